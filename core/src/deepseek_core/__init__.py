@@ -1,0 +1,131 @@
+"""The face of the SDK: everything that plugins and users import, loaded on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepseek_core.contracts import errors as errors
+    from deepseek_core.contracts import event as events
+    from deepseek_core.contracts.artifact import Artifact
+    from deepseek_core.contracts.command import CommandSpec
+    from deepseek_core.contracts.compressor import CompressorSpec
+    from deepseek_core.contracts.context import HostContext
+    from deepseek_core.contracts.device import (
+        BoundCall,
+        Concurrency,
+        Device,
+        DeviceInfo,
+        DeviceSpec,
+        Estimate,
+        Executable,
+        Job,
+        LoadOptions,
+        OpenOptions,
+        Support,
+    )
+    from deepseek_core.contracts.errors import DeepSeekError
+    from deepseek_core.contracts.executor import ExecutorSpec
+    from deepseek_core.contracts.frontend import Frontend, FrontendSpec
+    from deepseek_core.contracts.graph import Graph, Operation, Stage, Task, Work
+    from deepseek_core.contracts.strategy import StrategySpec
+    from deepseek_core.contracts.task import LatencyClass, Workload
+    from deepseek_core.contracts.tensor import HostTensor, TensorSpec
+    from deepseek_core.contracts.tier import TierSpec
+    from deepseek_core.discovery import hooks as hooks
+    from deepseek_core.discovery.hooks import hookimpl
+    from deepseek_core.runtime.plan import Plan
+    from deepseek_core.runtime.session import Session
+
+# name -> the module below this package that owns it
+_HOME = {
+    "Artifact": "contracts.artifact",
+    "BoundCall": "contracts.device",
+    "CommandSpec": "contracts.command",
+    "CompressorSpec": "contracts.compressor",
+    "Concurrency": "contracts.device",
+    "DeepSeekError": "contracts.errors",
+    "Device": "contracts.device",
+    "DeviceInfo": "contracts.device",
+    "DeviceSpec": "contracts.device",
+    "Estimate": "contracts.device",
+    "Executable": "contracts.device",
+    "ExecutorSpec": "contracts.executor",
+    "Frontend": "contracts.frontend",
+    "FrontendSpec": "contracts.frontend",
+    "Graph": "contracts.graph",
+    "HostContext": "contracts.context",
+    "HostTensor": "contracts.tensor",
+    "Job": "contracts.device",
+    "LatencyClass": "contracts.task",
+    "LoadOptions": "contracts.device",
+    "OpenOptions": "contracts.device",
+    "Operation": "contracts.graph",
+    "Plan": "runtime.plan",
+    "Session": "runtime.session",
+    "Stage": "contracts.graph",
+    "StrategySpec": "contracts.strategy",
+    "Support": "contracts.device",
+    "Task": "contracts.graph",
+    "TensorSpec": "contracts.tensor",
+    "TierSpec": "contracts.tier",
+    "Work": "contracts.graph",
+    "Workload": "contracts.task",
+    "hookimpl": "discovery.hooks",
+}
+_MODULES = {"errors": "contracts.errors", "events": "contracts.event", "hooks": "discovery.hooks"}
+
+__all__ = [
+    "Artifact",
+    "BoundCall",
+    "CommandSpec",
+    "CompressorSpec",
+    "Concurrency",
+    "DeepSeekError",
+    "Device",
+    "DeviceInfo",
+    "DeviceSpec",
+    "Estimate",
+    "Executable",
+    "ExecutorSpec",
+    "Frontend",
+    "FrontendSpec",
+    "Graph",
+    "HostContext",
+    "HostTensor",
+    "Job",
+    "LatencyClass",
+    "LoadOptions",
+    "OpenOptions",
+    "Operation",
+    "Plan",
+    "Session",
+    "Stage",
+    "StrategySpec",
+    "Support",
+    "Task",
+    "TensorSpec",
+    "TierSpec",
+    "Work",
+    "Workload",
+    "errors",
+    "events",
+    "hookimpl",
+    "hooks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"{__name__}.{_MODULES[name]}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""`ds-sdk`: parse, call one function, print."""

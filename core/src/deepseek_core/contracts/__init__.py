@@ -1,0 +1,1 @@
+"""Nouns that every other room speaks in."""

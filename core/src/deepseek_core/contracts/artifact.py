@@ -1,0 +1,69 @@
+"""Files that a run needs or leaves, with format and fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import attrs
+
+from deepseek_core.contracts.errors import ArtifactError
+
+_FORMATS = {".onnx": "onnx", ".aocx": "aocx", ".xclbin": "xclbin", ".npz": "npz"}
+
+
+@attrs.frozen(kw_only=True)
+class Artifact:
+    """A file (`path`) or its bytes (`content`), never both.
+
+    `format` is a short name (`onnx`, `aocx`), `fingerprint` the sha256 of the content in hex.
+    """
+
+    format: str
+    fingerprint: str
+    path: Path | None = None
+    content: bytes | None = attrs.field(default=None, repr=False)
+
+    @content.validator
+    def _one_source(self, _field: attrs.Attribute[bytes | None], value: bytes | None) -> None:
+        if (value is None) == (self.path is None):
+            raise ArtifactError("an artifact has either a path or a content")
+
+    @classmethod
+    def from_path(cls, path: str | Path, *, format: str | None = None) -> Artifact:
+        """Read nothing but the fingerprint; the format comes from the suffix if not given.
+
+        Raises:
+            ArtifactError: no such file, or a suffix that names no format.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ArtifactError(f"no such file: {path}", remedy="check the path")
+        known = format or _FORMATS.get(path.suffix.lower())
+        if known is None:
+            raise ArtifactError(
+                f"{path}: the suffix {path.suffix!r} names no known format",
+                remedy=f"use one of {', '.join(_FORMATS)}, or name the format",
+            )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(format=known, fingerprint=digest, path=path)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, format: str) -> Artifact:
+        """Keep the bytes in memory."""
+        return cls(format=format, fingerprint=hashlib.sha256(content).hexdigest(), content=content)
+
+    def read(self) -> bytes:
+        """The whole content.
+
+        Raises:
+            ArtifactError: the file is gone or can't be read.
+        """
+        if self.content is not None:
+            return self.content
+        assert self.path is not None
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{self.path}: {error.strerror}") from error

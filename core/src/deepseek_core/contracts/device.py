@@ -1,0 +1,297 @@
+"""Devices: what they say of themselves and the five things that each one does.
+
+A plugin offers a `DeviceSpec`; its probe lists `DeviceInfo` rows; its factory opens a `Device`;
+a device loads a stage into an `Executable`; that runs batches, from then on without any hook.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from deepseek_core.contracts.errors import InputError
+from deepseek_core.contracts.graph import Array, Operation, Stage, Task
+from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.contracts.units import as_names, check_finite, check_locator, check_name
+
+Evidence = Literal["hardware", "cpu-runtime", "emulator", "model"]
+Source = Literal["measured", "model", "prior"]
+
+# Two-sided 90 % quantile of the normal distribution.
+_Z90 = 1.645
+
+
+@attrs.frozen(kw_only=True)
+class DeviceSpec:
+    """What a plugin offers: a family of devices, found by `probe`, opened by `factory`.
+
+    `probe` names a function `() -> Iterable[DeviceInfo]`; it runs in a process of its own.
+    `factory` names a callable `(device_id: str, options: OpenOptions) -> Device`.
+    `requires` lists the modules that both need, so that a missing one is told without importing.
+    """
+
+    name: str = attrs.field(validator=check_name)
+    kind: str = attrs.field(validator=check_name)
+    factory: str = attrs.field(validator=check_locator)
+    probe: str = attrs.field(validator=check_locator)
+    summary: str = ""
+    requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    priority: int = 0
+    stability: Literal["stable", "beta", "experimental"] = "beta"
+
+
+@attrs.frozen(kw_only=True)
+class DeviceInfo:
+    """One device as its probe found it.
+
+    `id` is stable across runs (`onnx:cpu`, `opencl:pocl:0`). `evidence` says what a figure
+    measured on it means. `fingerprint` changes when hardware, driver or runtime version change.
+    `uses_host_cores` is true when its work occupies the host's own cores.
+    """
+
+    id: str
+    kind: str
+    name: str
+    evidence: Evidence
+    fingerprint: str = ""
+    vendor: str = ""
+    driver: str = ""
+    mem_bytes: int | None = None
+    uses_host_cores: bool = False
+    status: Literal["available", "unavailable"] = "available"
+    reason: str | None = None
+    remedy: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Support:
+    """Whether a device runs an operation, and if not, why."""
+
+    ok: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @classmethod
+    def yes(cls) -> Support:
+        """Supported."""
+        return cls(ok=True)
+
+    @classmethod
+    def no(cls, reason: str) -> Support:
+        """Not supported, for this reason."""
+        return cls(ok=False, reason=reason)
+
+
+@attrs.frozen(kw_only=True)
+class Estimate:
+    """Predicted seconds of one run, host to host.
+
+    `sigma` is the standard deviation of log(seconds): 0.1 means about 10 %, 1.0 a factor of e.
+    `samples` counts the measurements behind it.
+    """
+
+    seconds: float = attrs.field(validator=check_finite)
+    sigma: float = attrs.field(validator=check_finite)
+    source: Source
+    samples: int = 0
+    h2d_bytes: int = 0
+    mem_bytes: int = 0
+
+    def quantile(self, z: float) -> float:
+        """Seconds at `z` standard deviations from the median."""
+        return self.seconds * math.exp(z * self.sigma)
+
+    @property
+    def interval_s(self) -> tuple[float, float]:
+        """The central 90 % interval in seconds."""
+        return self.quantile(-_Z90), self.quantile(_Z90)
+
+
+@attrs.frozen(kw_only=True)
+class Concurrency:
+    """How many runs a device takes at once and how many host cores each occupies."""
+
+    slots: int = 1
+    host_threads: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class OpenOptions:
+    """What a session grants a device: host threads and a folder for its own caches."""
+
+    threads: int
+    cache_dir: Path
+
+
+@attrs.frozen(kw_only=True)
+class LoadOptions:
+    """How a stage will be used; `strict` forbids running any part of it elsewhere."""
+
+    latency: LatencyClass = LatencyClass.OFFLINE
+    strict: bool = True
+
+
+class BoundCall(ABC):
+    """A run with fixed input and output arrays: call it after writing new values into them."""
+
+    outputs: Mapping[str, Array]
+
+    @abstractmethod
+    def __call__(self) -> None:
+        """Run once; the bound output arrays then hold the results."""
+
+
+class _RebindingCall(BoundCall):
+    """The default: an ordinary run, copied into the bound arrays."""
+
+    def __init__(
+        self, run: Callable[..., Any], inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+    ) -> None:
+        self._run, self._inputs, self.outputs = run, inputs, outputs
+
+    def __call__(self) -> None:
+        for name, value in self._run(self._inputs).items():
+            if name in self.outputs:
+                self.outputs[name][...] = value
+
+
+class Job:
+    """A run that was submitted; it keeps its inputs alive until it is done."""
+
+    def __init__(self, run: Callable[[], Mapping[str, Array]]) -> None:
+        self._run: Callable[[], Mapping[str, Array]] | None = run
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._result: Mapping[str, Array] | None = None
+        self._error: BaseException | None = None
+        self._started = self.canceled = False
+        self.queued_s = time.perf_counter()
+        self.start_s = self.end_s = math.nan
+
+    def cancel(self) -> bool:
+        """Give up a job that has not started; True if that worked."""
+        with self._lock:
+            if self._started or self._done.is_set():
+                return self.canceled
+            self.canceled, self._run = True, None
+            self._error = InputError("the job was canceled before it started")
+            self._done.set()
+            return True
+
+    def done(self) -> bool:
+        """Whether a result, an error or a cancellation is there."""
+        return self._done.is_set()
+
+    def result(self, timeout_s: float | None = None) -> Mapping[str, Array]:
+        """Wait for the outputs.
+
+        Raises:
+            TimeoutError: not done in `timeout_s` seconds.
+            DeepSeekError: whatever the run raised.
+        """
+        if not self._done.wait(timeout_s):
+            raise TimeoutError(f"the job is not done after {timeout_s} s")
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    def execute(self) -> None:
+        """Run now, unless canceled; called once, by whoever owns the worker."""
+        with self._lock:
+            run, self._run = self._run, None
+            if run is None:
+                return
+            self._started = True
+        self.start_s = time.perf_counter()
+        try:
+            self._result = run()
+        except BaseException as error:  # noqa: BLE001 - the waiting thread must see every outcome
+            self._error = error
+        finally:
+            self.end_s = time.perf_counter()
+            self._done.set()
+
+
+class Executable(ABC):
+    """A stage loaded on a device.
+
+    `run` may be called from as many threads at once as the device has slots.
+    """
+
+    stage: Stage
+    device_id: str
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Run one batch: arrays by input name in, arrays by output name out.
+
+        Raises:
+            DeviceError: what went wrong on the device.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what it holds; idempotent. Later runs raise `DeviceClosed`."""
+
+    def warmup(self, batch: int) -> None:
+        """Do what the first run of this batch size would do once; nothing by default."""
+
+    def submit(self, inputs: Mapping[str, Array]) -> Job:
+        """Start a run in the background; safe from any thread."""
+        job = Job(lambda: self.run(inputs))
+        threading.Thread(target=job.execute, name=f"{self.device_id}-job", daemon=True).start()
+        return job
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> BoundCall:
+        """Fix the arrays of repeated runs, which saves their set-up where a device can."""
+        return _RebindingCall(self.run, inputs, outputs)
+
+
+class Device(ABC):
+    """An open device."""
+
+    info: DeviceInfo
+
+    @abstractmethod
+    def supports(self, operation: Operation) -> Support:
+        """Whether it runs this `Operation`, with the reason when not."""
+
+    @abstractmethod
+    def estimate(self, task: Task) -> Estimate:
+        """Predict a run without measuring and without I/O, in about 20 microseconds."""
+
+    @abstractmethod
+    def load(self, stage: Stage, options: LoadOptions) -> Executable:
+        """Make a stage ready to run.
+
+        Raises:
+            Unsupported: it can't run one of the operations.
+            CompileError: a kernel or an engine did not build.
+            OutOfMemory: it does not fit.
+        """
+
+    @abstractmethod
+    def to_host(self, value: Any) -> Array:
+        """A tensor of this device as a numpy array."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the device; idempotent. Later calls raise `DeviceClosed`."""
+
+    def concurrency(self, latency: LatencyClass) -> Concurrency:
+        """How many runs at once it takes for work of this latency class."""
+        return Concurrency()
+
+    def telemetry(self) -> Mapping[str, float | None]:
+        """Readings by name with the unit in it; None means not observable, never 0."""
+        return {}

@@ -1,0 +1,146 @@
+"""Every error that the SDK raises, as one tree.
+
+DeepSeekError
+|-- ConfigError (ValueError)          a setting, a switch or a name is wrong
+|-- InputError (ValueError)           what the caller passed in does not fit
+|   |-- TensorMismatch                wrong shape or dtype, or a tensor is missing
+|   `-- ArtifactError                 a file is missing, truncated or of a foreign format
+|-- GraphError (ValueError)           stages that do not form a valid graph
+|-- PluginError                       a plugin broke its contract
+|-- NoDevice                          no device can run a stage; says why each refused
+|-- StageFailed                       a stage failed while a plan ran
+|-- Interrupted                       the run was stopped before its end
+`-- DeviceError                       raised by or about one device
+    |-- DeviceUnavailable             it is not there or can't be opened
+    |-- Unsupported                   it does not run this operation
+    |-- CompileError                  a kernel or engine did not build; carries the log
+    |-- OutOfMemory                   retryable with a smaller batch
+    |-- DeviceLost                    retryable on another device
+    |-- DeviceTimeout (TimeoutError)  retryable
+    |-- PlacementError                strict mode: it would have run elsewhere
+    `-- DeviceClosed                  used after close()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class DeepSeekError(Exception):
+    """Base of all errors of the SDK.
+
+    `message` says what is wrong and where, `remedy` what to do about it.
+    `retryable` tells a scheduler whether the same work may succeed elsewhere or later.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} -> {self.remedy}" if self.remedy else self.message
+
+
+class ConfigError(DeepSeekError, ValueError):
+    """A setting, a switch or a name is wrong."""
+
+
+class InputError(DeepSeekError, ValueError):
+    """What the caller passed in does not fit."""
+
+
+class TensorMismatch(InputError):
+    """A tensor is missing or has the wrong shape or dtype."""
+
+
+class ArtifactError(InputError):
+    """A file is missing, truncated or of a foreign format."""
+
+
+class GraphError(DeepSeekError, ValueError):
+    """The stages do not form a valid graph."""
+
+
+class PluginError(DeepSeekError):
+    """A plugin broke its contract."""
+
+
+class NoDevice(DeepSeekError):
+    """No device can run a stage; `refusals` maps each device id to its reason."""
+
+    def __init__(
+        self, message: str, *, refusals: Mapping[str, str], remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.refusals = dict(refusals)
+
+
+class StageFailed(DeepSeekError):
+    """A stage failed while a plan ran; the device's own error is the `__cause__`."""
+
+    def __init__(
+        self, message: str, *, stage: str, device_id: str, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.stage = stage
+        self.device_id = device_id
+
+
+class Interrupted(DeepSeekError):
+    """The run was stopped before its end."""
+
+
+class DeviceError(DeepSeekError):
+    """Something about one device, named by `device_id`."""
+
+    def __init__(self, message: str, *, device_id: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.device_id = device_id
+
+
+class DeviceUnavailable(DeviceError):
+    """The device is not there or can't be opened."""
+
+
+class Unsupported(DeviceError):
+    """The device does not run this operation."""
+
+
+class CompileError(DeviceError):
+    """A kernel or engine did not build; `log` is the compiler's own text."""
+
+    def __init__(
+        self, message: str, *, device_id: str, log: str = "", remedy: str | None = None
+    ) -> None:
+        super().__init__(message, device_id=device_id, remedy=remedy)
+        self.log = log
+
+
+class OutOfMemory(DeviceError):
+    """The device's memory is exhausted; a smaller batch may fit."""
+
+    retryable = True
+
+
+class DeviceLost(DeviceError):
+    """The device stopped answering; its tasks may run on another one."""
+
+    retryable = True
+
+
+class DeviceTimeout(DeviceError, TimeoutError):
+    """The device did not finish in time."""
+
+    retryable = True
+
+
+class PlacementError(DeviceError):
+    """Strict mode: the work would have run elsewhere than placed."""
+
+
+class DeviceClosed(DeviceError):
+    """The device or executable was used after `close()`."""

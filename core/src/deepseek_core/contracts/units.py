@@ -1,0 +1,72 @@
+"""Sizes and times as people read them, and checks that records share."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core.contracts.errors import ConfigError, InputError
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def format_seconds(seconds: float) -> str:
+    """`0.0123` -> `12.3 ms`; three significant digits from ns to hours."""
+    if not math.isfinite(seconds):
+        return "-"
+    if seconds >= 120:
+        return f"{seconds / 3600:.1f} h" if seconds >= 7200 else f"{seconds / 60:.1f} min"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def format_bytes(nbytes: float) -> str:
+    """`1536` -> `1.5 KiB`; binary units as IEC 80000-13 has them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.0f} B" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.1f} TiB"
+
+
+def as_names(values: Iterable[str]) -> tuple[str, ...]:
+    """Attrs converter: a tuple of strings; a lone string is a mistake, not its letters."""
+    if isinstance(values, str):
+        raise ConfigError(f"expected a list of names, given {values!r}", remedy="use [...]")
+    return tuple(values)
+
+
+def check_name(_record: object, field: attrs.Attribute[Any], value: str) -> None:
+    """Attrs validator: names of records are `[a-z][a-z0-9_]*`."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ConfigError(
+            f"{type(_record).__name__}.{field.name} is {value!r}",
+            remedy="use lower-case letters, digits and underscores, starting with a letter",
+        )
+
+
+def check_locator(_record: object, field: attrs.Attribute[Any], value: str | None) -> None:
+    """Attrs validator: factories and probes are `package.module:Name` strings."""
+    if value is None:
+        return
+    module, colon, name = value.partition(":")
+    parts = [*module.split("."), name]
+    if not colon or not all(part.isidentifier() for part in parts):
+        raise ConfigError(
+            f"{type(_record).__name__}.{field.name} is {value!r}",
+            remedy="write it as 'package.module:Name'",
+        )
+
+
+def check_finite(_record: object, field: attrs.Attribute[Any], value: float) -> None:
+    """Attrs validator: a finite number, zero or more."""
+    if not math.isfinite(value) or value < 0:
+        raise InputError(
+            f"{type(_record).__name__}.{field.name} is {value!r}; expected a finite number >= 0"
+        )

@@ -1,0 +1,1 @@
+"""Finding, isolating and listing plugins; the only room that knows pluggy."""

@@ -1,0 +1,1 @@
+"""Sessions, plans and their execution: the one room that joins the others."""

@@ -1,0 +1,1 @@
+"""Pure decisions: costs and events in, placements with reasons out."""

@@ -1,0 +1,1 @@
+"""OpenCL devices: FPGA boards, FPGA emulators, CPU runtimes, GPUs."""
