@@ -18,7 +18,7 @@ import attrs
 
 from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.graph import Array, Operation, Stage, Task
-from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.contracts.units import as_names, check_finite, check_locator, check_name
 
 Evidence = Literal["hardware", "cpu-runtime", "emulator", "model"]
@@ -261,6 +261,7 @@ class Device(ABC):
     """An open device."""
 
     info: DeviceInfo
+    workloads: frozenset[Workload] = frozenset({Workload.INFERENCE})
 
     @abstractmethod
     def supports(self, operation: Operation) -> Support:

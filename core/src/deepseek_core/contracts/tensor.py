@@ -81,12 +81,14 @@ class TensorSpec:
             TensorMismatch: dtype, rank or a dimension differs; names tensor, expected and given.
         """
         dtype, shape = str(value.dtype), tuple(value.shape)
-        if not self._fits(dtype, shape, symbols):
+        tried = dict(symbols)
+        if not self._fits(dtype, shape, tried):
             known = tuple(symbols.get(d, d) if isinstance(d, str) else d for d in self.shape)
             raise TensorMismatch(
                 f"tensor {self.name!r}: expected {self.dtype} {_text(known)}, "
                 f"given {dtype} {_text(shape)}"
             )
+        symbols.update(tried)
 
     def _fits(self, dtype: str, shape: tuple[int, ...], symbols: dict[str, int]) -> bool:
         if dtype != self.dtype and not (self.dtype == "string" and dtype == "object"):

@@ -11,20 +11,27 @@ knows both signatures:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
+import attrs
 import pluggy
 
 from deepseek_core.contracts.command import CommandSpec
 from deepseek_core.contracts.compressor import CompressorSpec
 from deepseek_core.contracts.context import HostContext
 from deepseek_core.contracts.device import DeviceSpec
-from deepseek_core.contracts.event import Event
+from deepseek_core.contracts.errors import PluginError
 from deepseek_core.contracts.executor import ExecutorSpec
 from deepseek_core.contracts.frontend import FrontendSpec
 from deepseek_core.contracts.strategy import StrategySpec
 from deepseek_core.contracts.tier import TierSpec
+
+if TYPE_CHECKING:
+    from deepseek_core.contracts.event import Event  # 1 ms of start-up, for an annotation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,3 +122,128 @@ def ds_on_event(event: Event) -> None:
     Example: `if isinstance(event, events.DeviceQuarantined): page_someone(event.device_id)`
     """
     raise NotImplementedError
+
+
+@attrs.frozen(kw_only=True)
+class HookResult(Generic[R]):
+    """What one plugin answered: a value, or the error that it raised."""
+
+    plugin: str
+    value: R | None = None
+    error: BaseException | None = None
+
+
+class Hooks:
+    """Registered plugins and their answers, one implementation at a time.
+
+    pluggy itself stops at the first error and does not say who answered what. `trace` gets a
+    line about each call.
+    """
+
+    def __init__(self, trace: Callable[[str], None] | None = None) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(sys.modules[__name__])
+        self._trace = trace
+
+    def register(self, plugin: object, name: str) -> tuple[str, ...]:
+        """Add a plugin and return the names of the hooks that it implements.
+
+        Raises:
+            PluginError: it implements no hook, an unknown one, or one with a wrong signature.
+        """
+        try:
+            self._manager.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(" ".join(str(error).split())) from error
+        try:
+            return self._checked(plugin)
+        except PluginError:
+            self._manager.unregister(plugin)
+            raise
+
+    def unregister(self, name: str) -> None:
+        """Forget a plugin; an unknown name is no error."""
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+
+    def implemented(self, spec: Callable[P, R]) -> bool:
+        """Whether any plugin implements this hook."""
+        return bool(self._implementations(spec.__name__))
+
+    def call(
+        self, spec: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> list[HookResult[R]]:
+        """Call every implementation; one that raises is a result like any other."""
+        given = dict(zip(_parameters(spec), args, strict=False)) | kwargs
+        return [self._one(impl, given) for impl in self._implementations(spec.__name__)]
+
+    def call_one(
+        self, plugin: str, spec: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> list[HookResult[R]]:
+        """Call the implementations of one plugin: none or one."""
+        given = dict(zip(_parameters(spec), args, strict=False)) | kwargs
+        mine = [i for i in self._implementations(spec.__name__) if i.plugin_name == plugin]
+        return [self._one(impl, given) for impl in mine]
+
+    def _implementations(self, name: str) -> list[pluggy.HookImpl]:
+        found = getattr(self._manager.hook, name).get_hookimpls()
+        # By registration, those that asked for it first or last: pluggy's own order is reversed.
+        return sorted(found, key=lambda impl: impl.trylast - impl.tryfirst)
+
+    def _one(self, impl: pluggy.HookImpl, given: Mapping[str, object]) -> HookResult[Any]:
+        start_s = time.perf_counter()
+        try:
+            value = impl.function(*(given[name] for name in impl.argnames))
+            result = HookResult(plugin=impl.plugin_name, value=value)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+            result = HookResult(plugin=impl.plugin_name, error=error)
+        if self._trace is not None:
+            name, spent_ms = impl.function.__qualname__, (time.perf_counter() - start_s) * 1e3
+            outcome = "answered" if result.error is None else f"raised {result.error!r}"
+            self._trace(f"{impl.plugin_name}: {name} {outcome} in {spent_ms:.2f} ms")
+        return result
+
+    def _checked(self, plugin: object) -> tuple[str, ...]:
+        callers = self._manager.get_hookcallers(plugin) or []
+        if not callers:
+            raise PluginError(
+                "it implements no hook",
+                remedy="mark its functions with @hookimpl(hooks.ds_register_...)",
+            )
+        for caller in callers:
+            for impl in caller.get_hookimpls():
+                if impl.plugin is plugin:
+                    _check_implementation(impl, caller.name)
+        return tuple(sorted(caller.name for caller in callers))
+
+
+def _check_implementation(impl: pluggy.HookImpl, name: str) -> None:
+    """Refuse what pluggy would pass over in silence or fail on only when it is called."""
+    if name not in HOOK_NAMES:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, HOOK_NAMES, n=1) or ["hooks.ds_register_..."]
+        raise PluginError(f"there is no hook {name!r}", remedy=f"did you mean {close[0]}?")
+    if impl.wrapper or impl.hookwrapper:
+        raise PluginError(f"{name} is a wrapper, which no hook allows", remedy="drop wrapper=True")
+    if inspect.iscoroutinefunction(impl.function):
+        raise PluginError(f"{name} is a coroutine function", remedy="write it as a plain function")
+    for parameter in inspect.signature(impl.function).parameters.values():
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            raise PluginError(
+                f"{name}: argument {parameter.name!r} is not positional",
+                remedy=f"write it as def {impl.function.__name__}({', '.join(impl.argnames)})",
+            )
+        if parameter.default is not parameter.empty:
+            raise PluginError(
+                f"{name}: argument {parameter.name!r} has a default, so it would never be passed",
+                remedy="drop the default",
+            )
+
+
+def _parameters(function: Callable[..., object]) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+HOOK_NAMES: Final = tuple(name for name in dir() if name.startswith("ds_"))

@@ -1,0 +1,56 @@
+# Each target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    ?= out
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test lint bench dist clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
+
+# Editable, without build isolation: one build environment for all packages.
+PIP_INSTALL := $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -c constraints.txt
+
+$(VENV)/.installed: $(BIN)/python requirements.txt constraints.txt $(wildcard */pyproject.toml */*/pyproject.toml examples/*/*/pyproject.toml)
+	$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.installed  ## make .venv with the packages editable; all that the demo needs
+
+install-dev: $(VENV)/.installed-dev  ## add what tests, linters and benchmarks need
+
+demo: install  ## visual search on this machine's devices; writes out/visual_search.html
+	$(BIN)/ds-sdk demo --output $(OUT)
+
+test: install-dev  ## run the tests
+	$(BIN)/python -m pytest -q
+
+lint: install-dev  ## format check, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install-dev  ## run every benchmark; figures as JSON in out/
+	@mkdir -p $(OUT)
+	@for file in benchmarks/[a-z]*.py; do \
+	  echo "== $$file"; $(BIN)/python $$file --json $(OUT)/$$(basename $$file .py).json || exit 1; done
+
+dist: install-dev  ## build wheels and source distributions into dist/
+	@rm -rf dist
+	@for folder in core plugins/*/ examples/plugins/*/; do \
+	  (cd $$folder && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist) || exit 1; done
+
+clean:  ## remove what was built
+	rm -rf $(VENV) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

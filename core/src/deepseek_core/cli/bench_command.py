@@ -1,0 +1,94 @@
+"""`ds-sdk bench`: each placement and each single device side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core.cli.inputs import read_inputs
+from deepseek_core.cli.model_options import (
+    add_model_arguments,
+    bind_fixed,
+    open_session,
+    parse_pins,
+    split,
+)
+from deepseek_core.cli.progress import ProgressReporter
+from deepseek_core.contracts.graph import Array, Graph
+from deepseek_core.runtime.calibration import synthetic_inputs
+from deepseek_core.runtime.session import Session
+
+NAME: Final = "bench"
+SUMMARY: Final = "measure every placement and every single device side by side"
+EXAMPLES: Final = """examples:
+  ds-sdk bench model.onnx --input data.npz
+  ds-sdk bench model.onnx --batch 16 --batches 40 --rounds 7 --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `bench`."""
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--batches",
+        type=int,
+        default=20,
+        metavar="N",
+        help="batches in one round (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="rounds; the median counts (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate, then measure all placements in turn."""
+    with open_session(args) as session:
+        graph = session.load(args.model)
+        graph, arrays = bind_fixed(graph, read_inputs(args.input, graph))
+        arrays = arrays or synthetic_inputs(graph.inputs, args.batch)
+        batches = _repeat(list(split(graph, arrays, args.batch)), max(1, args.batches))
+        report = _measure(session, graph, batches, args)
+    print(json.dumps(report) if args.json else _text(report))
+    return 0
+
+
+def _repeat(batches: list[dict[str, Array]], count: int) -> list[dict[str, Array]]:
+    return [batches[index % len(batches)] for index in range(count)]
+
+
+def _measure(
+    session: Session, graph: Graph, batches: list[dict[str, Array]], args: argparse.Namespace
+) -> dict[str, Any]:
+    with ProgressReporter("calibrating", quiet=args.json) as progress:
+        session.calibrate(graph, inputs=batches[0], latency=args.latency, progress=progress)
+    batch = graph.check_inputs(batches[0])
+    chosen = session.plan(graph, latency=args.latency, batch=batch, pin=parse_pins(args.pin))
+    with ProgressReporter("measuring", quiet=args.json) as progress:
+        found = session.compare(chosen, batches, rounds=max(1, args.rounds), progress=progress)
+    return {
+        "rows": [attrs.asdict(row) for row in found.rows],
+        "single_device_refusals": dict(found.refusals),
+        "best_over_chosen": max(r.items_per_s for r in found.rows) / found.chosen.items_per_s,
+        "plan": chosen.to_json(),
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    rows = report["rows"]
+    lines = [f"{'items/s':>10}  {'x chosen':>8}  placement"]
+    for row in sorted(rows, key=lambda r: -float(r["items_per_s"])):
+        where = " + ".join(f"{s} on {d}" for s, d in row["placement"].items())
+        mark = "  <- chosen" if row["label"] == "chosen" else ""
+        ratio = row["items_per_s"] / rows[0]["items_per_s"]
+        lines.append(f"{row['items_per_s']:>10.1f}  {ratio:>8.2f}  {where}{mark}")
+    for device, reason in report["single_device_refusals"].items():
+        lines.append(f"{'-':>10}  {'-':>8}  {device} alone: refused, {reason}")
+    lines.append(report["plan"]["summary"])
+    return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""`ds-sdk list-plugins`: every plugin with its status, the reason and the remedy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from deepseek_core.cli.table import print_table
+from deepseek_core.discovery.scan import API, core_version, scan
+from deepseek_core.discovery.status import FAULTS, KINDS, PluginRow, Status
+from deepseek_core.discovery.switches import Switches
+
+if TYPE_CHECKING:
+    from deepseek_core.discovery.registry import Registry
+
+NAME = "list-plugins"
+SUMMARY = "list plugins with status, reason and remedy"
+
+_HEADER = ("NAME", "KIND", "DIST", "VERSION", "API", "STATUS", "LOAD", "PROVIDES", "WHY / FIX")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="print JSON, schema 1")
+    parser.add_argument("--probe", action="store_true", help="ask the devices now, not the cache")
+    parser.add_argument("--no-load", action="store_true", help="import no plugin")
+    parser.add_argument("--status", choices=list(Status), help="only plugins with this status")
+    parser.add_argument("--kind", choices=KINDS, help="only plugins that offer this")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit 1 if one is broken, incompatible or in conflict"
+    )
+    parser.add_argument("--verbose", action="store_true", help="more about each plugin")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list; 1 in strict mode when a plugin is at fault."""
+    switches = Switches.resolve(strict=args.strict or None)
+    rows = _rows(args, attrs.evolve(switches, strict=False))
+    shown = [row for row in rows if _is_wanted(row, args)]
+    if args.json:
+        _print_json(shown)
+    else:
+        _print_text(shown, verbose=args.verbose)
+    return int(switches.strict and any(row.status in FAULTS for row in rows))
+
+
+def _rows(args: argparse.Namespace, switches: Switches) -> tuple[PluginRow, ...]:
+    if args.no_load:
+        from deepseek_core.discovery.triage import triage
+
+        return tuple(row for _point, row in triage(scan(), switches))
+    from deepseek_core.discovery.loader import discover
+
+    registry = discover(switches)
+    return _probed(registry, probe=args.probe) if registry.devices else registry.plugins
+
+
+def _probed(registry: Registry, *, probe: bool) -> tuple[PluginRow, ...]:
+    """The rows in the light of a probe, or of what an earlier one left in the cache."""
+    from deepseek_core.discovery.folders import cache_dir, preferred_cache_dir
+    from deepseek_core.discovery.probe_cache import cached_probes
+    from deepseek_core.discovery.probe_result import with_probes
+
+    if not probe:
+        return with_probes(registry.plugins, cached_probes(registry, preferred_cache_dir()))
+    from deepseek_core.discovery.probe import probe_devices
+
+    timeout_s = registry.switches.probe_timeout_s
+    results = probe_devices(registry, timeout_s=timeout_s, cache_dir=cache_dir(), refresh=True)
+    return with_probes(registry.plugins, results)
+
+
+def _is_wanted(row: PluginRow, args: argparse.Namespace) -> bool:
+    if args.status is not None and row.status != args.status:
+        return False
+    return args.kind is None or args.kind in row.kinds
+
+
+def _print_json(rows: Iterable[PluginRow]) -> None:
+    import json
+
+    answer = {
+        "schema": 1,
+        "core": core_version(),
+        "api": [API[0]],
+        "plugins": [row.to_json() for row in rows],
+    }
+    json.dump(answer, sys.stdout, indent=2)
+    print()
+
+
+def _print_text(rows: Sequence[PluginRow], *, verbose: bool) -> None:
+    if not rows:
+        print("no plugins; pip install deepseek-onnx brings the first two")
+    elif verbose:
+        print("\n\n".join(_paragraph(row) for row in rows))
+    else:
+        print_table(_HEADER, [_cells(row) for row in rows])
+
+
+def _cells(row: PluginRow) -> tuple[str, ...]:
+    provides = ", ".join(row.provides)
+    unusable = row.status not in (Status.AVAILABLE, None)
+    return (
+        row.name,
+        ", ".join(row.kinds) or "-",
+        row.dist,
+        row.version,
+        row.api,
+        row.status or "-",
+        "-" if row.load_ms is None else f"{row.load_ms:.1f}ms",
+        (f"({provides})" if unusable and provides else provides) or "-",
+        row.why or ("not loaded" if row.status is None else ""),
+    )
+
+
+def _paragraph(row: PluginRow) -> str:
+    lines = [f"{row.name}: {row.status or 'not loaded'}"]
+    for key, value in row.to_json().items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if text not in (None, "") and key not in ("name", "status"):
+            lines.append(f"  {key:<14}{text}")
+    return "\n".join(lines)

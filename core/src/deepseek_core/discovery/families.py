@@ -1,0 +1,161 @@
+"""The families of records, and putting what all plugins offer into one registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core.contracts.command import CommandSpec
+from deepseek_core.contracts.compressor import CompressorSpec
+from deepseek_core.contracts.device import DeviceSpec
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.executor import ExecutorSpec
+from deepseek_core.contracts.frontend import FrontendSpec
+from deepseek_core.contracts.strategy import StrategySpec
+from deepseek_core.contracts.tier import TierSpec
+from deepseek_core.discovery import hooks
+from deepseek_core.discovery.modules import missing, package_of
+from deepseek_core.discovery.registry import Registered, Registry
+from deepseek_core.discovery.scan import EntryPoint, normalize
+from deepseek_core.discovery.status import PluginRow, Status
+from deepseek_core.discovery.switches import Switches, suggestion
+
+
+@attrs.frozen(kw_only=True)
+class Family:
+    """One kind of record: its hook, its class and the registry's field for it."""
+
+    kind: str
+    spec: Callable[..., Any]
+    record: type[Any]
+    field: str = ""
+
+    @property
+    def hook(self) -> str:
+        """Name of the hook that offers it."""
+        return self.spec.__name__
+
+    def registered(self, record: Any, point: EntryPoint) -> Registered[Any]:
+        """The record with its author, and what it lacks."""
+        lacks = missing(record.requires)
+        return Registered(
+            record=record,
+            plugin=point.name,
+            dist=point.dist,
+            version=point.version,
+            reason=f"needs {', '.join(lacks)}, not installed" if lacks else None,
+            remedy=f"pip install {' '.join(map(package_of, lacks))}" if lacks else None,
+        )
+
+
+FAMILIES: Final = tuple(
+    Family(kind=kind, spec=spec, record=record, field=field)
+    for kind, spec, record, field in (
+        ("device", hooks.ds_register_devices, DeviceSpec, "devices"),
+        ("tier", hooks.ds_register_storage_tiers, TierSpec, "tiers"),
+        ("strategy", hooks.ds_register_parallel_strategies, StrategySpec, "strategies"),
+        ("compressor", hooks.ds_register_compressors, CompressorSpec, "compressors"),
+        ("frontend", hooks.ds_register_frontends, FrontendSpec, "frontends"),
+        ("command", hooks.ds_register_commands, CommandSpec, "commands"),
+        ("executor", hooks.ds_register_executors, ExecutorSpec, "executors"),
+    )
+)
+LISTENER: Final = Family(kind="listener", spec=hooks.ds_on_event, record=type(None))
+
+Loaded = tuple[PluginRow, tuple[tuple[Family, Registered[Any]], ...]]
+
+
+def assemble(loaded: Sequence[Loaded], switches: Switches, callers: hooks.Hooks) -> Registry:
+    """Join the plugins' records; a name that two of them claim goes to neither, unless preferred.
+
+    Raises:
+        ConfigError: `prefer` has a name that the preferred distribution does not offer.
+    """
+    _check_preferences(loaded, switches)
+    claims = _claims(loaded)
+    kept: dict[str, list[Registered[Any]]] = {family.field: [] for family in FAMILIES}
+    rows = []
+    for row, records in loaded:
+        lost = {(f.kind, r.record.name): _rivals(claims, f, r, switches) for f, r in records}
+        for family, registered in records:
+            if not lost[family.kind, registered.record.name]:
+                kept[family.field].append(registered)
+        rows.append(_outcome(row, records, lost))
+    return Registry(
+        plugins=tuple(rows),
+        switches=switches,
+        hooks=callers,
+        **{field: tuple(records) for field, records in kept.items()},
+    )
+
+
+Claims = dict[tuple[str, str], list[Registered[Any]]]
+
+
+def _claims(loaded: Iterable[Loaded]) -> Claims:
+    claims: Claims = {}
+    for _row, records in loaded:
+        for family, registered in records:
+            claims.setdefault((family.kind, registered.record.name), []).append(registered)
+    return claims
+
+
+def _rivals(
+    claims: Claims, family: Family, mine: Registered[Any], switches: Switches
+) -> list[Registered[Any]]:
+    """Those to whom or with whom a record loses its name: nobody, mostly."""
+    name = mine.record.name
+    others = [r for r in claims[family.kind, name] if r is not mine]
+    preferred = normalize(switches.prefer.get(name, ""))
+    winner = [r for r in (mine, *others) if normalize(r.dist) == preferred]
+    if len(winner) == 1:
+        return [] if winner[0] is mine else winner
+    return others
+
+
+def _outcome(
+    row: PluginRow,
+    records: Sequence[tuple[Family, Registered[Any]]],
+    lost: dict[tuple[str, str], list[Registered[Any]]],
+) -> PluginRow:
+    if row.status is not None:
+        return row
+    row = attrs.evolve(row, provides=[registered.record.name for _family, registered in records])
+    for (kind, name), rivals in lost.items():
+        if rivals:
+            others = ", ".join(f"{r.plugin} of {r.dist} {r.version}" for r in rivals)
+            remedy = (
+                f"pip uninstall {rivals[0].dist} "
+                f'(or put prefer.{name} = "{row.dist}" under [plugins])'
+            )
+            reason = f"{kind} {name!r} is also offered by {others}"
+            return row.ended(Status.CONFLICT, reason, remedy)
+    return _usability(row, [registered for _family, registered in records])
+
+
+def _usability(row: PluginRow, records: Sequence[Registered[Any]]) -> PluginRow:
+    """Unavailable when it has records and none is usable; a part that is not gets a reason."""
+    lacking = [r for r in records if not r.usable]
+    if not lacking:
+        return row.ended(Status.AVAILABLE)
+    first = lacking[0]
+    if len(lacking) == len(records):
+        return row.ended(Status.UNAVAILABLE, first.reason, first.remedy)
+    return row.ended(Status.AVAILABLE, f"{first.record.name} {first.reason}", first.remedy)
+
+
+def _check_preferences(loaded: Sequence[Loaded], switches: Switches) -> None:
+    """A misspelt name in `prefer` would be passed over in silence."""
+    for name, dist in switches.prefer.items():
+        mine = [pair for pair in loaded if normalize(pair[0].dist) == normalize(dist)]
+        known = {row.name for row, _records in loaded}
+        known |= {r.record.name for _row, records in mine for _family, r in records}
+        # A plugin that did not load may well offer the name.
+        if name not in known and all(row.status is None for row, _records in mine):
+            where = switches.origin("prefer")
+            raise ConfigError(
+                f"{where}: {dist} offers nothing named {name!r}",
+                remedy=suggestion(name, known) or f"take {name!r} out",
+            )

@@ -1,0 +1,150 @@
+"""Results of probes, kept between processes: one small JSON file for each device spec.
+
+A file holds what its result depended on; when any of that changes, it no longer counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core.contracts.device import DeviceSpec
+from deepseek_core.discovery.modules import locate
+from deepseek_core.discovery.probe_result import ProbeResult, ended, to_rows
+from deepseek_core.discovery.registry import Registered, Registry
+from deepseek_core.discovery.status import Status
+
+# A device may come or go without a trace in what the key covers.
+_GOOD_FOR_S: Final = 24 * 3600.0
+_BAD_FOR_S: Final = 600.0
+_VARIABLES: Final = (
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "OCL_ICD_FILENAMES",
+    "OCL_ICD_VENDORS",
+    "OPENCL_VENDOR_PATH",
+)
+_PREFIXES: Final = ("POCL_", "XILINX_", "AOCL_")
+_NODES: Final = ("nvidia", "dri", "kfd", "xdma", "xclmgmt", "aclnalla", "accel")
+
+
+def cached_probes(registry: Registry, cache_dir: Path) -> tuple[ProbeResult, ...]:
+    """The results that are still valid, of however many specs; starts and writes nothing."""
+    results = (read(device, cache_dir) for device in registry.devices)
+    return tuple(result for result in results if result is not None)
+
+
+def read(device: Registered[DeviceSpec], cache_dir: Path) -> ProbeResult | None:
+    """The valid result of one spec; None if there is none or its file is corrupt."""
+    try:
+        entry = json.loads(_file(device, cache_dir).read_text(encoding="utf-8"))
+        result = _result(device, entry)
+        valid = entry["key"] == _key(device) and _is_recent(result)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return result if valid else None
+
+
+def write(device: Registered[DeviceSpec], result: ProbeResult, cache_dir: Path) -> None:
+    """Keep a result; a folder that can't be written to costs a probe next time, no more."""
+    entry = {
+        "key": _key(device),
+        "rows": [attrs.asdict(row) for row in result.rows],
+        "status": result.status,
+        "reason": result.reason,
+        "remedy": result.remedy,
+        "seconds": result.seconds,
+        "checked_at": result.checked_at,
+    }
+    file = _file(device, cache_dir)
+    partial = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)
+
+
+def _result(device: Registered[DeviceSpec], entry: dict[str, Any]) -> ProbeResult:
+    found = ended(
+        device,
+        Status(entry["status"]),
+        entry["reason"],
+        entry["remedy"],
+        rows=to_rows(entry["rows"]),
+    )
+    seconds, checked_at = float(entry["seconds"]), float(entry["checked_at"])
+    return attrs.evolve(found, cached=True, seconds=seconds, checked_at=checked_at)
+
+
+def _is_recent(result: ProbeResult) -> bool:
+    limit_s = _GOOD_FOR_S if result.status is Status.AVAILABLE else _BAD_FOR_S
+    # A clock that was set back must not make a result valid for ever.
+    return 0 <= time.time() - result.checked_at <= limit_s
+
+
+def _file(device: Registered[DeviceSpec], cache_dir: Path) -> Path:
+    identity = (device.dist, device.plugin, device.record.name, sys.prefix)
+    # Should two ever share a name, their keys tell them apart.
+    digest = zlib.crc32(repr(identity).encode())
+    return cache_dir / "probes" / f"{device.record.name}-{digest:08x}.json"
+
+
+def _key(device: Registered[DeviceSpec]) -> dict[str, Any]:
+    spec = device.record
+    modules = (spec.probe.partition(":")[0], *spec.requires)
+    return {
+        "plugin": [device.plugin, device.dist, device.version, spec.probe],
+        "python": [sys.version, sys.prefix],
+        "record": spec.name,
+        "environment": dict(_environment()),
+        "files": {module: _changed(module) for module in modules},
+        "vendors": sorted(_vendor_files()),
+        "nodes": sorted(_device_nodes()),
+    }
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    for name, value in sorted(os.environ.items()):
+        if name in _VARIABLES or name.startswith(_PREFIXES):
+            yield name, value
+
+
+def _changed(module: str) -> float | None:
+    """When the folder of a module changed last: for a single module, its newest source file."""
+    spec = locate(module)
+    origin = Path(spec.origin) if spec is not None and spec.origin else None
+    if origin is None:
+        return None
+    return _newest(origin.parent.glob("*.py"), origin)
+
+
+def _newest(files: Iterable[Path], file: Path) -> float | None:
+    try:
+        return max(path.stat().st_mtime for path in (file, *files))
+    except OSError:
+        return None
+
+
+def _vendor_files() -> Iterator[tuple[str, float]]:
+    folder = Path(os.environ.get("OCL_ICD_VENDORS", "/etc/OpenCL/vendors"))
+    if folder.is_dir():
+        for file in folder.iterdir():
+            yield file.name, _newest((), file) or 0.0
+
+
+def _device_nodes() -> Iterator[str]:
+    try:
+        names = os.listdir("/dev")  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return
+    yield from (name for name in names if name.startswith(_NODES))

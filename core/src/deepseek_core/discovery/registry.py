@@ -1,0 +1,135 @@
+"""The plugins of one process and what they offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from deepseek_core.contracts.command import CommandSpec
+from deepseek_core.contracts.compressor import CompressorSpec
+from deepseek_core.contracts.device import DeviceSpec
+from deepseek_core.contracts.errors import ArtifactError, PluginError
+from deepseek_core.contracts.executor import ExecutorSpec
+from deepseek_core.contracts.frontend import FrontendSpec
+from deepseek_core.contracts.strategy import StrategySpec
+from deepseek_core.contracts.tier import TierSpec
+from deepseek_core.discovery.hooks import Hooks, ds_on_event
+from deepseek_core.discovery.status import PluginRow
+from deepseek_core.discovery.switches import Switches
+
+if TYPE_CHECKING:
+    from deepseek_core.contracts.event import Event  # 1 ms of start-up, for an annotation
+
+S = TypeVar("S")
+
+
+@attrs.frozen(kw_only=True)
+class Registered(Generic[S]):
+    """A record with its author: plugin (entry point), distribution and version.
+
+    `reason` and `remedy` say why it can't be used: a module that it requires is missing.
+    """
+
+    record: S
+    plugin: str
+    dist: str
+    version: str
+    reason: str | None = None
+    remedy: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether everything that it requires is installed."""
+        return self.reason is None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Registry:
+    """What discovery found; records come in order of plugin name, as the plugin gave them."""
+
+    plugins: tuple[PluginRow, ...]
+    switches: Switches
+    devices: tuple[Registered[DeviceSpec], ...] = ()
+    tiers: tuple[Registered[TierSpec], ...] = ()
+    strategies: tuple[Registered[StrategySpec], ...] = ()
+    compressors: tuple[Registered[CompressorSpec], ...] = ()
+    frontends: tuple[Registered[FrontendSpec], ...] = ()
+    commands: tuple[Registered[CommandSpec], ...] = ()
+    executors: tuple[Registered[ExecutorSpec], ...] = ()
+    listener_errors: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
+    _hooks: Hooks | None = attrs.field(default=None, repr=False)
+
+    def emit(self, event: Event) -> None:
+        """Tell the listeners; one that raises is noted once and never breaks the caller."""
+        if self._hooks is None or not self._hooks.implemented(ds_on_event):
+            return
+        for result in self._hooks.call(ds_on_event, event):
+            if result.error is not None and result.plugin not in self.listener_errors:
+                text = f"{type(result.error).__name__}: {result.error}"
+                self.listener_errors[result.plugin] = text
+                _note(result.plugin, type(event).__name__, text)
+
+    def plugin(self, name: str) -> PluginRow:
+        """The row of a plugin.
+
+        Raises:
+            PluginError: there is none of that name.
+        """
+        for row in self.plugins:
+            if row.name == name:
+                return row
+        raise PluginError(f"no plugin {name!r} is installed", remedy="ds-sdk list-plugins")
+
+
+def load_locator(locator: str, *, plugin: str, dist: str | None = None) -> Any:
+    """What a record's `package.module:Name` stands for; this is where heavy imports happen.
+
+    Raises:
+        PluginError: the module fails to import or has no such name.
+    """
+    from importlib import import_module
+
+    module, _, name = locator.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"plugin {plugin!r}: can't load {locator}: {type(error).__name__}: {error}",
+            remedy=f"pip install -U {dist or plugin} (or DEEPSEEK_DISABLE_PLUGINS={plugin})",
+        ) from error
+
+
+def find_frontend(registry: Registry, format: str) -> Registered[FrontendSpec]:
+    """The usable reader of this artifact format with the highest priority.
+
+    Raises:
+        ArtifactError: no plugin reads it, or what the one that does requires is missing.
+    """
+    readers = [r for r in registry.frontends if format in r.record.formats]
+    usable = sorted((r for r in readers if r.usable), key=lambda r: -r.record.priority)
+    if usable:
+        return usable[0]
+    if readers:
+        reader = readers[0]
+        reason = f"plugin {reader.plugin!r} reads {format} files, but {reader.reason}"
+        raise ArtifactError(reason, remedy=reader.remedy)
+    raise ArtifactError(
+        f"no plugin reads {format!r} files; {_known_formats(registry.frontends)}",
+        remedy="install a plugin that does; ds-sdk list-plugins --kind frontend shows those here",
+    )
+
+
+def _known_formats(frontends: Iterable[Registered[FrontendSpec]]) -> str:
+    known = sorted({name for r in frontends for name in r.record.formats})
+    return f"known formats: {', '.join(known)}" if known else "no frontend is installed"
+
+
+def _note(plugin: str, event: str, text: str) -> None:
+    import logging
+
+    logging.getLogger(__name__).warning(
+        "plugin %s: its listener raised at %s: %s; later errors of it are not shown",
+        plugin, event, text,
+    )  # fmt: skip

@@ -1,0 +1,169 @@
+"""Measures what each stage costs on each device that can run it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from statistics import median
+from typing import Final
+
+import attrs
+
+from deepseek_core.contracts.device import Device, Executable, LoadOptions
+from deepseek_core.contracts.errors import DeepSeekError, NoDevice
+from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.contracts.tensor import BATCH, TensorSpec
+from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.schedule.cost import Sample
+
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, steps in all, what is being done)."""
+
+_WARMUPS: Final = 2
+_SEED: Final = 0
+
+
+@attrs.frozen(kw_only=True)
+class Measurement:
+    """Median seconds of a stage on a device, or why it could not be measured."""
+
+    stage: str
+    device_id: str
+    batch: int
+    seconds: float | None
+    error: str = ""
+
+
+def synthetic_inputs(specs: tuple[TensorSpec, ...], batch: int) -> dict[str, Array]:
+    """Arrays that fit the specs: normal for floats, uniform bytes for integers; seeded."""
+    import numpy as np
+
+    rng = np.random.default_rng(_SEED)
+
+    def make(spec: TensorSpec) -> Array:
+        shape = spec.bound({BATCH: batch})
+        if spec.dtype.startswith(("float", "complex")):
+            return rng.standard_normal(shape).astype(spec.dtype)
+        low, high = (0, 2) if spec.dtype == "bool" else (0, 128)
+        return rng.integers(low, high, shape).astype(spec.dtype)
+
+    return {spec.name: make(spec) for spec in specs}
+
+
+def calibrate(
+    planner: Planner,
+    graph: Graph,
+    request: Request,
+    inputs: Mapping[str, Array],
+    *,
+    rounds: int,
+    progress: Progress,
+) -> list[Measurement]:
+    """Run each stage `rounds` times on each device, devices in turn, one at a time.
+
+    Interleaving spreads a slow spell of the machine over all devices alike. Measured costs
+    go into the history. A device that fails is reported and left out.
+
+    Raises:
+        NoDevice: a stage that no device can run, so that the next one gets no input.
+    """
+    tensors = dict(inputs)
+    found: list[Measurement] = []
+    for index, stage in enumerate(graph.stages):
+        fed = {spec.name: tensors[spec.name] for spec in stage.inputs}
+
+        def step(text: str, index: int = index) -> None:
+            progress(index, len(graph.stages), text)
+
+        runs = _Contest(planner, stage, request, fed, step)
+        try:
+            tensors.update(runs.first_outputs())
+            found += runs.measure(rounds)
+        finally:
+            runs.close()
+    progress(len(graph.stages), len(graph.stages), "done")
+    return found
+
+
+class _Contest:
+    """One stage loaded on every device that can run it."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        stage: Stage,
+        request: Request,
+        inputs: Mapping[str, Array],
+        step: Callable[[str], None],
+    ) -> None:
+        self._planner, self._stage, self._request = planner, stage, request
+        self._inputs, self._step = inputs, step
+        self._errors: list[Measurement] = []
+        self._outputs: Mapping[str, Array] | None = None
+        self._loaded: list[tuple[Device, Executable]] = []
+        for device in planner.pool.present():
+            if planner.candidate(stage, device, request).estimate is not None:
+                self._load(device)
+
+    def _load(self, device: Device) -> None:
+        self._step(f"{self._stage.name}: loading on {device.info.id}")
+        executable = None
+        try:
+            executable = device.load(self._stage, LoadOptions(latency=self._request.latency))
+            executable.warmup(self._request.batch)
+            outputs = executable.run(self._inputs)
+        except DeepSeekError as error:
+            self._errors.append(self._row(device, None, error.message))
+            self._planner.exclude(device.info.id, self._stage, error.message)
+            if executable is not None:
+                executable.close()
+            return
+        self._outputs = self._outputs or outputs
+        self._loaded.append((device, executable))
+
+    def first_outputs(self) -> Mapping[str, Array]:
+        """The stage's outputs on the first device that ran it."""
+        if self._outputs is None:
+            refusals = {row.device_id: row.error for row in self._errors}
+            raise NoDevice(
+                f"no device could run stage {self._stage.name!r}: "
+                + ("; ".join(f"{d}: {r}" for d, r in refusals.items()) or "none supports it"),
+                refusals=refusals,
+                remedy="`ds-sdk devices` shows what is there",
+            )
+        return self._outputs
+
+    def measure(self, rounds: int) -> list[Measurement]:
+        """Medians by device; the samples go into the history."""
+        samples: dict[str, list[float]] = {device.info.id: [] for device, _ in self._loaded}
+        for device, seconds in self._turns(rounds):
+            samples[device.info.id].append(seconds)
+        return self._errors + [self._keep(d, samples[d.info.id]) for d, _ in self._loaded]
+
+    def _turns(self, rounds: int) -> Iterator[tuple[Device, float]]:
+        for turn in range(-_WARMUPS, rounds):
+            for device, executable in self._loaded:
+                self._step(f"{self._stage.name} on {device.info.id}, round {max(turn, 0) + 1}")
+                start_s = time.perf_counter()
+                executable.run(self._inputs)
+                if turn >= 0:
+                    yield device, time.perf_counter() - start_s
+
+    def _keep(self, device: Device, seconds: list[float]) -> Measurement:
+        samples = tuple(Sample(self._request.batch, s) for s in seconds)
+        self._planner.measured(self._stage, device, self._request.latency, samples)
+        return self._row(device, median(seconds), "")
+
+    def _row(self, device: Device, seconds: float | None, error: str) -> Measurement:
+        return Measurement(
+            stage=self._stage.name,
+            device_id=device.info.id,
+            batch=self._request.batch,
+            seconds=seconds,
+            error=error,
+        )
+
+    def close(self) -> None:
+        """Free the executables."""
+        for _, executable in self._loaded:
+            executable.close()

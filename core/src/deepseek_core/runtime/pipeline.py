@@ -1,0 +1,164 @@
+"""A stream of batches through the stages: one queue and `slots` workers for each device.
+
+At most `limit` batches are in flight, so memory stays bounded whatever the stages do.
+Older batches go first, results leave in order, the first error ends the stream.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.runtime.result import Result
+from deepseek_core.runtime.runner import StageRunner
+
+
+class _Flight:
+    """A batch on its way: its tensors so far, and how many stages each stage waits for."""
+
+    def __init__(self, graph: Graph, sequence: int, inputs: Mapping[str, Array], batch: int):
+        self.sequence, self.batch = sequence, batch
+        self.tensors = dict(inputs)
+        self.waits = {s.name: len(graph.predecessors(s)) for s in graph.stages}
+        self.left = len(graph.stages)
+        self.ran_on: dict[str, str] = {}
+        self.start_s = time.perf_counter()
+
+
+class _Pipeline:
+    def __init__(self, runner: StageRunner, graph: Graph) -> None:
+        self._runner, self._graph = runner, graph
+        self._order = {stage.name: index for index, stage in enumerate(graph.stages)}
+        self._followers: dict[str, list[Stage]] = {s.name: [] for s in graph.stages}
+        for stage in graph.stages:
+            for name in graph.predecessors(stage):
+                self._followers[name].append(stage)
+        # One condition guards everything: a batch costs milliseconds, a lock microseconds.
+        self._changed = threading.Condition()
+        self._ready: dict[str, list[tuple[int, int, _Flight, Stage]]] = {}
+        self._workers: list[threading.Thread] = []
+        self._done: dict[int, _Flight] = {}
+        self._error: BaseException | None = None
+        self._stopping = False
+
+    def submit(self, flight: _Flight) -> None:
+        """Start a batch with the stages that wait for nobody."""
+        with self._changed:
+            for stage in self._graph.stages:
+                if flight.waits[stage.name] == 0:
+                    self._enqueue(flight, stage)
+
+    def take(self, sequence: int) -> _Flight:
+        """Wait for one batch; raises the first error of the stream."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._error is not None or sequence in self._done)
+            if self._error is not None:
+                raise self._error
+            return self._done.pop(sequence)
+
+    def stop(self) -> None:
+        """Let the running tasks end, drop the others, join the workers."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for worker in self._workers:
+            worker.join()
+
+    def _enqueue(self, flight: _Flight, stage: Stage) -> None:
+        device_id = self._runner.device_of(stage)
+        if device_id not in self._ready:
+            self._ready[device_id] = []
+            for slot in range(self._runner.slots(device_id)):
+                self._start_worker(device_id, slot)
+        item = (flight.sequence, self._order[stage.name], flight, stage)
+        heapq.heappush(self._ready[device_id], item)
+        self._changed.notify_all()
+
+    def _start_worker(self, device_id: str, slot: int) -> None:
+        worker = threading.Thread(
+            target=self._work, args=(device_id, slot), name=f"{device_id}-{slot}", daemon=True
+        )
+        self._workers.append(worker)
+        worker.start()
+
+    def _work(self, device_id: str, slot: int) -> None:
+        ready = self._ready[device_id]
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(ready) or self._stopping)
+                if self._stopping:
+                    return
+                _, _, flight, stage = heapq.heappop(ready)
+            try:
+                outputs, ran_on = self._runner.run(
+                    stage, flight.tensors, sequence=flight.sequence, batch=flight.batch, slot=slot
+                )
+            except BaseException as error:  # noqa: BLE001 - the consumer must see every outcome
+                self._fail(error)
+                return
+            self._finish(flight, stage, outputs, ran_on)
+
+    def _finish(
+        self, flight: _Flight, stage: Stage, outputs: Mapping[str, Array], ran_on: str
+    ) -> None:
+        with self._changed:
+            flight.tensors.update(outputs)
+            flight.ran_on[stage.name] = ran_on
+            flight.left -= 1
+            for follower in self._followers[stage.name]:
+                flight.waits[follower.name] -= 1
+                if flight.waits[follower.name] == 0:
+                    self._enqueue(flight, follower)
+            if flight.left == 0:
+                self._done[flight.sequence] = flight
+                self._changed.notify_all()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._stopping = True
+            self._changed.notify_all()
+
+
+def stream(
+    runner: StageRunner, graph: Graph, batches: Iterable[Mapping[str, Array]], *, limit: int
+) -> Iterator[Result]:
+    """Results of the batches in order; stops its workers when closed or failed.
+
+    Raises:
+        InputError: a batch that does not fit the graph's inputs.
+        StageFailed: the first stage that failed, with its device.
+    """
+    pipeline = _Pipeline(runner, graph)
+    incoming = iter(batches)
+    submitted = taken = 0
+    exhausted = False
+    try:
+        while True:
+            while not exhausted and submitted - taken < limit:
+                inputs = next(incoming, None)
+                if inputs is None:
+                    exhausted = True
+                    break
+                batch = graph.check_inputs(inputs)
+                pipeline.submit(_Flight(graph, submitted, inputs, batch))
+                submitted += 1
+            if taken == submitted:
+                return
+            yield _result(graph, pipeline.take(taken))
+            taken += 1
+    finally:
+        pipeline.stop()
+
+
+def _result(graph: Graph, flight: _Flight) -> Result:
+    return Result(
+        outputs={name: flight.tensors[name] for name in graph.outputs},
+        ran_on=flight.ran_on,
+        seconds=time.perf_counter() - flight.start_s,
+        batch=flight.batch,
+        sequence=flight.sequence,
+    )

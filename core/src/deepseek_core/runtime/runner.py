@@ -1,0 +1,164 @@
+"""Runs one stage of one batch where it is placed; places it again when its device fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from deepseek_core.contracts.device import Executable, LoadOptions
+from deepseek_core.contracts.errors import (
+    DeepSeekError,
+    DeviceError,
+    InputError,
+    NoDevice,
+    OutOfMemory,
+    StageFailed,
+)
+from deepseek_core.contracts.event import DeviceQuarantined, Event
+from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.trace import Recorder, Span
+from deepseek_core.schedule.problem import Placement, Problem
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class StageRunner:
+    """Owns the executables of a plan; safe to use from the workers of all devices.
+
+    Not strict: a device that is lost or crashes is quarantined, its stages are placed
+    again, and the batch at hand runs there. Strict: the first failure ends the run.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        graph: Graph,
+        request: Request,
+        *,
+        strict: bool,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._planner, self._graph, self._request = planner, graph, request
+        self._strict, self._emit = strict, emit
+        self._loaded: dict[tuple[str, str], Executable] = {}
+        self._lock = threading.RLock()
+        self.recorder = Recorder()
+        self.notices: list[str] = []
+        self.problem: Problem
+        self.placement: Placement
+        self.problem, self.placement = planner.decide(graph, request)
+
+    def slots(self, device_id: str) -> int:
+        """How many runs at once the device takes."""
+        return self.problem.concurrency[device_id].slots
+
+    def device_of(self, stage: Stage) -> str:
+        """Where the stage is placed now."""
+        return self.placement.devices[stage.name]
+
+    def prepare(self, batch: int) -> None:
+        """Load and warm up every stage where it is placed.
+
+        Raises:
+            StageFailed: it could not be loaded there nor anywhere else.
+        """
+        for stage in self._graph.stages:
+            self._persist(stage, lambda executable: executable.warmup(batch))
+
+    def run(
+        self, stage: Stage, tensors: Mapping[str, Array], *, sequence: int, batch: int, slot: int
+    ) -> tuple[Mapping[str, Array], str]:
+        """Outputs of the stage and the device that made them.
+
+        Raises:
+            InputError: the inputs do not fit.
+            StageFailed: it failed and no other device can take it.
+        """
+        inputs = {spec.name: tensors[spec.name] for spec in stage.inputs}
+
+        def once(executable: Executable) -> Mapping[str, Array]:
+            start_s = time.perf_counter()
+            outputs = executable.run(inputs)
+            end_s = time.perf_counter()
+            device_id = executable.device_id
+            self.recorder.add(Span(stage.name, device_id, slot, sequence, batch, start_s, end_s))
+            return outputs
+
+        return self._persist(stage, once)
+
+    def _persist(self, stage: Stage, action: Callable[[Executable], T]) -> tuple[T, str]:
+        """Do it where the stage is placed, and elsewhere when that device fails."""
+        while True:
+            device_id = self.device_of(stage)
+            try:
+                return action(self._executable(stage, device_id)), device_id
+            except InputError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a driver may raise anything
+                self._recover(stage, device_id, error)
+
+    def _executable(self, stage: Stage, device_id: str) -> Executable:
+        key = stage.name, device_id
+        with self._lock:
+            if key not in self._loaded:
+                options = LoadOptions(latency=self._request.latency, strict=True)
+                self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
+            return self._loaded[key]
+
+    def _recover(self, stage: Stage, device_id: str, error: Exception) -> None:
+        """Place what the failed device had again.
+
+        Raises:
+            StageFailed: strict, not worth a retry, or nobody else can run it.
+        """
+        reason = f"{type(error).__name__}: {getattr(error, 'message', error)}"
+        if self._strict:
+            raise _failed(stage, device_id, error, None) from error
+        with self._lock:
+            if self.device_of(stage) != device_id:
+                return  # another worker placed it again already
+            self._put_out(stage, device_id, error, reason)
+            try:
+                self.problem, self.placement = self._planner.decide(self._graph, self._request)
+            except NoDevice as nobody:
+                raise _failed(stage, device_id, error, nobody) from error
+            self._note(
+                f"stage {stage.name} failed on {device_id} ({reason}) "
+                f"and moved to {self.device_of(stage)}"
+            )
+
+    def _put_out(self, stage: Stage, device_id: str, error: Exception, reason: str) -> None:
+        """A device that is gone gets no more work; one that refuses a stage keeps the others."""
+        refused = isinstance(error, DeepSeekError) and not error.retryable
+        if refused or isinstance(error, OutOfMemory):
+            self._planner.exclude(device_id, stage, reason)
+        elif self._planner.pool.quarantine(device_id, reason):
+            self._emit(DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=reason))
+
+    def _note(self, text: str) -> None:
+        _log.warning("%s", text)
+        self.notices.append(text)
+
+    def close(self) -> None:
+        """Free the executables; idempotent."""
+        with self._lock:
+            loaded, self._loaded = list(self._loaded.values()), {}
+        for executable in loaded:
+            executable.close()
+
+
+def _failed(stage: Stage, device_id: str, error: Exception, nobody: NoDevice | None) -> StageFailed:
+    text = error.message if isinstance(error, DeepSeekError) else f"{type(error).__name__}: {error}"
+    elsewhere = f"; {nobody.message}" if nobody is not None else ""
+    remedy = error.remedy if isinstance(error, DeviceError) else None
+    return StageFailed(
+        f"stage {stage.name!r} failed on {device_id}: {text}{elsewhere}",
+        stage=stage.name,
+        device_id=device_id,
+        remedy=remedy or "`ds-sdk devices` shows what is there; `--debug` shows the traceback",
+    )

@@ -1,0 +1,120 @@
+"""What ran when, as a Chrome trace that Perfetto opens.
+
+Format: the Trace Event Format's `X` (complete), `C` (counter) and `M` (metadata) events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class Span:
+    """One task: a stage of batch number `sequence` on a device, in seconds of one clock."""
+
+    stage: str
+    device_id: str
+    slot: int
+    sequence: int
+    batch: int
+    start_s: float
+    end_s: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran."""
+        return self.end_s - self.start_s
+
+
+class Recorder:
+    """Collects spans from any thread."""
+
+    def __init__(self) -> None:
+        self._spans: list[Span] = []
+        self._lock = threading.Lock()
+
+    def add(self, span: Span) -> None:
+        """Note a finished task."""
+        with self._lock:
+            self._spans.append(span)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """All spans by start."""
+        with self._lock:
+            return tuple(sorted(self._spans, key=lambda s: s.start_s))
+
+    def medians(self) -> dict[tuple[str, str], float]:
+        """Median seconds by (stage, device)."""
+        groups: dict[tuple[str, str], list[float]] = {}
+        for span in self.spans:
+            groups.setdefault((span.stage, span.device_id), []).append(span.seconds)
+        return {key: median(seconds) for key, seconds in groups.items()}
+
+
+def occupancy(spans: Iterable[Span]) -> dict[str, float]:
+    """Device -> share of the whole run in which one of its slots was busy (all slots: 1.0)."""
+    spans = list(spans)
+    if not spans:
+        return {}
+    whole_s = max(s.end_s for s in spans) - min(s.start_s for s in spans)
+    busy: dict[str, float] = {}
+    slots: dict[str, set[int]] = {}
+    for span in spans:
+        busy[span.device_id] = busy.get(span.device_id, 0.0) + span.seconds
+        slots.setdefault(span.device_id, set()).add(span.slot)
+    return {d: busy[d] / (whole_s * len(slots[d])) if whole_s else 0.0 for d in busy}
+
+
+def chrome_trace(spans: Iterable[Span]) -> dict[str, Any]:
+    """The spans as a trace object: a process for the host, a thread for each device slot."""
+    spans = list(spans)
+    origin_s = min((s.start_s for s in spans), default=0.0)
+    lanes = sorted({(s.device_id, s.slot) for s in spans})
+    threads = {lane: index + 1 for index, lane in enumerate(lanes)}
+    pid = os.getpid()
+    events: list[dict[str, Any]] = [
+        {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": "ds-sdk run"}}
+    ]
+    events += [
+        {
+            "ph": "M",
+            "name": "thread_name",
+            "pid": pid,
+            "tid": tid,
+            "args": {"name": f"{lane[0]} slot {lane[1]}"},
+        }
+        for lane, tid in threads.items()
+    ]
+    events += [
+        {
+            "ph": "X",
+            "name": s.stage,
+            "cat": "task",
+            "pid": pid,
+            "tid": threads[s.device_id, s.slot],
+            "ts": (s.start_s - origin_s) * 1e6,
+            "dur": s.seconds * 1e6,
+            "args": {"sequence": s.sequence, "batch": s.batch},
+        }
+        for s in spans
+    ]
+    return {"traceEvents": events, "displayTimeUnit": "ms"}
+
+
+def write_trace(path: Path, spans: Iterable[Span]) -> None:
+    """Write a trace file; it is whole or absent."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(chrome_trace(spans)))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""Why a placement was chosen, as records for scripts and as sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepseek_core.contracts.device import Estimate
+from deepseek_core.contracts.units import format_bytes, format_seconds
+from deepseek_core.schedule.problem import Candidate, Placement, Problem, StageOptions
+
+Measured = Mapping[tuple[str, str], float]
+"""(stage, device) -> median seconds in the last run."""
+
+_WORD = {"period": "per batch of the stream", "makespan": "for one batch"}
+
+
+def as_json(problem: Problem, placement: Placement, measured: Measured) -> dict[str, Any]:
+    """Everything about a placement: candidates, choice, rule, alternatives."""
+    return {
+        "objective": placement.objective.value,
+        "rule": placement.rule,
+        "optimal": placement.optimal,
+        "value_s": placement.value_s,
+        "placement": dict(placement.devices),
+        "single_device_s": dict(placement.single_device),
+        "runner_up": placement.runner_up
+        and {"placement": dict(placement.runner_up[0]), "value_s": placement.runner_up[1]},
+        "why": [sentence(problem, placement, stage) for stage in problem.stages],
+        "summary": summary(placement),
+        "stages": [
+            {
+                "name": stage.name,
+                "device": placement.devices[stage.name],
+                "candidates": [_row(stage, c, measured) for c in stage.candidates],
+            }
+            for stage in problem.stages
+        ],
+    }
+
+
+def _row(stage: StageOptions, candidate: Candidate, measured: Measured) -> dict[str, Any]:
+    row: dict[str, Any] = {"device": candidate.device_id, "refusal": candidate.refusal or None}
+    if candidate.estimate is not None:
+        low, high = candidate.estimate.interval_s
+        row |= {
+            "seconds": candidate.estimate.seconds,
+            "interval_s": [low, high],
+            "source": candidate.estimate.source,
+            "samples": candidate.estimate.samples,
+            "moved_bytes": candidate.moved_bytes,
+            "measured_s": measured.get((stage.name, candidate.device_id)),
+        }
+    return row
+
+
+def sentence(problem: Problem, placement: Placement, stage: StageOptions) -> str:
+    """Why this stage runs where it runs."""
+    chosen = placement.devices[stage.name]
+    costs = {c.device_id: c.estimate for c in stage.candidates if c.estimate is not None}
+    if stage.pinned_to:
+        return f"{stage.name} runs on {chosen}: it is pinned there."
+    others = {d: e for d, e in costs.items() if d != chosen}
+    if not others:
+        return f"{stage.name} runs on {chosen}, the only device that supports it."
+    rival = min(others, key=lambda d: (others[d].seconds, d))
+    mine, its = costs[chosen], others[rival]
+    if mine.seconds <= its.seconds:
+        return (
+            f"{stage.name} runs on {chosen}, where it costs least: "
+            f"{_text(mine)}, against {_text(its)} on {rival}."
+        )
+    return (
+        f"{stage.name} runs on {chosen} ({_text(mine)}) although {rival} alone would be faster "
+        f"({_text(its)}): {rival} is busy with {_rest(problem, placement, rival)}, "
+        f"and together they need {format_seconds(placement.value_s)} "
+        f"{_WORD[placement.objective]}{_instead(placement, rival)}."
+    )
+
+
+def _rest(problem: Problem, placement: Placement, device_id: str) -> str:
+    names = [s.name for s in problem.stages if placement.devices[s.name] == device_id]
+    return " and ".join(names) or "nothing"
+
+
+def _instead(placement: Placement, device_id: str) -> str:
+    alone = placement.single_device.get(device_id)
+    return "" if alone is None else f" instead of {format_seconds(alone)} on {device_id} alone"
+
+
+def _text(estimate: Estimate) -> str:
+    return f"{format_seconds(estimate.seconds)} {estimate.source}"
+
+
+def summary(placement: Placement) -> str:
+    """The choice against the best single device, in one sentence."""
+    where = ", ".join(f"{stage} on {device}" for stage, device in placement.devices.items())
+    text = f"{where}: {format_seconds(placement.value_s)} {_WORD[placement.objective]}"
+    if placement.single_device:
+        best = min(placement.single_device, key=lambda d: (placement.single_device[d], d))
+        ratio = placement.single_device[best] / placement.value_s
+        text += f", {ratio:.2f}x the rate of {best} alone" if ratio > 1.0005 else ""
+    return f"{text} ({placement.rule})."
+
+
+def as_text(problem: Problem, placement: Placement, measured: Measured) -> str:
+    """A table of candidates for each stage, and why the choice fell as it did."""
+    lines = []
+    for stage in problem.stages:
+        lines.append(f"stage {stage.name}")
+        lines += [_line(stage, placement, c, measured) for c in stage.candidates]
+        lines.append(f"  why: {sentence(problem, placement, stage)}")
+    lines.append(f"plan: {summary(placement)}")
+    return "\n".join(lines)
+
+
+def _line(stage: StageOptions, placement: Placement, c: Candidate, measured: Measured) -> str:
+    mark = "->" if placement.devices[stage.name] == c.device_id else "  "
+    if c.estimate is None:
+        return f"  {mark} {c.device_id:<18} -          refused: {c.refusal}"
+    low, high = map(format_seconds, c.estimate.interval_s)
+    text = (
+        f"  {mark} {c.device_id:<18} {format_seconds(c.estimate.seconds):>8}   "
+        f"90 %: {low} to {high}   {c.estimate.source} ({c.estimate.samples} samples)"
+    )
+    if c.moved_bytes:
+        text += f"   moves {format_bytes(c.moved_bytes)}"
+    seen = measured.get((stage.name, c.device_id))
+    return text if seen is None else f"{text}   last run {format_seconds(seen)}"

@@ -1,0 +1,161 @@
+"""Which device runs which stage: exact for few stages, list scheduling beyond.
+
+Makespan: stages start when their inputs are there and their device has a free slot.
+Period of a stream: the load of the busiest device, or of the host's cores when several
+devices share them. Offline decisions use the median cost, realtime ones the 90 % quantile.
+List order: upward rank, earliest finish (Topcuoglu, Hariri, Wu 2002: HEFT).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from deepseek_core.contracts.device import Concurrency
+from deepseek_core.schedule.problem import Candidate, Objective, Placement, Problem
+
+_MOST_EXACT: Final = 5_000
+_Z_REALTIME: Final = 1.2816  # one-sided 90 % quantile
+
+Assignment = tuple[Candidate, ...]
+_ONE_AT_A_TIME: Final = Concurrency()
+
+
+def place(problem: Problem) -> Placement:
+    """The placement of least period or makespan; equal input, equal output.
+
+    Raises:
+        NoDevice: a stage that no candidate can run.
+    """
+    allowed = [stage.allowed() for stage in problem.stages]
+    exact = math.prod(map(len, allowed)) <= _MOST_EXACT
+    found = itertools.product(*allowed) if exact else _improve(problem, allowed)
+    ranked = sorted(
+        ((value_s(problem, a), _tie_break(problem, a), a) for a in found), key=lambda r: r[:2]
+    )
+    best_s, _, best = ranked[0]
+    rule = "exact search" if exact else "list scheduling, improved by single moves"
+    return Placement(
+        devices=_by_name(problem, best),
+        objective=problem.objective,
+        value_s=best_s,
+        rule=f"{rule}, least {problem.objective.value}",
+        optimal=exact,
+        single_device=dict(_single_device(problem)),
+        runner_up=(_by_name(problem, ranked[1][2]), ranked[1][0]) if len(ranked) > 1 else None,
+    )
+
+
+def value_s(problem: Problem, assignment: Assignment) -> float:
+    """Seconds of the objective under an assignment (one candidate for each stage)."""
+    if problem.objective is Objective.PERIOD:
+        return period_s(problem, assignment)
+    return makespan_s(problem, assignment)
+
+
+def period_s(problem: Problem, assignment: Assignment) -> float:
+    """Seconds per batch of a steady stream: the largest load of a device or of the host."""
+    load: dict[str, float] = {}
+    host = 0.0
+    for candidate in assignment:
+        takes = problem.concurrency.get(candidate.device_id, _ONE_AT_A_TIME)
+        seconds = cost_s(candidate, problem.objective)
+        load[candidate.device_id] = load.get(candidate.device_id, 0.0) + seconds / takes.slots
+        host += seconds * takes.host_threads
+    return max(*load.values(), host / problem.host_cores)
+
+
+def makespan_s(problem: Problem, assignment: Assignment) -> float:
+    """Seconds from the first start to the last finish of one batch."""
+    finish: dict[str, float] = {}
+    free: dict[str, list[float]] = {}
+    for stage, candidate in zip(problem.stages, assignment, strict=True):
+        takes = problem.concurrency.get(candidate.device_id, _ONE_AT_A_TIME)
+        slots = free.setdefault(candidate.device_id, [0.0] * takes.slots)
+        slot = slots.index(min(slots))
+        ready = max((finish[name] for name in stage.predecessors), default=0.0)
+        slots[slot] = max(ready, slots[slot]) + cost_s(candidate, problem.objective)
+        finish[stage.name] = slots[slot]
+    return max(finish.values())
+
+
+def cost_s(candidate: Candidate, objective: Objective) -> float:
+    """Seconds that a decision counts with: the median, or the 90 % quantile for realtime."""
+    assert candidate.estimate is not None
+    z = _Z_REALTIME if objective is Objective.MAKESPAN else 0.0
+    return candidate.estimate.quantile(z)
+
+
+def _tie_break(problem: Problem, assignment: Assignment) -> tuple[float, tuple[str, ...]]:
+    """At equal value: less work in all, then names, so that plans are deterministic."""
+    total = sum(cost_s(c, problem.objective) for c in assignment)
+    return total, tuple(c.device_id for c in assignment)
+
+
+def _by_name(problem: Problem, assignment: Assignment) -> Mapping[str, str]:
+    names = (stage.name for stage in problem.stages)
+    return dict(zip(names, (c.device_id for c in assignment), strict=True))
+
+
+def _single_device(problem: Problem) -> Iterator[tuple[str, float]]:
+    """Every device that can run all stages, with the objective's value."""
+    able = [{c.device_id: c for c in s.candidates if c.estimate} for s in problem.stages]
+    for device_id in sorted(set.intersection(*map(set, able))):
+        yield device_id, value_s(problem, tuple(by_id[device_id] for by_id in able))
+
+
+def _improve(problem: Problem, allowed: list[tuple[Candidate, ...]]) -> Iterator[Assignment]:
+    """A list schedule, then single moves while they help; yields what it tried."""
+    current = _list_schedule(problem, allowed)
+    current_s = value_s(problem, current)
+    yield current
+    better = True
+    while better:
+        better = False
+        for index, options in enumerate(allowed):
+            for candidate in options:
+                trial = (*current[:index], candidate, *current[index + 1 :])
+                trial_s = value_s(problem, trial)
+                if trial_s < current_s * (1 - 1e-9):
+                    current, current_s, better = trial, trial_s, True
+                    yield current
+
+
+def _list_schedule(problem: Problem, allowed: list[tuple[Candidate, ...]]) -> Assignment:
+    """Stages by upward rank, each to the device of least load (period) or earliest finish."""
+    chosen: dict[str, Candidate] = {}
+    finish: dict[str, float] = {}
+    free: dict[str, float] = {}
+    options = dict(zip((s.name for s in problem.stages), allowed, strict=True))
+    stages = {s.name: s for s in problem.stages}
+    for name in _by_upward_rank(problem, options):
+        before = stages[name].predecessors
+        ready = 0.0
+        if problem.objective is Objective.MAKESPAN:
+            ready = max((finish[p] for p in before), default=0.0)
+        ends = [_end(problem, free, ready, c) for c in options[name]]
+        pick = ends.index(min(ends))
+        chosen[name] = options[name][pick]
+        finish[name] = free[chosen[name].device_id] = ends[pick]
+    return tuple(chosen[s.name] for s in problem.stages)
+
+
+def _end(problem: Problem, free: Mapping[str, float], ready: float, c: Candidate) -> float:
+    slots = problem.concurrency.get(c.device_id, _ONE_AT_A_TIME).slots
+    seconds = cost_s(c, problem.objective)
+    share = seconds / slots if problem.objective is Objective.PERIOD else seconds
+    return max(ready, free.get(c.device_id, 0.0)) + share
+
+
+def _by_upward_rank(problem: Problem, options: Mapping[str, tuple[Candidate, ...]]) -> list[str]:
+    """Names by decreasing mean cost of the longest path to the end; ties in given order."""
+    rank: dict[str, float] = {s.name: 0.0 for s in problem.stages}
+    for stage in reversed(problem.stages):
+        costs = [cost_s(c, problem.objective) for c in options[stage.name]]
+        rank[stage.name] += sum(costs) / len(costs)
+        for name in stage.predecessors:
+            rank[name] = max(rank[name], rank[stage.name])
+    order = {s.name: index for index, s in enumerate(problem.stages)}
+    return sorted(order, key=lambda name: (-rank[name], order[name]))

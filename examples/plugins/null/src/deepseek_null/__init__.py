@@ -1,0 +1,1 @@
+"""A device that does nothing: to learn from and to test with."""

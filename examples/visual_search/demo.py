@@ -1,0 +1,256 @@
+"""Visual search on whatever this machine has: pictures in, nearest known pictures out.
+
+A convolutional network turns pictures of circuit boards into embeddings, a matcher finds the
+nearest of 11,569 known ones. Which device does what is measured, decided and explained.
+Run it with `make demo`, `ds-sdk demo` or `python examples/visual_search/demo.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+from dataset import Crops, load_crops, split_by_board
+from deepseek_core import DeepSeekError, Graph, Plan, Session
+from page import write_page
+
+MODELS: Final = Path(__file__).parent / "models"
+PRECISIONS: Final = ("fp32", "int8")
+COMPARED_BATCHES: Final = 40
+
+Say = Callable[[str], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the demo."""
+    add = parser.add_argument
+    add(
+        "--output",
+        default="out",
+        metavar="FOLDER",
+        help="where visual_search.html and trace.json go (default: %(default)s)",
+    )
+    add(
+        "--pin",
+        action="append",
+        default=[],
+        metavar="STAGE=DEVICE",
+        help="run a stage on a device instead, for comparison (match=fpga, match=onnx)",
+    )
+    add(
+        "--batch",
+        type=int,
+        default=16,
+        metavar="N",
+        help="pictures in one batch (default: %(default)s)",
+    )
+    add(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="rounds of the throughput comparison (default: %(default)s)",
+    )
+    add("--threads", type=int, metavar="N", help="host cores that devices may use (default: all)")
+    add(
+        "--neighbors",
+        type=int,
+        default=5,
+        metavar="K",
+        help="neighbors of each query, 1 to 16 (default: %(default)s)",
+    )
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What one model did: its figures, the neighbors it found, what ran when."""
+
+    facts: dict[str, Any]
+    indices: npt.NDArray[np.int64]
+    """Places in the gallery [queries, neighbors], nearest first."""
+    spans: tuple[Any, ...]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; returns the exit code."""
+    say: Say = (lambda _text: None) if args.json else print
+    output = Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+    gallery, queries = split_by_board(load_crops())
+    with Session(threads=args.threads) as session:
+        devices = [attrs.asdict(info) for info in session.devices]
+        say(_device_table(devices))
+        say(f"{len(gallery):,} known pictures; {len(queries):,} queries, of boards never seen")
+        outcomes = {
+            precision: Demo(
+                session, precision, gallery=gallery, queries=queries, args=args, say=say
+            ).run()
+            for precision in PRECISIONS
+        }
+    report = {"devices": devices} | {name: o.facts for name, o in outcomes.items()}
+    best = outcomes["int8"]
+    write_page(
+        output / "visual_search.html",
+        report,
+        gallery=gallery,
+        queries=queries,
+        indices=best.indices,
+        spans=best.spans,
+    )
+    say(f"\npage:  {output / 'visual_search.html'}")
+    say(f"trace: {output / 'trace.json'} (open it in Perfetto)")
+    if args.json:
+        print(json.dumps(report))
+    return 0
+
+
+class Demo:
+    """One model from file to answers."""
+
+    def __init__(
+        self,
+        session: Session,
+        precision: str,
+        *,
+        gallery: Crops,
+        queries: Crops,
+        args: argparse.Namespace,
+        say: Say,
+    ) -> None:
+        self._session, self._args, self._say = session, args, say
+        self._precision, self._gallery, self._queries = precision, gallery, queries
+
+    def run(self) -> Outcome:
+        """Embed the gallery, measure, plan, compare, answer."""
+        self._say(f"\n== {self._precision} ==")
+        graph = self._session.load(MODELS / f"visual_search_{self._precision}.onnx")
+        known = self._embed(graph.until("embedding"), self._gallery)
+        bound = graph.bind(gallery=known, k=np.array([self._args.neighbors], np.int64))
+        plan = self._plan(bound)
+        compared = self._compare(plan)
+        before = len(plan.spans)
+        nearest, answers = self._answer(plan)
+        plan.write_trace(Path(self._args.output) / "trace.json")
+        facts = (
+            plan.to_json()
+            | answers
+            | {
+                "comparison": [attrs.asdict(row) for row in compared.rows],
+                "refusals": dict(compared.refusals),
+            }
+        )
+        return Outcome(facts=facts, indices=nearest, spans=plan.spans[before:])
+
+    def _batches(self, crops: Crops) -> Iterator[dict[str, npt.NDArray[np.uint8]]]:
+        for start in range(0, len(crops), self._args.batch):
+            yield {"images": crops.images[start : start + self._args.batch]}
+
+    def _embed(self, graph: Graph, crops: Crops) -> npt.NDArray[Any]:
+        found = []
+        plan = self._session.plan(graph, batch=self._args.batch)
+        with plan, Progress(self._say, "embedding the known pictures", len(crops)) as progress:
+            for result in plan.stream(self._batches(crops)):
+                found.append(result["embedding"])
+                progress.advance(result.batch)
+        return np.concatenate(found)
+
+    def _plan(self, graph: Graph) -> Plan:
+        sample = next(self._batches(self._queries))
+        self._session.calibrate(graph, inputs=sample)
+        pins = dict(pair.split("=", 1) for pair in self._args.pin)
+        plan = self._session.plan(graph, batch=self._args.batch, pin=pins)
+        self._say(plan.explain())
+        return plan
+
+    def _compare(self, plan: Plan) -> Any:
+        batches = list(self._batches(self._queries))[:COMPARED_BATCHES]
+        compared = self._session.compare(plan, batches, rounds=self._args.rounds)
+        self._say("measured side by side:")
+        for row in compared.rows:
+            where = ", ".join(f"{s} on {d}" for s, d in row.placement.items())
+            mark = "  <- the plan" if row is compared.chosen else ""
+            self._say(f"  {row.items_per_s:8.1f} pictures/s   {where}{mark}")
+        for device, reason in compared.refusals.items():
+            self._say(f"         - pictures/s   {device} alone: refused, {reason}")
+        return compared
+
+    def _answer(self, plan: Plan) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
+        indices, start_s = [], time.perf_counter()
+        with Progress(self._say, "answering", len(self._queries)) as progress:
+            for result in plan.stream(self._batches(self._queries)):
+                indices.append(result["indices"])
+                progress.advance(result.batch)
+        seconds = time.perf_counter() - start_s
+        nearest = np.concatenate(indices)
+        right = self._gallery.labels[nearest[:, 0]] == self._queries.labels
+        self._say(
+            f"top-1 class accuracy {right.mean():.4f} ({right.sum()} of {len(right)}), "
+            f"{len(right) / seconds:.0f} pictures/s"
+        )
+        return nearest, {
+            "top1": float(right.mean()),
+            "queries": len(right),
+            "items_per_s": len(right) / seconds,
+            "occupancy": plan.occupancy(),
+        }
+
+
+class Progress:
+    """A line that grows when a person watches; a few plain lines in a pipe."""
+
+    def __init__(self, say: Say, title: str, total: int) -> None:
+        self._say, self._title, self._total = say, title, total
+        self._done = self._told = 0
+        self._live = say is print and sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def advance(self, count: int) -> None:
+        """Count some more as done; tell at every quarter, or at once to a person."""
+        self._done += count
+        quarter = 4 * self._done // self._total
+        if self._live:
+            print(f"\r{self._title}: {self._done:,}/{self._total:,}", end="", file=sys.stderr)
+        elif quarter > self._told:
+            self._told = quarter
+            self._say(f"{self._title}: {self._done:,}/{self._total:,}")
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._live:
+            print(file=sys.stderr)
+
+
+def _device_table(devices: list[dict[str, Any]]) -> str:
+    lines = ["devices"]
+    for row in devices:
+        state = (
+            row["status"] if row["status"] == "available" else f"{row['status']}: {row['reason']}"
+        )
+        lines.append(f"  {row['id']:<20} {row['name']}  [{row['evidence']}]  {state}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Entry point of the script."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args())
+    except DeepSeekError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Attributes of ONNX nodes as plain Python, and back.
+
+Tensors become numpy arrays and strings `str`, so that a device needs no onnx to read them; only
+subgraphs (of If, Loop, Scan) stay `GraphProto`. The body of a model-local function travels in
+the attribute `FUNCTIONS`: serialized FunctionProtos, the operator's own first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from deepseek_core import Operation
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+FUNCTIONS: Final = "model_local_functions"
+
+
+def read_attributes(node: NodeProto) -> dict[str, Any]:
+    """Attribute name -> int, float, str, numpy array, GraphProto, or a list of one of these."""
+    return {
+        attribute.name: _read(helper.get_attribute_value(attribute)) for attribute in node.attribute
+    }
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="surrogateescape")
+    if isinstance(value, TensorProto):
+        return numpy_helper.to_array(value)
+    if isinstance(value, list | tuple):
+        return [_read(item) for item in value]
+    return value
+
+
+def node_attributes(operation: Operation) -> list[AttributeProto]:
+    """The attributes of an operation as a node has them, in the order of their names."""
+    return [
+        helper.make_attribute(name, _write(value), attr_type=_empty_type(operation, name, value))
+        for name, value in sorted(operation.attributes.items())
+        if name != FUNCTIONS
+    ]
+
+
+def _write(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", errors="surrogateescape")
+    if isinstance(value, np.ndarray):
+        return numpy_helper.from_array(value)
+    if isinstance(value, list):
+        return [_write(item) for item in value]
+    return value
+
+
+def _empty_type(operation: Operation, name: str, value: Any) -> int | None:
+    """The type of an empty list, which only the operator's schema knows."""
+    if not isinstance(value, list) or value:
+        return None
+    try:
+        schema = onnx.defs.get_schema(operation.name, operation.version, operation.domain)
+        return int(schema.attributes[name].type)
+    except (onnx.defs.SchemaError, KeyError):
+        return int(AttributeProto.INTS)
+
+
+def subgraphs(node: NodeProto) -> list[GraphProto]:
+    """The graphs inside of a node."""
+    found: list[GraphProto] = []
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            found.append(attribute.g)
+        found.extend(attribute.graphs)
+    return found
+
+
+def captured_names(graphs: Iterable[GraphProto]) -> set[str]:
+    """Names that subgraphs read but do not make: values of the graph around them."""
+    free: set[str] = set()
+    for graph in graphs:
+        made = {value.name for value in graph.input} | {t.name for t in graph.initializer}
+        made |= {tensor.values.name for tensor in graph.sparse_initializer}
+        read: set[str] = {value.name for value in graph.output}
+        for node in graph.node:
+            read |= {name for name in node.input if name} | captured_names(subgraphs(node))
+            made |= set(node.output)
+        free |= read - made
+    return free

@@ -1,0 +1,196 @@
+"""The CPU as a device: ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+import os
+import platform
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import onnxruntime as ort
+from deepseek_core import (
+    Concurrency,
+    Device,
+    DeviceInfo,
+    Estimate,
+    LatencyClass,
+    LoadOptions,
+    OpenOptions,
+    Operation,
+    Stage,
+    Support,
+    Task,
+    Work,
+    errors,
+)
+from numpy.typing import NDArray
+
+from deepseek_onnx.executable import OnnxExecutable
+from deepseek_onnx.faults import FAULTS, load_error
+from deepseek_onnx.sessions import Threads, open_stage
+from deepseek_onnx.support import TrialSupport
+from deepseek_onnx.values import to_host
+from deepseek_onnx.work import work_with_constants
+
+DEVICE_ID: Final = "onnx:cpu"
+
+# Assumed, not measured: one core of a current server. The prior's sigma covers a factor of e.
+_FLOPS_PER_S: Final = 40e9
+_BYTES_PER_S: Final = 8e9
+_CALL_S: Final = 10e-6
+_PRIOR_SIGMA: Final = 1.0
+
+# Instruction sets that change which kernels ONNX Runtime takes.
+_TELLING_FLAGS: Final = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni",
+    "amx_int8", "amx_bf16", "asimddp", "i8mm", "sve", "bf16",
+)  # fmt: skip
+
+
+def probe() -> Iterable[DeviceInfo]:
+    """The one row of this plugin: the host's CPU."""
+    facts = _cpu_facts()
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    present = set((facts.get("flags") or facts.get("Features") or "").split())
+    flags = ",".join(flag for flag in _TELLING_FLAGS if flag in present)
+    return [
+        DeviceInfo(
+            id=DEVICE_ID,
+            kind="cpu",
+            name=name,
+            evidence="hardware",
+            fingerprint=f"{name}|{platform.machine()}|{flags}|onnxruntime {ort.__version__}",
+            vendor=facts.get("vendor_id", ""),
+            driver=f"onnxruntime {ort.__version__}",
+            mem_bytes=_memory_bytes(),
+            uses_host_cores=True,
+        )
+    ]
+
+
+def _cpu_facts() -> dict[str, str]:
+    """The first processor's entries of /proc/cpuinfo; empty where there is none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in lines}
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def open_device(device_id: str, options: OpenOptions) -> OnnxCpu:
+    """Open the CPU.
+
+    Raises:
+        DeviceUnavailable: another id than the probe's.
+    """
+    found = {info.id: info for info in probe()}
+    if device_id not in found:
+        raise errors.DeviceUnavailable(
+            f"deepseek-onnx has no device {device_id!r}",
+            device_id=device_id,
+            remedy=f"use {', '.join(found)}",
+        )
+    return OnnxCpu(found[device_id], options)
+
+
+class OnnxCpu(Device):
+    """ONNX Runtime's CPU provider within a budget of host threads.
+
+    Offline, each of `threads` runs at once has one thread, which is the most work per second;
+    realtime, one run has them all, and they spin between its operators.
+    """
+
+    def __init__(self, info: DeviceInfo, options: OpenOptions) -> None:
+        self.info = info
+        self._threads = max(1, options.threads)
+        self._support = TrialSupport()
+        self._works: weakref.WeakKeyDictionary[Stage, Work] = weakref.WeakKeyDictionary()
+        self._loaded: weakref.WeakSet[OnnxExecutable] = weakref.WeakSet()
+        self._closed = False
+
+    def supports(self, operation: Operation) -> Support:
+        """Whether a session with this one operator loads; known after the first time.
+
+        Raises:
+            DeviceClosed: after `close`.
+        """
+        self._check_open()
+        return self._support.of(operation)
+
+    def estimate(self, task: Task) -> Estimate:
+        """A roofline over assumed peaks: a prior, off by a factor of e or so.
+
+        Raises:
+            DeviceClosed: after `close`.
+        """
+        self._check_open()
+        work = self._works.get(task.stage)
+        if work is None:
+            work = self._works[task.stage] = work_with_constants(task.stage)
+        threads = 1 if task.latency is LatencyClass.OFFLINE else self._threads
+        nbytes = work.nbytes(task.batch)
+        busy_s = max(work.flops(task.batch) / (_FLOPS_PER_S * threads), nbytes / _BYTES_PER_S)
+        return Estimate(
+            seconds=_CALL_S + busy_s, sigma=_PRIOR_SIGMA, source="prior", mem_bytes=int(nbytes)
+        )
+
+    def load(self, stage: Stage, options: LoadOptions) -> OnnxExecutable:
+        """A session for the stage, its constants folded in.
+
+        `options.strict` changes nothing: the CPU provider is the only one.
+
+        Raises:
+            ArtifactError: no readable ONNX model.
+            Unsupported: an operator that ONNX Runtime's CPU provider lacks.
+            OutOfMemory: it does not fit.
+            DeviceClosed: after `close`.
+        """
+        self._check_open()
+        realtime = options.latency is LatencyClass.REALTIME
+        threads = Threads(self._threads if realtime else 1, spinning=realtime)
+        try:
+            opened = open_stage(stage, threads)
+        except errors.DeepSeekError:
+            raise
+        except FAULTS as error:
+            raise load_error(error, stage.name, self.info.id) from error
+        slots = self.concurrency(options.latency).slots
+        loaded = OnnxExecutable(stage, self.info.id, opened, slots)
+        self._loaded.add(loaded)
+        return loaded
+
+    def to_host(self, value: Any) -> NDArray[Any]:
+        """A numpy array, `HostTensor` or DLPack tensor of the host as numpy, without a copy.
+
+        Raises:
+            InputError: not a tensor of the host, or of a dtype without a numpy view.
+        """
+        return to_host(value)
+
+    def concurrency(self, latency: LatencyClass) -> Concurrency:
+        """Offline: as many runs as threads, one each. Realtime: one run with all threads."""
+        if latency is LatencyClass.REALTIME:
+            return Concurrency(slots=1, host_threads=self._threads)
+        return Concurrency(slots=self._threads, host_threads=1)
+
+    def close(self) -> None:
+        """Close the device and what was loaded on it."""
+        self._closed = True
+        for loaded in list(self._loaded):
+            loaded.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.DeviceClosed(
+                f"{self.info.id} is closed", device_id=self.info.id, remedy="open it again"
+            )

@@ -1,0 +1,181 @@
+"""An OpenCL device as a device of the SDK: it runs the matching operators.
+
+`ai.deepseek::MatchL2` and `MatchHamming`: inputs query [B, D], gallery [N, D] and k [1];
+outputs indices int64 [B, k] and distances [B, k].
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from deepseek_core import (
+    Concurrency,
+    Device,
+    DeviceInfo,
+    Estimate,
+    LatencyClass,
+    LoadOptions,
+    OpenOptions,
+    Operation,
+    Stage,
+    Support,
+    Task,
+    errors,
+)
+
+from deepseek_fpga.executable import MatchExecutable
+from deepseek_fpga.opening import OpenDevice, open_device
+from deepseek_fpga.platforms import DeviceRecord, list_devices
+from deepseek_fpga.variants import Metric
+
+DOMAIN: Final = "ai.deepseek"
+
+# Assumed, not measured: the spread of devices is covered by the sigma.
+_PAIR_ELEMENTS_PER_S: Final = 25e9
+_LAUNCH_S: Final = 30e-6
+_PRIOR_SIGMA: Final = 1.0
+_UNKNOWN_ROWS: Final = 10_000
+
+_METRICS: Final[dict[tuple[str, str], Metric]] = {
+    ("MatchL2", "float32"): "l2_f32",
+    ("MatchL2", "int8"): "l2_i8",
+    ("MatchHamming", "uint8"): "hamming",
+}
+
+
+def probe() -> Iterable[DeviceInfo]:
+    """A row for each OpenCL device, or one that says why there is none."""
+    listing = list_devices()
+    if not listing.devices:
+        return [
+            DeviceInfo(
+                id="opencl",
+                kind="fpga",
+                name="OpenCL",
+                evidence="hardware",
+                status="unavailable",
+                reason=listing.reason,
+                remedy=listing.remedy,
+            )
+        ]
+    return [_info(record) for record in listing.devices]
+
+
+def _info(record: DeviceRecord) -> DeviceInfo:
+    offline = record.is_board
+    return DeviceInfo(
+        id=record.id,
+        kind="gpu" if record.type == "gpu" else "fpga",
+        name=f"{record.name} ({record.description})",
+        evidence=record.evidence,
+        fingerprint=record.fingerprint,
+        vendor=record.vendor,
+        driver=record.driver_version,
+        mem_bytes=record.mem_bytes,
+        uses_host_cores=record.evidence != "hardware",
+        status="unavailable" if offline else "available",
+        reason="a board needs the kernel compiled by its vendor's tools" if offline else None,
+        remedy="set DEEPSEEK_FPGA_BINARY to the .aocx or .xclbin file" if offline else None,
+    )
+
+
+def metric_of(operation: Operation) -> Metric | None:
+    """The matcher's metric for an operation; None if it is none of ours."""
+    if operation.domain != DOMAIN or len(operation.inputs) != 3:
+        return None
+    return _METRICS.get((operation.name, operation.inputs[0].dtype))
+
+
+def open_matching_device(device_id: str, options: OpenOptions) -> MatchingDevice:
+    """Open an OpenCL device by the id that the probe gave.
+
+    PoCL reads its number of threads once a process, so the first session's grant holds.
+
+    Raises:
+        DeviceUnavailable: there is no such device.
+    """
+    os.environ.setdefault("POCL_MAX_PTHREAD_COUNT", str(options.threads))
+    return MatchingDevice(open_device(device_id), options)
+
+
+class MatchingDevice(Device):
+    """One OpenCL device, one command at a time."""
+
+    def __init__(self, opened: OpenDevice, options: OpenOptions) -> None:
+        self.info = _info(opened.record)
+        self._opened = opened
+        self._folder = options.cache_dir / "opencl"
+        self._threads = options.threads
+        self._loaded: weakref.WeakSet[MatchExecutable] = weakref.WeakSet()
+        self._closed = False
+
+    def supports(self, operation: Operation) -> Support:
+        """Matching of float32, int8 and packed bits; nothing else."""
+        if metric_of(operation) is not None:
+            return Support.yes()
+        if operation.domain == DOMAIN and operation.inputs:
+            return Support.no(f"no kernel for {operation.inputs[0].dtype}")
+        return Support.no(f"runs {DOMAIN}::MatchL2 and MatchHamming only")
+
+    def estimate(self, task: Task) -> Estimate:
+        """Elements of all query-gallery pairs over an assumed rate: a prior."""
+        elements = sum(_pair_elements(task.stage, op) for op in task.stage.operations)
+        busy_s = elements * task.batch / _PAIR_ELEMENTS_PER_S
+        sent = sum(spec.nbytes(task.batch) for spec in task.stage.inputs)
+        return Estimate(
+            seconds=_LAUNCH_S + busy_s, sigma=_PRIOR_SIGMA, source="prior", h2d_bytes=sent
+        )
+
+    def load(self, stage: Stage, options: LoadOptions) -> MatchExecutable:
+        """Pack and upload the gallery, if it is a constant; build or recall the kernels.
+
+        Raises:
+            Unsupported: an operation that is no matching, or k over 16.
+            CompileError, OutOfMemory: what the device answered.
+            DeviceClosed: after `close`.
+        """
+        if self._closed:
+            raise errors.DeviceClosed(f"{self.info.id} is closed", device_id=self.info.id)
+        for operation in stage.operations:
+            support = self.supports(operation)
+            if not support:
+                raise errors.Unsupported(
+                    f"{self.info.id}: {operation.qualified_name}: {support.reason}",
+                    device_id=self.info.id,
+                )
+        metrics = [metric_of(operation) for operation in stage.operations]
+        loaded = MatchExecutable(
+            stage, self._opened, [m for m in metrics if m is not None], self._folder
+        )
+        self._loaded.add(loaded)
+        return loaded
+
+    def to_host(self, value: Any) -> Any:
+        """Its results are numpy arrays already."""
+        return np.asarray(value)
+
+    def concurrency(self, latency: LatencyClass) -> Concurrency:
+        """One run at once; a CPU runtime or emulator spreads it over the host's cores."""
+        busy = self._opened.record.compute_units if self.info.uses_host_cores else 0
+        return Concurrency(slots=1, host_threads=busy)
+
+    def close(self) -> None:
+        """Free the context and every loaded stage."""
+        self._closed = True
+        for loaded in list(self._loaded):
+            loaded.close()
+        self._opened.close()
+
+
+def _pair_elements(stage: Stage, operation: Operation) -> float:
+    """Multiplications for one query: gallery rows x elements of a row."""
+    gallery = operation.inputs[1]
+    shape = (
+        stage.constants[gallery.name].shape if gallery.name in stage.constants else gallery.shape
+    )
+    rows, width = (dim if isinstance(dim, int) else _UNKNOWN_ROWS for dim in shape)
+    return float(rows) * width

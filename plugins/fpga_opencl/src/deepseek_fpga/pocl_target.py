@@ -1,0 +1,111 @@
+"""Makes the PoCL wheel usable on CPUs that are newer than its compiler.
+
+The wheel's LLVM 14 calls a CPU that it does not know `generic`, hands that name to its own Clang,
+and Clang refuses: "unknown target CPU 'generic'"; nothing builds (seen on AMD Zen 5). No option and
+no variable of PoCL 3.0 changes the name. So the name is replaced in the device's own structure, by
+the best one that LLVM 14 knows and whose every instruction this CPU has. The structure is searched,
+never guessed: exactly one pointer to the text `generic` must be in it, or nothing is touched.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_log = logging.getLogger(__name__)
+
+_BROKEN_VERSION = "PoCL 3.0"
+_UNKNOWN = "generic"
+_DEVICE_STRUCT_BYTES = 2048  # PoCL 3.0 keeps the pointer at byte 640
+
+_AVX2 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"})
+_AVX512 = _AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd", "adx", "clwb"}
+_VNNI = _AVX512 | {"avx512_vnni"}
+_ICE_LAKE = _VNNI | {
+    *("avx512ifma", "avx512vbmi", "avx512_vbmi2", "avx512_bitalg", "avx512_vpopcntdq"),
+    *("gfni", "vaes", "vpclmulqdq", "sha_ni", "rdpid"),
+}
+# LLVM's names, best first, beside the flags of /proc/cpuinfo that their code may need. Names of
+# servers: PoCL's own library was built for one, and is only inlined into a superset of it.
+_TARGETS = (
+    ("icelake-server", _ICE_LAKE),
+    ("cascadelake", _VNNI),
+    ("skylake-avx512", _AVX512),
+    ("haswell", _AVX2),
+)
+
+_names: dict[str, Any] = {}  # C strings that devices point to: they must outlive the driver
+
+
+def is_unknown_cpu(platform_version: str, device_version: str) -> bool:
+    """True if this PoCL can build nothing because its LLVM does not know the CPU."""
+    return _BROKEN_VERSION in platform_version and device_version.endswith(f"-{_UNKNOWN}")
+
+
+def best_target(flags: frozenset[str]) -> str:
+    """The best CPU name of LLVM 14 that a CPU with these flags can stand in for."""
+    for name, needed in _TARGETS:
+        if needed <= flags:
+            return name
+    return "x86-64"
+
+
+def host_flags() -> frozenset[str]:
+    """The CPU's flags as Linux lists them; empty where it does not."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    return next(
+        (frozenset(x.split(":")[1].split()) for x in lines if x.startswith("flags")), frozenset()
+    )
+
+
+def ensure_known_cpu(device: Any, platform_version: str, device_version: str) -> str | None:
+    """Give the device a CPU name its compiler knows, if it needs one.
+
+    Returns the name now in use when it was replaced (a part of every cache key), else None.
+    """
+    if not is_unknown_cpu(platform_version, device_version):
+        return None
+    target = best_target(host_flags())
+    if _replace_name(device.int_ptr, target):
+        _log.info("PoCL's LLVM does not know this CPU; compiling for %s", target)
+    return target
+
+
+def _replace_name(address: int, target: str) -> bool:
+    """Point the one field that says `generic` to `target`; False if it is not there."""
+    try:
+        with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+            places = _pointers_to(memory, address, _UNKNOWN.encode() + b"\0")
+    except OSError:
+        return False
+    if len(places) != 1:
+        return False
+    name = _names.setdefault(target, ctypes.create_string_buffer(target.encode()))
+    ctypes.c_uint64.from_address(places[0]).value = ctypes.addressof(name)
+    return True
+
+
+def _pointers_to(memory: BinaryIO, address: int, text: bytes) -> list[int]:
+    """Addresses of the words of a structure that point to `text`."""
+    blob = _peek(memory, address, _DEVICE_STRUCT_BYTES)
+    words = struct.unpack(f"<{len(blob) // 8}Q", blob[: len(blob) // 8 * 8])
+    return [
+        address + 8 * i for i, word in enumerate(words) if _peek(memory, word, len(text)) == text
+    ]
+
+
+def _peek(memory: BinaryIO, address: int, nbytes: int) -> bytes:
+    """Read foreign memory through the kernel: a wrong address is an error, not a crash."""
+    if not 4096 <= address < 1 << 47:
+        return b""
+    try:
+        memory.seek(address)
+        return memory.read(nbytes)
+    except OSError:
+        return b""

@@ -1,0 +1,257 @@
+"""Plugins as installed distributions, well and ill: files on a path with hand-written metadata."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import deepseek_core
+
+V1 = "deepseek_sdk.plugins.v1"
+SOURCES = Path(deepseek_core.__file__).parents[1]
+
+HOOKS = """
+from deepseek_core import DeviceSpec, hookimpl, hooks
+
+@hookimpl(hooks.ds_register_devices)
+def devices(ctx):
+    return [DeviceSpec(name="{device}", kind="sim", factory="{module}.device:Device",
+                       probe="{module}.device:probe")]
+"""
+OK_PROBE = """
+from deepseek_core import DeviceInfo
+
+def probe():
+    return [DeviceInfo(id="{module}:0", kind="sim", name="one", evidence="model")]
+"""
+
+
+def install(
+    folder, name, *, hooks=HOOKS, probe=OK_PROBE, dist=None, version="1.0.0", group=V1, **more
+):
+    """Put a distribution with one plugin into the folder; braces in the sources are filled in."""
+    module = more.pop("module", f"zoo_{name}")
+    dist = dist or f"zoo-{name.replace('_', '-')}"
+    words = {"module": module, "device": more.pop("device", name), **more}
+    package = folder / module
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text("")
+    (package / "hooks.py").write_text(_filled(hooks, words))
+    (package / "device.py").write_text(_filled(probe, words))
+    describe(folder, dist, version, f"[{group}]\n{name} = {module}.hooks\n")
+    return folder
+
+
+def describe(folder, dist, version, entry_points):
+    """Write the metadata of a distribution as an installer would."""
+    info = folder / f"{dist.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(entry_points)
+    return info
+
+
+def _filled(source, words):
+    source = dedent(source)
+    for key, value in words.items():
+        source = source.replace("{" + key + "}", value)
+    return source
+
+
+BAD_HOOKS = {
+    "broken_import": "import module_that_nobody_has\n",
+    "system_exit": "raise SystemExit('no license')\n",
+    "raising_import": "1 / 0\n",
+    "no_hook": "def ds_register_devices(ctx):\n    return []\n",
+    "bad_signature": """
+        from deepseek_core import hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx, color):
+            return []
+        """,
+    "default_argument": """
+        from deepseek_core import hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx=None):
+            return []
+        """,
+    "coroutine": """
+        from deepseek_core import hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        async def devices(ctx):
+            return []
+        """,
+    "misspelt": """
+        import pluggy
+
+        @pluggy.HookimplMarker("deepseek_sdk")
+        def ds_register_device(ctx):
+            return []
+        """,
+    "wrapper": """
+        import pluggy
+
+        @pluggy.HookimplMarker("deepseek_sdk")(wrapper=True)
+        def ds_register_devices(ctx):
+            return (yield)
+        """,
+    "wrong_record": """
+        from deepseek_core import hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx):
+            return ["npu"]
+        """,
+    "returns_none": """
+        from deepseek_core import hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx):
+            pass
+        """,
+    "late_generator": """
+        from deepseek_core import DeviceSpec, hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx):
+            yield DeviceSpec(name="early", kind="sim", factory="a.b:C", probe="a.b:d")
+            raise RuntimeError("the second board is on fire")
+        """,
+    "endless": """
+        from deepseek_core import DeviceSpec, hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx):
+            while True:
+                yield DeviceSpec(name="again", kind="sim", factory="a.b:C", probe="a.b:d")
+        """,
+    "bad_record_name": """
+        from deepseek_core import DeviceSpec, hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx):
+            return [DeviceSpec(name="My NPU", kind="sim", factory="a.b:C", probe="a.b:d")]
+        """,
+    "twice_itself": """
+        from deepseek_core import DeviceSpec, hookimpl, hooks
+
+        @hookimpl(hooks.ds_register_devices)
+        def devices(ctx):
+            return 2 * [DeviceSpec(name="npu", kind="sim", factory="a.b:C", probe="a.b:d")]
+        """,
+    "future_minor": 'requires_api = "1.99"\n' + HOOKS,
+    "bad_requires_api": "requires_api = 1\n" + HOOKS,
+}
+
+BAD_PROBES = {
+    "no_hardware": """
+        from deepseek_core import DeviceInfo
+
+        def probe():
+            return [DeviceInfo(id="board:0", kind="fpga", name="board", evidence="hardware",
+                               status="unavailable", reason="no board on PCIe",
+                               remedy="plug the board in")]
+        """,
+    "no_rows": "def probe():\n    return []\n",
+    "no_driver": "def probe():\n    raise ImportError('libnpu.so.1: cannot open it')\n",
+    "told": """
+        from deepseek_core.contracts.errors import DeviceUnavailable
+
+        def probe():
+            raise DeviceUnavailable("the board is asleep", device_id="b", remedy="wake it up")
+        """,
+    "aborts": """
+        import os, sys
+
+        def probe():
+            sys.stderr.write("terminate called after throwing an instance of 'cl::Error'\\n")
+            sys.stderr.flush()
+            os.abort()
+        """,
+    "segfaults": """
+        import os, signal
+
+        def probe():
+            os.kill(os.getpid(), signal.SIGSEGV)
+        """,
+    "raises": "def probe():\n    raise RuntimeError('firmware 3 is too old')\n",
+    "exits": "def probe():\n    raise SystemExit(3)\n",
+    "leaves": "import os\n\ndef probe():\n    os._exit(7)\n",
+    "noisy": """
+        import os
+        from deepseek_core import DeviceInfo
+
+        def probe():
+            print("{'not': 'json'}")
+            os.write(1, b"driver banner " * 50_000)
+            os.write(2, b"more banner")
+            return [DeviceInfo(id="noisy:0", kind="sim", name="noisy", evidence="model")]
+        """,
+    "wrong_rows": "def probe():\n    return [{'id': 'x'}]\n",
+    "bad_evidence": """
+        from deepseek_core import DeviceInfo
+
+        def probe():
+            return [DeviceInfo(id="x", kind="sim", name="x", evidence="marketing")]
+        """,
+    "too_large": """
+        from deepseek_core import DeviceInfo
+
+        def probe():
+            return [DeviceInfo(id="x", kind="sim", name="x" * 2_000_000, evidence="model")]
+        """,
+    "bad_teardown": """
+        import atexit, os, threading, time
+        from deepseek_core import DeviceInfo
+
+        def probe():
+            atexit.register(os.abort)
+            threading.Thread(target=time.sleep, args=(600,)).start()
+            return [DeviceInfo(id="teardown:0", kind="sim", name="t", evidence="model")]
+        """,
+    "hangs": """
+        import pathlib, subprocess, sys, time
+
+        def probe():
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            pathlib.Path(__file__).with_name("grandchild").write_text(str(child.pid))
+            time.sleep(600)
+        """,
+}
+
+
+def fill(folder):
+    """The whole zoo: one well plugin among every ill one."""
+    install(folder, "well")
+    for name, hooks in BAD_HOOKS.items():
+        install(folder, name, hooks=hooks)
+    for name, probe in BAD_PROBES.items():
+        install(folder, name, probe=probe)
+    install(folder, "loud", hooks="import os\nprint('hello')\nos.write(1, b'banner')\n" + HOOKS)
+    install(folder, "heavy", hooks="import numpy\n" + HOOKS)
+    install(folder, "too_new", group="deepseek_sdk.plugins.v2")
+    install(folder, "too_old", group="deepseek_sdk.plugins.v0")
+    install(folder, "twin", dist="zoo-twin-a", module="zoo_twin_a", device="twin_a")
+    install(folder, "twin", dist="zoo-twin-b", module="zoo_twin_b", device="twin_b")
+    install(folder, "rival_a", device="contested")
+    install(folder, "rival_b", device="contested")
+    return folder
+
+
+def ds_sdk(*words, path=(), env=None, timeout_s=60):
+    """Run `ds-sdk` in a fresh interpreter with the given folders on its path."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DEEPSEEK_")}
+    environment |= {"PYTHONPATH": os.pathsep.join(map(str, [*path, SOURCES]))}
+    environment |= {"PYTHONWARNINGS": "error"} | (env or {})
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "deepseek_core", *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=timeout_s,
+        check=False,
+    )

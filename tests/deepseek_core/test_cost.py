@@ -1,0 +1,54 @@
+"""The cost model starts from the prior and follows what was measured."""
+
+import math
+
+from deepseek_core import Estimate
+from deepseek_core.schedule.cost import Sample, predict
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def linear_prior(batch: int) -> Estimate:
+    return Estimate(seconds=1e-3 * batch, sigma=1.0, source="prior", h2d_bytes=8 * batch)
+
+
+def test_without_samples_it_is_the_prior():
+    assert predict(linear_prior, [], 4) == linear_prior(4)
+
+
+@given(factor=st.floats(0.02, 50), batch=st.sampled_from([1, 8, 64]))
+def test_many_equal_samples_decide(factor, batch):
+    samples = [Sample(batch, 1e-3 * batch * factor)] * 9
+    estimate = predict(linear_prior, samples, batch)
+    assert math.isclose(estimate.seconds, 1e-3 * batch * factor, rel_tol=0.05)
+    assert estimate.source == "measured"
+    assert estimate.samples == 9
+    assert estimate.sigma < 0.1
+    assert estimate.h2d_bytes == 8 * batch
+
+
+@given(factor=st.floats(0.1, 10), target=st.sampled_from([2, 4, 16, 100, 1000]))
+def test_a_size_not_seen_follows_the_measured_factor(factor, target):
+    samples = [Sample(8, 8e-3 * factor)] * 5
+    estimate = predict(linear_prior, samples, target)
+    assert estimate.source == "model"
+    off = abs(math.log(estimate.seconds / (1e-3 * target * factor)))
+    assert off <= abs(math.log(factor)) * 0.3 + 0.01
+    assert estimate.sigma > predict(linear_prior, samples, 8).sigma
+
+
+def test_the_interval_covers_a_wrong_shape_of_the_prior():
+    """Measured flat over sizes, the estimate between two sizes is between their costs."""
+    samples = [Sample(1, 0.01)] * 5 + [Sample(16, 0.01)] * 5
+    low, high = predict(linear_prior, samples, 4).interval_s
+    assert low < 0.01 < high
+
+
+def test_one_outlier_among_many_does_not_steer():
+    samples = [Sample(8, 0.008)] * 8 + [Sample(8, 4.0)]
+    assert math.isclose(predict(linear_prior, samples, 8).seconds, 0.008, rel_tol=0.05)
+
+
+def test_hundreds_of_sizes_are_fast_and_finite():
+    samples = [Sample(size, 1e-3 * size) for size in range(1, 400)]
+    assert math.isclose(predict(linear_prior, samples, 200).seconds, 0.2, rel_tol=0.1)

@@ -1,0 +1,120 @@
+"""Placements are optimal for few stages, good for many, and the same each time."""
+
+import itertools
+
+import pytest
+from deepseek_core import Concurrency, Estimate
+from deepseek_core.contracts.errors import NoDevice
+from deepseek_core.schedule.explain import as_json, as_text
+from deepseek_core.schedule.placement import makespan_s, period_s, place
+from deepseek_core.schedule.problem import Candidate, Objective, Problem, StageOptions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def measured(seconds):
+    return Estimate(seconds=seconds, sigma=0.1, source="measured", samples=9)
+
+
+def chain(*costs, objective=Objective.PERIOD, concurrency=None, cores=8, pins=None):
+    """A chain of stages; each cost maps device -> seconds or None."""
+    stages = []
+    for index, row in enumerate(costs):
+        stages.append(
+            StageOptions(
+                name=f"s{index}",
+                predecessors=(f"s{index - 1}",) if index else (),
+                candidates=tuple(
+                    Candidate(device_id=d, refusal="too small")
+                    if seconds is None
+                    else Candidate(device_id=d, estimate=measured(seconds))
+                    for d, seconds in row.items()
+                ),
+                pinned_to=(pins or {}).get(f"s{index}", ()),
+            )
+        )
+    return Problem(
+        stages=tuple(stages), concurrency=concurrency or {}, host_cores=cores, objective=objective
+    )
+
+
+def test_a_stream_is_split_although_one_device_is_faster_at_everything():
+    problem = chain({"cpu": 6.0, "fpga": None}, {"cpu": 2.0, "fpga": 5.0})
+    placement = place(problem)
+    assert dict(placement.devices) == {"s0": "cpu", "s1": "fpga"}
+    assert placement.value_s == pytest.approx(6.0)
+    assert placement.single_device == {"cpu": pytest.approx(8.0)}
+
+
+def test_one_batch_goes_to_the_fastest_device():
+    problem = chain(
+        {"cpu": 6.0, "fpga": None}, {"cpu": 2.0, "fpga": 5.0}, objective=Objective.MAKESPAN
+    )
+    assert dict(place(problem).devices) == {"s0": "cpu", "s1": "cpu"}
+
+
+def test_devices_that_share_the_hosts_cores_are_no_free_lunch():
+    """On one core a second runtime that is slower only adds work."""
+    both = dict.fromkeys(("cpu", "pocl"), Concurrency(slots=1, host_threads=1))
+    costs = {"cpu": 6.0, "pocl": None}, {"cpu": 2.0, "pocl": 5.0}
+    assert place(chain(*costs, concurrency=both, cores=1)).devices["s1"] == "cpu"
+    assert place(chain(*costs, concurrency=both, cores=2)).devices["s1"] == "pocl"
+
+
+def test_a_pin_overrides_the_costs():
+    problem = chain({"a": 1.0, "b": 9.0}, pins={"s0": ("b",)})
+    placement = place(problem)
+    assert placement.devices["s0"] == "b"
+    assert "pinned" in as_text(problem, placement, {})
+
+
+def test_a_stage_that_nobody_runs_says_why():
+    with pytest.raises(NoDevice, match=r"'s1'.*cpu: too small; fpga: too small") as caught:
+        place(chain({"cpu": 1.0}, {"cpu": None, "fpga": None}))
+    assert caught.value.refusals == {"cpu": "too small", "fpga": "too small"}
+
+
+def test_a_pin_to_a_device_that_refuses_says_why():
+    with pytest.raises(NoDevice, match=r"pinned to .*fpga: too small"):
+        place(chain({"cpu": 1.0, "fpga": None}, pins={"s0": ("fpga",)}))
+
+
+costs = st.lists(
+    st.fixed_dictionaries({d: st.one_of(st.none(), st.floats(0.1, 10)) for d in "bc"}).map(
+        lambda row: {"a": 3.0, **row}
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(costs, st.sampled_from(Objective))
+def test_no_assignment_beats_the_exact_search(rows, objective):
+    problem = chain(*rows, objective=objective)
+    score = period_s if objective is Objective.PERIOD else makespan_s
+    every = itertools.product(*(s.allowed() for s in problem.stages))
+    assert place(problem).value_s == min(score(problem, a) for a in every)
+    assert place(problem) == place(problem)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(*[st.floats(0.1, 10)] * 3), min_size=10, max_size=40))
+def test_beyond_the_exact_search_it_is_near_the_bound(rows):
+    """Period: never above the best single device, and near the load that no one can avoid."""
+    problem = chain(*({"a": a, "b": b, "c": c} for a, b, c in rows))
+    placement = place(problem)
+    assert not placement.optimal
+    assert placement.value_s <= min(placement.single_device.values()) * (1 + 1e-9)
+    unavoidable = sum(min(row) for row in rows) / 3
+    assert placement.value_s >= unavoidable * (1 - 1e-9)
+
+
+def test_the_explanation_names_the_rival_and_the_gain():
+    problem = chain({"cpu": 6.0, "fpga": None}, {"cpu": 2.0, "fpga": 5.0})
+    placement = place(problem)
+    facts = as_json(problem, placement, {("s1", "fpga"): 4.9})
+    assert facts["placement"] == {"s0": "cpu", "s1": "fpga"}
+    assert facts["stages"][1]["candidates"][1]["measured_s"] == 4.9
+    assert facts["stages"][0]["candidates"][1]["refusal"] == "too small"
+    assert "although cpu alone would be faster" in facts["why"][1]
+    assert "1.33x the rate of cpu alone" in facts["summary"]
