@@ -63,6 +63,13 @@ BAD_HOOKS = {
     "broken_import": "import module_that_nobody_has\n",
     "system_exit": "raise SystemExit('no license')\n",
     "raising_import": "1 / 0\n",
+    "mute_error": """
+        class Mute(Exception):
+            def __str__(self):
+                raise RuntimeError("no comment")
+
+        raise Mute
+        """,
     "no_hook": "def ds_register_devices(ctx):\n    return []\n",
     "bad_signature": """
         from deepseek_core import hookimpl, hooks
@@ -158,6 +165,7 @@ BAD_PROBES = {
         """,
     "no_rows": "def probe():\n    return []\n",
     "no_driver": "def probe():\n    raise ImportError('libnpu.so.1: cannot open it')\n",
+    "no_module": "def probe():\n    import sklearn_y\n",
     "told": """
         from deepseek_core.contracts.errors import DeviceUnavailable
 

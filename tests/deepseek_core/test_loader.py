@@ -73,6 +73,11 @@ EXPECTED = {
         "import failed: ZeroDivisionError: division by zero (hooks.py, line 1)",
         "pip install -U zoo-raising-import (or pip uninstall zoo-raising-import)",
     ),
+    "mute_error": (
+        "broken",
+        "import failed: Mute: (its text can't be had) (hooks.py, line 6)",
+        "pip install -U zoo-mute-error (or pip uninstall zoo-mute-error)",
+    ),
     "no_hook": (
         "broken",
         "it implements no hook",

@@ -66,7 +66,7 @@ def measured(monkeypatch) -> list[tuple]:
 
 
 @pytest.mark.parametrize(
-    ("batch", "rows"), [(1, 1), (2, 1), (3, 4), (4, 4), (5, 8), (8, 8), (9, 4), (64, 8)]
+    ("batch", "rows"), [(1, 1), (2, 1), (3, 4), (4, 4), (5, 8), (8, 8), (9, 8), (16, 8), (64, 8)]
 )
 def test_a_batch_gets_the_cheapest_tiles(batch, rows):
     assert TUNING.choose(batch).rows == rows

@@ -37,8 +37,9 @@ def test_a_run_equals_the_raw_session(cpu):
         np.asfortranarray,
         lambda a: a[:0],
         lambda a: np.broadcast_to(a[0], a.shape),
+        lambda a: a.astype(">f4"),
     ],
-    ids=["strided", "reversed", "fortran", "empty", "broadcast"],
+    ids=["strided", "reversed", "fortran", "empty", "broadcast", "big-endian"],
 )
 def test_any_memory_layout_is_right(doubled, view):
     x = view(np.arange(24, dtype=np.float32).reshape(6, 4))

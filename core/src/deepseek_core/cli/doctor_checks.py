@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Set
@@ -120,7 +121,12 @@ def _stale_check(dist: Distribution) -> Check | None:
         return None
     names = ", ".join(sorted({name for _group, name, _value in declared ^ actual}))
     message = f"{dist.key}: pyproject.toml and the installed metadata differ on {names}"
-    return Check(name="editable", status="fail", message=message, remedy=f"pip install -e {folder}")
+    return Check(
+        name="editable",
+        status="fail",
+        message=message,
+        remedy=f"pip install -e {shlex.quote(str(folder))}",
+    )
 
 
 def _editable_folder(dist: Distribution) -> Path | None:

@@ -39,7 +39,10 @@ COMMANDS: Final = {
         "measure each stage on each device; later plans know the costs",
     ),
     "bench": ("bench_command", "measure every placement and every single device side by side"),
-    "demo": ("demo_command", "visual search on real pictures, end to end"),
+    "demo": (
+        "demo_command",
+        "visual search on this machine's devices: plan, reasons, figures, a page",
+    ),
     "devices": ("devices_command", "list the devices that plugins find"),
     "list-plugins": ("plugins_command", "list plugins with status, reason and remedy"),
     "doctor": ("doctor_command", "check this installation and say what to fix"),
@@ -55,6 +58,12 @@ _EXAMPLES: Final = """examples:
 Plugins add commands of their own; ds-sdk list-plugins --kind command shows them.
 DEEPSEEK_NO_PLUGINS=1 leaves all plugins out, DEEPSEEK_DISABLE_PLUGINS=NAME one of them.
 exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration, 130 Ctrl-C"""
+
+
+_RULE_OUT: Final = (
+    "run it with --debug for the traceback; "
+    "DEEPSEEK_NO_PLUGINS=1 or DEEPSEEK_DISABLE_PLUGINS=NAME rules plugins out"
+)
 
 
 class Command(Protocol):
@@ -90,11 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     restore = _plain_warnings()
     try:
-        code = _dispatch(words)
-        sys.stdout.flush()
+        code = _code(words)
+        if sys.stdout is not None:  # as under a supervisor that closed it
+            sys.stdout.flush()
         return code
-    except SystemExit as leaving:  # argparse, after --help or --version
-        return _exit_code(leaving)
     except BrokenPipeError:
         return _reader_left()
     except KeyboardInterrupt:
@@ -103,6 +111,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(error, debug)
     finally:
         restore()
+
+
+def _code(words: list[str]) -> int:
+    try:
+        return _dispatch(words)
+    except SystemExit as leaving:  # argparse, after --help or --version; or a plugin's command
+        return _exit_code(leaving)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -226,8 +241,7 @@ def _report(error: BaseException, debug: bool) -> int:
         _say("fix", error.remedy)
         return _code_of(error)
     _say("error", f"unexpected {_line(error)}")
-    _say("fix", "run it with --debug for the traceback; to rule plugins out, set")
-    _say("   ", "DEEPSEEK_NO_PLUGINS=1, or DEEPSEEK_DISABLE_PLUGINS=NAME for one of them")
+    _say("fix", _RULE_OUT)
     return 1
 
 

@@ -95,7 +95,7 @@ def _print_json(rows: Iterable[PluginRow]) -> None:
 
 def _print_text(rows: Sequence[PluginRow], *, verbose: bool) -> None:
     if not rows:
-        print("no plugins; pip install deepseek-onnx brings the first two")
+        print("no such plugins are installed")
     elif verbose:
         print("\n\n".join(_paragraph(row) for row in rows))
     else:

@@ -43,7 +43,7 @@ def _wrapped(text: str, room: int | None) -> list[str]:
 
 def terminal_width() -> int | None:
     """Columns of the terminal; None in a pipe. `shutil` would import three compressors."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return None
     named = os.environ.get("COLUMNS", "")
     if named.isdecimal() and int(named) > 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ import attrs
 
 from deepseek_core.contracts.device import DeviceInfo
 from deepseek_core.contracts.errors import DeepSeekError
+from deepseek_core.discovery.status import one_line
 
 LARGEST_ANSWER: Final = 1 << 20
 """Bytes; a thousand devices take a quarter of it."""
@@ -28,6 +30,7 @@ LARGEST_ANSWER: Final = 1 << 20
 def main() -> None:
     """Run the probe and leave at once: drivers crash or hang when they are torn down."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Should the parent die, the kernel still ends a probe that hangs.
     signal.alarm(math.ceil(request["limit_s"]) + 5)
     sys.path[:] = request["path"]
@@ -59,13 +62,14 @@ def _rows(locator: str) -> list[dict[str, object]]:
 
 
 def _error(error: BaseException) -> dict[str, object]:
-    known = isinstance(error, DeepSeekError)
+    if isinstance(error, DeepSeekError):
+        return {"text": error.message, "remedy": error.remedy, "expected": True}
     return {
-        "type": type(error).__name__,
-        "text": error.message if isinstance(error, DeepSeekError) else str(error),
-        "remedy": error.remedy if isinstance(error, DeepSeekError) else None,
+        "text": f"the probe raised {one_line(error)}",
+        "remedy": None,
+        "module": error.name if isinstance(error, ModuleNotFoundError) else None,
         # What is not installed is no fault of the plugin.
-        "expected": known or isinstance(error, ImportError | OSError),
+        "expected": isinstance(error, ImportError | OSError),
     }
 
 

@@ -199,7 +199,9 @@ class Hooks:
             result = HookResult(plugin=impl.plugin_name, error=error)
         if self._trace is not None:
             name, spent_ms = impl.function.__qualname__, (time.perf_counter() - start_s) * 1e3
-            outcome = "answered" if result.error is None else f"raised {result.error!r}"
+            outcome = (
+                "answered" if result.error is None else f"raised {type(result.error).__name__}"
+            )
             self._trace(f"{impl.plugin_name}: {name} {outcome} in {spent_ms:.2f} ms")
         return result
 

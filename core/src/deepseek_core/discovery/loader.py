@@ -21,7 +21,7 @@ from deepseek_core.discovery.hooks import Hooks
 from deepseek_core.discovery.modules import heavy_now, package_of
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.scan import API, EntryPoint, core_version, scan
-from deepseek_core.discovery.status import FAULTS, PluginRow, Status
+from deepseek_core.discovery.status import FAULTS, PluginRow, Status, one_line
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.discovery.triage import triage
 
@@ -146,10 +146,11 @@ def _materialized(family: Family, value: object) -> list[Any]:
 
 
 def _distinct(family: Family, records: list[Any]) -> list[Any]:
-    names = [record.name for record in records]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise PluginError(f"{family.hook} returned two records named {twice!r}")
+    seen: set[str] = set()
+    for record in records:
+        if record.name in seen:
+            raise PluginError(f"{family.hook} returned two records named {record.name!r}")
+        seen.add(record.name)
     return records
 
 
@@ -164,13 +165,8 @@ def _cause(error: BaseException, point: EntryPoint) -> tuple[str, str]:
         deed, cause = f"{error} raised", error.__cause__ or error
     if isinstance(cause, PluginError) and deed == "import failed":
         return cause.message, cause.remedy or f"pip install -U {point.dist}{_or_remove(point)}"
-    reason = f"{deed}: {_line(cause)}{_place(cause.__traceback__)}"
+    reason = f"{deed}: {one_line(cause)}{_place(cause.__traceback__)}"
     return reason, _remedy(cause, point)
-
-
-def _line(error: BaseException) -> str:
-    message = error.message if isinstance(error, DeepSeekError) else str(error)
-    return " ".join(f"{type(error).__name__}: {message}".split()).removesuffix(":")
 
 
 def _remedy(cause: BaseException, point: EntryPoint) -> str:
@@ -207,20 +203,26 @@ _NOT_TOLD: Final = ("<", str(Path(__file__).parents[1]), import_module.__code__.
 def _stdout_to_stderr() -> Iterator[None]:
     """Send to stderr what plugins print, in Python or below it: it would corrupt `--json`."""
     _flush_stdout()
+    saved = _swap_stdout()
     try:
-        saved = os.dup(1)
-    except OSError:  # a process without a stdout
-        with redirect_stdout(sys.stderr):
-            yield
-        return
-    try:
-        os.dup2(2, 1)
         with redirect_stdout(sys.stderr):
             yield
     finally:
         _flush_stdout()
-        os.dup2(saved, 1)
-        os.close(saved)
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)
+
+
+def _swap_stdout() -> int | None:
+    """Let descriptor 1 lead to stderr; the old one, or None in a process without either."""
+    try:
+        os.fstat(2)
+        saved = os.dup(1)
+    except OSError:
+        return None
+    os.dup2(2, 1)
+    return saved
 
 
 def _flush_stdout() -> None:

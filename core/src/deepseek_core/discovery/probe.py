@@ -24,8 +24,15 @@ import attrs
 from deepseek_core.contracts.device import DeviceSpec
 from deepseek_core.discovery import probe_cache
 from deepseek_core.discovery._probe_child import LARGEST_ANSWER
-from deepseek_core.discovery.probe_result import ProbeResult, ended, failed, judged, to_rows
-from deepseek_core.discovery.probe_result import unique_ids as _unique_ids
+from deepseek_core.discovery.modules import package_of
+from deepseek_core.discovery.probe_result import (
+    ProbeResult,
+    ended,
+    failed,
+    judged,
+    to_rows,
+    unique_ids,
+)
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.status import Status
 
@@ -50,7 +57,7 @@ def probe_devices(
     for device, result in zip(devices, results, strict=True):
         if not result.cached:
             probe_cache.write(device, result, cache_dir)
-    return _unique_ids(results)
+    return unique_ids(results)
 
 
 def _recall(
@@ -174,7 +181,7 @@ def _interpret(device: Registered[DeviceSpec], file: Path) -> ProbeResult:
         if "error" in answer:
             return _raised(device, answer["error"])
         return judged(device, to_rows(answer["rows"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return failed(device, f"the probe's answer does not fit: {error}")
 
 
@@ -183,11 +190,12 @@ def _too_large(device: Registered[DeviceSpec], nbytes: int) -> ProbeResult:
 
 
 def _raised(device: Registered[DeviceSpec], error: dict[str, Any]) -> ProbeResult:
-    text = " ".join(f"{error['type']}: {error['text']}".split())
-    if error["expected"]:
-        remedy = error["remedy"] or failed(device, "").remedy
-        return ended(device, Status.UNAVAILABLE, f"the probe found nothing: {text}", remedy)
-    return failed(device, f"the probe raised {text.removesuffix(':')}")
+    reason = " ".join(error["text"].split()).removesuffix(":")
+    remedy = error["remedy"]
+    if error.get("module"):
+        remedy = f"pip install {package_of(error['module'])} (or pip uninstall {device.dist})"
+    broken = failed(device, reason, remedy)
+    return attrs.evolve(broken, status=Status.UNAVAILABLE) if error["expected"] else broken
 
 
 def _silent(

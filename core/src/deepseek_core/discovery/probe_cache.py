@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,13 +67,14 @@ def write(device: Registered[DeviceSpec], result: ProbeResult, cache_dir: Path) 
         "checked_at": result.checked_at,
     }
     file = _file(device, cache_dir)
-    partial = file.with_suffix(f".{os.getpid()}.part")
+    partial = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
         partial.replace(file)
     except OSError:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _result(device: Registered[DeviceSpec], entry: dict[str, Any]) -> ProbeResult:

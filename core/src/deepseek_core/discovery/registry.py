@@ -16,7 +16,7 @@ from deepseek_core.contracts.frontend import FrontendSpec
 from deepseek_core.contracts.strategy import StrategySpec
 from deepseek_core.contracts.tier import TierSpec
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
-from deepseek_core.discovery.status import PluginRow
+from deepseek_core.discovery.status import PluginRow, one_line
 from deepseek_core.discovery.switches import Switches
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Registry:
             return
         for result in self._hooks.call(ds_on_event, event):
             if result.error is not None and result.plugin not in self.listener_errors:
-                text = f"{type(result.error).__name__}: {result.error}"
+                text = one_line(result.error)
                 self.listener_errors[result.plugin] = text
                 _note(result.plugin, type(event).__name__, text)
 
@@ -96,7 +96,7 @@ def load_locator(locator: str, *, plugin: str, dist: str | None = None) -> Any:
         return getattr(import_module(module), name)
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"plugin {plugin!r}: can't load {locator}: {type(error).__name__}: {error}",
+            f"plugin {plugin!r}: can't load {locator}: {one_line(error)}",
             remedy=f"pip install -U {dist or plugin} (or DEEPSEEK_DISABLE_PLUGINS={plugin})",
         ) from error
 

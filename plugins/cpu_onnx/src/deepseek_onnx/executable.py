@@ -48,16 +48,22 @@ class OnnxExecutable(Executable):
             DeviceClosed: after `close`.
         """
         # Nothing but the call: what can be wrong with the inputs is looked up once it failed.
+        # Only foreign byte order must be seen before, since the session would misread it.
         try:
+            for value in inputs.values():
+                if not value.dtype.isnative:
+                    raise TypeError("an array has a foreign byte order")
             return dict(zip(self._names, self._call(self._names, inputs), strict=True))
         except FAULTS as error:
             return self._second_try(error, inputs)
 
     def _second_try(self, error: BaseException, inputs: Mapping[str, Any]) -> dict[str, Array]:
-        """Run once more if an input was a tensor but no numpy array; explain the error if not."""
+        """Run once more if an input was a tensor but no plain array; explain the error if not."""
         plain = {name: _plain(value) for name, value in inputs.items()}
+        changed = any(plain[name] is not inputs[name] for name in plain)
         try:
-            if any(plain[name] is not inputs[name] for name in plain):
+            # No dtype at all: a sequence, which only the session can judge.
+            if changed or isinstance(error, AttributeError):
                 return dict(zip(self._names, self._call(self._names, plain), strict=True))
         except FAULTS as again:
             error = again
@@ -186,11 +192,12 @@ def _caller(session: ort.InferenceSession) -> Callable[[list[str], Any], list[An
 
 
 def _plain(value: Any) -> Any:
-    """A tensor as numpy; what is no tensor stays, for the error message to name it."""
+    """A tensor as numpy in native byte order; what is no tensor stays as it is."""
     try:
-        return to_host(value)
+        array = to_host(value)
     except errors.InputError:
         return value
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _numpy_dtype(dtype: str) -> np.dtype[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -125,29 +127,35 @@ def _given(graph: GraphProto, initializers: Iterable[str]) -> set[str]:
 
 def _in_order(nodes: list[NodeProto], known: set[str], named: str) -> list[NodeProto]:
     """Nodes such that each comes after what it reads, otherwise as they stand in the file."""
+    missing = [{name for name in reads(node) if name not in known} for node in nodes]
+    readers: dict[str, list[int]] = defaultdict(list)
+    for i, names in enumerate(missing):
+        for name in names:
+            readers[name].append(i)
+    ready = [i for i, names in enumerate(missing) if not names]
     ordered: list[NodeProto] = []
-    waiting = nodes
-    while waiting:
-        later: list[NodeProto] = []
-        for node in waiting:
-            ready = all(name in known for name in reads(node))
-            (ordered if ready else later).append(node)
-            known |= set(node.output) if ready else set()
-        if len(later) == len(waiting):
-            raise errors.ArtifactError(
-                f"{named}: no node makes {_first_missing(later, known)}", remedy=EXPORT_AGAIN
-            )
-        waiting = later
+    while ready:
+        node = nodes[heapq.heappop(ready)]
+        ordered.append(node)
+        for name in node.output:
+            for reader in readers.pop(name, ()):
+                missing[reader].discard(name)
+                if not missing[reader]:
+                    heapq.heappush(ready, reader)
+    if len(ordered) < len(nodes):
+        raise errors.ArtifactError(
+            f"{named}: no node makes {_first_missing(nodes, missing)}", remedy=EXPORT_AGAIN
+        )
     return ordered
 
 
-def _first_missing(nodes: list[NodeProto], known: set[str]) -> str:
+def _first_missing(nodes: list[NodeProto], missing: list[set[str]]) -> str:
+    """What to blame: a value that nothing makes, or else a cycle."""
     made = {name for node in nodes for name in node.output}
-    for node in nodes:
-        for name in reads(node):
-            if name not in known and name not in made:
-                return f"{name!r}, which {node.op_type} {node.name!r} reads"
-    return f"what {nodes[0].op_type} {nodes[0].name!r} reads without a cycle"
+    for node, names in zip(nodes, missing, strict=True):
+        for name in sorted(names - made):
+            return f"{name!r}, which {node.op_type} {node.name!r} reads"
+    return f"{min(set().union(*missing))!r} without a cycle"
 
 
 def _needed(nodes: list[NodeProto], graph: GraphProto) -> list[NodeProto]:

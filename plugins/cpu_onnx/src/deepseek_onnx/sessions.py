@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from deepseek_core import Artifact, Stage, errors
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from deepseek_onnx.protobuf import model_bytes, parse_model
 from deepseek_onnx.values import EXOTIC, to_ort
@@ -129,7 +129,7 @@ def with_constants(
             model.graph.initializer.append(_inline(array, name))
         else:
             model.graph.initializer.append(_reference(array, name, element))
-            injected[name] = to_ort(array, _ort_type(element))
+            injected[name] = to_ort(array, _exotic_type(element))
         model.graph.input.remove(inputs[name])
     model.ir_version = max(model.ir_version, MIN_IR_VERSION)
     return model_bytes(model), injected
@@ -146,6 +146,6 @@ def _reference(array: Array, name: str, element: int) -> TensorProto:
     return tensor
 
 
-def _ort_type(element: int) -> str:
-    exotic = {row.element: text for text, row in EXOTIC.items()}
-    return exotic.get(element, f"tensor({helper.tensor_dtype_to_string(element)})")
+def _exotic_type(element: int) -> str:
+    """ONNX Runtime's text of a type that numpy lacks, empty for the others."""
+    return {row.element: text for text, row in EXOTIC.items()}.get(element, "")

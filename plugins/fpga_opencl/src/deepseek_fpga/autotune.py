@@ -30,6 +30,7 @@ _BUDGET_S = 1.4  # no new variant is started after this; what was measured decid
 _SMALL_BUDGET_S = 0.8  # the same for small tiles, on top
 _GALLERY_ROWS = 4096
 _QUERIES = 32
+_MARGIN = 1.1  # a small tile must be that much faster: timings of microseconds are noisy
 _REPEATS = 7
 _CLASS_DIMS = (32, 256, 1024)  # elements a row; a longer one makes the last class
 
@@ -55,7 +56,12 @@ class Tuning:
 
     def choose(self, batch: int) -> Variant:
         """The variant that takes a batch of this many queries in the least time."""
-        return min(self.costs, key=lambda c: -(-batch // c.variant.rows) * c.tile_s).variant
+
+        def cost_s(cost: TileCost) -> float:
+            small = cost is not self.costs[0]
+            return -(-batch // cost.variant.rows) * cost.tile_s * (_MARGIN if small else 1)
+
+        return min(self.costs, key=cost_s).variant
 
 
 def shape_class(dim: int) -> str:
@@ -93,7 +99,7 @@ def measure(cache: ProgramCache, metric: Metric, dim: int) -> Tuning:
     deadline_s = time.monotonic() + _BUDGET_S
     trial = _Trial(cache, metric, dim)
     costs = trial.costs(candidates(cache.device.record, metric), deadline_s)
-    best = min(costs, key=lambda cost: cost.tile_s / cost.variant.rows / cost.variant.vecs)
+    best = min(costs, key=lambda cost: cost.tile_s / cost.variant.rows)
     small = [
         Variant(metric=metric, words=best.variant.words, rows=rows, vecs=best.variant.vecs)
         for rows in SMALL_ROWS
@@ -143,16 +149,18 @@ class _Trial:
         words = packing.query_words(variant.words, self._rows[: tiles * variant.rows])
         try:
             runner.run(words)  # the first launch may compile
-            return min(_seconds(runner, words) for _ in range(_REPEATS)) / tiles
+            return min(self._seconds(runner, words) for _ in range(_REPEATS)) / tiles
         finally:
             runner.release()
             gallery.release()
 
-
-def _seconds(runner: Runner, words: packing.Array) -> float:
-    start = time.perf_counter()
-    runner.run(words)
-    return time.perf_counter() - start
+    def _seconds(self, runner: Runner, words: packing.Array) -> float:
+        """Seconds of one run; on a CPU its own CPU time, which neighbors do not stretch."""
+        on_cpu = self._cache.device.record.type == "cpu"
+        clock = time.process_time if on_cpu else time.perf_counter
+        start_s = clock()
+        runner.run(words)
+        return clock() - start_s
 
 
 def _recall(path: Path, key: str) -> Tuning | None:

@@ -46,10 +46,17 @@
 #define KERNEL __kernel WIDE __attribute__((reqd_work_group_size(1, 1, 1), vec_type_hint(float16)))
 #define TASK KERNEL __attribute__((max_global_work_dim(0)))
 
+/* PoCL's convert_ functions are 16 calls each. Intel's compiler (2023) dies of convert_int16 and
+ * miscompiles convert_int16_rte; four at a time it gets right. */
 #ifdef POCL_DEVICE_ADDRESS_BITS
-#define WIDEN(x) __builtin_convertvector(x, float16)   /* PoCL's convert_float16 is 16 calls */
+#define WIDEN(x) __builtin_convertvector(x, float16)
+#define WHOLE(x) __builtin_convertvector(x, int16)
 #else
-#define WIDEN(x) convert_float16(x)                    /* and Intel's compiler dies of the other */
+#define WIDEN(x) convert_float16(x)
+PART int16 WHOLE(float16 x) {
+  return (int16)(convert_int4(x.lo.lo), convert_int4(x.lo.hi), convert_int4(x.hi.lo),
+                 convert_int4(x.hi.hi));
+}
 #endif
 
 #if defined(METRIC_L2_F32)
@@ -247,7 +254,7 @@ PART void pe_panel(sum_t sum[ROWS][VECS], __global const qword_t *query,
               min(FLUSH_STEPS, steps - done));
 #pragma unroll
     for (int i = 0; i < ROWS * VECS; ++i)
-      sum[i / VECS][i % VECS] += convert_int16(acc[i / VECS][i % VECS]);
+      sum[i / VECS][i % VECS] += WHOLE(acc[i / VECS][i % VECS]);
   }
 }
 #else

@@ -1,0 +1,163 @@
+"""What every benchmark here shares: pinning, interleaved timing, and an honest report.
+
+A benchmark calls `pin()` before it imports numpy, times its contestants with `interleave`, and
+ends with `Report.finish`. A row of the report is a claim with a figure, a bar and whether it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+# Set for other programs on some machines; they make numpy's BLAS take the wrong kernels.
+_SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "POCL_MAX_PTHREAD_COUNT": "1",
+    "CL_CONFIG_CPU_TBB_NUM_WORKERS": "1",
+}
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_vpopcntdq", "avx_vnni", "amx_int8", "amx_tile")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Seconds of CPU or wall time of one contestant over all rounds."""
+
+    median_s: float
+    min_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One claim, checked."""
+
+    claim: str
+    figure: float
+    unit: str
+    bar: float
+    holds: bool
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Collects rows and says them, to people and to a file."""
+
+    versions: Mapping[str, str]
+    rows: list[Row] = field(default_factory=list)
+
+    def at_least(self, claim: str, figure: float, bar: float, unit: str = "x") -> None:
+        """Add the claim that a figure is `bar` or more."""
+        row = Row(claim=claim, figure=round(figure, 3), unit=unit, bar=bar, holds=figure >= bar)
+        self.rows.append(row)
+
+    def finish(self, path: Path | None) -> int:
+        """Print the rows, write the JSON file if asked for; 0 if every claim holds, else 1."""
+        print()
+        for row in self.rows:
+            verdict = "holds" if row.holds else "FAILS"
+            print(f"{verdict}  {row.figure:8.2f} {row.unit:2} (bar {row.bar:g})  {row.claim}")
+        if path is not None:
+            content = {
+                "machine": machine(),
+                "versions": dict(self.versions),
+                "rows": [asdict(row) for row in self.rows],
+            }
+            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return 0 if all(row.holds for row in self.rows) else 1
+
+
+def pin() -> None:
+    """Bind this process to one core and one thread; starts itself again where that needs it.
+
+    Libraries read these variables when they load, and some before main: so the process is replaced
+    unless its environment is right already.
+    """
+    wanted = {**os.environ, **_ONE_THREAD}
+    for name in _SLOWING:
+        wanted.pop(name, None)
+    if wanted != dict(os.environ):
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)  # noqa: S606
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def interleave(
+    contestants: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float | None = None
+) -> dict[str, Timing]:
+    """Run all in turn, round after round, so that a busy moment hits everybody.
+
+    Times are wall-clock. Ends after `rounds`, or earlier after `seconds` (three rounds at least).
+    """
+    for run in contestants.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    end_s = time.perf_counter() + (seconds if seconds is not None else float("inf"))
+    for done in range(rounds):
+        if done >= 3 and time.perf_counter() > end_s:
+            break
+        for name, run in contestants.items():
+            start_s = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start_s)
+    return {
+        name: Timing(median_s=statistics.median(taken), min_s=min(taken))
+        for name, taken in times.items()
+    }
+
+
+def machine() -> dict[str, object]:
+    """The CPU: model, cores, and the flags that matter here."""
+    model, flags = platform.processor() or platform.machine(), frozenset[str]()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                model = value.strip()
+            elif key.strip() == "flags":
+                flags = frozenset(value.split())
+    except OSError:
+        pass  # not Linux: the model alone
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in _FLAGS if flag in flags],
+    }
+
+
+def versions(distributions: Sequence[str]) -> dict[str, str]:
+    """Python's version and those of the distributions that are installed."""
+    found = {"python": platform.python_version()}
+    for name in distributions:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def print_head(title: str, used: Mapping[str, str]) -> None:
+    """Say what runs, where and with which versions."""
+    host = machine()
+    print(title)
+    print(f"machine: {host['cpu']}, {host['cores']} cores, {' '.join(map(str, host['flags']))}")  # type: ignore[call-overload]
+    print("versions: " + ", ".join(f"{name} {version}" for name, version in used.items()))
+
+
+def print_timings(title: str, timings: Mapping[str, Timing], reference: str) -> None:
+    """A table of medians and minima; the ratio is time over that of `reference`."""
+    base = timings[reference]
+    print(f"\n{title}\n  {'median ms':>10} {'min ms':>9} {'ratio':>7}")
+    for name, t in timings.items():
+        ratio = t.median_s / base.median_s
+        print(f"  {t.median_s * 1e3:10.2f} {t.min_s * 1e3:9.2f} {ratio:7.2f}  {name}")

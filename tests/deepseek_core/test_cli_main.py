@@ -1,0 +1,231 @@
+"""The entry point: which command runs, and how errors look."""
+
+import importlib
+import io
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import plugin_zoo as zoo
+import pytest
+from deepseek_core.cli import main
+from deepseek_core.cli.main import COMMANDS
+from deepseek_core.cli.table import render_table
+
+
+def test_help_lists_every_command_with_examples(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in COMMANDS)
+    assert "examples:" in text and "exit codes:" in text
+
+
+def test_no_command_prints_the_help(capsys):
+    assert main([]) == 0
+    assert "commands" in capsys.readouterr().out
+
+
+def test_version_names_core_and_python(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("ds-sdk ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_agrees_with_their_modules(name):
+    module, line = COMMANDS[name]
+    command = importlib.import_module(f"deepseek_core.cli.{module}")
+    assert name == command.NAME
+    assert line == command.SUMMARY
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: ds-sdk {name}")
+    assert COMMANDS[name][1] in " ".join(text.split())
+
+
+def test_a_misspelt_command_names_the_close_one(capsys, monkeypatch):
+    monkeypatch.setenv("DEEPSEEK_NO_PLUGINS", "1")
+    assert main(["list-plugin"]) == 2
+    assert capsys.readouterr().err == (
+        "error: there is no command 'list-plugin'\nfix: did you mean list-plugins?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [["list-plugins", "--staus", "x"], ["--verison"], ["list-plugins", "--status", "ill"]]
+)
+def test_a_wrong_argument_is_one_sentence_with_a_remedy(words, capsys):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.splitlines()[1].startswith("fix: ds-sdk ")
+
+
+def test_a_wrong_switch_is_bad_input(capsys, monkeypatch):
+    monkeypatch.setenv("DEEPSEEK_PROBE_TIMEOUT", "soon")
+    assert main(["list-plugins"]) == 2
+    assert "DEEPSEEK_PROBE_TIMEOUT" in capsys.readouterr().err
+
+
+def test_an_unknown_plugin_in_a_switch_is_bad_input(tmp_path):
+    folder = zoo.install(tmp_path, "well")
+    process = zoo.ds_sdk("list-plugins", path=[folder], env={"DEEPSEEK_DISABLE_PLUGINS": "wel"})
+    assert process.returncode == 2
+    assert process.stderr == (
+        "error: DEEPSEEK_DISABLE_PLUGINS names 'wel', and no such plugin is installed\n"
+        "fix: did you mean well?\n"
+    )
+
+
+COMMANDS_HOOKS = """
+from deepseek_core import CommandSpec, hookimpl, hooks
+
+@hookimpl(hooks.ds_register_commands)
+def commands(ctx):
+    return [
+        CommandSpec(name=name, main=f"{module}.device:{name}", summary=name)
+        for name in ("greet", "crash", "refuse", "leave", "doctor", "wait", "gone")
+    ] + [CommandSpec(name="needy", main="a.b:c", requires=["nothing_x"])]
+"""
+COMMANDS_MAIN = """
+def greet(argv):
+    print("hello", *argv)
+    return 5
+
+def crash(argv):
+    raise KeyError("gone")
+
+def refuse(argv):
+    from deepseek_core import errors
+    raise errors.InputError("the file is empty", remedy="fill it")
+
+def leave(argv):
+    raise SystemExit(9)
+
+def doctor(argv):
+    print("an impostor")
+
+def wait(argv):
+    import time
+    print("waiting", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def commands(tmp_path):
+    """A folder with a plugin that adds commands."""
+    return zoo.install(tmp_path, "cli", hooks=COMMANDS_HOOKS, probe=COMMANDS_MAIN)
+
+
+def test_a_plugin_command_gets_its_words_and_its_code_counts(commands):
+    process = zoo.ds_sdk("greet", "--loud", "you", path=[commands])
+    assert (process.returncode, process.stdout) == (5, "hello --loud you\n")
+
+
+def test_a_plugin_command_that_crashes_is_one_sentence(commands):
+    process = zoo.ds_sdk("crash", path=[commands])
+    assert process.returncode == 1
+    assert process.stderr == (
+        "error: command 'crash' of plugin 'cli' failed: KeyError: 'gone'\n"
+        "fix: run it with --debug, or pip install -U zoo-cli\n"
+    )
+    assert "Traceback" in zoo.ds_sdk("--debug", "crash", path=[commands]).stderr
+    assert "Traceback" in zoo.ds_sdk("crash", "--debug", path=[commands]).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "text"),
+    [
+        ("refuse", 2, "error: the file is empty\nfix: fill it\n"),
+        ("leave", 9, ""),
+        (
+            "needy",
+            2,
+            "error: command 'needy' needs nothing_x, not installed\nfix: pip install nothing-x\n",
+        ),
+    ],
+)
+def test_a_plugin_command_reports_like_any_other(name, code, text, commands):
+    process = zoo.ds_sdk(name, path=[commands])
+    assert (process.returncode, process.stderr) == (code, text)
+
+
+def test_a_plugin_command_that_is_not_there_names_plugin_and_locator(commands):
+    process = zoo.ds_sdk("gone", path=[commands])
+    assert process.returncode == 1
+    assert "plugin 'cli': can't load zoo_cli.device:gone" in process.stderr
+
+
+def test_built_in_commands_cant_be_shadowed(commands):
+    process = zoo.ds_sdk("doctor", "--no-load", path=[commands])
+    assert "impostor" not in process.stdout
+    assert process.stdout.startswith("CHECK")
+
+
+def test_misspelt_plugin_commands_are_suggested(commands):
+    assert "did you mean greet?" in zoo.ds_sdk("gret", path=[commands]).stderr
+
+
+def test_ctrl_c_exits_130_in_one_line(commands):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(commands), str(zoo.SOURCES)])}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "deepseek_core", "wait"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert child.stdout.readline() == "waiting\n"
+    child.send_signal(signal.SIGINT)
+    _out, error = child.communicate(timeout=30)
+    assert (child.returncode, error) == (130, "error: stopped by Ctrl-C\n")
+
+
+def test_an_unexpected_crash_names_the_switches(tmp_path):
+    (tmp_path / "json.py").write_text("raise OSError('disk on fire')\n")
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path])
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr.startswith("error: unexpected OSError: disk on fire\nfix: ")
+    assert "DEEPSEEK_NO_PLUGINS=1" in process.stderr and "--debug" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_closed_streams_are_no_error(tmp_path):
+    command = f"{sys.executable} -m deepseek_core list-plugins"
+    environment = os.environ | {"PYTHONPATH": str(zoo.SOURCES), "DEEPSEEK_NO_PLUGINS": "1"}
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+        process = subprocess.run(
+            ["bash", "-c", f"{command} {closed}"], env=environment, timeout=60, check=False
+        )
+        assert process.returncode == 0, closed
+
+
+def test_a_table_wraps_its_last_column_when_a_person_watches():
+    rows = [("a", "one two three four five six seven"), ("bbb", "short")]
+    assert render_table(("X", "WHY"), rows, width=29) == (
+        "X    WHY\na    one two three four five\n     six seven\nbbb  short"
+    )
+    assert render_table(("X", "WHY"), rows).splitlines()[1] == f"a    {rows[0][1]}"
+
+
+def test_a_table_fits_the_terminal(tmp_path):
+    zoo.install(tmp_path, "ill", hooks="import module_that_nobody_has\n")
+    leader, follower = pty.openpty()
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(zoo.SOURCES)]),
+        "COLUMNS": "110",
+        "DEEPSEEK_PLUGINS": "ill",
+    }
+    subprocess.run(
+        [sys.executable, "-m", "deepseek_core", "list-plugins", "--status", "broken"],
+        stdout=follower, env=environment, timeout=60, check=True,
+    )  # fmt: skip
+    os.close(follower)
+    with io.FileIO(leader) as stream:
+        lines = stream.read(65536).decode().splitlines()
+    assert len(lines) > 2
+    assert all(len(line) <= 110 for line in lines)
