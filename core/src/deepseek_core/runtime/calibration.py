@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Final
 
@@ -59,10 +60,12 @@ def calibrate(
     rounds: int,
     progress: Progress,
 ) -> list[Measurement]:
-    """Run each stage `rounds` times on each device, devices in turn, one at a time.
+    """Run each stage `rounds` times on each device, devices in turn.
 
-    Interleaving spreads a slow spell of the machine over all devices alike. Measured costs
-    go into the history. A device that fails is reported and left out.
+    Each device runs as many at once as it has slots, since that is how a stream uses it: what
+    they take from each other is in the cost. Interleaving spreads a slow spell of the machine
+    over all devices alike. Measured costs go into the history. A device that fails is
+    reported and left out.
 
     Raises:
         NoDevice: a stage that no device can run, so that the next one gets no input.
@@ -141,13 +144,21 @@ class _Contest:
         return self._errors + [self._keep(d, samples[d.info.id]) for d, _ in self._loaded]
 
     def _turns(self, rounds: int) -> Iterator[tuple[Device, float]]:
-        for turn in range(-_WARMUPS, rounds):
-            for device, executable in self._loaded:
-                self._step(f"{self._stage.name} on {device.info.id}, round {max(turn, 0) + 1}")
-                start_s = time.perf_counter()
-                executable.run(self._inputs)
-                if turn >= 0:
-                    yield device, time.perf_counter() - start_s
+        with ThreadPoolExecutor(max(self._slots(device) for device, _ in self._loaded)) as pool:
+            for turn in range(-_WARMUPS, rounds):
+                for device, executable in self._loaded:
+                    self._step(f"{self._stage.name} on {device.info.id}, round {max(turn, 0) + 1}")
+                    jobs = [
+                        pool.submit(_seconds, executable, self._inputs)
+                        for _ in range(self._slots(device))
+                    ]
+                    # The slowest of those that ran together: a stream waits for it.
+                    slowest = max(job.result() for job in jobs)
+                    if turn >= 0:
+                        yield device, slowest
+
+    def _slots(self, device: Device) -> int:
+        return device.concurrency(self._request.latency).slots
 
     def _keep(self, device: Device, seconds: list[float]) -> Measurement:
         samples = tuple(Sample(self._request.batch, s) for s in seconds)
@@ -167,3 +178,9 @@ class _Contest:
         """Free the executables."""
         for _, executable in self._loaded:
             executable.close()
+
+
+def _seconds(executable: Executable, inputs: Mapping[str, Array]) -> float:
+    start_s = time.perf_counter()
+    executable.run(inputs)
+    return time.perf_counter() - start_s

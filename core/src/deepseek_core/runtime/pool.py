@@ -41,6 +41,8 @@ class DevicePool:
         self._lock = threading.RLock()
         self._closed = False
         for probe in probes:
+            if not probe.rows:
+                self._out[probe.spec.name] = probe.reason or "its probe found no device"
             for info in probe.rows:
                 self._add(_Row(info, probe.spec.factory, probe.plugin, probe.spec.name))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_core.contracts.device import Estimate
+from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.units import format_bytes, format_seconds
 from deepseek_core.schedule.problem import Candidate, Placement, Problem, StageOptions
 
@@ -72,15 +72,25 @@ def sentence(problem: Problem, placement: Placement, stage: StageOptions) -> str
         )
     return (
         f"{stage.name} runs on {chosen} ({_text(mine)}) although {rival} alone would be faster "
-        f"({_text(its)}): {rival} is busy with {_rest(problem, placement, rival)}, "
-        f"and together they need {format_seconds(placement.value_s)} "
+        f"({_text(its)}): {_obstacle(problem, placement, chosen, rival)}, "
+        f"and this plan needs {format_seconds(placement.value_s)} "
         f"{_WORD[placement.objective]}{_instead(placement, rival)}."
     )
 
 
-def _rest(problem: Problem, placement: Placement, device_id: str) -> str:
-    names = [s.name for s in problem.stages if placement.devices[s.name] == device_id]
-    return " and ".join(names) or "nothing"
+def _obstacle(problem: Problem, placement: Placement, chosen: str, rival: str) -> str:
+    """Why the device that is faster alone is not the better place."""
+    busy = [s.name for s in problem.stages if placement.devices[s.name] == rival]
+    if busy:
+        return f"{rival} is busy with {' and '.join(busy)}"
+    takes = problem.concurrency.get(rival, Concurrency())
+    mine = problem.concurrency.get(chosen, Concurrency())
+    if takes.host_threads and (takes.host_threads > mine.host_threads or takes.slots < mine.slots):
+        return (
+            f"a run there occupies {takes.host_threads} of the host's {problem.host_cores} cores, "
+            f"and {chosen} runs {mine.slots} at once on {mine.host_threads} each"
+        )
+    return "the two together are no faster"
 
 
 def _instead(placement: Placement, device_id: str) -> str:

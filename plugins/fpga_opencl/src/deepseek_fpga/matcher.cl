@@ -122,8 +122,10 @@ PART uint16 bits_set(uint16 x) {
 
 #ifdef METRIC_L2_F32
 typedef float16 scorev_t;
+#define AS_SUM(x) as_float16(x)
 #else
 typedef int16 scorev_t;
+#define AS_SUM(x) (x)
 #endif
 
 /* The k best of each of ROWS queries, ascending; cutoff[r] is the score to beat, in every lane. */
@@ -219,12 +221,22 @@ PART void best_store(const best_t *best, __global score_t *scores, __global int 
     }
 }
 
-/* Where the next gallery word comes from: memory, or the channel that `feed` fills. */
+/* Where the next gallery word comes from: memory, or the channel that `feed` fills. The emulator
+ * finds calls with float16 ambiguous, so floats cross channels as the ints of their bits. */
 #ifdef USE_CHANNELS
 #pragma OPENCL EXTENSION cl_intel_channels : enable
-channel gword_t gallery_words[VECS] __attribute__((depth(64)));
-channel sum_t panel_sums[VECS] __attribute__((depth(64)));
-#define NEXT_WORD(gallery, v) read_channel_intel(gallery_words[v])
+#ifdef METRIC_L2_F32
+typedef int16 wire_t;
+#define TO_WIRE(x) as_int16(x)
+#define FROM_WIRE(x) as_float16(x)
+#else
+typedef gword_t wire_t;
+#define TO_WIRE(x) (x)
+#define FROM_WIRE(x) (x)
+#endif
+channel wire_t gallery_words[VECS] __attribute__((depth(64)));
+channel int16 panel_sums[VECS] __attribute__((depth(64)));
+#define NEXT_WORD(gallery, v) FROM_WIRE(read_channel_intel(gallery_words[v]))
 #else
 #define NEXT_WORD(gallery, v) (gallery)[v]
 #endif
@@ -334,7 +346,8 @@ void feed(__global const gword_t *restrict gallery, int tiles, int panels, int s
   for (int t = 0; t < tiles; ++t)
     for (long s = 0; s < (long)panels * steps; ++s)
 #pragma unroll
-      for (int v = 0; v < VECS; ++v) write_channel_intel(gallery_words[v], gallery[s * VECS + v]);
+      for (int v = 0; v < VECS; ++v)
+        write_channel_intel(gallery_words[v], TO_WIRE(gallery[s * VECS + v]));
 }
 
 /* The array: takes words, gives sums, ROWS by ROWS. */
@@ -347,7 +360,7 @@ void array(__global const qword_t *restrict queries, int tiles, int panels, int 
 #pragma unroll
       for (int r = 0; r < ROWS; ++r)
 #pragma unroll
-        for (int v = 0; v < VECS; ++v) write_channel_intel(panel_sums[v], sum[r][v]);
+        for (int v = 0; v < VECS; ++v) write_channel_intel(panel_sums[v], as_int16(sum[r][v]));
     }
 }
 
@@ -363,7 +376,7 @@ void drain(__global const scorev_t *restrict bias, __global score_t *restrict sc
 #pragma unroll
       for (int r = 0; r < ROWS; ++r)
 #pragma unroll
-        for (int v = 0; v < VECS; ++v) sum[r][v] = read_channel_intel(panel_sums[v]);
+        for (int v = 0; v < VECS; ++v) sum[r][v] = AS_SUM(read_channel_intel(panel_sums[v]));
       keep_panel(&best, sum, bias + (long)p * VECS, p * LANES, k);
     }
     best_store(&best, scores + (long)t * ROWS * k, indices + (long)t * ROWS * k, k);
