@@ -60,6 +60,11 @@ class Report:
         row = Row(claim=claim, figure=round(figure, 3), unit=unit, bar=bar, holds=figure >= bar)
         self.rows.append(row)
 
+    def at_most(self, claim: str, figure: float, bar: float, unit: str = "x") -> None:
+        """Add the claim that a figure is `bar` or less."""
+        row = Row(claim=claim, figure=round(figure, 3), unit=unit, bar=bar, holds=figure <= bar)
+        self.rows.append(row)
+
     def finish(self, path: Path | None) -> int:
         """Print the rows, write the JSON file if asked for; 0 if every claim holds, else 1."""
         print()
@@ -76,20 +81,20 @@ class Report:
         return 0 if all(row.holds for row in self.rows) else 1
 
 
-def pin() -> None:
-    """Bind this process to one core and one thread; starts itself again where that needs it.
+def pin(*, cores: int = 1) -> None:
+    """Bind this process to `cores` cores and each library in it to one thread.
 
     Libraries read these variables when they load, and some before main: so the process is replaced
-    unless its environment is right already.
+    by itself unless its environment is right already.
     """
     wanted = {**os.environ, **_ONE_THREAD}
     for name in _SLOWING:
         wanted.pop(name, None)
     if wanted != dict(os.environ):
         sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)  # noqa: S606
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
 
 
 def interleave(

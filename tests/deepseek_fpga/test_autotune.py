@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from deepseek_core import errors
 from deepseek_fpga import autotune
 from deepseek_fpga.autotune import (

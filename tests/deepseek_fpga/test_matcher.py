@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from deepseek_core import errors
 from deepseek_fpga.matcher import Matcher
 from deepseek_fpga.opening import OpenDevice, open_device
@@ -16,8 +19,6 @@ from deepseek_fpga.packing import DTYPES
 from deepseek_fpga.platforms import list_devices
 from deepseek_fpga.program_cache import ProgramCache
 from deepseek_fpga.variants import METRICS, Variant, candidates, default_variant, kernel_source
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 DEVICES = [record.id for record in list_devices().devices]
 NO_DEVICE = pytest.mark.skipif(not DEVICES, reason=str(list_devices().remedy))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from deepseek_core import errors
 from deepseek_fpga import errors as translation
 from deepseek_fpga import platforms, pocl_target

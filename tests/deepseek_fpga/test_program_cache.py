@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from deepseek_core import errors
 from deepseek_fpga.matcher import Matcher
 from deepseek_fpga.opening import OpenDevice, open_device

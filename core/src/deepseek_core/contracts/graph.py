@@ -40,7 +40,10 @@ def _stages(values: Iterable[Stage]) -> tuple[Stage, ...]:
 class Operation:
     """One operator of a model, as a device is asked whether it supports it.
 
-    `domain` is empty for the standard ONNX operators; `version` is the opset's.
+    `domain` is empty for the standard ONNX operators; `version` is the opset's. An optional
+    input that is left out is a spec with an empty name. Where the operation has a body of
+    standard operators, `attributes["model_local_functions"]` holds it as serialized ONNX
+    FunctionProtos, its own first, so that a device without a kernel for it can judge the body.
     """
 
     name: str
@@ -113,7 +116,7 @@ class Stage:
         if not mine:
             return self
         symbols: dict[str, int] = {}
-        values = {name: np.ascontiguousarray(constants[name]) for name in mine}
+        values = {name: np.asarray(constants[name], order="C") for name in mine}
         for name, spec in mine.items():
             spec.bind(values[name], symbols)
         if BATCH in symbols:

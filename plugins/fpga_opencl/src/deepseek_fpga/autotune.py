@@ -28,7 +28,8 @@ FILE_NAME = "tuning.json"
 _FORMAT = 1
 _BUDGET_S = 1.4  # no new variant is started after this; what was measured decides
 _SMALL_BUDGET_S = 0.8  # the same for small tiles, on top
-_GALLERY_ROWS = 4096
+_GALLERY_ROWS = 16384  # as many as real galleries start with: lists must have time to settle
+_GALLERY_BYTES = 1 << 23  # fewer of long rows
 _QUERIES = 32
 _MARGIN = 1.1  # a small tile must be that much faster: timings of microseconds are noisy
 _REPEATS = 7
@@ -114,12 +115,10 @@ class _Trial:
     def __init__(self, cache: ProgramCache, metric: Metric, dim: int) -> None:
         self._cache = cache
         self._queue = cache.device.make_queue()
-        rng = np.random.default_rng(0)
-        shape = (_GALLERY_ROWS, dim)
-        if metric == "l2_f32":
-            self._rows: packing.Array = rng.random(shape, dtype=np.float32)
-        else:
-            self._rows = rng.integers(-128, 128, shape, np.int8).view(packing.DTYPES[metric])
+        dtype = np.dtype(packing.DTYPES[metric])
+        count = min(_GALLERY_ROWS, max(_QUERIES, _GALLERY_BYTES // (dim * dtype.itemsize)))
+        self._gallery = _random_rows(count, dim, dtype)
+        self._queries = _random_rows((_REPEATS + 1) * 2 * _QUERIES, dim, dtype)
         self._failure: errors.DeviceError | None = None
 
     def costs(
@@ -143,13 +142,15 @@ class _Trial:
         """Seconds that one tile takes on one compute unit: the least of a few runs."""
         device = self._cache.device
         program = self._cache.build(kernel_source(), variant.options)
-        gallery = DeviceGallery(device, self._queue, variant, self._rows)
+        gallery = DeviceGallery(device, self._queue, variant, self._gallery)
         runner = Runner(device, self._queue, program, gallery, variant=variant, k=2, units=1)
         tiles = -(-_QUERIES // variant.rows)
-        words = packing.query_words(variant.words, self._rows[: tiles * variant.rows])
+        words = packing.query_words(variant.words, self._queries)
+        # New queries each time: a branch predictor would learn the old ones.
+        batches = np.split(words[: tiles * variant.rows * (_REPEATS + 1)], _REPEATS + 1)
         try:
-            runner.run(words)  # the first launch may compile
-            return min(self._seconds(runner, words) for _ in range(_REPEATS)) / tiles
+            runner.run(batches[0])  # the first launch may compile
+            return min(self._seconds(runner, batch) for batch in batches[1:]) / tiles
         finally:
             runner.release()
             gallery.release()
@@ -161,6 +162,13 @@ class _Trial:
         start_s = clock()
         runner.run(words)
         return clock() - start_s
+
+
+def _random_rows(count: int, dim: int, dtype: np.dtype[Any]) -> packing.Array:
+    rng = np.random.default_rng(count)
+    if dtype.kind == "f":
+        return rng.random((count, dim), dtype=np.float32)
+    return rng.integers(-128, 128, (count, dim), np.int8).view(dtype)
 
 
 def _recall(path: Path, key: str) -> Tuning | None:

@@ -221,22 +221,13 @@ PART void best_store(const best_t *best, __global score_t *scores, __global int 
     }
 }
 
-/* Where the next gallery word comes from: memory, or the channel that `feed` fills. The emulator
- * finds calls with float16 ambiguous, so floats cross channels as the ints of their bits. */
+/* Where the next gallery word comes from: memory, or the channel that `feed` fills. Sums cross as
+ * the ints of their bits: the emulator finds calls ambiguous when two channels are of one type. */
 #ifdef USE_CHANNELS
 #pragma OPENCL EXTENSION cl_intel_channels : enable
-#ifdef METRIC_L2_F32
-typedef int16 wire_t;
-#define TO_WIRE(x) as_int16(x)
-#define FROM_WIRE(x) as_float16(x)
-#else
-typedef gword_t wire_t;
-#define TO_WIRE(x) (x)
-#define FROM_WIRE(x) (x)
-#endif
-channel wire_t gallery_words[VECS] __attribute__((depth(64)));
+channel gword_t gallery_words[VECS] __attribute__((depth(64)));
 channel int16 panel_sums[VECS] __attribute__((depth(64)));
-#define NEXT_WORD(gallery, v) FROM_WIRE(read_channel_intel(gallery_words[v]))
+#define NEXT_WORD(gallery, v) read_channel_intel(gallery_words[v])
 #else
 #define NEXT_WORD(gallery, v) (gallery)[v]
 #endif
@@ -346,8 +337,7 @@ void feed(__global const gword_t *restrict gallery, int tiles, int panels, int s
   for (int t = 0; t < tiles; ++t)
     for (long s = 0; s < (long)panels * steps; ++s)
 #pragma unroll
-      for (int v = 0; v < VECS; ++v)
-        write_channel_intel(gallery_words[v], TO_WIRE(gallery[s * VECS + v]));
+      for (int v = 0; v < VECS; ++v) write_channel_intel(gallery_words[v], gallery[s * VECS + v]);
 }
 
 /* The array: takes words, gives sums, ROWS by ROWS. */
