@@ -2,8 +2,8 @@
 
     python benchmarks/matcher.py --rounds 15 --json out/matcher.json
 
-Every contestant finds the two nearest gallery rows of each query, transfers and packing of the
-queries included. An OpenCL row names its device and what that device is (`cpu-runtime`: OpenCL on
+Every contestant finds the two nearest gallery rows of each query; transfers, packing of the queries
+and reading of the result are included. An OpenCL row names its device and what that device is (`cpu-runtime`: OpenCL on
 the CPU; `emulator`: an FPGA emulator on the CPU). Nothing here is the speed of FPGA hardware.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-import _report
+import _report  # type: ignore[import-not-found,unused-ignore]
 
 if __name__ == "__main__" and not {"-h", "--help"} & set(sys.argv):
     _report.pin()
@@ -116,7 +116,7 @@ def _torch(queries: Array, gallery: Array) -> Contestants:
 
     def search() -> Array:
         scores = torch.addmm(norms, q, g.T, alpha=-2)
-        return scores.topk(K, dim=1, largest=False).indices.numpy()
+        return np.asarray(scores.topk(K, dim=1, largest=False).indices)
 
     return {"torch addmm + topk": search}
 
@@ -173,7 +173,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as cache:
         for name in SHAPES:
             run_shape(name, report, Path(cache), args)
-    return report.finish(args.json)
+    return int(report.finish(args.json))
 
 
 if __name__ == "__main__":

@@ -33,19 +33,19 @@ p { margin: .3rem 0 } .soft { color: var(--soft) }
 .tile b { display: block; font-size: 1.5rem }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line);
+th, td { text-align: left; padding: .35rem 1.2rem .35rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top } th { font-weight: 600; color: var(--soft) }
 td.n, th.n { text-align: right } tr.chosen td { font-weight: 600 }
 .bar { height: 10px; border-radius: 3px; min-width: 2px }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: .9rem }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)); gap: .9rem }
 .row { display: flex; gap: 6px; background: var(--card); border-radius: 8px; padding: .6rem }
-figure { margin: 0; width: 52px } figure.q { width: 60px; margin-right: .4rem }
+figure { margin: 0; width: 54px } figure.q { margin-right: .5rem }
 figure img { width: 100%; image-rendering: pixelated; border-radius: 3px; display: block;
   box-shadow: 0 0 0 2px var(--line) }
 figure.good img { box-shadow: 0 0 0 2px var(--good) } figure.bad img { box-shadow: 0 0 0 2px
   var(--bad) }
-figcaption { font-size: 11px; line-height: 1.25; color: var(--soft); margin-top: 3px;
-  overflow-wrap: anywhere }
+figcaption { font-size: 9.5px; line-height: 1.25; color: var(--soft); margin-top: 3px;
+  text-align: center }
 svg text { fill: var(--soft); font: 12px system-ui, sans-serif }
 """
 
@@ -92,7 +92,7 @@ def _head(report: dict[str, Any]) -> str:
         ("pictures per second, whole run", f"{int8['items_per_s']:,.0f}"),
         (f"right class, int8, of {int8['queries']:,} queries", f"{int8['top1']:.1%}"),
         ("right class, fp32", f"{fp32['top1']:.1%}"),
-        ("devices at work", str(len(set(int8["placement"].values())))),
+        ("devices found, at work", f"{_usable(report)}, {len(set(int8['placement'].values()))}"),
     ]
     cards = "".join(f'<div class="tile"><b>{v}</b>{html.escape(k)}</div>' for k, v in tiles)
     return (
@@ -100,6 +100,10 @@ def _head(report: dict[str, Any]) -> str:
         '<p class="soft">Defects on printed-circuit boards that were never seen, '
         f'found among known ones.</p><div class="tiles">{cards}</div>'
     )
+
+
+def _usable(report: dict[str, Any]) -> int:
+    return sum(device["status"] == "available" for device in report["devices"])
 
 
 def _why(facts: dict[str, Any]) -> str:
@@ -196,13 +200,13 @@ def _neighbors(gallery: Crops, queries: Crops, indices: npt.NDArray[np.int64]) -
     rows = []
     for query in np.linspace(0, len(queries) - 1, SHOWN_QUERIES).astype(int):
         label = queries.labels[query]
-        cells = [_figure(queries.images[query], f"query: {queries.class_names[label]}", "q")]
+        cells = [_figure(queries.images[query], queries.class_names[label], "q")]
         for place in indices[query]:
             verdict = "good" if gallery.labels[place] == label else "bad"
             name = gallery.class_names[gallery.labels[place]]
             cells.append(_figure(gallery.images[place], name, verdict))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
-    note = "Nearest first. Green: the query's class; red: another. Picked evenly, not by hand."
+    note = "The query, then its neighbors, nearest first. Green: the query's class; red: another. Picked evenly, not by hand."
     return f'<p class="soft">{note}</p><div class="grid">{"".join(rows)}</div>'
 
 

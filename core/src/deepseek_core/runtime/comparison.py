@@ -46,9 +46,7 @@ class Comparison:
 
     def alone(self) -> dict[str, Row]:
         """Device id -> the row of everything on that one device."""
-        return {
-            device: row for row in self.rows for device in _only(set(row.placement.values()))
-        }
+        return {device: row for row in self.rows for device in _only(set(row.placement.values()))}
 
 
 def _only(devices: set[str]) -> set[str]:

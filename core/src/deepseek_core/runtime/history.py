@@ -28,9 +28,7 @@ CREATE TABLE IF NOT EXISTS samples (
     device TEXT NOT NULL, stage TEXT NOT NULL, latency TEXT NOT NULL,
     batch INTEGER NOT NULL, seconds REAL NOT NULL, at_s REAL NOT NULL
 )"""
-_INDEX: Final = (
-    "CREATE INDEX IF NOT EXISTS by_key ON samples (device, stage, latency, batch, at_s)"
-)
+_INDEX: Final = "CREATE INDEX IF NOT EXISTS by_key ON samples (device, stage, latency, batch, at_s)"
 _TRIM: Final = """
 DELETE FROM samples WHERE rowid IN (
     SELECT rowid FROM samples WHERE device = ? AND stage = ? AND latency = ? AND batch = ?

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import attrs
@@ -115,11 +116,12 @@ class Planner:
             return f"failed before: {failed}"
         if workload not in device.workloads:
             return f"runs {' and '.join(sorted(device.workloads))} only"
+        reasons: dict[str, list[str]] = {}
         for operation in stage.operations:
             support = device.supports(operation)
             if not support:
-                return f"{operation.qualified_name}: {support.reason}"
-        return ""
+                reasons.setdefault(support.reason, []).append(operation.qualified_name)
+        return "; ".join(f"{reason}, not {_listed(names)}" for reason, names in reasons.items())
 
     def _estimate(self, stage: Stage, device: Device, request: Request) -> Estimate:
         def prior(batch: int) -> Estimate:
@@ -130,6 +132,13 @@ class Planner:
         key = _key(device, request.latency)
         samples = self._history.samples(key, stage.fingerprint, request.latency)
         return predict(prior, samples, request.batch)
+
+
+def _listed(names: list[str]) -> str:
+    """The most frequent operations by name, the others by number."""
+    kinds = [name for name, _ in Counter(names).most_common()]
+    more = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
+    return ", ".join(kinds[:3]) + more
 
 
 def _key(device: Device, latency: LatencyClass) -> str:

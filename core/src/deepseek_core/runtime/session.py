@@ -126,9 +126,7 @@ class Session:
             NoDevice: a stage that no device can run; says why each refused.
             ConfigError: an unknown latency class, workload, stage or device.
         """
-        request = self._request(
-            graph, latency, workload, batch, deadline_s=deadline_s, pin=pin
-        )
+        request = self._request(graph, latency, workload, batch, deadline_s=deadline_s, pin=pin)
         plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
         self._plans.add(plan)
         return plan

@@ -106,8 +106,7 @@ def squared_norms(rows: Array) -> Array:
         parts = [
             np.einsum("ij,ij->i", p, p) for p in np.split(wide, range(1024, rows.shape[1], 1024), 1)
         ]
-        exact: Array = np.sum([p.astype(np.int32) for p in parts], axis=0, dtype=np.int32)
-        return exact
+        return np.asarray(sum(part.astype(np.int32) for part in parts))
     norms: Array = np.einsum("ij,ij->i", rows, rows)
     return norms
 
