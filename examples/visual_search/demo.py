@@ -19,6 +19,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from dataset import Crops, load_crops, split_by_board
 from deepseek_core import DeepSeekError, Graph, Plan, Session
 from page import write_page

@@ -19,11 +19,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import network
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
+
+import network
 import quantize
 from dataset import Crops, load_crops, split_by_board
 from deepseek_onnx.operators import attach_match, bind_gallery

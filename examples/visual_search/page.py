@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
 from dataset import Crops
 
 SHOWN_QUERIES: Final = 24
@@ -156,7 +157,8 @@ def _comparison(facts: dict[str, Any]) -> str:
             f"<div class=bar style='width:{width:.1f}%;background:{color}'></div></td></tr>"
         )
     rows += [
-        f'<tr><td>{html.escape(d)} alone</td><td colspan="2" class="soft">{html.escape(r)}</td></tr>'
+        f"<tr><td>{html.escape(d)} alone</td>"
+        f'<td colspan="2" class="soft">{html.escape(r)}</td></tr>'
         for d, r in facts["refusals"].items()
     ]
     head = "<tr><th>placement</th><th class=n>pictures/s</th><th></th></tr>"
@@ -206,7 +208,10 @@ def _neighbors(gallery: Crops, queries: Crops, indices: npt.NDArray[np.int64]) -
             name = gallery.class_names[gallery.labels[place]]
             cells.append(_figure(gallery.images[place], name, verdict))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
-    note = "The query, then its neighbors, nearest first. Green: the query's class; red: another. Picked evenly, not by hand."
+    note = (
+        "The query, then its neighbors, nearest first. Green: the query's class; red: another. "
+        "Picked evenly, not by hand."
+    )
     return f'<p class="soft">{note}</p><div class="grid">{"".join(rows)}</div>'
 
 

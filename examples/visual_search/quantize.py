@@ -13,12 +13,13 @@ they are and fills the range of int8.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import network
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, numpy_helper
+
+import network
 
 Array = npt.NDArray[np.float32]
 Range = tuple[float, float]

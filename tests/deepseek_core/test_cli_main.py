@@ -10,6 +10,7 @@ import sys
 
 import plugin_zoo as zoo
 import pytest
+
 from deepseek_core.cli import main
 from deepseek_core.cli.main import COMMANDS
 from deepseek_core.cli.table import render_table

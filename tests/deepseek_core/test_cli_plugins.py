@@ -6,6 +6,7 @@ import re
 
 import plugin_zoo as zoo
 import pytest
+
 from deepseek_core.cli.doctor_checks import hardware_checks
 
 

@@ -2,10 +2,11 @@
 
 import math
 
-from deepseek_core import Estimate
-from deepseek_core.schedule.cost import Sample, predict
 from hypothesis import given
 from hypothesis import strategies as st
+
+from deepseek_core import Estimate
+from deepseek_core.schedule.cost import Sample, predict
 
 
 def linear_prior(batch: int) -> Estimate:

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from deepseek_core import LatencyClass
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.runtime.history import History

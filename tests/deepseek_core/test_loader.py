@@ -4,6 +4,7 @@ import sys
 
 import plugin_zoo as zoo
 import pytest
+
 from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.discovery.hooks import HOOK_NAMES
 from deepseek_core.discovery.loader import discover

@@ -3,13 +3,14 @@
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deepseek_core import Concurrency, Estimate
 from deepseek_core.contracts.errors import NoDevice
 from deepseek_core.schedule.explain import as_json, as_text
 from deepseek_core.schedule.placement import makespan_s, period_s, place
 from deepseek_core.schedule.problem import Candidate, Objective, Problem, StageOptions
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def measured(seconds):

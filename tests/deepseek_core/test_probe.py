@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 import plugin_zoo as zoo
 import pytest
+
 from deepseek_core import DeviceInfo, DeviceSpec
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices

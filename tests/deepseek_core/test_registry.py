@@ -5,6 +5,7 @@ import time
 
 import plugin_zoo as zoo
 import pytest
+
 from deepseek_core import FrontendSpec
 from deepseek_core.contracts.errors import ArtifactError, PluginError
 from deepseek_core.contracts.event import Event

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import plain_devices
 import pytest
+
 from deepseek_core import (
     Artifact,
     DeviceSpec,

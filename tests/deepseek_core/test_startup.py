@@ -7,6 +7,7 @@ import sys
 
 import plugin_zoo as zoo
 import pytest
+
 from deepseek_core.discovery.modules import HEAVY
 
 MOST_MODULES = 220

@@ -1,6 +1,7 @@
 """Switches: arguments beat the environment, which beats the configuration file."""
 
 import pytest
+
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.folders import cache_dir, config_file
 from deepseek_core.discovery.scan import EntryPoint

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from deepseek_core import OpenOptions
 from deepseek_onnx.device import DEVICE_ID, OnnxCpu, open_device
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from deepseek_core import Artifact, Stage
 from deepseek_onnx.frontend import whole_model_stage
-from onnx import TensorProto, helper, numpy_helper
 
 
 def make_model(

@@ -7,6 +7,9 @@ import time
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
+from onnx_models import as_stage, make_model, one_node, perceptron, tensor
+
 from deepseek_core import (
     Artifact,
     DeviceSpec,
@@ -24,8 +27,6 @@ from deepseek_core import (
 from deepseek_onnx import hooks
 from deepseek_onnx.attributes import FUNCTIONS
 from deepseek_onnx.device import DEVICE_ID, open_device, probe
-from onnx import TensorProto, helper
-from onnx_models import as_stage, make_model, one_node, perceptron, tensor
 
 
 def spec(name, dtype="float32", shape=("batch", 4)):

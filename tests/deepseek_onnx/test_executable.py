@@ -6,9 +6,10 @@ import ml_dtypes
 import numpy as np
 import onnxruntime
 import pytest
-from deepseek_core import HostTensor, LoadOptions, errors
 from onnx import TensorProto, helper
 from onnx_models import as_stage, make_model, one_node, perceptron, tensor
+
+from deepseek_core import HostTensor, LoadOptions, errors
 
 
 @pytest.fixture

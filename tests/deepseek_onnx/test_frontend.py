@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from deepseek_core import Artifact, Graph, LoadOptions, OpenOptions, Support, errors
-from deepseek_onnx.device import DEVICE_ID, open_device
-from deepseek_onnx.frontend import OnnxFrontend, whole_model_stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx_models import as_artifact, make_model, perceptron, tensor
+
+from deepseek_core import Artifact, Graph, LoadOptions, OpenOptions, Support, errors
+from deepseek_onnx.device import DEVICE_ID, open_device
+from deepseek_onnx.frontend import OnnxFrontend, whole_model_stage
 
 
 def everywhere(_op):

@@ -10,12 +10,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from deepseek_core import Artifact, LoadOptions, OpenOptions, Stage, errors
-from deepseek_onnx.device import DEVICE_ID, OnnxCpu, open_device
-from deepseek_onnx.frontend import whole_model_stage
 from onnx.backend.base import Backend, BackendRep
 from onnx.backend.test import BackendTest
 from onnx.backend.test.loader import load_model_tests
+
+from deepseek_core import Artifact, LoadOptions, OpenOptions, Stage, errors
+from deepseek_onnx.device import DEVICE_ID, OnnxCpu, open_device
+from deepseek_onnx.frontend import whole_model_stage
 
 _LIST = Path(__file__).with_name("node_suite_expected_failures.txt")
 # The list is exact for these; another version moves single tests either way.

@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from deepseek_onnx import operators
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+
+from deepseek_onnx import operators
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

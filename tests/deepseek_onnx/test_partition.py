@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
-from deepseek_onnx.partition import cut
 from hypothesis import given
 from hypothesis import strategies as st
+
+from deepseek_onnx.partition import cut
 
 
 @st.composite

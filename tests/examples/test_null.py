@@ -1,6 +1,7 @@
 """The teaching example keeps every promise of a device."""
 
 import numpy as np
+
 from deepseek_core import Artifact, Operation, Stage, TensorSpec
 from deepseek_core.testing import DeviceCase, DeviceConformance
 

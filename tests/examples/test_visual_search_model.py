@@ -12,10 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from deepseek_onnx.operators import bind_gallery
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
+
+from deepseek_onnx.operators import bind_gallery
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "visual_search"
 MODELS = EXAMPLE / "models"

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from deepseek_core.contracts import errors as errors
     from deepseek_core.contracts import event as events
     from deepseek_core.contracts.artifact import Artifact
+    from deepseek_core.contracts.check import CheckSpec, Finding
     from deepseek_core.contracts.command import CommandSpec
-    from deepseek_core.contracts.compressor import CompressorSpec
+    from deepseek_core.contracts.compressor import Compressor, CompressorSpec, Packed
     from deepseek_core.contracts.context import HostContext
     from deepseek_core.contracts.device import (
         BoundCall,
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
         Support,
     )
     from deepseek_core.contracts.errors import DeepSeekError
-    from deepseek_core.contracts.executor import ExecutorSpec
+    from deepseek_core.contracts.executor import Executor, ExecutorSpec
     from deepseek_core.contracts.frontend import Frontend, FrontendSpec
     from deepseek_core.contracts.graph import Graph, Operation, Stage, Task, Work
-    from deepseek_core.contracts.strategy import StrategySpec
+    from deepseek_core.contracts.strategy import Mesh, Strategy, StrategySpec
     from deepseek_core.contracts.task import LatencyClass, Workload
     from deepseek_core.contracts.tensor import HostTensor, TensorSpec
-    from deepseek_core.contracts.tier import TierSpec
+    from deepseek_core.contracts.tier import ObjectStat, Tier, TierSpec
     from deepseek_core.discovery import hooks as hooks
     from deepseek_core.discovery.hooks import hookimpl
     from deepseek_core.runtime.plan import Plan
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
 _HOME = {
     "Artifact": "contracts.artifact",
     "BoundCall": "contracts.device",
+    "CheckSpec": "contracts.check",
     "CommandSpec": "contracts.command",
+    "Compressor": "contracts.compressor",
     "CompressorSpec": "contracts.compressor",
     "Concurrency": "contracts.device",
     "DeepSeekError": "contracts.errors",
@@ -50,7 +53,9 @@ _HOME = {
     "DeviceSpec": "contracts.device",
     "Estimate": "contracts.device",
     "Executable": "contracts.device",
+    "Executor": "contracts.executor",
     "ExecutorSpec": "contracts.executor",
+    "Finding": "contracts.check",
     "Frontend": "contracts.frontend",
     "FrontendSpec": "contracts.frontend",
     "Graph": "contracts.graph",
@@ -59,15 +64,20 @@ _HOME = {
     "Job": "contracts.device",
     "LatencyClass": "contracts.task",
     "LoadOptions": "contracts.device",
+    "Mesh": "contracts.strategy",
+    "ObjectStat": "contracts.tier",
     "OpenOptions": "contracts.device",
     "Operation": "contracts.graph",
+    "Packed": "contracts.compressor",
     "Plan": "runtime.plan",
     "Session": "runtime.session",
     "Stage": "contracts.graph",
+    "Strategy": "contracts.strategy",
     "StrategySpec": "contracts.strategy",
     "Support": "contracts.device",
     "Task": "contracts.graph",
     "TensorSpec": "contracts.tensor",
+    "Tier": "contracts.tier",
     "TierSpec": "contracts.tier",
     "Work": "contracts.graph",
     "Workload": "contracts.task",
@@ -78,7 +88,9 @@ _MODULES = {"errors": "contracts.errors", "events": "contracts.event", "hooks": 
 __all__ = [
     "Artifact",
     "BoundCall",
+    "CheckSpec",
     "CommandSpec",
+    "Compressor",
     "CompressorSpec",
     "Concurrency",
     "DeepSeekError",
@@ -87,7 +99,9 @@ __all__ = [
     "DeviceSpec",
     "Estimate",
     "Executable",
+    "Executor",
     "ExecutorSpec",
+    "Finding",
     "Frontend",
     "FrontendSpec",
     "Graph",
@@ -96,15 +110,20 @@ __all__ = [
     "Job",
     "LatencyClass",
     "LoadOptions",
+    "Mesh",
+    "ObjectStat",
     "OpenOptions",
     "Operation",
+    "Packed",
     "Plan",
     "Session",
     "Stage",
+    "Strategy",
     "StrategySpec",
     "Support",
     "Task",
     "TensorSpec",
+    "Tier",
     "TierSpec",
     "Work",
     "Workload",

@@ -16,6 +16,9 @@ from deepseek_core.discovery.probe_result import ProbeResult
 
 NAME = "devices"
 SUMMARY = "list the devices that plugins find"
+EXAMPLES = """examples:
+  ds-sdk devices
+  ds-sdk devices --refresh --json"""
 
 _HEADER = ("ID", "KIND", "NAME", "EVIDENCE", "MEMORY", "DRIVER", "STATUS", "WHY / FIX")
 

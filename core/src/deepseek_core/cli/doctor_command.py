@@ -12,6 +12,10 @@ from deepseek_core.cli.table import print_table
 
 NAME = "doctor"
 SUMMARY = "check this installation and say what to fix"
+EXAMPLES = """examples:
+  ds-sdk doctor
+  ds-sdk doctor --no-load                      import no plugin
+  ds-sdk doctor --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """The entry point of `ds-sdk`: finds the command, runs it, turns errors into sentences.
 
-A command is a module with `NAME`, `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`.
+A command is a module with `NAME`, `SUMMARY`, `EXAMPLES`, `add_arguments(parser)` and
+`run(args) -> int`.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration,
 130 stopped by Ctrl-C, 141 the reader of a pipe went away.
@@ -71,6 +72,7 @@ class Command(Protocol):
 
     NAME: str
     SUMMARY: str
+    EXAMPLES: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare its options."""
@@ -178,6 +180,7 @@ def _run_own(name: str, rest: list[str]) -> int:
     parser = _Parser(
         prog=f"ds-sdk {name}",
         description=command.SUMMARY,
+        epilog=command.EXAMPLES,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 NAME = "list-plugins"
 SUMMARY = "list plugins with status, reason and remedy"
+EXAMPLES = """examples:
+  ds-sdk list-plugins
+  ds-sdk list-plugins --probe                  ask the devices now
+  ds-sdk list-plugins --status broken --verbose
+  ds-sdk list-plugins --json --strict          for a script or CI"""
 
 _HEADER = ("NAME", "KIND", "DIST", "VERSION", "API", "STATUS", "LOAD", "PROVIDES", "WHY / FIX")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import attrs
@@ -45,14 +44,18 @@ class Artifact:
                 f"{path}: the suffix {path.suffix!r} names no known format",
                 remedy=f"use one of {', '.join(_FORMATS)}, or name the format",
             )
+        from hashlib import file_digest  # start-up: listing plugins needs no digest
+
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = file_digest(file, "sha256").hexdigest()
         return cls(format=known, fingerprint=digest, path=path)
 
     @classmethod
     def from_bytes(cls, content: bytes, *, format: str) -> Artifact:
         """Keep the bytes in memory."""
-        return cls(format=format, fingerprint=hashlib.sha256(content).hexdigest(), content=content)
+        from hashlib import sha256
+
+        return cls(format=format, fingerprint=sha256(content).hexdigest(), content=content)
 
     def read(self) -> bytes:
         """The whole content.

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import attrs
 
+from deepseek_core.contracts.graph import Array
 from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 
 @attrs.frozen(kw_only=True)
 class CompressorSpec:
-    """A step of a compression recipe for models, gradients or data."""
+    """A step of a compression recipe; `factory` names a callable `() -> Compressor`.
+
+    `target` says what it is for; this contract is for arrays (`gradient`, `data`).
+    """
 
     name: str = attrs.field(validator=check_name)
     target: Literal["model", "gradient", "data"]
@@ -22,3 +28,48 @@ class CompressorSpec:
     needs_calibration: bool = False
     requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Packed:
+    """An array made smaller: `data`, and the dtype and shape that it comes back with."""
+
+    data: bytes = attrs.field(repr=False)
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the payload."""
+        return len(self.data)
+
+
+class Compressor(ABC):
+    """Packs arrays and unpacks them, within a bound that it states beforehand."""
+
+    @abstractmethod
+    def pack(self, array: Array) -> Packed:
+        """Make an array smaller.
+
+        Raises:
+            InputError: a dtype that it does not take.
+        """
+
+    @abstractmethod
+    def unpack(self, packed: Packed) -> Array:
+        """The array, with its dtype and shape.
+
+        Raises:
+            InputError: damaged or foreign data.
+        """
+
+    @abstractmethod
+    def error_bound(self, array: Array) -> float:
+        """Largest absolute difference that packing this array may leave; 0.0 is lossless."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What it must remember across a checkpoint (error feedback); nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a remembered state."""

@@ -69,6 +69,30 @@ class PluginError(DeepSeekError):
     """A plugin broke its contract."""
 
 
+class StorageError(DeepSeekError):
+    """Something about one storage tier, named by its `url`."""
+
+    def __init__(self, message: str, *, url: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.url = url
+
+
+class ObjectMissing(StorageError, KeyError):
+    """There is no object of that key."""
+
+    __str__ = DeepSeekError.__str__  # KeyError would print the repr
+
+
+class TierUnavailable(StorageError):
+    """The tier can't be reached or refuses us; it may be back later."""
+
+    retryable = True
+
+
+class TierFull(StorageError):
+    """There is no room for the object."""
+
+
 class NoDevice(DeepSeekError):
     """No device can run a stage; `refusals` maps each device id to its reason."""
 

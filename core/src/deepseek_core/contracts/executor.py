@@ -1,15 +1,20 @@
-"""Executors: other places where a plan can run (a cluster)."""
+"""Executors: other places where a plan can run (a process, a cluster)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Self
+
 import attrs
 
+from deepseek_core.contracts.graph import Array
 from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 
 @attrs.frozen(kw_only=True)
 class ExecutorSpec:
-    """Runs a plan; `factory` names a callable `(plan, **settings)`."""
+    """A place for plans; `factory` names a callable `(plan: Plan) -> Executor`."""
 
     name: str = attrs.field(validator=check_name)
     factory: str = attrs.field(validator=check_locator)
@@ -17,3 +22,26 @@ class ExecutorSpec:
     summary: str = ""
     requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0
+
+
+class Executor(ABC):
+    """Runs one plan somewhere else, with the same answers."""
+
+    @abstractmethod
+    def stream(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[Mapping[str, Array]]:
+        """Outputs of the batches, in order, as `Plan.stream` gives them.
+
+        Raises:
+            InputError: a batch that does not fit.
+            StageFailed: the first failure.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what it started; idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -97,7 +96,9 @@ class Stage:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of artifact, interface and constants."""
-        digest = hashlib.sha256(self.artifact.fingerprint.encode())
+        from hashlib import sha256  # start-up: listing plugins needs no digest
+
+        digest = sha256(self.artifact.fingerprint.encode())
         digest.update("|".join(map(str, (*self.inputs, *self.outputs))).encode())
         for name, value in sorted(self.constants.items()):
             digest.update(f"{name}:{value.dtype}:{value.shape}".encode())

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Any, Final
 
 import attrs
 
-from deepseek_core.contracts.command import CommandSpec
-from deepseek_core.contracts.compressor import CompressorSpec
-from deepseek_core.contracts.device import DeviceSpec
 from deepseek_core.contracts.errors import ConfigError
-from deepseek_core.contracts.executor import ExecutorSpec
-from deepseek_core.contracts.frontend import FrontendSpec
-from deepseek_core.contracts.strategy import StrategySpec
-from deepseek_core.contracts.tier import TierSpec
 from deepseek_core.discovery import hooks
 from deepseek_core.discovery.modules import missing, package_of
 from deepseek_core.discovery.registry import Registered, Registry
@@ -25,12 +19,22 @@ from deepseek_core.discovery.switches import Switches, suggestion
 
 @attrs.frozen(kw_only=True)
 class Family:
-    """One kind of record: its hook, its class and the registry's field for it."""
+    """One kind of record: its hook, its class and the registry's field for it.
+
+    The class is named, not imported, until a plugin offers one: listing is to be quick.
+    """
 
     kind: str
     spec: Callable[..., Any]
-    record: type[Any]
+    class_name: str = ""
     field: str = ""
+
+    @property
+    def record(self) -> type[Any]:
+        """The record's class."""
+        module = import_module(f"deepseek_core.contracts.{self.kind}")
+        found: type[Any] = getattr(module, self.class_name)
+        return found
 
     @property
     def hook(self) -> str:
@@ -51,18 +55,19 @@ class Family:
 
 
 FAMILIES: Final = tuple(
-    Family(kind=kind, spec=spec, record=record, field=field)
-    for kind, spec, record, field in (
-        ("device", hooks.ds_register_devices, DeviceSpec, "devices"),
-        ("tier", hooks.ds_register_storage_tiers, TierSpec, "tiers"),
-        ("strategy", hooks.ds_register_parallel_strategies, StrategySpec, "strategies"),
-        ("compressor", hooks.ds_register_compressors, CompressorSpec, "compressors"),
-        ("frontend", hooks.ds_register_frontends, FrontendSpec, "frontends"),
-        ("command", hooks.ds_register_commands, CommandSpec, "commands"),
-        ("executor", hooks.ds_register_executors, ExecutorSpec, "executors"),
+    Family(kind=kind, spec=spec, class_name=class_name, field=field)
+    for kind, spec, class_name, field in (
+        ("device", hooks.ds_register_devices, "DeviceSpec", "devices"),
+        ("tier", hooks.ds_register_storage_tiers, "TierSpec", "tiers"),
+        ("strategy", hooks.ds_register_parallel_strategies, "StrategySpec", "strategies"),
+        ("compressor", hooks.ds_register_compressors, "CompressorSpec", "compressors"),
+        ("frontend", hooks.ds_register_frontends, "FrontendSpec", "frontends"),
+        ("command", hooks.ds_register_commands, "CommandSpec", "commands"),
+        ("executor", hooks.ds_register_executors, "ExecutorSpec", "executors"),
+        ("check", hooks.ds_register_checks, "CheckSpec", "checks"),
     )
 )
-LISTENER: Final = Family(kind="listener", spec=hooks.ds_on_event, record=type(None))
+LISTENER: Final = Family(kind="listener", spec=hooks.ds_on_event)
 
 Loaded = tuple[PluginRow, tuple[tuple[Family, Registered[Any]], ...]]
 

@@ -20,15 +20,19 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 import attrs
 import pluggy
 
-from deepseek_core.contracts.command import CommandSpec
-from deepseek_core.contracts.compressor import CompressorSpec
-from deepseek_core.contracts.context import HostContext
-from deepseek_core.contracts.device import DeviceSpec
 from deepseek_core.contracts.errors import PluginError
-from deepseek_core.contracts.executor import ExecutorSpec
-from deepseek_core.contracts.frontend import FrontendSpec
-from deepseek_core.contracts.strategy import StrategySpec
-from deepseek_core.contracts.tier import TierSpec
+
+if TYPE_CHECKING:
+    from deepseek_core.contracts.check import CheckSpec
+    from deepseek_core.contracts.command import CommandSpec
+    from deepseek_core.contracts.compressor import CompressorSpec
+    from deepseek_core.contracts.context import HostContext
+    from deepseek_core.contracts.device import DeviceSpec
+    from deepseek_core.contracts.executor import ExecutorSpec
+    from deepseek_core.contracts.frontend import FrontendSpec
+    from deepseek_core.contracts.strategy import StrategySpec
+    from deepseek_core.contracts.tier import TierSpec
+
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.event import Event  # 1 ms of start-up, for an annotation
@@ -111,6 +115,15 @@ def ds_register_executors(ctx: HostContext) -> Iterable[ExecutorSpec]:
     """Offer other places where a plan can run.
 
     Example: `return [ExecutorSpec(name="slurm", factory="acme.slurm:Executor")]`
+    """
+    raise NotImplementedError
+
+
+@_spec
+def ds_register_checks(ctx: HostContext) -> Iterable[CheckSpec]:
+    """Offer rows of `ds-sdk doctor`.
+
+    Example: `return [CheckSpec(name="firmware", run="acme.firmware:check")]`
     """
     raise NotImplementedError
 

@@ -17,6 +17,7 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
     "reason": (str, type(None)),
     "remedy": (str, type(None)),
 }
+_NEVER_ASKED: Final = "its devices were not asked yet", "ds-sdk list-plugins --probe"
 _FIELDS: Final = tuple(field.name for field in attrs.fields(DeviceInfo))
 
 
@@ -140,12 +141,15 @@ def _contested(row: DeviceInfo, names: list[str], result: ProbeResult) -> Device
 def with_probes(rows: Iterable[PluginRow], results: Sequence[ProbeResult]) -> tuple[PluginRow, ...]:
     """The plugins' rows in the light of probes: one without a usable device is unavailable.
 
-    A plugin that offers anything beside devices stays available, with the reason.
+    A plugin that offers anything beside devices stays available, with the reason; one whose
+    devices were never asked is available as far as is known, and says so.
     """
     return tuple(_with_probe(row, [r for r in results if r.plugin == row.name]) for row in rows)
 
 
 def _with_probe(row: PluginRow, results: Sequence[ProbeResult]) -> PluginRow:
+    if not results and "device" in row.kinds and row.status is Status.AVAILABLE and not row.reason:
+        return row.ended(row.status, *_NEVER_ASKED)
     bad = [result for result in results if result.status is not Status.AVAILABLE]
     if row.status is not Status.AVAILABLE or not bad:
         return row

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from deepseek_core.contracts.command import CommandSpec
-from deepseek_core.contracts.compressor import CompressorSpec
-from deepseek_core.contracts.device import DeviceSpec
 from deepseek_core.contracts.errors import ArtifactError, PluginError
-from deepseek_core.contracts.executor import ExecutorSpec
-from deepseek_core.contracts.frontend import FrontendSpec
-from deepseek_core.contracts.strategy import StrategySpec
-from deepseek_core.contracts.tier import TierSpec
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
 from deepseek_core.discovery.status import PluginRow, one_line
 from deepseek_core.discovery.switches import Switches
+
+if TYPE_CHECKING:
+    from deepseek_core.contracts.check import CheckSpec
+    from deepseek_core.contracts.command import CommandSpec
+    from deepseek_core.contracts.compressor import CompressorSpec
+    from deepseek_core.contracts.device import DeviceSpec
+    from deepseek_core.contracts.executor import ExecutorSpec
+    from deepseek_core.contracts.frontend import FrontendSpec
+    from deepseek_core.contracts.strategy import StrategySpec
+    from deepseek_core.contracts.tier import TierSpec
+
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.event import Event  # 1 ms of start-up, for an annotation
@@ -58,6 +62,7 @@ class Registry:
     frontends: tuple[Registered[FrontendSpec], ...] = ()
     commands: tuple[Registered[CommandSpec], ...] = ()
     executors: tuple[Registered[ExecutorSpec], ...] = ()
+    checks: tuple[Registered[CheckSpec], ...] = ()
     listener_errors: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
     _hooks: Hooks | None = attrs.field(default=None, repr=False)
 
@@ -117,7 +122,7 @@ def find_frontend(registry: Registry, format: str) -> Registered[FrontendSpec]:
         raise ArtifactError(reason, remedy=reader.remedy)
     raise ArtifactError(
         f"no plugin reads {format!r} files; {_known_formats(registry.frontends)}",
-        remedy="install a plugin that does; ds-sdk list-plugins --kind frontend shows those here",
+        remedy=f"install a plugin that does (pip install deepseek-{format} for one of ours)",
     )
 
 

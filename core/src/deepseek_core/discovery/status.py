@@ -23,7 +23,8 @@ class Status(StrEnum):
 
 
 KINDS: Final = (
-    "device", "tier", "strategy", "compressor", "frontend", "command", "executor", "listener",
+    "device", "tier", "strategy", "compressor", "frontend", "command", "executor", "check",
+    "listener",
 )  # fmt: skip
 """What a plugin can offer; one for each hook."""
 

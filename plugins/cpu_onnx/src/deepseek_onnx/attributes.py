@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from deepseek_core import Operation
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+from deepseek_core import Operation
 
 FUNCTIONS: Final = "model_local_functions"
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime as ort
+from numpy.typing import NDArray
+
 from deepseek_core import (
     Concurrency,
     Device,
@@ -25,8 +27,6 @@ from deepseek_core import (
     Work,
     errors,
 )
-from numpy.typing import NDArray
-
 from deepseek_onnx.executable import OnnxExecutable
 from deepseek_onnx.faults import FAULTS, load_error
 from deepseek_onnx.sessions import Threads, open_stage

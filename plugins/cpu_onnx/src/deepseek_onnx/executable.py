@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from deepseek_core import BoundCall, Executable, Job, Stage, TensorSpec, errors
 from numpy.typing import NDArray
 
+from deepseek_core import BoundCall, Executable, Job, Stage, TensorSpec, errors
 from deepseek_onnx.faults import FAULTS, run_error
 from deepseek_onnx.sessions import Opened
 from deepseek_onnx.values import EXOTIC, from_ort, to_host, to_ort

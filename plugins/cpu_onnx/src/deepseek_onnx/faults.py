@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from deepseek_core import DeepSeekError, Stage, TensorSpec, errors
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from deepseek_core import DeepSeekError, Stage, TensorSpec, errors
 
 _NAMES: Final = (
     "EngineError", "EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf",

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
-from deepseek_core import Artifact, Frontend, Graph, Operation, Stage, Support, errors
 from onnx import NodeProto
 
+from deepseek_core import Artifact, Frontend, Graph, Operation, Stage, Support, errors
 from deepseek_onnx.model import Model, load, reads
 from deepseek_onnx.partition import cut
 from deepseek_onnx.shapes import BATCH, Value, infer_values

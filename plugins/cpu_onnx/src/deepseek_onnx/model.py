@@ -10,10 +10,10 @@ from typing import Any, Final
 import attrs
 import numpy as np
 import onnx
-from deepseek_core import Artifact, errors
 from numpy.typing import NDArray
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
+from deepseek_core import Artifact, errors
 from deepseek_onnx.attributes import captured_names, subgraphs
 from deepseek_onnx.protobuf import EXPORT_AGAIN, read_model, where
 

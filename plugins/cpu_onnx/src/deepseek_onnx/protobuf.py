@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 import onnx
-from deepseek_core import Artifact, errors
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
+
+from deepseek_core import Artifact, errors
 
 EXPORT_AGAIN: Final = "check that the file is complete, or export the model again"
 _LIMIT_BYTES: Final = 2**31 - 1

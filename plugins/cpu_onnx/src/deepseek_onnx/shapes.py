@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import attrs
 import onnx
-from deepseek_core import TensorSpec, errors
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
+from deepseek_core import TensorSpec, errors
 from deepseek_onnx.dtypes import DTYPE, dtype_of_ort
 from deepseek_onnx.faults import FAULTS
 from deepseek_onnx.model import Model

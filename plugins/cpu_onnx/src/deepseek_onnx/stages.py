@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from deepseek_core import Operation, TensorSpec
 from onnx import FunctionProto, NodeProto, ValueInfoProto, helper
 
+from deepseek_core import Operation, TensorSpec
 from deepseek_onnx.attributes import FUNCTIONS, read_attributes, subgraphs
 from deepseek_onnx.dtypes import ELEMENT
 from deepseek_onnx.model import Model, reads

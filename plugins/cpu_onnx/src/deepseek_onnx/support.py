@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 import onnx
-from deepseek_core import Operation, Support, TensorSpec
 from onnx import GraphProto, helper
 
+from deepseek_core import Operation, Support, TensorSpec
 from deepseek_onnx.attributes import FUNCTIONS, captured_names, node_attributes
 from deepseek_onnx.dtypes import ELEMENT
 from deepseek_onnx.faults import FAULTS, short_text

@@ -14,9 +14,10 @@ import attrs
 import ml_dtypes
 import numpy as np
 import onnxruntime as ort
-from deepseek_core import HostTensor, errors
 from numpy.typing import NDArray
 from onnx import TensorProto
+
+from deepseek_core import HostTensor, errors
 
 Array = NDArray[Any]
 _HOST_DLPACK: Final = (1, 3)  # kDLCPU, kDLCUDAHost

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
+
 from deepseek_core import (
     Concurrency,
     Device,
@@ -26,7 +27,6 @@ from deepseek_core import (
     Task,
     errors,
 )
-
 from deepseek_fpga.executable import MatchExecutable
 from deepseek_fpga.opening import OpenDevice, open_device
 from deepseek_fpga.platforms import DeviceRecord, list_devices

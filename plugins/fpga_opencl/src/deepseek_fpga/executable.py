@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from deepseek_core import Executable, Operation, Stage, errors
 from numpy.typing import NDArray
 
+from deepseek_core import Executable, Operation, Stage, errors
 from deepseek_fpga.matcher import Matcher
 from deepseek_fpga.opening import OpenDevice
 from deepseek_fpga.variants import MAX_K, Metric

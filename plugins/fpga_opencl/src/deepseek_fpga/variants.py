@@ -41,7 +41,7 @@ _WIDE_TILES: dict[WordFormat, tuple[tuple[int, int], ...]] = {
     "f32": ((8, 2), (4, 4), (14, 1)),
     "i8": ((8, 2),),
     "i8x4": ((8, 2), (4, 4)),
-    "bits": ((8, 2), (4, 4), (16, 1)),
+    "bits": ((8, 2), (4, 4)),
 }
 _NARROW_TILES: dict[WordFormat, tuple[tuple[int, int], ...]] = {
     "f32": ((6, 1), (4, 1), (8, 1)),

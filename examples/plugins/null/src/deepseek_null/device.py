@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+
 from deepseek_core import (
     Device,
     DeviceInfo,
