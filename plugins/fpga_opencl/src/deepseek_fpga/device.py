@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -27,12 +29,14 @@ from deepseek_core import (
     Task,
     errors,
 )
-from deepseek_fpga.executable import MatchExecutable
+from deepseek_fpga.executable import MakeMatcher, MatchExecutable
+from deepseek_fpga.matcher import Matcher
 from deepseek_fpga.opening import OpenDevice, open_device
 from deepseek_fpga.platforms import DeviceRecord, list_devices
-from deepseek_fpga.variants import Metric
+from deepseek_fpga.variants import Form, Metric, default_variant
 
 DOMAIN: Final = "ai.deepseek"
+BINARY_VARIABLE: Final = "DEEPSEEK_FPGA_BINARY"
 
 # Assumed, not measured: the spread of devices is covered by the sigma.
 _PAIR_ELEMENTS_PER_S: Final = 25e9
@@ -65,8 +69,14 @@ def probe() -> Iterable[DeviceInfo]:
     return [_info(record) for record in listing.devices]
 
 
+def board_binary() -> Path | None:
+    """The kernel compiled by a vendor's tools, if the user named one."""
+    named = os.environ.get(BINARY_VARIABLE)
+    return Path(named) if named else None
+
+
 def _info(record: DeviceRecord) -> DeviceInfo:
-    offline = record.is_board
+    offline = record.is_board and board_binary() is None
     return DeviceInfo(
         id=record.id,
         kind="gpu" if record.type == "gpu" else "fpga",
@@ -79,7 +89,7 @@ def _info(record: DeviceRecord) -> DeviceInfo:
         uses_host_cores=record.evidence != "hardware",
         status="unavailable" if offline else "available",
         reason="a board needs the kernel compiled by its vendor's tools" if offline else None,
-        remedy="set DEEPSEEK_FPGA_BINARY to the .aocx or .xclbin file" if offline else None,
+        remedy=f"set {BINARY_VARIABLE} to the .aocx or .xclbin file" if offline else None,
     )
 
 
@@ -109,7 +119,6 @@ class MatchingDevice(Device):
         self.info = _info(opened.record)
         self._opened = opened
         self._folder = options.cache_dir / "opencl"
-        self._threads = options.threads
         self._loaded: weakref.WeakSet[MatchExecutable] = weakref.WeakSet()
         self._closed = False
 
@@ -147,12 +156,24 @@ class MatchingDevice(Device):
                     f"{self.info.id}: {operation.qualified_name}: {support.reason}",
                     device_id=self.info.id,
                 )
-        metrics = [metric_of(operation) for operation in stage.operations]
-        loaded = MatchExecutable(
-            stage, self._opened, [m for m in metrics if m is not None], self._folder
-        )
+        loaded = MatchExecutable(stage, [self._make(op) for op in stage.operations], self.info.id)
         self._loaded.add(loaded)
         return loaded
+
+    def _make(self, operation: Operation) -> MakeMatcher:
+        """What makes the matcher of an operation, once gallery and k are known.
+
+        A vendor's binary holds the single-work-item form, or the one with channels.
+        """
+        metric = metric_of(operation)
+        assert metric is not None
+        chosen: dict[str, Any] = {}
+        if (binary := board_binary()) is not None:
+            record = self._opened.record
+            channels = "cl_intel_channels" in record.extensions
+            form: Form = "channels" if channels else "single"
+            chosen = {"binary": binary, "variant": default_variant(record, metric, form)}
+        return partial(Matcher, self._opened, metric=metric, cache_folder=self._folder, **chosen)
 
     def to_host(self, value: Any) -> Any:
         """Its results are numpy arrays already."""

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepseek_core import Executable, Operation, Stage, errors
 from deepseek_fpga.matcher import Matcher
-from deepseek_fpga.opening import OpenDevice
-from deepseek_fpga.variants import MAX_K, Metric
+from deepseek_fpga.variants import MAX_K
 
 Array = NDArray[Any]
+
+
+class MakeMatcher(Protocol):
+    """Makes the matcher of a gallery; device, metric and kernel are settled."""
+
+    def __call__(self, gallery: Array, *, k: int) -> Matcher:
+        """A matcher of `k` neighbors among the rows of `gallery` [N, D]."""
 
 
 class MatchExecutable(Executable):
     """Runs the operations in order; safe to call from several threads, which take turns."""
 
-    def __init__(
-        self, stage: Stage, device: OpenDevice, metrics: Sequence[Metric], folder: Path
-    ) -> None:
-        self.stage, self.device_id = stage, device.id
+    def __init__(self, stage: Stage, makers: Sequence[MakeMatcher], device_id: str) -> None:
+        self.stage, self.device_id = stage, device_id
         self._steps = [
-            _Step(operation, metric, device, folder, stage.constants)
-            for operation, metric in zip(stage.operations, metrics, strict=True)
+            _Step(operation, make, device_id, stage.constants)
+            for operation, make in zip(stage.operations, makers, strict=True)
         ]
         self._wanted = [spec.name for spec in stage.outputs]
         self._closed = False
@@ -62,14 +65,13 @@ class _Step:
     def __init__(
         self,
         operation: Operation,
-        metric: Metric,
-        device: OpenDevice,
-        folder: Path,
+        make: MakeMatcher,
+        device_id: str,
         constants: Mapping[str, Array],
     ) -> None:
         self._query, self._gallery, self._k = (spec.name for spec in operation.inputs)
         self._outputs = [spec.name for spec in operation.outputs]
-        self._metric, self._device, self._folder = metric, device, folder
+        self._make, self._device_id = make, device_id
         self._lock = threading.Lock()
         self._matcher: Matcher | None = None
         self._kept: tuple[Array, int] | None = None
@@ -89,13 +91,11 @@ class _Step:
 
     def _matcher_for(self, tensors: Mapping[str, Array]) -> Matcher:
         """The matcher for this gallery and k; packed anew when either changed."""
-        gallery, k = tensors[self._gallery], _read_k(tensors[self._k], self._device.id)
+        gallery, k = tensors[self._gallery], _read_k(tensors[self._k], self._device_id)
         if self._matcher is not None and self._is_kept(gallery, k):
             return self._matcher
         self.close()
-        self._matcher = Matcher(
-            self._device, gallery, metric=self._metric, k=k, cache_folder=self._folder
-        )
+        self._matcher = self._make(gallery, k=k)
         self._kept = None if self._fixed else (gallery.copy(), k)
         return self._matcher
 
