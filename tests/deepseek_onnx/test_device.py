@@ -269,3 +269,22 @@ def test_closing_the_device_closes_what_it_loaded(cpu):
         cpu.load(as_stage(perceptron()), LoadOptions())
     with pytest.raises(errors.DeviceClosed):
         cpu.estimate(Task(stage=as_stage(perceptron())))
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "saturates"),
+    [
+        ("x86_64", {"avx2"}, True),
+        ("x86_64", {"avx2", "avx512_vnni"}, False),
+        ("aarch64", {"asimddp"}, False),
+        ("x86_64", set(), False),
+    ],
+)
+def test_quantized_products_are_widened_only_where_they_saturate(
+    monkeypatch, machine, flags, saturates
+):
+    from deepseek_onnx import host
+
+    monkeypatch.setattr(host.platform, "machine", lambda: machine)
+    monkeypatch.setattr(host, "cpu_flags", lambda: frozenset(flags))
+    assert host.saturates_u8s8() is saturates

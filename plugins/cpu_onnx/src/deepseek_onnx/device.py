@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import weakref
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime as ort
@@ -29,6 +27,7 @@ from deepseek_core import (
 )
 from deepseek_onnx.executable import OnnxExecutable
 from deepseek_onnx.faults import FAULTS, load_error
+from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes
 from deepseek_onnx.sessions import Threads, open_stage
 from deepseek_onnx.support import TrialSupport
 from deepseek_onnx.values import to_host
@@ -51,10 +50,9 @@ _TELLING_FLAGS: Final = (
 
 def probe() -> Iterable[DeviceInfo]:
     """The one row of this plugin: the host's CPU."""
-    facts = _cpu_facts()
+    facts = cpu_facts()
     name = facts.get("model name") or platform.processor() or platform.machine()
-    present = set((facts.get("flags") or facts.get("Features") or "").split())
-    flags = ",".join(flag for flag in _TELLING_FLAGS if flag in present)
+    flags = ",".join(flag for flag in _TELLING_FLAGS if flag in cpu_flags())
     return [
         DeviceInfo(
             id=DEVICE_ID,
@@ -64,27 +62,10 @@ def probe() -> Iterable[DeviceInfo]:
             fingerprint=f"{name}|{platform.machine()}|{flags}|onnxruntime {ort.__version__}",
             vendor=facts.get("vendor_id", ""),
             driver=f"onnxruntime {ort.__version__}",
-            mem_bytes=_memory_bytes(),
+            mem_bytes=memory_bytes(),
             uses_host_cores=True,
         )
     ]
-
-
-def _cpu_facts() -> dict[str, str]:
-    """The first processor's entries of /proc/cpuinfo; empty where there is none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in lines}
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def open_device(device_id: str, options: OpenOptions) -> OnnxCpu:

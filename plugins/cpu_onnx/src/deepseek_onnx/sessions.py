@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from deepseek_core import Artifact, Stage, errors
+from deepseek_onnx.host import saturates_u8s8
 from deepseek_onnx.protobuf import model_bytes, parse_model
 from deepseek_onnx.values import EXOTIC, to_ort
 
@@ -91,6 +92,8 @@ def _options(threads: Threads, *, dynamic: bool) -> ort.SessionOptions:
     spinning = "1" if threads.spinning else "0"
     options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    if saturates_u8s8():
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 
