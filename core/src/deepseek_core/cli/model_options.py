@@ -13,7 +13,7 @@ from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.session import Session
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, *, default_batch: int = 32) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, its inputs, and everything that decides where it runs."""
     parser.add_argument("model", metavar="MODEL", help="a model file, such as model.onnx")
     parser.add_argument(
@@ -27,9 +27,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, default_batch: int =
     parser.add_argument(
         "--batch",
         type=_positive,
-        default=default_batch,
         metavar="N",
-        help="items in one batch (default: %(default)s)",
+        help="items in one batch (default: 32, realtime: 1)",
     )
     parser.add_argument(
         "--latency",
@@ -71,7 +70,9 @@ def _positive(text: str) -> int:
 
 
 def open_session(args: argparse.Namespace) -> Session:
-    """A session with the devices and threads that the options allow."""
+    """A session with the devices and threads that the options allow; settles the batch size."""
+    if args.batch is None:
+        args.batch = 1 if args.latency == "realtime" else 32
     return Session(threads=args.threads, devices=args.device)
 
 

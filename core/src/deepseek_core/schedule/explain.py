@@ -12,7 +12,11 @@ from deepseek_core.schedule.problem import Candidate, Placement, Problem, StageO
 Measured = Mapping[tuple[str, str], float]
 """(stage, device) -> median seconds in the last run."""
 
-_WORD = {"period": "per batch of the stream", "makespan": "for one batch"}
+_WORD = {
+    "period": "per batch of the stream",
+    "makespan": "for one batch in 9 of 10 cases",
+}
+_BETTER = {"period": "the rate of", "makespan": "as quick as"}
 
 
 def as_json(problem: Problem, placement: Placement, measured: Measured) -> dict[str, Any]:
@@ -109,7 +113,8 @@ def summary(placement: Placement) -> str:
     if placement.single_device:
         best = min(placement.single_device, key=lambda d: (placement.single_device[d], d))
         ratio = placement.single_device[best] / placement.value_s
-        text += f", {ratio:.2f}x the rate of {best} alone" if ratio > 1.0005 else ""
+        if ratio > 1.0005:
+            text += f", {ratio:.2f}x {_BETTER[placement.objective]} {best} alone"
     return f"{text} ({placement.rule})."
 
 
@@ -121,7 +126,23 @@ def as_text(problem: Problem, placement: Placement, measured: Measured) -> str:
         lines += [_line(stage, placement, c, measured) for c in stage.candidates]
         lines.append(f"  why: {sentence(problem, placement, stage)}")
     lines.append(f"plan: {summary(placement)}")
+    if _rests_on_priors(problem):
+        lines.append(
+            "note: some of these costs were never measured here; `calibrate` measures them"
+        )
     return "\n".join(lines)
+
+
+def _basis(estimate: Estimate) -> str:
+    if estimate.samples == 0:
+        return f"{estimate.source}, never measured here"
+    return f"{estimate.source}, {estimate.samples} samples"
+
+
+def _rests_on_priors(problem: Problem) -> bool:
+    """Whether a stage has a choice and a candidate for it was never measured."""
+    able = [[c.estimate for c in stage.candidates if c.estimate] for stage in problem.stages]
+    return any(len(row) > 1 and any(e.source == "prior" for e in row) for row in able)
 
 
 def _line(stage: StageOptions, placement: Placement, c: Candidate, measured: Measured) -> str:
@@ -131,7 +152,7 @@ def _line(stage: StageOptions, placement: Placement, c: Candidate, measured: Mea
     low, high = map(format_seconds, c.estimate.interval_s)
     text = (
         f"  {mark} {c.device_id:<18} {format_seconds(c.estimate.seconds):>8}   "
-        f"90 %: {low} to {high}   {c.estimate.source} ({c.estimate.samples} samples)"
+        f"90 %: {low} to {high}   {_basis(c.estimate)}"
     )
     if c.moved_bytes:
         text += f"   moves {format_bytes(c.moved_bytes)}"
