@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_core import Estimate
-from deepseek_core.schedule.cost import Sample, predict
+from deepseek_core.schedule.cost import Sample, crossover, predict
 
 
 def linear_prior(batch: int) -> Estimate:
@@ -53,3 +53,40 @@ def test_one_outlier_among_many_does_not_steer():
 def test_hundreds_of_sizes_are_fast_and_finite():
     samples = [Sample(size, 1e-3 * size) for size in range(1, 400)]
     assert math.isclose(predict(linear_prior, samples, 200).seconds, 0.2, rel_tol=0.1)
+
+
+@given(good=st.integers(1, 9), where=st.integers(0, 9))
+def test_one_sample_500_times_off_moves_the_estimate_little(good, where):
+    samples = [Sample(8, 0.008)] * good
+    samples.insert(min(where, good), Sample(8, 4.0))
+    before = predict(linear_prior, [Sample(8, 0.008)] * good, 8)
+    assert math.isclose(predict(linear_prior, samples, 8).seconds, before.seconds, rel_tol=0.1)
+
+
+@given(good=st.integers(1, 6))
+def test_one_lone_outlier_at_another_size_moves_the_estimate_little(good):
+    samples = [Sample(8, 0.008)] * good
+    before = predict(linear_prior, samples, 8)
+    after = predict(linear_prior, [*samples, Sample(16, 8.0)], 8)
+    assert math.isclose(after.seconds, before.seconds, rel_tol=0.1)
+
+
+@given(history=st.integers(1, 30))
+def test_a_device_that_slows_down_is_followed_within_eight_samples(history):
+    samples = [Sample(8, 0.008)] * history + [Sample(8, 0.024)] * 8
+    assert math.isclose(predict(linear_prior, samples, 8).seconds, 0.024, rel_tol=0.1)
+
+
+def test_while_a_device_drifts_the_interval_widens():
+    calm = [Sample(8, 0.008)] * 9
+    drifting = [Sample(8, 0.008)] * 6 + [Sample(8, 0.024)] * 3
+    assert predict(linear_prior, drifting, 8).sigma > 2 * predict(linear_prior, calm, 8).sigma
+
+
+def test_the_crossover_is_where_the_order_turns():
+    def with_overhead(batch):
+        return Estimate(seconds=1e-2 + 1e-4 * batch, sigma=0.1, source="prior")
+
+    turn = crossover(linear_prior, with_overhead)
+    assert turn == 12  # 1 ms x 12 > 10 ms + 0.1 ms x 12, for the first time
+    assert crossover(linear_prior, linear_prior) is None

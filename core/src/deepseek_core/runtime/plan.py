@@ -14,7 +14,7 @@ from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.runtime.result import Result
 from deepseek_core.runtime.runner import StageRunner
 from deepseek_core.schedule import explain
-from deepseek_core.schedule.problem import Placement, Problem
+from deepseek_core.schedule.problem import Crossover, Placement, Problem
 
 
 class Plan:
@@ -31,6 +31,7 @@ class Plan:
     ) -> None:
         self.graph = graph
         self.request = request
+        self._planner = planner
         self._runner = StageRunner(planner, graph, request, strict=strict, emit=emit)
         self._is_chain = _is_chain(graph)
         emit(PlanMade(time_s=time.time(), graph=graph.name, placement=dict(self.devices)))
@@ -69,7 +70,9 @@ class Plan:
 
     def explain(self) -> str:
         """Candidates, estimated and measured costs, the choice and its reason, as text."""
-        return explain.as_text(self._runner.problem, self.placement, self._measured())
+        return explain.as_text(
+            self._runner.problem, self.placement, self._measured(), self._crossovers()
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The same for scripts."""
@@ -80,7 +83,9 @@ class Plan:
             "batch": self.request.batch,
             "deadline_s": self.request.deadline_s,
             "meets_deadline": self.meets_deadline,
-            **explain.as_json(self._runner.problem, self.placement, self._measured()),
+            **explain.as_json(
+                self._runner.problem, self.placement, self._measured(), self._crossovers()
+            ),
             "notices": list(self.notices),
         }
 
@@ -141,6 +146,9 @@ class Plan:
     def occupancy(self) -> dict[str, float]:
         """Device -> share of the run in which its slots were busy."""
         return trace.occupancy(self.spans)
+
+    def _crossovers(self) -> list[Crossover]:
+        return self._planner.crossovers(self.graph, self.request)
 
     def _measured(self) -> dict[tuple[str, str], float]:
         return self._runner.recorder.medians()

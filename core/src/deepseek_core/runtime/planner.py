@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 
 import attrs
 
@@ -13,10 +15,11 @@ from deepseek_core.contracts.graph import Graph, Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.pool import DevicePool
-from deepseek_core.schedule.cost import Sample, predict
+from deepseek_core.schedule.cost import Sample, crossover, predict
 from deepseek_core.schedule.placement import place
 from deepseek_core.schedule.problem import (
     Candidate,
+    Crossover,
     Objective,
     Placement,
     Problem,
@@ -43,6 +46,10 @@ class Planner:
         self._history = history
         self._host_cores = host_cores
         self._failed: dict[tuple[str, str], str] = {}
+        # A plan of many stages asks for the same costs again and again.
+        self._refusals: dict[tuple[str, str, Workload], str] = {}
+        self._samples: dict[tuple[str, str, LatencyClass], tuple[Sample, ...]] = {}
+        self._estimates: dict[tuple[str, str, LatencyClass, Workload, int], Estimate] = {}
 
     def exclude(self, device_id: str, stage: Stage, reason: str) -> None:
         """Never offer this device for this stage again in this session."""
@@ -97,6 +104,8 @@ class Planner:
     ) -> None:
         """Put measurements into the history."""
         self._history.add(_key(device, latency), stage.fingerprint, latency, samples)
+        self._samples.clear()
+        self._estimates.clear()
 
     def _options(
         self, graph: Graph, stage: Stage, devices: tuple[Device, ...], request: Request
@@ -110,28 +119,76 @@ class Planner:
             pinned_to=request.pins.get(stage.name, ()),
         )
 
+    def crossovers(self, graph: Graph, request: Request) -> list[Crossover]:
+        """For each stage with a choice, the batch size at which its two cheapest devices tie."""
+        devices = {device.info.id: device for device in self.pool.present()}
+        found = []
+        for stage in graph.stages:
+            asked = (self.candidate(stage, device, request) for device in devices.values())
+            able = sorted((c for c in asked if c.estimate), key=_seconds)[:2]
+            if len(able) == 2:
+                first, second = (devices[c.device_id] for c in able)
+                found += self._crossover(stage, first, second, request)
+        return found
+
+    def _crossover(
+        self, stage: Stage, first: Device, second: Device, request: Request
+    ) -> list[Crossover]:
+        ask = partial(self._predict, stage, request=request)
+        batch = crossover(partial(ask, first), partial(ask, second))
+        if batch is None:
+            return []
+        wins = ask(first, 1).seconds <= ask(second, 1).seconds
+        below, above = (first, second) if wins else (second, first)
+        return [Crossover(stage=stage.name, below=below.info.id, above=above.info.id, batch=batch)]
+
     def _refusal(self, stage: Stage, device: Device, workload: Workload) -> str:
         failed = self._failed.get((device.info.id, stage.fingerprint))
         if failed:
             return f"failed before: {failed}"
-        if workload not in device.workloads:
-            return f"runs {' and '.join(sorted(device.workloads))} only"
-        reasons: dict[str, list[str]] = {}
-        for operation in stage.operations:
-            support = device.supports(operation)
-            if not support:
-                reasons.setdefault(support.reason, []).append(operation.qualified_name)
-        return "; ".join(f"{reason}, not {_listed(names)}" for reason, names in reasons.items())
+        key = device.info.id, stage.fingerprint, workload
+        if key not in self._refusals:
+            self._refusals[key] = _refusal(stage, device, workload)
+        return self._refusals[key]
 
     def _estimate(self, stage: Stage, device: Device, request: Request) -> Estimate:
+        key = (
+            device.info.id,
+            stage.fingerprint,
+            request.latency,
+            request.workload,
+            request.batch,
+        )
+        if key not in self._estimates:
+            self._estimates[key] = self._predict(stage, device, request.batch, request=request)
+        return self._estimates[key]
+
+    def _predict(self, stage: Stage, device: Device, batch: int, *, request: Request) -> Estimate:
         def prior(batch: int) -> Estimate:
             return device.estimate(
                 Task(stage=stage, batch=batch, latency=request.latency, workload=request.workload)
             )
 
-        key = _key(device, request.latency)
-        samples = self._history.samples(key, stage.fingerprint, request.latency)
-        return predict(prior, samples, request.batch)
+        key = _key(device, request.latency), stage.fingerprint, request.latency
+        if key not in self._samples:
+            self._samples[key] = self._history.samples(*key)
+        return predict(prior, self._samples[key], batch)
+
+
+def _refusal(stage: Stage, device: Device, workload: Workload) -> str:
+    """Why a device does not run a stage; empty if it does."""
+    if workload not in device.workloads:
+        return f"runs {' and '.join(sorted(device.workloads))} only"
+    reasons: dict[str, list[str]] = {}
+    for operation in stage.operations:
+        support = device.supports(operation)
+        if not support:
+            reasons.setdefault(support.reason, []).append(operation.qualified_name)
+    return "; ".join(f"{reason}, not {_listed(names)}" for reason, names in reasons.items())
+
+
+def _seconds(candidate: Candidate) -> float:
+    return candidate.estimate.seconds if candidate.estimate else math.inf
 
 
 def _listed(names: list[str]) -> str:

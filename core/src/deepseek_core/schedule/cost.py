@@ -2,14 +2,18 @@
 
 Model: log(seconds) = log(prior) + c + g(log2(batch)) + noise, with a constant c (the prior's
 own sigma) and a smooth correction g: a Gaussian process over the batch size. It was the best
-of five models on sizes not seen before (Rasmussen and Williams 2006, chapter 2).
+of five models on sizes not seen before (Rasmussen and Williams 2006, chapters 2 and 5.4.2).
+
+Robust: of each size the newest samples count by their lower median, since what disturbs a run
+makes it slower; a lone sample that neither the prior nor the other sizes can explain hardly
+counts. When the newest samples leave the older ones, the estimate follows and its sigma widens.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from statistics import median
+from statistics import median, median_low
 from typing import Final
 
 import attrs
@@ -20,6 +24,9 @@ _OCTAVES: Final = 2.0  # sizes this far apart still inform each other
 _SMOOTH_SIGMA: Final = 0.6  # how far the prior's shape over sizes may be off
 _NOISE_SIGMA: Final = 0.12  # single measurements scatter by this much on a shared machine
 _MOST_SIZES: Final = 16  # the solve is cubic in the number of sizes
+_NEWEST: Final = 9  # samples of a size that count: five new ones make the median follow
+_RECENT: Final = 3  # samples that show a drift
+_INCREDIBLE: Final = 4.0  # standard deviations at which a lone sample is not believed
 
 
 @attrs.frozen
@@ -34,69 +41,125 @@ Prior = Callable[[int], Estimate]
 """The device's own estimate for a batch size."""
 
 
+@attrs.frozen
+class _Size:
+    """What was measured at one batch size, as a residual to the prior in log seconds."""
+
+    batch: int
+    residual: float
+    variance: float
+    count: int
+
+    @property
+    def octave(self) -> float:
+        return math.log2(self.batch)
+
+
 def predict(prior: Prior, samples: Iterable[Sample], batch: int) -> Estimate:
-    """Estimate of a run of `batch` items; equals the prior when nothing was measured."""
+    """Estimate of a run of `batch` items; equals the prior when nothing was measured.
+
+    `samples` come oldest first.
+    """
     before = prior(batch)
-    sizes = _by_size(samples, batch)
+    sizes = _sizes(prior, samples, batch)
     if not sizes or before.seconds <= 0:
         return before
-    residuals = [_median_log(seconds) - _log(prior(size).seconds) for size, seconds in sizes]
-    noise = [_scatter(seconds) ** 2 / len(seconds) for _, seconds in sizes]
-    octaves = [math.log2(size) for size, _ in sizes]
-    shift, variance = _regress(octaves, residuals, noise, math.log2(batch), before.sigma)
+    trusted = _doubted(sizes, before.sigma)
+    shift, variance = _posterior(trusted, math.log2(batch), before.sigma)
     return attrs.evolve(
         before,
         seconds=before.seconds * math.exp(shift),
         sigma=math.sqrt(variance),
-        source="measured" if any(size == batch for size, _ in sizes) else "model",
-        samples=sum(len(seconds) for _, seconds in sizes),
+        source="measured" if any(size.batch == batch for size in sizes) else "model",
+        samples=sum(size.count for size in sizes),
     )
 
 
-def _by_size(samples: Iterable[Sample], batch: int) -> list[tuple[int, list[float]]]:
-    """Measured seconds by batch size, the sizes nearest to `batch` first."""
+def crossover(a: Prior, b: Prior, *, largest: int = 1 << 20) -> int | None:
+    """The smallest batch at which the cheaper of two devices changes; None if it never does.
+
+    `a` and `b` give the estimate for a batch size (`predict` with its first two arguments
+    bound). Looks at powers of two and halves the interval in which the order turns.
+    """
+
+    def a_wins(batch: int) -> bool:
+        return a(batch).seconds <= b(batch).seconds
+
+    low, first = 1, a_wins(1)
+    while low < largest:
+        high = min(2 * low, largest)
+        if a_wins(high) is not first:
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if a_wins(middle) is first else (low, middle)
+            return high
+        low = high
+    return None
+
+
+def _sizes(prior: Prior, samples: Iterable[Sample], batch: int) -> list[_Size]:
+    """The sizes nearest to `batch`, each with the lower median of its newest samples."""
     groups: dict[int, list[float]] = {}
     for sample in samples:
         if sample.seconds > 0 and sample.batch > 0:
-            groups.setdefault(sample.batch, []).append(sample.seconds)
+            groups.setdefault(sample.batch, []).append(math.log(sample.seconds))
     nearest = sorted(groups, key=lambda size: (abs(math.log2(size / batch)), size))
-    return [(size, groups[size]) for size in nearest[:_MOST_SIZES]]
+    return [_size(prior, size, groups[size][-_NEWEST:]) for size in nearest[:_MOST_SIZES]]
 
 
-def _log(seconds: float) -> float:
-    return math.log(max(seconds, 1e-12))
-
-
-def _median_log(seconds: Sequence[float]) -> float:
-    return _log(median(seconds))
-
-
-def _scatter(seconds: Sequence[float]) -> float:
-    """Robust standard deviation of log(seconds), never below the usual noise."""
-    center = _median_log(seconds)
+def _size(prior: Prior, batch: int, logs: Sequence[float]) -> _Size:
+    center = median_low(logs)
     # 1.4826: the median absolute deviation of a normal distribution, inverted.
-    spread = 1.4826 * median(abs(_log(s) - center) for s in seconds)
-    return max(spread, _NOISE_SIGMA)
+    scatter = max(1.4826 * median(abs(x - center) for x in logs), _NOISE_SIGMA)
+    return _Size(
+        batch=batch,
+        residual=center - math.log(max(prior(batch).seconds, 1e-12)),
+        variance=scatter**2 / len(logs) + _drift(logs, scatter) ** 2,
+        count=len(logs),
+    )
 
 
-def _regress(
-    xs: Sequence[float], ys: Sequence[float], noise: Sequence[float], x: float, sigma: float
-) -> tuple[float, float]:
-    """Posterior mean and variance at `x` of a constant plus a smooth function."""
+def _drift(logs: Sequence[float], scatter: float) -> float:
+    """How far the newest samples have left the older ones; 0.0 within the scatter."""
+    if len(logs) < 2 * _RECENT:
+        return 0.0
+    moved = abs(median(logs[-_RECENT:]) - median(logs[:-_RECENT]))
+    return moved / 2 if moved > 3 * scatter else 0.0
+
+
+def _doubted(sizes: Sequence[_Size], sigma: float) -> list[_Size]:
+    """The sizes, with the variance of an incredible lone sample raised to its own deviation."""
+    return [_doubt(size, [s for s in sizes if s is not size], sigma) for size in sizes]
+
+
+def _doubt(size: _Size, others: Sequence[_Size], sigma: float) -> _Size:
+    if size.count > 2 or size.residual == 0.0:
+        return size
+    spread = math.sqrt(sigma**2 + _SMOOTH_SIGMA**2 + size.variance)
+    if abs(size.residual) < _INCREDIBLE * spread:
+        return size  # the prior alone can explain it
+    mean, variance = _posterior(others, size.octave, sigma) if others else (0.0, spread**2)
+    deviation = abs(size.residual - mean)
+    if deviation < _INCREDIBLE * math.sqrt(variance + size.variance):
+        return size
+    return attrs.evolve(size, variance=deviation**2)
+
+
+def _posterior(sizes: Sequence[_Size], x: float, sigma: float) -> tuple[float, float]:
+    """Mean and variance at `x` octaves of a constant plus a smooth function."""
 
     def kernel(a: float, b: float) -> float:
         return sigma**2 + _SMOOTH_SIGMA**2 * math.exp(-0.5 * ((a - b) / _OCTAVES) ** 2)
 
-    gram = [
-        [kernel(a, b) + (noise[i] if i == j else 0.0) for j, b in enumerate(xs)]
-        for i, a in enumerate(xs)
-    ]
+    gram = [[kernel(a.octave, b.octave) for b in sizes] for a in sizes]
+    for row, size in enumerate(sizes):
+        gram[row][row] += size.variance
     lower = _cholesky(gram)
-    across = _solve_lower(lower, [kernel(a, x) for a in xs])
-    whitened = _solve_lower(lower, ys)
+    across = _solve_lower(lower, [kernel(size.octave, x) for size in sizes])
+    whitened = _solve_lower(lower, [size.residual for size in sizes])
     mean = sum(a * w for a, w in zip(across, whitened, strict=True))
     variance = kernel(x, x) - sum(a * a for a in across)
-    return mean, max(variance, min(noise))
+    return mean, max(variance, min(size.variance for size in sizes))
 
 
 def _cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:

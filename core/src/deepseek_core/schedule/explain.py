@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.units import format_bytes, format_seconds
-from deepseek_core.schedule.problem import Candidate, Placement, Problem, StageOptions
+from deepseek_core.schedule.problem import (
+    Candidate,
+    Crossover,
+    Placement,
+    Problem,
+    StageOptions,
+)
 
 Measured = Mapping[tuple[str, str], float]
 """(stage, device) -> median seconds in the last run."""
@@ -19,8 +27,13 @@ _WORD = {
 _BETTER = {"period": "the rate of", "makespan": "as quick as"}
 
 
-def as_json(problem: Problem, placement: Placement, measured: Measured) -> dict[str, Any]:
-    """Everything about a placement: candidates, choice, rule, alternatives."""
+def as_json(
+    problem: Problem,
+    placement: Placement,
+    measured: Measured,
+    crossovers: Sequence[Crossover] = (),
+) -> dict[str, Any]:
+    """Everything about a placement: candidates, choice, rule, alternatives, crossover sizes."""
     return {
         "objective": placement.objective.value,
         "rule": placement.rule,
@@ -32,6 +45,7 @@ def as_json(problem: Problem, placement: Placement, measured: Measured) -> dict[
         and {"placement": dict(placement.runner_up[0]), "value_s": placement.runner_up[1]},
         "why": [sentence(problem, placement, stage) for stage in problem.stages],
         "summary": summary(placement),
+        "crossovers": [attrs.asdict(c) for c in crossovers],
         "stages": [
             {
                 "name": stage.name,
@@ -118,13 +132,19 @@ def summary(placement: Placement) -> str:
     return f"{text} ({placement.rule})."
 
 
-def as_text(problem: Problem, placement: Placement, measured: Measured) -> str:
+def as_text(
+    problem: Problem,
+    placement: Placement,
+    measured: Measured,
+    crossovers: Sequence[Crossover] = (),
+) -> str:
     """A table of candidates for each stage, and why the choice fell as it did."""
     lines = []
     for stage in problem.stages:
         lines.append(f"stage {stage.name}")
         lines += [_line(stage, placement, c, measured) for c in stage.candidates]
         lines.append(f"  why: {sentence(problem, placement, stage)}")
+        lines += [f"  size: {_turn(c)}" for c in crossovers if c.stage == stage.name]
     lines.append(f"plan: {summary(placement)}")
     if _rests_on_priors(problem):
         lines.append(
@@ -137,6 +157,13 @@ def _basis(estimate: Estimate) -> str:
     if estimate.samples == 0:
         return f"{estimate.source}, never measured here"
     return f"{estimate.source}, {estimate.samples} samples"
+
+
+def _turn(crossover: Crossover) -> str:
+    return (
+        f"below {crossover.batch} items a batch {crossover.below} costs less, "
+        f"from there on {crossover.above}"
+    )
 
 
 def _rests_on_priors(problem: Problem) -> bool:

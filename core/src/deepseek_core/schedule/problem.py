@@ -38,6 +38,16 @@ class Candidate:
 
 
 @attrs.frozen(kw_only=True)
+class Crossover:
+    """From `batch` items on a stage costs less on `above` than on `below`."""
+
+    stage: str
+    below: str
+    above: str
+    batch: int
+
+
+@attrs.frozen(kw_only=True)
 class StageOptions:
     """A stage, the stages it waits for, and its candidates.
 
