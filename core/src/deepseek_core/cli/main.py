@@ -39,6 +39,7 @@ COMMANDS: Final = {
         "calibrate_command",
         "measure each stage on each device; later plans know the costs",
     ),
+    "costs": ("costs_command", "export, import or compare measured costs"),
     "bench": ("bench_command", "measure every placement and every single device side by side"),
     "demo": (
         "demo_command",
@@ -280,6 +281,8 @@ def _plain_warnings() -> Callable[[], None]:
     """Print warnings as a sentence, without file, line and source; returns what undoes that."""
     import warnings
 
+    # Of deprecations, Python shows only those of the main script unless it is told to.
+    warnings.filterwarnings("default", "plugin '", DeprecationWarning)
     usual = warnings.formatwarning
 
     def sentence(message: Warning | str, *_: object, **__: object) -> str:

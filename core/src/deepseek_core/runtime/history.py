@@ -11,9 +11,11 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+import attrs
 
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.task import LatencyClass
@@ -34,6 +36,17 @@ DELETE FROM samples WHERE rowid IN (
     SELECT rowid FROM samples WHERE device = ? AND stage = ? AND latency = ? AND batch = ?
     ORDER BY at_s DESC, rowid DESC LIMIT -1 OFFSET ?)
 """
+
+
+@attrs.frozen
+class Record:
+    """A measurement with all that it belongs to: fingerprints, latency class, batch size."""
+
+    device: str
+    stage: str
+    latency: str
+    batch: int
+    seconds: float
 
 
 class History:
@@ -74,15 +87,28 @@ class History:
         self, device: str, stage: str, latency: LatencyClass, samples: tuple[Sample, ...]
     ) -> None:
         """Add measurements, all or none, and drop the oldest ones beyond the limit."""
-        key = (device, stage, latency.value)
-        now_s = time.time()
         with self._transaction() as db:
-            db.executemany(
-                "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)",
-                [(*key, s.batch, s.seconds, now_s) for s in samples],
-            )
-            for batch in {s.batch for s in samples}:
-                db.execute(_TRIM, (*key, batch, _KEEP))
+            _insert(db, (device, stage, latency.value), samples)
+
+    def records(self) -> list[Record]:
+        """Everything measured, oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT device, stage, latency, batch, seconds FROM samples ORDER BY at_s, rowid"
+            ).fetchall()
+        return [Record(*row) for row in rows]
+
+    def merge(self, records: Iterable[Record]) -> int:
+        """Add what another machine measured, all or none; returns how many were new."""
+        known = set(self.records())
+        fresh = [record for record in records if record not in known]
+        groups: dict[tuple[str, str, str], list[Sample]] = {}
+        for r in fresh:
+            groups.setdefault((r.device, r.stage, r.latency), []).append(Sample(r.batch, r.seconds))
+        with self._transaction() as db:
+            for key, samples in groups.items():
+                _insert(db, key, samples)
+        return len(fresh)
 
     def close(self) -> None:
         """Close the file; idempotent."""
@@ -96,6 +122,16 @@ class History:
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+
+def _insert(db: sqlite3.Connection, key: tuple[str, str, str], samples: Sequence[Sample]) -> None:
+    now_s = time.time()
+    db.executemany(
+        "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)",
+        [(*key, s.batch, s.seconds, now_s) for s in samples],
+    )
+    for batch in {s.batch for s in samples}:
+        db.execute(_TRIM, (*key, batch, _KEEP))
 
 
 def _open(path: Path) -> sqlite3.Connection:
