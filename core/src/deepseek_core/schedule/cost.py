@@ -110,7 +110,7 @@ def _sizes(prior: Prior, samples: Iterable[Sample], batch: int) -> list[_Size]:
 def _size(prior: Prior, batch: int, logs: Sequence[float]) -> _Size:
     center = median_low(logs)
     # 1.4826: the median absolute deviation of a normal distribution, inverted.
-    scatter = max(1.4826 * median(abs(x - center) for x in logs), _NOISE_SIGMA)
+    scatter = max(1.4826 * median_low([abs(x - center) for x in logs]), _NOISE_SIGMA)
     return _Size(
         batch=batch,
         residual=center - math.log(max(prior(batch).seconds, 1e-12)),
