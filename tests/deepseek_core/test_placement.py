@@ -119,3 +119,14 @@ def test_the_explanation_names_the_rival_and_the_gain():
     assert facts["stages"][0]["candidates"][1]["refusal"] == "too small"
     assert "although cpu alone would be faster" in facts["why"][1]
     assert "1.33x the rate of cpu alone" in facts["summary"]
+
+
+def test_after_a_run_the_explanation_compares_estimate_and_measurement():
+    problem = chain({"cpu": 6.0, "fpga": None}, {"cpu": 2.0, "fpga": 5.0})
+    placement = place(problem)
+    measured_costs = {("s0", "cpu"): 7.0, ("s1", "fpga"): 4.0}
+    text = as_text(problem, placement, measured_costs)
+    assert "best alternative: s1 on cpu: 8 s estimated (+33 %)" in text
+    assert "last run: 7 s measured, 6 s estimated" in text
+    assert as_json(problem, placement, measured_costs)["measured_value_s"] == 7.0
+    assert as_json(problem, placement, {})["measured_value_s"] is None

@@ -75,6 +75,7 @@ class _Pipeline:
                 self._start_worker(device_id, slot)
         item = (flight.sequence, self._order[stage.name], flight, stage)
         heapq.heappush(self._ready[device_id], item)
+        self._runner.recorder.queued(device_id, len(self._ready[device_id]))
         self._changed.notify_all()
 
     def _start_worker(self, device_id: str, slot: int) -> None:
@@ -92,6 +93,7 @@ class _Pipeline:
                 if self._stopping:
                     return
                 _, _, flight, stage = heapq.heappop(ready)
+                self._runner.recorder.queued(device_id, len(ready))
             try:
                 outputs, ran_on = self._runner.run(
                     stage, flight.tensors, sequence=flight.sequence, batch=flight.batch, slot=slot

@@ -68,6 +68,11 @@ class Plan:
         """Every task that this plan ran, by start."""
         return self._runner.recorder.spans
 
+    @property
+    def depths(self) -> tuple[trace.Depth, ...]:
+        """How many tasks waited for each device, by time."""
+        return self._runner.recorder.depths
+
     def explain(self) -> str:
         """Candidates, estimated and measured costs, the choice and its reason, as text."""
         return explain.as_text(
@@ -141,7 +146,7 @@ class Plan:
 
     def write_trace(self, path: str | Path) -> None:
         """Write what ran so far as a Chrome trace, which Perfetto opens."""
-        trace.write_trace(Path(path), self.spans)
+        trace.write_trace(Path(path), self.spans, self.depths)
 
     def occupancy(self) -> dict[str, float]:
         """Device -> share of the run in which its slots were busy."""

@@ -8,12 +8,17 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 import attrs
+
+# A stream may never end; what a trace viewer opens is bounded.
+_KEEP: Final = 200_000
 
 
 @attrs.frozen
@@ -34,17 +39,37 @@ class Span:
         return self.end_s - self.start_s
 
 
+@attrs.frozen
+class Depth:
+    """How many tasks waited for a device from `at_s` on."""
+
+    device_id: str
+    at_s: float
+    waiting: int
+
+
 class Recorder:
-    """Collects spans from any thread."""
+    """Collects the newest spans and queue depths from any thread."""
 
     def __init__(self) -> None:
-        self._spans: list[Span] = []
+        self._spans: deque[Span] = deque(maxlen=_KEEP)
+        self._depths: deque[Depth] = deque(maxlen=2 * _KEEP)
         self._lock = threading.Lock()
 
     def add(self, span: Span) -> None:
         """Note a finished task."""
         with self._lock:
             self._spans.append(span)
+
+    def queued(self, device_id: str, waiting: int) -> None:
+        """Note how many tasks wait for a device now."""
+        # Appending to a deque is atomic; this is called for every task.
+        self._depths.append(Depth(device_id, time.perf_counter(), waiting))
+
+    @property
+    def depths(self) -> tuple[Depth, ...]:
+        """All queue depths by time."""
+        return tuple(sorted(self._depths.copy(), key=lambda d: d.at_s))
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -74,8 +99,8 @@ def occupancy(spans: Iterable[Span]) -> dict[str, float]:
     return {d: busy[d] / (whole_s * len(slots[d])) if whole_s else 0.0 for d in busy}
 
 
-def chrome_trace(spans: Iterable[Span]) -> dict[str, Any]:
-    """The spans as a trace object: a process for the host, a thread for each device slot."""
+def chrome_trace(spans: Iterable[Span], depths: Iterable[Depth] = ()) -> dict[str, Any]:
+    """A trace object: a thread for each device slot, a counter for each device's queue."""
     spans = list(spans)
     origin_s = min((s.start_s for s in spans), default=0.0)
     lanes = sorted({(s.device_id, s.slot) for s in spans})
@@ -107,14 +132,24 @@ def chrome_trace(spans: Iterable[Span]) -> dict[str, Any]:
         }
         for s in spans
     ]
+    events += [
+        {
+            "ph": "C",
+            "name": f"waiting for {depth.device_id}",
+            "pid": pid,
+            "ts": max(0.0, depth.at_s - origin_s) * 1e6,
+            "args": {"tasks": depth.waiting},
+        }
+        for depth in depths
+    ]
     return {"traceEvents": events, "displayTimeUnit": "ms"}
 
 
-def write_trace(path: Path, spans: Iterable[Span]) -> None:
+def write_trace(path: Path, spans: Iterable[Span], depths: Iterable[Depth] = ()) -> None:
     """Write a trace file; it is whole or absent."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(json.dumps(chrome_trace(spans)))
+        partial.write_text(json.dumps(chrome_trace(spans, depths)))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import attrs
 
 from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.units import format_bytes, format_seconds
+from deepseek_core.schedule.placement import value_s
 from deepseek_core.schedule.problem import (
     Candidate,
     Crossover,
@@ -45,6 +46,7 @@ def as_json(
         and {"placement": dict(placement.runner_up[0]), "value_s": placement.runner_up[1]},
         "why": [sentence(problem, placement, stage) for stage in problem.stages],
         "summary": summary(placement),
+        "measured_value_s": measured_value_s(problem, placement, measured),
         "crossovers": [attrs.asdict(c) for c in crossovers],
         "stages": [
             {
@@ -146,6 +148,7 @@ def as_text(
         lines.append(f"  why: {sentence(problem, placement, stage)}")
         lines += [f"  size: {_turn(c)}" for c in crossovers if c.stage == stage.name]
     lines.append(f"plan: {summary(placement)}")
+    lines += _regret(problem, placement, measured)
     if _rests_on_priors(problem):
         lines.append(
             "note: some of these costs were never measured here; `calibrate` measures them"
@@ -157,6 +160,38 @@ def _basis(estimate: Estimate) -> str:
     if estimate.samples == 0:
         return f"{estimate.source}, never measured here"
     return f"{estimate.source}, {estimate.samples} samples"
+
+
+def measured_value_s(problem: Problem, placement: Placement, measured: Measured) -> float | None:
+    """The objective with the last run's costs in place of the estimates; None if one is missing."""
+    assignment = []
+    for stage in problem.stages:
+        device = placement.devices[stage.name]
+        seconds = measured.get((stage.name, device))
+        if seconds is None:
+            return None
+        estimate = Estimate(seconds=seconds, sigma=0.0, source="measured")
+        assignment.append(Candidate(device_id=device, estimate=estimate))
+    return value_s(problem, tuple(assignment))
+
+
+def _regret(problem: Problem, placement: Placement, measured: Measured) -> list[str]:
+    """The best alternative, and what the last run says of the estimate."""
+    lines = []
+    if placement.runner_up is not None:
+        other, seconds = placement.runner_up
+        where = ", ".join(f"{s} on {d}" for s, d in other.items() if placement.devices[s] != d)
+        more = 100 * (seconds / placement.value_s - 1)
+        lines.append(
+            f"best alternative: {where}: {format_seconds(seconds)} estimated ({more:+.0f} %)"
+        )
+    seen = measured_value_s(problem, placement, measured)
+    if seen is not None:
+        lines.append(
+            f"last run: {format_seconds(seen)} measured, "
+            f"{format_seconds(placement.value_s)} estimated"
+        )
+    return lines
 
 
 def _turn(crossover: Crossover) -> str:
