@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= out
+DIST   ?= dist
+# The time of the last commit, so that a build gives the same bytes again.
+EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint bench dist clean
+.PHONY: help install install-dev demo test lint bench docs dist version clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,10 +50,24 @@ bench: install-dev  ## run every benchmark; figures as JSON in out/
 	@for file in benchmarks/[a-z]*.py; do \
 	  echo "== $$file"; $(BIN)/python $$file --json $(OUT)/$$(basename $$file .py).json || exit 1; done
 
-dist: install-dev  ## build wheels and source distributions into dist/
-	@rm -rf dist
+# The variable silences an advertisement of the theme's successor; warnings still end the build.
+docs: install-dev  ## build sdk_docs/ into out/docs, our plugins checked for the catalog
+	$(BIN)/python sdk_docs/_made/catalog.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir $(abspath $(OUT))/docs
+
+dist: $(BIN)/python  ## build wheels and source distributions into dist/, the same bytes each time
+	@rm -f $(DIST)/deepseek_*
 	@for folder in core plugins/*/ examples/plugins/*/; do \
-	  (cd $$folder && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist) || exit 1; done
+	  (cd $$folder && SOURCE_DATE_EPOCH=$(EPOCH) \
+	    $(abspath $(BIN))/python -m hatchling build -d $(abspath $(DIST))) || exit 1; done
+
+version:  ## set the version of all packages: make version V=0.2.0
+	@echo '$(V)' | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || { echo 'pass V=MAJOR.MINOR.PATCH'; exit 1; }
+	@echo '$(V)' > VERSION
+	@echo '$(V)' | { IFS=. read major minor _; \
+	  sed -i -E -e 's/^version = ".*"/version = "$(V)"/' \
+	    -e "s/deepseek-core>=[^\"]*/deepseek-core>=$$major.$$minor,<$$major.$$((minor + 1))/" \
+	    */pyproject.toml */*/pyproject.toml examples/*/*/pyproject.toml; }
 
 clean:  ## remove what was built
-	rm -rf $(VENV) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OUT) $(DIST) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

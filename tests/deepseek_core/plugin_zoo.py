@@ -31,7 +31,7 @@ def install(
     folder, name, *, hooks=HOOKS, probe=OK_PROBE, dist=None, version="1.0.0", group=V1, **more
 ):
     """Put a distribution with one plugin into the folder; braces in the sources are filled in."""
-    module = more.pop("module", f"zoo_{name}")
+    module, files = more.pop("module", f"zoo_{name}"), more.pop("files", {})
     dist = dist or f"zoo-{name.replace('_', '-')}"
     words = {"module": module, "device": more.pop("device", name), **more}
     package = folder / module
@@ -39,6 +39,8 @@ def install(
     (package / "__init__.py").write_text("")
     (package / "hooks.py").write_text(_filled(hooks, words))
     (package / "device.py").write_text(_filled(probe, words))
+    for file, source in files.items():
+        (package / file).write_text(_filled(source, words))
     describe(folder, dist, version, f"[{group}]\n{name} = {module}.hooks\n")
     return folder
 
@@ -150,9 +152,50 @@ BAD_HOOKS = {
         def devices(ctx):
             return 2 * [DeviceSpec(name="npu", kind="sim", factory="a.b:C", probe="a.b:d")]
         """,
+    "deletes_variable": "import os\ndel os.environ['PATH']\nos.environ['ZOO'] = '1'\n" + HOOKS,
+    "patches_json": "import json\njson.dumps = lambda *a, **k: '{}'\n" + HOOKS,
+    "patches_open": "import builtins\nbuiltins.open = None\n" + HOOKS,
+    "forking_import": "import os\nos.fork()\n" + HOOKS,
     "future_minor": 'requires_api = "1.99"\n' + HOOKS,
     "bad_requires_api": "requires_api = 1\n" + HOOKS,
 }
+
+# Each of these takes its time, so they are not in every zoo.
+SLOW_HOOKS = {
+    "slow": "import time\ntime.sleep(1.1)\n" + HOOKS,
+    "hanging_import": "import time\ntime.sleep(600)\n",
+}
+
+CANARY = "canary-9f31c7"
+SECRET_SETTINGS = """
+import attrs
+from deepseek_core import Secret
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    token: Secret | None = attrs.field(default=None, metadata={"help": "lets you in"})
+    retries: int = 3
+"""
+SECRET_HOOKS = """
+from deepseek_core import DeviceSpec, hookimpl, hooks
+
+settings = "{module}.settings:Settings"
+
+@hookimpl(hooks.ds_register_devices)
+def devices(ctx):
+    token = ctx.settings["token"]
+    text = token.reveal() if token else "no token"
+    {deed}
+    return [DeviceSpec(name="{device}", kind="sim", factory="{module}.device:Device",
+                       probe="{module}.device:probe", summary=f"logs in with {text}")]
+"""
+
+
+def install_secret(folder, name="secret_in_repr", deed="pass", **more):
+    """A plugin that has a secret and lets it out."""
+    files = {"settings.py": SECRET_SETTINGS}
+    return install(folder, name, hooks=SECRET_HOOKS, files=files, deed=deed, **more)
+
 
 BAD_PROBES = {
     "no_hardware": """
@@ -212,6 +255,27 @@ BAD_PROBES = {
         def probe():
             return [DeviceInfo(id="x", kind="sim", name="x" * 2_000_000, evidence="model")]
         """,
+    "forks": """
+        import os, pathlib, time
+        from deepseek_core import DeviceInfo
+
+        def probe():
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()
+                time.sleep(600)
+            pathlib.Path(__file__).with_name("grandchild").write_text(str(pid))
+            return [DeviceInfo(id="forks:0", kind="sim", name="f", evidence="model")]
+        """,
+    "answers_twice": """
+        import os
+        from deepseek_core import DeviceInfo
+
+        def probe():
+            name = "copy" if os.fork() == 0 else "original"
+            return [DeviceInfo(id="twice:0", kind="sim", name=name, evidence="model")]
+        """,
+    "grabs_memory": "def probe():\n    return [bytearray(4 << 30)]\n",
     "bad_teardown": """
         import atexit, os, threading, time
         from deepseek_core import DeviceInfo
@@ -232,9 +296,20 @@ BAD_PROBES = {
 }
 
 
+def fill_all(folder):
+    """The whole zoo, with those that take their time."""
+    for name, hooks in SLOW_HOOKS.items():
+        install(folder, name, hooks=hooks)
+    return fill(folder)
+
+
 def fill(folder):
-    """The whole zoo: one well plugin among every ill one."""
+    """The zoo: one well plugin among every ill one."""
     install(folder, "well")
+    install_secret(folder)
+    install(folder, "cpu_onnx", dist="zoo-impostor", module="zoo_impostor")
+    install(folder, "double")
+    describe(folder, "zoo-double", "2.0.0", f"[{V1}]\ndouble = zoo_double.hooks\n")
     for name, hooks in BAD_HOOKS.items():
         install(folder, name, hooks=hooks)
     for name, probe in BAD_PROBES.items():

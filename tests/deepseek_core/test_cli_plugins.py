@@ -1,4 +1,4 @@
-"""`list-plugins`, `devices` and `doctor`, each in a fresh interpreter with real plugins."""
+"""`list-plugins` and `devices`, each in a fresh interpreter with real plugins."""
 
 import json
 import os
@@ -6,8 +6,6 @@ import re
 
 import plugin_zoo as zoo
 import pytest
-
-from deepseek_core.cli.doctor_checks import hardware_checks
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +40,25 @@ def test_the_whole_zoo_at_once_leaves_valid_json_and_exit_0(folder, env):
     assert all(
         row["reason"] and row["remedy"] for row in rows.values() if row["status"] != "available"
     )
-    assert rows["heavy", "zoo-heavy"]["heavy_modules"] == ["numpy"]
+    heavy = rows["heavy", "zoo-heavy"]
+    assert heavy["heavy_modules"] == ["numpy"]
+    assert heavy["reason"] == "its import pulls in numpy, at every start"
+    assert heavy["remedy"] == "import it in the function that needs it"
     assert rows["well", "zoo-well"]["heavy_modules"] == []
 
 
-def test_the_whole_zoo_probed_leaves_valid_json_and_exit_0(folder, env):
-    env["DEEPSEEK_PROBE_TIMEOUT"] = "5"
-    process = zoo.ds_sdk("list-plugins", "--probe", "--json", path=[folder], env=env)
+def test_probing_tells_what_the_devices_say_and_the_cache_remembers(tmp_path, env):
+    for name in ("no_hardware", "aborts", "hangs"):
+        zoo.install(tmp_path, name, probe=zoo.BAD_PROBES[name])
+    env |= {"DEEPSEEK_PROBE_TIMEOUT": "3", "DEEPSEEK_PLUGINS": "no_hardware,aborts,hangs"}
+    process = zoo.ds_sdk("list-plugins", "--probe", "--json", path=[tmp_path], env=env)
     assert process.returncode == 0, process.stderr
     rows = rows_of(process)
     assert rows["no_hardware", "zoo-no-hardware"]["status"] == "unavailable"
     assert rows["aborts", "zoo-aborts"]["status"] == "broken"
-    assert rows["hangs", "zoo-hangs"]["reason"] == "the probe did not answer in 5 s and was killed"
-    again = rows_of(zoo.ds_sdk("list-plugins", "--json", path=[folder], env=env))
-    assert again["hangs", "zoo-hangs"]["status"] == "broken", "the cache remembers"
+    assert rows["hangs", "zoo-hangs"]["reason"] == "the probe did not answer in 3 s and was killed"
+    again = rows_of(zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env=env))
+    assert again["hangs", "zoo-hangs"]["status"] == "broken"
 
 
 def test_the_schema_is_frozen(tmp_path, env):
@@ -115,6 +118,17 @@ def test_filters_choose_rows(folder, env):
     assert rows_of(process) == {}
 
 
+def test_the_hook_chooses_rows_and_must_exist(folder, env):
+    ask = lambda *words: zoo.ds_sdk("list-plugins", *words, path=[folder], env=env)  # noqa: E731
+    process = ask("--json", "--hook", "ds_register_devices")
+    assert "well" in {name for name, _dist in rows_of(process)}
+    assert "misspelt" not in {name for name, _dist in rows_of(process)}
+    process = ask("--hook", "ds_register_device")
+    assert process.returncode == 2
+    assert "did you mean ds_register_devices" in process.stderr
+    assert "leave out --no-load" in ask("--no-load", "--hook", "ds_on_event").stderr
+
+
 def test_verbose_tells_everything(folder, env):
     process = zoo.ds_sdk("list-plugins", "--verbose", path=[folder], env=env)
     paragraph = next(p for p in process.stdout.split("\n\n") if p.startswith("heavy: available"))
@@ -164,117 +178,6 @@ def test_a_cache_folder_that_cant_be_written_is_a_warning(tmp_path, env):
     assert process.returncode == 0
     assert process.stderr.startswith("warning: no caches in")
     assert process.stderr.count("\n") == 1
-
-
-def checks_of(process):
-    return {check["name"]: check for check in json.loads(process.stdout)["checks"]}
-
-
-def test_doctor_is_content_with_a_sound_installation(tmp_path, env):
-    env |= {"DEEPSEEK_PLUGINS": "well"}
-    process = zoo.ds_sdk("doctor", "--json", path=[zoo.install(tmp_path, "well")], env=env)
-    assert process.returncode == 0, process.stdout
-    checks = checks_of(process)
-    assert {"python", "cache", "config", "versions", "editable", "opencl", "plugins"} <= set(checks)
-    assert "available: well" in checks["plugins"]["message"]
-    assert list(checks["python"]) == ["name", "status", "message", "remedy"]
-
-
-def test_doctor_names_every_ill_plugin_with_a_remedy(folder, env):
-    process = zoo.ds_sdk("doctor", "--json", path=[folder], env=env)
-    assert process.returncode == 1
-    checks = checks_of(process)
-    assert checks["plugin broken_import"]["status"] == "fail"
-    assert "pip install module-that-nobody-has" in checks["plugin broken_import"]["remedy"]
-    assert checks["plugin twin"]["status"] == "fail"
-    assert checks["plugin too_new"]["remedy"] == "pip install -U deepseek-core"
-
-
-def test_doctor_names_the_plugin_that_ends_the_interpreter(tmp_path, env):
-    zoo.install(tmp_path, "well")
-    zoo.install(tmp_path, "deadly", hooks="import os\nos.abort()\n")
-    env |= {"DEEPSEEK_PLUGINS": "well,deadly"}
-    process = zoo.ds_sdk("doctor", "--json", path=[tmp_path], env=env)
-    assert process.returncode == 1
-    checks = checks_of(process)
-    assert checks["plugin deadly"]["message"] == "importing it crashes the process with SIGABRT"
-    assert checks["plugin deadly"]["remedy"].startswith("pip uninstall zoo-deadly")
-    assert "well" in checks["plugins"]["message"]
-    unloaded = zoo.ds_sdk("doctor", "--no-load", path=[tmp_path], env=env)
-    assert unloaded.returncode == 0, unloaded.stdout
-
-
-def test_doctor_reports_a_malformed_configuration_instead_of_ending(tmp_path, env):
-    (tmp_path / "config.toml").write_text("[plugins\n")
-    process = zoo.ds_sdk("doctor", "--json", env=env)
-    assert process.returncode == 1
-    config = checks_of(process)["config"]
-    assert config["status"] == "fail" and "config.toml" in config["message"]
-
-
-def test_doctor_warns_of_a_hidden_command_and_of_two_versions(tmp_path, env):
-    hooks = """
-        from deepseek_core import CommandSpec, hookimpl, hooks
-
-        @hookimpl(hooks.ds_register_commands)
-        def commands(ctx):
-            return [CommandSpec(name="doctor", main="a.b:main")]
-        """
-    zoo.install(tmp_path, "impostor", hooks=hooks)
-    zoo.describe(tmp_path, "zoo-impostor", "2.0.0", "")
-    env |= {"DEEPSEEK_PLUGINS": "impostor"}
-    process = zoo.ds_sdk("doctor", path=[tmp_path], env=env)
-    assert process.returncode == 0, process.stdout
-    assert "its command 'doctor' can't be reached" in process.stdout
-    assert "two versions of zoo-impostor: 1.0.0 in" in process.stdout
-
-
-def test_doctor_finds_stale_entry_points_of_editable_installs(tmp_path, env):
-    source = tmp_path / "source code"
-    source.mkdir()
-    points = f'[project.entry-points."{zoo.V1}"]\nwell = "zoo_well.hooks"\nnew = "zoo_well.new"\n'
-    (source / "pyproject.toml").write_text(f'[project]\nname = "zoo-well"\n{points}')
-    folder = zoo.install(tmp_path / "site", "well")
-    origin = {"url": source.as_uri(), "dir_info": {"editable": True}}
-    (folder / "zoo_well-1.0.0.dist-info/direct_url.json").write_text(json.dumps(origin))
-    process = zoo.ds_sdk("doctor", "--json", "--no-load", path=[folder], env=env)
-    assert process.returncode == 1
-    check = checks_of(process)["editable"]
-    assert check["message"] == ("zoo-well: pyproject.toml and the installed metadata differ on new")
-    assert check["remedy"] == f"pip install -e '{source}'"
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    """The root of a machine with nothing in it."""
-    monkeypatch.delenv("OCL_ICD_VENDORS", raising=False)
-    (tmp_path / "dev").mkdir()
-    (tmp_path / "etc/OpenCL/vendors").mkdir(parents=True)
-    return tmp_path
-
-
-def summary(root, *installed):
-    return [
-        (check.name, check.status, check.remedy) for check in hardware_checks(root, set(installed))
-    ]
-
-
-def test_hardware_without_its_plugin_is_a_hint(root):
-    (root / "dev/nvidia0").touch()
-    (root / "dev/nvidiactl").touch()
-    (root / "dev/xdma0_user").touch()
-    hints = summary(root, "deepseek-fpga", "pocl-binary-distribution")
-    assert hints[1:] == [("hardware", "warn", "pip install deepseek-cuda")]
-    assert len(summary(root, "deepseek-cuda", "deepseek-fpga")) == 1
-
-
-def test_opencl_and_its_plugin_belong_together(root):
-    assert summary(root) == [("opencl", "ok", None)]
-    pocl = "pip install 'deepseek-fpga[pocl]' (or apt-get install pocl-opencl-icd)"
-    assert summary(root, "deepseek-fpga") == [("opencl", "warn", pocl)]
-    (root / "etc/OpenCL/vendors/pocl.icd").touch()
-    assert summary(root, "deepseek-fpga") == [("opencl", "ok", None)]
-    assert summary(root) == [("opencl", "warn", "pip install deepseek-fpga")]
 
 
 def test_reading_a_part_of_the_output_is_no_error(folder, env):

@@ -33,6 +33,17 @@ EXPECTED = {
     "well": ("available", None, None),
     "noisy": ("available", None, None),
     "bad_teardown": ("available", None, None),
+    "answers_twice": ("available", None, None),
+    "forks": (
+        "available",
+        "its probe left a process behind, which was ended",
+        "pip install -U zoo-forks",
+    ),
+    "grabs_memory": (
+        "broken",
+        "the probe wanted more than the 3 GiB of memory that it may have",
+        "DEEPSEEK_PROBE_MEMORY=6",
+    ),
     "no_hardware": ("unavailable", "no board on PCIe", "plug the board in"),
     "no_rows": ("unavailable", "no_rows: the probe found no device", "ds-sdk doctor"),
     "no_driver": (
@@ -139,8 +150,9 @@ def test_results_come_in_the_order_of_the_registry(probed):
     assert list(results) == [device.record.name for device in registry.devices]
 
 
-def test_a_probe_that_hangs_takes_its_children_along(probed):
-    pid = int((probed[1] / "zoo_hangs/grandchild").read_text())
+@pytest.mark.parametrize("name", ["hangs", "forks"])
+def test_a_probe_takes_its_children_along(name, probed):
+    pid = int((probed[1] / f"zoo_{name}/grandchild").read_text())
     for _ in range(50):
         if not is_running(pid):
             return

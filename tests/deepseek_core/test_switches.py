@@ -1,11 +1,20 @@
 """Switches: arguments beat the environment, which beats the configuration file."""
 
+import os
+
+import attrs
 import pytest
 
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.folders import cache_dir, config_file
 from deepseek_core.discovery.scan import EntryPoint
-from deepseek_core.discovery.switches import Switches, matches
+from deepseek_core.discovery.switch_table import SWITCHES, flags_given
+from deepseek_core.discovery.switches import (
+    Switches,
+    check_settings,
+    check_variables,
+    matches,
+)
 
 V1 = "deepseek_sdk.plugins.v1"
 POINTS = (
@@ -49,11 +58,17 @@ def test_every_variable_is_read(tmp_path):
         "DEEPSEEK_STRICT_PLUGINS": "yes",
         "DEEPSEEK_TRACE_HOOKS": "ON",
         "DEEPSEEK_PROBE_TIMEOUT": "2.5",
+        "DEEPSEEK_PROBE_MEMORY": "0",
+        "DEEPSEEK_LOAD_TIMEOUT": "7",
+        "DEEPSEEK_PREFER": "npu=acme-npu, gpu = vendor-gpu",
     }
+    assert set(environ) == {switch.variable for switch in SWITCHES}
     switches = Switches.resolve(environ=environ, config=tmp_path / "none.toml")
     assert switches.no_plugins and switches.strict and switches.trace_hooks
     assert (switches.allow, switches.disable) == (("a", "b"), ("c",))
     assert switches.probe_timeout_s == 2.5
+    assert (switches.probe_memory_gib, switches.load_timeout_s) == (0, 7)
+    assert switches.prefer == {"npu": "acme-npu", "gpu": "vendor-gpu"}
 
 
 def test_an_empty_variable_sets_nothing(tmp_path):
@@ -74,6 +89,10 @@ def test_an_argument_of_false_beats_the_environment(tmp_path):
         ("DEEPSEEK_PROBE_TIMEOUT", "-1", "seconds, more than 0"),
         ("DEEPSEEK_PROBE_TIMEOUT", "nan", "seconds, more than 0"),
         ("DEEPSEEK_PROBE_TIMEOUT", "inf", "seconds, more than 0"),
+        ("DEEPSEEK_PROBE_TIMEOUT", "0", "seconds, more than 0"),
+        ("DEEPSEEK_PROBE_MEMORY", "-1", "0 for no limit"),
+        ("DEEPSEEK_LOAD_TIMEOUT", "nan", "0 for no limit"),
+        ("DEEPSEEK_PREFER", "npu", "NAME=DIST"),
     ],
 )
 def test_a_malformed_variable_is_named(variable, value, remedy, tmp_path):
@@ -91,6 +110,7 @@ def test_a_malformed_variable_is_named(variable, value, remedy, tmp_path):
         ("[plugins]\nprobe_timeout_s = true\n", "probe_timeout_s: True"),
         ("[plugins]\nprefer = { npu = 1 }\n", r"prefer: \{'npu': 1\}"),
         ("plugins = 'all'\n", "plugins is 'all'"),
+        ("[plugns]\n", r"there is no table \[plugns\]"),
         ("[plugin]\nnpu = 'fast'\n", "plugin.npu is 'fast'"),
         ("[plugins\n", "line 1"),
     ],
@@ -173,3 +193,37 @@ def test_the_configuration_file_follows_the_variables(tmp_path, monkeypatch):
     assert config_file() == tmp_path / "deepseek/config.toml"
     monkeypatch.setenv("DEEPSEEK_CONFIG", str(tmp_path / "mine.toml"))
     assert config_file() == tmp_path / "mine.toml"
+
+
+def test_a_flag_beats_the_environment_and_is_named_as_the_origin(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPSEEK_PROBE_TIMEOUT", "4")
+    monkeypatch.delenv("DEEPSEEK_PLUGINS", raising=False)
+    with flags_given({"probe_timeout_s": "5", "allow": "npu"}):
+        switches = Switches.resolve(config=tmp_path / "none.toml")
+        assert (switches.probe_timeout_s, switches.allow) == (5, ("npu",))
+        assert switches.origin("allow") == "--plugins"
+        assert switches.undo("allow") == "leave out --plugins"
+        assert os.environ["DEEPSEEK_PLUGINS"] == "npu", "workers see it too"
+    assert (os.environ["DEEPSEEK_PROBE_TIMEOUT"], "DEEPSEEK_PLUGINS" in os.environ) == ("4", False)
+    switches = Switches.resolve(config=tmp_path / "none.toml")
+    assert switches.origin("probe_timeout_s") == "DEEPSEEK_PROBE_TIMEOUT"
+
+
+def test_every_switch_has_its_four_names():
+    fields = {field.name for field in attrs.fields(Switches)} - {"origins", "settings", "config"}
+    assert {switch.name for switch in SWITCHES} == fields
+    assert len({s.flag for s in SWITCHES} | {s.variable for s in SWITCHES}) == 2 * len(SWITCHES)
+
+
+def test_settings_for_a_plugin_that_is_not_installed_are_found(config):
+    switches = Switches.resolve(environ={}, config=config("[plugin.nqu]\nx = 1\n"))
+    with pytest.raises(ConfigError, match=r"\[plugin\.nqu\] is for no plugin") as caught:
+        check_settings(POINTS, switches)
+    assert caught.value.remedy == "did you mean npu?"
+
+
+def test_a_misspelt_variable_is_found_and_those_of_plugins_are_left_alone():
+    check_variables({"DEEPSEEK_NPU_CLOCK": "1", "DEEPSEEK_PLUGINS": "a", "PLUGIN": "x"})
+    with pytest.raises(ConfigError, match="no variable DEEPSEEK_DISABLE_PLUGIN") as caught:
+        check_variables({"DEEPSEEK_DISABLE_PLUGIN": "a"})
+    assert caught.value.remedy == "did you mean DEEPSEEK_DISABLE_PLUGINS?"

@@ -1,27 +1,5 @@
 """The teaching example keeps every promise of a device."""
 
-import numpy as np
+from deepseek_null.conformance import TestNull
 
-from deepseek_core import Artifact, Operation, Stage, TensorSpec
-from deepseek_core.testing import DeviceCase, DeviceConformance
-
-
-class TestNull(DeviceConformance):
-    plugin = "null"
-    device_id = "null:0"
-
-    def cases(self):
-        x = np.arange(6, dtype=np.float32).reshape(3, 2)
-        stage = Stage(
-            name="sleep",
-            kind="sleep",
-            operations=[
-                Operation(
-                    name="Sleep", domain="deepseek.null", attributes={"seconds_per_item": 1e-4}
-                )
-            ],
-            inputs=[TensorSpec(name="x", dtype="float32", shape=("batch", 2))],
-            outputs=[TensorSpec(name="y", dtype="float32", shape=("batch", 2))],
-            artifact=Artifact.from_bytes(b"", format="null"),
-        )
-        return [DeviceCase(stage=stage, inputs={"x": x}, expected={"y": x})]
+__all__ = ["TestNull"]

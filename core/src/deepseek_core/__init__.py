@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.executor import Executor, ExecutorSpec
     from deepseek_core.contracts.frontend import Frontend, FrontendSpec
     from deepseek_core.contracts.graph import Graph, Operation, Stage, Task, Work
+    from deepseek_core.contracts.secret import Secret
     from deepseek_core.contracts.strategy import Mesh, Strategy, StrategySpec
     from deepseek_core.contracts.task import LatencyClass, Workload
     from deepseek_core.contracts.tensor import HostTensor, TensorSpec
@@ -70,6 +71,7 @@ _HOME = {
     "Operation": "contracts.graph",
     "Packed": "contracts.compressor",
     "Plan": "runtime.plan",
+    "Secret": "contracts.secret",
     "Session": "runtime.session",
     "Stage": "contracts.graph",
     "Strategy": "contracts.strategy",
@@ -116,6 +118,7 @@ __all__ = [
     "Operation",
     "Packed",
     "Plan",
+    "Secret",
     "Session",
     "Stage",
     "Strategy",

@@ -14,6 +14,7 @@ from deepseek_core.cli.model_options import (
     bind_fixed,
     open_session,
     parse_pins,
+    positive,
     split,
 )
 from deepseek_core.cli.progress import ProgressReporter
@@ -33,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument(
         "--batches",
-        type=int,
+        type=positive,
         default=20,
         metavar="N",
         help="batches in one round (default: %(default)s)",
     )
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=positive,
         default=5,
         metavar="N",
         help="rounds; the median counts (default: %(default)s)",
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         graph = session.load(args.model)
         graph, arrays = bind_fixed(graph, read_inputs(args.input, graph))
         arrays = arrays or synthetic_inputs(graph.inputs, args.batch)
-        batches = _repeat(list(split(graph, arrays, args.batch)), max(1, args.batches))
+        batches = _repeat(list(split(graph, arrays, args.batch)), args.batches)
         report = _measure(session, graph, batches, args)
     print(json.dumps(report) if args.json else _text(report))
     return 0
@@ -71,7 +72,7 @@ def _measure(
     batch = graph.check_inputs(batches[0])
     chosen = session.plan(graph, latency=args.latency, batch=batch, pin=parse_pins(args.pin))
     with ProgressReporter("measuring", quiet=args.json) as progress:
-        found = session.compare(chosen, batches, rounds=max(1, args.rounds), progress=progress)
+        found = session.compare(chosen, batches, rounds=args.rounds, progress=progress)
     return {
         "rows": [attrs.asdict(row) for row in found.rows],
         "single_device_refusals": dict(found.refusals),

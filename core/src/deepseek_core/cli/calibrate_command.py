@@ -9,7 +9,13 @@ from typing import Final
 import attrs
 
 from deepseek_core.cli.inputs import read_inputs
-from deepseek_core.cli.model_options import add_model_arguments, bind_fixed, open_session, split
+from deepseek_core.cli.model_options import (
+    add_model_arguments,
+    bind_fixed,
+    open_session,
+    positive,
+    split,
+)
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.contracts.units import format_seconds
 
@@ -25,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=positive,
         default=9,
         metavar="N",
         help="measurements of each (default: %(default)s)",
@@ -44,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
                 inputs=inputs,
                 latency=args.latency,
                 batch=args.batch,
-                rounds=max(1, args.rounds),
+                rounds=args.rounds,
                 progress=progress,
             )
     if args.json:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import attrs
-
+from deepseek_core.cli.doctor_hardware import Check, hardware_checks
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.folders import config_file, make_writable, preferred_cache_dir
 from deepseek_core.discovery.scan import (
@@ -23,27 +21,10 @@ from deepseek_core.discovery.scan import (
     entry_points,
     scan,
 )
-from deepseek_core.discovery.switches import Switches
+from deepseek_core.discovery.switches import Switches, check_settings, check_variables
 from deepseek_core.discovery.triage import triage
 
 _OLDEST_PYTHON: Final = (3, 11)
-# device nodes, what they mean, the distribution that uses it
-_NODES: Final = (
-    ("nvidia[0-9]*", "an NVIDIA GPU", "deepseek-cuda"),
-    ("xdma*", "a Xilinx FPGA board", "deepseek-fpga"),
-    ("xclmgmt*", "a Xilinx FPGA board", "deepseek-fpga"),
-    ("aclnalla*", "an Intel FPGA board", "deepseek-fpga"),
-)
-
-
-@attrs.frozen(kw_only=True)
-class Check:
-    """One fact about this installation; `remedy` can be pasted where it is a command."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    message: str
-    remedy: str | None = None
 
 
 def installation_checks() -> Iterator[Check]:
@@ -61,7 +42,7 @@ def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info >= _OLDEST_PYTHON:
         return Check(name="python", status="ok", message=f"Python {version}")
-    remedy = "make a virtual environment with Python 3.11 or newer"
+    remedy = "python3.11 -m venv .venv && . .venv/bin/activate"
     return Check(name="python", status="fail", message=f"Python {version}", remedy=remedy)
 
 
@@ -74,7 +55,7 @@ def _cache() -> Check:
         name="cache",
         status="warn",
         message=f"{folder}: {problem}; measurements and probes are forgotten",
-        remedy="DEEPSEEK_CACHE_DIR=a folder that you may write to",
+        remedy="mkdir -p ~/deepseek-cache && export DEEPSEEK_CACHE_DIR=~/deepseek-cache",
     )
 
 
@@ -82,7 +63,11 @@ def config_check() -> Check:
     """The configuration file and the environment, down to the plugins' names in them."""
     path = config_file()
     try:
-        triage(scan(), Switches.resolve())
+        points = scan()
+        switches = Switches.resolve()
+        triage(points, switches)
+        check_settings(points, switches)
+        check_variables()
     except ConfigError as error:
         return Check(name="config", status="fail", message=error.message, remedy=error.remedy)
     found = "is readable" if path.exists() else "does not exist, which is fine"
@@ -97,7 +82,7 @@ def _doubles(installed: Iterable[Distribution]) -> Iterator[Check]:
     doubles = {key: dists for key, dists in found.items() if len({d.version for d in dists}) > 1}
     for key, dists in doubles.items():
         where = " and ".join(f"{dist.version} in {dist.location}" for dist in dists)
-        remedy = f"pip uninstall {key} until none is left, then pip install {key}"
+        remedy = " && ".join([*[f"pip uninstall -y {key}"] * len(dists), f"pip install {key}"])
         message = f"two versions of {key}: {where}"
         yield Check(name="versions", status="warn", message=message, remedy=remedy)
     if not doubles:
@@ -115,6 +100,13 @@ def _stale(installed: Iterable[Distribution]) -> Iterator[Check]:
 
 def _stale_check(dist: Distribution) -> Check | None:
     folder = _editable_folder(dist)
+    if folder is not None and not folder.is_dir():
+        return Check(
+            name="editable",
+            status="fail",
+            message=f"{dist.key}: its sources in {folder} are gone",
+            remedy=f"pip uninstall -y {dist.key}",
+        )
     declared = _declared(folder) if folder is not None else None
     actual = {(point.group, point.name, point.value) for point in entry_points(dist)}
     if declared is None or declared == actual:
@@ -152,36 +144,3 @@ def _declared(folder: Path) -> set[tuple[str, str, str]] | None:
         }
     except (OSError, ValueError, KeyError, AttributeError):
         return None
-
-
-def hardware_checks(root: Path, installed: Set[str]) -> Iterator[Check]:
-    """Hardware whose plugin is missing, and plugins whose driver is.
-
-    `root` holds `dev` and `etc`; `installed` are normalized names of distributions.
-    """
-    vendors = sorted(path.name for path in _vendor_folder(root).glob("*.icd"))
-    yield _opencl(vendors, installed)
-    for pattern, what, dist in _NODES:
-        nodes = sorted(path.name for path in (root / "dev").glob(pattern))
-        if nodes and dist not in installed:
-            message = f"{what} is present (/dev/{nodes[0]}) but {dist} is not installed"
-            yield Check(
-                name="hardware", status="warn", message=message, remedy=f"pip install {dist}"
-            )
-
-
-def _vendor_folder(root: Path) -> Path:
-    return Path(os.environ.get("OCL_ICD_VENDORS") or root / "etc/OpenCL/vendors")
-
-
-def _opencl(vendors: list[str], installed: Set[str]) -> Check:
-    if vendors and "deepseek-fpga" not in installed:
-        message = f"OpenCL is present ({', '.join(vendors)}) but deepseek-fpga is not installed"
-        remedy = "pip install deepseek-fpga"
-        return Check(name="opencl", status="warn", message=message, remedy=remedy)
-    if vendors:
-        return Check(name="opencl", status="ok", message=f"vendors: {', '.join(vendors)}")
-    if "deepseek-fpga" not in installed or "pocl-binary-distribution" in installed:
-        return Check(name="opencl", status="ok", message="no system-wide vendor, and none needed")
-    remedy = "pip install 'deepseek-fpga[pocl]' (or apt-get install pocl-opencl-icd)"
-    return Check(name="opencl", status="warn", message="no OpenCL vendor found", remedy=remedy)

@@ -1,26 +1,25 @@
-"""The part of `ds-sdk doctor` that loads plugins, in a process of its own.
+"""The part of `ds-sdk doctor` that loads plugins, in processes of their own.
 
 So that a plugin which ends the interpreter when it is imported is named like any other fault.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final, Literal
 
-from deepseek_core.cli.doctor_checks import Check
+from deepseek_core.cli.doctor_hardware import Check
 from deepseek_core.cli.main import COMMANDS
+from deepseek_core.contracts.check import CheckSpec
+from deepseek_core.discovery.checks import run_checks
+from deepseek_core.discovery.fingerprint import identities
+from deepseek_core.discovery.isolated import Children
+from deepseek_core.discovery.registry import Registered
 from deepseek_core.discovery.scan import EntryPoint, scan
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.discovery.triage import triage
 
+# Beside the limit that each import has within the child.
 _LIMIT_S: Final = 60.0
 _SEVERITY: Final[Mapping[str, Literal["warn", "fail"]]] = {
     "unavailable": "warn",
@@ -33,92 +32,65 @@ Row = dict[str, Any]
 
 
 def plugin_checks() -> Iterator[Check]:
-    """One check for each plugin that does not work, and a summary of the others."""
-    rows, ending = _load()
-    if ending is None:
-        yield from _judged(rows)
-        return
-    culprits: list[Check] = []
-    loaded: list[Row] = []
-    for point, row in triage(scan(), Switches.resolve()):
-        if row.status is not None:
-            loaded.append({**row.to_json()})
-            continue
-        alone, ending = _load(only=point)
-        loaded += [entry for entry in alone if _is(entry, point)]
-        culprits += [_deadly(point, ending)] if ending else []
-    yield from culprits
-    yield from _judged(loaded)
+    """One check for each plugin that does not work, what plugins check, and a summary."""
+    switches = Switches.resolve()
+    judged = triage(scan(), switches)
+    resolved = tuple(point for point, row in judged if row.status is None)
+    loading = Children(switches, timeout_s=_LIMIT_S, resolved=resolved)
+    deadly: list[Check] = []
+    whole = loading.ask("load", only=None)
+    if whole.answer is not None and "plugins" in whole.answer:
+        answers = [whole.answer]
+    else:
+        answers, deadly = _one_by_one(resolved, loading)
+        answers.append({"plugins": [row.to_json() for _p, row in judged if row.status]})
+    yield from deadly
+    rows = [row for answer in answers for row in answer["plugins"]]
+    yield from _judged(sorted(rows, key=lambda row: (row["name"], row["dist"])))
+    asking = Children(switches, timeout_s=switches.probe_timeout_s, resolved=resolved)
+    yield from _of_plugins([c for answer in answers for c in answer.get("checks", [])], asking)
 
 
-def _is(entry: Row, point: EntryPoint) -> bool:
-    return bool(entry["name"] == point.name and entry["dist"] == point.dist)
+def _one_by_one(
+    points: Sequence[EntryPoint], loading: Children
+) -> tuple[list[dict[str, Any]], list[Check]]:
+    """What each plugin tells alone, and those that end or hang the process."""
+    outcomes = loading.each(lambda p: loading.ask("load", only=identities([p])[0]), points)
+    answers: list[dict[str, Any]] = []
+    deadly = []
+    for point, outcome in zip(points, outcomes, strict=True):
+        answer = outcome.answer or {}
+        if "plugins" in answer:
+            own = [row for row in answer["plugins"] if _is(row, point)]
+            answers.append({**answer, "plugins": own})
+        else:
+            said = answer.get("error", {}).get("text")
+            deadly.append(_deadly(point, said or outcome.ending("importing it", _LIMIT_S)))
+    return answers, deadly
 
 
-def _load(only: EntryPoint | None = None) -> tuple[list[Row], str | None]:
-    """Rows of `list-plugins --json` from another process, or how that ended without any."""
-    environment = {**os.environ, "DEEPSEEK_STRICT_PLUGINS": "0"}
-    if only is not None:
-        environment["DEEPSEEK_PLUGINS"] = f"{only.dist}:{only.name}"
-    command = [sys.executable, "-P", "-m", "deepseek_core", "list-plugins", "--json"]
-    with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
-        code = _wait(child)
-        output.seek(0)
-        text = output.read()
-    if code == 0:
-        with suppress(ValueError, KeyError):
-            return json.loads(text)["plugins"], None
-    return [], _ending(code)
-
-
-def _wait(child: subprocess.Popen[bytes]) -> int | None:
-    """The exit code; None if the time was up. Ends whatever the child started."""
-    try:
-        return child.wait(_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _ending(code: int | None) -> str:
-    if code is None:
-        return f"does not end in {_LIMIT_S:g} s"
-    if code >= 0:
-        return f"ends the process with code {code}"
-    with suppress(ValueError):
-        return f"crashes the process with {signal.Signals(-code).name}"
-    return f"crashes the process with signal {-code}"
+def _is(row: Row, point: EntryPoint) -> bool:
+    return bool(row["name"] == point.name and row["dist"] == point.dist)
 
 
 def _deadly(point: EntryPoint, ending: str) -> Check:
     return Check(
         name=f"plugin {point.name}",
         status="fail",
-        message=f"importing it {ending}",
+        message=ending,
         remedy=f"pip uninstall {point.dist} (or DEEPSEEK_DISABLE_PLUGINS={point.name})",
     )
 
 
 def _judged(rows: Sequence[Row]) -> Iterator[Check]:
     for row in rows:
+        name = f"plugin {row['name']}"
         if row["status"] in _SEVERITY:
-            yield Check(
-                name=f"plugin {row['name']}",
-                status=_SEVERITY[row["status"]],
-                message=f"{row['status']}: {row['reason']}",
-                remedy=row["remedy"],
-            )
+            text = f"{row['status']}: {row['reason']}"
+            severity = _SEVERITY[row["status"]]
+            yield Check(name=name, status=severity, message=text, remedy=row["remedy"])
+        elif row["status"] == "available" and row["reason"]:
+            yield Check(name=name, status="warn", message=row["reason"], remedy=row["remedy"])
         yield from _hidden_commands(row)
     yield Check(name="plugins", status="ok", message=_summary(rows))
 
@@ -132,6 +104,29 @@ def _hidden_commands(row: Row) -> Iterator[Check]:
                 message=f"its command {name!r} can't be reached: ds-sdk has one of that name",
                 remedy=f"tell the authors of {row['dist']}",
             )
+
+
+def _of_plugins(told: Iterable[Row], asking: Children) -> Iterator[Check]:
+    """What the plugins' own checks find."""
+    for check, findings in run_checks([_registered(row) for row in told], asking):
+        for finding in findings:
+            yield Check(
+                name=f"{check.plugin} {check.record.name}",
+                status=finding.status,
+                message=finding.text,
+                remedy=finding.remedy,
+            )
+
+
+def _registered(row: Row) -> Registered[CheckSpec]:
+    return Registered(
+        record=CheckSpec(name=row["name"], run=row["run"]),
+        plugin=row["plugin"],
+        dist=row["dist"],
+        version=row["version"],
+        reason=row["reason"],
+        remedy=row["remedy"],
+    )
 
 
 def _summary(rows: Iterable[Row]) -> str:

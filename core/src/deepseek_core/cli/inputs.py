@@ -37,14 +37,18 @@ def _read_npz(path: Path) -> dict[str, Array]:
 
     if not path.is_file():
         raise ArtifactError(f"no such file or folder: {path}", remedy="check the path")
+    if not zipfile.is_zipfile(path):
+        raise ArtifactError(
+            f"{path} is no NPZ file, or a truncated one", remedy="write it with numpy.savez"
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise ArtifactError(f"{path} is no NPZ file", remedy="write it with numpy.savez")
-            return {name: archive[name] for name in archive.files}
+            return {name: np.asarray(archive[name]) for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        # numpy would have the user load them unsafely.
+        reason = "an array holds Python objects" if "pickle" in str(error) else error
         raise ArtifactError(
-            f"{path} can't be read as NPZ: {error}", remedy="write it with numpy.savez"
+            f"{path} can't be read as NPZ: {reason}", remedy="write numbers with numpy.savez"
         ) from error
 
 

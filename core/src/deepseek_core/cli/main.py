@@ -10,19 +10,20 @@ Exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
 
-from deepseek_core.cli.table import terminal_width
-from deepseek_core.contracts.errors import (
-    ConfigError,
-    DeepSeekError,
-    GraphError,
-    InputError,
-    Interrupted,
+from deepseek_core.cli.reporting import (
+    exit_code,
+    one_line,
+    plain_warnings,
+    reader_left,
+    report,
 )
+from deepseek_core.cli.table import terminal_width
+from deepseek_core.contracts.errors import ConfigError, DeepSeekError, Interrupted
+from deepseek_core.discovery.switch_table import SWITCHES, SwitchNames, flags_given
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.command import CommandSpec
@@ -41,13 +42,29 @@ COMMANDS: Final = {
     ),
     "costs": ("costs_command", "export, import or compare measured costs"),
     "bench": ("bench_command", "measure every placement and every single device side by side"),
+    "schedule": (
+        "schedule_command",
+        "place a task graph on devices: makespan, bound, gap, Gantt chart",
+    ),
+    "simulate": ("simulate_command", "replay a trace of arrivals through the online scheduler"),
     "demo": (
         "demo_command",
         "visual search on this machine's devices: plan, reasons, figures, a page",
     ),
     "devices": ("devices_command", "list the devices that plugins find"),
     "list-plugins": ("plugins_command", "list plugins with status, reason and remedy"),
+    "plugin-info": ("plugin_info_command", "everything about one plugin"),
+    "plugins": (
+        "plugins_admin_command",
+        "switch plugins on and off; bring a set of them to another environment",
+    ),
+    "config": ("config_command", "show each switch, its value and where that came from"),
     "doctor": ("doctor_command", "check this installation and say what to fix"),
+    "check-plugin": ("check_plugin_command", "run the conformance rules on a plugin"),
+    "new-plugin": (
+        "new_plugin_command",
+        "make a plugin that works and keeps every promise of its kind",
+    ),
 }
 
 _EXAMPLES: Final = """examples:
@@ -58,14 +75,9 @@ _EXAMPLES: Final = """examples:
   ds-sdk list-plugins --status broken          what is wrong with plugins
 
 Plugins add commands of their own; ds-sdk list-plugins --kind command shows them.
-DEEPSEEK_NO_PLUGINS=1 leaves all plugins out, DEEPSEEK_DISABLE_PLUGINS=NAME one of them.
+A flag beats its variable (--no-plugins: DEEPSEEK_NO_PLUGINS=1), which beats the configuration
+file; ds-sdk config show tells each value and where it came from.
 exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration, 130 Ctrl-C"""
-
-
-_RULE_OUT: Final = (
-    "run it with --debug for the traceback; "
-    "DEEPSEEK_NO_PLUGINS=1 or DEEPSEEK_DISABLE_PLUGINS=NAME rules plugins out"
-)
 
 
 class Command(Protocol):
@@ -93,6 +105,10 @@ class _Parser(argparse.ArgumentParser):
     """Reports a wrong argument like every other error."""
 
     def error(self, message: str) -> NoReturn:
+        for switch in SWITCHES:
+            if message.startswith(f"unrecognized arguments: {switch.flag}"):
+                remedy = f"switches stand before the command: ds-sdk {switch.flag} ..."
+                raise ConfigError(message, remedy=remedy)
         raise ConfigError(message, remedy=f"{self.prog} --help")
 
 
@@ -100,18 +116,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `ds-sdk` with these arguments, `sys.argv` by default, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
-    restore = _plain_warnings()
+    restore = plain_warnings()
     try:
         code = _code(words)
         if sys.stdout is not None:  # as under a supervisor that closed it
             sys.stdout.flush()
         return code
     except BrokenPipeError:
-        return _reader_left()
+        return reader_left()
     except KeyboardInterrupt:
-        return _report(Interrupted("stopped by Ctrl-C"), debug)
+        return report(Interrupted("stopped by Ctrl-C"), debug)
     except Exception as error:  # noqa: BLE001 - the last line of defense: a sentence, no traceback
-        return _report(error, debug)
+        return report(error, debug)
     finally:
         restore()
 
@@ -120,27 +136,43 @@ def _code(words: list[str]) -> int:
     try:
         return _dispatch(words)
     except SystemExit as leaving:  # argparse, after --help or --version; or a plugin's command
-        return _exit_code(leaving)
+        return exit_code(leaving)
 
 
 def _dispatch(words: list[str]) -> int:
     options, name, rest = _split(words)
     parser = _top_parser()
-    parser.parse_args(options)
+    given = parser.parse_args(options)
     if name is None:
         parser.print_help()
         return 0
-    if name in COMMANDS:
-        return _run_own(name, rest)
-    return _run_plugins(name, [word for word in rest if word != "--debug"])
+    with flags_given(_flags(given)):
+        if name in COMMANDS:
+            return _run_own(name, rest)
+        return _run_plugins(name, [word for word in rest if word != "--debug"])
+
+
+def _flags(given: argparse.Namespace) -> dict[str, str]:
+    """The switches given as flags, as their variables have them."""
+    found: dict[str, str] = {}
+    for switch in SWITCHES:
+        value = getattr(given, switch.name)
+        if isinstance(value, list):
+            value = ",".join(value)
+        if value is not None and not value.strip():
+            raise ConfigError(f"{switch.flag} is empty", remedy=f"{switch.flag} {switch.metavar}")
+        if value is not None:
+            found[switch.name] = value
+    return found
 
 
 def _split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
     """Options before the command, the command, and what is its own."""
-    for index, word in enumerate(words):
-        if not word.startswith("-"):
-            return words[:index], word, words[index + 1 :]
-    return words, None, []
+    takes_value = {switch.flag for switch in SWITCHES if switch.metavar}
+    index = 0
+    while index < len(words) and words[index].startswith("-"):
+        index += 2 if words[index] in takes_value else 1
+    return words[:index], next(iter(words[index : index + 1]), None), words[index + 1 :]
 
 
 def _top_parser() -> argparse.ArgumentParser:
@@ -148,7 +180,7 @@ def _top_parser() -> argparse.ArgumentParser:
     commands = "\n".join(f"  {name:{width}}{line}" for name, (_, line) in COMMANDS.items())
     parser = _Parser(
         prog="ds-sdk",
-        usage="ds-sdk [--debug] COMMAND ...",
+        usage="ds-sdk [--debug] [SWITCH ...] COMMAND ...",
         description="Places work on whatever hardware is plugged in, and says why.",
         epilog=f"commands (ds-sdk COMMAND --help explains one):\n{commands}\n\n{_EXAMPLES}",
         formatter_class=_Formatter,
@@ -156,7 +188,22 @@ def _top_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     _add_debug(parser)
+    switches = parser.add_argument_group("switches of plugins, before the command")
+    for names in SWITCHES:
+        _add_switch(switches, names)
     return parser
+
+
+def _add_switch(group: argparse._ArgumentGroup, names: SwitchNames) -> None:
+    if names.metavar is None:
+        group.add_argument(
+            names.flag, dest=names.name, action="store_const", const="1", help=names.help
+        )
+    else:
+        several = "append" if "," in names.metavar or "=" in names.metavar else "store"
+        group.add_argument(
+            names.flag, dest=names.name, action=several, metavar=names.metavar, help=names.help
+        )
 
 
 class _Version(argparse.Action):
@@ -217,7 +264,7 @@ def _call(
         raise
     except Exception as error:
         raise DeepSeekError(
-            f"command {found.record.name!r} of plugin {found.plugin!r} failed: {_line(error)}",
+            f"command {found.record.name!r} of plugin {found.plugin!r} failed: {one_line(error)}",
             remedy=f"run it with --debug, or pip install -U {found.dist}",
         ) from error
     return code if isinstance(code, int) else 0
@@ -232,64 +279,3 @@ def _unknown(name: str, registry: Registry) -> ConfigError:
     hint = f"{faults} plugins failed to load: ds-sdk list-plugins" if faults else "ds-sdk --help"
     remedy = suggestion(name, known)
     return ConfigError(f"there is no command {name!r}", remedy=remedy or hint)
-
-
-def _report(error: BaseException, debug: bool) -> int:
-    """One sentence and what to do about it, on stderr."""
-    if debug:
-        import traceback
-
-        traceback.print_exception(error)
-    if isinstance(error, DeepSeekError):
-        _say("error", error.message)
-        _say("fix", error.remedy)
-        return _code_of(error)
-    _say("error", f"unexpected {_line(error)}")
-    _say("fix", _RULE_OUT)
-    return 1
-
-
-def _code_of(error: DeepSeekError) -> int:
-    if isinstance(error, Interrupted):
-        return 130
-    return 2 if isinstance(error, ConfigError | InputError | GraphError) else 1
-
-
-def _say(label: str, text: str | None) -> None:
-    if text:
-        print(f"{label}: {text}", file=sys.stderr)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-
-
-def _exit_code(leaving: SystemExit) -> int:
-    if leaving.code is None or isinstance(leaving.code, int):
-        return leaving.code or 0
-    _say("error", str(leaving.code))
-    return 1
-
-
-def _reader_left() -> int:
-    # What is still in the buffer would raise once more when Python leaves.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
-
-
-def _plain_warnings() -> Callable[[], None]:
-    """Print warnings as a sentence, without file, line and source; returns what undoes that."""
-    import warnings
-
-    # Of deprecations, Python shows only those of the main script unless it is told to.
-    warnings.filterwarnings("default", "plugin '", DeprecationWarning)
-    usual = warnings.formatwarning
-
-    def sentence(message: Warning | str, *_: object, **__: object) -> str:
-        return f"warning: {message}\n"
-
-    def restore() -> None:
-        warnings.formatwarning = usual
-
-    warnings.formatwarning = cast("Callable[..., str]", sentence)
-    return restore

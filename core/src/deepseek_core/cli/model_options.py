@@ -26,7 +26,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="items in one batch (default: 32, realtime: 1)",
     )
@@ -38,7 +38,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--deadline-ms",
-        type=float,
+        type=_milliseconds,
         metavar="MS",
         help="tell whether a batch is expected within this time",
     )
@@ -55,17 +55,28 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="host cores that devices may use (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _positive(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
+def positive(text: str) -> int:
+    """A count that an option gives: 1 or more."""
+    value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return value
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds above 0")
     return value
 
 
@@ -104,6 +115,14 @@ def parse_pins(pairs: list[str]) -> dict[str, str]:
             raise ConfigError(f"--pin names stage {stage!r} twice", remedy="give it once")
         pins[stage] = device
     return pins
+
+
+def deadline_verdict(plan: dict[str, Any]) -> list[str]:
+    """One line on whether the deadline of a plan (as JSON) is expected to hold; none without."""
+    if plan["deadline_s"] is None:
+        return []
+    verdict = "is" if plan["meets_deadline"] else "is NOT"
+    return [f"deadline: {plan['deadline_s'] * 1e3:g} ms {verdict} expected to hold"]
 
 
 def bind_fixed(graph: Graph, arrays: Mapping[str, Array]) -> tuple[Graph, dict[str, Array]]:

@@ -10,6 +10,7 @@ from deepseek_core.cli.inputs import read_inputs
 from deepseek_core.cli.model_options import (
     add_model_arguments,
     bind_fixed,
+    deadline_verdict,
     open_session,
     plan_of,
 )
@@ -36,8 +37,5 @@ def run(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(plan.to_json()))
                 return 0
-            print(plan.explain())
-            if plan.meets_deadline is not None:
-                verdict = "is" if plan.meets_deadline else "is NOT"
-                print(f"deadline: {args.deadline_ms:g} ms {verdict} expected to hold")
+            print("\n".join([plan.explain(), *deadline_verdict(plan.to_json())]))
     return 0

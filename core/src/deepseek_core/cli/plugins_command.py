@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from deepseek_core.cli.table import print_table
+from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.scan import API, core_version, scan
 from deepseek_core.discovery.status import FAULTS, KINDS, PluginRow, Status
-from deepseek_core.discovery.switches import Switches
+from deepseek_core.discovery.switches import Switches, suggestion
 
 if TYPE_CHECKING:
     from deepseek_core.discovery.registry import Registry
@@ -23,6 +24,7 @@ EXAMPLES = """examples:
   ds-sdk list-plugins
   ds-sdk list-plugins --probe                  ask the devices now
   ds-sdk list-plugins --status broken --verbose
+  ds-sdk list-plugins --hook ds_on_event       who listens to events
   ds-sdk list-plugins --json --strict          for a script or CI"""
 
 _HEADER = ("NAME", "KIND", "DIST", "VERSION", "API", "STATUS", "LOAD", "PROVIDES", "WHY / FIX")
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-load", action="store_true", help="import no plugin")
     parser.add_argument("--status", choices=list(Status), help="only plugins with this status")
     parser.add_argument("--kind", choices=KINDS, help="only plugins that offer this")
+    parser.add_argument("--hook", metavar="NAME", help="only plugins that implement this hook")
     parser.add_argument(
         "--strict", action="store_true", help="exit 1 if one is broken, incompatible or in conflict"
     )
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the list; 1 in strict mode when a plugin is at fault."""
+    _check_hook(args)
     switches = Switches.resolve(strict=args.strict or None)
     rows = _rows(args, attrs.evolve(switches, strict=False))
     shown = [row for row in rows if _is_wanted(row, args)]
@@ -51,6 +55,20 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_text(shown, verbose=args.verbose)
     return int(switches.strict and any(row.status in FAULTS for row in rows))
+
+
+def _check_hook(args: argparse.Namespace) -> None:
+    if args.hook is None:
+        return
+    if args.no_load:
+        raise ConfigError("--hook needs what plugins answer", remedy="leave out --no-load")
+    from deepseek_core.discovery.hooks import HOOK_NAMES
+
+    if args.hook not in HOOK_NAMES:
+        close = suggestion(args.hook, HOOK_NAMES)
+        raise ConfigError(
+            f"there is no hook {args.hook!r}", remedy=close or f"one of {', '.join(HOOK_NAMES)}"
+        )
 
 
 def _rows(args: argparse.Namespace, switches: Switches) -> tuple[PluginRow, ...]:
@@ -81,6 +99,8 @@ def _probed(registry: Registry, *, probe: bool) -> tuple[PluginRow, ...]:
 
 def _is_wanted(row: PluginRow, args: argparse.Namespace) -> bool:
     if args.status is not None and row.status != args.status:
+        return False
+    if args.hook is not None and args.hook not in row.hooks:
         return False
     return args.kind is None or args.kind in row.kinds
 

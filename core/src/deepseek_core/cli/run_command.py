@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +15,7 @@ from deepseek_core.cli.inputs import read_inputs
 from deepseek_core.cli.model_options import (
     add_model_arguments,
     bind_fixed,
+    deadline_verdict,
     needs_calibration,
     open_session,
     plan_of,
@@ -123,6 +126,7 @@ def _text(report: dict[str, Any]) -> str:
     lines += [
         f"  output {name}: {o['dtype']} {o['shape']}" for name, o in report["outputs"].items()
     ]
+    lines += [f"  {verdict}" for verdict in deadline_verdict(report["plan"])]
     lines += [f"  note: {notice}" for notice in report["plan"]["notices"]]
     return "\n".join(lines)
 
@@ -141,21 +145,30 @@ def _joined(graph: Graph, results: list[Result]) -> dict[str, Array]:
 
 def _check_writable(*paths: str | None) -> None:
     """Fail before the work, not after it."""
-    for text in paths:
-        if text and not Path(text).resolve().parent.is_dir():
+    for path in (Path(text) for text in paths if text):
+        folder = path.resolve().parent
+        if not folder.is_dir():
             raise ConfigError(
-                f"the folder of {text} does not exist", remedy="make it, or choose another"
+                f"the folder of {path} does not exist", remedy="make it, or choose another"
             )
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder", remedy="name a file in it")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"{folder} can't be written to", remedy="choose another folder")
 
 
 def _write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write all or nothing."""
     import numpy as np
 
-    partial = path.with_name(path.name + ".part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **dict(arrays))
+        # By hand: np.savez has parameters of its own, whose names an output may have.
+        with zipfile.ZipFile(partial, "w") as archive:
+            for name, array in arrays.items():
+                plain = array.astype(str) if array.dtype.hasobject else array
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, plain, allow_pickle=False)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

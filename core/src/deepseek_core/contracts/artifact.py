@@ -8,8 +8,6 @@ import attrs
 
 from deepseek_core.contracts.errors import ArtifactError
 
-_FORMATS = {".onnx": "onnx", ".aocx": "aocx", ".xclbin": "xclbin", ".npz": "npz"}
-
 
 @attrs.frozen(kw_only=True)
 class Artifact:
@@ -30,19 +28,19 @@ class Artifact:
 
     @classmethod
     def from_path(cls, path: str | Path, *, format: str | None = None) -> Artifact:
-        """Read nothing but the fingerprint; the format comes from the suffix if not given.
+        """Read nothing but the fingerprint; the format is the suffix if not given.
 
         Raises:
-            ArtifactError: no such file, or a suffix that names no format.
+            ArtifactError: no such file, or neither a format nor a suffix.
         """
         path = Path(path)
         if not path.is_file():
             raise ArtifactError(f"no such file: {path}", remedy="check the path")
-        known = format or _FORMATS.get(path.suffix.lower())
-        if known is None:
+        known = format or path.suffix.lower().removeprefix(".")
+        if not known:
             raise ArtifactError(
-                f"{path}: the suffix {path.suffix!r} names no known format",
-                remedy=f"use one of {', '.join(_FORMATS)}, or name the format",
+                f"{path} has no suffix that would tell its format",
+                remedy="name the file model.onnx, say, or name the format",
             )
         from hashlib import file_digest  # start-up: listing plugins needs no digest
 

@@ -11,7 +11,9 @@ import attrs
 class HostContext:
     """The one argument of every registration hook, so that it can grow.
 
-    `settings` is the plugin's own table of the configuration file.
+    `settings` is the plugin's own table of the configuration file. Of a plugin that declares a
+    class (`settings = "package.module:Class"`), it holds every field, checked and with defaults:
+    `Class(**ctx.settings)`.
     """
 
     core_version: str

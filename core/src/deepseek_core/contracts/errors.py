@@ -9,6 +9,7 @@ DeepSeekError
 |-- PluginError                       a plugin broke its contract
 |-- NoDevice                          no device can run a stage; says why each refused
 |-- StageFailed                       a stage failed while a plan ran
+|-- AdmissionRefused                  a deadline can't be met now; says when to try again
 |-- Interrupted                       the run was stopped before its end
 `-- DeviceError                       raised by or about one device
     |-- DeviceUnavailable             it is not there or can't be opened
@@ -112,6 +113,21 @@ class StageFailed(DeepSeekError):
         super().__init__(message, remedy=remedy)
         self.stage = stage
         self.device_id = device_id
+
+
+class AdmissionRefused(DeepSeekError):
+    """A request was refused before it started, for its deadline can't be met.
+
+    `retry_after_s` seconds from now it may be accepted; None: it never will be.
+    """
+
+    retryable = True
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
 
 
 class Interrupted(DeepSeekError):

@@ -11,6 +11,7 @@ import attrs
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery import hooks
 from deepseek_core.discovery.modules import missing, package_of
+from deepseek_core.discovery.owners import is_ours
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.scan import EntryPoint, normalize
 from deepseek_core.discovery.status import PluginRow, Status
@@ -88,12 +89,8 @@ def assemble(loaded: Sequence[Loaded], switches: Switches, callers: hooks.Hooks)
             if not lost[family.kind, registered.record.name]:
                 kept[family.field].append(registered)
         rows.append(_outcome(row, records, lost))
-    return Registry(
-        plugins=tuple(rows),
-        switches=switches,
-        hooks=callers,
-        **{field: tuple(records) for field, records in kept.items()},
-    )
+    records_of: dict[str, Any] = {field: tuple(records) for field, records in kept.items()}
+    return Registry(plugins=tuple(rows), switches=switches, hooks=callers, **records_of)
 
 
 Claims = dict[tuple[str, str], list[Registered[Any]]]
@@ -113,6 +110,10 @@ def _rivals(
     """Those to whom or with whom a record loses its name: nobody, mostly."""
     name = mine.record.name
     others = [r for r in claims[family.kind, name] if r is not mine]
+    # No stranger may put a record of ours out of service by taking its name.
+    ours = [r for r in (mine, *others) if is_ours(r.dist)]
+    if ours:
+        return [r for r in ours if r is not mine]
     preferred = normalize(switches.prefer.get(name, ""))
     winner = [r for r in (mine, *others) if normalize(r.dist) == preferred]
     if len(winner) == 1:
@@ -144,7 +145,7 @@ def _usability(row: PluginRow, records: Sequence[Registered[Any]]) -> PluginRow:
     """Unavailable when it has records and none is usable; a part that is not gets a reason."""
     lacking = [r for r in records if not r.usable]
     if not lacking:
-        return row.ended(Status.AVAILABLE)
+        return row.ended(Status.AVAILABLE, row.reason, row.remedy)
     first = lacking[0]
     if len(lacking) == len(records):
         return row.ended(Status.UNAVAILABLE, first.reason, first.remedy)

@@ -229,6 +229,7 @@ class Hooks:
             for impl in caller.get_hookimpls():
                 if impl.plugin is plugin:
                     _check_implementation(impl, caller.name)
+                    _warn_if_deprecated(impl, caller)
         return tuple(sorted(caller.name for caller in callers))
 
 
@@ -254,6 +255,14 @@ def _check_implementation(impl: pluggy.HookImpl, name: str) -> None:
                 f"{name}: argument {parameter.name!r} has a default, so it would never be passed",
                 remedy="drop the default",
             )
+
+
+def _warn_if_deprecated(impl: pluggy.HookImpl, caller: pluggy.HookCaller) -> None:
+    spec = caller.spec.function if caller.spec is not None else None
+    if spec is not None and hasattr(spec, "deprecations"):
+        from deepseek_core.discovery.deprecation import warn_of_use
+
+        warn_of_use(impl.plugin_name, spec, impl.function, impl.argnames)
 
 
 def _parameters(function: Callable[..., object]) -> tuple[str, ...]:

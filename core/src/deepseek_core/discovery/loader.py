@@ -5,27 +5,30 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core.contracts.context import HostContext
-from deepseek_core.contracts.errors import DeepSeekError, PluginError
+from deepseek_core.contracts.errors import PluginError
+from deepseek_core.contracts.secret import shows_secret
 from deepseek_core.discovery.families import FAMILIES, LISTENER, Family, assemble
+from deepseek_core.discovery.faults import HookRaised, UnfitSettings, cause_of, unfit
+from deepseek_core.discovery.fingerprint import check_expected
+from deepseek_core.discovery.guard import Guard, Overdue, time_limit
 from deepseek_core.discovery.hooks import Hooks
-from deepseek_core.discovery.modules import heavy_now, package_of
+from deepseek_core.discovery.modules import heavy_now
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.scan import API, EntryPoint, core_version, scan
-from deepseek_core.discovery.status import FAULTS, PluginRow, Status, one_line
+from deepseek_core.discovery.status import FAULTS, PluginRow, Status
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.discovery.triage import triage
 
 _MOST_RECORDS: Final = 10_000
+_SLOW_MS: Final = 1000.0
 
 Records = tuple[tuple[Family, Registered[Any]], ...]
 
@@ -37,14 +40,17 @@ def discover(
 
     Raises:
         ConfigError: a switch is malformed or names a plugin that is not installed.
-        PluginError: in strict mode, when a plugin is broken, incompatible or in conflict.
+        PluginError: in strict mode, when a plugin is broken, incompatible or in conflict; in a
+            worker, when its plugins are not those of its parent.
     """
     switches = Switches.resolve() if switches is None else switches
     judged = triage(scan() if entry_points is None else entry_points, switches)
+    resolved = tuple(point for point, row in judged if row.status is None)
+    check_expected(resolved)
     loader = _Loader(switches)
     with _stdout_to_stderr():
         loaded = [loader.load(point, row) for point, row in judged]
-    registry = assemble(loaded, switches, loader.hooks)
+    registry = attrs.evolve(assemble(loaded, switches, loader.hooks), resolved=resolved)
     if switches.strict:
         _refuse_faults(registry)
     return registry
@@ -55,50 +61,88 @@ class _Loader:
 
     def __init__(self, switches: Switches) -> None:
         self.hooks = Hooks(_trace if switches.trace_hooks else None)
-        self._settings = switches.settings
+        self._switches = switches
         self._version = core_version()
 
     def load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
         """The row with its outcome, and the records; a row that has an outcome stays as it is."""
         if row.status is not None:
             return row, ()
-        heavy, start_s = heavy_now(), time.perf_counter()
-        try:
-            row, records = self._load(point, row)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            self.hooks.unregister(point.name)
-            row, records = row.ended(Status.BROKEN, *_cause(error, point)), ()
+        heavy, start_s, guard = heavy_now(), time.perf_counter(), Guard()
+        row, records = self._attempt(point, row)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
         new = tuple(sorted(heavy_now() - heavy))
-        return attrs.evolve(row, load_ms=spent_ms, heavy_modules=new), records
+        row = attrs.evolve(row, load_ms=spent_ms, heavy_modules=new)
+        row = self._damage(row, guard, point)
+        if row.status is None:
+            return _with_note(row), records
+        self.hooks.unregister(point.name)
+        return row, ()
+
+    def _attempt(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
+        limit_s = self._switches.load_timeout_s
+        try:
+            with time_limit(limit_s):
+                return self._load(point, row)
+        except Overdue:
+            reason = f"its import did not end in {limit_s:g} s"
+            remedy = f"DEEPSEEK_LOAD_TIMEOUT={3 * limit_s:g} (or pip uninstall {point.dist})"
+            return row.ended(Status.BROKEN, reason, remedy), ()
+        except UnfitSettings as error:
+            return row.ended(Status.UNAVAILABLE, *unfit(error)), ()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+            return row.ended(Status.BROKEN, *cause_of(error, point)), ()
+
+    def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
+        """Undo what the plugin did to the process; one that changed the library is refused."""
+        guard.end_copies()
+        replaced, changed = guard.library_restored(), guard.variables_restored()
+        remedy = f"pip install -U {point.dist} (or pip uninstall {point.dist})"
+        if replaced:
+            return row.ended(Status.BROKEN, replaced, remedy)
+        if changed and row.status is None:
+            return attrs.evolve(row, reason=changed, remedy=remedy)
+        return row
 
     def _load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
-        plugin = _import(point.value)
-        verdict = _too_new(plugin, point)
+        plugin = load_entry_point(point.value)
+        settings = self._settings(plugin, point)
+        if point.major != API[0]:
+            from deepseek_core.discovery.adapters import adapt
+
+            plugin, row = adapt(plugin, point, row)
+        verdict = _too_new(plugin, point) if row.status is None else None
         if verdict is not None:
-            return row.ended(Status.INCOMPATIBLE, *verdict), ()
+            row = row.ended(Status.INCOMPATIBLE, *verdict)
+        if row.status is not None:
+            return row, ()
         names = self.hooks.register(plugin, point.name)
-        records = tuple(self._records(point))
+        records = tuple(self._records(point, settings))
         kinds = [family.kind for family in (*FAMILIES, LISTENER) if family.hook in names]
         return attrs.evolve(row, hooks=names, kinds=kinds), records
 
-    def _records(self, point: EntryPoint) -> Iterator[tuple[Family, Registered[Any]]]:
-        context = HostContext(
-            core_version=self._version, api=API, settings=self._settings.get(point.name, {})
-        )
+    def _settings(self, plugin: object, point: EntryPoint) -> Mapping[str, object]:
+        if isinstance(getattr(plugin, "settings", None), str):
+            from deepseek_core.discovery.settings import settings_of
+
+            declared = settings_of(plugin, point.name, self._switches) or ()
+            return {setting.name: setting.value for setting in declared}
+        return self._switches.settings.get(point.name, {})
+
+    def _records(
+        self, point: EntryPoint, settings: Mapping[str, object]
+    ) -> Iterator[tuple[Family, Registered[Any]]]:
+        context = HostContext(core_version=self._version, api=API, settings=settings)
         for family in FAMILIES:
             for result in self.hooks.call_one(point.name, family.spec, context):
                 if result.error is not None:
-                    raise _Raised(family.hook) from result.error
+                    raise HookRaised(family.hook) from result.error
                 for record in _materialized(family, result.value):
+                    _refuse_shown_secret(family, record)
                     yield family, family.registered(record, point)
 
 
-class _Raised(Exception):
-    """A hook raised; the error itself is the cause."""
-
-
-def _import(value: str) -> object:
+def load_entry_point(value: str) -> object:
     """The object that an entry point names: `module`, or `module:object`."""
     module, _, path = value.partition("[")[0].partition(":")
     found: object = import_module(module.strip())
@@ -141,8 +185,16 @@ def _materialized(family: Family, value: object) -> list[Any]:
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
-        raise _Raised(family.hook) from error
+        raise HookRaised(family.hook) from error
     return _distinct(family, records)
+
+
+def _refuse_shown_secret(family: Family, record: object) -> None:
+    if shows_secret(record):
+        raise PluginError(
+            f"{family.hook} returned a record in which a secret can be read",
+            remedy="reveal the secret where it is used, and keep it out of records",
+        )
 
 
 def _distinct(family: Family, records: list[Any]) -> list[Any]:
@@ -154,49 +206,19 @@ def _distinct(family: Family, records: list[Any]) -> list[Any]:
     return records
 
 
+def _with_note(row: PluginRow) -> PluginRow:
+    """A plugin that works but costs every start: what its author should change."""
+    if row.reason is None and row.heavy_modules:
+        reason = f"its import pulls in {', '.join(row.heavy_modules)}, at every start"
+    elif row.reason is None and (row.load_ms or 0) > _SLOW_MS:
+        reason = f"its import took {(row.load_ms or 0) / 1e3:.1f} s, at every start"
+    else:
+        return row
+    return attrs.evolve(row, reason=reason, remedy="import it in the function that needs it")
+
+
 def _described(value: object) -> str:
     return "None" if value is None else f"{value!r:.60} ({type(value).__name__})"
-
-
-def _cause(error: BaseException, point: EntryPoint) -> tuple[str, str]:
-    """Reason and remedy of a plugin that failed to load."""
-    deed, cause = "import failed", error
-    if isinstance(error, _Raised):
-        deed, cause = f"{error} raised", error.__cause__ or error
-    if isinstance(cause, PluginError) and deed == "import failed":
-        return cause.message, cause.remedy or f"pip install -U {point.dist}{_or_remove(point)}"
-    reason = f"{deed}: {one_line(cause)}{_place(cause.__traceback__)}"
-    return reason, _remedy(cause, point)
-
-
-def _remedy(cause: BaseException, point: EntryPoint) -> str:
-    if isinstance(cause, DeepSeekError) and cause.remedy:
-        return cause.remedy
-    module = cause.name if isinstance(cause, ModuleNotFoundError) else None
-    own = point.value.partition(".")[0].partition(":")[0]
-    if module and module.partition(".")[0] != own:
-        return f"pip install {package_of(module)}{_or_remove(point)}"
-    if module:
-        return f"pip install --force-reinstall {point.dist}{_or_remove(point)}"
-    return f"pip install -U {point.dist}{_or_remove(point)}"
-
-
-def _or_remove(point: EntryPoint) -> str:
-    return f" (or pip uninstall {point.dist})"
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """File and line of the last step that is not Python's import machinery or this SDK."""
-    place = ""
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_NOT_TOLD):
-            place = f" ({os.path.basename(file)}, line {traceback.tb_lineno})"  # noqa: PTH119 - text, not a file
-        traceback = traceback.tb_next
-    return place
-
-
-_NOT_TOLD: Final = ("<", str(Path(__file__).parents[1]), import_module.__code__.co_filename)
 
 
 @contextmanager
@@ -240,5 +262,5 @@ def _refuse_faults(registry: Registry) -> None:
     if faults:
         raise PluginError(
             "; ".join(f"plugin {row.name!r} is {row.status}: {row.reason}" for row in faults),
-            remedy=f"{faults[0].remedy} (or unset {registry.switches.origin('strict')})",
+            remedy=f"{faults[0].remedy} (or {registry.switches.undo('strict')})",
         )

@@ -8,6 +8,8 @@ from typing import Any, Final, get_args
 import attrs
 
 from deepseek_core.contracts.device import DeviceInfo, DeviceSpec, Evidence
+from deepseek_core.contracts.secret import masked, scrub
+from deepseek_core.discovery.owners import is_ours
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.discovery.status import PluginRow, Status
 
@@ -68,7 +70,8 @@ def ended(
     *,
     rows: tuple[DeviceInfo, ...] = (),
 ) -> ProbeResult:
-    """A result without its times."""
+    """A result without its times; no secret gets into it."""
+    reason, remedy = reason and scrub(reason), remedy and scrub(remedy)
     return ProbeResult(
         spec=device.record,
         plugin=device.plugin,
@@ -101,7 +104,7 @@ def _to_row(values: Any) -> DeviceInfo:
     for name, value in values.items():
         if not isinstance(value, _TYPES.get(name, str)):
             raise ValueError(f"{name} is {value!r}")
-    row = DeviceInfo(**values)
+    row = DeviceInfo(**masked(values))
     if not row.id or row.evidence not in get_args(Evidence):
         raise ValueError(f"row {row.id!r} has evidence {row.evidence!r}")
     if row.status not in ("available", "unavailable"):
@@ -111,16 +114,16 @@ def _to_row(values: Any) -> DeviceInfo:
 
 def unique_ids(results: Sequence[ProbeResult]) -> tuple[ProbeResult, ...]:
     """Take out of service each device id that two specs report; both are named."""
-    owners: dict[str, list[str]] = {}
+    owners: dict[str, list[ProbeResult]] = {}
     for result in results:
         for row in result.rows:
-            owners.setdefault(row.id, []).append(f"{result.spec.name} of {result.dist}")
-    if all(len(names) == 1 for names in owners.values()):
+            owners.setdefault(row.id, []).append(result)
+    if all(len(claims) == 1 for claims in owners.values()):
         return tuple(results)
     return tuple(_without_contested(result, owners) for result in results)
 
 
-def _without_contested(result: ProbeResult, owners: Mapping[str, list[str]]) -> ProbeResult:
+def _without_contested(result: ProbeResult, owners: Mapping[str, list[ProbeResult]]) -> ProbeResult:
     rows = tuple(_contested(row, owners[row.id], result) for row in result.rows)
     if result.status is not Status.AVAILABLE or any(r.status == "available" for r in rows):
         return attrs.evolve(result, rows=rows)
@@ -130,9 +133,12 @@ def _without_contested(result: ProbeResult, owners: Mapping[str, list[str]]) -> 
     )
 
 
-def _contested(row: DeviceInfo, names: list[str], result: ProbeResult) -> DeviceInfo:
-    if len(names) == 1:
+def _contested(row: DeviceInfo, claims: list[ProbeResult], result: ProbeResult) -> DeviceInfo:
+    ours = [claim for claim in claims if is_ours(claim.dist)]
+    # A stranger who reports a device of ours does not put it out of service.
+    if len(claims) == 1 or (len(ours) == 1 and ours[0] is result):
         return row
+    names = [f"{claim.spec.name} of {claim.dist}" for claim in claims]
     reason = f"the device id {row.id!r} is reported by {' and by '.join(names)}"
     remedy = f"DEEPSEEK_DISABLE_PLUGINS={result.plugin} keeps the other"
     return attrs.evolve(row, status="unavailable", reason=reason, remedy=remedy)
@@ -151,8 +157,11 @@ def _with_probe(row: PluginRow, results: Sequence[ProbeResult]) -> PluginRow:
     if not results and "device" in row.kinds and row.status is Status.AVAILABLE and not row.reason:
         return row.ended(row.status, *_NEVER_ASKED)
     bad = [result for result in results if result.status is not Status.AVAILABLE]
-    if row.status is not Status.AVAILABLE or not bad:
+    if row.status is not Status.AVAILABLE:
         return row
+    if not bad:
+        told = next((result for result in results if result.reason and not row.reason), row)
+        return row.ended(row.status, told.reason, told.remedy)
     worst = next((result for result in bad if result.status is Status.BROKEN), bad[0])
     only_devices = len(bad) == len(row.provides)
     status = worst.status if only_devices or worst.status is Status.BROKEN else row.status

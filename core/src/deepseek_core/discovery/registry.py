@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from deepseek_core.contracts.errors import ArtifactError, PluginError
+from deepseek_core.discovery.fingerprint import EXPECTED, fingerprint, identities
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
+from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import PluginRow, one_line
 from deepseek_core.discovery.switches import Switches
 
@@ -51,7 +53,10 @@ class Registered(Generic[S]):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Registry:
-    """What discovery found; records come in order of plugin name, as the plugin gave them."""
+    """What discovery found; records come in order of plugin name, as the plugin gave them.
+
+    `resolved` are the entry points that switches and metadata let load, whatever then happened.
+    """
 
     plugins: tuple[PluginRow, ...]
     switches: Switches
@@ -63,8 +68,20 @@ class Registry:
     commands: tuple[Registered[CommandSpec], ...] = ()
     executors: tuple[Registered[ExecutorSpec], ...] = ()
     checks: tuple[Registered[CheckSpec], ...] = ()
+    resolved: tuple[EntryPoint, ...] = attrs.field(default=(), repr=False)
     listener_errors: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
     _hooks: Hooks | None = attrs.field(default=None, repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for the resolved plugins with their versions, the same on every machine."""
+        return fingerprint(self.resolved)
+
+    def worker_environment(self) -> dict[str, str]:
+        """Variables with which a worker loads these plugins, or refuses if it has others."""
+        names = ",".join(identities(self.resolved))
+        chosen = {"DEEPSEEK_PLUGINS": names} if names else {"DEEPSEEK_NO_PLUGINS": "1"}
+        return {**chosen, EXPECTED: self.fingerprint}
 
     def emit(self, event: Event) -> None:
         """Tell the listeners; one that raises is noted once and never breaks the caller."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from deepseek_core.contracts.secret import scrub
 from deepseek_core.contracts.units import as_names
 
 
@@ -38,7 +39,7 @@ def one_line(error: BaseException) -> str:
         text = str(getattr(error, "message", error))
     except Exception:  # noqa: BLE001 - an error that can't say what it is must not do harm
         text = "(its text can't be had)"
-    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    return " ".join(f"{type(error).__name__}: {scrub(text)}".split()).removesuffix(":")
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +74,8 @@ class PluginRow:
     def ended(
         self, status: Status, reason: str | None = None, remedy: str | None = None
     ) -> PluginRow:
-        """The same row with its outcome."""
+        """The same row with its outcome; no secret gets into it."""
+        reason, remedy = reason and scrub(reason), remedy and scrub(remedy)
         return attrs.evolve(self, status=status, reason=reason, remedy=remedy)
 
     def to_json(self) -> dict[str, object]:

@@ -1,16 +1,7 @@
 """The switches of discovery, from arguments, environment or configuration file.
 
-An argument beats the environment, which beats `[plugins]` of the configuration file:
-
-    argument          environment               [plugins] key
-    no_plugins        DEEPSEEK_NO_PLUGINS       no_plugins = true
-    allow             DEEPSEEK_PLUGINS          allow = ["fpga_opencl"]
-    disable           DEEPSEEK_DISABLE_PLUGINS  disable = ["acme-npu", "acme-npu:npu"]
-    strict            DEEPSEEK_STRICT_PLUGINS   strict = true
-    prefer            -                         prefer = { npu = "acme-npu" }
-    trace_hooks       DEEPSEEK_TRACE_HOOKS      trace_hooks = true
-    probe_timeout_s   DEEPSEEK_PROBE_TIMEOUT    probe_timeout_s = 20.0
-
+`switch_table` has their names. An argument of this function beats a flag of `ds-sdk`, which beats
+the environment, which beats `[plugins]` of the configuration file, which beats the default.
 A plugin is named by its entry point, by its distribution, or by `distribution:entry_point`.
 """
 
@@ -27,20 +18,22 @@ import attrs
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.folders import config_file
 from deepseek_core.discovery.scan import EntryPoint, normalize
+from deepseek_core.discovery.switch_table import SWITCHES, named
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
-_ENVIRONMENT: Final = {
-    "no_plugins": "DEEPSEEK_NO_PLUGINS",
-    "allow": "DEEPSEEK_PLUGINS",
-    "disable": "DEEPSEEK_DISABLE_PLUGINS",
-    "strict": "DEEPSEEK_STRICT_PLUGINS",
-    "trace_hooks": "DEEPSEEK_TRACE_HOOKS",
-    "probe_timeout_s": "DEEPSEEK_PROBE_TIMEOUT",
-}
+_TABLES: Final = ("plugins", "plugin")
+_OTHER_VARIABLES: Final = frozenset(
+    {"DEEPSEEK_CONFIG", "DEEPSEEK_CACHE_DIR", "DEEPSEEK_PLUGINS_FINGERPRINT", "DEEPSEEK_CHILD"}
+)
 
 
-def _flag(value: object) -> bool:
+def as_flag(value: object) -> bool:
+    """True or false, as TOML has it or as a word.
+
+    Raises:
+        ValueError: anything else.
+    """
     if isinstance(value, bool):
         return value
     word = value.strip().lower() if isinstance(value, str) else None
@@ -49,34 +42,56 @@ def _flag(value: object) -> bool:
     raise ValueError("expected true or false (1 or 0 in the environment)")
 
 
-def _names(value: object) -> tuple[str, ...]:
+def as_names_list(value: object) -> tuple[str, ...]:
+    """Names from a list, or from a text with commas.
+
+    Raises:
+        ValueError: anything else.
+    """
     parts: Sequence[object] | object = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         raise ValueError("expected a list of names (separated by commas in the environment)")
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def _number(value: object, wanted: str) -> float:
+    number = float(value) if isinstance(value, str | int | float) else math.nan
+    if isinstance(value, bool) or not 0 <= number < math.inf:
+        raise ValueError(wanted)
+    return number
+
+
 def _seconds(value: object) -> float:
-    seconds = float(value) if isinstance(value, str | int | float) else math.nan
-    if isinstance(value, bool) or not 0 < seconds < math.inf:
+    seconds = _number(value, "expected seconds, more than 0")
+    if seconds == 0:
         raise ValueError("expected seconds, more than 0")
     return seconds
 
 
+def _limit(value: object) -> float:
+    return _number(value, "expected a number, 0 for no limit")
+
+
 def _preferences(value: object) -> dict[str, str]:
+    if isinstance(value, str):
+        pairs = [part.split("=") for part in value.split(",") if part.strip()]
+        value = dict(pairs) if all(len(pair) == 2 for pair in pairs) else None
+        value = value and {name.strip(): dist.strip() for name, dist in value.items()}
     if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
-        raise ValueError("expected a table of name = distribution")
+        raise ValueError("expected a table of name = distribution (NAME=DIST in the environment)")
     return dict(value)
 
 
 _READERS: Final[Mapping[str, Callable[[object], object]]] = {
-    "no_plugins": _flag,
-    "allow": _names,
-    "disable": _names,
-    "strict": _flag,
+    "no_plugins": as_flag,
+    "allow": as_names_list,
+    "disable": as_names_list,
+    "strict": as_flag,
     "prefer": _preferences,
-    "trace_hooks": _flag,
+    "trace_hooks": as_flag,
     "probe_timeout_s": _seconds,
+    "probe_memory_gib": _limit,
+    "load_timeout_s": _limit,
 }
 
 
@@ -85,7 +100,8 @@ class Switches:
     """Which plugins may load, and how they are treated.
 
     `allow` is None when every plugin may; `prefer` maps a contested name to its distribution.
-    `origins` says of each value where it came from, `settings` holds the tables `[plugin.NAME]`.
+    `probe_memory_gib` and `load_timeout_s` are 0 for no limit. `origins` says of each value where
+    it came from; `settings` holds the tables `[plugin.NAME]` of the file `config`.
     """
 
     no_plugins: bool = False
@@ -95,8 +111,11 @@ class Switches:
     prefer: Mapping[str, str] = attrs.field(factory=dict)
     trace_hooks: bool = False
     probe_timeout_s: float = 10.0
+    probe_memory_gib: float = 3.0
+    load_timeout_s: float = 20.0
     origins: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     settings: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
+    config: Path | None = attrs.field(default=None, repr=False)
 
     @classmethod
     def resolve(
@@ -113,16 +132,22 @@ class Switches:
         """
         path = config or config_file()
         tables = read_config(path)
+        _check_tables(tables, path)
         sources = _sources(arguments, os.environ if environ is None else environ, tables, path)
         values: dict[str, Any] = {}
         origins = dict.fromkeys(_READERS, "default")
         for name, value, origin in sources:
             values[name], origins[name] = _read(name, value, origin), origin
-        return cls(**values, origins=origins, settings=_plugin_tables(tables, path))
+        return cls(**values, origins=origins, settings=_plugin_tables(tables, path), config=path)
 
     def origin(self, name: str) -> str:
-        """Where the value came from: `argument NAME`, a variable, a key of a file, or `default`."""
+        """Where it came from: an argument, flag, variable or key of a file, or `default`."""
         return self.origins.get(name, f"argument {name}")
+
+    def undo(self, name: str) -> str:
+        """How to take a switch back."""
+        where = self.origin(name)
+        return f"leave out {where}" if where.startswith("--") else f"unset {where}"
 
     def check_names(self, entry_points: Iterable[EntryPoint]) -> None:
         """Compare the plugins that the switches name with those installed.
@@ -144,6 +169,38 @@ class Switches:
             f"{self.origin(name)} names {word!r}, and no such plugin is installed",
             remedy=suggestion(word, known) or f"correct {self.origin(name)}",
         )
+
+
+def check_settings(entry_points: Iterable[EntryPoint], switches: Switches) -> None:
+    """Compare the tables `[plugin.NAME]` with the plugins installed.
+
+    Left to `config show` and `doctor`: one file may serve several environments.
+
+    Raises:
+        ConfigError: no installed plugin has that name.
+    """
+    known = {point.name for point in entry_points}
+    for name in switches.settings:
+        if name not in known:
+            raise ConfigError(
+                f"{switches.config}: [plugin.{name}] is for no plugin that is installed",
+                remedy=suggestion(name, known) or "correct the name, or take the table out",
+            )
+
+
+def check_variables(environ: Mapping[str, str] | None = None) -> None:
+    """Find a misspelt `DEEPSEEK_...` variable, which would be passed over in silence.
+
+    Raises:
+        ConfigError: one that is not a switch is written almost like one.
+    """
+    from difflib import get_close_matches
+
+    known = {switch.variable for switch in SWITCHES} | _OTHER_VARIABLES
+    for name in os.environ if environ is None else environ:
+        close = get_close_matches(name, known, n=1, cutoff=0.9)
+        if name.startswith("DEEPSEEK_") and name not in known and close:
+            raise ConfigError(f"there is no variable {name}", remedy=f"did you mean {close[0]}?")
 
 
 def matches(word: str, point: EntryPoint) -> bool:
@@ -191,12 +248,23 @@ def _sources(
     """Name, raw value and origin of what is set, the weakest source first."""
     for name, value in _table(tables, "plugins", path).items():
         yield name, value, f"{path} [plugins] {name}"
-    for name, variable in _ENVIRONMENT.items():
-        if environ.get(variable, "").strip():
-            yield name, environ[variable], variable
+    for switch in SWITCHES:
+        value = environ.get(switch.variable, "")
+        if value.strip():
+            origin = named(switch.variable) if environ is os.environ else switch.variable
+            yield switch.name, value, origin
     for name, value in arguments.items():
         if value is not None:
             yield name, value, f"argument {name}"
+
+
+def _check_tables(tables: Mapping[str, object], path: Path) -> None:
+    for name in tables:
+        if name not in _TABLES:
+            raise ConfigError(
+                f"{path}: there is no table [{name}]",
+                remedy=suggestion(name, _TABLES) or "use [plugins] or [plugin.NAME]",
+            )
 
 
 def _read(name: str, value: object, origin: str) -> object:

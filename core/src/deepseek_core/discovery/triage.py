@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from deepseek_core.discovery.owners import owner_of
 from deepseek_core.discovery.scan import API, EntryPoint, normalize
 from deepseek_core.discovery.status import PluginRow, Status
 from deepseek_core.discovery.switches import Switches, matches
@@ -45,7 +46,7 @@ def _alone(point: EntryPoint, switches: Switches) -> PluginRow:
         entry_point=point.value,
         location=point.location,
     )
-    for judge in (_disabled, _blocked, _incompatible, _malformed):
+    for judge in (_disabled, _blocked, _impostor, _incompatible, _malformed):
         verdict = judge(point, switches)
         if verdict is not None:
             return row.ended(*verdict)
@@ -58,7 +59,11 @@ Verdict = tuple[Status, str, str] | None
 def _disabled(point: EntryPoint, switches: Switches) -> Verdict:
     if switches.no_plugins:
         where = switches.origin("no_plugins")
-        return Status.DISABLED, f"all plugins are switched off by {where}", f"unset {where}"
+        return (
+            Status.DISABLED,
+            f"all plugins are switched off by {where}",
+            switches.undo("no_plugins"),
+        )
     word = next((word for word in switches.disable if matches(word, point)), None)
     if word is None:
         return None
@@ -73,8 +78,17 @@ def _blocked(point: EntryPoint, switches: Switches) -> Verdict:
     return Status.BLOCKED, f"not in the allow-list of {where}", f"add {point.name!r} to {where}"
 
 
+def _impostor(point: EntryPoint, _switches: Switches) -> Verdict:
+    owner = owner_of(point)
+    if owner is None:
+        return None
+    reason = f"the name {point.name!r} belongs to {owner}"
+    remedy = f"pip uninstall {point.dist} (its authors have to rename the plugin)"
+    return Status.CONFLICT, reason, remedy
+
+
 def _incompatible(point: EntryPoint, _switches: Switches) -> Verdict:
-    if point.major == API[0]:
+    if point.major in (API[0], API[0] - 1):  # the previous one has an adapter
         return None
     if point.major is None:
         reason = f"its entry-point group {point.group!r} names no API version"

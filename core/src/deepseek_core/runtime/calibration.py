@@ -14,6 +14,7 @@ from deepseek_core.contracts.device import Device, Executable, LoadOptions
 from deepseek_core.contracts.errors import DeepSeekError, NoDevice
 from deepseek_core.contracts.graph import Array, Graph, Stage
 from deepseek_core.contracts.tensor import BATCH, TensorSpec
+from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.schedule.cost import Sample
 
@@ -148,12 +149,13 @@ class _Contest:
             for turn in range(-_WARMUPS, rounds):
                 for device, executable in self._loaded:
                     self._step(f"{self._stage.name} on {device.info.id}, round {max(turn, 0) + 1}")
-                    jobs = [
-                        pool.submit(_seconds, executable, self._inputs)
-                        for _ in range(self._slots(device))
-                    ]
-                    # The slowest of those that ran together: a stream waits for it.
-                    slowest = max(job.result() for job in jobs)
+                    with held_back():
+                        jobs = [
+                            pool.submit(_seconds, executable, self._inputs)
+                            for _ in range(self._slots(device))
+                        ]
+                        # The slowest of those that ran together: a stream waits for it.
+                        slowest = max(job.result() for job in jobs)
                     if turn >= 0:
                         yield device, slowest
 

@@ -10,10 +10,14 @@ import heapq
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.result import Result
 from deepseek_core.runtime.runner import StageRunner
+
+_LOOK_S: Final = 0.05  # how long Ctrl-C may have to wait
 
 
 class _Flight:
@@ -46,22 +50,25 @@ class _Pipeline:
 
     def submit(self, flight: _Flight) -> None:
         """Start a batch with the stages that wait for nobody."""
-        with self._changed:
+        with held_back(), self._changed:
             for stage in self._graph.stages:
                 if flight.waits[stage.name] == 0:
                     self._enqueue(flight, stage)
 
     def take(self, sequence: int) -> _Flight:
         """Wait for one batch; raises the first error of the stream."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._error is not None or sequence in self._done)
+        with held_back() as came, self._changed:
+            while self._error is None and sequence not in self._done:
+                if came:
+                    raise KeyboardInterrupt
+                self._changed.wait(_LOOK_S)  # Ctrl-C, held back, wakes nobody
             if self._error is not None:
                 raise self._error
             return self._done.pop(sequence)
 
     def stop(self) -> None:
         """Let the running tasks end, drop the others, join the workers."""
-        with self._changed:
+        with held_back(), self._changed:
             self._stopping = True
             self._changed.notify_all()
         for worker in self._workers:

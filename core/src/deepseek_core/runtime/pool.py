@@ -18,6 +18,7 @@ from deepseek_core.contracts.errors import (
 from deepseek_core.contracts.graph import Operation
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
+from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class DevicePool:
                 try:
                     devices.append(self.open(device_id))
                 except DeepSeekError as error:
+                    stop_if_interrupted(error)
                     _log.warning("%s", error)
                     self._out[device_id] = str(error)
         return tuple(devices)
@@ -117,7 +119,8 @@ class DevicePool:
 
     def _make(self, row: _Row) -> Device:
         try:
-            factory = load_locator(row.factory, plugin=row.plugin)
+            with held_back():
+                factory = load_locator(row.factory, plugin=row.plugin)
             device = factory(row.info.id, self._options)
         except DeepSeekError:
             raise
@@ -149,16 +152,27 @@ class DevicePool:
             self._out[device_id] = f"quarantined: {reason}"
             return True
 
+    def forget(self, device_id: str) -> None:
+        """Close a device that failed; it is opened anew when it is next needed."""
+        with self._lock:
+            device = self._open.pop(device_id, None)
+        if device is not None:
+            _close(device)
+
     def close(self) -> None:
         """Close every device that was opened; idempotent."""
         with self._lock:
             self._closed = True
             opened, self._open = list(self._open.values()), {}
         for device in opened:
-            try:
-                device.close()
-            except Exception:  # noqa: BLE001 - the others must be closed too
-                _log.exception("%s did not close", device.info.id)
+            _close(device)
+
+
+def _close(device: Device) -> None:
+    try:
+        device.close()
+    except Exception:  # noqa: BLE001 - the others must be closed too
+        _log.exception("%s did not close", device.info.id)
 
 
 def _answers_to(row: _Row, word: str) -> bool:

@@ -19,6 +19,7 @@ from deepseek_core.contracts.errors import (
 )
 from deepseek_core.contracts.event import DeviceQuarantined, Event
 from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.runtime.interrupts import stop_if_interrupted
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.runtime.trace import Recorder, Span
 from deepseek_core.schedule.problem import Placement, Problem
@@ -100,6 +101,7 @@ class StageRunner:
             except InputError:
                 raise
             except Exception as error:  # noqa: BLE001 - a driver may raise anything
+                stop_if_interrupted(error)
                 self._recover(stage, device_id, error)
 
     def _executable(self, stage: Stage, device_id: str) -> Executable:

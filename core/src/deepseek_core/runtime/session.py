@@ -27,6 +27,7 @@ from deepseek_core.runtime.comparison import (
     single_device_refusals,
 )
 from deepseek_core.runtime.history import History
+from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.runtime.pool import DevicePool
@@ -81,6 +82,11 @@ class Session:
         return self._pool.infos
 
     @property
+    def planner(self) -> Planner:
+        """What asks the devices and decides; for those who drive devices themselves."""
+        return self._planner
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What the caller should know: a history that was set aside, devices that are out."""
         out = tuple(f"{d}: {why}" for d, why in self._pool.why_out().items())
@@ -102,7 +108,8 @@ class Session:
 
     def _frontend(self, artifact: Artifact) -> Frontend:
         found = find_frontend(self.registry, artifact.format)
-        factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
+        with held_back():
+            factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
         frontend: Frontend = factory()
         return frontend
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from deepseek_core import DeviceSpec, FrontendSpec, HostContext, hookimpl, hooks
 
+conformance = "deepseek_onnx.conformance"
+
 
 @hookimpl(hooks.ds_register_devices)
 def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from deepseek_core import DeviceSpec, HostContext, hookimpl, hooks
 
+conformance = "deepseek_fpga.conformance"
+
 
 @hookimpl(hooks.ds_register_devices)
 def devices(ctx: HostContext) -> Iterable[DeviceSpec]:

@@ -4,7 +4,8 @@ The wheel's LLVM 14 calls a CPU that it does not know `generic`, hands that name
 and Clang refuses: "unknown target CPU 'generic'"; nothing builds (seen on AMD Zen 5). No option and
 no variable of PoCL 3.0 changes the name. So the name is replaced in the device's own structure, by
 the best one that LLVM 14 knows and whose every instruction this CPU has. The structure is searched,
-never guessed: exactly one pointer to the text `generic` must be in it, or nothing is touched.
+never guessed: a pointer to the text `generic` must be where PoCL 3.0 keeps it, or exactly one must
+be in reach, or nothing is touched.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _log = logging.getLogger(__name__)
 
 _BROKEN_VERSION = "PoCL 3.0"
 _UNKNOWN = "generic"
-_DEVICE_STRUCT_BYTES = 2048  # PoCL 3.0 keeps the pointer at byte 640
+_DEVICE_STRUCT_BYTES = 2048
+_USUAL_BYTE = 640  # where PoCL 3.0 keeps the pointer
 
 _AVX2 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"})
 _AVX512 = _AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd", "adx", "clwb"}
@@ -84,6 +86,8 @@ def _replace_name(address: int, target: str) -> bool:
             places = _pointers_to(memory, address, _UNKNOWN.encode() + b"\0")
     except OSError:
         return False
+    if address + _USUAL_BYTE in places:
+        places = [address + _USUAL_BYTE]  # others are leftovers of the heap behind the structure
     if len(places) != 1:
         return False
     name = _names.setdefault(target, ctypes.create_string_buffer(target.encode()))

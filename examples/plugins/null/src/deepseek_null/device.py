@@ -39,6 +39,8 @@ class NullDevice(Device):
 
     def __init__(self, device_id: str, options: OpenOptions) -> None:
         (self.info,) = probe()
+        if device_id != self.info.id:
+            raise errors.DeviceUnavailable(f"there is no {device_id}", device_id=device_id)
         self.closed = False
 
     def supports(self, operation: Operation) -> Support:

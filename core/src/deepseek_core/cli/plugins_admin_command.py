@@ -1,0 +1,165 @@
+"""`ds-sdk plugins`: switch plugins on and off, take a set of them elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.discovery.config_edit import change_list
+from deepseek_core.discovery.fingerprint import fingerprint
+from deepseek_core.discovery.folders import config_file
+from deepseek_core.discovery.scan import EntryPoint, core_version, scan
+from deepseek_core.discovery.switches import Switches, matches, suggestion
+
+NAME = "plugins"
+SUMMARY = "switch plugins on and off; bring a set of them to another environment"
+EXAMPLES = """examples:
+  ds-sdk plugins disable acme_npu              writes the configuration file
+  ds-sdk plugins enable acme_npu
+  ds-sdk plugins export > plugins.txt          lines for pip
+  ds-sdk plugins restore plugins.txt --dry-run
+No plugin is imported."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    deeds = parser.add_subparsers(
+        dest="deed", required=True, metavar="enable|disable|export|restore"
+    )
+    for deed, line in (("enable", "load plugins again"), ("disable", "load plugins no more")):
+        switch = deeds.add_parser(deed, help=f"{line}: an entry in the configuration file")
+        switch.add_argument(
+            "names", nargs="+", metavar="NAME", help="entry point, distribution, or DIST:NAME"
+        )
+    export = deeds.add_parser("export", help="print the plugins as lines for pip")
+    export.add_argument("--json", action="store_true", help="print JSON, schema 1")
+    restore = deeds.add_parser("restore", help="install what an export lists, with pip")
+    restore.add_argument("file", type=Path, metavar="FILE", help="what export has printed")
+    restore.add_argument("--dry-run", action="store_true", help="print the command only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it and say what was done."""
+    deeds = {"enable": _enable, "disable": _disable, "export": _export, "restore": _restore}
+    deeds[args.deed](args)
+    return 0
+
+
+def _disable(args: argparse.Namespace) -> None:
+    points, path = scan(), config_file()
+    for name in args.names:
+        _check(name, points)
+    changed = change_list(path, "disable", add=args.names)
+    for name in args.names:
+        print(f"{name} is {'now ' if changed else ''}off in {path}")
+    _tell_of_others(path, args.names, points, wanted=False)
+
+
+def _enable(args: argparse.Namespace) -> None:
+    points, path = scan(), config_file()
+    switches = _of_file(path)
+    words: set[str] = set()
+    for name in args.names:
+        mine = [point for point in points if matches(name, point)]
+        off = {w for w in switches.disable if w == name or any(matches(w, p) for p in mine)}
+        if not off:
+            _check(name, points)
+        words |= off
+    change_list(path, "disable", remove=sorted(words))
+    if switches.allow is not None:
+        allowed = [n for n in args.names if not _is_allowed(n, switches.allow, points)]
+        change_list(path, "allow", add=allowed)
+    for name in args.names:
+        print(f"{name} is on as far as {path} goes")
+    also = {p.name for p in points for w in words if matches(w, p)}
+    also -= {p.name for p in points for n in args.names if matches(n, p)}
+    if also:
+        print(f"with it, by the name of its distribution: {', '.join(sorted(also))}")
+    _tell_of_others(path, args.names, points, wanted=True)
+
+
+def _of_file(path: Path) -> Switches:
+    return Switches.resolve(environ={}, config=path)
+
+
+def _is_allowed(name: str, allow: Sequence[str], points: Sequence[EntryPoint]) -> bool:
+    mine = [point for point in points if matches(name, point)]
+    return all(any(matches(word, point) for word in allow) for point in mine)
+
+
+def _check(name: str, points: Sequence[EntryPoint]) -> None:
+    if not any(matches(name, point) for point in points):
+        known = {word for point in points for word in (point.name, point.dist)}
+        raise ConfigError(
+            f"no plugin {name!r} is installed",
+            remedy=suggestion(name, known) or "ds-sdk list-plugins --no-load",
+        )
+
+
+def _tell_of_others(
+    path: Path, names: Sequence[str], points: Sequence[EntryPoint], *, wanted: bool
+) -> None:
+    """The environment beats the file: say so where it undoes what was just written."""
+    from deepseek_core.discovery.status import Status
+    from deepseek_core.discovery.triage import triage
+
+    switches = Switches.resolve(config=path)
+    lenient = attrs.evolve(switches, disable=_known(switches.disable, points))
+    for point, row in triage(points, lenient):
+        if not any(matches(name, point) for name in names):
+            continue
+        off = row.status in (Status.DISABLED, Status.BLOCKED)
+        if wanted and off:
+            print(f"note: {point.name} stays {row.status}: {row.why}")
+        elif not wanted and not off:
+            print(f"note: {switches.origin('disable')} beats the file; {point.name} loads")
+
+
+def _known(words: Sequence[str], points: Sequence[EntryPoint]) -> tuple[str, ...]:
+    return tuple(word for word in words if any(matches(word, point) for point in points))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from deepseek_core.cli.environment import installed_plugins
+
+    found = installed_plugins()
+    python = ".".join(map(str, sys.version_info[:3]))
+    if not args.json:
+        print(f"# plugins of Python {python}; ds-sdk plugins restore FILE brings them back")
+        for wanted in found:
+            print(wanted.line + (f"  # {wanted.name} {wanted.version}" if wanted.editable else ""))
+        return
+    import json
+
+    answer = {
+        "schema": 1,
+        "python": python,
+        "core": core_version(),
+        "fingerprint": fingerprint(scan()),
+        "distributions": [attrs.asdict(wanted) for wanted in found],
+    }
+    json.dump(answer, sys.stdout, indent=2)
+    print()
+
+
+def _restore(args: argparse.Namespace) -> None:
+    from deepseek_core.cli.environment import install, missing_lines, pip_command, read_lines
+
+    lines = read_lines(args.file)
+    todo = missing_lines(lines)
+    for line in lines:
+        print(f"{'install' if line in todo else 'have   '} {line}")
+    if not todo:
+        print("nothing to do")
+        return
+    print(f"{'would run' if args.dry_run else 'running'}: {shlex.join(pip_command(todo))}")
+    if not args.dry_run:
+        sys.stdout.flush()
+        install(todo)
+        print(f"installed {len(todo)} of {len(lines)}; ds-sdk list-plugins shows them")

@@ -1,0 +1,155 @@
+"""`ds-sdk schedule`: place a task graph on its devices and say how good that is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from deepseek_core.cli.gantt import gantt_page
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.runtime.instances import has_limits, read_instance, write_schedule
+from deepseek_core.runtime.model_graphs import graph_of_problem
+from deepseek_core.runtime.session import Session
+from deepseek_core.schedule.dag.graph import TaskGraph
+from deepseek_core.schedule.dag.rules import RULES, schedule_by
+from deepseek_core.schedule.dag.schedule import Schedule
+from deepseek_core.schedule.dag.solver import DEFAULT_PASSES, solve
+
+NAME: Final = "schedule"
+SUMMARY: Final = "place a task graph on devices: makespan, bound, gap, Gantt chart"
+EXAMPLES: Final = """examples:
+  ds-sdk schedule instance.json
+  ds-sdk schedule instance.json --budget-ms 3000 --json plan.json --html plan.html
+  ds-sdk schedule workflow.json --algorithm heft
+  ds-sdk schedule model.onnx --batch 16
+
+INSTANCE is a task graph, a WfCommons workflow, or a model whose stages were calibrated."""
+
+_BEST: Final = "best"
+_DEFAULT_S: Final = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `schedule`."""
+    parser.add_argument("instance", metavar="INSTANCE", type=Path, help="a .json or model file")
+    parser.add_argument(
+        "--budget-ms",
+        type=_amount,
+        metavar="N",
+        help="time to search; the result depends on the machine's speed",
+    )
+    parser.add_argument(
+        "--passes",
+        type=_amount,
+        metavar="N",
+        help="list passes to search; the same result each time (default: "
+        f"{DEFAULT_PASSES:g}, and {_DEFAULT_S:g} s at most)",
+    )
+    parser.add_argument(
+        "--algorithm",
+        choices=[_BEST, *RULES],
+        default=_BEST,
+        help="a published list rule, or the search over all of them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the search (default: 0)"
+    )
+    parser.add_argument(
+        "--limits",
+        choices=["respect", "ignore"],
+        help="whether memory and colocation restrict the schedule (default: as the file says)",
+    )
+    parser.add_argument(
+        "--batch", type=_amount, default=1, metavar="N", help="items in a batch, for a model"
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the schedule; - prints it")
+    parser.add_argument("--html", type=Path, metavar="OUT", help="write a page with a Gantt chart")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, place, report."""
+    graph = _read(args)
+    began_s = time.perf_counter()
+    schedule = _schedule(graph, args)
+    took_s = time.perf_counter() - began_s
+    if args.json == Path("-"):
+        print(json.dumps(schedule.to_json()))
+    else:
+        print(_text(graph, schedule, took_s))
+        if args.json is not None:
+            _save(args.json, lambda path: write_schedule(path, schedule))
+    if args.html is not None:
+        page = gantt_page(graph, schedule)
+        _save(args.html, lambda path: path.write_text(page, encoding="utf-8"))
+    return 0
+
+
+def _read(args: argparse.Namespace) -> TaskGraph:
+    if args.instance.suffix.lower() != ".json":
+        return _read_model(args.instance, int(args.batch))
+    graph = read_instance(args.instance, limits=args.limits)
+    if args.limits is None and not has_limits(graph):
+        _note_ignored(args.instance)
+    return graph
+
+
+def _note_ignored(path: Path) -> None:
+    """No silent relaxation: say so where a file holds limits that it does not enforce."""
+    if has_limits(read_instance(path, limits="respect")):
+        print(
+            "note: memory and colocation of this file are not enforced; --limits respect does",
+            file=sys.stderr,
+        )
+
+
+def _read_model(path: Path, batch: int) -> TaskGraph:
+    with Session() as session:
+        graph = session.load(path)
+        with session.plan(graph, latency="realtime", batch=max(1, batch)) as plan:
+            return graph_of_problem(plan.problem, name=path.name)
+
+
+def _schedule(graph: TaskGraph, args: argparse.Namespace) -> Schedule:
+    if args.algorithm != _BEST:
+        return schedule_by(args.algorithm, graph)
+    seconds = None if args.budget_ms is None else args.budget_ms / 1e3
+    passes = args.passes
+    if seconds is None and passes is None:
+        seconds, passes = _DEFAULT_S, DEFAULT_PASSES
+    rng = Random(args.seed)  # noqa: S311 - a search, not a secret
+    return solve(graph, passes=passes, seconds=seconds, clock=time.perf_counter, rng=rng)
+
+
+def _text(graph: TaskGraph, schedule: Schedule, took_s: float) -> str:
+    return "\n".join(
+        [
+            f"graph:     {schedule.graph}, {len(graph.tasks)} tasks on {len(graph.devices)} devices",
+            f"makespan:  {schedule.makespan:.9g} {schedule.unit}",
+            f"bound:     {schedule.lower_bound:.9g} {schedule.unit} (gap at most {schedule.gap:.2%})",
+            f"algorithm: {schedule.algorithm}, {schedule.passes:.0f} list passes",
+            f"time:      {took_s * 1e3:.1f} ms",
+        ]
+    )
+
+
+def _save(path: Path, write: Callable[[Path], object]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
+    return value

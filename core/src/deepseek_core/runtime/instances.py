@@ -1,0 +1,203 @@
+"""Task graphs and schedules as JSON files; the format is `task_graph_format.md`.
+
+`read_instance` also takes WfCommons WfFormat, and costs by reference to StarPU performance
+models that lie beside the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from deepseek_core.contracts.errors import ArtifactError, InputError
+from deepseek_core.runtime.starpu_models import starpu_costs
+from deepseek_core.runtime.wfformat import is_wfformat, read_wfformat
+from deepseek_core.schedule.dag.graph import TaskGraph
+from deepseek_core.schedule.dag.nodes import DagDevice, DagTask
+from deepseek_core.schedule.dag.schedule import Schedule
+
+Limits = Literal["respect", "ignore"]
+_REMEDY: Final = "sdk_docs/reference/task_graph_format.md says what a file holds"
+# Their memory and colocation belong to the throughput problem of the paper that they come from;
+# the makespans that are published for them leave both out.
+_UNLIMITED_FAMILIES: Final = frozenset({"dnn"})
+
+
+def read_instance(path: Path, *, limits: Limits | None = None) -> TaskGraph:
+    """The task graph of a file.
+
+    `limits` says whether memory and colocation restrict the schedule; None leaves it to the
+    file (its key `limits`).
+
+    Raises:
+        ArtifactError: no such file, no JSON, or neither a task graph nor a workflow.
+        InputError, GraphError, NoDevice: a task graph that is not valid.
+    """
+    content = _read_json(path)
+    if is_wfformat(content):
+        return read_wfformat(content)
+    graph = graph_from_json(content, folder=path.parent)
+    chosen = limits or _stated_limits(content)
+    return graph.without_limits() if chosen == "ignore" else graph
+
+
+def graph_from_json(content: Any, *, folder: Path = Path()) -> TaskGraph:
+    """The task graph that a parsed file holds; models are looked for in `folder`.
+
+    Raises:
+        ArtifactError: keys are missing or of a wrong type.
+        InputError, GraphError, NoDevice: a task graph that is not valid.
+    """
+    if not isinstance(content, dict) or "tasks" not in content or "devices" not in content:
+        raise ArtifactError(
+            "the file holds no task graph: no `tasks` or no `devices`", remedy=_REMEDY
+        )
+    try:
+        return _graph(content, _models(content.get("models", {}), folder))
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        what = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ArtifactError(f"the task graph is malformed: {what}", remedy=_REMEDY) from error
+
+
+def _graph(content: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> TaskGraph:
+    nodes = len(content.get("mem_nodes", ["memory"]))
+    nothing: list[list[float | None]] = [[None] * nodes for _ in range(nodes)]
+    return TaskGraph(
+        name=str(content.get("name", "graph")),
+        unit=str(content.get("unit", "s")),
+        devices=[_device(row) for row in content["devices"]],
+        bandwidth=content.get("bandwidth", nothing),
+        latency=content.get("latency", [[0.0] * nodes for _ in range(nodes)]),
+        tasks=[_task(row, models) for row in content["tasks"]],
+        edges=[_edge(row) for row in content.get("edges", [])],
+    )
+
+
+def _device(row: Mapping[str, Any]) -> DagDevice:
+    return DagDevice(
+        id=str(row["id"]),
+        type=str(row["type"]),
+        mem=int(row.get("mem", 0)),
+        mem_bytes=row.get("mem_bytes"),
+    )
+
+
+def _task(row: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> DagTask:
+    cost, deviation = row.get("cost"), row.get("dev", {})
+    if cost is None:
+        cost, deviation = _from_model(row, models)
+    together = row.get("colocate")
+    return DagTask(
+        id=str(row["id"]),
+        cost=dict(cost),
+        name=str(row.get("name", "")),
+        deviation=deviation,
+        mem_bytes=row.get("mem_bytes") or 0.0,
+        colocate=None if together is None else str(together),
+    )
+
+
+def _edge(row: Any) -> tuple[str, str, float]:
+    source, target, *nbytes = row
+    return str(source), str(target), nbytes[0] if nbytes else 0.0
+
+
+def _models(named: Mapping[str, str], folder: Path) -> dict[str, Mapping[int, Any]]:
+    return {name: starpu_costs(folder / file) for name, file in named.items()}
+
+
+def _from_model(
+    row: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Costs and deviations by device type that a StarPU model has for the task's size."""
+    where = f"task {row['id']!r}"
+    if "model" not in row:
+        raise ArtifactError(f"{where} has neither `cost` nor `model`", remedy=_REMEDY)
+    if row["model"] not in models:
+        raise InputError(f"{where} names the model {row['model']!r}, which `models` lacks")
+    sizes = models[row["model"]]
+    if row["size"] not in sizes:
+        known = ", ".join(map(str, sorted(sizes)[:8]))
+        raise InputError(
+            f"{where}: the model {row['model']!r} has no entry of {row['size']} bytes",
+            remedy=f"it knows {known}",
+        )
+    entries = sizes[row["size"]]
+    return (
+        {kind: entry.mean_s for kind, entry in entries.items()},
+        {kind: entry.deviation_s for kind, entry in entries.items()},
+    )
+
+
+def _stated_limits(content: Mapping[str, Any]) -> Limits:
+    usual = "ignore" if content.get("family") in _UNLIMITED_FAMILIES else "respect"
+    stated = content.get("limits", usual)
+    if stated not in ("respect", "ignore"):
+        raise InputError(f"`limits` is {stated!r}", remedy="write respect or ignore")
+    return "ignore" if stated == "ignore" else "respect"
+
+
+def has_limits(graph: TaskGraph) -> bool:
+    """Whether memory or colocation restricts where tasks may run."""
+    return bool(graph.groups) or any(d.mem_bytes is not None for d in graph.devices)
+
+
+def write_instance(path: Path, graph: TaskGraph) -> None:
+    """Write a task graph that `read_instance` reads; the file is whole or absent."""
+    _write(path, graph_to_json(graph))
+
+
+def graph_to_json(graph: TaskGraph) -> dict[str, Any]:
+    """The file format's keys, those that hold nothing left out."""
+    devices = [
+        {"id": d.id, "type": d.type, "mem": d.mem}
+        | ({} if d.mem_bytes is None else {"mem_bytes": d.mem_bytes})
+        for d in graph.devices
+    ]
+    return {
+        "name": graph.name,
+        "unit": graph.unit,
+        "devices": devices,
+        "mem_nodes": [f"mem{number}" for number in range(len(graph.bandwidth))],
+        "bandwidth": graph.bandwidth,
+        "latency": graph.latency,
+        "tasks": [_task_to_json(task) for task in graph.tasks],
+        "edges": graph.edges,
+    }
+
+
+def _task_to_json(task: DagTask) -> dict[str, Any]:
+    more = {
+        "name": task.name,
+        "dev": dict(task.deviation),
+        "mem_bytes": task.mem_bytes,
+        "colocate": task.colocate,
+    }
+    kept = {key: value for key, value in more.items() if value}
+    return {"id": task.id, "cost": dict(task.cost), **kept}
+
+
+def write_schedule(path: Path, schedule: Schedule) -> None:
+    """Write `{"makespan": .., "placements": [..], ..}`; the file is whole or absent."""
+    _write(path, schedule.to_json())
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is no JSON: {error}", remedy=_REMEDY) from error

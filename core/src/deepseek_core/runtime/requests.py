@@ -1,0 +1,136 @@
+"""Requests on their way through a served graph: slices of batches in, whole batches out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+
+from deepseek_core.contracts.errors import AdmissionRefused, DeepSeekError
+from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.contracts.tensor import BATCH, TensorSpec
+from deepseek_core.runtime.result import Result
+from deepseek_core.schedule.online.records import Part, Reject
+
+
+class Request:
+    """What one caller wants: its tensors so far, and how many stages each stage waits for."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, Array],
+        *,
+        latency: LatencyClass,
+        start_s: float,
+        deadline_s: float,
+    ) -> None:
+        self.batch = graph.check_inputs(inputs)
+        self.tensors = dict(inputs)
+        self.latency, self.start_s, self.deadline_s = latency, start_s, deadline_s
+        self.waits = {s.name: len(graph.predecessors(s)) for s in graph.stages}
+        self.left = len(graph.stages)
+        self.ran_on: dict[str, str] = {}
+        self.future: Future[Result] = Future()
+        self.future.set_running_or_notify_cancel()  # it has begun: canceling is too late
+
+    def result(self, graph: Graph, now_s: float) -> Result:
+        """The answer, once no stage is left."""
+        return Result(
+            outputs={name: self.tensors[name] for name in graph.outputs},
+            ran_on=self.ran_on,
+            seconds=now_s - self.start_s,
+            batch=self.batch,
+        )
+
+
+class StageTask:
+    """A stage of a request; its outputs arrive in pieces."""
+
+    def __init__(self, request: Request, stage: Stage) -> None:
+        self.request, self.stage = request, stage
+        self._pieces: dict[int, Mapping[str, Array]] = {}
+        self.divisible = _divisible(stage)
+        self.error: Exception | None = None
+
+    def piece(self, part: Part) -> dict[str, Array]:
+        """The inputs of a part."""
+        if not self.divisible:
+            return {spec.name: self.request.tensors[spec.name] for spec in self.stage.inputs}
+        stop = part.first + part.items
+        return {
+            spec.name: _cut(self.request.tensors[spec.name], spec, part.first, stop)
+            for spec in self.stage.inputs
+        }
+
+    def put(self, part: Part, outputs: Mapping[str, Array], device_id: str) -> None:
+        """Take the outputs of a part."""
+        self._pieces[part.first] = outputs
+        self.request.ran_on[self.stage.name] = device_id
+
+    def finish(self) -> None:
+        """Put the whole outputs among the request's tensors."""
+        pieces = [self._pieces[first] for first in sorted(self._pieces)]
+        self.request.tensors.update(joined(self.stage.outputs, pieces))
+
+
+def _divisible(stage: Stage) -> bool:
+    """Whether a run may take some items of a batch, or those of several."""
+    return stage.batched and all(BATCH in s.shape for s in (*stage.inputs, *stage.outputs))
+
+
+def joined(specs: Sequence[TensorSpec], pieces: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Tensors of several parts as one batch."""
+    if len(pieces) == 1:
+        return {spec.name: pieces[0][spec.name] for spec in specs}
+    return {
+        spec.name: np.concatenate([p[spec.name] for p in pieces], axis=spec.shape.index(BATCH))
+        for spec in specs
+    }
+
+
+def parted(
+    specs: Sequence[TensorSpec], outputs: Mapping[str, Array], parts: Sequence[Part]
+) -> list[Mapping[str, Array]]:
+    """A run's outputs, part by part."""
+    if len(parts) == 1:
+        return [outputs]
+    found: list[Mapping[str, Array]] = []
+    start = 0
+    for part in parts:
+        stop = start + part.items
+        found.append({s.name: _cut(outputs[s.name], s, start, stop) for s in specs})
+        start = stop
+    return found
+
+
+def _cut(value: Array, spec: TensorSpec, start: int, stop: int) -> Array:
+    if BATCH not in spec.shape:
+        return value
+    axis = spec.shape.index(BATCH)
+    if start == 0 and stop == value.shape[axis]:
+        return value
+    return value[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def fail(future: Future[Result], error: DeepSeekError) -> None:
+    """Let the caller see an error, unless something was there before."""
+    if not future.done():
+        future.set_exception(error)
+
+
+def refusal(refused: Reject) -> AdmissionRefused:
+    """The scheduler's refusal as the error that the caller sees."""
+    return AdmissionRefused(
+        f"refused: {refused.reason}",
+        retry_after_s=refused.retry_after_s,
+        remedy=_advice(refused.retry_after_s),
+    )
+
+
+def _advice(retry_after_s: float | None) -> str:
+    if retry_after_s is None:
+        return "give a later deadline or a smaller batch"
+    return f"try again in {retry_after_s * 1e3:.0f} ms, or give a later deadline"

@@ -1,0 +1,137 @@
+"""The devices that serve a graph: what each stage costs on each, and the loaded executables."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+from deepseek_core.contracts.device import Estimate, Executable, LoadOptions
+from deepseek_core.contracts.errors import DeepSeekError, NoDevice
+from deepseek_core.contracts.graph import Graph, Stage
+from deepseek_core.contracts.task import LatencyClass, Workload
+from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.schedule.online.records import OnlineDevice, RunCost
+from deepseek_core.schedule.problem import Problem, StageOptions
+
+_log = logging.getLogger(__name__)
+_Z90: Final = 1.2816
+
+
+class ServedDevices:
+    """Loads every stage on every device that supports it, and again after a device failed.
+
+    `most_items` bounds a run; costs are asked for one item and for that many.
+
+    Raises:
+        NoDevice: a stage that no device can run.
+    """
+
+    def __init__(self, planner: Planner, graph: Graph, *, most_items: int) -> None:
+        self._planner, self._graph, self._most_items = planner, graph, most_items
+        self._loaded: dict[tuple[str, str], Executable] = {}
+        self._lock = threading.RLock()
+        self.devices = self._ask()
+        self._tails = self._ahead()
+
+    def executable(self, stage: Stage, device_id: str) -> Executable:
+        """The stage on a device, opened and loaded if it is not.
+
+        Raises:
+            DeviceError: it can't be.
+        """
+        key = stage.name, device_id
+        with self._lock:
+            if key not in self._loaded:
+                options = LoadOptions(latency=LatencyClass.REALTIME, strict=True)
+                self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
+            return self._loaded[key]
+
+    def evict(self, device_id: str, failed: Executable | None) -> None:
+        """Close a device that failed and what it had loaded, unless it was opened anew since."""
+        with self._lock:
+            if failed is not None and failed not in self._loaded.values():
+                return
+            for key in [key for key in self._loaded if key[1] == device_id]:
+                _close(self._loaded.pop(key))
+            self._planner.pool.forget(device_id)
+
+    def tail_s(self, stage: str, items: int) -> float:
+        """Seconds that the stages after this one need at the least, 90 % quantile."""
+        fixed_s, item_s = self._tails[stage]
+        return fixed_s + item_s * items
+
+    def close(self) -> None:
+        """Free the executables; idempotent."""
+        with self._lock:
+            loaded, self._loaded = list(self._loaded.values()), {}
+        for executable in loaded:
+            _close(executable)
+
+    def _ask(self) -> tuple[OnlineDevice, ...]:
+        one, many = self._problem(1), self._problem(self._most_items)
+        costs: dict[str, dict[str, RunCost]] = {}
+        for stage, small, large in zip(self._graph.stages, one.stages, many.stages, strict=True):
+            ready = [d for d in _estimates(small) if self._is_ready(stage, d)]
+            if not ready:
+                raise NoDevice(f"no device could load stage {stage.name!r}", refusals={})
+            for device in ready:
+                pair = _estimates(small)[device], _estimates(large)[device]
+                costs.setdefault(device, {})[stage.name] = _line(*pair, self._most_items)
+        slots = {device: takes.slots for device, takes in one.concurrency.items()}
+        return tuple(OnlineDevice(id=d, slots=slots[d], costs=costs[d]) for d in sorted(costs))
+
+    def _problem(self, batch: int) -> Problem:
+        request = Request(latency=LatencyClass.REALTIME, workload=Workload.INFERENCE, batch=batch)
+        return self._planner.problem(self._graph, request)
+
+    def _is_ready(self, stage: Stage, device_id: str) -> bool:
+        try:
+            self.executable(stage, device_id).warmup(1)
+        except DeepSeekError as error:
+            _log.warning("%s does not serve stage %s: %s", device_id, stage.name, error)
+            return False
+        return True
+
+    def _ahead(self) -> dict[str, tuple[float, float]]:
+        """Fixed seconds and seconds for each item on the way from each stage to the end."""
+        tails = {stage.name: (0.0, 0.0) for stage in self._graph.stages}
+        for stage in reversed(self._graph.stages):
+            fixed_s, item_s = _least(self.devices, stage.name)
+            mine = tails[stage.name]
+            through = (mine[0] + fixed_s, mine[1] + item_s)
+            for name in self._graph.predecessors(stage):
+                tails[name] = max(tails[name], through, key=sum)
+        return tails
+
+
+def _estimates(options: StageOptions) -> dict[str, Estimate]:
+    return {c.device_id: c.estimate for c in options.allowed() if c.estimate is not None}
+
+
+def _line(one: Estimate, many: Estimate, items: int) -> RunCost:
+    """The fixed part and the part for each item, from runs of one item and of many."""
+    item_s = max((many.seconds - one.seconds) / (items - 1), 0.0) if items > 1 else one.seconds
+    return RunCost(
+        fixed_s=max(one.seconds - item_s, 0.0),
+        item_s=item_s or 1e-9,
+        sigma=max(one.sigma, many.sigma),
+        most_items=items,
+    )
+
+
+def _least(devices: Iterable[OnlineDevice], stage: str) -> tuple[float, float]:
+    """The cheapest device's cost of a run at its 90 % quantile."""
+    costs = [d.costs[stage] for d in devices if stage in d.costs]
+    best = min(costs, key=lambda c: c.seconds(1) * math.exp(_Z90 * c.sigma))
+    factor = math.exp(_Z90 * best.sigma)
+    return best.fixed_s * factor, best.item_s * factor
+
+
+def _close(executable: Executable) -> None:
+    try:
+        executable.close()
+    except Exception:  # noqa: BLE001 - a dead device may not even close
+        _log.debug("%s on %s did not close", executable.stage.name, executable.device_id)

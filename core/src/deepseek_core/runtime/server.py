@@ -1,0 +1,301 @@
+"""Serves a graph to many callers at once: drives the online scheduler with real devices.
+
+One worker thread for each slot of each device. Every stage of a request is a task of the
+scheduler; the first one is admitted for the whole request, later ones are promised work.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Self
+
+from deepseek_core.contracts.device import Executable
+from deepseek_core.contracts.errors import (
+    AdmissionRefused,
+    ConfigError,
+    DeepSeekError,
+    DeviceClosed,
+    InputError,
+    Interrupted,
+    OutOfMemory,
+    StageFailed,
+)
+from deepseek_core.contracts.event import DeviceQuarantined
+from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.runtime.requests import Request, StageTask, fail, joined, parted, refusal
+from deepseek_core.runtime.result import Result
+from deepseek_core.runtime.served_devices import ServedDevices
+from deepseek_core.runtime.session import Session
+from deepseek_core.runtime.trace import Recorder, Span
+from deepseek_core.schedule.online import records as r
+from deepseek_core.schedule.online.rules import Rules
+from deepseek_core.schedule.online.scheduler import OnlineScheduler
+
+_log = logging.getLogger(__name__)
+
+_now_s = time.perf_counter
+
+Then = Callable[[], None]
+
+
+class Server:
+    """Answers requests on the devices of a session until it is closed.
+
+    `most_items` bounds a run. Every stage is loaded on every device that supports it, so that the
+    first request is as fast as the next.
+
+    Raises:
+        NoDevice: a stage that no device can run.
+    """
+
+    def __init__(
+        self, session: Session, graph: Graph, *, rules: Rules | None = None, most_items: int = 16
+    ) -> None:
+        self._emit, self._graph = session.registry.emit, graph
+        self._most_items = most_items
+        self._stages = {stage.name: stage for stage in graph.stages}
+        self._served = ServedDevices(session.planner, graph, most_items=most_items)
+        devices = self._served.devices
+        self._scheduler = OnlineScheduler(devices, rules)
+        self._changed = threading.Condition()
+        self._tasks: dict[int, StageTask] = {}
+        self._numbers = itertools.count(1)
+        self._inbox = {d.id: SimpleQueue[r.Start | None]() for d in devices}
+        self._closed = False
+        self.recorder = Recorder()
+        self.notices: list[str] = []
+        self._threads = [threading.Thread(target=self._watch, name="server-clock", daemon=True)]
+        self._threads += [
+            threading.Thread(
+                target=self._work, args=(d.id, slot), name=f"{d.id}-{slot}", daemon=True
+            )
+            for d in devices
+            for slot in range(d.slots)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        latency: LatencyClass | str = LatencyClass.REALTIME,
+        deadline_s: float | None = None,
+    ) -> Future[Result]:
+        """Ask for one batch; `deadline_s` counts from now. The future raises what went wrong.
+
+        Raises:
+            AdmissionRefused: the deadline can't be met; says when to try again.
+            TensorMismatch: the inputs do not fit.
+            DeviceClosed: the server is closed.
+        """
+        if deadline_s is not None and not deadline_s > 0:
+            raise ConfigError(f"deadline_s is {deadline_s}", remedy="give seconds above 0")
+        now_s = _now_s()
+        until_s = math.inf if deadline_s is None else now_s + deadline_s
+        kind = LatencyClass(latency)
+        request = Request(self._graph, inputs, latency=kind, start_s=now_s, deadline_s=until_s)
+        first = [s for s in self._graph.stages if request.waits[s.name] == 0]
+        after: list[Then] = []
+        with self._changed:
+            if self._closed:
+                raise DeviceClosed("the server is closed", device_id="server")
+            for index, stage in enumerate(first):
+                refused = self._arrive(request, stage, after, committed=index > 0)
+                if refused is not None:
+                    raise refusal(refused)
+        for act in after:
+            act()
+        return request.future
+
+    def close(self, *, drain: bool = True) -> None:
+        """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent."""
+        with self._changed:
+            if drain and not self._closed:
+                self._changed.wait_for(lambda: not self._tasks)
+            already, self._closed = self._closed, True
+            left, self._tasks = self._tasks, {}
+            self._changed.notify_all()
+        if already:
+            return
+        for box in self._inbox.values():
+            for _ in self._threads:
+                box.put(None)
+        for thread in self._threads:
+            thread.join()
+        for future in {task.request.future for task in left.values()}:
+            if not future.done():
+                future.set_exception(Interrupted("the server was closed before it was done"))
+        self._served.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_exc: object) -> None:
+        self.close(drain=kind is None)
+
+    # -- what the scheduler is told and answers; all under `_changed` -------------------------
+
+    def _arrive(
+        self, request: Request, stage: Stage, after: list[Then], *, committed: bool
+    ) -> r.Reject | None:
+        number = next(self._numbers)
+        self._tasks[number] = task = StageTask(request, stage)
+        event = r.TaskArrived(
+            time_s=_now_s(),
+            task_id=number,
+            operator=stage.name,
+            items=request.batch if task.divisible else min(request.batch, self._most_items),
+            latency=request.latency,
+            deadline_s=request.deadline_s - self._served.tail_s(stage.name, request.batch),
+            committed=committed,
+            divisible=task.divisible,
+        )
+        return self._tell(event, after)
+
+    def _tell(self, event: r.OnlineEvent, after: list[Then]) -> r.Reject | None:
+        """Give an event, do what is decided; what may call foreign code goes to `after`."""
+        rejected: r.Reject | None = None
+        for decision in () if self._closed else self._scheduler.handle(event):
+            match decision:
+                case r.Start():
+                    self._inbox[decision.device_id].put(decision)
+                case r.Finish():
+                    self._finish(self._tasks.pop(int(decision.task_id)), after)
+                case r.Reject():
+                    del self._tasks[int(decision.task_id)]
+                    rejected = decision
+                case r.Drop() | r.Fail():
+                    self._give_up(self._tasks.pop(int(decision.task_id)), decision, after)
+                case r.Quarantine():
+                    self._note(decision.device_id, f"quarantined: {decision.reason}", after)
+                case r.Readmit():
+                    self._note(decision.device_id, "back from quarantine, on probation", after)
+        if not self._tasks:
+            self._changed.notify_all()
+        return rejected
+
+    def _finish(self, task: StageTask, after: list[Then]) -> None:
+        request = task.request
+        task.finish()
+        request.left -= 1
+        if request.future.done():
+            return  # another branch failed
+        if request.left == 0:
+            result = request.result(self._graph, _now_s())
+            after.append(partial(request.future.set_result, result))
+        for stage in self._graph.stages:
+            if task.stage.name in self._graph.predecessors(stage):
+                request.waits[stage.name] -= 1
+                if request.waits[stage.name] == 0:
+                    refused = self._arrive(request, stage, after, committed=True)
+                    if refused is not None:
+                        after.append(partial(fail, request.future, refusal(refused)))
+
+    def _give_up(self, task: StageTask, why: r.Drop | r.Fail, after: list[Then]) -> None:
+        error: DeepSeekError
+        if isinstance(why, r.Drop):
+            error = AdmissionRefused(
+                f"stage {task.stage.name!r} was dropped: {why.reason}", retry_after_s=0.0
+            )
+        else:
+            error = StageFailed(
+                f"stage {task.stage.name!r} failed: {why.reason}",
+                stage=task.stage.name,
+                device_id=getattr(task.error, "device_id", ""),
+            )
+            error.__cause__ = task.error
+        after.append(partial(fail, task.request.future, error))
+
+    def _note(self, device_id: str, text: str, after: list[Then]) -> None:
+        _log.warning("%s %s", device_id, text)
+        self.notices.append(f"{device_id} {text}")
+        self._changed.notify_all()  # the clock has a new time to wait for
+        if text.startswith("quarantined"):
+            event = DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=text)
+            after.append(partial(self._emit, event))
+
+    # -- threads ------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Tick when the scheduler wants to be woken."""
+        while True:
+            after: list[Then] = []
+            with self._changed:
+                if self._closed:
+                    return
+                now_s, wake_s = _now_s(), self._scheduler.wake_s
+                if wake_s <= now_s:
+                    self._tell(r.Tick(time_s=now_s), after)
+                else:
+                    self._changed.wait(None if wake_s == math.inf else wake_s - now_s)
+            for act in after:
+                act()
+
+    def _work(self, device_id: str, slot: int) -> None:
+        while (start := self._inbox[device_id].get()) is not None:
+            after: list[Then] = []
+            with self._changed:
+                tasks = [
+                    self._tasks[i] for p in start.parts if (i := int(p.task_id)) in self._tasks
+                ]
+            if len(tasks) < len(start.parts):  # given up meanwhile: only the slot is to be freed
+                with self._changed:
+                    self._tell(r.TaskFinished(time_s=_now_s(), run_id=start.run_id), after)
+            else:
+                self._run(start, tasks, slot, after)
+            for act in after:
+                act()
+
+    def _run(self, start: r.Start, tasks: list[StageTask], slot: int, after: list[Then]) -> None:
+        stage, device_id = self._stages[start.operator], start.device_id
+        executable: Executable | None = None
+        begin_s = _now_s()
+        try:
+            pieces = [task.piece(part) for task, part in zip(tasks, start.parts, strict=True)]
+            executable = self._served.executable(stage, device_id)
+            found = executable.run(joined(stage.inputs, pieces))
+            outputs = parted(stage.outputs, found, start.parts)
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            self._failed(start, tasks, error, executable, after)
+            return
+        span = Span(stage.name, device_id, slot, start.run_id, start.items, begin_s, _now_s())
+        self.recorder.add(span)
+        with self._changed:
+            if self._scheduler.runs(start.run_id):
+                for task, part, piece in zip(tasks, start.parts, outputs, strict=True):
+                    task.put(part, piece, device_id)
+            done = r.TaskFinished(time_s=_now_s(), run_id=start.run_id, seconds=span.seconds)
+            self._tell(done, after)
+
+    def _failed(
+        self,
+        start: r.Start,
+        tasks: list[StageTask],
+        error: Exception,
+        executable: Executable | None,
+        after: list[Then],
+    ) -> None:
+        guilty = not isinstance(error, InputError | OutOfMemory)
+        if guilty:
+            self._served.evict(start.device_id, executable)
+        for task in tasks:
+            task.error = error
+        with self._changed:
+            event = r.TaskFailed(
+                time_s=_now_s(),
+                run_id=start.run_id,
+                reason=f"{type(error).__name__}: {getattr(error, 'message', error)}",
+                retryable=not isinstance(error, InputError),
+                device_fault=guilty,
+            )
+            self._tell(event, after)

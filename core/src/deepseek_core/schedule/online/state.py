@@ -1,0 +1,202 @@
+"""What the online scheduler knows of tasks, runs and devices. Mutable, private to the room.
+
+Times of runs are lognormal around a median; sums of them are treated as normal.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right, insort
+from typing import Final
+
+from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.schedule.online.records import OnlineDevice, Part, RunCost, TaskArrived
+
+# A run that is overdue is expected to take this share of its mean longer.
+_OVERDUE: Final = 0.15
+# One measurement moves an estimate by no more than this many standard deviations.
+_CLIP: Final = 2.5
+
+
+class Cost:
+    """What an operator costs on a device, as corrected by what was measured."""
+
+    __slots__ = ("_log_bias", "cv2", "factor", "fixed_s", "item_s", "most_items", "sigma")
+
+    def __init__(self, cost: RunCost) -> None:
+        self.fixed_s, self.item_s = cost.fixed_s, cost.item_s
+        self.sigma, self.most_items = cost.sigma, cost.most_items
+        self.cv2 = math.exp(cost.sigma**2) - 1.0
+        self._log_bias = 0.0
+        self.factor = math.exp(cost.sigma**2 / 2)
+
+    def mean_s(self, items: int) -> float:
+        """Expected seconds of a run."""
+        return (self.fixed_s + self.item_s * items) * self.factor
+
+    def quantile_s(self, items: int, z: float) -> float:
+        """Seconds at `z` standard deviations of log(seconds)."""
+        median_s = (self.fixed_s + self.item_s * items) * math.exp(self._log_bias)
+        return median_s * math.exp(z * self.sigma)
+
+    def learn(self, items: int, seconds: float, weight: float) -> None:
+        """Correct the median by a measurement; an outlier moves it no more than a bad one."""
+        if seconds <= 0:
+            return
+        off = math.log(seconds / (self.fixed_s + self.item_s * items)) - self._log_bias
+        most = _CLIP * max(self.sigma, 0.05)
+        self._log_bias += weight * min(max(off, -most), most)
+        self.factor = math.exp(self._log_bias + self.sigma**2 / 2)
+
+
+class Job:
+    """A task that was accepted and has not ended."""
+
+    __slots__ = (
+        "alone", "arrived_s", "attempt", "deadline_s", "divisible", "done", "ended", "id", "items",
+        "mean_s", "operator", "ranges", "realtime", "running", "seq", "var",
+    )  # fmt: skip
+
+    def __init__(self, event: TaskArrived, seq: int) -> None:
+        self.id, self.operator, self.items = event.task_id, event.operator, event.items
+        self.deadline_s, self.arrived_s, self.seq = event.deadline_s, event.time_s, seq
+        self.realtime = event.latency is LatencyClass.REALTIME
+        self.divisible = event.divisible
+        self.alone = not event.divisible
+        self.attempt, self.done, self.running, self.ended = 1, 0, 0, False
+        self.mean_s = self.var = 0.0  # on the device in whose queue it waits
+        self.ranges = [(0, event.items)]
+
+    def take(self, most: int) -> Part:
+        """Cut up to so many items off what is left."""
+        first, items = self.ranges[-1]
+        if items <= most:
+            self.ranges.pop()
+        else:
+            self.ranges[-1] = (first + most, items - most)
+            items = most
+        self.running += 1
+        return Part(task_id=self.id, first=first, items=items, attempt=self.attempt)
+
+    def take_all(self) -> Part:
+        """All its items; for a task that is never cut."""
+        self.ranges.clear()
+        self.running += 1
+        return Part(task_id=self.id, first=0, items=self.items, attempt=self.attempt)
+
+    @property
+    def left(self) -> int:
+        """Items in no run so far."""
+        return sum(items for _, items in self.ranges)
+
+
+class Run:
+    """Parts of jobs that a device works at."""
+
+    __slots__ = ("end_s", "id", "items", "jobs", "mean_s", "operator", "parts", "unit", "var")
+
+    def __init__(
+        self, run_id: int, unit: Unit, operator: str, jobs: list[Job], parts: tuple[Part, ...]
+    ) -> None:
+        self.id, self.unit, self.operator = run_id, unit, operator
+        self.jobs, self.parts = jobs, parts
+        self.items = parts[0].items if len(parts) == 1 else sum(p.items for p in parts)
+        cost = unit.costs[operator]
+        self.mean_s = cost.mean_s(self.items)
+        self.var = self.mean_s * self.mean_s * cost.cv2
+        self.end_s = math.inf
+
+
+Entry = tuple[float, int, Job]
+
+
+class Unit:
+    """A device: its running work, its realtime queue by urgency, its health."""
+
+    __slots__ = (
+        "aptness", "costs", "credit_s", "faults", "free", "id", "in_service", "mean_s",
+        "on_probation", "paused", "queue", "running", "slots", "until_s", "var",
+    )  # fmt: skip
+
+    def __init__(self, device: OnlineDevice) -> None:
+        self.id, self.slots = device.id, device.slots
+        self.costs = {name: Cost(cost) for name, cost in device.costs.items()}
+        self.aptness: dict[str, float] = {}
+        self.free = device.slots
+        self.running: dict[int, Run] = {}
+        self.queue: list[Entry] = []
+        self.mean_s = self.var = 0.0  # of the whole queue
+        self.credit_s = 0.0  # device time owed to offline work
+        self.in_service, self.on_probation, self.faults = True, False, 0
+        self.until_s = -math.inf  # the end of its quarantine
+        self.paused: Job | None = None
+
+    def wait(self, now_s: float) -> tuple[float, float]:
+        """Mean and variance of the seconds until a slot is free."""
+        if self.free > 0:
+            return 0.0, 0.0
+        run = min(self.running.values(), key=_end)
+        left = run.end_s - now_s
+        least = _OVERDUE * run.mean_s
+        return (left if left > least else least), run.var
+
+    @property
+    def last_key(self) -> float:
+        """Urgency of what is queued last."""
+        return self.queue[-1][0] if self.queue else -math.inf
+
+    def before(self, key: float) -> tuple[float, float]:
+        """Mean and variance of the seconds of work that is queued ahead of `key`."""
+        queue = self.queue
+        if not queue or queue[-1][0] <= key:
+            return self.mean_s, self.var
+        index = bisect_right(queue, (key, math.inf))
+        if 2 * index <= len(queue):
+            return _sums(queue[:index])
+        mean, var = _sums(queue[index:])
+        return self.mean_s - mean, self.var - var
+
+    def after(self, key: float) -> list[Entry]:
+        """What is queued behind `key`."""
+        queue = self.queue
+        if not queue or queue[-1][0] <= key:
+            return []
+        return queue[bisect_right(queue, (key, math.inf)) :]
+
+    def push(self, key: float, job: Job) -> None:
+        """Queue a realtime job."""
+        cost = self.costs[job.operator]
+        job.mean_s = cost.mean_s(job.items)
+        job.var = job.mean_s * job.mean_s * cost.cv2
+        self.mean_s += job.mean_s
+        self.var += job.var
+        insort(self.queue, (key, job.seq, job))
+
+    def pop(self, index: int) -> Job:
+        """Take a job out of the queue."""
+        job = self.queue.pop(index)[2]
+        if self.queue:
+            self.mean_s -= job.mean_s
+            self.var -= job.var
+        else:  # rounding errors end here
+            self.mean_s = self.var = 0.0
+        return job
+
+    def drain(self) -> list[Job]:
+        """Empty the queue."""
+        jobs = [entry[2] for entry in self.queue]
+        self.queue.clear()
+        self.mean_s = self.var = 0.0
+        return jobs
+
+
+def _end(run: Run) -> float:
+    return run.end_s
+
+
+def _sums(entries: list[Entry]) -> tuple[float, float]:
+    mean = var = 0.0
+    for _, _, job in entries:
+        mean += job.mean_s
+        var += job.var
+    return mean, var

@@ -1,0 +1,254 @@
+"""Checks a plugin: each group of rules in a process of its own, which may crash or hang."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.discovery.scan import EntryPoint, core_version
+from deepseek_core.testing.report import Report, Verdict
+
+_POLL_S: Final = 0.02
+_START_S: Final = 60.0
+_TAIL: Final = 600
+_WELL_ENDED: Final = (0, 1, 5)  # pytest: all passed, some failed, none collected
+
+Progress = Callable[[Verdict], None]
+
+
+def check(
+    point: EntryPoint,
+    *,
+    timeout_s: float,
+    groups: Sequence[str] = (),
+    progress: Progress = lambda _verdict: None,
+) -> Report:
+    """Run every rule of a plugin, at most `timeout_s` seconds each; `groups` limits them.
+
+    Raises:
+        ConfigError: there is no such group of rules for this plugin.
+    """
+    with tempfile.TemporaryDirectory(prefix="deepseek-check-") as folder:
+        (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        run = _Checker(point.name, Path(folder), timeout_s, progress)
+        run.collect()
+        run.limit(groups)
+        run.all_groups()
+    return Report(
+        plugin=point.name,
+        dist=point.dist,
+        version=point.version,
+        core=core_version(),
+        verdicts=run.verdicts,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class _Rule:
+    """A rule as pytest collected it."""
+
+    id: str
+    group: str
+    subject: str
+    rule: str
+    title: str
+
+    def verdict(self, **fields: Any) -> Verdict:
+        return Verdict(
+            group=self.group, subject=self.subject, rule=self.rule, title=self.title, **fields
+        )
+
+
+@attrs.frozen(kw_only=True)
+class _Run:
+    """How one process ended: its events, its exit code (None if killed), its last words."""
+
+    events: list[dict[str, Any]]
+    code: int | None
+    said: str
+
+
+class _Checker:
+    def __init__(self, plugin: str, folder: Path, timeout_s: float, progress: Progress) -> None:
+        self._plugin, self._folder = plugin, folder
+        self._timeout_s, self._progress = timeout_s, progress
+        self._rules: dict[str, _Rule] = {}
+        self.verdicts: list[Verdict] = []
+
+    def collect(self) -> None:
+        """Find the rules; what keeps them from being found is a verdict."""
+        run = self._pytest(["--collect-only"])
+        for event in run.events:
+            if event.pop("event") == "found":
+                self._rules[event["id"]] = _Rule(**event)
+            else:
+                self._add(_uncollected("failed", event["text"]))
+        if not run.events or run.code not in (*_WELL_ENDED, 2, 3):
+            outcome, text = _how(run, self._timeout_s)
+            self._add(_uncollected(outcome, text))
+
+    def limit(self, groups: Sequence[str]) -> None:
+        """Keep the rules of these groups."""
+        known = list(dict.fromkeys(rule.group for rule in self._rules.values()))
+        for name in groups:
+            if name not in known:
+                raise ConfigError(
+                    f"plugin {self._plugin!r} has no group of rules {name!r}",
+                    remedy=f"use one of {', '.join(known)}",
+                )
+        if groups:
+            self._rules = {k: rule for k, rule in self._rules.items() if rule.group in groups}
+
+    def all_groups(self) -> None:
+        """Run one group after the other."""
+        groups: dict[tuple[str, str], list[_Rule]] = {}
+        for rule in self._rules.values():
+            groups.setdefault((rule.group, rule.subject), []).append(rule)
+        for _, rules in sorted(groups.items(), key=_rank):
+            self._group(rules)
+
+    def _group(self, rules: list[_Rule]) -> None:
+        """Run these rules; whoever ends the process is named, and the others go on."""
+        left = {rule.id: rule for rule in rules}
+        while left:
+            run = self._pytest([], only=left)
+            for event in run.events:
+                if event["event"] == "end" and event["id"] in left:
+                    fields = {key: event[key] for key in ("outcome", "text", "seconds")}
+                    self._add(left.pop(event["id"]).verdict(**fields))
+            if not left:
+                self._check_end(run, rules[-1])
+                return
+            outcome, text = _how(run, self._timeout_s)
+            self._add(left.pop(_culprit(run, left)).verdict(outcome=outcome, text=text))
+
+    def _check_end(self, run: _Run, last: _Rule) -> None:
+        """A process that does its work and crashes when it leaves did not do well."""
+        if run.code in _WELL_ENDED:
+            return
+        outcome, text = _how(run, self._timeout_s)
+        rule = attrs.evolve(
+            last, rule="test_the_process_ends_well", title="After all rules of the group."
+        )
+        self._add(rule.verdict(outcome=outcome, text=text))
+
+    def _add(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+        self._progress(verdict)
+
+    def _pytest(self, more: list[str], only: Iterable[str] | None = None) -> _Run:
+        events, output, wanted = (self._folder / n for n in ("events", "output", "only"))
+        events.unlink(missing_ok=True)
+        if only is not None:
+            wanted.write_text("\n".join(only), encoding="utf-8")
+            more = [*more, "--ds-only", str(wanted)]
+        command = [
+            *(sys.executable, "-P", "-m", "pytest", "-q", "-c", "pytest.ini", "--rootdir=."),
+            *("-p", "no:cacheprovider", "--import-mode=importlib", "--basetemp=temp"),
+            *("-p", "deepseek_core.testing", "--pyargs", "deepseek_core.testing.suite"),
+            *("--ds-plugin", self._plugin, "--ds-events", str(events), *more),
+        ]
+        with output.open("wb") as stream:
+            child = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                start_new_session=True,
+            )
+            code = self._watch(child, events)
+        return _Run(events=_read(events), code=code, said=_tail(output))
+
+    def _watch(self, child: subprocess.Popen[bytes], events: Path) -> int | None:
+        """Wait for the end, or for a rule over its time; None if it had to be killed."""
+        size, since_s = 0, time.monotonic()
+        try:
+            while (code := child.poll()) is None:
+                now = events.stat().st_size if events.exists() else 0
+                if now != size:
+                    size, since_s = now, time.monotonic()
+                elif time.monotonic() - since_s > self._patience_s(begun=size > 0):
+                    return None
+                time.sleep(_POLL_S)
+            return code
+        finally:
+            with suppress(ProcessLookupError, PermissionError):  # all of the group have ended
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+    def _patience_s(self, *, begun: bool) -> float:
+        """Until the first word pytest and the plugin are imported, which no rule pays for."""
+        return self._timeout_s if begun else max(self._timeout_s, _START_S)
+
+
+def _rank(group: tuple[tuple[str, str], list[_Rule]]) -> tuple[bool, str, str]:
+    """What holds for all plugins first, then class by class."""
+    name, subject = group[0]
+    return name != "plugin", subject, name
+
+
+def _environment() -> dict[str, str]:
+    """The user's, without what would change how pytest works; our path, and no other plugin."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
+    path = os.pathsep.join(sys.path)
+    return {**kept, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def _read(events: Path) -> list[dict[str, Any]]:
+    if not events.exists():
+        return []
+    lines = events.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]  # the last one is cut off, or empty
+
+
+def _tail(output: Path) -> str:
+    text = output.read_bytes()[-4 * _TAIL :].decode("utf-8", "replace")
+    return text.strip()[-_TAIL:]
+
+
+def _culprit(run: _Run, left: Iterable[str]) -> str:
+    """The rule that began and did not end; the first if none began."""
+    begun = [event["id"] for event in run.events if event["event"] == "start"]
+    waiting = list(left)
+    return next((name for name in reversed(begun) if name in waiting), waiting[0])
+
+
+def _how(run: _Run, timeout_s: float) -> tuple[Any, str]:
+    """Outcome and reason of a process that did not end well."""
+    if run.code is None:
+        return "hung", f"no end in {timeout_s:g} s, so it was killed"
+    if run.code < 0:
+        return "crashed", f"the process died of {_signal_name(-run.code)}; {run.said}"
+    return "crashed", f"the process left with code {run.code}; {run.said}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _uncollected(outcome: Any, text: str) -> Verdict:
+    return Verdict(
+        group="plugin",
+        subject="",
+        rule="test_its_rules_can_be_collected",
+        title="The classes that it ships can be imported.",
+        outcome=outcome,
+        text=text,
+    )

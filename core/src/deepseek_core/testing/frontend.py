@@ -1,0 +1,131 @@
+"""What every frontend promises, as tests that a plugin inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import pytest
+
+from deepseek_core.contracts.artifact import Artifact
+from deepseek_core.contracts.device import Support
+from deepseek_core.contracts.errors import ArtifactError, NoDevice
+from deepseek_core.contracts.frontend import Frontend
+from deepseek_core.contracts.graph import Graph, Operation
+from deepseek_core.discovery.registry import Registered
+from deepseek_core.testing.plugin import PluginConformance
+from deepseek_core.testing.subject import load
+
+_REASON: Final = "this device runs nothing"
+
+
+class FrontendConformance(PluginConformance):
+    """Inherit it as `Test...`, set `plugin` and `name`, and return real `artifacts`.
+
+    `cuts` says that it makes stages of its models where devices differ in what they support.
+    """
+
+    kind = "frontend"
+    cuts: ClassVar[bool] = True
+
+    def artifacts(self, tmp_path: Path) -> tuple[Sequence[Artifact], Sequence[Artifact]]:
+        """Good models and bad ones (truncated, foreign), at least one of each."""
+        raise NotImplementedError("return ([good, ...], [bad, ...]) from artifacts(self, tmp_path)")
+
+    @pytest.fixture
+    def frontend(self, spec: Registered[Any]) -> Frontend:
+        """A new reader."""
+        frontend: Frontend = load(spec, spec.record.factory)()
+        return frontend
+
+    def _good(self, tmp_path: Path) -> Sequence[Artifact]:
+        good, bad = self.artifacts(tmp_path)
+        assert good, "artifacts() gives no good one"
+        assert bad, "artifacts() gives no bad one"
+        return good
+
+    def test_its_formats_are_those_of_the_artifacts(
+        self, spec: Registered[Any], tmp_path: Path
+    ) -> None:
+        """The record names what it reads."""
+        for artifact in self._good(tmp_path):
+            assert artifact.format in spec.record.formats
+
+    def test_good_models_become_graphs(self, frontend: Frontend, tmp_path: Path) -> None:
+        """With a name, inputs and outputs."""
+        for artifact in self._good(tmp_path):
+            graph = frontend.read(artifact, _everything)
+            assert isinstance(graph, Graph)
+            assert graph.outputs, "a graph without outputs"
+
+    def test_every_tensor_is_made_before_it_is_read(
+        self, frontend: Frontend, tmp_path: Path
+    ) -> None:
+        """A stage reads inputs of the graph or what earlier stages made."""
+        for artifact in self._good(tmp_path):
+            graph = frontend.read(artifact, _everything)
+            there = {spec.name for spec in graph.inputs}
+            for stage in graph.stages:
+                assert {spec.name for spec in stage.inputs} <= there, stage.name
+                there |= {spec.name for spec in stage.outputs}
+            assert set(graph.outputs) <= there
+
+    def test_stages_make_what_they_say(self, frontend: Frontend, tmp_path: Path) -> None:
+        """Each has operations, and each of its outputs is an operation's."""
+        for artifact in self._good(tmp_path):
+            for stage in frontend.read(artifact, _everything).stages:
+                made = {spec.name for op in stage.operations for spec in op.outputs}
+                assert stage.operations, f"stage {stage.name!r} has no operation"
+                assert {spec.name for spec in stage.outputs} <= made, stage.name
+
+    def test_one_device_runs_all_of_a_stage(self, frontend: Frontend, tmp_path: Path) -> None:
+        """Of two devices that share the operations between them."""
+        if not self.cuts:
+            pytest.skip("cuts = False")
+        for artifact in self._good(tmp_path):
+            for stage in frontend.read(artifact, _halves).stages:
+                able = [{d for d, s in _halves(op).items() if s} for op in stage.operations]
+                assert set.intersection(*able), f"no device runs all of stage {stage.name!r}"
+
+    def test_bad_models_are_refused(self, frontend: Frontend, tmp_path: Path) -> None:
+        """As `ArtifactError`, whatever a parser says."""
+        for artifact in self.artifacts(tmp_path)[1]:
+            with pytest.raises(ArtifactError):
+                frontend.read(artifact, _everything)
+
+    def test_a_file_that_is_gone_is_told(
+        self, spec: Registered[Any], frontend: Frontend, tmp_path: Path
+    ) -> None:
+        """As `ArtifactError`."""
+        gone = Artifact(format=spec.record.formats[0], fingerprint="0" * 64, path=tmp_path / "gone")
+        with pytest.raises(ArtifactError):
+            frontend.read(gone, _everything)
+
+    def test_without_a_device_it_says_who_refused(self, frontend: Frontend, tmp_path: Path) -> None:
+        """`NoDevice` carries the reason of each device."""
+        for artifact in self._good(tmp_path):
+            with pytest.raises(NoDevice) as caught:
+                frontend.read(artifact, _nothing)
+            assert _REASON in caught.value.refusals.get("kit:0", ""), "the reason is lost"
+
+    def test_reading_twice_gives_the_same(self, frontend: Frontend, tmp_path: Path) -> None:
+        """Measured costs are kept by fingerprint: equal models must have equal ones."""
+        for artifact in self._good(tmp_path):
+            first, second = (frontend.read(artifact, _everything) for _ in range(2))
+            assert [s.fingerprint for s in first.stages] == [s.fingerprint for s in second.stages]
+
+
+def _everything(_operation: Operation) -> dict[str, Support]:
+    return {"kit:0": Support.yes()}
+
+
+def _nothing(_operation: Operation) -> dict[str, Support]:
+    return {"kit:0": Support.no(_REASON)}
+
+
+def _halves(operation: Operation) -> dict[str, Support]:
+    """Two devices: each runs the operations that the other does not, by their names."""
+    odd = sum(operation.name.encode()) % 2
+    sides = {True: Support.yes(), False: Support.no("the other half")}
+    return {"kit:0": sides[not odd], "kit:1": sides[bool(odd)]}

@@ -1,0 +1,124 @@
+"""What every parallel strategy promises, as tests that a plugin inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import pytest
+
+from deepseek_core.contracts.errors import InputError
+from deepseek_core.contracts.strategy import Mesh, Slices, Strategy
+from deepseek_core.contracts.tensor import TensorSpec
+from deepseek_core.discovery.registry import Registered
+from deepseek_core.testing.plugin import PluginConformance
+from deepseek_core.testing.subject import load
+
+_SHAPES: Final[tuple[tuple[int, ...], ...]] = ((8, 8), (16,), (7, 5), (3, 4, 6), (1,), ())
+_MOST_RANKS: Final = 9
+
+
+class StrategyConformance(PluginConformance):
+    """Inherit it as `Test...`, set `plugin` and `name`.
+
+    `num_ranks` are numbers to try; at least one must give a mesh. `elastic` is the record's
+    by default.
+    """
+
+    kind = "strategy"
+    num_ranks: ClassVar[Sequence[int]] = (1, 2, 4, 8)
+    elastic: ClassVar[bool | None] = None
+
+    @pytest.fixture
+    def strategy(self, spec: Registered[Any]) -> Strategy:
+        """A new one."""
+        return self._make(spec)
+
+    def _make(self, spec: Registered[Any]) -> Strategy:
+        strategy: Strategy = load(spec, spec.record.factory)()
+        return strategy
+
+    def _meshes(self, strategy: Strategy) -> Iterator[tuple[int, Mesh]]:
+        for number in self.num_ranks:
+            try:
+                yield number, strategy.mesh(number)
+            except InputError:
+                continue
+
+    def test_it_takes_one_of_the_numbers_of_ranks(self, strategy: Strategy) -> None:
+        """Of those in `num_ranks`."""
+        assert list(self._meshes(strategy)), f"it takes none of {self.num_ranks}"
+
+    def test_the_mesh_holds_every_rank(self, strategy: Strategy) -> None:
+        """The product of the axes is the number of ranks."""
+        for number, mesh in self._meshes(strategy):
+            assert mesh.num_ranks == number
+
+    def test_the_axes_are_those_of_the_record(
+        self, spec: Registered[Any], strategy: Strategy
+    ) -> None:
+        """A mesh names no axis that the record does not promise, and all that it does."""
+        for _, mesh in self._meshes(strategy):
+            assert sorted(mesh.sizes) == sorted(spec.record.axes)
+
+    def test_every_element_is_held_equally_often(self, strategy: Strategy) -> None:
+        """Over all ranks, for tensors of even, odd and no size."""
+        for _, mesh in self._meshes(strategy):
+            for shape in _SHAPES:
+                held = np.zeros(shape, np.int64)
+                for part in _parts(strategy, shape, mesh):
+                    held[part] += 1
+                assert held.min() == held.max() > 0, f"{shape} over {dict(mesh.sizes)}"
+
+    def test_slices_have_plain_bounds(self, strategy: Strategy) -> None:
+        """One for each dimension, from a start to a stop within the tensor, in steps of one."""
+        for _, mesh in self._meshes(strategy):
+            for shape in _SHAPES:
+                for part in _parts(strategy, shape, mesh):
+                    assert len(part) == len(shape)
+                    assert all(map(_is_plain, part, shape)), f"{part} of {shape}"
+
+    def test_equal_questions_get_equal_answers(self, spec: Registered[Any]) -> None:
+        """Ranks ask each for themselves, and must agree."""
+        for number in self.num_ranks:
+            assert _answers(self._make(spec), number) == _answers(self._make(spec), number)
+
+    def test_an_elastic_strategy_takes_any_number(
+        self, spec: Registered[Any], strategy: Strategy
+    ) -> None:
+        """Ranks may join and leave one by one."""
+        if not (spec.record.elastic if self.elastic is None else self.elastic):
+            pytest.skip("elastic = False")
+        for number in range(1, _MOST_RANKS + 1):
+            strategy.mesh(number)
+
+    def test_a_number_that_it_cannot_use_is_refused(self, strategy: Strategy) -> None:
+        """As `InputError`; no rank at all always is."""
+        for number in (0, -1):
+            with pytest.raises(InputError):
+                strategy.mesh(number)
+        for number in range(1, _MOST_RANKS + 1):
+            try:
+                strategy.mesh(number)
+            except InputError as refusal:
+                assert refusal.message, f"{number} ranks are refused without a word"
+
+
+def _parts(strategy: Strategy, shape: tuple[int, ...], mesh: Mesh) -> list[Slices]:
+    tensor = TensorSpec(name="weight", dtype="float32", shape=shape)
+    return [strategy.held_by(rank, tensor, mesh) for rank in range(mesh.num_ranks)]
+
+
+def _is_plain(part: slice, size: int) -> bool:
+    bounds = isinstance(part.start, int) and isinstance(part.stop, int)
+    return bounds and part.step in (None, 1) and 0 <= part.start <= part.stop <= size
+
+
+def _answers(strategy: Strategy, number: int) -> object:
+    try:
+        mesh = strategy.mesh(number)
+    except InputError:
+        return None
+    parts = [repr(_parts(strategy, shape, mesh)) for shape in _SHAPES]
+    return list(mesh.sizes.items()), parts

@@ -1,0 +1,193 @@
+"""What every storage tier promises, as tests that a plugin inherits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import pytest
+
+from deepseek_core.contracts.errors import InputError, ObjectMissing
+from deepseek_core.contracts.tier import Tier
+from deepseek_core.discovery.registry import Registered
+from deepseek_core.testing.leaks import check_releases
+from deepseek_core.testing.plugin import PluginConformance
+from deepseek_core.testing.subject import load
+from deepseek_core.testing.tier_faults import write_and_die
+
+_LARGE: Final = bytes(range(251)) * (4 * 1024 * 1024 // 251 + 1)
+BAD_KEYS: Final = ("", "/", "/etc/passwd", "a//b", "a/", ".", "..", "../b", "a/../b", "a/./b")
+_DAY_S: Final = 86_400.0
+
+
+class TierConformance(PluginConformance):
+    """Inherit it as `Test...`, set `plugin` and `name`, and make URLs of empty places.
+
+    `durable` says that objects outlive the process that wrote them; by default the record's.
+    """
+
+    kind = "tier"
+    durable: ClassVar[bool | None] = None
+
+    def make_url(self, tmp_path: Path) -> str:
+        """A URL that this tier opens, of a place without objects; `tmp_path` is yours."""
+        raise NotImplementedError("return a URL from make_url(self, tmp_path)")
+
+    @pytest.fixture
+    def url(self, spec: Registered[Any], tmp_path: Path) -> str:
+        """Where the objects of one test go."""
+        return self.make_url(tmp_path)
+
+    @pytest.fixture
+    def tier(self, spec: Registered[Any], url: str) -> Iterator[Tier]:
+        """The open tier."""
+        with self._open(spec, url) as tier:
+            yield tier
+
+    def _open(self, spec: Registered[Any], url: str) -> Tier:
+        tier: Tier = load(spec, spec.record.factory)(url)
+        return tier
+
+    def _need_durable(self, spec: Registered[Any]) -> None:
+        if not (spec.record.durable if self.durable is None else self.durable):
+            pytest.skip("durable = False")
+
+    def test_it_says_where_it_is(self, spec: Registered[Any], tier: Tier, url: str) -> None:
+        """Its URL is the one it was opened with, of a scheme that its record names."""
+        assert tier.url == url
+        assert url.partition(":")[0] in spec.record.schemes
+
+    def test_an_object_comes_back_whole(self, tier: Tier) -> None:
+        """What was put is what is got."""
+        assert tier.put_if_absent("a/b.bin", b"\x00\xffwhole") is True
+        assert tier.get("a/b.bin") == b"\x00\xffwhole"
+
+    def test_ranges_end_where_the_object_ends(self, tier: Tier) -> None:
+        """Any part, fewer bytes at the end, none beyond."""
+        tier.put_if_absent("digits", b"0123456789")
+        assert tier.get("digits", 3) == b"3456789"
+        assert tier.get("digits", 2, 5) == b"23456"
+        assert tier.get("digits", 8, 100) == b"89"
+        assert tier.get("digits", 4, 0) == b""
+        assert tier.get("digits", 10) == tier.get("digits", 50, 3) == b""
+
+    def test_listing_is_by_prefix_and_in_order(self, tier: Tier) -> None:
+        """The prefix may end within a name; keys come sorted."""
+        for key in ("b/2", "a", "b/10", "bc", "c"):
+            tier.put_if_absent(key, b"x")
+        assert [found.key for found in tier.list()] == ["a", "b/10", "b/2", "bc", "c"]
+        assert [found.key for found in tier.list("b/")] == ["b/10", "b/2"]
+        assert [found.key for found in tier.list("b")] == ["b/10", "b/2", "bc"]
+        assert not list(tier.list("nothing"))
+
+    def test_size_and_age_are_told(self, tier: Tier) -> None:
+        """By `stat` and by `list`, the age as seconds since the epoch."""
+        tier.put_if_absent("object", b"12345")
+        (listed,) = tier.list()
+        for found in (tier.stat("object"), listed):
+            assert (found.key, found.nbytes) == ("object", 5)
+            # A day leaves room for clocks that differ; milliseconds or a day count do not fit.
+            assert abs(found.modified_s - time.time()) < _DAY_S
+
+    def test_a_deleted_object_is_gone(self, tier: Tier) -> None:
+        """Its key is free again; deleting what is not there is no error."""
+        tier.put_if_absent("object", b"old")
+        tier.delete("object")
+        tier.delete("object")
+        assert tier.put_if_absent("object", b"new")
+        assert tier.get("object") == b"new"
+
+    def test_the_first_writer_wins(self, tier: Tier) -> None:
+        """A taken key is not written to, and that is said."""
+        tier.put_if_absent("key", b"first")
+        assert tier.put_if_absent("key", b"second") is False
+        assert tier.get("key") == b"first"
+
+    def test_a_missing_object_is_told(self, tier: Tier) -> None:
+        """By `get` and `stat`, as `ObjectMissing`."""
+        for ask in (tier.get, tier.stat):
+            with pytest.raises(ObjectMissing):
+                ask("never/written")
+
+    def test_keys_may_be_in_any_language(self, tier: Tier) -> None:
+        """UTF-8, with spaces and signs that shells and URLs care about."""
+        keys = sorted(("模型/权重 1", "naïve+%2F?&#", "-x", "~"))
+        for key in keys:
+            tier.put_if_absent(key, key.encode())
+        assert [found.key for found in tier.list()] == keys
+        assert all(tier.get(key) == key.encode() for key in keys)
+
+    def test_an_object_may_be_empty(self, tier: Tier) -> None:
+        """No byte is an object too."""
+        assert tier.put_if_absent("empty", b"")
+        assert tier.get("empty") == b""
+        assert tier.stat("empty").nbytes == 0
+
+    def test_an_object_may_exceed_four_mebibytes(self, tier: Tier) -> None:
+        """One byte more than the largest shard."""
+        large = _LARGE[: 4 * 1024 * 1024 + 1]
+        tier.put_if_absent("large", large)
+        assert tier.get("large") == large
+
+    def test_any_buffer_is_taken_and_copied(self, tier: Tier) -> None:
+        """The caller may write to its buffer as soon as `put_if_absent` is back."""
+        buffer = bytearray(b"before")
+        tier.put_if_absent("bytearray", buffer)
+        tier.put_if_absent("memoryview", memoryview(b"--view--")[2:6])
+        buffer[:] = b"after!"
+        assert tier.get("bytearray") == b"before"
+        assert tier.get("memoryview") == b"view"
+
+    def test_one_of_many_writers_wins(self, tier: Tier) -> None:
+        """Eight threads, one key: one is told that it wrote, and its object is whole."""
+        contents = [bytes([number]) * 65_536 for number in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            wrote = list(pool.map(lambda data: tier.put_if_absent("contested", data), contents))
+        assert wrote.count(True) == 1
+        assert tier.get("contested") == contents[wrote.index(True)]
+
+    def test_keys_that_leave_the_tier_are_refused(self, tier: Tier) -> None:
+        """Absolute, with `.` or `..`, with empty parts: `InputError`, and nothing is written."""
+        for key in BAD_KEYS:
+            with pytest.raises(InputError):
+                tier.put_if_absent(key, b"x")
+            with pytest.raises((InputError, ObjectMissing)):
+                tier.get(key)
+        assert not list(tier.list())
+
+    def test_closing_twice_is_fine(self, tier: Tier) -> None:
+        """`close` may be called by whoever is done first."""
+        tier.close()
+        tier.close()
+
+    def test_closing_leaves_no_thread_and_no_file(self, spec: Registered[Any], url: str) -> None:
+        """A process may open and close tiers for weeks."""
+
+        def use() -> None:
+            with self._open(spec, url) as tier:
+                tier.put_if_absent("object", b"x")
+                list(tier.list())
+                tier.delete("object")
+
+        check_releases(use)
+
+    def test_objects_outlive_the_tier(self, spec: Registered[Any], url: str) -> None:
+        """Who opens the same URL later finds them."""
+        self._need_durable(spec)
+        with self._open(spec, url) as first:
+            first.put_if_absent("kept", b"content")
+        with self._open(spec, url) as second:
+            assert second.get("kept") == b"content"
+
+    def test_a_killed_writer_leaves_nothing(self, spec: Registered[Any], url: str) -> None:
+        """An object is there whole or not at all, and its key is free again if not."""
+        self._need_durable(spec)
+        write_and_die(spec.record.factory, url, "victim", _LARGE)
+        with self._open(spec, url) as tier:
+            listed = [found.key for found in tier.list()]
+            assert listed in ([], ["victim"]), "something else is listed"
+            assert tier.put_if_absent("victim", _LARGE) is not bool(listed)
+            assert tier.get("victim") == _LARGE

@@ -1,0 +1,35 @@
+"""Tables of a module's numbers, with the comment beside each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import deepseek_core
+
+_LINE: Final = re.compile(r"^_([A-Z0-9_]+): Final = ([\d._]+)(?:  # (.+))?$", re.M)
+_CORE: Final = Path(deepseek_core.__file__).parent
+
+
+def cost_model() -> str:
+    """The constants of the cost model."""
+    return _table("schedule/cost.py")
+
+
+def placement() -> str:
+    """The constants of the placement."""
+    return _table("schedule/placement.py")
+
+
+def _table(file: str) -> str:
+    """A row for each number.
+
+    Raises:
+        ValueError: there is none, so the page would have an empty table.
+    """
+    found = _LINE.findall((_CORE / file).read_text(encoding="utf-8"))
+    if not found:
+        raise ValueError(f"{file} has no numbers")
+    rows = [f"| `{name}` | {value} | {comment} |" for name, value, comment in found]
+    return "\n".join(["| constant | value | why |", "|---|---|---|", *rows])

@@ -1,0 +1,99 @@
+"""The contracts: records as tables of their fields, classes by mkdocstrings."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+from typing import Any, Final
+
+import attrs
+
+import deepseek_core
+from deepseek_core.runtime.calibration import Measurement
+from deepseek_core.runtime.comparison import Comparison, Row
+from deepseek_core.runtime.result import Result
+from deepseek_core.schedule.problem import Candidate, Crossover, Placement, Problem, StageOptions
+
+# heading -> names of the face
+GROUPS: Final = {
+    "What plugins are told": ("HostContext",),
+    "Devices": (
+        "DeviceSpec", "DeviceInfo", "Device", "Executable", "BoundCall", "Job", "Support",
+        "Estimate", "Concurrency", "OpenOptions", "LoadOptions",
+    ),
+    "Graphs and tensors": (
+        "Graph", "Stage", "Operation", "Work", "Task", "TensorSpec", "HostTensor", "Artifact",
+        "Workload", "LatencyClass",
+    ),
+    "Frontends": ("FrontendSpec", "Frontend"),
+    "Storage tiers": ("TierSpec", "Tier", "ObjectStat"),
+    "Strategies": ("StrategySpec", "Strategy", "Mesh"),
+    "Compressors": ("CompressorSpec", "Compressor", "Packed"),
+    "Executors": ("ExecutorSpec", "Executor"),
+    "Commands": ("CommandSpec",),
+    "Checks": ("CheckSpec", "Finding"),
+    "Settings": ("Secret",),
+}  # fmt: skip
+# Given back by a session; not part of the face, since nobody makes them.
+PLANS: Final = (
+    Result, Measurement, Comparison, Row, Placement, Problem, StageOptions, Candidate, Crossover,
+)  # fmt: skip
+# Documented on pages of their own.
+ELSEWHERE: Final = {"DeepSeekError", "Plan", "Session", "errors", "events", "hookimpl", "hooks"}
+
+
+def plans() -> str:
+    """What a session gives back."""
+    return "\n\n".join(map(section, PLANS))
+
+
+def page() -> str:
+    """Every group of names that the face has, and the events."""
+    parts = []
+    for title, names in GROUPS.items():
+        present = [name for name in names if name in deepseek_core.__all__]
+        if present:
+            parts += [f"## {title}", *(section(getattr(deepseek_core, n)) for n in present)]
+    parts += ["## Events", "In the module `deepseek_core.events`; `ds_on_event` gets them."]
+    parts += [section(event) for event in events()]
+    return "\n\n".join(parts)
+
+
+def events() -> list[type]:
+    """`Event` and all that are one, in the order of their module."""
+    found = [v for v in vars(deepseek_core.events).values() if inspect.isclass(v)]
+    return [v for v in found if issubclass(v, deepseek_core.events.Event)]
+
+
+def section(item: type) -> str:
+    """A record's docstring, fields and methods; of another class what mkdocstrings makes of it."""
+    name = f"{item.__module__}.{item.__name__}"
+    if not attrs.has(item):
+        return f"::: {name}"
+    rows = [f"| `{a.name}` | `{_type(item, a)}` | {_default(a)} |" for a in _fields(item)]
+    table = "\n".join(["| field | type | default |", "|---|---|---|", *rows])
+    heading = f"### {item.__name__} {{ #{name} }}"
+    methods = [f"::: {name}.{n}\n    options:\n      heading_level: 4" for n in _methods(item)]
+    return "\n\n".join([heading, inspect.getdoc(item) or "", table, *methods])
+
+
+def _fields(item: type) -> list[attrs.Attribute[Any]]:
+    return [field for field in attrs.fields(item) if not field.name.startswith("_")]
+
+
+def _methods(item: type) -> list[str]:
+    kinds = (property, classmethod, cached_property)
+    mine = {n: v for n, v in vars(item).items() if not n.startswith("_")}
+    return [n for n, v in mine.items() if inspect.isfunction(v) or isinstance(v, kinds)]
+
+
+def _type(item: type, field: attrs.Attribute[Any]) -> str:
+    return str(inspect.get_annotations(item).get(field.name, field.type)).replace("|", "\\|")
+
+
+def _default(field: attrs.Attribute[Any]) -> str:
+    if field.default is attrs.NOTHING:
+        return "required"
+    factory = getattr(field.default, "factory", None)
+    value = factory() if factory is not None else field.default
+    return f"`{value!r}`"

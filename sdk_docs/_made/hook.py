@@ -1,0 +1,43 @@
+"""Fills in what is read off the code: a line `<!-- made: NAME -->` of a page becomes its text.
+
+mkdocs calls `on_page_markdown` for each page. So the reference can't drift from the code: nothing
+of it is written down twice. tests/docs/test_site.py compares the built pages with the code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import benchmarks
+import catalog
+import command_line
+import configuration
+import constants
+import contracts
+import error_tree
+import hook_specs
+
+MAKERS: Final[dict[str, Callable[[], str]]] = {
+    "benchmarks": benchmarks.rows,
+    "catalog": catalog.page,
+    "commands": command_line.page,
+    "cost_constants": constants.cost_model,
+    "placement_constants": constants.placement,
+    "switches": configuration.switches,
+    "plans": contracts.plans,
+    "records_and_classes": contracts.page,
+    "errors": error_tree.page,
+    "hooks": hook_specs.page,
+}
+_MARK: Final = re.compile(r"^<!-- made: (\w+) -->$", re.M)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The page with its marks filled in.
+
+    Raises:
+        KeyError: a mark names no maker.
+    """
+    return _MARK.sub(lambda mark: MAKERS[mark[1]](), markdown)

@@ -1,0 +1,25 @@
+import numpy as np
+
+from bad_samples.table import made_classes
+from deepseek_core import Artifact, Operation, Stage, TensorSpec
+from deepseek_core.testing import DeviceCase, DeviceConformance
+
+
+def cases(self):
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    specs = [TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "xy"]
+    stage = Stage(
+        name="double",
+        kind="double",
+        operations=[Operation(name="Double", domain="bad", inputs=specs[:1], outputs=specs[1:])],
+        inputs=specs[:1],
+        outputs=specs[1:],
+        artifact=Artifact.from_bytes(b"double", format="bad"),
+    )
+    return [DeviceCase(stage=stage, inputs={"x": x}, expected={"y": 2 * x})]
+
+
+classes = made_classes(DeviceConformance, "device", cases=cases)
+for made in classes.values():
+    made.device_id = f"bad:{made.name}"
+globals().update(classes)

@@ -1,0 +1,77 @@
+"""A sound executor, which runs the plan where it is, and the others."""
+
+import itertools
+import threading
+
+import numpy as np
+
+from deepseek_core import Executor, errors
+
+
+class Sound(Executor):
+    def __init__(self, plan):
+        self.plan = plan
+
+    def stream(self, batches):
+        yield from self.plan.stream(batches)
+
+    def close(self):
+        pass
+
+
+class Rounds(Sound):
+    def stream(self, batches):
+        for result in super().stream(batches):
+            yield {name: array.astype(np.float32) for name, array in result.items()}
+
+
+class Swaps(Sound):
+    def stream(self, batches):
+        results = super().stream(batches)
+        yield from itertools.islice(results, 10)
+        yield from reversed(list(itertools.islice(results, 2)))
+        yield from results
+
+
+class AddsAResult(Sound):
+    def stream(self, batches):
+        results = super().stream(batches)
+        first = next(results, {})
+        yield first
+        yield from results
+
+
+class ReadsAhead(Sound):
+    def stream(self, batches):
+        yield from super().stream(list(batches))
+
+
+class HidesTheStage(Sound):
+    def stream(self, batches):
+        try:
+            yield from super().stream(batches)
+        except errors.StageFailed as error:
+            raise RuntimeError("a worker failed") from error
+
+
+class HidesTheMisfit(Sound):
+    def stream(self, batches):
+        try:
+            yield from super().stream(batches)
+        except errors.InputError as error:
+            raise RuntimeError("a worker failed") from error
+
+
+class ClosesOnce(Sound):
+    closed = False
+
+    def close(self):
+        if self.closed:
+            raise RuntimeError("closed already")
+        self.closed = True
+
+
+class LeavesAThread(Sound):
+    def __init__(self, plan):
+        super().__init__(plan)
+        threading.Thread(target=threading.Event().wait, name="left", daemon=True).start()

@@ -1,0 +1,122 @@
+"""A sound reader of a toy format (lines `input operator output`), and the others."""
+
+import time
+
+import attrs
+
+from deepseek_core import Artifact, Frontend, Graph, Operation, Stage, TensorSpec, errors
+
+HEAD = b"toy 1\n"
+
+
+class Sound(Frontend):
+    """One stage for each line; the last output is the graph's."""
+
+    graph = Graph
+
+    def content(self, artifact):
+        return artifact.read()
+
+    def read(self, artifact, supporters):
+        lines = self.lines(self.content(artifact))
+        operations = [self.operation(*line) for line in lines]
+        self.ask(operations, supporters)
+        stages = self.stages(operations)
+        return self.graph(name="toy", stages=stages, outputs=[stages[-1].outputs[0].name])
+
+    def lines(self, content):
+        lines = [line.split() for line in content.removeprefix(HEAD).decode().splitlines()]
+        if not content.startswith(HEAD) or any(len(line) != 3 for line in lines):
+            raise errors.ArtifactError("not a toy")
+        return lines
+
+    def operation(self, reads, name, makes):
+        return Operation(
+            name=name, domain="toy", inputs=[self.tensor(reads)], outputs=[self.tensor(makes)]
+        )
+
+    def tensor(self, name):
+        return TensorSpec(name=name, dtype="float32", shape=("batch",))
+
+    def ask(self, operations, supporters):
+        for operation in operations:
+            answers = supporters(operation)
+            if not any(answers.values()):
+                raise self.nobody({device: support.reason for device, support in answers.items()})
+
+    def nobody(self, refusals):
+        return errors.NoDevice("nobody runs it", refusals=refusals)
+
+    def stages(self, operations):
+        return [self.stage([operation]) for operation in operations]
+
+    def stage(self, operations):
+        text = " ".join(operation.name for operation in operations)
+        return Stage(
+            name=operations[0].outputs[0].name,
+            kind="toy",
+            operations=operations,
+            inputs=operations[0].inputs,
+            outputs=operations[-1].outputs,
+            artifact=Artifact.from_bytes(text.encode(), format="toy"),
+        )
+
+
+class NamesAnotherFormat(Sound):
+    """What is wrong stands in its record."""
+
+
+@attrs.frozen
+class Likeness:
+    name: str
+    stages: list
+    outputs: list
+
+    @property
+    def inputs(self):
+        return self.stages[0].inputs
+
+
+class MakesNoGraph(Sound):
+    graph = Likeness
+
+
+class Shy(Graph):
+    inputs = ()
+
+
+class HidesItsInputs(Sound):
+    graph = Shy
+
+
+class RenamesOutputs(Sound):
+    def stage(self, operations):
+        stage = super().stage(operations)
+        inner = [attrs.evolve(o, outputs=[self.tensor("inner")]) for o in operations]
+        return attrs.evolve(stage, operations=inner)
+
+
+class NeverCuts(Sound):
+    def stages(self, operations):
+        return [self.stage(operations)]
+
+
+class TakesAnything(Sound):
+    def lines(self, content):
+        return [line.split() for line in b"x Double y\ny Halve z".decode().splitlines()]
+
+
+class OpensTheFileItself(Sound):
+    def content(self, artifact):
+        return artifact.path.read_bytes() if artifact.path else artifact.read()
+
+
+class KeepsReasonsBack(Sound):
+    def nobody(self, refusals):
+        return errors.NoDevice("nobody runs it", refusals={})
+
+
+class StampsTheTime(Sound):
+    def stage(self, operations):
+        artifact = Artifact.from_bytes(str(time.time_ns()).encode(), format="toy")
+        return attrs.evolve(super().stage(operations), artifact=artifact)

@@ -1,0 +1,1 @@
+"""Hooks that break one promise of all plugins each."""

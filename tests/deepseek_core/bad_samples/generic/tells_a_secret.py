@@ -1,0 +1,14 @@
+from deepseek_core import TierSpec, hookimpl, hooks
+
+
+@hookimpl(hooks.ds_register_storage_tiers)
+def tiers(ctx):
+    return [
+        TierSpec(
+            name="tells_a_secret",
+            temperature="hot",
+            schemes=["bad"],
+            factory="bad_samples.tiers:Sound",
+            summary=f"token {ctx.settings.get('token')}",
+        )
+    ]

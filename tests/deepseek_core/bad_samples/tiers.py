@@ -1,0 +1,205 @@
+"""A sound tier over a folder, and what is wrong with each of the others."""
+
+import os
+import threading
+import uuid
+from pathlib import Path
+
+from deepseek_core import ObjectStat, Tier, errors
+
+OPEN = []
+
+
+class Sound(Tier):
+    """Objects as files: written aside, then linked to their name, which fails if it is taken."""
+
+    def __init__(self, url):
+        self.url = url
+        self.root = Path(url.removeprefix("bad://"))
+        self.objects = self.root / "objects"
+        self.aside = self.root / "aside"
+        for folder in (self.objects, self.aside):
+            folder.mkdir(exist_ok=True)
+
+    def path(self, key):
+        parts = key.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise errors.InputError(f"key {key!r} is not allowed")
+        return self.objects.joinpath(*parts)
+
+    def put_if_absent(self, key, data):
+        path, aside = self.path(key), self.aside / uuid.uuid4().hex
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_bytes(data)
+            os.link(aside, path)
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink()
+        return True
+
+    def missing(self, key):
+        return errors.ObjectMissing(f"no object {key}", url=self.url)
+
+    def get(self, key, start=0, nbytes=None):
+        try:
+            content = self.path(key).read_bytes()
+        except FileNotFoundError:
+            raise self.missing(key) from None
+        return content[start:] if nbytes is None else content[start : start + nbytes]
+
+    def delete(self, key):
+        self.path(key).unlink(missing_ok=True)
+
+    def list(self, prefix=""):
+        files = (path for path in self.objects.rglob("*") if path.is_file())
+        keys = sorted(path.relative_to(self.objects).as_posix() for path in files)
+        return (self.stat(key) for key in keys if key.startswith(prefix))
+
+    def stat(self, key):
+        try:
+            found = self.path(key).stat()
+        except FileNotFoundError:
+            raise self.missing(key) from None
+        return ObjectStat(key=key, nbytes=found.st_size, modified_s=found.st_mtime)
+
+
+class RenamesItself(Sound):
+    def __init__(self, url):
+        super().__init__(url)
+        self.url = url + "/"
+
+
+class ReadsAsText(Sound):
+    def get(self, key, start=0, nbytes=None):
+        return super().get(key, start, nbytes).replace(b"\xff", b"?")
+
+
+class IgnoresTheLength(Sound):
+    def get(self, key, start=0, nbytes=None):
+        return super().get(key, start)
+
+
+class ListsFoldersOnly(Sound):
+    def list(self, prefix=""):
+        folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+        return super().list(folder)
+
+
+class CountsMilliseconds(Sound):
+    def stat(self, key):
+        found = super().stat(key)
+        return ObjectStat(key=key, nbytes=found.nbytes, modified_s=found.modified_s * 1000)
+
+
+class KeepsTheDeleted(Sound):
+    def delete(self, key):
+        self.path(key)
+
+
+class PrefersTheLonger(Sound):
+    def put_if_absent(self, key, data):
+        wrote = super().put_if_absent(key, data)
+        if not wrote and len(data) > self.stat(key).nbytes:
+            self.path(key).write_bytes(data)
+        return wrote
+
+
+class RaisesFileErrors(Sound):
+    def missing(self, key):
+        return FileNotFoundError(key)
+
+
+class KnowsAsciiOnly(Sound):
+    def path(self, key):
+        if not key.isascii():
+            raise errors.InputError(f"key {key!r} is not ASCII")
+        return super().path(key)
+
+
+class TakesNothingForAbsent(Sound):
+    def get(self, key, start=0, nbytes=None):
+        if not self.path(key).exists() or self.path(key).stat().st_size == 0:
+            raise self.missing(key)
+        return super().get(key, start, nbytes)
+
+
+class CutsAtABorder(Sound):
+    def put_if_absent(self, key, data):
+        border = 4 * 1024 * 1024
+        return super().put_if_absent(key, data[:border] if len(data) == border + 1 else data)
+
+
+class KeepsTheBuffer(Sound):
+    def __init__(self, url):
+        super().__init__(url)
+        self.recent = {}
+
+    def put_if_absent(self, key, data):
+        wrote = super().put_if_absent(key, data)
+        if wrote:
+            self.recent[key] = data
+        return wrote
+
+    def get(self, key, start=0, nbytes=None):
+        content = bytes(self.recent[key]) if key in self.recent else super().get(key)
+        return content[start:] if nbytes is None else content[start : start + nbytes]
+
+
+class LooksBeforeItLeaps(Sound):
+    def __init__(self, url):
+        super().__init__(url)
+        self.meeting = threading.Barrier(8)
+
+    def put_if_absent(self, key, data):
+        if key != "contested":
+            return super().put_if_absent(key, data)
+        absent = not self.path(key).exists()
+        self.meeting.wait()  # all eight have looked before one writes
+        if absent:
+            self.path(key).write_bytes(data)
+        return absent
+
+
+class WalksUp(Sound):
+    def path(self, key):
+        if "" in key.split("/"):
+            raise errors.InputError(f"key {key!r} is not allowed")
+        return self.objects / "deep" / "down" / key if ".." in key else super().path(key)
+
+
+class ClosesOnce(Sound):
+    closed = False
+
+    def close(self):
+        if self.closed:
+            raise RuntimeError("closed already")
+        self.closed = True
+
+
+class LeavesAFileOpen(Sound):
+    def __init__(self, url):
+        super().__init__(url)
+        OPEN.append((self.root / "lock").open("a"))
+
+
+class Forgets(Sound):
+    def __init__(self, url):
+        super().__init__(url)
+        self.objects = self.root / uuid.uuid4().hex
+        self.objects.mkdir()
+
+
+class WritesInPlace(Sound):
+    def put_if_absent(self, key, data):
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("xb", buffering=0) as file:
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
+        except FileExistsError:
+            return False
+        return True

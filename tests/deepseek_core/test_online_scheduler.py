@@ -1,0 +1,468 @@
+"""The online scheduler: every accepted task ends exactly once, whatever happens."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepseek_core.contracts.errors import ConfigError, InputError
+from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.schedule.online import records as r
+from deepseek_core.schedule.online.rules import POLICIES, Rules, policy
+from deepseek_core.schedule.online.scheduler import OnlineScheduler
+
+REALTIME, OFFLINE = LatencyClass.REALTIME, LatencyClass.OFFLINE
+MS = 1e-3
+
+
+def cost(item_ms, fixed_ms=0.0, sigma=0.0, **more):
+    return r.RunCost(fixed_s=fixed_ms * MS, item_s=item_ms * MS, sigma=sigma, **more)
+
+
+def device(name, slots=1, **item_ms):
+    """A device of so many milliseconds an item, by operator."""
+    return r.OnlineDevice(id=name, slots=slots, costs={o: cost(ms) for o, ms in item_ms.items()})
+
+
+def realtime(at_ms, number, operator="a", items=1, within_ms=None, **more):
+    at_s = at_ms * MS
+    deadline_s = math.inf if within_ms is None else at_s + within_ms * MS
+    return r.TaskArrived(
+        time_s=at_s, task_id=number, operator=operator, items=items, latency=REALTIME,
+        deadline_s=deadline_s, **more,
+    )  # fmt: skip
+
+
+def offline(at_ms, number, operator="a", items=1, **more):
+    return r.TaskArrived(
+        time_s=at_ms * MS, task_id=number, operator=operator, items=items, latency=OFFLINE, **more
+    )
+
+
+def finished(at_ms, run_id):
+    return r.TaskFinished(time_s=at_ms * MS, run_id=run_id)
+
+
+def failed(at_ms, run_id, **more):
+    return r.TaskFailed(time_s=at_ms * MS, run_id=run_id, reason="smoke", **more)
+
+
+def told(decisions):
+    """Decisions as short text, to compare with what is written in a test."""
+    return [_told(d) for d in decisions]
+
+
+def _told(d):
+    match d:
+        case r.Start():
+            parts = " ".join(f"{p.task_id}[{p.first}:{p.first + p.items}]" for p in d.parts)
+            return f"{d.run_id}: {parts} on {d.device_id}"
+        case r.Preempt():
+            return f"preempt {d.task_id} on {d.device_id}, {d.items_left} left"
+        case r.Quarantine():
+            return f"quarantine {d.device_id} until {d.until_s / MS:.0f}"
+        case r.Readmit():
+            return f"readmit {d.device_id}"
+    return f"{type(d).__name__.lower()} {d.task_id}"
+
+
+# -- golden traces ----------------------------------------------------------------------------
+
+
+def test_an_idle_device_starts_at_once():
+    s = OnlineScheduler([device("x", a=4)])
+    assert told(s.handle(realtime(0, 1))) == ["1: 1[0:1] on x"]
+    assert told(s.handle(finished(4, 1))) == ["finish 1"]
+    assert s.live == 0
+
+
+def test_realtime_goes_by_earliest_deadline():
+    s = OnlineScheduler([device("x", a=4)], Rules(batch_z=None))
+    s.handle(realtime(0, 1, within_ms=100))
+    s.handle(realtime(1, 2, within_ms=90))
+    s.handle(realtime(2, 3, within_ms=30))
+    assert told(s.handle(finished(4, 1))) == ["finish 1", "2: 3[0:1] on x"]
+    assert told(s.handle(finished(8, 2))) == ["finish 3", "3: 2[0:1] on x"]
+
+
+def test_offline_work_comes_in_chunks_and_gives_way_between_them():
+    s = OnlineScheduler([device("x", a=2)])
+    assert told(s.handle(offline(0, 1, items=12))) == ["1: 1[0:5] on x"]
+    assert told(s.handle(realtime(3, 2, within_ms=40))) == []
+    assert told(s.handle(finished(10, 1))) == ["preempt 1 on x, 7 left", "2: 2[0:1] on x"]
+    assert told(s.handle(finished(12, 2))) == ["finish 2", "3: 1[5:10] on x"]
+    assert told(s.handle(finished(22, 3))) == ["4: 1[10:12] on x"]
+    assert told(s.handle(finished(26, 4))) == ["finish 1"]
+
+
+def test_realtime_takes_the_device_that_ends_first_not_the_idle_one():
+    s = OnlineScheduler([device("fast", a=2), device("slow", a=20)])
+    assert told(s.handle(realtime(0, 1))) == ["1: 1[0:1] on fast"]
+    assert told(s.handle(realtime(0, 2))) == []  # it waits for the fast one
+    assert told(s.handle(finished(2, 1))) == ["finish 1", "2: 2[0:1] on fast"]
+
+
+def test_offline_work_goes_where_it_has_the_advantage():
+    devices = [device("cpu", a=2, b=2), device("fpga", a=8, b=1)]
+    s = OnlineScheduler(devices)
+    s.handle(realtime(0, 1, "a"))
+    s.handle(realtime(0, 2, "b"))
+    s.handle(offline(0, 3, "a", items=100))
+    s.handle(offline(0, 4, "b", items=100))
+    assert told(s.handle(finished(1, 2))) == ["finish 2", "3: 4[0:10] on fpga"]
+    assert told(s.handle(finished(2, 1))) == ["finish 1", "4: 3[0:5] on cpu"]
+
+
+def test_a_deadline_behind_a_backlog_is_refused_with_the_time_that_is_missing():
+    s = OnlineScheduler([device("x", a=10)], Rules(batch_z=None))
+    assert told(s.handle(realtime(0, 1, within_ms=25))) == ["1: 1[0:1] on x"]
+    assert s.handle(realtime(0, 2, within_ms=25)) == []
+    (reject,) = s.handle(realtime(0, 3, within_ms=25))
+    assert reject.retry_after_s == pytest.approx(5 * MS)
+    assert s.handle(realtime(5, 3, within_ms=25)) == []
+
+
+def test_admission_leaves_room_for_chance():
+    certain = OnlineScheduler([device("x", a=10)])
+    unsure = OnlineScheduler([r.OnlineDevice(id="x", costs={"a": cost(10, sigma=0.5)})])
+    assert type(certain.handle(realtime(0, 1, within_ms=12))[0]) is r.Start
+    (reject,) = unsure.handle(realtime(0, 1, within_ms=12))
+    assert reject.retry_after_s is None  # not even when idle
+
+
+def test_work_promised_before_is_not_made_late_by_work_that_is_more_urgent():
+    s = OnlineScheduler([device("x", a=10)], Rules(batch_z=None))
+    s.handle(realtime(0, 1, within_ms=100))
+    assert s.handle(realtime(0, 2, within_ms=25)) == []
+    assert told(s.handle(realtime(0, 3, within_ms=22))) == ["reject 3"]
+
+
+def test_tasks_of_one_operator_share_a_run_while_the_deadlines_allow():
+    devices = [r.OnlineDevice(id="x", costs={"a": cost(1, fixed_ms=5), "b": cost(1)})]
+    s = OnlineScheduler(devices)
+    s.handle(realtime(0, 1, within_ms=100))
+    for number, within_ms in ((2, 20), (3, 25), (4, 30), (5, 90)):
+        assert s.handle(realtime(1, number, within_ms=within_ms, items=3)) == []
+    starts = s.handle(finished(6, 1))
+    assert told(starts) == ["finish 1", "2: 2[0:3] 3[0:3] 4[0:3] on x"]
+    assert starts[1].items == 9
+    assert told(s.handle(finished(20, 2))) == [
+        "finish 2", "finish 3", "finish 4", "3: 5[0:3] on x",
+    ]  # fmt: skip
+
+
+def test_a_batch_respects_what_fits_into_a_run():
+    devices = [r.OnlineDevice(id="x", costs={"a": cost(0.1, fixed_ms=5, most_items=4)})]
+    s = OnlineScheduler(devices)
+    for number in range(1, 5):
+        s.handle(realtime(0, number, items=2, within_ms=1000))
+    assert told(s.handle(finished(5, 1)))[1:] == ["2: 2[0:2] 3[0:2] on x"]
+    assert told(s.handle(realtime(5, 9, items=5, within_ms=1000))) == ["reject 9"]
+
+
+def test_a_hopeless_task_is_dropped_before_it_starts():
+    s = OnlineScheduler([device("x", a=10)], Rules(batch_z=None))
+    s.handle(realtime(0, 1, within_ms=50))
+    s.handle(realtime(0, 2, within_ms=22))
+    assert told(s.handle(finished(15, 1))) == ["finish 1", "drop 2"]
+
+
+def test_an_idle_device_takes_over_what_would_wait_longer_elsewhere():
+    s = OnlineScheduler([device("fast", a=4), device("slow", a=9)], Rules(batch_z=None))
+    s.handle(realtime(0, 1))
+    s.handle(realtime(0, 2))
+    s.handle(realtime(0, 3, "a"))  # the slow one is the better place for it
+    s.handle(realtime(0, 4))
+    s.handle(realtime(0, 5))
+    run_on_slow = 2
+    decisions = told(s.handle(finished(1, run_on_slow)))
+    assert decisions[1].endswith("on slow")
+
+
+def test_offline_work_does_not_starve_under_realtime_overload():
+    s = OnlineScheduler([device("x", a=10)], Rules(admission_z=None, batch_z=None))
+    s.handle(realtime(0, 0))
+    s.handle(offline(0, "batch", items=1))
+    run, at_ms, got = 1, 0, 0
+    for number in range(1, 200):
+        s.handle(realtime(at_ms, number))
+        at_ms += 10
+        starts = [d for d in s.handle(finished(at_ms, run)) if type(d) is r.Start]
+        run = starts[0].run_id
+        got += starts[0].latency is OFFLINE
+    assert got == 1
+
+
+def test_a_fault_quarantines_twice_as_long_each_time_and_the_task_moves():
+    s = OnlineScheduler([device("x", a=4), device("y", a=8)], Rules(quarantine_s=0.1))
+    s.handle(realtime(0, 1))
+    assert told(s.handle(failed(1, 1))) == ["quarantine x until 101", "2: 1[0:1] on y"]
+    assert s.wake_s == pytest.approx(0.101)
+    assert told(s.handle(finished(9, 2))) == ["finish 1"]
+    assert told(s.handle(r.Tick(time_s=0.101))) == ["readmit x"]
+    assert told(s.handle(realtime(102, 2))) == ["3: 2[0:1] on x"]
+    assert told(s.handle(failed(103, 3))) == ["quarantine x until 303", "4: 2[0:1] on y"]
+    assert told(s.handle(finished(112, 4))) == ["finish 2"]
+    assert told(s.handle(realtime(400, 3))) == ["readmit x", "5: 3[0:1] on x"]
+    assert told(s.handle(finished(404, 5))) == ["finish 3"]
+    assert told(s.handle(realtime(405, 4))) == ["6: 4[0:1] on x"]
+    assert told(s.handle(failed(406, 6)))[0] == "quarantine x until 506"  # it had recovered
+
+
+def test_a_device_on_probation_runs_one_task_at_a_time():
+    s = OnlineScheduler([device("x", slots=3, a=4)], Rules(quarantine_s=0.1, batch_z=None))
+    s.handle(realtime(0, 1))
+    s.handle(failed(1, 1))
+    for number in (2, 3, 4):
+        s.handle(realtime(2, number))
+    decisions = s.handle(r.Tick(time_s=0.2))
+    assert told(decisions) == ["readmit x", "2: 1[0:1] on x"]
+    again = [d for d in s.handle(finished(204, 2)) if type(d) is r.Start]
+    assert len(again) == 3
+
+
+def test_the_result_of_a_run_that_was_given_up_has_no_effect():
+    s = OnlineScheduler([device("x", a=4), device("y", a=5)])
+    s.handle(realtime(0, 1))
+    lost = r.DeviceLost(time_s=1 * MS, device_id="x")
+    assert told(s.handle(lost)) == ["quarantine x until inf", "2: 1[0:1] on y"]
+    assert not s.runs(1)
+    assert s.handle(finished(2, 1)) == []
+    assert s.handle(failed(3, 1)) == []
+    assert told(s.handle(finished(6, 2))) == ["finish 1"]
+    assert s.handle(finished(7, 2)) == []
+
+
+def test_attempts_are_numbered_and_end():
+    s = OnlineScheduler([device("x", a=4)], Rules(most_attempts=2))
+    (start,) = s.handle(realtime(0, 1))
+    assert start.parts[0].attempt == 1
+    (start,) = s.handle(failed(1, 1, device_fault=False))
+    assert start.parts[0].attempt == 2
+    assert told(s.handle(failed(2, 2, device_fault=False))) == ["fail 1"]
+    assert s.live == 0
+
+
+def test_a_bad_task_in_a_batch_does_not_take_the_others_down():
+    devices = [r.OnlineDevice(id="x", costs={"a": cost(1, fixed_ms=5)})]
+    s = OnlineScheduler(devices)
+    for number in (1, 2, 3):
+        s.handle(realtime(0, number))
+    assert told(s.handle(finished(6, 1)))[1:] == ["2: 2[0:1] 3[0:1] on x"]
+    bad = {"retryable": False, "device_fault": False}
+    assert told(s.handle(failed(7, 2, **bad))) == ["3: 2[0:1] on x"]  # each alone
+    assert told(s.handle(failed(8, 3, **bad))) == ["fail 2", "4: 3[0:1] on x"]
+    assert told(s.handle(finished(9, 4))) == ["finish 3"]
+
+
+def test_tasks_without_a_device_wait_for_one():
+    s = OnlineScheduler([device("x", a=4)])
+    s.handle(r.DeviceLost(time_s=0, device_id="x"))
+    assert told(s.handle(realtime(0, 1, within_ms=50))) == ["reject 1"]
+    assert s.handle(realtime(0, 2, within_ms=50, committed=True)) == []
+    assert s.handle(realtime(0, 3)) == []
+    assert s.handle(offline(0, 4, items=2)) == []
+    assert s.wake_s == pytest.approx(50 * MS)
+    assert told(s.handle(r.Tick(time_s=51 * MS))) == ["drop 2"]
+    joined = r.DeviceJoined(time_s=60 * MS, device=device("x", a=4))
+    assert told(s.handle(joined)) == ["1: 3[0:1] on x"]
+
+
+def test_measured_times_correct_the_estimates_and_an_outlier_does_not():
+    s = OnlineScheduler([device("x", a=10)], Rules(learning=0.2))
+    at_s = 0.0
+    for number in range(60):
+        (start,) = s.handle(
+            r.TaskArrived(time_s=at_s, task_id=number, operator="a", latency=REALTIME)
+        )
+        seconds = 30 * MS if number != 59 else 15.0
+        at_s += seconds
+        s.handle(r.TaskFinished(time_s=at_s, run_id=start.run_id, seconds=seconds))
+    (reject,) = s.handle(realtime(at_s / MS, "short", within_ms=28))
+    assert type(reject) is r.Reject
+    assert type(s.handle(realtime(at_s / MS, "long", within_ms=36))[0]) is r.Start
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (realtime(-1, 1), "time went backwards"),
+        (realtime(math.nan, 1), "time went backwards"),
+        (realtime(1, 1, "zebra"), "unknown operator 'zebra'"),
+        (realtime(1, 0), "is there already"),
+        (r.DeviceLost(time_s=1.0, device_id="z"), "no device 'z'"),
+        (r.OnlineEvent(time_s=1.0), "no event"),
+    ],
+)
+def test_events_that_make_no_sense_are_named(event, message):
+    s = OnlineScheduler([device("x", a=4)])
+    s.handle(realtime(0, 0))
+    with pytest.raises(InputError, match=message):
+        s.handle(event)
+
+
+def test_records_refuse_nonsense():
+    with pytest.raises(InputError):
+        realtime(0, 1, items=0)
+    with pytest.raises(InputError):
+        cost(-1)
+    with pytest.raises(InputError):
+        cost(0)
+    with pytest.raises(ConfigError):
+        Rules(offline_floor=1.0)
+    with pytest.raises(ConfigError, match="deepseek, fifo"):
+        policy("magic")
+
+
+# -- invariants -------------------------------------------------------------------------------
+
+
+DEVICES = [device("x", a=3, b=9), device("y", slots=2, a=7, b=2), device("z", b=4)]
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["realtime", "offline", "finish", "fail", "blame", "bad", "late", "lose",
+                         "join", "wait"]),
+        st.integers(0, 2**16),
+        st.floats(0, 0.02),
+    ),
+    max_size=60,
+)  # fmt: skip
+
+
+class World:
+    """Does what the scheduler says, notes everything, and checks it."""
+
+    def __init__(self, rules):
+        self.scheduler = OnlineScheduler(DEVICES, rules)
+        self.now_s, self.events, self.decisions = 0.0, [], []
+        self.running, self.void = {}, []  # run id -> Start; runs that were given up
+        self.tasks, self.done, self.ended = {}, {}, {}
+        self.here = {d.id: d for d in DEVICES}
+
+    def tell(self, event):
+        self.events.append(event)
+        for decision in self.scheduler.handle(event):
+            self.decisions.append(decision)
+            self.note(decision)
+        for d in DEVICES:
+            busy = sum(s.device_id == d.id for s in self.running.values())
+            assert busy <= d.slots, f"{d.id} runs {busy} at once"
+
+    def note(self, decision):
+        match decision:
+            case r.Start():
+                assert decision.device_id in self.here
+                self.running[decision.run_id] = decision
+                for part in decision.parts:
+                    assert part.task_id not in self.ended
+            case r.Finish():
+                self.end(decision)
+                items = self.tasks[decision.task_id].items
+                done = sorted(self.done.get(decision.task_id, ()))
+                assert done == list(range(items)), "each item exactly once"
+            case r.Drop():
+                self.end(decision)
+                assert not self.done.get(decision.task_id)
+            case r.Reject() | r.Fail():
+                self.end(decision)
+
+    def end(self, decision):
+        assert decision.task_id not in self.ended, "ended twice"
+        self.ended[decision.task_id] = decision
+
+    def finish(self, run_id):
+        start = self.running.pop(run_id)
+        for part in start.parts:
+            if part.task_id not in self.ended:
+                items = range(part.first, part.first + part.items)
+                self.done.setdefault(part.task_id, []).extend(items)
+        self.tell(r.TaskFinished(time_s=self.now_s, run_id=run_id, seconds=0.004))
+
+    def act(self, kind, number, wait_s):
+        self.now_s += wait_s
+        now_s, live = self.now_s, sorted(self.running)
+        if kind in ("realtime", "offline"):
+            self.arrive(kind, number)
+        elif kind == "finish" and live:
+            self.finish(live[number % len(live)])
+        elif kind in ("fail", "blame", "bad") and live:
+            run_id = live[number % len(live)]
+            self.void.append(self.running.pop(run_id).run_id)
+            self.tell(
+                r.TaskFailed(
+                    time_s=now_s, run_id=run_id, retryable=kind != "bad",
+                    device_fault=kind == "blame",
+                )
+            )  # fmt: skip
+        elif kind == "late" and self.void:
+            before = len(self.decisions)
+            run_id = self.void[number % len(self.void)]
+            self.tell(r.TaskFinished(time_s=now_s, run_id=run_id))
+            assert all(type(d) in (r.Readmit, r.Start, r.Drop) for d in self.decisions[before:])
+        elif kind == "lose" and self.here:
+            name = sorted(self.here)[number % len(self.here)]
+            del self.here[name]
+            gone = [i for i in live if self.running[i].device_id == name]
+            self.void += [self.running.pop(i).run_id for i in gone]
+            self.tell(r.DeviceLost(time_s=now_s, device_id=name))
+        elif kind == "join":
+            self.join(DEVICES[number % len(DEVICES)])
+        elif kind == "wait":
+            self.tell(r.Tick(time_s=now_s))
+
+    def join(self, joining):
+        gone = [i for i, s in self.running.items() if s.device_id == joining.id]
+        self.void += [self.running.pop(i).run_id for i in gone]
+        self.here[joining.id] = joining
+        self.tell(r.DeviceJoined(time_s=self.now_s, device=joining))
+
+    def arrive(self, kind, number):
+        event = r.TaskArrived(
+            time_s=self.now_s,
+            task_id=len(self.tasks),
+            operator="ab"[number % 2],
+            items=1 + number // 2 % 9,
+            latency=REALTIME if kind == "realtime" else OFFLINE,
+            deadline_s=math.inf if number % 5 == 0 else self.now_s + number % 97 * MS,
+            committed=number % 7 == 0,
+            divisible=number % 3 != 0,
+        )
+        self.tasks[event.task_id] = event
+        self.tell(event)
+
+    def settle(self):
+        """Everybody is there and nothing fails any more: all must end."""
+        for d in DEVICES:
+            if d.id not in self.here:
+                self.join(d)
+        for _ in range(10_000):
+            if self.running:
+                self.now_s += MS
+                self.finish(min(self.running))
+            elif self.scheduler.wake_s < math.inf:
+                self.now_s = max(self.now_s, self.scheduler.wake_s)
+                self.tell(r.Tick(time_s=self.now_s))
+            else:
+                return
+
+
+@settings(max_examples=300)
+@given(ACTIONS, st.sampled_from(sorted(POLICIES)))
+def test_every_task_ends_exactly_once_whatever_happens(actions, name):
+    world = World(POLICIES[name])
+    for action in actions:
+        world.act(*action)
+    world.settle()
+    assert set(world.ended) == set(world.tasks)
+    assert world.scheduler.live == 0
+
+
+@settings(max_examples=100)
+@given(ACTIONS)
+def test_equal_events_give_equal_decisions(actions):
+    world = World(Rules())
+    for action in actions:
+        world.act(*action)
+    again = OnlineScheduler(DEVICES, Rules())
+    assert [d for event in world.events for d in again.handle(event)] == world.decisions

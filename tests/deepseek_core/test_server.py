@@ -1,0 +1,235 @@
+"""A server answers many callers, refuses what it can't do in time, and survives its devices."""
+
+import threading
+import time
+
+import child_devices
+import numpy as np
+import plain_devices
+import pytest
+
+from deepseek_core import Artifact, DeviceSpec, Graph, Operation, Session, Stage, TensorSpec
+from deepseek_core.contracts.device import OpenOptions
+from deepseek_core.contracts.errors import (
+    AdmissionRefused,
+    DeviceClosed,
+    Interrupted,
+    StageFailed,
+    TensorMismatch,
+)
+from deepseek_core.discovery.probe_result import ProbeResult
+from deepseek_core.discovery.registry import Registry
+from deepseek_core.discovery.switches import Switches
+from deepseek_core.runtime.planner import Planner
+from deepseek_core.runtime.pool import DevicePool
+from deepseek_core.runtime.server import Server
+from deepseek_core.schedule.online.rules import Rules
+
+
+def stage(name, operation, reads, makes, **attributes):
+    def spec(tensor):
+        return TensorSpec(name=tensor, dtype="float64", shape=("batch", 2))
+
+    return Stage(
+        name=name,
+        kind="test",
+        operations=[Operation(name=operation, domain="test", attributes=attributes)],
+        inputs=[spec(r) for r in reads],
+        outputs=[spec(makes)],
+        artifact=Artifact.from_bytes(f"{name}{operation}".encode(), format="test"),
+    )
+
+
+def chain(seconds=0.0):
+    return Graph(
+        name="chain",
+        stages=[
+            stage("double", "Double", ["x"], "y", seconds=seconds),
+            stage("square", "Square", ["y"], "z", seconds=seconds),
+        ],
+        outputs=["z"],
+    )
+
+
+def diamond():
+    return Graph(
+        name="diamond",
+        stages=[
+            stage("left", "Double", ["x"], "l"),
+            stage("right", "Square", ["x"], "r"),
+            stage("join", "Add", ["l", "r"], "s"),
+        ],
+        outputs=["s"],
+    )
+
+
+@pytest.fixture(autouse=True)
+def calm():
+    plain_devices.FAILURES.clear()
+    child_devices.OPENED.clear()
+
+
+@pytest.fixture
+def session(tmp_path):
+    """A session over given devices, made without any plugin installed."""
+    opened = []
+
+    def make(*device_ids, factory="plain_devices:PlainDevice"):
+        spec = DeviceSpec(name="plain", kind="cpu", factory=factory, probe="plain_devices:info")
+        made = Session(
+            registry=Registry(plugins=(), switches=Switches()), cache_dir=tmp_path / "cache"
+        )
+        result = ProbeResult(
+            spec=spec,
+            plugin="plain",
+            dist="plain",
+            rows=tuple(map(plain_devices.info, device_ids)),
+            status="available",
+            seconds=0.0,
+        )
+        made._pool = DevicePool([result], OpenOptions(threads=2, cache_dir=tmp_path))
+        made._planner = Planner(made._pool, made._history, 8)
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        made.close()
+
+
+def ones(items, value=1.0):
+    return {"x": np.full((items, 2), float(value))}
+
+
+def test_many_callers_each_get_their_own_answer(session):
+    with Server(session("a", "wide"), chain()) as server:
+        answers = {}
+
+        def call(caller):
+            for i in range(25):
+                value = caller * 100 + i
+                answers[value] = server.submit(ones(1 + i % 3, value)).result(30)
+
+        threads = [threading.Thread(target=call, args=(c,)) for c in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(answers) == 200
+    for value, result in answers.items():
+        assert np.all(result["z"] == 4.0 * value * value)
+        assert result["z"].shape[0] == result.batch
+        assert set(result.ran_on) == {"double", "square"}
+
+
+def test_branches_join(session):
+    with Server(session("a", "b"), diamond()) as server:
+        assert np.all(server.submit(ones(2, 3)).result(30)["s"] == 15.0)
+
+
+def test_offline_work_is_cut_and_comes_back_in_order(session):
+    with Server(session("a", "b"), chain(), most_items=4) as server:
+        rows = np.arange(74.0).reshape(37, 2)
+        result = server.submit({"x": rows}, latency="offline").result(30)
+        assert np.array_equal(result["z"], (2 * rows) ** 2)
+        assert max(span.batch for span in server.recorder.spans) <= 4
+
+
+def test_a_deadline_that_no_device_can_meet_is_refused_at_once(session):
+    with Server(session("a"), chain()) as server:
+        with pytest.raises(AdmissionRefused) as refused:
+            server.submit(ones(1), deadline_s=1e-6)
+        assert refused.value.retry_after_s is None
+        assert refused.value.retryable
+
+
+def test_a_deadline_behind_a_backlog_is_refused_with_a_time_to_retry(session):
+    rules = Rules(learning=0.0)
+    with Server(session("a"), chain(seconds=0.02), rules=rules) as server:
+        accepted, refusals = [], []
+        for _ in range(60):
+            try:
+                accepted.append(server.submit(ones(4), deadline_s=0.15))
+            except AdmissionRefused as error:
+                refusals.append(error)
+        assert accepted
+        assert refusals
+        assert all(e.retry_after_s > 0 for e in refusals)
+        for future in accepted:
+            error = future.exception(30)
+            assert error is None or isinstance(error, AdmissionRefused)
+
+
+def test_inputs_that_do_not_fit_never_start(session):
+    with Server(session("a"), chain()) as server, pytest.raises(TensorMismatch):
+        server.submit({"x": np.ones((1, 3))})
+
+
+def test_a_request_that_keeps_failing_ends_with_the_cause(session):
+    plain_devices.FAILURES["a"] = RuntimeError("short circuit")
+    with Server(session("a"), chain(), rules=Rules(quarantine_s=0.01)) as server:
+        future = server.submit(ones(1))
+        with pytest.raises(StageFailed, match="short circuit") as failed:
+            future.result(30)
+        assert isinstance(failed.value.__cause__, RuntimeError)
+        assert "quarantined" in server.notices[0]
+
+
+def test_a_device_that_fails_once_is_quarantined_and_comes_back(session):
+    plain_devices.FAILURES["a"] = [plain_devices.lost("a")]
+    with Server(session("a", "slow"), chain(), rules=Rules(quarantine_s=0.05)) as server:
+        assert np.all(server.submit(ones(1, 2)).result(30)["z"] == 16.0)
+        until = time.monotonic() + 30
+        while not any("back" in n for n in server.notices) and time.monotonic() < until:
+            time.sleep(0.01)
+        plain_devices.FAILURES.clear()
+        assert server.submit(ones(1)).result(30).ran_on["double"] == "a"
+    assert [n.split(" ")[0] for n in server.notices] == ["a", "a"]
+
+
+def test_a_process_that_aborts_loses_nothing_and_repeats_nothing(session):
+    made = session("one", "two", factory="child_devices:ChildDevice")
+    with Server(made, chain(seconds=0.002), rules=Rules(quarantine_s=0.05)) as server:
+        futures = []
+        for i in range(120):
+            if i == 40:
+                child_devices.LIVE["one"].abort_next = True
+            futures.append(server.submit(ones(1 + i % 2, i)))
+            time.sleep(0.001)
+        for i, future in enumerate(futures):
+            assert np.all(future.result(60)["z"] == 4.0 * i * i)
+        assert not server._tasks
+        until = time.monotonic() + 30
+        while child_devices.OPENED.count("one") < 2 and time.monotonic() < until:
+            server.submit(ones(1)).result(60)
+        log = list(server.notices)
+    assert log[0].startswith("one quarantined: DeviceLost")
+    assert log[1].startswith("one back from quarantine")
+    assert child_devices.OPENED.count("one") == 2
+    assert child_devices.OPENED.count("two") == 1
+
+
+def test_closing_finishes_what_was_accepted(session):
+    server = Server(session("a"), chain(seconds=0.01))
+    futures = [server.submit(ones(1)) for _ in range(5)]
+    server.close()
+    assert all(future.done() and future.exception() is None for future in futures)
+    server.close()
+    with pytest.raises(DeviceClosed):
+        server.submit(ones(1))
+
+
+def test_closing_without_draining_tells_those_who_wait(session):
+    server = Server(session("a"), chain(seconds=0.05), rules=Rules(batch_z=None))
+    futures = [server.submit(ones(1)) for _ in range(5)]
+    server.close(drain=False)
+    errors = [future.exception(30) for future in futures]
+    assert all(error is None or isinstance(error, Interrupted) for error in errors)
+    assert isinstance(errors[-1], Interrupted)
+
+
+def test_no_thread_outlives_its_server(session):
+    before = threading.active_count()
+    with Server(session("a", "wide"), chain()) as server:
+        server.submit(ones(1)).result(30)
+    assert threading.active_count() == before

@@ -1,0 +1,112 @@
+"""Every ill plugin installed at once: the SDK works, and stdout is JSON."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import plugin_zoo as zoo
+import pytest
+from onnx import TensorProto, helper
+
+COMMANDS = {
+    "list-plugins": ["list-plugins", "--json"],
+    "doctor": ["doctor", "--json"],
+    "devices": ["devices", "--json"],
+    "plan": ["plan", "{folder}/tiny.onnx", "--json"],
+    "run": ["run", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What each command does amid the whole zoo; side by side."""
+    folder = tmp_path_factory.mktemp("zoo")
+    zoo.fill_all(folder)
+    write_model(folder)
+
+    env = {
+        "DEEPSEEK_CACHE_DIR": str(folder / "cache"),
+        "DEEPSEEK_CONFIG": str(folder / "none.toml"),
+        "DEEPSEEK_LOAD_TIMEOUT": "2",
+        "DEEPSEEK_SECRET_IN_REPR_TOKEN": zoo.CANARY,
+    }
+    # With time enough, so that a short time-out for what hangs does not decide about what is well.
+    assert zoo.ds_sdk("--plugins", "deepseek-onnx", "devices", env=env).returncode == 0
+
+    def run(item):
+        name, words = item
+        filled = [word.replace("{folder}", str(folder)) for word in words]
+        short = env | {"DEEPSEEK_PROBE_TIMEOUT": "5"}
+        return name, zoo.ds_sdk(*filled, path=[folder], env=short, timeout_s=300)
+
+    with ThreadPoolExecutor(len(COMMANDS)) as pool:
+        return dict(pool.map(run, COMMANDS.items()))
+
+
+def write_model(folder):
+    """One matrix product, as small as a model can be."""
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [2, 2], [1.0, 0.0, 0.0, 1.0])
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 2])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "tiny.onnx")
+    np.savez(folder / "x.npz", x=np.ones((3, 2), np.float32))
+
+
+def test_the_zoo_has_at_least_twenty_ill_plugins():
+    assert len({*zoo.BAD_HOOKS, *zoo.BAD_PROBES, *zoo.SLOW_HOOKS}) >= 40
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_works_amid_all_of_them(name, outcomes):
+    process = outcomes[name]
+    assert process.returncode == 0, process.stderr
+    assert isinstance(json.loads(process.stdout), dict)
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_shows_the_secret(name, outcomes):
+    assert zoo.CANARY not in outcomes[name].stdout + outcomes[name].stderr
+
+
+def test_the_model_runs_on_what_is_well(outcomes):
+    report = json.loads(outcomes["run"].stdout)
+    assert report["items"] == 3
+    assert {device for on in report["ran_on"].values() for device in on} == {"onnx:cpu"}
+
+
+def test_an_import_that_hangs_is_ended_and_one_that_is_slow_is_told(outcomes):
+    rows = {row["name"]: row for row in json.loads(outcomes["list-plugins"].stdout)["plugins"]}
+    hanging, slow = rows["hanging_import"], rows["slow"]
+    assert (hanging["status"], hanging["reason"], hanging["remedy"]) == (
+        "broken",
+        "its import did not end in 2 s",
+        "DEEPSEEK_LOAD_TIMEOUT=6 (or pip uninstall zoo-hanging-import)",
+    )
+    assert (slow["status"], slow["remedy"]) == (
+        "available",
+        "import it in the function that needs it",
+    )
+    assert slow["load_ms"] >= 1100
+    assert slow["reason"].startswith("its import took ")
+
+
+def test_the_impostor_is_refused_and_ours_works(outcomes):
+    rows = json.loads(outcomes["list-plugins"].stdout)["plugins"]
+    named = {row["dist"]: row["status"] for row in rows if row["name"] == "cpu_onnx"}
+    assert named == {"deepseek-onnx": "available", "zoo-impostor": "conflict"}
+
+
+def test_doctor_tells_of_the_distribution_that_is_there_twice(outcomes):
+    checks = json.loads(outcomes["doctor"].stdout)["checks"]
+    (double,) = [check for check in checks if "two versions of zoo-double" in check["message"]]
+    assert double["remedy"] == (
+        "pip uninstall -y zoo-double && pip uninstall -y zoo-double && pip install zoo-double"
+    )

@@ -1,0 +1,44 @@
+"""The name of the CPU is replaced where PoCL keeps it, and nowhere else."""
+
+import ctypes
+
+import pytest
+
+from deepseek_fpga import pocl_target
+
+GENERIC = ctypes.create_string_buffer(b"generic")
+
+
+def structure(*bytes_with_the_name):
+    """A device's structure with pointers to the name at these bytes."""
+    words = (ctypes.c_uint64 * 512)()
+    for place in bytes_with_the_name:
+        words[place // 8] = ctypes.addressof(GENERIC)
+    return words
+
+
+def name_at(words, byte):
+    return ctypes.c_char_p(words[byte // 8]).value
+
+
+# What lies behind the structure on the heap may point to the name too.
+@pytest.mark.parametrize("others", [(), (1088,), (8, 1088)])
+def test_the_usual_place_is_replaced_whatever_else_points_to_the_name(others):
+    words = structure(640, *others)
+    assert pocl_target._replace_name(ctypes.addressof(words), "haswell")
+    assert name_at(words, 640) == b"haswell"
+    assert all(name_at(words, other) == b"generic" for other in others)
+
+
+def test_a_single_pointer_elsewhere_is_replaced():
+    words = structure(720)
+    assert pocl_target._replace_name(ctypes.addressof(words), "haswell")
+    assert name_at(words, 720) == b"haswell"
+
+
+@pytest.mark.parametrize("places", [(), (8, 1088)])
+def test_nothing_is_touched_in_doubt(places):
+    words = structure(*places)
+    before = bytes(words)
+    assert not pocl_target._replace_name(ctypes.addressof(words), "haswell")
+    assert bytes(words) == before
