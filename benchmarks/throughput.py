@@ -22,7 +22,6 @@ from statistics import mean
 from typing import Any
 
 from _report import Report, pin, print_head, versions
-
 from deepseek_core.schedule.throughput.model import Model
 from deepseek_core.schedule.throughput.placement import place_stream
 from deepseek_core.schedule.throughput.problem import (
@@ -49,7 +48,7 @@ def random_stream(rng: random.Random, stages: int, devices: int, *, slow: bool) 
         edges=tuple(
             StreamEdge(source=f"s{i}", target=f"s{j}", nbytes=2 * rng.random()) for i, j in edges
         ),
-        links={pair: link for pair in itertools.permutations(names, 2)},
+        links=dict.fromkeys(itertools.permutations(names, 2), link),
     )
 
 

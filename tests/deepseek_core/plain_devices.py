@@ -28,7 +28,7 @@ class PlainDevice(Device):
     """Knows `test::Double`, `test::Add` and, unless its id says so, `test::Square`."""
 
     def __init__(self, device_id, options):
-        self.info = info(device_id)
+        self.info, self.options = info(device_id), options
         self.closed = False
         LOG.append(("open", device_id))
 

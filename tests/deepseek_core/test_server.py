@@ -12,6 +12,7 @@ from deepseek_core import Artifact, DeviceSpec, Graph, Operation, Session, Stage
 from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.contracts.errors import (
     AdmissionRefused,
+    ConfigError,
     DeviceClosed,
     Interrupted,
     StageFailed,
@@ -207,6 +208,33 @@ def test_a_process_that_aborts_loses_nothing_and_repeats_nothing(session):
     assert log[1].startswith("one back from quarantine")
     assert child_devices.OPENED.count("one") == 2
     assert child_devices.OPENED.count("two") == 1
+
+
+def test_a_device_that_does_not_come_back_stops_nobody(session, monkeypatch):
+    made = session("one", "two", factory="child_devices:ChildDevice")
+    with Server(made, chain(), rules=Rules(quarantine_s=0.02)) as server:
+
+        def refuse(_self, _device_id, _options):
+            raise OSError("no such board")
+
+        monkeypatch.setattr(child_devices.ChildDevice, "__init__", refuse)
+        child_devices.LIVE["one"].abort_next = True
+        until = time.monotonic() + 30
+        while len(server.notices) < 3 and time.monotonic() < until:
+            futures = [server.submit(ones(3, i), latency="offline") for i in range(20)]
+            for i, future in enumerate(futures):
+                assert np.all(future.result(60)["z"] == 4.0 * i * i)
+    assert server.notices[0].startswith("one quarantined: DeviceLost")
+    assert server.notices[1].startswith("one back")
+    assert "can't be opened" in server.notices[2]
+
+
+def test_nonsense_is_refused_before_it_starts(session):
+    with Server(session("a"), chain()) as server:
+        with pytest.raises(ConfigError, match="soon"):
+            server.submit(ones(1), latency="soon")
+        with pytest.raises(ConfigError, match="-1"):
+            server.submit(ones(1), deadline_s=-1)
 
 
 def test_closing_finishes_what_was_accepted(session):

@@ -30,6 +30,7 @@ from deepseek_core.contracts.errors import (
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import Registry
 from deepseek_core.discovery.switches import Switches
+from deepseek_core.runtime.calibration import synthetic_inputs
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.pool import DevicePool
@@ -340,3 +341,16 @@ def test_a_part_of_a_graph_and_fixed_inputs():
         graph.bind(nothing=np.ones(2))
     with pytest.raises(TensorMismatch, match="can't fix the batch"):
         graph.bind(x=np.ones((2, 2)))
+
+
+def test_noise_stands_in_for_data_but_not_for_sizes():
+    specs = (
+        TensorSpec(name="images", dtype="uint8", shape=("batch", 4)),
+        TensorSpec(name="k", dtype="int64", shape=(1,)),
+    )
+    inputs = synthetic_inputs(specs, 3)
+    assert inputs["images"].shape == (3, 4)
+    assert inputs["k"].tolist() == [1]
+    gallery = TensorSpec(name="gallery", dtype="int8", shape=("rows", 4))
+    with pytest.raises(TensorMismatch, match=r"gallery.*how large 'rows' is"):
+        synthetic_inputs((*specs, gallery), 3)

@@ -151,3 +151,35 @@ def test_a_field_may_not_be_read_from_a_switch(tmp_path, monkeypatch):
 def test_a_settings_attribute_that_is_no_text_is_the_plugins_own(load):
     row, _seen = load(hooks="settings = 3\n" + zoo.HOOKS)
     assert row.status == "available"
+
+
+def test_a_device_is_opened_with_its_plugins_settings(tmp_path):
+    """What the hooks were told, the factory is told too."""
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parent))
+    import plain_devices
+
+    from deepseek_core import DeviceSpec, OpenOptions
+    from deepseek_core.discovery.probe_result import ProbeResult
+    from deepseek_core.discovery.status import Status
+    from deepseek_core.runtime.pool import DevicePool
+
+    spec = DeviceSpec(
+        name="plain",
+        kind="cpu",
+        factory="plain_devices:PlainDevice",
+        probe="plain_devices:info",
+    )
+    probe = ProbeResult(
+        spec=spec,
+        plugin="plain",
+        dist="plain",
+        rows=(plain_devices.info("a"),),
+        status=Status.AVAILABLE,
+    )
+    options = OpenOptions(threads=1, cache_dir=tmp_path)
+    pool = DevicePool([probe], options, {"plain": {"clock_mhz": 300}, "other": {"x": 1}})
+    assert pool.open("a").options.settings == {"clock_mhz": 300}
+    pool.close()

@@ -68,7 +68,7 @@ def _table(rows: list[tuple[str, str]]) -> str:
 def _chart(graph: TaskGraph, schedule: Schedule) -> str:
     lanes = {device.id: number for number, device in enumerate(graph.devices)}
     names = {task.id: task.name for task in graph.tasks}
-    scale = (_WIDTH - _LEFT - 20) / (schedule.makespan or 1.0)
+    scale = (_WIDTH - _LEFT - 40) / (schedule.makespan or 1.0)
     shown = sorted(schedule.placements, key=lambda p: p.start - p.end)[:_MOST_BARS]
     bars = "".join(_bar(p, names[p.task], lanes[p.device], scale) for p in shown)
     height = _TOP + _LANE * len(lanes) + 10
@@ -113,5 +113,5 @@ def _axis(schedule: Schedule, scale: float, height: int) -> str:
         x = _LEFT + at * scale
         style = "end" if step == 5 else "axis"
         parts.append(f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="24" y2="{height}"/>')
-        parts.append(f'<text x="{x - 12:.1f}" y="18">{at:.4g}</text>')
+        parts.append(f'<text x="{x:.1f}" y="18" text-anchor="middle">{at:.4g}</text>')
     return "".join(parts)

@@ -127,11 +127,13 @@ def _schedule(graph: TaskGraph, args: argparse.Namespace) -> Schedule:
 
 
 def _text(graph: TaskGraph, schedule: Schedule, took_s: float) -> str:
+    size = f"{len(graph.tasks)} tasks on {len(graph.devices)} devices"
+    bound = f"{schedule.lower_bound:.9g} {schedule.unit}"
     return "\n".join(
         [
-            f"graph:     {schedule.graph}, {len(graph.tasks)} tasks on {len(graph.devices)} devices",
+            f"graph:     {schedule.graph}, {size}",
             f"makespan:  {schedule.makespan:.9g} {schedule.unit}",
-            f"bound:     {schedule.lower_bound:.9g} {schedule.unit} (gap at most {schedule.gap:.2%})",
+            f"bound:     {bound} (gap at most {schedule.gap:.2%})",
             f"algorithm: {schedule.algorithm}, {schedule.passes:.0f} list passes",
             f"time:      {took_s * 1e3:.1f} ms",
         ]

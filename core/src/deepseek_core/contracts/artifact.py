@@ -35,7 +35,8 @@ class Artifact:
         """
         path = Path(path)
         if not path.is_file():
-            raise ArtifactError(f"no such file: {path}", remedy="check the path")
+            what = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
+            raise ArtifactError(what, remedy="check the path")
         known = format or path.suffix.lower().removeprefix(".")
         if not known:
             raise ArtifactError(

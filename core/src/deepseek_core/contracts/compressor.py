@@ -17,6 +17,8 @@ class CompressorSpec:
     """A step of a compression recipe; `factory` names a callable `() -> Compressor`.
 
     `target` says what it is for; this contract is for arrays (`gradient`, `data`).
+    `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
+    when this can't be used here.
     """
 
     name: str = attrs.field(validator=check_name)

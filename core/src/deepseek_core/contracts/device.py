@@ -126,10 +126,14 @@ class Concurrency:
 
 @attrs.frozen(kw_only=True)
 class OpenOptions:
-    """What a session grants a device: host threads and a folder for its own caches."""
+    """What a session grants a device: host threads and a folder for its own caches.
+
+    `settings` are the plugin's own, as its hooks get them in `HostContext.settings`.
+    """
 
     threads: int
     cache_dir: Path
+    settings: Mapping[str, object] = attrs.field(factory=dict, repr=False)
 
 
 @attrs.frozen(kw_only=True)

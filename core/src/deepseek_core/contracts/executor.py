@@ -14,7 +14,11 @@ from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 @attrs.frozen(kw_only=True)
 class ExecutorSpec:
-    """A place for plans; `factory` names a callable `(plan: Plan) -> Executor`."""
+    """A place for plans; `factory` names a callable `(plan: Plan) -> Executor`.
+
+    `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
+    when this can't be used here.
+    """
 
     name: str = attrs.field(validator=check_name)
     factory: str = attrs.field(validator=check_locator)

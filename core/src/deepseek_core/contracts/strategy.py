@@ -18,6 +18,8 @@ class StrategySpec:
     """A way to train over a mesh with these axes; `factory`: a callable `() -> Strategy`.
 
     `elastic` says that it takes any number of ranks, so that some may join or leave.
+    `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
+    when this can't be used here.
     """
 
     name: str = attrs.field(validator=check_name)
@@ -75,4 +77,7 @@ class Strategy(ABC):
         """The part of a parameter that a rank holds.
 
         Over all ranks the parts cover every element, and each element equally often.
+
+        Raises:
+            InputError: no such rank in the mesh.
         """

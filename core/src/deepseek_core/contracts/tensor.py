@@ -87,7 +87,8 @@ class TensorSpec:
             known = tuple(symbols.get(d, d) if isinstance(d, str) else d for d in self.shape)
             raise TensorMismatch(
                 f"tensor {self.name!r}: expected {self.dtype} {_text(known)}, "
-                f"given {dtype} {_text(shape)}"
+                f"given {dtype} {_text(shape)}",
+                remedy="cast or reshape it before the call",
             )
         symbols.update(tried)
 

@@ -20,6 +20,8 @@ class TierSpec:
 
     `schemes` are those of the URLs that it opens (`file`, `s3`); `capabilities` may name
     `durable-put`, `ranged-get`, `failure-domains`.
+    `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
+    when this can't be used here.
     """
 
     name: str = attrs.field(validator=check_name)

@@ -50,7 +50,9 @@ def discover(
     loader = _Loader(switches)
     with _stdout_to_stderr():
         loaded = [loader.load(point, row) for point, row in judged]
-    registry = attrs.evolve(assemble(loaded, switches, loader.hooks), resolved=resolved)
+    registry = attrs.evolve(
+        assemble(loaded, switches, loader.hooks), resolved=resolved, settings=loader.settings
+    )
     if switches.strict:
         _refuse_faults(registry)
     return registry
@@ -63,6 +65,7 @@ class _Loader:
         self.hooks = Hooks(_trace if switches.trace_hooks else None)
         self._switches = switches
         self._version = core_version()
+        self.settings: dict[str, Mapping[str, object]] = {}
 
     def load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
         """The row with its outcome, and the records; a row that has an outcome stays as it is."""
@@ -106,7 +109,7 @@ class _Loader:
 
     def _load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
         plugin = load_entry_point(point.value)
-        settings = self._settings(plugin, point)
+        settings = self.settings[point.name] = self._settings(plugin, point)
         if point.major != API[0]:
             from deepseek_core.discovery.adapters import adapt
 

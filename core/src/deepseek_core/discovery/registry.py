@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
@@ -55,7 +55,8 @@ class Registered(Generic[S]):
 class Registry:
     """What discovery found; records come in order of plugin name, as the plugin gave them.
 
-    `resolved` are the entry points that switches and metadata let load, whatever then happened.
+    `resolved` are the entry points that switches and metadata let load, whatever then happened;
+    `settings` holds what each plugin was told, by its name.
     """
 
     plugins: tuple[PluginRow, ...]
@@ -69,6 +70,7 @@ class Registry:
     executors: tuple[Registered[ExecutorSpec], ...] = ()
     checks: tuple[Registered[CheckSpec], ...] = ()
     resolved: tuple[EntryPoint, ...] = attrs.field(default=(), repr=False)
+    settings: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
     listener_errors: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
     _hooks: Hooks | None = attrs.field(default=None, repr=False)
 

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from deepseek_core.contracts.device import Device, Executable, LoadOptions
-from deepseek_core.contracts.errors import DeepSeekError, NoDevice
+from deepseek_core.contracts.errors import DeepSeekError, NoDevice, TensorMismatch
 from deepseek_core.contracts.graph import Array, Graph, Stage
 from deepseek_core.contracts.tensor import BATCH, TensorSpec
 from deepseek_core.runtime.interrupts import held_back
@@ -37,8 +37,16 @@ class Measurement:
 
 
 def synthetic_inputs(specs: tuple[TensorSpec, ...], batch: int) -> dict[str, Array]:
-    """Arrays that fit the specs: normal for floats, uniform bytes for integers; seeded."""
+    """Arrays that fit the specs: normal for floats, bytes for integers; seeded.
+
+    Integers without a batch dimension are ones: they are counts (a `k`), not data.
+
+    Raises:
+        TensorMismatch: a dimension that only real data can tell.
+    """
     import numpy as np
+
+    _check_known(specs)
 
     rng = np.random.default_rng(_SEED)
 
@@ -46,10 +54,22 @@ def synthetic_inputs(specs: tuple[TensorSpec, ...], batch: int) -> dict[str, Arr
         shape = spec.bound({BATCH: batch})
         if spec.dtype.startswith(("float", "complex")):
             return rng.standard_normal(shape).astype(spec.dtype)
+        if BATCH not in spec.shape:
+            return np.ones(shape, spec.dtype)
         low, high = (0, 2) if spec.dtype == "bool" else (0, 128)
         return rng.integers(low, high, shape).astype(spec.dtype)
 
     return {spec.name: make(spec) for spec in specs}
+
+
+def _check_known(specs: tuple[TensorSpec, ...]) -> None:
+    for spec in specs:
+        free = [dim for dim in spec.shape if isinstance(dim, str) and dim != BATCH]
+        if free:
+            raise TensorMismatch(
+                f"input {spec}: nothing tells how large {free[0]!r} is",
+                remedy="pass real inputs (--input FILE.npz), or fix this one with bind",
+            )
 
 
 def calibrate(

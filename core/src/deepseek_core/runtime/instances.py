@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from deepseek_core.contracts.errors import ArtifactError, InputError
+from deepseek_core.contracts.errors import ArtifactError, DeepSeekError, InputError
 from deepseek_core.runtime.starpu_models import starpu_costs
 from deepseek_core.runtime.wfformat import is_wfformat, read_wfformat
 from deepseek_core.schedule.dag.graph import TaskGraph
@@ -57,7 +57,9 @@ def graph_from_json(content: Any, *, folder: Path = Path()) -> TaskGraph:
         )
     try:
         return _graph(content, _models(content.get("models", {}), folder))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except DeepSeekError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         what = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ArtifactError(f"the task graph is malformed: {what}", remedy=_REMEDY) from error
 

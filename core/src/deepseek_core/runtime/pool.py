@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -34,8 +34,13 @@ class _Row:
 class DevicePool:
     """Opens each device once, remembers why one is out, closes all of them."""
 
-    def __init__(self, probes: Iterable[ProbeResult], options: OpenOptions) -> None:
-        self._options = options
+    def __init__(
+        self,
+        probes: Iterable[ProbeResult],
+        options: OpenOptions,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        self._options, self._settings = options, settings or {}
         self._rows: dict[str, _Row] = {}
         self._open: dict[str, Device] = {}
         self._out: dict[str, str] = {}
@@ -121,7 +126,8 @@ class DevicePool:
         try:
             with held_back():
                 factory = load_locator(row.factory, plugin=row.plugin)
-            device = factory(row.info.id, self._options)
+            settings = self._settings.get(row.plugin, {})
+            device = factory(row.info.id, attrs.evolve(self._options, settings=settings))
         except DeepSeekError:
             raise
         except Exception as error:

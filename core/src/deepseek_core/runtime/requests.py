@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 import numpy as np
 
-from deepseek_core.contracts.errors import AdmissionRefused, DeepSeekError
+from deepseek_core.contracts.errors import AdmissionRefused, ConfigError, DeepSeekError
 from deepseek_core.contracts.graph import Array, Graph, Stage
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.contracts.tensor import BATCH, TensorSpec
@@ -16,20 +17,28 @@ from deepseek_core.schedule.online.records import Part, Reject
 
 
 class Request:
-    """What one caller wants: its tensors so far, and how many stages each stage waits for."""
+    """What one caller wants: its tensors so far, and how many stages each stage waits for.
+
+    `deadline_s` is given from `start_s` on, and kept as a point of its clock.
+    """
 
     def __init__(
         self,
         graph: Graph,
         inputs: Mapping[str, Array],
         *,
-        latency: LatencyClass,
+        latency: LatencyClass | str,
         start_s: float,
-        deadline_s: float,
+        deadline_s: float | None,
     ) -> None:
+        if latency not in list(LatencyClass):
+            raise ConfigError(f"no LatencyClass {latency!r}", remedy="use realtime or offline")
+        if deadline_s is not None and not deadline_s > 0:
+            raise ConfigError(f"deadline_s is {deadline_s}", remedy="give seconds above 0")
         self.batch = graph.check_inputs(inputs)
         self.tensors = dict(inputs)
-        self.latency, self.start_s, self.deadline_s = latency, start_s, deadline_s
+        self.latency, self.start_s = LatencyClass(latency), start_s
+        self.deadline_s = math.inf if deadline_s is None else start_s + deadline_s
         self.waits = {s.name: len(graph.predecessors(s)) for s in graph.stages}
         self.left = len(graph.stages)
         self.ran_on: dict[str, str] = {}

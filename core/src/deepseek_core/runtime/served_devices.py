@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from deepseek_core.contracts.device import Estimate, Executable, LoadOptions
-from deepseek_core.contracts.errors import DeepSeekError, NoDevice
+from deepseek_core.contracts.errors import NoDevice
 from deepseek_core.contracts.graph import Graph, Stage
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.runtime.planner import Planner, Request
@@ -32,7 +32,8 @@ class ServedDevices:
     def __init__(self, planner: Planner, graph: Graph, *, most_items: int) -> None:
         self._planner, self._graph, self._most_items = planner, graph, most_items
         self._loaded: dict[tuple[str, str], Executable] = {}
-        self._lock = threading.RLock()
+        # One lock for each device: while one is opened anew the others go on.
+        self._locks = {info.id: threading.RLock() for info in planner.pool.infos}
         self.devices = self._ask()
         self._tails = self._ahead()
 
@@ -43,7 +44,10 @@ class ServedDevices:
             DeviceError: it can't be.
         """
         key = stage.name, device_id
-        with self._lock:
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            return loaded
+        with self._locks[device_id]:
             if key not in self._loaded:
                 options = LoadOptions(latency=LatencyClass.REALTIME, strict=True)
                 self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
@@ -51,12 +55,20 @@ class ServedDevices:
 
     def evict(self, device_id: str, failed: Executable | None) -> None:
         """Close a device that failed and what it had loaded, unless it was opened anew since."""
-        with self._lock:
-            if failed is not None and failed not in self._loaded.values():
+        with self._locks[device_id]:
+            mine = [key for key in list(self._loaded) if key[1] == device_id]
+            if failed is not None and failed not in [self._loaded[key] for key in mine]:
                 return
-            for key in [key for key in self._loaded if key[1] == device_id]:
+            for key in mine:
                 _close(self._loaded.pop(key))
             self._planner.pool.forget(device_id)
+
+    def revive(self, device_id: str) -> None:
+        """Open a device that failed anew, while it is in quarantine; a failure shows later."""
+        served = next(d.costs for d in self.devices if d.id == device_id)
+        for stage in self._graph.stages:
+            if stage.name in served and not self._is_ready(stage, device_id):
+                return
 
     def tail_s(self, stage: str, items: int) -> float:
         """Seconds that the stages after this one need at the least, 90 % quantile."""
@@ -64,9 +76,8 @@ class ServedDevices:
         return fixed_s + item_s * items
 
     def close(self) -> None:
-        """Free the executables; idempotent."""
-        with self._lock:
-            loaded, self._loaded = list(self._loaded.values()), {}
+        """Free the executables, once no run is left; idempotent."""
+        loaded, self._loaded = list(self._loaded.values()), {}
         for executable in loaded:
             _close(executable)
 
@@ -90,7 +101,7 @@ class ServedDevices:
     def _is_ready(self, stage: Stage, device_id: str) -> bool:
         try:
             self.executable(stage, device_id).warmup(1)
-        except DeepSeekError as error:
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
             _log.warning("%s does not serve stage %s: %s", device_id, stage.name, error)
             return False
         return True

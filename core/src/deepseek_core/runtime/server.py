@@ -20,7 +20,6 @@ from typing import Self
 from deepseek_core.contracts.device import Executable
 from deepseek_core.contracts.errors import (
     AdmissionRefused,
-    ConfigError,
     DeepSeekError,
     DeviceClosed,
     InputError,
@@ -60,8 +59,7 @@ class Server:
     def __init__(
         self, session: Session, graph: Graph, *, rules: Rules | None = None, most_items: int = 16
     ) -> None:
-        self._emit, self._graph = session.registry.emit, graph
-        self._most_items = most_items
+        self._emit, self._graph, self._most_items = session.registry.emit, graph, most_items
         self._stages = {stage.name: stage for stage in graph.stages}
         self._served = ServedDevices(session.planner, graph, most_items=most_items)
         devices = self._served.devices
@@ -70,7 +68,7 @@ class Server:
         self._tasks: dict[int, StageTask] = {}
         self._numbers = itertools.count(1)
         self._inbox = {d.id: SimpleQueue[r.Start | None]() for d in devices}
-        self._closed = False
+        self._closing = self._closed = False  # no more requests; no more answers
         self.recorder = Recorder()
         self.notices: list[str] = []
         self._threads = [threading.Thread(target=self._watch, name="server-clock", daemon=True)]
@@ -96,30 +94,29 @@ class Server:
         Raises:
             AdmissionRefused: the deadline can't be met; says when to try again.
             TensorMismatch: the inputs do not fit.
+            ConfigError: an unknown latency class, or a deadline that is no time.
             DeviceClosed: the server is closed.
         """
-        if deadline_s is not None and not deadline_s > 0:
-            raise ConfigError(f"deadline_s is {deadline_s}", remedy="give seconds above 0")
-        now_s = _now_s()
-        until_s = math.inf if deadline_s is None else now_s + deadline_s
-        kind = LatencyClass(latency)
-        request = Request(self._graph, inputs, latency=kind, start_s=now_s, deadline_s=until_s)
+        request = Request(
+            self._graph, inputs, latency=latency, start_s=_now_s(), deadline_s=deadline_s
+        )
         first = [s for s in self._graph.stages if request.waits[s.name] == 0]
-        after: list[Then] = []
+        after, refused = list[Then](), None
         with self._changed:
-            if self._closed:
+            if self._closing:
                 raise DeviceClosed("the server is closed", device_id="server")
             for index, stage in enumerate(first):
-                refused = self._arrive(request, stage, after, committed=index > 0)
-                if refused is not None:
-                    raise refusal(refused)
+                refused = refused or self._arrive(request, stage, after, committed=index > 0)
         for act in after:
             act()
+        if refused is not None:
+            raise refusal(refused)
         return request.future
 
     def close(self, *, drain: bool = True) -> None:
         """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent."""
         with self._changed:
+            self._closing = True
             if drain and not self._closed:
                 self._changed.wait_for(lambda: not self._tasks)
             already, self._closed = self._closed, True
@@ -299,3 +296,5 @@ class Server:
                 device_fault=guilty,
             )
             self._tell(event, after)
+        if guilty:
+            after.append(partial(self._served.revive, start.device_id))

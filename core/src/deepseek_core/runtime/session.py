@@ -69,7 +69,8 @@ class Session:
             cache_dir=folder,
             refresh=refresh_probes,
         )
-        self._pool = DevicePool(probes, OpenOptions(threads=threads or cores, cache_dir=folder))
+        options = OpenOptions(threads=threads or cores, cache_dir=folder)
+        self._pool = DevicePool(probes, options, self.registry.settings)
         if devices is not None:
             self._pool.limit(devices)
         self._history = History(folder / "history.sqlite")

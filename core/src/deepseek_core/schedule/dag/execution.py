@@ -16,6 +16,8 @@ from random import Random
 from deepseek_core.schedule.dag.compiled import INF, Compiled, compile_graph
 from deepseek_core.schedule.dag.graph import TaskGraph
 from deepseek_core.schedule.dag.schedule import Schedule
+
+_LATE = 0.25  # of the time that an overdue task has run, as the guess of what is left
 _LEAST_GAIN = 0.1  # of a task's cost: the plan knew what comes later, the moment does not
 
 
@@ -79,6 +81,7 @@ class _Executor:
             self.priority[task] = position
         self.pool: list[tuple[int, int]] = []  # (priority, task), sorted: ready, not started
         self.arrivals: list[dict[int, float]] = [{} for _ in range(graph.size)]
+        self.began = [0.0] * len(graph.class_of)
         self.busy_until = [0.0] * len(graph.class_of)  # as expected
         self.running = [False] * len(graph.class_of)
         self.end = [INF] * graph.size
@@ -117,9 +120,7 @@ class _Executor:
 
     def _decide(self, now: float) -> None:
         """A list pass over what is ready: start what can start, note where the rest would go."""
-        free = [
-            max(now, t) if on else now for t, on in zip(self.busy_until, self.running, strict=True)
-        ]
+        free = [self._free(d, now) for d in range(len(self.running))]
         idle = len(free) - sum(self.running)
         started = []
         for entry in self.pool:
@@ -137,6 +138,13 @@ class _Executor:
             free[d] = start + self.graph.cost[task][self.graph.class_of[d]]
         for entry in started:
             self.pool.remove(entry)
+
+    def _free(self, d: int, now: float) -> float:
+        """When a device is expected to be free; who is late is expected to be later still."""
+        if not self.running[d]:
+            return now
+        late = now >= self.busy_until[d]
+        return now + _LATE * (now - self.began[d]) if late else self.busy_until[d]
 
     def _best(self, task: int, free: Sequence[float], now: float) -> int:
         """The planned device, unless another is expected to end clearly sooner."""
@@ -173,5 +181,5 @@ class _Executor:
         self.device[task] = d
         self.running[d] = True
         cost = self.graph.cost[task][self.graph.class_of[d]]
-        self.busy_until[d] = now + cost
+        self.began[d], self.busy_until[d] = now, now + cost
         heapq.heappush(self.events, (now + cost * self.factors[task], task, d))
