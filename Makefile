@@ -25,7 +25,7 @@ $(VENV)/.installed: $(BIN)/python requirements.txt constraints.txt $(wildcard */
 	$(PIP_INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-docs.txt
 	$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
 

@@ -39,7 +39,7 @@ from deepseek_core.schedule.dag.validity import faults
 HERE = Path(__file__).parent.parent / "tests" / "data" / "sched"
 PASSES, SMALL_PASSES = 24, 4000
 SMALL_GRAPHS, LARGE_TASKS = 200, 100_000
-NOISE, NOISE_ROUNDS = 0.3, 5
+NOISE, NOISE_ROUNDS = 0.3, 10
 RULE_TASKS = 1000  # lookahead looks at everything: beyond this size it is left out
 
 
@@ -98,6 +98,7 @@ def against_best(report: Report, cases: Sequence[Case], seconds: float) -> list[
         (f"{seconds:g} s of CPU time", long, 1.0020, 1.045),
     ):
         ratios = [s.makespan / c.best for s, c in zip(found, cases, strict=True)]
+        print(f"geomean within {title}: {geomean(ratios):.5f}, worst {max(ratios):.5f}")
         report.at_most(f"makespan / best known, geomean, {title}", geomean(ratios), mean_bar)
         report.at_most(f"makespan / best known, worst, {title}", max(ratios), worst_bar)
     own = [heft(compile_graph(c.graph)).makespan for c in cases]
@@ -106,8 +107,6 @@ def against_best(report: Report, cases: Sequence[Case], seconds: float) -> list[
         s.lower_bound / min(c.best, b.makespan) for s, c, b in zip(few, cases, long, strict=True)
     ]
     report.at_most("lower bound / best known, worst", max(bounds), 1.0 + 1e-9)
-    new = [c for c, b in zip(cases, long, strict=True) if b.makespan < c.best * (1 - 1e-6)]
-    report.at_least("new best known makespans", len(new), 0, "")
     return few
 
 
@@ -152,12 +151,12 @@ def random_graph(rng: Random, tasks: int, devices: int, *, slow: float = 0.0) ->
 
 
 def cp_sat(graph: TaskGraph, seconds: float) -> tuple[float, bool]:
-    """Makespan and whether it is proven, in steps of 1/20,000 of a safe horizon."""
+    """Makespan and whether it is proven, in steps of a millionth of HEFT's."""
     from ortools.sat.python import cp_model  # type: ignore[import-not-found]
 
     horizon = sum(max(c for c in t.cost.values() if c is not None) for t in graph.tasks)
     horizon += sum(_slowest(graph, e.nbytes) for e in graph.edges)
-    step = min(horizon / 1e7, max(horizon / 1e9, heft(compile_graph(graph)).makespan / 20_000))
+    step = heft(compile_graph(graph)).makespan / 1e6
     model = cp_model.CpModel()
     limit = int(horizon / step) + len(graph.tasks) + 1
     start = {t.id: model.new_int_var(0, limit, "") for t in graph.tasks}
@@ -216,6 +215,7 @@ def slow_links(report: Report) -> None:
     print(f"\nslow links: {proven} of {SMALL_GRAPHS} optima proven; HEFT mean "
           f"{sum(rule) / len(rule):.2f}, worst {max(rule):.2f}")  # fmt: skip
     what = f"makespan / CP-SAT optimum, {SMALL_GRAPHS} graphs with slow links"
+    print(f"ours after {SMALL_PASSES} passes: mean {mean:.5f}, worst {max(ratios):.4f}")
     report.at_most(f"{what}, mean", mean, 1.02)
     report.at_most(f"{what}, worst", max(ratios), 1.10)
 
@@ -319,6 +319,7 @@ def under_noise(report: Report, cases: Sequence[Case], few: Sequence[Schedule]) 
             static = played_back(case.graph, plan, factors)
             ratios.append(static / redecided(case.graph, plan, factors))
     mean = sum(ratios) / len(ratios)
+    print(f"\nunder noise {NOISE}: the static plan takes {mean:.4f} times as long, on average")
     report.at_least("static plan / event-driven executor, noise 0.3, mean", mean, 1.02)
 
 

@@ -194,6 +194,18 @@ def test_offline_work_does_not_starve_under_realtime_overload():
     assert got == 1
 
 
+def test_a_task_without_a_deadline_is_not_overtaken_for_ever():
+    rules = Rules(admission_z=None, batch_z=None, patience_s=0.1, drop_hopeless=False)
+    s = OnlineScheduler([device("x", a=10)], rules)
+    s.handle(realtime(0, 0, within_ms=50))
+    s.handle(realtime(0, "patient"))
+    ended = []
+    for number in range(1, 30):
+        s.handle(realtime(10 * number - 9, number, within_ms=50))
+        ended += [d.task_id for d in s.handle(finished(10 * number, number)) if type(d) is r.Finish]
+    assert 4 <= ended.index("patient") <= 8
+
+
 def test_a_fault_quarantines_twice_as_long_each_time_and_the_task_moves():
     s = OnlineScheduler([device("x", a=4), device("y", a=8)], Rules(quarantine_s=0.1))
     s.handle(realtime(0, 1))
@@ -300,6 +312,15 @@ def test_events_that_make_no_sense_are_named(event, message):
     s.handle(realtime(0, 0))
     with pytest.raises(InputError, match=message):
         s.handle(event)
+
+
+def test_what_was_decided_before_a_bad_event_is_not_lost():
+    s = OnlineScheduler([device("x", a=4)], Rules(quarantine_s=0.1))
+    s.handle(realtime(0, 1))
+    s.handle(failed(1, 1))
+    with pytest.raises(InputError):
+        s.handle(realtime(200, 2, "zebra"))
+    assert told(s.handle(r.Tick(time_s=0.201))) == ["readmit x", "2: 1[0:1] on x"]
 
 
 def test_records_refuse_nonsense():

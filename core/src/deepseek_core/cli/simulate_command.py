@@ -18,7 +18,7 @@ from deepseek_core.schedule.online.rules import POLICIES, policy
 from deepseek_core.schedule.online.simulator import ClassOutcome, Outcome, simulate
 
 NAME: Final = "simulate"
-SUMMARY: Final = "replay a trace of arrivals through the online scheduler, or through a rival"
+SUMMARY: Final = "replay a trace of arrivals through the online scheduler"
 EXAMPLES: Final = """examples:
   ds-sdk simulate trace.json
   ds-sdk simulate trace.json --policy all --seed 7

@@ -21,7 +21,8 @@ from deepseek_core.schedule.dag.listpass import Timetable
 _RULE = "local search"
 _HEAT = 0.02  # how much worse than the current state a new one may be, at first,
 _HEAT_SMALL = 0.5  # and what few tasks add to it: there each task weighs more
-_PATIENCE = 400  # moves without a gain, besides one for each task
+_PATIENCE = 80  # moves without a gain until a restart,
+_PATIENCE_EACH = 4  # and for each task
 _TRIES = 12  # of the search for a partner to swap with
 
 
@@ -34,10 +35,9 @@ class LocalSearch:
         self.rng: Random = effort.rng
         self.tail = least_tail(self.graph)
         self.heat = _HEAT + _HEAT_SMALL / self.graph.size
-        self.links = [
-            [p for p, _ in self.graph.before[t]] + [f for f, _ in self.graph.after[t]]
-            for t in range(self.graph.size)
-        ]
+        self.before = [[p for p, _ in arcs] for arcs in self.graph.before]
+        self.after = [[f for f, _ in arcs] for arcs in self.graph.after]
+        self.links = [a + b for a, b in zip(self.before, self.after, strict=True)]
         assert effort.best is not None
         self._move_to(effort.best)
 
@@ -56,7 +56,7 @@ class LocalSearch:
                     idle = 0
                 self._move_to(found)
                 chain = []
-            if idle > _PATIENCE + self.graph.size:
+            if idle > _PATIENCE + _PATIENCE_EACH * self.graph.size:
                 self._restart()
                 idle, chain = 0, []
 
@@ -77,13 +77,22 @@ class LocalSearch:
         key = list(self.key)
         for task in self.order:
             self._shift(key, task)
+        order = sorted(self.order, key=key.__getitem__)
         fixed = [-1] * self.graph.size
-        if kind > 0.7:
-            for task in self.order:
-                self._assign(fixed, [task], self.rng.randrange(len(self.graph.class_of)))
-        shaken = self.effort.run(_RULE, sorted(self.order, key=key.__getitem__), fixed=fixed)
+        if kind > 0.6:
+            self._draw(fixed, order, pieces=2 if kind > 0.8 else self.graph.size)
+        shaken = self.effort.run(_RULE, order, fixed=fixed)
         if shaken.whole:
             self._move_to(shaken)
+
+    def _draw(self, fixed: list[int], order: Sequence[int], pieces: int) -> None:
+        """Random devices for random pieces of the order: few pieces, few transfers."""
+        device = 0
+        for task in order:
+            if fixed[task] < 0:
+                if task == order[0] or self.rng.random() < pieces / self.graph.size:
+                    device = self.rng.randrange(len(self.graph.class_of))
+                self._assign(fixed, [task], device)
 
     def _step(self, chain: Sequence[int], limit: float) -> Timetable:
         rng = self.rng
@@ -124,18 +133,26 @@ class LocalSearch:
         return moved
 
     def _send(self, fixed: list[int], task: int, chain: Sequence[int]) -> list[int]:
-        """Send tasks to one device: a piece of the chain, or a task with some neighbors."""
+        """Send tasks to one device: a piece of the chain, or a task with some around it."""
         rng = self.rng
         if rng.random() < 0.4:
             at = rng.randrange(len(chain))
             moved = list(chain[at : at + 2 + int(rng.expovariate(0.2))])
         else:
-            moved = [task]
-            if rng.random() < 0.6:
-                moved += [p for p in self.links[task] if rng.random() < 0.5]
-            if rng.random() < 0.3:
-                moved += [p for t in list(moved) for p in self.links[t] if rng.random() < 0.3]
+            moved = self._grown(task)
         self._assign(fixed, moved, self._target(moved[0], moved[-1]))
+        return moved
+
+    def _grown(self, task: int) -> list[int]:
+        """The task and a connected few around it: before it, after it, or both."""
+        rng, most = self.rng, 1 + int(self.rng.expovariate(0.35))
+        way = rng.choice((self.links, self.before, self.after))
+        moved, seen = [task], {task}
+        for one in moved:  # grows while it is walked
+            near = [p for p in way[one] if p not in seen and rng.random() < 0.7]
+            near = near[: max(0, most - len(moved))]
+            moved += near
+            seen.update(near)
         return moved
 
     def _target(self, first: int, last: int) -> int:

@@ -31,6 +31,8 @@ class Rules:
     """Drop a task before it starts when even a quick run would end after its deadline."""
     batch_z: float | None = 2.3263
     """Batch while this quantile of the run is within all deadlines (2.3263: 99 %); None: never."""
+    patience_s: float = attrs.field(default=1.0, validator=_above_zero)
+    """A realtime task without a deadline queues as if it were due so long after its arrival."""
     steal: bool = True
     """An idle device takes over what waits elsewhere when it would finish it earlier."""
     thrift: float = 1.0

@@ -15,14 +15,12 @@ import attrs
 from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online import records as r
-from deepseek_core.schedule.online.fleet import Fleet
-from deepseek_core.schedule.online.forecast import batch_with, best_to_steal, choose
-from deepseek_core.schedule.online.offline import OfflineWork
+from deepseek_core.schedule.online.dispatch import Dispatcher
+from deepseek_core.schedule.online.forecast import choose
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Run, Unit
 
 _SOON_S = 0.001
-_Z_QUICK = -1.2816  # a quick run: one in ten is quicker
 
 
 class OnlineScheduler:
@@ -33,16 +31,11 @@ class OnlineScheduler:
 
     def __init__(self, devices: Iterable[r.OnlineDevice], rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
-        self.now_s = -math.inf
         self._anyhow = attrs.evolve(self.rules, admission_z=None)
-        self._fleet = Fleet(self.rules)
-        self._jobs: dict[str | int, Job] = {}
-        self._runs: dict[int, Run] = {}
-        self._offline = OfflineWork(self.rules)
+        self._desk = Dispatcher(self.rules)
         self._stranded: list[Job] = []
         self._most_items: dict[str, int] = {}
-        self._next_run = self._next_seq = 0
-        self._out: list[r.Decision] = []
+        self._next_seq = 0
         self._handlers: dict[type[r.OnlineEvent], Callable[[Any], None]] = {
             r.TaskArrived: self._arrived,
             r.TaskStarted: self._started,
@@ -56,21 +49,26 @@ class OnlineScheduler:
             self._add(device)
 
     @property
+    def now_s(self) -> float:
+        """Time of the latest event."""
+        return self._desk.now_s
+
+    @property
     def live(self) -> int:
         """Tasks that were accepted and have not ended."""
-        return len(self._jobs)
+        return len(self._desk.jobs)
 
     @property
     def wake_s(self) -> float:
         """When a `Tick` is due if no other event comes before; infinity: never."""
         if not self.rules.drop_hopeless:
-            return self._fleet.next_return_s
+            return self._desk.fleet.next_return_s
         late_s = min((job.deadline_s for job in self._stranded), default=math.inf)
-        return min(self._fleet.next_return_s, late_s)
+        return min(self._desk.fleet.next_return_s, late_s)
 
     def runs(self, run_id: int) -> bool:
         """Whether a run's result would have an effect: it was not given up."""
-        return run_id in self._runs
+        return run_id in self._desk.runs
 
     def handle(self, event: r.OnlineEvent) -> list[r.Decision]:
         """Take in one event; what is to be done now, in order.
@@ -78,20 +76,20 @@ class OnlineScheduler:
         Raises:
             InputError: time went backwards, an unknown operator or device, a repeated task id.
         """
-        if not event.time_s >= self.now_s:
+        if not event.time_s >= self._desk.now_s:
             raise InputError(
-                f"time went backwards: {event.time_s:g} s after {self.now_s:g} s",
+                f"time went backwards: {event.time_s:g} s after {self._desk.now_s:g} s",
                 remedy="give events in order of time",
             )
         handler = self._handlers.get(type(event))
         if handler is None:
             raise InputError(f"{type(event).__name__} is no event of the online scheduler")
-        self.now_s = event.time_s
-        self._out = []
-        if self._fleet.next_return_s <= self.now_s:
+        self._desk.now_s = event.time_s
+        if self._desk.fleet.next_return_s <= self._desk.now_s:
             self._readmit()
         handler(event)
-        return self._out
+        decided, self._desk.out = self._desk.out, []
+        return decided
 
     # -- arrivals ---------------------------------------------------------------------------
 
@@ -102,43 +100,42 @@ class OnlineScheduler:
                 f"task {event.task_id!r}: unknown operator {event.operator!r}",
                 remedy=f"known are {', '.join(sorted(self._most_items)) or 'none'}",
             )
-        if event.task_id in self._jobs:
+        if event.task_id in self._desk.jobs:
             raise InputError(f"task {event.task_id!r} is there already")
         if event.items > most and not (event.divisible and self._is_offline(event)):
             reason = f"no device takes more than {most} items at once"
-            self._out.append(r.Reject(task_id=event.task_id, reason=reason, retry_after_s=None))
+            self._desk.out.append(
+                r.Reject(task_id=event.task_id, reason=reason, retry_after_s=None)
+            )
             return
         self._next_seq += 1
         job = Job(event, self._next_seq)
         if self._is_offline(event):
-            self._jobs[job.id] = job
-            self._offline.add(job)
-            self._fill_idle()
+            self._desk.jobs[job.id] = job
+            self._desk.offline.add(job)
+            self._desk.fill_idle()
         else:
             self._admit(job, committed=event.committed)
 
     def _is_offline(self, event: r.TaskArrived) -> bool:
         return self.rules.offline_apart and event.latency is LatencyClass.OFFLINE
 
-    def _key(self, job: Job) -> float:
-        return job.deadline_s if self.rules.order == "deadline" else job.arrived_s
-
     def _admit(self, job: Job, *, committed: bool) -> None:
-        key, stretch = self._key(job), self._stretch()
-        serving = self._fleet.serving
-        choice = choose(serving, job, key, self.now_s, rules=self.rules, stretch=stretch)
+        key, stretch = self._desk.key(job), self._stretch()
+        serving = self._desk.fleet.serving
+        choice = choose(serving, job, key, self._desk.now_s, rules=self.rules, stretch=stretch)
         if choice.unit is not None:
-            self._jobs[job.id] = job
+            self._desk.jobs[job.id] = job
             self._enqueue(choice.unit, key, job)
         elif committed or self.rules.admission_z is None or job.deadline_s == math.inf:
-            self._jobs[job.id] = job
+            self._desk.jobs[job.id] = job
             self._place(job)
         else:
             self._refuse(job, choice.late_s, able=choice.able)
 
     def _stretch(self) -> float:
         floor = self.rules.offline_floor
-        return 1.0 / (1.0 - floor) if floor and self._offline else 1.0
+        return 1.0 / (1.0 - floor) if floor and self._desk.offline else 1.0
 
     def _refuse(self, job: Job, late_s: float, *, able: bool) -> None:
         if able:
@@ -148,14 +145,14 @@ class OnlineScheduler:
             reason, retry_s = "no device is fast enough for the deadline, even when idle", None
         else:
             reason = "every device that runs it is out of service"
-            back_s = self._fleet.next_return_s - self.now_s
+            back_s = self._desk.fleet.next_return_s - self._desk.now_s
             retry_s = max(back_s, _SOON_S) if back_s < math.inf else None
-        self._out.append(r.Reject(task_id=job.id, reason=reason, retry_after_s=retry_s))
+        self._desk.out.append(r.Reject(task_id=job.id, reason=reason, retry_after_s=retry_s))
 
     def _place(self, job: Job) -> None:
         """Queue a task that was promised, deadline or not; strand it while nobody can run it."""
-        key, serving = self._key(job), self._fleet.serving
-        unit = choose(serving, job, key, self.now_s, rules=self._anyhow).unit
+        key, serving = self._desk.key(job), self._desk.fleet.serving
+        unit = choose(serving, job, key, self._desk.now_s, rules=self._anyhow).unit
         if unit is None:
             self._stranded.append(job)
         else:
@@ -164,109 +161,29 @@ class OnlineScheduler:
     def _enqueue(self, unit: Unit, key: float, job: Job) -> None:
         unit.push(key, job)
         if unit.free > 0:
-            self._fill(unit)
+            self._desk.fill(unit)
 
     # -- runs -------------------------------------------------------------------------------
 
-    def _fill_idle(self) -> None:
-        if not self._offline:
-            return
-        idle = [unit for unit in self._fleet.serving if unit.free > 0]
-        for unit in idle:
-            self._fill(unit)
-
-    def _fill(self, unit: Unit) -> None:
-        """Give every free slot something to do."""
-        while unit.free > 0 and unit.in_service:
-            if self._owes_offline(unit) and self._start_offline(unit):
-                continue
-            if unit.queue or self._steal(unit):
-                self._start_realtime(unit)
-            elif not (self._offline and self._start_offline(unit)):
-                return
-
-    def _owes_offline(self, unit: Unit) -> bool:
-        return unit.credit_s >= self.rules.chunk_s and bool(self._offline)
-
-    def _steal(self, unit: Unit) -> bool:
-        if not self.rules.steal:
-            return False
-        victim = best_to_steal(unit, self._fleet.serving, self.now_s)
-        if victim is None:
-            return False
-        job = victim.pop(-1)
-        unit.push(self._key(job), job)
-        return True
-
-    def _start_realtime(self, unit: Unit) -> None:
-        job = unit.pop(0)
-        if self._hopeless(unit, job):
-            self._end(job, r.Drop(task_id=job.id, reason="its deadline is out of reach"))
-            return
-        jobs = [job]
-        if self.rules.batch_z is not None and not job.alone and unit.queue:
-            jobs = batch_with(unit, jobs, self.now_s, self.rules.batch_z)
-        if unit.paused is not None:
-            self._preempt(unit, unit.paused)
-        self._start(unit, jobs, tuple(j.take_all() for j in jobs))
-
-    def _hopeless(self, unit: Unit, job: Job) -> bool:
-        if not self.rules.drop_hopeless or job.deadline_s == math.inf:
-            return False
-        quick_s = unit.costs[job.operator].quantile_s(job.items, _Z_QUICK)
-        return self.now_s + quick_s > job.deadline_s
-
-    def _preempt(self, unit: Unit, job: Job) -> None:
-        unit.paused = None
-        left = job.left
-        if left and not job.running and not job.ended:
-            self._out.append(r.Preempt(task_id=job.id, device_id=unit.id, items_left=left))
-
-    def _start_offline(self, unit: Unit) -> bool:
-        found = self._offline.pick(unit, self.now_s)
-        if found is None:
-            return False
-        job, items = found
-        part = job.take(items)
-        self._offline.taken(job)
-        run = self._start(unit, [job], (part,))
-        unit.credit_s = max(0.0, unit.credit_s - run.mean_s)
-        unit.paused = None
-        return True
-
-    def _start(self, unit: Unit, jobs: list[Job], parts: tuple[r.Part, ...]) -> Run:
-        self._next_run += 1
-        run = Run(self._next_run, unit, jobs[0].operator, jobs, parts)
-        run.end_s = self.now_s + run.mean_s
-        self._runs[run.id] = unit.running[run.id] = run
-        unit.free -= 1
-        kind = LatencyClass.REALTIME if jobs[0].realtime else LatencyClass.OFFLINE
-        self._out.append(
-            r.Start(
-                run_id=run.id, device_id=unit.id, operator=run.operator, parts=parts, latency=kind
-            )
-        )
-        return run
-
     def _started(self, event: r.TaskStarted) -> None:
-        run = self._runs.get(event.run_id)
+        run = self._desk.runs.get(event.run_id)
         if run is not None:
-            run.end_s = self.now_s + run.mean_s
+            run.end_s = self._desk.now_s + run.mean_s
 
     def _finished(self, event: r.TaskFinished) -> None:
-        run = self._runs.pop(event.run_id, None)
+        run = self._desk.runs.pop(event.run_id, None)
         if run is None:
             return  # of an attempt that was given up: no effect
         unit = run.unit
         if event.seconds is not None and self.rules.learning:
             unit.costs[run.operator].learn(run.items, event.seconds, self.rules.learning)
-        self._fleet.release(run)
-        self._fleet.recovered(unit)
+        self._desk.fleet.release(run)
+        self._desk.fleet.recovered(unit)
         for job, part in zip(run.jobs, run.parts, strict=True):
             self._part_done(unit, job, part)
-        if self._offline and run.jobs[0].realtime:
+        if self._desk.offline and run.jobs[0].realtime:
             unit.credit_s += run.mean_s * self.rules.offline_floor
-        self._fill(unit)
+        self._desk.fill(unit)
 
     def _part_done(self, unit: Unit, job: Job, part: r.Part) -> None:
         job.running -= 1
@@ -274,29 +191,29 @@ class OnlineScheduler:
         if job.ended:
             return
         if job.done == job.items:
-            self._end(job, r.Finish(task_id=job.id))
+            self._desk.end(job, r.Finish(task_id=job.id))
         elif not job.realtime:
             unit.paused = job
 
     # -- trouble ----------------------------------------------------------------------------
 
     def _failed(self, event: r.TaskFailed) -> None:
-        run = self._runs.pop(event.run_id, None)
+        run = self._desk.runs.pop(event.run_id, None)
         if run is None:
             return
         unit = run.unit
-        self._fleet.release(run)
+        self._desk.fleet.release(run)
         if event.device_fault and unit.in_service:
-            until_s = self._fleet.quarantine(unit, self.now_s)
+            until_s = self._desk.fleet.quarantine(unit, self._desk.now_s)
             self._leave(unit, until_s, event.reason)
         self._retry(run, event.reason, retryable=event.retryable)
         if unit.in_service:
-            self._fill(unit)
-        self._fill_idle()
+            self._desk.fill(unit)
+        self._desk.fill_idle()
 
     def _leave(self, unit: Unit, until_s: float, reason: str) -> None:
         unit.free = 0
-        self._out.append(r.Quarantine(device_id=unit.id, until_s=until_s, reason=reason))
+        self._desk.out.append(r.Quarantine(device_id=unit.id, until_s=until_s, reason=reason))
         for job in unit.drain():
             self._place(job)
 
@@ -311,40 +228,33 @@ class OnlineScheduler:
             job.alone = job.alone or not retryable
             job.attempt += 1
             if blamed or job.attempt > self.rules.most_attempts:
-                self._end(job, r.Fail(task_id=job.id, reason=reason))
+                self._desk.end(job, r.Fail(task_id=job.id, reason=reason))
             elif job.realtime or not self.rules.offline_apart:
                 self._place(job)
             else:
-                self._offline.give_back(job)
-
-    def _end(self, job: Job, decision: r.Decision) -> None:
-        job.ended = True
-        del self._jobs[job.id]
-        if job.ranges and not job.realtime:
-            self._offline.discard(job)
-        self._out.append(decision)
+                self._desk.offline.give_back(job)
 
     def _lost(self, event: r.DeviceLost) -> None:
-        unit = self._fleet.units.get(event.device_id)
+        unit = self._desk.fleet.units.get(event.device_id)
         if unit is None:
             raise InputError(f"there is no device {event.device_id!r} to lose")
         if unit.until_s == math.inf:
             return  # as known
-        runs, jobs = self._fleet.lose(unit)
+        runs, jobs = self._desk.fleet.lose(unit)
         notice = r.Quarantine(device_id=unit.id, until_s=math.inf, reason=event.reason)
-        self._out.append(notice)
+        self._desk.out.append(notice)
         self._resettle(runs, jobs, event.reason)
 
     def _resettle(self, runs: list[Run], jobs: list[Job], reason: str) -> None:
         for run in runs:
-            del self._runs[run.id]
+            del self._desk.runs[run.id]
             self._retry(run, reason, retryable=True)
         for job in jobs:
             self._place(job)
-        self._fill_idle()
+        self._desk.fill_idle()
 
     def _add(self, device: r.OnlineDevice) -> tuple[list[Run], list[Job]]:
-        _, runs, jobs = self._fleet.join(device)
+        _, runs, jobs = self._desk.fleet.join(device)
         for name, cost in device.costs.items():
             self._most_items[name] = max(self._most_items.get(name, 1), cost.most_items)
         return runs, jobs
@@ -353,21 +263,21 @@ class OnlineScheduler:
         runs, jobs = self._add(event.device)
         self._settle_stranded()
         self._resettle(runs, jobs, "the device joined anew")
-        self._fill(self._fleet.units[event.device.id])
+        self._desk.fill(self._desk.fleet.units[event.device.id])
 
     def _readmit(self) -> None:
-        for unit in self._fleet.returning(self.now_s):
-            self._out.append(r.Readmit(device_id=unit.id))
+        for unit in self._desk.fleet.returning(self._desk.now_s):
+            self._desk.out.append(r.Readmit(device_id=unit.id))
         self._settle_stranded()
-        for unit in self._fleet.serving:
+        for unit in self._desk.fleet.serving:
             if unit.free > 0:
-                self._fill(unit)
+                self._desk.fill(unit)
 
     def _settle_stranded(self) -> None:
         stranded, self._stranded = self._stranded, []
         for job in stranded:
-            if self.rules.drop_hopeless and job.deadline_s <= self.now_s:
-                self._end(job, r.Drop(task_id=job.id, reason="no device was there in time"))
+            if self.rules.drop_hopeless and job.deadline_s <= self._desk.now_s:
+                self._desk.end(job, r.Drop(task_id=job.id, reason="no device was there in time"))
             else:
                 self._place(job)
 
