@@ -37,9 +37,10 @@ from deepseek_core.schedule.dag.solver import solve
 from deepseek_core.schedule.dag.validity import faults
 
 HERE = Path(__file__).parent.parent / "tests" / "data" / "sched"
-PASSES, SMALL_PASSES = 24, 4000
+PASSES, SMALL_PASSES = 24, 8000
 SMALL_GRAPHS, LARGE_TASKS = 200, 100_000
 NOISE, NOISE_ROUNDS = 0.3, 10
+WHOLE_SET = 40  # the bars on means are for a whole set of instances, not for a handful
 RULE_TASKS = 1000  # lookahead looks at everything: beyond this size it is left out
 
 
@@ -99,7 +100,8 @@ def against_best(report: Report, cases: Sequence[Case], seconds: float) -> list[
     ):
         ratios = [s.makespan / c.best for s, c in zip(found, cases, strict=True)]
         print(f"geomean within {title}: {geomean(ratios):.5f}, worst {max(ratios):.5f}")
-        report.at_most(f"makespan / best known, geomean, {title}", geomean(ratios), mean_bar)
+        if len(cases) >= WHOLE_SET:
+            report.at_most(f"makespan / best known, geomean, {title}", geomean(ratios), mean_bar)
         report.at_most(f"makespan / best known, worst, {title}", max(ratios), worst_bar)
     own = [heft(compile_graph(c.graph)).makespan for c in cases]
     report.at_most("makespan / HEFT, worst", worst_over(few, own), 1.0 + 1e-9)

@@ -39,7 +39,16 @@ PLANS: Final = (
     Result, Measurement, Comparison, Row, Placement, Problem, StageOptions, Candidate, Crossover,
 )  # fmt: skip
 # Documented on pages of their own.
-ELSEWHERE: Final = {"DeepSeekError", "Plan", "Session", "errors", "events", "hookimpl", "hooks"}
+ELSEWHERE: Final = {
+    "DeepSeekError",
+    "Plan",
+    "Server",
+    "Session",
+    "errors",
+    "events",
+    "hookimpl",
+    "hooks",
+}
 
 
 def plans() -> str:

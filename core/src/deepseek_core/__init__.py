@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from deepseek_core.discovery import hooks as hooks
     from deepseek_core.discovery.hooks import hookimpl
     from deepseek_core.runtime.plan import Plan
+    from deepseek_core.runtime.server import Server
     from deepseek_core.runtime.session import Session
 
 # name -> the module below this package that owns it
@@ -72,6 +73,7 @@ _HOME = {
     "Packed": "contracts.compressor",
     "Plan": "runtime.plan",
     "Secret": "contracts.secret",
+    "Server": "runtime.server",
     "Session": "runtime.session",
     "Stage": "contracts.graph",
     "Strategy": "contracts.strategy",
@@ -119,6 +121,7 @@ __all__ = [
     "Packed",
     "Plan",
     "Secret",
+    "Server",
     "Session",
     "Stage",
     "Strategy",

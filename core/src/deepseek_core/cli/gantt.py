@@ -87,7 +87,7 @@ def _bar(p: TaskPlacement, name: str, lane: int, scale: float) -> str:
     hue = zlib.crc32(label.encode()) % 360  # tasks of one name share a color, on every run
     y = _TOP + lane * _LANE
     tip = escape(f"{p.task} {name} on {p.device}: {p.start:.6g} to {p.end:.6g}")
-    text = escape(label[: int(width / 6.5)]) if width > 22 else ""
+    text = escape(label[: int(width / 8)]) if width > 22 else ""
     return (
         f'<g><rect class="bar" x="{x:.2f}" y="{y + 2}" width="{width:.2f}" height="{_LANE - 4}" '
         f'fill="hsl({hue} 55% 72%)"><title>{tip}</title></rect>'

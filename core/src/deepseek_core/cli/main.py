@@ -36,6 +36,10 @@ COMMANDS: Final = {
         "plan_command",
         "show where each stage would run, what each device would cost, and why",
     ),
+    "explain": (
+        "explain_command",
+        "measure, plan and run a model once, then say why it runs where it runs",
+    ),
     "calibrate": (
         "calibrate_command",
         "measure each stage on each device; later plans know the costs",

@@ -21,7 +21,9 @@ from deepseek_core.cli.model_options import (
     plan_of,
     split,
 )
+from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.progress import ProgressReporter
+from deepseek_core.cli.run_page import write_run_page
 from deepseek_core.contracts.errors import ConfigError, TensorMismatch
 from deepseek_core.contracts.graph import Array, Graph
 from deepseek_core.contracts.tensor import BATCH
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--output", metavar="FILE.npz", help="write the outputs there")
     parser.add_argument("--explain", action="store_true", help="print candidates and reasons")
+    parser.add_argument("--html", metavar="FILE", help="write a page: reasons, Gantt, queues")
     parser.add_argument("--trace", metavar="FILE.json", help="write a trace for Perfetto")
     parser.add_argument(
         "--strict", action="store_true", help="fail instead of moving a stage when its device fails"
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the model and print a report."""
     if not args.input:
         raise ConfigError("nothing to run on", remedy="pass --input FILE.npz or --input FOLDER")
-    _check_writable(args.output, args.trace)
+    check_writable(args.output, args.trace, args.html)
     with open_session(args) as session:
         graph = session.load(args.model)
         graph, arrays = bind_fixed(graph, read_inputs(args.input, graph))
@@ -93,6 +96,8 @@ def _execute(
         _write_npz(Path(args.output), outputs)
     if args.trace:
         plan.write_trace(args.trace)
+    if args.html:
+        write_run_page(Path(args.html), plan)
     if args.explain and not args.json:
         print(plan.explain())
     return _report(plan, results, outputs, seconds)
@@ -141,20 +146,6 @@ def _joined(graph: Graph, results: list[Result]) -> dict[str, Array]:
         else results[0][spec.name]
         for spec in graph.output_specs
     }
-
-
-def _check_writable(*paths: str | None) -> None:
-    """Fail before the work, not after it."""
-    for path in (Path(text) for text in paths if text):
-        folder = path.resolve().parent
-        if not folder.is_dir():
-            raise ConfigError(
-                f"the folder of {path} does not exist", remedy="make it, or choose another"
-            )
-        if path.is_dir():
-            raise ConfigError(f"{path} is a folder", remedy="name a file in it")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"{folder} can't be written to", remedy="choose another folder")
 
 
 def _write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
