@@ -322,7 +322,9 @@ def under_noise(report: Report, cases: Sequence[Case], few: Sequence[Schedule]) 
             ratios.append(static / redecided(case.graph, plan, factors))
     mean = sum(ratios) / len(ratios)
     print(f"\nunder noise {NOISE}: the static plan takes {mean:.4f} times as long, on average")
-    report.at_least("static plan / event-driven executor, noise 0.3, mean", mean, 1.02)
+    if len(cases) >= WHOLE_SET:
+        claim = "static plan / event-driven executor, noise 0.3, mean"
+        report.at_least(claim, mean, 1.02)
 
 
 def main() -> int:

@@ -90,24 +90,47 @@ costs = st.lists(
 
 
 @given(costs, st.sampled_from(Objective))
-def test_no_assignment_beats_the_exact_search(rows, objective):
+def test_no_assignment_beats_the_placement(rows, objective):
     problem = chain(*rows, objective=objective)
     score = period_s if objective is Objective.PERIOD else makespan_s
     every = itertools.product(*(s.allowed() for s in problem.stages))
-    assert place(problem).value_s == min(score(problem, a) for a in every)
-    assert place(problem) == place(problem)
+    best_s = min(score(problem, a) for a in every)
+    placement = place(problem)
+    if len(placement.routes) == 1:
+        assert placement.value_s == pytest.approx(best_s)
+    else:
+        assert placement.value_s <= 0.95 * best_s, "replicated without need"
+    assert place(problem) == placement
 
 
-@settings(max_examples=25)
-@given(st.lists(st.tuples(*[st.floats(0.1, 10)] * 3), min_size=10, max_size=40))
-def test_beyond_the_exact_search_it_is_near_the_bound(rows):
-    """Period: never above the best single device, and near the load that no one can avoid."""
+@settings(max_examples=10)
+@given(st.lists(st.tuples(*[st.floats(0.1, 10)] * 3), min_size=10, max_size=24))
+def test_long_streams_are_near_the_load_that_no_one_can_avoid(rows):
     problem = chain(*({"a": a, "b": b, "c": c} for a, b, c in rows))
     placement = place(problem)
-    assert not placement.optimal
     assert placement.value_s <= min(placement.single_device.values()) * (1 + 1e-9)
     unavoidable = sum(min(row) for row in rows) / 3
-    assert placement.value_s >= unavoidable * (1 - 1e-9)
+    assert placement.lower_bound_s >= unavoidable * (1 - 1e-9)
+    assert placement.value_s <= placement.lower_bound_s * 1.3
+
+
+def test_a_stage_is_shared_out_where_that_is_worth_it():
+    problem = chain({"a": 6.0, "b": 6.0})
+    placement = place(problem)
+    assert placement.value_s == pytest.approx(3.0)
+    assert placement.shares("s0") == {"a": pytest.approx(0.5), "b": pytest.approx(0.5)}
+    text = as_text(problem, placement, {("s0", "a"): 6.0, ("s0", "b"): 8.0})
+    assert "s0 is shared out: a takes 50%, b takes 50% of the batches" in text
+    assert "last run: 4 s measured, 3 s estimated" in text
+
+
+def test_a_long_batch_is_placed_by_list_scheduling():
+    rows = [{"a": 1.0 + i % 3, "b": 2.0 - i % 2} for i in range(16)]
+    placement = place(chain(*rows, objective=Objective.MAKESPAN))
+    fastest = sum(min(row.values()) for row in rows)
+    assert not placement.optimal
+    # A chain's best makespan is the sum of the fastest, at the 90 % quantile of sigma 0.1.
+    assert placement.value_s == pytest.approx(fastest * 1.1367, rel=1e-3)
 
 
 def test_the_explanation_names_the_rival_and_the_gain():

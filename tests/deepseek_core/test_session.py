@@ -354,3 +354,21 @@ def test_noise_stands_in_for_data_but_not_for_sizes():
     gallery = TensorSpec(name="gallery", dtype="int8", shape=("rows", 4))
     with pytest.raises(TensorMismatch, match=r"gallery.*how large 'rows' is"):
         synthetic_inputs((*specs, gallery), 3)
+
+
+def test_a_stage_that_is_shared_out_keeps_order_and_survives_a_loss(session):
+    graph = Graph(
+        name="one", stages=[stage("double", "Double", ["x"], "y", seconds=0.01)], outputs=["y"]
+    )
+    s = session("a", "b")
+    plan = s.plan(graph, batch=3)
+    assert plan.placement.shares("double") == {"a": pytest.approx(0.5), "b": pytest.approx(0.5)}
+    plan.warmup()
+    results = list(plan.stream(batches(20)))
+    assert [r["y"][0, 0] for r in results] == [2.0 * i for i in range(20)]
+    ran_on = [r.ran_on["double"] for r in results]
+    assert ran_on.count("a") == ran_on.count("b") == 10
+    plain_devices.FAILURES["b"] = plain_devices.lost("b")
+    again = list(plan.stream(batches(6)))
+    assert [r["y"][0, 0] for r in again] == [2.0 * i for i in range(6)]
+    assert {r.ran_on["double"] for r in again} == {"a"}

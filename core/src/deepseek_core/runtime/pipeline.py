@@ -75,7 +75,7 @@ class _Pipeline:
             worker.join()
 
     def _enqueue(self, flight: _Flight, stage: Stage) -> None:
-        device_id = self._runner.device_of(stage)
+        device_id = self._runner.device_of(stage, flight.sequence)
         if device_id not in self._ready:
             self._ready[device_id] = []
             for slot in range(self._runner.slots(device_id)):

@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def devices(self) -> Mapping[str, str]:
-        """Stage name -> device id."""
+        """Stage name -> device id; where a stage is shared out, the one with the largest share."""
         return self.placement.devices
 
     @property
@@ -142,7 +142,7 @@ class Plan:
         yield from pipeline.stream(self._runner, self.graph, batches, limit=limit)
 
     def _enough_in_flight(self) -> int:
-        return 2 * sum(self._runner.slots(d) for d in set(self.devices.values())) + 1
+        return 2 * sum(self._runner.slots(d) for d in self.placement.used()) + 1
 
     def write_trace(self, path: str | Path) -> None:
         """Write what ran so far as a Chrome trace, which Perfetto opens."""

@@ -49,6 +49,7 @@ class Planner:
         # A plan of many stages asks for the same costs again and again.
         self._refusals: dict[tuple[str, str, Workload], str] = {}
         self._samples: dict[tuple[str, str, LatencyClass], tuple[Sample, ...]] = {}
+        self._placements: dict[str, Placement] = {}
         self._estimates: dict[tuple[str, str, LatencyClass, Workload, int], Estimate] = {}
 
     def exclude(self, device_id: str, stage: Stage, reason: str) -> None:
@@ -62,7 +63,10 @@ class Planner:
             NoDevice: a stage that no device can run.
         """
         problem = self.problem(graph, request)
-        return problem, place(problem)
+        key = repr(problem)
+        if key not in self._placements:
+            self._placements[key] = place(problem)
+        return problem, self._placements[key]
 
     def problem(self, graph: Graph, request: Request) -> Problem:
         """Every stage with what each device would cost, and why others refuse."""
@@ -104,6 +108,7 @@ class Planner:
     ) -> None:
         """Put measurements into the history."""
         self._history.add(_key(device, latency), stage.fingerprint, latency, samples)
+        self._placements.clear()
         self._samples.clear()
         self._estimates.clear()
 

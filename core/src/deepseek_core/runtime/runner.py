@@ -23,6 +23,7 @@ from deepseek_core.runtime.interrupts import stop_if_interrupted
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.runtime.trace import Recorder, Span
 from deepseek_core.schedule.problem import Placement, Problem
+from deepseek_core.schedule.throughput.turns import RoundRobin
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,24 +53,41 @@ class StageRunner:
         self.notices: list[str] = []
         self.problem: Problem
         self.placement: Placement
-        self.problem, self.placement = planner.decide(graph, request)
+        self._decide()
 
     def slots(self, device_id: str) -> int:
         """How many runs at once the device takes."""
         return self.problem.concurrency[device_id].slots
 
-    def device_of(self, stage: Stage) -> str:
-        """Where the stage is placed now."""
-        return self.placement.devices[stage.name]
+    def device_of(self, stage: Stage, sequence: int) -> str:
+        """Where the stage of a batch is placed now; batches take the routes in turn."""
+        return self._route(sequence)[stage.name]
+
+    def _route(self, sequence: int) -> Mapping[str, str]:
+        routes = self.placement.routes
+        if len(routes) == 1:
+            return routes[0][0]
+        with self._lock:
+            while len(self._turns) <= sequence:
+                self._turns.append(self._round_robin.next())
+            return routes[self._turns[sequence]][0]
+
+    def _decide(self) -> None:
+        self.problem, self.placement = self._planner.decide(self._graph, self._request)
+        self._round_robin = RoundRobin([share for _, share in self.placement.routes])
+        self._turns: list[int] = []
 
     def prepare(self, batch: int) -> None:
-        """Load and warm up every stage where it is placed.
+        """Load and warm up every stage wherever it is placed.
 
         Raises:
             StageFailed: it could not be loaded there nor anywhere else.
         """
         for stage in self._graph.stages:
-            self._persist(stage, lambda executable: executable.warmup(batch))
+            for device_id in self.placement.shares(stage.name):
+                self._persist(
+                    stage, lambda executable: executable.warmup(batch), device_id=device_id
+                )
 
     def run(
         self, stage: Stage, tensors: Mapping[str, Array], *, sequence: int, batch: int, slot: int
@@ -90,19 +108,21 @@ class StageRunner:
             self.recorder.add(Span(stage.name, device_id, slot, sequence, batch, start_s, end_s))
             return outputs
 
-        return self._persist(stage, once)
+        device_id = self.device_of(stage, sequence)
+        return self._persist(stage, once, device_id=device_id)
 
-    def _persist(self, stage: Stage, action: Callable[[Executable], T]) -> tuple[T, str]:
-        """Do it where the stage is placed, and elsewhere when that device fails."""
+    def _persist(
+        self, stage: Stage, action: Callable[[Executable], T], *, device_id: str
+    ) -> tuple[T, str]:
+        """Do it on this device, and elsewhere when that one fails."""
         while True:
-            device_id = self.device_of(stage)
             try:
                 return action(self._executable(stage, device_id)), device_id
             except InputError:
                 raise
             except Exception as error:  # noqa: BLE001 - a driver may raise anything
                 stop_if_interrupted(error)
-                self._recover(stage, device_id, error)
+                device_id = self._recover(stage, device_id, error)
 
     def _executable(self, stage: Stage, device_id: str) -> Executable:
         key = stage.name, device_id
@@ -112,8 +132,8 @@ class StageRunner:
                 self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
             return self._loaded[key]
 
-    def _recover(self, stage: Stage, device_id: str, error: Exception) -> None:
-        """Place what the failed device had again.
+    def _recover(self, stage: Stage, device_id: str, error: Exception) -> str:
+        """Place what the failed device had again; returns where this stage runs now.
 
         Raises:
             StageFailed: strict, not worth a retry, or nobody else can run it.
@@ -122,17 +142,18 @@ class StageRunner:
         if self._strict:
             raise _failed(stage, device_id, error, None) from error
         with self._lock:
-            if self.device_of(stage) != device_id:
-                return  # another worker placed it again already
-            self._put_out(stage, device_id, error, reason)
-            try:
-                self.problem, self.placement = self._planner.decide(self._graph, self._request)
-            except NoDevice as nobody:
-                raise _failed(stage, device_id, error, nobody) from error
-            self._note(
-                f"stage {stage.name} failed on {device_id} ({reason}) "
-                f"and moved to {self.device_of(stage)}"
-            )
+            # Unless another worker placed it again already.
+            if device_id in self.placement.shares(stage.name):
+                self._put_out(stage, device_id, error, reason)
+                try:
+                    self._decide()
+                except NoDevice as nobody:
+                    raise _failed(stage, device_id, error, nobody) from error
+                moved = " and ".join(self.placement.shares(stage.name))
+                self._note(
+                    f"stage {stage.name} failed on {device_id} ({reason}) and moved to {moved}"
+                )
+            return self.placement.devices[stage.name]
 
     def _put_out(self, stage: Stage, device_id: str, error: Exception, reason: str) -> None:
         """A device that is gone gets no more work; one that refuses a stage keeps the others."""

@@ -182,7 +182,7 @@ class Session:
         request = chosen.request
         plans = {"chosen": chosen}
         for pins in placements(chosen.problem):
-            if pins != dict(chosen.devices):
+            if len(chosen.placement.routes) > 1 or pins != dict(chosen.devices):
                 label = " + ".join(f"{stage} on {device}" for stage, device in pins.items())
                 plans[label] = self.plan(
                     chosen.graph, latency=request.latency, batch=request.batch, pin=pins

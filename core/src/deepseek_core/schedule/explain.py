@@ -9,10 +9,11 @@ import attrs
 
 from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.units import format_bytes, format_seconds
-from deepseek_core.schedule.placement import value_s
+from deepseek_core.schedule.placement import makespan_s, routes_period_s
 from deepseek_core.schedule.problem import (
     Candidate,
     Crossover,
+    Objective,
     Placement,
     Problem,
     StageOptions,
@@ -41,6 +42,8 @@ def as_json(
         "optimal": placement.optimal,
         "value_s": placement.value_s,
         "placement": dict(placement.devices),
+        "routes": [{"devices": dict(d), "share": share} for d, share in placement.routes],
+        "lower_bound_s": placement.lower_bound_s,
         "single_device_s": dict(placement.single_device),
         "runner_up": placement.runner_up
         and {"placement": dict(placement.runner_up[0]), "value_s": placement.runner_up[1]},
@@ -78,6 +81,12 @@ def sentence(problem: Problem, placement: Placement, stage: StageOptions) -> str
     """Why this stage runs where it runs."""
     chosen = placement.devices[stage.name]
     costs = {c.device_id: c.estimate for c in stage.candidates if c.estimate is not None}
+    shares = placement.shares(stage.name)
+    if len(shares) > 1:
+        return (
+            f"{stage.name} is shared out: {_shares(shares)} of the batches, so that no device "
+            f"waits: {format_seconds(placement.value_s)} {_WORD[placement.objective]}."
+        )
     if stage.pinned_to:
         return f"{stage.name} runs on {chosen}: it is pinned there."
     others = {d: e for d, e in costs.items() if d != chosen}
@@ -113,6 +122,11 @@ def _obstacle(problem: Problem, placement: Placement, chosen: str, rival: str) -
     return "the two together are no faster"
 
 
+def _shares(shares: Mapping[str, float]) -> str:
+    ranked = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{device} takes {share:.0%}" for device, share in ranked)
+
+
 def _instead(placement: Placement, device_id: str) -> str:
     alone = placement.single_device.get(device_id)
     return "" if alone is None else f" instead of {format_seconds(alone)} on {device_id} alone"
@@ -124,7 +138,9 @@ def _text(estimate: Estimate) -> str:
 
 def summary(placement: Placement) -> str:
     """The choice against the best single device, in one sentence."""
-    where = ", ".join(f"{stage} on {device}" for stage, device in placement.devices.items())
+    where = ", ".join(
+        f"{stage} on {' and '.join(sorted(placement.shares(stage)))}" for stage in placement.devices
+    )
     text = f"{where}: {format_seconds(placement.value_s)} {_WORD[placement.objective]}"
     if placement.single_device:
         best = min(placement.single_device, key=lambda d: (placement.single_device[d], d))
@@ -164,15 +180,21 @@ def _basis(estimate: Estimate) -> str:
 
 def measured_value_s(problem: Problem, placement: Placement, measured: Measured) -> float | None:
     """The objective with the last run's costs in place of the estimates; None if one is missing."""
-    assignment = []
-    for stage in problem.stages:
-        device = placement.devices[stage.name]
-        seconds = measured.get((stage.name, device))
-        if seconds is None:
-            return None
-        estimate = Estimate(seconds=seconds, sigma=0.0, source="measured")
-        assignment.append(Candidate(device_id=device, estimate=estimate))
-    return value_s(problem, tuple(assignment))
+    needed = {pair for devices, _ in placement.routes for pair in devices.items()}
+    if not needed <= measured.keys():
+        return None
+    routes = [
+        (tuple(_measured(device, measured[stage, device]) for stage, device in devices.items()), w)
+        for devices, w in placement.routes
+    ]
+    if placement.objective is Objective.PERIOD:
+        return routes_period_s(problem, routes)
+    return makespan_s(problem, routes[0][0])
+
+
+def _measured(device_id: str, seconds: float) -> Candidate:
+    estimate = Estimate(seconds=seconds, sigma=0.0, source="measured")
+    return Candidate(device_id=device_id, estimate=estimate)
 
 
 def _regret(problem: Problem, placement: Placement, measured: Measured) -> list[str]:
@@ -180,7 +202,8 @@ def _regret(problem: Problem, placement: Placement, measured: Measured) -> list[
     lines = []
     if placement.runner_up is not None:
         other, seconds = placement.runner_up
-        where = ", ".join(f"{s} on {d}" for s, d in other.items() if placement.devices[s] != d)
+        changed = {s: d for s, d in other.items() if placement.shares(s) != {d: 1.0}}
+        where = ", ".join(f"{s} on {d}" for s, d in changed.items())
         more = 100 * (seconds / placement.value_s - 1)
         lines.append(
             f"best alternative: {where}: {format_seconds(seconds)} estimated ({more:+.0f} %)"
@@ -208,7 +231,7 @@ def _rests_on_priors(problem: Problem) -> bool:
 
 
 def _line(stage: StageOptions, placement: Placement, c: Candidate, measured: Measured) -> str:
-    mark = "->" if placement.devices[stage.name] == c.device_id else "  "
+    mark = "->" if c.device_id in placement.shares(stage.name) else "  "
     if c.estimate is None:
         return f"  {mark} {c.device_id:<18} -          refused: {c.refusal}"
     low, high = map(format_seconds, c.estimate.interval_s)

@@ -1,22 +1,27 @@
-"""Which device runs which stage: exact for few stages, list scheduling beyond.
+"""Which device runs which stage.
 
-Makespan: stages start when their inputs are there and their device has a free slot.
-Period of a stream: the load of the busiest device, or of the host's cores when several
-devices share them. Offline decisions use the median cost, realtime ones the 90 % quantile.
-List order: upward rank, earliest finish (Topcuoglu, Hariri, Wu 2002: HEFT).
+Makespan: stages start when their inputs are there and their device has a free slot; exact for
+few stages, list scheduling improved by single moves beyond. List order: upward rank, earliest
+finish (Topcuoglu, Hariri, Wu 2002: HEFT).
+Period of a stream: the load of the busiest device, or of the host's cores when several devices
+share them; `throughput` finds it, replicating stages where that is worth it.
+Offline decisions use the median cost, realtime ones the 90 % quantile.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from deepseek_core.contracts.device import Concurrency
-from deepseek_core.schedule.problem import Candidate, Objective, Placement, Problem
+from deepseek_core.schedule.problem import Candidate, Objective, Placement, Problem, Route
+from deepseek_core.schedule.throughput.convert import stream_of
+from deepseek_core.schedule.throughput.placement import place_stream
 
 _MOST_EXACT: Final = 5_000
+_WORTH_REPLICATING: Final = 0.05  # less is within the noise of measured costs
 _Z_REALTIME: Final = 1.2816  # one-sided 90 % quantile
 
 Assignment = tuple[Candidate, ...]
@@ -29,23 +34,76 @@ def place(problem: Problem) -> Placement:
     Raises:
         NoDevice: a stage that no candidate can run.
     """
+    if problem.objective is Objective.PERIOD:
+        return _place_stream(problem)
+    return _place_batch(problem)
+
+
+def _place_batch(problem: Problem) -> Placement:
     allowed = [stage.allowed() for stage in problem.stages]
     exact = math.prod(map(len, allowed)) <= _MOST_EXACT
     found = itertools.product(*allowed) if exact else _improve(problem, allowed)
-    ranked = sorted(
-        ((value_s(problem, a), _tie_break(problem, a), a) for a in found), key=lambda r: r[:2]
-    )
+    ranked = _ranked(problem, found)
     best_s, _, best = ranked[0]
     rule = "exact search" if exact else "list scheduling, improved by single moves"
     return Placement(
-        devices=_by_name(problem, best),
+        routes=((_by_name(problem, best), 1.0),),
         objective=problem.objective,
         value_s=best_s,
-        rule=f"{rule}, least {problem.objective.value}",
+        rule=f"{rule}, least makespan",
         optimal=exact,
+        lower_bound_s=best_s if exact else None,
         single_device=dict(_single_device(problem)),
         runner_up=(_by_name(problem, ranked[1][2]), ranked[1][0]) if len(ranked) > 1 else None,
     )
+
+
+def _place_stream(problem: Problem) -> Placement:
+    stream = stream_of(problem)
+    plan = place_stream(stream)
+    plain_s = plan.alternatives.get("unreplicated")
+    if plain_s is not None and plan.period_s > plain_s * (1 - _WORTH_REPLICATING):
+        plan = place_stream(stream, replicate=False)
+    routes = tuple((route.devices, route.share) for route in plan.routes)
+    return Placement(
+        routes=routes,
+        objective=problem.objective,
+        value_s=plan.period_s,
+        rule=f"{plan.rule}, least period",
+        optimal=plan.optimal,
+        lower_bound_s=plan.lower_bound_s,
+        single_device=dict(_single_device(problem)),
+        runner_up=_best_other(problem, routes),
+    )
+
+
+def _best_other(
+    problem: Problem, routes: tuple[Route, ...]
+) -> tuple[Mapping[str, str], float] | None:
+    """The best assignment that differs in one stage, or is one of several routes alone."""
+    main = dict(max(routes, key=lambda route: route[1])[0])
+    trials = [main] if len(routes) > 1 else []
+    for stage in problem.stages:
+        others = (c.device_id for c in stage.allowed() if c.device_id != main[stage.name])
+        trials += [main | {stage.name: device} for device in others]
+    ranked = _ranked(problem, (_as_assignment(problem, trial) for trial in trials))
+    return (_by_name(problem, ranked[0][2]), ranked[0][0]) if ranked else None
+
+
+def _as_assignment(problem: Problem, devices: Mapping[str, str]) -> Assignment:
+    return tuple(
+        next(c for c in stage.allowed() if c.device_id == devices[stage.name])
+        for stage in problem.stages
+    )
+
+
+_Ranked = tuple[float, tuple[float, tuple[str, ...]], Assignment]
+
+
+def _ranked(problem: Problem, found: Iterable[Assignment]) -> list[_Ranked]:
+    """Assignments by value, ties by the work in all and by names."""
+    scored = ((value_s(problem, a), _tie_break(problem, a), a) for a in found)
+    return sorted(scored, key=lambda row: row[:2])
 
 
 def value_s(problem: Problem, assignment: Assignment) -> float:
@@ -57,13 +115,19 @@ def value_s(problem: Problem, assignment: Assignment) -> float:
 
 def period_s(problem: Problem, assignment: Assignment) -> float:
     """Seconds per batch of a steady stream: the largest load of a device or of the host."""
+    return routes_period_s(problem, [(assignment, 1.0)])
+
+
+def routes_period_s(problem: Problem, routes: Sequence[tuple[Assignment, float]]) -> float:
+    """The same for batches that take several routes in shares."""
     load: dict[str, float] = {}
     host = 0.0
-    for candidate in assignment:
-        takes = problem.concurrency.get(candidate.device_id, _ONE_AT_A_TIME)
-        seconds = cost_s(candidate, problem.objective)
-        load[candidate.device_id] = load.get(candidate.device_id, 0.0) + seconds / takes.slots
-        host += seconds * takes.host_threads
+    for assignment, share in routes:
+        for candidate in assignment:
+            takes = problem.concurrency.get(candidate.device_id, _ONE_AT_A_TIME)
+            seconds = share * cost_s(candidate, problem.objective)
+            load[candidate.device_id] = load.get(candidate.device_id, 0.0) + seconds / takes.slots
+            host += seconds * takes.host_threads
     return max(*load.values(), host / problem.host_cores)
 
 
@@ -124,7 +188,7 @@ def _improve(problem: Problem, allowed: list[tuple[Candidate, ...]]) -> Iterator
 
 
 def _list_schedule(problem: Problem, allowed: list[tuple[Candidate, ...]]) -> Assignment:
-    """Stages by upward rank, each to the device of least load (period) or earliest finish."""
+    """Stages by upward rank, each to the device of earliest finish."""
     chosen: dict[str, Candidate] = {}
     finish: dict[str, float] = {}
     free: dict[str, float] = {}
@@ -132,21 +196,17 @@ def _list_schedule(problem: Problem, allowed: list[tuple[Candidate, ...]]) -> As
     stages = {s.name: s for s in problem.stages}
     for name in _by_upward_rank(problem, options):
         before = stages[name].predecessors
-        ready = 0.0
-        if problem.objective is Objective.MAKESPAN:
-            ready = max((finish[p] for p in before), default=0.0)
-        ends = [_end(problem, free, ready, c) for c in options[name]]
+        ready = max((finish[p] for p in before), default=0.0)
+        ends = [_end(free, ready, c) for c in options[name]]
         pick = ends.index(min(ends))
         chosen[name] = options[name][pick]
         finish[name] = free[chosen[name].device_id] = ends[pick]
     return tuple(chosen[s.name] for s in problem.stages)
 
 
-def _end(problem: Problem, free: Mapping[str, float], ready: float, c: Candidate) -> float:
-    slots = problem.concurrency.get(c.device_id, _ONE_AT_A_TIME).slots
-    seconds = cost_s(c, problem.objective)
-    share = seconds / slots if problem.objective is Objective.PERIOD else seconds
-    return max(ready, free.get(c.device_id, 0.0)) + share
+def _end(free: Mapping[str, float], ready: float, candidate: Candidate) -> float:
+    start = max(ready, free.get(candidate.device_id, 0.0))
+    return start + cost_s(candidate, Objective.MAKESPAN)
 
 
 def _by_upward_rank(problem: Problem, options: Mapping[str, tuple[Candidate, ...]]) -> list[str]:

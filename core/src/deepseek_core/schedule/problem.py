@@ -95,18 +95,40 @@ class Problem:
     objective: Objective
 
 
+Route = tuple[Mapping[str, str], float]
+"""Stage -> device for a share of all batches."""
+
+
 @attrs.frozen(kw_only=True)
 class Placement:
-    """Stage -> device, the objective's value in seconds, and the rule that found it.
+    """Where the batches go, the objective's value in seconds, and the rule that found it.
 
-    `single_device` has the value of every placement on one device that is possible.
-    `runner_up` is the best other assignment that was looked at, with its value.
+    Batches of a stream take `routes` in turn, in their shares; mostly there is one.
+    `lower_bound_s` holds for every placement of this problem. `single_device` has the value of
+    every placement on one device that is possible; `runner_up` the best other one looked at.
     """
 
-    devices: Mapping[str, str]
+    routes: tuple[Route, ...]
     objective: Objective
     value_s: float
     rule: str
     optimal: bool
     single_device: Mapping[str, float]
+    lower_bound_s: float | None = None
     runner_up: tuple[Mapping[str, str], float] | None = None
+
+    @property
+    def devices(self) -> Mapping[str, str]:
+        """Stage -> device of the route that most batches take."""
+        return max(self.routes, key=lambda route: route[1])[0]
+
+    def shares(self, stage: str) -> dict[str, float]:
+        """Device id -> share of the batches whose run of this stage it does."""
+        found: dict[str, float] = {}
+        for devices, share in self.routes:
+            found[devices[stage]] = found.get(devices[stage], 0.0) + share
+        return found
+
+    def used(self) -> frozenset[str]:
+        """All devices that any batch passes."""
+        return frozenset(device for devices, _ in self.routes for device in devices.values())
