@@ -361,13 +361,15 @@ def test_a_stage_that_is_shared_out_keeps_order_and_survives_a_loss(session):
         name="one", stages=[stage("double", "Double", ["x"], "y", seconds=0.01)], outputs=["y"]
     )
     s = session("a", "b")
+    assert len(s.plan(graph, batch=3).placement.routes) == 1, "shares must not rest on priors"
+    s.calibrate(graph, inputs=batches(1)[0], rounds=5)
     plan = s.plan(graph, batch=3)
-    assert plan.placement.shares("double") == {"a": pytest.approx(0.5), "b": pytest.approx(0.5)}
+    assert set(plan.placement.shares("double")) == {"a", "b"}
     plan.warmup()
     results = list(plan.stream(batches(20)))
     assert [r["y"][0, 0] for r in results] == [2.0 * i for i in range(20)]
     ran_on = [r.ran_on["double"] for r in results]
-    assert ran_on.count("a") == ran_on.count("b") == 10
+    assert min(ran_on.count("a"), ran_on.count("b")) >= 5
     plain_devices.FAILURES["b"] = plain_devices.lost("b")
     again = list(plan.stream(batches(6)))
     assert [r["y"][0, 0] for r in again] == [2.0 * i for i in range(6)]

@@ -60,7 +60,7 @@ def _place_batch(problem: Problem) -> Placement:
 
 def _place_stream(problem: Problem) -> Placement:
     stream = stream_of(problem)
-    plan = place_stream(stream)
+    plan = place_stream(stream, replicate=_is_known(problem))
     plain_s = plan.alternatives.get("unreplicated")
     if plain_s is not None and plan.period_s > plain_s * (1 - _WORTH_REPLICATING):
         plan = place_stream(stream, replicate=False)
@@ -75,6 +75,12 @@ def _place_stream(problem: Problem) -> Placement:
         single_device=dict(_single_device(problem)),
         runner_up=_best_other(problem, routes),
     )
+
+
+def _is_known(problem: Problem) -> bool:
+    """Whether no cost is a mere guess: shares that rest on guesses would only do harm."""
+    allowed = (c.estimate for stage in problem.stages for c in stage.allowed())
+    return all(estimate is not None and estimate.source != "prior" for estimate in allowed)
 
 
 def _best_other(
