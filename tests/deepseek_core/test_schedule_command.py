@@ -10,7 +10,7 @@ import pytest
 from test_instances import SMALL, WORKFLOW_1_5
 
 from deepseek_core.cli import main
-from deepseek_core.cli.gantt import gantt_page
+from deepseek_core.cli.gantt import gantt_body
 from deepseek_core.runtime.instances import read_instance
 from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
 from deepseek_core.schedule.dag.solver import solve
@@ -150,5 +150,5 @@ def test_names_can_not_break_out_of_the_page():
     evil = attrs.evolve(
         graph, name="<script>", tasks=[attrs.evolve(t, name="<b>&") for t in graph.tasks]
     )
-    text = gantt_page(evil, solve(evil, passes=1))
+    text = gantt_body(evil, solve(evil, passes=1))
     assert "<script>" not in text and "<b>" not in text

@@ -1,4 +1,4 @@
-"""A schedule as one self-contained HTML page: a lane for each device, a bar for each task."""
+"""A schedule as a page: a lane for each device, a bar for each task."""
 
 from __future__ import annotations
 
@@ -11,24 +11,11 @@ from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
 
 _MOST_BARS: Final = 20_000
 _WIDTH, _LANE, _LEFT, _TOP = 1200, 26, 120, 30
-_STYLE: Final = """
-body{font:14px system-ui,sans-serif;margin:24px;color:#1b1f24;background:#fff}
-h1{font-size:20px;margin:0 0 4px}table{border-collapse:collapse;margin:12px 0}
-td,th{padding:2px 14px 2px 0;text-align:left;font-variant-numeric:tabular-nums}
-svg{max-width:100%;height:auto;border:1px solid #d0d7de;border-radius:6px}
-text{font:11px system-ui,sans-serif;fill:#1b1f24}.axis{stroke:#d0d7de}
-.end{stroke:#c0392b;stroke-dasharray:4 3}rect.bar{stroke:#fff;stroke-width:.5}
-"""
 
 
-def gantt_page(graph: TaskGraph, schedule: Schedule) -> str:
-    """The page as text; times in the graph's unit."""
-    title = escape(f"Schedule of {schedule.graph}")
-    return (
-        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{title}</title>"
-        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{_facts(graph, schedule)}"
-        f"{_chart(graph, schedule)}{_candidates(schedule)}</body></html>\n"
-    )
+def gantt_body(graph: TaskGraph, schedule: Schedule) -> str:
+    """What the page shows: figures, chart, rejected candidates; times in the graph's unit."""
+    return f"{_facts(graph, schedule)}{_chart(graph, schedule)}{_candidates(schedule)}"
 
 
 def _facts(graph: TaskGraph, schedule: Schedule) -> str:
@@ -91,7 +78,7 @@ def _bar(p: TaskPlacement, name: str, lane: int, scale: float) -> str:
     return (
         f'<g><rect class="bar" x="{x:.2f}" y="{y + 2}" width="{width:.2f}" height="{_LANE - 4}" '
         f'fill="hsl({hue} 55% 72%)"><title>{tip}</title></rect>'
-        f'<text x="{x + 3:.2f}" y="{y + 17}" pointer-events="none">{text}</text></g>'
+        f'<text class="ink" x="{x + 3:.2f}" y="{y + 17}" pointer-events="none">{text}</text></g>'
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 import zipfile
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.run_page import write_run_page
 from deepseek_core.contracts.errors import ConfigError, TensorMismatch
+from deepseek_core.contracts.files import whole_file
 from deepseek_core.contracts.graph import Array, Graph
 from deepseek_core.contracts.tensor import BATCH
 from deepseek_core.runtime.plan import Plan
@@ -152,14 +152,9 @@ def _write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write all or nothing."""
     import numpy as np
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        # By hand: np.savez has parameters of its own, whose names an output may have.
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name, array in arrays.items():
-                plain = array.astype(str) if array.dtype.hasobject else array
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, plain, allow_pickle=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # By hand: np.savez has parameters of its own, whose names an output may have.
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, array in arrays.items():
+            plain = array.astype(str) if array.dtype.hasobject else array
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, plain, allow_pickle=False)

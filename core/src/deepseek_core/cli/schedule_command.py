@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from deepseek_core.cli.gantt import gantt_page
+from deepseek_core.cli.gantt import gantt_body
+from deepseek_core.cli.html import write_html
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.runtime.instances import has_limits, read_instance, write_schedule
 from deepseek_core.runtime.model_graphs import graph_of_problem
@@ -85,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
         if args.json is not None:
             _save(args.json, lambda path: write_schedule(path, schedule))
     if args.html is not None:
-        page = gantt_page(graph, schedule)
-        _save(args.html, lambda path: path.write_text(page, encoding="utf-8"))
+        title, body = f"Schedule of {schedule.graph}", gantt_body(graph, schedule)
+        _save(args.html, lambda path: write_html(path, title, body))
     return 0
 
 

@@ -6,13 +6,13 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.files import whole_file
 
 _HEADER: Final = re.compile(r"^[ \t]*\[\s*plugins\s*\][ \t]*(#[^\r\n]*)?\r?$", re.MULTILINE)
 _ANY_HEADER: Final = re.compile(r"^[ \t]*\[", re.MULTILINE)
@@ -67,19 +67,18 @@ def _read(path: Path) -> str:
 
 def _write(path: Path, text: str) -> None:
     target = path.resolve()
-    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with (
+            whole_file(target) as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
             if target.exists():
                 partial.chmod(target.stat().st_mode & 0o777)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(target)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise ConfigError(f"{path}: {error}", remedy="make it writable") from error
 
 

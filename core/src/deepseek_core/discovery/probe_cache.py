@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.device import DeviceSpec
+from deepseek_core.contracts.files import whole_file
 from deepseek_core.discovery.modules import locate
 from deepseek_core.discovery.probe_result import ProbeResult, ended, to_rows
 from deepseek_core.discovery.registry import Registered, Registry
@@ -67,14 +67,10 @@ def write(device: Registered[DeviceSpec], result: ProbeResult, cache_dir: Path) 
         "checked_at": result.checked_at,
     }
     file = _file(device, cache_dir)
-    partial = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
-    try:
+    with suppress(OSError):  # a folder that can't be written only costs time
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
-        partial.replace(file)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
 
 
 def _result(device: Registered[DeviceSpec], entry: dict[str, Any]) -> ProbeResult:

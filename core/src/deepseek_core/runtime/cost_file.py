@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.errors import ArtifactError
+from deepseek_core.contracts.files import whole_file
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.runtime.history import Record
 
@@ -43,12 +44,8 @@ class Difference:
 def write_costs(path: Path, records: Iterable[Record]) -> None:
     """Write a file whole or not at all."""
     content = {"schema": SCHEMA, "samples": [attrs.asdict(record) for record in records]}
-    partial = path.with_name(path.name + ".part")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_costs(path: Path) -> list[Record]:

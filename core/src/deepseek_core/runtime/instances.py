@@ -7,12 +7,12 @@ models that lie beside the file.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from deepseek_core.contracts.errors import ArtifactError, DeepSeekError, InputError
+from deepseek_core.contracts.files import whole_file
 from deepseek_core.runtime.starpu_models import starpu_costs
 from deepseek_core.runtime.wfformat import is_wfformat, read_wfformat
 from deepseek_core.schedule.dag.graph import TaskGraph
@@ -188,12 +188,8 @@ def write_schedule(path: Path, schedule: Schedule) -> None:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> Any:

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import attrs
 
+from deepseek_core.contracts.files import whole_file
+
 # A stream may never end; what a trace viewer opens is bounded.
 _KEEP: Final = 200_000
 
@@ -147,9 +149,5 @@ def chrome_trace(spans: Iterable[Span], depths: Iterable[Depth] = ()) -> dict[st
 
 def write_trace(path: Path, spans: Iterable[Span], depths: Iterable[Depth] = ()) -> None:
     """Write a trace file; it is whole or absent."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(json.dumps(chrome_trace(spans, depths)))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
