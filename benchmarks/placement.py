@@ -57,15 +57,19 @@ def read_cases(folder: Path) -> list[Case]:
     """Instances of a folder; `bounds.json` lies in it or beside it."""
     beside = [folder / "bounds.json", folder.parent / "bounds.json"]
     bounds = json.loads(next(p for p in beside if p.exists()).read_text(encoding="utf-8"))
-    return [
+    files = sorted([*folder.glob("*.json"), *folder.glob("instances/*.json")])
+    cases = [
         Case(
             graph=read_instance(path, limits="ignore"),
             best=bounds[path.stem]["best"],
             heft=bounds[path.stem]["heft"],
         )
-        for path in sorted(folder.glob("*.json"))
+        for path in files
         if path.stem in bounds
     ]
+    if not cases:
+        raise SystemExit(f"{folder} has no instance that its bounds.json names")
+    return cases
 
 
 def geomean(values: Iterable[float]) -> float:

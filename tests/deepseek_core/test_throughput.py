@@ -388,8 +388,8 @@ def test_the_problem_of_a_plan_becomes_that_of_its_stream():
         objective=Objective.PERIOD,
     )
     stream = stream_of(problem, batch=4, room_bytes={"gpu": 9})
+    assert place_stream(stream).period_s == pytest.approx(place(problem).value_s)
     plan = place_stream(stream, replicate=False)
-    assert plan.period_s == pytest.approx(place(problem).value_s)
     assert plan.items_per_s == pytest.approx(2.0)
     assert stream.stages[0].mem_bytes == 5
 
