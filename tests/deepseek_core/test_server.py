@@ -7,8 +7,9 @@ import child_devices
 import numpy as np
 import plain_devices
 import pytest
+from plain_graphs import chain, diamond
 
-from deepseek_core import Artifact, DeviceSpec, Graph, Operation, Session, Stage, TensorSpec
+from deepseek_core import DeviceSpec, Session
 from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.contracts.errors import (
     AdmissionRefused,
@@ -25,43 +26,6 @@ from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.server import Server
 from deepseek_core.schedule.online.rules import Rules
-
-
-def stage(name, operation, reads, makes, **attributes):
-    def spec(tensor):
-        return TensorSpec(name=tensor, dtype="float64", shape=("batch", 2))
-
-    return Stage(
-        name=name,
-        kind="test",
-        operations=[Operation(name=operation, domain="test", attributes=attributes)],
-        inputs=[spec(r) for r in reads],
-        outputs=[spec(makes)],
-        artifact=Artifact.from_bytes(f"{name}{operation}".encode(), format="test"),
-    )
-
-
-def chain(seconds=0.0):
-    return Graph(
-        name="chain",
-        stages=[
-            stage("double", "Double", ["x"], "y", seconds=seconds),
-            stage("square", "Square", ["y"], "z", seconds=seconds),
-        ],
-        outputs=["z"],
-    )
-
-
-def diamond():
-    return Graph(
-        name="diamond",
-        stages=[
-            stage("left", "Double", ["x"], "l"),
-            stage("right", "Square", ["x"], "r"),
-            stage("join", "Add", ["l", "r"], "s"),
-        ],
-        outputs=["s"],
-    )
 
 
 @pytest.fixture(autouse=True)

@@ -6,15 +6,13 @@ import threading
 import numpy as np
 import plain_devices
 import pytest
+from plain_graphs import chain, diamond, stage
 
 from deepseek_core import (
-    Artifact,
     DeviceSpec,
     Graph,
     LatencyClass,
-    Operation,
     Session,
-    Stage,
     TensorSpec,
 )
 from deepseek_core.contracts.device import OpenOptions
@@ -33,43 +31,6 @@ from deepseek_core.runtime.calibration import synthetic_inputs
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.pool import DevicePool
-
-
-def stage(name, operation, reads, makes, **attributes):
-    def spec(tensor):
-        return TensorSpec(name=tensor, dtype="float64", shape=("batch", 2))
-
-    return Stage(
-        name=name,
-        kind="test",
-        operations=[Operation(name=operation, domain="test", attributes=attributes)],
-        inputs=[spec(r) for r in reads],
-        outputs=[spec(makes)],
-        artifact=Artifact.from_bytes(f"{name}{operation}".encode(), format="test"),
-    )
-
-
-def chain(seconds=0.0):
-    return Graph(
-        name="chain",
-        stages=[
-            stage("double", "Double", ["x"], "y", seconds=seconds),
-            stage("square", "Square", ["y"], "z", seconds=seconds),
-        ],
-        outputs=["z"],
-    )
-
-
-def diamond():
-    return Graph(
-        name="diamond",
-        stages=[
-            stage("left", "Double", ["x"], "l", seconds=0.1),
-            stage("right", "Square", ["x"], "r", seconds=0.1),
-            stage("join", "Add", ["l", "r"], "s"),
-        ],
-        outputs=["s", "l"],
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +106,9 @@ def test_a_stream_keeps_order_and_overlaps(session):
 
 
 def test_branches_join(session):
-    plan = session("a", "b").plan(diamond(), latency="realtime", pin={"left": "a", "right": "b"})
+    plan = session("a", "b").plan(
+        diamond(seconds=0.1), latency="realtime", pin={"left": "a", "right": "b"}
+    )
     result = plan.run({"x": np.full((1, 2), 3.0)})
     assert np.array_equal(result["s"], np.full((1, 2), 15.0))
     assert np.array_equal(result["l"], np.full((1, 2), 6.0))
