@@ -26,7 +26,7 @@ GROUPS: Final = {
         "Workload", "LatencyClass",
     ),
     "Frontends": ("FrontendSpec", "Frontend"),
-    "Storage tiers": ("TierSpec", "Tier", "ObjectStat"),
+    "Storage tiers": ("TierSpec", "Tier", "TierProfile", "ObjectStat"),
     "Strategies": ("StrategySpec", "Strategy", "Mesh"),
     "Compressors": ("CompressorSpec", "Compressor", "Packed"),
     "Executors": ("ExecutorSpec", "Executor"),
@@ -44,10 +44,12 @@ ELSEWHERE: Final = {
     "Plan",
     "Server",
     "Session",
+    "console",
     "errors",
     "events",
     "hookimpl",
     "hooks",
+    "open_tier",
 }
 
 

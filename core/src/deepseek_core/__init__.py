@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepseek_core.cli import console as console
     from deepseek_core.contracts import errors as errors
     from deepseek_core.contracts import event as events
     from deepseek_core.contracts.artifact import Artifact
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.strategy import Mesh, Strategy, StrategySpec
     from deepseek_core.contracts.task import LatencyClass, Workload
     from deepseek_core.contracts.tensor import HostTensor, TensorSpec
-    from deepseek_core.contracts.tier import ObjectStat, Tier, TierSpec
+    from deepseek_core.contracts.tier import ObjectStat, Tier, TierProfile, TierSpec
     from deepseek_core.discovery import hooks as hooks
     from deepseek_core.discovery.hooks import hookimpl
     from deepseek_core.runtime.plan import Plan
     from deepseek_core.runtime.server import Server
     from deepseek_core.runtime.session import Session
+    from deepseek_core.runtime.tiers import open_tier
 
 # name -> the module below this package that owns it
 _HOME = {
@@ -82,12 +84,19 @@ _HOME = {
     "Task": "contracts.graph",
     "TensorSpec": "contracts.tensor",
     "Tier": "contracts.tier",
+    "TierProfile": "contracts.tier",
     "TierSpec": "contracts.tier",
     "Work": "contracts.graph",
     "Workload": "contracts.task",
     "hookimpl": "discovery.hooks",
+    "open_tier": "runtime.tiers",
 }
-_MODULES = {"errors": "contracts.errors", "events": "contracts.event", "hooks": "discovery.hooks"}
+_MODULES = {
+    "console": "cli.console",
+    "errors": "contracts.errors",
+    "events": "contracts.event",
+    "hooks": "discovery.hooks",
+}
 
 __all__ = [
     "Artifact",
@@ -130,13 +139,16 @@ __all__ = [
     "Task",
     "TensorSpec",
     "Tier",
+    "TierProfile",
     "TierSpec",
     "Work",
     "Workload",
+    "console",
     "errors",
     "events",
     "hookimpl",
     "hooks",
+    "open_tier",
 ]
 
 

@@ -2,16 +2,19 @@
 
 import os
 import threading
+import time
 import uuid
 from pathlib import Path
 
-from deepseek_core import ObjectStat, Tier, errors
+from deepseek_core import ObjectStat, Tier, TierProfile, errors
 
 OPEN = []
 
 
 class Sound(Tier):
     """Objects as files: written aside, then linked to their name, which fails if it is taken."""
+
+    failure_domains = ("left", "right")
 
     def __init__(self, url):
         self.url = url
@@ -23,9 +26,12 @@ class Sound(Tier):
 
     def path(self, key):
         parts = key.split("/")
-        if any(part in ("", ".", "..") for part in parts):
+        if any(part in ("", ".", "..") for part in parts) or self.too_long(parts):
             raise errors.InputError(f"key {key!r} is not allowed")
         return self.objects.joinpath(*parts)
+
+    def too_long(self, parts):
+        return any(len(part.encode()) > 255 for part in parts)
 
     def put_if_absent(self, key, data):
         path, aside = self.path(key), self.aside / uuid.uuid4().hex
@@ -78,7 +84,8 @@ class ReadsAsText(Sound):
 
 class IgnoresTheLength(Sound):
     def get(self, key, start=0, nbytes=None):
-        return super().get(key, start)
+        is_short = self.path(key).is_file() and self.stat(key).nbytes < 100
+        return super().get(key, start, None if is_short else nbytes)
 
 
 class ListsFoldersOnly(Sound):
@@ -131,6 +138,11 @@ class CutsAtABorder(Sound):
         return super().put_if_absent(key, data[:border] if len(data) == border + 1 else data)
 
 
+class ReadsWholeBlocks(Sound):
+    def get(self, key, start=0, nbytes=None):
+        return super().get(key, start - start % 4096 if start > 4096 else start, nbytes)
+
+
 class KeepsTheBuffer(Sound):
     def __init__(self, url):
         super().__init__(url)
@@ -160,6 +172,34 @@ class LooksBeforeItLeaps(Sound):
         if absent:
             self.path(key).write_bytes(data)
         return absent
+
+
+class ForgetsWhoAsked(Sound):
+    asked = ""
+
+    def get(self, key, start=0, nbytes=None):
+        self.asked = key
+        if key.startswith("threads/"):
+            time.sleep(0.01)  # meanwhile another thread asks
+        return super().get(self.asked, start, nbytes)
+
+
+class TrustsTheLength(Sound):
+    def too_long(self, parts):
+        return False  # the file system will refuse it, as an OSError
+
+
+class MixesItsDomains(Sound):
+    def list(self, prefix=""):
+        is_domain = prefix.rstrip("/") in self.failure_domains
+        return super().list("" if is_domain else prefix)
+
+
+class BoastsOfRoom(Sound):
+    def profile(self):
+        return TierProfile(
+            medium="ssd", latency_s=1e-4, bytes_per_s=5e8, capacity_nbytes=10, free_nbytes=11
+        )
 
 
 class WalksUp(Sound):

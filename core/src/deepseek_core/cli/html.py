@@ -15,7 +15,8 @@ _STYLE: Final = """
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#9aa4b2;--line:#3a4350;--box:#1b212a;
 --mark:#6ea3ff;--page:#11151b}}
 body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1.2rem;
-color:var(--ink);background:var(--page)}
+color:var(--ink);background:var(--page);overflow-wrap:anywhere}
+.scroll{overflow-wrap:normal}
 h1{font-size:1.5rem;margin:0 0 .4rem}h2{font-size:1.1rem;margin:1.8rem 0 .5rem}
 h3{font-size:1rem;margin:1rem 0 .3rem}
 p.soft,td.soft{color:var(--soft)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 
 from deepseek_core.cli.reporting import (
     exit_code,
@@ -105,10 +105,14 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=terminal_width() or 80)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong argument like every other error."""
+class CommandParser(argparse.ArgumentParser):
+    """Reports a wrong argument like every other error, and keeps the lines of its examples."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"formatter_class": _Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
+        """Raise what `report` tells in one sentence."""
         for switch in SWITCHES:
             if message.startswith(f"unrecognized arguments: {switch.flag}"):
                 remedy = f"switches stand before the command: ds-sdk {switch.flag} ..."
@@ -182,12 +186,11 @@ def _split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
 def _top_parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS)) + 2
     commands = "\n".join(f"  {name:{width}}{line}" for name, (_, line) in COMMANDS.items())
-    parser = _Parser(
+    parser = CommandParser(
         prog="ds-sdk",
         usage="ds-sdk [--debug] [SWITCH ...] COMMAND ...",
         description="Places work on whatever hardware is plugged in, and says why.",
         epilog=f"commands (ds-sdk COMMAND --help explains one):\n{commands}\n\n{_EXAMPLES}",
-        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
@@ -229,11 +232,10 @@ def _run_own(name: str, rest: list[str]) -> int:
     from importlib import import_module
 
     command = cast(Command, import_module(f"deepseek_core.cli.{COMMANDS[name][0]}"))
-    parser = _Parser(
+    parser = CommandParser(
         prog=f"ds-sdk {name}",
         description=command.SUMMARY,
         epilog=command.EXAMPLES,
-        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     command.add_arguments(parser)

@@ -5,13 +5,15 @@ A plugin offers a `TierSpec`; its factory opens a `Tier` from a URL.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 import attrs
 
-from deepseek_core.contracts.units import as_names, check_locator, check_name
+from deepseek_core.contracts.errors import InputError
+from deepseek_core.contracts.units import as_names, check_finite, check_locator, check_name
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +47,31 @@ class ObjectStat:
     modified_s: float
 
 
+@attrs.frozen(kw_only=True)
+class TierProfile:
+    """What a planner has to know of an open tier.
+
+    A read of n bytes takes about `latency_s + n / bytes_per_s` seconds. None: not known.
+    `nines` is the annual durability that the place itself promises (11 for most object stores).
+    `evidence` tells whether the failure domains are separate devices or only stand for them.
+    """
+
+    medium: Literal["memory", "ssd", "hdd", "object-store"]
+    latency_s: float = attrs.field(validator=check_finite)
+    bytes_per_s: float = attrs.field(validator=attrs.validators.gt(0.0))
+    capacity_nbytes: int | None = None
+    free_nbytes: int | None = None
+    nines: float | None = None
+    evidence: Literal["hardware", "simulated"] = "hardware"
+
+
+MOST_KEY_NBYTES: Final = 1024
+"""Of a key in UTF-8, as S3 has it; a tier takes at least half of that, and all if it can."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_KEY_REMEDY: Final = f"use up to {MOST_KEY_NBYTES} bytes of parts between slashes, no . or .."
+
+
 class Tier(ABC):
     """An open tier. Keys are relative, `/`-separated UTF-8 without `.` or `..` parts.
 
@@ -53,7 +80,22 @@ class Tier(ABC):
 
     url: str
     failure_domains: tuple[str, ...] = ()
-    """Parts that fail independently of each other (disks, hosts); empty if it does not know."""
+    """Parts that fail independently of each other (disks, hosts); empty if it does not know.
+
+    A key whose first part is one of these names lies in that domain.
+    """
+
+    @staticmethod
+    def check_key(key: str) -> None:
+        """Refuse what is a key in no tier; for the first line of `put_if_absent` and `get`.
+
+        Raises:
+            InputError: it is empty, absolute or ends in `/`, has an empty, `.` or `..` part or a
+                control character, is no UTF-8, or has more than `MOST_KEY_NBYTES`.
+        """
+        problem = _problem_of(key)
+        if problem:
+            raise InputError(f"{key[:100]!r} is no key: {problem}", remedy=_KEY_REMEDY)
 
     @abstractmethod
     def put_if_absent(self, key: str, data: bytes | bytearray | memoryview) -> bool:
@@ -92,6 +134,14 @@ class Tier(ABC):
             ObjectMissing: no such object.
         """
 
+    def profile(self) -> TierProfile:
+        """Medium, speed and room, as they are now; an SSD of unknown size if it does not say.
+
+        Raises:
+            TierUnavailable: the tier can't be reached.
+        """
+        return TierProfile(medium="ssd", latency_s=1e-4, bytes_per_s=5e8)
+
     def close(self) -> None:
         """Let go of connections and locks; idempotent."""
 
@@ -100,3 +150,16 @@ class Tier(ABC):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def _problem_of(key: str) -> str | None:
+    """What is wrong with a key, in words."""
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        return "a part is empty, . or .."
+    if _CONTROL.search(key):
+        return "it has a control character"
+    try:
+        nbytes = len(key.encode())
+    except UnicodeEncodeError:
+        return "it is no UTF-8"
+    return f"it has {nbytes} bytes" if nbytes > MOST_KEY_NBYTES else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Final
 import pytest
 
 from deepseek_core.contracts.errors import InputError, ObjectMissing
-from deepseek_core.contracts.tier import Tier
+from deepseek_core.contracts.tier import MOST_KEY_NBYTES, Tier, TierProfile
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.leaks import check_releases
 from deepseek_core.testing.plugin import PluginConformance
@@ -21,6 +22,14 @@ from deepseek_core.testing.tier_faults import write_and_die
 _LARGE: Final = bytes(range(251)) * (4 * 1024 * 1024 // 251 + 1)
 BAD_KEYS: Final = ("", "/", "/etc/passwd", "a//b", "a/", ".", "..", "../b", "a/../b", "a/./b")
 _DAY_S: Final = 86_400.0
+_THREADS: Final = 16
+_SPANS: Final = (1, 4_095, 4_096, 4_097, 65_536)
+"""Lengths of ranges: those at the borders of blocks and pages go wrong first."""
+
+_KEY: Final = "/".join(["part"] * (MOST_KEY_NBYTES // 10))
+"""A key of half the length that may be refused."""
+
+_LONG_KEYS: Final = (_KEY + "/" + "权" * 170, "p" * 300 + "/x", "长" * (MOST_KEY_NBYTES // 3))
 
 
 class TierConformance(PluginConformance):
@@ -132,6 +141,17 @@ class TierConformance(PluginConformance):
         tier.put_if_absent("large", large)
         assert tier.get("large") == large
 
+    def test_any_range_is_the_right_one(self, tier: Tier) -> None:
+        """At borders of blocks and within, up to and over the end."""
+        content = _LARGE[: (1 << 20) + 17]
+        tier.put_if_absent("ranges", content)
+        chance = random.Random(1)  # noqa: S311 (a fixed sample)
+        borders = (0, 1, 4_095, 4_096, 65_536, len(content) - 4_096, len(content) - 1)
+        starts = [*borders, *(chance.randrange(len(content)) for _ in range(13))]
+        for start in starts:
+            for nbytes in _SPANS:
+                assert tier.get("ranges", start, nbytes) == content[start : start + nbytes]
+
     def test_any_buffer_is_taken_and_copied(self, tier: Tier) -> None:
         """The caller may write to its buffer as soon as `put_if_absent` is back."""
         buffer = bytearray(b"before")
@@ -148,6 +168,54 @@ class TierConformance(PluginConformance):
             wrote = list(pool.map(lambda data: tier.put_if_absent("contested", data), contents))
         assert wrote.count(True) == 1
         assert tier.get("contested") == contents[wrote.index(True)]
+
+    def test_many_threads_are_served(self, tier: Tier) -> None:
+        """Each of sixteen writes and reads objects of its own, and gets its own."""
+
+        def use(number: int) -> bool:
+            keys = [f"threads/{number:02}/{step}" for step in range(4)]
+            wrote = [tier.put_if_absent(key, key.encode() * 100) for key in keys]
+            return all(wrote) and all(tier.get(key) == key.encode() * 100 for key in keys)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            assert all(pool.map(use, range(_THREADS)))
+        assert len(list(tier.list("threads/"))) == 4 * _THREADS
+
+    def test_long_keys_work_or_are_refused(self, tier: Tier) -> None:
+        """Half of 1024 bytes work; more, and long parts, work in full or are an `InputError`."""
+        assert tier.put_if_absent(_KEY, b"short enough")
+        taken = {_KEY}
+        for key in _LONG_KEYS:
+            try:
+                tier.put_if_absent(key, key.encode())
+            except InputError:
+                continue
+            assert tier.get(key) == key.encode()
+            taken.add(key)
+        assert {found.key for found in tier.list()} == taken
+
+    def test_failure_domains_hold_their_keys(self, tier: Tier) -> None:
+        """The first part of a key names its domain: there it is found, and nowhere else."""
+        domains = tier.failure_domains
+        assert isinstance(domains, tuple)
+        assert len(set(domains)) == len(domains)
+        keys = {domain: f"{domain}/stripes/1" for domain in domains[:3]}
+        for key in keys.values():
+            assert tier.put_if_absent(key, key.encode())
+        for domain, key in keys.items():
+            assert [found.key for found in tier.list(f"{domain}/")] == [key]
+            assert tier.stat(key).nbytes == len(key)
+            assert tier.get(key) == key.encode()
+
+    def test_its_profile_can_be_planned_with(self, tier: Tier) -> None:
+        """Speeds are speeds, and there is no more room than there is."""
+        found = tier.profile()
+        assert isinstance(found, TierProfile)
+        assert found.nines is None or found.nines > 0
+        for nbytes in (found.capacity_nbytes, found.free_nbytes):
+            assert nbytes is None or nbytes >= 0
+        if found.capacity_nbytes is not None and found.free_nbytes is not None:
+            assert found.free_nbytes <= found.capacity_nbytes
 
     def test_keys_that_leave_the_tier_are_refused(self, tier: Tier) -> None:
         """Absolute, with `.` or `..`, with empty parts: `InputError`, and nothing is written."""

@@ -1,0 +1,38 @@
+"""What a plugin's command shares with ours: parser, progress, tables, pages, checks.
+
+Plugins import it from the face: `from deepseek_core import console`.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from deepseek_core.cli.html import line_chart, table, write_html
+from deepseek_core.cli.main import CommandParser
+from deepseek_core.cli.outputs import check_writable
+from deepseek_core.cli.progress import ProgressReporter
+from deepseek_core.cli.table import print_table, render_table
+from deepseek_core.contracts.units import format_bytes, format_seconds
+
+__all__ = [
+    "ProgressReporter",
+    "check_writable",
+    "command_parser",
+    "format_bytes",
+    "format_seconds",
+    "line_chart",
+    "print_table",
+    "render_table",
+    "table",
+    "write_html",
+]
+
+
+def command_parser(name: str, *, summary: str, examples: str) -> argparse.ArgumentParser:
+    """A parser for `ds-sdk NAME`, whose mistakes are told like every other error's.
+
+    Parsers made by its `add_subparsers()` are of the same kind.
+    """
+    return CommandParser(
+        prog=f"ds-sdk {name}", description=summary, epilog=examples, allow_abbrev=False
+    )
