@@ -1,0 +1,71 @@
+"""Open files, kept: the path of a warm read is one look-up, one fstat and one pread."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from typing import Final
+
+_MOST: Final = 512
+
+
+class Descriptor:
+    """An open file that closes when the last one who uses it lets go.
+
+    So a thread that reads is not disturbed by another one that closes or evicts: the number can't
+    be given to another file under its hands.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        with suppress(OSError):
+            os.close(self.number)
+
+
+class Handles:
+    """The files that were read last, by key. Safe to use from several threads."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = _room() if most is None else most
+        self._open: OrderedDict[str, Descriptor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: str) -> Descriptor | None:
+        """The open file of a key, if it is kept."""
+        with self._lock:
+            found = self._open.get(key)
+            if found is not None:
+                self._open.move_to_end(key)
+            return found
+
+    def keep(self, key: str, opened: Descriptor) -> None:
+        """Keep an open file; the one that was used longest ago may go."""
+        with self._lock:
+            self._open[key] = opened
+            self._open.move_to_end(key)
+            evicted = self._open.popitem(last=False) if len(self._open) > self._most else None
+        del evicted  # closed here, outside the lock
+
+    def drop(self, key: str) -> None:
+        """Let go of a file."""
+        with self._lock:
+            self._open.pop(key, None)
+
+    def clear(self) -> None:
+        """Let go of all files."""
+        with self._lock:
+            dropped, self._open = self._open, OrderedDict()
+        del dropped
+
+
+def _room() -> int:
+    """An eighth of the files that this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if soft == resource.RLIM_INFINITY else max(8, min(_MOST, soft // 8))

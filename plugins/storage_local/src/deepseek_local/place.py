@@ -1,0 +1,124 @@
+"""The folders of a tier: its root, and one for each failure domain.
+
+The root remembers the identity of each domain. So a disk that is not mounted, or another one in its
+place, is told from a new domain, and nothing is written to the empty folder that it leaves.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from deepseek_core import errors
+from deepseek_local.faults import fault, vanished
+from deepseek_local.names import OWN
+from deepseek_local.options import Options
+from deepseek_local.sessions import Session, alone
+from deepseek_local.volume import IDENTITY, Volume, make_volume, write_whole
+from deepseek_local.writing import clean_aside, names_aside
+
+
+class Place:
+    """Opens volumes when they are asked for, and again when they are back."""
+
+    def __init__(self, options: Options, url: str) -> None:
+        """Open the root, and make what is new.
+
+        Raises:
+            TierLocked: someone else has it open, and one of both wants it alone.
+            TierUnavailable: a folder can't be made or read.
+        """
+        self._root, self._url, self._names = options.root, url, options.domains
+        self._volumes: dict[str, Volume] = {}
+        self._lock = threading.Lock()
+        try:
+            self._make(create=options.create)
+            self._session = Session(options.root, url, exclusive=options.exclusive)
+            self.session_name = self._session.name
+            self._clean()
+        except OSError as error:
+            raise fault(error, error.filename or options.root, url) from error
+
+    def root(self) -> Volume:
+        """The folder of the objects of no domain.
+
+        Raises:
+            TierUnavailable: it is gone.
+        """
+        return self._volumes.get("") or self._open("", self._root)
+
+    def domain(self, name: str) -> Volume:
+        """The folder of a failure domain.
+
+        Raises:
+            TierUnavailable: it is gone.
+        """
+        return self._volumes.get(name) or self._open(name, self._root / name)
+
+    def present(self) -> list[Volume]:
+        """The domains that are there."""
+        found = []
+        for name in self._names:
+            with suppress(errors.TierUnavailable):
+                volume = self.domain(name)
+                volume.check(self._url)
+                found.append(volume)
+        return found
+
+    def forget(self, volume: Volume) -> None:
+        """Open this volume anew when it is asked for again."""
+        with self._lock:
+            self._volumes = {n: v for n, v in self._volumes.items() if v is not volume}
+
+    def close(self) -> None:
+        """Let go of all folders and of the lock; idempotent."""
+        self._volumes = {}
+        self._session.close()
+        del self._session
+
+    def _make(self, *, create: bool) -> None:
+        if create:
+            self._root.mkdir(parents=True, exist_ok=True)
+            (self._root / OWN).mkdir(exist_ok=True)
+        elif not (self._root / IDENTITY).exists():
+            raise vanished(self._root, self._url)
+        with alone(self._root):
+            self._expected = {"": make_volume(self._root)}
+            known = self._root / OWN / "domains"
+            known.mkdir(exist_ok=True)
+            for name in self._names:
+                if not (known / name).exists():
+                    (self._root / name).mkdir(exist_ok=True)
+                    write_whole(known / name, make_volume(self._root / name))
+                self._expected[name] = (known / name).read_text("utf-8").strip()
+
+    def _open(self, name: str, path: Path) -> Volume:
+        try:
+            volume = Volume(path, self._url)
+        except OSError as error:
+            raise self._gone(name, path) from error
+        if volume.identity != self._expected[name]:
+            raise self._gone(name, path)
+        with self._lock:
+            self._volumes[name] = volume
+        return volume
+
+    def _gone(self, name: str, path: Path) -> errors.TierUnavailable:
+        if not name:
+            return vanished(path, self._url)
+        return errors.TierUnavailable(
+            f"the disk of failure domain {name!r} is not at {path}",
+            url=self._url,
+            remedy="mount it again; if it is lost, remove "
+            f"{self._root / OWN / 'domains' / name} and begin with an empty one",
+        )
+
+    def _clean(self) -> None:
+        """Remove what dead writers left; a disk that is sick or gone has its turn later."""
+        for volume in [self.root(), *self.present()]:
+            with suppress(OSError):
+                for name in names_aside(volume):
+                    if self._session.is_dead(name.partition(".")[0]):
+                        clean_aside(volume, name)
+        self._session.forget_dead()
