@@ -1,7 +1,33 @@
-"""Settings for all tests."""
+"""Settings and servers for all tests."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from s3_server import S3Server
 
 # Timing never decides a test: a busy machine must not fail one.
 settings.register_profile("sdk", deadline=None)
 settings.load_profile("sdk")
+
+# `import s3_server`, `import slow_proxy`, here and in benchmarks.
+sys.path.insert(0, str(Path(__file__).parent / "servers"))
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, started once; what needs it is skipped where it is not installed."""
+    from s3_server import NoServer, running
+
+    try:
+        with running(tmp_path_factory.mktemp("s3_server")) as server:
+            yield server
+    except NoServer as error:
+        pytest.skip(str(error))

@@ -1,0 +1,1 @@
+"""S3 object stores as a storage tier."""
