@@ -1,0 +1,1 @@
+"""The log: self-describing records in segments, and how they reach the disk."""

@@ -1,0 +1,54 @@
+"""What the threads of a journal wait for: appends, and how each ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from deepseek_core import errors
+from deepseek_store.log import records as rec
+from deepseek_store.log.records import Placed, Record
+
+
+class Append:
+    """What one call of `append` wants, and what has become of it."""
+
+    __slots__ = (
+        "body_nbytes", "done", "durable", "error", "placed", "ready", "table_nbytes", "wake",
+    )  # fmt: skip
+
+    def __init__(self, records: Sequence[Record], *, durable: bool) -> None:
+        self.durable = durable
+        self.ready = [rec.prepare(one, batch_start=not i) for i, one in enumerate(records)]
+        self.body_nbytes = sum([one.nbytes for one in self.ready])
+        self.table_nbytes = sum([one.table_nbytes for one in self.ready])
+        self.placed: list[Placed] = []
+        self.error: Exception | None = None
+        self.done = False
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+    def finish(self, error: Exception | None = None) -> None:
+        """Done, well or not; wakes the one who waits."""
+        self.error = error
+        self.done = True
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Make the one who waits look again."""
+        release(self.wake)
+
+
+def release(lock: threading.Lock) -> None:
+    """Let go of a lock that somebody else may have let go of."""
+    try:
+        lock.release()
+    except RuntimeError:  # somebody else did
+        return
+
+
+def fresh(error: Exception) -> Exception:
+    """Its like: one object raised by several threads would collect all their tracebacks."""
+    if isinstance(error, errors.TierFull | errors.TierUnavailable):
+        return type(error)(error.message, url=error.url, remedy=error.remedy)
+    return error

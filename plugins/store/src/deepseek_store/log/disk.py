@@ -1,0 +1,137 @@
+"""The port to a disk: all that the log does with files goes through these few calls.
+
+What is written is safe after `sync` of the file; a name that is made, changed or removed is safe
+after `sync_dir`. Until then a crash may keep any part of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from deepseek_core import errors
+from deepseek_store.errors import Corrupt
+from deepseek_store.log.records import Buffer, Extent, hash_of
+from deepseek_store.log.segment import active_name, sealed_name
+
+
+class Disk(ABC):
+    """A flat folder of segments. Safe to use from several threads.
+
+    All may raise `TierFull` (no room) and `TierUnavailable` (an I/O error, or the folder is gone);
+    what names a file that is not there raises `ObjectMissing`.
+    """
+
+    url: str
+
+    @abstractmethod
+    def create(self, name: str, nbytes: int) -> None:
+        """A new file with room for `nbytes`, that reads as zeros; a taken name is an error."""
+
+    @abstractmethod
+    def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
+        """Write the parts one after the other, from `offset`."""
+
+    @abstractmethod
+    def sync(self, name: str) -> None:
+        """Make what was written to a file, and its length, durable.
+
+        After an error nobody knows what is on disk: the file must not be written to any more.
+        """
+
+    @abstractmethod
+    def sync_dir(self) -> None:
+        """Make the names of files durable."""
+
+    @abstractmethod
+    def read_at(self, name: str, offset: int, nbytes: int) -> bytes:
+        """Bytes from `offset`; fewer where the file ends."""
+
+    @abstractmethod
+    def view(self, name: str) -> memoryview:
+        """All bytes of a file that changes no more."""
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Length in bytes."""
+
+    @abstractmethod
+    def truncate(self, name: str, nbytes: int) -> None:
+        """Cut a file, and give its room back."""
+
+    @abstractmethod
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name; what has that name is replaced."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file; none of that name is no error."""
+
+    @abstractmethod
+    def list(self) -> list[str]:
+        """Names of all files, sorted."""
+
+    def close(self) -> None:
+        """Let go of descriptors; idempotent."""
+
+    def replicas(self) -> Sequence[Disk]:
+        """Disks that hold the same files each, the most trusted one first."""
+        return (self,)
+
+    def read_extent(self, extent: Extent, *, active: bool = False) -> bytes:
+        """A piece of an object, verified; `active`: its segment is likely still being written.
+
+        Raises:
+            Corrupt: these are not the bytes that were written.
+            ObjectMissing: the segment is not here.
+        """
+        return read_verified((self,), extent, active=active)
+
+
+def read_verified(disks: Sequence[Disk], extent: Extent, *, active: bool = False) -> bytes:
+    """A piece of an object, from the first disk that has it right.
+
+    Raises:
+        Corrupt: none has these bytes.
+        ObjectMissing: no disk has the segment.
+    """
+    found: errors.StorageError | None = None
+    for disk in disks:
+        try:
+            data = read_segment(disk, extent, active=active)
+        except errors.StorageError as error:
+            found = error if found is None or isinstance(found, errors.ObjectMissing) else found
+            continue
+        if len(data) == extent.nbytes and hash_of(data) == extent.xxh3:
+            return data
+        found = _corrupt(disk, extent)
+    assert found is not None
+    raise found
+
+
+def read_segment(disk: Disk, extent: Extent, *, active: bool = False) -> bytes:
+    """Bytes of a segment, be it sealed or being written; unverified.
+
+    A file that is looked for under the wrong name costs ten times a read, so `active` says which
+    name comes first.
+
+    Raises:
+        ObjectMissing: the segment is not here.
+    """
+    names = [sealed_name, active_name]
+    # Tried again in the end: it may have been sealed between the two.
+    for name in (*(reversed(names) if active else names), sealed_name):
+        try:
+            return disk.read_at(name(extent.segment), extent.offset, extent.nbytes)
+        except errors.ObjectMissing as error:
+            missing = error
+    raise missing
+
+
+def _corrupt(disk: Disk, extent: Extent) -> Corrupt:
+    return Corrupt(
+        f"segment {extent.segment:016x} on {disk.url}: {extent.nbytes} bytes at {extent.offset}"
+        " are not what was written",
+        url=disk.url,
+        remedy="run `ds-sdk store scrub --repair`",
+    )

@@ -1,0 +1,267 @@
+"""A folder of a file system as the log's disk."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deepseek_core import errors
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import Buffer
+
+_MOST_PARTS: Final = 1024  # IOV_MAX of Linux and the BSDs
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+class FileDisk(Disk):
+    """Segments as files of one folder; up to `most_open` of them stay open.
+
+    Raises:
+        TierUnavailable: there is no such folder.
+    """
+
+    def __init__(self, folder: Path, *, most_open: int = 256) -> None:
+        self.folder = folder
+        self.url = str(folder)
+        self._prefix = f"{self.url}/"  # paths are built on the hot path
+        self._files = _OpenFiles(self._prefix, most_open)
+        if not folder.is_dir():
+            raise _unavailable(self.url, f"{self.url}: there is no such folder")
+
+    def create(self, name: str, nbytes: int) -> None:
+        """A new file whose blocks are reserved, where the file system can do that."""
+        path = self._prefix + name
+        try:
+            file = _File(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            try:
+                _reserve(file.descriptor, nbytes)
+            except OSError:
+                Path(path).unlink()
+                raise
+        except OSError as error:
+            raise self._typed(error, name) from error
+        self._files.add(name, file)
+
+    def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
+        """Write all parts, in one system call where that is enough."""
+        try:
+            file = self._files.get(name)
+            for start in range(0, len(parts), _MOST_PARTS):
+                batch = parts[start : start + _MOST_PARTS]
+                offset += _write_all(file.descriptor, batch, offset)
+        except OSError as error:
+            raise self._typed(error, name) from error
+
+    def sync(self, name: str) -> None:
+        """`fdatasync`; that the file was removed meanwhile is an error."""
+        try:
+            file = self._files.get(name)
+            os.fdatasync(file.descriptor)
+            links = os.fstat(file.descriptor).st_nlink
+        except OSError as error:
+            raise self._typed(error, name) from error
+        if links == 0:
+            # The folder is gone: the file takes all that is written, and vanishes when it closes.
+            raise _unavailable(self.url, f"{self._prefix}{name} was removed")
+
+    def sync_dir(self) -> None:
+        """`fsync` of the folder."""
+        try:
+            # Not a kept descriptor: the folder may have been moved and another put in its place.
+            folder = _File(os.open(self.url, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            os.fsync(folder.descriptor)
+        except OSError as error:
+            raise self._typed(error, "") from error
+
+    def read_at(self, name: str, offset: int, nbytes: int) -> bytes:
+        """One `pread`; more only where the kernel gives less."""
+        try:
+            file = self._files.get(name)
+            data = os.pread(file.descriptor, nbytes, offset)
+            if len(data) == nbytes or not data:
+                return data
+            return _read_rest(file.descriptor, data, offset, nbytes)
+        except OSError as error:
+            raise self._typed(error, name) from error
+
+    def view(self, name: str) -> memoryview:
+        """A mapping of the file; it must not be truncated while somebody looks at it."""
+        try:
+            file = self._files.get(name)
+            if os.fstat(file.descriptor).st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.descriptor, 0, access=mmap.ACCESS_READ))
+        except OSError as error:
+            raise self._typed(error, name) from error
+
+    def size(self, name: str) -> int:
+        """Of the file, reserved room included."""
+        try:
+            return os.fstat(self._files.get(name).descriptor).st_size
+        except OSError as error:
+            raise self._typed(error, name) from error
+
+    def truncate(self, name: str, nbytes: int) -> None:
+        """`ftruncate`."""
+        try:
+            file = self._files.get(name)
+            os.ftruncate(file.descriptor, nbytes)
+        except OSError as error:
+            raise self._typed(error, name) from error
+
+    def rename(self, old: str, new: str) -> None:
+        """The open descriptor goes with the file."""
+        try:
+            Path(self._prefix + old).replace(self._prefix + new)
+        except OSError as error:
+            raise self._typed(error, old) from error
+        self._files.rename(old, new)
+
+    def remove(self, name: str) -> None:
+        """Unlink; views, and reads under way, keep the bytes."""
+        self._files.drop(name)
+        try:
+            Path(self._prefix + name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._typed(error, name) from error
+
+    def list(self) -> list[str]:
+        """Names of the files in the folder."""
+        try:
+            with os.scandir(self.url) as entries:
+                return sorted(entry.name for entry in entries if entry.is_file())
+        except OSError as error:
+            raise self._typed(error, "") from error
+
+    def close(self) -> None:
+        """Close all descriptors; the next use opens them again."""
+        self._files.clear()
+
+    def _typed(self, error: OSError, name: str) -> errors.StorageError:
+        """Our error for one of the system's."""
+        what = f"{self._prefix}{name}: {error.strerror or error}"
+        if error.errno in _FULL:
+            return errors.TierFull(what, url=self.url, remedy="free some room on that disk")
+        if error.errno == errno.ENOENT and name and self.folder.is_dir():
+            return errors.ObjectMissing(what, url=self.url)
+        return _unavailable(self.url, what)
+
+
+class _File:
+    """A descriptor that is closed when the last one who uses it lets go."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    # Counting references is the interpreter's job: no reader pays for a lock, and no number is
+    # used again for another file while somebody reads by it.
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+class _OpenFiles:
+    """Open files by name, the least recently used one dropped; safe between threads."""
+
+    def __init__(self, prefix: str, most: int) -> None:
+        self._prefix, self._most = prefix, most
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, _File] = OrderedDict()
+
+    def add(self, name: str, file: _File) -> None:
+        """Keep an open file."""
+        with self._lock:
+            self._files[name] = file
+            if len(self._files) > self._most:
+                self._files.popitem(last=False)
+
+    def get(self, name: str) -> _File:
+        """The open file of that name; opened if it is not.
+
+        Raises:
+            OSError: it can't be opened.
+        """
+        with self._lock:
+            file = self._files.get(name)
+            if file is not None:
+                self._files.move_to_end(name)
+                return file
+        file = _opened(self._prefix + name)
+        self.add(name, file)
+        return file
+
+    def rename(self, old: str, new: str) -> None:
+        """The file has another name now."""
+        with self._lock:
+            self._files.pop(new, None)
+            file = self._files.pop(old, None)
+            if file is not None:
+                self._files[new] = file
+
+    def drop(self, name: str) -> None:
+        """Forget a file."""
+        with self._lock:
+            self._files.pop(name, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._files.clear()
+
+
+def _opened(path: str) -> _File:
+    try:
+        return _File(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS):
+            raise
+        return _File(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def _reserve(descriptor: int, nbytes: int) -> None:
+    """Take the room now: a full disk is met here, not in the middle of a group.
+
+    Blocks that were written before would make a flush cheaper still (64 KiB on ext4: growing file
+    0.22 ms, reserved 0.18, overwritten 0.12), but to fill them with zeros costs what they save and
+    wears the disk twice, and to use a removed segment's again would change bytes that somebody may
+    still look at.
+    """
+    if nbytes == 0:
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, nbytes)
+    except OSError as error:
+        if error.errno not in _NO_RESERVE:
+            raise
+        os.ftruncate(descriptor, nbytes)
+
+
+def _write_all(descriptor: int, parts: Sequence[Buffer], offset: int) -> int:
+    """How many bytes these are, once all are written."""
+    done = os.pwritev(descriptor, parts, offset)
+    wanted = sum([part.nbytes if isinstance(part, memoryview) else len(part) for part in parts])
+    while done < wanted:  # a signal, or a disk that just got full
+        rest = memoryview(b"".join(parts))[done:]
+        done += os.pwrite(descriptor, rest, offset + done)
+    return done
+
+
+def _read_rest(descriptor: int, data: bytes, offset: int, nbytes: int) -> bytes:
+    parts = [data]
+    done = len(data)
+    while done < nbytes and (more := os.pread(descriptor, nbytes - done, offset + done)):
+        parts.append(more)
+        done += len(more)
+    return b"".join(parts)
+
+
+def _unavailable(url: str, what: str) -> errors.TierUnavailable:
+    return errors.TierUnavailable(what, url=url, remedy="check the disk and its mount")

@@ -1,0 +1,261 @@
+"""One log on several disks: every file is on each, and one disk may fail."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from deepseek_core import errors
+from deepseek_store.log.disk import Disk, read_verified
+from deepseek_store.log.records import Buffer, Extent, hash_of
+from deepseek_store.log.recover import copy_file
+
+_log = logging.getLogger(__name__)
+_MARKER: Final = "stale-"
+_CHUNK: Final = 4 << 20
+T = TypeVar("T")
+
+
+class MirroredDisk(Disk):
+    """Writes to all disks; a call returns when all have done it, and reads the first that can.
+
+    A disk that fails is left out (`degraded` says why) until `resync`. The others keep a marker of
+    that, so it is not trusted after a restart either.
+
+    Raises:
+        InputError: fewer than two disks, or one twice.
+        TierUnavailable: none of the disks can be read.
+    """
+
+    def __init__(self, disks: Sequence[Disk]) -> None:
+        self.url = ", ".join(disk.url for disk in disks)
+        self._disks = {disk.url: disk for disk in disks}
+        if len(self._disks) != len(disks) or len(disks) < 2:
+            raise errors.InputError(f"a mirrored log needs disks that differ, not {self.url!r}")
+        self._degraded: dict[str, str] = {}
+        # Held by each change, so that a disk that is brought up to date misses none.
+        self._changing = threading.RLock()
+        self._pool = ThreadPoolExecutor(len(disks) - 1, thread_name_prefix="ds-mirror")
+        self._find_stale()
+
+    @property
+    def degraded(self) -> Mapping[str, str]:
+        """Why a disk is left out, by its url."""
+        return dict(self._degraded)
+
+    def replicas(self) -> Sequence[Disk]:
+        """The disks that have missed nothing."""
+        return [disk for url, disk in self._disks.items() if url not in self._degraded]
+
+    def create(self, name: str, nbytes: int) -> None:
+        """On all disks, or on none."""
+        try:
+            self._all(lambda disk: disk.create(name, nbytes), full_is_failure=False)
+        except errors.TierFull:
+            self.remove(name)
+            raise
+
+    def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
+        """On all disks."""
+        self._all(lambda disk: disk.write_at(name, offset, parts))
+
+    def sync(self, name: str) -> None:
+        """On all disks at once."""
+        self._all(lambda disk: disk.sync(name), at_once=True)
+
+    def sync_dir(self) -> None:
+        """On all disks at once."""
+        self._all(lambda disk: disk.sync_dir(), at_once=True)
+
+    def truncate(self, name: str, nbytes: int) -> None:
+        """On all disks."""
+        self._all(lambda disk: disk.truncate(name, nbytes))
+
+    def rename(self, old: str, new: str) -> None:
+        """On all disks."""
+        self._all(lambda disk: disk.rename(old, new))
+
+    def remove(self, name: str) -> None:
+        """On all disks."""
+        self._all(lambda disk: disk.remove(name))
+
+    def read_at(self, name: str, offset: int, nbytes: int) -> bytes:
+        """From the first disk that can; a disk that fails to read is not left out for it."""
+        return self._first(lambda disk: disk.read_at(name, offset, nbytes))
+
+    def read_extent(self, extent: Extent, *, active: bool = False) -> bytes:
+        """Verified; at last from a disk that was left out, for what it did get is as good."""
+        left_out = [self._disks[url] for url in self._degraded]
+        return read_verified([*self.replicas(), *left_out], extent, active=active)
+
+    def view(self, name: str) -> memoryview:
+        """Of the first disk that can."""
+        return self._first(lambda disk: disk.view(name))
+
+    def size(self, name: str) -> int:
+        """On the first disk that can tell."""
+        return self._first(lambda disk: disk.size(name))
+
+    def list(self) -> list[str]:
+        """What any of the disks has that are not left out, but for our markers."""
+        found: set[str] = set()
+        for disk in self.replicas():
+            found.update(self._names(disk))
+        return sorted(name for name in found if not name.startswith(_MARKER))
+
+    def close(self) -> None:
+        """Close all disks."""
+        self._pool.shutdown()
+        for disk in self._disks.values():
+            disk.close()
+
+    def resync(self, url: str) -> int:
+        """Bring a disk that was left out up to date and use it again; how many files it took.
+
+        Writes wait meanwhile; other processes must not write to the same log.
+
+        Raises:
+            InputError: there is no such disk.
+            TierUnavailable, TierFull: it still fails.
+        """
+        if url not in self._disks:
+            raise errors.InputError(f"{url!r} is none of {self.url}")
+        with self._changing:
+            if url not in self._degraded:
+                return 0
+            target, sources = self._disks[url], self.replicas()
+            count = _copy_all(sources, target)
+            for disk in (*sources, target):
+                disk.remove(_marker(url))
+                disk.sync_dir()
+            del self._degraded[url]
+        return count
+
+    def _all(
+        self,
+        call: Callable[[Disk], None],
+        *,
+        at_once: bool = False,
+        full_is_failure: bool = True,
+    ) -> None:
+        """Do it on every disk; those that fail are left out, unless all do."""
+        with self._changing:
+            disks = self.replicas()
+            failed = self._failed(call, disks, at_once=at_once)
+            if not full_is_failure:
+                _raise_if_full(failed)
+            if len(failed) == len(disks):
+                raise next(iter(failed.values()))
+            for url, error in failed.items():
+                self._leave_out(url, str(error))
+
+    def _failed(
+        self, call: Callable[[Disk], None], disks: Sequence[Disk], *, at_once: bool
+    ) -> dict[str, errors.StorageError]:
+        if not at_once:
+            outcomes = [(disk.url, _outcome(call, disk)) for disk in disks]
+        else:
+            others = [(disk.url, self._pool.submit(_outcome, call, disk)) for disk in disks[1:]]
+            outcomes = [(disks[0].url, _outcome(call, disks[0]))] if disks else []
+            outcomes += [(url, future.result()) for url, future in others]
+        return {url: error for url, error in outcomes if error is not None}
+
+    def _leave_out(self, url: str, why: str) -> None:
+        """Go on without a disk; the others remember it, before anything else is acknowledged."""
+        _log.error("the log goes on without %s: %s", url, why)
+        self._degraded[url] = why
+        for disk in self.replicas():
+            if _marker(url) not in self._names(disk):
+                disk.create(_marker(url), 0)
+            disk.sync_dir()
+
+    def _find_stale(self) -> None:
+        """Leave out what another disk says has missed something, or what can't be read."""
+        names: dict[str, set[str]] = {}
+        for url, disk in self._disks.items():
+            try:
+                names[url] = set(disk.list())
+            except errors.StorageError as error:
+                self._degraded[url] = str(error)
+        if not names:
+            raise errors.TierUnavailable(
+                f"none of {self.url} can be read", url=self.url, remedy="check the disks"
+            )
+        for url in names:
+            if any(_marker(url) in found for other, found in names.items() if other != url):
+                self._degraded[url] = "it has missed writes; bring it up to date with resync"
+        if len(self._degraded) == len(self._disks):
+            raise errors.TierUnavailable(
+                f"each of {self.url} has missed writes of another",
+                url=self.url,
+                remedy="open the one that was in use last alone",
+            )
+        for url in [url for url in self._degraded if url not in names]:
+            self._leave_out(url, self._degraded[url])
+
+    def _first(self, call: Callable[[Disk], T]) -> T:
+        found: errors.StorageError | None = None
+        for disk in self.replicas():
+            try:
+                return call(disk)
+            except errors.StorageError as error:
+                # That a file is missing is said only if no disk has it
+                found = error if found is None or isinstance(found, errors.ObjectMissing) else found
+        assert found is not None
+        raise found
+
+    @staticmethod
+    def _names(disk: Disk) -> Sequence[str]:
+        try:
+            return disk.list()
+        except errors.StorageError as error:
+            _log.warning("%s is not listed: %s", disk.url, error)
+            return []
+
+
+def _marker(url: str) -> str:
+    """The name of the file that says: that disk has missed something."""
+    return f"{_MARKER}{hash_of(url.encode()):016x}"
+
+
+def _outcome(call: Callable[[Disk], None], disk: Disk) -> errors.StorageError | None:
+    try:
+        call(disk)
+    except errors.StorageError as error:
+        return error
+    return None
+
+
+def _raise_if_full(failed: Mapping[str, errors.StorageError]) -> None:
+    for error in failed.values():
+        if isinstance(error, errors.TierFull):
+            raise error
+
+
+def _copy_all(sources: Sequence[Disk], target: Disk) -> int:
+    """Give `target` the files that the sources have, and no others; how many were copied."""
+    have = {name: disk for disk in reversed(sources) for name in disk.list()}
+    have = {name: disk for name, disk in have.items() if not name.startswith(_MARKER)}
+    for name in target.list():
+        if name not in have:
+            target.remove(name)
+    count = 0
+    for name, source in have.items():
+        if not _is_same(source, target, name):
+            copy_file(source, target, name)
+            count += 1
+    target.sync_dir()
+    return count
+
+
+def _is_same(source: Disk, target: Disk, name: str) -> bool:
+    if name not in target.list() or source.size(name) != target.size(name):
+        return False
+    nbytes = source.size(name)
+    return all(
+        source.read_at(name, offset, _CHUNK) == target.read_at(name, offset, _CHUNK)
+        for offset in range(0, nbytes, _CHUNK)
+    )

@@ -1,0 +1,288 @@
+"""What is done with a log when it is opened: torn tails are cut, dead writers' segments sealed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+import attrs
+
+from deepseek_core import errors
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import Placed
+from deepseek_store.log.recovery import Fault, Scan, scan
+from deepseek_store.log.segment import (
+    HEADER_NBYTES,
+    TRAILER_NBYTES,
+    SegmentHeader,
+    SegmentInfo,
+    SegmentLayout,
+    active_name,
+    check_store_id,
+    parse_footer,
+    parse_name,
+    parse_segment_header,
+    read_footer,
+    sealed_name,
+    writer_of_new,
+)
+
+_log = logging.getLogger(__name__)
+_COPY: Final = "copy-"
+_COPY_NBYTES: Final = 4 << 20
+
+
+@attrs.frozen(kw_only=True)
+class Recovered:
+    """A log as it is after recovery.
+
+    The `nbytes` of a segment that a live writer has open include room that is not written yet.
+    `faults` are damaged places by segment; `truncated` how many bytes of a torn tail were dropped;
+    `placed` reads the records of a segment (their payloads only where they are manifests).
+    """
+
+    segments: tuple[SegmentInfo, ...]
+    faults: Mapping[int, tuple[Fault, ...]]
+    truncated: Mapping[int, int]
+    _found: Mapping[int, list[Placed]]
+    _disk: Disk
+
+    def placed(self, segment: int) -> list[Placed]:
+        """The records of a segment that count, in order.
+
+        Raises:
+            Corrupt: its footer is damaged, and so is the segment.
+        """
+        found = self._found.get(segment)
+        return read_placed(self._disk, segment) if found is None else found
+
+
+def recover(
+    disk: Disk,
+    *,
+    store_id: bytes,
+    writer_alive: Callable[[int], bool],
+    known: Collection[int] = (),
+    synced: Mapping[int, int] | None = None,
+) -> Recovered:
+    """Bring a log into order after whatever happened.
+
+    Segments that dead writers left open lose their torn tail and are sealed. `writer_alive` must
+    say no to the caller's own number: what was left under it is nobody's now. Only one process may
+    do this at a time. `known` are sealed segments that need no look, `synced` how far an index had
+    got in the others: damage before that is corruption even at the end of a file.
+
+    Raises:
+        ForeignStore: a segment is of another store, or of a later format.
+        TierUnavailable, TierFull: the disk does not do what it should.
+    """
+    work = _Recovery(disk, check_store_id(store_id), writer_alive, synced or {})
+    for segment, is_sealed in work.find():
+        if not is_sealed:
+            work.take_active(segment)
+        elif segment not in known:
+            work.take_sealed(segment)
+    disk.sync_dir()
+    return Recovered(
+        segments=tuple(work.segments),
+        faults=work.faults,
+        truncated=work.truncated,
+        found=work.found,
+        disk=disk,
+    )
+
+
+def read_placed(disk: Disk, segment: int) -> list[Placed]:
+    """The records of a segment that count: from its footer, or by reading all of it.
+
+    Raises:
+        Corrupt: neither is possible.
+    """
+    name = sealed_name(segment)
+    try:
+        nbytes = disk.size(name)
+    except errors.ObjectMissing:
+        name = active_name(segment)
+        nbytes = disk.size(name)
+    footer = read_footer(disk.read_at(name, max(0, nbytes - TRAILER_NBYTES), nbytes), nbytes)
+    if footer is not None:
+        try:
+            return parse_footer(disk.read_at(name, footer.offset, footer.nbytes))
+        except errors.StorageError as error:
+            _log.warning("segment %016x: %s", segment, error)
+    return _bare(scan(disk.read_at(name, 0, nbytes), segment=segment).placed)
+
+
+class _Recovery:
+    """One pass over the segments of a disk, and over its replicas where it has some."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        store_id: bytes,
+        writer_alive: Callable[[int], bool],
+        synced: Mapping[int, int],
+    ) -> None:
+        self._disk, self._store_id = disk, store_id
+        self._writer_alive, self._synced = writer_alive, synced
+        self._names: dict[str, frozenset[str]] = {}
+        self.segments: list[SegmentInfo] = []
+        self.faults: dict[int, tuple[Fault, ...]] = {}
+        self.truncated: dict[int, int] = {}
+        self.found: dict[int, list[Placed]] = {}
+
+    def find(self) -> list[tuple[int, bool]]:
+        """All segments, and whether one of the replicas has it sealed; new files of the dead go."""
+        found: dict[int, bool] = {}
+        for name in self._disk.list():
+            writer = writer_of_new(name)
+            if is_copy(name) or (writer is not None and not self._writer_alive(writer)):
+                self._disk.remove(name)
+            parsed = parse_name(name)
+            if parsed is not None:
+                found[parsed[0]] = found.get(parsed[0], False) or parsed[1]
+        self._names = {disk.url: frozenset(disk.list()) for disk in self._disk.replicas()}
+        return sorted(found.items())
+
+    def take_sealed(self, segment: int) -> None:
+        """List it; make it whole on replicas that do not have it so."""
+        name = sealed_name(segment)
+        source = next(one for one in self._disk.replicas() if name in self._names[one.url])
+        self._spread(segment, source)
+        nbytes = source.size(name)
+        header = parse_segment_header(
+            source.read_at(name, 0, HEADER_NBYTES), store_id=self._store_id, segment=segment
+        )
+        footer = read_footer(source.read_at(name, max(0, nbytes - TRAILER_NBYTES), nbytes), nbytes)
+        if header is None or footer is None:
+            self._take_damaged(segment, source.read_at(name, 0, nbytes))
+            return
+        self.segments.append(
+            SegmentInfo(
+                id=segment,
+                writer=header.writer,
+                nbytes=nbytes,
+                sealed=True,
+                created_s=header.created_s,
+                min_generation=footer.min_generation,
+            )
+        )
+
+    def take_active(self, segment: int) -> None:
+        """List it if its writer lives; else end it where its last good mark is."""
+        name = active_name(segment)
+        found: tuple[Scan, bytes, Disk] | None = None
+        for disk in self._disk.replicas():
+            try:
+                data = disk.read_at(name, 0, disk.size(name))
+            except errors.ObjectMissing:
+                continue
+            header = parse_segment_header(data, store_id=self._store_id, segment=segment)
+            if header is not None and self._writer_alive(header.writer):
+                self._list_live(header, len(data))
+                return
+            # Every acknowledged group is on all replicas: who has most has all of them.
+            scanned = self._scan(segment, data)
+            if found is None or scanned.end > found[0].end:
+                found = scanned, data, disk
+        if found is not None:
+            self._end(segment, *found)
+
+    def _scan(self, segment: int, data: bytes) -> Scan:
+        synced = self._synced.get(segment, 0)
+        return scan(data, segment=segment, store_id=self._store_id, synced=synced)
+
+    def _list_live(self, header: SegmentHeader, nbytes: int) -> None:
+        layout = SegmentLayout(header)
+        self.segments.append(layout.info(nbytes, sealed=False))
+
+    def _end(self, segment: int, scanned: Scan, data: bytes, disk: Disk) -> None:
+        """Cut the torn tail, seal, and give the replicas the same."""
+        name = active_name(segment)
+        if scanned.torn_nbytes:
+            self.truncated[segment] = scanned.torn_nbytes
+        if scanned.faults:
+            self.faults[segment] = scanned.faults
+        if not scanned.placed and not scanned.faults:
+            self._disk.remove(name)
+            return
+        nbytes = scanned.end
+        layout = SegmentLayout(scanned.header or self._unknown_header(segment, scanned.placed))
+        layout.adopt(scanned.placed, data, scanned.end)
+        if data[:HEADER_NBYTES] != layout.header.to_bytes():
+            # Before the footer: a sealed segment without its header would be a damaged one.
+            disk.write_at(name, 0, [layout.header.to_bytes()])
+            disk.sync(name)
+        disk.truncate(name, scanned.end)
+        if not scanned.sealed:
+            footer = layout.footer()
+            disk.write_at(name, scanned.end, [footer])
+            nbytes += len(footer)
+        disk.sync(name)
+        disk.rename(name, sealed_name(segment))
+        disk.sync_dir()
+        self._spread(segment, disk)
+        self.segments.append(layout.info(nbytes, sealed=True))
+        self.found[segment] = _bare(scanned.placed)
+
+    def _unknown_header(self, segment: int, placed: list[Placed]) -> SegmentHeader:
+        """For a segment whose own header is damaged; its records say who wrote it."""
+        first = placed[0].record if placed else None
+        return SegmentHeader(
+            store_id=self._store_id,
+            segment=segment,
+            writer=first.writer if first else 0,
+            created_s=first.created_s if first else 0.0,
+        )
+
+    def _take_damaged(self, segment: int, data: bytes) -> None:
+        """A sealed segment without a header or a trailer: what can be read of it."""
+        scanned = self._scan(segment, data)
+        self.faults[segment] = scanned.faults or (
+            Fault(offset=scanned.end, nbytes=len(data) - scanned.end, reason="no footer"),
+        )
+        layout = SegmentLayout(scanned.header or self._unknown_header(segment, scanned.placed))
+        layout.adopt(scanned.placed, data, scanned.end)
+        self.segments.append(layout.info(len(data), sealed=True))
+        self.found[segment] = _bare(scanned.placed)
+
+    def _spread(self, segment: int, source: Disk) -> None:
+        """Replicas that lack the sealed file, or have another length, get it; open ones go."""
+        replicas = self._disk.replicas()
+        if len(replicas) == 1:
+            return
+        name = sealed_name(segment)
+        nbytes = source.size(name)
+        for disk in replicas:
+            has_it = name in self._names[disk.url]
+            if disk is not source and not (has_it and disk.size(name) == nbytes):
+                copy_file(source, disk, name)
+            disk.remove(active_name(segment))
+
+
+def copy_file(source: Disk, target: Disk, name: str) -> None:
+    """Make a file on `target` what it is on `source`, whole or not at all, and durably."""
+    partial = f"{_COPY}{name}"
+    target.remove(partial)
+    nbytes = source.size(name)
+    target.create(partial, nbytes)
+    for offset in range(0, nbytes, _COPY_NBYTES):
+        target.write_at(partial, offset, [source.read_at(name, offset, _COPY_NBYTES)])
+    target.sync(partial)
+    target.rename(partial, name)
+    target.sync_dir()
+
+
+def is_copy(name: str) -> bool:
+    """A copy that was not finished."""
+    return name.startswith(_COPY)
+
+
+def _bare(placed: list[Placed]) -> list[Placed]:
+    """Without the payloads, but for manifests: what a footer would say."""
+    bare = []
+    for one in placed:
+        payload = bytes(one.record.payload) if one.record.manifest else b""
+        bare.append(one._replace(record=attrs.evolve(one.record, payload=payload)))
+    return bare
