@@ -1,0 +1,60 @@
+"""A hint, shared by the processes of one machine, that the index has changed."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import Final, Self
+
+from deepseek_core import errors
+
+_NBYTES: Final = 8
+
+
+class Epoch:
+    """Eight bytes of shared memory: the number of a commit that came lately.
+
+    Reading costs some 100 ns. Read `value`, then catch up with `Index.changes_since`, and keep the
+    value: catch up again whenever it differs. Any other value is news, a lower one too, for two
+    committers may write in either order; no number is written twice.
+
+    It is a hint: who crashes between commit and `bump` leaves it behind, so poll now and then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                if os.fstat(file).st_size < _NBYTES:
+                    os.ftruncate(file, _NBYTES)
+                self._map = mmap.mmap(file, _NBYTES)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise errors.TierUnavailable(
+                f"{path}: {error.strerror}",
+                url=str(path),
+                remedy="check that the store's home is there and may be written to",
+            ) from error
+        self._cell = memoryview(self._map).cast("Q")
+
+    @property
+    def value(self) -> int:
+        """The number that was written last."""
+        return self._cell[0]
+
+    def bump(self, seq: int) -> None:
+        """Tell of a commit; its number is `Index.commit`'s."""
+        self._cell[0] = seq
+
+    def close(self) -> None:
+        """Let go of the memory; idempotent."""
+        self._cell.release()
+        self._map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()

@@ -1,0 +1,73 @@
+"""The port to a database: transactions of SQL text with named parameters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, TypeVar
+
+T = TypeVar("T")
+Params = Mapping[str, Any]
+
+
+class Session(ABC):
+    """One transaction under way."""
+
+    @abstractmethod
+    def run(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
+        """Run a statement; all rows that it gives."""
+
+    @abstractmethod
+    def run_many(self, sql: str, rows: Sequence[Params]) -> None:
+        """Run a statement once for each of `rows`."""
+
+
+class Database(ABC):
+    """An open database; safe to use from several threads, not across a fork."""
+
+    url: str
+    """Names it in errors; without anything secret."""
+    remote: ClassVar[bool]
+    """Whether a commit may have happened although its caller got an error."""
+    words: ClassVar[Mapping[str, str]]
+    """What its dialect calls things in the schema."""
+
+    @abstractmethod
+    def open(self, *, create: bool) -> None:
+        """Connect.
+
+        Raises:
+            ForeignStore: there is none, and it is not to be made; or it is something else.
+            IndexUnavailable: it does not answer.
+        """
+
+    @abstractmethod
+    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+        """Run `work` in a transaction, again where it failed for a passing reason.
+
+        The second argument of `work` is True once an earlier run of it may have been committed.
+
+        Raises:
+            IndexUnavailable: it still does not answer.
+            TierFull: no room.
+            TierUnavailable: it can't be written to.
+            ForeignStore: it is damaged.
+        """
+
+    @abstractmethod
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Run `work`, all of whose statements see the same moment.
+
+        Raises:
+            IndexUnavailable: it does not answer.
+            ForeignStore: it is damaged.
+        """
+
+    @abstractmethod
+    def exclusive(self, slots: Sequence[int]) -> AbstractContextManager[None]:
+        """Keep all other processes out of these slots, numbers of 31 bits in rising order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it; idempotent."""

@@ -1,0 +1,236 @@
+"""The index of a store on one machine: SQLite, shared by its processes.
+
+In WAL mode a killed process loses nothing. A power failure may take the last commits that were not
+`durable`; they are in the log, from which the index catches up.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeVar
+
+from deepseek_core import errors
+from deepseek_store.errors import ForeignStore, IndexUnavailable, StoreClosed
+from deepseek_store.index.base import REBUILD, Index
+from deepseek_store.index.port import Database, Params, Session
+from deepseek_store.index.slot_locks import SlotLocks
+
+T = TypeVar("T")
+
+APPLICATION_ID: Final = 0x64735831  # "dsX1"
+_BUSY_S: Final = 20.0
+_LOCKS: Final = ".locks"
+
+_MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]] = (
+    (
+        # SQLITE_ERROR: a table or column that ought to be there is not.
+        frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)),
+        ForeignStore,
+        REBUILD,
+    ),
+    (frozenset((sqlite3.SQLITE_FULL,)), errors.TierFull, "make room in the store's home"),
+    (
+        frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)),
+        IndexUnavailable,
+        "try again; another process is writing",
+    ),
+    (
+        frozenset((sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN))
+        | {sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOLFS},
+        errors.TierUnavailable,
+        "check that the store's home is there and may be written to",
+    ),
+)
+
+
+class SqliteIndex(Index):
+    """An index in one SQLite file; see `Index`."""
+
+    def __init__(self, path: Path, store_id: bytes, *, create: bool = False) -> None:
+        super().__init__(SqliteDatabase(path), store_id, create=create)
+
+
+class SqliteDatabase(Database):
+    """One file, with a connection for writing and one for reading."""
+
+    remote = False
+    words: ClassVar[dict[str, str]] = {
+        "text": "TEXT",
+        "blob": "BLOB",
+        # Rows in the order of their key: they load sorted, and no second tree is kept.
+        "clustered": "WITHOUT ROWID",
+    }
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.url = f"sqlite:{path}"
+        self._process = 0
+        self._locks: SlotLocks | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._level: str | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
+
+    def open(self, *, create: bool) -> None:
+        """Open the file; with `create` also one that is missing or empty."""
+        if not create and (not self._path.exists() or not self._path.stat().st_size):
+            state = "is empty" if self._path.exists() else "is not there"
+            raise ForeignStore(f"the index {self._path} {state}", url=self.url, remedy=REBUILD)
+        try:
+            with self._translated():
+                self._writer = self._connect(create=create)
+                self._reader = self._connect(create=False)
+                self._locks = SlotLocks(self._path.with_name(self._path.name + _LOCKS))
+        except BaseException:
+            self.close()
+            raise
+        self._process = os.getpid()
+
+    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+        """Run `work` in a transaction; others wait up to 20 s for their turn."""
+        with self._writing, self._translated():
+            connection = self._usable(self._writer)
+            # An interrupt may fall anywhere: what it left is put right by the next one.
+            _roll_back(connection)
+            level = "FULL" if durable else "NORMAL"
+            if level != self._level:
+                self._level = None
+                connection.execute(f"PRAGMA synchronous={level}")
+                self._level = level
+            connection.execute("BEGIN IMMEDIATE")
+            return _finish(connection, lambda: work(_SqliteSession(connection), False))
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Run `work` on one moment of the file; writers go on."""
+        with self._reading, self._translated():
+            connection = self._usable(self._reader)
+            _roll_back(connection)
+            connection.execute("BEGIN")
+            return _finish(connection, lambda: work(_SqliteSession(connection)))
+
+    @contextmanager
+    def exclusive(self, slots: Sequence[int]) -> Iterator[None]:
+        """Locks in a file beside: the database's own would keep all commits out."""
+        locks = self._locks
+        if locks is None:
+            raise self._closed()
+        with ExitStack() as stack:
+            for slot in slots:
+                stack.enter_context(locks.hold(slot))
+            yield
+
+    def close(self) -> None:
+        """Close the file; the last one to do so folds the WAL into it."""
+        with self._writing, self._reading:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+            if self._locks is not None:
+                self._locks.close()
+                self._locks = None
+
+    def _connect(self, *, create: bool) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            self._identify(connection, create=create)
+            # No mmap: a file that is cut off under a map kills the process (SIGBUS).
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA cache_size=-16384")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _identify(self, connection: sqlite3.Connection, *, create: bool) -> None:
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        empty = not connection.execute("PRAGMA schema_version").fetchone()[0]
+        if create and empty and not found:
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        elif found != APPLICATION_ID:
+            raise ForeignStore(
+                f"{self._path} is a database, but not of a store", url=self.url, remedy=REBUILD
+            )
+
+    def _usable(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        if connection is None:
+            raise self._closed()
+        if self._process != os.getpid():
+            raise StoreClosed(
+                f"{self.url} was opened by another process",
+                url=self.url,
+                remedy="open the store after the fork",
+            )
+        return connection
+
+    def _closed(self) -> StoreClosed:
+        return StoreClosed(f"{self.url} is closed", url=self.url, remedy="open the store again")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise translate(error, self.url) from error
+        except UnicodeDecodeError as error:
+            # SQLite's message quotes the damaged file.
+            raise ForeignStore(
+                f"{self.url}: database disk image is malformed", url=self.url, remedy=REBUILD
+            ) from error
+        except OSError as error:
+            raise errors.TierUnavailable(
+                f"{self.url}: {error.strerror}", url=self.url, remedy="check the folder"
+            ) from error
+
+
+class _SqliteSession(Session):
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
+        return self._connection.execute(sql, params or {}).fetchall()
+
+    def run_many(self, sql: str, rows: Sequence[Params]) -> None:
+        self._connection.executemany(sql, rows)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _finish(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
+    """Run what stands in an open transaction, and commit it; roll back if it fails."""
+    try:
+        result = work()
+        connection.execute("COMMIT")
+    except BaseException:
+        _roll_back(connection)
+        raise
+    return result
+
+
+def translate(error: sqlite3.Error, url: str) -> errors.DeepSeekError:
+    """The SDK's error for one of SQLite."""
+    code = getattr(error, "sqlite_errorcode", None)
+    text = f"{url}: {error}"
+    if code is None and isinstance(error, sqlite3.OperationalError):
+        # Python's own: the file holds a text that is no UTF-8.
+        return ForeignStore(text, url=url, remedy=REBUILD)
+    for kinds, kind, remedy in _MEANING:
+        if code is not None and code & 0xFF in kinds:
+            return kind(text, url=url, remedy=remedy)
+    return errors.StorageError(text, url=url)

@@ -1,0 +1,122 @@
+"""One batch as the statements of one transaction, after what it expects was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from deepseek_store.errors import GenerationMismatch
+from deepseek_store.index import schema
+from deepseek_store.index.port import Params, Session
+from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
+
+
+def check_expected(session: Session, batch: Batch, url: str) -> None:
+    """Refuse the batch unless every key has the generation that it is expected to have.
+
+    Raises:
+        GenerationMismatch: another one, or none.
+    """
+    ours = {version.id for version in batch.versions} if batch.expect else set()
+    for key, expected in batch.expect.items():
+        rows = session.run(schema.CURRENT, {"key": key})
+        found = int(rows[0][0]) if rows and not rows[0][2] else 0
+        # A version that is there already: this very batch was committed before.
+        if found != expected and not (rows and (key, rows[0][0], rows[0][1]) in ours):
+            raise GenerationMismatch(
+                f"{key!r} is of generation {found}, not {expected}"
+                if found
+                else f"{key!r} does not exist, expected generation {expected}",
+                url=url,
+                found=found,
+                remedy="read it again and decide anew",
+            )
+
+
+def kept_by_snapshots(session: Session, versions: Sequence[VersionId]) -> set[VersionId]:
+    """Those of the versions that some snapshot has."""
+    if not versions or not session.run(schema.ANY_SNAPSHOT):
+        return set()
+    kept: set[VersionId] = set()
+    for key in {version[0] for version in versions}:
+        rows = session.run(schema.MEMBERS_OF_KEY, {"key": key})
+        kept.update((key, generation, writer) for generation, writer in rows)
+    return kept.intersection(versions)
+
+
+def write_batch(session: Session, batch: Batch, seq: int, forget: Sequence[VersionId]) -> None:
+    """Everything in a batch but `forget`, in whose place comes what may really go."""
+    for sql, rows in _statements(batch, seq, forget):
+        if rows:
+            session.run_many(sql, rows)
+
+
+def _statements(
+    batch: Batch, seq: int, forget: Sequence[VersionId]
+) -> Iterator[tuple[str, Sequence[Params]]]:
+    yield schema.PUT_VERSION, [_version_params(version, seq) for version in batch.versions]
+    yield schema.MOVE_VERSION, [_version_params(version, seq) for version in batch.moved]
+    yield schema.PUT_SEGMENT, [_segment_params(segment, seq) for segment in batch.segments]
+    yield (
+        schema.APPLIED,
+        [{"id": id_, "applied": offset, "seq": seq} for id_, offset in batch.applied.items()],
+    )
+    yield schema.PUT_STRIPE, [{**_params(stripe), "seq": seq} for stripe in batch.stripes]
+    pins = batch.pins.items()
+    yield schema.PUT_PIN, [{"key": key, "tier": t, "seq": seq} for key, t in pins if t is not None]
+    yield schema.PUT_HEAT, [_params(heat) for heat in batch.heat]
+    meta = batch.meta.items()
+    yield schema.PUT_META, [{"key": key, "value": v} for key, v in meta if v is not None]
+    yield schema.DROP_META, [{"key": key} for key, value in meta if value is None]
+    yield from _removals(batch, seq, forget)
+
+
+def _removals(
+    batch: Batch, seq: int, forget: Sequence[VersionId]
+) -> Iterator[tuple[str, Sequence[Params]]]:
+    gone = [_removed("version", seq, *version) for version in forget]
+    yield schema.FORGET_VERSION, [_version_id(version) for version in forget]
+    yield schema.DROP_SEGMENT, [{"id": id_} for id_ in batch.drop_segments]
+    gone += [_removed("segment", seq, "", id_) for id_ in batch.drop_segments]
+    yield schema.DROP_STRIPE, [{"id": id_} for id_ in batch.drop_stripes]
+    gone += [_removed("stripe", seq, "", id_) for id_ in batch.drop_stripes]
+    unpinned = [key for key, tier in batch.pins.items() if tier is None]
+    yield schema.DROP_PIN, [{"key": key} for key in unpinned]
+    gone += [_removed("pin", seq, key) for key in unpinned]
+    yield schema.NOTE_REMOVED, gone
+
+
+def _version_params(version: Version, seq: int) -> Params:
+    return {
+        "key": version.key,
+        "generation": version.generation,
+        "writer": version.writer,
+        "move": version.move,
+        "nbytes": version.nbytes,
+        "created_s": version.created_s,
+        "deleted": int(version.deleted),
+        "meta": version.meta,
+        "extents": version.extents,
+        "segment": version.segment,
+        "record_offset": version.offset,
+        "seq": seq,
+    }
+
+
+def _version_id(version: VersionId) -> Params:
+    key, generation, writer = version
+    return {"key": key, "generation": generation, "writer": writer}
+
+
+def _segment_params(segment: SegmentRow, seq: int) -> Params:
+    return {**_params(segment), "local": int(segment.local), "seq": seq}
+
+
+def _params(row: attrs.AttrsInstance) -> dict[str, Any]:
+    return attrs.asdict(row, recurse=False)
+
+
+def _removed(kind: str, seq: int, key: str, generation: int = 0, writer: int = 0) -> Params:
+    return {"seq": seq, "kind": kind, "key": key, "generation": generation, "writer": writer}
