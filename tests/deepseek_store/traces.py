@@ -1,0 +1,21 @@
+"""The traces of the benchmarks, as far as they lie in the repository, for tests."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import _traces
+
+
+def ids(name: str, longest: int) -> NDArray[np.int64]:
+    """The first requests of a trace, its ids numbered from 0 in the order of their first use."""
+    _, first, place = np.unique(
+        _traces.load(name).ids[:longest], return_index=True, return_inverse=True
+    )
+    number = np.empty(len(first), dtype=np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[place]
