@@ -1,0 +1,1 @@
+"""Shards in memory: who stays, who goes, and the bytes themselves."""
