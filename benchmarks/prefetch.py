@@ -1,0 +1,317 @@
+"""Prefetch on real traces: mean wait and hit rate, source by source and with the duel.
+
+A simulated store: one requester that waits (closed loop: a fetch takes 1.11 ms on 8 channels, a hit
+0.02 ms) or arrivals that do not (open loop: a fetch lasts 16 arrivals, channels without limit), a
+cache of 10 % of the trace's distinct blocks. The first 60,000 requests of each trace run, the last
+60 % of them count. The LSTM is trained by steps on the past of the trace alone, at 20, 40 and 70 %
+of it, each time on at most the 24,000 requests before.
+
+    python benchmarks/prefetch.py [--traces FOLDER] [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+import _traces
+from _report import Report, interleave, pin, print_head, print_timings, versions
+from deepseek_store.prefetch.gradients import fresh, gradients
+from deepseek_store.prefetch.lstm import CLASSES, EMBEDDING, HIDDEN, Weights
+from deepseek_store.prefetch.prefetcher import NAMES, Prefetcher
+from deepseek_store.prefetch.simulate import (
+    Conditions,
+    Outcome,
+    closed_loop,
+    footprint_share,
+    open_loop,
+)
+from deepseek_store.prefetch.training import Training, train
+
+LONGEST = 60_000
+LESSONS = (0.2, 0.4, 0.7)
+PAST = 24_000
+FETCH_S = 1.11e-3
+ARRIVALS = 16
+UNLIMITED = 1 << 20
+SUBSETS = tuple(
+    tuple(name for number, name in enumerate(NAMES) if mask >> number & 1) for mask in range(8)
+)
+WAIT_BARS_MS = {
+    "cloudphysics": 0.15,
+    "search": 0.52,
+    "multi3": 0.37,
+    "sprite": 0.175,
+    "orm-busy": 0.23,
+}
+OPEN_BARS = {"cloudphysics": 0.855, "multi3": 0.63}
+LEFT_OUT = ("scarab", "adaptsize")  # hashes: no distance in them means anything
+QUICK = ("multi3", "orm-busy", "random")
+NO_TORCH = """
+import sys
+from deepseek_store.prefetch.prefetcher import Prefetcher
+from deepseek_store.prefetch.trainer import Trainer
+from deepseek_store.prefetch.training import Training
+with Trainer(first=2048, training=Training(steps=20)) as teacher:
+    prefetcher = Prefetcher(capacity_blocks=100, teacher=teacher)
+    for block in range(4096):
+        prefetcher.on_request(block * block % 307, False, block * 1e-3)
+    prefetcher.adopt(teacher.wait())
+    for block in range(4096):
+        prefetcher.on_request(block * block % 307, False, block * 1e-3)
+sys.exit("torch" in sys.modules)
+"""
+
+
+class Lessons:
+    """Trains at stated requests, at once, on what came before; each lesson is taught once."""
+
+    def __init__(self, at: Sequence[int], taught: dict[tuple[int, int], Weights | None]) -> None:
+        self._at = list(at)
+        self._taught = taught  # by (number of the lesson, lead): shared between runs of one trace
+        self._weights: Weights | None = None
+
+    def poll(self, history: Sequence[int], requests: int, lead: int) -> Weights | None:
+        """New weights at a lesson, unless the old ones are better."""
+        if not self._at or requests < self._at[0]:
+            return None
+        lesson = (self._at.pop(0), lead)
+        if lesson not in self._taught:
+            past = np.array(history, dtype=np.int64)
+            self._taught[lesson] = train(past, Training(ahead=lead), self._weights)
+        self._weights = self._taught[lesson] or self._weights
+        return self._taught[lesson]
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """All figures of one trace; waits in ms, `always` by subset of sources."""
+
+    name: str
+    always_ms: dict[tuple[str, ...], float]
+    duel: Outcome
+    without_lstm_ms: float
+    open_rates: tuple[float, float, float]
+    """Hit rates of the open loop: no prefetch, duel without LSTM, duel."""
+    instant_rates: tuple[float, float, float]
+    """The same when a fetch ends before the next arrival."""
+    acting: tuple[str, ...]
+    weights: Weights | None
+
+    @property
+    def none_ms(self) -> float:
+        """Mean wait without prefetch."""
+        return self.always_ms[()]
+
+    @property
+    def duel_ms(self) -> float:
+        """Mean wait with all sources behind the duel."""
+        return self.duel.mean_wait_s * 1e3
+
+
+def measure(job: tuple[str, list[int]]) -> Result:
+    """Run one trace under all conditions."""
+    name, trace = job
+    capacity = footprint_share(trace)
+    taught: dict[tuple[int, int], Weights | None] = {}
+    at = [int(len(trace) * share) for share in LESSONS]
+
+    def prefetcher(sources: Sequence[str] = NAMES, *, gated: bool = True) -> Prefetcher:
+        return Prefetcher(
+            capacity_blocks=capacity,
+            fetch_s=FETCH_S,
+            sources=sources,
+            teacher=Lessons(at, taught) if "lstm" in sources else None,
+            history=PAST,
+            gated=gated,
+        )
+
+    store = Conditions(capacity_blocks=capacity, fetch_s=FETCH_S)
+    every, few = prefetcher(), NAMES[:2]
+    duel = closed_loop(trace, every, store)
+    always_ms = {
+        subset: closed_loop(
+            trace, prefetcher(subset, gated=False) if subset else None, store
+        ).mean_wait_s
+        * 1e3
+        for subset in SUBSETS
+    }
+    unlimited = attrs.evolve(store, channels=UNLIMITED)
+
+    def rates(arrivals: int) -> tuple[float, float, float]:
+        none, without, all_ = (
+            open_loop(trace, contestant, unlimited, arrivals).hit_rate
+            for contestant in (None, prefetcher(few), prefetcher())
+        )
+        return none, without, all_
+
+    return Result(
+        name=name,
+        always_ms=always_ms,
+        duel=duel,
+        without_lstm_ms=closed_loop(trace, prefetcher(few), store).mean_wait_s * 1e3,
+        open_rates=rates(ARRIVALS),
+        instant_rates=rates(1),
+        acting=every.stats().acting,
+        weights=every.lstm.weights,
+    )
+
+
+def known_orders() -> dict[str, float]:
+    """Hit rates of the open loop when the order is known; a cache of 10 %, 32 channels."""
+    rng = np.random.default_rng(5)
+    shuffled = np.concatenate([rng.permutation(6000) for _ in range(5)])
+    workers = shuffled[np.argsort(np.arange(len(shuffled)) + rng.uniform(0, 8, len(shuffled)))]
+    cyclic = np.tile(np.arange(6000), 5)
+    cases = {
+        "shuffled epochs": (shuffled, shuffled),
+        "cyclic epochs": (cyclic, cyclic),
+        "shuffled, 8 workers out of turn": (shuffled, workers),
+    }
+    return {name: _ordered(order.tolist(), ids.tolist()) for name, (order, ids) in cases.items()}
+
+
+def _ordered(order: list[int], trace: list[int]) -> float:
+    prefetcher = Prefetcher(capacity_blocks=600, fetch_s=FETCH_S)
+    prefetcher.set_order(order)
+    store = Conditions(capacity_blocks=600, fetch_s=FETCH_S, channels=32, skip=0.0)
+    return open_loop(trace, prefetcher, store, ARRIVALS).hit_rate
+
+
+def cost_us(trace: Sequence[int], weights: Weights | None) -> float:
+    """Mean microseconds of the prefetcher per request, all sources and the duel; best of 3."""
+    best_s = float("inf")
+    part = trace[: len(trace) // 3]
+    for _ in range(3):
+        prefetcher = Prefetcher(
+            capacity_blocks=footprint_share(trace), fetch_s=FETCH_S, weights=weights
+        )
+        start_s = time.perf_counter()
+        for number, block in enumerate(part):
+            prefetcher.on_request(block, True, number * 1e-4)
+            prefetcher.on_fetched(block, FETCH_S)
+        best_s = min(best_s, time.perf_counter() - start_s)
+    return best_s / len(part) * 1e6
+
+
+def jobs(arguments: argparse.Namespace) -> list[tuple[str, list[int]]]:
+    """The traces at hand, and two that are made."""
+    names = [name for name in _traces.NAMES if name not in LEFT_OUT]
+    rng = np.random.default_rng(0)
+    made = {
+        "random": rng.integers(0, 5000, LONGEST),
+        "shuffled": np.concatenate([rng.permutation(6000) for _ in range(10)]),
+    }
+    found = [
+        (trace.name, trace.ids.tolist())
+        for trace in _traces.load_all(arguments.traces, names, longest=LONGEST)
+    ]
+    found += [(name, ids.tolist()) for name, ids in made.items()]
+    return [job for job in found if not arguments.quick or job[0] in QUICK]
+
+
+def print_tables(results: Sequence[Result]) -> None:
+    """Waits by subset and duel; then what the LSTM adds."""
+    heads = ["none", *("+".join(name[0].upper() for name in s) for s in SUBSETS[1:]), "duel"]
+    print("\nMean wait in ms, closed loop (S streams, M Markov, L LSTM: always on)")
+    print(f"  {'':13}" + "".join(f"{head:>7}" for head in heads) + "  issued  acts at the end")
+    for r in results:
+        waits = "".join(f"{ms:7.3f}" for ms in (*r.always_ms.values(), r.duel_ms))
+        issued = r.duel.issued / r.duel.requests
+        print(f"  {r.name:13}{waits}{issued:8.2f}  {'+'.join(r.acting) or 'none'}")
+    print("\nThe LSTM's own worth: the duel without and with it")
+    print(f"  {'':13}{'wait, ms':>15}{'instantaneous fetch':>27}{'16 arrivals a fetch':>27}")
+    for r in results:
+        rates = "".join(f"{rate:9.3f}" for rate in (*r.instant_rates, *r.open_rates))
+        print(f"  {r.name:13}{r.without_lstm_ms:7.3f}{r.duel_ms:8.3f}{rates}")
+
+
+def judge(report: Report, results: Sequence[Result]) -> None:
+    """Hold the figures against the bars."""
+    for r in results:
+        none = r.duel_ms / r.none_ms
+        report.at_most(f"{r.name}: wait with the duel / without prefetch", none, 1.01)
+        best = min(r.always_ms.values())
+        report.at_most(f"{r.name}: wait with the duel / best subset", r.duel_ms / best, 1.03)
+        if r.name in WAIT_BARS_MS:
+            claim = f"{r.name}: mean wait, closed loop (none {r.none_ms:.2f})"
+            report.at_most(claim, r.duel_ms, WAIT_BARS_MS[r.name], "ms")
+        if r.name in OPEN_BARS:
+            none = r.open_rates[0]
+            claim = f"{r.name}: hit rate, open loop, 16 arrivals a fetch (none {none:.2f})"
+            report.at_least(claim, r.open_rates[2], OPEN_BARS[r.name], "")
+        if r.name == "random":
+            report.at_most("random: issued per request", r.duel.issued / r.duel.requests, 0.02, "")
+        if r.name == "orm-busy":
+            gain = r.instant_rates[2] - r.instant_rates[1]
+            claim = "orm-busy: hit rate that the LSTM adds, instantaneous fetch"
+            report.at_least(claim, gain, 0.02, "")
+            share = r.duel_ms / r.without_lstm_ms
+            report.at_most("orm-busy: wait with / without the LSTM, closed loop", share, 0.95)
+
+
+def training_steps() -> dict[str, Callable[[], object]]:
+    """Forward and backward of one batch of the product's sizes: ours, and torch's if it is here."""
+    rng = np.random.default_rng(0)
+    arrays = fresh(CLASSES, CLASSES, rng)
+    size = Training()
+    seen, wanted = rng.integers(0, CLASSES, (2, size.batch, size.window))
+    found: dict[str, Callable[[], object]] = {"ours": lambda: gradients(arrays, seen, wanted, 0)}
+    try:
+        import torch
+    except ImportError:
+        return found
+    torch.set_num_threads(1)
+    embedding, lstm = torch.nn.Embedding(CLASSES, EMBEDDING), torch.nn.LSTM(EMBEDDING, HIDDEN)
+    output = torch.nn.Linear(HIDDEN, CLASSES)
+    seen_tb, labels = torch.from_numpy(seen.T.copy()), torch.from_numpy(wanted.T.copy()).flatten()
+
+    def torch_step() -> None:
+        logits = output(lstm(embedding(seen_tb))[0]).flatten(0, 1)
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+
+    return found | {"torch": torch_step}
+
+
+def main() -> int:
+    """Measure, print, and say by the exit code whether every claim holds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    _traces.add_argument(parser)
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
+    arguments = parser.parse_args()
+    pin(cores=2)
+    used = versions(("deepseek-store", "numpy", "torch"))
+    print_head("Prefetch: sources, duel and known orders on a simulated store", used)
+    work = jobs(arguments)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        results = pool.map(measure, work, chunksize=1)
+    print_tables(results)
+    report = Report(versions=used)
+    judge(report, results)
+    for name, rate in known_orders().items():
+        report.at_least(f"known order, {name}: hit rate", rate, 0.995, "")
+    weights = {r.name: r.weights for r in results}
+    costs = {name: cost_us(trace, weights[name]) for name, trace in work}
+    print("\nus per request, all in: " + ", ".join(f"{n} {us:.1f}" for n, us in costs.items()))
+    report.at_most("prefetcher per request, all in, worst trace", max(costs.values()), 40, "us")
+    timings = interleave(training_steps(), rounds=40)
+    if "torch" in timings:
+        print_timings("One step of training, one thread", timings, "torch")
+        share = timings["ours"].min_s / timings["torch"].min_s
+        report.at_most("a training step in numpy / in torch", share, 1.6)
+    torch = subprocess.run([sys.executable, "-c", NO_TORCH], check=False).returncode
+    report.at_most("torch imported while serving and training", torch, 0, "")
+    return report.finish(arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""What the engine asks: which blocks to fetch now, and why.
+
+Block ids are integers chosen so that consecutive shards of an object, and consecutive objects in
+the order of their keys, are consecutive numbers: streams and the LSTM see distances, not names.
+Pure but for the optional trainer, which is polled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Protocol
+
+import attrs
+
+from deepseek_store.prefetch.duel import Duel
+from deepseek_store.prefetch.lstm import LstmSource, Weights
+from deepseek_store.prefetch.markov import MarkovSource
+from deepseek_store.prefetch.order import OrderSource, OrderStats
+from deepseek_store.prefetch.streams import StreamSource
+
+NAMES = ("streams", "markov", "lstm")
+ORDER_AHEAD = 64  # blocks of a known order under way or at hand
+MAX_LEAD = 16  # requests ahead that the LSTM predicts at most
+_SMOOTH = 0.1  # of the fetch time
+_POLL = 256  # requests between two looks at the trainer
+
+
+class Teacher(Protocol):
+    """Trains in the background (`training.Trainer`)."""
+
+    def poll(self, history: Sequence[int], requests: int, lead: int) -> Weights | None:
+        """New weights when some are ready; starts a training when one is due."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """One subset of the sources in the duel: moving averages per request."""
+
+    sources: tuple[str, ...]
+    score: float
+
+
+@attrs.frozen(kw_only=True)
+class PrefetchStats:
+    """Counts since the start, and who acts why; `fetch_s` is the fetch time as measured."""
+
+    requests: int
+    hits: int
+    issued: int
+    used: int
+    wasted: int
+    acting: tuple[str, ...]
+    why: str
+    duel: tuple[Source, ...]
+    fetch_s: float
+    trained: int
+    order: OrderStats | None
+
+
+class Prefetcher:
+    """Watches all requests of one cache; safe for one caller at a time (the engine's lock).
+
+    `capacity_blocks` is the cache's. `contains` tells whether a block is in the cache or under way:
+    such blocks are not returned. `sources` names those that may act. `teacher` trains the LSTM in
+    the background; without it or `weights` the LSTM is silent; it learns from
+    the last `history` requests. `gated=False` lets all sources act always, without a duel. Memory
+    is bounded by constants and the capacity.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity_blocks: int,
+        fetch_s: float = 1e-3,
+        sources: Sequence[str] = NAMES,
+        contains: Callable[[int], bool] | None = None,
+        weights: Weights | None = None,
+        teacher: Teacher | None = None,
+        history: int = 40_000,
+        gated: bool = True,
+    ) -> None:
+        if unknown := set(sources) - set(NAMES):
+            raise ValueError(f"no source {sorted(unknown)}; there are {NAMES}")
+        self._capacity, self._fetch_s = max(1, capacity_blocks), fetch_s
+        self._contains = contains
+        self.streams = StreamSource(capacity_blocks=self._capacity, fetch_s=fetch_s)
+        self.markov = MarkovSource()
+        self.lstm = LstmSource(weights)
+        every = {
+            "streams": self.streams.observe,
+            "markov": self.markov.observe,
+            "lstm": self.lstm.observe,
+        }
+        self._names = tuple(name for name in NAMES if name in sources)
+        self._observers = [every[name] for name in self._names]
+        self._duel = Duel(sources=len(self._names), capacity_blocks=self._capacity)
+        self._gated = gated
+        self._order: OrderSource | None = None
+        self._teacher = teacher
+        self._history: deque[int] = deque(maxlen=history if teacher is not None else 0)
+        self._outstanding: dict[int, None] = {}
+        self._waited: dict[int, int] = {}
+        self._lead = 0.0
+        self._requests = self._hits = self._issued = self._used = self._wasted = self._trained = 0
+
+    def on_request(self, block: int, hit: bool, now_s: float) -> Sequence[int]:
+        """The blocks to fetch now, the soonest needed first; `hit`: this one was in the cache."""
+        self._count(block, hit)
+        predicted = [observe(block, now_s) for observe in self._observers]
+        acting = (
+            self._duel.judge(block, predicted, now_s, self._fetch_s)
+            if self._gated
+            else (1 << len(predicted)) - 1
+        )
+        ordered = self._follow(block, now_s)
+        if ordered is not None:
+            return self._issue(ordered)
+        wanted = [blocks for number, blocks in enumerate(predicted) if acting >> number & 1]
+        return self._issue(chain.from_iterable(wanted)) if any(wanted) else ()
+
+    def on_fetched(self, block: int, seconds: float) -> None:
+        """A fetch of the block came in after so many seconds under way."""
+        if seconds > 0.0:
+            self._fetch_s += _SMOOTH * (seconds - self._fetch_s)
+            self.streams.fetch_s = self._fetch_s
+        asked = self._waited.pop(block, None)
+        if asked is not None:
+            self._lead += _SMOOTH * (self._requests - asked - self._lead)
+
+    def set_order(self, order: Iterable[int], *, ahead: int | None = None) -> Sequence[int]:
+        """Follow this order from now on; the blocks to fetch at once.
+
+        The order acts alone until it ends or the requests leave it. `ahead` blocks are kept under
+        way or at hand, by default 64 and at most three quarters of the cache.
+        """
+        most = max(1, self._capacity * 3 // 4)
+        self._order = OrderSource(order, ahead=min(ahead or ORDER_AHEAD, most))
+        return self._issue(self._order.start())
+
+    def clear_order(self) -> None:
+        """Follow no order."""
+        self._order = None
+
+    def adopt(self, weights: Weights) -> None:
+        """Let the LSTM predict by these weights."""
+        self.lstm.adopt(weights)
+        self._trained += 1
+
+    @property
+    def lead(self) -> int:
+        """Requests that come while a missed block is fetched, at least 1: how far to look ahead."""
+        return max(1, min(MAX_LEAD, round(self._lead)))
+
+    def stats(self) -> PrefetchStats:
+        """Counts and the standing of the duel."""
+        scores = self._duel.scores
+        subsets = [Source(sources=self._subset(mask), score=s) for mask, s in enumerate(scores)]
+        return PrefetchStats(
+            requests=self._requests,
+            hits=self._hits,
+            issued=self._issued,
+            used=self._used,
+            wasted=self._wasted,
+            acting=("order",) if self._order_leads() else self._subset(self._duel.acting),
+            why=self._why(),
+            duel=tuple(sorted(subsets, key=lambda subset: -subset.score)),
+            fetch_s=self._fetch_s,
+            trained=self._trained,
+            order=self._order.stats() if self._order is not None else None,
+        )
+
+    def _order_leads(self) -> bool:
+        return self._order is not None and not self._order.lost and not self._order.ended
+
+    def _follow(self, block: int, now_s: float) -> Sequence[int] | None:
+        """What the known order announces; None when there is none to follow."""
+        if self._order is None:
+            return None
+        blocks = self._order.observe(block, now_s)
+        return blocks if blocks or self._order_leads() else None
+
+    def _issue(self, blocks: Iterable[int]) -> list[int]:
+        contains, outstanding = self._contains, self._outstanding
+        found = list(dict.fromkeys(blocks))
+        if contains is not None:
+            found = [block for block in found if not contains(block)]
+        for block in found:
+            self._issued += block not in outstanding
+            outstanding[block] = None
+        while len(outstanding) > self._capacity:  # older than the cache: gone unused
+            del outstanding[next(iter(outstanding))]
+            self._wasted += 1
+        return found
+
+    def _count(self, block: int, hit: bool) -> None:
+        self._requests += 1
+        self._hits += hit
+        if block in self._outstanding:
+            del self._outstanding[block]
+            self._used += 1
+        if not hit:
+            waited = self._waited
+            waited[block] = self._requests
+            if len(waited) > MAX_LEAD * 4:
+                del waited[next(iter(waited))]
+        if self._teacher is not None:
+            self._history.append(block)
+            if self._requests % _POLL == 0:
+                weights = self._teacher.poll(self._history, self._requests, self.lead)
+                if weights is not None:
+                    self.adopt(weights)
+
+    def _subset(self, mask: int) -> tuple[str, ...]:
+        return tuple(name for number, name in enumerate(self._names) if mask >> number & 1)
+
+    def _why(self) -> str:
+        if self._order_leads():
+            return "a known order is followed"
+        scores, acting = self._duel.scores, self._duel.acting
+        text = f"{scores[acting]:.3f} hits per request after the cost of fetches in the shadow duel"
+        return text if acting == 0 else f"{text}, {scores[0]:.3f} without prefetch"
