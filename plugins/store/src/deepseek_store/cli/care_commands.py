@@ -1,0 +1,176 @@
+"""`ds-sdk store scrub`, `repair`, `fsck`, `gc` and `rebuild`: is all there, and put it right."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from deepseek_core import console
+from deepseek_store.cli.common import (
+    Command,
+    add_dry_run,
+    add_home,
+    add_json,
+    add_quiet,
+    count,
+    nbytes_of,
+    open_store,
+    tell,
+)
+
+if TYPE_CHECKING:
+    from deepseek_store.engine.collector import GcReport
+
+_SCRUB_EXAMPLES: Final = """examples:
+  ds-sdk store scrub data                            all of it, as fast as it goes
+  ds-sdk store scrub data --rate 50M --limit 20G     a part each night; the next run goes on there
+  ds-sdk store scrub data --repair                   and make anew what is damaged
+
+Exit code 1: something is wrong that was not repaired."""
+
+_REPAIR_EXAMPLES: Final = """examples:
+  ds-sdk store repair data --dry-run     what earlier scrubs have found
+  ds-sdk store repair data
+
+Fragments that can't be reached get another place, unless --wait. Exit code 1: some is left."""
+
+_FSCK_EXAMPLES: Final = """examples:
+  ds-sdk store fsck data
+  ds-sdk store fsck data --deep     reads every byte
+
+Exit code 1: something is lost or damaged."""
+
+_GC_EXAMPLES: Final = """examples:
+  ds-sdk store gc data --dry-run
+  ds-sdk store gc data
+
+What a move has replaced waits for grace_s of the policy."""
+
+_REBUILD_EXAMPLES: Final = """examples:
+  ds-sdk store rebuild data     when index.sqlite is lost or damaged
+
+The log and the fragments on the tiers are the truth; the index is made from them alone. Snapshots
+and pins come back by the notes in the home, temperatures are lost. Nobody may have it open."""
+
+
+def _add_scrub_arguments(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    parser.add_argument("--repair", action="store_true", help="make anew what is wrong")
+    parser.add_argument(
+        "--rate", type=nbytes_of, metavar="SIZE", help="bytes to read a second: 50M"
+    )
+    parser.add_argument("--limit", type=nbytes_of, metavar="SIZE", help="end after so many bytes")
+    parser.add_argument(
+        "--shallow", action="store_true", help="only heads and ends of what is stored"
+    )
+    parser.add_argument("--restart", action="store_true", help="from the beginning")
+    add_json(parser)
+    add_quiet(parser)
+
+
+def _scrub(args: argparse.Namespace) -> int:
+    with open_store(args) as store, console.ProgressReporter("scrub", quiet=args.quiet) as progress:
+        report = store.scrub(
+            repair=args.repair,
+            bytes_per_s=args.rate,
+            limit_nbytes=args.limit,
+            deep=not args.shallow,
+            resume=not args.restart,
+            progress=progress,
+        )
+    tell(report.to_json(), "\n".join(report.sentences()), as_json=args.json)
+    return 0 if report.ok else 1
+
+
+def _add_repair_arguments(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    parser.add_argument("--wait", action="store_true", help="leave what can't be reached as it is")
+    add_dry_run(parser)
+    add_json(parser)
+    add_quiet(parser)
+
+
+def _repair(args: argparse.Namespace) -> int:
+    with (
+        open_store(args) as store,
+        console.ProgressReporter("repair", quiet=args.quiet) as progress,
+    ):
+        report = store.repair(unreachable=not args.wait, dry_run=args.dry_run, progress=progress)
+    tell(report.to_json(), "\n".join(report.sentences()), as_json=args.json)
+    return 0 if report.ok else 1
+
+
+def _add_fsck_arguments(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    parser.add_argument("--deep", action="store_true", help="read every byte")
+    add_json(parser)
+
+
+def _fsck(args: argparse.Namespace) -> int:
+    with open_store(args) as store:
+        report = store.fsck(deep=args.deep)
+    tell(report.to_json(), "\n".join(report.sentences()), as_json=args.json)
+    return 0 if report.ok else 1
+
+
+def _add_gc_arguments(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    add_dry_run(parser)
+    add_json(parser)
+
+
+def _gc(args: argparse.Namespace) -> int:
+    with open_store(args) as store:
+        report = store.gc(dry_run=args.dry_run)
+    tell(attrs.asdict(report), "\n".join(_freed(report)), as_json=args.json)
+    return 0
+
+
+def _freed(report: GcReport) -> list[str]:
+    verb = "would free" if report.dry_run else "freed"
+    gone = (
+        (report.versions, "old version"),
+        (report.tombstones, "tombstone"),
+        (report.segments, "segment"),
+        (report.stripes, "stripe"),
+        (report.orphans, "orphan"),
+    )
+    parts = (
+        ", ".join(count(number, noun) for number, noun in gone if number) or "nothing to collect"
+    )
+    lines = [f"{verb} {console.format_bytes(report.freed_nbytes)}: {parts}"]
+    if report.stripes_waiting:
+        lines.append(f"{count(report.stripes_waiting, 'stripe')} wait for their grace period")
+    return lines + [f"can't be reached: {place}" for place in report.unreachable]
+
+
+def _add_rebuild_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("home", metavar="HOME", help="the folder that `store init` made")
+    parser.add_argument("--verify", action="store_true", help="read all bytes of the data, too")
+    parser.add_argument(
+        "--force", action="store_true", help="also if a tier can't be reached; what is there lacks"
+    )
+    add_json(parser)
+    add_quiet(parser)
+
+
+def _rebuild(args: argparse.Namespace) -> int:
+    from deepseek_store.store import Store
+
+    with console.ProgressReporter("rebuild", quiet=args.quiet) as progress:
+        report = Store.rebuild(args.home, verify=args.verify, force=args.force, progress=progress)
+    tell(report.to_json(), "\n".join(report.sentences()), as_json=args.json)
+    return 0 if report.ok else 1
+
+
+COMMANDS: Final = {
+    "scrub": Command(add_arguments=_add_scrub_arguments, run=_scrub, examples=_SCRUB_EXAMPLES),
+    "repair": Command(add_arguments=_add_repair_arguments, run=_repair, examples=_REPAIR_EXAMPLES),
+    "fsck": Command(add_arguments=_add_fsck_arguments, run=_fsck, examples=_FSCK_EXAMPLES),
+    "gc": Command(add_arguments=_add_gc_arguments, run=_gc, examples=_GC_EXAMPLES),
+    "rebuild": Command(
+        add_arguments=_add_rebuild_arguments, run=_rebuild, examples=_REBUILD_EXAMPLES
+    ),
+}

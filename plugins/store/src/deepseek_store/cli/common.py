@@ -1,0 +1,118 @@
+"""What the commands share: their record, the store's arguments, units, and how they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from deepseek_core import errors
+
+if TYPE_CHECKING:
+    from deepseek_store.store import Store
+
+_SCALES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_BYTES: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """A command: its options, what it does, and what its help says below its first line."""
+
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    examples: str
+    details: str = ""
+
+
+def add_home(parser: argparse.ArgumentParser) -> None:
+    """The first argument of every command, and whether others may have the store open."""
+    parser.add_argument("home", metavar="HOME", help="the folder that `store init` made")
+    parser.add_argument(
+        "--shared", action="store_true", help="other processes have it open too, all with --shared"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Whether to print for a script."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Whether to keep still meanwhile."""
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Whether only to say what would be done."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done; change nothing"
+    )
+
+
+def open_store(args: argparse.Namespace) -> Store:
+    """The store that the arguments name.
+
+    Raises:
+        ConfigError: there is none, or somebody else has it open.
+    """
+    from deepseek_store.store import Store
+
+    return Store(args.home, shared=args.shared)
+
+
+def tell(facts: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print for a script, or for people."""
+    if as_json:
+        print(json.dumps(facts, indent=1, default=plain))
+    elif text:
+        print(text)
+
+
+def plain(value: object) -> object:
+    """Records and bytes as JSON has them."""
+    if attrs.has(type(value)):
+        return attrs.asdict(cast(Any, value))
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(cast(Any, value))
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def nbytes_of(text: str) -> int:
+    """`200M` -> bytes; binary units.
+
+    Raises:
+        ArgumentTypeError: it is no size.
+    """
+    found = _BYTES.fullmatch(text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 4096, 64K, 200M or 1.5G")
+    return int(float(found[1]) * _SCALES[found[2].upper()])
+
+
+def keys_below(store: Store, prefix: str) -> list[str]:
+    """Keys that begin with a prefix.
+
+    Raises:
+        InputError: there is none.
+    """
+    keys = [info.key for info in store.list(prefix)]
+    if not keys:
+        raise errors.InputError(
+            f"no object's key begins with {prefix!r}", remedy="ds-sdk store ls HOME"
+        )
+    return keys
+
+
+def count(number: int, noun: str) -> str:
+    """`1 object`, `2 objects`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

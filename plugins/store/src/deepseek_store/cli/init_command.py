@@ -1,0 +1,148 @@
+"""`ds-sdk store init`: makes a store, and says which codes it will use and why."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from deepseek_store.cli.common import Command, add_json, count, tell
+from deepseek_store.cli.settings import policy_of, tier_url
+
+if TYPE_CHECKING:
+    from deepseek_store.choose_code import Choice
+    from deepseek_store.store import Store
+
+_EXAMPLES: Final = """examples:
+  ds-sdk store init data                                        everything on this disk
+  ds-sdk store init data --warm 'disks?domains=12'              a folder for each disk: d0 ... d11
+  ds-sdk store init data --warm disks --cold s3://bucket/cold   and an object store
+  ds-sdk store init data --mirror /mnt/second/log               the log on two disks
+  ds-sdk store init data --set half_life_s=7d --set codes.cold='lrc(24,2,4)'
+
+The code of each temperature follows from the number of failure domains and from floor_nines."""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("home", metavar="HOME", help="an empty folder, or one to be made")
+    for temperature in ("warm", "cold"):
+        parser.add_argument(
+            f"--{temperature}",
+            action="append",
+            default=[],
+            metavar="URL",
+            help=f"a {temperature} tier: a folder, or a URL that a plugin opens; may be repeated",
+        )
+    parser.add_argument(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder on another disk that gets a copy of the log; several if repeated",
+    )
+    parser.add_argument(
+        "--index",
+        default="sqlite",
+        metavar="URL",
+        help="a PostgreSQL database (postgresql://...), so that several machines share the store",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the policy; NAME.warm=VALUE where there is one per temperature",
+    )
+    add_json(parser)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from deepseek_store.store import Store
+
+    policy = policy_of(args.set)
+    with Store.init(
+        args.home,
+        warm=[tier_url(text) for text in args.warm],
+        cold=[tier_url(text) for text in args.cold],
+        mirrors=args.mirror,
+        index=args.index,
+        policy=policy,
+    ) as store:
+        tell(_facts(store), "\n".join(_sentences(store)), as_json=args.json)
+    return 0
+
+
+def _facts(store: Store) -> dict[str, Any]:
+    config = store.parts.config
+    return {
+        "home": str(store.home),
+        "store_id": config.store_id.hex(),
+        "tiers": [attrs.asdict(tier) for tier in config.tiers],
+        "codes": {name: _code_facts(choice) for name, choice in store.codes().items()},
+        "policy": config.policy.to_json(),
+    }
+
+
+def _code_facts(choice: Choice) -> dict[str, Any]:
+    return {
+        "code": choice.code.name,
+        "efficiency": choice.efficiency,
+        "nines": dict(choice.nines),
+        "fragments_per_domain": choice.fragments_per_domain,
+        "domain_losses": choice.domain_losses,
+        "rule": choice.rule,
+        "reasons": list(choice.reasons),
+    }
+
+
+def _sentences(store: Store) -> Iterator[str]:
+    parts = store.parts
+    yield f"made a store in {store.home}"
+    copies = 1 + len(parts.config.mirrors)
+    yield f"hot: the log in {store.home / 'log'}" + (f", {copies} copies" if copies > 1 else "")
+    for temperature, choice in store.codes().items():
+        domains = len(parts.tiers.places(temperature))
+        yield f"{temperature}: {code_sentence(choice, domains)}"
+        yield from (f"  {line}" for line in _reasons(choice))
+        if _is_simulated(store, temperature):
+            yield "  simulated: its failure domains share a disk or a bucket, and fail together"
+    if not parts.config.tiers:
+        yield "no other tiers: --warm and --cold name some; objects stay in the log"
+
+
+def code_sentence(choice: Choice, domains: int) -> str:
+    """A code with what it promises, in one line."""
+    models = ", ".join(f"{name} {nines:.1f}" for name, nines in choice.nines.items())
+    return (
+        f"{choice.code.name} on {count(domains, 'failure domain')}, {choice.domain_losses} of them "
+        f"may fail; efficiency {choice.efficiency:.3f}; nines a year by repair model: {models}"
+    )
+
+
+def _reasons(choice: Choice) -> Iterator[str]:
+    """Why this code, what would fit too, and what was refused."""
+    yield f"chosen: {choice.rule}"
+    others = [each for each in choice.candidates if each.code != choice.code]
+    fitting = [each for each in others if not each.refused]
+    if fitting:
+        listed = ", ".join(f"{each.code.name} {each.efficiency:.3f}" for each in fitting)
+        yield f"would fit, with efficiency: {listed}"
+    yield from (f"refused: {each.code.name}: {each.refused}" for each in others if each.refused)
+
+
+def _is_simulated(store: Store, temperature: str) -> bool:
+    tiers = store.parts.tiers
+    numbers = store.parts.config.of(temperature)
+    return any(tiers.tier(number).profile().evidence == "simulated" for number in numbers)
+
+
+COMMANDS: Final = {
+    "init": Command(
+        add_arguments=_add_arguments,
+        run=_run,
+        examples=_EXAMPLES,
+        details="New objects land in its log; tiers take what is warm and cold.",
+    )
+}

@@ -1,0 +1,159 @@
+"""`ds-sdk store status`: the store at one moment, as text, JSON or a page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deepseek_core import DeepSeekError, console
+from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
+
+if TYPE_CHECKING:
+    from deepseek_store.planning.moves import Moves
+    from deepseek_store.status import Status, TierStatus
+    from deepseek_store.store import Store
+
+_BAR: Final = 30
+
+_EXAMPLES: Final = """examples:
+  ds-sdk store status data
+  ds-sdk store status data --html status.html     a page for a browser, one file
+  ds-sdk store status data --json"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    parser.add_argument("--html", metavar="FILE", help="write a page")
+    add_json(parser)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from deepseek_store.status import look
+
+    console.check_writable(args.html)
+    with open_store(args) as store:
+        status = look(store)
+        if args.html:
+            from deepseek_store.page import write_status_page
+
+            write_status_page(Path(args.html), status, *_planned(store))
+    lines = [*_sentences(status)]
+    if args.html:
+        lines.append(f"page: {args.html}")
+    tell(status.to_json(), "\n".join(lines), as_json=args.json)
+    return 0
+
+
+def _planned(store: Store) -> tuple[Moves | None, str]:
+    """The moves, or why none can be planned."""
+    try:
+        return store.plan(), ""
+    except DeepSeekError as error:
+        return None, str(error)
+
+
+def _sentences(status: Status) -> Iterator[str]:
+    yield (
+        f"{count(status.objects, 'object')}, {console.format_bytes(status.objects_nbytes)}; stored "
+        f"{console.format_bytes(status.stored_nbytes)}{_share(status.efficiency)}"
+    )
+    yield console.render_table(
+        (
+            "TIER",
+            "OBJECTS",
+            "SIZE",
+            "STORED",
+            "GARBAGE",
+            "FREE",
+            "STRIPES",
+            "CODE",
+            "NINES",
+            "NOTE",
+        ),
+        [_row(tier) for tier in status.tiers],
+    )
+    yield "temperatures, in reads a day:"
+    yield from _histogram(status)
+    yield from _counted(status)
+    yield from _troubles(status)
+
+
+def _share(efficiency: float | None) -> str:
+    return "" if efficiency is None else f" ({efficiency:.1%} of it is objects)"
+
+
+def _row(tier: TierStatus) -> tuple[str, ...]:
+    least = min(tier.choice.nines.values()) if tier.choice is not None else None
+    return (
+        tier.temperature,
+        f"{tier.objects:,}",
+        console.format_bytes(tier.objects_nbytes),
+        console.format_bytes(tier.stored_nbytes),
+        console.format_bytes(tier.garbage_nbytes),
+        "-" if tier.free_nbytes is None else console.format_bytes(tier.free_nbytes),
+        str(tier.stripes) if tier.temperature != "hot" else "-",
+        tier.choice.code.name if tier.choice is not None else "-",
+        "-" if least is None else f"{least:.1f}",
+        _note(tier),
+    )
+
+
+def _note(tier: TierStatus) -> str:
+    notes = [tier.unreachable, tier.refused, "simulated domains" if tier.simulated else ""]
+    return "; ".join(note for note in notes if note) or "-"
+
+
+def bin_names() -> list[str]:
+    """What stands beside the bars of the histogram."""
+    from deepseek_store.status import BORDERS
+
+    names = [f"below {BORDERS[0]:g}"]
+    names += [f"{low:g} to {high:g}" for low, high in pairwise(BORDERS)]
+    return [*names, f"{BORDERS[-1]:g} and more"]
+
+
+def _histogram(status: Status) -> Iterable[str]:
+    totals = [sum(bin_.values()) for bin_ in status.temperatures]
+    most = max(totals, default=0) or 1
+    for name, total in zip(bin_names(), totals, strict=True):
+        bar = "#" * -(-total * _BAR // most)
+        yield f"  {name:>14}  {total:>9,}  {bar}".rstrip()
+
+
+def _counted(status: Status) -> Iterator[str]:
+    counts = status.counts
+    rate = counts.cache_hit_rate
+    yield "cache: " + (
+        "nothing was asked of it yet"
+        if rate is None
+        else f"{rate:.1%} hits of {counts.cache_hits + counts.cache_misses:,} requests for shards"
+    )
+    newest = next((entry for entry in status.entries if entry.why), None)
+    acting = "none" if newest is None else " and ".join(newest.acting) or "none"
+    why = "" if newest is None else f" ({newest.why})"
+    yield (
+        f"prefetch: {counts.prefetched:,} shards, {counts.prefetched_used:,} of them were read; "
+        f"acting: {acting}{why}"
+    )
+    yield f"moves: {counts.moves:,}; fetched from tiers: {counts.fetched:,} shards"
+
+
+def _troubles(status: Status) -> Iterator[str]:
+    counts = status.counts
+    if counts.degraded or counts.faults or status.damaged:
+        yield (
+            f"degraded reads: {counts.degraded:,}; faults met by readers: {counts.faults:,}; "
+            f"damaged and not repaired: {status.damaged:,} -> ds-sdk store repair HOME"
+        )
+    else:
+        yield "no degraded reads, no faults"
+    for line in status.recovered:
+        yield f"opening it: {line}"
+
+
+COMMANDS: Final = {
+    "status": Command(add_arguments=_add_arguments, run=_run, examples=_EXAMPLES),
+}

@@ -1,0 +1,121 @@
+"""What a store is: its identity, tiers and policy, in `store.json` of its home."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import attrs
+
+from deepseek_core import errors
+from deepseek_store.errors import ForeignStore
+from deepseek_store.planning.policy import Policy
+
+FILE: Final = "store.json"
+FORMAT: Final = 1
+TEMPERATURES: Final = ("hot", "warm", "cold")
+Temperature = Literal["hot", "warm", "cold"]
+
+
+@attrs.frozen(kw_only=True)
+class TierConfig:
+    """A tier of a store: what lies there, and the URL that opens it."""
+
+    temperature: str = attrs.field(validator=attrs.validators.in_(("warm", "cold")))
+    url: str
+
+
+@attrs.frozen(kw_only=True)
+class StoreConfig:
+    """The content of `store.json`.
+
+    `index` is "sqlite" (a file in the home) or the URL of a PostgreSQL database. `mirrors` are
+    folders on other disks that hold a copy of the log each.
+    """
+
+    store_id: bytes = attrs.field(factory=lambda: secrets.token_bytes(16))
+    tiers: tuple[TierConfig, ...] = ()
+    policy: Policy = attrs.field(factory=Policy)
+    index: str = "sqlite"
+    mirrors: tuple[str, ...] = ()
+
+    def of(self, temperature: str) -> tuple[int, ...]:
+        """The numbers of the tiers of a temperature."""
+        return tuple(i for i, tier in enumerate(self.tiers) if tier.temperature == temperature)
+
+    def save(self, home: Path) -> None:
+        """Write it whole or not at all, and durably.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        content = {
+            "format": FORMAT,
+            "store_id": self.store_id.hex(),
+            "tiers": [attrs.asdict(tier) for tier in self.tiers],
+            "index": self.index,
+            "mirrors": list(self.mirrors),
+            "policy": self.policy.to_json(),
+        }
+        partial = home / f"{FILE}.{os.getpid()}.part"
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(home / FILE)
+        sync_folder(home)
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """Read it.
+
+        Raises:
+            ConfigError: there is no store in that folder, or a setting does not fit.
+            ForeignStore: the file is none of ours, or of a later format.
+        """
+        try:
+            text = (home / FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise errors.ConfigError(
+                f"there is no store in {home}", remedy=f"ds-sdk store init {home}"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise _foreign(home, str(error)) from error
+        try:
+            content = json.loads(text)
+            return cls._read(content, home)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise _foreign(home, f"{type(error).__name__}: {error}") from error
+
+    @classmethod
+    def _read(cls, content: Mapping[str, Any], home: Path) -> Self:
+        if content["format"] != FORMAT:
+            raise _foreign(home, f"format {content['format']}, and this is format {FORMAT}")
+        return cls(
+            store_id=bytes.fromhex(content["store_id"]),
+            tiers=tuple(TierConfig(**tier) for tier in content["tiers"]),
+            policy=Policy.from_json(content["policy"]),
+            index=content["index"],
+            mirrors=tuple(content["mirrors"]),
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _foreign(home: Path, why: str) -> ForeignStore:
+    return ForeignStore(
+        f"{home / FILE} is not readable as a store's file: {why}",
+        url=str(home),
+        remedy="take that file from a backup; the data in log/ and on the tiers is as it was",
+    )

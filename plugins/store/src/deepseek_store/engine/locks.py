@@ -1,0 +1,86 @@
+"""Who has a store open: one process alone, or several that share it; and each writer's number.
+
+The locks are the kernel's (`flock`): they end with the process, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from deepseek_store.errors import StoreLocked
+
+LOCK_FILE: Final = "LOCK"
+_MOST_WRITERS: Final = 1024
+
+
+class FileLock:
+    """A locked file; the holder's process number stands in it, for the message to others."""
+
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._path = path
+        self._process = os.getpid()
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise _locked(path, holder) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let go of it; idempotent. In a forked child it stays its parent's."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        if self._process == os.getpid():
+            # Closing is not enough: a child that was forked meanwhile has the descriptor too.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _locked(path: Path, holder: str) -> StoreLocked:
+    who = f"process {holder}" if holder else "another process"
+    return StoreLocked(
+        f"{who} has the store in {path.parent} open",
+        remedy="wait for it, or open the store with shared=True (--shared) in all processes",
+    )
+
+
+def take_writer(folder: Path) -> tuple[int, FileLock]:
+    """The lowest number that no live process writes under, and the lock that keeps it.
+
+    Raises:
+        StoreLocked: there are too many writers.
+    """
+    folder.mkdir(exist_ok=True)
+    for number in range(1, _MOST_WRITERS + 1):
+        try:
+            return number, FileLock(_writer_path(folder, number))
+        except StoreLocked:
+            continue
+    raise StoreLocked(
+        f"{_MOST_WRITERS} processes write to the store in {folder.parent}",
+        remedy="close some of them",
+    )
+
+
+def writer_is_alive(folder: Path, number: int) -> bool:
+    """Whether a process, this one too, writes under that number."""
+    path = _writer_path(folder, number)
+    if not path.exists():
+        return False
+    try:
+        FileLock(path).close()
+    except StoreLocked:
+        return True
+    return False
+
+
+def _writer_path(folder: Path, number: int) -> Path:
+    return folder / f"{number}.lock"

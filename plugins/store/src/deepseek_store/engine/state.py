@@ -1,0 +1,156 @@
+"""What a store knows while it is open: the index in memory, and its changes.
+
+Reads ask memory only. A change goes to the index first, then to memory, then others are told.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from deepseek_store.index.base import Index
+from deepseek_store.index.catalog import Catalog
+from deepseek_store.index.epoch import Epoch
+from deepseek_store.index.rows import Batch, Changes, SegmentRow, StripeRow
+from deepseek_store.stripes.stripe import Stripe
+
+# How old what we know of other machines' commits may be; on one machine the epoch tells at once.
+_STALE_S: Final = 0.05
+
+
+class State:
+    """The catalog, the segments, the stripes and the pins of one open store.
+
+    `epoch` is shared with other processes on this machine; without one (an exclusive store)
+    nobody else changes anything. `remote`: other machines may.
+    """
+
+    def __init__(self, index: Index, epoch: Epoch | None, *, remote: bool = False) -> None:
+        self.index = index
+        self.catalog = Catalog()
+        self.segments: dict[int, SegmentRow] = {}
+        self.stripes: dict[int, Stripe] = {}
+        self.given_up: dict[int, tuple[Stripe, float]] = {}
+        self.pins: dict[str, str] = {}
+        self._epoch, self._remote = epoch, remote
+        self._seen = -1
+        self._looked_s = -float("inf")
+        self._seq = 0
+        self._catching_up = threading.Lock()
+
+    @property
+    def remote(self) -> bool:
+        """Whether other machines may change the index, too."""
+        return self._remote
+
+    def load(self) -> None:
+        """Read all of the index."""
+        if self._epoch is not None:
+            self._seen = self._epoch.value
+        # Segments first: an extent never names one that is not known.
+        seq = self.index.load(self.catalog)
+        self.segments = {row.id: row for row in self.index.segments()}
+        self.stripes, self.given_up = {}, {}
+        for row in self.index.stripes():
+            self._take_stripe(row)
+        self.pins = dict(self.index.pins())
+        self._seq = seq
+
+    def refresh(self, *, sure: bool = False) -> None:
+        """Catch up with other processes, if they changed anything; 100 ns if not.
+
+        `sure`: ask the index itself, for one that died may have told nobody of its last commit.
+        """
+        epoch = self._epoch
+        if epoch is None or (epoch.value == self._seen and not sure and not self._is_stale()):
+            return
+        with self._catching_up:
+            value = epoch.value
+            self._looked_s = time.monotonic()
+            if value == self._seen and not sure and not self._remote:
+                return
+            self._take(self.index.changes_since(self._seq))
+            self._seen = value
+
+    def commit(self, batch: Batch) -> None:
+        """Change the index, then memory, then tell others.
+
+        Raises:
+            GenerationMismatch: not what the batch expects; nothing is changed.
+            IndexUnavailable: the database does not answer.
+        """
+        seq = self.index.commit(batch, self.catalog)
+        self._apply_rows(batch.segments, batch.drop_segments, batch.stripes, batch.drop_stripes)
+        self._apply_pins(batch.pins)
+        if self._epoch is not None:
+            # Our own number does not stand for what others committed before it: so catch up later.
+            self._epoch.bump(seq)
+        else:
+            self._seq = seq
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self.index.close()
+        if self._epoch is not None:
+            self._epoch.close()
+
+    def _is_stale(self) -> bool:
+        return self._remote and time.monotonic() - self._looked_s > _STALE_S
+
+    def _take(self, changes: Changes) -> None:
+        if changes.reload:
+            self.load()
+            return
+        self._apply_rows(
+            changes.segments, changes.dropped_segments, changes.stripes, changes.dropped_stripes
+        )
+        self.catalog.catch_up(changes)
+        self._apply_pins(changes.pins)
+        self._seq = changes.seq
+
+    def _apply_rows(
+        self,
+        segments: Iterable[SegmentRow],
+        dropped_segments: Iterable[int],
+        stripes: Iterable[StripeRow],
+        dropped_stripes: Iterable[int],
+    ) -> None:
+        for row in stripes:
+            self._take_stripe(row)
+        for segment in segments:
+            self.segments[segment.id] = segment
+        for number in dropped_segments:
+            self.segments.pop(number, None)
+        for number in dropped_stripes:
+            self.stripes.pop(number, None)
+            self.given_up.pop(number, None)
+
+    def _take_stripe(self, row: StripeRow) -> None:
+        stripe = Stripe.from_bytes(row.places)
+        if row.deleted_s is None:
+            self.stripes[row.id] = stripe
+        else:
+            self.stripes.pop(row.id, None)
+            self.given_up[row.id] = (stripe, row.deleted_s)
+
+    def _apply_pins(self, pins: Mapping[str, str | None]) -> None:
+        for key, tier in pins.items():
+            if tier is None:
+                self.pins.pop(key, None)
+            else:
+                self.pins[key] = tier
+
+
+def stripe_row(stripe: Stripe, *, deleted_s: float | None = None) -> StripeRow:
+    """The row that the index keeps of a stripe."""
+    return StripeRow(
+        id=stripe.id,
+        temperature=stripe.temperature,
+        generation=stripe.generation,
+        code=stripe.code.name,
+        created_s=stripe.created_s,
+        deleted_s=deleted_s,
+        places=stripe.to_bytes(),
+    )

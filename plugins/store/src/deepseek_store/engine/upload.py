@@ -1,0 +1,153 @@
+"""An object on its way into the log: its bytes are handed over piece by piece, then it appears."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from deepseek_core import errors
+from deepseek_store.log.records import Buffer, Extent
+
+
+@attrs.frozen(kw_only=True, slots=True)
+class Receipt:
+    """What a put acknowledges: these bytes, under this generation, survive a crash."""
+
+    key: str
+    generation: int
+    nbytes: int
+    shards: int
+
+
+# Of the pieces, or of all bytes where there are no pieces yet; how many bytes; what is expected.
+Finish = Callable[[Sequence[Extent], Buffer, int, int | None], Receipt]
+
+
+class Upload:
+    """Nobody sees the object before `commit`; without it, its pieces are garbage for `gc`.
+
+    For one thread at a time. As a context it ends itself, so pieces are never kept for long.
+    """
+
+    def __init__(
+        self,
+        *,
+        shard_nbytes: int,
+        append: Callable[[Buffer, int], Sequence[Extent]],
+        finish: Finish,
+        release: Callable[[], None],
+    ) -> None:
+        self._cutter = Cutter(shard_nbytes)
+        self._append, self._finish, self._release = append, finish, release
+        self._extents: list[Extent] = []
+        self._appended_nbytes = 0
+        self._ended = False
+        self._process = os.getpid()
+        self.nbytes = 0
+        """How many bytes were handed over so far."""
+        self.landed: Callable[[Receipt], Receipt] = lambda receipt: receipt
+        """Called with the receipt before `commit` returns it."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is the business of the process that this one was forked from."""
+        return self._process != os.getpid()
+
+    def write(self, chunk: Buffer) -> None:
+        """Hand over the next bytes; they may be changed afterwards.
+
+        Raises:
+            InputError: a chunk is no buffer, or the upload has ended.
+            TierFull, TierUnavailable: no room, or the disk does not answer.
+        """
+        self._check_open()
+        for piece in self._cutter.feed(chunk):
+            self._add(piece)
+        self.nbytes = self._appended_nbytes + self._cutter.held_nbytes
+
+    def commit(self, *, expect: int | None = None) -> Receipt:
+        """Make the object appear; durable when it returns.
+
+        `expect`: only if it has that generation now (0: if there is none).
+
+        Raises:
+            GenerationMismatch: it is not what was expected.
+            TierFull, TierUnavailable: no room, or the disk does not answer; there is no object.
+        """
+        self._check_open()
+        try:
+            rest = self._cutter.rest()
+            if self._extents and rest:
+                self._add(rest)
+                rest = b""
+            return self.landed(self._finish(self._extents, rest, self.nbytes, expect))
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Give it up, unless it was committed; idempotent."""
+        if not self._ended:
+            self._ended = True
+            if not self.foreign:
+                self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+    def _add(self, piece: Buffer) -> None:
+        self._extents += self._append(piece, self._appended_nbytes)
+        self._appended_nbytes += len(piece)
+
+    def _check_open(self) -> None:
+        if self._ended or self.foreign:
+            raise errors.InputError("this upload has ended", remedy="begin another one")
+
+
+class Cutter:
+    """Cuts bytes that come in chunks into pieces of one length; views where that is possible."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._nbytes = nbytes
+        self._held = bytearray()
+
+    @property
+    def held_nbytes(self) -> int:
+        """Bytes that do not fill a piece yet."""
+        return len(self._held)
+
+    def feed(self, chunk: Buffer) -> Iterator[Buffer]:
+        """The pieces that are full now; a view of the chunk is to be used before the next call.
+
+        Raises:
+            InputError: a chunk is no buffer.
+        """
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise errors.InputError(f"a chunk is {type(chunk).__name__}, not bytes")
+        view = memoryview(chunk).cast("B")
+        at = 0
+        if self._held:
+            at = min(self._nbytes - len(self._held), len(view))
+            self._held += view[:at]
+            if len(self._held) == self._nbytes:
+                yield self.rest()
+        while len(view) - at >= self._nbytes:
+            yield view[at : at + self._nbytes]
+            at += self._nbytes
+        self._held += view[at:]
+
+    def rest(self) -> Buffer:
+        """What is left, shorter than a piece."""
+        held, self._held = self._held, bytearray()
+        return held

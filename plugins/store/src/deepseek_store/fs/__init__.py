@@ -1,0 +1,1 @@
+"""What the filesystem `ds://` is made of: addresses, folders, open files."""

@@ -1,0 +1,93 @@
+"""Which store a filesystem is over, and how its paths are written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, ClassVar, Final
+
+from fsspec.spec import AbstractFileSystem
+from fsspec.utils import stringify_path
+
+from deepseek_core import errors
+from deepseek_store.fs import address
+from deepseek_store.fs.tree import Tree, missing
+from deepseek_store.lending import end_loan, lend
+from deepseek_store.store import Store
+
+_READAHEAD_NBYTES: Final = 512 << 10
+
+
+class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
+    """The store of a filesystem, and its paths: keys, without a slash at either end."""
+
+    protocol: ClassVar[str] = address.SCHEME
+    root_marker: ClassVar[str] = ""
+    blocksize: ClassVar[int] = _READAHEAD_NBYTES
+
+    def __init__(
+        self, home: str | os.PathLike[str] | None = None, *, shared: bool = True, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.shared = shared
+        self._home = None if home is None else address.find_home(home, {})
+
+    @property
+    def home(self) -> str:
+        """The folder of the store, with links resolved.
+
+        Raises:
+            ConfigError: nothing names one.
+        """
+        # Not kept where it comes from the environment: instances are cached, and that may change.
+        return self._home or address.find_home(None, os.environ)
+
+    @property
+    def store(self) -> Store:
+        """The open store; opened when it is first used.
+
+        Raises:
+            ConfigError: nothing names a store, or there is none.
+            StoreLocked: another process has it open, and not both share it.
+        """
+        return lend(self.home, shared=self.shared)
+
+    @property
+    def fsid(self) -> str:
+        """The store's own id."""
+        return f"ds-{self.store.parts.config.store_id.hex()}"
+
+    def close(self) -> bool:
+        """Close the store, if this class opened it; the next use opens it again."""
+        return end_loan(self.home)
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(each) for each in path]
+        return address.split(stringify_path(path))[1]
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        home, _ = address.split(stringify_path(path))
+        return {} if home is None else {"home": home}
+
+    def unstrip_protocol(self, name: str) -> str:
+        """The URL of a path, with the store in it."""
+        path = self._strip_protocol(name)
+        try:
+            return address.join(self.home, path)
+        except errors.ConfigError:
+            return address.join(None, path)
+
+    def _tree(self) -> Tree:
+        return Tree(self.store)
+
+    def _is_just_folder(self, path: str) -> bool:
+        tree = self._tree()
+        return tree.file(path) is None and tree.is_folder(path)
+
+    def _no_file(self, path: str) -> OSError:
+        if self._is_just_folder(path):
+            return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return missing(path)

@@ -1,0 +1,179 @@
+"""Open files of `ds://`: one version for who reads, nothing to see until who writes has closed."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from typing import Any, Final, Self
+
+from fsspec.spec import AbstractBufferedFile
+
+from deepseek_core import errors
+from deepseek_store.engine.reader import SegmentGone
+from deepseek_store.engine.upload import Receipt, Upload
+from deepseek_store.errors import GenerationMismatch
+from deepseek_store.index.rows import Version
+from deepseek_store.store import Store
+
+_LOOKUPS: Final = 8
+_CHUNK_NBYTES: Final = 4 << 20
+
+
+class ObjectReader(AbstractBufferedFile):  # type: ignore[misc]
+    """Reads one version of an object, whatever is written under its key meanwhile."""
+
+    def __init__(
+        self, fs: Any, path: str, *, version: Version, details: dict[str, Any], **options: Any
+    ) -> None:
+        self._version = version
+        self._details = details
+        super().__init__(fs, path, mode="rb", **{**options, "size": version.nbytes})
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return bytes(read_version(self.fs.store, self._version, start, end))
+
+
+class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
+    """Hands bytes to the store as they come; `close` makes the object appear.
+
+    Left by an exception, as a context, it stores nothing. `expect` as in `Store.put`.
+    """
+
+    def __init__(
+        self, fs: Any, path: str, mode: str, *, upload: Upload, expect: int | None, autocommit: bool
+    ) -> None:
+        self._upload, self._expect = upload, expect
+        self._receipt: Receipt | None = None
+        self.closed: bool
+        super().__init__(fs, path, mode=mode, autocommit=autocommit)
+        self.loc = upload.nbytes
+
+    def write(self, data: Any) -> int:
+        """Write all of it; any object with bytes."""
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        chunk = memoryview(data).cast("B")
+        self._upload.write(chunk)
+        self.loc += len(chunk)
+        return len(chunk)
+
+    def flush(self, force: bool = False) -> None:
+        """Nothing: bytes are in the log already, and nobody is to see them yet."""
+        if self.closed:
+            raise ValueError("Flush on closed file")
+
+    def close(self) -> None:
+        """Make the object appear, unless a transaction is to do that; idempotent."""
+        if self.closed:
+            return
+        try:
+            if self.autocommit:
+                self.commit()
+        finally:
+            self.closed = True
+
+    def commit(self) -> None:
+        """Make the object appear; durable when it returns.
+
+        Raises:
+            FileExistsError: mode `x`, and somebody else was faster.
+        """
+        if self._receipt is not None or self._upload.foreign:
+            return  # a child that was forked meanwhile leaves it to its parent
+        try:
+            self._receipt = self._upload.commit(expect=self._expect)
+        except GenerationMismatch as error:
+            if self._expect == 0 and "x" in self.mode:
+                raise exists(self.path) from error
+            raise
+        finally:
+            self.closed = True
+
+    def discard(self) -> None:
+        """Store nothing; idempotent."""
+        self._upload.abort()
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        if kind is not None:
+            self.discard()
+        self.close()
+
+
+class TextWriter(io.TextIOWrapper):
+    """Text over an `ObjectWriter`: left by an exception, it stores nothing."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        if kind is not None and isinstance(self.buffer, ObjectWriter):
+            self.buffer.discard()  # also makes closing this one harmless
+            return
+        self.close()
+
+
+def open_reader(fs: Any, path: str, entry: Callable[[str], dict[str, Any]], **options: Any) -> Any:
+    """An object, to be read."""
+    details = entry(path)
+    if details["type"] != "file":
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    version = fs.store.parts.state.catalog.get(path)
+    if version is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return ObjectReader(fs, path, version=version, details=details, **options)
+
+
+def open_writer(fs: Any, path: str, mode: str, *, autocommit: bool) -> ObjectWriter:
+    """An object, to be written; what is there is gone when the new one appears, or goes before."""
+    store: Store = fs.store
+    present = store.parts.state.catalog.get(path)
+    expect = None
+    if mode == "xb":
+        if present is not None:
+            raise exists(path)
+        expect = 0
+    upload = store.begin(path)
+    try:
+        if mode == "ab":
+            expect = 0 if present is None else present.generation
+            _copy_into(upload, store, present)
+        return ObjectWriter(fs, path, mode, upload=upload, expect=expect, autocommit=autocommit)
+    except BaseException:
+        upload.abort()
+        raise
+
+
+def read_version(store: Store, version: Version, start: int, stop: int) -> memoryview:
+    """Bytes of that version, wherever it is by now.
+
+    Raises:
+        OSError: it was replaced, and is no longer kept (ESTALE).
+    """
+    catalog = store.parts.state.catalog
+    for _ in range(_LOOKUPS):
+        try:
+            return store.parts.read(catalog.find(version.id) or version, start, stop)
+        except SegmentGone:
+            store.parts.state.refresh()
+            if catalog.find(version.id) is None:
+                break
+    raise OSError(errno.ESTALE, "was replaced while it was read; open it again", version.key)
+
+
+def exists(path: str) -> FileExistsError:
+    """Something is there already."""
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+
+def _copy_into(upload: Upload, store: Store, present: Version | None) -> None:
+    nbytes = 0 if present is None else present.nbytes
+    for start in range(0, nbytes, _CHUNK_NBYTES):
+        assert present is not None
+        stop = min(start + _CHUNK_NBYTES, nbytes)
+        chunk = read_version(store, present, start, stop)
+        if len(chunk) != stop - start:
+            raise errors.InputError(f"{present.key!r} ends early", remedy="ds-sdk store scrub HOME")
+        upload.write(chunk)

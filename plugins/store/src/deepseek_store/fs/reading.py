@@ -1,0 +1,83 @@
+"""Reading files of a store whole or by ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from deepseek_core import errors
+from deepseek_store.fs.looking import Looking
+from deepseek_store.fs.many import at_once
+from deepseek_store.fs.tree import is_marker, missing
+
+
+class Reading(Looking):
+    """Contents without an open file."""
+
+    def cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
+        """Bytes of a file, verified; `start` and `end` as in a slice.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        path = self._strip_protocol(path)
+        try:
+            if is_marker(path):
+                raise missing(path)
+            if (start or 0) < 0 or (end or 0) < 0:
+                start, end, _step = slice(start, end).indices(self.store.stat(path).nbytes)
+            start = start or 0
+            return bytes(self.store.get(path, start, end if end is None else max(start, end)))
+        except errors.ObjectMissing as error:
+            raise self._no_file(path) from error
+
+    def cat_ranges(
+        self,
+        paths: list[str],
+        starts: Any,
+        ends: Any,
+        max_gap: int | None = None,
+        on_error: str = "return",
+        **_: Any,
+    ) -> list[Any]:
+        """Ranges of files, at the same time where they come from afar."""
+        if not isinstance(paths, list):
+            raise TypeError("paths is a list")
+        starts = starts if isinstance(starts, list) else [starts] * len(paths)
+        ends = ends if isinstance(ends, list) else [ends] * len(paths)
+        if not len(paths) == len(starts) == len(ends):
+            raise ValueError("as many starts and ends as paths")
+
+        def read(at: int) -> Any:
+            try:
+                return self.cat_file(paths[at], starts[at], ends[at])
+            except (OSError, errors.DeepSeekError) as error:
+                if on_error != "return":
+                    raise
+                return error
+
+        return at_once(read, range(len(paths)), alone=not self._is_far(paths))
+
+    def cat(
+        self, path: Any, recursive: bool = False, on_error: str = "raise", **options: Any
+    ) -> Any:
+        """Contents of a file, or of several by their names."""
+        paths = self.expand_path(path, recursive=recursive)
+        if len(paths) == 1 and isinstance(path, str) and paths[0] == self._strip_protocol(path):
+            return self.cat_file(paths[0], **options)
+        kept = "raise" if on_error == "raise" else "return"
+        found = self.cat_ranges(paths, options.get("start"), options.get("end"), on_error=kept)
+        return {
+            name: content
+            for name, content in zip(paths, found, strict=True)
+            if on_error != "omit" or not isinstance(content, Exception)
+        }
+
+    def _is_far(self, paths: Iterable[str]) -> bool:
+        tree = self._tree()
+        found = {self._strip_protocol(path) for path in paths}
+        return any(
+            tree.file(each) is not None and tree.entry(each)["tier"] != "hot" for each in found
+        )

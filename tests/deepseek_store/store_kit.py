@@ -1,0 +1,36 @@
+"""What tests of whole stores share: small stores over tiers of folders."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from deepseek_store import Policy
+
+SMALL = Policy(
+    warm_fragment_nbytes=64 << 10,
+    cold_fragment_nbytes=64 << 10,
+    sizing=64 << 10,
+    grace_s=0.0,
+    prefetch=False,
+    codes={"hot": "auto", "warm": "rs(4,2)", "cold": "lrc(6,2,2)"},
+)
+
+
+def data_of(seed: object, nbytes: int = 20_000) -> bytes:
+    return random.Random(str(seed)).randbytes(nbytes)
+
+
+def urls(folder: Path, *, domains: int = 12) -> dict[str, list[str]]:
+    """Tiers of folders below this one."""
+    found = {}
+    for name in ("warm", "cold"):
+        (folder / name).mkdir(exist_ok=True)
+        found[name] = [f"{(folder / name).as_uri()}?domains={domains}"]
+    return found
+
+
+def fragment_file(folder: Path, stripe: int, index: int) -> Path:
+    """The file of a fragment, in whichever domain."""
+    (found,) = folder.rglob(f"stripes/{stripe:016x}/{index:03d}*")
+    return found

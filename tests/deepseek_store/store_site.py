@@ -1,0 +1,221 @@
+"""A store's home over a disk, an index and tiers of which a power cut leaves some part."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from sim_disk import SimDisk
+
+from deepseek_core import open_tier
+from deepseek_core.discovery.loader import discover
+from deepseek_store import Policy, Store
+from deepseek_store.engine import tier_set
+from deepseek_store.engine.config import FILE, StoreConfig, TierConfig
+from deepseek_store.engine.notes import FILE as NOTES
+from deepseek_store.engine.opening import INDEX_FILE, LOG_FOLDER, Opened, open_parts
+from deepseek_store.index.base import Index
+from deepseek_store.index.port import Session
+from deepseek_store.index.sqlite import SqliteDatabase
+from deepseek_store.memory_tier import open_memory
+
+T = TypeVar("T")
+
+POLICY = Policy(
+    warm_fragment_nbytes=96 << 10,
+    cold_fragment_nbytes=64 << 10,
+    codes={"hot": "auto", "warm": "rs(2,1)", "cold": "lrc(4,2,1)"},
+    sizing=64 << 10,
+    grace_s=0.0,
+    min_residence_s=0.0,
+    prefetch=False,
+    learn=False,
+)
+STORE_ID = b"store of 16 byte"
+_DOMAINS = {"warm": 4, "cold": 8}
+_ids = iter(range(1 << 62))
+_CONFIGS: list[str] = []  # store.json; saving it anew would be synced each time
+
+
+class WatchedDatabase(SqliteDatabase):
+    """SQLite's file, of which every committed state is kept until a later one is durable."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site.home / INDEX_FILE)
+        self._site = site
+
+    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+        with self._site.lock:
+            result = super().write(work)
+            assert self._writer is not None
+            # As a file without a WAL; with synchronous=NORMAL a power cut goes back to any of them.
+            state = self._writer.serialize()
+            durable = durable and not self._site.forgets
+            self._site.index_states = [*([] if durable else self._site.index_states[-6:]), state]
+            self._site.cut("commit")
+            return result
+
+
+class SimStore(Store):
+    """A store over the disk and the index of a site."""
+
+    def __init__(self, site: Site, **options: Any) -> None:
+        self._site = site
+        super().__init__(site.home, **options)
+
+    def _open(self, shared: bool) -> Opened:
+        database = WatchedDatabase(self._site)
+        index = Index(database, StoreConfig.load(self.home).store_id)
+        return open_parts(self.home, shared=shared, disk=self._site.disk, index=index)
+
+
+@contextmanager
+def one_search() -> Iterator[None]:
+    """Plugins are looked for once, not at each of thousands of openings."""
+    registry = discover()
+    tier_set.open_tier = lambda url: open_tier(url, registry=registry)
+    try:
+        yield
+    finally:
+        tier_set.open_tier = open_tier
+
+
+@attrs.define(eq=False, kw_only=True)
+class Image:
+    """What is left after a power cut: files of the log, and contents of index, notes and tiers."""
+
+    disk: SimDisk
+    index: bytes
+    notes: bytes
+    tiers: Mapping[str, Mapping[str, bytes]]
+
+
+class Site:
+    """A home with its disk, index and tiers, as one machine has them.
+
+    For tests of the tests: `lies` of a disk that only says that it synced; `forgets` of an index
+    of which a power cut may take commits that were durable.
+    """
+
+    def __init__(
+        self, home: Path, image: Image | None = None, *, lies: bool = False, forgets: bool = False
+    ) -> None:
+        self.home, self.name = home, f"crash-{next(_ids)}"
+        self.disk = SimDisk(lies=lies) if image is None else image.disk
+        self.forgets = forgets
+        self.index_states: list[bytes] = []
+        self.lock = threading.RLock()
+        self.on_cut: Callable[[str], None] | None = None
+        self._make_home()
+        if image is None:
+            Index(WatchedDatabase(self), STORE_ID, create=True).close()
+        else:
+            (home / INDEX_FILE).write_bytes(image.index)
+            (home / NOTES).write_bytes(image.notes)
+            self.index_states = [image.index]
+            for tier, objects in image.tiers.items():
+                with self._tier(tier) as opened:
+                    for key, data in objects.items():
+                        opened.put_if_absent(key, data)
+
+    def open(self, **options: Any) -> SimStore:
+        """Open the store."""
+        return SimStore(self, **options)
+
+    def watch(self, store: SimStore) -> None:
+        """Let the power also fail at every operation of its tiers, which are atomic."""
+        for tier in store.parts.tiers.tiers:
+            for name in ("put_if_absent", "delete"):
+                setattr(tier, name, self._watched(getattr(tier, name)))
+        self.watch_disk()
+
+    def cut(self, operation: str) -> None:
+        """A moment at which the power may fail."""
+        with self.lock:
+            if self.on_cut is not None:
+                self.on_cut(operation)
+
+    def image(self, rng: random.Random) -> Image:
+        """What may be left of it right now."""
+        tiers = {}
+        for temperature in _DOMAINS:
+            with self._tier(temperature) as tier:
+                tiers[temperature] = {stat.key: tier.get(stat.key) for stat in tier.list()}
+        notes = self.home / NOTES
+        return Image(
+            disk=self.disk.crash(rng),
+            index=rng.choice(self.index_states),
+            notes=notes.read_bytes() if notes.exists() else b"",
+            tiers=tiers,
+        )
+
+    def objects(self) -> set[tuple[int, str]]:
+        """All that lies on the tiers."""
+        found = set()
+        for number, temperature in enumerate(_DOMAINS):
+            with self._tier(temperature) as tier:
+                found |= {(number, stat.key) for stat in tier.list()}
+        return found
+
+    def write_log(self) -> None:
+        """Put its disk's files where a store without a site looks for them."""
+        folder = self.home / LOG_FOLDER
+        folder.mkdir()
+        for name in self.disk.list():
+            (folder / name).write_bytes(self.disk.view(name))
+
+    def remove(self) -> None:
+        """Let go of all."""
+        for temperature in _DOMAINS:
+            with self._tier(temperature) as tier:
+                tier.clear()
+        shutil.rmtree(self.home)
+
+    def _make_home(self) -> None:
+        self.home.mkdir(parents=True)
+        tiers = [TierConfig(temperature=name, url=self._url(name)) for name in _DOMAINS]
+        config = StoreConfig(store_id=STORE_ID, tiers=tuple(tiers), policy=POLICY)
+        if not _CONFIGS:
+            config.save(self.home)
+            _CONFIGS.append((self.home / FILE).read_text("utf-8").replace(self.name, "{name}"))
+        (self.home / FILE).write_text(_CONFIGS[0].replace("{name}", self.name), "utf-8")
+
+    def _url(self, temperature: str) -> str:
+        return f"memory://{self.name}-{temperature}?domains={_DOMAINS[temperature]}"
+
+    @contextmanager
+    def _tier(self, temperature: str) -> Iterator[Any]:
+        tier = open_memory(self._url(temperature))
+        try:
+            yield tier
+        finally:
+            tier.close()
+
+    def _watched(self, call: Callable[..., T]) -> Callable[..., T]:
+        def watched(*arguments: Any) -> T:
+            with self.lock:
+                result = call(*arguments)
+                self.cut("tier")
+                return result
+
+        return watched
+
+    def watch_disk(self) -> None:
+        """Let the power fail at every operation of its disk, one at a time."""
+        self.disk.before = self.cut
+        for name in ("create", "write_at", "sync", "sync_dir", "truncate", "rename", "remove"):
+            if name not in vars(self.disk):
+                setattr(self.disk, name, self._alone(getattr(self.disk, name)))
+
+    def _alone(self, call: Callable[..., T]) -> Callable[..., T]:
+        def alone(*arguments: Any) -> T:
+            with self.lock:
+                return call(*arguments)
+
+        return alone

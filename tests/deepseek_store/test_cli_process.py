@@ -1,0 +1,159 @@
+"""The command as processes of its own: pipes, Ctrl-C, servers, and what an import costs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from deepseek_store import Store
+
+COMMAND = (
+    sys.executable,
+    "-P",
+    "-c",
+    "import sys; from deepseek_core.cli.main import main; sys.exit(main())",
+)
+LIMIT_S = 60
+
+
+def start(*words, **options):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*COMMAND, "store", *map(str, words)], **(pipes | options))
+
+
+@pytest.fixture
+def home(tmp_path):
+    with Store.init(tmp_path / "home") as store:
+        store.put("big", os.urandom(1 << 20) * 8)
+        store.put("small", b"x")
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_no_error(home, unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with start("get", home, "big", "-", env=environment) as process:
+        assert process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(LIMIT_S) == 141
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_large_object_passes_a_pipe_whole(home, unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with start("get", home, "big", "-", env=environment) as process:
+        data, _ = process.communicate(timeout=LIMIT_S)
+    with Store(home) as store:
+        assert data == store.get("big")
+
+
+def test_ctrl_c_leaves_no_half_object_and_no_lock(home):
+    with start("put", home, "half", "-") as process:
+        process.stdin.write(os.urandom(9 << 20))  # two chunks are stored, a third has begun
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert b"stopped by Ctrl-C" in told
+    assert b"Traceback" not in told
+    with Store(home) as store:
+        assert [info.key for info in store.list()] == ["big", "small"]
+
+
+def ready(process):
+    line = process.stdout.readline().decode()
+    assert line.startswith("serving http://127.0.0.1:"), line
+    return line.split()[1]
+
+
+def read(url):
+    with urllib.request.urlopen(url, timeout=LIMIT_S) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_metrics_are_served_beside_a_writer_until_the_server_is_stopped(home, how, code):
+    words = ("serve-metrics", home, "--shared", "--port", "0", "--every", "0")
+    with start(*words) as process:
+        url = ready(process)
+        assert 'deepseek_store_objects{tier="hot"} 2\n' in read(url)
+        with Store(home, shared=True) as store:
+            store.put("third", b"x")
+        assert 'deepseek_store_objects{tier="hot"} 3\n' in read(url)
+        process.send_signal(how)
+        _, told = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == code
+    assert b"Traceback" not in told
+    with Store(home) as store:
+        assert len(store) == 3
+
+
+def test_a_server_that_moves_collects_what_was_deleted(home):
+    with Store(home) as store:
+        store.delete("big")
+    words = ("serve-metrics", home, "--port", "0", "--move", "--tick", "0.05", "--every", "0")
+    with start(*words) as process:
+        url = ready(process)
+        while any(path.stat().st_size > 8 << 20 for path in (home / "log").glob("segment-*")):
+            assert process.poll() is None
+            read(url)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=LIMIT_S)
+    with Store(home) as store:
+        ticks = [tick for entry in store.parts.ledger.all() for tick in entry.ticks]
+    assert sum(tick["freed_nbytes"] for tick in ticks) > 8 << 20
+
+
+def test_a_port_that_is_taken_is_told(home):
+    with start("serve-metrics", home, "--shared", "--port", "0") as first:
+        port = ready(first).rpartition(":")[2].partition("/")[0]
+        with start("serve-metrics", home, "--shared", "--port", port) as second:
+            _, told = second.communicate(timeout=LIMIT_S)
+        assert second.returncode == 2
+        assert b"can't be listened on" in told
+        assert b"--port" in told
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=LIMIT_S)
+
+
+CODE = """
+import json, sys
+from deepseek_core.cli.main import main
+code = main({words})
+print(json.dumps([code, sorted(n for n in sys.modules if n.partition(".")[0] in {watched})]))
+"""
+
+
+def modules_after(words, watched):
+    code = CODE.replace("{words}", repr(words)).replace("{watched}", repr(set(watched)))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    found, names = json.loads(done.stdout.splitlines()[-1])
+    assert found == 0
+    return set(names)
+
+
+def test_a_listing_of_plugins_imports_the_hooks_alone():
+    names = modules_after(["list-plugins"], ["deepseek_store"])
+    assert names == {"deepseek_store", "deepseek_store.hooks"}
+
+
+def test_help_imports_neither_store_nor_numbers():
+    names = modules_after(
+        ["store", "put", "--help"], ["deepseek_store", "numpy", "attrs", "xxhash"]
+    )
+    assert "deepseek_store.store" not in names
+    assert "numpy" not in names
+
+
+def test_a_put_imports_no_heavy_library(home, tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    words = ["store", "put", str(home), "k", str(tmp_path / "file")]
+    heavy = {"torch", "sqlalchemy", "obstore", "fsspec", "rich", "pandas"}
+    assert not modules_after(words, heavy)

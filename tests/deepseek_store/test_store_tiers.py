@@ -1,0 +1,240 @@
+"""Tiers that vanish, refuse, hang and come back, under a store."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from slow_proxy import Fault, SlowProxy
+
+from deepseek_core import errors
+from deepseek_store import Policy, Store
+from deepseek_store.errors import Unrecoverable
+
+if TYPE_CHECKING:
+    from s3_server import S3Server
+
+LOCAL = Policy(
+    warm_fragment_nbytes=64 << 10,
+    cold_fragment_nbytes=64 << 10,
+    sizing=64 << 10,
+    grace_s=0.0,
+    cache_nbytes=0,
+    codes={"hot": "auto", "warm": "rs(4,2)", "cold": "lrc(6,2,2)"},
+)
+REMOTE = Policy(cold_fragment_nbytes=64 << 10, sizing=64 << 10, grace_s=0.0, cache_nbytes=0)
+# Faults are tried again at once and not for long.
+QUICK = {"timeout_s": 1, "retries": 2, "give_up_s": 1.5}
+
+
+def data_of(key: str, nbytes: int = 15_000) -> bytes:
+    return random.Random(key).randbytes(nbytes)
+
+
+COLD = [f"cold/{number}" for number in range(20)]
+HOT = [f"hot/{number}" for number in range(5)]
+
+
+def fill(store: Store) -> None:
+    for key in [*COLD, *HOT]:
+        store.put(key, data_of(key))
+    store.send(COLD, "cold")
+    store.gc()
+
+
+def check(store: Store, keys: list[str]) -> None:
+    for key in keys:
+        assert bytes(store.get(key)) == data_of(key)
+
+
+def refused(store: Store, keys: list[str]) -> int:
+    """How many can't be read; those that can are right."""
+    count = 0
+    for key in keys:
+        try:
+            assert bytes(store.get(key)) == data_of(key)
+        except (errors.TierUnavailable, Unrecoverable) as error:
+            assert error.remedy
+            count += 1
+    return count
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Store]:
+    (tmp_path / "cold").mkdir()
+    url = f"{(tmp_path / 'cold').as_uri()}?domains=10"
+    with Store.init(tmp_path / "s", cold=[url], policy=LOCAL) as store:
+        fill(store)
+        yield store
+
+
+@pytest.mark.parametrize("open_meanwhile", [True, False])
+def test_domains_that_vanish_are_read_around_as_far_as_the_code_bears(
+    local: Store, tmp_path: Path, open_meanwhile: bool
+) -> None:
+    store = local
+    gone = ("d1", "d2", "d3")
+    for name in gone:
+        if not open_meanwhile:
+            store.close()
+        (tmp_path / "cold" / name).rename(tmp_path / f"away-{name}")
+        if not open_meanwhile:
+            store = Store(tmp_path / "s")
+        check(store, [*COLD, *HOT])
+    # Who has a folder open goes on reading from it, wherever it was moved.
+    assert store.parts.reader.degraded or open_meanwhile
+    store.put("more", b"x")
+    store.close()
+    for name in gone:
+        (tmp_path / f"away-{name}").rename(tmp_path / "cold" / name)
+    with Store(tmp_path / "s") as store:
+        check(store, [*COLD, *HOT])
+        assert not store.parts.reader.degraded
+
+
+def test_a_tier_that_vanishes_refuses_and_is_read_again_when_it_is_back(
+    local: Store, tmp_path: Path
+) -> None:
+    home = _closed(local)
+    (tmp_path / "cold").rename(tmp_path / "away")
+    with Store(home) as store:
+        assert refused(store, COLD) == len(COLD)
+        check(store, HOT)
+        store.put("new", b"still taken")
+        assert bytes(store.get("new")) == b"still taken"
+        assert store.delete("hot/0")
+        store.gc()
+    if (tmp_path / "cold").exists():
+        shutil.rmtree(tmp_path / "cold")
+    (tmp_path / "away").rename(tmp_path / "cold")
+    with Store(home) as store:
+        check(store, [*COLD, *HOT[1:]])
+        store.send(["new"], "cold")
+        assert bytes(store.get("new")) == b"still taken"
+
+
+def test_a_scrub_finds_and_repairs_what_a_lost_domain_took_with_it(
+    local: Store, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "cold" / "d4" / "stripes")
+    report = local.scrub(repair=True)
+    assert report.ok, report.sentences()
+    assert not local.fsck(deep=True).sentences() or local.fsck(deep=True).ok
+    before = local.parts.reader.degraded
+    with Store(_closed(local)) as store:
+        check(store, [*COLD, *HOT])
+        assert store.parts.reader.degraded == 0
+    assert before == 0
+
+
+def _closed(store: Store) -> Path:
+    store.close()
+    return store.home
+
+
+# S3
+
+
+@pytest.fixture
+def proxy(s3_server: S3Server) -> Iterator[SlowProxy]:
+    with SlowProxy(s3_server.port) as line:
+        yield line
+
+
+@pytest.fixture(scope="session")
+def bucket(s3_server: S3Server) -> str:
+    return s3_server.make_bucket()
+
+
+@pytest.fixture
+def remote(s3_server: S3Server, bucket: str, proxy: SlowProxy, tmp_path: Path) -> Iterator[Store]:
+    url = s3_server.url(bucket, f"store/{tmp_path.name}", endpoint=proxy.endpoint, **QUICK)
+    with Store.init(tmp_path / "s", cold=[url], policy=REMOTE) as store:
+        fill(store)
+        yield store
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("status", 500), Fault("status", 503, "SlowDown"), Fault("reset"), Fault("cut")],
+    ids=["500", "slow-down", "reset", "cut"],
+)
+def test_a_passing_fault_of_s3_is_not_seen(remote: Store, proxy: SlowProxy, fault: Fault) -> None:
+    proxy.fail(fault, times=2, methods=("GET",))
+    check(remote, COLD)
+    proxy.fail(fault, times=2)
+    remote.put("more", data_of("more"), tier="cold")
+    proxy.heal()
+    assert bytes(remote.get("more")) == data_of("more")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("status", 403, "AccessDenied"), Fault("status", 500), Fault("reset"), Fault("hang")],
+    ids=["403", "500", "reset", "hang"],
+)
+def test_s3_that_refuses_or_hangs_is_told_and_loses_nothing(
+    remote: Store, proxy: SlowProxy, fault: Fault
+) -> None:
+    remote.put("new", data_of("new"))
+    proxy.fail(fault)
+    assert refused(remote, COLD[:1]) == 1
+    check(remote, HOT)
+    with pytest.raises(errors.StorageError) as caught:
+        remote.send(["new"], "cold")
+    assert caught.value.remedy
+    check(remote, ["new"])
+    proxy.heal()
+    check(remote, [*COLD, *HOT, "new"])
+    remote.send(["new"], "cold")
+    remote.gc()
+    check(remote, [*COLD, *HOT, "new"])
+
+
+def test_what_arrives_damaged_at_the_tier_never_replaces_what_is_right(
+    remote: Store, proxy: SlowProxy
+) -> None:
+    remote.put("new", data_of("new"))
+    proxy.fail(Fault("damage"), methods=("PUT", "POST"))
+    with pytest.raises(errors.StorageError) as caught:
+        remote.send(["new"], "cold")
+    assert caught.value.remedy
+    check(remote, [*COLD, *HOT, "new"])
+    proxy.heal()
+    remote.send(["new"], "cold")
+    remote.gc()
+    check(remote, [*COLD, *HOT, "new"])
+
+
+def test_wrong_credentials_are_told_without_showing_any(
+    s3_server: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSEEK_TEST_WRONG_SECRET", "canary-3141592653")
+    wrong = s3_server.url(
+        bucket, "store/wrong", secret_key="env:DEEPSEEK_TEST_WRONG_SECRET", **QUICK
+    )
+    with Store.init(tmp_path / "s", cold=[wrong], policy=REMOTE) as store:
+        store.put("a", data_of("a"))
+        with pytest.raises(errors.StorageError) as caught:
+            store.send(["a"], "cold")
+        assert "canary" not in f"{caught.value!s} {caught.value!r}"
+        assert caught.value.remedy
+        check(store, ["a"])
+
+
+def test_a_server_that_is_down_when_the_store_opens_leaves_the_log_usable(
+    remote: Store, proxy: SlowProxy
+) -> None:
+    home = _closed(remote)
+    proxy.fail(Fault("reset"))
+    with Store(home) as store:
+        check(store, HOT)
+        assert refused(store, COLD[:1]) == 1
+        store.put("new", data_of("new"))
+    proxy.heal()
+    with Store(home) as store:
+        check(store, [*COLD, *HOT, "new"])
