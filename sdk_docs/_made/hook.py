@@ -18,6 +18,7 @@ import constants
 import contracts
 import error_tree
 import hook_specs
+import store_command_line
 
 MAKERS: Final[dict[str, Callable[[], str]]] = {
     "benchmarks": benchmarks.rows,
@@ -25,6 +26,7 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "commands": command_line.page,
     "cost_constants": constants.cost_model,
     "placement_constants": constants.placement,
+    "store_commands": store_command_line.page,
     "switches": configuration.switches,
     "plans": contracts.plans,
     "records_and_classes": contracts.page,

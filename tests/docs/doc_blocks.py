@@ -218,6 +218,7 @@ def _edited(text, edits):
 
 
 _NUMBER = re.compile(r"(?<![\w:])[-+]?\d[\d,]*(?:\.\d+)*(?:e[-+]?\d+)?(?![\w]*:)")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _UNIT = re.compile(r"# ?(ns|us|ms|s|min|h|x|KiB|MiB|GiB|TiB|B)\b")
 _BY_MEASURED_COSTS = ("size: ", "best alternative: ", "last run: ")
 _CHOSEN = re.compile(r"^(why: [\w.]+ runs on|plan:) .*(?<!there\.)(?<!supports it\.)$")
@@ -232,7 +233,7 @@ def normalized(output):
 def _normalized(line):
     line = line.replace(_cpu_name(), "CPU").replace("AMD EPYC", "CPU")
     line = re.sub(r"^ *-> ", "", line)  # which device won
-    line = _NUMBER.sub("#", " ".join(line.split()))
+    line = _NUMBER.sub("#", _MOMENT.sub("#", " ".join(line.split())))
     return _CHOSEN.sub(r"\1", _UNIT.sub("#", line))
 
 

@@ -16,6 +16,7 @@ import contracts
 import error_tree
 import hook_specs
 import pytest
+import store_command_line
 from doc_blocks import DOCS, ROOT, blocks_of
 
 import deepseek_core
@@ -119,6 +120,12 @@ def test_every_command_is_documented_with_its_own_help(site):
     for name in COMMANDS:
         assert " ".join(command_line.help_of(name).split()) in text
     assert " ".join(command_line.help_of("plugins", "restore").split()) in text
+
+
+def test_every_command_of_a_store_is_documented_with_its_own_help(site):
+    text = words(site, "reference/store_cli.html")
+    for name in store_command_line.COMMANDS:
+        assert " ".join(command_line.help_of("store", name).split()) in text
 
 
 def test_every_switch_and_variable_is_documented(site):

@@ -41,6 +41,15 @@ def test_a_stranger_ends_with_a_device_of_his_own_that_ran_a_model(tmp_path, ker
     assert "acme-npu" not in installed(sys.executable)
 
 
+def test_a_store_loses_a_disk_and_no_byte(tmp_path):
+    checks, _ = follow(DOCS / "tutorial/first_store.md", tmp_path)
+    told = transcript(checks)
+    assert [check.what for check in checks if not check.holds] == [], told
+    assert "1 faults (1 unreachable), 0 of them repaired." in told
+    assert "the same" in told
+    assert told.count("Nothing is wrong.") == 1
+
+
 def installed(python):
     command = [python, "-P", "-c", "from deepseek_core.discovery.scan import scan\n"
                "print([point.dist for point in scan()])"]  # fmt: skip
