@@ -287,6 +287,7 @@ def orphans(store: Store) -> set[str]:
         f"{name}/{stat.key}"
         for number, name in enumerate(names)
         for stat in store.parts.tiers.tier(number).list()
+        if not stat.key.startswith("stores/")  # the mark by which the store knows its tier
     }
     files = {f"{row.id:016x}" for row in state.segments.values() if row.local}
     active = store.parts.journal.active

@@ -20,6 +20,7 @@ from deepseek_store.engine import tier_set
 from deepseek_store.engine.config import FILE, StoreConfig, TierConfig
 from deepseek_store.engine.notes import FILE as NOTES
 from deepseek_store.engine.opening import INDEX_FILE, LOG_FOLDER, Opened, open_parts
+from deepseek_store.engine.tier_set import mark_tiers
 from deepseek_store.index.base import Index
 from deepseek_store.index.port import Session
 from deepseek_store.index.sqlite import SqliteDatabase
@@ -115,6 +116,7 @@ class Site:
         self._make_home()
         if image is None:
             Index(WatchedDatabase(self), STORE_ID, create=True).close()
+            mark_tiers(StoreConfig.load(home))
         else:
             (home / INDEX_FILE).write_bytes(image.index)
             (home / NOTES).write_bytes(image.notes)
@@ -160,7 +162,8 @@ class Site:
         found = set()
         for number, temperature in enumerate(_DOMAINS):
             with self._tier(temperature) as tier:
-                found |= {(number, stat.key) for stat in tier.list()}
+                keys = (stat.key for stat in tier.list())
+                found |= {(number, key) for key in keys if not key.startswith("stores/")}
         return found
 
     def write_log(self) -> None:

@@ -26,7 +26,9 @@ from postgres_server import PostgresServer
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.engine import tier_set
+from deepseek_store.engine.config import StoreConfig
 from deepseek_store.engine.notes import Notes, SnapshotNote, note_dropped, note_pins, note_snapshot
+from deepseek_store.engine.tier_set import mark_tiers
 from deepseek_store.errors import Corrupt, ForeignStore, StoreLocked
 from deepseek_store.index.rows import Version
 from deepseek_store.log.records import unpack_extents
@@ -508,6 +510,7 @@ def test_the_schema_of_another_store_is_left_alone(
     (other / "store.json").write_text(json.dumps(config))
     shutil.rmtree(other / "log")
     (other / "log").mkdir()
+    mark_tiers(StoreConfig.load(other))
     with pytest.raises(ForeignStore):
         Store.rebuild(other)
     with site.open() as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -217,13 +218,49 @@ def test_wrong_credentials_are_told_without_showing_any(
     wrong = s3_server.url(
         bucket, "store/wrong", secret_key="env:DEEPSEEK_TEST_WRONG_SECRET", **QUICK
     )
-    with Store.init(tmp_path / "s", cold=[wrong], policy=REMOTE) as store:
-        store.put("a", data_of("a"))
-        with pytest.raises(errors.StorageError) as caught:
-            store.send(["a"], "cold")
-        assert "canary" not in f"{caught.value!s} {caught.value!r}"
-        assert caught.value.remedy
-        check(store, ["a"])
+    with pytest.raises(errors.StorageError) as caught:
+        Store.init(tmp_path / "s", cold=[wrong], policy=REMOTE)
+    assert "canary" not in f"{caught.value!s} {caught.value!r}"
+    assert caught.value.remedy
+    assert not list((tmp_path / "s").iterdir())
+
+
+def test_an_empty_folder_does_not_pass_for_a_disk_that_was_mounted(tmp_path: Path) -> None:
+    tier, policy = (
+        tmp_path / "mount",
+        Policy(codes={"hot": "auto", "warm": "auto", "cold": "rs(2,1)"}),
+    )
+    tier.mkdir()
+    url = f"{tier.as_uri()}?domains=4"
+    with Store.init(tmp_path / "s", cold=[url], policy=policy) as store:
+        store.put("a", data_of("a"), tier="cold")
+    tier.rename(tmp_path / "unmounted")
+    with Store(tmp_path / "s") as store:
+        store.put("b", data_of("b"))
+        with pytest.raises(errors.TierUnavailable, match="not mounted"):
+            store.send(["b"], "cold")
+        with pytest.raises(errors.StorageError):
+            store.get("a")
+        check(store, ["b"])
+    shutil.rmtree(tier, ignore_errors=True)
+    (tmp_path / "unmounted").rename(tier)
+    with Store(tmp_path / "s") as store:
+        store.send(["b"], "cold")
+        check(store, ["a", "b"])
+
+
+def test_exchanged_urls_are_noticed(tmp_path: Path) -> None:
+    urls = [f"memory://{tmp_path.name}-{name}?domains=3" for name in ("one", "two")]
+    policy = Policy(codes={"hot": "auto", "warm": "auto", "cold": "rs(2,1)"})
+    with Store.init(tmp_path / "s", cold=urls, policy=policy) as store:
+        store.put("a", data_of("a"), tier="cold")
+    path = tmp_path / "s" / "store.json"
+    config = json.loads(path.read_text())
+    config["tiers"].reverse()
+    path.write_text(json.dumps(config))
+    with Store(tmp_path / "s") as store:
+        assert all(tier is None for tier in store.parts.tiers.tiers)
+        assert "exchanged" in store.parts.tiers.failed[0]
 
 
 def test_a_server_that_is_down_when_the_store_opens_leaves_the_log_usable(

@@ -129,7 +129,7 @@ class Store:
         except BaseException:
             if store is not None:
                 store.close()
-            unmake_home(folder)
+            unmake_home(folder, config)
             raise
         return store
 

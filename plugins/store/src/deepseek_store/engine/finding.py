@@ -90,7 +90,12 @@ class Found:
         return self._safety_of(version) > _LOST
 
     def _safest(self, copies: Sequence[Version]) -> Version:
-        best = max(copies, key=lambda version: (self._safety_of(version), version.move))
+        def rank(version: Version) -> tuple[int, int, int]:
+            # Of what has no bytes, a tombstone or an empty object, its record is all there is.
+            record = self.safety.get(version.segment, _LOST)
+            return self._safety_of(version), record, version.move
+
+        best = max(copies, key=rank)
         # So that the next move is above all that are left of former ones.
         return attrs.evolve(best, move=max(version.move for version in copies))
 

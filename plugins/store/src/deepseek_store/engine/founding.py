@@ -12,6 +12,7 @@ from deepseek_core import errors
 from deepseek_store.engine.config import StoreConfig, sync_folder
 from deepseek_store.engine.locks import LOCK_FILE, FileLock
 from deepseek_store.engine.opening import LOG_FOLDER, open_disk, open_index
+from deepseek_store.engine.tier_set import mark_tiers, unmark_tiers
 from deepseek_store.planning.policy import Policy
 
 
@@ -33,17 +34,19 @@ def make_home(folder: Path, config: StoreConfig) -> None:
     try:
         open_disk(folder, config).close()
         open_index(folder, config, create=True).close()
+        mark_tiers(config)
         config.save(folder)
     except BaseException:
-        unmake_home(folder)
+        unmake_home(folder, config)
         raise
     sync_folder(folder.parent)
 
 
-def unmake_home(folder: Path) -> None:
-    """Leave the folder as it was: empty."""
+def unmake_home(folder: Path, config: StoreConfig) -> None:
+    """Leave the folder as it was: empty; and the tiers, as far as they can be reached."""
     import shutil
 
+    unmark_tiers(config)
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -167,6 +167,7 @@ class _Content:
     snapshots: list[tuple[str, float, list[Version]]]
     pins: dict[str, str]
     damaged_keys: tuple[str, ...]
+    clocks: tuple[int, ...]
 
     @classmethod
     def of(cls, found: Found, notes: Notes) -> _Content:
@@ -190,6 +191,7 @@ class _Content:
             snapshots=snapshots,
             pins=dict(notes.pins),
             damaged_keys=tuple(sorted({v.key for v in used if not found.is_whole(v)})),
+            clocks=tuple(note.clock for note in notes.snapshots.values()),
         )
 
     @property
@@ -234,7 +236,9 @@ def _fill(index: Index, content: _Content) -> None:
     found = content.found
     index.raise_counter("segment", found.highest_segment)
     index.raise_counter("stripe", found.highest_stripe)
-    index.raise_clock(found.clock)
+    # Records that gc has removed may have been younger than all that is left: a generation that was
+    # given twice would put what comes now into a snapshot of then.
+    index.raise_clock(max([found.clock, *content.clocks]))
     stripes = [stripe_row(stripe) for stripe in found.stripes]
     index.commit(Batch(segments=found.rows, stripes=stripes, pins=dict(content.pins)))
     versions = content.versions

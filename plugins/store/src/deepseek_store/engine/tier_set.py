@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
-from deepseek_core import Tier, TierProfile, errors, open_tier
+from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
 from deepseek_store.engine.config import StoreConfig
+from deepseek_store.errors import ForeignStore
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe_io import StripeIO
 
@@ -70,9 +72,16 @@ class TierSet:
         return self.stripes.places(numbers)
 
     def profile(self, temperature: str) -> TierProfile | None:
-        """What the first tier of a temperature says of itself; None if there is none."""
+        """What the first tier of a temperature that answers says of itself; None if it has none.
+
+        Raises:
+            TierUnavailable: none of them can be reached.
+        """
         numbers = self._config.of(temperature)
-        return self.tier(numbers[0]).profile() if numbers else None
+        if not numbers:
+            return None
+        able = [number for number in numbers if self.tiers[number] is not None]
+        return self.tier((able or numbers)[0]).profile()
 
     def promised_nines(self, temperature: str) -> float | None:
         """The durability that all tiers of a temperature promise by themselves."""
@@ -106,9 +115,60 @@ class TierSet:
             return self._stripes
 
     def _open_one(self, number: int) -> Tier | None:
+        tier: Tier | None = None
         try:
-            return open_tier(self._config.tiers[number].url)
+            tier = open_tier(self._config.tiers[number].url)
+            self._check_mark(tier, number)
         except errors.StorageError as error:
+            if tier is not None:
+                tier.close()
             self.failed[number] = error.message
             _LOG.warning("a tier can't be used: %s", error)
             return None
+        return tier
+
+    def _check_mark(self, tier: Tier, number: int) -> None:
+        try:
+            found = tier.get(mark_key(self._config))
+        except errors.ObjectMissing:
+            why = "it does not know this store: a disk that is not mounted, or another place"
+        else:
+            if found == mark_content(number):
+                return
+            why = "it is another tier of this store: URLs were exchanged"
+        raise ForeignStore(
+            f"{tier.url}: {why}",
+            url=tier.url,
+            remedy="mount it, or set its URL right in store.json",
+        )
+
+
+def mark_tiers(config: StoreConfig) -> None:
+    """Put the mark of a store on each of its tiers, by which it knows them again.
+
+    Without it, the empty folder where a disk was mounted would pass for the tier.
+
+    Raises:
+        ConfigError: no plugin opens one of the URLs.
+        StorageError: one can't be written to.
+    """
+    for number, tier in enumerate(config.tiers):
+        with open_tier(tier.url) as opened:
+            opened.put_if_absent(mark_key(config), mark_content(number))
+
+
+def unmark_tiers(config: StoreConfig) -> None:
+    """Take the marks away again, of a store that did not come to be."""
+    for tier in config.tiers:
+        with suppress(DeepSeekError), open_tier(tier.url) as opened:
+            opened.delete(mark_key(config))
+
+
+def mark_key(config: StoreConfig) -> str:
+    """Where the mark lies on each tier."""
+    return f"stores/{config.store_id.hex()}"
+
+
+def mark_content(number: int) -> bytes:
+    """What it says: which of the store's tiers this is."""
+    return b"tier %d\n" % number
