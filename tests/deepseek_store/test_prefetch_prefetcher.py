@@ -167,8 +167,9 @@ def test_an_order_that_nobody_follows_gives_way_to_the_duel():
     assert ours.stats().order is None
 
 
-def test_an_order_looks_no_further_than_three_quarters_of_the_cache():
-    assert len(prefetcher().set_order(range(1000), ahead=5000)) == 75
+def test_an_order_looks_no_further_than_the_cache():
+    assert len(prefetcher().set_order(range(1000), ahead=5000)) == 100
+    assert len(prefetcher().set_order(range(1000))) == 64
 
 
 def test_blocks_at_hand_are_not_fetched_again_and_use_is_counted():

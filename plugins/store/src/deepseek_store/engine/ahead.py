@@ -96,7 +96,8 @@ class Ahead:
         self._numbers = BlockNumbers(catalog)
         self._thinking = threading.Lock()
         capacity = max(1, cache.stats().capacity_nbytes // shard_nbytes)
-        self._reach = max(1, capacity * 3 // 4)
+        self._capacity = capacity
+        self._reach = 1
         self._ordered = False
         self._length = 0
         self._held: list[Extent] = []
@@ -134,6 +135,9 @@ class Ahead:
             self._cache.use_policy(partial(Belady, order=tags))
             self._ordered = True
             self._held, self._length = [], len(numbers)
+            # All of it at once where that fits: what lies together is fetched together then.
+            fits = self._length <= self._capacity
+            self._reach = max(1, self._length if fits else self._capacity * 3 // 4)
             self._fetch(self._prefetcher.set_order(numbers, ahead=self._reach), at_once=True)
 
     def forget_order(self) -> None:

@@ -134,10 +134,10 @@ class Prefetcher:
         """Follow this order from now on; the blocks to fetch at once.
 
         The order acts alone until it ends or the requests leave it. `ahead` blocks are kept under
-        way or at hand, by default 64 and at most three quarters of the cache.
+        way or at hand: at most the whole cache, by default 64 or three quarters of it.
         """
-        most = max(1, self._capacity * 3 // 4)
-        self._order = OrderSource(order, ahead=min(ahead or ORDER_AHEAD, most))
+        usual = min(ORDER_AHEAD, self._capacity * 3 // 4)
+        self._order = OrderSource(order, ahead=max(1, min(ahead or usual, self._capacity)))
         return self._issue(self._order.start())
 
     def clear_order(self) -> None:
