@@ -552,3 +552,19 @@ def test_a_schema_that_is_only_half_filled_is_not_opened(
     assert Store.rebuild(site.home).ok
     with site.open() as store:
         assert contents(store) == objects
+
+
+def test_an_empty_object_is_not_sought_in_a_stripe_that_was_never_finished(site: Site) -> None:
+    objects = {"empty": b"", "full": b"x" * 5000}
+    with site.init() as store:
+        for key, content in objects.items():
+            store.put(key, content)
+        site.warm.lives = 1
+        with pytest.raises(Killed):
+            store.send(objects, "warm")
+        site.warm.lives = None
+    (site.home / "index.sqlite").unlink()
+    assert Store.rebuild(site.home).stripes == 0
+    with site.open() as store:
+        assert contents(store) == objects
+        assert store.fsck(deep=True).ok
