@@ -13,8 +13,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from s3_server import S3Server
 
-# Timing never decides a test: a busy machine must not fail one.
-settings.register_profile("sdk", deadline=None)
+# Timing never decides a test: a busy machine must not fail one. Nor does chance: what fails here
+# fails again. `pytest --hypothesis-profile=search` looks for new examples.
+settings.register_profile("sdk", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
 settings.load_profile("sdk")
 
 # `import s3_server`, `import slow_proxy`, here and in benchmarks.
