@@ -257,3 +257,13 @@ def test_five_thousand_shards_are_there_after_reopening(tmp_path: Path) -> None:
         assert len(store) == 5000
         for number in range(0, 5000, 97):
             assert bytes(store.get(f"shard/{number:05d}")) == number.to_bytes(4, "little") * 16
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_not_on_disk_yet_can_be_expected(tmp_path: Path, shared: bool) -> None:
+    Store.init(tmp_path / "home").close()
+    with Store(tmp_path / "home", shared=shared) as store:
+        loose = store.put("key", b"loose", durable=False)
+        assert bytes(store.get("key")) == b"loose"
+        store.put("key", b"durable", if_generation=loose.generation)
+        assert bytes(store.get("key")) == b"durable"

@@ -79,6 +79,10 @@ class Committer:
 
     def _commit_now(self, versions: Sequence[Version], applied: dict[int, int]) -> None:
         free, claimed = self.claims.split(versions)
+        if claimed and free:
+            # First: a claim may expect what was put without waiting for the disk, in this group.
+            self._state.commit(self._batch(free, {}))
+            free = []
         for claim, theirs in claimed:
             try:
                 self._state.commit(attrs.evolve(self._batch(theirs, {}), expect=claim.expect))
