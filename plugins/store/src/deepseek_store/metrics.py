@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -211,10 +211,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30.0
 
-    @staticmethod
-    def text() -> str:
-        """The page."""
-        raise NotImplementedError
+    text: Callable[[], str]
+    """Makes the page."""
 
     def do_GET(self) -> None:
         """Answer a scraper."""

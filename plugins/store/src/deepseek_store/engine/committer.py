@@ -17,6 +17,7 @@ import attrs
 from deepseek_core import DeepSeekError
 from deepseek_store.engine.claims import Claims
 from deepseek_store.engine.state import State
+from deepseek_store.engine.versions import version_of
 from deepseek_store.errors import GenerationMismatch, IndexUnavailable
 from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
 from deepseek_store.log import records as rec
@@ -206,27 +207,3 @@ class _Bell:
     def wait(self, timeout_s: float = -1) -> None:
         """Until it is rung, or was since the last time."""
         self._lock.acquire(timeout=timeout_s)
-
-
-def version_of(placed: Placed) -> Version:
-    """The version that a PUT or DELETE record stands for."""
-    record = placed.record
-    deleted = record.kind is Kind.DELETE
-    if record.manifest:
-        extents = bytes(record.payload)
-    else:
-        # No bytes, no extent: nothing would keep its segment.
-        extents = rec.pack_extents([placed.extent]) if record.object_nbytes else b""
-    return Version(
-        key=record.key,
-        generation=record.generation,
-        writer=record.writer,
-        move=record.move,
-        nbytes=0 if deleted else record.object_nbytes,
-        created_s=record.created_s,
-        deleted=deleted,
-        meta=record.meta,
-        extents=extents,
-        segment=placed.segment,
-        offset=placed.offset,
-    )

@@ -11,11 +11,11 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.engine.checking import judge_segment
-from deepseek_store.engine.committer import version_of
 from deepseek_store.engine.config import StoreConfig
 from deepseek_store.engine.opening import segment_row
 from deepseek_store.engine.segments import footer_in_stripe
 from deepseek_store.engine.tier_set import TierSet
+from deepseek_store.engine.versions import version_of
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Kind, Placed, unpack_extents

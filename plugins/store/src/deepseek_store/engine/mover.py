@@ -116,16 +116,12 @@ class Mover:
             if version is None:
                 continue
             extents = unpack_extents(version.extents)
-            near = all(self._is_local(extent.segment) for extent in extents)
+            near = all(map(self._reader.is_local, extents))
             if only is None and near:
                 continue
             if only is not None and not any(extent.segment in only for extent in extents):
                 continue
             self._writer.rewrite(version, [self._reader.read(extent) for extent in extents])
-
-    def _is_local(self, segment: int) -> bool:
-        row = self._state.segments.get(segment)
-        return row is None or row.local
 
     def _adopt(self, numbers: Sequence[int]) -> None:
         """Sealed segments become data fragments of one warm stripe, as they are."""

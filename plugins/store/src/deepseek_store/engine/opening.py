@@ -9,10 +9,10 @@ from typing import Final
 
 import attrs
 
-from deepseek_store.engine.committer import version_of
 from deepseek_store.engine.config import StoreConfig
 from deepseek_store.engine.locks import LOCK_FILE, FileLock, take_writer, writer_is_alive
 from deepseek_store.engine.state import State
+from deepseek_store.engine.versions import version_of
 from deepseek_store.errors import StoreLocked
 from deepseek_store.index.base import Index
 from deepseek_store.index.epoch import Epoch

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from deepseek_store.engine.versions import moved_record
 from deepseek_store.index.rows import Version
 from deepseek_store.log import records as rec
 from deepseek_store.log.records import Buffer, Extent, Kind, Placed, Record
@@ -89,7 +90,7 @@ class Packer:
         left = version.nbytes
         shard_nbytes = sizes.of(0)
         source = _Source(chunks)
-        inline = self._record(version, b"", Kind.PUT)
+        inline = moved_record(version, Kind.PUT, b"")
         fits = left + sum(growth_nbytes(inline)) <= self._left_nbytes or self._layout is None
         if left <= shard_nbytes and (fits or not self._worth_cutting(version)):
             if not fits:
@@ -105,11 +106,11 @@ class Packer:
                 continue
             at = version.nbytes - left
             payload = source.take(min(_to_cut(at, sizes), left, room))
-            piece = self._record(version, payload, Kind.SHARD, offset=at)
+            piece = moved_record(version, Kind.SHARD, payload, offset=at)
             extents.append(self._place(piece).extent)
             left -= len(payload)
         manifest = attrs.evolve(
-            self._record(version, rec.pack_extents(extents), Kind.PUT), manifest=True
+            moved_record(version, Kind.PUT, rec.pack_extents(extents)), manifest=True
         )
         if not self._fits(manifest):
             yield from self.flush()
@@ -132,20 +133,6 @@ class Packer:
             content=content,
             min_generation=info.min_generation,
             versions=versions,
-        )
-
-    def _record(self, version: Version, payload: Buffer, kind: Kind, offset: int = 0) -> Record:
-        return Record(
-            kind=kind,
-            key=version.key,
-            generation=version.generation,
-            writer=version.writer,
-            move=version.move + 1,
-            created_s=version.created_s,
-            object_offset=offset,
-            object_nbytes=version.nbytes,
-            meta=version.meta if kind is Kind.PUT else b"",
-            payload=payload,
         )
 
     def _finish(self, version: Version, placed: Placed, extents: list[Extent]) -> None:
@@ -180,7 +167,7 @@ class Packer:
 
     def _room(self, version: Version) -> int:
         """Payload that one more piece may have."""
-        return self._left_nbytes - sum(growth_nbytes(self._record(version, b"", Kind.SHARD))) - 8
+        return self._left_nbytes - sum(growth_nbytes(moved_record(version, Kind.SHARD, b""))) - 8
 
     @property
     def _left_nbytes(self) -> int:

@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 import attrs
 
 from deepseek_store.engine.claims import Claims
-from deepseek_store.engine.committer import version_of
 from deepseek_store.engine.flights import Flights
 from deepseek_store.engine.key_gate import KeyGate
 from deepseek_store.engine.reader import SegmentGone
 from deepseek_store.engine.state import State
 from deepseek_store.engine.upload import Receipt, Upload
+from deepseek_store.engine.versions import moved_record, version_of
 from deepseek_store.errors import GenerationMismatch
 from deepseek_store.index.rows import Version
 from deepseek_store.log import records as rec
@@ -140,24 +140,22 @@ class Writer:
 
     def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
         """Write a version's bytes into the log anew, as the same version, moved once more."""
-        extents: list[Extent] = []
-        at = 0
-        for piece in pieces[:-1] if len(pieces) > 1 else ():
-            record = self._copy(version, Kind.SHARD, piece, offset=at)
-            extents += [one.extent for one in self._journal.append([record], durable=False)]
-            at += rec.nbytes_of(piece)
         if len(pieces) <= 1:
             payload = pieces[0] if pieces else b""
-            return self._journal.append([self._copy(version, Kind.PUT, payload)])
-        last = self._copy(version, Kind.SHARD, pieces[-1], offset=at)
-        extents += [one.extent for one in self._journal.append([last], durable=False)]
-        manifest = self._copy(version, Kind.PUT, rec.pack_extents(extents))
+            return self._journal.append([moved_record(version, Kind.PUT, payload)])
+        extents: list[Extent] = []
+        at = 0
+        for piece in pieces:
+            record = moved_record(version, Kind.SHARD, piece, offset=at)
+            extents += [one.extent for one in self._journal.append([record], durable=False)]
+            at += rec.nbytes_of(piece)
+        manifest = moved_record(version, Kind.PUT, rec.pack_extents(extents))
         return self._journal.append([attrs.evolve(manifest, manifest=True)])
 
     def relink(self, version: Version) -> list[Placed]:
         """Write a version's record anew, without its bytes: a tombstone, or a manifest."""
         kind = Kind.DELETE if version.deleted else Kind.PUT
-        record = self._copy(version, kind, version.extents)
+        record = moved_record(version, kind, version.extents)
         return self._journal.append([attrs.evolve(record, manifest=not version.deleted)])
 
     def next_generation(self) -> int:
@@ -244,20 +242,6 @@ class Writer:
             object_offset=offset,
             object_nbytes=nbytes,
             meta=meta,
-            payload=payload,
-        )
-
-    def _copy(self, version: Version, kind: Kind, payload: Buffer, offset: int = 0) -> Record:
-        return Record(
-            kind=kind,
-            key=version.key,
-            generation=version.generation,
-            writer=version.writer,
-            move=version.move + 1,
-            created_s=version.created_s,
-            object_offset=offset,
-            object_nbytes=version.nbytes,
-            meta=b"" if kind is Kind.SHARD else version.meta,
             payload=payload,
         )
 
