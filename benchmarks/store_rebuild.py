@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--shards", type=int, default=100_000, help="of 64 and of 4 KiB")
     args = parser.parse_args()
     pin(cores=2)
-    used = versions(("deepseek-store", "deepseek-local", "xxhash"))
+    used = versions(("deepseek-store", "deepseek-storage-local", "xxhash"))
     print_head("Store: opening, and rebuilding the index", used)
     out = ROOT / "out"
     out.mkdir(exist_ok=True)

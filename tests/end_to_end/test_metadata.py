@@ -60,7 +60,7 @@ def test_the_version_is_that_of_the_version_file(folder):
 @each_project
 def test_distribution_and_module_have_one_name(folder):
     name = project_of(folder)["name"]
-    assert re.fullmatch(r"deepseek-[a-z0-9]+", name)
+    assert re.fullmatch(r"deepseek(-[a-z0-9]+)+", name)
     assert package_of(folder).name == name.replace("-", "_")
 
 

@@ -43,5 +43,8 @@ def _find(url: str, registry: Registry) -> Registered[TierSpec]:
     known = sorted({name for r in registry.tiers for name in r.record.schemes})
     raise ConfigError(
         f"no plugin opens {scheme}: URLs; known schemes: {', '.join(known) or 'none'}",
-        remedy="pip install deepseek-local (file:) or deepseek-s3 (s3:); ds-sdk list-plugins",
+        remedy=(
+            "pip install deepseek-storage-local (file:) or deepseek-storage-s3 (s3:); "
+            "ds-sdk list-plugins"
+        ),
     )

@@ -8,7 +8,7 @@ import pytest
 from slow_proxy import Fault, SlowProxy
 
 from deepseek_core import errors
-from deepseek_s3.faults import AccessRefused, BucketMissing
+from deepseek_storage_s3.faults import AccessRefused, BucketMissing
 
 BODY = os.urandom(300_000)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseek_local.tier import open_tier
+from deepseek_storage_local.tier import open_tier
 
 LONG = "x" * 199
 PARTS = st.sampled_from(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
-from deepseek_s3 import options
-from deepseek_s3.client import Client, Pace, Refused
-from deepseek_s3.reading import head, list_objects, list_some, read_object
-from deepseek_s3.writing import Writer
+from deepseek_storage_s3 import options
+from deepseek_storage_s3.client import Client, Pace, Refused
+from deepseek_storage_s3.reading import head, list_objects, list_some, read_object
+from deepseek_storage_s3.writing import Writer
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Final
 
-from deepseek_local.volume import ASIDE, Volume
+from deepseek_storage_local.volume import ASIDE, Volume
 
 BLOCK_NBYTES: Final = 4096  # of what disks and file systems ask for, the largest that is usual
 _BUFFER_NBYTES: Final = 1 << 20

@@ -3,7 +3,7 @@
 import pytest
 from slow_proxy import SlowProxy
 
-from deepseek_s3.tier import open_tier
+from deepseek_storage_s3.tier import open_tier
 
 # Faults are tried again at once and not for long: no test waits for the usual limits.
 QUICK = {"timeout_s": 5, "retries": 3, "give_up_s": 20}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from deepseek_core import TierProfile
-from deepseek_local.options import Options
-from deepseek_local.volume import Volume
+from deepseek_storage_local.options import Options
+from deepseek_storage_local.volume import Volume
 
 
 def medium_of(device: int, *, sysfs: Path = Path("/sys/dev/block")) -> Literal["ssd", "hdd"]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_core import Secret, errors
-from deepseek_s3.options import parse
+from deepseek_storage_s3.options import parse
 
 CANARY = "canary-9f3a7c51"
 KEYS = "access_key=env:A_KEY&secret_key=file:/run/secrets/s3"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from deepseek_local.tier import open_tier
+from deepseek_storage_local.tier import open_tier
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ _MOUNTS = """
 import json, os, subprocess, sys
 from pathlib import Path
 from deepseek_core import errors
-from deepseek_local.tier import open_tier
+from deepseek_storage_local.tier import open_tier
 
 def mount(path, nbytes, more=""):
     path.mkdir(parents=True, exist_ok=True)

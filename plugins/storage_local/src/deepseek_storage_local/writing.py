@@ -12,8 +12,8 @@ from contextlib import suppress
 from itertools import count
 from typing import Final
 
-from deepseek_local.direct import write_direct
-from deepseek_local.volume import ASIDE, Volume
+from deepseek_storage_local.direct import write_direct
+from deepseek_storage_local.volume import ASIDE, Volume
 
 _numbers = count()
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

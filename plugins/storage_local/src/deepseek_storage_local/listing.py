@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from deepseek_core import ObjectStat
-from deepseek_local.names import folder_of, read_file, read_folder
+from deepseek_storage_local.names import folder_of, read_file, read_folder
 
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 

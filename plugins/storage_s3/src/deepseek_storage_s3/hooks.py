@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from deepseek_core import HostContext, TierSpec, hookimpl, hooks
 
-conformance = "deepseek_s3.conformance"
+conformance = "deepseek_storage_s3.conformance"
 
 
 @hookimpl(hooks.ds_register_storage_tiers)
@@ -17,7 +17,7 @@ def ds_register_storage_tiers(ctx: HostContext) -> Iterable[TierSpec]:
             name="s3",
             temperature="cold",
             schemes=("s3",),
-            factory="deepseek_s3.tier:open_tier",
+            factory="deepseek_storage_s3.tier:open_tier",
             summary="a bucket of an S3 object store",
             capabilities=("durable-put", "ranged-get", "failure-domains"),
             requires=("obstore",),

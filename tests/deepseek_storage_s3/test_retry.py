@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_s3.retry import MOST_DELAY_S, RetryBudget, RetryPolicy
+from deepseek_storage_s3.retry import MOST_DELAY_S, RetryBudget, RetryPolicy
 
 CHANCES = st.floats(0, 1)
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from deepseek_core import errors
-from deepseek_local import faults
+from deepseek_storage_local import faults
 
 
 def test_a_full_disk_is_told_and_nothing_is_left(with_mounts, tmp_path):

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
-from deepseek_local.faults import vanished
-from deepseek_local.handles import Descriptor
-from deepseek_local.names import OWN
+from deepseek_storage_local.faults import vanished
+from deepseek_storage_local.handles import Descriptor
+from deepseek_storage_local.names import OWN
 
 IDENTITY: Final = f"{OWN}/identity"
 ASIDE: Final = f"{OWN}/aside"
@@ -149,6 +149,6 @@ def _read_identity(folder: int, path: Path, url: str) -> str:
     if lines[0] != _FORMAT or len(lines) < 2:
         raise errors.ConfigError(
             f"{url}: {path / IDENTITY} is of another version of this tier",
-            remedy="pip install -U deepseek-local",
+            remedy="pip install -U deepseek-storage-local",
         )
     return lines[1]

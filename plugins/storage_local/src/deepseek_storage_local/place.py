@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from deepseek_core import errors
-from deepseek_local.faults import fault, vanished
-from deepseek_local.names import OWN
-from deepseek_local.options import Options
-from deepseek_local.sessions import Session, alone
-from deepseek_local.volume import IDENTITY, Volume, make_volume, write_whole
-from deepseek_local.writing import clean_aside, names_aside
+from deepseek_storage_local.faults import fault, vanished
+from deepseek_storage_local.names import OWN
+from deepseek_storage_local.options import Options
+from deepseek_storage_local.sessions import Session, alone
+from deepseek_storage_local.volume import IDENTITY, Volume, make_volume, write_whole
+from deepseek_storage_local.writing import clean_aside, names_aside
 
 
 class Place:

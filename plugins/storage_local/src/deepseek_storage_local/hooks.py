@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from deepseek_core import HostContext, TierSpec, hookimpl, hooks
 
-conformance = "deepseek_local.conformance"
+conformance = "deepseek_storage_local.conformance"
 
-_FACTORY = "deepseek_local.tier:open_tier"
+_FACTORY = "deepseek_storage_local.tier:open_tier"
 _CAPABILITIES = ("durable-put", "ranged-get", "failure-domains")
 
 

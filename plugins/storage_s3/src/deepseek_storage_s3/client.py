@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from deepseek_core import Secret, errors
-from deepseek_s3 import faults
-from deepseek_s3.faults import Answer
-from deepseek_s3.options import Options
-from deepseek_s3.retry import RetryBudget, RetryPolicy
+from deepseek_storage_s3 import faults
+from deepseek_storage_s3.faults import Answer
+from deepseek_storage_s3.options import Options
+from deepseek_storage_s3.retry import RetryBudget, RetryPolicy
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential, S3Store

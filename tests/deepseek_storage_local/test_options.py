@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_core import errors
-from deepseek_local.options import parse, read_nbytes
+from deepseek_storage_local.options import parse, read_nbytes
 
 URL = Path("/data/tier").as_uri()
 

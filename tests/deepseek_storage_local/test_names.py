@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deepseek_core import Tier, errors
-from deepseek_local.names import CHUNK_NBYTES, folder_of, path_of, read_file, read_folder
+from deepseek_storage_local.names import CHUNK_NBYTES, folder_of, path_of, read_file, read_folder
 
 PARTS = st.one_of(
     st.text(st.sampled_from("a.%+-obj25E/é权").filter(lambda c: c != "/"), min_size=1, max_size=12),

@@ -9,16 +9,16 @@ from contextlib import contextmanager, nullcontext
 from typing import NoReturn
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
-from deepseek_local import faults, options
-from deepseek_local.direct import AlignedBuffers, read_direct, refusal
-from deepseek_local.handles import Descriptor, Handles
-from deepseek_local.listing import walk
-from deepseek_local.medium import profile_of
-from deepseek_local.names import path_of
-from deepseek_local.place import Place
-from deepseek_local.quota import Quota
-from deepseek_local.volume import Volume
-from deepseek_local.writing import write_object
+from deepseek_storage_local import faults, options
+from deepseek_storage_local.direct import AlignedBuffers, read_direct, refusal
+from deepseek_storage_local.handles import Descriptor, Handles
+from deepseek_storage_local.listing import walk
+from deepseek_storage_local.medium import profile_of
+from deepseek_storage_local.names import path_of
+from deepseek_storage_local.place import Place
+from deepseek_storage_local.quota import Quota
+from deepseek_storage_local.volume import Volume
+from deepseek_storage_local.writing import write_object
 
 _log = logging.getLogger(__name__)
 _MOST_NBYTES = 1 << 30  # of one pread; the kernel takes 2 GiB at most
