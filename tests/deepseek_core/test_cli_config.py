@@ -65,10 +65,6 @@ def test_the_path_is_told_even_if_the_file_is_ill(config, tmp_path):
     [
         ("[plugins]\nstrikt = true\n", {}, "did you mean strict?"),
         ("[plugns]\n", {}, "did you mean plugins or plugin?"),
-        ("[plugins]\ndisable = ['wel']\n", {}, "did you mean well?"),
-        ("[plugin.wel]\nx = 1\n", {}, "did you mean well?"),
-        ("", {"DEEPSEEK_PLUGINS": "wel"}, "did you mean well?"),
-        ("", {"DEEPSEEK_PREFER": "well=zoo-wel"}, "did you mean zoo-well?"),
         ("", {"DEEPSEEK_NO_PLUGIN": "1"}, "did you mean DEEPSEEK_NO_PLUGINS?"),
     ],
 )
@@ -77,3 +73,24 @@ def test_what_is_misspelt_is_an_error_with_the_close_name(text, environ, remedy,
     assert process.returncode == 2
     assert f"fix: {remedy}\n" in process.stderr
     assert process.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "told"),
+    [
+        ("[plugins]\ndisable = ['wel']\n", {}, "names 'wel', and no such plugin is installed"),
+        ("[plugin.wel]\nx = 1\n", {}, "[plugin.wel] is for no plugin that is installed"),
+        ("", {"DEEPSEEK_PLUGINS": "wel"}, "DEEPSEEK_PLUGINS names 'wel', and no such plugin"),
+        ("", {"DEEPSEEK_PREFER": "well=zoo-wel"}, "DEEPSEEK_PREFER names 'zoo-wel', and no such"),
+    ],
+)
+def test_what_is_not_installed_is_a_notice_with_the_close_name(text, environ, told, config):
+    process = config("config", "show", text=text, **environ)
+    assert (process.returncode, process.stderr) == (0, "")
+    *_table, last = process.stdout.splitlines()
+    assert last.startswith("note: ") and told in last
+    assert "-> did you mean" in last
+    (notice,) = json.loads(config("config", "show", "--json", text=text, **environ).stdout)[
+        "notices"
+    ]
+    assert told in notice["text"] and notice["remedy"].startswith("did you mean")

@@ -6,6 +6,7 @@ import plugin_zoo as zoo
 import pytest
 
 from deepseek_core.cli.doctor_hardware import hardware_checks
+from deepseek_core.discovery.installing import install_command, update_command
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,9 @@ def test_doctor_names_every_ill_plugin_with_a_remedy(folder, env):
     assert process.returncode == 1
     checks = checks_of(process)
     assert checks["plugin broken_import"]["status"] == "fail"
-    assert "pip install module-that-nobody-has" in checks["plugin broken_import"]["remedy"]
+    assert "pip uninstall zoo-broken-import" in checks["plugin broken_import"]["remedy"]
     assert checks["plugin twin"]["status"] == "fail"
-    assert checks["plugin too_new"]["remedy"] == "pip install -U deepseek-core"
+    assert checks["plugin too_new"]["remedy"] == update_command("deepseek-core")
 
 
 def test_doctor_names_the_plugin_that_ends_the_interpreter(tmp_path, env):
@@ -129,9 +130,16 @@ def test_hardware_without_its_plugin_is_a_hint(root):
     (root / "dev/nvidia0").touch()
     (root / "dev/nvidiactl").touch()
     (root / "dev/xdma0_user").touch()
-    hints = summary(root, "deepseek-fpga", "pocl-binary-distribution")
-    assert hints[1:] == [("hardware", "warn", "pip install deepseek-cuda")]
+    command = install_command("deepseek-fpga")
+    assert summary(root, "deepseek-cuda")[1:] == [("hardware", "warn", command)]
     assert len(summary(root, "deepseek-cuda", "deepseek-fpga")) == 1
+
+
+def test_hardware_that_no_plugin_of_ours_uses_yet_is_told_without_a_command(root):
+    (root / "dev/nvidia0").touch()
+    (hint,) = list(hardware_checks(root, {"deepseek-fpga", "pocl-binary-distribution"}))[1:]
+    assert (hint.status, hint.remedy) == ("ok", None)
+    assert hint.message == "an NVIDIA GPU is present (/dev/nvidia0); the SDK has no plugin for it"
 
 
 def test_a_card_on_the_bus_counts_without_a_driver(root):
@@ -140,9 +148,8 @@ def test_a_card_on_the_bus_counts_without_a_driver(root):
     plug_in(root, "0000:02:00.0", "0x8086", "0x020000")
     (hint,) = list(hardware_checks(root, {"deepseek-fpga", "pocl-binary-distribution"}))[1:]
     assert hint.message == (
-        "an NVIDIA GPU is present (PCI 0000:01:00.0) but deepseek-cuda is not installed"
+        "an NVIDIA GPU is present (PCI 0000:01:00.0); the SDK has no plugin for it"
     )
-    assert hint.remedy == "pip install deepseek-cuda"
     (lost,) = list(hardware_checks(root, {"deepseek-cuda"}))[1:]
     assert lost.message == "an NVIDIA GPU is present (PCI 0000:01:00.0) but has no driver"
     (root / "dev/nvidia0").touch()
@@ -152,7 +159,7 @@ def test_a_card_on_the_bus_counts_without_a_driver(root):
 
 def test_a_board_on_the_bus_is_named(root):
     plug_in(root, "0000:03:00.0", "0x10ee", "0x120000")
-    assert summary(root)[1] == ("hardware", "warn", "pip install deepseek-fpga")
+    assert summary(root)[1] == ("hardware", "warn", install_command("deepseek-fpga"))
 
 
 def test_a_vendor_file_without_its_library_is_told(root):
@@ -165,11 +172,11 @@ def test_a_vendor_file_without_its_library_is_told(root):
 
 def test_opencl_and_its_plugin_belong_together(root):
     assert summary(root) == [("opencl", "ok", None)]
-    pocl = "pip install 'deepseek-fpga[pocl]' (or apt-get install pocl-opencl-icd)"
+    pocl = f"{install_command('deepseek-fpga', 'pocl')} (or apt-get install pocl-opencl-icd)"
     assert summary(root, "deepseek-fpga") == [("opencl", "warn", pocl)]
     (root / "etc/OpenCL/vendors/pocl.icd").touch()
     assert summary(root, "deepseek-fpga") == [("opencl", "ok", None)]
-    assert summary(root) == [("opencl", "warn", "pip install deepseek-fpga")]
+    assert summary(root) == [("opencl", "warn", install_command("deepseek-fpga"))]
 
 
 CHECK_HOOKS = """
@@ -231,7 +238,11 @@ def test_doctor_runs_what_plugins_check_and_survives_it(tmp_path, env):
     assert found["board lies"] == [("fail", lie, remedy)]
     assert found["board silent"] == [("ok", "nothing found", None)]
     assert found["board needy"] == [
-        ("warn", "needs nothing_x, not installed", "pip install nothing-x")
+        (
+            "warn",
+            "needs nothing_x, not installed",
+            "see the documentation of zoo-board for what brings nothing_x",
+        )
     ]
 
 

@@ -6,9 +6,11 @@ import plugin_zoo as zoo
 import pytest
 
 from deepseek_core.contracts.errors import ConfigError, PluginError
+from deepseek_core.discovery.distributions import distributions
 from deepseek_core.discovery.hooks import HOOK_NAMES
+from deepseek_core.discovery.installing import update_command
 from deepseek_core.discovery.loader import discover
-from deepseek_core.discovery.scan import EntryPoint, distributions, scan
+from deepseek_core.discovery.scan import EntryPoint, scan
 from deepseek_core.discovery.status import KINDS, Status
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.discovery.triage import triage
@@ -71,13 +73,13 @@ EXPECTED = {
     "too_new": (
         "incompatible",
         "needs API v2; core has v1",
-        "pip install -U deepseek-core",
+        update_command("deepseek-core"),
     ),
     "too_old": ("incompatible", "needs API v0; core has v1", "pip install -U zoo-too-old"),
     "future_minor": (
         "incompatible",
         "needs API 1.99; core has 1.0",
-        "pip install -U deepseek-core",
+        update_command("deepseek-core"),
     ),
     "bad_requires_api": (
         "broken",
@@ -88,7 +90,8 @@ EXPECTED = {
         "broken",
         "import failed: ModuleNotFoundError: No module named 'module_that_nobody_has'"
         " (hooks.py, line 1)",
-        "pip install module-that-nobody-has (or pip uninstall zoo-broken-import)",
+        "see the documentation of zoo-broken-import for what brings module_that_nobody_has"
+        " (or pip uninstall zoo-broken-import)",
     ),
     "system_exit": (
         "broken",
@@ -263,7 +266,9 @@ def test_a_missing_module_makes_a_plugin_unavailable_without_importing(find, tmp
     row = row_of(registry, "needy")
     assert row.status == "unavailable"
     assert row.reason == "needs sklearn_x, json.nothing, not installed"
-    assert row.remedy == "pip install sklearn-x json"
+    assert (
+        row.remedy == "see the documentation of zoo-needy for what brings sklearn_x, json.nothing"
+    )
     (device,) = registry.devices
     assert not device.usable and device.reason == row.reason
 
@@ -374,15 +379,25 @@ def test_a_conflict_of_records_is_decided_by_preference(find, tmp_path):
     assert row_of(registry, "rival_b").status == "available"
 
 
-def test_a_preference_for_a_name_that_is_not_offered_is_an_error(find, tmp_path):
-    with pytest.raises(ConfigError, match="offers nothing named 'wel'") as caught:
-        find(zoo.install(tmp_path, "well"), prefer={"wel": "zoo-well"})
-    assert caught.value.remedy == "did you mean well?"
+def test_a_preference_for_a_name_that_is_not_offered_is_a_notice(find, tmp_path):
+    registry = find(zoo.install(tmp_path, "well"), prefer={"wel": "zoo-well"})
+    (notice,) = registry.notices
+    assert notice.text == "argument prefer: zoo-well offers nothing named 'wel'"
+    assert notice.remedy == "did you mean well?"
+    assert row_of(registry, "well").status == "available"
 
 
-def test_an_unknown_name_in_a_switch_is_an_error(find, tmp_path):
-    with pytest.raises(ConfigError, match="names 'wel'"):
-        find(zoo.install(tmp_path, "well"), disable=("wel",))
+def test_an_unknown_name_in_a_switch_is_a_notice(find, tmp_path):
+    registry = find(zoo.install(tmp_path, "well"), disable=("wel",))
+    (notice,) = registry.notices
+    assert notice.text == "argument disable names 'wel', and no such plugin is installed"
+    assert row_of(registry, "well").status == "available"
+
+
+def test_strict_mode_refuses_an_unknown_name(find, tmp_path):
+    with pytest.raises(ConfigError, match="names 'wel'") as caught:
+        find(zoo.install(tmp_path, "well"), disable=("wel",), strict=True)
+    assert caught.value.remedy == "did you mean well? (or unset argument strict)"
 
 
 def test_strict_mode_raises_with_the_reason(find, tmp_path):

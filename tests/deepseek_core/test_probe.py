@@ -59,7 +59,8 @@ EXPECTED = {
     "no_module": (
         "unavailable",
         "the probe raised ModuleNotFoundError: No module named 'sklearn_y'",
-        "pip install sklearn-y (or pip uninstall zoo-no-module)",
+        "see the documentation of zoo-no-module for what brings sklearn_y"
+        " (or pip uninstall zoo-no-module)",
     ),
     "aborts": (
         "broken",

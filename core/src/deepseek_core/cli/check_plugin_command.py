@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 Outcomes: passed, failed, crashed, hung, skipped (with the reason), and not implemented, where
 a rule needs what the plugin does not ship: name a module with test classes in its hooks, as in
 conformance = "acme_npu.conformance". Exit code 1 if a rule failed, crashed or hung.
-It needs pytest: pip install "deepseek-core[testing]"."""
+It needs pytest and numpy."""
 
 _MARKS: Final = {
     "passed": "ok",
@@ -89,13 +89,15 @@ def _entry_point(name: str) -> EntryPoint:
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
+    from deepseek_core.discovery.installed import CORE
+    from deepseek_core.discovery.installing import install_command
     from deepseek_core.discovery.modules import missing
 
     lacking = missing(_NEEDED)
     if lacking:
         raise ConfigError(
             f"check-plugin needs {' and '.join(lacking)}",
-            remedy=f'pip install {" ".join(lacking)} (or "deepseek-core[testing]")',
+            remedy=f"pip install {' '.join(lacking)} (or {install_command(CORE, 'testing')})",
         )
     if not args.timeout > 0:
         raise ConfigError(f"--timeout is {args.timeout:g}", remedy="give seconds, more than 0")

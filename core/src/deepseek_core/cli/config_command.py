@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from deepseek_core.cli.table import print_table
 from deepseek_core.discovery.folders import config_file
+from deepseek_core.discovery.notices import Notice, unknown_names, unknown_settings
 from deepseek_core.discovery.scan import scan
 from deepseek_core.discovery.switch_table import SWITCHES
-from deepseek_core.discovery.switches import Switches, check_settings, check_variables
+from deepseek_core.discovery.switches import Switches, check_variables
 
 NAME = "config"
 SUMMARY = "show each switch, its value and where that came from"
@@ -39,17 +40,18 @@ def run(args: argparse.Namespace) -> int:
         print(config_file())
         return 0
     switches, points = Switches.resolve(), scan()
-    switches.check_names(points)
-    check_settings(points, switches)
     check_variables()
+    notices = unknown_names(switches, points) + unknown_settings(switches, points)
     if args.json:
-        _print_json(switches)
+        _print_json(switches, notices)
     else:
         _print_text(switches)
+        for notice in notices:
+            print(f"note: {notice}")
     return 0
 
 
-def _print_json(switches: Switches) -> None:
+def _print_json(switches: Switches, notices: Sequence[Notice]) -> None:
     import json
 
     answer = {
@@ -59,6 +61,7 @@ def _print_json(switches: Switches) -> None:
         "switches": list(_entries(switches)),
         # Their values may be secrets, which only the plugin's own class can tell.
         "settings": {name: sorted(table) for name, table in switches.settings.items()},
+        "notices": [{"text": notice.text, "remedy": notice.remedy} for notice in notices],
     }
     json.dump(answer, sys.stdout, indent=2)
     print()

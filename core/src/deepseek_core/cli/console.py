@@ -1,4 +1,4 @@
-"""What a plugin's command shares with ours: parser, progress, tables, pages, checks.
+"""What a plugin's command shares with ours: parser, progress, tables, pages, checks, remedies.
 
 Plugins import it from the face: `from deepseek_core import console`.
 """
@@ -13,6 +13,7 @@ from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, render_table
 from deepseek_core.contracts.units import format_bytes, format_seconds
+from deepseek_core.discovery.installing import install_command, update_command
 
 __all__ = [
     "ProgressReporter",
@@ -20,10 +21,12 @@ __all__ = [
     "command_parser",
     "format_bytes",
     "format_seconds",
+    "install_command",
     "line_chart",
     "print_table",
     "render_table",
     "table",
+    "update_command",
     "write_html",
 ]
 

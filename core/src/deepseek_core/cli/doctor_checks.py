@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from deepseek_core.cli.doctor_hardware import Check, hardware_checks
 from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.discovery.distributions import GROUP_PREFIX, Distribution, distributions
 from deepseek_core.discovery.folders import config_file, make_writable, preferred_cache_dir
-from deepseek_core.discovery.scan import (
-    GROUP_PREFIX,
-    Distribution,
-    distributions,
-    entry_points,
-    scan,
-)
-from deepseek_core.discovery.switches import Switches, check_settings, check_variables
-from deepseek_core.discovery.triage import triage
+from deepseek_core.discovery.installed import choose, is_certain, of_one_name, one_of_each
+from deepseek_core.discovery.installing import FOLDERS, install_command
+from deepseek_core.discovery.notices import unknown_names, unknown_settings
+from deepseek_core.discovery.origin import origin_of
+from deepseek_core.discovery.scan import entry_points, scan
+from deepseek_core.discovery.switches import Switches, check_variables
 
 _OLDEST_PYTHON: Final = (3, 11)
 
 
 def installation_checks() -> Iterator[Check]:
     """Every check that loads no plugin."""
-    installed = tuple(distributions())
+    found = tuple(distributions())
+    installed = [dist.described() for dist in one_of_each(found) if dist.is_whole]
     yield _python()
     yield _cache()
-    yield config_check()
-    yield from _doubles(installed)
+    yield from _config()
+    yield from _doubles(found)
+    yield from _leftovers(found)
     yield from _stale(installed)
     yield from hardware_checks(Path("/"), {dist.key for dist in installed})
 
@@ -59,34 +58,57 @@ def _cache() -> Check:
     )
 
 
-def config_check() -> Check:
+def _config() -> Iterator[Check]:
     """The configuration file and the environment, down to the plugins' names in them."""
     path = config_file()
     try:
-        points = scan()
-        switches = Switches.resolve()
-        triage(points, switches)
-        check_settings(points, switches)
+        points, switches = scan(), Switches.resolve()
         check_variables()
     except ConfigError as error:
-        return Check(name="config", status="fail", message=error.message, remedy=error.remedy)
+        yield Check(name="config", status="fail", message=error.message, remedy=error.remedy)
+        return
     found = "is readable" if path.exists() else "does not exist, which is fine"
-    return Check(name="config", status="ok", message=f"{path} {found}")
+    yield Check(name="config", status="ok", message=f"{path} {found}")
+    for notice in unknown_names(switches, points) + unknown_settings(switches, points):
+        yield Check(name="config", status="warn", message=notice.text, remedy=notice.remedy)
 
 
 def _doubles(installed: Iterable[Distribution]) -> Iterator[Check]:
-    """Two versions of one distribution: imports take the first, pip may mean the other."""
-    found: dict[str, list[Distribution]] = {}
-    for dist in installed:
-        found.setdefault(dist.key, []).append(dist)
-    doubles = {key: dists for key, dists in found.items() if len({d.version for d in dists}) > 1}
-    for key, dists in doubles.items():
-        where = " and ".join(f"{dist.version} in {dist.location}" for dist in dists)
-        remedy = " && ".join([*[f"pip uninstall -y {key}"] * len(dists), f"pip install {key}"])
-        message = f"two versions of {key}: {where}"
-        yield Check(name="versions", status="warn", message=message, remedy=remedy)
+    """Two versions of one distribution: imports take one, pip may mean the other."""
+    found = [_double(same) for same in of_one_name(d for d in installed if d.is_whole)]
+    doubles = [check for check in found if check is not None]
+    yield from doubles
     if not doubles:
         yield Check(name="versions", status="ok", message="one version of each distribution")
+
+
+def _double(same: Sequence[Distribution]) -> Check | None:
+    if len({dist.version for dist in same}) < 2:
+        return None
+    chosen, key = choose(same), same[0].key
+    where = " and ".join(f"{dist.version} in {dist.location}" for dist in same)
+    sure = "imports use" if is_certain(chosen, same) else "taken for what imports use:"
+    again = install_command(key) if key in FOLDERS else f"pip install {key}"
+    return Check(
+        name="versions",
+        status="warn",
+        message=f"two versions of {key}: {where}; {sure} {chosen.version}",
+        remedy=" && ".join([*[f"pip uninstall -y {key}"] * len(same), again]),
+    )
+
+
+def _leftovers(installed: Iterable[Distribution]) -> Iterator[Check]:
+    """Metadata that names no distribution: what an interrupted installation leaves behind."""
+    for dist in installed:
+        if dist.folder is not None and not dist.is_whole:
+            is_closed = not os.access(dist.folder, os.R_OK) and dist.folder.exists()
+            what = "can't be read by this user" if is_closed else "names no distribution"
+            yield Check(
+                name="leftover",
+                status="warn",
+                message=f"{dist.folder} {what}, so it is passed over",
+                remedy=f"rm -r {shlex.quote(str(dist.folder))}",
+            )
 
 
 def _stale(installed: Iterable[Distribution]) -> Iterator[Check]:
@@ -99,7 +121,8 @@ def _stale(installed: Iterable[Distribution]) -> Iterator[Check]:
 
 
 def _stale_check(dist: Distribution) -> Check | None:
-    folder = _editable_folder(dist)
+    origin = origin_of(dist)
+    folder = origin.path if origin is not None and origin.editable else None
     if folder is not None and not folder.is_dir():
         return Check(
             name="editable",
@@ -119,16 +142,6 @@ def _stale_check(dist: Distribution) -> Check | None:
         message=message,
         remedy=f"pip install -e {shlex.quote(str(folder))}",
     )
-
-
-def _editable_folder(dist: Distribution) -> Path | None:
-    """Where an editable install has its sources (PEP 610); None for any other."""
-    try:
-        origin = json.loads(dist.read("direct_url.json") or "{}")
-        editable = origin.get("dir_info", {}).get("editable", False)
-        return Path(unquote(urlsplit(origin["url"]).path)) if editable else None
-    except (ValueError, KeyError, AttributeError):
-        return None
 
 
 def _declared(folder: Path) -> set[tuple[str, str, str]] | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Final, Literal
 
 import attrs
+
+from deepseek_core.discovery.installing import FOLDERS, install_command
 
 # device nodes, what they mean, the distribution that uses it
 _NODES: Final = (
@@ -53,8 +56,10 @@ def hardware_checks(root: Path, installed: Set[str]) -> Iterator[Check]:
 
 
 def _hint(found: str, dist: str) -> Check:
+    if dist not in FOLDERS:
+        return Check(name="hardware", status="ok", message=f"{found}; the SDK has no plugin for it")
     message = f"{found} but {dist} is not installed"
-    return Check(name="hardware", status="warn", message=message, remedy=f"pip install {dist}")
+    return Check(name="hardware", status="warn", message=message, remedy=install_command(dist))
 
 
 def _pci_checks(root: Path, installed: Set[str], told: Set[str]) -> Iterator[Check]:
@@ -90,13 +95,14 @@ def _opencl(root: Path, installed: Set[str]) -> Check:
     vendors = [path.name for path in _vendors(root)]
     if vendors and "deepseek-fpga" not in installed:
         message = f"OpenCL is present ({', '.join(vendors)}) but deepseek-fpga is not installed"
-        remedy = "pip install deepseek-fpga"
+        remedy = install_command("deepseek-fpga")
         return Check(name="opencl", status="warn", message=message, remedy=remedy)
     if vendors:
         return Check(name="opencl", status="ok", message=f"vendors: {', '.join(vendors)}")
     if "deepseek-fpga" not in installed or "pocl-binary-distribution" in installed:
         return Check(name="opencl", status="ok", message="no system-wide vendor, and none needed")
-    remedy = "pip install 'deepseek-fpga[pocl]' (or apt-get install pocl-opencl-icd)"
+    pocl = install_command("deepseek-fpga", "pocl")
+    remedy = f"{pocl} (or apt-get install pocl-opencl-icd)"
     return Check(name="opencl", status="warn", message="no OpenCL vendor found", remedy=remedy)
 
 
@@ -106,4 +112,5 @@ def _lost_vendors(root: Path) -> Iterator[Check]:
         library = Path(_line(file) or "?")
         if library.is_absolute() and not library.exists():
             message = f"OpenCL vendor file {file} names {library}, which does not exist"
-            yield Check(name="opencl", status="warn", message=message, remedy=f"rm {file}")
+            remedy = f"rm {shlex.quote(str(file))}"
+            yield Check(name="opencl", status="warn", message=message, remedy=remedy)

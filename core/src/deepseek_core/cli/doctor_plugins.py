@@ -13,7 +13,9 @@ from deepseek_core.cli.main import COMMANDS
 from deepseek_core.contracts.check import CheckSpec
 from deepseek_core.discovery.checks import run_checks
 from deepseek_core.discovery.fingerprint import identities
+from deepseek_core.discovery.installing import disable_setting, remove_command
 from deepseek_core.discovery.isolated import Children
+from deepseek_core.discovery.notices import Notice, unknown_names
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.discovery.scan import EntryPoint, scan
 from deepseek_core.discovery.switches import Switches
@@ -34,7 +36,8 @@ Row = dict[str, Any]
 def plugin_checks() -> Iterator[Check]:
     """One check for each plugin that does not work, what plugins check, and a summary."""
     switches = Switches.resolve()
-    judged = triage(scan(), switches)
+    points = scan()
+    judged = triage(points, switches)
     resolved = tuple(point for point, row in judged if row.status is None)
     loading = Children(switches, timeout_s=_LIMIT_S, resolved=resolved)
     deadly: list[Check] = []
@@ -45,10 +48,19 @@ def plugin_checks() -> Iterator[Check]:
         answers, deadly = _one_by_one(resolved, loading)
         answers.append({"plugins": [row.to_json() for _p, row in judged if row.status]})
     yield from deadly
+    yield from _idle(answers, unknown_names(switches, points))
     rows = [row for answer in answers for row in answer["plugins"]]
     yield from _judged(sorted(rows, key=lambda row: (row["name"], row["dist"])))
     asking = Children(switches, timeout_s=switches.probe_timeout_s, resolved=resolved)
     yield from _of_plugins([c for answer in answers for c in answer.get("checks", [])], asking)
+
+
+def _idle(answers: Iterable[Row], told: Sequence[Notice]) -> Iterator[Check]:
+    """Switches without effect, as far as only loading shows; the others are `told` already."""
+    found = [Notice(**notice) for answer in answers for notice in answer.get("notices", ())]
+    for notice in dict.fromkeys(found):
+        if notice not in told:
+            yield Check(name="config", status="warn", message=notice.text, remedy=notice.remedy)
 
 
 def _one_by_one(
@@ -78,7 +90,7 @@ def _deadly(point: EntryPoint, ending: str) -> Check:
         name=f"plugin {point.name}",
         status="fail",
         message=ending,
-        remedy=f"pip uninstall {point.dist} (or DEEPSEEK_DISABLE_PLUGINS={point.name})",
+        remedy=f"{remove_command(point.dist)} (or {disable_setting(point.name)})",
     )
 
 

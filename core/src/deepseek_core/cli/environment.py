@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -10,13 +11,17 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Final
 
 import attrs
 
 from deepseek_core.contracts.errors import ConfigError, DeepSeekError, InputError
-from deepseek_core.discovery.scan import Distribution, distributions, entry_points
+from deepseek_core.discovery.distributions import Distribution, distributions, normalize
+from deepseek_core.discovery.installed import CORE, one_of_each
+from deepseek_core.discovery.installing import FOLDERS, PUBLISHED, install_command
+from deepseek_core.discovery.origin import origin_of
+from deepseek_core.discovery.owners import is_reserved
+from deepseek_core.discovery.scan import entry_points
 
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 # The lines that `export` writes; any other would hand options to pip.
@@ -25,6 +30,8 @@ _LINE: Final = re.compile(
     rf"|{_NAME} @ [a-z+]+://\S+"
     r"|-e (?P<folder>\S.*)"
 )
+# With these, pip asks the index or the folder that the user named, not the public one.
+_INDEX_CHOSEN: Final = ("PIP_NO_INDEX", "PIP_INDEX_URL", "PIP_CONFIG_FILE")
 
 
 @attrs.frozen(kw_only=True)
@@ -40,35 +47,28 @@ class Wanted:
 
 def installed_plugins() -> tuple[Wanted, ...]:
     """`deepseek-core` and every distribution that offers plugins, by name; none is imported."""
-    found: dict[str, Wanted] = {}
-    for dist in distributions():
+    found = {}
+    for dist in one_of_each(distributions()):
         names = tuple(point.name for point in entry_points(dist))
-        if dist.key not in found and (names or dist.key == "deepseek-core"):
+        if names or dist.key == CORE:
             found[dist.key] = _wanted(dist.described(), names)
     return tuple(found[key] for key in sorted(found))
 
 
 def _wanted(dist: Distribution, plugins: Sequence[str]) -> Wanted:
-    origin = _origin(dist)
-    url = str(origin.get("url", ""))
-    editable = bool(origin.get("dir_info", {}).get("editable"))
+    origin = origin_of(dist)
     line = f"{dist.name}=={dist.version}"
-    if editable:
-        line = f"-e {unquote(urlsplit(url).path)}"
-    elif url:
-        line = f"{dist.name} @ {_without_password(url)}"
+    if origin is not None and origin.editable and origin.path is not None:
+        line = f"-e {origin.path}"
+    elif origin is not None:
+        line = f"{dist.name} @ {_without_password(origin.url)}"
     return Wanted(
-        name=dist.name, version=dist.version, line=line, plugins=tuple(plugins), editable=editable
+        name=dist.name,
+        version=dist.version,
+        line=line,
+        plugins=tuple(plugins),
+        editable=line.startswith("-e "),
     )
-
-
-def _origin(dist: Distribution) -> dict[str, Any]:
-    """Where pip took it from (PEP 610); empty for an index."""
-    try:
-        origin = json.loads(dist.read("direct_url.json") or "{}")
-    except ValueError:
-        return {}
-    return origin if isinstance(origin, dict) else {}
 
 
 def _without_password(url: str) -> str:
@@ -110,13 +110,12 @@ def _json_lines(path: Path, text: str) -> list[str]:
 def missing_lines(lines: Iterable[str]) -> tuple[str, ...]:
     """Those of the lines whose distribution is not here in that version, or from that folder."""
     here = {wanted.line for wanted in installed_plugins()}
-    versions = {(dist.key, dist.described().version) for dist in distributions()}
+    here_too = map(Distribution.described, one_of_each(distributions()))
+    versions = {(dist.key, dist.version) for dist in here_too}
     return tuple(line for line in lines if line not in here and not _is_pinned(line, versions))
 
 
 def _is_pinned(line: str, versions: set[tuple[str, str]]) -> bool:
-    from deepseek_core.discovery.scan import normalize
-
     match = _LINE.fullmatch(line)
     return match is not None and (normalize(match["name"] or ""), match["version"]) in versions
 
@@ -136,9 +135,11 @@ def install(lines: Sequence[str]) -> None:
     """Run pip; what it prints goes to stderr.
 
     Raises:
-        ConfigError: this interpreter has no pip.
+        ConfigError: this interpreter has no pip, or pip would take a stranger's for one of ours.
         DeepSeekError: pip failed.
     """
+    for line in lines:
+        _refuse_unpublished(line)
     command = pip_command(lines)
     with tempfile.TemporaryFile() as nothing:
         probe = [sys.executable, "-m", "pip", "--version"]
@@ -149,3 +150,13 @@ def install(lines: Sequence[str]) -> None:
     code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     if code:
         raise DeepSeekError(f"pip ended with code {code}", remedy=shlex.join(command))
+
+
+def _refuse_unpublished(line: str) -> None:
+    """On a public index, whoever comes first has a name of ours that is not published yet."""
+    match = _LINE.fullmatch(line)
+    dist = normalize((match["name"] if match else None) or "")
+    if PUBLISHED or not is_reserved(dist) or any(name in os.environ for name in _INDEX_CHOSEN):
+        return
+    known = install_command(dist) if dist in FOLDERS else None
+    raise ConfigError(f"{line}: {dist} is on no public index yet", remedy=known)

@@ -10,19 +10,15 @@ Exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 
-from deepseek_core.cli.reporting import (
-    exit_code,
-    one_line,
-    plain_warnings,
-    reader_left,
-    report,
-)
+from deepseek_core.cli.reporting import exit_code, plain_warnings, reader_left, report, tell
 from deepseek_core.cli.table import terminal_width
 from deepseek_core.contracts.errors import ConfigError, DeepSeekError, Interrupted
+from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.discovery.switch_table import SWITCHES, SwitchNames, flags_given
 
 if TYPE_CHECKING:
@@ -70,6 +66,9 @@ COMMANDS: Final = {
         "make a plugin that works and keeps every promise of its kind",
     ),
 }
+
+# They show every name that means nothing, those of the configuration file too.
+_TELL_OF_SWITCHES: Final = {"config", "doctor", "list-plugins"}
 
 _EXAMPLES: Final = """examples:
   ds-sdk demo                                  see it work
@@ -132,9 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:
         return reader_left()
-    except KeyboardInterrupt:
-        return report(Interrupted("stopped by Ctrl-C"), debug)
-    except Exception as error:  # noqa: BLE001 - the last line of defense: a sentence, no traceback
+    except KeyboardInterrupt as stop:
+        return report(Interrupted(" ".join(["stopped by Ctrl-C", *map(text_of, stop.args)])), debug)
+    except BaseException as error:  # noqa: BLE001 - the last line of defense: a sentence
         return report(error, debug)
     finally:
         restore()
@@ -155,9 +154,30 @@ def _dispatch(words: list[str]) -> int:
         parser.print_help()
         return 0
     with flags_given(_flags(given)):
+        if name not in _TELL_OF_SWITCHES:
+            _tell_of_idle_switches()
         if name in COMMANDS:
             return _run_own(name, rest)
         return _run_plugins(name, [word for word in rest if word != "--debug"])
+
+
+def _tell_of_idle_switches() -> None:
+    """Say which names in flags and variables mean nothing here.
+
+    Those in the configuration file are left to the commands that show it: one file may serve
+    several environments, for years.
+    """
+    if not any(os.environ.get(switch.variable) for switch in SWITCHES if switch.is_of_names):
+        return
+    from deepseek_core.discovery.notices import unknown_names
+    from deepseek_core.discovery.scan import scan
+    from deepseek_core.discovery.switches import Switches
+
+    try:
+        switches = Switches.resolve()
+    except ConfigError:  # the command itself says it, if it needs the switches
+        return
+    tell(notice for notice in unknown_names(switches, scan()) if not notice.of_file)
 
 
 def _flags(given: argparse.Namespace) -> dict[str, str]:
@@ -207,7 +227,7 @@ def _add_switch(group: argparse._ArgumentGroup, names: SwitchNames) -> None:
             names.flag, dest=names.name, action="store_const", const="1", help=names.help
         )
     else:
-        several = "append" if "," in names.metavar or "=" in names.metavar else "store"
+        several = "append" if names.is_of_names else "store"
         group.add_argument(
             names.flag, dest=names.name, action=several, metavar=names.metavar, help=names.help
         )
@@ -217,7 +237,7 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from deepseek_core.discovery.scan import core_version
+        from deepseek_core.discovery.installed import core_version
 
         python = ".".join(map(str, sys.version_info[:3]))
         print(f"ds-sdk {core_version()} (Python {python})")
@@ -266,22 +286,28 @@ def _call(
 ) -> int:
     try:
         code = function(rest)
-    except (DeepSeekError, BrokenPipeError):
+    except (DeepSeekError, BrokenPipeError, SystemExit):
         raise
-    except Exception as error:
+    except BaseException as error:
+        from deepseek_core.discovery.installing import update_command
+
+        raise_if_ours(error)
         raise DeepSeekError(
             f"command {found.record.name!r} of plugin {found.plugin!r} failed: {one_line(error)}",
-            remedy=f"run it with --debug, or pip install -U {found.dist}",
+            remedy=f"run it with --debug, or {update_command(found.dist)}",
         ) from error
     return code if isinstance(code, int) else 0
 
 
 def _unknown(name: str, registry: Registry) -> ConfigError:
+    from deepseek_core.discovery.offers import COMMANDS as OURS
+    from deepseek_core.discovery.offers import how_to_get
     from deepseek_core.discovery.status import FAULTS
     from deepseek_core.discovery.switches import suggestion
 
     known = [*COMMANDS, *(command.record.name for command in registry.commands)]
     faults = sum(row.status in FAULTS for row in registry.plugins)
     hint = f"{faults} plugins failed to load: ds-sdk list-plugins" if faults else "ds-sdk --help"
-    remedy = suggestion(name, known)
-    return ConfigError(f"there is no command {name!r}", remedy=remedy or hint)
+    why, remedy = how_to_get(name, OURS, registry.plugins) or ("", suggestion(name, known))
+    reason = "; ".join(filter(None, (f"there is no command {name!r}", why)))
+    return ConfigError(reason, remedy=remedy or hint)

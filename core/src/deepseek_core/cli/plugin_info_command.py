@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.secret import scrub
 from deepseek_core.contracts.units import format_bytes
+from deepseek_core.discovery.distributions import Distribution
 from deepseek_core.discovery.fingerprint import identities
+from deepseek_core.discovery.installed import installed
+from deepseek_core.discovery.installing import disable_setting, remove_command
 from deepseek_core.discovery.isolated import Children
 from deepseek_core.discovery.modules import locate
-from deepseek_core.discovery.scan import Distribution, EntryPoint, distributions, scan
+from deepseek_core.discovery.scan import EntryPoint, scan
 from deepseek_core.discovery.status import PluginRow, Status
 from deepseek_core.discovery.switches import Switches, matches, suggestion
 from deepseek_core.discovery.triage import triage
@@ -102,21 +106,22 @@ def _alone(point: EntryPoint, row: PluginRow, children: Children) -> Info:
         if (told["name"], told["dist"]) == (point.name, point.dist):
             return {**told, "records": answer["records"], "settings": answer["settings"]}
     reason = answer.get("error", {}).get("text") or outcome.ending("importing it", _LIMIT_S)
-    remedy = f"pip uninstall {point.dist} (or DEEPSEEK_DISABLE_PLUGINS={point.name})"
+    remedy = f"{remove_command(point.dist)} (or {disable_setting(point.name)})"
     return row.ended(Status.BROKEN, reason, remedy).to_json()
 
 
 def _files(point: EntryPoint) -> Iterator[tuple[str, int]]:
     """Files of its distribution, or of an editable install its package; sizes in bytes."""
-    dist = next((d for d in distributions() if d.described().name == point.dist), None)
+    dist = installed(point.dist)
     recorded = list(_recorded(dist)) if dist is not None else []
     if not recorded:
         spec = locate(point.value.partition(":")[0].partition(".")[0])
         folders = spec.submodule_search_locations if spec is not None else None
         recorded = [file for folder in folders or () for file in Path(folder).rglob("*")]
     for path in sorted(recorded):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield str(path), path.stat().st_size
+        with suppress(OSError):  # a name too long for a file, or one that is closed to us
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield str(path), path.stat().st_size
 
 
 def _recorded(dist: Distribution) -> Iterator[Path]:

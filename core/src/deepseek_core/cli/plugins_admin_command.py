@@ -14,7 +14,8 @@ from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.config_edit import change_list
 from deepseek_core.discovery.fingerprint import fingerprint
 from deepseek_core.discovery.folders import config_file
-from deepseek_core.discovery.scan import EntryPoint, core_version, scan
+from deepseek_core.discovery.installed import core_version
+from deepseek_core.discovery.scan import EntryPoint, scan
 from deepseek_core.discovery.switches import Switches, matches, suggestion
 
 NAME = "plugins"
@@ -110,8 +111,7 @@ def _tell_of_others(
     from deepseek_core.discovery.triage import triage
 
     switches = Switches.resolve(config=path)
-    lenient = attrs.evolve(switches, disable=_known(switches.disable, points))
-    for point, row in triage(points, lenient):
+    for point, row in triage(points, switches):
         if not any(matches(name, point) for name in names):
             continue
         off = row.status in (Status.DISABLED, Status.BLOCKED)
@@ -119,10 +119,6 @@ def _tell_of_others(
             print(f"note: {point.name} stays {row.status}: {row.why}")
         elif not wanted and not off:
             print(f"note: {switches.origin('disable')} beats the file; {point.name} loads")
-
-
-def _known(words: Sequence[str], points: Sequence[EntryPoint]) -> tuple[str, ...]:
-    return tuple(word for word in words if any(matches(word, point) for point in points))
 
 
 def _export(args: argparse.Namespace) -> None:

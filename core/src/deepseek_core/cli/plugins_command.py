@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from deepseek_core.cli.reporting import tell
 from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.errors import ConfigError
-from deepseek_core.discovery.scan import API, core_version, scan
+from deepseek_core.discovery.installed import core_version
+from deepseek_core.discovery.notices import Notice, unknown_names
+from deepseek_core.discovery.scan import API, scan
 from deepseek_core.discovery.status import FAULTS, KINDS, PluginRow, Status
 from deepseek_core.discovery.switches import Switches, suggestion
 
@@ -39,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=KINDS, help="only plugins that offer this")
     parser.add_argument("--hook", metavar="NAME", help="only plugins that implement this hook")
     parser.add_argument(
-        "--strict", action="store_true", help="exit 1 if one is broken, incompatible or in conflict"
+        "--strict", action="store_true", help="exit 1 if one is at fault, or a switch names none"
     )
     parser.add_argument("--verbose", action="store_true", help="more about each plugin")
 
@@ -48,13 +51,15 @@ def run(args: argparse.Namespace) -> int:
     """Print the list; 1 in strict mode when a plugin is at fault."""
     _check_hook(args)
     switches = Switches.resolve(strict=args.strict or None)
-    rows = _rows(args, attrs.evolve(switches, strict=False))
+    rows, notices = _rows(args, attrs.evolve(switches, strict=False))
     shown = [row for row in rows if _is_wanted(row, args)]
     if args.json:
         _print_json(shown)
     else:
         _print_text(shown, verbose=args.verbose)
-    return int(switches.strict and any(row.status in FAULTS for row in rows))
+    tell(notices)
+    at_fault = bool(notices) or any(row.status in FAULTS for row in rows)
+    return int(switches.strict and at_fault)
 
 
 def _check_hook(args: argparse.Namespace) -> None:
@@ -71,15 +76,20 @@ def _check_hook(args: argparse.Namespace) -> None:
         )
 
 
-def _rows(args: argparse.Namespace, switches: Switches) -> tuple[PluginRow, ...]:
+def _rows(
+    args: argparse.Namespace, switches: Switches
+) -> tuple[tuple[PluginRow, ...], tuple[Notice, ...]]:
     if args.no_load:
         from deepseek_core.discovery.triage import triage
 
-        return tuple(row for _point, row in triage(scan(), switches))
+        points = scan()
+        rows = tuple(row for _point, row in triage(points, switches))
+        return rows, unknown_names(switches, points)
     from deepseek_core.discovery.loader import discover
 
     registry = discover(switches)
-    return _probed(registry, probe=args.probe) if registry.devices else registry.plugins
+    rows = _probed(registry, probe=args.probe) if registry.devices else registry.plugins
+    return rows, registry.notices
 
 
 def _probed(registry: Registry, *, probe: bool) -> tuple[PluginRow, ...]:

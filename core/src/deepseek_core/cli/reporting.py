@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from deepseek_core.contracts.errors import (
@@ -15,6 +15,7 @@ from deepseek_core.contracts.errors import (
     Interrupted,
 )
 from deepseek_core.contracts.secret import scrub
+from deepseek_core.discovery.strangers import attribute, is_a, one_line, raise_if_ours, text_of
 
 _RULE_OUT: Final = (
     "run it with --debug for the traceback; "
@@ -25,22 +26,38 @@ _RULE_OUT: Final = (
 def report(error: BaseException, debug: bool) -> int:
     """One sentence and what to do about it, on stderr."""
     if debug:
-        from traceback import format_exception
-
-        sys.stderr.write(scrub("".join(format_exception(error))))
-    if isinstance(error, DeepSeekError):
-        _say("error", error.message)
-        _say("fix", error.remedy)
+        sys.stderr.write(_traceback(error))
+    if is_a(error, DeepSeekError):
+        _say("error", _plain(attribute(error, "message")) or one_line(error))
+        _say("fix", _plain(attribute(error, "remedy")))
         return _code_of(error)
     _say("error", f"unexpected {one_line(error)}")
     _say("fix", _RULE_OUT)
     return 1
 
 
+def _traceback(error: BaseException) -> str:
+    from traceback import format_exception
+
+    try:
+        return scrub("".join(format_exception(error)))
+    except BaseException as second:  # noqa: BLE001 - an error that can't be told must do no harm
+        raise_if_ours(second)
+        return f"no traceback: {one_line(second)}\n"
+
+
+def _plain(told: object) -> str:
+    """Message or remedy: a text of ours, lines and all, or what a stranger's class has there."""
+    if type(told) is str:
+        return told
+    return "" if told is None else text_of(told)
+
+
 def _code_of(error: DeepSeekError) -> int:
-    if isinstance(error, Interrupted):
+    if is_a(error, Interrupted):
         return 130
-    return 2 if isinstance(error, ConfigError | InputError | GraphError) else 1
+    wrong = (ConfigError, InputError, GraphError)
+    return 2 if any(is_a(error, kind) for kind in wrong) else 1
 
 
 def _say(label: str, text: str | None) -> None:
@@ -48,16 +65,18 @@ def _say(label: str, text: str | None) -> None:
         print(f"{label}: {scrub(text)}", file=sys.stderr)
 
 
-def one_line(error: BaseException) -> str:
-    """`Type: text` without line breaks."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+def tell(notices: Iterable[object]) -> None:
+    """What has no effect, a line each, on stderr: stdout is for the answer."""
+    for notice in notices:
+        _say("note", str(notice))
 
 
 def exit_code(leaving: SystemExit) -> int:
     """The code with which argparse or a plugin's command leaves; a text is printed."""
-    if leaving.code is None or isinstance(leaving.code, int):
-        return leaving.code or 0
-    _say("error", str(leaving.code))
+    code = attribute(leaving, "code")
+    if code is None or isinstance(code, int):
+        return int(code or 0)
+    _say("error", text_of(code))
     return 1
 
 

@@ -27,9 +27,10 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.errors import DeepSeekError
+from deepseek_core.discovery.faults import missing_module
 from deepseek_core.discovery.fingerprint import EXPECTED, refuse_other_plugins
 from deepseek_core.discovery.scan import scan
-from deepseek_core.discovery.status import one_line
+from deepseek_core.discovery.strangers import is_a, one_line, told
 
 LARGEST_ANSWER: Final = 1 << 20
 """Bytes; a thousand devices take a quarter of it."""
@@ -69,7 +70,8 @@ def _answer(request: dict[str, Any]) -> str:
         if request["resolved"]:
             refuse_other_plugins(request["resolved"], request["fingerprint"], scan())
         text = json.dumps(_done(request), allow_nan=False)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+    # Ctrl-C does not reach this process: a KeyboardInterrupt is the stranger's, too.
+    except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
         text = json.dumps({"error": _error(error, request)})
     if len(text) > LARGEST_ANSWER:
         return json.dumps({"too_large": len(text)})
@@ -91,15 +93,16 @@ def _rows(task: str, locator: str) -> list[dict[str, object]]:
     call: Callable[[], Iterable[Any]] = getattr(import_module(module), function)
     rows = list(call())
     for row in rows:
-        if not isinstance(row, record):
+        if not issubclass(type(row), record):  # its `__class__` may lie
             raise TypeError(f"the {task} must return {name} rows, not {type(row).__name__}")
     return [attrs.asdict(row) for row in rows]
 
 
 def _error(error: BaseException, request: dict[str, Any]) -> dict[str, object]:
-    if isinstance(error, DeepSeekError):
-        return {"text": error.message, "remedy": error.remedy, "expected": True}
-    if isinstance(error, MemoryError) and request["data_bytes"]:
+    if is_a(error, DeepSeekError):
+        text, remedy = told(error)
+        return {"text": text, "remedy": remedy, "expected": True}
+    if is_a(error, MemoryError) and request["data_bytes"]:
         gib = request["memory_gib"]
         text = f"the {request['task']} wanted more than the {gib:g} GiB of memory that it may have"
         remedy = f"DEEPSEEK_PROBE_MEMORY={2 * gib:g}"
@@ -107,9 +110,9 @@ def _error(error: BaseException, request: dict[str, Any]) -> dict[str, object]:
     return {
         "text": f"the {request['task']} raised {one_line(error)}",
         "remedy": None,
-        "module": error.name if isinstance(error, ModuleNotFoundError) else None,
+        "module": missing_module(error),
         # What is not installed is no fault of the plugin.
-        "expected": isinstance(error, ImportError | OSError),
+        "expected": is_a(error, ImportError) or is_a(error, OSError),
     }
 
 

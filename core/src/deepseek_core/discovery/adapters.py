@@ -17,8 +17,10 @@ from deepseek_core.contracts.context import HostContext
 from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.families import FAMILIES, Family
 from deepseek_core.discovery.hooks import hookimpl
+from deepseek_core.discovery.installing import update_command
 from deepseek_core.discovery.scan import API, EntryPoint
 from deepseek_core.discovery.status import PluginRow, Status
+from deepseek_core.discovery.strangers import repr_of
 
 ADAPTED: Final = 0
 """The major before today's: the one that is adapted."""
@@ -36,11 +38,11 @@ def adapt(plugin: object, point: EntryPoint, row: PluginRow) -> tuple[object, Pl
     old = {family: hook for family in FAMILIES if (hook := _old_hook(plugin, family))}
     if point.major != ADAPTED or not old:
         reason = f"needs API {point.api}; core has v{API[0]}"
-        return plugin, row.ended(Status.INCOMPATIBLE, reason, f"pip install -U {point.dist}")
+        return plugin, row.ended(Status.INCOMPATIBLE, reason, update_command(point.dist))
     face = ModuleType(f"{point.name} of API {point.api}")
     for family, hook in old.items():
         setattr(face, family.hook, hookimpl(family.spec)(_today(family, hook)))
-    return face, attrs.evolve(row, reason=_notice(point), remedy=f"pip install -U {point.dist}")
+    return face, attrs.evolve(row, reason=_notice(point), remedy=update_command(point.dist))
 
 
 def _notice(point: EntryPoint) -> str:
@@ -73,7 +75,7 @@ def _record(family: Family, fields: object) -> Any:
         PluginError: it is no dict, or has other fields.
     """
     if not isinstance(fields, Mapping):
-        raise PluginError(f"API v0 wants dicts, and one of them is {fields!r:.60}")
+        raise PluginError(f"API v0 wants dicts, and one of them is {repr_of(fields):.60}")
     try:
         return family.record(**{key: _value(key, value) for key, value in fields.items()})
     except TypeError as error:

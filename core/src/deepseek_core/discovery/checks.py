@@ -9,6 +9,7 @@ import attrs
 
 from deepseek_core.contracts.check import CheckSpec, Finding
 from deepseek_core.contracts.secret import masked, scrub
+from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.isolated import Children, Outcome
 from deepseek_core.discovery.registry import Registered
 
@@ -29,7 +30,7 @@ def _found(check: Registered[CheckSpec], children: Children) -> tuple[Finding, .
     outcome = children.ask("check", locator=check.record.run)
     try:
         findings = _answered(check, outcome, children.timeout_s)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         findings = (_failed(check, f"the check's answer does not fit: {scrub(str(error))}"),)
     return findings or (Finding(status="ok", text="nothing found"),)
 
@@ -55,5 +56,5 @@ def _finding(row: Any) -> Finding:
 
 
 def _failed(check: Registered[CheckSpec], text: str, remedy: str | None = None) -> Finding:
-    default = f"pip install -U {check.dist} (or DEEPSEEK_DISABLE_PLUGINS={check.plugin})"
+    default = update_or_disable(check.dist, check.plugin)
     return Finding(status="fail", text=text, remedy=remedy or default)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Any, Final
 
 import attrs
 
-from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery import hooks
-from deepseek_core.discovery.modules import missing, package_of
-from deepseek_core.discovery.owners import is_ours
+from deepseek_core.discovery.distributions import normalize
+from deepseek_core.discovery.installing import remedy_for_missing, remove_command
+from deepseek_core.discovery.modules import missing
+from deepseek_core.discovery.notices import Notice, unoffered
 from deepseek_core.discovery.registry import Registered, Registry
-from deepseek_core.discovery.scan import EntryPoint, normalize
+from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import PluginRow, Status
-from deepseek_core.discovery.switches import Switches, suggestion
+from deepseek_core.discovery.switches import Switches
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +43,7 @@ class Family:
         """Name of the hook that offers it."""
         return self.spec.__name__
 
-    def registered(self, record: Any, point: EntryPoint) -> Registered[Any]:
+    def registered(self, record: Any, point: EntryPoint, *, ours: bool) -> Registered[Any]:
         """The record with its author, and what it lacks."""
         lacks = missing(record.requires)
         return Registered(
@@ -50,8 +51,9 @@ class Family:
             plugin=point.name,
             dist=point.dist,
             version=point.version,
+            ours=ours,
             reason=f"needs {', '.join(lacks)}, not installed" if lacks else None,
-            remedy=f"pip install {' '.join(map(package_of, lacks))}" if lacks else None,
+            remedy=remedy_for_missing(lacks, point.dist) if lacks else None,
         )
 
 
@@ -74,12 +76,7 @@ Loaded = tuple[PluginRow, tuple[tuple[Family, Registered[Any]], ...]]
 
 
 def assemble(loaded: Sequence[Loaded], switches: Switches, callers: hooks.Hooks) -> Registry:
-    """Join the plugins' records; a name that two of them claim goes to neither, unless preferred.
-
-    Raises:
-        ConfigError: `prefer` has a name that the preferred distribution does not offer.
-    """
-    _check_preferences(loaded, switches)
+    """Join the plugins' records; a name that two claim goes to neither, unless preferred."""
     claims = _claims(loaded)
     kept: dict[str, list[Registered[Any]]] = {family.field: [] for family in FAMILIES}
     rows = []
@@ -90,7 +87,13 @@ def assemble(loaded: Sequence[Loaded], switches: Switches, callers: hooks.Hooks)
                 kept[family.field].append(registered)
         rows.append(_outcome(row, records, lost))
     records_of: dict[str, Any] = {field: tuple(records) for field, records in kept.items()}
-    return Registry(plugins=tuple(rows), switches=switches, hooks=callers, **records_of)
+    return Registry(
+        plugins=tuple(rows),
+        switches=switches,
+        notices=tuple(_idle_preferences(loaded, switches)),
+        hooks=callers,
+        **records_of,
+    )
 
 
 Claims = dict[tuple[str, str], list[Registered[Any]]]
@@ -111,7 +114,7 @@ def _rivals(
     name = mine.record.name
     others = [r for r in claims[family.kind, name] if r is not mine]
     # No stranger may put a record of ours out of service by taking its name.
-    ours = [r for r in (mine, *others) if is_ours(r.dist)]
+    ours = [r for r in (mine, *others) if r.ours]
     if ours:
         return [r for r in ours if r is not mine]
     preferred = normalize(switches.prefer.get(name, ""))
@@ -133,11 +136,12 @@ def _outcome(
         if rivals:
             others = ", ".join(f"{r.plugin} of {r.dist} {r.version}" for r in rivals)
             remedy = (
-                f"pip uninstall {rivals[0].dist} "
+                f"{remove_command(rivals[0].dist)} "
                 f'(or put prefer.{name} = "{row.dist}" under [plugins])'
             )
             reason = f"{kind} {name!r} is also offered by {others}"
-            return row.ended(Status.CONFLICT, reason, remedy)
+            noted = "; ".join(filter(None, (reason, row.reason)))
+            return row.ended(Status.CONFLICT, noted, remedy)
     return _usability(row, [registered for _family, registered in records])
 
 
@@ -152,16 +156,12 @@ def _usability(row: PluginRow, records: Sequence[Registered[Any]]) -> PluginRow:
     return row.ended(Status.AVAILABLE, f"{first.record.name} {first.reason}", first.remedy)
 
 
-def _check_preferences(loaded: Sequence[Loaded], switches: Switches) -> None:
-    """A misspelt name in `prefer` would be passed over in silence."""
+def _idle_preferences(loaded: Sequence[Loaded], switches: Switches) -> Iterator[Notice]:
+    """A notice for each name in `prefer` that its distribution, which is here, does not offer."""
     for name, dist in switches.prefer.items():
         mine = [pair for pair in loaded if normalize(pair[0].dist) == normalize(dist)]
         known = {row.name for row, _records in loaded}
         known |= {r.record.name for _row, records in mine for _family, r in records}
         # A plugin that did not load may well offer the name.
-        if name not in known and all(row.status is None for row, _records in mine):
-            where = switches.origin("prefer")
-            raise ConfigError(
-                f"{where}: {dist} offers nothing named {name!r}",
-                remedy=suggestion(name, known) or f"take {name!r} out",
-            )
+        if mine and name not in known and all(row.status is None for row, _records in mine):
+            yield unoffered(switches, name, dist, known)

@@ -9,9 +9,14 @@ from types import TracebackType
 from typing import Final
 
 from deepseek_core.contracts.errors import DeepSeekError, PluginError
-from deepseek_core.discovery.modules import package_of
+from deepseek_core.discovery.installing import (
+    reinstall_command,
+    remedy_for_missing,
+    remove_command,
+    update_or_remove,
+)
 from deepseek_core.discovery.scan import EntryPoint
-from deepseek_core.discovery.status import one_line
+from deepseek_core.discovery.strangers import attribute, is_a, one_line, text_of, told
 
 
 class HookRaised(Exception):
@@ -26,43 +31,48 @@ def unfit(error: UnfitSettings) -> tuple[str, str | None]:
     """Reason and remedy of a plugin whose settings do not fit."""
     cause = error.__cause__
     assert isinstance(cause, DeepSeekError)
-    return cause.message, cause.remedy
+    return told(cause)
 
 
 def cause_of(error: BaseException, point: EntryPoint) -> tuple[str, str]:
     """Reason and remedy of a plugin that failed to load."""
     deed, cause = "import failed", error
-    if isinstance(error, HookRaised):
-        deed, cause = f"{error} raised", error.__cause__ or error
-    if isinstance(cause, PluginError) and deed == "import failed":
-        return cause.message, cause.remedy or f"pip install -U {point.dist}{_or_remove(point)}"
-    reason = f"{deed}: {one_line(cause)}{_place(cause.__traceback__)}"
+    if is_a(error, HookRaised):
+        deed, cause = f"{error} raised", error if error.__cause__ is None else error.__cause__
+    elif is_a(error, PluginError):
+        reason, remedy = told(error)
+        return reason, remedy or update_or_remove(point.dist)
+    reason = f"{deed}: {one_line(cause)}{_place(attribute(cause, '__traceback__'))}"
     return reason, _remedy(cause, point)
 
 
 def _remedy(cause: BaseException, point: EntryPoint) -> str:
-    if isinstance(cause, DeepSeekError) and cause.remedy:
-        return cause.remedy
-    module = cause.name if isinstance(cause, ModuleNotFoundError) else None
-    own = point.value.partition(".")[0].partition(":")[0]
-    if module and module.partition(".")[0] != own:
-        return f"pip install {package_of(module)}{_or_remove(point)}"
-    if module:
-        return f"pip install --force-reinstall {point.dist}{_or_remove(point)}"
-    return f"pip install -U {point.dist}{_or_remove(point)}"
+    if is_a(cause, DeepSeekError) and (said := told(cause)[1]):
+        return said
+    module = missing_module(cause)
+    if module is None:
+        return update_or_remove(point.dist)
+    if module.partition(".")[0] == point.module:
+        found = reinstall_command(point.dist)
+    else:
+        found = remedy_for_missing([module], point.dist)
+    return f"{found} (or {remove_command(point.dist)})"
 
 
-def _or_remove(point: EntryPoint) -> str:
-    return f" (or pip uninstall {point.dist})"
+def missing_module(cause: BaseException) -> str | None:
+    """The module that an error says is not installed, in its own words; None for other errors."""
+    name = attribute(cause, "name") if is_a(cause, ModuleNotFoundError) else None
+    return text_of(name) or None if isinstance(name, str) else None
 
 
-def _place(traceback: TracebackType | None) -> str:
+def _place(traceback: object) -> str:
     """File and line of the last step that is not Python's import machinery or this SDK."""
     place = ""
-    while traceback is not None:
+    while isinstance(traceback, TracebackType):
         file = traceback.tb_frame.f_code.co_filename
         if not file.startswith(_NOT_TOLD):
-            place = f" ({os.path.basename(file)}, line {traceback.tb_lineno})"  # noqa: PTH119 - text, not a file
+            name = text_of(os.path.basename(file))  # noqa: PTH119 - text, not a file
+            place = f" ({name}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return place
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from deepseek_core.contracts.errors import PluginError
-from deepseek_core.discovery.scan import EntryPoint, normalize
+from deepseek_core.discovery.distributions import normalize
+from deepseek_core.discovery.scan import EntryPoint
 
 EXPECTED: Final = "DEEPSEEK_PLUGINS_FINGERPRINT"
 """Variable by which a parent tells a worker what it must find."""

@@ -14,6 +14,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from deepseek_core.discovery.strangers import Overdue
+
+# A plugin that catches everything is told again.
+_AGAIN_S: Final = 1.0
 # What the SDK and every other plugin rely on. A module that is not imported yet is looked at
 # afterwards, by whether the function still comes from that module.
 _WATCHED: Final = (
@@ -24,10 +28,6 @@ _WATCHED: Final = (
 )
 
 _MISSING: Final = object()
-
-
-class Overdue(BaseException):
-    """A plugin took too long; no `except Exception` of its own may keep this."""
 
 
 class Guard:
@@ -116,7 +116,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     start_s = time.perf_counter()
     signal.signal(signal.SIGALRM, _overdue)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

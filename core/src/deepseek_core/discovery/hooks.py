@@ -15,12 +15,14 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
 import attrs
 import pluggy
 
 from deepseek_core.contracts.errors import PluginError
+from deepseek_core.discovery.strangers import attribute, one_line, raise_if_ours, text_of
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.check import CheckSpec
@@ -154,6 +156,7 @@ class Hooks:
     """
 
     def __init__(self, trace: Callable[[str], None] | None = None) -> None:
+        self._plugins: dict[str, object] = {}
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(sys.modules[__name__])
         self._trace = trace
@@ -164,18 +167,22 @@ class Hooks:
         Raises:
             PluginError: it implements no hook, an unknown one, or one with a wrong signature.
         """
+        self._refuse_known(plugin)
+        face = self._face(plugin)
         try:
-            self._manager.register(plugin, name)
+            self._manager.register(face, name)
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(" ".join(str(error).split())) from error
+        self._plugins[name] = plugin
         try:
-            return self._checked(plugin)
+            return self._checked(face)
         except PluginError:
-            self._manager.unregister(plugin)
+            self.unregister(name)
             raise
 
     def unregister(self, name: str) -> None:
         """Forget a plugin; an unknown name is no error."""
+        self._plugins.pop(name, None)
         if self._manager.has_plugin(name):
             self._manager.unregister(name=name)
 
@@ -208,15 +215,31 @@ class Hooks:
         try:
             value = impl.function(*(given[name] for name in impl.argnames))
             result = HookResult(plugin=impl.plugin_name, value=value)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+        except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
+            raise_if_ours(error)
             result = HookResult(plugin=impl.plugin_name, error=error)
         if self._trace is not None:
-            name, spent_ms = impl.function.__qualname__, (time.perf_counter() - start_s) * 1e3
-            outcome = (
-                "answered" if result.error is None else f"raised {type(result.error).__name__}"
-            )
+            spent_ms = (time.perf_counter() - start_s) * 1e3
+            outcome = "answered" if result.error is None else f"raised {one_line(result.error)}"
+            name = text_of(attribute(impl.function, "__qualname__") or "?")
             self._trace(f"{impl.plugin_name}: {name} {outcome} in {spent_ms:.2f} ms")
         return result
+
+    def _refuse_known(self, plugin: object) -> None:
+        for name, known in self._plugins.items():
+            if known is plugin:
+                raise PluginError(f"what it names is already registered as plugin {name!r}")
+
+    def _face(self, plugin: object) -> ModuleType:
+        """A module with the hook implementations of a plugin, and nothing else of it.
+
+        pluggy compares plugins with `==`: one whose `__eq__` raises would keep others out.
+        """
+        face = ModuleType("plugin")
+        for name in dir(plugin):
+            if self._manager.parse_hookimpl_opts(plugin, name) is not None:
+                setattr(face, name, getattr(plugin, name))
+        return face
 
     def _checked(self, plugin: object) -> tuple[str, ...]:
         callers = self._manager.get_hookcallers(plugin) or []

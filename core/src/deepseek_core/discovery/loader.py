@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core.contracts.context import HostContext
-from deepseek_core.contracts.errors import PluginError
+from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.secret import shows_secret
+from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.families import FAMILIES, LISTENER, Family, assemble
 from deepseek_core.discovery.faults import HookRaised, UnfitSettings, cause_of, unfit
 from deepseek_core.discovery.fingerprint import check_expected
-from deepseek_core.discovery.guard import Guard, Overdue, time_limit
+from deepseek_core.discovery.guard import Guard, time_limit
 from deepseek_core.discovery.hooks import Hooks
+from deepseek_core.discovery.installed import CORE, core_version
+from deepseek_core.discovery.installing import (
+    FOLDERS,
+    install_command,
+    remove_command,
+    update_command,
+    update_or_remove,
+)
 from deepseek_core.discovery.modules import heavy_now
+from deepseek_core.discovery.notices import unknown_names
+from deepseek_core.discovery.owners import is_ours, why_not_ours
 from deepseek_core.discovery.registry import Registered, Registry
-from deepseek_core.discovery.scan import API, EntryPoint, core_version, scan
+from deepseek_core.discovery.scan import API, EntryPoint, scan
 from deepseek_core.discovery.status import FAULTS, PluginRow, Status
+from deepseek_core.discovery.strangers import Overdue, raise_if_ours, repr_of
+from deepseek_core.discovery.streams import stdout_to_stderr
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.discovery.triage import triage
 
@@ -39,19 +50,24 @@ def discover(
     """Find, judge and load every plugin; what is wrong with one becomes its row.
 
     Raises:
-        ConfigError: a switch is malformed or names a plugin that is not installed.
+        ConfigError: a switch is malformed; in strict mode, one names what is not installed.
         PluginError: in strict mode, when a plugin is broken, incompatible or in conflict; in a
             worker, when its plugins are not those of its parent.
     """
     switches = Switches.resolve() if switches is None else switches
-    judged = triage(scan() if entry_points is None else entry_points, switches)
+    points = tuple(scan() if entry_points is None else entry_points)
+    judged = triage(points, switches)
     resolved = tuple(point for point, row in judged if row.status is None)
     check_expected(resolved)
     loader = _Loader(switches)
-    with _stdout_to_stderr():
+    with stdout_to_stderr():
         loaded = [loader.load(point, row) for point, row in judged]
+    registry = assemble(loaded, switches, loader.hooks)
     registry = attrs.evolve(
-        assemble(loaded, switches, loader.hooks), resolved=resolved, settings=loader.settings
+        registry,
+        resolved=resolved,
+        settings=loader.settings,
+        notices=unknown_names(switches, points) + registry.notices,
     )
     if switches.strict:
         _refuse_faults(registry)
@@ -72,39 +88,46 @@ class _Loader:
         if row.status is not None:
             return row, ()
         heavy, start_s, guard = heavy_now(), time.perf_counter(), Guard()
-        row, records = self._attempt(point, row)
+        row, records = self._in_time(point, row)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
         new = tuple(sorted(heavy_now() - heavy))
         row = attrs.evolve(row, load_ms=spent_ms, heavy_modules=new)
         row = self._damage(row, guard, point)
         if row.status is None:
-            return _with_note(row), records
+            return _with_note(row, point, self._version), records
         self.hooks.unregister(point.name)
         return row, ()
 
-    def _attempt(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
+    def _in_time(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
         limit_s = self._switches.load_timeout_s
         try:
             with time_limit(limit_s):
-                return self._load(point, row)
+                return self._attempt(point, row)
         except Overdue:
             reason = f"its import did not end in {limit_s:g} s"
-            remedy = f"DEEPSEEK_LOAD_TIMEOUT={3 * limit_s:g} (or pip uninstall {point.dist})"
+            remedy = f"DEEPSEEK_LOAD_TIMEOUT={3 * limit_s:g} (or {remove_command(point.dist)})"
             return row.ended(Status.BROKEN, reason, remedy), ()
+
+    def _attempt(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
+        try:
+            return self._load(point, row)
         except UnfitSettings as error:
             return row.ended(Status.UNAVAILABLE, *unfit(error)), ()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+        except KeyboardInterrupt as stop:
+            # Should the plugin raise it by itself, this is how its user learns which one it is.
+            raise KeyboardInterrupt(f"while plugin {point.name!r} was loaded") from stop
+        except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
+            raise_if_ours(error)
             return row.ended(Status.BROKEN, *cause_of(error, point)), ()
 
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
         """Undo what the plugin did to the process; one that changed the library is refused."""
         guard.end_copies()
         replaced, changed = guard.library_restored(), guard.variables_restored()
-        remedy = f"pip install -U {point.dist} (or pip uninstall {point.dist})"
         if replaced:
-            return row.ended(Status.BROKEN, replaced, remedy)
+            return row.ended(Status.BROKEN, replaced, update_or_remove(point.dist))
         if changed and row.status is None:
-            return attrs.evolve(row, reason=changed, remedy=remedy)
+            return attrs.evolve(row, reason=changed, remedy=update_or_remove(point.dist))
         return row
 
     def _load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
@@ -136,13 +159,14 @@ class _Loader:
         self, point: EntryPoint, settings: Mapping[str, object]
     ) -> Iterator[tuple[Family, Registered[Any]]]:
         context = HostContext(core_version=self._version, api=API, settings=settings)
+        ours = is_ours(point, self._version)
         for family in FAMILIES:
             for result in self.hooks.call_one(point.name, family.spec, context):
                 if result.error is not None:
                     raise HookRaised(family.hook) from result.error
                 for record in _materialized(family, result.value):
                     _refuse_shown_secret(family, record)
-                    yield family, family.registered(record, point)
+                    yield family, family.registered(record, point, ours=ours)
 
 
 def load_entry_point(value: str) -> object:
@@ -163,9 +187,9 @@ def _too_new(plugin: object, point: EntryPoint) -> tuple[str, str] | None:
         raise PluginError(f"requires_api is {wanted!r}", remedy='write it as requires_api = "1.0"')
     if int(major) == API[0] and int(minor) <= API[1]:
         return None
-    stale = "deepseek-core" if (int(major), int(minor)) > API else point.dist
+    stale = CORE if (int(major), int(minor)) > API else point.dist
     reason = f"needs API {wanted}; core has {API[0]}.{API[1]}"
-    return reason, f"pip install -U {stale}"
+    return reason, update_command(stale)
 
 
 def _materialized(family: Family, value: object) -> list[Any]:
@@ -180,14 +204,15 @@ def _materialized(family: Family, value: object) -> list[Any]:
     records: list[Any] = []
     try:
         for record in value:
-            if not isinstance(record, family.record):
+            if not issubclass(type(record), family.record):  # its `__class__` may lie
                 raise PluginError(f"{wanted}; one of them is {_described(record)}")
             if len(records) == _MOST_RECORDS:
                 raise PluginError(f"{family.hook} returned more than {_MOST_RECORDS} records")
             records.append(record)
     except PluginError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        raise_if_ours(error)
         raise HookRaised(family.hook) from error
     return _distinct(family, records)
 
@@ -209,8 +234,13 @@ def _distinct(family: Family, records: list[Any]) -> list[Any]:
     return records
 
 
-def _with_note(row: PluginRow) -> PluginRow:
-    """A plugin that works but costs every start: what its author should change."""
+def _with_note(row: PluginRow, point: EntryPoint, core: str) -> PluginRow:
+    """A plugin that works, with what is to be said of it: a name of ours, a cost at every start."""
+    denied = why_not_ours(point, core)
+    if row.reason is None and denied:
+        return attrs.evolve(
+            row, reason=f"treated as a third party's: {denied}", remedy=_instead(point)
+        )
     if row.reason is None and row.heavy_modules:
         reason = f"its import pulls in {', '.join(row.heavy_modules)}, at every start"
     elif row.reason is None and (row.load_ms or 0) > _SLOW_MS:
@@ -220,40 +250,15 @@ def _with_note(row: PluginRow) -> PluginRow:
     return attrs.evolve(row, reason=reason, remedy="import it in the function that needs it")
 
 
+def _instead(point: EntryPoint) -> str:
+    """How to get ours in place of what only has its name."""
+    dist = normalize(point.dist)
+    then = f", then {install_command(dist)}" if dist in FOLDERS else ""
+    return f"{remove_command(point.dist)}{then}"
+
+
 def _described(value: object) -> str:
-    return "None" if value is None else f"{value!r:.60} ({type(value).__name__})"
-
-
-@contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """Send to stderr what plugins print, in Python or below it: it would corrupt `--json`."""
-    _flush_stdout()
-    saved = _swap_stdout()
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        _flush_stdout()
-        if saved is not None:
-            os.dup2(saved, 1)
-            os.close(saved)
-
-
-def _swap_stdout() -> int | None:
-    """Let descriptor 1 lead to stderr; the old one, or None in a process without either."""
-    try:
-        os.fstat(2)
-        saved = os.dup(1)
-    except OSError:
-        return None
-    os.dup2(2, 1)
-    return saved
-
-
-def _flush_stdout() -> None:
-    for stream in (sys.stdout, sys.__stdout__):
-        if stream is not None and not stream.closed:
-            stream.flush()
+    return "None" if value is None else f"{repr_of(value):.60} ({type(value).__name__})"
 
 
 def _trace(line: str) -> None:
@@ -261,9 +266,12 @@ def _trace(line: str) -> None:
 
 
 def _refuse_faults(registry: Registry) -> None:
+    undo = registry.switches.undo("strict")
+    for notice in registry.notices:
+        raise ConfigError(notice.text, remedy=f"{notice.remedy} (or {undo})")
     faults = [row for row in registry.plugins if row.status in FAULTS]
     if faults:
         raise PluginError(
             "; ".join(f"plugin {row.name!r} is {row.status}: {row.reason}" for row in faults),
-            remedy=f"{faults[0].remedy} (or {registry.switches.undo('strict')})",
+            remedy=f"{faults[0].remedy} (or {undo})",
         )

@@ -9,10 +9,10 @@ import attrs
 
 from deepseek_core.contracts.secret import masked, sources
 from deepseek_core.discovery.families import FAMILIES
-from deepseek_core.discovery.faults import UnfitSettings
 from deepseek_core.discovery.loader import discover, load_entry_point
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.settings import settings_of
+from deepseek_core.discovery.strangers import raise_if_ours
 from deepseek_core.discovery.switches import Switches
 
 
@@ -20,7 +20,7 @@ def load(only: str | None = None) -> dict[str, object]:
     """Load every plugin, or the one named `dist:name`, of which it tells more.
 
     Raises:
-        ConfigError: a switch is malformed or names a plugin that is not installed.
+        ConfigError: a switch is malformed.
     """
     switches = attrs.evolve(Switches.resolve(), strict=False)
     if only is not None:
@@ -31,6 +31,7 @@ def load(only: str | None = None) -> dict[str, object]:
     told: dict[str, object] = {
         "plugins": [row.to_json() for row in registry.plugins],
         "checks": [_check(check) for check in registry.checks],
+        "notices": [attrs.asdict(notice) for notice in registry.notices],
         # Their names, so that the parent masks the same.
         "secrets": sources(),
     }
@@ -72,7 +73,8 @@ def _settings(registry: Registry) -> list[dict[str, object]] | None:
     for point in registry.resolved:
         try:
             found = settings_of(load_entry_point(point.value), point.name, registry.switches)
-        except (Exception, SystemExit, UnfitSettings):  # noqa: BLE001 - the row says what is wrong
+        except BaseException as error:  # noqa: BLE001 - the row says what is wrong
+            raise_if_ours(error)
             return None
         return None if found is None else [setting.to_json() for setting in found]
     return None

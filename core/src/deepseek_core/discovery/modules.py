@@ -1,4 +1,4 @@
-"""Looking for modules without importing them, and naming the package that brings one."""
+"""Looking for modules without importing them, and the packages that bring those we know."""
 
 from __future__ import annotations
 
@@ -17,14 +17,25 @@ HEAVY: Final = frozenset(
 )  # fmt: skip
 """Libraries whose import takes a noticeable part of a second."""
 
-_PACKAGES: Final = {
+KNOWN: Final = {
+    **{module: module for module in sorted(HEAVY)},
     "PIL": "pillow",
+    "attrs": "attrs",
+    "botocore": "boto3",
     "cv2": "opencv-python-headless",
     "faiss": "faiss-cpu",
+    "fsspec": "fsspec",
     "google.protobuf": "protobuf",
+    "pluggy": "pluggy",
+    "psycopg": "psycopg",
+    "pyeclib": "pyeclib",
+    "pytest": "pytest",
+    "rich": "rich",
     "sklearn": "scikit-learn",
+    "sqlalchemy": "sqlalchemy",
     "yaml": "pyyaml",
 }
+"""Modules, and the package that brings each: only what is here is recommended by its module."""
 
 
 def locate(module: str) -> ModuleSpec | None:
@@ -46,12 +57,6 @@ def locate(module: str) -> ModuleSpec | None:
 def missing(modules: Iterable[str]) -> tuple[str, ...]:
     """Those of the modules that are not installed."""
     return tuple(module for module in modules if locate(module) is None)
-
-
-def package_of(module: str) -> str:
-    """The name to give to pip for a module: `sklearn` -> `scikit-learn`."""
-    top = module.partition(".")[0]
-    return _PACKAGES.get(module) or _PACKAGES.get(top) or top.replace("_", "-")
 
 
 def heavy_now() -> frozenset[str]:

@@ -1,10 +1,18 @@
-"""Names that are ours: no other distribution may offer a plugin under one of them."""
+"""Which distributions are ours, and which names no other may take.
+
+A name alone gives no rights: on a public index whoever comes first holds it. A plugin counts as
+ours when its distribution, its entry point and its module are those of one line below, and its
+version moves with core's. That keeps apart what only shares a name with us. It is no defense
+against somebody who copies all of them: installing a distribution is trusting it.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from deepseek_core.discovery.scan import EntryPoint, normalize
+from deepseek_core.discovery.distributions import normalize
+from deepseek_core.discovery.installed import CORE, UNINSTALLED
+from deepseek_core.discovery.scan import EntryPoint
 
 OWNERS: Final = (
     ("cpu_onnx", "deepseek-onnx"),
@@ -22,15 +30,10 @@ OWNERS: Final = (
     ("fusion", "deepseek-fusion"),
     ("frontier", "deepseek-frontier"),
 )
-"""Entry-point names and the distribution that each belongs to."""
+"""Entry-point names and the distribution that each belongs to; not all of them exist yet."""
 
 _OWNED: Final = {normalize(name): dist for name, dist in OWNERS}
-_FIRST_PARTY: Final = {"deepseek-core", *_OWNED.values()}
-
-
-def is_ours(dist: str) -> bool:
-    """Whether this distribution is one of the SDK's own."""
-    return normalize(dist) in _FIRST_PARTY
+_PLUGIN_OF: Final = {dist: name for name, dist in OWNERS}
 
 
 def owner_of(point: EntryPoint) -> str | None:
@@ -40,5 +43,44 @@ def owner_of(point: EntryPoint) -> str | None:
     either stands for us.
     """
     name = normalize(point.name)
-    owner = _OWNED.get(name) or (name if name in _FIRST_PARTY else None)
-    return None if owner is None or normalize(point.dist) == owner else owner
+    owner = _OWNED.get(name) or (name if is_reserved(name) else None)
+    if owner is None or (normalize(point.dist) == owner and point.module == module_of(owner)):
+        return None
+    return owner
+
+
+def is_reserved(dist: str) -> bool:
+    """Whether this is the name of a distribution of ours, be it that it does not exist yet."""
+    return normalize(dist) in _PLUGIN_OF or normalize(dist) == CORE
+
+
+def is_ours(point: EntryPoint, core_version: str) -> bool:
+    """Whether a plugin has the rights of ours: no stranger takes its records out of service."""
+    return normalize(point.dist) in _PLUGIN_OF and why_not_ours(point, core_version) is None
+
+
+def why_not_ours(point: EntryPoint, core_version: str) -> str | None:
+    """What denies a plugin the rights that its distribution's name suggests; None if nothing does.
+
+    None as well for a distribution that is not called like one of ours.
+    """
+    dist = normalize(point.dist)
+    if not is_reserved(dist):
+        return None
+    plugin = _PLUGIN_OF.get(dist)
+    if point.name != plugin or point.module != module_of(dist):
+        what = f"plugin {plugin!r} in module {module_of(dist)}" if plugin else "no plugin"
+        return f"the SDK's {dist} has {what}, not {point.name!r} in {point.module}"
+    if core_version != UNINSTALLED and _minor(point.version) != _minor(core_version):
+        return f"its version {point.version} does not move with {CORE} {core_version}"
+    return None
+
+
+def module_of(dist: str) -> str:
+    """The one package of a distribution of ours."""
+    return dist.replace("-", "_")
+
+
+def _minor(version: str) -> list[str]:
+    """Major and minor: distributions of ours with equal ones belong together."""
+    return version.split(".")[:2]

@@ -14,8 +14,13 @@ import attrs
 
 from deepseek_core.contracts.device import DeviceSpec
 from deepseek_core.discovery import probe_cache
+from deepseek_core.discovery.installing import (
+    disable_setting,
+    remedy_for_missing,
+    remove_command,
+    update_command,
+)
 from deepseek_core.discovery.isolated import Children, Outcome
-from deepseek_core.discovery.modules import package_of
 from deepseek_core.discovery.probe_result import (
     ProbeResult,
     ended,
@@ -69,7 +74,7 @@ def _asked(device: Registered[DeviceSpec], children: Children) -> ProbeResult:
 def _interpreted(device: Registered[DeviceSpec], outcome: Outcome, timeout_s: float) -> ProbeResult:
     answer = outcome.answer
     if answer is None:
-        disable = f"DEEPSEEK_DISABLE_PLUGINS={device.plugin}"
+        disable = disable_setting(device.plugin)
         longer = f"DEEPSEEK_PROBE_TIMEOUT={3 * timeout_s:g} (or {disable})"
         hung = outcome.code is None and not outcome.nbytes
         reason = outcome.ending("the probe", timeout_s)
@@ -86,7 +91,8 @@ def _raised(device: Registered[DeviceSpec], error: Mapping[str, Any]) -> ProbeRe
     reason = " ".join(error["text"].split()).removesuffix(":")
     remedy = error["remedy"]
     if error.get("module"):
-        remedy = f"pip install {package_of(error['module'])} (or pip uninstall {device.dist})"
+        help_ = remedy_for_missing([error["module"]], device.dist)
+        remedy = f"{help_} (or {remove_command(device.dist)})"
     broken = failed(device, reason, remedy)
     return attrs.evolve(broken, status=Status.UNAVAILABLE) if error["expected"] else broken
 
@@ -97,4 +103,4 @@ def _with_leftovers(result: ProbeResult, outcome: Outcome) -> ProbeResult:
         return result
     count = "a process" if outcome.left == 1 else f"{outcome.left} processes"
     reason = f"its probe left {count} behind, which was ended"
-    return attrs.evolve(result, reason=reason, remedy=f"pip install -U {result.dist}")
+    return attrs.evolve(result, reason=reason, remedy=update_command(result.dist))

@@ -9,7 +9,7 @@ import attrs
 
 from deepseek_core.contracts.device import DeviceInfo, DeviceSpec, Evidence
 from deepseek_core.contracts.secret import masked, scrub
-from deepseek_core.discovery.owners import is_ours
+from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.discovery.status import PluginRow, Status
 
@@ -29,12 +29,14 @@ class ProbeResult:
 
     `seconds` is what the probe took, `checked_at` seconds since the epoch when it ran;
     `cached` says that this was read from the cache. `status` is available if any row is,
-    unavailable if nothing usable is there, broken if the probe itself failed.
+    unavailable if nothing usable is there, broken if the probe itself failed. `ours` says that
+    the spec comes from the SDK's own plugin.
     """
 
     spec: DeviceSpec
     plugin: str
     dist: str
+    ours: bool = False
     rows: tuple[DeviceInfo, ...] = ()
     status: Status
     reason: str | None = None
@@ -58,7 +60,7 @@ def judged(device: Registered[DeviceSpec], rows: tuple[DeviceInfo, ...]) -> Prob
 
 def failed(device: Registered[DeviceSpec], reason: str, remedy: str | None = None) -> ProbeResult:
     """The result of a probe that broke."""
-    default = f"pip install -U {device.dist} (or DEEPSEEK_DISABLE_PLUGINS={device.plugin})"
+    default = update_or_disable(device.dist, device.plugin)
     return ended(device, Status.BROKEN, reason, remedy or default)
 
 
@@ -76,6 +78,7 @@ def ended(
         spec=device.record,
         plugin=device.plugin,
         dist=device.dist,
+        ours=device.ours,
         rows=rows,
         status=status,
         reason=reason,
@@ -134,7 +137,7 @@ def _without_contested(result: ProbeResult, owners: Mapping[str, list[ProbeResul
 
 
 def _contested(row: DeviceInfo, claims: list[ProbeResult], result: ProbeResult) -> DeviceInfo:
-    ours = [claim for claim in claims if is_ours(claim.dist)]
+    ours = [claim for claim in claims if claim.ours]
     # A stranger who reports a device of ours does not put it out of service.
     if len(claims) == 1 or (len(ours) == 1 and ours[0] is result):
         return row

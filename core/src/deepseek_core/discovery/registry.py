@@ -10,8 +10,12 @@ import attrs
 from deepseek_core.contracts.errors import ArtifactError, PluginError
 from deepseek_core.discovery.fingerprint import EXPECTED, fingerprint, identities
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
+from deepseek_core.discovery.installing import disable_setting, update_or_disable
+from deepseek_core.discovery.notices import Notice
+from deepseek_core.discovery.offers import FORMATS, how_to_get
 from deepseek_core.discovery.scan import EntryPoint
-from deepseek_core.discovery.status import PluginRow, one_line
+from deepseek_core.discovery.status import PluginRow
+from deepseek_core.discovery.strangers import one_line, raise_if_ours
 from deepseek_core.discovery.switches import Switches
 
 if TYPE_CHECKING:
@@ -35,13 +39,15 @@ S = TypeVar("S")
 class Registered(Generic[S]):
     """A record with its author: plugin (entry point), distribution and version.
 
-    `reason` and `remedy` say why it can't be used: a module that it requires is missing.
+    `reason` and `remedy` say why it can't be used: a module that it requires is missing. `ours`
+    says that it comes from the SDK's own plugin: no stranger takes it out of service.
     """
 
     record: S
     plugin: str
     dist: str
     version: str
+    ours: bool = False
     reason: str | None = None
     remedy: str | None = None
 
@@ -56,11 +62,13 @@ class Registry:
     """What discovery found; records come in order of plugin name, as the plugin gave them.
 
     `resolved` are the entry points that switches and metadata let load, whatever then happened;
-    `settings` holds what each plugin was told, by its name.
+    `settings` holds what each plugin was told, by its name; `notices` are about switches that
+    name what is not there.
     """
 
     plugins: tuple[PluginRow, ...]
     switches: Switches
+    notices: tuple[Notice, ...] = ()
     devices: tuple[Registered[DeviceSpec], ...] = ()
     tiers: tuple[Registered[TierSpec], ...] = ()
     strategies: tuple[Registered[StrategySpec], ...] = ()
@@ -118,10 +126,11 @@ def load_locator(locator: str, *, plugin: str, dist: str | None = None) -> Any:
     module, _, name = locator.partition(":")
     try:
         return getattr(import_module(module), name)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        raise_if_ours(error)
         raise PluginError(
             f"plugin {plugin!r}: can't load {locator}: {one_line(error)}",
-            remedy=f"pip install -U {dist or plugin} (or DEEPSEEK_DISABLE_PLUGINS={plugin})",
+            remedy=update_or_disable(dist, plugin) if dist else disable_setting(plugin),
         ) from error
 
 
@@ -139,10 +148,11 @@ def find_frontend(registry: Registry, format: str) -> Registered[FrontendSpec]:
         reader = readers[0]
         reason = f"plugin {reader.plugin!r} reads {format} files, but {reader.reason}"
         raise ArtifactError(reason, remedy=reader.remedy)
-    raise ArtifactError(
-        f"no plugin reads {format!r} files; {_known_formats(registry.frontends)}",
-        remedy=f"install a plugin that does (pip install deepseek-{format} for one of ours)",
-    )
+    reason = f"no plugin reads {format!r} files; {_known_formats(registry.frontends)}"
+    found = how_to_get(format, FORMATS, registry.plugins)
+    if found is None:
+        raise ArtifactError(reason, remedy="convert it to a format that is known")
+    raise ArtifactError("; ".join(filter(None, (reason, found[0]))), remedy=found[1])
 
 
 def _known_formats(frontends: Iterable[Registered[FrontendSpec]]) -> str:

@@ -19,7 +19,7 @@ import attrs
 from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.secret import Secret, masked
 from deepseek_core.discovery.faults import UnfitSettings
-from deepseek_core.discovery.status import one_line
+from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.discovery.switch_table import SWITCHES
 from deepseek_core.discovery.switches import Switches, as_flag, as_names_list, suggestion
 
@@ -45,7 +45,7 @@ class Setting:
     def shown(self) -> object:
         """The value as it may be printed: `****` for a secret that is set."""
         plain = isinstance(self.value, bool | int | float | None)
-        return self.value if plain else masked(str(self.value))
+        return self.value if plain else masked(text_of(self.value))
 
     def to_json(self) -> dict[str, object]:
         """What may be shown, as JSON has it."""
@@ -110,7 +110,8 @@ class _Reader:
             made = kind(**given)
         except ConfigError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            raise_if_ours(error)
             raise ConfigError(f"{self._title}: {one_line(error)}", remedy="correct it") from error
         aliases = {field.alias: field.name for field in fields}
         return tuple(attrs.evolve(s, value=getattr(made, aliases[s.name])) for s in found)

@@ -33,15 +33,6 @@ FAULTS: Final = frozenset({Status.BROKEN, Status.INCOMPATIBLE, Status.CONFLICT})
 """What strict mode does not let pass: a missing device or a switch is no fault."""
 
 
-def one_line(error: BaseException) -> str:
-    """`Type: text` of a stranger's error, whose own text may fail or run over many lines."""
-    try:
-        text = str(getattr(error, "message", error))
-    except Exception:  # noqa: BLE001 - an error that can't say what it is must not do harm
-        text = "(its text can't be had)"
-    return " ".join(f"{type(error).__name__}: {scrub(text)}".split()).removesuffix(":")
-
-
 @attrs.frozen(kw_only=True)
 class PluginRow:
     """One entry point and what became of it; `status` is None while it is not loaded.

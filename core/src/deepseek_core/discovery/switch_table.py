@@ -32,6 +32,11 @@ class SwitchNames(NamedTuple):
     metavar: str | None
     help: str
 
+    @property
+    def is_of_names(self) -> bool:
+        """Whether its value names plugins."""
+        return self.metavar is not None and ("," in self.metavar or "=" in self.metavar)
+
 
 SWITCHES: Final = tuple(
     SwitchNames(*names)

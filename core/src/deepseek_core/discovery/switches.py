@@ -16,8 +16,9 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.folders import config_file
-from deepseek_core.discovery.scan import EntryPoint, normalize
+from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.switch_table import SWITCHES, named
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -148,44 +149,6 @@ class Switches:
         """How to take a switch back."""
         where = self.origin(name)
         return f"leave out {where}" if where.startswith("--") else f"unset {where}"
-
-    def check_names(self, entry_points: Iterable[EntryPoint]) -> None:
-        """Compare the plugins that the switches name with those installed.
-
-        Raises:
-            ConfigError: no installed plugin has that name.
-        """
-        points = tuple(entry_points)
-        for name in ("allow", "disable"):
-            for word in getattr(self, name) or ():
-                if not any(matches(word, point) for point in points):
-                    self._unknown(name, word, {w for p in points for w in (p.name, p.dist)})
-        for word in self.prefer.values():
-            if normalize(word) not in {normalize(p.dist) for p in points}:
-                self._unknown("prefer", word, {p.dist for p in points})
-
-    def _unknown(self, name: str, word: str, known: set[str]) -> None:
-        raise ConfigError(
-            f"{self.origin(name)} names {word!r}, and no such plugin is installed",
-            remedy=suggestion(word, known) or f"correct {self.origin(name)}",
-        )
-
-
-def check_settings(entry_points: Iterable[EntryPoint], switches: Switches) -> None:
-    """Compare the tables `[plugin.NAME]` with the plugins installed.
-
-    Left to `config show` and `doctor`: one file may serve several environments.
-
-    Raises:
-        ConfigError: no installed plugin has that name.
-    """
-    known = {point.name for point in entry_points}
-    for name in switches.settings:
-        if name not in known:
-            raise ConfigError(
-                f"{switches.config}: [plugin.{name}] is for no plugin that is installed",
-                remedy=suggestion(name, known) or "correct the name, or take the table out",
-            )
 
 
 def check_variables(environ: Mapping[str, str] | None = None) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from deepseek_core.discovery.owners import owner_of
-from deepseek_core.discovery.scan import API, EntryPoint, normalize
+from deepseek_core.discovery.distributions import normalize
+from deepseek_core.discovery.installed import CORE
+from deepseek_core.discovery.installing import reinstall_command, remove_command, update_command
+from deepseek_core.discovery.owners import module_of, owner_of
+from deepseek_core.discovery.scan import API, EntryPoint
 from deepseek_core.discovery.status import PluginRow, Status
 from deepseek_core.discovery.switches import Switches, matches
 
@@ -14,13 +17,8 @@ from deepseek_core.discovery.switches import Switches, matches
 def triage(
     entry_points: Iterable[EntryPoint], switches: Switches
 ) -> tuple[tuple[EntryPoint, PluginRow], ...]:
-    """Each entry point with its row; the rows without a status are the ones to load.
-
-    Raises:
-        ConfigError: a switch names a plugin that is not installed.
-    """
+    """Each entry point with its row; the rows without a status are the ones to load."""
     points = tuple(entry_points)
-    switches.check_names(points)
     judged = [(point, _alone(point, switches)) for point in _one_major_each(points)]
     return tuple(
         pair
@@ -46,7 +44,7 @@ def _alone(point: EntryPoint, switches: Switches) -> PluginRow:
         entry_point=point.value,
         location=point.location,
     )
-    for judge in (_disabled, _blocked, _impostor, _incompatible, _malformed):
+    for judge in (_disabled, _blocked, _malformed, _impostor, _incompatible):
         verdict = judge(point, switches)
         if verdict is not None:
             return row.ended(*verdict)
@@ -83,7 +81,9 @@ def _impostor(point: EntryPoint, _switches: Switches) -> Verdict:
     if owner is None:
         return None
     reason = f"the name {point.name!r} belongs to {owner}"
-    remedy = f"pip uninstall {point.dist} (its authors have to rename the plugin)"
+    if normalize(point.dist) == owner:
+        reason = f"{reason} with its module {module_of(owner)}, and this one is in {point.module}"
+    remedy = f"{remove_command(point.dist)} (its authors have to rename the plugin)"
     return Status.CONFLICT, reason, remedy
 
 
@@ -92,17 +92,17 @@ def _incompatible(point: EntryPoint, _switches: Switches) -> Verdict:
         return None
     if point.major is None:
         reason = f"its entry-point group {point.group!r} names no API version"
-        return Status.INCOMPATIBLE, reason, f"pip install -U {point.dist}"
-    stale = "deepseek-core" if point.major > API[0] else point.dist
+        return Status.INCOMPATIBLE, reason, update_command(point.dist)
+    stale = CORE if point.major > API[0] else point.dist
     reason = f"needs API {point.api}; core has v{API[0]}"
-    return Status.INCOMPATIBLE, reason, f"pip install -U {stale}"
+    return Status.INCOMPATIBLE, reason, update_command(stale)
 
 
 def _malformed(point: EntryPoint, _switches: Switches) -> Verdict:
     if point.problem is None:
         return None
-    remedy = f"pip install --force-reinstall {point.dist} (or pip uninstall {point.dist})"
-    return Status.BROKEN, f"malformed metadata: {point.problem}", remedy
+    again = f"{reinstall_command(point.dist)} (or {remove_command(point.dist)})"
+    return Status.BROKEN, f"malformed metadata: {point.problem}", point.remedy or again
 
 
 def _among(
@@ -136,4 +136,4 @@ def _contested(
 def prefer_remedy(name: str, dist: str, rivals: Iterable[EntryPoint]) -> str:
     """How to settle a conflict: keep one of the two."""
     other = next((p.dist for p in rivals if normalize(p.dist) != normalize(dist)), dist)
-    return f'pip uninstall {other} (or put prefer.{name} = "{dist}" under [plugins])'
+    return f'{remove_command(other)} (or put prefer.{name} = "{dist}" under [plugins])'

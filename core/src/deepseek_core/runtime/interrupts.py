@@ -7,6 +7,11 @@ import signal
 import threading
 from collections.abc import Iterator, Sized
 from types import FrameType
+from typing import Final
+
+from deepseek_core.discovery.strangers import is_a
+
+_LONGEST_CHAIN: Final = 100  # of errors, which a stranger may have bent into a circle
 
 
 @contextlib.contextmanager
@@ -50,7 +55,9 @@ def stop_if_interrupted(error: BaseException) -> None:
         KeyboardInterrupt: the error comes from one.
     """
     cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
+    for _ in range(_LONGEST_CHAIN):
+        if cause is None:
+            return
+        if is_a(cause, KeyboardInterrupt):
             raise KeyboardInterrupt from error
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__context__ if cause.__cause__ is None else cause.__cause__

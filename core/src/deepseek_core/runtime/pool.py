@@ -18,6 +18,7 @@ from deepseek_core.contracts.errors import (
 from deepseek_core.contracts.graph import Operation
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
+from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
 
 _log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class _Row:
     info: DeviceInfo
     factory: str
     plugin: str
+    dist: str
     spec_name: str
 
 
@@ -50,7 +52,7 @@ class DevicePool:
             if not probe.rows:
                 self._out[probe.spec.name] = probe.reason or "its probe found no device"
             for info in probe.rows:
-                self._add(_Row(info, probe.spec.factory, probe.plugin, probe.spec.name))
+                self._add(_Row(info, probe.spec.factory, probe.plugin, probe.dist, probe.spec.name))
 
     def _add(self, row: _Row) -> None:
         other = self._rows.setdefault(row.info.id, row)
@@ -104,8 +106,8 @@ class DevicePool:
                     devices.append(self.open(device_id))
                 except DeepSeekError as error:
                     stop_if_interrupted(error)
-                    _log.warning("%s", error)
-                    self._out[device_id] = str(error)
+                    self._out[device_id] = text_of(error)
+                    _log.warning("%s", self._out[device_id])
         return tuple(devices)
 
     def open(self, device_id: str) -> Device:
@@ -125,14 +127,15 @@ class DevicePool:
     def _make(self, row: _Row) -> Device:
         try:
             with held_back():
-                factory = load_locator(row.factory, plugin=row.plugin)
+                factory = load_locator(row.factory, plugin=row.plugin, dist=row.dist)
             settings = self._settings.get(row.plugin, {})
             device = factory(row.info.id, attrs.evolve(self._options, settings=settings))
         except DeepSeekError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            raise_if_ours(error)
             raise DeviceUnavailable(
-                f"{row.info.id} can't be opened: {type(error).__name__}: {error}",
+                f"{row.info.id} can't be opened: {one_line(error)}",
                 device_id=row.info.id,
                 remedy=f"run `ds-sdk doctor`, or leave {row.plugin} out",
             ) from error
@@ -163,22 +166,23 @@ class DevicePool:
         with self._lock:
             device = self._open.pop(device_id, None)
         if device is not None:
-            _close(device)
+            _close(device, device_id)
 
     def close(self) -> None:
         """Close every device that was opened; idempotent."""
         with self._lock:
             self._closed = True
-            opened, self._open = list(self._open.values()), {}
-        for device in opened:
-            _close(device)
+            opened, self._open = self._open, {}
+        for device_id, device in opened.items():
+            _close(device, device_id)
 
 
-def _close(device: Device) -> None:
+def _close(device: Device, device_id: str) -> None:
     try:
         device.close()
-    except Exception:  # noqa: BLE001 - the others must be closed too
-        _log.exception("%s did not close", device.info.id)
+    except BaseException as error:  # noqa: BLE001 - the others must be closed too
+        raise_if_ours(error)
+        _log.warning("%s did not close: %s", device_id, one_line(error))
 
 
 def _answers_to(row: _Row, word: str) -> bool:

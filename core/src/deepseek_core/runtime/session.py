@@ -10,14 +10,16 @@ from typing import Any, Self
 
 from deepseek_core.contracts.artifact import Artifact
 from deepseek_core.contracts.device import DeviceInfo, OpenOptions
-from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.errors import ConfigError, DeepSeekError, PluginError
 from deepseek_core.contracts.frontend import Frontend
 from deepseek_core.contracts.graph import Array, Graph
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.discovery.folders import cache_dir as default_cache_dir
+from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.registry import Registry, find_frontend, load_locator
+from deepseek_core.discovery.strangers import one_line, raise_if_ours
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.runtime.calibration import Measurement, Progress, calibrate, synthetic_inputs
 from deepseek_core.runtime.comparison import (
@@ -89,9 +91,10 @@ class Session:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the caller should know: a history that was set aside, devices that are out."""
+        """What the caller should know: idle switches, a history set aside, devices that are out."""
+        idle = tuple(map(str, self.registry.notices))
         out = tuple(f"{d}: {why}" for d, why in self._pool.why_out().items())
-        return (self._history.notice, *out) if self._history.notice else out
+        return (*idle, *filter(None, [self._history.notice]), *out)
 
     def load(self, model: str | Path | Artifact, **constants: Array) -> Graph:
         """Read a model and cut it into stages by what the devices present support.
@@ -111,7 +114,16 @@ class Session:
         found = find_frontend(self.registry, artifact.format)
         with held_back():
             factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
-        frontend: Frontend = factory()
+        try:
+            frontend: Frontend = factory()
+        except DeepSeekError:
+            raise
+        except BaseException as error:
+            raise_if_ours(error)
+            raise PluginError(
+                f"plugin {found.plugin!r} can't make its reader: {one_line(error)}",
+                remedy=update_or_disable(found.dist, found.plugin),
+            ) from error
         return frontend
 
     def plan(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.errors import ConfigError, DeepSeekError, PluginError
 from deepseek_core.contracts.tier import Tier
+from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.loader import discover
+from deepseek_core.discovery.offers import SCHEMES, how_to_get
 from deepseek_core.discovery.registry import load_locator
+from deepseek_core.discovery.strangers import one_line, raise_if_ours
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deepseek_core.contracts.tier import TierSpec
     from deepseek_core.discovery.registry import Registered, Registry
 
@@ -24,7 +29,24 @@ def open_tier(url: str, *, registry: Registry | None = None) -> Tier:
     """
     found = _find(url, discover() if registry is None else registry)
     factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
-    return cast(Tier, factory(url))
+    return _opened(factory, url, found)
+
+
+def _opened(factory: Callable[[str], object], url: str, found: Registered[TierSpec]) -> Tier:
+    try:
+        tier = factory(url)
+    except DeepSeekError:
+        raise
+    except BaseException as error:
+        raise_if_ours(error)
+        raise PluginError(
+            f"plugin {found.plugin!r} can't open {url}: {one_line(error)}",
+            remedy=update_or_disable(found.dist, found.plugin),
+        ) from error
+    if not isinstance(tier, Tier):
+        made = f"made a {type(tier).__name__}, which is no Tier"
+        raise PluginError(f"plugin {found.plugin!r}: {found.record.factory} {made}")
+    return tier
 
 
 def _find(url: str, registry: Registry) -> Registered[TierSpec]:
@@ -41,10 +63,6 @@ def _find(url: str, registry: Registry) -> Registered[TierSpec]:
             remedy=fitting[0].remedy,
         )
     known = sorted({name for r in registry.tiers for name in r.record.schemes})
-    raise ConfigError(
-        f"no plugin opens {scheme}: URLs; known schemes: {', '.join(known) or 'none'}",
-        remedy=(
-            "pip install deepseek-storage-local (file:) or deepseek-storage-s3 (s3:); "
-            "ds-sdk list-plugins"
-        ),
-    )
+    reason = f"no plugin opens {scheme}: URLs; known schemes: {', '.join(known) or 'none'}"
+    why, remedy = how_to_get(scheme, SCHEMES, registry.plugins) or ("", "ds-sdk list-plugins")
+    raise ConfigError("; ".join(filter(None, (reason, why))), remedy=remedy)

@@ -19,6 +19,7 @@ from deepseek_core.discovery.modules import HEAVY
 from deepseek_core.discovery.registry import Registry
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import Status
+from deepseek_core.discovery.strangers import raise_if_ours
 from deepseek_core.testing.facts import CANARY, CANARY_VARIABLE
 from deepseek_core.testing.subject import entry_points_of, records_of, unswitched
 
@@ -78,7 +79,8 @@ def _import(point: EntryPoint) -> object:
     """Its hooks, bare: discovery itself would undo what an import does to the process."""
     try:
         return import_module(point.value.partition("[")[0].partition(":")[0].strip())
-    except (Exception, SystemExit):  # noqa: BLE001 - discovery tells it in words
+    except BaseException as error:  # noqa: BLE001 - discovery tells it in words
+        raise_if_ours(error)
         return None
 
 

@@ -17,7 +17,8 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.errors import ConfigError
-from deepseek_core.discovery.scan import EntryPoint, core_version
+from deepseek_core.discovery.installed import core_version
+from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.testing.report import Report, Verdict
 
 _POLL_S: Final = 0.02

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
+from deepseek_core.discovery.installed import installed
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.registry import Registered, Registry
-from deepseek_core.discovery.scan import distributions, normalize
 from deepseek_core.discovery.status import Status
 from deepseek_core.testing.facts import Facts, facts_of
 from deepseek_core.testing.subject import (
@@ -156,10 +156,8 @@ class PluginConformance:
 
 def _required(dist: str) -> list[str]:
     """What a distribution requires, as its metadata has it."""
-    mine = next(d for d in distributions() if d.key == normalize(dist))
-    head = (mine.read("METADATA") or mine.read("PKG-INFO") or "").partition("\n\n")[0]
-    mark = "Requires-Dist: "
-    return [line.removeprefix(mark) for line in head.splitlines() if line.startswith(mark)]
+    mine = installed(dist)
+    return [] if mine is None else list(mine.required())
 
 
 def _locators(registered: Registered[Any]) -> list[str]:

@@ -78,7 +78,7 @@ def _words(kind: Kind, names: Names) -> dict[str, str]:
 
 def _core_range() -> str:
     """The versions of the core that a plugin made now should work with: this minor."""
-    from deepseek_core.discovery.scan import core_version
+    from deepseek_core.discovery.installed import core_version
 
     found = re.match(r"(\d+)\.(\d+)", core_version())
     major, minor = map(int, found.groups()) if found else (0, 1)  # a bare checkout

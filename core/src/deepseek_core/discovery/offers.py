@@ -1,0 +1,37 @@
+"""Which distribution of ours brings a format, a URL scheme or a command that nobody offers here.
+
+A fixed table: what a user typed never becomes the name of a package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from deepseek_core.discovery.distributions import normalize
+from deepseek_core.discovery.installing import install_command
+from deepseek_core.discovery.status import PluginRow, Status
+
+FORMATS: Final = {"onnx": "deepseek-onnx"}
+SCHEMES: Final = {
+    "file": "deepseek-storage-local",
+    "memory": "deepseek-store",
+    "s3": "deepseek-storage-s3",
+}
+COMMANDS: Final = {"store": "deepseek-store"}
+
+
+def how_to_get(
+    wanted: str, table: Mapping[str, str], plugins: Iterable[PluginRow]
+) -> tuple[str, str] | None:
+    """Why ours does not offer it now, and what helps; None if ours never offers it.
+
+    The reason is empty if the distribution is not installed.
+    """
+    dist = table.get(wanted)
+    if dist is None:
+        return None
+    for row in plugins:
+        if normalize(row.dist) == dist and row.status is not Status.AVAILABLE:
+            return f"plugin {row.name!r} of {dist} is {row.status}: {row.reason}", row.remedy or ""
+    return "", install_command(dist)
