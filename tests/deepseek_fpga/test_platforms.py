@@ -82,7 +82,7 @@ def test_no_platform_is_a_reason_with_a_remedy(monkeypatch):
     listing = list_devices()
     assert listing.devices == ()
     assert listing.reason == platforms.NO_PLATFORM
-    assert "deepseek-fpga[pocl]" in str(listing.remedy)
+    assert "plugins/fpga_opencl[pocl]" in str(listing.remedy)
 
 
 def test_no_pyopencl_is_a_reason_with_a_remedy(monkeypatch):
@@ -90,7 +90,7 @@ def test_no_pyopencl_is_a_reason_with_a_remedy(monkeypatch):
     listing = list_devices()
     assert listing.devices == ()
     assert listing.reason == translation.NO_PYOPENCL
-    assert "deepseek-fpga[pocl]" in str(listing.remedy)
+    assert "plugins/fpga_opencl[pocl]" in str(listing.remedy)
     with pytest.raises(errors.DeviceUnavailable, match="not installed"):
         open_device("opencl:pocl:0")
 

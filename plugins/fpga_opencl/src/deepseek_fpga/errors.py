@@ -16,7 +16,13 @@ _UNAVAILABLE = {-1, -2, -1001}  # DEVICE_NOT_FOUND, DEVICE_NOT_AVAILABLE, PLATFO
 _BUILD = {-11, -15, -17, -42, -43, -44}  # BUILD, COMPILE and LINK failures; bad binary or options
 
 NO_PYOPENCL = "pyopencl is not installed"
-NO_PYOPENCL_REMEDY = 'pip install "deepseek-fpga[pocl]"'
+
+
+def install_pocl() -> str:
+    """The command that brings pyopencl, with a runtime for the CPU."""
+    from deepseek_core import console  # only a remedy needs it
+
+    return console.install_command("deepseek-fpga", extra="pocl")
 
 
 def from_vendor(error: Exception, device_id: str) -> errors.DeviceError:
@@ -47,7 +53,7 @@ def translated(device_id: str) -> Iterator[None]:
         import pyopencl as cl
     except ImportError as error:
         raise errors.DeviceUnavailable(
-            f"{device_id}: {NO_PYOPENCL}", device_id=device_id, remedy=NO_PYOPENCL_REMEDY
+            f"{device_id}: {NO_PYOPENCL}", device_id=device_id, remedy=install_pocl()
         ) from error
     try:
         yield

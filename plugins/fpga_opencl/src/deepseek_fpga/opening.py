@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deepseek_core import errors
-from deepseek_fpga.errors import NO_PYOPENCL, NO_PYOPENCL_REMEDY, translated
+from deepseek_fpga.errors import NO_PYOPENCL, install_pocl, translated
 from deepseek_fpga.platforms import DeviceRecord, vendor_devices
 from deepseek_fpga.pocl_target import ensure_known_cpu
 
@@ -70,7 +70,7 @@ def open_device(device_id: str) -> OpenDevice:
         found = vendor_devices()
     except ImportError as error:
         raise errors.DeviceUnavailable(
-            f"{device_id}: {NO_PYOPENCL}", device_id=device_id, remedy=NO_PYOPENCL_REMEDY
+            f"{device_id}: {NO_PYOPENCL}", device_id=device_id, remedy=install_pocl()
         ) from error
     for record, device in found:
         if record.id == device_id:

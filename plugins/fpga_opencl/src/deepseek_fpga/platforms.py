@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from deepseek_fpga.errors import NO_PYOPENCL, NO_PYOPENCL_REMEDY, translated
+from deepseek_fpga.errors import NO_PYOPENCL, install_pocl, translated
 
 Evidence = Literal["hardware", "cpu-runtime", "emulator"]
 DeviceType = Literal["cpu", "gpu", "accelerator", "other"]
@@ -34,10 +34,9 @@ _EXTENSIONS = ("cl_intel_channels", "cl_khr_fp16", "cl_khr_fp64", "cl_khr_intege
 _EMULATION_VARIABLES = ("XCL_EMULATION_MODE", "CL_CONTEXT_MPSIM_DEVICE_INTELFPGA")
 
 NO_PLATFORM = "no OpenCL platform is registered"
-NO_PLATFORM_REMEDY = (
-    'pip install "deepseek-fpga[pocl]" for a CPU runtime, or install the board\'s driver; other '
-    "runtimes register by an .icd file in /etc/OpenCL/vendors or in the folder that "
-    "OCL_ICD_VENDORS names"
+_OTHER_RUNTIMES = (
+    "for a CPU runtime, or install the board's driver; other runtimes register by an .icd file in "
+    "/etc/OpenCL/vendors or in the folder that OCL_ICD_VENDORS names"
 )
 
 
@@ -101,9 +100,9 @@ def list_devices() -> Listing:
         found = vendor_devices()
     except ImportError as error:
         _log.debug("no pyopencl: %s", error)
-        return Listing(reason=NO_PYOPENCL, remedy=NO_PYOPENCL_REMEDY)
+        return Listing(reason=NO_PYOPENCL, remedy=install_pocl())
     if not found:
-        return Listing(reason=NO_PLATFORM, remedy=NO_PLATFORM_REMEDY)
+        return Listing(reason=NO_PLATFORM, remedy=f"{install_pocl()} {_OTHER_RUNTIMES}")
     return Listing(devices=tuple(record for record, _ in found))
 
 

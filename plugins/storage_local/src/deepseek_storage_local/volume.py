@@ -147,8 +147,10 @@ def _read_identity(folder: int, path: Path, url: str) -> str:
     finally:
         os.close(opened)
     if lines[0] != _FORMAT or len(lines) < 2:
+        from deepseek_core import console  # only a remedy needs it
+
         raise errors.ConfigError(
             f"{url}: {path / IDENTITY} is of another version of this tier",
-            remedy="pip install -U deepseek-storage-local",
+            remedy=console.update_command("deepseek-storage-local"),
         )
     return lines[1]

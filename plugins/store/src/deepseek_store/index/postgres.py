@@ -23,7 +23,6 @@ from deepseek_store.index.postgres_url import PostgresUrl
 T = TypeVar("T")
 
 RETRY_S: Final = 20.0
-_INSTALL: Final = "pip install 'deepseek-store[postgres]'"
 _LOCK_S: Final = 10.0
 _INT4: Final = 0x7FFFFFFF
 _FIRST_PAUSE_S: Final = 0.05
@@ -84,8 +83,11 @@ class PostgresDatabase(Database):
         try:
             from sqlalchemy import create_engine
         except ImportError as error:
+            from deepseek_core import console  # only a remedy needs it
+
             raise errors.ConfigError(
-                f"{self.url}: SQLAlchemy is not installed", remedy=_INSTALL
+                f"{self.url}: SQLAlchemy is not installed",
+                remedy=console.install_command("deepseek-store", extra="postgres"),
             ) from error
         self._engine = create_engine(
             "postgresql+psycopg://",
