@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -32,13 +32,16 @@ from deepseek_core.discovery.probe_result import (
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.status import Status
 
+_HUNG_FOR_S: Final = 60.0
+
 
 def probe_devices(
     registry: Registry, *, timeout_s: float, cache_dir: Path, refresh: bool = False
 ) -> tuple[ProbeResult, ...]:
     """Ask each device spec for its devices, at most `timeout_s` seconds each.
 
-    Takes results that are still valid from the cache, unless `refresh`. The order is that of
+    Takes results that are still valid from the cache, unless `refresh`; one that complains is
+    asked for again, so that a remedy which was followed counts at once. The order is that of
     `registry.devices`. A device id that two specs report is available in neither.
     """
     devices = registry.devices
@@ -57,9 +60,11 @@ def _recall(
     device: Registered[DeviceSpec], timeout_s: float, cache_dir: Path
 ) -> ProbeResult | None:
     result = probe_cache.read(device, cache_dir)
-    # What failed at once is asked again; what hung is not, unless it gets more time.
-    hopeful = result is not None and result.status is Status.BROKEN and result.seconds < timeout_s
-    return None if hopeful else result
+    if result is None or not result.complains:
+        return result
+    # Each time anew, what hangs would cost all of its time; for a moment it is believed.
+    hung = result.status is Status.BROKEN and result.seconds >= timeout_s
+    return result if hung and time.time() - result.checked_at < _HUNG_FOR_S else None
 
 
 def _asked(device: Registered[DeviceSpec], children: Children) -> ProbeResult:

@@ -1,6 +1,9 @@
 """Results of probes, kept between processes: one small JSON file for each device spec.
 
-A file holds what its result depended on; when any of that changes, it no longer counts.
+A file holds what its result depended on; when any of that changes, it no longer counts. What was
+wrong may be mended by more than a key can cover (a driver, a library, a right): a complaint counts
+for minutes, while nothing was installed, and only for who shows it with its age. Who needs the
+device asks again (`probe`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from deepseek_core.discovery.status import Status
 # A device may come or go without a trace in what the key covers.
 _GOOD_FOR_S: Final = 24 * 3600.0
 _BAD_FOR_S: Final = 600.0
+_LINKER_CACHE: Final = Path("/etc/ld.so.cache")
+_INSTALLED: Final = (".dist-info", ".egg-info", ".egg-link", ".pth", ".py", ".so")
 _VARIABLES: Final = (
     "CUDA_VISIBLE_DEVICES",
     "LD_LIBRARY_PATH",
@@ -50,15 +55,17 @@ def read(device: Registered[DeviceSpec], cache_dir: Path) -> ProbeResult | None:
         entry = json.loads(_file(device, cache_dir).read_text(encoding="utf-8"))
         result = _result(device, entry)
         valid = entry["key"] == _key(device) and _is_recent(result)
+        unchanged = not result.complains or entry["surroundings"] == _surroundings()
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return result if valid else None
+    return result if valid and unchanged else None
 
 
 def write(device: Registered[DeviceSpec], result: ProbeResult, cache_dir: Path) -> None:
     """Keep a result; a folder that can't be written to costs a probe next time, no more."""
     entry = {
         "key": _key(device),
+        "surroundings": _surroundings() if result.complains else None,
         "rows": [attrs.asdict(row) for row in result.rows],
         "status": result.status,
         "reason": result.reason,
@@ -74,19 +81,26 @@ def write(device: Registered[DeviceSpec], result: ProbeResult, cache_dir: Path) 
 
 
 def _result(device: Registered[DeviceSpec], entry: dict[str, Any]) -> ProbeResult:
+    seconds, checked_at = float(entry["seconds"]), float(entry["checked_at"])
     found = ended(
         device,
         Status(entry["status"]),
-        entry["reason"],
+        entry["reason"] and _dated(entry["reason"], checked_at),
         entry["remedy"],
         rows=to_rows(entry["rows"]),
     )
-    seconds, checked_at = float(entry["seconds"]), float(entry["checked_at"])
     return attrs.evolve(found, cached=True, seconds=seconds, checked_at=checked_at)
 
 
+def _dated(reason: str, checked_at: float) -> str:
+    """A reason as what it is: how it was when somebody asked."""
+    age_s = max(time.time() - checked_at, 0.0)
+    age = f"{age_s / 60:.0f} min" if age_s >= 60 else f"{age_s:.0f} s"
+    return f"{reason} (asked {age} ago)"
+
+
 def _is_recent(result: ProbeResult) -> bool:
-    limit_s = _GOOD_FOR_S if result.status is Status.AVAILABLE else _BAD_FOR_S
+    limit_s = _BAD_FOR_S if result.complains else _GOOD_FOR_S
     # A clock that was set back must not make a result valid for ever.
     return 0 <= time.time() - result.checked_at <= limit_s
 
@@ -110,6 +124,24 @@ def _key(device: Registered[DeviceSpec]) -> dict[str, Any]:
         "vendors": sorted(_vendor_files()),
         "nodes": sorted(_device_nodes()),
     }
+
+
+def _surroundings() -> dict[str, Any]:
+    """What a remedy leaves behind: distributions, modules, libraries of the system, groups."""
+    return {
+        "path": {entry: _installed_in(entry) for entry in sys.path if isinstance(entry, str)},
+        "libraries": _newest((), _LINKER_CACHE),
+        "groups": sorted(os.getgroups()),
+    }
+
+
+def _installed_in(folder: str) -> int | None:
+    """Stands for the names of distributions and modules in a folder of the path."""
+    try:
+        names = sorted(name for name in os.listdir(folder or ".") if name.endswith(_INSTALLED))  # noqa: PTH208 - names are all that is wanted
+    except (OSError, ValueError):
+        return None
+    return zlib.crc32("\n".join(names).encode("utf-8", "surrogateescape"))
 
 
 def _environment() -> Iterator[tuple[str, str]]:

@@ -45,6 +45,12 @@ class ProbeResult:
     cached: bool = False
     checked_at: float = 0.0
 
+    @property
+    def complains(self) -> bool:
+        """Whether anything is out, which a remedy may have mended meanwhile."""
+        out = any(row.status != "available" for row in self.rows)
+        return out or self.status is not Status.AVAILABLE
+
 
 def judged(device: Registered[DeviceSpec], rows: tuple[DeviceInfo, ...]) -> ProbeResult:
     """The result of a probe that answered with these rows."""
