@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from _report import Report, Row, interleave, pin, print_head, versions
 from deepseek_core import Artifact, LoadOptions, OpenOptions
 from deepseek_onnx.device import DEVICE_ID, open_device
 from deepseek_onnx.frontend import whole_model_stage
+from deepseek_onnx.ort import ort as onnxruntime
 
 MEDIUM = "4 layers of 256, 64 rows"
 TINY = "1 layer of 8, 1 row"

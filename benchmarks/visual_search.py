@@ -64,7 +64,8 @@ def onnxruntime_and_faiss(gallery: Any) -> Contestant:
     """What a careful user would write with two good libraries."""
     import faiss
     import onnx
-    import onnxruntime as ort
+
+    from deepseek_onnx.ort import ort
 
     faiss.omp_set_num_threads(1)
     index = faiss.IndexFlatL2(gallery.shape[1])

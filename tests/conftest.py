@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from s3_server import S3Server
+
+# Tests that import ONNX Runtime themselves send nothing either.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Timing never decides a test: a busy machine must not fail one. Nor does chance: what fails here
 # fails again. `pytest --hypothesis-profile=search` looks for new examples.

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 
 import network
 import quantize
 from dataset import Crops, load_crops, split_by_board
 from deepseek_onnx.operators import attach_match, bind_gallery
+from deepseek_onnx.ort import ort
 
 MODELS = Path(__file__).parent / "models"
 BATCH = 64

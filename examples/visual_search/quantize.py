@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, numpy_helper
 
 import network
+from deepseek_onnx.ort import ort
 
 Array = npt.NDArray[np.float32]
 Range = tuple[float, float]

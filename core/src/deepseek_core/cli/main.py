@@ -20,6 +20,7 @@ from deepseek_core.cli.table import terminal_width
 from deepseek_core.contracts.errors import ConfigError, DeepSeekError, Interrupted
 from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.discovery.switch_table import SWITCHES, SwitchNames, flags_given
+from deepseek_core.discovery.telemetry import telemetry_off
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.command import CommandSpec
@@ -141,7 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _code(words: list[str]) -> int:
     try:
-        return _dispatch(words)
+        with telemetry_off():
+            return _dispatch(words)
     except SystemExit as leaving:  # argparse, after --help or --version; or a plugin's command
         return exit_code(leaving)
 

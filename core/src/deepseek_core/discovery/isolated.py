@@ -24,6 +24,7 @@ from deepseek_core.discovery._child import LARGEST_ANSWER
 from deepseek_core.discovery.fingerprint import fingerprint, identities
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.switches import Switches
+from deepseek_core.discovery.telemetry import without_telemetry
 
 # More at once only slows them down until they run into their time-outs.
 _AT_ONCE: Final = 8
@@ -155,7 +156,7 @@ def _start(request: Path, output: IO[bytes], token: str) -> subprocess.Popen[byt
     root = str(Path(__file__).parents[2])  # where deepseek_core is
     inherited = os.environ.get("PYTHONPATH")
     environment = {
-        **os.environ,
+        **without_telemetry(os.environ),
         "PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root]),
         _MARK: token,
     }

@@ -19,6 +19,7 @@ import attrs
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.installed import core_version
 from deepseek_core.discovery.scan import EntryPoint
+from deepseek_core.discovery.telemetry import without_telemetry
 from deepseek_core.testing.report import Report, Verdict
 
 _POLL_S: Final = 0.02
@@ -206,7 +207,7 @@ def _environment() -> dict[str, str]:
     """The user's, without what would change how pytest works; our path, and no other plugin."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
     path = os.pathsep.join(sys.path)
-    return {**kept, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return {**without_telemetry(kept), "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _read(events: Path) -> list[dict[str, Any]]:

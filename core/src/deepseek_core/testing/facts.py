@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.units import as_names
+from deepseek_core.discovery.telemetry import without_telemetry
 
 CANARY: Final = "canary-7f3a91c5"
 """A made-up secret; whoever shows it shows secrets."""
@@ -73,7 +74,11 @@ def _start(plugin: str, answer: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, CANARY_VARIABLE: CANARY, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={
+            **without_telemetry(os.environ),
+            CANARY_VARIABLE: CANARY,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
     )
 
 

@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Final
 
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from deepseek_core import (
@@ -28,6 +27,7 @@ from deepseek_core import (
 from deepseek_onnx.executable import OnnxExecutable
 from deepseek_onnx.faults import FAULTS, load_error
 from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes
+from deepseek_onnx.ort import ort
 from deepseek_onnx.sessions import Threads, open_stage
 from deepseek_onnx.support import TrialSupport
 from deepseek_onnx.values import to_host

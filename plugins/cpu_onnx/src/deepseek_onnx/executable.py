@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from deepseek_core import BoundCall, Executable, Job, Stage, TensorSpec, errors
 from deepseek_onnx.faults import FAULTS, run_error
+from deepseek_onnx.ort import ort
 from deepseek_onnx.sessions import Opened
 from deepseek_onnx.values import EXOTIC, from_ort, to_host, to_ort
 

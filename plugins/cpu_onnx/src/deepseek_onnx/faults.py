@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
-
 from deepseek_core import DeepSeekError, Stage, TensorSpec, errors
+from deepseek_onnx.ort import state as _state
 
 _NAMES: Final = (
     "EngineError", "EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf",

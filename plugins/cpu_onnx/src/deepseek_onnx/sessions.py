@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from deepseek_core import Artifact, Stage, errors
 from deepseek_onnx.host import saturates_u8s8
+from deepseek_onnx.ort import ort
 from deepseek_onnx.protobuf import model_bytes, parse_model
 from deepseek_onnx.values import EXOTIC, to_ort
 

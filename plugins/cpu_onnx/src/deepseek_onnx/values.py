@@ -13,11 +13,11 @@ from typing import Any, Final
 import attrs
 import ml_dtypes
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto
 
 from deepseek_core import HostTensor, errors
+from deepseek_onnx.ort import ort
 
 Array = NDArray[Any]
 _HOST_DLPACK: Final = (1, 3)  # kDLCPU, kDLCUDAHost
