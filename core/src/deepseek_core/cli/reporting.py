@@ -66,8 +66,10 @@ def _say(label: str, text: str | None) -> None:
 
 
 def tell(notices: Iterable[object]) -> None:
-    """What has no effect, a line each, on stderr: stdout is for the answer."""
+    """Say what has no effect, a line each, on stderr and after the answer on stdout."""
     for notice in notices:
+        if sys.stdout is not None:
+            sys.stdout.flush()
         _say("note", str(notice))
 
 
