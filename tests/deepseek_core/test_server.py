@@ -140,6 +140,14 @@ def test_a_request_that_keeps_failing_ends_with_the_cause(session):
         assert "quarantined" in server.notices[0]
 
 
+@pytest.mark.parametrize("error", [GeneratorExit("panic"), SystemExit(3), KeyboardInterrupt()])
+def test_a_driver_that_raises_what_is_no_exception_stops_no_worker(error, session):
+    plain_devices.FAILURES["a"] = [error]
+    with Server(session("a", "slow"), chain(), rules=Rules(quarantine_s=0.05)) as server:
+        assert np.all(server.submit(ones(1, 2)).result(30)["z"] == 16.0)
+        assert server.notices[0].startswith(f"a quarantined: {type(error).__name__}")
+
+
 def test_a_device_that_fails_once_is_quarantined_and_comes_back(session):
     plain_devices.FAILURES["a"] = [plain_devices.lost("a")]
     with Server(session("a", "slow"), chain(), rules=Rules(quarantine_s=0.05)) as server:

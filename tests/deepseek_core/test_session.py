@@ -146,6 +146,14 @@ def test_a_lost_device_is_replaced_and_the_result_says_so(session):
     assert s.plan(chain()).devices == {"double": "slow", "square": "slow"}
 
 
+@pytest.mark.parametrize("error", [GeneratorExit("panic"), SystemExit(3)])
+def test_a_driver_that_raises_what_is_no_exception_is_replaced(error, session):
+    plain_devices.FAILURES["a"] = error
+    results = list(session("a", "slow").plan(chain(), batch=3).stream(batches(4)))
+    assert [r["z"][0, 0] for r in results] == [4.0 * i * i for i in range(4)]
+    assert set(results[-1].ran_on.values()) == {"slow"}
+
+
 def test_a_crash_that_no_contract_foresees_is_a_lost_device(session):
     plain_devices.FAILURES["a"] = RuntimeError("driver bug")
     result = session("a", "slow").plan(chain()).run(batches(1)[0])

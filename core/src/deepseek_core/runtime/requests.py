@@ -62,7 +62,7 @@ class StageTask:
         self.request, self.stage = request, stage
         self._pieces: dict[int, Mapping[str, Array]] = {}
         self.divisible = _divisible(stage)
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def piece(self, part: Part) -> dict[str, Array]:
         """The inputs of a part."""

@@ -19,6 +19,7 @@ from deepseek_core.contracts.errors import (
 )
 from deepseek_core.contracts.event import DeviceQuarantined, Event
 from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.runtime.trace import Recorder, Span
@@ -120,7 +121,8 @@ class StageRunner:
                 return action(self._executable(stage, device_id)), device_id
             except InputError:
                 raise
-            except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            except BaseException as error:  # noqa: BLE001 - a driver may raise anything
+                raise_if_ours(error)
                 stop_if_interrupted(error)
                 device_id = self._recover(stage, device_id, error)
 
@@ -132,13 +134,13 @@ class StageRunner:
                 self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
             return self._loaded[key]
 
-    def _recover(self, stage: Stage, device_id: str, error: Exception) -> str:
+    def _recover(self, stage: Stage, device_id: str, error: BaseException) -> str:
         """Place what the failed device had again; returns where this stage runs now.
 
         Raises:
             StageFailed: strict, not worth a retry, or nobody else can run it.
         """
-        reason = f"{type(error).__name__}: {getattr(error, 'message', error)}"
+        reason = one_line(error)
         if self._strict:
             raise _failed(stage, device_id, error, None) from error
         with self._lock:
@@ -155,7 +157,7 @@ class StageRunner:
                 )
             return self.placement.devices[stage.name]
 
-    def _put_out(self, stage: Stage, device_id: str, error: Exception, reason: str) -> None:
+    def _put_out(self, stage: Stage, device_id: str, error: BaseException, reason: str) -> None:
         """A device that is gone gets no more work; one that refuses a stage keeps the others."""
         refused = isinstance(error, DeepSeekError) and not error.retryable
         if refused or isinstance(error, OutOfMemory):
@@ -175,8 +177,10 @@ class StageRunner:
             executable.close()
 
 
-def _failed(stage: Stage, device_id: str, error: Exception, nobody: NoDevice | None) -> StageFailed:
-    text = error.message if isinstance(error, DeepSeekError) else f"{type(error).__name__}: {error}"
+def _failed(
+    stage: Stage, device_id: str, error: BaseException, nobody: NoDevice | None
+) -> StageFailed:
+    text = told(error)[0] if is_a(error, DeepSeekError) else one_line(error)
     elsewhere = f"; {nobody.message}" if nobody is not None else ""
     remedy = error.remedy if isinstance(error, DeviceError) else None
     return StageFailed(

@@ -12,6 +12,7 @@ from deepseek_core.contracts.device import Estimate, Executable, LoadOptions
 from deepseek_core.contracts.errors import NoDevice
 from deepseek_core.contracts.graph import Graph, Stage
 from deepseek_core.contracts.task import LatencyClass, Workload
+from deepseek_core.discovery.strangers import raise_if_ours, text_of
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.schedule.online.records import OnlineDevice, RunCost
 from deepseek_core.schedule.problem import Problem, StageOptions
@@ -101,8 +102,9 @@ class ServedDevices:
     def _is_ready(self, stage: Stage, device_id: str) -> bool:
         try:
             self.executable(stage, device_id).warmup(1)
-        except Exception as error:  # noqa: BLE001 - a driver may raise anything
-            _log.warning("%s does not serve stage %s: %s", device_id, stage.name, error)
+        except BaseException as error:  # noqa: BLE001 - a driver may raise anything
+            raise_if_ours(error)
+            _log.warning("%s does not serve stage %s: %s", device_id, stage.name, text_of(error))
             return False
         return True
 
@@ -144,5 +146,6 @@ def _least(devices: Iterable[OnlineDevice], stage: str) -> tuple[float, float]:
 def _close(executable: Executable) -> None:
     try:
         executable.close()
-    except Exception:  # noqa: BLE001 - a dead device may not even close
+    except BaseException as error:  # noqa: BLE001 - a dead device may not even close
+        raise_if_ours(error)
         _log.debug("%s on %s did not close", executable.stage.name, executable.device_id)

@@ -30,6 +30,7 @@ from deepseek_core.contracts.errors import (
 from deepseek_core.contracts.event import DeviceQuarantined
 from deepseek_core.contracts.graph import Array, Graph, Stage
 from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.discovery.strangers import one_line, raise_if_ours
 from deepseek_core.runtime.requests import Request, StageTask, fail, joined, parted, refusal
 from deepseek_core.runtime.result import Result
 from deepseek_core.runtime.served_devices import ServedDevices
@@ -262,7 +263,8 @@ class Server:
             executable = self._served.executable(stage, device_id)
             found = executable.run(joined(stage.inputs, pieces))
             outputs = parted(stage.outputs, found, start.parts)
-        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+        except BaseException as error:  # noqa: BLE001 - a driver may raise anything
+            raise_if_ours(error)
             self._failed(start, tasks, error, executable, after)
             return
         span = Span(stage.name, device_id, slot, start.run_id, start.items, begin_s, _now_s())
@@ -278,7 +280,7 @@ class Server:
         self,
         start: r.Start,
         tasks: list[StageTask],
-        error: Exception,
+        error: BaseException,
         executable: Executable | None,
         after: list[Then],
     ) -> None:
@@ -291,7 +293,7 @@ class Server:
             event = r.TaskFailed(
                 time_s=_now_s(),
                 run_id=start.run_id,
-                reason=f"{type(error).__name__}: {getattr(error, 'message', error)}",
+                reason=one_line(error),
                 retryable=not isinstance(error, InputError),
                 device_fault=guilty,
             )
