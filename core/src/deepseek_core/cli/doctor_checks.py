@@ -19,6 +19,7 @@ from deepseek_core.discovery.installing import FOLDERS, install_command
 from deepseek_core.discovery.notices import unknown_names, unknown_settings
 from deepseek_core.discovery.origin import origin_of
 from deepseek_core.discovery.scan import entry_points, scan
+from deepseek_core.discovery.strangers import text_of
 from deepseek_core.discovery.switches import Switches, check_variables
 
 _OLDEST_PYTHON: Final = (3, 11)
@@ -86,7 +87,7 @@ def _double(same: Sequence[Distribution]) -> Check | None:
     if len({dist.version for dist in same}) < 2:
         return None
     chosen, key = choose(same), same[0].key
-    where = " and ".join(f"{dist.version} in {dist.location}" for dist in same)
+    where = " and ".join(f"{dist.version} in {text_of(dist.location)}" for dist in same)
     sure = "imports use" if is_certain(chosen, same) else "taken for what imports use:"
     again = install_command(key) if key in FOLDERS else f"pip install {key}"
     return Check(
@@ -103,11 +104,12 @@ def _leftovers(installed: Iterable[Distribution]) -> Iterator[Check]:
         if dist.folder is not None and not dist.is_whole:
             is_closed = not os.access(dist.folder, os.R_OK) and dist.folder.exists()
             what = "can't be read by this user" if is_closed else "names no distribution"
+            folder = str(dist.folder)
             yield Check(
                 name="leftover",
                 status="warn",
-                message=f"{dist.folder} {what}, so it is passed over",
-                remedy=f"rm -r {shlex.quote(str(dist.folder))}",
+                message=f"{text_of(folder)} {what}, so it is passed over",
+                remedy=f"rm -r {shlex.quote(folder)}" if folder.isprintable() else "remove it",
             )
 
 

@@ -110,7 +110,7 @@ def is_valid_name(name: str) -> bool:
 
 def distributions(path: Iterable[str] | None = None) -> Iterator[Distribution]:
     """Every distribution on the path (`sys.path` by default), shadowed ones too, in its order."""
-    for entry in _distinct(sys.path if path is None else path):
+    for entry in _distinct(import_path() if path is None else path):
         if os.path.isdir(entry):  # noqa: PTH112 - a Path raises where the folder above is closed
             yield from _in_folder(Path(entry))
         elif os.path.isfile(entry):  # noqa: PTH113
@@ -119,8 +119,13 @@ def distributions(path: Iterable[str] | None = None) -> Iterator[Distribution]:
         yield from _of_other_finders()
 
 
+def import_path() -> list[str]:
+    """The entries of `sys.path` that imports look at: whatever is no text is passed over."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
+
+
 def _distinct(path: Iterable[object]) -> Iterator[str]:
-    """The entries that imports look at: texts, each once, however it is spelled."""
+    """Each entry once, however it is spelled."""
     seen: set[str] = set()
     for entry in path:
         if isinstance(entry, str) and (place := os.path.normpath(entry)) not in seen:

@@ -21,6 +21,7 @@ import attrs
 
 from deepseek_core.contracts.secret import remember, scrub
 from deepseek_core.discovery._child import LARGEST_ANSWER
+from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.fingerprint import fingerprint, identities
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.switches import Switches
@@ -76,7 +77,7 @@ class Children:
         # An entry point that no scan has found can't be found by the child either.
         known = [point for point in resolved if point.location]
         self._base = {
-            "path": sys.path,
+            "path": import_path(),
             "limit_s": timeout_s,
             "memory_gib": gib,
             "data_bytes": int(gib * (1 << 30)) + stacks,

@@ -12,6 +12,7 @@ import attrs
 
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.scan import EntryPoint
+from deepseek_core.discovery.strangers import text_of
 from deepseek_core.discovery.switches import Switches, matches, suggestion
 
 
@@ -50,7 +51,7 @@ def unknown_settings(switches: Switches, entry_points: Iterable[EntryPoint]) -> 
     known = {point.name for point in entry_points}
     return tuple(
         Notice(
-            text=f"{switches.config}: [plugin.{name}] is for no plugin that is installed",
+            text=f"{switches.config}: [plugin.{text_of(name)}] is for no plugin that is installed",
             remedy=suggestion(name, known) or "take the table out if no environment needs it",
             of_file=True,
         )

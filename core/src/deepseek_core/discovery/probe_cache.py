@@ -22,6 +22,7 @@ import attrs
 
 from deepseek_core.contracts.device import DeviceSpec
 from deepseek_core.contracts.files import whole_file
+from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.modules import locate
 from deepseek_core.discovery.probe_result import ProbeResult, ended, to_rows
 from deepseek_core.discovery.registry import Registered, Registry
@@ -129,7 +130,7 @@ def _key(device: Registered[DeviceSpec]) -> dict[str, Any]:
 def _surroundings() -> dict[str, Any]:
     """What a remedy leaves behind: distributions, modules, libraries of the system, groups."""
     return {
-        "path": {entry: _installed_in(entry) for entry in sys.path if isinstance(entry, str)},
+        "path": {entry: _installed_in(entry) for entry in import_path()},
         "libraries": _newest((), _LINKER_CACHE),
         "groups": sorted(os.getgroups()),
     }

@@ -17,6 +17,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.installed import core_version
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.telemetry import without_telemetry
@@ -206,7 +207,7 @@ def _rank(group: tuple[tuple[str, str], list[_Rule]]) -> tuple[bool, str, str]:
 def _environment() -> dict[str, str]:
     """The user's, without what would change how pytest works; our path, and no other plugin."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
-    path = os.pathsep.join(sys.path)
+    path = os.pathsep.join(import_path())
     return {**without_telemetry(kept), "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Final
 import pytest
 
 from deepseek_core.contracts.errors import DeepSeekError
+from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.registry import Registered
+from deepseek_core.discovery.telemetry import without_telemetry
 from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load
 
@@ -49,7 +51,7 @@ class CommandConformance(PluginConformance):
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**without_telemetry(os.environ), "PYTHONPATH": os.pathsep.join(import_path())},
                 timeout=_LIMIT_S,
                 check=False,
             )

@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.units import as_names
+from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.telemetry import without_telemetry
 
 CANARY: Final = "canary-7f3a91c5"
@@ -77,7 +78,7 @@ def _start(plugin: str, answer: Path) -> subprocess.Popen[str]:
         env={
             **without_telemetry(os.environ),
             CANARY_VARIABLE: CANARY,
-            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONPATH": os.pathsep.join(import_path()),
         },
     )
 

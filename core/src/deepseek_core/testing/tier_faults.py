@@ -11,6 +11,9 @@ import subprocess
 import sys
 from typing import Final
 
+from deepseek_core.discovery.distributions import import_path
+from deepseek_core.discovery.telemetry import without_telemetry
+
 _LIMIT_BYTES: Final = 1 << 20
 _CODE: Final = """
 import resource, signal, sys
@@ -32,7 +35,7 @@ def write_and_die(factory: str, url: str, key: str, data: bytes) -> None:
         [sys.executable, "-P", "-c", _CODE, factory, url, key, str(_LIMIT_BYTES)],
         input=data,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**without_telemetry(os.environ), "PYTHONPATH": os.pathsep.join(import_path())},
         timeout=120,
         check=False,
     )
