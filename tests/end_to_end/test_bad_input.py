@@ -116,7 +116,7 @@ def test_without_plugins_nobody_reads_a_model(desk):
     process = desk(*RUN, DEEPSEEK_NO_PLUGINS="1")
     assert process.returncode == 2
     assert "no plugin reads 'onnx' files" in process.stderr
-    assert "pip install deepseek-onnx" in process.stderr
+    assert "fix: unset DEEPSEEK_NO_PLUGINS\n" in process.stderr
 
 
 def test_a_history_that_is_a_folder_is_told_with_a_way_out(desk, tmp_path):
