@@ -248,6 +248,28 @@ def test_a_path_with_entries_that_imports_pass_over_is_no_error(tmp_path):
     assert [dist.key for dist in distributions(path)].count("zoo-well") == 1
 
 
+def test_a_folder_that_the_path_has_under_two_names_counts_once(tmp_path):
+    zoo.install(tmp_path / "lib", "well")
+    (tmp_path / "lib64").symlink_to("lib")
+    path = [str(tmp_path / "lib"), str(tmp_path / "lib64")]
+    assert [str(dist.location) for dist in distributions(path)] == path[:1]
+
+
+def test_a_line_that_is_there_twice_is_one_plugin(find, tmp_path):
+    zoo.install(tmp_path, "well")
+    zoo.describe(tmp_path, "zoo-well", "1.0.0", POINTS + "well = zoo_well.hooks\n")
+    (row,) = find(tmp_path).plugins
+    assert row.status == "available"
+
+
+def test_a_plugin_that_puts_odd_things_on_the_path_keeps_no_device_from_being_asked(tmp_path):
+    odd = "import pathlib, sys\nsys.path[:0] = [None, pathlib.Path('x'), b'y', object()]\n"
+    zoo.install(tmp_path, "a_odd", hooks=odd + zoo.HOOKS)
+    env = {"DEEPSEEK_PLUGINS": "a_odd", "DEEPSEEK_CACHE_DIR": str(tmp_path / "cache")}
+    process = zoo.ds_sdk("devices", "--json", path=[tmp_path], env=env)
+    assert json.loads(process.stdout)["devices"][0]["id"] == "zoo_a_odd:0", process.stderr
+
+
 class Finder:
     """A finder whose answer to `find_distributions` is what it is made with."""
 

@@ -1,4 +1,4 @@
-"""Finding distributions by their metadata, whatever state it is in, without importing any.
+"""Find distributions by their metadata, whatever state it is in, without importing any.
 
 Reads `*.dist-info` folders itself: importing `importlib.metadata` alone costs four bare Python
 starts and a third of the module budget. It is asked after all for zip files on the path and
@@ -82,7 +82,7 @@ class Distribution:
         return attrs.evolve(self, name=name, version=_shown(version))
 
     def required(self) -> tuple[str, ...]:
-        """What it requires, as its metadata says it."""
+        """The requirements in its metadata (`Requires-Dist`)."""
         return tuple(value for key, value in self._head() if key == "requires-dist")
 
     def _fields(self) -> Mapping[str, str]:
@@ -120,17 +120,24 @@ def distributions(path: Iterable[str] | None = None) -> Iterator[Distribution]:
 
 
 def import_path() -> list[str]:
-    """The entries of `sys.path` that imports look at: whatever is no text is passed over."""
+    """The entries of `sys.path` that imports use: those that are strings."""
     return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 def _distinct(path: Iterable[object]) -> Iterator[str]:
-    """Each entry once, however it is spelled."""
+    """Yield each folder once, however it is spelled: `lib64` is often a link to `lib`."""
     seen: set[str] = set()
     for entry in path:
-        if isinstance(entry, str) and (place := os.path.normpath(entry)) not in seen:
+        if isinstance(entry, str) and (place := _real(entry)) not in seen:
             seen.add(place)
             yield entry
+
+
+def _real(entry: str) -> str:
+    try:
+        return os.path.realpath(entry)
+    except (OSError, ValueError):
+        return entry
 
 
 def _in_folder(location: Path) -> Iterator[Distribution]:
@@ -170,7 +177,7 @@ def _of_other_finders() -> Iterator[Distribution]:
 def _foreign_of(
     search: Callable[[], Iterable[metadata.Distribution]], location: Path
 ) -> Iterator[Distribution]:
-    """What a stranger's finder offers; nothing if it raises."""
+    """Yield what a third party's finder offers; nothing if it raises."""
     try:
         found = list(_foreign(search(), location))
     except BaseException as error:  # noqa: BLE001 - a stranger's finder may raise anything
@@ -186,7 +193,7 @@ def _foreign(found: Iterable[metadata.Distribution], location: Path) -> Iterator
 
 
 def _text(file: Path) -> str | None:
-    """The text of a regular file; of a pipe, a folder or one that is closed to us None."""
+    """Read a regular file; None for anything else, or if this user may not read it."""
     try:
         if not file.is_file():
             return None

@@ -1,4 +1,4 @@
-"""Which of several distributions of one name counts: the one that imports use.
+"""Choose among several distributions of one name: the one that imports use counts.
 
 An interrupted uninstall leaves an empty `dist-info` folder, an overlaid one the metadata of two
 versions side by side, a user's site folder shadows the system's. None of these may hide a plugin.
@@ -27,12 +27,12 @@ _LOOKED_AT: Final = 50  # files of a distribution that is there twice
 
 
 def one_of_each(found: Iterable[Distribution]) -> Iterator[Distribution]:
-    """Of each name the distribution that counts, in order of their first appearance."""
+    """Yield for each name the distribution that counts, in order of first appearance."""
     return map(choose, of_one_name(found))
 
 
 def of_one_name(found: Iterable[Distribution]) -> Iterator[list[Distribution]]:
-    """The distributions of each name; mostly there is one."""
+    """Yield the distributions of each name together; mostly there is one."""
     for same in _by_key(found):
         # `my-plugin-1.0.dist-info` is called `my` as well, until its metadata is read.
         yield from [same] if len(same) == 1 else _by_key(_read(same))
@@ -52,12 +52,12 @@ def core_version() -> str:
 
 
 def choose(same: Sequence[Distribution]) -> Distribution:
-    """The one of several of one name that counts.
+    """Choose the one of several distributions of one name that counts.
 
-    Where they lie in several folders, the folder decides from which the plugin's module is
-    imported, else the first on the path with whole metadata. Within one folder one that offers
-    plugins beats one that does not (a row with a fault is better than none), then whole metadata,
-    then the larger share of the files that it recorded, then the later version.
+    Of several folders, the one from which the plugin's module is imported decides, else the first
+    on the path with whole metadata. Within a folder these count, in this order: it offers plugins
+    (a row with a fault is better than none), its metadata is whole, more of the files that its
+    installer recorded are there, its version is later.
     """
     if len(same) == 1:
         return same[0]
@@ -66,7 +66,7 @@ def choose(same: Sequence[Distribution]) -> Distribution:
 
 
 def is_certain(chosen: Distribution, same: Iterable[Distribution]) -> bool:
-    """Whether files, not only a rule, say that imports use this one."""
+    """Tell whether recorded files prove that imports use this one, beyond the rule."""
     rivals = [d for d in same if d.location == chosen.location and d.version != chosen.version]
     return all(_share_of_files(d) < _share_of_files(chosen) for d in rivals)
 
@@ -116,14 +116,14 @@ def _weight(dist: Distribution) -> tuple[bool, bool, float, tuple[int, ...]]:
 
 
 def _share_of_files(dist: Distribution) -> float:
-    """How much of what its installer recorded is there, in that size; a half if unrecorded."""
+    """The share of its recorded files that are there in their size; 0.5 without a record."""
     recorded = list(islice(_recorded_sizes(dist), _LOOKED_AT))
     there = sum(_nbytes(dist.location / name) == nbytes for name, nbytes in recorded)
     return there / len(recorded) if recorded else 0.5
 
 
 def _recorded_sizes(dist: Distribution) -> Iterator[tuple[str, int]]:
-    """Files and bytes of `RECORD`, without those of the metadata folder itself."""
+    """Yield files and their bytes from `RECORD`, except for the metadata folder's own."""
     for line in (dist.read("RECORD") or "").splitlines():
         name, _, nbytes = line.rpartition(",")
         name = name.rpartition(",")[0].strip('"')

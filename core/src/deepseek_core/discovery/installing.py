@@ -1,9 +1,9 @@
-"""The commands that remedies name: how to install, update and remove a distribution here.
+"""Commands for remedies: how a distribution is installed, updated and removed here.
 
-Only names of packages that exist are recommended. Ours are on no public index yet, where whoever
-comes first may take them, so that they are installed from the checkout, or from the folder of
-wheels, that core came from. Names of other distributions come out of installed metadata, checked
-where it was read; no command holds a name made of what a user typed or of what an error says.
+Only packages that exist are recommended. The SDK's own are on no public index yet, where anybody
+may take their names, so they are installed from the checkout or the folder of wheels that core
+came from. Names of other distributions come from installed metadata, where they were checked. No
+command holds a name made from what a user typed or from the text of an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from deepseek_core.discovery.owners import is_reserved, module_of
 from deepseek_core.discovery.strangers import text_of
 
 PUBLISHED: Final = False
-"""Whether a public index has our distributions; true turns every command into the plain one."""
+"""Set to true once a public index has the SDK: every command becomes `pip install NAME`."""
 
 FOLDERS: Final = {
     CORE: "core",
@@ -31,11 +31,11 @@ FOLDERS: Final = {
     "deepseek-storage-s3": "plugins/storage_s3",
     "deepseek-store": "plugins/store",
 }
-"""Distributions of ours that exist, and the folder of each in a checkout."""
+"""The SDK's own distributions that exist, and the folder of each in a checkout."""
 
 
 def install_command(dist: str, extra: str | None = None) -> str:
-    """How to install one of ours here, as `pip install /sdk/plugins/store`.
+    """Command that installs one of the SDK's own, as `pip install /sdk/plugins/store`.
 
     `dist` is one of `FOLDERS`; `extra` is one of its optional features.
     """
@@ -53,7 +53,7 @@ def install_command(dist: str, extra: str | None = None) -> str:
 
 
 def update_command(dist: str) -> str:
-    """How to get a newer version of an installed distribution."""
+    """Command that brings a newer version of an installed distribution."""
     if not _is_ours_alone(dist):
         return f"pip install -U {dist}" if is_valid_name(dist) else _BY_HAND
     root, folder = _checkout(), FOLDERS[normalize(dist)]
@@ -63,7 +63,7 @@ def update_command(dist: str) -> str:
 
 
 def reinstall_command(dist: str) -> str:
-    """How to install a distribution again whose files are damaged."""
+    """Command that repairs an installed distribution."""
     if _is_ours_alone(dist):
         command = install_command(normalize(dist))
         return command.replace("pip install", "pip install --force-reinstall --no-deps", 1)
@@ -71,30 +71,30 @@ def reinstall_command(dist: str) -> str:
 
 
 def remove_command(dist: str) -> str:
-    """How to take an installed distribution out."""
+    """Command that removes an installed distribution."""
     return f"pip uninstall {dist}" if is_valid_name(dist) else _BY_HAND
 
 
 def update_or_remove(dist: str) -> str:
-    """What helps against a plugin that is broken: a newer version, or none."""
+    """Remedy for a plugin that is broken: a newer version, or none."""
     return f"{update_command(dist)} (or {remove_command(dist)})"
 
 
 def update_or_disable(dist: str, plugin: str) -> str:
-    """What helps against a plugin that fails at its work: a newer version, or leaving it out."""
+    """Remedy for a plugin that fails at its work: a newer version, or leaving it out."""
     return f"{update_command(dist)} (or {disable_setting(plugin)})"
 
 
 def disable_setting(plugin: str) -> str:
-    """The variable that leaves one plugin out."""
+    """Setting of the variable that leaves one plugin out."""
     return f"DEEPSEEK_DISABLE_PLUGINS={_quoted(plugin)}"
 
 
 def remedy_for_missing(modules: Iterable[str], dist: str) -> str:
-    """How to get the modules that a plugin of this distribution lacks.
+    """Remedy for modules that a plugin of this distribution lacks.
 
-    A module's name comes from the plugin's code; a package is recommended for it if it is one of
-    ours, one that we know, or one that the plugin's metadata requires.
+    A module's name comes from the plugin's code. A package is recommended for it only if it is
+    one of the SDK's own, a well-known one (`KNOWN`), or one that the plugin's metadata requires.
     """
     lacking = tuple(modules)
     packages = {module: _package_of(module, dist) for module in lacking}
@@ -133,7 +133,7 @@ _BY_HAND: Final = "remove it by hand: its distribution has no valid name"
 
 
 def _is_ours_alone(dist: str) -> bool:
-    """Whether only a checkout or a wheel of ours may be installed under this name."""
+    """Tell whether this name is to be installed from a checkout or a wheel of the SDK only."""
     return normalize(dist) in FOLDERS and not PUBLISHED
 
 
@@ -160,7 +160,7 @@ def _is_checkout(root: Path) -> bool:
 
 
 def _wheel(dist: str) -> Path | None:
-    """The wheel of one of ours beside the one that core was installed from."""
+    """The wheel of this distribution beside the one that core was installed from."""
     core = installed(CORE)
     origin = None if core is None else origin_of(core)
     if origin is None or origin.path is None:

@@ -1,7 +1,7 @@
-"""Names in switches and settings that mean nothing here: told, and without any effect.
+"""Notices about switches and settings that name what is not installed.
 
-One configuration file may serve several environments, and a plugin may be uninstalled after it
-was switched off, so that such a name ends no command, unless `strict` is set.
+Such a name has no effect and ends no command, unless `strict` is set: a configuration file may
+serve several environments, and a plugin may be uninstalled after it was switched off.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deepseek_core.discovery.switches import Switches, matches, suggestion
 
 @attrs.frozen(kw_only=True)
 class Notice:
-    """What has no effect, and what to do about it; `of_file` if a file says it, for good."""
+    """A setting without effect, and what to do about it; `of_file` if it stands in a file."""
 
     text: str
     remedy: str
@@ -29,7 +29,7 @@ class Notice:
 
 
 def unknown_names(switches: Switches, entry_points: Iterable[EntryPoint]) -> tuple[Notice, ...]:
-    """A notice for each plugin that a switch names and that is not installed."""
+    """List the plugins that a switch names and that are not installed."""
     points = tuple(entry_points)
     names = {word for point in points for word in (point.name, point.dist)}
     found = [
@@ -47,7 +47,7 @@ def unknown_names(switches: Switches, entry_points: Iterable[EntryPoint]) -> tup
 
 
 def unknown_settings(switches: Switches, entry_points: Iterable[EntryPoint]) -> tuple[Notice, ...]:
-    """A notice for each table `[plugin.NAME]` whose plugin is not installed."""
+    """List the tables `[plugin.NAME]` whose plugin is not installed."""
     known = {point.name for point in entry_points}
     return tuple(
         Notice(
@@ -61,7 +61,7 @@ def unknown_settings(switches: Switches, entry_points: Iterable[EntryPoint]) -> 
 
 
 def unoffered(switches: Switches, name: str, dist: str, known: Iterable[str]) -> Notice:
-    """The notice of a preference for what the preferred distribution does not have."""
+    """Tell of a preference for something that the preferred distribution does not offer."""
     origin = switches.origin("prefer")
     return Notice(
         text=f"{origin}: {dist} offers nothing named {name!r}",

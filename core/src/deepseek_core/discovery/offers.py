@@ -1,6 +1,6 @@
-"""Which distribution of ours brings a format, a URL scheme or a command that nobody offers here.
+"""Formats, URL schemes and commands that the SDK's own plugins bring.
 
-A fixed table: what a user typed never becomes the name of a package.
+The tables are fixed: what a user typed never becomes the name of a package.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ COMMANDS: Final = {"store": "deepseek-store"}
 def how_to_get(
     wanted: str, table: Mapping[str, str], plugins: Iterable[PluginRow]
 ) -> tuple[str, str] | None:
-    """Why ours does not offer it now, and what helps; None if ours never offers it.
+    """Say why the SDK's own plugin does not offer this now, and what to do; None if none does ever.
 
-    The reason is empty if the distribution is not installed.
+    The reason is empty if its distribution is not installed.
     """
     dist = table.get(wanted)
     if dist is None:

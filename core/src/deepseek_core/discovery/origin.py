@@ -1,4 +1,4 @@
-"""Where an installer took a distribution from, as it noted that in `direct_url.json` (PEP 610)."""
+"""Origins of distributions, as installers record them in `direct_url.json` (PEP 610)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Origin:
 
 
 def origin_of(dist: Distribution) -> Origin | None:
-    """Where this distribution came from; None for an index, or if that can't be read."""
+    """Read where a distribution came from; None for an index, or if the record is damaged."""
     try:
         noted = json.loads(dist.read("direct_url.json") or "{}")
         editable = bool(noted.get("dir_info", {}).get("editable", False))

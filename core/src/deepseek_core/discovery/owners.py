@@ -1,9 +1,9 @@
-"""Which distributions are ours, and which names no other may take.
+"""The SDK's own distributions (ours), and the names that no other may take.
 
-A name alone gives no rights: on a public index whoever comes first holds it. A plugin counts as
-ours when its distribution, its entry point and its module are those of one line below, and its
-version moves with core's. That keeps apart what only shares a name with us. It is no defense
-against somebody who copies all of them: installing a distribution is trusting it.
+A name alone gives no rights: on a public index anybody may have taken it. A plugin counts as ours
+if its distribution, entry point and module are those of one line below, and its version moves with
+core's. That tells apart what only shares a name with ours. It is no defense against somebody who
+copies all four: installing a distribution means trusting it.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ def owner_of(point: EntryPoint) -> str | None:
 
 
 def is_reserved(dist: str) -> bool:
-    """Whether this is the name of a distribution of ours, be it that it does not exist yet."""
+    """Tell whether this is the name of a distribution of ours, which may not exist yet."""
     return normalize(dist) in _PLUGIN_OF or normalize(dist) == CORE
 
 
 def is_ours(point: EntryPoint, core_version: str) -> bool:
-    """Whether a plugin has the rights of ours: no stranger takes its records out of service."""
+    """Tell whether no other plugin may take the records of this one out of service."""
     return normalize(point.dist) in _PLUGIN_OF and why_not_ours(point, core_version) is None
 
 
 def why_not_ours(point: EntryPoint, core_version: str) -> str | None:
-    """What denies a plugin the rights that its distribution's name suggests; None if nothing does.
+    """Say what is not ours about a plugin whose distribution has a name of ours.
 
-    None as well for a distribution that is not called like one of ours.
+    None if all of it fits, and for a distribution of any other name.
     """
     dist = normalize(point.dist)
     if not is_reserved(dist):
@@ -77,7 +77,7 @@ def why_not_ours(point: EntryPoint, core_version: str) -> str | None:
 
 
 def module_of(dist: str) -> str:
-    """The one package of a distribution of ours."""
+    """The top-level module of a distribution of ours."""
     return dist.replace("-", "_")
 
 

@@ -60,7 +60,7 @@ def scan(path: Iterable[str] | None = None) -> tuple[EntryPoint, ...]:
     """
     # By folder names first, then by what metadata says: reading all of it costs at every start.
     offering = [d.described() for d in one_of_each(distributions(path)) if d.offers_plugins]
-    found = [point for dist in one_of_each(offering) for point in entry_points(dist)]
+    found = {point: None for dist in one_of_each(offering) for point in entry_points(dist)}
     return tuple(sorted(found, key=lambda e: (e.name, normalize(e.dist), e.group)))
 
 

@@ -1,9 +1,9 @@
-"""What a stranger's code may raise, told without trusting it.
+"""Calling code of plugin authors: whatever it raises is caught, and told without trusting it.
 
-Import, hook, probe, listener, command, check, factory: each is a plugin author's code and may
-raise anything, also what does not derive from `Exception` (asyncio's CancelledError, the
-PanicException of a Rust extension) and errors that raise again when they are asked what they are.
-Whoever calls such code catches `BaseException` and lets through what `raise_if_ours` names:
+A plugin's import, hook, probe, listener, command, check or factory may raise anything: classes that
+do not derive from `Exception` (asyncio's CancelledError, the PanicException of a Rust extension),
+and errors that raise again when they are asked for their text. Callers catch `BaseException` and
+let through only what `raise_if_ours` raises again:
 
     except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
         raise_if_ours(error)
@@ -24,20 +24,20 @@ _NOT_TOLD: Final = "(its text can't be had)"
 _LONGEST: Final = 600  # characters of a reason; a hostile or careless text may have millions
 _LOOKED_AT: Final = 1 << 18
 _MOST_LEAVES: Final = 1000
-# Read past what a class or its metaclass may put in the way.
+# Read from the C types: a class or its metaclass may override the attribute.
 _name_of: Final = type.__dict__["__name__"].__get__
 _members_of: Final = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
 class Overdue(BaseException):
-    """A plugin took too long; no `except Exception` of its own may keep this."""
+    """Signal that a plugin took too long; its own `except Exception` does not stop it."""
 
 
 def raise_if_ours(error: BaseException) -> None:
-    """Raise on what is not the stranger's: the user's Ctrl-C, and the end of a time limit.
+    """Raise again what is not the plugin's: the user's Ctrl-C, and the end of a time limit.
 
-    A plugin that raises KeyboardInterrupt itself can't be told from Ctrl-C, and counts as it in
-    the main thread. In any other, where no Ctrl-C arrives, it is an error like any other.
+    A KeyboardInterrupt that the plugin raises itself can't be told from Ctrl-C, so it counts as
+    Ctrl-C in the main thread. Other threads get no Ctrl-C: there it is an error like any other.
 
     Raises:
         KeyboardInterrupt: the user wants to stop.
@@ -49,12 +49,12 @@ def raise_if_ours(error: BaseException) -> None:
 
 
 def is_a(error: BaseException, kind: type[E]) -> TypeGuard[E]:
-    """Whether an error is of this class: `isinstance` would believe its `__class__`."""
+    """Tell whether an error is of this class; `isinstance` would believe its `__class__`."""
     return issubclass(type(error), kind)
 
 
 def attribute(thing: object, name: str) -> Any:
-    """The attribute of a stranger's object; None if it has none or raises when it is read."""
+    """Read an attribute of a plugin's object; None if it is missing or raises."""
     try:
         return getattr(thing, name, None)
     except BaseException as error:  # noqa: BLE001 - a property may raise anything
@@ -63,7 +63,7 @@ def attribute(thing: object, name: str) -> Any:
 
 
 def text_of(value: object) -> str:
-    """What `str` says, as it may be shown: one line, no secret, no control character, cut."""
+    """Return `str(value)` fit to be shown: one line, printable, masked, cut to a limit."""
     try:
         text = str(value)
     except BaseException as error:  # noqa: BLE001 - what can't say what it is must do no harm
@@ -74,12 +74,12 @@ def text_of(value: object) -> str:
 
 
 def repr_of(value: object) -> str:
-    """The same of what `repr` says."""
+    """Return `repr(value)`, made fit to be shown like `text_of`."""
     return text_of(_Repr(value))
 
 
 def one_line(error: BaseException) -> str:
-    """`Type: text` of a stranger's error; of a group, also the first error within."""
+    """Return an error as `Type: text`; for a group, with the first error in it."""
     shown = attribute(error, "message")
     text = ("" if shown is None else text_of(shown)) or text_of(error)
     line = f"{_name_of(type(error))}: {text}"
@@ -90,14 +90,14 @@ def one_line(error: BaseException) -> str:
 
 
 def told(error: DeepSeekError) -> tuple[str, str | None]:
-    """Message and remedy of an error of ours that a stranger raised, and may have subclassed."""
+    """Return message and remedy of an SDK error that a plugin raised, maybe of its own subclass."""
     message, remedy = attribute(error, "message"), attribute(error, "remedy")
     text = one_line(error) if message is None else text_of(message)
     return text, None if remedy is None else text_of(remedy) or None
 
 
 class _Repr:
-    """Whose `str` is the `repr` of another object."""
+    """Stands for an object by its `repr`."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -118,7 +118,7 @@ def _printable(character: str) -> str:
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The error itself or, of a group, those within that are no groups, in their order."""
+    """Yield the error itself or, for a group, the single errors in it, in order."""
     todo = [error]
     for _ in range(_MOST_LEAVES):
         if not todo:

@@ -1,4 +1,4 @@
-"""Keeping what plugins print away from the output of the command that loads them."""
+"""Keep what plugins print out of the output of the command that loads them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Libraries that report home are told not to, in every process that the SDK starts.
+"""Switch telemetry of libraries off, in every process that the SDK starts.
 
-What somebody has set himself stays. A library that is imported in a process of the user's is told
-by the plugin that imports it.
+A variable that the user has set is left alone. In a process of the user's own, the plugin that
+imports such a library switches it off.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _OFF: Final = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
 def without_telemetry(environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment for a process that we start."""
+    """Return an environment for a child process, with telemetry off."""
     return {**_OFF, **environ}
 
 
 @contextmanager
 def telemetry_off() -> Iterator[None]:
-    """The same for this process and those that it starts, until the block ends."""
+    """Switch it off for this process and those that it starts, until the block ends."""
     missing = {name: value for name, value in _OFF.items() if name not in os.environ}
     os.environ.update(missing)
     try:
