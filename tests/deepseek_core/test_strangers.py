@@ -9,7 +9,7 @@ import time
 import plugin_zoo as zoo
 import pytest
 
-from deepseek_core import DeviceInfo, DeviceSpec, errors, open_tier
+from deepseek_core import DeviceInfo, DeviceSpec, Session, errors, open_tier
 from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.contracts.errors import DeepSeekError, DeviceUnavailable, PluginError
 from deepseek_core.contracts.event import Event
@@ -276,6 +276,41 @@ def test_in_a_tier_factory_it_is_an_error_of_that_plugin(name, tmp_path, monkeyp
         open_tier("zz://x", registry=find())
     if name not in ("half_ours", "odd_remedy"):
         assert caught.value.message.startswith("plugin 'bad' can't open zz://x: ")
+
+
+FRONTEND = """
+from deepseek_core import FrontendSpec, hookimpl, hooks
+
+@hookimpl(hooks.ds_register_frontends)
+def frontends(ctx):
+    return [FrontendSpec(name="f", formats=["zz"], factory="{module}.device:act")]
+"""
+READER = "def act():\n    return Reader()\n\nclass Reader:\n    def read(self, *_):\n"
+
+
+@each
+@pytest.mark.parametrize("at_reading", [False, True])
+def test_in_a_reader_or_its_factory_it_is_an_error_of_that_plugin(name, at_reading, tmp_path, find):
+    source = READER + body(name, 2) if at_reading else f"def act():\n{body(name)}"
+    zoo.install(tmp_path, "bad", hooks=FRONTEND, probe=source + "\n")
+    (tmp_path / "m.zz").write_text("")
+    with (
+        Session(registry=find(), cache_dir=tmp_path / "cache") as session,
+        pytest.raises(DeepSeekError) as caught,
+    ):
+        session.load(tmp_path / "m.zz")
+    if name not in ("half_ours", "odd_remedy"):
+        assert caught.value.message.startswith(f"plugin 'bad' can't read {tmp_path}/m.zz: ")
+
+
+@each
+def test_in_a_plugin_of_the_older_api_it_is_the_plugins_row(name, find, tmp_path):
+    zoo.install(tmp_path, "well")
+    hooks = f"def ds_register_devices():\n{body(name)}\n"
+    zoo.install(tmp_path, "a_bad", hooks=hooks, group="deepseek_sdk.plugins.v0")
+    row = row_of(find, "a_bad")
+    assert row.status is Status.BROKEN
+    assert TOLD[name] in row.reason
 
 
 @each

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from deepseek_core.contracts.errors import ArtifactError, PluginError
+from deepseek_core.contracts.errors import ArtifactError, DeepSeekError, PluginError
 from deepseek_core.discovery.fingerprint import EXPECTED, fingerprint, identities
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
 from deepseek_core.discovery.installing import disable_setting, update_or_disable
@@ -131,6 +132,25 @@ def load_locator(locator: str, *, plugin: str, dist: str | None = None) -> Any:
         raise PluginError(
             f"plugin {plugin!r}: can't load {locator}: {one_line(error)}",
             remedy=update_or_disable(dist, plugin) if dist else disable_setting(plugin),
+        ) from error
+
+
+@contextmanager
+def blamed(found: Registered[Any], deed: str) -> Iterator[None]:
+    """Name the plugin in whatever its code raises in the block, which does the deed.
+
+    Raises:
+        PluginError: it raised what is no error of the SDK; those pass as they are.
+    """
+    try:
+        yield
+    except DeepSeekError:
+        raise
+    except BaseException as error:
+        raise_if_ours(error)
+        raise PluginError(
+            f"plugin {found.plugin!r} {deed}: {one_line(error)}",
+            remedy=update_or_disable(found.dist, found.plugin),
         ) from error
 
 

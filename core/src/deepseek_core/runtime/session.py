@@ -10,16 +10,20 @@ from typing import Any, Self
 
 from deepseek_core.contracts.artifact import Artifact
 from deepseek_core.contracts.device import DeviceInfo, OpenOptions
-from deepseek_core.contracts.errors import ConfigError, DeepSeekError, PluginError
-from deepseek_core.contracts.frontend import Frontend
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.frontend import Frontend, FrontendSpec
 from deepseek_core.contracts.graph import Array, Graph
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.discovery.folders import cache_dir as default_cache_dir
-from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
-from deepseek_core.discovery.registry import Registry, find_frontend, load_locator
-from deepseek_core.discovery.strangers import one_line, raise_if_ours
+from deepseek_core.discovery.registry import (
+    Registered,
+    Registry,
+    blamed,
+    find_frontend,
+    load_locator,
+)
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.runtime.calibration import Measurement, Progress, calibrate, synthetic_inputs
 from deepseek_core.runtime.comparison import (
@@ -107,23 +111,15 @@ class Session:
             TensorMismatch: a constant that does not fit its input.
         """
         artifact = model if isinstance(model, Artifact) else Artifact.from_path(model)
-        graph = self._frontend(artifact).read(artifact, self._pool.supporters)
+        found = find_frontend(self.registry, artifact.format)
+        with blamed(found, f"can't read {artifact.path or 'the model'}"):
+            graph = self._frontend(found).read(artifact, self._pool.supporters)
         return graph.bind(**constants)
 
-    def _frontend(self, artifact: Artifact) -> Frontend:
-        found = find_frontend(self.registry, artifact.format)
+    def _frontend(self, found: Registered[FrontendSpec]) -> Frontend:
         with held_back():
             factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
-        try:
-            frontend: Frontend = factory()
-        except DeepSeekError:
-            raise
-        except BaseException as error:
-            raise_if_ours(error)
-            raise PluginError(
-                f"plugin {found.plugin!r} can't make its reader: {one_line(error)}",
-                remedy=update_or_disable(found.dist, found.plugin),
-            ) from error
+        frontend: Frontend = factory()
         return frontend
 
     def plan(

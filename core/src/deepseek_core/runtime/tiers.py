@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepseek_core.contracts.errors import ConfigError, DeepSeekError, PluginError
+from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.tier import Tier
-from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.offers import SCHEMES, how_to_get
-from deepseek_core.discovery.registry import load_locator
-from deepseek_core.discovery.strangers import one_line, raise_if_ours
+from deepseek_core.discovery.registry import blamed, load_locator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from deepseek_core.contracts.tier import TierSpec
     from deepseek_core.discovery.registry import Registered, Registry
 
@@ -29,20 +25,8 @@ def open_tier(url: str, *, registry: Registry | None = None) -> Tier:
     """
     found = _find(url, discover() if registry is None else registry)
     factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
-    return _opened(factory, url, found)
-
-
-def _opened(factory: Callable[[str], object], url: str, found: Registered[TierSpec]) -> Tier:
-    try:
+    with blamed(found, f"can't open {url}"):
         tier = factory(url)
-    except DeepSeekError:
-        raise
-    except BaseException as error:
-        raise_if_ours(error)
-        raise PluginError(
-            f"plugin {found.plugin!r} can't open {url}: {one_line(error)}",
-            remedy=update_or_disable(found.dist, found.plugin),
-        ) from error
     if not isinstance(tier, Tier):
         made = f"made a {type(tier).__name__}, which is no Tier"
         raise PluginError(f"plugin {found.plugin!r}: {found.record.factory} {made}")
