@@ -66,7 +66,7 @@ def asked(site, *words):
 def test_the_table_has_every_distribution_of_the_checkout():
     projects = {
         tomllib.loads(file.read_text())["project"]["name"]: str(file.parent.relative_to(ROOT))
-        for pattern in ("core", "plugins/*")
+        for pattern in ("core", "plugins/*", "examples/plugins/*")
         for file in ROOT.glob(f"{pattern}/pyproject.toml")
     }
     assert projects == FOLDERS

@@ -156,7 +156,8 @@ def _refuse_unpublished(line: str) -> None:
     """On a public index, whoever comes first has a name of ours that is not published yet."""
     match = _LINE.fullmatch(line)
     dist = normalize((match["name"] if match else None) or "")
-    if PUBLISHED or not is_reserved(dist) or any(name in os.environ for name in _INDEX_CHOSEN):
+    ours = is_reserved(dist) or dist in FOLDERS
+    if PUBLISHED or not ours or any(name in os.environ for name in _INDEX_CHOSEN):
         return
     known = install_command(dist) if dist in FOLDERS else None
     raise ConfigError(f"{line}: {dist} is on no public index yet", remedy=known)

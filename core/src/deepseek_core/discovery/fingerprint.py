@@ -8,6 +8,7 @@ from typing import Final
 
 from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.distributions import normalize
+from deepseek_core.discovery.installing import update_command
 from deepseek_core.discovery.scan import EntryPoint
 
 EXPECTED: Final = "DEEPSEEK_PLUGINS_FINGERPRINT"
@@ -71,4 +72,4 @@ def check_expected(points: Iterable[EntryPoint], environ: Mapping[str, str] | No
 
 def _remedy(resolved: Iterable[str]) -> str:
     dists = sorted({identity.partition(":")[0] for identity in resolved})
-    return f"install the same in both: pip install -U {' '.join(dists)}, then start again"
+    return f"install the same in both: {' and '.join(map(update_command, dists))}, then start again"

@@ -25,6 +25,7 @@ PUBLISHED: Final = False
 
 FOLDERS: Final = {
     CORE: "core",
+    "deepseek-null": "examples/plugins/null",
     "deepseek-onnx": "plugins/cpu_onnx",
     "deepseek-fpga": "plugins/fpga_opencl",
     "deepseek-storage-local": "plugins/storage_local",
