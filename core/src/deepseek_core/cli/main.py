@@ -10,12 +10,17 @@ Exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 
-from deepseek_core.cli.reporting import exit_code, plain_warnings, reader_left, report, tell
+from deepseek_core.cli.reporting import (
+    exit_code,
+    plain_warnings,
+    reader_left,
+    report,
+    tell_of_idle_switches,
+)
 from deepseek_core.cli.table import terminal_width
 from deepseek_core.contracts.errors import ConfigError, DeepSeekError, Interrupted
 from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
@@ -157,29 +162,10 @@ def _dispatch(words: list[str]) -> int:
         return 0
     with flags_given(_flags(given)):
         if name not in _TELL_OF_SWITCHES:
-            _tell_of_idle_switches()
+            tell_of_idle_switches()
         if name in COMMANDS:
             return _run_own(name, rest)
         return _run_plugins(name, [word for word in rest if word != "--debug"])
-
-
-def _tell_of_idle_switches() -> None:
-    """Say which names in flags and variables mean nothing here.
-
-    Those in the configuration file are left to the commands that show it: one file may serve
-    several environments, for years.
-    """
-    if not any(os.environ.get(switch.variable) for switch in SWITCHES if switch.is_of_names):
-        return
-    from deepseek_core.discovery.notices import unknown_names
-    from deepseek_core.discovery.scan import scan
-    from deepseek_core.discovery.switches import Switches
-
-    try:
-        switches = Switches.resolve()
-    except ConfigError:  # the command itself says it, if it needs the switches
-        return
-    tell(notice for notice in unknown_names(switches, scan()) if not notice.of_file)
 
 
 def _flags(given: argparse.Namespace) -> dict[str, str]:

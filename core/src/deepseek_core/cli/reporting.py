@@ -16,6 +16,7 @@ from deepseek_core.contracts.errors import (
 )
 from deepseek_core.contracts.secret import scrub
 from deepseek_core.discovery.strangers import attribute, is_a, one_line, raise_if_ours, text_of
+from deepseek_core.discovery.switch_table import SWITCHES
 
 _RULE_OUT: Final = (
     "run it with --debug for the traceback; "
@@ -71,6 +72,25 @@ def tell(notices: Iterable[object]) -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
         _say("note", str(notice))
+
+
+def tell_of_idle_switches() -> None:
+    """Say which names in flags and variables mean nothing here.
+
+    Those in the configuration file are left to the commands that show it: one file may serve
+    several environments, for years.
+    """
+    if not any(os.environ.get(switch.variable) for switch in SWITCHES if switch.is_of_names):
+        return
+    from deepseek_core.discovery.notices import unknown_names
+    from deepseek_core.discovery.scan import scan
+    from deepseek_core.discovery.switches import Switches
+
+    try:
+        switches = Switches.resolve()
+    except ConfigError:  # the command itself says it, if it needs the switches
+        return
+    tell(notice for notice in unknown_names(switches, scan()) if not notice.of_file)
 
 
 def exit_code(leaving: SystemExit) -> int:
