@@ -1,0 +1,80 @@
+"""How values meet whose sizes are broadcast against each other.
+
+Legend: an axis is counted from the end (1 the last) where sizes are aligned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+
+from deepseek_onnx.batching.faults import CountsItems, Mixes, Unclear
+from deepseek_onnx.batching.sizes import Dim, wider
+from deepseek_onnx.batching.states import Fixed, Items, Size, Tensor
+
+
+def meet(a: Tensor, b: Tensor) -> Fixed | Items:
+    """The result of an elementwise operator on two values.
+
+    Raises:
+        Mixes: an axis of items meets another axis.
+        Unclear: it may meet one.
+    """
+    if isinstance(a, Items):
+        return _meet_items(a, b)
+    if isinstance(b, Items):
+        return _meet_items(b, a)
+    if isinstance(a, Size) or isinstance(b, Size):
+        raise CountsItems
+    if a.dims is None or b.dims is None:
+        return Fixed(None)
+    return Fixed(wider_dims(a.dims, b.dims))
+
+
+def meet_all(operands: Iterable[Tensor]) -> Fixed | Items:
+    """The result of an elementwise operator on any number of values."""
+    first, *others = operands
+    if isinstance(first, Size):
+        raise CountsItems
+    return computed(reduce(meet, others, first))
+
+
+def _meet_items(a: Items, b: Tensor) -> Items:
+    back = len(a.dims) - a.axis
+    if isinstance(b, Items):
+        if len(b.dims) - b.axis != back or a.inner != b.inner:
+            raise Mixes
+    else:
+        require_single(b, back)
+    dims = wider_dims(a.dims, b.dims or ())
+    return a if dims is a.dims else Items(dims, len(dims) - back, a.inner)
+
+
+def require_single(operand: Fixed | Size, back: int) -> None:
+    """See that a Fixed operand has one entry, or no axis, where the other has items."""
+    if isinstance(operand, Size):
+        raise CountsItems
+    dims = operand.dims
+    if dims is None:
+        raise Unclear("the rank of an operand is not known")
+    if len(dims) < back or dims[-back] == 1:
+        return
+    if isinstance(dims[-back], int):
+        raise Mixes("a constant has an entry for each")
+    raise Unclear("an operand may have an entry for each")
+
+
+def computed(state: Fixed | Items) -> Fixed | Items:
+    """A value of the same sizes and other elements."""
+    return Fixed(state.dims) if isinstance(state, Fixed) else state
+
+
+def wider_dims(a: tuple[Dim, ...], b: tuple[Dim, ...]) -> tuple[Dim, ...]:
+    """The sizes of two shapes broadcast against each other; `a` itself where it has them."""
+    if len(a) < len(b):
+        a = (1,) * (len(b) - len(a)) + a
+    front = len(a) - len(b)
+    for x, y in zip(a[front:], b, strict=True):
+        if y not in (x, 1):
+            return a[:front] + tuple(map(wider, a[front:], b))
+    return a

@@ -1,0 +1,105 @@
+"""Operators that compute each element from the elements at the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from deepseek_onnx.batching.calls import Call, Rule
+from deepseek_onnx.batching.faults import IsRandom, Mixes, Unclear
+from deepseek_onnx.batching.rules.broadcasting import computed, meet, meet_all
+from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
+
+
+def unary(call: Call) -> Tensor:
+    """The first input alone."""
+    return computed(call.data(0))
+
+
+def binary(call: Call) -> Tensor:
+    """Two operands, broadcast as every version since opset 7 does."""
+    if call.version < 7:
+        return meet(call.data(0), _placed(call))
+    return meet(call.tensor(0), call.tensor(1))
+
+
+def _placed(call: Call) -> Fixed | Items:
+    """The second operand where the old attribute `axis` puts it."""
+    (_, a_dims), (b, b_dims) = call.ranked(0), call.ranked(1)
+    if not call.integer("broadcast", 0) or call.attribute("axis") is None:
+        return b
+    behind = len(a_dims) - call.axis("axis", 0, len(a_dims)) - len(b_dims)
+    placed = like(b, b_dims + (1,) * behind, b.axis)
+    assert isinstance(placed, Fixed | Items)
+    return placed
+
+
+def prelu(call: Call) -> Tensor:
+    """The slope is broadcast; before opset 7 it is one, or one for each channel."""
+    x = call.data(0)
+    if call.version < 7 and x.axis is not None:
+        call.fixed(1)
+        if x.axis != 0:
+            raise Unclear("its slope may have an entry for each")
+        return x
+    return meet(x, call.tensor(1))
+
+
+def variadic(call: Call) -> Tensor:
+    """Any number of operands."""
+    return meet_all(call.tensor(place) for place in range(len(call.inputs)))
+
+
+def clip(call: Call) -> Tensor:
+    """Limits are scalars, so none of them can be an item's own."""
+    call.fixed(1, 2)
+    return computed(call.data(0))
+
+
+def dropout(call: Call) -> tuple[Tensor, ...]:
+    """As it stands in inference, where it does nothing; its mask has the same shape."""
+    if call.version < 7 and not call.integer("is_test", 0):
+        raise IsRandom
+    if call.has(2) and call.whole(2) != [0]:
+        raise IsRandom
+    x = computed(call.data(0))
+    return x, x
+
+
+def batch_normalization(call: Call) -> Tensor:
+    """Scale, shift, mean and variance are constants, one for each channel."""
+    trains = call.integer("training_mode", 0) or len([n for n in call.node.output if n]) > 1
+    if trains or (call.version < 7 and not call.integer("is_test", 0)):
+        raise Mixes("it normalizes by the batch")
+    call.fixed(1, 2, 3, 4)
+    x, dims = call.ranked(0)
+    if x.axis == 1 or not dims:
+        raise Mixes
+    return computed(x)
+
+
+_UNARY: Final = (
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil",
+    "Celu", "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
+    "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu",
+    "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt",
+    "Swish", "Tan", "Tanh", "ThresholdedRelu", "BitCast",
+)  # fmt: skip
+_BINARY: Final = (
+    "Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater",
+    "GreaterOrEqual", "Less", "LessOrEqual", "Mod", "Mul", "Or", "Pow", "Sub", "SwiGLU",
+    "Xor",
+)  # fmt: skip
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(_UNARY, unary),
+    **dict.fromkeys(_BINARY, binary),
+    **dict.fromkeys(("Max", "Mean", "Min", "Sum", "Where"), variadic),
+    # Only the type of its second input counts.
+    "CastLike": unary,
+    "PRelu": prelu,
+    "Clip": clip,
+    "Dropout": dropout,
+    "BatchNormalization": batch_normalization,
+}

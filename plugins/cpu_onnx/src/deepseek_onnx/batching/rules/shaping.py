@@ -1,0 +1,290 @@
+"""Operators that tell, make or change shapes and leave the order of the elements alone.
+
+Legend: P entries before the axis of the items, Q before its place in the new shape, k inner
+entries, S entries after it.
+
+A row-major tensor [P, n * k, S] holds P blocks of n chunks, each of k * S elements and one item's.
+In another shape the chunks lie along one axis again exactly if P blocks precede it there: Q = P.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from deepseek_onnx.batching.calls import Call, Rule, normal
+from deepseek_onnx.batching.contents import as_integers, depends_on_n, filled, read_content, row
+from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.rules.broadcasting import wider_dims
+from deepseek_onnx.batching.sizes import Dim, Term, is_size, over, per_item, power, product
+from deepseek_onnx.batching.states import (
+    LARGEST_CONTENT,
+    Content,
+    Element,
+    Fixed,
+    Items,
+    Size,
+    Tensor,
+    like,
+)
+
+
+def shape(call: Call) -> Tensor:
+    """The sizes, from `start` to `end` where these are given."""
+    x = call.tensor(0)
+    if x.dims is None:
+        return Fixed(None)
+    chosen = x.dims[slice(call.integer("start", 0), _end(call))]
+    return numbers(row(list(chosen)))
+
+
+def _end(call: Call) -> int | None:
+    attribute = call.attribute("end")
+    return None if attribute is None else attribute.i
+
+
+def numbers(content: Content) -> Tensor:
+    """Known elements as a state."""
+    return Size(content) if depends_on_n(content) else Fixed(content.shape, content)
+
+
+def size(call: Call) -> Tensor:
+    """The number of elements."""
+    x = call.tensor(0)
+    return Fixed(()) if x.dims is None else numbers(filled((), product(x.dims)))
+
+
+def reshape(call: Call) -> Tensor:
+    """Any shape with as many elements."""
+    x, dims = call.ranked(0)
+    target = _target(call)
+    return regrouped(x, _resolved(call, dims, target))
+
+
+def _target(call: Call) -> list[Element]:
+    if call.version < 5:
+        return list(call.integers("shape") or [])
+    return list(call.content_or_atoms(1).reshape(-1))
+
+
+def _resolved(call: Call, dims: tuple[Dim, ...], target: list[Element]) -> tuple[Dim, ...]:
+    """The new sizes, with what 0 and -1 stand for.
+
+    An atom may be 0 or -1 itself, or a size that does not fit: it counts as known only if the
+    numbers of elements are equal as monomials.
+    """
+    if any(element is None for element in target):
+        raise Unclear("its shape is not known")
+    if not call.integer("allowzero", 0):
+        target = [_copied(dims, i) if size == 0 else size for i, size in enumerate(target)]
+    total = product(dims)
+    rest = product(size for size in target if size != -1)
+    if -1 not in target:
+        return tuple(target) if rest == total else _doubted(call, target)
+    missing = over(total, rest)
+    if missing is not None:
+        return tuple(missing if size == -1 else size for size in target)
+    if power(total) != power(rest):
+        raise Unclear("a new axis may join parts of different items")
+    return _doubted(call, [call.unknown() if size == -1 else size for size in target])
+
+
+def _copied(dims: tuple[Dim, ...], place: int) -> Dim:
+    if place >= len(dims):
+        raise Malformed(f"copies the size of axis {place}, which is not there")
+    return dims[place]
+
+
+def _doubted(call: Call, target: list[Element]) -> tuple[Dim, ...]:
+    """Sizes that may be others than they seem: what is neither a number nor has n is unknown."""
+    for size in target:
+        # Were an atom 0, the whole size would be, and stand for another.
+        if isinstance(size, Term) and size.power and size.atoms:
+            raise Unclear("its shape is not known")
+    return tuple(
+        call.unknown() if isinstance(size, Term) and not size.power else size for size in target
+    )
+
+
+def regrouped(x: Tensor, dims: tuple[Dim, ...]) -> Tensor:
+    """The same elements in the same order, in another shape."""
+    places = [place for place, dim in enumerate(dims) if power(dim)]
+    if not isinstance(x, Items):
+        if places:
+            raise Unclear("a constant may have an entry for each")
+        return Fixed(dims)
+    if not places:
+        raise Mixes("its shape has no axis for them")
+    place = places[0]
+    before = product(dims[:place])
+    if len(places) > 1 or power(dims[place]) > 1 or before != product(x.dims[: x.axis]):
+        raise Unclear("a new axis may join parts of different items")
+    return Items(dims, place, per_item(dims[place]))
+
+
+def flatten(call: Call) -> Tensor:
+    """Two axes: what is before `axis`, and the rest."""
+    x, dims = call.ranked(0)
+    axis = call.integer("axis", 1)
+    axis = axis + len(dims) if axis < 0 else axis
+    return regrouped(x, (product(dims[:axis]), product(dims[axis:])))
+
+
+def squeeze(call: Call) -> Tensor:
+    """Axes of size one go."""
+    x, dims = call.ranked(0)
+    axes = call.integers_or_input("axes", 1)
+    if axes is None:
+        return _squeeze_all(x, dims)
+    gone = {normal(axis, len(dims)) for axis in axes}
+    if x.axis in gone:
+        raise Mixes("it asks for a single one")
+    return _without(x, dims, gone)
+
+
+def _squeeze_all(x: Tensor, dims: tuple[Dim, ...]) -> Tensor:
+    """Each axis of size one goes; the items' axis too when there is but one item."""
+    if isinstance(x, Items):
+        raise Mixes("the axis goes where there is a single one")
+    if not all(isinstance(dim, int) for dim in dims):
+        return Fixed(None)
+    return _without(x, dims, {place for place, dim in enumerate(dims) if dim == 1})
+
+
+def _without(x: Tensor, dims: tuple[Dim, ...], gone: set[int]) -> Tensor:
+    kept = tuple(dim for place, dim in enumerate(dims) if place not in gone)
+    axis = None if x.axis is None else x.axis - sum(place < x.axis for place in gone)
+    return like(x, kept, axis)
+
+
+def unsqueeze(call: Call) -> Tensor:
+    """New axes of size one."""
+    x, dims = call.ranked(0)
+    axes = call.integers_or_input("axes", 1) or []
+    rank = len(dims) + len(axes)
+    new = {normal(axis, rank) for axis in axes}
+    old = [place for place in range(rank) if place not in new]
+    if len(old) != len(dims):
+        raise Malformed("has an axis twice")
+    sizes = dict(zip(old, dims, strict=True))
+    axis = None if x.axis is None else old[x.axis]
+    return like(x, tuple(sizes.get(place, 1) for place in range(rank)), axis)
+
+
+def transpose(call: Call) -> Tensor:
+    """Axes change places."""
+    x, dims = call.ranked(0)
+    order = call.integers("perm") or list(range(len(dims)))[::-1]
+    if sorted(order) != list(range(len(dims))):
+        raise Malformed("has an order that names an axis twice or not at all")
+    axis = None if x.axis is None else order.index(x.axis)
+    return like(x, tuple(dims[place] for place in order), axis)
+
+
+def expand(call: Call) -> Tensor:
+    """Axes of size one are repeated."""
+    x, dims = call.ranked(0)
+    target = tuple(call.content_or_atoms(1).reshape(-1))
+    return stretched(x, dims, target)
+
+
+def stretched(x: Tensor, dims: tuple[Dim, ...], target: Sequence[Element]) -> Tensor:
+    """A value broadcast to a shape, which may bring the items' axis."""
+    if any(isinstance(element, int) and element < 0 for element in target):
+        raise Malformed("asks for a negative size")
+    rank = max(len(dims), len(target))
+    dims = (1,) * (rank - len(dims)) + dims
+    target = (1,) * (rank - len(target)) + tuple(target)
+    axis = None if x.axis is None else x.axis + rank - len(x.dims or ())
+    counted = [place for place, element in enumerate(target) if element is None or power(element)]
+    if axis is not None:
+        if target[axis] not in (1, dims[axis]) or any(place != axis for place in counted):
+            raise Unclear("its shape may repeat or cut them")
+        return like(x, wider_dims(dims, target), axis)
+    return uniform(dims, target, counted)
+
+
+def uniform(dims: tuple[Dim, ...], target: tuple[Element, ...], counted: Sequence[int]) -> Tensor:
+    """A Fixed value broadcast to a shape with n on one axis at most: equal entries there."""
+    if not counted:
+        return Fixed(wider_dims(dims, target))
+    place = counted[0]
+    if len(counted) > 1 or target[place] is None or power(target[place]) > 1:
+        raise Mixes("its shape has their number more than once")
+    if dims[place] != 1:
+        raise Unclear("a constant may have an entry for each")
+    return Items(wider_dims(dims, target), place, per_item(target[place]))
+
+
+def constant_of_shape(call: Call) -> Tensor:
+    """One number in any shape."""
+    target = tuple(call.content_or_atoms(0).reshape(-1))
+    sizes = as_integers(row(list(target)))
+    if sizes is not None and product(sizes) in range(LARGEST_CONTENT + 1):
+        return Fixed(tuple(sizes), _repeated(call, tuple(sizes)))
+    counted = [place for place, element in enumerate(target) if element is None or power(element)]
+    return uniform((1,) * len(target), target, counted)
+
+
+def _repeated(call: Call, sizes: tuple[int, ...]) -> Content | None:
+    """The content of a small constant."""
+    attribute = call.attribute("value")
+    value = filled((1,), 0) if attribute is None else read_content(attribute.t)
+    return None if value is None else filled(sizes, value.reshape(-1)[0])
+
+
+def tile(call: Call) -> Tensor:
+    """Axes are repeated as a whole."""
+    x, dims = call.ranked(0)
+    repeats = _repeats(call, len(dims))
+    if isinstance(x, Items):
+        if repeats[x.axis] != 1 or any(element is None or power(element) for element in repeats):
+            raise Mixes("it repeats them")
+        return Items(_repeat(dims, repeats), x.axis, x.inner)
+    counted = [place for place, element in enumerate(repeats) if element is None or power(element)]
+    if not counted:
+        return Fixed(_repeat(dims, repeats))
+    place = counted[0]
+    if len(counted) > 1 or repeats[place] is None or power(repeats[place]) > 1:
+        raise Mixes("it repeats by their number more than once")
+    sizes = _repeat(dims, repeats)
+    # Each item gets the whole of the axis.
+    return Items(sizes, place, per_item(sizes[place]))
+
+
+def _repeats(call: Call, rank: int) -> list[Element]:
+    if call.version < 6:
+        raise Unclear("its first version is not followed")
+    repeats = list(call.content_or_atoms(1).reshape(-1))
+    if len(repeats) != rank:
+        raise Malformed("has not one repeat for each axis")
+    return repeats
+
+
+def _repeat(dims: tuple[Dim, ...], repeats: list[Element]) -> tuple[Dim, ...]:
+    return tuple(product((dim, count)) for dim, count in zip(dims, repeats, strict=True))
+
+
+def number_range(call: Call) -> Tensor:
+    """Numbers from a start to a limit, so many whatever the items are."""
+    start, limit, step = (call.content_or_atoms(place).reshape(-1)[0] for place in range(3))
+    if any(element is None or power(element) for element in (start, limit, step)):
+        raise Mixes("it counts them")
+    limit = int(limit) if isinstance(limit, float) else limit
+    counts = start == 0 and step == 1 and is_size(limit)
+    return Fixed((limit if counts else call.unknown(),))
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "Shape": shape,
+    "Size": size,
+    "Reshape": reshape,
+    "Flatten": flatten,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+    "Transpose": transpose,
+    "Expand": expand,
+    "ConstantOfShape": constant_of_shape,
+    "Tile": tile,
+    "Range": number_range,
+}

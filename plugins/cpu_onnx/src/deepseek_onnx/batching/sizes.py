@@ -1,0 +1,126 @@
+"""Sizes as monomials of the number of items.
+
+Legend: n the number of items; a size is an int, or coefficient * n^power * atoms, where an atom is
+a size that does not depend on n: a symbol of the file, or what can't be computed.
+
+Two sizes are equal for certain when they are the same monomial. Different monomials may still be
+equal in a run; nothing is concluded from a difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+# Longer expressions are named by their digest, so that names do not double from node to node.
+_LONGEST_NAME: Final = 64
+# Marks an atom that may be negative or a fraction; all others are sizes.
+_SIGNED: Final = "±"
+
+
+@attrs.frozen
+class Term:
+    """A size that is no plain number; equal terms are equal numbers."""
+
+    coefficient: int
+    power: int
+    atoms: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "*".join((str(self.coefficient), *("n" for _ in range(self.power)), *self.atoms))
+
+
+Dim = int | Term
+
+ITEMS: Final = Term(1, 1, ())
+
+
+def symbol(name: str) -> Term:
+    """The size that a file calls `name`."""
+    return Term(1, 0, (f"'{name}'",))
+
+
+def expression(text: str, *, is_size: bool) -> Term:
+    """The value of an expression that does not depend on n; equal texts are equal values.
+
+    `is_size` says that it can't be negative or a fraction.
+    """
+    if len(text) > _LONGEST_NAME:
+        text = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return Term(1, 0, (f"({text})" if is_size else f"{_SIGNED}({text})",))
+
+
+def times(a: Dim, b: Dim) -> Dim:
+    """The product of two sizes."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a * b
+    (ca, pa, sa), (cb, pb, sb) = _parts(a), _parts(b)
+    return _dim(ca * cb, pa + pb, tuple(sorted(sa + sb)))
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    """The number of elements of a tensor with these sizes."""
+    total: Dim = 1
+    for dim in dims:
+        total = times(total, dim)
+    return total
+
+
+def over(a: Dim, b: Dim) -> Dim | None:
+    """The quotient where b divides a as a monomial, else None."""
+    (ca, pa, sa), (cb, pb, sb) = _parts(a), _parts(b)
+    if cb == 0 or ca % cb or pa < pb:
+        return None
+    rest = list(sa)
+    for atom in sb:
+        if atom not in rest:
+            return None
+        rest.remove(atom)
+    return _dim(ca // cb, pa - pb, tuple(rest))
+
+
+def power(dim: Dim) -> int:
+    """How often n is a factor."""
+    return 0 if isinstance(dim, int) else dim.power
+
+
+def per_item(dim: Dim) -> Dim:
+    """What each item has of a size that n divides."""
+    inner = over(dim, ITEMS)
+    assert inner is not None
+    return inner
+
+
+def is_size(dim: Dim) -> bool:
+    """Whether it is certain to be a whole number that is not negative."""
+    if isinstance(dim, int):
+        return dim >= 0
+    return dim.coefficient > 0 and not any(atom.startswith(_SIGNED) for atom in dim.atoms)
+
+
+def wider(a: Dim, b: Dim) -> Dim:
+    """The size of two broadcast against each other; if n is in one, the other is 1 or the same."""
+    if b in (a, 1):
+        return a
+    if a == 1:
+        return b
+    for dim in (a, b):
+        # The other one must be 1 or equal to it.
+        if isinstance(dim, int):
+            return dim
+    return expression("|".join(sorted((str(a), str(b)))), is_size=True)
+
+
+def _parts(dim: Dim) -> tuple[int, int, tuple[str, ...]]:
+    if isinstance(dim, int):
+        return dim, 0, ()
+    return dim.coefficient, dim.power, dim.atoms
+
+
+def _dim(coefficient: int, exponent: int, atoms: tuple[str, ...]) -> Dim:
+    if coefficient == 0 or not (exponent or atoms):
+        return coefficient
+    return Term(coefficient, exponent, atoms)

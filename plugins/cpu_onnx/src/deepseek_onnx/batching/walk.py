@@ -1,0 +1,164 @@
+"""The walk through a graph, node by node, from the states of its inputs.
+
+Functions are followed into their bodies and an If into its branches. Where a rule proves nothing
+the outputs are Mixed, and so is whatever reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+from typing import Final
+
+import attrs
+from onnx import FunctionProto, NodeProto
+
+from deepseek_onnx.batching import trusted
+from deepseek_onnx.batching.bodies import branches, call_function
+from deepseek_onnx.batching.calls import Call, Rule
+from deepseek_onnx.batching.faults import IsRandom, Malformed, NotProven, Unclear
+from deepseek_onnx.batching.folding import fold
+from deepseek_onnx.batching.joining import join
+from deepseek_onnx.batching.program import Program, declared_dims, plain_domain
+from deepseek_onnx.batching.rules import RULES
+from deepseek_onnx.batching.scope import Inputs, Outcome, Scope, named
+from deepseek_onnx.batching.sizes import Dim, Term, expression
+from deepseek_onnx.batching.states import Fixed, Items, Mixed, State
+from deepseek_onnx.batching.unruled import RANDOM, without_rule
+
+# A model whose bodies hold more nodes than this, counted at each call, is not followed.
+_MOST_INNER_NODES: Final = 200_000
+
+# What Python raises where a node has fewer axes or numbers than its operator needs.
+_CONTRADICTIONS: Final = (IndexError, ValueError, OverflowError)
+
+
+@attrs.define(eq=False)
+class Walk:
+    """One walk through a model.
+
+    `symbol` names the items' axis in reasons. `rescues` are states to go on from where nothing is
+    proven. `numbers` counts the sizes that could not be computed, `inner_left` the nodes of bodies
+    that may still be visited.
+    """
+
+    program: Program
+    symbol: str
+    rescues: Mapping[str, State] = attrs.field(factory=dict)
+    numbers: Iterator[int] = attrs.field(factory=count)
+    inner_left: int = _MOST_INNER_NODES
+
+    def through_graph(self, inputs: Mapping[str, State]) -> Mapping[str, State | None]:
+        """The states of all values of the main graph."""
+        values = {**self.program.constants, **inputs}
+        self._follow(self.program.graph.node, Scope(values, self.program.opsets))
+        return values
+
+    def _follow(self, nodes: Iterable[NodeProto], scope: Scope) -> None:
+        values = scope.values
+        for node in nodes:
+            outcome = self._step(node, scope)
+            if isinstance(outcome, Items) and len(node.output) == 1:
+                values[node.output[0]] = outcome
+                continue
+            for name, state in named(node, outcome):
+                values[name] = state if scope.depth else self._settled(name, state)
+
+    def _step(self, node: NodeProto, scope: Scope) -> Outcome:
+        operator, values = node.op_type, scope.values
+        try:
+            inputs = [values[name] for name in node.input]
+        except KeyError as missing:
+            return Mixed(f"nothing makes {missing.args[0]!r} before {operator} reads it")
+        known: Inputs = []
+        for state in inputs:
+            if isinstance(state, Mixed):
+                return state
+            known.append(state)
+        try:
+            return self._apply(node, operator, known, scope)
+        except NotProven as fault:
+            return Mixed(fault.clause(operator, self.symbol))
+        except _CONTRADICTIONS:
+            return Mixed(f"{operator} contradicts itself")
+
+    def _apply(self, node: NodeProto, operator: str, inputs: Inputs, scope: Scope) -> Outcome:
+        domain = plain_domain(node.domain)
+        rule = RULES.get(domain, {}).get(operator)
+        if self.program.functions:
+            function = self.program.functions.get((domain, operator, node.overload))
+            if function is not None:
+                return self._call(function, rule, node, inputs, scope)
+        if rule is not None:
+            call = Call(node, inputs, scope.opsets.get(domain, 1), scope.given, self.numbers)
+            return _ruled(rule, call, operator if not domain else "")
+        if domain == "" and operator in RANDOM:
+            raise IsRandom
+        if domain == "" and operator == "If":
+            return branches(node, inputs[0], scope, self._inside, self._unknown)
+        return without_rule(node, domain, inputs, scope.values, self.program.functions)
+
+    def _call(
+        self,
+        function: FunctionProto,
+        rule: Rule | None,
+        node: NodeProto,
+        inputs: Inputs,
+        scope: Scope,
+    ) -> Outcome:
+        """The outputs of a function; where an operator of its name has a rule, what holds of both.
+
+        A runtime may take its own operator instead of the body.
+        """
+        call = Call(node, inputs, 1, scope.given, self.numbers)
+        if trusted.is_ours(function):
+            return trusted.match(call)
+        made = call_function(function, node, inputs, scope, self._inside)
+        if rule is None:
+            return made
+        call.version = scope.opsets.get(plain_domain(node.domain), 1)
+        own = dict(named(node, _ruled(rule, call, "")))
+        return tuple(join(state, own[name], self._unknown) for name, state in named(node, made))
+
+    def _inside(self, nodes: Iterable[NodeProto], scope: Scope) -> None:
+        """Follow a body, as long as bodies are not too many."""
+        nodes = list(nodes)
+        self.inner_left -= len(nodes)
+        if self.inner_left < 0:
+            raise Malformed("has too many bodies in it")
+        self._follow(nodes, scope)
+
+    def _settled(self, name: str, state: State) -> State:
+        """A state with what the file declares where nothing better is known."""
+        if isinstance(state, Mixed):
+            return self.rescues.get(name, state)
+        if isinstance(state, Fixed) and state.dims is None:
+            return self._declared(name)
+        return state
+
+    def _declared(self, name: str) -> Fixed:
+        """A constant of the rank that the file says; sizes that it does not say are unknown."""
+        value = self.program.declared.get(name)
+        dims = None if value is None else declared_dims(value)
+        if dims is None:
+            return Fixed(None)
+        sizes: list[Dim] = [d.dim_value if d.dim_value > 0 else self._unknown() for d in dims]
+        return Fixed(tuple(sizes))
+
+    def _unknown(self) -> Term:
+        return expression(f"#{next(self.numbers)}", is_size=True)
+
+
+def _ruled(rule: Rule, call: Call, foldable: str) -> Outcome:
+    """The outputs by their elements where no input has items, else by a rule."""
+    if foldable and not any(isinstance(state, Items) for state in call.inputs):
+        folded = fold(call, foldable)
+        if folded is not None:
+            return folded
+    try:
+        return rule(call)
+    except Unclear:
+        if not all(state is None or isinstance(state, Fixed) for state in call.inputs):
+            raise
+        # What an operator makes of constants alone is a constant, known or not.
+        return tuple(Fixed(None) for _ in call.node.output)
