@@ -38,7 +38,11 @@ def fold(call: Call, operator: str) -> tuple[Tensor, ...] | None:
         return None
     if found is None:
         return None
-    outputs = found if isinstance(found, list) else [found]
+    # Where one element is left numpy hands on the element itself.
+    outputs = [
+        np.asarray(output, dtype=object)
+        for output in (found if isinstance(found, list) else [found])
+    ]
     if any(output.size > LARGEST_CONTENT for output in outputs):
         return None
     return tuple(_state(output) for output in outputs)

@@ -84,7 +84,7 @@ def over(a: Dim, b: Dim) -> Dim | None:
 
 def power(dim: Dim) -> int:
     """How often n is a factor."""
-    return 0 if isinstance(dim, int) else dim.power
+    return dim.power if isinstance(dim, Term) else 0
 
 
 def per_item(dim: Dim) -> Dim:
@@ -96,9 +96,9 @@ def per_item(dim: Dim) -> Dim:
 
 def is_size(dim: Dim) -> bool:
     """Whether it is certain to be a whole number that is not negative."""
-    if isinstance(dim, int):
-        return dim >= 0
-    return dim.coefficient > 0 and not any(atom.startswith(_SIGNED) for atom in dim.atoms)
+    if isinstance(dim, Term):
+        return dim.coefficient > 0 and not any(atom.startswith(_SIGNED) for atom in dim.atoms)
+    return dim >= 0
 
 
 def wider(a: Dim, b: Dim) -> Dim:
