@@ -15,7 +15,7 @@ import numpy as np
 from deepseek_onnx.batching import contents
 from deepseek_onnx.batching.calls import Call, known_content, normal
 from deepseek_onnx.batching.contents import as_integers, depends_on_n
-from deepseek_onnx.batching.slices import slices
+from deepseek_onnx.batching.slices import part, slices
 from deepseek_onnx.batching.states import LARGEST_CONTENT, Content, Fixed, Size, Tensor
 
 Fold = Callable[[Call, list[Content]], "Content | list[Content] | None"]
@@ -110,14 +110,13 @@ def _concat(call: Call, given: list[Content]) -> Content:
     return np.concatenate(given, axis=call.integer("axis", 1 if call.version < 4 else 0))
 
 
-def _slice(call: Call, given: list[Content]) -> Content:
+def _slice(call: Call, given: list[Content]) -> Content | None:
     places: list[slice] = [slice(None)] * given[0].ndim
     for axis, start, end, step in slices(call, given[0].ndim):
-        if not all(isinstance(number, int) for number in (start, end, step)):
-            raise ValueError("an end that is not known")
-        # Going backward, an end before the first element is a negative one.
-        stop = None if step < 0 and end < -given[0].shape[axis] else end
-        places[axis] = slice(start, stop, step)
+        taken = part(given[0].shape[axis], start, end, step)
+        if taken is None:
+            return None
+        places[axis] = taken
     return given[0][tuple(places)]
 
 

@@ -9,8 +9,8 @@ from deepseek_onnx.batching.contents import row
 from deepseek_onnx.batching.faults import Malformed
 from deepseek_onnx.batching.states import Content, Element
 
-# Exporters write the end of an axis as a number that no axis reaches.
-END = 2**31 - 1
+# Exporters write the end of an axis as a number that no axis reaches; this is the smallest.
+END = 10**9
 
 
 def slices(call: Call, rank: int) -> Iterator[tuple[int, Element, Element, Element]]:
@@ -38,3 +38,14 @@ def is_whole(start: Element, end: Element, step: Element, dim: Element) -> bool:
     begins = start == 0 or (isinstance(start, int) and start <= -END)
     reaches = end == dim or (isinstance(end, int) and end >= END)
     return begins and step == 1 and reaches
+
+
+def part(size: int, start: Element, end: Element, step: Element) -> slice | None:
+    """What a slice takes of an axis, None where a number is not known or is read in two ways."""
+    if not all(isinstance(number, int) for number in (start, end, step)) or not step:
+        return None
+    if step < 0 and end >= END:
+        # To the standard nothing, to some runtimes all.
+        return None
+    # Going backward, an end before the first element is none to Python.
+    return slice(start, None if step < 0 and end < -size else end, step)

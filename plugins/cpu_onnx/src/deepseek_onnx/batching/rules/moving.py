@@ -9,7 +9,7 @@ from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import add
 from deepseek_onnx.batching.faults import CountsItems, Malformed, Mixes, Unclear
 from deepseek_onnx.batching.sizes import Dim, is_size, power
-from deepseek_onnx.batching.slices import is_whole, slices
+from deepseek_onnx.batching.slices import is_whole, part, slices
 from deepseek_onnx.batching.states import Element, Fixed, Items, Size, Tensor, like
 
 
@@ -96,12 +96,10 @@ def cut(call: Call) -> Tensor:
 
 
 def _length(call: Call, dim: Dim, start: Element, end: Element, step: Element) -> Dim:
-    known = all(isinstance(number, int) for number in (start, end, step))
-    if not isinstance(dim, int) or not known or not step:
+    taken = part(dim, start, end, step) if isinstance(dim, int) else None
+    if taken is None or not isinstance(dim, int):
         return call.unknown()
-    # Going backward, an end before the first element is none to Python.
-    stop = None if step < 0 and end < -dim else end
-    return len(range(*slice(start, stop, step).indices(dim)))
+    return len(range(dim)[taken])
 
 
 def _whole(number: Element) -> Dim:
