@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from onnx import AttributeProto, NodeProto, TensorProto, numpy_helper
 
-from deepseek_onnx.batching.contents import as_integers, filled, read_content, row
+from deepseek_onnx.batching.contents import as_integers, read_content, row
 from deepseek_onnx.batching.faults import CountsItems, Malformed, Unclear
 from deepseek_onnx.batching.sizes import Dim, Term, expression
 from deepseek_onnx.batching.states import (
@@ -79,18 +79,23 @@ class Call:
 
     def content_or_atoms(self, place: int) -> Content:
         """The elements of an input; atoms for those of a Fixed one that are not known."""
+        content = self.numbered(place)
+        return self.content(place) if content is None else content
+
+    def numbered(self, place: int) -> Content | None:
+        """The same, None where it is not known how many there are, or they are too many."""
         state = self.tensor(place)
         content = known_content(state)
-        if content is not None:
+        if content is not None or not isinstance(state, Fixed):
             return content
         dims = state.dims
-        if not isinstance(state, Fixed) or dims is None or len(dims) > 1:
-            return self.content(place)
+        if dims is None or len(dims) > 1:
+            return None
         size = dims[0] if dims else 1
         if not isinstance(size, int) or size > LARGEST_CONTENT:
-            return self.content(place)
-        content = row([self.unknown(is_size=False) for _ in range(size)])
-        return content if dims else filled((), content[0])
+            return None
+        atoms = row([self.unknown(is_size=False) for _ in range(size)])
+        return atoms.reshape(dims)
 
     def whole(self, place: int) -> list[int]:
         """The elements of an input as plain integers."""

@@ -50,13 +50,12 @@ def fold(call: Call, operator: str) -> tuple[Tensor, ...] | None:
 
 def _inputs(call: Call) -> list[Content] | None:
     """The contents of all inputs; atoms for unknown ones where another is a Size."""
-    given = [state for state in call.inputs if state is not None]
-    if any(isinstance(state, Size) for state in given):
-        places = [i for i, state in enumerate(call.inputs) if state is not None]
-        return [call.content_or_atoms(place) for place in places]
+    invents = any(isinstance(state, Size) for state in call.inputs)
     known = []
-    for state in given:
-        content = known_content(state)
+    for place, state in enumerate(call.inputs):
+        if state is None:
+            continue
+        content = call.numbered(place) if invents else known_content(state)
         if content is None:
             return None
         known.append(content)

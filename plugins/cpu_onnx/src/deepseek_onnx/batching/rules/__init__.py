@@ -23,6 +23,7 @@ from deepseek_onnx.batching.rules import (
     reducing,
     resizing,
     shaping,
+    signals,
     texts,
     trees,
 )
@@ -43,6 +44,7 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         **reducing.RULES,
         **resizing.RULES,
         **shaping.RULES,
+        **signals.RULES,
         **texts.RULES,
         # A runtime's own, in the standard domain all the same.
         "SimplifiedLayerNormalization": normalizing.layer,

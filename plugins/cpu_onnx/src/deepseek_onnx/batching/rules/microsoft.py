@@ -11,7 +11,6 @@ from deepseek_onnx.batching.rules.attention import broadcast_to, together
 from deepseek_onnx.batching.rules.broadcasting import computed, meet, meet_all
 from deepseek_onnx.batching.rules.convolution import conv, grid_sample
 from deepseek_onnx.batching.rules.moving import replaced, trilu
-from deepseek_onnx.batching.rules.normalizing import layer
 from deepseek_onnx.batching.rules.products import distances, fused_matmul, gemm
 from deepseek_onnx.batching.rules.quantizing import single
 from deepseek_onnx.batching.rules.trees import elementwise
@@ -153,7 +152,6 @@ def inverse(call: Call) -> Tensor:
 RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("Gelu", "QuickGelu", "MurmurHash3"), elementwise),
     **dict.fromkeys(("BiasGelu", "FastGelu", "BiasAdd"), biased),
-    **dict.fromkeys(("LayerNormalization", "SimplifiedLayerNormalization"), layer),
     **dict.fromkeys(("FusedMatMul", "TransposeMatMul"), fused_matmul),
     "SkipLayerNormalization": skip_layer,
     "SkipSimplifiedLayerNormalization": skip_simplified,
