@@ -4,6 +4,8 @@ A line is "[@opset] inputs -> statements". Inputs whose names begin with w are f
 values whose names begin with y are the outputs.
 """
 
+# ruff: noqa: E501 - a model is a line
+
 from __future__ import annotations
 
 import itertools
@@ -33,7 +35,9 @@ def case(line: str) -> Case:
     statements = [statement.strip() for statement in body.split(";")]
     made = [n.strip() for s in statements for n in s.partition(" = ")[0].split(",")]
     outputs = ", ".join(name for name in made if name.startswith("y"))
-    opsets = f'"" : {opset}, "ai.onnx.ml" : {5 if "TreeEnsemble <" in body else 3}, "com.microsoft" : 1'
+    opsets = (
+        f'"" : {opset}, "ai.onnx.ml" : {5 if "TreeEnsemble <" in body else 3}, "com.microsoft" : 1'
+    )
     model = onnx.parser.parse_model(
         f"<ir_version: 9, opset_import: [{opsets}]> g ({inputs}) => ({outputs}) "
         "{ " + "\n".join(statements) + " }"

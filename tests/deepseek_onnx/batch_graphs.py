@@ -79,7 +79,10 @@ class Growing:
         graph = helper.make_graph(
             [node],
             "one",
-            [helper.make_tensor_value_info(n, _ELEM[x.dtype.name], x.shape) for n, x in needed.items()],
+            [
+                helper.make_tensor_value_info(n, _ELEM[x.dtype.name], x.shape)
+                for n, x in needed.items()
+            ],
             [helper.make_empty_tensor_value_info(n) for n in names],
             [numpy_helper.from_array(self.constants[n], n) for n in inputs if n in self.constants],
         )
@@ -323,7 +326,9 @@ def shape_part(g: Growing) -> None:
         return
     (sizes,) = g.add("Shape", [x])
     place = g.draw(st.integers(0, max(0, rank - 1)))
-    g.add("Gather", [sizes, g.constant(np.int64(place)) if g.draw(st.booleans()) else _ints(g, place)])
+    g.add(
+        "Gather", [sizes, g.constant(np.int64(place)) if g.draw(st.booleans()) else _ints(g, place)]
+    )
 
 
 def transpose(g: Growing) -> None:
@@ -413,14 +418,20 @@ def scatter_elements(g: Growing) -> None:
     x, i = g.pick("float32"), g.pick("int64")
     if g.draw(st.booleans()):
         i = g.constant(_array(g.draw, g.shape(x), "int64"))
-    u = g.pick("float32") if g.draw(st.booleans()) else g.constant(_array(g.draw, g.shape(i), "float32"))
+    u = (
+        g.pick("float32")
+        if g.draw(st.booleans())
+        else g.constant(_array(g.draw, g.shape(i), "float32"))
+    )
     g.add("ScatterElements", [x, i, u], axis=g.axis(x), reduction="add")
 
 
 def gather_nd(g: Growing) -> None:
     x, i = g.pick("float32"), g.pick("int64")
     if g.draw(st.booleans()):
-        i = g.constant(_array(g.draw, g.draw(st.sampled_from(((1,), (2, 1), (ITEMS, 1), (2, 2)))), "int64"))
+        i = g.constant(
+            _array(g.draw, g.draw(st.sampled_from(((1,), (2, 1), (ITEMS, 1), (2, 2)))), "int64")
+        )
     g.add("GatherND", [x, i], batch_dims=g.draw(st.integers(0, 1)))
 
 
@@ -453,7 +464,9 @@ def reduce_sizes(g: Growing) -> None:
 
 def along(g: Growing) -> None:
     x = _floats(g)
-    op = g.draw(st.sampled_from(("Softmax", "LogSoftmax", "Hardmax", "ArgMax", "ArgMin", "LpNormalization")))
+    op = g.draw(
+        st.sampled_from(("Softmax", "LogSoftmax", "Hardmax", "ArgMax", "ArgMin", "LpNormalization"))
+    )
     g.add(op, [x], axis=g.axis(x))
 
 
@@ -618,7 +631,7 @@ KINDS = (
 
 
 def _sizes(draw: Draw, place: int) -> tuple[list[int], int | None]:
-    """The sizes of an input and the axis of its items, mostly the first; the first input has one."""
+    """The sizes of an input and the axis of its items, which the first input has."""
     rank = draw(st.integers(1, 4))
     sizes = [draw(st.sampled_from((1, 2, ITEMS, 4))) for _ in range(rank)]
     if place and not draw(st.integers(0, 3)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -66,8 +67,10 @@ def violations(
     n = next(feeds[name].shape[axis] for name, axis in batched.items())
     for borders in cuts(n):
         pieces = []
-        for start, stop in zip(borders[:-1], borders[1:], strict=True):
-            part = {k: take(v, batched[k], start, stop) if k in batched else v for k, v in feeds.items()}
+        for start, stop in itertools.pairwise(borders):
+            part = {
+                k: take(v, batched[k], start, stop) if k in batched else v for k, v in feeds.items()
+            }
             try:
                 pieces.append(run(opened, part))
             except Refused as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from deepseek_onnx.batching.program import take_apart
 from deepseek_onnx.batching.proving import input_states
 from deepseek_onnx.batching.sizes import Term
-from deepseek_onnx.batching.states import Fixed, Items, Mixed, Size, State
+from deepseek_onnx.batching.states import Fixed, Items, Mixed, State
 from deepseek_onnx.batching.walk import Walk
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -83,7 +84,7 @@ def wrong_states(g: Growing) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for borders in cuts(ITEMS):
         runs = [(ITEMS, whole)]
-        for start, stop in zip(borders[:-1], borders[1:], strict=True):
+        for start, stop in itertools.pairwise(borders):
             part = {k: take(v, axes[k], start, stop) if k in axes else v for k, v in feeds.items()}
             try:
                 runs.append((stop - start, run(opened, part)))

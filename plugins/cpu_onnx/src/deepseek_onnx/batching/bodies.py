@@ -15,7 +15,7 @@ from deepseek_onnx.batching.joining import join
 from deepseek_onnx.batching.program import constants, versions
 from deepseek_onnx.batching.scope import Follow, Inputs, Scope, state_of
 from deepseek_onnx.batching.sizes import Term
-from deepseek_onnx.batching.states import Fixed, Items, State, Tensor
+from deepseek_onnx.batching.states import Fixed, Items, State
 
 # Bodies may call bodies; a model that does so deeper than this is not followed.
 _DEEPEST: Final = 48
@@ -54,12 +54,17 @@ def _deeper(scope: Scope) -> int:
 
 def branches(
     node: NodeProto,
-    condition: Tensor | None,
     scope: Scope,
     follow: Follow,
     unknown: Callable[[], Term],
+    decide: Callable[[], bool | None],
 ) -> tuple[State, ...]:
-    """The outputs of an If: of the branch that is taken, or what holds of both."""
+    """The outputs of an If: of the branch that is taken, or what holds of both.
+
+    Where nothing holds of both, `decide` says for which of the two the walk goes on, None if it
+    does not.
+    """
+    condition = scope.values.get(node.input[0])
     if isinstance(condition, Items):
         raise Mixes("one branch for all")
     if not isinstance(condition, Fixed):
@@ -72,7 +77,13 @@ def branches(
     if taken is not None and len(taken) == 1:
         return _branch(graphs["then_branch" if taken[0] else "else_branch"], scope, follow)
     both = [_branch(graphs[name], scope, follow) for name in ("then_branch", "else_branch")]
-    return tuple(join(a, b, unknown) for a, b in zip(*both, strict=True))
+    try:
+        return tuple(join(a, b, unknown) for a, b in zip(*both, strict=True))
+    except Unclear:
+        decision = decide()
+        if decision is None:
+            raise
+        return both[0] if decision else both[1]
 
 
 def _branch(graph: GraphProto, scope: Scope, follow: Follow) -> tuple[State, ...]:

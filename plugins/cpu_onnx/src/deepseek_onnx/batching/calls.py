@@ -10,7 +10,7 @@ import attrs
 from onnx import AttributeProto, NodeProto, TensorProto, numpy_helper
 
 from deepseek_onnx.batching.contents import as_integers, read_content, row
-from deepseek_onnx.batching.faults import CountsItems, Malformed, Unclear
+from deepseek_onnx.batching.faults import Contradiction, CountsItems, Unclear
 from deepseek_onnx.batching.sizes import Dim, Term, expression
 from deepseek_onnx.batching.states import (
     LARGEST_CONTENT,
@@ -45,14 +45,14 @@ class Call:
         """An input that must be there."""
         state = self.inputs[place] if place < len(self.inputs) else None
         if state is None:
-            raise Malformed(f"lacks its input {place}")
+            raise Contradiction(f"lacks its input {place}")
         return state
 
     def data(self, place: int) -> Fixed | Items:
         """An input whose elements are computed with."""
         state = self.inputs[place] if place < len(self.inputs) else None
         if state is None:
-            raise Malformed(f"lacks its input {place}")
+            raise Contradiction(f"lacks its input {place}")
         if isinstance(state, Size):
             raise CountsItems
         return state
@@ -95,7 +95,7 @@ class Call:
         if not isinstance(size, int) or size > LARGEST_CONTENT:
             return None
         atoms = row([self.unknown(is_size=False) for _ in range(size)])
-        return atoms.reshape(dims)
+        return atoms if dims else atoms.reshape(())
 
     def whole(self, place: int) -> list[int]:
         """The elements of an input as plain integers."""
@@ -147,7 +147,7 @@ class Call:
 def normal(axis: int, rank: int) -> int:
     """An axis counted from the front."""
     if not -rank <= axis < rank:
-        raise Malformed(f"has no axis {axis}")
+        raise Contradiction(f"has no axis {axis}")
     return axis + rank if axis < 0 else axis
 
 

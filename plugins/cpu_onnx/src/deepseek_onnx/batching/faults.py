@@ -45,8 +45,16 @@ class IsRandom(NotProven):
 
 
 class Malformed(NotProven):
-    """A node lacks what its operator needs, or contradicts itself."""
+    """A node is not as its operator needs it, or too large to follow."""
 
     def clause(self, operator: str, symbol: str) -> str:
         """What is wrong with the node."""
         return f"{operator} {self.detail}"
+
+
+class Contradiction(Malformed):
+    """A node that no runtime can run on these inputs."""
+
+
+class Undecided(Exception):
+    """A walk has come to an If whose branches have nothing in common."""

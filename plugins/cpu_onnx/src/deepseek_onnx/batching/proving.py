@@ -8,10 +8,11 @@ from typing import Any, Final
 import attrs
 from onnx import ModelProto, ValueInfoProto
 
+from deepseek_onnx.batching.deciding import ways
+from deepseek_onnx.batching.faults import Malformed
 from deepseek_onnx.batching.program import Program, declared_dims, take_apart
 from deepseek_onnx.batching.sizes import ITEMS, Dim, symbol
 from deepseek_onnx.batching.states import Fixed, Items, Mixed, State
-from deepseek_onnx.batching.walk import Walk
 
 PROVEN: Final = "proven"
 
@@ -95,13 +96,22 @@ def _why_none(inputs: Sequence[ValueInfoProto]) -> str:
 
 def _try(program: Program, name: str, axes: Mapping[str, int]) -> Verdict:
     """The verdict on one symbol that is on one axis of each input."""
-    walk = Walk(program, name)
-    values = walk.through_graph(input_states(program, axes, name))
-    for output in program.graph.output:
-        reason = _flaw(output, values.get(output.name), name)
-        if reason is not None:
-            return Verdict(symbol=None, axes={}, reason=reason)
-    return Verdict(symbol=name, axes=item_axes(values), reason=PROVEN)
+    try:
+        found = ways(program, name, input_states(program, axes, name))
+    except Malformed as fault:
+        return Verdict(symbol=None, axes={}, reason=fault.clause("If", name))
+    for values in found:
+        for output in program.graph.output:
+            reason = _flaw(output, values.get(output.name), name)
+            if reason is not None:
+                return Verdict(symbol=None, axes={}, reason=reason)
+    return Verdict(symbol=name, axes=_common([item_axes(way) for way in found]), reason=PROVEN)
+
+
+def _common(found: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The axes that are the same in every way through the model."""
+    first, *others = found
+    return {name: axis for name, axis in first.items() if all(x.get(name) == axis for x in others)}
 
 
 def input_states(program: Program, axes: Mapping[str, int], name: str) -> dict[str, State]:

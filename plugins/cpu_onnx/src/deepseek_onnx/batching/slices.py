@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from deepseek_onnx.batching.calls import Call, normal
 from deepseek_onnx.batching.contents import row
-from deepseek_onnx.batching.faults import Malformed
+from deepseek_onnx.batching.faults import Contradiction
 from deepseek_onnx.batching.states import Content, Element
 
 # Exporters write the end of an axis as a number that no axis reaches; this is the smallest.
@@ -21,7 +21,7 @@ def slices(call: Call, rank: int) -> Iterator[tuple[int, Element, Element, Eleme
     if axes is None:
         axes = list(range(len(starts)))
     if not len(axes) == len(starts) == len(ends) == len(steps):
-        raise Malformed("has starts, ends, axes and steps of different numbers")
+        raise Contradiction("has starts, ends, axes and steps of different numbers")
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         yield normal(axis, rank), start, end, step
 

@@ -66,9 +66,10 @@ class Size:
 
 @attrs.frozen(eq=False)
 class Mixed:
-    """A value that may not be cut by items, and why."""
+    """A value that may not be cut by items, and why; `never` if no run can make it."""
 
     reason: str
+    never: bool = False
 
 
 Tensor = Fixed | Items | Size

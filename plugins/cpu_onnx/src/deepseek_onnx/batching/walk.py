@@ -16,13 +16,20 @@ from onnx import FunctionProto, NodeProto
 from deepseek_onnx.batching import trusted
 from deepseek_onnx.batching.bodies import branches, call_function
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import IsRandom, Malformed, NotProven, Unclear
+from deepseek_onnx.batching.faults import (
+    Contradiction,
+    IsRandom,
+    Malformed,
+    NotProven,
+    Unclear,
+    Undecided,
+)
 from deepseek_onnx.batching.folding import fold
 from deepseek_onnx.batching.joining import join
-from deepseek_onnx.batching.program import Program, declared_dims, plain_domain
+from deepseek_onnx.batching.program import Program, plain_domain
 from deepseek_onnx.batching.rules import RULES
 from deepseek_onnx.batching.scope import Inputs, Outcome, Scope, named
-from deepseek_onnx.batching.sizes import Dim, Term, expression
+from deepseek_onnx.batching.sizes import Term, expression
 from deepseek_onnx.batching.states import Fixed, Items, Mixed, State
 from deepseek_onnx.batching.unruled import RANDOM, without_rule
 
@@ -38,13 +45,15 @@ class Walk:
     """One walk through a model.
 
     `symbol` names the items' axis in reasons. `rescues` are states to go on from where nothing is
-    proven. `numbers` counts the sizes that could not be computed, `inner_left` the nodes of bodies
-    that may still be visited.
+    proven. `decisions` say which branch is taken of each If whose branches have nothing in common,
+    in the order in which these are met; None if no such branch is followed. `numbers` counts the
+    sizes that could not be computed, `inner_left` the nodes of bodies that may still be visited.
     """
 
     program: Program
     symbol: str
     rescues: Mapping[str, State] = attrs.field(factory=dict)
+    decisions: Iterator[bool] | None = None
     numbers: Iterator[int] = attrs.field(factory=count)
     inner_left: int = _MOST_INNER_NODES
 
@@ -62,7 +71,8 @@ class Walk:
                 values[node.output[0]] = outcome
                 continue
             for name, state in named(node, outcome):
-                values[name] = state if scope.depth else self._settled(name, state)
+                rescued = isinstance(state, Mixed) and not scope.depth
+                values[name] = self.rescues.get(name, state) if rescued else state
 
     def _step(self, node: NodeProto, scope: Scope) -> Outcome:
         operator, values = node.op_type, scope.values
@@ -73,12 +83,14 @@ class Walk:
         known: Inputs = []
         for state in inputs:
             if isinstance(state, Mixed):
-                return state
+                return _worst(inputs)
             known.append(state)
         try:
             return self._apply(node, operator, known, scope)
         except NotProven as fault:
-            return Mixed(fault.clause(operator, self.symbol))
+            return Mixed(
+                fault.clause(operator, self.symbol), never=isinstance(fault, Contradiction)
+            )
         except _CONTRADICTIONS:
             return Mixed(f"{operator} contradicts itself")
 
@@ -95,7 +107,7 @@ class Walk:
         if domain == "" and operator in RANDOM:
             raise IsRandom
         if domain == "" and operator == "If":
-            return branches(node, inputs[0], scope, self._inside, self._unknown)
+            return branches(node, scope, self._inside, self._unknown, self._decide)
         return without_rule(node, domain, inputs, scope.values, self.program.functions)
 
     def _call(
@@ -120,6 +132,18 @@ class Walk:
         own = dict(named(node, _ruled(rule, call, "")))
         return tuple(join(state, own[name], self._unknown) for name, state in named(node, made))
 
+    def _decide(self) -> bool | None:
+        """The next decision.
+
+        Raises:
+            Undecided: there is none yet.
+        """
+        if self.decisions is None:
+            return None
+        for decision in self.decisions:
+            return decision
+        raise Undecided
+
     def _inside(self, nodes: Iterable[NodeProto], scope: Scope) -> None:
         """Follow a body, as long as bodies are not too many."""
         nodes = list(nodes)
@@ -128,25 +152,14 @@ class Walk:
             raise Malformed("has too many bodies in it")
         self._follow(nodes, scope)
 
-    def _settled(self, name: str, state: State) -> State:
-        """A state with what the file declares where nothing better is known."""
-        if isinstance(state, Mixed):
-            return self.rescues.get(name, state)
-        if isinstance(state, Fixed) and state.dims is None:
-            return self._declared(name)
-        return state
-
-    def _declared(self, name: str) -> Fixed:
-        """A constant of the rank that the file says; sizes that it does not say are unknown."""
-        value = self.program.declared.get(name)
-        dims = None if value is None else declared_dims(value)
-        if dims is None:
-            return Fixed(None)
-        sizes: list[Dim] = [d.dim_value if d.dim_value > 0 else self._unknown() for d in dims]
-        return Fixed(tuple(sizes))
-
     def _unknown(self) -> Term:
         return expression(f"#{next(self.numbers)}", is_size=True)
+
+
+def _worst(states: Iterable[State | None]) -> Mixed:
+    """The first Mixed state, before it one that no run can make."""
+    mixed = [state for state in states if isinstance(state, Mixed)]
+    return next((state for state in mixed if state.never), mixed[0])
 
 
 def _ruled(rule: Rule, call: Call, foldable: str) -> Outcome:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepseek_onnx.batching.calls import Call, Rule
 from deepseek_onnx.batching.contents import as_content
-from deepseek_onnx.batching.faults import Malformed
+from deepseek_onnx.batching.faults import Contradiction
 from deepseek_onnx.batching.states import LARGEST_CONTENT, Fixed, Tensor
 
 _NUMBERS: Final = {"value_int": "i", "value_float": "f"}
@@ -35,7 +35,7 @@ def constant(call: Call) -> Tensor:
             return Fixed((), as_content(np.asarray(getattr(attribute, _NUMBERS[name]))))
         if name in _LISTS:
             return _row(np.asarray(getattr(attribute, _LISTS[name])))
-    raise Malformed("lacks its value")
+    raise Contradiction("lacks its value")
 
 
 def _row(array: NDArray[Any]) -> Fixed:

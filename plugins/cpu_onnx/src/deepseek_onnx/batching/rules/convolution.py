@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.moving import same_axis
 from deepseek_onnx.batching.rules.windows import slid, spread
 from deepseek_onnx.batching.sizes import Dim, over, product, times
@@ -36,7 +36,7 @@ def conv(weights: int, others: tuple[int, ...]) -> Rule:
 
 def _require_rank(dims: tuple[Dim, ...], kernel: tuple[Dim, ...]) -> None:
     if len(dims) != len(kernel) or len(dims) < 3:
-        raise Malformed("has weights of another rank")
+        raise Contradiction("has weights of another rank")
 
 
 def conv_transpose(call: Call) -> Tensor:
@@ -64,7 +64,7 @@ def pool(call: Call) -> tuple[State, ...]:
     x, dims = first_axis(call)
     kernel = call.integers("kernel_shape") or []
     if len(kernel) != len(dims) - 2:
-        raise Malformed("has a window of another rank")
+        raise Contradiction("has a window of another rank")
     made = like(x, (*dims[:2], *slid(call, dims[2:], kernel)), x.axis)
     return made, _indices(made)
 
@@ -116,7 +116,7 @@ def space_to_depth(call: Call) -> Tensor:
 def _blocks(call: Call) -> tuple[Tensor, tuple[Dim, ...], int]:
     x, dims = first_axis(call)
     if len(dims) != 4:
-        raise Malformed("has no four axes")
+        raise Contradiction("has no four axes")
     return x, dims, call.integer("blocksize", 0)
 
 

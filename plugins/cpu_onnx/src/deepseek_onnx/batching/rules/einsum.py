@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.sizes import Dim, wider
 from deepseek_onnx.batching.states import Fixed, Items, Tensor
 
@@ -64,7 +64,7 @@ def _labels(term: str, rank: int) -> Labels:
     count = rank - letters if _ELLIPSIS in term else 0
     labels = list(_expanded(term, [f"{_ELLIPSIS}{place}" for place in range(count, 0, -1)]))
     if len(labels) != rank:
-        raise Malformed("has an equation that does not fit its operands")
+        raise Contradiction("has an equation that does not fit its operands")
     return labels
 
 

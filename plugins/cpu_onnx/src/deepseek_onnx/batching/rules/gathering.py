@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.moving import same_axis
 from deepseek_onnx.batching.sizes import Dim
 from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
@@ -74,7 +74,7 @@ def gather_nd(call: Call) -> Tensor:
 def _depth(dims: tuple[Dim, ...]) -> int:
     """How many axes a tuple of indices counts along."""
     if not dims:
-        raise Malformed("has a scalar for indices")
+        raise Contradiction("has a scalar for indices")
     if not isinstance(dims[-1], int):
         raise Unclear("the length of its indices is not known")
     return dims[-1]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.attention import broadcast_to, together
 from deepseek_onnx.batching.rules.broadcasting import computed, meet, meet_all
 from deepseek_onnx.batching.rules.convolution import conv, grid_sample
@@ -135,7 +135,7 @@ def matmul_bits(call: Call) -> Tensor:
     call.fixed(1, 2, 3, 4, 5)
     x, dims = call.ranked(0)
     if not dims:
-        raise Malformed("multiplies a scalar")
+        raise Contradiction("multiplies a scalar")
     if x.axis == len(dims) - 1:
         raise Mixes("it sums over them")
     return like(x, replaced(dims, len(dims) - 1, call.integer("N", 0)), x.axis)

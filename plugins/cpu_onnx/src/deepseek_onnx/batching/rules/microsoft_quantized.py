@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed, meet, meet_all
 from deepseek_onnx.batching.rules.convolution import first_axis
 from deepseek_onnx.batching.rules.moving import joined
@@ -64,7 +64,7 @@ def max_pool(call: Call) -> Tensor:
 def _pooled(call: Call, kernel: Sequence[int], channels_last: int) -> Tensor:
     x, dims = first_axis(call)
     if len(kernel) != len(dims) - 2:
-        raise Malformed("has a window of another rank")
+        raise Contradiction("has a window of another rank")
     if channels_last:
         return like(x, (dims[0], *slid(call, dims[1:-1], kernel), dims[-1]), x.axis)
     return like(x, (*dims[:2], *slid(call, dims[2:], kernel)), x.axis)
@@ -85,7 +85,7 @@ def conv(call: Call) -> Tensor:
     x, dims = first_axis(call)
     _, kernel = call.ranked(3)
     if len(kernel) != len(dims):
-        raise Malformed("has weights of another rank")
+        raise Contradiction("has weights of another rank")
     if call.integer("channels_last", 0):
         return like(x, (dims[0], *slid(call, dims[1:-1], kernel[2:]), kernel[0]), x.axis)
     return like(x, (dims[0], kernel[0], *slid(call, dims[2:], kernel[2:])), x.axis)

@@ -7,7 +7,7 @@ from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import add
-from deepseek_onnx.batching.faults import CountsItems, Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, CountsItems, Mixes, Unclear
 from deepseek_onnx.batching.sizes import Dim, is_size, power
 from deepseek_onnx.batching.slices import is_whole, part, slices
 from deepseek_onnx.batching.states import Element, Fixed, Items, Size, Tensor, like
@@ -28,7 +28,7 @@ def joined(call: Call, places: Sequence[int], axis: int) -> Tensor:
     if first.axis == axis:
         raise Mixes
     if any(len(dims) != len(shapes[0]) for dims in shapes):
-        raise Malformed("joins values of different ranks")
+        raise Contradiction("joins values of different ranks")
     total: Element = 0
     for dims in shapes:
         total = add(total, dims[axis])
@@ -113,7 +113,7 @@ def pad(call: Call) -> Tensor:
     pads = _pads(call)
     axes = call.whole(3) if call.has(3) else list(range(len(dims)))
     if len(pads) != 2 * len(axes):
-        raise Malformed("has not two numbers of pads for each axis")
+        raise Contradiction("has not two numbers of pads for each axis")
     for place, named in enumerate(axes):
         before, after = pads[place], pads[place + len(axes)]
         if before == after == 0:

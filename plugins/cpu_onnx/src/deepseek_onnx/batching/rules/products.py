@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import meet, require_single, wider_dims
 from deepseek_onnx.batching.sizes import Dim
 from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
@@ -67,7 +67,7 @@ def _with_vector(
 ) -> Tensor:
     """A product with a vector, whose axis is summed over."""
     if not a_dims or not b_dims:
-        raise Malformed("multiplies a scalar")
+        raise Contradiction("multiplies a scalar")
     if (len(a_dims) == 1 and a.axis is not None) or (len(b_dims) == 1 and b.axis is not None):
         raise Mixes(_SUMMED)
     full = stacked(a, _as_matrix(a_dims, 0), b, _as_matrix(b_dims, 1))
@@ -118,7 +118,7 @@ def distances(call: Call) -> Tensor:
     """The distance of each row of one matrix from each of another."""
     (a, a_dims), (b, b_dims) = call.ranked(0), call.ranked(1)
     if not len(a_dims) == len(b_dims) == 2:
-        raise Malformed("measures no matrices")
+        raise Contradiction("measures no matrices")
     return stacked(a, a_dims, swapped(b), (b_dims[1], b_dims[0]))
 
 

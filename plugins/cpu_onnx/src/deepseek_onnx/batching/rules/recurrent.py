@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.sizes import Dim
 from deepseek_onnx.batching.states import Fixed, Items, Tensor
 
@@ -26,7 +26,7 @@ def recurrent(constants: Sequence[int], initial: Sequence[int]) -> Rule:
         x, dims = call.ranked(0)
         _, weights = call.ranked(2)
         if len(dims) != 3 or len(weights) != 3:
-            raise Malformed("has no three axes")
+            raise Contradiction("has no three axes")
         layout = call.integer("layout", 0)
         hidden, directions = weights[2], weights[0]
         if not isinstance(x, Items):

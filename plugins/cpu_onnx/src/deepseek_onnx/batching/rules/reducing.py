@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule, normal
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.rules.moving import replaced
 from deepseek_onnx.batching.sizes import Dim
@@ -62,7 +62,7 @@ def cumulate(call: Call) -> Tensor:
     x, dims = call.ranked(0)
     axes = call.whole(1)
     if len(axes) != 1:
-        raise Malformed("runs along more than one axis")
+        raise Contradiction("runs along more than one axis")
     if normal(axes[0], len(dims)) == x.axis:
         raise Mixes
     return computed(call.data(0))

@@ -14,7 +14,7 @@ from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import as_integers, depends_on_n, filled, read_content, row
-from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import wider_dims
 from deepseek_onnx.batching.sizes import Dim, Term, is_size, over, per_item, power, product
 from deepseek_onnx.batching.states import (
@@ -91,7 +91,7 @@ def _resolved(call: Call, dims: tuple[Dim, ...], target: list[Element]) -> tuple
 
 def _copied(dims: tuple[Dim, ...], place: int) -> Dim:
     if place >= len(dims):
-        raise Malformed(f"copies the size of axis {place}, which is not there")
+        raise Contradiction(f"copies the size of axis {place}, which is not there")
     return dims[place]
 
 
@@ -165,7 +165,7 @@ def unsqueeze(call: Call) -> Tensor:
     new = {normal(axis, rank) for axis in axes}
     old = [place for place in range(rank) if place not in new]
     if len(old) != len(dims):
-        raise Malformed("has an axis twice")
+        raise Contradiction("has an axis twice")
     sizes = dict(zip(old, dims, strict=True))
     axis = None if x.axis is None else old[x.axis]
     return like(x, tuple(sizes.get(place, 1) for place in range(rank)), axis)
@@ -176,7 +176,7 @@ def transpose(call: Call) -> Tensor:
     x, dims = call.ranked(0)
     order = call.integers("perm") or list(range(len(dims)))[::-1]
     if sorted(order) != list(range(len(dims))):
-        raise Malformed("has an order that names an axis twice or not at all")
+        raise Contradiction("has an order that names an axis twice or not at all")
     axis = None if x.axis is None else order.index(x.axis)
     return like(x, tuple(dims[place] for place in order), axis)
 
@@ -191,7 +191,7 @@ def expand(call: Call) -> Tensor:
 def stretched(x: Tensor, dims: tuple[Dim, ...], target: Sequence[Element]) -> Tensor:
     """A value broadcast to a shape, which may bring the items' axis."""
     if any(isinstance(element, int) and element < 0 for element in target):
-        raise Malformed("asks for a negative size")
+        raise Contradiction("asks for a negative size")
     rank = max(len(dims), len(target))
     dims = (1,) * (rank - len(dims)) + dims
     target = (1,) * (rank - len(target)) + tuple(target)
@@ -257,7 +257,7 @@ def _repeats(call: Call, rank: int) -> list[Element]:
         raise Unclear("its first version is not followed")
     repeats = list(call.content_or_atoms(1).reshape(-1))
     if len(repeats) != rank:
-        raise Malformed("has not one repeat for each axis")
+        raise Contradiction("has not one repeat for each axis")
     return repeats
 
 

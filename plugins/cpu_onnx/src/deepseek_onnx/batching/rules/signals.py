@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule, normal
-from deepseek_onnx.batching.faults import Malformed, Mixes
+from deepseek_onnx.batching.faults import Contradiction, Mixes
 from deepseek_onnx.batching.rules.convolution import first_axis
 from deepseek_onnx.batching.rules.moving import replaced
 from deepseek_onnx.batching.states import Tensor, like
@@ -28,7 +28,7 @@ def _axis(call: Call) -> int:
         return call.integer("axis", 1)
     axes = call.whole(2) if call.has(2) else [-2]
     if len(axes) != 1:
-        raise Malformed("transforms along more than one axis")
+        raise Contradiction("transforms along more than one axis")
     return axes[0]
 
 
