@@ -329,6 +329,11 @@ SEQUENCES = (
     "y1, y2 = CausalConvWithState (x, w, w2, p)",
     "@17 float[N,8,1] x -> y = DFT <axis = 1> (x)",
     "float[N,8,1] x -> w = Constant <value = int64 {1}> (); y = DFT <onesided = 1> (x, , w)",
+    *_each("float[N,4] x -> w = Constant <value = int64 {4}> (); h = $op (w); y = Mul (x, h)",
+           op=("HannWindow", "HammingWindow", "BlackmanWindow")),
+    "float[N,5] x -> b = Constant <value = int64 {4}> (); d = Constant <value = int64 {8}> (); "
+    "r = Constant <value = int64 {8000}> (); l = Constant <value = float {20.0}> (); "
+    "u = Constant <value = float {4000.0}> (); m = MelWeightMatrix (b, d, r, l, u); y = MatMul (x, m)",
     "float[N,16,1] x, float[4] w -> f = Constant <value = int64 {2}> (); y = STFT (x, f, w)",
 )  # fmt: skip
 

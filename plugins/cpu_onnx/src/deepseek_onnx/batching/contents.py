@@ -26,15 +26,12 @@ from deepseek_onnx.batching.sizes import (
 )
 from deepseek_onnx.batching.states import LARGEST_CONTENT, Content, Element
 
-_INTEGERS: Final = frozenset(
-    (TensorProto.INT64, TensorProto.INT32, TensorProto.INT16, TensorProto.INT8,
-     TensorProto.UINT64, TensorProto.UINT32, TensorProto.UINT16, TensorProto.UINT8,
-     TensorProto.BOOL)
-)  # fmt: skip
+# Shapes are computed in these types; what wraps around in narrower ones is not followed.
+_INTEGERS: Final = frozenset((TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL))
 _REALS: Final = frozenset((TensorProto.FLOAT, TensorProto.DOUBLE))
-# Types that hold every size exactly (float32 up to 2^24 elements; sizes are products of few).
-_EXACT: Final = frozenset((TensorProto.INT64, TensorProto.DOUBLE))
-_LARGEST_EXACT: Final = 2**24
+# The largest results that every one of the types holds as they are.
+_LARGEST_INTEGER: Final = 2**31 - 1
+_LARGEST_REAL: Final = 2**24
 
 
 def read_content(tensor: TensorProto) -> Content | None:
@@ -51,8 +48,10 @@ def read_content(tensor: TensorProto) -> Content | None:
     return as_content(array)
 
 
-def as_content(array: Any) -> Content:
-    """A numpy array as elements."""
+def as_content(array: Any) -> Content | None:
+    """A numpy array as elements, None where one is not finite."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return None
     content: Content = np.empty(array.shape, dtype=object)
     for place, value in enumerate(array.reshape(-1).tolist()):
         content.reshape(-1)[place] = _number(value)
@@ -97,8 +96,10 @@ def as_integers(content: Content) -> list[int] | None:
 
 def add(a: Element, b: Element) -> Element:
     """The sum."""
-    if a is None or b is None or _are_numbers(a, b):
-        return None if a is None or b is None else a + b
+    if a is None or b is None:
+        return None
+    if _are_numbers(a, b):
+        return _held(a + b, f"{a}+{b}")
     a, b = _whole(a), _whole(b)
     for one, other in ((a, b), (b, a)):
         if one == 0:
@@ -116,8 +117,10 @@ def subtract(a: Element, b: Element) -> Element:
 
 def multiply(a: Element, b: Element) -> Element:
     """The product."""
-    if a is None or b is None or _are_numbers(a, b):
-        return None if a is None or b is None else a * b
+    if a is None or b is None:
+        return None
+    if _are_numbers(a, b):
+        return _held(a * b, f"{a}*{b}")
     return times(_whole(a), _whole(b))
 
 
@@ -130,7 +133,8 @@ def divide(a: Element, b: Element) -> Element:
         return float(exact) if isinstance(a, float) and isinstance(exact, int) else exact
     if isinstance(a, int) and isinstance(b, int) and b:
         # Integers: ONNX truncates.
-        return math.trunc(a / b) if abs(a) < _LARGEST_EXACT else None
+        quotient = abs(a) // abs(b)
+        return quotient if (a < 0) == (b < 0) else -quotient
     return _of_no_item(f"{a}/{b}", a, b)
 
 
@@ -217,7 +221,7 @@ def _cast(element: Element, convert: Callable[[Any], Any], elem_type: int) -> El
         return None
     if isinstance(element, int | float):
         value = convert(element)
-        return int(value) if convert is bool else value
+        return int(value) if convert is bool else _held(value, f"to {elem_type}: {element}")
     if is_size(element) and convert is not bool:
         return element
     return _of_no_item(f"to {elem_type}: {element}", element)
@@ -230,6 +234,12 @@ def _of_no_item(text: str, *operands: Element, whole: bool = False) -> Element:
     ):
         return None
     return expression(text, is_size=whole)
+
+
+def _held(number: Element, text: str) -> Element:
+    """A result, unless a type of tensors may not hold it as it is."""
+    largest = _LARGEST_REAL if isinstance(number, float) else _LARGEST_INTEGER
+    return number if abs(number) <= largest else expression(text, is_size=False)
 
 
 def _are_numbers(a: Element, b: Element) -> bool:

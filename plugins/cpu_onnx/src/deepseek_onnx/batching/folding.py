@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -153,14 +154,19 @@ def _transpose(call: Call, given: list[Content]) -> Content:
 
 def _expand(call: Call, given: list[Content]) -> Content | None:
     shape = as_integers(given[1])
-    if shape is None or min(shape, default=0) < 0 or np.prod(shape) > LARGEST_CONTENT:
+    if shape is None or min(shape, default=0) < 0 or prod(shape) > LARGEST_CONTENT:
         return None
+    # Of either's sizes the larger one: no more elements than both have together.
     return np.broadcast_to(given[0], np.broadcast_shapes(given[0].shape, tuple(shape))).copy()
 
 
 def _tile(call: Call, given: list[Content]) -> Content | None:
     repeats = as_integers(given[1])
-    if repeats is None or len(repeats) != given[0].ndim or np.prod(repeats) > LARGEST_CONTENT:
+    if (
+        repeats is None
+        or len(repeats) != given[0].ndim
+        or prod(repeats) * given[0].size > LARGEST_CONTENT
+    ):
         return None
     return np.tile(given[0], repeats)
 

@@ -17,6 +17,9 @@ import attrs
 
 # Longer expressions are named by their digest, so that names do not double from node to node.
 _LONGEST_NAME: Final = 64
+# No tensor has more axes or elements than such a product: beyond it a file means harm.
+_MOST_FACTORS: Final = 64
+_LARGEST: Final = 2**63
 # Marks an atom that may be negative or a fraction; all others are sizes.
 _SIGNED: Final = "±"
 
@@ -40,7 +43,7 @@ ITEMS: Final = Term(1, 1, ())
 
 def symbol(name: str) -> Term:
     """The size that a file calls `name`."""
-    return Term(1, 0, (f"'{name}'",))
+    return Term(1, 0, (repr(name),))
 
 
 def expression(text: str, *, is_size: bool) -> Term:
@@ -54,10 +57,14 @@ def expression(text: str, *, is_size: bool) -> Term:
 
 
 def times(a: Dim, b: Dim) -> Dim:
-    """The product of two sizes."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a * b
+    """The product of two sizes.
+
+    Raises:
+        OverflowError: it is none of a tensor.
+    """
     (ca, pa, sa), (cb, pb, sb) = _parts(a), _parts(b)
+    if abs(ca * cb) >= _LARGEST or pa + pb + len(sa) + len(sb) > _MOST_FACTORS:
+        raise OverflowError("a size is too large")
     return _dim(ca * cb, pa + pb, tuple(sorted(sa + sb)))
 
 

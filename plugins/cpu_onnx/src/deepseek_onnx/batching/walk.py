@@ -37,7 +37,7 @@ from deepseek_onnx.batching.unruled import RANDOM, without_rule
 _MOST_INNER_NODES: Final = 200_000
 
 # What Python raises where a node has fewer axes or numbers than its operator needs.
-_CONTRADICTIONS: Final = (IndexError, ValueError, OverflowError)
+_CONTRADICTIONS: Final = (LookupError, ValueError, ArithmeticError)
 
 
 @attrs.define(eq=False)

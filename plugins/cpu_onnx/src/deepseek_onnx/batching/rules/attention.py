@@ -10,9 +10,9 @@ from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
 from deepseek_onnx.batching.contents import add
-from deepseek_onnx.batching.faults import Mixes, Unclear
+from deepseek_onnx.batching.faults import CountsItems, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import require_single
-from deepseek_onnx.batching.sizes import Dim, over, times
+from deepseek_onnx.batching.sizes import Dim, over, power, times
 from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
 
 
@@ -111,6 +111,8 @@ def affine_grid(call: Call) -> Tensor:
     size = list(call.content_or_atoms(1).reshape(-1))
     if x.axis not in (None, 0) or (x.axis == 0 and size[0] != dims[0]):
         raise Mixes
+    if any(element is None or power(element) for element in size[1:]):
+        raise CountsItems
     places = [place if isinstance(place, int) else call.unknown() for place in size[2:]]
     return like(x, (dims[0], *places, len(places)), x.axis)
 

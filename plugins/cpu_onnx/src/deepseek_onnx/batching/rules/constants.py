@@ -32,13 +32,13 @@ def constant(call: Call) -> Tensor:
         if name == "value_strings":
             return Fixed((len(attribute.strings),))
         if name in _NUMBERS:
-            return Fixed((), as_content(np.asarray(getattr(attribute, _NUMBERS[name]))))
+            return _known(np.asarray(getattr(attribute, _NUMBERS[name])))
         if name in _LISTS:
-            return _row(np.asarray(getattr(attribute, _LISTS[name])))
+            return _known(np.asarray(getattr(attribute, _LISTS[name])))
     raise Contradiction("lacks its value")
 
 
-def _row(array: NDArray[Any]) -> Fixed:
+def _known(array: NDArray[Any]) -> Fixed:
     known = as_content(array) if array.size <= LARGEST_CONTENT else None
     return Fixed(array.shape, known)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import as_content
-from deepseek_onnx.batching.faults import Mixes, Unclear
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.moving import replaced
 from deepseek_onnx.batching.sizes import Dim, power
 from deepseek_onnx.batching.states import Element, Items, Tensor, like
@@ -27,6 +27,8 @@ def upsample(call: Call) -> Tensor:
     if attribute is None:
         raise Unclear("its first version is not followed")
     scales = as_content(np.array(attribute.floats, dtype=np.float64))
+    if scales is None:
+        raise Contradiction("has a scale that is not finite")
     return _scaled(call, x, dims, list(scales), range(len(dims)))
 
 

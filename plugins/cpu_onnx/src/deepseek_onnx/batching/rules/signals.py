@@ -1,4 +1,4 @@
-"""Fourier transforms: along one axis of a signal, the last axis holding its parts."""
+"""Fourier transforms, along one axis of a signal, and the windows and filters for them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.faults import Contradiction, Mixes
 from deepseek_onnx.batching.rules.convolution import first_axis
 from deepseek_onnx.batching.rules.moving import replaced
-from deepseek_onnx.batching.states import Tensor, like
+from deepseek_onnx.batching.sizes import is_size
+from deepseek_onnx.batching.states import Fixed, Tensor, like
 
 
 def dft(call: Call) -> Tensor:
-    """Along an axis, an attribute before opset 20."""
+    """Along an axis, an attribute before opset 20; the last axis holds the parts of a number."""
     call.fixed(1)
     x, dims = call.ranked(0)
     axis = normal(_axis(call), len(dims))
@@ -39,4 +40,24 @@ def stft(call: Call) -> Tensor:
     return like(x, (dims[0], call.unknown(), call.unknown(), 2), x.axis)
 
 
-RULES: Final[Mapping[str, Rule]] = {"DFT": dft, "STFT": stft}
+def window(call: Call) -> Tensor:
+    """So many numbers, whatever the items are."""
+    call.fixed(0)
+    size = call.content_or_atoms(0).reshape(-1)[0]
+    return Fixed((size if is_size(size) else call.unknown(),))
+
+
+def filters(call: Call) -> Tensor:
+    """A matrix of constants."""
+    call.fixed(*range(len(call.inputs)))
+    return Fixed((call.unknown(), call.unknown()))
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "DFT": dft,
+    "STFT": stft,
+    "HannWindow": window,
+    "HammingWindow": window,
+    "BlackmanWindow": window,
+    "MelWeightMatrix": filters,
+}
