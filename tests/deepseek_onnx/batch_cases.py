@@ -142,6 +142,15 @@ SHAPING = (
     "nh = Gather (s, i); p = ReduceProd (nh); j = Constant <value = int64[2] {2, 3}> (); "
     "td = Gather (s, j); f = Concat <axis = 0> (p, td); a = Reshape (x, f); b = Softmax (a); "
     "y = Reshape (b, s)",
+    # [T, N, D] to [T N, D], where an item's entries do not lie together, a product, and back.
+    "float[T,N,3] x, float[3,2] w -> s = Shape <end = 2> (x); r = Constant <value = int64[2] {-1, 3}> ();"
+    " a = Reshape (x, r); b = Gemm (a, w); t = Constant <value = int64[1] {2}> (); "
+    "f = Concat <axis = 0> (s, t); c = Reshape (b, f); y = Softmax <axis = 0> (c)",
+    # The steps as the exporter counted them: no other number runs.
+    "float[T,N,6] x -> s = Shape <start = 1, end = 2> (x); m = Constant <value = int64[1] {2}> (); "
+    "h = Mul (s, m); t = Constant <value = int64[1] {4}> (); d = Constant <value = int64[1] {3}> (); "
+    "f = Concat <axis = 0> (t, h, d); a = Reshape (x, f); b = Transpose <perm = [1, 0, 2]> (a); "
+    "c = Softmax (b); e = Transpose <perm = [1, 0, 2]> (c); g = Shape (x); y = Reshape (e, g)",
     "float[N,2,3] x -> y = Flatten (x)",
     "float[N,2,3] x -> y = Flatten <axis = -2> (x)",
     "float[1,N,3] x -> y = Flatten <axis = 2> (x)",
@@ -163,6 +172,11 @@ SHAPING = (
     "float[N,2] x, float[1,3] w -> s = Shape (x); o = Constant <value = int64[2] {1, 1}> (); "
     "i = Constant <value = int64[1] {0}> (); n = Gather (s, i); l = Constant <value = int64[1] {1}> ();"
     " f = Concat <axis = 0> (n, l); y = Tile (w, f)",
+    # As many positions of a table as there are steps; by their number the sum is reshaped.
+    "float[N,T,6] x, float[1,9,6] w -> s = Shape <start = 1, end = 2> (x); z = Constant <value = int64[1] {0}> ();"
+    " o = Constant <value = int64[1] {1}> (); p = Slice (w, z, s, o); a = Add (x, p); "
+    "h = Constant <value = int64[2] {2, 3}> (); m = Constant <value = int64[1] {-1}> (); "
+    "f = Concat <axis = 0> (m, s, h); b = Reshape (a, f); y = Softmax (b)",
     # Positions, as many as there are steps.
     "float[N,T,2] x -> s = Shape <start = 1, end = 2> (x); t = Squeeze (s); "
     "z = Constant <value = int64 {0}> (); o = Constant <value = int64 {1}> (); r = Range (z, t, o); "
@@ -574,12 +588,17 @@ MIXING = {
     "float[N,2,3] x -> w = Constant <value = int64[1] {-1}> (); a = Reshape (x, w); y = Neg (a)":
         "output 'y' has more than one entry for each item of N",
     "float[N,6] x -> w = Constant <value = int64[2] {-1, 4}> (); y = Reshape (x, w)": f"Reshape {_U}: {_JOINED}",
-    "float[2,N,3] x -> w = Constant <value = int64[2] {-1, 3}> (); y = Reshape (x, w)": f"Reshape {_U}: {_JOINED}",
+    "float[2,N,3] x -> w = Constant <value = int64[2] {-1, 3}> (); y = Reshape (x, w)":
+        "output 'y' has more than one entry for each item of N",
+    "float[2,N,3] x -> w = Constant <value = int64[2] {-1, 2}> (); y = Reshape (x, w)": f"Reshape {_U}: {_JOINED}",
+    # [2, N] to [2 N] to [N, 2]: the entries of an item do not lie together.
+    "float[2,N] x -> w = Constant <value = int64[1] {-1}> (); a = Reshape (x, w); "
+    "v = Constant <value = int64[2] {-1, 2}> (); y = Reshape (a, v)": f"Reshape {_U}: {_JOINED}",
     "float[N,6] x -> w = Constant <value = int64[2] {5, 6}> (); y = Reshape (x, w)":
         f"Reshape {_M}: its shape has no axis for them",
     "float[N,6] x, int64[2] w -> y = Reshape (x, w)": f"Reshape {_M}: its shape has no axis for them",
     "float[N,2] x -> y = Flatten <axis = 0> (x)": "output 'y' has more than one entry for each item of N",
-    "float[2,N,3] x -> y = Flatten <axis = 2> (x)": f"Flatten {_U}: {_JOINED}",
+    "float[2,N,3] x -> y = Flatten <axis = 2> (x)": "output 'y' has more than one entry for each item of N",
     "float[N,3] x -> w = Constant <value = int64[1] {0}> (); y = Squeeze (x, w)":
         f"Squeeze {_M}: it asks for a single one",
     "float[N,1] x -> y = Squeeze (x)": f"Squeeze {_M}: the axis goes where there is a single one",

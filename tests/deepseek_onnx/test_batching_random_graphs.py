@@ -59,11 +59,21 @@ def flaws(state: State | None, runs: list[tuple[int, Array]]) -> Iterator[str]:
     if isinstance(state, Fixed) and not all(equal(whole, x) for _, x in runs):
         yield "is not fixed"
     if isinstance(state, Items):
-        inner = whole.shape[state.axis] / runs[0][0]
-        if any(x.shape[state.axis] != inner * n for n, x in runs):
+        share = whole.shape[state.axis] / runs[0][0]
+        if any(x.shape[state.axis] != share * n for n, x in runs):
             yield f"pieces {[x.shape for _, x in runs]} along {state.axis}"
-        elif not equal(whole, np.concatenate([x for _, x in runs[1:]], axis=state.axis)):
+            return
+        outer = value_of(state.layout[0], ITEMS)
+        if outer is None:
+            return
+        apart = [_apart(x, state.axis, outer, n) for n, x in runs]
+        if not equal(apart[0], np.concatenate(apart[1:], axis=state.axis + 1)):
             yield f"values differ along {state.axis}"
+
+
+def _apart(x: Array, axis: int, outer: int, n: int) -> Array:
+    """A value with an axis for outer, one for the items and one for inner."""
+    return x.reshape(*x.shape[:axis], outer, n, -1, *x.shape[axis + 1 :])
 
 
 def wrong_states(g: Growing) -> dict[str, list[str]]:

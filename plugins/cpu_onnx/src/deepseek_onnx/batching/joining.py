@@ -21,13 +21,13 @@ def join(a: State, b: State, unknown: Callable[[], Term]) -> State:
         return b
     if isinstance(a, Size) or isinstance(b, Size):
         return _same_size(a, b)
-    if (a.axis, a.inner) != (b.axis, b.inner):
+    if (a.axis, a.layout) != (b.axis, b.layout):
         raise Unclear("its branches differ")
     dims = _either(a.dims, b.dims, unknown)
     if isinstance(a, Items):
         if dims is None:
             raise Unclear("its branches differ in rank")
-        return Items(dims, a.axis, a.inner)
+        return Items(dims, a.axis, a.layout)
     return Fixed(dims)
 
 

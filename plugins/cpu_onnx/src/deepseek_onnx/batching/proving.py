@@ -12,7 +12,7 @@ from deepseek_onnx.batching.deciding import ways
 from deepseek_onnx.batching.faults import Malformed
 from deepseek_onnx.batching.program import Program, declared_dims, take_apart
 from deepseek_onnx.batching.sizes import ITEMS, Dim, symbol
-from deepseek_onnx.batching.states import Fixed, Items, Mixed, State
+from deepseek_onnx.batching.states import SINGLE, Fixed, Items, Mixed, State
 
 PROVEN: Final = "proven"
 
@@ -139,7 +139,7 @@ def item_axes(values: Mapping[str, State | None]) -> dict[str, int]:
     return {
         name: state.axis
         for name, state in values.items()
-        if isinstance(state, Items) and state.inner == 1
+        if isinstance(state, Items) and state.layout == SINGLE
     }
 
 
@@ -152,7 +152,7 @@ def _flaw(output: ValueInfoProto, state: State | None, name: str) -> str | None:
         return f"output {output.name!r} is no tensor"
     if not isinstance(state, Items):
         return f"output {output.name!r} does not carry the axis {name}"
-    if state.inner != 1:
+    if state.layout != SINGLE:
         return f"output {output.name!r} has more than one entry for each item of {name}"
     return _contradiction(output, state, name)
 

@@ -56,6 +56,11 @@ def expression(text: str, *, is_size: bool) -> Term:
     return Term(1, 0, (f"({text})" if is_size else f"{_SIGNED}({text})",))
 
 
+def capped(size: Term, limit: int) -> Term:
+    """A size, or the limit if that is less: what is left of an axis cut at that size."""
+    return expression(f"{size} at most {limit}", is_size=True)
+
+
 def times(a: Dim, b: Dim) -> Dim:
     """The product of two sizes.
 
@@ -114,11 +119,17 @@ def wider(a: Dim, b: Dim) -> Dim:
         return a
     if a == 1:
         return b
-    for dim in (a, b):
+    for dim, other in ((a, b), (b, a)):
         # The other one must be 1 or equal to it.
-        if isinstance(dim, int):
+        if isinstance(dim, int) or _is_capped(other, dim):
             return dim
     return expression("|".join(sorted((str(a), str(b)))), is_size=True)
+
+
+def _is_capped(capped_dim: Dim, dim: Dim) -> bool:
+    """Whether a size is another one or a limit: broadcast against it, it must not be less."""
+    atoms = () if isinstance(capped_dim, int) else capped_dim.atoms
+    return len(atoms) == 1 and atoms[0].startswith(f"({dim} at most ")
 
 
 def _parts(dim: Dim) -> tuple[int, int, tuple[str, ...]]:

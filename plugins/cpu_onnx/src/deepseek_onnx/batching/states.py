@@ -1,10 +1,11 @@
 """What is known of a value: how it depends on the items of a batch.
 
-Legend: n the number of items, j an index along the axis that carries them.
+Legend: n the number of items, j one of them.
 
 - `Fixed`: the same whatever the items are and however many.
-- `Items`: the axis has n * inner entries; entry j depends on item j // inner alone, and on Fixed
-  values. No other size depends on n.
+- `Items`: an axis has outer * n * inner entries; entry (o * n + j) * inner + k depends on item j
+  alone, and on Fixed values. No other size depends on n. Mostly outer and inner are 1; joining
+  axes, [T, N, D] to [T N, D], makes them others.
 - `Size`: whole numbers computed from sizes, n among them.
 - `Mixed`: none of these, or not known to be.
 """
@@ -26,6 +27,10 @@ Element = Any
 
 LARGEST_CONTENT: Final = 256
 
+# Outer and inner of the axis that carries the items.
+Layout = tuple[Dim, Dim]
+SINGLE: Final[Layout] = (1, 1)
+
 
 @attrs.frozen(eq=False)
 class Fixed:
@@ -38,16 +43,16 @@ class Fixed:
     content: Content | None = None
     source: TensorProto | None = None
     axis: ClassVar[None] = None
-    inner: ClassVar[int] = 1
+    layout: ClassVar[Layout] = SINGLE
 
 
 @attrs.frozen(eq=False)
 class Items:
-    """A value with `inner` entries for each item, one item after the other, along `axis`."""
+    """A value whose entries along `axis` are the items', `layout` being outer and inner."""
 
     dims: tuple[Dim, ...]
     axis: int
-    inner: Dim = 1
+    layout: Layout = SINGLE
 
 
 @attrs.frozen(eq=False)
@@ -56,7 +61,7 @@ class Size:
 
     content: Content
     axis: ClassVar[None] = None
-    inner: ClassVar[int] = 1
+    layout: ClassVar[Layout] = SINGLE
 
     @property
     def dims(self) -> tuple[Dim, ...]:
@@ -78,4 +83,4 @@ State = Tensor | Mixed
 
 def like(source: Tensor, dims: tuple[Dim, ...], axis: int | None) -> Tensor:
     """A value of other sizes that depends on the items as `source` does, along `axis`."""
-    return Fixed(dims) if axis is None else Items(dims, axis, source.inner)
+    return Fixed(dims) if axis is None else Items(dims, axis, source.layout)

@@ -46,5 +46,5 @@ def match(call: Call) -> tuple[Tensor, ...]:
         return Fixed(None), Fixed(None)
     if query.axis != 0 or len(dims) != 2:
         raise Mixes
-    made = Items((dims[0], call.unknown()), 0, query.inner)
+    made = Items((dims[0], call.unknown()), 0, query.layout)
     return made, made

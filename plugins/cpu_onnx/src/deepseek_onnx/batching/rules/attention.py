@@ -28,7 +28,7 @@ def together(call: Call, places: Sequence[int]) -> Tensor:
     if first.axis not in (None, 0):
         raise Mixes
     for state in states:
-        if state.axis != first.axis or state.inner != first.inner:
+        if state.axis != first.axis or state.layout != first.layout:
             raise Unclear("not all of its inputs carry them")
     return first
 
@@ -41,7 +41,7 @@ def broadcast_to(call: Call, place: int, x: Tensor, rank: int) -> None:
     if isinstance(mask, Fixed):
         if isinstance(x, Items):
             require_single(mask, rank)
-    elif len(dims) != rank or mask.axis != x.axis or mask.inner != x.inner:
+    elif len(dims) != rank or mask.axis != x.axis or mask.layout != x.layout:
         raise Mixes("its mask is not told apart by item")
 
 

@@ -42,12 +42,12 @@ def meet_all(operands: Iterable[Tensor]) -> Fixed | Items:
 def _meet_items(a: Items, b: Tensor) -> Items:
     back = len(a.dims) - a.axis
     if isinstance(b, Items):
-        if len(b.dims) - b.axis != back or a.inner != b.inner:
+        if len(b.dims) - b.axis != back or a.layout != b.layout:
             raise Mixes
     else:
         require_single(b, back)
     dims = wider_dims(a.dims, b.dims or ())
-    return a if dims is a.dims else Items(dims, len(dims) - back, a.inner)
+    return a if dims is a.dims else Items(dims, len(dims) - back, a.layout)
 
 
 def require_single(operand: Fixed | Size, back: int) -> None:

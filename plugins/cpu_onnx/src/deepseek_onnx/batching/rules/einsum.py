@@ -8,7 +8,7 @@ from typing import Final
 from deepseek_onnx.batching.calls import Call, Rule
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.sizes import Dim, wider
-from deepseek_onnx.batching.states import Fixed, Items, Tensor
+from deepseek_onnx.batching.states import Fixed, Items, Layout, Tensor
 
 # Labels of one operand: letters, and "...1", "...2" for axes of an ellipsis, the last being 1.
 Labels = list[str]
@@ -24,27 +24,27 @@ def einsum(call: Call) -> Tensor:
     dims = tuple(sizes[label] for label in result)
     if carried is None:
         return Fixed(dims)
-    label, inner = carried
+    label, layout = carried
     if result.count(label) != 1:
         raise Mixes("it sums over them")
-    return Items(dims, result.index(label), inner)
+    return Items(dims, result.index(label), layout)
 
 
-def _items_label(operands: list[tuple[Fixed | Items, Labels]]) -> tuple[str, Dim] | None:
-    """The label of the items' axis and its inner size; None if no operand has items."""
-    found = {(labels[x.axis], x.inner) for x, labels in operands if isinstance(x, Items)}
+def _items_label(operands: list[tuple[Fixed | Items, Labels]]) -> tuple[str, Layout] | None:
+    """The label of the items' axis and its layout; None if no operand has items."""
+    found = {(labels[x.axis], x.layout) for x, labels in operands if isinstance(x, Items)}
     if not found:
         return None
     if len(found) > 1:
         raise Mixes("each meets all others")
-    label, inner = found.pop()
+    label, layout = found.pop()
     for x, labels in operands:
         if label not in labels:
             if isinstance(x, Items):
                 raise Mixes
         elif isinstance(x, Fixed) or labels.count(label) > 1:
             raise Unclear("a constant may have an entry for each")
-    return label, inner
+    return label, layout
 
 
 def _equation(equation: str, ranks: list[int]) -> tuple[list[Labels], Labels]:

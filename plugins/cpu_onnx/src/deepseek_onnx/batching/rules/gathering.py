@@ -26,7 +26,7 @@ def gather(call: Call) -> Tensor:
         raise Mixes("its indices are not told apart by item")
     if data.axis == g:
         raise Mixes("it chooses some by their place")
-    return Items(new, data.axis if data.axis < g else data.axis - 1 + len(dims), data.inner)
+    return Items(new, data.axis if data.axis < g else data.axis - 1 + len(dims), data.layout)
 
 
 def gather_elements(call: Call) -> Tensor:
@@ -61,11 +61,11 @@ def gather_nd(call: Call) -> Tensor:
     new = dims[:-1] + data_dims[batch + depth :]
     if isinstance(data, Items) and data.axis < batch:
         same_axis((data, indices))
-        return Items(new, data.axis, data.inner)
+        return Items(new, data.axis, data.layout)
     if isinstance(data, Items):
         if isinstance(indices, Items) or data.axis < batch + depth:
             raise Mixes("its indices are not told apart by item")
-        return Items(new, len(dims) - 1 + data.axis - batch - depth, data.inner)
+        return Items(new, len(dims) - 1 + data.axis - batch - depth, data.layout)
     if indices.axis is not None and (indices.axis < batch or indices.axis == len(dims) - 1):
         raise Mixes
     return like(indices, new, indices.axis)
@@ -91,7 +91,7 @@ def scatter_nd(call: Call) -> Tensor:
         return Fixed(data_dims)
     if not isinstance(data, Items) or isinstance(indices, Items) or data.axis < depth:
         raise Mixes("it writes to some by their place")
-    if updates.axis != len(dims) - 1 + data.axis - depth or updates.inner != data.inner:
+    if updates.axis != len(dims) - 1 + data.axis - depth or updates.layout != data.layout:
         raise Mixes("its updates are not told apart by item")
     return data
 

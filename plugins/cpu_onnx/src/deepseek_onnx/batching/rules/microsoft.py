@@ -74,7 +74,7 @@ def quantized_attention(call: Call) -> tuple[Tensor, ...]:
 def _projected(call: Call, x: Tensor, past: int) -> tuple[Tensor, ...]:
     if call.has(past):
         state = call.data(past)
-        if (state.axis, state.inner) != (1 if x.axis == 0 else None, x.inner):
+        if (state.axis, state.layout) != (1 if x.axis == 0 else None, x.layout):
             raise Unclear("its past does not carry them")
     _, dims = call.ranked(0)
     _, weights = call.ranked(1)

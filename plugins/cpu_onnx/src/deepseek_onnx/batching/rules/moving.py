@@ -8,7 +8,7 @@ from typing import Final
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import add
 from deepseek_onnx.batching.faults import Contradiction, CountsItems, Mixes, Unclear
-from deepseek_onnx.batching.sizes import Dim, is_size, power
+from deepseek_onnx.batching.sizes import Dim, Term, capped, is_size, power
 from deepseek_onnx.batching.slices import is_whole, part, slices
 from deepseek_onnx.batching.states import Element, Fixed, Items, Size, Tensor, like
 
@@ -45,7 +45,7 @@ def same_axis(states: Sequence[Tensor]) -> Tensor:
     """The first of several values that all carry the items on one axis, or all do not."""
     first = states[0]
     for state in states[1:]:
-        if state.axis != first.axis or state.inner != first.inner:
+        if state.axis != first.axis or state.layout != first.layout:
             raise Mixes("not all of its inputs carry them on one axis")
     return first
 
@@ -98,7 +98,8 @@ def cut(call: Call) -> Tensor:
 def _length(call: Call, dim: Dim, start: Element, end: Element, step: Element) -> Dim:
     taken = part(dim, start, end, step) if isinstance(dim, int) else None
     if taken is None or not isinstance(dim, int):
-        return call.unknown()
+        kept = isinstance(dim, int) and dim > 0 and start == 0 and step == 1 and is_size(end)
+        return capped(end, dim) if kept and isinstance(end, Term) else call.unknown()
     return len(range(dim)[taken])
 
 
@@ -178,7 +179,7 @@ def reverse_sequence(call: Call) -> Tensor:
     if isinstance(x, Items):
         if x.axis == time:
             raise Mixes
-        if x.axis != batch or not isinstance(lengths, Items) or lengths.inner != x.inner:
+        if x.axis != batch or not isinstance(lengths, Items) or lengths.layout != x.layout:
             raise Unclear("its lengths are not one for each")
         return x
     if isinstance(lengths, Items):

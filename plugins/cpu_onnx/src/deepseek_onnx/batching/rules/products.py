@@ -41,7 +41,7 @@ def stacked(
     dims = (*front, a_dims[-2], b_dims[-1])
     if back is None:
         return Fixed(dims)
-    return Items(dims, len(dims) - back, (b if a.axis is None else a).inner)
+    return Items(dims, len(dims) - back, (b if a.axis is None else a).layout)
 
 
 def _items_axis(a: Fixed | Items, a_rank: int, b: Fixed | Items, b_rank: int) -> int | None:
@@ -55,7 +55,7 @@ def _items_axis(a: Fixed | Items, a_rank: int, b: Fixed | Items, b_rank: int) ->
             require_single(a, b_back)  # type: ignore[arg-type]
         return b_back
     if b_back is not None:
-        if a_back != b_back or a_back == 2 or a.inner != b.inner:
+        if a_back != b_back or a_back == 2 or a.layout != b.layout:
             raise Mixes("each meets all others")
     elif a_back > 2:
         require_single(b, a_back)  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ def swapped(x: Fixed | Items) -> Fixed | Items:
     if x.axis is None:
         return Fixed(dims)
     last = len(dims) - 1
-    return Items(dims, {last: last - 1, last - 1: last}.get(x.axis, x.axis), x.inner)
+    return Items(dims, {last: last - 1, last - 1: last}.get(x.axis, x.axis), x.layout)
 
 
 def gemm(call: Call) -> Tensor:

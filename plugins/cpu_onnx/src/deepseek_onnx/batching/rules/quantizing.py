@@ -35,7 +35,7 @@ def _require_apart(call: Call, place: int, x: Tensor, rank: int) -> None:
             raise Unclear("a scale may be for some of them")
         return
     owns = axis == x.axis if per_axis else len(dims) == rank and scale.axis == x.axis != axis
-    if not owns or scale.inner != x.inner:
+    if not owns or scale.layout != x.layout:
         raise Mixes("a scale is not told apart by item")
 
 

@@ -50,7 +50,7 @@ def _require(call: Call, x: Items, batch: int, initial: Sequence[int]) -> None:
         if not call.has(place):
             continue
         state = call.data(place)
-        if state.axis != axis or state.inner != x.inner:
+        if state.axis != axis or state.layout != x.layout:
             raise Unclear(f"its input {place} does not carry them")
 
 
@@ -59,12 +59,12 @@ def _results(
 ) -> tuple[Tensor, ...]:
     if layout:
         batch, steps, _ = dims
-        y = Items((batch, steps, directions, hidden), 0, x.inner)
-        last = Items((batch, directions, hidden), 0, x.inner)
+        y = Items((batch, steps, directions, hidden), 0, x.layout)
+        last = Items((batch, directions, hidden), 0, x.layout)
     else:
         steps, batch, _ = dims
-        y = Items((steps, directions, batch, hidden), 2, x.inner)
-        last = Items((directions, batch, hidden), 1, x.inner)
+        y = Items((steps, directions, batch, hidden), 2, x.layout)
+        last = Items((directions, batch, hidden), 1, x.layout)
     return y, last, last
 
 

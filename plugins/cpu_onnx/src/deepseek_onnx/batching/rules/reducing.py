@@ -106,7 +106,7 @@ def loss(call: Call) -> tuple[Tensor, ...]:
     """The loss of scores [N, C, D..] against labels [N, D..], if no mean is taken."""
     call.fixed(2)
     (x, dims), labels = call.ranked(0), call.data(1)
-    if x.axis != labels.axis or x.inner != labels.inner or x.axis not in (None, 0):
+    if x.axis != labels.axis or x.layout != labels.layout or x.axis not in (None, 0):
         raise Mixes
     if x.axis is not None and call.text("reduction", "mean") != "none":
         raise Mixes("it joins their losses")

@@ -1,10 +1,11 @@
 """Operators that tell, make or change shapes and leave the order of the elements alone.
 
-Legend: P entries before the axis of the items, Q before its place in the new shape, k inner
-entries, S entries after it.
+Legend: P entries before the axis of the items, o, n and k outer, items and inner along it, S
+entries behind it; Q, o', k', R the same in a new shape.
 
-A row-major tensor [P, n * k, S] holds P blocks of n chunks, each of k * S elements and one item's.
-In another shape the chunks lie along one axis again exactly if P blocks precede it there: Q = P.
+A row-major tensor [P, o n k, S] is P o blocks of n chunks, each of k S elements and one item's. In
+another shape [Q, o' n k', R] the chunks lie along one axis again if it has as many blocks, Q o' =
+P o, which goes with k' R = k S since both have all elements.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import as_integers, depends_on_n, filled, read_content, row
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import wider_dims
-from deepseek_onnx.batching.sizes import Dim, Term, is_size, over, per_item, power, product
+from deepseek_onnx.batching.sizes import Dim, Term, is_size, over, per_item, power, product, times
 from deepseek_onnx.batching.states import (
     LARGEST_CONTENT,
     Content,
     Element,
     Fixed,
     Items,
+    Layout,
     Size,
     Tensor,
     like,
@@ -115,11 +117,22 @@ def regrouped(x: Tensor, dims: tuple[Dim, ...]) -> Tensor:
         return Fixed(dims)
     if not places:
         raise Mixes("its shape has no axis for them")
-    place = places[0]
-    before = product(dims[:place])
-    if len(places) > 1 or power(dims[place]) > 1 or before != product(x.dims[: x.axis]):
-        raise Unclear("a new axis may join parts of different items")
-    return Items(dims, place, per_item(dims[place]))
+    if len(places) > 1 or power(dims[places[0]]) > 1:
+        raise Mixes("its shape has their number more than once")
+    return Items(dims, places[0], _layout(x, dims, places[0]))
+
+
+def _layout(x: Items, dims: tuple[Dim, ...], place: int) -> Layout:
+    """Outer and inner of the new axis, by the number of blocks or by the size of a chunk."""
+    outer, inner = x.layout
+    share = per_item(dims[place])
+    blocks = over(times(product(x.dims[: x.axis]), outer), product(dims[:place]))
+    if blocks is not None and (rest := over(share, blocks)) is not None:
+        return blocks, rest
+    chunk = over(times(inner, product(x.dims[x.axis + 1 :])), product(dims[place + 1 :]))
+    if chunk is not None and (rest := over(share, chunk)) is not None:
+        return rest, chunk
+    raise Unclear("a new axis may join parts of different items")
 
 
 def flatten(call: Call) -> Tensor:
@@ -213,7 +226,7 @@ def uniform(dims: tuple[Dim, ...], target: tuple[Element, ...], counted: Sequenc
         raise Mixes("its shape has their number more than once")
     if dims[place] != 1:
         raise Unclear("a constant may have an entry for each")
-    return Items(wider_dims(dims, target), place, per_item(target[place]))
+    return Items(wider_dims(dims, target), place, (1, per_item(target[place])))
 
 
 def constant_of_shape(call: Call) -> Tensor:
@@ -240,7 +253,7 @@ def tile(call: Call) -> Tensor:
     if isinstance(x, Items):
         if repeats[x.axis] != 1 or any(element is None or power(element) for element in repeats):
             raise Mixes("it repeats them")
-        return Items(_repeat(dims, repeats), x.axis, x.inner)
+        return Items(_repeat(dims, repeats), x.axis, x.layout)
     counted = [place for place, element in enumerate(repeats) if element is None or power(element)]
     if not counted:
         return Fixed(_repeat(dims, repeats))
@@ -249,7 +262,7 @@ def tile(call: Call) -> Tensor:
         raise Mixes("it repeats by their number more than once")
     sizes = _repeat(dims, repeats)
     # Each item gets the whole of the axis.
-    return Items(sizes, place, per_item(sizes[place]))
+    return Items(sizes, place, (1, per_item(sizes[place])))
 
 
 def _repeats(call: Call, rank: int) -> list[Element]:

@@ -60,20 +60,19 @@ def array_features(call: Call) -> Tensor:
     if isinstance(x, Items):
         if isinstance(indices, Items) or x.axis == len(dims) - 1:
             raise Mixes
-        return Items(new, x.axis, x.inner)
+        return Items(new, x.axis, x.layout)
     if not isinstance(indices, Items):
         return Fixed(new)
-    if product(chosen[: indices.axis]) != 1:
-        raise Mixes("its indices are flattened")
-    inner = times(indices.inner, product(chosen[indices.axis + 1 :]))
-    return Items(new, len(new) - 1, inner)
+    outer, inner = indices.layout
+    before, behind = product(chosen[: indices.axis]), product(chosen[indices.axis + 1 :])
+    return Items(new, len(new) - 1, (times(before, outer), times(inner, behind)))
 
 
 def vectorizer(call: Call) -> Tensor:
     """Rows of several inputs side by side."""
     inputs = [rows(call, place) for place in range(len(call.inputs))]
     first, dims = inputs[0]
-    if any(x.axis != first.axis or x.inner != first.inner for x, _ in inputs):
+    if any(x.axis != first.axis or x.layout != first.layout for x, _ in inputs):
         raise Unclear("not all of its inputs carry them")
     if first.axis is None:
         return Fixed(None)
