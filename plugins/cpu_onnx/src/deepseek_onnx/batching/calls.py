@@ -10,13 +10,15 @@ import attrs
 from onnx import AttributeProto, NodeProto, TensorProto, numpy_helper
 
 from deepseek_onnx.batching.contents import as_integers, read_content, row
-from deepseek_onnx.batching.faults import Contradiction, CountsItems, Unclear
+from deepseek_onnx.batching.faults import Contradiction, CountsItems, TellsPlaces, Unclear
 from deepseek_onnx.batching.sizes import Dim, Term, expression
 from deepseek_onnx.batching.states import (
     LARGEST_CONTENT,
     Content,
     Fixed,
     Items,
+    Moving,
+    Places,
     Size,
     State,
     Tensor,
@@ -53,9 +55,18 @@ class Call:
         state = self.inputs[place] if place < len(self.inputs) else None
         if state is None:
             raise Contradiction(f"lacks its input {place}")
+        if isinstance(state, Fixed | Items):
+            return state
+        raise CountsItems if isinstance(state, Size) else TellsPlaces
+
+    def movable(self, place: int) -> tuple[Moving, tuple[Dim, ...]]:
+        """An input whose elements are only moved, and its sizes."""
+        state = self.tensor(place)
         if isinstance(state, Size):
             raise CountsItems
-        return state
+        if state.dims is None:
+            raise Unclear(f"the rank of its input {place} is not known")
+        return state, state.dims
 
     def ranked(self, place: int) -> tuple[Fixed | Items, tuple[Dim, ...]]:
         """An input and its sizes."""
@@ -153,7 +164,7 @@ def normal(axis: int, rank: int) -> int:
 
 def known_content(state: Tensor) -> Content | None:
     """What is known of the elements of a value."""
-    if isinstance(state, Items):
+    if isinstance(state, Items | Places):
         return None
     if state.content is not None or isinstance(state, Size) or state.source is None:
         return state.content

@@ -36,6 +36,14 @@ class CountsItems(NotProven):
         return f"{operator} computes with the number of items along {symbol}"
 
 
+class TellsPlaces(NotProven):
+    """An operator computes with the places of items."""
+
+    def clause(self, operator: str, symbol: str) -> str:
+        """That its result depends on where an item stands."""
+        return f"{operator} tells items apart along {symbol} by their place"
+
+
 class IsRandom(NotProven):
     """An operator gives another value each time."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from deepseek_onnx.batching.faults import Unclear
 from deepseek_onnx.batching.sizes import Dim, Term
-from deepseek_onnx.batching.states import Fixed, Items, Mixed, Size, State
+from deepseek_onnx.batching.states import Fixed, Items, Mixed, Size, State, Tensor
 
 
 def join(a: State, b: State, unknown: Callable[[], Term]) -> State:
@@ -19,7 +19,7 @@ def join(a: State, b: State, unknown: Callable[[], Term]) -> State:
         return a
     if isinstance(b, Mixed):
         return b
-    if isinstance(a, Size) or isinstance(b, Size):
+    if not isinstance(a, Fixed | Items) or not isinstance(b, Fixed | Items):
         return _same_size(a, b)
     if (a.axis, a.layout) != (b.axis, b.layout):
         raise Unclear("its branches differ")
@@ -31,7 +31,7 @@ def join(a: State, b: State, unknown: Callable[[], Term]) -> State:
     return Fixed(dims)
 
 
-def _same_size(a: Fixed | Items | Size, b: Fixed | Items | Size) -> Size:
+def _same_size(a: Tensor, b: Tensor) -> Size:
     if isinstance(a, Size) and isinstance(b, Size) and a.dims == b.dims:
         pairs = zip(a.content.reshape(-1), b.content.reshape(-1), strict=True)
         if all(x is not None and x == y for x, y in pairs):

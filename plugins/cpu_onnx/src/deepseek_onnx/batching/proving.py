@@ -12,7 +12,7 @@ from deepseek_onnx.batching.deciding import ways
 from deepseek_onnx.batching.faults import Malformed
 from deepseek_onnx.batching.program import Program, declared_dims, take_apart
 from deepseek_onnx.batching.sizes import ITEMS, Dim, symbol
-from deepseek_onnx.batching.states import SINGLE, Fixed, Items, Mixed, State
+from deepseek_onnx.batching.states import SINGLE, Fixed, Items, Mixed, Places, State
 
 PROVEN: Final = "proven"
 
@@ -150,6 +150,8 @@ def _flaw(output: ValueInfoProto, state: State | None, name: str) -> str | None:
     kind = output.type.WhichOneof("value")
     if kind not in (None, "tensor_type"):
         return f"output {output.name!r} is no tensor"
+    if isinstance(state, Places):
+        return f"output {output.name!r} tells items apart along {name} by their place"
     if not isinstance(state, Items):
         return f"output {output.name!r} does not carry the axis {name}"
     if state.layout != SINGLE:

@@ -24,6 +24,7 @@ from deepseek_onnx.batching.rules import (
     resizing,
     shaping,
     signals,
+    stretching,
     texts,
     trees,
 )
@@ -45,6 +46,7 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         **resizing.RULES,
         **shaping.RULES,
         **signals.RULES,
+        **stretching.RULES,
         **texts.RULES,
         # A runtime's own, in the standard domain all the same.
         "SimplifiedLayerNormalization": normalizing.layer,

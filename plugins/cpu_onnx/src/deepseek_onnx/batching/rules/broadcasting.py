@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import reduce
 
-from deepseek_onnx.batching.faults import CountsItems, Mixes, Unclear
+from deepseek_onnx.batching.faults import CountsItems, Mixes, TellsPlaces, Unclear
 from deepseek_onnx.batching.sizes import Dim, wider
 from deepseek_onnx.batching.states import Fixed, Items, Size, Tensor
 
@@ -24,8 +24,7 @@ def meet(a: Tensor, b: Tensor) -> Fixed | Items:
         return _meet_items(a, b)
     if isinstance(b, Items):
         return _meet_items(b, a)
-    if isinstance(a, Size) or isinstance(b, Size):
-        raise CountsItems
+    a, b = computable(a), computable(b)
     if a.dims is None or b.dims is None:
         return Fixed(None)
     return Fixed(wider_dims(a.dims, b.dims))
@@ -34,9 +33,7 @@ def meet(a: Tensor, b: Tensor) -> Fixed | Items:
 def meet_all(operands: Iterable[Tensor]) -> Fixed | Items:
     """The result of an elementwise operator on any number of values."""
     first, *others = operands
-    if isinstance(first, Size):
-        raise CountsItems
-    return computed(reduce(meet, others, first))
+    return computed(reduce(meet, others, computable(first)))
 
 
 def _meet_items(a: Items, b: Tensor) -> Items:
@@ -47,14 +44,25 @@ def _meet_items(a: Items, b: Tensor) -> Items:
     else:
         require_single(b, back)
     dims = wider_dims(a.dims, b.dims or ())
-    return a if dims is a.dims else Items(dims, len(dims) - back, a.layout)
+    if dims is a.dims:
+        return a if a.below is None else Items(dims, a.axis, a.layout)
+    return Items(dims, len(dims) - back, a.layout)
 
 
-def require_single(operand: Fixed | Size, back: int) -> None:
+def computable(operand: Tensor) -> Fixed | Items:
+    """An operand whose elements can be computed with.
+
+    Raises:
+        TellsPlaces, CountsItems: they depend on the places of items, or on their number.
+    """
+    if isinstance(operand, Fixed | Items):
+        return operand
+    raise CountsItems if isinstance(operand, Size) else TellsPlaces
+
+
+def require_single(operand: Tensor, back: int) -> None:
     """See that a Fixed operand has one entry, or no axis, where the other has items."""
-    if isinstance(operand, Size):
-        raise CountsItems
-    dims = operand.dims
+    dims = computable(operand).dims
     if dims is None:
         raise Unclear("the rank of an operand is not known")
     if len(dims) < back or dims[-back] == 1:
@@ -66,7 +74,9 @@ def require_single(operand: Fixed | Size, back: int) -> None:
 
 def computed(state: Fixed | Items) -> Fixed | Items:
     """A value of the same sizes and other elements."""
-    return Fixed(state.dims) if isinstance(state, Fixed) else state
+    if isinstance(state, Fixed):
+        return Fixed(state.dims)
+    return state if state.below is None else Items(state.dims, state.axis, state.layout)
 
 
 def wider_dims(a: tuple[Dim, ...], b: tuple[Dim, ...]) -> tuple[Dim, ...]:

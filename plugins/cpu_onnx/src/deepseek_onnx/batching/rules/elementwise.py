@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
-from deepseek_onnx.batching.faults import IsRandom, Mixes, Unclear
+from deepseek_onnx.batching.faults import IsRandom, Mixes, TellsPlaces, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed, meet, meet_all
+from deepseek_onnx.batching.rules.pointing import reckoned
 from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
 
 
@@ -20,7 +21,10 @@ def binary(call: Call) -> Tensor:
     """Two operands, broadcast as every version since opset 7 does."""
     if call.version < 7:
         return meet(call.data(0), _placed(call))
-    return meet(call.tensor(0), call.tensor(1))
+    try:
+        return meet(call.tensor(0), call.tensor(1))
+    except TellsPlaces:
+        return reckoned(call)
 
 
 def _placed(call: Call) -> Fixed | Items:
@@ -41,13 +45,16 @@ def prelu(call: Call) -> Tensor:
         call.fixed(1)
         if x.axis != 0:
             raise Unclear("its slope may have an entry for each")
-        return x
+        return computed(x)
     return meet(x, call.tensor(1))
 
 
 def variadic(call: Call) -> Tensor:
     """Any number of operands."""
-    return meet_all(call.tensor(place) for place in range(len(call.inputs)))
+    try:
+        return meet_all(call.tensor(place) for place in range(len(call.inputs)))
+    except TellsPlaces:
+        return reckoned(call)
 
 
 def clip(call: Call) -> Tensor:
@@ -79,11 +86,11 @@ def batch_normalization(call: Call) -> Tensor:
 
 
 _UNARY: Final = (
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil",
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitCast", "BitwiseNot", "Ceil",
     "Celu", "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
-    "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu",
-    "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt",
-    "Swish", "Tan", "Tanh", "ThresholdedRelu", "BitCast",
+    "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round",
+    "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish",
+    "Tan", "Tanh", "ThresholdedRelu",
 )  # fmt: skip
 _BINARY: Final = (
     "Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater",

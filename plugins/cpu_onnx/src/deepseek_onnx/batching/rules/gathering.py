@@ -10,16 +10,21 @@ from typing import Final
 
 from deepseek_onnx.batching.calls import Call, Rule
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
+from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.rules.moving import same_axis
+from deepseek_onnx.batching.rules.pointing import all_agree, own_rows, own_tuples
 from deepseek_onnx.batching.sizes import Dim
-from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
+from deepseek_onnx.batching.states import Fixed, Items, Places, Tensor, like
 
 
 def gather(call: Call) -> Tensor:
     """Whole slices of the data, in the places of the indices."""
-    (data, data_dims), (indices, dims) = call.ranked(0), call.ranked(1)
+    (data, data_dims), (indices, dims) = call.ranked(0), call.movable(1)
     g = call.axis("axis", 0, len(data_dims))
     new = data_dims[:g] + dims + data_dims[g + 1 :]
+    if isinstance(indices, Places):
+        own_rows(data, indices, g)
+        return Items(new, g + indices.axis, indices.layout)
     if isinstance(data, Fixed):
         return like(indices, new, None if indices.axis is None else g + indices.axis)
     if isinstance(indices, Items):
@@ -56,9 +61,12 @@ def gather_nd(call: Call) -> Tensor:
     Data [batch.., D.., rest..] and indices [batch.., places.., depth] give
     [batch.., places.., rest..], the tuple counting along the depth axes D.
     """
-    (data, data_dims), (indices, dims) = call.ranked(0), call.ranked(1)
+    (data, data_dims), (indices, dims) = call.ranked(0), call.movable(1)
     batch, depth = call.integer("batch_dims", 0), _depth(dims)
     new = dims[:-1] + data_dims[batch + depth :]
+    if isinstance(indices, Places):
+        own_tuples(data, indices, 0 if batch else depth)
+        return Items(new, indices.axis, indices.layout)
     if isinstance(data, Items) and data.axis < batch:
         same_axis((data, indices))
         return Items(new, data.axis, data.layout)
@@ -85,15 +93,19 @@ def scatter_nd(call: Call) -> Tensor:
 
     Data [D.., rest..], indices [places.., depth], updates [places.., rest..].
     """
-    (data, data_dims), (indices, dims) = call.ranked(0), call.ranked(1)
+    (data, data_dims), (indices, dims) = call.ranked(0), call.movable(1)
     updates, depth = call.data(2), _depth(dims)
+    if isinstance(indices, Places):
+        own_tuples(data, indices, depth)
+        all_agree(indices, [updates])
+        return computed(data)
     if data.axis is None and indices.axis is None and updates.axis is None:
         return Fixed(data_dims)
     if not isinstance(data, Items) or isinstance(indices, Items) or data.axis < depth:
         raise Mixes("it writes to some by their place")
     if updates.axis != len(dims) - 1 + data.axis - depth or updates.layout != data.layout:
         raise Mixes("its updates are not told apart by item")
-    return data
+    return computed(data)
 
 
 def tensor_scatter(call: Call) -> Tensor:

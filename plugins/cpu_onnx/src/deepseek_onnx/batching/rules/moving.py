@@ -8,14 +8,18 @@ from typing import Final
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import add
 from deepseek_onnx.batching.faults import Contradiction, CountsItems, Mixes, Unclear
+from deepseek_onnx.batching.rules.broadcasting import computed
+from deepseek_onnx.batching.rules.pointing import beside
 from deepseek_onnx.batching.sizes import Dim, Term, capped, is_size, power
 from deepseek_onnx.batching.slices import is_whole, part, slices
-from deepseek_onnx.batching.states import Element, Fixed, Items, Size, Tensor, like
+from deepseek_onnx.batching.states import Element, Fixed, Items, Places, Tensor, like
 
 
 def concat(call: Call) -> Tensor:
     """Values one after the other along an axis."""
     axis = call.integer("axis", 1 if call.version < 4 else 0)
+    if any(isinstance(state, Places) for state in call.inputs):
+        return beside(call, axis)
     return joined(call, range(len(call.inputs)), axis)
 
 
@@ -98,9 +102,15 @@ def cut(call: Call) -> Tensor:
 def _length(call: Call, dim: Dim, start: Element, end: Element, step: Element) -> Dim:
     taken = part(dim, start, end, step) if isinstance(dim, int) else None
     if taken is None or not isinstance(dim, int):
-        kept = isinstance(dim, int) and dim > 0 and start == 0 and step == 1 and is_size(end)
-        return capped(end, dim) if kept and isinstance(end, Term) else call.unknown()
+        return _capped(call, dim, start, end, step)
     return len(range(dim)[taken])
+
+
+def _capped(call: Call, dim: Dim, start: Element, end: Element, step: Element) -> Dim:
+    """What a size of the file leaves of an axis."""
+    if isinstance(dim, int) and dim > 0 and start == 0 and step == 1:
+        return capped(end, dim) if isinstance(end, Term) and is_size(end) else call.unknown()
+    return call.unknown()
 
 
 def _whole(number: Element) -> Dim:
@@ -181,7 +191,7 @@ def reverse_sequence(call: Call) -> Tensor:
             raise Mixes
         if x.axis != batch or not isinstance(lengths, Items) or lengths.layout != x.layout:
             raise Unclear("its lengths are not one for each")
-        return x
+        return computed(x)
     if isinstance(lengths, Items):
         raise Unclear("its lengths are not one for each")
     return Fixed(x.dims)
@@ -199,7 +209,7 @@ def trilu(call: Call) -> Tensor:
 def eye_like(call: Call) -> Tensor:
     """A diagonal in the shape of a matrix."""
     x = call.tensor(0)
-    if isinstance(x, Items | Size):
+    if not isinstance(x, Fixed):
         raise Mixes("what it makes depends on the place")
     return Fixed(x.dims)
 

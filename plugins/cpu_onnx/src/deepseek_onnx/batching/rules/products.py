@@ -52,13 +52,13 @@ def _items_axis(a: Fixed | Items, a_rank: int, b: Fixed | Items, b_rank: int) ->
         raise Mixes(_SUMMED)
     if a_back is None:
         if b_back is not None and b_back > 2:
-            require_single(a, b_back)  # type: ignore[arg-type]
+            require_single(a, b_back)
         return b_back
     if b_back is not None:
         if a_back != b_back or a_back == 2 or a.layout != b.layout:
             raise Mixes("each meets all others")
     elif a_back > 2:
-        require_single(b, a_back)  # type: ignore[arg-type]
+        require_single(b, a_back)
     return a_back
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
+
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.rules.moving import replaced
 from deepseek_onnx.batching.sizes import Dim
-from deepseek_onnx.batching.states import Fixed, Tensor, like
+from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
 
 _SINCE_13: Final = 13
 
@@ -28,16 +30,22 @@ def reduce(call: Call) -> Tensor:
 def arg(call: Call) -> Tensor:
     """The place of the largest or smallest entry of an axis."""
     x, dims = call.ranked(0)
-    return _reduced(call, x, dims, {call.axis("axis", 0, len(dims))})
+    axis = call.axis("axis", 0, len(dims))
+    made = _reduced(call, x, dims, {axis})
+    return attrs.evolve(made, below=dims[axis])
 
 
-def _reduced(call: Call, x: Tensor, dims: tuple[Dim, ...], axes: set[int]) -> Tensor:
+def _reduced(call: Call, x: Fixed | Items, dims: tuple[Dim, ...], axes: set[int]) -> Fixed | Items:
     if x.axis in axes:
         raise Mixes
     if call.integer("keepdims", 1):
-        return like(x, tuple(1 if i in axes else dim for i, dim in enumerate(dims)), x.axis)
+        return _of(x, tuple(1 if i in axes else dim for i, dim in enumerate(dims)), x.axis)
     axis = None if x.axis is None else x.axis - sum(place < x.axis for place in axes)
-    return like(x, tuple(dim for i, dim in enumerate(dims) if i not in axes), axis)
+    return _of(x, tuple(dim for i, dim in enumerate(dims) if i not in axes), axis)
+
+
+def _of(x: Fixed | Items, dims: tuple[Dim, ...], axis: int | None) -> Fixed | Items:
+    return Fixed(dims) if axis is None else Items(dims, axis, x.layout)
 
 
 def softmax(call: Call) -> Tensor:

@@ -10,25 +10,31 @@ P o, which goes with k' R = k S since both have all elements.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
+from onnx import TensorProto
+
 from deepseek_onnx.batching.calls import Call, Rule, normal
-from deepseek_onnx.batching.contents import as_integers, depends_on_n, filled, read_content, row
+from deepseek_onnx.batching.contents import depends_on_n, filled, row
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
-from deepseek_onnx.batching.rules.broadcasting import wider_dims
-from deepseek_onnx.batching.sizes import Dim, Term, is_size, over, per_item, power, product, times
+from deepseek_onnx.batching.sizes import Dim, Term, over, per_item, power, product, times
 from deepseek_onnx.batching.states import (
-    LARGEST_CONTENT,
     Content,
     Element,
     Fixed,
     Items,
     Layout,
+    Moving,
+    Places,
     Size,
     Tensor,
+    laid_out,
     like,
+    moved,
 )
+
+_WIDE: Final = (TensorProto.INT32, TensorProto.INT64)
 
 
 def shape(call: Call) -> Tensor:
@@ -58,7 +64,7 @@ def size(call: Call) -> Tensor:
 
 def reshape(call: Call) -> Tensor:
     """Any shape with as many elements."""
-    x, dims = call.ranked(0)
+    x, dims = call.movable(0)
     target = _target(call)
     return regrouped(x, _resolved(call, dims, target))
 
@@ -108,21 +114,21 @@ def _doubted(call: Call, target: list[Element]) -> tuple[Dim, ...]:
     )
 
 
-def regrouped(x: Tensor, dims: tuple[Dim, ...]) -> Tensor:
+def regrouped(x: Moving, dims: tuple[Dim, ...]) -> Tensor:
     """The same elements in the same order, in another shape."""
     places = [place for place, dim in enumerate(dims) if power(dim)]
-    if not isinstance(x, Items):
+    if isinstance(x, Fixed):
         if places:
             raise Unclear("a constant may have an entry for each")
-        return Fixed(dims)
+        return moved(x, dims, None)
     if not places:
         raise Mixes("its shape has no axis for them")
     if len(places) > 1 or power(dims[places[0]]) > 1:
         raise Mixes("its shape has their number more than once")
-    return Items(dims, places[0], _layout(x, dims, places[0]))
+    return laid_out(x, dims, places[0], _layout(x, dims, places[0]))
 
 
-def _layout(x: Items, dims: tuple[Dim, ...], place: int) -> Layout:
+def _layout(x: Items | Places, dims: tuple[Dim, ...], place: int) -> Layout:
     """Outer and inner of the new axis, by the number of blocks or by the size of a chunk."""
     outer, inner = x.layout
     share = per_item(dims[place])
@@ -137,7 +143,7 @@ def _layout(x: Items, dims: tuple[Dim, ...], place: int) -> Layout:
 
 def flatten(call: Call) -> Tensor:
     """Two axes: what is before `axis`, and the rest."""
-    x, dims = call.ranked(0)
+    x, dims = call.movable(0)
     axis = call.integer("axis", 1)
     axis = axis + len(dims) if axis < 0 else axis
     return regrouped(x, (product(dims[:axis]), product(dims[axis:])))
@@ -145,7 +151,7 @@ def flatten(call: Call) -> Tensor:
 
 def squeeze(call: Call) -> Tensor:
     """Axes of size one go."""
-    x, dims = call.ranked(0)
+    x, dims = call.movable(0)
     axes = call.integers_or_input("axes", 1)
     if axes is None:
         return _squeeze_all(x, dims)
@@ -155,24 +161,24 @@ def squeeze(call: Call) -> Tensor:
     return _without(x, dims, gone)
 
 
-def _squeeze_all(x: Tensor, dims: tuple[Dim, ...]) -> Tensor:
+def _squeeze_all(x: Moving, dims: tuple[Dim, ...]) -> Tensor:
     """Each axis of size one goes; the items' axis too when there is but one item."""
-    if isinstance(x, Items):
+    if not isinstance(x, Fixed):
         raise Mixes("the axis goes where there is a single one")
     if not all(isinstance(dim, int) for dim in dims):
         return Fixed(None)
     return _without(x, dims, {place for place, dim in enumerate(dims) if dim == 1})
 
 
-def _without(x: Tensor, dims: tuple[Dim, ...], gone: set[int]) -> Tensor:
+def _without(x: Moving, dims: tuple[Dim, ...], gone: set[int]) -> Tensor:
     kept = tuple(dim for place, dim in enumerate(dims) if place not in gone)
     axis = None if x.axis is None else x.axis - sum(place < x.axis for place in gone)
-    return like(x, kept, axis)
+    return moved(x, kept, axis)
 
 
 def unsqueeze(call: Call) -> Tensor:
     """New axes of size one."""
-    x, dims = call.ranked(0)
+    x, dims = call.movable(0)
     axes = call.integers_or_input("axes", 1) or []
     rank = len(dims) + len(axes)
     new = {normal(axis, rank) for axis in axes}
@@ -181,111 +187,33 @@ def unsqueeze(call: Call) -> Tensor:
         raise Contradiction("has an axis twice")
     sizes = dict(zip(old, dims, strict=True))
     axis = None if x.axis is None else old[x.axis]
-    return like(x, tuple(sizes.get(place, 1) for place in range(rank)), axis)
+    return moved(x, tuple(sizes.get(place, 1) for place in range(rank)), axis)
 
 
 def transpose(call: Call) -> Tensor:
     """Axes change places."""
-    x, dims = call.ranked(0)
+    x, dims = call.movable(0)
     order = call.integers("perm") or list(range(len(dims)))[::-1]
     if sorted(order) != list(range(len(dims))):
         raise Contradiction("has an order that names an axis twice or not at all")
     axis = None if x.axis is None else order.index(x.axis)
-    return like(x, tuple(dims[place] for place in order), axis)
+    return moved(x, tuple(dims[place] for place in order), axis)
 
 
-def expand(call: Call) -> Tensor:
-    """Axes of size one are repeated."""
-    x, dims = call.ranked(0)
-    target = tuple(call.content_or_atoms(1).reshape(-1))
-    return stretched(x, dims, target)
+def identity(call: Call) -> Tensor:
+    """The elements as they are."""
+    x, dims = call.movable(0)
+    return moved(x, dims, x.axis)
 
 
-def stretched(x: Tensor, dims: tuple[Dim, ...], target: Sequence[Element]) -> Tensor:
-    """A value broadcast to a shape, which may bring the items' axis."""
-    if any(isinstance(element, int) and element < 0 for element in target):
-        raise Contradiction("asks for a negative size")
-    rank = max(len(dims), len(target))
-    dims = (1,) * (rank - len(dims)) + dims
-    target = (1,) * (rank - len(target)) + tuple(target)
-    axis = None if x.axis is None else x.axis + rank - len(x.dims or ())
-    counted = [place for place, element in enumerate(target) if element is None or power(element)]
-    if axis is not None:
-        if target[axis] not in (1, dims[axis]) or any(place != axis for place in counted):
-            raise Unclear("its shape may repeat or cut them")
-        return like(x, wider_dims(dims, target), axis)
-    return uniform(dims, target, counted)
-
-
-def uniform(dims: tuple[Dim, ...], target: tuple[Element, ...], counted: Sequence[int]) -> Tensor:
-    """A Fixed value broadcast to a shape with n on one axis at most: equal entries there."""
-    if not counted:
-        return Fixed(wider_dims(dims, target))
-    place = counted[0]
-    if len(counted) > 1 or target[place] is None or power(target[place]) > 1:
-        raise Mixes("its shape has their number more than once")
-    if dims[place] != 1:
-        raise Unclear("a constant may have an entry for each")
-    return Items(wider_dims(dims, target), place, (1, per_item(target[place])))
-
-
-def constant_of_shape(call: Call) -> Tensor:
-    """One number in any shape."""
-    target = tuple(call.content_or_atoms(0).reshape(-1))
-    sizes = as_integers(row(list(target)))
-    if sizes is not None and product(sizes) in range(LARGEST_CONTENT + 1):
-        return Fixed(tuple(sizes), _repeated(call, tuple(sizes)))
-    counted = [place for place, element in enumerate(target) if element is None or power(element)]
-    return uniform((1,) * len(target), target, counted)
-
-
-def _repeated(call: Call, sizes: tuple[int, ...]) -> Content | None:
-    """The content of a small constant."""
-    attribute = call.attribute("value")
-    value = filled((1,), 0) if attribute is None else read_content(attribute.t)
-    return None if value is None else filled(sizes, value.reshape(-1)[0])
-
-
-def tile(call: Call) -> Tensor:
-    """Axes are repeated as a whole."""
-    x, dims = call.ranked(0)
-    repeats = _repeats(call, len(dims))
-    if isinstance(x, Items):
-        if repeats[x.axis] != 1 or any(element is None or power(element) for element in repeats):
-            raise Mixes("it repeats them")
-        return Items(_repeat(dims, repeats), x.axis, x.layout)
-    counted = [place for place, element in enumerate(repeats) if element is None or power(element)]
-    if not counted:
-        return Fixed(_repeat(dims, repeats))
-    place = counted[0]
-    if len(counted) > 1 or repeats[place] is None or power(repeats[place]) > 1:
-        raise Mixes("it repeats by their number more than once")
-    sizes = _repeat(dims, repeats)
-    # Each item gets the whole of the axis.
-    return Items(sizes, place, (1, per_item(sizes[place])))
-
-
-def _repeats(call: Call, rank: int) -> list[Element]:
-    if call.version < 6:
-        raise Unclear("its first version is not followed")
-    repeats = list(call.content_or_atoms(1).reshape(-1))
-    if len(repeats) != rank:
-        raise Contradiction("has not one repeat for each axis")
-    return repeats
-
-
-def _repeat(dims: tuple[Dim, ...], repeats: list[Element]) -> tuple[Dim, ...]:
-    return tuple(product((dim, count)) for dim, count in zip(dims, repeats, strict=True))
-
-
-def number_range(call: Call) -> Tensor:
-    """Numbers from a start to a limit, so many whatever the items are."""
-    start, limit, step = (call.content_or_atoms(place).reshape(-1)[0] for place in range(3))
-    if any(element is None or power(element) for element in (start, limit, step)):
-        raise Mixes("it counts them")
-    limit = int(limit) if isinstance(limit, float) else limit
-    counts = start == 0 and step == 1 and is_size(limit)
-    return Fixed((limit if counts else call.unknown(),))
+def cast(call: Call) -> Tensor:
+    """The elements in another type; in a narrow one no longer the numbers they were."""
+    x, dims = call.movable(0)
+    if call.integer("to", 0) in _WIDE:
+        return moved(x, dims, x.axis)
+    if isinstance(x, Places):
+        return Places(dims, x.axis, x.layout)
+    return like(x, dims, x.axis)
 
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -296,8 +224,6 @@ RULES: Final[Mapping[str, Rule]] = {
     "Squeeze": squeeze,
     "Unsqueeze": unsqueeze,
     "Transpose": transpose,
-    "Expand": expand,
-    "ConstantOfShape": constant_of_shape,
-    "Tile": tile,
-    "Range": number_range,
+    "Identity": identity,
+    "Cast": cast,
 }

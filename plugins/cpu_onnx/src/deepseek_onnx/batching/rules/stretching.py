@@ -1,0 +1,129 @@
+"""Operators that make or repeat entries: as many as a shape or a number says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from deepseek_onnx.batching.calls import Call, Rule
+from deepseek_onnx.batching.contents import as_integers, filled, read_content, row
+from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
+from deepseek_onnx.batching.rules.broadcasting import wider_dims
+from deepseek_onnx.batching.sizes import Dim, is_size, per_item, power, product
+from deepseek_onnx.batching.states import (
+    LARGEST_CONTENT,
+    Content,
+    Element,
+    Fixed,
+    Items,
+    Moving,
+    Places,
+    Tensor,
+    moved,
+)
+
+
+def expand(call: Call) -> Tensor:
+    """Axes of size one are repeated."""
+    x, dims = call.movable(0)
+    return stretched(x, dims, call.content_or_atoms(1).reshape(-1).tolist())
+
+
+def stretched(x: Moving, dims: tuple[Dim, ...], target: Sequence[Element]) -> Tensor:
+    """A value broadcast to a shape, which may bring the items' axis."""
+    if any(isinstance(element, int) and element < 0 for element in target):
+        raise Contradiction("asks for a negative size")
+    rank = max(len(dims), len(target))
+    dims = (1,) * (rank - len(dims)) + dims
+    target = (1,) * (rank - len(target)) + tuple(target)
+    axis = None if x.axis is None else x.axis + rank - len(x.dims or ())
+    counted = [place for place, element in enumerate(target) if element is None or power(element)]
+    if axis is not None:
+        if target[axis] not in (1, dims[axis]) or any(place != axis for place in counted):
+            raise Unclear("its shape may repeat or cut them")
+        return moved(x, wider_dims(dims, target), axis)
+    return uniform(dims, target, counted, x.below)
+
+
+def uniform(
+    dims: tuple[Dim, ...], target: tuple[Element, ...], counted: Sequence[int], below: Dim | None
+) -> Tensor:
+    """A Fixed value broadcast to a shape with n on one axis at most: equal entries there."""
+    if not counted:
+        return Fixed(wider_dims(dims, target), below=below)
+    place = counted[0]
+    if len(counted) > 1 or target[place] is None or power(target[place]) > 1:
+        raise Mixes("its shape has their number more than once")
+    if dims[place] != 1:
+        raise Unclear("a constant may have an entry for each")
+    return Items(wider_dims(dims, target), place, (1, per_item(target[place])), below)
+
+
+def constant_of_shape(call: Call) -> Tensor:
+    """One number in any shape."""
+    target = tuple(call.content_or_atoms(0).reshape(-1))
+    sizes = as_integers(row(list(target)))
+    if sizes is not None and product(sizes) in range(LARGEST_CONTENT + 1):
+        return Fixed(tuple(sizes), _repeated(call, tuple(sizes)))
+    counted = [place for place, element in enumerate(target) if element is None or power(element)]
+    return uniform((1,) * len(target), target, counted, None)
+
+
+def _repeated(call: Call, sizes: tuple[int, ...]) -> Content | None:
+    """The content of a small constant."""
+    attribute = call.attribute("value")
+    value = filled((1,), 0) if attribute is None else read_content(attribute.t)
+    return None if value is None else filled(sizes, value.reshape(-1)[0])
+
+
+def tile(call: Call) -> Tensor:
+    """Axes are repeated as a whole."""
+    x, dims = call.ranked(0)
+    repeats = _repeats(call, len(dims))
+    if isinstance(x, Items):
+        if repeats[x.axis] != 1 or any(element is None or power(element) for element in repeats):
+            raise Mixes("it repeats them")
+        return Items(_repeat(dims, repeats), x.axis, x.layout)
+    counted = [place for place, element in enumerate(repeats) if element is None or power(element)]
+    if not counted:
+        return Fixed(_repeat(dims, repeats))
+    place = counted[0]
+    if len(counted) > 1 or repeats[place] is None or power(repeats[place]) > 1:
+        raise Mixes("it repeats by their number more than once")
+    sizes = _repeat(dims, repeats)
+    # Each item gets the whole of the axis.
+    return Items(sizes, place, (1, per_item(sizes[place])))
+
+
+def _repeats(call: Call, rank: int) -> list[Element]:
+    if call.version < 6:
+        raise Unclear("its first version is not followed")
+    repeats = list(call.content_or_atoms(1).reshape(-1))
+    if len(repeats) != rank:
+        raise Contradiction("has not one repeat for each axis")
+    return repeats
+
+
+def _repeat(dims: tuple[Dim, ...], repeats: list[Element]) -> tuple[Dim, ...]:
+    return tuple(product((dim, count)) for dim, count in zip(dims, repeats, strict=True))
+
+
+def number_range(call: Call) -> Tensor:
+    """Numbers from a start to a limit; from 0 to as many as there are entries, their places."""
+    start, limit, step = (call.content_or_atoms(place).reshape(-1)[0] for place in range(3))
+    limit = int(limit) if isinstance(limit, float) else limit
+    counts = start == 0 and step == 1 and limit is not None and is_size(limit)
+    if counts and power(limit) == 1:
+        inner = per_item(limit)
+        return Places((limit,), 0, (1, inner), stride=inner, below=inner)
+    if any(element is None or power(element) for element in (start, limit, step)):
+        raise Mixes("it counts them")
+    return Fixed((limit,), below=limit) if counts else Fixed((call.unknown(),))
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "Expand": expand,
+    "ConstantOfShape": constant_of_shape,
+    "Tile": tile,
+    "Range": number_range,
+}
