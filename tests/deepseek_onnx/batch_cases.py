@@ -607,7 +607,7 @@ MIXING = {
     "float[N,3] x -> w = Constant <value = int64[2] {2, 1}> (); y = Tile (x, w)": f"Tile {_M}: it repeats them",
     "float[N,3] x -> s = Shape (x); n = Size (x); y = Identity (s)": "output 'y' does not carry the axis N",
     "float[N] x -> n = Size (x); z = Constant <value = int64 {0}> (); o = Constant <value = int64 {1}> (); "
-    "y = Range (z, n, o)": f"Range {_M}: it counts them",
+    "y = Range (z, n, o)": "output 'y' tells items apart along N by their place",
     "float[N,3] x -> s = Shape <end = 1> (x); t = Concat <axis = 0> (s, s); y = ConstantOfShape (t)":
         f"ConstantOfShape {_M}: its shape has their number more than once",
     "float[N,3] x -> n = Shape <end = 1> (x); c = Cast <to = 1> (n); y = Div (x, c)":

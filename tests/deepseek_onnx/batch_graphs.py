@@ -317,6 +317,34 @@ def number_range(g: Growing) -> None:
     g.add("Range", [zero, size if g.draw(st.booleans()) else g.pick("int64", rank=0), one])
 
 
+def places(g: Growing) -> None:
+    """Numbers of the entries of an axis, perhaps with an axis behind them or a factor."""
+    x = g.pick()
+    axis = g.axis(x)
+    (sizes,) = g.add("Shape", [x])
+    (size,) = g.add("Gather", [sizes, g.constant(np.int64(axis))])
+    (made,) = g.add("Range", [g.constant(np.int64(0)), size, g.constant(np.int64(1))])
+    if g.draw(st.booleans()):
+        (factor,) = g.add("Gather", [sizes, _ints(g, g.axis(x))])
+        (made,) = g.add("Mul", [made, factor])
+    if g.draw(st.booleans()):
+        g.add("Unsqueeze", [made, _ints(g, *range(1, g.draw(st.integers(2, 3))))])
+
+
+def tuples(g: Growing) -> None:
+    """Indices joined to tuples, to read or write by."""
+    a, b = g.pick("int64"), g.pick("int64")
+    (a,) = g.add("Unsqueeze", [a, _ints(g, -1)])
+    (b,) = g.add("Unsqueeze", [b, _ints(g, -1)])
+    (both,) = g.add("Concat", [a, b] if g.draw(st.booleans()) else [b, a], axis=-1)
+    x = g.pick("float32")
+    if g.draw(st.booleans()):
+        g.add("GatherND", [x, both])
+    else:
+        (updates,) = g.add("GatherND", [g.pick("float32"), both])
+        g.add("ScatterND", [x, both, updates])
+
+
 def shape_part(g: Growing) -> None:
     x = g.pick()
     rank = len(g.shape(x))
@@ -622,7 +650,8 @@ def clip(g: Growing) -> None:
 KINDS = (
     unary, binary, binary, integer_arithmetic, where, cast, compare, matmul, matmul, gemm, einsum,
     reshape, reshape, reshape, reshape_by_shape, reshape_by_shape, reshape_to_value, expand,
-    constant_of_shape, number_range, shape_part, transpose, transpose, flatten, squeeze, unsqueeze,
+    constant_of_shape, number_range, places, places, tuples, tuples, shape_part, transpose,
+    transpose, flatten, squeeze, unsqueeze,
     concat, concat, split, cut, cut_by_shape, gather, embed, gather_elements, scatter_elements,
     gather_nd, scatter_nd, reduce, reduce_sizes, along, cumulate, top_k, tile, pad, compress,
     place_bound, one_hot, layer_normalization, normalization, mean_variance, conv, pool, blocks,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from deepseek_onnx.batching.program import take_apart
 from deepseek_onnx.batching.proving import input_states
 from deepseek_onnx.batching.sizes import Term
-from deepseek_onnx.batching.states import Fixed, Items, Mixed, State
+from deepseek_onnx.batching.states import Fixed, Items, Mixed, Places, Size, State
 from deepseek_onnx.batching.walk import Walk
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -53,11 +53,15 @@ def flaws(state: State | None, runs: list[tuple[int, Array]]) -> Iterator[str]:
     if state.dims is not None and any(wrong_sizes(state.dims, x.shape, n) for n, x in runs):
         yield f"sizes {state.dims} of {[x.shape for _, x in runs]}"
         return
-    content = None if isinstance(state, Items) else state.content
+    content = state.content if isinstance(state, Fixed | Size) else None
     if content is not None and any(wrong_content(content, x, n) for n, x in runs):
         yield f"content {content} of {[x for _, x in runs]}"
     if isinstance(state, Fixed) and not all(equal(whole, x) for _, x in runs):
         yield "is not fixed"
+    if isinstance(state, Fixed | Items) and not all(_lies(x, state.below) for _, x in runs):
+        yield f"not below {state.below}"
+    if isinstance(state, Places):
+        yield from _misplaced(state, runs)
     if isinstance(state, Items):
         share = whole.shape[state.axis] / runs[0][0]
         if any(x.shape[state.axis] != share * n for n, x in runs):
@@ -69,6 +73,25 @@ def flaws(state: State | None, runs: list[tuple[int, Array]]) -> Iterator[str]:
         apart = [_apart(x, state.axis, outer, n) for n, x in runs]
         if not equal(apart[0], np.concatenate(apart[1:], axis=state.axis + 1)):
             yield f"values differ along {state.axis}"
+
+
+def _lies(x: Array, below: Any) -> bool:
+    """Whether all elements are from 0 on and less than a bound, where it is known."""
+    limit = None if below is None else value_of(below, ITEMS)
+    return limit is None or bool((x >= 0).all() and (x < limit).all())
+
+
+def _misplaced(state: Places, runs: list[tuple[int, Array]]) -> Iterator[str]:
+    """What is wrong of numbers that tell items by their place."""
+    for n, x in runs:
+        stride = None if state.stride is None else value_of(state.stride, n)
+        outer = value_of(state.layout[0], n)
+        if stride is None or outer is None:
+            continue
+        numbers = x if state.column is None else x[..., state.column]
+        apart = np.moveaxis(_apart(numbers, state.axis, outer, n), state.axis + 1, -1)
+        if not _lies(apart - np.arange(n) * stride, state.below):
+            yield f"places {numbers}"
 
 
 def _apart(x: Array, axis: int, outer: int, n: int) -> Array:
