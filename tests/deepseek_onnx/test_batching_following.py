@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batch_cases import case
+from batch_text import case
 from onnx import helper
 from onnx_models import make_model, tensor
 

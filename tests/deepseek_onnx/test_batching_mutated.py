@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 import onnx
-from batch_cases import MIXING, PROVEN, case
+from batch_cases import PROVEN
+from batch_mixing import MIXING
+from batch_text import case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from batch_graphs import ITEMS, Growing, graphs
+from batch_graphs import graphs
+from batch_growing import ITEMS, Growing
 from batch_runs import Refused, cuts, equal, run, session, take
 from hypothesis import HealthCheck, given, settings
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from batch_cases import MIXING, NEVER_PROVEN, NOT_RUN, PROVEN, case, feeds
+from batch_cases import NEVER_PROVEN, NOT_RUN, PROVEN
+from batch_mixing import MIXING
 from batch_runs import violations
+from batch_text import case, feeds
 
 from deepseek_onnx.batching import PROVEN as IS_PROVEN
 from deepseek_onnx.batching import prove
