@@ -7,9 +7,13 @@ inputs make those of its outputs. Nothing is run and nothing is guessed: an oper
 proves nothing.
 
 - `sizes`, `states`, `contents` say what is known of a value.
-- `calls`, `faults`, `rules` say what an operator makes of it; `folding` computes shapes.
-- `program`, `scope`, `bodies`, `walk` go through a model.
+- `calls`, `faults`, `slices`, `rules` say what an operator makes of it; `folding` computes shapes,
+  `unruled` and `trusted` are for what has no rule.
+- `program`, `scope`, `bodies`, `joining`, `walk`, `deciding` go through a model.
 - `proving` and `following` ask.
+
+What is taken for granted: a symbol of the file stands for one size wherever it is written, no
+axis has 10^9 entries, and fixed sizes of inputs are held by whoever feeds the model.
 """
 
 from deepseek_onnx.batching.following import follow

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import Any
 
 import attrs
-from onnx import AttributeProto, NodeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, NodeProto
 
 from deepseek_onnx.batching.contents import as_integers, read_content, row
 from deepseek_onnx.batching.faults import Contradiction, CountsItems, TellsPlaces, Unclear
@@ -15,6 +14,7 @@ from deepseek_onnx.batching.sizes import Dim, Term, expression
 from deepseek_onnx.batching.states import (
     LARGEST_CONTENT,
     Content,
+    Data,
     Fixed,
     Items,
     Moving,
@@ -50,11 +50,9 @@ class Call:
             raise Contradiction(f"lacks its input {place}")
         return state
 
-    def data(self, place: int) -> Fixed | Items:
+    def data(self, place: int) -> Data:
         """An input whose elements are computed with."""
-        state = self.inputs[place] if place < len(self.inputs) else None
-        if state is None:
-            raise Contradiction(f"lacks its input {place}")
+        state = self.tensor(place)
         if isinstance(state, Fixed | Items):
             return state
         raise CountsItems if isinstance(state, Size) else TellsPlaces
@@ -68,7 +66,7 @@ class Call:
             raise Unclear(f"the rank of its input {place} is not known")
         return state, state.dims
 
-    def ranked(self, place: int) -> tuple[Fixed | Items, tuple[Dim, ...]]:
+    def ranked(self, place: int) -> tuple[Data, tuple[Dim, ...]]:
         """An input and its sizes."""
         state = self.data(place)
         if state.dims is None:
@@ -172,8 +170,3 @@ def known_content(state: Tensor) -> Content | None:
 
 
 Rule = Callable[[Call], State | tuple[State, ...]]
-
-
-def tensor_content(tensor: TensorProto) -> Any:
-    """The array in an attribute."""
-    return numpy_helper.to_array(tensor)

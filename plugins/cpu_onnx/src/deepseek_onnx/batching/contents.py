@@ -15,15 +15,7 @@ from typing import Any, Final
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from deepseek_onnx.batching.sizes import (
-    Dim,
-    Term,
-    expression,
-    is_size,
-    over,
-    power,
-    times,
-)
+from deepseek_onnx.batching.sizes import Dim, Term, expression, is_size, over, power, times
 from deepseek_onnx.batching.states import LARGEST_CONTENT, Content, Element
 
 # Shapes are computed in these types; what wraps around in narrower ones is not followed.

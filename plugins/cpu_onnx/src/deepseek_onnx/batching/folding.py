@@ -162,13 +162,9 @@ def _expand(call: Call, given: list[Content]) -> Content | None:
 
 def _tile(call: Call, given: list[Content]) -> Content | None:
     repeats = as_integers(given[1])
-    if (
-        repeats is None
-        or len(repeats) != given[0].ndim
-        or prod(repeats) * given[0].size > LARGEST_CONTENT
-    ):
+    if repeats is None or prod(repeats) * given[0].size > LARGEST_CONTENT:
         return None
-    return np.tile(given[0], repeats)
+    return np.tile(given[0], repeats) if len(repeats) == given[0].ndim else None
 
 
 def _range(call: Call, given: list[Content]) -> Content | None:
@@ -184,7 +180,7 @@ def _reduce(function: Callable[..., Any], start: int | None) -> Fold:
 
     def run(call: Call, given: list[Content]) -> Content | None:
         axes = call.integers_or_input("axes", 1)
-        if axes is None and call.integer("noop_with_empty_axes", 0):
+        if not axes and call.integer("noop_with_empty_axes", 0):
             return None
         data = given[0]
         chosen = sorted(normal(a, data.ndim) for a in (axes or range(data.ndim)))

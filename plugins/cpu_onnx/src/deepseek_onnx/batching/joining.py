@@ -22,11 +22,11 @@ def join(a: State, b: State, unknown: Callable[[], Term]) -> State:
     if not isinstance(a, Fixed | Items) or not isinstance(b, Fixed | Items):
         return _same_size(a, b)
     if (a.axis, a.layout) != (b.axis, b.layout):
-        raise Unclear("its branches differ")
+        raise Unclear("its results differ")
     dims = _either(a.dims, b.dims, unknown)
     if isinstance(a, Items):
         if dims is None:
-            raise Unclear("its branches differ in rank")
+            raise Unclear("its results differ in rank")
         return Items(dims, a.axis, a.layout)
     return Fixed(dims)
 
@@ -36,7 +36,7 @@ def _same_size(a: Tensor, b: Tensor) -> Size:
         pairs = zip(a.content.reshape(-1), b.content.reshape(-1), strict=True)
         if all(x is not None and x == y for x, y in pairs):
             return a
-    raise Unclear("its branches differ")
+    raise Unclear("its results differ")
 
 
 def _either(

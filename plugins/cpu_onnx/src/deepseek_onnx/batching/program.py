@@ -35,7 +35,7 @@ def constants(graph: GraphProto) -> dict[str, State | None]:
     return found
 
 
-@attrs.define(eq=False, slots=False)
+@attrs.frozen(eq=False, slots=False)
 class Program:
     """A model's parts by name."""
 

@@ -103,6 +103,8 @@ class Mixed:
 
 Tensor = Fixed | Items | Size | Places
 State = Tensor | Mixed
+# What can be computed with.
+Data = Fixed | Items
 # What can be moved about without a look at its elements.
 Moving = Fixed | Items | Places
 
@@ -126,6 +128,6 @@ def laid_out(
     return Places(dims, axis, layout, source.stride, source.below)
 
 
-def like(source: Tensor, dims: tuple[Dim, ...], axis: int | None) -> Tensor:
+def like(source: Data, dims: tuple[Dim, ...], axis: int | None) -> Data:
     """A value of other sizes that depends on the items as `source` does, along `axis`."""
     return Fixed(dims) if axis is None else Items(dims, axis, source.layout)

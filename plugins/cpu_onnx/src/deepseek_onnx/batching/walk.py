@@ -67,8 +67,9 @@ class Walk:
         values = scope.values
         for node in nodes:
             outcome = self._step(node, scope)
-            if isinstance(outcome, Items) and len(node.output) == 1:
-                values[node.output[0]] = outcome
+            names = node.output
+            if isinstance(outcome, Items) and len(names) == 1 and names[0]:
+                values[names[0]] = outcome
                 continue
             for name, state in named(node, outcome):
                 rescued = isinstance(state, Mixed) and not scope.depth
@@ -122,13 +123,13 @@ class Walk:
 
         A runtime may take its own operator instead of the body.
         """
-        call = Call(node, inputs, 1, scope.given, self.numbers)
+        version = scope.opsets.get(plain_domain(node.domain), 1)
+        call = Call(node, inputs, version, scope.given, self.numbers)
         if trusted.is_ours(function):
             return trusted.match(call)
         made = call_function(function, node, inputs, scope, self._inside)
         if rule is None:
             return made
-        call.version = scope.opsets.get(plain_domain(node.domain), 1)
         own = dict(named(node, _ruled(rule, call, "")))
         return tuple(join(state, own[name], self._unknown) for name, state in named(node, made))
 

@@ -13,10 +13,10 @@ from deepseek_onnx.batching.contents import add
 from deepseek_onnx.batching.faults import CountsItems, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import require_single
 from deepseek_onnx.batching.sizes import Dim, over, power, times
-from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
+from deepseek_onnx.batching.states import Data, Fixed, Items, Tensor, like
 
 
-def together(call: Call, places: Sequence[int]) -> Tensor:
+def together(call: Call, places: Sequence[int]) -> Data:
     """The first of several inputs that all, where given, carry the items on axis 0 or all do not.
 
     Raises:
@@ -33,7 +33,7 @@ def together(call: Call, places: Sequence[int]) -> Tensor:
     return first
 
 
-def broadcast_to(call: Call, place: int, x: Tensor, rank: int) -> None:
+def broadcast_to(call: Call, place: int, x: Data, rank: int) -> None:
     """See that a mask or bias, of at most this rank, is the items' own or the same for all."""
     if not call.has(place):
         return

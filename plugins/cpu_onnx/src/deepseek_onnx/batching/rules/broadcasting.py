@@ -10,10 +10,10 @@ from functools import reduce
 
 from deepseek_onnx.batching.faults import CountsItems, Mixes, TellsPlaces, Unclear
 from deepseek_onnx.batching.sizes import Dim, wider
-from deepseek_onnx.batching.states import Fixed, Items, Size, Tensor
+from deepseek_onnx.batching.states import Data, Fixed, Items, Size, Tensor
 
 
-def meet(a: Tensor, b: Tensor) -> Fixed | Items:
+def meet(a: Tensor, b: Tensor) -> Data:
     """The result of an elementwise operator on two values.
 
     Raises:
@@ -30,7 +30,7 @@ def meet(a: Tensor, b: Tensor) -> Fixed | Items:
     return Fixed(wider_dims(a.dims, b.dims))
 
 
-def meet_all(operands: Iterable[Tensor]) -> Fixed | Items:
+def meet_all(operands: Iterable[Tensor]) -> Data:
     """The result of an elementwise operator on any number of values."""
     first, *others = operands
     return computed(reduce(meet, others, computable(first)))
@@ -49,7 +49,7 @@ def _meet_items(a: Items, b: Tensor) -> Items:
     return Items(dims, len(dims) - back, a.layout)
 
 
-def computable(operand: Tensor) -> Fixed | Items:
+def computable(operand: Tensor) -> Data:
     """An operand whose elements can be computed with.
 
     Raises:
@@ -72,7 +72,7 @@ def require_single(operand: Tensor, back: int) -> None:
     raise Unclear("an operand may have an entry for each")
 
 
-def computed(state: Fixed | Items) -> Fixed | Items:
+def computed(state: Data) -> Data:
     """A value of the same sizes and other elements."""
     if isinstance(state, Fixed):
         return Fixed(state.dims)

@@ -10,10 +10,10 @@ from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.moving import same_axis
 from deepseek_onnx.batching.rules.windows import slid, spread
 from deepseek_onnx.batching.sizes import Dim, over, product, times
-from deepseek_onnx.batching.states import Fixed, Items, Mixed, State, Tensor, like
+from deepseek_onnx.batching.states import Data, Items, Mixed, State, Tensor, like
 
 
-def first_axis(call: Call, place: int = 0) -> tuple[Fixed | Items, tuple[Dim, ...]]:
+def first_axis(call: Call, place: int = 0) -> tuple[Data, tuple[Dim, ...]]:
     """An input whose first axis is the batch, and its sizes."""
     x, dims = call.ranked(place)
     if x.axis not in (None, 0):
@@ -113,7 +113,7 @@ def space_to_depth(call: Call) -> Tensor:
     return like(x, (dims[0], times(dims[1], b * b), *places), x.axis)
 
 
-def _blocks(call: Call) -> tuple[Tensor, tuple[Dim, ...], int]:
+def _blocks(call: Call) -> tuple[Data, tuple[Dim, ...], int]:
     x, dims = first_axis(call)
     if len(dims) != 4:
         raise Contradiction("has no four axes")

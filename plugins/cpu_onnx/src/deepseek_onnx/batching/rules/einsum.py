@@ -8,7 +8,7 @@ from typing import Final
 from deepseek_onnx.batching.calls import Call, Rule
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.sizes import Dim, wider
-from deepseek_onnx.batching.states import Fixed, Items, Layout, Tensor
+from deepseek_onnx.batching.states import Data, Fixed, Items, Layout, Tensor
 
 # Labels of one operand: letters, and "...1", "...2" for axes of an ellipsis, the last being 1.
 Labels = list[str]
@@ -30,7 +30,7 @@ def einsum(call: Call) -> Tensor:
     return Items(dims, result.index(label), layout)
 
 
-def _items_label(operands: list[tuple[Fixed | Items, Labels]]) -> tuple[str, Layout] | None:
+def _items_label(operands: list[tuple[Data, Labels]]) -> tuple[str, Layout] | None:
     """The label of the items' axis and its layout; None if no operand has items."""
     found = {(labels[x.axis], x.layout) for x, labels in operands if isinstance(x, Items)}
     if not found:

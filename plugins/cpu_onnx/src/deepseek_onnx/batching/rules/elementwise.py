@@ -9,7 +9,7 @@ from deepseek_onnx.batching.calls import Call, Rule
 from deepseek_onnx.batching.faults import IsRandom, Mixes, TellsPlaces, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed, meet, meet_all
 from deepseek_onnx.batching.rules.pointing import reckoned
-from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
+from deepseek_onnx.batching.states import Data, Fixed, Items, Tensor, like
 
 
 def unary(call: Call) -> Tensor:
@@ -27,7 +27,7 @@ def binary(call: Call) -> Tensor:
         return reckoned(call)
 
 
-def _placed(call: Call) -> Fixed | Items:
+def _placed(call: Call) -> Data:
     """The second operand where the old attribute `axis` puts it."""
     (_, a_dims), (b, b_dims) = call.ranked(0), call.ranked(1)
     if not call.integer("broadcast", 0) or call.attribute("axis") is None:

@@ -15,7 +15,7 @@ from deepseek_onnx.batching.rules.products import distances, fused_matmul, gemm
 from deepseek_onnx.batching.rules.quantizing import single
 from deepseek_onnx.batching.rules.trees import elementwise
 from deepseek_onnx.batching.sizes import Dim, over
-from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
+from deepseek_onnx.batching.states import Data, Fixed, Items, Tensor, like
 
 
 def biased(call: Call) -> Tensor:
@@ -71,7 +71,7 @@ def quantized_attention(call: Call) -> tuple[Tensor, ...]:
     return _projected(call, together(call, (0, 5)), 8)
 
 
-def _projected(call: Call, x: Tensor, past: int) -> tuple[Tensor, ...]:
+def _projected(call: Call, x: Data, past: int) -> tuple[Tensor, ...]:
     if call.has(past):
         state = call.data(past)
         if (state.axis, state.layout) != (1 if x.axis == 0 else None, x.layout):

@@ -12,7 +12,7 @@ from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.rules.pointing import beside
 from deepseek_onnx.batching.sizes import Dim, Term, capped, is_size, power
 from deepseek_onnx.batching.slices import is_whole, part, slices
-from deepseek_onnx.batching.states import Element, Fixed, Items, Places, Tensor, like
+from deepseek_onnx.batching.states import Data, Element, Fixed, Items, Places, Tensor, like
 
 
 def concat(call: Call) -> Tensor:
@@ -45,7 +45,7 @@ def agreed(shapes: Sequence[tuple[Dim, ...]]) -> tuple[Dim, ...]:
     return tuple(next((d for d in column if isinstance(d, int)), column[0]) for column in columns)
 
 
-def same_axis(states: Sequence[Tensor]) -> Tensor:
+def same_axis(states: Sequence[Data]) -> Data:
     """The first of several values that all carry the items on one axis, or all do not."""
     first = states[0]
     for state in states[1:]:

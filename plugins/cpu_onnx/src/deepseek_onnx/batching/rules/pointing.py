@@ -15,7 +15,7 @@ from deepseek_onnx.batching.contents import as_integers
 from deepseek_onnx.batching.faults import CountsItems, Mixes, TellsPlaces
 from deepseek_onnx.batching.rules.broadcasting import meet_all
 from deepseek_onnx.batching.sizes import Dim, is_size, power, times
-from deepseek_onnx.batching.states import SINGLE, Fixed, Items, Places, Size, Tensor
+from deepseek_onnx.batching.states import SINGLE, Data, Items, Places, Size, Tensor
 
 
 def reckoned(call: Call) -> Places:
@@ -32,7 +32,7 @@ def reckoned(call: Call) -> Places:
     return Places(sizes.dims, sizes.axis, sizes.layout, *found)
 
 
-def _as_items(state: Tensor) -> Fixed | Items:
+def _as_items(state: Tensor) -> Data:
     """A value as far as its sizes go."""
     if isinstance(state, Size):
         raise CountsItems

@@ -13,7 +13,7 @@ from deepseek_onnx.batching.calls import Call, Rule
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import meet, require_single, wider_dims
 from deepseek_onnx.batching.sizes import Dim
-from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
+from deepseek_onnx.batching.states import Data, Fixed, Items, Tensor, like
 
 _SUMMED: Final = "it sums over them"
 
@@ -23,7 +23,7 @@ def matmul(call: Call) -> Tensor:
     return product_of(call.data(0), call.data(1))
 
 
-def product_of(a: Fixed | Items, b: Fixed | Items) -> Tensor:
+def product_of(a: Data, b: Data) -> Tensor:
     """[.., M, K] times [.., K, N], the leading axes broadcast; a vector lends M or N of 1."""
     if a.dims is None or b.dims is None:
         raise Unclear("the rank of an operand is not known")
@@ -32,9 +32,7 @@ def product_of(a: Fixed | Items, b: Fixed | Items) -> Tensor:
     return _with_vector(a, a.dims, b, b.dims)
 
 
-def stacked(
-    a: Fixed | Items, a_dims: tuple[Dim, ...], b: Fixed | Items, b_dims: tuple[Dim, ...]
-) -> Fixed | Items:
+def stacked(a: Data, a_dims: tuple[Dim, ...], b: Data, b_dims: tuple[Dim, ...]) -> Data:
     """The product of two stacks of matrices."""
     back = _items_axis(a, len(a_dims), b, len(b_dims))
     front = a_dims[:-2] if len(b_dims) == 2 else wider_dims(a_dims[:-2], b_dims[:-2])
@@ -44,7 +42,7 @@ def stacked(
     return Items(dims, len(dims) - back, (b if a.axis is None else a).layout)
 
 
-def _items_axis(a: Fixed | Items, a_rank: int, b: Fixed | Items, b_rank: int) -> int | None:
+def _items_axis(a: Data, a_rank: int, b: Data, b_rank: int) -> int | None:
     """Where a product carries the items."""
     a_back = None if a.axis is None else a_rank - a.axis
     b_back = None if b.axis is None else b_rank - b.axis
@@ -62,9 +60,7 @@ def _items_axis(a: Fixed | Items, a_rank: int, b: Fixed | Items, b_rank: int) ->
     return a_back
 
 
-def _with_vector(
-    a: Fixed | Items, a_dims: tuple[Dim, ...], b: Fixed | Items, b_dims: tuple[Dim, ...]
-) -> Tensor:
+def _with_vector(a: Data, a_dims: tuple[Dim, ...], b: Data, b_dims: tuple[Dim, ...]) -> Tensor:
     """A product with a vector, whose axis is summed over."""
     if not a_dims or not b_dims:
         raise Contradiction("multiplies a scalar")
@@ -86,7 +82,7 @@ def _as_matrix(dims: tuple[Dim, ...], place: int) -> tuple[Dim, ...]:
     return (1, *dims) if place == 0 else (*dims, 1)
 
 
-def swapped(x: Fixed | Items) -> Fixed | Items:
+def swapped(x: Data) -> Data:
     """A stack of matrices, each transposed."""
     if x.dims is None or len(x.dims) < 2:
         raise Unclear("the rank of an operand is not known")

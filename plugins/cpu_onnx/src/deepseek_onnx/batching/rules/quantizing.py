@@ -9,7 +9,7 @@ from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.faults import Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.rules.products import product_of
-from deepseek_onnx.batching.states import Fixed, Items, Tensor
+from deepseek_onnx.batching.states import Data, Fixed, Items, Tensor
 
 ONE_SCALE: Final = "one scale for all"
 
@@ -58,7 +58,7 @@ def single(call: Call, *places: int) -> None:
             raise Unclear("a scale may be for some of them")
 
 
-def factor(call: Call, place: int, parameters: Sequence[int]) -> Fixed | Items:
+def factor(call: Call, place: int, parameters: Sequence[int]) -> Data:
     """A factor of a product with its scale and zero point, which are its own or constants."""
     x = call.data(place)
     if isinstance(x, Items):

@@ -12,7 +12,7 @@ from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.rules.moving import replaced
 from deepseek_onnx.batching.sizes import Dim
-from deepseek_onnx.batching.states import Fixed, Items, Tensor, like
+from deepseek_onnx.batching.states import Data, Fixed, Items, Tensor, like
 
 _SINCE_13: Final = 13
 
@@ -35,7 +35,7 @@ def arg(call: Call) -> Tensor:
     return attrs.evolve(made, below=dims[axis])
 
 
-def _reduced(call: Call, x: Fixed | Items, dims: tuple[Dim, ...], axes: set[int]) -> Fixed | Items:
+def _reduced(call: Call, x: Data, dims: tuple[Dim, ...], axes: set[int]) -> Data:
     if x.axis in axes:
         raise Mixes
     if call.integer("keepdims", 1):
@@ -44,7 +44,7 @@ def _reduced(call: Call, x: Fixed | Items, dims: tuple[Dim, ...], axes: set[int]
     return _of(x, tuple(dim for i, dim in enumerate(dims) if i not in axes), axis)
 
 
-def _of(x: Fixed | Items, dims: tuple[Dim, ...], axis: int | None) -> Fixed | Items:
+def _of(x: Data, dims: tuple[Dim, ...], axis: int | None) -> Data:
     return Fixed(dims) if axis is None else Items(dims, axis, x.layout)
 
 
@@ -58,7 +58,7 @@ def _last(version: int) -> int:
     return -1 if version >= _SINCE_13 else 1
 
 
-def over_axis(x: Tensor, dims: tuple[Dim, ...], version: int, axis: int) -> Tensor:
+def over_axis(x: Data, dims: tuple[Dim, ...], version: int, axis: int) -> Tensor:
     """The result of a softmax of a version."""
     if x.axis is not None and (x.axis == axis or (version < _SINCE_13 and x.axis > axis)):
         raise Mixes

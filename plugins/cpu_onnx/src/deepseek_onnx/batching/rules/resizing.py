@@ -12,7 +12,7 @@ from deepseek_onnx.batching.contents import as_content
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
 from deepseek_onnx.batching.rules.moving import replaced
 from deepseek_onnx.batching.sizes import Dim, power
-from deepseek_onnx.batching.states import Element, Items, Tensor, like
+from deepseek_onnx.batching.states import Data, Element, Items, Tensor, like
 
 # These move the points of an axis even where it keeps its size.
 _MOVING: Final = ("tf_crop_and_resize", "tf_half_pixel_for_nn")
@@ -67,7 +67,7 @@ def _numbers(call: Call, place: int) -> list[Element] | None:
 
 
 def _scaled(
-    call: Call, x: Tensor, dims: tuple[Dim, ...], scales: list[Element], axes: range | list[int]
+    call: Call, x: Data, dims: tuple[Dim, ...], scales: list[Element], axes: range | list[int]
 ) -> Tensor:
     for axis, scale in zip(axes, scales, strict=True):
         if scale == 1:
@@ -86,7 +86,7 @@ def _product(call: Call, dim: Dim, scale: Element) -> Dim:
 
 
 def _sized(
-    call: Call, x: Tensor, dims: tuple[Dim, ...], sizes: list[Element], axes: list[int]
+    call: Call, x: Data, dims: tuple[Dim, ...], sizes: list[Element], axes: list[int]
 ) -> Tensor:
     stretches = call.text("keep_aspect_ratio_policy", "stretch") == "stretch"
     for axis, size in zip(axes, sizes, strict=True):

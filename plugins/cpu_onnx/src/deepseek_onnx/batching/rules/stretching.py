@@ -32,7 +32,7 @@ def expand(call: Call) -> Tensor:
 def stretched(x: Moving, dims: tuple[Dim, ...], target: Sequence[Element]) -> Tensor:
     """A value broadcast to a shape, which may bring the items' axis."""
     if any(isinstance(element, int) and element < 0 for element in target):
-        raise Contradiction("asks for a negative size")
+        raise Unclear("its shape has a negative size")
     rank = max(len(dims), len(target))
     dims = (1,) * (rank - len(dims)) + dims
     target = (1,) * (rank - len(target)) + tuple(target)

@@ -10,10 +10,10 @@ from deepseek_onnx.batching.contents import add
 from deepseek_onnx.batching.faults import Mixes, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.sizes import Dim, product, times
-from deepseek_onnx.batching.states import Fixed, Items, Mixed, State, Tensor, like
+from deepseek_onnx.batching.states import Data, Fixed, Items, Mixed, State, Tensor, like
 
 
-def rows(call: Call, place: int = 0) -> tuple[Fixed | Items, tuple[Dim, ...]]:
+def rows(call: Call, place: int = 0) -> tuple[Data, tuple[Dim, ...]]:
     """An input of rows; its items are whole ones."""
     x, dims = call.ranked(place)
     if x.axis is not None and (x.axis != 0 or len(dims) != 2):
