@@ -25,6 +25,16 @@ TABLES = (
     f"target_treeids = [0, 0], target_weights = [1.0, 2.0], n_targets = 1, {_TREE}> (x)",
     "float[N,3] x -> y1, y2 = ai.onnx.ml.LinearClassifier <coefficients = [1.0, 2.0, 3.0, 0.5, 0.1, -1.0], "
     'intercepts = [0.0, 1.0], classlabels_ints = [3, 4], post_transform = "SOFTMAX"> (x)',
+    # Scores laid out anew by their width, which is the number of labels.
+    "float[N,3] x -> y1, b = ai.onnx.ml.LinearClassifier <coefficients = [1.0, 2.0, 3.0, 0.5, 0.1, -1.0, 0.1, 1.0, -0.2], "
+    "intercepts = [0.0, 1.0, 0.5], classlabels_ints = [3, 4, 9]> (x); w = Constant <value = int64[2] {-1, 3}> (); "
+    "y = Reshape (b, w)",
+    "float[N,3] x -> y1, b = ai.onnx.ml.TreeEnsembleClassifier <class_ids = [0, 0], class_nodeids = [1, 2], "
+    f"class_treeids = [0, 0], class_weights = [0.2, 0.9], classlabels_int64s = [5, 7], {_TREE}> (x); "
+    "w = Constant <value = int64[2] {-1, 2}> (); y = Reshape (b, w)",
+    "float[N,3] x -> b = ai.onnx.ml.TreeEnsembleRegressor <target_ids = [0, 1], target_nodeids = [1, 2], "
+    f"target_treeids = [0, 0], target_weights = [1.0, 2.0], n_targets = 2, {_TREE}> (x); "
+    "w = Constant <value = int64[2] {-1, 2}> (); y = Reshape (b, w)",
     "float[N,3] x -> y = ai.onnx.ml.LinearRegressor <coefficients = [1.0, 2.0, 3.0]> (x)",
     "float[N,2] x -> y = ai.onnx.ml.SVMRegressor <coefficients = [1.0, -1.0], n_supports = 2, rho = [0.5], "
     'support_vectors = [1.0, 0.0, 0.0, 1.0], kernel_type = "LINEAR", kernel_params = [0.1, 0.0, 3.0]> (x)',

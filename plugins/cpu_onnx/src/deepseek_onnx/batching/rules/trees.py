@@ -12,6 +12,8 @@ from deepseek_onnx.batching.rules.broadcasting import computed
 from deepseek_onnx.batching.sizes import Dim, product, times
 from deepseek_onnx.batching.states import Data, Fixed, Items, Mixed, State, Tensor, like
 
+_LABELS: Final = ("classlabels_int64s", "classlabels_ints", "classlabels_strings")
+
 
 def rows(call: Call, place: int = 0) -> tuple[Data, tuple[Dim, ...]]:
     """An input of rows; its items are whole ones."""
@@ -27,18 +29,32 @@ def by_row(call: Call) -> Tensor:
     return computed(x)
 
 
-def regressor(call: Call) -> Tensor:
-    """A row of targets for each row."""
-    x, dims = rows(call)
-    return Fixed(None) if x.axis is None else like(x, (dims[0], call.unknown()), 0)
+def regressor(targets: str) -> Rule:
+    """The rule of an operator that gives a row of so many targets for each row, or of one."""
+
+    def rule(call: Call) -> Tensor:
+        x, dims = rows(call)
+        made = (dims[0], call.integer(targets, 1))
+        return Fixed(None) if x.axis is None else like(x, made, 0)
+
+    return rule
 
 
 def classifier(call: Call) -> tuple[Tensor, ...]:
-    """A label and a row of scores for each row."""
+    """A label and a row of scores for each row, a score for each label."""
     x, dims = rows(call)
     if x.axis is None:
         return Fixed(None), Fixed(None)
-    return like(x, (dims[0],), 0), like(x, (dims[0], call.unknown()), 0)
+    labels = max(_count(call, name) for name in _LABELS)
+    # A support vector machine may give a score for each pair of labels.
+    known = labels > 1 and call.node.op_type != "SVMClassifier"
+    return like(x, (dims[0],), 0), like(x, (dims[0], labels if known else call.unknown()), 0)
+
+
+def _count(call: Call, name: str) -> int:
+    """How many integers or strings an attribute holds."""
+    attribute = call.attribute(name)
+    return 0 if attribute is None else len(attribute.ints) + len(attribute.strings)
 
 
 def elementwise(call: Call) -> Tensor:
@@ -90,8 +106,10 @@ def no_tensor(call: Call) -> State:
 RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("Binarizer", "LabelEncoder", "CategoryMapper"), elementwise),
     **dict.fromkeys(("Scaler", "Normalizer", "Imputer"), by_row),
-    **dict.fromkeys(("TreeEnsembleRegressor", "LinearRegressor", "SVMRegressor",
-                     "TreeEnsemble"), regressor),
+    "TreeEnsemble": regressor("n_targets"),
+    "TreeEnsembleRegressor": regressor("n_targets"),
+    "LinearRegressor": regressor("targets"),
+    "SVMRegressor": regressor(""),
     **dict.fromkeys(("TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier"), classifier),
     **dict.fromkeys(("ZipMap", "CastMap", "DictVectorizer"), no_tensor),
     "OneHotEncoder": one_hot,
