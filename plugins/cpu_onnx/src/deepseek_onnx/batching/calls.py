@@ -130,6 +130,14 @@ class Call:
         attribute = self.attribute(name)
         return default if attribute is None else attribute.i
 
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """An attribute that is 1 or 0."""
+        value = self.integer(name, int(default))
+        if value not in (0, 1):
+            # Some runtimes take any other number for a 1, some for a 0.
+            raise Unclear(f"its {name} is neither 0 nor 1")
+        return value == 1
+
     def integers(self, name: str) -> list[int] | None:
         """An attribute that is a list of integers."""
         attribute = self.attribute(name)

@@ -142,7 +142,7 @@ def _squeeze(call: Call, given: list[Content]) -> Content:
 
 def _reshape(call: Call, given: list[Content]) -> Content | None:
     shape = call.integers("shape") if call.version < 5 else as_integers(given[1])
-    if shape is None or call.integer("allowzero", 0):
+    if shape is None or call.flag("allowzero"):
         return None
     kept = given[0].shape
     return given[0].reshape([kept[i] if size == 0 else size for i, size in enumerate(shape)])
@@ -180,13 +180,13 @@ def _reduce(function: Callable[..., Any], start: int | None) -> Fold:
 
     def run(call: Call, given: list[Content]) -> Content | None:
         axes = call.integers_or_input("axes", 1)
-        if not axes and call.integer("noop_with_empty_axes", 0):
+        if not axes and call.flag("noop_with_empty_axes"):
             return None
         data = given[0]
         chosen = sorted(normal(a, data.ndim) for a in (axes or range(data.ndim)))
         for axis in reversed(chosen):
             data = np.expand_dims(np.asarray(apply.reduce(data, axis=axis, initial=start)), axis)
-        if not call.integer("keepdims", 1):
+        if not call.flag("keepdims", default=True):
             data = np.squeeze(data, tuple(chosen))
         return np.asarray(data, dtype=object)
 

@@ -30,7 +30,7 @@ def binary(call: Call) -> Tensor:
 def _placed(call: Call) -> Data:
     """The second operand where the old attribute `axis` puts it."""
     (_, a_dims), (b, b_dims) = call.ranked(0), call.ranked(1)
-    if not call.integer("broadcast", 0) or call.attribute("axis") is None:
+    if not call.flag("broadcast") or call.attribute("axis") is None:
         return b
     behind = len(a_dims) - call.axis("axis", 0, len(a_dims)) - len(b_dims)
     placed = like(b, b_dims + (1,) * behind, b.axis)
@@ -65,7 +65,7 @@ def clip(call: Call) -> Tensor:
 
 def dropout(call: Call) -> tuple[Tensor, ...]:
     """As it stands in inference, where it does nothing; its mask has the same shape."""
-    if call.version < 7 and not call.integer("is_test", 0):
+    if call.version < 7 and not call.flag("is_test"):
         raise IsRandom
     if call.has(2) and call.whole(2) != [0]:
         raise IsRandom
@@ -75,8 +75,8 @@ def dropout(call: Call) -> tuple[Tensor, ...]:
 
 def batch_normalization(call: Call) -> Tensor:
     """Scale, shift, mean and variance are constants, one for each channel."""
-    trains = call.integer("training_mode", 0) or len([n for n in call.node.output if n]) > 1
-    if trains or (call.version < 7 and not call.integer("is_test", 0)):
+    trains = call.flag("training_mode") or len([n for n in call.node.output if n]) > 1
+    if trains or (call.version < 7 and not call.flag("is_test")):
         raise Mixes("it normalizes by the batch")
     call.fixed(1, 2, 3, 4)
     x, dims = call.ranked(0)

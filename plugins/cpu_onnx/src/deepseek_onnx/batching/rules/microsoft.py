@@ -110,7 +110,7 @@ def multi_head(call: Call) -> tuple[Tensor, ...]:
 def rotary(call: Call) -> Tensor:
     """Pairs turned by the angle of their step: ids [B, S], or [1] for where all begin."""
     call.fixed(2, 3)
-    if call.integer("is_packed_batching", 0):
+    if call.flag("is_packed_batching"):
         raise Unclear("its batches are packed")
     x, dims = call.ranked(0)
     _, ids = call.ranked(1)

@@ -53,7 +53,7 @@ def softmax(call: Call) -> Tensor:
 def average_pool(call: Call) -> Tensor:
     """The mean under a window."""
     single(call, 1, 2, 3, 4)
-    return _pooled(call, call.integers("kernel_shape") or [], call.integer("channels_last", 0))
+    return _pooled(call, call.integers("kernel_shape") or [], call.flag("channels_last"))
 
 
 def max_pool(call: Call) -> Tensor:
@@ -75,7 +75,7 @@ def global_pool(call: Call) -> Tensor:
     single(call, 1, 2, 3, 4)
     x, dims = first_axis(call)
     ones: tuple[Dim, ...] = (1,) * (len(dims) - 2)
-    last = call.integer("channels_last", 0)
+    last = call.flag("channels_last")
     return like(x, (dims[0], *ones, dims[-1]) if last else (*dims[:2], *ones), x.axis)
 
 
@@ -86,7 +86,7 @@ def conv(call: Call) -> Tensor:
     _, kernel = call.ranked(3)
     if len(kernel) != len(dims):
         raise Contradiction("has weights of another rank")
-    if call.integer("channels_last", 0):
+    if call.flag("channels_last"):
         return like(x, (dims[0], *slid(call, dims[1:-1], kernel[2:]), kernel[0]), x.axis)
     return like(x, (dims[0], kernel[0], *slid(call, dims[2:], kernel[2:])), x.axis)
 
@@ -95,8 +95,8 @@ def gemm(call: Call) -> Tensor:
     """A product of two matrices plus a third one; A, B and Y have scales and zero points."""
     single(call, 7, 8)
     a, b = factor(call, 0, (1, 2)), factor(call, 3, (4, 5))
-    a = swapped(a) if call.integer("transA", 0) else a
-    b = swapped(b) if call.integer("transB", 0) else b
+    a = swapped(a) if call.flag("transA") else a
+    b = swapped(b) if call.flag("transB") else b
     made = product_of(a, b)
     return meet(made, call.tensor(6)) if call.has(6) else made
 

@@ -95,18 +95,18 @@ def swapped(x: Data) -> Data:
 
 def gemm(call: Call) -> Tensor:
     """A product of two matrices, either transposed, plus a third one broadcast to it."""
-    a = swapped(call.data(0)) if call.integer("transA", 0) else call.data(0)
-    b = swapped(call.data(1)) if call.integer("transB", 0) else call.data(1)
+    a = swapped(call.data(0)) if call.flag("transA") else call.data(0)
+    b = swapped(call.data(1)) if call.flag("transB") else call.data(1)
     result = product_of(a, b)
     return meet(result, call.tensor(2)) if call.has(2) else result
 
 
 def fused_matmul(call: Call) -> Tensor:
     """A product of stacks of matrices, either transposed; those of the batch axes stay."""
-    if call.integer("transBatchA", 0) or call.integer("transBatchB", 0):
+    if call.flag("transBatchA") or call.flag("transBatchB"):
         raise Unclear("it moves the axes of its stack")
-    a = swapped(call.data(0)) if call.integer("transA", 0) else call.data(0)
-    b = swapped(call.data(1)) if call.integer("transB", 0) else call.data(1)
+    a = swapped(call.data(0)) if call.flag("transA") else call.data(0)
+    b = swapped(call.data(1)) if call.flag("transB") else call.data(1)
     return product_of(a, b)
 
 

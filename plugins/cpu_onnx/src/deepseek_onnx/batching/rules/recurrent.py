@@ -27,7 +27,7 @@ def recurrent(constants: Sequence[int], initial: Sequence[int]) -> Rule:
         _, weights = call.ranked(2)
         if len(dims) != 3 or len(weights) != 3:
             raise Contradiction("has no three axes")
-        layout = call.integer("layout", 0)
+        layout = call.flag("layout")
         hidden, directions = weights[2], weights[0]
         if not isinstance(x, Items):
             return _fixed(call, initial)

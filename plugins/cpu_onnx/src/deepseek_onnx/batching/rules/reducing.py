@@ -21,7 +21,7 @@ def reduce(call: Call) -> Tensor:
     """One number for all entries of the axes; of all axes, where none are named."""
     x, dims = call.ranked(0)
     axes = call.integers_or_input("axes", 1)
-    if not axes and call.integer("noop_with_empty_axes", 0):
+    if not axes and call.flag("noop_with_empty_axes"):
         return computed(x)
     chosen = {normal(axis, len(dims)) for axis in axes or range(len(dims))}
     return _reduced(call, x, dims, chosen)
@@ -38,7 +38,7 @@ def arg(call: Call) -> Tensor:
 def _reduced(call: Call, x: Data, dims: tuple[Dim, ...], axes: set[int]) -> Data:
     if x.axis in axes:
         raise Mixes
-    if call.integer("keepdims", 1):
+    if call.flag("keepdims", default=True):
         return _of(x, tuple(1 if i in axes else dim for i, dim in enumerate(dims)), x.axis)
     axis = None if x.axis is None else x.axis - sum(place < x.axis for place in axes)
     return _of(x, tuple(dim for i, dim in enumerate(dims) if i not in axes), axis)

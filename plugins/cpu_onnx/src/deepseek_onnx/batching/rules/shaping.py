@@ -83,7 +83,7 @@ def _resolved(call: Call, dims: tuple[Dim, ...], target: list[Element]) -> tuple
     """
     if any(element is None for element in target):
         raise Unclear("its shape is not known")
-    if not call.integer("allowzero", 0):
+    if not call.flag("allowzero"):
         target = [_copied(dims, i) if size == 0 else size for i, size in enumerate(target)]
     total = product(dims)
     rest = product(size for size in target if size != -1)

@@ -38,7 +38,7 @@ def windows(call: Call, kernel: Sequence[Dim]) -> list[Window]:
 def slid(call: Call, sizes: Sequence[Dim], kernel: Sequence[Dim]) -> list[Dim]:
     """How many places a window has along each axis."""
     padding = call.text("auto_pad", "NOTSET")
-    rounds_up = bool(call.integer("ceil_mode", 0))
+    rounds_up = call.flag("ceil_mode")
     found: list[Dim] = []
     for size, window in zip(sizes, windows(call, kernel), strict=True):
         places = _places(size, window, padding, rounds_up)
