@@ -122,6 +122,13 @@ MIXING = {
     "v = Constant <value = int64[2] {-1, 2}> (); y = Reshape (a, v)": f"Reshape {_U}: {_JOINED}",
     "float[N,6] x -> w = Constant <value = int64[2] {5, 6}> (); y = Reshape (x, w)":
         f"Reshape {_M}: its shape has no axis for them",
+    # By -n, which with one item stands for what is left.
+    "float[N,6] x -> s = Shape <end = 1> (x); m = Neg (s); t = Constant <value = int64[1] {6}> (); "
+    "f = Concat <axis = 0> (m, t); y = Reshape (x, f)": f"Reshape {_U}: its shape is not known",
+    # Backward to an end that the standard and a runtime read differently.
+    "float[N,6] x -> s = Shape (x); b = Constant <value = int64[1] {1}> (); m = Neg (b); "
+    "e = Constant <value = int64[1] {9223372036854775807}> (); z = Constant <value = int64[1] {0}> (); "
+    "f = Slice (s, b, e, z, m); y = Reshape (x, f)": "Slice computes with the number of items along N",
     "float[N,6] x, int64[2] w -> y = Reshape (x, w)": f"Reshape {_M}: its shape has no axis for them",
     "float[N,2] x -> y = Flatten <axis = 0> (x)": "output 'y' has more than one entry for each item of N",
     "float[2,N,3] x -> y = Flatten <axis = 2> (x)": "output 'y' has more than one entry for each item of N",

@@ -18,7 +18,7 @@ from onnx import TensorProto
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import depends_on_n, filled, row
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
-from deepseek_onnx.batching.sizes import Dim, Term, over, per_item, power, product, times
+from deepseek_onnx.batching.sizes import Dim, Term, is_size, over, per_item, power, product, times
 from deepseek_onnx.batching.states import (
     Content,
     Element,
@@ -81,7 +81,8 @@ def _resolved(call: Call, dims: tuple[Dim, ...], target: list[Element]) -> tuple
     An atom may be 0 or -1 itself, or a size that does not fit: it counts as known only if the
     numbers of elements are equal as monomials.
     """
-    if any(element is None for element in target):
+    if any(element is None or (power(element) and not is_size(element)) for element in target):
+        # A multiple of n that is negative stands for another size when there is one item.
         raise Unclear("its shape is not known")
     if not call.flag("allowzero"):
         target = [_copied(dims, i) if size == 0 else size for i, size in enumerate(target)]

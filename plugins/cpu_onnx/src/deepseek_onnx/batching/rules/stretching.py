@@ -34,29 +34,39 @@ def stretched(x: Moving, dims: tuple[Dim, ...], target: Sequence[Element]) -> Te
     if any(isinstance(element, int) and element < 0 for element in target):
         raise Unclear("its shape has a negative size")
     rank = max(len(dims), len(target))
-    dims = (1,) * (rank - len(dims)) + dims
     target = (1,) * (rank - len(target)) + tuple(target)
-    axis = None if x.axis is None else x.axis + rank - len(x.dims or ())
-    counted = [place for place, element in enumerate(target) if element is None or power(element)]
-    if axis is not None:
-        if target[axis] not in (1, dims[axis]) or any(place != axis for place in counted):
-            raise Unclear("its shape may repeat or cut them")
-        return moved(x, wider_dims(dims, target), axis)
-    return uniform(dims, target, counted, x.below)
+    ones: tuple[Dim, ...] = (1,) * (rank - len(dims))
+    if isinstance(x, Fixed):
+        return uniform(ones + dims, target, x.below)
+    axis = x.axis + len(ones)
+    if target[axis] not in (1, x.dims[x.axis]) or counted(target) not in (None, axis):
+        raise Unclear("its shape may repeat or cut them")
+    return moved(x, wider_dims(ones + dims, target), axis)
 
 
-def uniform(
-    dims: tuple[Dim, ...], target: tuple[Element, ...], counted: Sequence[int], below: Dim | None
-) -> Tensor:
+def uniform(dims: tuple[Dim, ...], target: Sequence[Element], below: Dim | None) -> Tensor:
     """A Fixed value broadcast to a shape with n on one axis at most: equal entries there."""
-    if not counted:
-        return Fixed(wider_dims(dims, target), below=below)
-    place = counted[0]
-    if len(counted) > 1 or target[place] is None or power(target[place]) > 1:
-        raise Mixes("its shape has their number more than once")
+    place = counted(target)
+    if place is None:
+        return Fixed(wider_dims(dims, tuple(target)), below=below)
     if dims[place] != 1:
         raise Unclear("a constant may have an entry for each")
-    return Items(wider_dims(dims, target), place, (1, per_item(target[place])), below)
+    return Items(wider_dims(dims, tuple(target)), place, (1, per_item(target[place])), below)
+
+
+def counted(sizes: Sequence[Element]) -> int | None:
+    """Which of several sizes has n in it, None if none has.
+
+    Raises:
+        Unclear: one is not known, or may stand for another.
+        Mixes: more than one has, or one more than once.
+    """
+    places = [place for place, size in enumerate(sizes) if size is None or power(size)]
+    if any(sizes[place] is None or not is_size(sizes[place]) for place in places):
+        raise Unclear("its shape is not known")
+    if len(places) > 1 or any(power(sizes[place]) > 1 for place in places):
+        raise Mixes("its shape has their number more than once")
+    return places[0] if places else None
 
 
 def constant_of_shape(call: Call) -> Tensor:
@@ -65,8 +75,7 @@ def constant_of_shape(call: Call) -> Tensor:
     sizes = as_integers(row(list(target)))
     if sizes is not None and product(sizes) in range(LARGEST_CONTENT + 1):
         return Fixed(tuple(sizes), _repeated(call, tuple(sizes)))
-    counted = [place for place, element in enumerate(target) if element is None or power(element)]
-    return uniform((1,) * len(target), target, counted, None)
+    return uniform((1,) * len(target), target, None)
 
 
 def _repeated(call: Call, sizes: tuple[int, ...]) -> Content | None:
@@ -84,12 +93,9 @@ def tile(call: Call) -> Tensor:
         if repeats[x.axis] != 1 or any(element is None or power(element) for element in repeats):
             raise Mixes("it repeats them")
         return Items(_repeat(dims, repeats), x.axis, x.layout)
-    counted = [place for place, element in enumerate(repeats) if element is None or power(element)]
-    if not counted:
+    place = counted(repeats)
+    if place is None:
         return Fixed(_repeat(dims, repeats))
-    place = counted[0]
-    if len(counted) > 1 or repeats[place] is None or power(repeats[place]) > 1:
-        raise Mixes("it repeats by their number more than once")
     sizes = _repeat(dims, repeats)
     # Each item gets the whole of the axis.
     return Items(sizes, place, (1, per_item(sizes[place])))
