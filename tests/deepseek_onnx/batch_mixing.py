@@ -189,6 +189,7 @@ MIXING = {
         f"Attention {_M}: {_ENTRY}",
     "float[N,3] x -> y = RandomNormalLike (x)": "RandomNormalLike is random",
     "float[N,3] x -> r = RandomUniform <shape = [3]> (); y = Add (x, r)": "RandomUniform is random",
+    "float[N,4,3] x -> y = com.microsoft.Inverse (x)": f"Inverse {_U}: its matrices may not be square",
     "float[N,3] x -> y = com.microsoft.GroupQueryAttention (x)": "no rule for com.microsoft::GroupQueryAttention",
     "float[N,3] x -> s = SequenceConstruct (x); y = ConcatFromSequence <axis = 0> (s)":
         "no rule for ai.onnx::SequenceConstruct",
