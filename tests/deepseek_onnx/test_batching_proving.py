@@ -157,6 +157,8 @@ def test_an_unknown_operator_proves_nothing():
 def test_chance_makes_no_constant():
     line = "float[N,2] x, float[2] w -> a = Bernoulli (w); y = Mul (x, a)"
     assert reason(line, fixed=("w",)) == "Bernoulli is random"
+    line = "float[N,2] x, float[2] w, float r, bool t -> a = Dropout (w, r, t); y = Mul (x, a)"
+    assert reason(line, fixed=("w", "r", "t")) == "Dropout is random"
 
 
 LOOP = """agraph (float[N,2] x) => (y) {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from deepseek_onnx.batching.calls import Call, Rule
+from deepseek_onnx.batching.calls import Call, Rule, known_content
+from deepseek_onnx.batching.contents import as_integers
 from deepseek_onnx.batching.faults import IsRandom, Mixes, TellsPlaces, Unclear
 from deepseek_onnx.batching.rules.broadcasting import computed, meet, meet_all
 from deepseek_onnx.batching.rules.pointing import reckoned
@@ -67,10 +68,16 @@ def dropout(call: Call) -> tuple[Tensor, ...]:
     """As it stands in inference, where it does nothing; its mask has the same shape."""
     if call.version < 7 and not call.flag("is_test"):
         raise IsRandom
-    if call.has(2) and call.whole(2) != [0]:
+    if call.has(2) and not _is_off(call.tensor(2)):
         raise IsRandom
     x = computed(call.data(0))
     return x, x
+
+
+def _is_off(switch: Tensor) -> bool:
+    """Whether a flag is known to be 0."""
+    content = known_content(switch)
+    return content is not None and as_integers(content) == [0]
 
 
 def batch_normalization(call: Call) -> Tensor:
