@@ -15,6 +15,7 @@ from deepseek_onnx.batching.states import (
     LARGEST_CONTENT,
     Content,
     Data,
+    Element,
     Fixed,
     Items,
     Moving,
@@ -90,6 +91,13 @@ class Call:
         """The elements of an input; atoms for those of a Fixed one that are not known."""
         content = self.numbered(place)
         return self.content(place) if content is None else content
+
+    def sizes(self, place: int) -> list[Element]:
+        """The elements of an input that gives whole numbers in one row."""
+        elements = self.content_or_atoms(place).reshape(-1).tolist()
+        if any(isinstance(element, float) for element in elements):
+            raise Contradiction("has a real number for a size")
+        return elements
 
     def numbered(self, place: int) -> Content | None:
         """The same, None where it is not known how many there are, or they are too many."""

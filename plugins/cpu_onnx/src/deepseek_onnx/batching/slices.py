@@ -17,7 +17,7 @@ def slices(call: Call, rank: int) -> Iterator[tuple[int, Element, Element, Eleme
     """For each axis that is cut its number, start, end and step."""
     starts, ends = _ends(call)
     axes = call.integers_or_input("axes", 3)
-    steps = call.content(4) if call.has(4) else row([1] * len(starts))
+    steps = call.content(4).reshape(-1) if call.has(4) else row([1] * len(starts))
     if axes is None:
         axes = list(range(len(starts)))
     if not len(axes) == len(starts) == len(ends) == len(steps):
@@ -30,7 +30,7 @@ def _ends(call: Call) -> tuple[Content, Content]:
     """Starts and ends, attributes before opset 10."""
     if call.version < 10:
         return row(list(call.integers("starts") or [])), row(list(call.integers("ends") or []))
-    return call.content_or_atoms(1).reshape(-1), call.content_or_atoms(2).reshape(-1)
+    return row(call.sizes(1)), row(call.sizes(2))
 
 
 def is_whole(start: Element, end: Element, step: Element, dim: Element) -> bool:

@@ -108,7 +108,7 @@ def causal_conv(call: Call) -> tuple[Tensor, ...]:
 def affine_grid(call: Call) -> Tensor:
     """Points [N, H, W, 2] of a picture [N, C, H, W], or in space, turned by each item's theta."""
     x, dims = call.ranked(0)
-    size = list(call.content_or_atoms(1).reshape(-1))
+    size = call.sizes(1)
     if x.axis not in (None, 0) or (x.axis == 0 and size[0] != dims[0]):
         raise Mixes
     if any(element is None or power(element) for element in size[1:]):

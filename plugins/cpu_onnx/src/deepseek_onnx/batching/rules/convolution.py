@@ -92,7 +92,7 @@ def roi_pool(call: Call) -> Tensor:
 def col2im(call: Call) -> Tensor:
     """Columns [N, C * k, L] put together to a picture [N, C, image..]."""
     x, dims = first_axis(call)
-    image, block = call.content_or_atoms(1).reshape(-1), call.content_or_atoms(2).reshape(-1)
+    image, block = call.sizes(1), call.sizes(2)
     call.fixed(1, 2)
     channels = over(dims[1], product(block))
     sizes = [size if isinstance(size, int) else call.unknown() for size in image]

@@ -71,10 +71,7 @@ def split(call: Call) -> tuple[Tensor, ...]:
 
 def _parts(call: Call, dim: Dim) -> list[Dim]:
     count = len(call.node.output)
-    if call.has(1):
-        sizes = list(call.content_or_atoms(1).reshape(-1))
-    else:
-        sizes = list(call.integers("split") or [])
+    sizes = call.sizes(1) if call.has(1) else list(call.integers("split") or [])
     if sizes:
         if any(size is None or power(size) for size in sizes) or len(sizes) != count:
             raise Unclear("its parts are not known")
@@ -146,7 +143,7 @@ def _padded(call: Call, dim: Dim, before: Element, after: Element) -> Dim:
 
 def _pads(call: Call) -> list[Element]:
     if call.version >= 11:
-        return list(call.content_or_atoms(1).reshape(-1))
+        return call.sizes(1)
     pads = call.integers("pads" if call.version >= 2 else "paddings")
     return list(pads or [])
 
@@ -170,7 +167,7 @@ def center_crop_pad(call: Call) -> Tensor:
     """Axes cut or padded to sizes."""
     x, dims = call.ranked(0)
     axes = call.integers("axes") or list(range(len(dims)))
-    sizes = list(call.content_or_atoms(1).reshape(-1))
+    sizes = call.sizes(1)
     for axis, size in zip((normal(axis, len(dims)) for axis in axes), sizes, strict=True):
         if size == dims[axis]:
             continue

@@ -90,7 +90,7 @@ def _k(call: Call) -> Dim:
     if call.version < 10:
         return call.integer("k", -1)
     call.fixed(1)
-    k = call.content_or_atoms(1).reshape(-1)[0]
+    k = call.sizes(1)[0]
     return k if isinstance(k, int) else call.unknown()
 
 

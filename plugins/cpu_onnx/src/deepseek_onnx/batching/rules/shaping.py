@@ -72,7 +72,7 @@ def reshape(call: Call) -> Tensor:
 def _target(call: Call) -> list[Element]:
     if call.version < 5:
         return list(call.integers("shape") or [])
-    return list(call.content_or_atoms(1).reshape(-1))
+    return call.sizes(1)
 
 
 def _resolved(call: Call, dims: tuple[Dim, ...], target: list[Element]) -> tuple[Dim, ...]:

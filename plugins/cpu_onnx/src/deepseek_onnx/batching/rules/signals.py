@@ -43,7 +43,7 @@ def stft(call: Call) -> Tensor:
 def window(call: Call) -> Tensor:
     """So many numbers, whatever the items are."""
     call.fixed(0)
-    size = call.content_or_atoms(0).reshape(-1)[0]
+    size = call.sizes(0)[0]
     return Fixed((size if is_size(size) else call.unknown(),))
 
 

@@ -26,7 +26,7 @@ from deepseek_onnx.batching.states import (
 def expand(call: Call) -> Tensor:
     """Axes of size one are repeated."""
     x, dims = call.movable(0)
-    return stretched(x, dims, call.content_or_atoms(1).reshape(-1).tolist())
+    return stretched(x, dims, call.sizes(1))
 
 
 def stretched(x: Moving, dims: tuple[Dim, ...], target: Sequence[Element]) -> Tensor:
@@ -71,8 +71,8 @@ def counted(sizes: Sequence[Element]) -> int | None:
 
 def constant_of_shape(call: Call) -> Tensor:
     """One number in any shape."""
-    target = tuple(call.content_or_atoms(0).reshape(-1))
-    sizes = as_integers(row(list(target)))
+    target = call.sizes(0)
+    sizes = as_integers(row(target))
     if sizes is not None and product(sizes) in range(LARGEST_CONTENT + 1):
         return Fixed(tuple(sizes), _repeated(call, tuple(sizes)))
     return uniform((1,) * len(target), target, None)
@@ -104,7 +104,7 @@ def tile(call: Call) -> Tensor:
 def _repeats(call: Call, rank: int) -> list[Element]:
     if call.version < 6:
         raise Unclear("its first version is not followed")
-    repeats = list(call.content_or_atoms(1).reshape(-1))
+    repeats = call.sizes(1)
     if len(repeats) != rank:
         raise Contradiction("has not one repeat for each axis")
     return repeats
