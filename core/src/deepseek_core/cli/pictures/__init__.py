@@ -1,0 +1,28 @@
+"""A folder of pictures as a model's input.
+
+What is done to a picture, in this order: it is turned upright, transparent pixels get a
+background, its colors become those of the model, it is resized, its values are scaled to a
+range, a mean is subtracted and a standard deviation divided out, its axes are arranged.
+
+    layout     which axis of the input is what
+    options    what a user may choose; option_values: how that is written
+    listing    the files;  opening, pixels: what is in them
+    sizes      where pixels go;  resizing: moving them there
+    scaling    what values become
+    treatment  all of this for one picture;  survey, summary: what is said about it
+    reading    the folder, one picture at a time
+"""
+
+from deepseek_core.cli.pictures.layout import PictureInput
+from deepseek_core.cli.pictures.options import PictureOptions, add_picture_arguments, picture_flags
+from deepseek_core.cli.pictures.reading import Picture, Pictures, open_pictures
+
+__all__ = [
+    "Picture",
+    "PictureInput",
+    "PictureOptions",
+    "Pictures",
+    "add_picture_arguments",
+    "open_pictures",
+    "picture_flags",
+]
