@@ -6,7 +6,9 @@ range, a mean is subtracted and a standard deviation divided out, its axes are a
 
     layout     which axis of the input is what
     options    what a user may choose; option_values: how that is written
-    listing    the files;  opening, pixels: what is in them
+    listing    the files;  opening: the file and its header
+    pixels     any picture as gray, RGB or RGBA, with upright: orientation, transparency: what
+               shows through, deep: gray of more than 8 bits
     sizes      where pixels go;  resizing: moving them there
     scaling    what values become
     treatment  all of this for one picture;  survey, summary: what is said about it

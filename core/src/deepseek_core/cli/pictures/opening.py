@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import warnings
@@ -23,6 +24,7 @@ _FORMATS: Final = (
 )  # fmt: skip
 _BY_SUFFIX: Final = "TGA"  # any file may look like one
 _LONGEST_REASON: Final = 200
+_SILENT: Final = logging.NullHandler()  # for errors that it logs and raises
 _BOMB: Final = f"has more than {MOST_PIXELS:,} pixels and is refused as a decompression bomb"
 
 
@@ -47,14 +49,15 @@ def picture_suffixes() -> frozenset[str]:
 def opened(file: Path) -> Iterator[Image.Image]:
     """The picture in a file, of which only the header was read so far.
 
-    What it warns of is not printed: it would not say of which file. Filters of warnings belong
-    to the process, so other threads should not rely on theirs meanwhile.
+    What Pillow warns of is not printed, since it would not say of which file. Filters of warnings
+    belong to the process, so other threads should not rely on theirs meanwhile.
 
     Raises:
         ArtifactError: the file can't be read, inside the block as well.
     """
     from PIL import Image
 
+    logging.getLogger(Image.__package__).addHandler(_SILENT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -65,6 +65,12 @@ NORMALIZATIONS: Final = {
 }
 
 
+def luma(color: Color) -> float:
+    """Gray of a color, 0 to 255, as ITU-R BT.601 weighs red, green and blue."""
+    red, green, blue = color
+    return (299 * red + 587 * green + 114 * blue) / 1000
+
+
 def parse_range(flag: str, text: str) -> Range:
     """`"-1..1"` -> `Range(-1, 1)`.
 

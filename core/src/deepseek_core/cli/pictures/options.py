@@ -24,7 +24,7 @@ from deepseek_core.cli.pictures.option_values import (
 from deepseek_core.contracts.errors import ConfigError
 
 RESIZE_RULES: Final = ("stretch", "crop", "pad", "pad-corner", "none")
-INTERPOLATIONS: Final = ("bilinear", "bicubic", "lanczos", "area", "nearest")
+INTERPOLATIONS: Final = ("bilinear", "bicubic", "lanczos", "box", "nearest")
 CHANNEL_ORDERS: Final = ("rgb", "bgr", "gray", "rgba", "bgra")
 LAYOUTS: Final = ("NCHW", "NHWC", "NHW", "CHW", "HWC", "HW")
 
@@ -176,7 +176,8 @@ _OPTIONS: Final = (
     _Option(
         "--interpolation",
         "interpolation",
-        "how pixels are resized (default: bilinear)",
+        "the filter, as Pillow has it; box is the mean of the pixels under each new one (default: "
+        "bilinear)",
         {"choices": INTERPOLATIONS},
     ),
     _Option(

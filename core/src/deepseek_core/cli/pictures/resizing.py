@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from deepseek_core.cli.pictures.option_values import BLACK, Color
-from deepseek_core.cli.pictures.pixels import Raster, luma
+from deepseek_core.cli.pictures.option_values import BLACK, Color, luma
+from deepseek_core.cli.pictures.pixels import Raster
 from deepseek_core.cli.pictures.sizes import Fit
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from deepseek_core.cli.pictures.options import PictureOptions
     from deepseek_core.contracts.graph import Array
-
-_FILTERS: Final = {"area": "BOX"}  # others have the same name in Pillow
 
 
 def resized(raster: Raster, fit: Fit, channels: int, options: PictureOptions) -> Array:
@@ -37,8 +35,7 @@ def _scaled(image: Image.Image, fit: Fit, options: PictureOptions) -> Image.Imag
     from PIL import Image
 
     height, width = fit.size
-    name = _FILTERS.get(options.interpolation, options.interpolation.upper())
-    resample = Image.Resampling[name]
+    resample = Image.Resampling[options.interpolation.upper()]
     if options.antialias:
         return image.resize((width, height), resample, box=fit.box)
     return image.transform((width, height), Image.Transform.EXTENT, fit.box, resample)
