@@ -9,7 +9,7 @@ import attrs
 from deepseek_core.cli.pictures.layout import Layout, PictureInput
 from deepseek_core.cli.pictures.option_values import Normalization, Range
 from deepseek_core.cli.pictures.options import PictureOptions
-from deepseek_core.contracts.errors import TensorMismatch
+from deepseek_core.contracts.errors import ConfigError, TensorMismatch
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.graph import Array
@@ -66,14 +66,14 @@ def scaling_of(wanted: PictureInput, layout: Layout, options: PictureOptions) ->
     Raises:
         TensorMismatch: the input takes no numbers of pixels, or which is not clear, or a range
             or normalization does not fit it.
+        ConfigError: the mean lies outside the range.
     """
     limits = _limits(wanted)
     span = options.range or _RANGES.get(wanted.dtype)
     if span is None:
         raise TensorMismatch(
             f"{wanted} takes integers, and which ones stand for black and white is not known",
-            remedy="add --range 0..255 to pass 8-bit pixel values as they are, or the range that "
-            "the model expects",
+            remedy=f"add the range that the model expects, such as --range {_example(limits)}",
         )
     if span.low < limits.low or span.high > limits.high:
         raise TensorMismatch(f"--range {span} does not fit {wanted}", remedy=f"stay in {limits}")
@@ -99,7 +99,21 @@ def _limits(wanted: PictureInput) -> Range:
     )
 
 
+def _example(limits: Range) -> str:
+    """8-bit pixel values as they are, where they fit."""
+    return f"{BYTE} (pixel values as they are)" if limits.high >= BYTE.high else str(limits)
+
+
 def _normalized(scaling: Scaling, layout: Layout, normalize: Normalization) -> Scaling:
+    _check_normalization(scaling, layout, normalize)
+    return attrs.evolve(
+        scaling,
+        mean=_red_first(normalize.mean, layout, normalize),
+        std=_red_first(normalize.std, layout, normalize),
+    )
+
+
+def _check_normalization(scaling: Scaling, layout: Layout, normalize: Normalization) -> None:
     if not scaling.is_float:
         raise TensorMismatch(
             f"--normalize gives fractions, the input takes {scaling.dtype}",
@@ -111,11 +125,11 @@ def _normalized(scaling: Scaling, layout: Layout, normalize: Normalization) -> S
             f"{layout.channels}",
             remedy="give one number, or one for each channel: --normalize MEAN/STD",
         )
-    return attrs.evolve(
-        scaling,
-        mean=_red_first(normalize.mean, layout, normalize),
-        std=_red_first(normalize.std, layout, normalize),
-    )
+    if min(normalize.mean) < scaling.range.low or max(normalize.mean) > scaling.range.high:
+        raise ConfigError(
+            f"the mean of --normalize {normalize} lies outside the range of pixels, {scaling.range}",
+            remedy="add the range that it was computed for, for example --range 0..255",
+        )
 
 
 def _red_first(

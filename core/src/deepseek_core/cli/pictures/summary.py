@@ -33,7 +33,7 @@ class Summary:
     def lines(self) -> tuple[str, ...]:
         """The treatment in one sentence, then one for each thing that not all pictures have."""
         found = counted(self.seen.sizes.total(), "picture")
-        first = f"{found} of {listed(self.seen.sizes)} (height x width) {self._resizing()}; "
+        first = f"{found}, {listed(self.seen.sizes)} (height x width){self._resizing()}; "
         values = ", ".join((self._colors(), self._range(), self._normalization()))
         return (first + values, *self._notes())
 
@@ -60,9 +60,9 @@ class Summary:
     def _resizing(self) -> str:
         options = self.treatment.options
         if self.seen.sizes == self.seen.targets and options.crop_fraction == 1:
-            return "in their own size"
+            return ", not resized"
         how = options.interpolation + ("" if options.antialias else " without antialiasing")
-        return f"-> {listed(self.seen.targets)} ({_RULES[options.resize]}, {how})"
+        return f" -> {listed(self.seen.targets)} ({_RULES[options.resize]}, {how})"
 
     def _colors(self) -> str:
         colors = self.treatment.layout.colors

@@ -97,9 +97,9 @@ def common_size(seen: Survey) -> Size:
 
 
 def listed(sizes: Counter[Size]) -> str:
-    """`100 of 480x640, 20 of 640x480`, the most frequent first; one size alone: `480x640`."""
+    """`480x640 (100), 640x480 (20)`, the most frequent first; one size alone without its count."""
     if len(sizes) == 1:
         return shown_size(next(iter(sizes)))
-    parts = [f"{count:,} of {shown_size(size)}" for size, count in sizes.most_common(_MOST_SHOWN)]
+    parts = [f"{shown_size(size)} ({count:,})" for size, count in sizes.most_common(_MOST_SHOWN)]
     rest = len(sizes) - _MOST_SHOWN
     return ", ".join(parts) + (f" and {counted(rest, 'other size')}" if rest > 0 else "")
