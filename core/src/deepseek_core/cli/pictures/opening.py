@@ -23,6 +23,7 @@ _FORMATS: Final = (
     "PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "ICO", "QOI",
 )  # fmt: skip
 _BY_SUFFIX: Final = "TGA"  # any file may look like one
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF 6.0, section 15; a tile may be larger than its picture
 _LONGEST_REASON: Final = 200
 _SILENT: Final = logging.NullHandler()  # for errors that it logs and raises
 _BOMB: Final = f"has more than {MOST_PIXELS:,} pixels and is refused as a decompression bomb"
@@ -63,11 +64,11 @@ def opened(file: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with _regular(file) as raw, Image.open(raw, formats=_formats(file)) as image:
-                _check_pixels(image.size)
+                _check_pixels(image)
                 yield image
         except DeepSeekError:
             raise
-        except Exception as error:
+        except Exception as error:  # decoders of foreign files raise anything
             raise ArtifactError(_reason(error, file)) from error
 
 
@@ -90,9 +91,11 @@ def _regular(file: Path) -> BinaryIO:
     raise ArtifactError("is empty" if stat.S_ISREG(status.st_mode) else "is not a regular file")
 
 
-def _check_pixels(size: tuple[int, int]) -> None:
-    """Hold Pillow's limit, which anybody in this process may have switched off."""
-    if size[0] * size[1] > MOST_PIXELS:
+def _check_pixels(image: Image.Image) -> None:
+    """Hold Pillow's limit, which anybody in this process may have switched off, for tiles too."""
+    tags = getattr(image, "tag_v2", {})
+    tile = tags.get(_TILE_WIDTH, 1) * tags.get(_TILE_LENGTH, 1)
+    if max(image.width * image.height, tile) > MOST_PIXELS:
         raise ArtifactError(_BOMB)
 
 
@@ -114,6 +117,6 @@ def _reason(error: Exception, file: Path) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) if error.args else type(error).__name__
     shown = text if text.isprintable() else repr(text)
     return shown if len(shown) <= _LONGEST_REASON else shown[:_LONGEST_REASON] + "..."

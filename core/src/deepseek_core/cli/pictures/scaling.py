@@ -127,7 +127,7 @@ def _check_normalization(scaling: Scaling, layout: Layout, normalize: Normalizat
         )
     if min(normalize.mean) < scaling.range.low or max(normalize.mean) > scaling.range.high:
         raise ConfigError(
-            f"the mean of --normalize {normalize} lies outside the range of pixels, {scaling.range}",
+            f"the mean of --normalize {normalize} lies outside the range {scaling.range}",
             remedy="add the range that it was computed for, for example --range 0..255",
         )
 
