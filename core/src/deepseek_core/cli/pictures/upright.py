@@ -15,15 +15,17 @@ _TURNS: Final = {
     6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90",
 }  # fmt: skip
 _LYING: Final = (5, 6, 7, 8)
+_TURNED_BY_PILLOW: Final = "TIFF"
+_WIDTH, _LENGTH = 256, 257  # TIFF 6.0, section 8
 
 
 def upright(image: Image.Image) -> Image.Image:
     """The decoded picture; `image` is closed if this is another one."""
     from PIL import Image
 
-    image.load()  # a PNG may give its orientation at the end; a TIFF is turned in here
+    image.load()  # first, as a PNG may give its orientation at the end
     turn = _TURNS.get(_orientation(image))
-    if turn is None:
+    if turn is None or image.format == _TURNED_BY_PILLOW:
         return image
     turned = image.transpose(Image.Transpose[turn])
     image.close()  # one copy of the largest pictures is a third of a GiB
@@ -33,10 +35,10 @@ def upright(image: Image.Image) -> Image.Image:
 def upright_size(image: Image.Image) -> Size:
     """Height and width that it will have; pixels are not decoded."""
     width, height = image.size
-    # A TIFF gives the size that it has once it is turned.
-    if image.format != "TIFF" and _orientation(image) in _LYING:
-        return width, height
-    return height, width
+    if image.format == _TURNED_BY_PILLOW:  # whose size is the stored or the turned one, by version
+        tags = getattr(image, "tag_v2", {})
+        width, height = tags.get(_WIDTH, width), tags.get(_LENGTH, height)
+    return (width, height) if _orientation(image) in _LYING else (height, width)
 
 
 def _orientation(image: Image.Image) -> Any:
