@@ -90,6 +90,8 @@ def test_a_range_may_begin_with_a_minus(text):
         (parse_fraction, "1", 1),
         (parse_normalization, "ImageNet", NORMALIZATIONS["imagenet"]),
         (parse_normalization, "0.5/0.25", Normalization((0.5,), (0.25,))),
+        (parse_normalization, "1,2,3/4", Normalization((1, 2, 3), (4, 4, 4))),
+        (parse_normalization, "1/2,3,4", Normalization((1, 1, 1), (2, 3, 4))),
     ],
 )
 def test_values_are_read_as_they_are_written(parse, text, value):
@@ -106,7 +108,10 @@ def test_values_are_read_as_they_are_written(parse, text, value):
         ),
         (parse_color, ["", "redd", "#fff", "#gggggg", "1,2", "1,2,256", "1,2,3,4", "-1,0,0"]),
         (parse_fraction, ["", "0", "1.1", "-1", "nan", "half"]),
-        (parse_normalization, ["", "caffe", "0.5", "0.5/0", "1/2/3", "1,2/1", "/", "a/b", "0/-1"]),
+        (
+            parse_normalization,
+            ["", "caffe", "0.5", "0.5/0", "1/2/3", "1,2/1,2,3", "/", "0/-1"],
+        ),
     ],
 )
 def test_values_that_are_none_are_refused_with_an_example(parse, texts):

@@ -84,15 +84,17 @@ def parse_range(flag: str, text: str) -> Range:
 
 
 def parse_normalization(flag: str, text: str) -> Normalization:
-    """`"imagenet"`, `"0.5/0.5"` or `"0.485,0.456,0.406/0.229,0.224,0.225"`.
+    """`"imagenet"`, `"0.5/0.5"`, `"0.485,0.456,0.406/0.229,0.224,0.225"` or `"104,117,124/1"`.
 
     Raises:
-        ConfigError: no such pair, or not as many means as deviations above 0.
+        ConfigError: no such name, or not as many means as deviations above 0.
     """
     if text.lower() in NORMALIZATIONS:
         return NORMALIZATIONS[text.lower()]
     mean, std = (_numbers(part.split(",")) for part in (text + "/").split("/")[:2])
-    if text.count("/") != 1 or not mean or len(mean) != len(std) or min(std) <= 0:
+    count = max(len(mean), len(std))
+    mean, std = (part * count if len(part) == 1 else part for part in (mean, std))
+    if text.count("/") != 1 or not len(mean) == len(std) == count or min(std, default=0) <= 0:
         _refuse(flag, text, "a name or MEAN/STD", f"{' or '.join(NORMALIZATIONS)} or 0.5/0.5")
     return Normalization(mean, std)
 

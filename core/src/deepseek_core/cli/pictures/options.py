@@ -28,6 +28,10 @@ INTERPOLATIONS: Final = ("bilinear", "bicubic", "lanczos", "box", "nearest")
 CHANNEL_ORDERS: Final = ("rgb", "bgr", "gray", "rgba", "bgra")
 LAYOUTS: Final = ("NCHW", "NHWC", "NHW", "CHW", "HWC", "HW")
 
+_DESCRIPTION: Final = """What is done to each picture before the model gets it. Pictures are turned
+upright as their EXIF data says; of animations and multi-page files the first
+frame is read; color profiles are not applied."""
+
 _DEST: Final = "picture_"
 _ALIASING: Final = ("bilinear", "bicubic", "nearest")
 
@@ -101,8 +105,7 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     parser._negative_number_matcher = re.compile(r"-\.?\d")
     group = parser.add_argument_group(
         "pictures (--input FOLDER)",
-        "What is done to each picture before the model sees it. EXIF orientation is applied; of an "
-        "animation or a multi-page file the first frame is read; color profiles are not applied.",
+        _DESCRIPTION,
     )
     for option in _OPTIONS:
         group.add_argument(option.flag, dest=_DEST + option.name, help=option.help, **option.more)
@@ -136,10 +139,9 @@ _OPTIONS: Final = (
     _Option(
         "--resize",
         "resize",
-        "stretch: to the model's height and width, whatever the shape; crop: until they are "
-        "covered, and cut from the center; pad: until it fits in, on the center of a colored "
-        "canvas; pad-corner: the same in the upper left corner; none: refuse other sizes "
-        "(default: stretch)",
+        "stretch: to the model's height and width; crop: until the picture covers them, and keep "
+        "the center; pad: until it fits into them, centered on a colored canvas; pad-corner: the "
+        "same in the upper left corner; none: refuse pictures of another size (default: stretch)",
         {"choices": RESIZE_RULES},
     ),
     _Option(
