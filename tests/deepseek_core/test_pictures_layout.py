@@ -97,6 +97,12 @@ def test_a_size_may_only_fill_in_what_is_free():
         layout("batch", 3, "S", "S", size=(48, 320))
 
 
+def test_rounding_a_size_that_the_model_fixes_is_refused():
+    with pytest.raises(TensorMismatch, match="--size-multiple does nothing"):
+        layout("batch", 3, 224, 224, size_multiple=32)
+    assert layout("batch", 3, 48, "W", size_multiple=32).width is None
+
+
 def test_only_inputs_of_several_pictures_need_one_size():
     assert layout("batch", 3, "H", "W").together
     assert layout(8, 3, "H", "W", batch_axis=None).together

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from deepseek_core.cli.pictures.option_values import Size
 from deepseek_core.cli.pictures.options import LAYOUTS, PictureOptions
 from deepseek_core.contracts.errors import TensorMismatch
 
@@ -73,7 +72,7 @@ def layout_of(wanted: PictureInput, options: PictureOptions) -> Layout:
     axes = _axes(wanted, options.layout)
     dims = dict(zip(axes, wanted.shape, strict=True))
     sides = dims["H"], dims["W"]
-    height, width = _size(wanted, sides, options.size)
+    height, width = _size(wanted, sides, options)
     return Layout(
         axes=axes,
         colors=_colors(wanted, dims.get("C", 1), options.channel_order),
@@ -137,19 +136,23 @@ def _count(colors: str) -> int:
 
 
 def _size(
-    wanted: PictureInput, sides: tuple[int | str, int | str], chosen: Size | None
+    wanted: PictureInput, sides: tuple[int | str, int | str], options: PictureOptions
 ) -> tuple[int | None, int | None]:
     """Height and width that the input or an option fixes."""
     fixed = tuple(side if isinstance(side, int) else None for side in sides)
-    if chosen is None:
+    if options.size is None:
+        if None not in fixed and options.size_multiple > 1:
+            what = f"--size-multiple does nothing: {wanted} fixes height and width"
+            raise TensorMismatch(what, remedy="leave it out")
         return fixed[0], fixed[1]
-    fits = all(side in (None, asked) for side, asked in zip(fixed, chosen, strict=True))
-    if not fits or (_is_square(sides) and chosen[0] != chosen[1]):
+    height, width = options.size
+    fits = all(side in (None, asked) for side, asked in zip(fixed, options.size, strict=True))
+    if not fits or (_is_square(sides) and height != width):
         raise TensorMismatch(
-            f"--size {chosen[0]}x{chosen[1]} does not fit {wanted}",
+            f"--size {height}x{width} does not fit {wanted}",
             remedy="leave --size out, or give height and width as the input has them",
         )
-    return chosen
+    return height, width
 
 
 def _is_square(sides: tuple[int | str, int | str]) -> bool:

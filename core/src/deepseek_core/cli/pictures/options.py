@@ -103,10 +103,7 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     """Options for an input that is a folder of pictures."""
     # argparse would take the -1..1 of `--range -1..1` for an option.
     parser._negative_number_matcher = re.compile(r"-\.?\d")
-    group = parser.add_argument_group(
-        "pictures (--input FOLDER)",
-        _DESCRIPTION,
-    )
+    group = parser.add_argument_group("pictures (--input FOLDER)", _DESCRIPTION)
     for option in _OPTIONS:
         group.add_argument(option.flag, dest=_DEST + option.name, help=option.help, **option.more)
 

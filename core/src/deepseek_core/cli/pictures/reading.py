@@ -38,7 +38,7 @@ class Picture:
         return shown_name(Path(self.file.name))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Pictures:
     """The pictures of a folder, decoded while they are iterated.
 
