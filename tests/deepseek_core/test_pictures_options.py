@@ -139,6 +139,12 @@ def test_options_that_contradict_are_refused(words, text):
         options(*words.split())
 
 
+@pytest.mark.parametrize("name", ["resize", "interpolation", "channel_order", "layout"])
+def test_unknown_names_are_refused_at_birth(name):
+    with pytest.raises(ConfigError, match="has no 'other'"):
+        PictureOptions(**{name: "other"})
+
+
 def test_help_states_every_default():
     parser = CommandParser(prog="ds-sdk run")
     add_picture_arguments(parser)

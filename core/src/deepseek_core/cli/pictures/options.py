@@ -36,6 +36,17 @@ _DEST: Final = "picture_"
 _ALIASING: Final = ("bilinear", "bicubic", "nearest")
 
 
+def _among(names: tuple[str, ...]) -> Callable[[object, attrs.Attribute[Any], str | None], None]:
+    """Attrs validator: one of the names, or None."""
+
+    def check(_record: object, field: attrs.Attribute[Any], value: str | None) -> None:
+        if value not in (None, *names):
+            flag = f"--{field.name.replace('_', '-')}"
+            raise ConfigError(f"{flag} has no {value!r}", remedy=f"choose {', '.join(names)}")
+
+    return check
+
+
 @attrs.frozen(kw_only=True)
 class PictureOptions:
     """What is done to each picture; None leaves the choice to the model's input.
@@ -45,22 +56,22 @@ class PictureOptions:
     of more than 8 bits. `background` shows through transparent pixels.
 
     Raises:
-        ConfigError: two of them contradict each other.
+        ConfigError: one is not known, or two contradict each other.
     """
 
-    resize: str = "stretch"
+    resize: str = attrs.field(default="stretch", validator=_among(RESIZE_RULES))
     size: Size | None = None
     size_multiple: int = 1
     crop_fraction: float = 1.0
     pad_color: Color | None = None
-    interpolation: str = "bilinear"
+    interpolation: str = attrs.field(default="bilinear", validator=_among(INTERPOLATIONS))
     antialias: bool = True
     range: Range | None = None
     source_range: Range | None = None
     normalize: Normalization | None = None
     background: Color = (255, 255, 255)
-    channel_order: str | None = None
-    layout: str | None = None
+    channel_order: str | None = attrs.field(default=None, validator=_among(CHANNEL_ORDERS))
+    layout: str | None = attrs.field(default=None, validator=_among(LAYOUTS))
 
     def __attrs_post_init__(self) -> None:
         unused = f"does nothing with --resize {self.resize}"
