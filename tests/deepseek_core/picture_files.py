@@ -6,7 +6,9 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from deepseek_core.cli.pictures import PictureInput, PictureOptions, open_pictures
+from deepseek_core.cli.pictures.layout import PictureInput
+from deepseek_core.cli.pictures.options import PictureOptions
+from deepseek_core.cli.pictures.reading import open_pictures
 
 ORIENTATION = 0x0112
 

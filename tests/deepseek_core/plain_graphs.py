@@ -5,7 +5,7 @@ from deepseek_core import Artifact, Graph, Operation, Stage, TensorSpec
 
 def stage(name, operation, reads, makes, **attributes):
     def spec(tensor):
-        return TensorSpec(name=tensor, dtype="float64", shape=("batch", 2))
+        return TensorSpec(name=tensor, dtype="float64", shape=("batch", 2), batch_axis=0)
 
     return Stage(
         name=name,

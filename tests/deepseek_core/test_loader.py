@@ -78,7 +78,7 @@ EXPECTED = {
     "too_old": ("incompatible", "needs API v0; core has v1", "pip install -U zoo-too-old"),
     "future_minor": (
         "incompatible",
-        "needs API 1.99; core has 1.0",
+        "needs API 1.99; core has 1.1",
         update_command("deepseek-core"),
     ),
     "bad_requires_api": (
@@ -318,7 +318,7 @@ def test_the_context_has_the_version_the_api_and_the_settings(find, tmp_path):
 
         @hookimpl(hooks.ds_register_devices)
         def devices(ctx):
-            assert ctx.api == (1, 0) and ctx.core_version
+            assert ctx.api == (1, 1) and ctx.core_version
             name = ctx.settings["device"]
             return [DeviceSpec(name=name, kind="sim", factory="a.b:C", probe="a.b:d")]
         """

@@ -9,7 +9,8 @@ import pytest
 from picture_files import OWN_SIZE, oriented, random_pixels, read, save, write_png, write_tiff
 from PIL import Image
 
-from deepseek_core.cli.pictures import PictureOptions, open_pictures
+from deepseek_core.cli.pictures.options import PictureOptions
+from deepseek_core.cli.pictures.reading import open_pictures
 from deepseek_core.contracts.errors import ArtifactError, InputError
 
 GOOD = random_pixels(4, 4, 3)

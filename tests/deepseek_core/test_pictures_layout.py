@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from picture_files import wanted
 
-from deepseek_core.cli.pictures import PictureOptions
 from deepseek_core.cli.pictures.layout import layout_of
+from deepseek_core.cli.pictures.options import PictureOptions
 from deepseek_core.contracts.errors import TensorMismatch
 
 

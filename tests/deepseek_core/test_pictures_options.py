@@ -10,12 +10,7 @@ from picture_files import OWN_SIZE, random_pixels, save, wanted
 from PIL import Image
 
 from deepseek_core.cli.main import CommandParser
-from deepseek_core.cli.pictures import (
-    PictureOptions,
-    add_picture_arguments,
-    open_pictures,
-    picture_flags,
-)
+from deepseek_core.cli.pictures.arguments import add_picture_arguments, picture_flags
 from deepseek_core.cli.pictures.option_values import (
     NORMALIZATIONS,
     Normalization,
@@ -26,6 +21,8 @@ from deepseek_core.cli.pictures.option_values import (
     parse_range,
     parse_size,
 )
+from deepseek_core.cli.pictures.options import PictureOptions
+from deepseek_core.cli.pictures.reading import open_pictures
 from deepseek_core.contracts.errors import ConfigError
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from picture_files import random_pixels, read, read_one, save, wanted
 from PIL import Image
 
-from deepseek_core.cli.pictures import PictureOptions, open_pictures
 from deepseek_core.cli.pictures.layout import layout_of
+from deepseek_core.cli.pictures.options import PictureOptions
+from deepseek_core.cli.pictures.reading import open_pictures
 from deepseek_core.cli.pictures.sizes import fit
 from deepseek_core.contracts.errors import ArtifactError, TensorMismatch
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,8 +141,11 @@ def test_the_explanation_names_the_rival_and_the_gain():
     assert facts["placement"] == {"s0": "cpu", "s1": "fpga"}
     assert facts["stages"][1]["candidates"][1]["measured_s"] == 4.9
     assert facts["stages"][0]["candidates"][1]["refusal"] == "too small"
-    assert "although cpu alone would be faster" in facts["why"][1]
-    assert "1.33x the rate of cpu alone" in facts["summary"]
+    assert facts["why"][1] == "s1 runs on fpga: cpu is faster alone (2 vs 5 s) but is busy with s0."
+    assert facts["summary"] == (
+        "s0 on cpu, s1 on fpga. Steady state: one batch every 6 s (optimal for these costs), "
+        "1.33x the rate of cpu alone."
+    )
 
 
 def test_after_a_run_the_explanation_compares_estimate_and_measurement():
@@ -153,3 +157,152 @@ def test_after_a_run_the_explanation_compares_estimate_and_measurement():
     assert "last run: 7 s measured, 6 s estimated" in text
     assert as_json(problem, placement, measured_costs)["measured_value_s"] == 7.0
     assert as_json(problem, placement, {})["measured_value_s"] is None
+
+
+def guessed(seconds):
+    return Estimate(seconds=seconds, sigma=1.0, source="prior")
+
+
+def whole(problem, name="s0 + s1", **costs):
+    """The problem with devices that run all of it as one; costs as in `chain`."""
+    candidates = tuple(
+        Candidate(device_id=d, refusal="too large")
+        if cost is None
+        else Candidate(device_id=d, estimate=cost if isinstance(cost, Estimate) else measured(cost))
+        for d, cost in costs.items()
+    )
+    return attrs.evolve(problem, whole=StageOptions(name=name, candidates=candidates))
+
+
+def with_guesses(problem, *device_ids):
+    """The problem with the costs of these devices as guesses."""
+
+    def guess(c):
+        is_mine = c.device_id in device_ids and c.estimate is not None
+        return attrs.evolve(c, estimate=guessed(c.estimate.seconds)) if is_mine else c
+
+    stages = (
+        attrs.evolve(stage, candidates=tuple(map(guess, stage.candidates)))
+        for stage in problem.stages
+    )
+    return attrs.evolve(problem, stages=tuple(stages))
+
+
+def told(problem):
+    """The placement, its explanation as text and as JSON."""
+    placement = place(problem)
+    return placement, as_text(problem, placement, {}), as_json(problem, placement, {})
+
+
+def test_a_line_of_a_table_has_no_word_that_needs_a_table_of_its_own():
+    _, text, _ = told(with_guesses(chain({"cpu": 2.5, "npu": None, "gpu": 13.6e-6}), "gpu"))
+    lines = text.splitlines()
+    assert lines[1].split("   ")[-2:] == ["2.1 to 2.9 s (90 % range)", "measured, 9 samples"]
+    assert lines[2].endswith("refused: too small")
+    assert "about 13.6 us   2.6 to 70 us (90 % range)   a guess; not measured yet" in lines[3]
+    assert lines[-1] == "note: some of these costs are guesses; `ds-sdk calibrate` measures them"
+
+
+def test_costs_of_other_batch_sizes_and_of_a_formula_are_told_apart():
+    problem = chain({"a": 1.0, "b": 1.0})
+    estimates = (
+        Estimate(seconds=1.0, sigma=0.2, source="model", samples=4),
+        Estimate(seconds=2.0, sigma=0.2, source="model"),
+    )
+    pairs = zip(problem.stages[0].candidates, estimates, strict=True)
+    candidates = tuple(attrs.evolve(c, estimate=e) for c, e in pairs)
+    stage = attrs.evolve(problem.stages[0], candidates=candidates)
+    _, text, _ = told(attrs.evolve(problem, stages=(stage,)))
+    assert "measured at other batch sizes, 4 samples" in text
+    assert "the device's own formula; not measured here" in text
+
+
+def test_a_device_that_takes_all_cores_makes_the_other_stages_wait():
+    takes = {
+        "cpu": Concurrency(slots=2, host_threads=1),
+        "pocl": Concurrency(slots=1, host_threads=2),
+    }
+    costs = {"cpu": 18.4e-3, "pocl": 12.6e-3}
+    problem = chain({"cpu": 90e-3, "pocl": None}, costs, concurrency=takes, cores=2)
+    _, _, facts = told(problem)
+    assert facts["why"][1] == (
+        "s1 runs on cpu: pocl is faster alone (12.6 vs 18.4 ms) but takes both CPU cores, "
+        "so s0 would wait; sharing cpu is faster overall."
+    )
+    _, _, facts = told(chain(costs, concurrency=takes, cores=2))
+    assert facts["why"] == [
+        "s0 runs on cpu: pocl is faster alone (12.6 vs 18.4 ms) but takes both CPU cores, "
+        "and cpu runs 2 batches at once."
+    ]
+
+
+def test_a_faster_guess_is_named_but_not_believed():
+    placement, text, facts = told(with_guesses(chain({"cpu": 2.0, "npu": 1.0}), "npu"))
+    assert placement.devices["s0"] == "cpu"
+    assert facts["why"] == [
+        "s0 runs on cpu (2 s); npu may be faster (about 1 s), but that is a guess: "
+        "`ds-sdk calibrate` measures it."
+    ]
+    assert "optimal" not in facts["summary"]
+    assert "guesses" in text.splitlines()[-1]
+
+
+def test_what_rests_on_guesses_says_so():
+    _, _, facts = told(with_guesses(chain({"a": 1.0, "b": 2.0}), "a", "b"))
+    assert facts["why"] == [
+        "s0 runs on a, where it costs least: about 1 s, against about 2 s on b "
+        "(guesses; not measured yet)."
+    ]
+    assert "(a guess; not measured yet)" in facts["summary"]
+
+
+COSTS = {"cpu": 6.0, "fpga": None}, {"cpu": 4.0, "fpga": 3.0}
+
+
+def test_a_cut_that_pays_is_made_and_says_what_it_saves():
+    placement, text, facts = told(whole(chain(*COSTS), cpu=9.0, fpga=None))
+    assert dict(placement.devices) == {"s0": "cpu", "s1": "fpga"}
+    assert facts["whole"]["why"] == "a cut pays: one batch every 6 s, against 9 s uncut on cpu."
+    assert not facts["whole"]["chosen"]
+    assert text.count("whole model, uncut\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("uncut_s", "why"),
+    [
+        (5.0, "a cut does not pay: with s1 on fpga one batch every 6 s, not 5 s."),
+        (6.2, "a cut with s1 on fpga would save 3%, less than such estimates are off."),
+        (guessed(9.0), "with s1 on fpga one batch every 6 s, but that rests on guesses; "
+                       "`ds-sdk calibrate` measures it."),
+    ],
+)  # fmt: skip
+def test_a_cut_that_may_not_pay_is_not_made(uncut_s, why):
+    placement, _, facts = told(whole(chain(*COSTS), cpu=uncut_s, fpga=None))
+    assert set(placement.devices.values()) == {"cpu"}
+    assert facts["whole"]["chosen"]
+    assert facts["whole"]["why"] == why
+    assert facts["why"][0] == "s0 runs on cpu, uncut with the rest of the model."
+    assert facts["summary"].startswith("all stages on cpu. ")
+
+
+def test_without_another_cut_the_reason_is_the_true_one():
+    alone = {"cpu": 6.0, "fpga": None}, {"cpu": 2.0, "fpga": None}
+    slow = {"cpu": 6.0, "fpga": None}, {"cpu": 2.0, "fpga": 50.0}
+    for costs, guesses, why in (
+        (alone, (), "no other device can run a part of it."),
+        (slow, (), "no cut is estimated to be faster."),
+        (slow, ("fpga",), "what its parts cost elsewhere was not measured yet; "
+                          "`ds-sdk calibrate` measures it."),
+    ):  # fmt: skip
+        problem = whole(with_guesses(chain(*costs), *guesses), cpu=4.0, fpga=None)
+        _, _, facts = told(problem)
+        assert facts["whole"]["why"] == why
+
+
+def test_a_model_that_nobody_takes_whole_says_who_refused():
+    _, _, facts = told(whole(chain(*COSTS), cpu=None, fpga=None))
+    assert facts["whole"]["why"] == (
+        "no device can run all of it (cpu: too large; fpga: too large)."
+    )
+    _, _, facts = told(whole(chain(*COSTS, pins={"s1": ("fpga",)}), fpga=None))
+    assert facts["whole"]["why"] == "no device that the pins allow can run all of it."

@@ -220,7 +220,7 @@ def test_a_device_that_does_not_open_leaves_the_others(session):
         ({"latency": "soon"}, "use one of realtime, offline"),
         ({"pin": {"dubble": "a"}}, "its stages are double, square"),
         ({"pin": {"double": "gpu"}}, "no device is called 'gpu'"),
-        ({"batch": 0}, "batch is 0"),
+        ({"batch": 0}, "batch must be"),
     ],
 )
 def test_unknown_words_are_config_errors(session, options, text):
@@ -309,13 +309,13 @@ def test_a_part_of_a_graph_and_fixed_inputs():
     assert [s.name for s in graph.until("l").stages] == ["left"]
     with pytest.raises(TensorMismatch, match="no input 'nothing'"):
         graph.bind(nothing=np.ones(2))
-    with pytest.raises(TensorMismatch, match="can't fix the batch"):
+    with pytest.raises(TensorMismatch, match="can't be fixed"):
         graph.bind(x=np.ones((2, 2)))
 
 
 def test_noise_stands_in_for_data_but_not_for_sizes():
     specs = (
-        TensorSpec(name="images", dtype="uint8", shape=("batch", 4)),
+        TensorSpec(name="images", dtype="uint8", shape=("N", 4), batch_axis=0),
         TensorSpec(name="k", dtype="int64", shape=(1,)),
     )
     inputs = synthetic_inputs(specs, 3)

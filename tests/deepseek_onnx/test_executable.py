@@ -64,14 +64,14 @@ def test_a_host_tensor_is_taken(doubled):
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ({}, ["'x'", "missing", "float32 [batch, 4]"]),
-        ({"x": np.ones((2, 3), np.float32)}, ["'x'", "float32 [batch, 4]", "float32 [2, 3]"]),
-        ({"x": np.ones((2, 4))}, ["'x'", "float32 [batch, 4]", "float64 [2, 4]"]),
-        ({"x": np.ones(4, np.float32)}, ["'x'", "float32 [batch, 4]", "float32 [4]"]),
+        ({}, ["'x'", "missing", "float32 [n, 4]"]),
+        ({"x": np.ones((2, 3), np.float32)}, ["'x'", "float32 [n, 4]", "float32 [2, 3]"]),
+        ({"x": np.ones((2, 4))}, ["'x'", "float32 [n, 4]", "float64 [2, 4]"]),
+        ({"x": np.ones(4, np.float32)}, ["'x'", "float32 [n, 4]", "float32 [4]"]),
         ({"x": None}, ["'x'", "NoneType"]),
         (
             {"x": np.ones((2, 4), np.float32), "z": np.ones(1)},
-            ["no input 'z'", "x: float32 [batch, 4]"],
+            ["no input 'z'", "x: float32 [n, 4]"],
         ),
     ],
     ids=["missing", "shape", "dtype", "rank", "none", "unknown"],
@@ -80,7 +80,7 @@ def test_an_input_that_does_not_fit_is_named(doubled, inputs, words, capfd):
     with pytest.raises(errors.TensorMismatch) as caught:
         doubled.run(inputs)
     for word in words:
-        assert word in str(caught.value).replace("[2, 4] [", "[batch, 4] [")
+        assert word in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 

@@ -126,13 +126,14 @@ def test_a_cut_model_gives_the_numbers_of_the_whole_one(device, case):
         np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-5)
 
 
-def test_one_support_set_makes_one_stage_with_the_batch_named(device):
+def test_one_support_set_makes_one_stage_with_a_proven_batch_axis(device):
     x = np.random.default_rng(3).standard_normal((5, 3, 8, 8)).astype(np.float32)
     graph = same(convnet(), {"x": x}, everywhere, device)
     (stage,) = graph.stages
     assert (stage.name, stage.kind, stage.batched) == ("convolution", "convolution", True)
-    assert str(graph.inputs[0]) == "x: float32 [batch, 3, 8, 8]"
-    assert str(graph.output_specs[0]) == "embedding: float32 [batch, 16]"
+    assert str(graph.inputs[0]) == "x: float32 [N, 3, 8, 8]"
+    assert str(graph.output_specs[0]) == "embedding: float32 [N, 16]"
+    assert graph.batch_text == "batch axis: N, proven"
     assert stage.work.flops_per_item == 2 * (4 * 64 * 27 + 256 * 16) + 2 * 256
     assert graph.name == "test"
 
@@ -141,33 +142,33 @@ def test_the_batch_survives_a_reshape_at_a_border(device):
     x = np.random.default_rng(3).standard_normal((5, 3, 8, 8)).astype(np.float32)
     graph = same(convnet(), {"x": x}, split(gpu=["MatMul"]), device)
     assert [stage.name for stage in graph.stages] == ["convolution", "gemm"]
-    assert str(graph.stages[1].inputs[0]) == "flat: float32 [batch, 256]"
+    assert str(graph.stages[1].inputs[0]) == "flat: float32 [N, 256]"
     assert [op.name for op in graph.stages[0].operations] == ["Conv", "Relu", "Reshape"]
 
 
 def test_a_fixed_batch_is_no_batch():
     graph = read(convnet(batch=2))
     assert graph.inputs[0].shape == (2, 3, 8, 8)
-    assert not graph.stages[0].batched
+    assert not graph.stages[0].divisible
 
 
 @pytest.mark.parametrize(
     ("shapes", "expected"),
     [
-        ([["N", 4]], [("batch", 4)]),
-        ([[None, 4]], [("batch", 4)]),
-        ([["N", 4], ["N", 1]], [("batch", 4), ("batch", 1)]),
+        ([["N", 4]], [("N", 4)]),
+        ([[None, 4]], [("x0_0", 4)]),
+        ([[-1, 4]], [("x0_0", 4)]),
+        ([["N", 4], ["N", 1]], [("N", 4), ("N", 1)]),
         ([["rows", 4], ["batch", 4]], [("rows", 4), ("batch", 4)]),
-        ([["N", "batch"]], [("batch", "batch_of_file")]),
-        ([[None, None]], [("batch", "x0_1")]),
+        ([["seq_len", "batch"]], [("seq_len", "batch")]),
+        ([[None, None]], [("x0_0", "x0_1")]),
     ],
 )
-def test_the_leading_symbol_of_the_inputs_is_the_batch(shapes, expected):
+def test_symbols_keep_the_names_of_the_file(shapes, expected):
     inputs = [tensor(f"x{i}", shape) for i, shape in enumerate(shapes)]
     nodes = [helper.make_node("Neg", [f"x{i}"], [f"y{i}"]) for i in range(len(shapes))]
     graph = read(make_model(nodes, inputs, [f"y{i}" for i in range(len(shapes))]))
     assert [spec.shape for spec in graph.inputs] == expected
-    assert [spec.shape for spec in graph.output_specs] == expected
 
 
 def test_equal_kinds_are_numbered(device):
@@ -228,7 +229,7 @@ def test_a_model_local_function_is_one_operation_with_its_domain(device):
     (match,) = graph.stages[1].operations
     assert match.qualified_name == "ai.deepseek::MatchL2"
     assert [str(spec) for spec in match.inputs] == [
-        "e: float32 [batch, 4]", "g: float32 [rows, 4]", "k: int64 [1]",
+        "e: float32 [N, 4]", "g: float32 [rows, 4]", "k: int64 [1]",
     ]  # fmt: skip
     assert [spec.dtype for spec in match.outputs] == ["int64", "float32"]
     assert device.supports(match)
@@ -415,9 +416,9 @@ def test_a_missing_file_is_an_artifact_error(tmp_path):
             ["b"],
             "cycle",
         ),
-        ([helper.make_node("Neg", ["x"], ["y"])], ["y", "x"], "'x'"),
+        ([helper.make_node("Neg", ["x"], ["y"])], ["y", "z"], "'z'"),
     ],
-    ids=["dangling", "cycle", "output that is an input"],
+    ids=["dangling", "cycle", "output that nothing makes"],
 )
 def test_a_model_that_contradicts_itself_is_refused(nodes, outputs, words):
     with pytest.raises(errors.ArtifactError, match=words):
@@ -466,8 +467,38 @@ def test_string_constants_pass_through(device):
     assert list(out) == ["b", "a"]
 
 
-def test_an_output_of_unknown_rank_is_refused_by_name():
-    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+def test_an_output_of_unknown_rank_needs_no_cut(device):
+    nodes = [
+        helper.make_node("Neg", ["x"], ["negated"]),
+        helper.make_node("Reshape", ["negated", "shape"], ["y"]),
+    ]
     inputs = [tensor("x", ["n"]), tensor("shape", ["rank"], TensorProto.INT64)]
-    with pytest.raises(errors.ArtifactError, match="'y' is a sequence or of unknown rank"):
-        read(make_model(nodes, inputs, ["y"]))
+    model = make_model(nodes, inputs, ["y"])
+    given = {"x": np.arange(6, dtype=np.float32), "shape": np.array([2, 3])}
+    graph = same(model, given, everywhere, device)
+    assert graph.output_specs[0].shape is None
+    assert [stage.name for stage in graph.stages] == ["elementwise"]
+
+
+def test_what_cannot_pass_a_border_keeps_the_model_whole(device):
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["inner"]),
+        helper.make_node("Neg", ["inner"], ["y"]),
+    ]
+    inputs = [tensor("x", ["n"]), tensor("shape", ["rank"], TensorProto.INT64)]
+    graph = read(make_model(nodes, inputs, ["y"]), split(gpu=["Neg"]))
+    assert len(graph.stages) == 1
+
+
+def test_without_one_device_for_all_of_it_what_cannot_be_cut_is_refused():
+    def supporters(op):
+        able = {"a": op.name == "Reshape", "b": op.name == "Neg"}
+        return {d: Support.yes() if ok else Support.no("no") for d, ok in able.items()}
+
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["inner"]),
+        helper.make_node("Neg", ["inner"], ["y"]),
+    ]
+    inputs = [tensor("x", ["n"]), tensor("shape", ["rank"], TensorProto.INT64)]
+    with pytest.raises(errors.NoDevice, match="can't be cut"):
+        read(make_model(nodes, inputs, ["y"]), supporters)

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from deepseek_core.contracts import errors as errors
     from deepseek_core.contracts import event as events
     from deepseek_core.contracts.artifact import Artifact
+    from deepseek_core.contracts.batching import Batching
     from deepseek_core.contracts.check import CheckSpec, Finding
     from deepseek_core.contracts.command import CommandSpec
     from deepseek_core.contracts.compressor import Compressor, CompressorSpec, Packed
     from deepseek_core.contracts.context import HostContext
+    from deepseek_core.contracts.convert import as_array
     from deepseek_core.contracts.device import (
         BoundCall,
         Concurrency,
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
     )
     from deepseek_core.contracts.errors import DeepSeekError
     from deepseek_core.contracts.executor import Executor, ExecutorSpec
-    from deepseek_core.contracts.frontend import Frontend, FrontendSpec
-    from deepseek_core.contracts.graph import Graph, Operation, Stage, Task, Work
+    from deepseek_core.contracts.frontend import Frontend, FrontendSpec, ReadOptions
+    from deepseek_core.contracts.graph import Graph
     from deepseek_core.contracts.secret import Secret
+    from deepseek_core.contracts.stage import Operation, Stage, Task, Work
     from deepseek_core.contracts.strategy import Mesh, Strategy, StrategySpec
     from deepseek_core.contracts.task import LatencyClass, Workload
     from deepseek_core.contracts.tensor import HostTensor, TensorSpec
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 # name -> the module below this package that owns it
 _HOME = {
     "Artifact": "contracts.artifact",
+    "Batching": "contracts.batching",
     "BoundCall": "contracts.device",
     "CheckSpec": "contracts.check",
     "CommandSpec": "contracts.command",
@@ -71,23 +75,25 @@ _HOME = {
     "Mesh": "contracts.strategy",
     "ObjectStat": "contracts.tier",
     "OpenOptions": "contracts.device",
-    "Operation": "contracts.graph",
+    "Operation": "contracts.stage",
     "Packed": "contracts.compressor",
     "Plan": "runtime.plan",
+    "ReadOptions": "contracts.frontend",
     "Secret": "contracts.secret",
     "Server": "runtime.server",
     "Session": "runtime.session",
-    "Stage": "contracts.graph",
+    "Stage": "contracts.stage",
     "Strategy": "contracts.strategy",
     "StrategySpec": "contracts.strategy",
     "Support": "contracts.device",
-    "Task": "contracts.graph",
+    "Task": "contracts.stage",
     "TensorSpec": "contracts.tensor",
     "Tier": "contracts.tier",
     "TierProfile": "contracts.tier",
     "TierSpec": "contracts.tier",
-    "Work": "contracts.graph",
+    "Work": "contracts.stage",
     "Workload": "contracts.task",
+    "as_array": "contracts.convert",
     "hookimpl": "discovery.hooks",
     "open_tier": "runtime.tiers",
 }
@@ -100,6 +106,7 @@ _MODULES = {
 
 __all__ = [
     "Artifact",
+    "Batching",
     "BoundCall",
     "CheckSpec",
     "CommandSpec",
@@ -129,6 +136,7 @@ __all__ = [
     "Operation",
     "Packed",
     "Plan",
+    "ReadOptions",
     "Secret",
     "Server",
     "Session",
@@ -143,6 +151,7 @@ __all__ = [
     "TierSpec",
     "Work",
     "Workload",
+    "as_array",
     "console",
     "errors",
     "events",

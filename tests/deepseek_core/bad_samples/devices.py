@@ -176,6 +176,16 @@ class NeedsAnItem(Sound):
             return super().compute(x)
 
 
+class HidesAnOperator(Sound):
+    """Its record is what is wrong."""
+
+
+class LooksAtTheCrowd(Sound):
+    class executable(Loaded):
+        def compute(self, x):
+            return super().compute(x) + (len(x) == 1)
+
+
 class LoadsAnything(Sound):
     def check(self, stage):
         pass

@@ -7,7 +7,9 @@ from deepseek_core.testing import DeviceCase, DeviceConformance
 
 def cases(self):
     x = np.arange(6, dtype=np.float32).reshape(3, 2)
-    specs = [TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "xy"]
+    specs = [
+        TensorSpec(name=name, dtype="float32", shape=("batch", 2), batch_axis=0) for name in "xy"
+    ]
     stage = Stage(
         name="double",
         kind="double",

@@ -12,6 +12,7 @@ def devices(ctx):
             kind="sim",
             factory=f"bad_samples.devices:{camel(name)}",
             probe="bad_samples.devices:probe",
+            operators=["Abs"] if name == "hides_an_operator" else (),
         )
         for name in SAMPLES["device"]
     ]

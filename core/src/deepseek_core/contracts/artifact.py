@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -11,24 +13,48 @@ from deepseek_core.contracts.errors import ArtifactError
 
 @attrs.frozen(kw_only=True)
 class Artifact:
-    """A file (`path`) or its bytes (`content`), never both.
+    """A file (`path`), its bytes (`content`), or what makes them (`make`); one of the three.
 
-    `format` is a short name (`onnx`, `aocx`), `fingerprint` the sha256 of the content in hex.
+    `format` is a short name (`onnx`, `aocx`). `original` is the file as the user gave it, where
+    this is a tidier form of all of it: a device that reads such files takes it as it is.
     """
 
     format: str
-    fingerprint: str
+    _fingerprint: str = ""
     path: Path | None = None
     content: bytes | None = attrs.field(default=None, repr=False)
+    make: Callable[[], bytes] | None = attrs.field(default=None, repr=False, eq=False)
+    original: Artifact | None = attrs.field(default=None, repr=False, eq=False)
 
-    @content.validator
-    def _one_source(self, _field: attrs.Attribute[bytes | None], value: bytes | None) -> None:
-        if (value is None) == (self.path is None):
-            raise ArtifactError("an artifact has either a path or a content")
+    def __attrs_post_init__(self) -> None:
+        given = [x for x in (self.path, self.content, self.make) if x is not None]
+        if len(given) != 1:
+            raise ArtifactError("an artifact has either a path or a content or what makes it")
+        if self.make is not None and not self._fingerprint:
+            raise ArtifactError("an artifact that is made when read needs a fingerprint")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the content in hex, or what the maker of the artifact gave.
+
+        Raises:
+            ArtifactError: the file is gone or can't be read.
+        """
+        if self._fingerprint:
+            return self._fingerprint
+        from hashlib import file_digest, sha256  # start-up: listing plugins needs no digest
+
+        if self.path is None:
+            return sha256(self.read()).hexdigest()
+        try:
+            with self.path.open("rb") as file:
+                return file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
 
     @classmethod
     def from_path(cls, path: str | Path, *, format: str | None = None) -> Artifact:
-        """Read nothing but the fingerprint; the format is the suffix if not given.
+        """Read nothing yet; the format is the suffix if not given.
 
         Raises:
             ArtifactError: no such file, or neither a format nor a suffix.
@@ -43,18 +69,12 @@ class Artifact:
                 f"{path} has no suffix that would tell its format",
                 remedy="name the file model.onnx, say, or name the format",
             )
-        from hashlib import file_digest  # start-up: listing plugins needs no digest
-
-        with path.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-        return cls(format=known, fingerprint=digest, path=path)
+        return cls(format=known, path=path)
 
     @classmethod
     def from_bytes(cls, content: bytes, *, format: str) -> Artifact:
         """Keep the bytes in memory."""
-        from hashlib import sha256
-
-        return cls(format=format, fingerprint=sha256(content).hexdigest(), content=content)
+        return cls(format=format, content=content)
 
     def read(self) -> bytes:
         """The whole content.
@@ -64,8 +84,14 @@ class Artifact:
         """
         if self.content is not None:
             return self.content
+        if self.make is not None:
+            return self.make()
         assert self.path is not None
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise ArtifactError(f"{self.path}: {error.strerror}") from error
+            raise _unreadable(self.path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ArtifactError:
+    return ArtifactError(f"{path}: {error.strerror}", remedy="check the path")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from deepseek_core.contracts.graph import Array
+from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 

@@ -12,18 +12,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
 from deepseek_core.contracts.errors import InputError
-from deepseek_core.contracts.graph import Array, Operation, Stage, Task
+from deepseek_core.contracts.stage import Array, Operation, Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.contracts.units import as_names, check_finite, check_locator, check_name
 
 Evidence = Literal["hardware", "cpu-runtime", "emulator", "model"]
 Source = Literal["measured", "model", "prior"]
 
+_TOLD: Final = 3  # names of operations in a refusal
 # Two-sided 90 % quantile of the normal distribution.
 _Z90 = 1.645
 
@@ -35,6 +36,9 @@ class DeviceSpec:
     `probe` names a function `() -> Iterable[DeviceInfo]`; it runs in a process of its own.
     `factory` names a callable `(device_id: str, options: OpenOptions) -> Device`.
     `requires` lists the modules that both need, so that a missing one is told without importing.
+    `operators` are the names (`Conv`, `com.acme::Foo`) of all that it may run, so that it is not
+    opened for work that it can't do; empty: it is to be asked. `whole_formats` are formats of
+    artifacts that it loads as they are, whatever their operators.
     """
 
     name: str = attrs.field(validator=check_name)
@@ -43,6 +47,8 @@ class DeviceSpec:
     probe: str = attrs.field(validator=check_locator)
     summary: str = ""
     requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    operators: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    whole_formats: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0
     stability: Literal["stable", "beta", "experimental"] = "beta"
 
@@ -229,11 +235,13 @@ class Job:
 class Executable(ABC):
     """A stage loaded on a device.
 
-    `run` may be called from as many threads at once as the device has slots.
+    `run` may be called from as many threads at once as the device has slots. One that
+    `checks_inputs` itself gets what the caller passed, as it is; others get arrays that fit.
     """
 
     stage: Stage
     device_id: str
+    checks_inputs: bool = False
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -261,6 +269,10 @@ class Executable(ABC):
         return _RebindingCall(self.run, inputs, outputs)
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (" and more" if len(names) > _TOLD else "")
+
+
 class Device(ABC):
     """An open device."""
 
@@ -270,6 +282,20 @@ class Device(ABC):
     @abstractmethod
     def supports(self, operation: Operation) -> Support:
         """Whether it runs this `Operation`, with the reason when not."""
+
+    def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
+        """Whether it runs all of a stage: by default, whether it supports each operation."""
+        reasons: dict[str, dict[str, None]] = {}
+        for operation in stage.operations:
+            support = self.supports(operation)
+            if not support:
+                reasons.setdefault(support.reason, {})[operation.qualified_name] = None
+            if sum(map(len, reasons.values())) > _TOLD:
+                break  # a long model need not be gone through to its end
+        if not reasons:
+            return Support.yes()
+        told = (f"{reason}, not {_listed(list(names))}" for reason, names in reasons.items())
+        return Support.no("; ".join(told))
 
     @abstractmethod
     def estimate(self, task: Task) -> Estimate:

@@ -18,6 +18,7 @@ DeepSeekError
     |-- OutOfMemory                   retryable with a smaller batch
     |-- DeviceLost                    retryable on another device
     |-- DeviceTimeout (TimeoutError)  retryable
+    |-- InputRejected (InputError)    an operator refused the values that it was given
     |-- PlacementError                strict mode: it would have run elsewhere
     `-- DeviceClosed                  used after close()
 """
@@ -176,6 +177,10 @@ class DeviceTimeout(DeviceError, TimeoutError):
     """The device did not finish in time."""
 
     retryable = True
+
+
+class InputRejected(DeviceError, InputError):
+    """An operator refused the values that it was given; the fault is not the device's."""
 
 
 class PlacementError(DeviceError):

@@ -70,3 +70,41 @@ def check_finite(_record: object, field: attrs.Attribute[Any], value: float) -> 
         raise InputError(
             f"{type(_record).__name__}.{field.name} is {value!r}; expected a finite number >= 0"
         )
+
+
+def as_count(name: str, value: Any) -> int:
+    """An argument that counts something: a whole number of 1 or more.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    whole = int(value.__index__()) if hasattr(value, "__index__") else 0
+    if whole < 1 or isinstance(value, bool):
+        raise ConfigError(
+            f"{name} must be a whole number of 1 or more, got {value!r}",
+            remedy=f"correct {name}, or leave it out",
+        )
+    return whole
+
+
+def as_duration(name: str, value: Any) -> float:
+    """An argument in seconds: a finite number above 0.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        seconds = math.nan if isinstance(value, bool | str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(
+            f"{name} must be a number of seconds above 0, got {value!r}",
+            remedy=f"correct {name}, or leave it out",
+        )
+    return seconds
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 folder`, `1,200 folders`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -35,7 +35,7 @@ from deepseek_core.discovery.scan import API, EntryPoint, scan
 from deepseek_core.discovery.status import FAULTS, PluginRow, Status
 from deepseek_core.discovery.strangers import Overdue, raise_if_ours, repr_of
 from deepseek_core.discovery.streams import stdout_to_stderr
-from deepseek_core.discovery.switches import Switches
+from deepseek_core.discovery.switches import Switches, suggestion
 from deepseek_core.discovery.triage import triage
 
 _MOST_RECORDS: Final = 10_000
@@ -50,7 +50,8 @@ def discover(
     """Find, judge and load every plugin; what is wrong with one becomes its row.
 
     Raises:
-        ConfigError: a switch is malformed; in strict mode, one names what is not installed.
+        ConfigError: a switch is malformed; in strict mode, one names what is not installed; a
+            setting that the program gives is for no plugin, or keeps it from loading.
         PluginError: in strict mode, when a plugin is broken, incompatible or in conflict; in a
             worker, when its plugins are not those of its parent.
     """
@@ -71,6 +72,7 @@ def discover(
     )
     if switches.strict:
         _refuse_faults(registry)
+    _check_given(registry)
     return registry
 
 
@@ -153,7 +155,8 @@ class _Loader:
 
             declared = settings_of(plugin, point.name, self._switches) or ()
             return {setting.name: setting.value for setting in declared}
-        return self._switches.settings.get(point.name, {})
+        file, given = self._switches.settings, self._switches.given
+        return {**file.get(point.name, {}), **given.get(point.name, {})}
 
     def _records(
         self, point: EntryPoint, settings: Mapping[str, object]
@@ -263,6 +266,20 @@ def _described(value: object) -> str:
 
 def _trace(line: str) -> None:
     sys.stderr.write(f"hook: {line}\n")
+
+
+def _check_given(registry: Registry) -> None:
+    rows = {row.name: row for row in registry.plugins}
+    for name in registry.switches.given:
+        row = rows.get(name)
+        if row is None:
+            raise ConfigError(
+                f"settings are given for {name!r}, and no such plugin is installed",
+                remedy=suggestion(name, rows) or f"installed are {', '.join(rows) or 'none'}",
+            )
+        if row.status is not Status.AVAILABLE:
+            reason = f"plugin {name!r} is {row.status}: {row.reason}"
+            raise ConfigError(reason, remedy=row.remedy)
 
 
 def _refuse_faults(registry: Registry) -> None:

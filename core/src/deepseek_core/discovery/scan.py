@@ -15,7 +15,7 @@ from deepseek_core.discovery.distributions import (
 )
 from deepseek_core.discovery.installed import one_of_each
 
-API: Final = (1, 0)
+API: Final = (1, 1)
 """Major and minor of the plugin API; the major is part of the entry-point group."""
 
 

@@ -1,7 +1,8 @@
 """Settings of plugins: one frozen attrs class each, filled from environment and configuration.
 
-A hook module declares `settings = "acme.settings:Settings"`. A field is read from the variable
-`DEEPSEEK_NAME_FIELD`, else from `[plugin.NAME]` of the configuration file, else it has its default.
+A hook module declares `settings = "acme.settings:Settings"`. A field is what the program gives
+(`Switches.given`), else it is read from the variable `DEEPSEEK_NAME_FIELD`, else from
+`[plugin.NAME]` of the configuration file, else it has its default.
 Field metadata: `secret=True` makes it a `Secret`, `help` is one line about it.
 """
 
@@ -97,7 +98,7 @@ class _Reader:
 
     def __init__(self, name: str, switches: Switches, environ: Mapping[str, str]) -> None:
         self._name, self._environ = name, environ
-        self._table = switches.settings.get(name, {})
+        self._given, self._table = switches.given.get(name, {}), switches.settings.get(name, {})
         self._config = switches.config
         self._title = f"{self._config or 'the configuration file'} [plugin.{name}]"
 
@@ -118,10 +119,11 @@ class _Reader:
 
     def _refuse_unknown(self, known: Iterable[str]) -> None:
         names = tuple(known)
-        for key in self._table:
+        for key in (*self._given, *self._table):
             if key not in names:
+                where = self._of_program(key) if key in self._given else self._title
                 raise ConfigError(
-                    f"{self._title}: there is no setting {key!r}",
+                    f"{where}: there is no setting {key!r}",
                     remedy=suggestion(key, names) or f"its settings: {', '.join(names) or 'none'}",
                 )
 
@@ -147,6 +149,8 @@ class _Reader:
         return variable
 
     def _found(self, key: str, variable: str, field: attrs.Attribute[Any]) -> tuple[object, str]:
+        if key in self._given:
+            return self._given[key], self._of_program(key)
         if self._environ.get(variable, ""):
             return self._environ[variable], variable
         if key in self._table:
@@ -156,6 +160,9 @@ class _Reader:
                 f"{self._title} lacks {key!r}", remedy=f"put {key} = ... there, or set {variable}"
             )
         return None, "default"
+
+    def _of_program(self, key: str) -> str:
+        return f"setting {self._name}.{key}"
 
     def _converted(self, value: object, origin: str, hint: Any, secret: bool) -> object:
         from_file = self._config.parent if self._config else None

@@ -102,7 +102,8 @@ class Switches:
 
     `allow` is None when every plugin may; `prefer` maps a contested name to its distribution.
     `probe_memory_gib` and `load_timeout_s` are 0 for no limit. `origins` says of each value where
-    it came from; `settings` holds the tables `[plugin.NAME]` of the file `config`.
+    it came from; `settings` holds the tables `[plugin.NAME]` of the file `config`, `given` what
+    the program itself says in their place.
     """
 
     no_plugins: bool = False
@@ -116,6 +117,7 @@ class Switches:
     load_timeout_s: float = 20.0
     origins: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     settings: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
+    given: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
     config: Path | None = attrs.field(default=None, repr=False)
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Final
@@ -11,9 +11,15 @@ from typing import Final
 import attrs
 
 from deepseek_core.contracts.device import Device, Executable, LoadOptions
-from deepseek_core.contracts.errors import DeepSeekError, NoDevice, TensorMismatch
-from deepseek_core.contracts.graph import Array, Graph, Stage
-from deepseek_core.contracts.tensor import BATCH, TensorSpec
+from deepseek_core.contracts.errors import (
+    ConfigError,
+    DeepSeekError,
+    NoDevice,
+    TensorMismatch,
+)
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array, Stage
+from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.schedule.cost import Sample
@@ -36,25 +42,33 @@ class Measurement:
     error: str = ""
 
 
-def synthetic_inputs(specs: tuple[TensorSpec, ...], batch: int) -> dict[str, Array]:
-    """Arrays that fit the specs: normal for floats, bytes for integers; seeded.
+def synthetic_inputs(
+    specs: Iterable[TensorSpec], batch: int, sizes: Mapping[str, int] | None = None
+) -> dict[str, Array]:
+    """Arrays that fit the specs: normal for floats, bytes for integers, words for strings; seeded.
 
-    Integers without a batch dimension are ones: they are counts (a `k`), not data.
+    The batch axis gets `batch` items, other free axes the size that `sizes` has for their symbol.
+    Integers without a free axis are ones: they are counts (a `k`), not data. Optional inputs are
+    left out.
 
     Raises:
-        TensorMismatch: a dimension that only real data can tell.
+        TensorMismatch: an axis or an input that only real data can tell.
+        ConfigError: a size of an axis that no input has.
     """
     import numpy as np
 
-    _check_known(specs)
-
+    specs = [spec for spec in specs if not spec.optional]
+    shapes = {spec.name: _shape(spec, batch, sizes or {}) for spec in specs}
+    _check_used(specs, sizes or {})
     rng = np.random.default_rng(_SEED)
 
     def make(spec: TensorSpec) -> Array:
-        shape = spec.bound({BATCH: batch})
+        shape = shapes[spec.name]
         if spec.dtype.startswith(("float", "complex")):
             return rng.standard_normal(shape).astype(spec.dtype)
-        if BATCH not in spec.shape:
+        if spec.dtype == "string":
+            return np.full(shape, "word", object)
+        if all(isinstance(dim, int) for dim in spec.shape or ()):
             return np.ones(shape, spec.dtype)
         low, high = (0, 2) if spec.dtype == "bool" else (0, 128)
         return rng.integers(low, high, shape).astype(spec.dtype)
@@ -62,13 +76,30 @@ def synthetic_inputs(specs: tuple[TensorSpec, ...], batch: int) -> dict[str, Arr
     return {spec.name: make(spec) for spec in specs}
 
 
-def _check_known(specs: tuple[TensorSpec, ...]) -> None:
-    for spec in specs:
-        free = [dim for dim in spec.shape if isinstance(dim, str) and dim != BATCH]
-        if free:
+def _shape(spec: TensorSpec, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    if spec.container or spec.shape is None:
+        raise TensorMismatch(
+            f"input {spec}: nothing tells what it holds", remedy="pass real inputs (--input FILE)"
+        )
+    known: dict[int | str, int] = dict(sizes.items())
+    if spec.batch_axis is not None:
+        known[spec.shape[spec.batch_axis]] = batch
+    for dim in spec.shape:
+        if isinstance(dim, str) and dim not in known:
             raise TensorMismatch(
-                f"input {spec}: nothing tells how large {free[0]!r} is",
-                remedy="pass real inputs (--input FILE.npz), or fix this one with bind",
+                f"input {spec}: nothing tells how large {dim!r} is",
+                remedy=f"give its size (--shape {dim}=128), or real inputs (--input FILE.npz)",
+            )
+    return tuple(dim if isinstance(dim, int) else known[dim] for dim in spec.shape)
+
+
+def _check_used(specs: Iterable[TensorSpec], sizes: Mapping[str, int]) -> None:
+    free = {dim: None for spec in specs for dim in spec.shape or () if isinstance(dim, str)}
+    for name in sizes:
+        if name not in free:
+            raise ConfigError(
+                f"no input has an axis {name!r}",
+                remedy=f"free axes: {', '.join(free) or 'none'}",
             )
 
 
@@ -81,7 +112,7 @@ def calibrate(
     rounds: int,
     progress: Progress,
 ) -> list[Measurement]:
-    """Run each stage `rounds` times on each device, devices in turn.
+    """Run each stage, and all as one, `rounds` times on each device, devices in turn.
 
     Each device runs as many at once as it has slots, since that is how a stream uses it: what
     they take from each other is in the cost. Interleaving spreads a slow spell of the machine
@@ -93,19 +124,23 @@ def calibrate(
     """
     tensors = dict(inputs)
     found: list[Measurement] = []
-    for index, stage in enumerate(graph.stages):
-        fed = {spec.name: tensors[spec.name] for spec in stage.inputs}
+    whole = planner.whole(graph)
+    stages = [*graph.stages, *([whole] if whole is not None else [])]
+    for index, stage in enumerate(stages):
+        fed = {spec.name: tensors[spec.name] for spec in stage.inputs if spec.name in tensors}
 
         def step(text: str, index: int = index) -> None:
-            progress(index, len(graph.stages), text)
+            progress(index, len(stages), text)
 
         runs = _Contest(planner, stage, request, fed, step)
         try:
-            tensors.update(runs.first_outputs())
-            found += runs.measure(rounds)
+            # The whole may be more than any device can take; its parts may not.
+            if stage is not whole or runs.any_ran:
+                tensors.update(runs.first_outputs())
+                found += runs.measure(rounds)
         finally:
             runs.close()
-    progress(len(graph.stages), len(graph.stages), "done")
+    progress(len(stages), len(stages), "done")
     return found
 
 
@@ -125,9 +160,9 @@ class _Contest:
         self._errors: list[Measurement] = []
         self._outputs: Mapping[str, Array] | None = None
         self._loaded: list[tuple[Device, Executable]] = []
-        for device in planner.pool.present():
-            if planner.candidate(stage, device, request).estimate is not None:
-                self._load(device)
+        for device_id in planner.pool.present_ids():
+            if planner.candidate(stage, device_id, request).estimate is not None:
+                self._load(planner.pool.open(device_id))
 
     def _load(self, device: Device) -> None:
         self._step(f"{self._stage.name}: loading on {device.info.id}")
@@ -144,6 +179,11 @@ class _Contest:
             return
         self._outputs = self._outputs or outputs
         self._loaded.append((device, executable))
+
+    @property
+    def any_ran(self) -> bool:
+        """Whether a device ran the stage."""
+        return self._outputs is not None
 
     def first_outputs(self) -> Mapping[str, Array]:
         """The stage's outputs on the first device that ran it."""

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from deepseek_core.contracts.graph import Array
+from deepseek_core.contracts.stage import Array
 from deepseek_core.runtime.calibration import Progress
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.schedule.problem import Problem

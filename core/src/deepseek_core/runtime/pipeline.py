@@ -7,39 +7,39 @@ Older batches go first, results leave in order, the first error ends the stream.
 from __future__ import annotations
 
 import heapq
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
-from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.contracts.errors import Interrupted
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.runtime.interrupts import held_back
-from deepseek_core.runtime.result import Result
+from deepseek_core.runtime.result import Result, pick
+from deepseek_core.runtime.routes import Route
 from deepseek_core.runtime.runner import StageRunner
 
+_NO_MORE: Final[Any] = object()
 _LOOK_S: Final = 0.05  # how long Ctrl-C may have to wait
 
 
 class _Flight:
     """A batch on its way: its tensors so far, and how many stages each stage waits for."""
 
-    def __init__(self, graph: Graph, sequence: int, inputs: Mapping[str, Array], batch: int):
-        self.sequence, self.batch = sequence, batch
+    def __init__(self, route: Route, sequence: int, inputs: Mapping[str, Array], batch: int):
+        self.route, self.sequence, self.batch = route, sequence, batch
         self.tensors = dict(inputs)
-        self.waits = {s.name: len(graph.predecessors(s)) for s in graph.stages}
-        self.left = len(graph.stages)
+        self.waits = dict(route.waits)
+        self.left = len(route.graph.stages)
         self.ran_on: dict[str, str] = {}
         self.start_s = time.perf_counter()
 
 
 class _Pipeline:
-    def __init__(self, runner: StageRunner, graph: Graph) -> None:
-        self._runner, self._graph = runner, graph
-        self._order = {stage.name: index for index, stage in enumerate(graph.stages)}
-        self._followers: dict[str, list[Stage]] = {s.name: [] for s in graph.stages}
-        for stage in graph.stages:
-            for name in graph.predecessors(stage):
-                self._followers[name].append(stage)
+    def __init__(self, runner: StageRunner) -> None:
+        self._runner = runner
         # One condition guards everything: a batch costs milliseconds, a lock microseconds.
         self._changed = threading.Condition()
         self._ready: dict[str, list[tuple[int, int, _Flight, Stage]]] = {}
@@ -47,16 +47,19 @@ class _Pipeline:
         self._done: dict[int, _Flight] = {}
         self._error: BaseException | None = None
         self._stopping = False
+        self._pid = os.getpid()
 
     def submit(self, flight: _Flight) -> None:
         """Start a batch with the stages that wait for nobody."""
+        self._check_process()
         with held_back(), self._changed:
-            for stage in self._graph.stages:
+            for stage in flight.route.graph.stages:
                 if flight.waits[stage.name] == 0:
                     self._enqueue(flight, stage)
 
     def take(self, sequence: int) -> _Flight:
         """Wait for one batch; raises the first error of the stream."""
+        self._check_process()
         with held_back() as came, self._changed:
             while self._error is None and sequence not in self._done:
                 if came:
@@ -68,19 +71,28 @@ class _Pipeline:
 
     def stop(self) -> None:
         """Let the running tasks end, drop the others, join the workers."""
+        if os.getpid() != self._pid:
+            return  # the workers, and whoever held the lock, stayed in the other process
         with held_back(), self._changed:
             self._stopping = True
             self._changed.notify_all()
         for worker in self._workers:
             worker.join()
 
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise Interrupted(
+                "the process was forked in the middle of a stream; only its parent goes on with it",
+                remedy="open a session and a stream of its own in each process",
+            )
+
     def _enqueue(self, flight: _Flight, stage: Stage) -> None:
-        device_id = self._runner.device_of(stage, flight.sequence)
+        device_id = flight.route.devices[stage.name]
         if device_id not in self._ready:
             self._ready[device_id] = []
             for slot in range(self._runner.slots(device_id)):
                 self._start_worker(device_id, slot)
-        item = (flight.sequence, self._order[stage.name], flight, stage)
+        item = (flight.sequence, flight.route.order[stage.name], flight, stage)
         heapq.heappush(self._ready[device_id], item)
         self._runner.recorder.queued(device_id, len(self._ready[device_id]))
         self._changed.notify_all()
@@ -103,21 +115,22 @@ class _Pipeline:
                 self._runner.recorder.queued(device_id, len(ready))
             try:
                 outputs, ran_on = self._runner.run(
-                    stage, flight.tensors, sequence=flight.sequence, batch=flight.batch, slot=slot
-                )
+                    flight.route, stage, flight.tensors,
+                    sequence=flight.sequence, batch=flight.batch, slot=slot,
+                )  # fmt: skip
+                self._finish(flight, stage, outputs, ran_on)
             except BaseException as error:  # noqa: BLE001 - the consumer must see every outcome
                 self._fail(error)
                 return
-            self._finish(flight, stage, outputs, ran_on)
 
     def _finish(
-        self, flight: _Flight, stage: Stage, outputs: Mapping[str, Array], ran_on: str
+        self, flight: _Flight, stage: Stage, outputs: Mapping[str, Array], ran_on: Mapping[str, str]
     ) -> None:
         with self._changed:
             flight.tensors.update(outputs)
-            flight.ran_on[stage.name] = ran_on
+            flight.ran_on.update(ran_on)
             flight.left -= 1
-            for follower in self._followers[stage.name]:
+            for follower in flight.route.followers[stage.name]:
                 flight.waits[follower.name] -= 1
                 if flight.waits[follower.name] == 0:
                     self._enqueue(flight, follower)
@@ -133,27 +146,34 @@ class _Pipeline:
 
 
 def stream(
-    runner: StageRunner, graph: Graph, batches: Iterable[Mapping[str, Array]], *, limit: int
+    runner: StageRunner,
+    graph: Graph,
+    batches: Iterable[Mapping[str, Any]],
+    *,
+    limit: int,
+    first: int = 0,
 ) -> Iterator[Result]:
-    """Results of the batches in order; stops its workers when closed or failed.
+    """Results of the batches, numbered from `first`, in order; its workers stop at its end.
 
     Raises:
         InputError: a batch that does not fit the graph's inputs.
         StageFailed: the first stage that failed, with its device.
     """
-    pipeline = _Pipeline(runner, graph)
+    pipeline = _Pipeline(runner)
     incoming = iter(batches)
-    submitted = taken = 0
+    submitted = taken = first
     exhausted = False
     try:
         while True:
             while not exhausted and submitted - taken < limit:
-                inputs = next(incoming, None)
-                if inputs is None:
+                given = next(incoming, _NO_MORE)
+                if given is _NO_MORE:
                     exhausted = True
                     break
-                batch = graph.check_inputs(inputs)
-                pipeline.submit(_Flight(graph, submitted, inputs, batch))
+                inputs = graph.admit(given)
+                items = graph.items(inputs)
+                batch = 1 if items is None else items
+                pipeline.submit(_Flight(runner.route(submitted), submitted, inputs, batch))
                 submitted += 1
             if taken == submitted:
                 return
@@ -165,7 +185,7 @@ def stream(
 
 def _result(graph: Graph, flight: _Flight) -> Result:
     return Result(
-        outputs={name: flight.tensors[name] for name in graph.outputs},
+        outputs=pick(graph, flight.tensors),
         ran_on=flight.ran_on,
         seconds=time.perf_counter() - flight.start_s,
         batch=flight.batch,

@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from deepseek_core.contracts.errors import TensorMismatch
 from deepseek_core.contracts.event import Event, PlanMade
-from deepseek_core.contracts.graph import Array, Graph
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.units import as_count
 from deepseek_core.runtime import pipeline, trace
 from deepseek_core.runtime.planner import Planner, Request
-from deepseek_core.runtime.result import Result
+from deepseek_core.runtime.quick import Quick, quick_run
+from deepseek_core.runtime.result import Result, pick
 from deepseek_core.runtime.runner import StageRunner
 from deepseek_core.schedule import explain
 from deepseek_core.schedule.problem import Crossover, Placement, Problem
+
+# A batch that workers run costs some 70 us of their own.
+_SHORT_S: Final = 200e-6
+_SHORT_ALONE_S: Final = 1e-3  # on a device that runs one at a time
 
 
 class Plan:
@@ -33,7 +40,7 @@ class Plan:
         self.request = request
         self._planner = planner
         self._runner = StageRunner(planner, graph, request, strict=strict, emit=emit)
-        self._is_chain = _is_chain(graph)
+        self._quick: Quick | None = None
         emit(PlanMade(time_s=time.time(), graph=graph.name, placement=dict(self.devices)))
 
     @property
@@ -75,9 +82,10 @@ class Plan:
 
     def explain(self) -> str:
         """Candidates, estimated and measured costs, the choice and its reason, as text."""
-        return explain.as_text(
+        told = explain.as_text(
             self._runner.problem, self.placement, self._measured(), self._crossovers()
         )
+        return f"{self.graph.batch_text}\n{told}"
 
     def to_json(self) -> dict[str, Any]:
         """The same for scripts."""
@@ -88,6 +96,12 @@ class Plan:
             "batch": self.request.batch,
             "deadline_s": self.request.deadline_s,
             "meets_deadline": self.meets_deadline,
+            "batch_axis": {
+                "source": self.graph.batching.source,
+                "symbol": self.graph.batching.symbol or None,
+                "batched": self.graph.is_batched,
+                "text": self.graph.batch_text,
+            },
             **explain.as_json(
                 self._runner.problem, self.placement, self._measured(), self._crossovers()
             ),
@@ -102,32 +116,53 @@ class Plan:
         """
         self._runner.prepare(self.request.batch)
 
-    def run(self, inputs: Mapping[str, Array]) -> Result:
+    def run(self, inputs: Mapping[str, Any]) -> Result:
         """Run one batch: arrays by input name.
 
         Raises:
             TensorMismatch: an input is missing or does not fit.
             StageFailed: a stage failed and no other device can take it.
+            DeviceClosed: the session or the plan is closed.
         """
-        if not self._is_chain:
-            return next(self.stream([inputs], max_in_flight=1))
+        quick = self._quick or self._find_quick()
+        if quick is not None:
+            result = quick(inputs, 0)
+            if result is not None:
+                return result
+        return self._run_route(inputs, 0)
+
+    def _find_quick(self) -> Quick | None:
+        """The short way for a plan of one stage; made when it is first needed."""
+        self._check_open()
+        self._quick = quick_run(self._runner, self.graph)
+        return self._quick
+
+    def _run_route(self, inputs: Mapping[str, Any], sequence: int) -> Result:
+        self._check_open()
         start_s = time.perf_counter()
-        batch = self.graph.check_inputs(inputs)
-        tensors, ran_on = dict(inputs), dict[str, str]()
-        for stage in self.graph.stages:
-            outputs, ran_on[stage.name] = self._runner.run(
-                stage, tensors, sequence=0, batch=batch, slot=0
+        route = self._runner.route(0)
+        if not route.is_chain:
+            (result,) = pipeline.stream(self._runner, self.graph, [inputs], limit=1, first=sequence)
+            return result
+        tensors, ran_on = self.graph.admit(inputs), dict[str, str]()
+        items = self.graph.items(tensors)
+        batch = 1 if items is None else items
+        for stage in route.graph.stages:
+            outputs, where = self._runner.run(
+                route, stage, tensors, sequence=sequence, batch=batch, slot=0
             )
             tensors.update(outputs)
+            ran_on.update(where)
         return Result(
-            outputs={name: tensors[name] for name in self.graph.outputs},
+            outputs=pick(self.graph, tensors),
             ran_on=ran_on,
             seconds=time.perf_counter() - start_s,
             batch=batch,
+            sequence=sequence,
         )
 
     def stream(
-        self, batches: Iterable[Mapping[str, Array]], *, max_in_flight: int | None = None
+        self, batches: Iterable[Mapping[str, Any]], *, max_in_flight: int | None = None
     ) -> Iterator[Result]:
         """Run many batches, stages overlapped over the devices; results in order.
 
@@ -137,9 +172,39 @@ class Plan:
         Raises:
             TensorMismatch: a batch does not fit the inputs.
             StageFailed: the first stage that failed, with its device.
+            ConfigError: `max_in_flight` is no number of 1 or more.
+            DeviceClosed: the session or the plan is closed.
         """
-        limit = max_in_flight or self._enough_in_flight()
-        yield from pipeline.stream(self._runner, self.graph, batches, limit=limit)
+        self._check_open()
+        if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
+            raise TensorMismatch(
+                f"stream takes many batches; given one {type(batches).__name__}",
+                remedy="pass a list of them, or use run for one",
+            )
+        limit = self._enough_in_flight()
+        if max_in_flight is not None:
+            limit = as_count("max_in_flight", max_in_flight)
+        return self._stream(batches, limit)
+
+    def _stream(self, batches: Iterable[Mapping[str, Any]], limit: int) -> Iterator[Result]:
+        rest, number = iter(batches), 0
+        for result in self._in_this_thread(rest):
+            yield result
+            number += 1
+        yield from pipeline.stream(self._runner, self.graph, rest, limit=limit, first=number)
+
+    def _in_this_thread(self, batches: Iterator[Mapping[str, Any]]) -> Iterator[Result]:
+        """Batches one by one as long as runs are so short that handing them over costs more."""
+        quick = self._quick or self._find_quick()
+        if quick is None:
+            return
+        many = self._runner.slots(next(iter(self.placement.used()))) > 1
+        short_s = _SHORT_S if many else _SHORT_ALONE_S
+        for number, inputs in enumerate(batches):
+            result = quick(inputs, number)
+            yield self._run_route(inputs, number) if result is None else result
+            if result is None or result.seconds > short_s:
+                return
 
     def _enough_in_flight(self) -> int:
         return 2 * sum(self._runner.slots(d) for d in self.placement.used()) + 1
@@ -158,8 +223,12 @@ class Plan:
     def _measured(self) -> dict[tuple[str, str], float]:
         return self._runner.recorder.medians()
 
+    def _check_open(self) -> None:
+        self._runner.check_open()
+
     def close(self) -> None:
-        """Free the executables; idempotent."""
+        """Free the executables; idempotent. Later runs raise `DeviceClosed`."""
+        self._quick = None
         self._runner.close()
 
     def __enter__(self) -> Self:
@@ -167,13 +236,3 @@ class Plan:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def _is_chain(graph: Graph) -> bool:
-    """Whether no two stages could run at once."""
-    previous: str | None = None
-    for stage in graph.stages:
-        if previous is not None and previous not in graph.predecessors(stage):
-            return False
-        previous = stage.name
-    return True

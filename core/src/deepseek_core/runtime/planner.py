@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import attrs
 
-from deepseek_core.contracts.device import Device, Estimate
+from deepseek_core.contracts.device import Concurrency, Device, Estimate
 from deepseek_core.contracts.errors import ConfigError
-from deepseek_core.contracts.graph import Graph, Stage, Task
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.pool import DevicePool
@@ -51,6 +52,7 @@ class Planner:
         self._samples: dict[tuple[str, str, LatencyClass], tuple[Sample, ...]] = {}
         self._placements: dict[str, Placement] = {}
         self._estimates: dict[tuple[str, str, LatencyClass, Workload, int], Estimate] = {}
+        self._wholes: WeakKeyDictionary[Graph, Stage] = WeakKeyDictionary()
 
     def exclude(self, device_id: str, stage: Stage, reason: str) -> None:
         """Never offer this device for this stage again in this session."""
@@ -69,14 +71,34 @@ class Planner:
         return problem, self._placements[key]
 
     def problem(self, graph: Graph, request: Request) -> Problem:
-        """Every stage with what each device would cost, and why others refuse."""
-        devices = self.pool.present()
+        """Every stage, and all as one, with what each device would cost, and why others refuse."""
+        ids = self.pool.present_ids()
+        stages = tuple(self._options(graph, stage, ids, request) for stage in graph.stages)
+        whole = self._whole_options(graph, ids, request)
+        rows = stages if whole is None else (*stages, whole)
+        able = {c.device_id for row in rows for c in row.candidates if c.estimate is not None}
         return Problem(
-            stages=tuple(self._options(graph, stage, devices, request) for stage in graph.stages),
-            concurrency={d.info.id: d.concurrency(request.latency) for d in devices},
+            stages=stages,
+            concurrency={i: self._takes(self.pool.open(i), request.latency) for i in sorted(able)},
             host_cores=self._host_cores,
             objective=Objective.of(request.latency),
+            whole=whole,
         )
+
+    def whole(self, graph: Graph) -> Stage | None:
+        """All stages of a graph as one; None where there is one only, or they can't be fused."""
+        if graph.fuse is None or len(graph.stages) == 1:
+            return None
+        if graph not in self._wholes:
+            self._wholes[graph] = graph.fused([stage.name for stage in graph.stages])
+        return self._wholes[graph]
+
+    def _takes(self, device: Device, latency: LatencyClass) -> Concurrency:
+        """What a device occupies; one that works on the host and does not say so takes all."""
+        takes = device.concurrency(latency)
+        if device.info.uses_host_cores and takes.host_threads == 0:
+            return attrs.evolve(takes, host_threads=self._host_cores)
+        return takes
 
     def resolve_pins(self, graph: Graph, pins: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Stage name -> device ids, from words such as `match=fpga`.
@@ -90,17 +112,18 @@ class Planner:
             for stage in _stages_named(graph, name)
         }
 
-    def candidate(self, stage: Stage, device: Device, request: Request) -> Candidate:
-        """What a device would cost for a stage, or why it refuses."""
-        device_id = device.info.id
-        refusal = self._refusal(stage, device, request.workload)
+    def candidate(self, stage: Stage, device_id: str, request: Request) -> Candidate:
+        """What a device would cost for a stage, or why it refuses; opened if it may run it."""
+        refusal = self.refusal(stage, device_id, request)
         if refusal:
             return Candidate(device_id=device_id, refusal=refusal)
+        device = self.pool.open(device_id)
         moved = sum(s.nbytes(request.batch) for s in (*stage.inputs, *stage.outputs))
         return Candidate(
             device_id=device_id,
             estimate=self._estimate(stage, device, request),
             moved_bytes=0 if device.info.kind == "cpu" else moved,
+            reads_model=self.pool.reads(device_id, stage.artifact.format),
         )
 
     def measured(
@@ -113,26 +136,42 @@ class Planner:
         self._estimates.clear()
 
     def _options(
-        self, graph: Graph, stage: Stage, devices: tuple[Device, ...], request: Request
+        self, graph: Graph, stage: Stage, ids: tuple[str, ...], request: Request
     ) -> StageOptions:
-        asked = tuple(self.candidate(stage, device, request) for device in devices)
-        out = tuple(Candidate(device_id=d, refusal=r) for d, r in self.pool.why_out().items())
         return StageOptions(
             name=stage.name,
             predecessors=graph.predecessors(stage),
-            candidates=asked + out,
+            candidates=self._candidates(stage, ids, request),
             pinned_to=request.pins.get(stage.name, ()),
         )
 
+    def _candidates(
+        self, stage: Stage, ids: tuple[str, ...], request: Request
+    ) -> tuple[Candidate, ...]:
+        before = self.pool.why_out()
+        asked = tuple(self.candidate(stage, i, request) for i in ids if i not in before)
+        out = (Candidate(device_id=d, refusal=r) for d, r in before.items())
+        return (*asked, *out)
+
+    def _whole_options(
+        self, graph: Graph, ids: tuple[str, ...], request: Request
+    ) -> StageOptions | None:
+        """All stages as one, on the devices that every pin allows."""
+        allowed = set(ids).intersection(*request.pins.values())
+        stage = self.whole(graph) if allowed else None
+        if stage is None:
+            return None
+        mine = tuple(i for i in ids if i in allowed)
+        return StageOptions(name=stage.name, candidates=self._candidates(stage, mine, request))
+
     def crossovers(self, graph: Graph, request: Request) -> list[Crossover]:
         """For each stage with a choice, the batch size at which its two cheapest devices tie."""
-        devices = {device.info.id: device for device in self.pool.present()}
         found = []
         for stage in graph.stages:
-            asked = (self.candidate(stage, device, request) for device in devices.values())
+            asked = (self.candidate(stage, i, request) for i in self.pool.present_ids())
             able = sorted((c for c in asked if c.estimate), key=_seconds)[:2]
             if len(able) == 2:
-                first, second = (devices[c.device_id] for c in able)
+                first, second = (self.pool.open(c.device_id) for c in able)
                 found += self._crossover(stage, first, second, request)
         return found
 
@@ -147,13 +186,20 @@ class Planner:
         below, above = (first, second) if wins else (second, first)
         return [Crossover(stage=stage.name, below=below.info.id, above=above.info.id, batch=batch)]
 
-    def _refusal(self, stage: Stage, device: Device, workload: Workload) -> str:
-        failed = self._failed.get((device.info.id, stage.fingerprint))
+    def refusal(self, stage: Stage, device_id: str, request: Request) -> str:
+        """Why a device does not run a stage; empty if it does."""
+        failed = self._failed.get((device_id, stage.fingerprint))
         if failed:
             return f"failed before: {failed}"
-        key = device.info.id, stage.fingerprint, workload
+        refused = self.pool.refusal(device_id, stage.operators)
+        if refused:
+            return refused
+        device = self.pool.opened(device_id)
+        if device is None:
+            return self.pool.why_out()[device_id]
+        key = device_id, stage.fingerprint, request.workload
         if key not in self._refusals:
-            self._refusals[key] = _refusal(stage, device, workload)
+            self._refusals[key] = _refusal(stage, device, request)
         return self._refusals[key]
 
     def _estimate(self, stage: Stage, device: Device, request: Request) -> Estimate:
@@ -180,27 +226,15 @@ class Planner:
         return predict(prior, self._samples[key], batch)
 
 
-def _refusal(stage: Stage, device: Device, workload: Workload) -> str:
-    """Why a device does not run a stage; empty if it does."""
-    if workload not in device.workloads:
+def _refusal(stage: Stage, device: Device, request: Request) -> str:
+    if request.workload not in device.workloads:
         return f"runs {' and '.join(sorted(device.workloads))} only"
-    reasons: dict[str, list[str]] = {}
-    for operation in stage.operations:
-        support = device.supports(operation)
-        if not support:
-            reasons.setdefault(support.reason, []).append(operation.qualified_name)
-    return "; ".join(f"{reason}, not {_listed(names)}" for reason, names in reasons.items())
+    support = device.supports_stage(stage, request.latency)
+    return "" if support else support.reason or "it does not say why"
 
 
 def _seconds(candidate: Candidate) -> float:
     return candidate.estimate.seconds if candidate.estimate else math.inf
-
-
-def _listed(names: list[str]) -> str:
-    """The most frequent operations by name, the others by number."""
-    kinds = [name for name, _ in Counter(names).most_common()]
-    more = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
-    return ", ".join(kinds[:3]) + more
 
 
 def _key(device: Device, latency: LatencyClass) -> str:

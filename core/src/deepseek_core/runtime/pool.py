@@ -5,17 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
-from deepseek_core.contracts.device import Device, DeviceInfo, OpenOptions, Support
+from deepseek_core.contracts.device import (
+    Device,
+    DeviceInfo,
+    DeviceSpec,
+    OpenOptions,
+    Support,
+)
 from deepseek_core.contracts.errors import (
     ConfigError,
     DeepSeekError,
     DeviceClosed,
     DeviceUnavailable,
 )
-from deepseek_core.contracts.graph import Operation
+from deepseek_core.contracts.frontend import ReadOptions
+from deepseek_core.contracts.stage import Operation
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
 from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
@@ -27,10 +35,9 @@ _log = logging.getLogger(__name__)
 @attrs.frozen
 class _Row:
     info: DeviceInfo
-    factory: str
+    spec: DeviceSpec
     plugin: str
     dist: str
-    spec_name: str
 
 
 class DevicePool:
@@ -52,7 +59,7 @@ class DevicePool:
             if not probe.rows:
                 self._out[probe.spec.name] = probe.reason or "its probe found no device"
             for info in probe.rows:
-                self._add(_Row(info, probe.spec.factory, probe.plugin, probe.dist, probe.spec.name))
+                self._add(_Row(info, probe.spec, probe.plugin, probe.dist))
 
     def _add(self, row: _Row) -> None:
         other = self._rows.setdefault(row.info.id, row)
@@ -65,6 +72,11 @@ class DevicePool:
     def infos(self) -> tuple[DeviceInfo, ...]:
         """All devices that the probes found, available or not."""
         return tuple(row.info for row in self._rows.values())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is at its end."""
+        return self._closed
 
     def info(self, device_id: str) -> DeviceInfo:
         """The row of one device."""
@@ -97,18 +109,24 @@ class DevicePool:
             )
         return found
 
+    def present_ids(self) -> tuple[str, ...]:
+        """Ids of the devices that are not out, opened or not."""
+        return tuple(device_id for device_id in self._rows if device_id not in self._out)
+
+    def opened(self, device_id: str) -> Device | None:
+        """A device, opened if it was not; None if it can't be, and is out from now on."""
+        try:
+            return self.open(device_id)
+        except DeepSeekError as error:
+            stop_if_interrupted(error)
+            self._out[device_id] = text_of(error)
+            _log.warning("%s", self._out[device_id])
+            return None
+
     def present(self) -> tuple[Device, ...]:
         """The devices that can be opened and are not quarantined."""
-        devices = []
-        for device_id in self._rows:
-            if device_id not in self._out:
-                try:
-                    devices.append(self.open(device_id))
-                except DeepSeekError as error:
-                    stop_if_interrupted(error)
-                    self._out[device_id] = text_of(error)
-                    _log.warning("%s", self._out[device_id])
-        return tuple(devices)
+        found = map(self.opened, self.present_ids())
+        return tuple(device for device in found if device is not None)
 
     def open(self, device_id: str) -> Device:
         """The open device.
@@ -127,7 +145,7 @@ class DevicePool:
     def _make(self, row: _Row) -> Device:
         try:
             with held_back():
-                factory = load_locator(row.factory, plugin=row.plugin, dist=row.dist)
+                factory = load_locator(row.spec.factory, plugin=row.plugin, dist=row.dist)
             settings = self._settings.get(row.plugin, {})
             device = factory(row.info.id, attrs.evolve(self._options, settings=settings))
         except DeepSeekError:
@@ -141,13 +159,45 @@ class DevicePool:
             ) from error
         if not isinstance(device, Device):
             raise DeviceUnavailable(
-                f"{row.factory} gave a {type(device).__name__}, no Device", device_id=row.info.id
+                f"{row.spec.factory} gave a {type(device).__name__}, no Device",
+                device_id=row.info.id,
             )
         return device
 
     def supporters(self, operation: Operation) -> dict[str, Support]:
         """What each device present says of an operation."""
-        return {device.info.id: device.supports(operation) for device in self.present()}
+        name = frozenset({operation.qualified_name})
+        told: dict[str, Support] = {}
+        for device_id in self.present_ids():
+            refusal = self.refusal(device_id, name)
+            device = None if refusal else self.opened(device_id)
+            if refusal:
+                told[device_id] = Support.no(refusal)
+            elif device is not None:
+                told[device_id] = device.supports(operation)
+        return told
+
+    def read_options(self, format: str, **more: Any) -> ReadOptions:
+        """What a frontend may ask of the devices present, with what the caller asks of it."""
+        there = {i: row.spec for i, row in self._rows.items() if i not in self._out}
+        whole = {i for i, spec in there.items() if format in spec.whole_formats}
+        return ReadOptions(
+            supporters=self.supporters,
+            whole=whole,
+            operators={i: spec.operators for i, spec in there.items() if i not in whole},
+            **more,
+        )
+
+    def reads(self, device_id: str, format: str) -> bool:
+        """Whether a device loads artifacts of this format as they are."""
+        return format in self._rows[device_id].spec.whole_formats
+
+    def refusal(self, device_id: str, operators: frozenset[str]) -> str:
+        """Why a device that need not be opened for that runs none of these; empty if it may."""
+        known = self._rows[device_id].spec.operators
+        if not known or not operators.isdisjoint(known):
+            return ""
+        return f"runs {', '.join(known)} only"
 
     def why_out(self) -> dict[str, str]:
         """Device id -> why it gets no work."""
@@ -186,5 +236,5 @@ def _close(device: Device, device_id: str) -> None:
 
 
 def _answers_to(row: _Row, word: str) -> bool:
-    names = (row.info.id, row.plugin, row.spec_name, row.info.name.lower())
+    names = (row.info.id, row.plugin, row.spec.name, row.info.name.lower())
     return row.info.kind == word or any(name.startswith(word) for name in names)

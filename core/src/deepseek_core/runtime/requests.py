@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 
-from deepseek_core.contracts.errors import AdmissionRefused, ConfigError, DeepSeekError
-from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.contracts.errors import (
+    AdmissionRefused,
+    ConfigError,
+    DeepSeekError,
+    InputError,
+)
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.task import LatencyClass
-from deepseek_core.contracts.tensor import BATCH, TensorSpec
-from deepseek_core.runtime.result import Result
+from deepseek_core.contracts.tensor import TensorSpec
+from deepseek_core.contracts.units import as_duration
+from deepseek_core.runtime.result import Result, pick
 from deepseek_core.schedule.online.records import Part, Reject
 
 
@@ -25,7 +33,7 @@ class Request:
     def __init__(
         self,
         graph: Graph,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Any],
         *,
         latency: LatencyClass | str,
         start_s: float,
@@ -33,10 +41,13 @@ class Request:
     ) -> None:
         if latency not in list(LatencyClass):
             raise ConfigError(f"no LatencyClass {latency!r}", remedy="use realtime or offline")
-        if deadline_s is not None and not deadline_s > 0:
-            raise ConfigError(f"deadline_s is {deadline_s}", remedy="give seconds above 0")
-        self.batch = graph.check_inputs(inputs)
-        self.tensors = dict(inputs)
+        if deadline_s is not None:
+            deadline_s = as_duration("deadline_s", deadline_s)
+        self.tensors = graph.admit(inputs)
+        items = graph.items(self.tensors)
+        self.batch = 1 if items is None else items
+        # Items that may be cut apart and joined with those of others; else it is one call.
+        self.divisible = self.batch > 0 and items is not None
         self.latency, self.start_s = LatencyClass(latency), start_s
         self.deadline_s = math.inf if deadline_s is None else start_s + deadline_s
         self.waits = {s.name: len(graph.predecessors(s)) for s in graph.stages}
@@ -48,7 +59,7 @@ class Request:
     def result(self, graph: Graph, now_s: float) -> Result:
         """The answer, once no stage is left."""
         return Result(
-            outputs={name: self.tensors[name] for name in graph.outputs},
+            outputs=pick(graph, self.tensors),
             ran_on=self.ran_on,
             seconds=now_s - self.start_s,
             batch=self.batch,
@@ -61,23 +72,29 @@ class StageTask:
     def __init__(self, request: Request, stage: Stage) -> None:
         self.request, self.stage = request, stage
         self._pieces: dict[int, Mapping[str, Array]] = {}
-        self.divisible = _divisible(stage)
+        self.divisible = request.divisible and stage.divisible
         self.error: BaseException | None = None
+        self.rejected: InputError | None = None
 
     def piece(self, part: Part) -> dict[str, Array]:
         """The inputs of a part."""
+        given = self.request.tensors
+        mine = [spec for spec in self.stage.inputs if spec.name in given]
         if not self.divisible:
-            return {spec.name: self.request.tensors[spec.name] for spec in self.stage.inputs}
+            return {spec.name: given[spec.name] for spec in mine}
         stop = part.first + part.items
-        return {
-            spec.name: _cut(self.request.tensors[spec.name], spec, part.first, stop)
-            for spec in self.stage.inputs
-        }
+        return {spec.name: _cut(given[spec.name], spec, part.first, stop) for spec in mine}
 
-    def put(self, part: Part, outputs: Mapping[str, Array], device_id: str) -> None:
-        """Take the outputs of a part."""
+    def put(
+        self, part: Part, outputs: Mapping[str, Array], device_id: str, names: Sequence[str]
+    ) -> None:
+        """Take the outputs of a part; `names` are the user's stages that it stands for."""
         self._pieces[part.first] = outputs
-        self.request.ran_on[self.stage.name] = device_id
+        self.request.ran_on.update(dict.fromkeys(names, device_id))
+
+    def reject(self, error: InputError) -> None:
+        """Note that a part of it was refused, while those that ran with it were not."""
+        self.rejected = error
 
     def finish(self) -> None:
         """Put the whole outputs among the request's tensors."""
@@ -85,18 +102,32 @@ class StageTask:
         self.request.tensors.update(joined(self.stage.outputs, pieces))
 
 
-def _divisible(stage: Stage) -> bool:
-    """Whether a run may take some items of a batch, or those of several."""
-    return stage.batched and all(BATCH in s.shape for s in (*stage.inputs, *stage.outputs))
+def alike(stage: Stage, pieces: Sequence[Mapping[str, Array]]) -> list[list[int]]:
+    """Positions of pieces that one run may take together: equal but for their number of items."""
+    groups: dict[object, list[int]] = {}
+    for position, piece in enumerate(pieces):
+        key = tuple(_kind(piece[s.name], s) for s in stage.inputs if s.name in piece)
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
+
+
+def _kind(value: Array, spec: TensorSpec) -> object:
+    """Dtype and shape without the batch axis."""
+    axis = spec.batch_axis
+    if axis is None:
+        return None
+    strings = value.dtype.kind in "OUT"  # texts of any length are joined
+    return "string" if strings else value.dtype, value.shape[:axis] + value.shape[axis + 1 :]
 
 
 def joined(specs: Sequence[TensorSpec], pieces: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     """Tensors of several parts as one batch."""
     if len(pieces) == 1:
-        return {spec.name: pieces[0][spec.name] for spec in specs}
+        return {spec.name: pieces[0][spec.name] for spec in specs if spec.name in pieces[0]}
     return {
-        spec.name: np.concatenate([p[spec.name] for p in pieces], axis=spec.shape.index(BATCH))
+        spec.name: np.concatenate([p[spec.name] for p in pieces], axis=spec.batch_axis or 0)
         for spec in specs
+        if spec.name in pieces[0]
     }
 
 
@@ -116,9 +147,9 @@ def parted(
 
 
 def _cut(value: Array, spec: TensorSpec, start: int, stop: int) -> Array:
-    if BATCH not in spec.shape:
+    axis = spec.batch_axis
+    if axis is None:
         return value
-    axis = spec.shape.index(BATCH)
     if start == 0 and stop == value.shape[axis]:
         return value
     return value[(slice(None),) * axis + (slice(start, stop),)]

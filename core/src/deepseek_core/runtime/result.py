@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from deepseek_core.contracts.graph import Array
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -27,3 +28,11 @@ class Result(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self.outputs)
+
+
+def pick(graph: Graph, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """What a run returns of all its tensors: never the caller's own array."""
+    found = {name: tensors[name] for name in graph.outputs}
+    for name in graph.handed_through:
+        found[name] = found[name].copy()
+    return found

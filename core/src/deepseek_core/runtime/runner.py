@@ -1,16 +1,16 @@
-"""Runs one stage of one batch where it is placed; places it again when its device fails."""
+"""Runs the stages of a route where they are placed; places them again when a device fails."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 from deepseek_core.contracts.device import Executable, LoadOptions
 from deepseek_core.contracts.errors import (
     DeepSeekError,
+    DeviceClosed,
     DeviceError,
     InputError,
     NoDevice,
@@ -18,16 +18,21 @@ from deepseek_core.contracts.errors import (
     StageFailed,
 )
 from deepseek_core.contracts.event import DeviceQuarantined, Event
-from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
 from deepseek_core.runtime.planner import Planner, Request
-from deepseek_core.runtime.trace import Recorder, Span
+from deepseek_core.runtime.routes import Route, part_of, route_of, routes_of
+from deepseek_core.runtime.trace import Recorder
 from deepseek_core.schedule.problem import Placement, Problem
 from deepseek_core.schedule.throughput.turns import RoundRobin
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
+
+Tensors = Mapping[str, Array]
+RanOn = Mapping[str, str]
+Action = Callable[[Executable, Tensors], Tensors]
 
 
 class StageRunner:
@@ -50,33 +55,38 @@ class StageRunner:
         self._strict, self._emit = strict, emit
         self._loaded: dict[tuple[str, str], Executable] = {}
         self._lock = threading.RLock()
+        self.decision = 0
+        self._closed = False
         self.recorder = Recorder()
         self.notices: list[str] = []
         self.problem: Problem
         self.placement: Placement
+        self.routes: tuple[Route, ...]
         self._decide()
 
     def slots(self, device_id: str) -> int:
         """How many runs at once the device takes."""
         return self.problem.concurrency[device_id].slots
 
-    def device_of(self, stage: Stage, sequence: int) -> str:
-        """Where the stage of a batch is placed now; batches take the routes in turn."""
-        return self._route(sequence)[stage.name]
-
-    def _route(self, sequence: int) -> Mapping[str, str]:
-        routes = self.placement.routes
+    def route(self, sequence: int) -> Route:
+        """The way of a batch; batches take the routes in turn."""
+        routes = self.routes
         if len(routes) == 1:
-            return routes[0][0]
+            return routes[0]
         with self._lock:
             while len(self._turns) <= sequence:
                 self._turns.append(self._round_robin.next())
-            return routes[self._turns[sequence]][0]
+            return self.routes[self._turns[sequence]]
 
     def _decide(self) -> None:
         self.problem, self.placement = self._planner.decide(self._graph, self._request)
+        self.decision += 1
+        self.routes = routes_of(self._graph, self.placement, self._may_run, self.decision)
         self._round_robin = RoundRobin([share for _, share in self.placement.routes])
         self._turns: list[int] = []
+
+    def _may_run(self, stage: Stage, device_id: str) -> bool:
+        return not self._planner.refusal(stage, device_id, self._request)
 
     def prepare(self, batch: int) -> None:
         """Load and warm up every stage wherever it is placed.
@@ -84,49 +94,82 @@ class StageRunner:
         Raises:
             StageFailed: it could not be loaded there nor anywhere else.
         """
-        for stage in self._graph.stages:
-            for device_id in self.placement.shares(stage.name):
-                self._persist(
-                    stage, lambda executable: executable.warmup(batch), device_id=device_id
-                )
+
+        def warm(executable: Executable, _tensors: Tensors) -> Tensors:
+            executable.warmup(batch)
+            return {}
+
+        for route in self.routes:
+            for stage in route.graph.stages:
+                self._persist(route, stage, {}, warm)
 
     def run(
-        self, stage: Stage, tensors: Mapping[str, Array], *, sequence: int, batch: int, slot: int
-    ) -> tuple[Mapping[str, Array], str]:
-        """Outputs of the stage and the device that made them.
+        self,
+        route: Route,
+        stage: Stage,
+        tensors: Tensors,
+        *,
+        sequence: int,
+        batch: int,
+        slot: int,
+    ) -> tuple[Tensors, RanOn]:
+        """Outputs of a stage of a route, and where each stage that it stands for ran.
 
         Raises:
             InputError: the inputs do not fit.
             StageFailed: it failed and no other device can take it.
         """
-        inputs = {spec.name: tensors[spec.name] for spec in stage.inputs}
 
-        def once(executable: Executable) -> Mapping[str, Array]:
+        def once(executable: Executable, tensors: Tensors) -> Tensors:
+            name, device_id = executable.stage.name, executable.device_id
+            inputs = {s.name: tensors[s.name] for s in executable.stage.inputs if s.name in tensors}
             start_s = time.perf_counter()
             outputs = executable.run(inputs)
             end_s = time.perf_counter()
-            device_id = executable.device_id
-            self.recorder.add(Span(stage.name, device_id, slot, sequence, batch, start_s, end_s))
+            self.recorder.note((name, device_id, slot, sequence, batch, start_s, end_s))
             return outputs
 
-        device_id = self.device_of(stage, sequence)
-        return self._persist(stage, once, device_id=device_id)
+        return self._persist(route, stage, tensors, once)
 
     def _persist(
-        self, stage: Stage, action: Callable[[Executable], T], *, device_id: str
-    ) -> tuple[T, str]:
-        """Do it on this device, and elsewhere when that one fails."""
-        while True:
+        self, route: Route, stage: Stage, tensors: Tensors, action: Action
+    ) -> tuple[Tensors, RanOn]:
+        """Do it where the route says; elsewhere if that device fails, or failed since."""
+        parts, device_id = route.parts[stage.name], route.devices[stage.name]
+        if route.decision == self.decision:
             try:
-                return action(self._executable(stage, device_id)), device_id
+                outputs = action(self.executable(stage, device_id), tensors)
             except InputError:
                 raise
             except BaseException as error:  # noqa: BLE001 - a driver may raise anything
                 raise_if_ours(error)
                 stop_if_interrupted(error)
-                device_id = self._recover(stage, device_id, error)
+                self.check_open()
+                self.recover(stage, parts, device_id, error)
+            else:
+                return outputs, dict.fromkeys(parts, device_id)
+        return self._where_placed_now(parts, tensors, action)
 
-    def _executable(self, stage: Stage, device_id: str) -> Executable:
+    def _where_placed_now(
+        self, parts: Sequence[str], tensors: Tensors, action: Action
+    ) -> tuple[Tensors, RanOn]:
+        with self._lock:
+            devices = self.placement.devices
+            now = route_of(part_of(self._graph, parts), devices, self._may_run, self.decision)
+        made: dict[str, Array] = {}
+        ran_on: dict[str, str] = {}
+        for stage in now.graph.stages:
+            outputs, where = self._persist(now, stage, {**tensors, **made}, action)
+            made.update(outputs)
+            ran_on.update(where)
+        return made, ran_on
+
+    def executable(self, stage: Stage, device_id: str) -> Executable:
+        """A stage loaded on a device.
+
+        Raises:
+            DeepSeekError: it can't be loaded there.
+        """
         key = stage.name, device_id
         with self._lock:
             if key not in self._loaded:
@@ -134,8 +177,10 @@ class StageRunner:
                 self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
             return self._loaded[key]
 
-    def _recover(self, stage: Stage, device_id: str, error: BaseException) -> str:
-        """Place what the failed device had again; returns where this stage runs now.
+    def recover(
+        self, stage: Stage, parts: Sequence[str], device_id: str, error: BaseException
+    ) -> None:
+        """Place what the failed device had again.
 
         Raises:
             StageFailed: strict, not worth a retry, or nobody else can run it.
@@ -145,17 +190,17 @@ class StageRunner:
             raise _failed(stage, device_id, error, None) from error
         with self._lock:
             # Unless another worker placed it again already.
-            if device_id in self.placement.shares(stage.name):
+            if any(device_id in self.placement.shares(part) for part in parts):
                 self._put_out(stage, device_id, error, reason)
                 try:
                     self._decide()
                 except NoDevice as nobody:
                     raise _failed(stage, device_id, error, nobody) from error
-                moved = " and ".join(self.placement.shares(stage.name))
+                moved = sorted({d for part in parts for d in self.placement.shares(part)})
                 self._note(
-                    f"stage {stage.name} failed on {device_id} ({reason}) and moved to {moved}"
+                    f"stage {stage.name} failed on {device_id} ({reason}) and moved to "
+                    f"{' and '.join(moved)}"
                 )
-            return self.placement.devices[stage.name]
 
     def _put_out(self, stage: Stage, device_id: str, error: BaseException, reason: str) -> None:
         """A device that is gone gets no more work; one that refuses a stage keeps the others."""
@@ -169,8 +214,21 @@ class StageRunner:
         _log.warning("%s", text)
         self.notices.append(text)
 
+    def check_open(self) -> None:
+        """Raise if plan or session is closed.
+
+        Raises:
+            DeviceClosed: it is.
+        """
+        if self._closed or self._planner.pool.closed:
+            what = "plan" if self._closed else "session"
+            raise DeviceClosed(
+                f"the {what} is closed", device_id=what, remedy="open a session and plan again"
+            )
+
     def close(self) -> None:
         """Free the executables; idempotent."""
+        self._closed = True
         with self._lock:
             loaded, self._loaded = list(self._loaded.values()), {}
         for executable in loaded:

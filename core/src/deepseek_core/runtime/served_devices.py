@@ -10,15 +10,32 @@ from typing import Final
 
 from deepseek_core.contracts.device import Estimate, Executable, LoadOptions
 from deepseek_core.contracts.errors import NoDevice
-from deepseek_core.contracts.graph import Graph, Stage
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Stage
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.discovery.strangers import raise_if_ours, text_of
 from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.routes import Route, route_of
 from deepseek_core.schedule.online.records import OnlineDevice, RunCost
 from deepseek_core.schedule.problem import Problem, StageOptions
 
 _log = logging.getLogger(__name__)
 _Z90: Final = 1.2816
+
+
+def served_route(planner: Planner, graph: Graph) -> Route:
+    """The graph as it is served: in one piece, or cut as a plan for quick answers cuts it.
+
+    Raises:
+        NoDevice: a stage that no device can run.
+    """
+    request = Request(latency=LatencyClass.REALTIME, workload=Workload.INFERENCE, batch=1)
+    _, placement = planner.decide(graph, request)
+
+    def may_run(stage: Stage, device_id: str) -> bool:
+        return not planner.refusal(stage, device_id, request)
+
+    return route_of(graph, placement.devices, may_run, decision=0)
 
 
 class ServedDevices:

@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
@@ -28,14 +28,24 @@ from deepseek_core.contracts.errors import (
     StageFailed,
 )
 from deepseek_core.contracts.event import DeviceQuarantined
-from deepseek_core.contracts.graph import Array, Graph, Stage
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.contracts.units import as_count
 from deepseek_core.discovery.strangers import one_line, raise_if_ours
-from deepseek_core.runtime.requests import Request, StageTask, fail, joined, parted, refusal
+from deepseek_core.runtime.requests import (
+    Request,
+    StageTask,
+    alike,
+    fail,
+    joined,
+    parted,
+    refusal,
+)
 from deepseek_core.runtime.result import Result
-from deepseek_core.runtime.served_devices import ServedDevices
+from deepseek_core.runtime.served_devices import ServedDevices, served_route
 from deepseek_core.runtime.session import Session
-from deepseek_core.runtime.trace import Recorder, Span
+from deepseek_core.runtime.trace import Recorder
 from deepseek_core.schedule.online import records as r
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.scheduler import OnlineScheduler
@@ -60,9 +70,11 @@ class Server:
     def __init__(
         self, session: Session, graph: Graph, *, rules: Rules | None = None, most_items: int = 16
     ) -> None:
-        self._emit, self._graph, self._most_items = session.registry.emit, graph, most_items
-        self._stages = {stage.name: stage for stage in graph.stages}
-        self._served = ServedDevices(session.planner, graph, most_items=most_items)
+        self._emit, self._most_items = session.registry.emit, as_count("most_items", most_items)
+        self._route = served_route(session.planner, graph)
+        self._graph = self._route.graph
+        self._stages = {stage.name: stage for stage in self._graph.stages}
+        self._served = ServedDevices(session.planner, self._graph, most_items=self._most_items)
         devices = self._served.devices
         self._scheduler = OnlineScheduler(devices, rules)
         self._changed = threading.Condition()
@@ -152,7 +164,7 @@ class Server:
             time_s=_now_s(),
             task_id=number,
             operator=stage.name,
-            items=request.batch if task.divisible else min(request.batch, self._most_items),
+            items=request.batch if task.divisible else self._as_one_call(request),
             latency=request.latency,
             deadline_s=request.deadline_s - self._served.tail_s(stage.name, request.batch),
             committed=committed,
@@ -184,6 +196,9 @@ class Server:
 
     def _finish(self, task: StageTask, after: list[Then]) -> None:
         request = task.request
+        if task.rejected is not None:
+            after.append(partial(fail, request.future, task.rejected))
+            return
         task.finish()
         request.left -= 1
         if request.future.done():
@@ -221,6 +236,10 @@ class Server:
         if text.startswith("quarantined"):
             event = DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=text)
             after.append(partial(self._emit, event))
+
+    def _as_one_call(self, request: Request) -> int:
+        """How many items an undivided call counts for: what a run may hold, and not nothing."""
+        return max(1, min(request.batch, self._most_items))
 
     # -- threads ------------------------------------------------------------------------------
 
@@ -261,19 +280,21 @@ class Server:
         try:
             pieces = [task.piece(part) for task, part in zip(tasks, start.parts, strict=True)]
             executable = self._served.executable(stage, device_id)
-            found = executable.run(joined(stage.inputs, pieces))
-            outputs = parted(stage.outputs, found, start.parts)
+            outputs = _outputs(executable, stage, pieces, start.parts)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
             self._failed(start, tasks, error, executable, after)
             return
-        span = Span(stage.name, device_id, slot, start.run_id, start.items, begin_s, _now_s())
-        self.recorder.add(span)
+        end_s = _now_s()
+        self.recorder.note((stage.name, device_id, slot, start.run_id, start.items, begin_s, end_s))
         with self._changed:
             if self._scheduler.runs(start.run_id):
                 for task, part, piece in zip(tasks, start.parts, outputs, strict=True):
-                    task.put(part, piece, device_id)
-            done = r.TaskFinished(time_s=_now_s(), run_id=start.run_id, seconds=span.seconds)
+                    if isinstance(piece, InputError):
+                        task.reject(piece)
+                    else:
+                        task.put(part, piece, device_id, self._route.parts[stage.name])
+            done = r.TaskFinished(time_s=_now_s(), run_id=start.run_id, seconds=end_s - begin_s)
             self._tell(done, after)
 
     def _failed(
@@ -300,3 +321,39 @@ class Server:
             self._tell(event, after)
         if guilty:
             after.append(partial(self._served.revive, start.device_id))
+
+
+def _outputs(
+    executable: Executable,
+    stage: Stage,
+    pieces: Sequence[Mapping[str, Array]],
+    parts: Sequence[r.Part],
+) -> list[Mapping[str, Array] | InputError]:
+    """The outputs of each piece; those that fit together go through the device together.
+
+    Where the device refuses what several callers gave, each is run alone, and only those that it
+    refuses get the error.
+
+    Raises:
+        InputError: a single piece was refused.
+        Exception: the device failed.
+    """
+    found: dict[int, Mapping[str, Array] | InputError] = {}
+    for group in alike(stage, pieces):
+        try:
+            made = executable.run(joined(stage.inputs, [pieces[i] for i in group]))
+        except InputError:
+            if len(pieces) == 1:
+                raise
+            found.update({i: _alone(executable, pieces[i]) for i in group})
+        else:
+            answers = parted(stage.outputs, made, [parts[i] for i in group])
+            found.update(zip(group, answers, strict=True))
+    return [found[i] for i in range(len(pieces))]
+
+
+def _alone(executable: Executable, piece: Mapping[str, Array]) -> Mapping[str, Array] | InputError:
+    try:
+        return executable.run(piece)
+    except InputError as error:
+        return error

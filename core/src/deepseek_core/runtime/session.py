@@ -6,14 +6,18 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from deepseek_core.contracts.artifact import Artifact
+import attrs
+
+from deepseek_core.contracts.batching import BatchChoice
 from deepseek_core.contracts.device import DeviceInfo, OpenOptions
-from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.errors import ConfigError, DeviceClosed
 from deepseek_core.contracts.frontend import Frontend, FrontendSpec
-from deepseek_core.contracts.graph import Array, Graph
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.task import LatencyClass, Workload
+from deepseek_core.contracts.units import as_count, as_duration
 from deepseek_core.discovery.folders import cache_dir as default_cache_dir
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
@@ -25,18 +29,16 @@ from deepseek_core.discovery.registry import (
     load_locator,
 )
 from deepseek_core.discovery.switches import Switches
-from deepseek_core.runtime.calibration import Measurement, Progress, calibrate, synthetic_inputs
-from deepseek_core.runtime.comparison import (
-    Comparison,
-    compare,
-    placements,
-    single_device_refusals,
-)
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.interrupts import held_back
+from deepseek_core.runtime.models import as_artifact
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.planner import Planner, Request
 from deepseek_core.runtime.pool import DevicePool
+
+if TYPE_CHECKING:  # what only a calibration or comparison needs is imported by it
+    from deepseek_core.runtime.calibration import Measurement, Progress
+    from deepseek_core.runtime.comparison import Comparison
 
 
 def _quiet(_done: int, _steps: int, _text: str) -> None:
@@ -49,9 +51,10 @@ class Session:
     `threads` is how many host cores the devices that use them may occupy (default: all
     that this process may run on). `devices` limits the session to some devices by id, kind
     or start of a name. `registry` is what `discover` found, for a caller that has one.
+    `settings` are settings of plugins for this session, by plugin, over those of the user.
 
     Raises:
-        ConfigError: a switch, a configuration file or a device name is wrong.
+        ConfigError: a switch, a setting, a configuration file or a device name is wrong.
     """
 
     def __init__(
@@ -62,12 +65,20 @@ class Session:
         cache_dir: Path | None = None,
         switches: Switches | None = None,
         registry: Registry | None = None,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
         refresh_probes: bool = False,
     ) -> None:
         cores = len(os.sched_getaffinity(0))
-        if threads is not None and threads < 1:
-            raise ConfigError(f"threads is {threads}", remedy="give 1 or more, or leave it out")
+        if threads is not None:
+            threads = as_count("threads", threads)
         folder = cache_dir or default_cache_dir()
+        if settings:
+            if registry is not None:
+                raise ConfigError(
+                    "settings change how plugins are discovered, and a registry was given",
+                    remedy="give them to `discover`: Switches.given",
+                )
+            switches = attrs.evolve(switches or Switches.resolve(), given=settings)
         self.registry = registry or discover(switches)
         probes = probe_devices(
             self.registry,
@@ -100,21 +111,43 @@ class Session:
         out = tuple(f"{d}: {why}" for d, why in self._pool.why_out().items())
         return (*idle, *filter(None, [self._history.notice]), *out)
 
-    def load(self, model: str | Path | Artifact, **constants: Array) -> Graph:
+    def load(
+        self,
+        model: Any,
+        constants: Mapping[str, Any] | None = None,
+        /,
+        *,
+        batch_axis: BatchChoice = None,
+        outputs: Sequence[str] = (),
+        format: str | None = None,
+        **named: Any,
+    ) -> Graph:
         """Read a model and cut it into stages by what the devices present support.
 
-        `constants` fix some of its inputs (a gallery, a `k`).
+        `model` is a path, an artifact, the bytes of a file, or an object of its library (an
+        `onnx.ModelProto`); `format` names the format where no suffix does. `constants` fix some of
+        its inputs (a gallery, a `k`), by keyword as well; the others are given with each run.
+        `batch_axis` declares which axis carries the items of a batch: a symbol of its shapes
+        ("N"), an axis for each input ({"x": 0, "state": 1}), or False for none. Without it the
+        file's metadata counts, and else it is proven from the operators where it can be.
+        `outputs` are those wanted, all by default.
 
         Raises:
             ArtifactError: no such file, no frontend for its format, or no sound model.
             NoDevice: an operation that no device supports.
             TensorMismatch: a constant that does not fit its input.
+            ConfigError: a batch axis or an output that the model does not have.
         """
-        artifact = model if isinstance(model, Artifact) else Artifact.from_path(model)
+        self._check_open()
+        values = {**(constants or {}), **named}
+        artifact = as_artifact(model, format, self.registry)
         found = find_frontend(self.registry, artifact.format)
+        options = self._pool.read_options(
+            artifact.format, batch_axis=batch_axis, outputs=outputs, fixed=values
+        )
         with blamed(found, f"can't read {artifact.path or 'the model'}"):
-            graph = self._frontend(found).read(artifact, self._pool.supporters)
-        return graph.bind(**constants)
+            graph = self._frontend(found).read_model(artifact, options)
+        return graph.bind(values)
 
     def _frontend(self, found: Registered[FrontendSpec]) -> Frontend:
         with held_back():
@@ -141,6 +174,7 @@ class Session:
         Raises:
             NoDevice: a stage that no device can run; says why each refused.
             ConfigError: an unknown latency class, workload, stage or device.
+            DeviceClosed: the session is closed.
         """
         request = self._request(graph, latency, workload, batch, deadline_s=deadline_s, pin=pin)
         plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
@@ -151,7 +185,8 @@ class Session:
         self,
         graph: Graph,
         *,
-        inputs: Mapping[str, Array] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        sizes: Mapping[str, int] | None = None,
         latency: LatencyClass | str = LatencyClass.OFFLINE,
         batch: int = 1,
         rounds: int = 9,
@@ -159,18 +194,22 @@ class Session:
     ) -> list[Measurement]:
         """Measure every stage on every device that supports it; later plans know the costs.
 
-        `inputs` are one real batch; without them seeded noise is used. They decide the batch
-        size when given.
+        `inputs` are one real batch; without them seeded noise is used, whose free axes have the
+        `sizes` given by their symbols (`{"seq_len": 128}`). They decide the batch size when given.
 
         Raises:
             TensorMismatch: inputs that do not fit.
             NoDevice: a stage that no device can run.
         """
-        if inputs is None:
-            inputs = synthetic_inputs(graph.inputs, batch)
-        batch = graph.check_inputs(inputs)
+        from deepseek_core.runtime.calibration import calibrate, synthetic_inputs
+
+        rounds = as_count("rounds", rounds)
         request = self._request(graph, latency, Workload.INFERENCE, batch)
-        return calibrate(self._planner, graph, request, inputs, rounds=rounds, progress=progress)
+        if inputs is None:
+            inputs = synthetic_inputs(graph.inputs, request.batch, sizes)
+        arrays = graph.admit(inputs)
+        request = attrs.evolve(request, batch=graph.items(arrays) or 1)
+        return calibrate(self._planner, graph, request, arrays, rounds=rounds, progress=progress)
 
     def compare(
         self,
@@ -187,19 +226,22 @@ class Session:
         Raises:
             StageFailed: a stage failed while it was measured.
         """
+        from deepseek_core.runtime import comparison
+
         request = chosen.request
         plans = {"chosen": chosen}
-        for pins in placements(chosen.problem):
+        for pins in comparison.placements(chosen.problem):
             if len(chosen.placement.routes) > 1 or pins != dict(chosen.devices):
                 label = " + ".join(f"{stage} on {device}" for stage, device in pins.items())
                 plans[label] = self.plan(
                     chosen.graph, latency=request.latency, batch=request.batch, pin=pins
                 )
-        rows = compare(plans, batches, rounds=rounds, progress=progress)
+        rows = comparison.compare(plans, batches, rounds=rounds, progress=progress)
         for label, plan in plans.items():
             if label != "chosen":
                 plan.close()
-        return Comparison(rows=rows, refusals=single_device_refusals(chosen.problem))
+        refusals = comparison.single_device_refusals(chosen.problem)
+        return comparison.Comparison(rows=rows, refusals=refusals)
 
     def _request(
         self,
@@ -209,15 +251,26 @@ class Session:
         batch: int,
         **more: Any,
     ) -> Request:
-        if batch < 1:
-            raise ConfigError(f"batch is {batch}", remedy="give 1 or more")
+        self._check_open()
+        if not isinstance(graph, Graph):
+            raise ConfigError(
+                f"expected a graph, got a {type(graph).__name__}", remedy="pass what load gave"
+            )
+        deadline_s = more.get("deadline_s")
         return Request(
             latency=_member(LatencyClass, latency),
             workload=_member(Workload, workload),
-            batch=batch,
-            pins=self._planner.resolve_pins(graph, more.pop("pin", None) or {}),
-            **more,
+            # Without a batch axis a run is one call, whatever it holds.
+            batch=as_count("batch", batch) if graph.is_batched else 1,
+            pins=self._planner.resolve_pins(graph, more.get("pin") or {}),
+            deadline_s=None if deadline_s is None else as_duration("deadline_s", deadline_s),
         )
+
+    def _check_open(self) -> None:
+        if self._pool.closed:
+            raise DeviceClosed(
+                "the session is closed", device_id="session", remedy="open a new one"
+            )
 
     def close(self) -> None:
         """Close plans, devices and the history; idempotent."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 
-from deepseek_core.contracts.device import Concurrency, Estimate
+from deepseek_core.contracts.device import Estimate
 from deepseek_core.contracts.units import format_bytes, format_seconds
-from deepseek_core.schedule.placement import makespan_s, routes_period_s
+from deepseek_core.schedule import uncut
+from deepseek_core.schedule.placement import cost_s, makespan_s, routes_period_s
 from deepseek_core.schedule.problem import (
     Candidate,
     Crossover,
@@ -17,16 +18,21 @@ from deepseek_core.schedule.problem import (
     Placement,
     Problem,
     StageOptions,
+    unit_name,
+    units,
+)
+from deepseek_core.schedule.sentences import (
+    GUESS,
+    interval,
+    is_guess,
+    outcome,
+    sentence,
+    summary,
+    where,
 )
 
 Measured = Mapping[tuple[str, str], float]
 """(stage, device) -> median seconds in the last run."""
-
-_WORD = {
-    "period": "per batch of the stream",
-    "makespan": "for one batch in 9 of 10 cases",
-}
-_BETTER = {"period": "the rate of", "makespan": "as quick as"}
 
 
 def as_json(
@@ -47,8 +53,9 @@ def as_json(
         "single_device_s": dict(placement.single_device),
         "runner_up": placement.runner_up
         and {"placement": dict(placement.runner_up[0]), "value_s": placement.runner_up[1]},
+        "whole": _whole_json(problem, placement, measured),
         "why": [sentence(problem, placement, stage) for stage in problem.stages],
-        "summary": summary(placement),
+        "summary": summary(problem, placement),
         "measured_value_s": measured_value_s(problem, placement, measured),
         "crossovers": [attrs.asdict(c) for c in crossovers],
         "stages": [
@@ -59,6 +66,18 @@ def as_json(
             }
             for stage in problem.stages
         ],
+    }
+
+
+def _whole_json(
+    problem: Problem, placement: Placement, measured: Measured
+) -> dict[str, Any] | None:
+    if problem.whole is None:
+        return None
+    return {
+        "chosen": placement.is_uncut(problem),
+        "why": uncut.reason(problem, placement),
+        "candidates": [_row(problem.whole, c, measured) for c in problem.whole.candidates],
     }
 
 
@@ -77,79 +96,6 @@ def _row(stage: StageOptions, candidate: Candidate, measured: Measured) -> dict[
     return row
 
 
-def sentence(problem: Problem, placement: Placement, stage: StageOptions) -> str:
-    """Why this stage runs where it runs."""
-    chosen = placement.devices[stage.name]
-    costs = {c.device_id: c.estimate for c in stage.candidates if c.estimate is not None}
-    shares = placement.shares(stage.name)
-    if len(shares) > 1:
-        return (
-            f"{stage.name} is shared out: {_shares(shares)} of the batches, so that no device "
-            f"waits: {format_seconds(placement.value_s)} {_WORD[placement.objective]}."
-        )
-    if stage.pinned_to:
-        return f"{stage.name} runs on {chosen}: it is pinned there."
-    others = {d: e for d, e in costs.items() if d != chosen}
-    if not others:
-        return f"{stage.name} runs on {chosen}, the only device that supports it."
-    rival = min(others, key=lambda d: (others[d].seconds, d))
-    mine, its = costs[chosen], others[rival]
-    if mine.seconds <= its.seconds:
-        return (
-            f"{stage.name} runs on {chosen}, where it costs least: "
-            f"{_text(mine)}, against {_text(its)} on {rival}."
-        )
-    return (
-        f"{stage.name} runs on {chosen} ({_text(mine)}) although {rival} alone would be faster "
-        f"({_text(its)}): {_obstacle(problem, placement, chosen, rival)}, "
-        f"and this plan needs {format_seconds(placement.value_s)} "
-        f"{_WORD[placement.objective]}{_instead(placement, rival)}."
-    )
-
-
-def _obstacle(problem: Problem, placement: Placement, chosen: str, rival: str) -> str:
-    """Why the device that is faster alone is not the better place."""
-    busy = [s.name for s in problem.stages if placement.devices[s.name] == rival]
-    if busy:
-        return f"{rival} is busy with {' and '.join(busy)}"
-    takes = problem.concurrency.get(rival, Concurrency())
-    mine = problem.concurrency.get(chosen, Concurrency())
-    if takes.host_threads and (takes.host_threads > mine.host_threads or takes.slots < mine.slots):
-        return (
-            f"a run there occupies {takes.host_threads} of the host's {problem.host_cores} cores, "
-            f"and {chosen} runs {mine.slots} at once on {mine.host_threads} each"
-        )
-    return "the two together are no faster"
-
-
-def _shares(shares: Mapping[str, float]) -> str:
-    ranked = sorted(shares.items(), key=lambda item: -item[1])
-    return ", ".join(f"{device} takes {share:.0%}" for device, share in ranked)
-
-
-def _instead(placement: Placement, device_id: str) -> str:
-    alone = placement.single_device.get(device_id)
-    return "" if alone is None else f" instead of {format_seconds(alone)} on {device_id} alone"
-
-
-def _text(estimate: Estimate) -> str:
-    return f"{format_seconds(estimate.seconds)} {estimate.source}"
-
-
-def summary(placement: Placement) -> str:
-    """The choice against the best single device, in one sentence."""
-    where = ", ".join(
-        f"{stage} on {' and '.join(sorted(placement.shares(stage)))}" for stage in placement.devices
-    )
-    text = f"{where}: {format_seconds(placement.value_s)} {_WORD[placement.objective]}"
-    if placement.single_device:
-        best = min(placement.single_device, key=lambda d: (placement.single_device[d], d))
-        ratio = placement.single_device[best] / placement.value_s
-        if ratio > 1.0005:
-            text += f", {ratio:.2f}x {_BETTER[placement.objective]} {best} alone"
-    return f"{text} ({placement.rule})."
-
-
 def as_text(
     problem: Problem,
     placement: Placement,
@@ -160,36 +106,62 @@ def as_text(
     lines = []
     for stage in problem.stages:
         lines.append(f"stage {stage.name}")
-        lines += [_line(stage, placement, c, measured) for c in stage.candidates]
+        here = placement.shares(stage.name)
+        lines += [
+            _line(stage, placement, c, measured, is_chosen=c.device_id in here)
+            for c in stage.candidates
+        ]
         lines.append(f"  why: {sentence(problem, placement, stage)}")
         lines += [f"  size: {_turn(c)}" for c in crossovers if c.stage == stage.name]
-    lines.append(f"plan: {summary(placement)}")
+    if problem.whole is not None:
+        lines.append("whole model, uncut")
+        lines += [
+            _line(problem.whole, placement, c, measured, is_chosen=placement.is_uncut(problem))
+            for c in problem.whole.candidates
+        ]
+        lines.append(f"  why: {uncut.reason(problem, placement)}")
+    lines += [f"plan: {where(placement)}", f"  {outcome(problem, placement)}"]
     lines += _regret(problem, placement, measured)
     if _rests_on_priors(problem):
-        lines.append(
-            "note: some of these costs were never measured here; `calibrate` measures them"
-        )
+        lines.append("note: some of these costs are guesses; `ds-sdk calibrate` measures them")
     return "\n".join(lines)
 
 
 def _basis(estimate: Estimate) -> str:
+    if is_guess(estimate):
+        return GUESS
     if estimate.samples == 0:
-        return f"{estimate.source}, never measured here"
-    return f"{estimate.source}, {estimate.samples} samples"
+        return "the device's own formula; not measured here"
+    others = " at other batch sizes" if estimate.source == "model" else ""
+    return f"measured{others}, {estimate.samples} samples"
 
 
 def measured_value_s(problem: Problem, placement: Placement, measured: Measured) -> float | None:
     """The objective with the last run's costs in place of the estimates; None if one is missing."""
-    needed = {pair for devices, _ in placement.routes for pair in devices.items()}
-    if not needed <= measured.keys():
-        return None
-    routes = [
-        (tuple(_measured(device, measured[stage, device]) for stage, device in devices.items()), w)
-        for devices, w in placement.routes
-    ]
+    names = [stage.name for stage in problem.stages]
+    routes = []
+    for devices, share in placement.routes:
+        ran = _as_run(names, devices, measured)
+        if not {(name, device) for name, device in ran} <= measured.keys():
+            return None
+        routes.append((tuple(_measured(d, measured[name, d]) for name, d in ran), share))
+    if len(routes[0][0]) < len(names) and placement.objective is Objective.MAKESPAN:
+        return sum(cost_s(c, placement.objective) for c in routes[0][0])
     if placement.objective is Objective.PERIOD:
         return routes_period_s(problem, routes)
     return makespan_s(problem, routes[0][0])
+
+
+def _as_run(
+    names: Sequence[str], devices: Mapping[str, str], measured: Measured
+) -> list[tuple[str, str]]:
+    """What ran as one, by name, with its device: joined stages where they were joined."""
+    found: list[tuple[str, str]] = []
+    for group in units(names, devices):
+        device = devices[group[0]]
+        joined = unit_name(group), device
+        found += [joined] if joined in measured else [(name, device) for name in group]
+    return found
 
 
 def _measured(device_id: str, seconds: float) -> Candidate:
@@ -203,24 +175,25 @@ def _regret(problem: Problem, placement: Placement, measured: Measured) -> list[
     if placement.runner_up is not None:
         other, seconds = placement.runner_up
         changed = {s: d for s, d in other.items() if placement.shares(s) != {d: 1.0}}
-        where = ", ".join(f"{s} on {d}" for s, d in changed.items())
+        there = ", ".join(f"{s} on {d}" for s, d in changed.items())
         more = 100 * (seconds / placement.value_s - 1)
         lines.append(
-            f"best alternative: {where}: {format_seconds(seconds)} estimated ({more:+.0f} %)"
+            f"best alternative: {there}: {format_seconds(seconds)} estimated ({more:+.0f} %)"
         )
     seen = measured_value_s(problem, placement, measured)
     if seen is not None:
-        lines.append(
-            f"last run: {format_seconds(seen)} measured, "
-            f"{format_seconds(placement.value_s)} estimated"
-        )
+        estimated = f"{format_seconds(placement.value_s)} estimated"
+        if placement.objective is Objective.MAKESPAN:
+            lines.append(f"last run: median {format_seconds(seen)}; 9 of 10 within {estimated}")
+        else:
+            lines.append(f"last run: {format_seconds(seen)} measured, {estimated}")
     return lines
 
 
 def _turn(crossover: Crossover) -> str:
     return (
-        f"below {crossover.batch} items a batch {crossover.below} costs less, "
-        f"from there on {crossover.above}"
+        f"{crossover.below} costs less below {crossover.batch} items a batch, "
+        f"{crossover.above} from there on"
     )
 
 
@@ -230,14 +203,22 @@ def _rests_on_priors(problem: Problem) -> bool:
     return any(len(row) > 1 and any(e.source == "prior" for e in row) for row in able)
 
 
-def _line(stage: StageOptions, placement: Placement, c: Candidate, measured: Measured) -> str:
-    mark = "->" if c.device_id in placement.shares(stage.name) else "  "
+def _line(
+    stage: StageOptions,
+    placement: Placement,
+    c: Candidate,
+    measured: Measured,
+    *,
+    is_chosen: bool = True,
+) -> str:
+    mark = "->" if is_chosen and c.device_id in placement.used() else "  "
     if c.estimate is None:
-        return f"  {mark} {c.device_id:<18} -          refused: {c.refusal}"
-    low, high = map(format_seconds, c.estimate.interval_s)
+        return f"  {mark} {c.device_id:<18} {'-':>13}   refused: {c.refusal}"
+    about = "about " if is_guess(c.estimate) else ""
+    seconds = f"{about}{format_seconds(c.estimate.seconds)}"
     text = (
-        f"  {mark} {c.device_id:<18} {format_seconds(c.estimate.seconds):>8}   "
-        f"90 %: {low} to {high}   {_basis(c.estimate)}"
+        f"  {mark} {c.device_id:<18} {seconds:>13}   "
+        f"{interval(c.estimate)} (90 % range)   {_basis(c.estimate)}"
     )
     if c.moved_bytes:
         text += f"   moves {format_bytes(c.moved_bytes)}"

@@ -6,6 +6,7 @@ finish (Topcuoglu, Hariri, Wu 2002: HEFT).
 Period of a stream: the load of the busiest device, or of the host's cores when several devices
 share them; `throughput` finds it, replicating stages where that is worth it.
 Offline decisions use the median cost, realtime ones the 90 % quantile.
+A model that one device can run whole is cut only where measured costs say that it pays.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+import attrs
+
 from deepseek_core.contracts.device import Concurrency
+from deepseek_core.contracts.errors import NoDevice
+from deepseek_core.schedule.belief import believed
 from deepseek_core.schedule.problem import Candidate, Objective, Placement, Problem, Route
-from deepseek_core.schedule.throughput.convert import stream_of
-from deepseek_core.schedule.throughput.placement import place_stream
 
 _MOST_EXACT: Final = 5_000
 _WORTH_REPLICATING: Final = 0.05  # less is within the noise of measured costs
+_WORTH_CUTTING: Final = 0.05  # likewise
 _Z_REALTIME: Final = 1.2816  # one-sided 90 % quantile
 
 Assignment = tuple[Candidate, ...]
@@ -34,9 +38,93 @@ def place(problem: Problem) -> Placement:
     Raises:
         NoDevice: a stage that no candidate can run.
     """
+    problem = believed(problem)
+    whole = _place_whole(problem)
+    try:
+        cut = _place_cut(problem)
+    except NoDevice:
+        if whole is None:
+            raise
+        return whole
+    return cut if whole is None else _better(problem, whole, cut)
+
+
+def _place_cut(problem: Problem) -> Placement:
+    allowed = [stage.allowed() for stage in problem.stages]
+    if all(len(candidates) == 1 for candidates in allowed):
+        return _only_way(problem, tuple(candidates[0] for candidates in allowed))
+    return (_place_stream if problem.objective is Objective.PERIOD else _place_batch)(problem)
+
+
+def _only_way(problem: Problem, assignment: Assignment) -> Placement:
+    """Where nothing is to be chosen."""
+    seconds = value_s(problem, assignment)
+    return Placement(
+        routes=((_by_name(problem, assignment), 1.0),),
+        objective=problem.objective,
+        value_s=seconds,
+        rule="there is no choice",
+        optimal=True,
+        lower_bound_s=seconds,
+        single_device=dict(_single_device(problem)),
+    )
+
+
+def _place_whole(problem: Problem) -> Placement | None:
+    """All stages as one, on the device where that costs least; None where no device can."""
+    if problem.whole is None:
+        return None
+    able = [c for c in problem.whole.eligible() if c.estimate is not None]
+    if not able:
+        return None
+    ranked = sorted((_uncut_value_s(problem, c), c.device_id) for c in able)
+    routes = [({stage.name: device for stage in problem.stages}, s) for s, device in ranked]
+    return Placement(
+        routes=((routes[0][0], 1.0),),
+        objective=problem.objective,
+        value_s=routes[0][1],
+        rule="the whole model on one device",
+        optimal=False,
+        single_device={device: s for s, device in ranked},
+        runner_up=routes[1] if len(routes) > 1 else None,
+    )
+
+
+def _uncut_value_s(problem: Problem, candidate: Candidate) -> float:
     if problem.objective is Objective.PERIOD:
-        return _place_stream(problem)
-    return _place_batch(problem)
+        return period_s(problem, (candidate,))
+    return cost_s(candidate, problem.objective)
+
+
+def _better(problem: Problem, whole: Placement, cut: Placement) -> Placement:
+    """The cut if it is sure to pay, else the whole model; each with the other in its report."""
+    single = {**cut.single_device, **whole.single_device}
+    bounds = [s for s in (cut.lower_bound_s, whole.value_s) if s is not None]
+    bound_s = min(bounds) if cut.lower_bound_s is not None else None
+    is_cut = len(cut.used()) > 1 or problem.whole_on(next(iter(cut.used()))) is None
+    if is_cut and _pays(problem, whole, cut):
+        if cut.runner_up is None or whole.value_s < cut.runner_up[1]:
+            cut = attrs.evolve(cut, runner_up=(whole.devices, whole.value_s))
+        return attrs.evolve(cut, single_device=single, lower_bound_s=bound_s)
+    if is_cut and (whole.runner_up is None or cut.value_s < whole.runner_up[1]):
+        whole = attrs.evolve(whole, runner_up=(cut.devices, cut.value_s))
+    optimal = cut.optimal and whole.value_s <= cut.value_s
+    return attrs.evolve(whole, single_device=single, lower_bound_s=bound_s, optimal=optimal)
+
+
+def _pays(problem: Problem, whole: Placement, cut: Placement) -> bool:
+    """Whether measured costs say that the borders of a cut win more than they cost."""
+    chosen = problem.whole_on(next(iter(whole.used())))
+    by_name = {stage.name: stage.candidates for stage in problem.stages}
+    costs = [
+        c
+        for devices, _ in cut.routes
+        for stage, device in devices.items()
+        for c in by_name[stage]
+        if c.device_id == device
+    ]
+    founded = chosen is not None and chosen.is_founded and all(c.is_founded for c in costs)
+    return founded and cut.value_s < whole.value_s * (1 - _WORTH_CUTTING)
 
 
 def _place_batch(problem: Problem) -> Placement:
@@ -59,6 +147,9 @@ def _place_batch(problem: Problem) -> Placement:
 
 
 def _place_stream(problem: Problem) -> Placement:
+    from deepseek_core.schedule.throughput.convert import stream_of
+    from deepseek_core.schedule.throughput.placement import place_stream
+
     stream = stream_of(problem)
     plan = place_stream(stream, replicate=_is_known(problem))
     plain_s = plan.alternatives.get("unreplicated")

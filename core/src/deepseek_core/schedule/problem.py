@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import attrs
@@ -29,12 +29,19 @@ class Candidate:
     """A device that may run a stage: its estimate, or the reason why it can't.
 
     `moved_bytes` cross between host and device in one run; the estimate includes them.
+    `reads_model` says that the device loads models of this format as they are.
     """
 
     device_id: str
     estimate: Estimate | None = None
     refusal: str = ""
     moved_bytes: int = 0
+    reads_model: bool = False
+
+    @property
+    def is_founded(self) -> bool:
+        """Whether its cost rests on measurements of this device, not on a guess."""
+        return self.estimate is not None and self.estimate.source != "prior"
 
 
 @attrs.frozen(kw_only=True)
@@ -65,17 +72,18 @@ class StageOptions:
         Raises:
             NoDevice: none is left; says why each refused.
         """
-        able = tuple(c for c in self._eligible() if c.estimate is not None)
+        able = tuple(c for c in self.eligible() if c.estimate is not None)
         if not able:
             raise self._nobody()
         return able
 
-    def _eligible(self) -> tuple[Candidate, ...]:
+    def eligible(self) -> tuple[Candidate, ...]:
+        """The candidates that a pin does not exclude, able or not."""
         pins = self.pinned_to
         return tuple(c for c in self.candidates if not pins or c.device_id in pins)
 
     def _nobody(self) -> NoDevice:
-        refusals = {c.device_id: c.refusal for c in self._eligible()}
+        refusals = {c.device_id: c.refusal for c in self.eligible()}
         pinned = " on the devices it is pinned to" if self.pinned_to else ""
         reasons = "; ".join(f"{d}: {r}" for d, r in refusals.items()) or "no device is present"
         return NoDevice(
@@ -87,12 +95,23 @@ class StageOptions:
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """Stages in topological order, what each device takes at once, and the host's cores."""
+    """Stages in topological order, what each device takes at once, and the host's cores.
+
+    `whole` has the devices that may run all stages as one, without a border between them.
+    """
 
     stages: tuple[StageOptions, ...]
     concurrency: Mapping[str, Concurrency]
     host_cores: int
     objective: Objective
+    whole: StageOptions | None = None
+
+    def whole_on(self, device_id: str) -> Candidate | None:
+        """What all stages as one cost on a device; None where it can't."""
+        for candidate in () if self.whole is None else self.whole.candidates:
+            if candidate.device_id == device_id and candidate.estimate is not None:
+                return candidate
+        return None
 
 
 Route = tuple[Mapping[str, str], float]
@@ -106,6 +125,7 @@ class Placement:
     Batches of a stream take `routes` in turn, in their shares; mostly there is one.
     `lower_bound_s` holds for every placement of this problem. `single_device` has the value of
     every placement on one device that is possible; `runner_up` the best other one looked at.
+    Where all stages are on one device that can run them as one, it does.
     """
 
     routes: tuple[Route, ...]
@@ -129,6 +149,30 @@ class Placement:
             found[devices[stage]] = found.get(devices[stage], 0.0) + share
         return found
 
+    def is_uncut(self, problem: Problem) -> bool:
+        """Whether one device runs all stages of a problem as one."""
+        used = self.used()
+        return len(used) == 1 and problem.whole_on(next(iter(used))) is not None
+
     def used(self) -> frozenset[str]:
         """All devices that any batch passes."""
         return frozenset(device for devices, _ in self.routes for device in devices.values())
+
+
+def units(names: Sequence[str], devices: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Stages, in topological order, that follow each other on one device and run as one.
+
+    Neighbors in such an order can be joined: nothing lies between them.
+    """
+    found: list[tuple[str, ...]] = []
+    for name in names:
+        if found and devices[found[-1][-1]] == devices[name]:
+            found[-1] = (*found[-1], name)
+        else:
+            found.append((name,))
+    return found
+
+
+def unit_name(names: Sequence[str]) -> str:
+    """`convolution + matching`: what several stages are called that run as one."""
+    return " + ".join(names)

@@ -12,7 +12,7 @@ import pytest
 
 from deepseek_core.contracts.compressor import Compressor, Packed
 from deepseek_core.contracts.errors import InputError
-from deepseek_core.contracts.graph import Array
+from deepseek_core.contracts.stage import Array
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load

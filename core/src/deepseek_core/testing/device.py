@@ -11,7 +11,8 @@ import pytest
 
 from deepseek_core.contracts.device import Device, DeviceInfo, LoadOptions
 from deepseek_core.contracts.errors import Unsupported
-from deepseek_core.contracts.graph import Array, Operation, Stage, Task
+from deepseek_core.contracts.stage import Array, Operation, Stage, Task
+from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.device_base import DeviceRules
 from deepseek_core.testing.device_case import DeviceCase
 from deepseek_core.testing.device_life import LifeRules
@@ -56,6 +57,14 @@ class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
         """Every operation of every case."""
         for case in self.cases():
             assert all(device.supports(op) for op in case.stage.operations)
+
+    def test_its_record_names_its_operators(self, device: Device, spec: Registered[Any]) -> None:
+        """All or none: it is not asked about what `DeviceSpec.operators` leaves out."""
+        named = frozenset(spec.record.operators)
+        for case in self.cases() if named else ():
+            if case.stage.artifact.format not in spec.record.whole_formats:
+                left_out = sorted(case.stage.operators - named)
+                assert not left_out, f"it runs {left_out}, which its record does not name"
 
     def test_estimates_are_quick_and_grow(self, device: Device) -> None:
         """Finite, positive, not shrinking with the batch; without I/O or measuring."""
@@ -113,6 +122,12 @@ class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
                 inputs[name][...] = array
             call()
             case.check(call.outputs)
+
+    def test_items_do_not_mix(self, device: Device) -> None:
+        """One item alone gives what it gives among others: a server joins callers."""
+        for case in self.cases():
+            for alone in case.items():
+                alone.check(self._load(device, alone).run(alone.inputs))
 
     def test_a_batch_may_be_empty(self, device: Device) -> None:
         """No item in, no item out, of the same dtypes."""

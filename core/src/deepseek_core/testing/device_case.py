@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import attrs
 import numpy as np
 
-from deepseek_core.contracts.graph import Array, Stage
-from deepseek_core.contracts.tensor import BATCH
+from deepseek_core.contracts.stage import Array, Stage
+from deepseek_core.contracts.tensor import TensorSpec
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -32,18 +32,25 @@ class DeviceCase:
             assert outputs[name].shape == right.shape, name
             np.testing.assert_allclose(outputs[name], right, rtol=self.rtol, atol=self.atol)
 
+    def items(self) -> list[DeviceCase]:
+        """The same for each item alone; none where inputs or outputs have no batch axis."""
+        specs = {spec.name: spec for spec in (*self.stage.inputs, *self.stage.outputs)}
+        arrays = {**self.inputs, **self.expected}
+        if any(specs[name].batch_axis is None for name in arrays):
+            return []
+        first = next(iter(self.inputs))
+        count = self.inputs[first].shape[specs[first].batch_axis or 0]
+        return [self._taken(specs, [number]) for number in range(count)]
+
+    def _taken(self, specs: Mapping[str, TensorSpec], numbers: list[int]) -> DeviceCase:
+        def of(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            return {n: a.take(numbers, axis=specs[n].batch_axis) for n, a in arrays.items()}
+
+        return attrs.evolve(self, inputs=of(self.inputs), expected=of(self.expected))
+
     def emptied(self) -> DeviceCase | None:
         """The same with a batch of no items; None where inputs or outputs have no batch."""
         specs = {spec.name: spec for spec in (*self.stage.inputs, *self.stage.outputs)}
-        arrays = {**self.inputs, **self.expected}
-        if not all(BATCH in specs[name].shape for name in arrays):
+        if any(specs[name].batch_axis is None for name in (*self.inputs, *self.expected)):
             return None
-        empty = {
-            name: array.take([], axis=specs[name].shape.index(BATCH))
-            for name, array in arrays.items()
-        }
-        return attrs.evolve(
-            self,
-            inputs={name: empty[name] for name in self.inputs},
-            expected={name: empty[name] for name in self.expected},
-        )
+        return self._taken(specs, [])

@@ -11,7 +11,7 @@ import pytest
 
 from deepseek_core.contracts.errors import InputError, StageFailed
 from deepseek_core.contracts.executor import Executor
-from deepseek_core.contracts.graph import Array
+from deepseek_core.contracts.stage import Array
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.testing.leaks import check_releases

@@ -12,7 +12,8 @@ from deepseek_core.contracts.artifact import Artifact
 from deepseek_core.contracts.device import Support
 from deepseek_core.contracts.errors import ArtifactError, NoDevice
 from deepseek_core.contracts.frontend import Frontend
-from deepseek_core.contracts.graph import Graph, Operation
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Operation
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load

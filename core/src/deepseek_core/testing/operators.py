@@ -19,7 +19,7 @@ import pytest
 from deepseek_core.contracts.artifact import Artifact
 from deepseek_core.contracts.device import Device, LoadOptions
 from deepseek_core.contracts.errors import DeepSeekError
-from deepseek_core.contracts.graph import Array, Operation, Stage
+from deepseek_core.contracts.stage import Array, Operation, Stage
 from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.testing.device_base import DeviceRules
 from deepseek_core.testing.device_case import DeviceCase

@@ -20,7 +20,8 @@ from deepseek_core.contracts.device import (
     Support,
 )
 from deepseek_core.contracts.errors import DeviceClosed, DeviceUnavailable
-from deepseek_core.contracts.graph import Array, Graph, Operation, Stage, Task
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array, Operation, Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.discovery.probe_result import ProbeResult
@@ -146,4 +147,4 @@ def _stage(name: str, operation: str, reads: list[str], makes: str) -> Stage:
 
 
 def _tensor(name: str) -> TensorSpec:
-    return TensorSpec(name=name, dtype="float64", shape=("batch", 2))
+    return TensorSpec(name=name, dtype="float64", shape=("batch", 2), batch_axis=0)

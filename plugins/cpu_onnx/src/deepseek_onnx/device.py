@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Final
 
+import attrs
 from numpy.typing import NDArray
 
 from deepseek_core import (
@@ -27,8 +28,11 @@ from deepseek_core import (
 from deepseek_onnx.executable import OnnxExecutable
 from deepseek_onnx.faults import FAULTS, load_error
 from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes
+from deepseek_onnx.opened import Sessions
 from deepseek_onnx.ort import ort
-from deepseek_onnx.sessions import Threads, open_stage
+from deepseek_onnx.parts import OnnxArtifact
+from deepseek_onnx.sessions import Threads
+from deepseek_onnx.settings import Settings
 from deepseek_onnx.support import TrialSupport
 from deepseek_onnx.values import to_host
 from deepseek_onnx.work import work_with_constants
@@ -92,9 +96,12 @@ class OnnxCpu(Device):
     """
 
     def __init__(self, info: DeviceInfo, options: OpenOptions) -> None:
-        self.info = info
+        self._settings = Settings.of(options.settings)
+        changed = "".join(f"|{text}" for text in self._settings.changed())
+        self.info = attrs.evolve(info, fingerprint=info.fingerprint + changed)
         self._threads = max(1, options.threads)
-        self._support = TrialSupport()
+        self._support = TrialSupport(self._settings)
+        self._sessions = Sessions(self._settings)
         self._works: weakref.WeakKeyDictionary[Stage, Work] = weakref.WeakKeyDictionary()
         self._loaded: weakref.WeakSet[OnnxExecutable] = weakref.WeakSet()
         self._closed = False
@@ -107,6 +114,26 @@ class OnnxCpu(Device):
         """
         self._check_open()
         return self._support.of(operation)
+
+    def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
+        """Whether a session for it loads; one that does is kept for `load`.
+
+        Of a stage that a frontend cut out by what was asked before, whether it supports each
+        operation.
+
+        Raises:
+            DeviceClosed: after `close`.
+        """
+        self._check_open()
+        if not (isinstance(stage.artifact, OnnxArtifact) and stage.artifact.is_whole):
+            return super().supports_stage(stage, latency)
+        try:
+            self._sessions.keep(stage, self._threads_for(latency))
+        except errors.DeepSeekError as error:
+            return Support.no(str(error))
+        except FAULTS as error:
+            return Support.no(load_error(error, stage.name, self.info.id).message)
+        return Support.yes()
 
     def estimate(self, task: Task) -> Estimate:
         """A roofline over assumed peaks: a prior, off by a factor of e or so.
@@ -137,10 +164,8 @@ class OnnxCpu(Device):
             DeviceClosed: after `close`.
         """
         self._check_open()
-        realtime = options.latency is LatencyClass.REALTIME
-        threads = Threads(self._threads if realtime else 1, spinning=realtime)
         try:
-            opened = open_stage(stage, threads)
+            opened = self._sessions.open(stage, self._threads_for(options.latency))
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
@@ -149,6 +174,10 @@ class OnnxCpu(Device):
         loaded = OnnxExecutable(stage, self.info.id, opened, slots)
         self._loaded.add(loaded)
         return loaded
+
+    def _threads_for(self, latency: LatencyClass) -> Threads:
+        realtime = latency is LatencyClass.REALTIME and self._threads > 1
+        return Threads(self._threads if realtime else 1, spinning=realtime)
 
     def to_host(self, value: Any) -> NDArray[Any]:
         """A numpy array, `HostTensor` or DLPack tensor of the host as numpy, without a copy.
@@ -167,6 +196,7 @@ class OnnxCpu(Device):
     def close(self) -> None:
         """Close the device and what was loaded on it."""
         self._closed = True
+        self._sessions.forget()
         for loaded in list(self._loaded):
             loaded.close()
 

@@ -4,41 +4,54 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseek_core import BoundCall, Executable, Job, Stage, TensorSpec, errors
-from deepseek_onnx.faults import FAULTS, run_error
+from deepseek_core import (
+    BoundCall,
+    Executable,
+    HostTensor,
+    Job,
+    Stage,
+    TensorSpec,
+    as_array,
+    errors,
+)
+from deepseek_onnx.faults import FAULTS, mismatch, run_error
 from deepseek_onnx.ort import ort
 from deepseek_onnx.sessions import Opened
 from deepseek_onnx.values import EXOTIC, from_ort, to_host, to_ort
 
 Array = NDArray[Any]
+_ARRAY: Final = np.ndarray
 
 
 class OnnxExecutable(Executable):
     """One session; `run` is safe from any number of threads (it frees the GIL).
 
-    Outputs are new arrays. Inputs may have any strides and any number of elements; dtypes of
-    `ml_dtypes` (bfloat16, float8, int4) take a slower path.
+    Outputs are new arrays, or lists where the model gives sequences. Inputs may have any strides
+    and any number of elements; strings and dtypes of `ml_dtypes` take a slower path.
     """
+
+    checks_inputs = True
 
     def __init__(self, stage: Stage, device_id: str, opened: Opened, slots: int) -> None:
         self.stage, self.device_id = stage, device_id
         self._session: ort.InferenceSession | None = opened.session
-        self._keep = opened.keep
+        self._keep, self._fed = opened.keep, opened.fed
         self._names = [output.name for output in opened.session.get_outputs()]
         self._call: Callable[[list[str], Any], list[Any]] = _caller(opened.session)
+        self._is_plain = all(_is_plain(spec) for spec in stage.inputs) and not opened.fed
         self._slots = slots
         self._pool: ThreadPoolExecutor | None = None
         self._bound: weakref.WeakSet[OnnxBoundCall] = weakref.WeakSet()
         self._lock = threading.Lock()
 
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run one batch.
 
         Raises:
@@ -47,39 +60,33 @@ class OnnxExecutable(Executable):
             DeviceError: an operator failed; its own words are in the message.
             DeviceClosed: after `close`.
         """
+        if not self._is_plain:
+            return self._run_converted(inputs)
         # Nothing but the call: what can be wrong with the inputs is looked up once it failed.
-        # Only foreign byte order must be seen before, since the session would misread it.
+        # Only what the session would misread must be seen before.
         try:
             for value in inputs.values():
-                if not value.dtype.isnative:
-                    raise TypeError("an array has a foreign byte order")
+                if type(value) is not _ARRAY or not value.dtype.isnative:
+                    return self._run_converted(inputs)
             return dict(zip(self._names, self._call(self._names, inputs), strict=True))
         except FAULTS as error:
-            return self._second_try(error, inputs)
+            if isinstance(error, errors.DeepSeekError):
+                raise
+            raise run_error(error, self.stage, inputs, self.device_id) from error
 
-    def _second_try(self, error: BaseException, inputs: Mapping[str, Any]) -> dict[str, Array]:
-        """Run once more if an input was a tensor but no plain array; explain the error if not."""
-        plain = {name: _plain(value) for name, value in inputs.items()}
-        changed = any(plain[name] is not inputs[name] for name in plain)
+    def _run_converted(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run on what is no plain array of numbers yet."""
+        found = mismatch(self.stage, inputs)
+        if found is not None:
+            raise found
+        fed = {**self._fed, **{s.name: _fed(s, inputs[s.name]) for s in self._given(inputs)}}
         try:
-            # No dtype at all: a sequence, which only the session can judge.
-            if changed or isinstance(error, AttributeError):
-                return dict(zip(self._names, self._call(self._names, plain), strict=True))
-        except FAULTS as again:
-            error = again
-        raise run_error(error, self.stage, plain, self.device_id) from error
+            return dict(zip(self._names, self._call(self._names, fed), strict=True))
+        except FAULTS as error:
+            raise run_error(error, self.stage, inputs, self.device_id) from error
 
-    def warmup(self, batch: int) -> None:
-        """Run once on zeros, which makes ONNX Runtime allocate for this batch size."""
-        zeros = {
-            spec.name: np.zeros(spec.bound({"batch": batch}), _numpy_dtype(spec.dtype))
-            for spec in self.stage.inputs
-        }
-        # Zeros may be no valid values for an operator; the real run will tell.
-        try:
-            self._call(self._names, zeros)
-        except FAULTS:
-            return
+    def _given(self, inputs: Mapping[str, Any]) -> list[TensorSpec]:
+        return [spec for spec in self.stage.inputs if spec.name in inputs]
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> BoundCall:
         """A call on fixed arrays through an IO binding; one thread at a time may use it.
@@ -191,18 +198,15 @@ def _caller(session: ort.InferenceSession) -> Callable[[list[str], Any], list[An
     return run_exotic
 
 
-def _plain(value: Any) -> Any:
-    """A tensor as numpy in native byte order; what is no tensor stays as it is."""
-    try:
-        array = to_host(value)
-    except errors.InputError:
-        return value
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+def _is_plain(spec: TensorSpec) -> bool:
+    """Whether an input is of numbers that the session takes as numpy has them."""
+    return not spec.container and spec.dtype != "string"
 
 
-def _numpy_dtype(dtype: str) -> np.dtype[Any]:
-    exotic = {row.name: row.dtype for row in EXOTIC.values()}
-    return exotic.get(dtype) or np.dtype("object" if dtype == "string" else dtype)
+def _fed(spec: TensorSpec, value: Any) -> Any:
+    """What was passed as the session takes it; it fits, as was seen before."""
+    found = as_array(spec, value)
+    return to_host(found) if isinstance(found, HostTensor) else found
 
 
 def _bind(bind: Callable[[str, ort.OrtValue], None], item: tuple[str, Array]) -> ort.OrtValue:
@@ -218,7 +222,7 @@ def _check_arrays(
     output_specs: tuple[TensorSpec, ...],
     outputs: Mapping[str, Array],
 ) -> None:
-    symbols: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for spec in input_specs:
         if spec.name not in inputs:
             raise errors.TensorMismatch(f"bind: input {spec.name!r} is missing")
@@ -226,8 +230,24 @@ def _check_arrays(
     for name, array in (*inputs.items(), *outputs.items()):
         if name not in known:
             raise errors.TensorMismatch(f"bind: the stage has no tensor {name!r}")
-        known[name].bind(array, symbols)
+        known[name].check(array)
+        _check_sizes(known[name], array, sizes)
         _check_memory(name, array, written=name in outputs)
+
+
+def _check_sizes(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> None:
+    """Bound arrays stay what they are: here one symbol must be one size."""
+    wanted = [sizes.setdefault(d, n) if isinstance(d, str) else d for d, n in _dims(spec, array)]
+    if wanted != list(array.shape[: len(wanted)]):
+        raise errors.TensorMismatch(
+            f"bind: tensor {spec.name!r}: expected {spec.dtype} {wanted}, "
+            f"given {array.dtype} {list(array.shape)}",
+            remedy="bind arrays whose sizes agree",
+        )
+
+
+def _dims(spec: TensorSpec, array: Array) -> Iterable[tuple[int | str, int]]:
+    return zip(spec.shape or (), array.shape, strict=False)
 
 
 def _check_memory(name: str, array: Array, *, written: bool) -> None:

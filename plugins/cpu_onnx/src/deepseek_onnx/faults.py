@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from deepseek_core import DeepSeekError, Stage, TensorSpec, errors
+from deepseek_core import DeepSeekError, Stage, TensorSpec, as_array, errors
 from deepseek_onnx.ort import state as _state
 
 _NAMES: Final = (
@@ -21,6 +21,11 @@ FAULTS: Final[tuple[type[BaseException], ...]] = (
 )  # fmt: skip
 """All that a session raises by itself; its exceptions share no base class."""
 
+_MOST_CHARACTERS: Final = 1200
+# Where in its own sources it was raised: file, line, signature.
+_PLACE: Final = re.compile(
+    r"/\S+\.(?:cc|h|cpp):\d+ (?:[\w:<>~&*, ]+\([^()]*(?:\([^()]*\)[^()]*)*\) )?"
+)
 _PREFIX: Final = re.compile(r"\[ONNXRuntimeError\] : \d+ : (\w+) : ")
 _MEMORY: Final = re.compile(r"bad.alloc|bad allocation|failed to allocate|out of memory", re.I)
 _UNKNOWN: Final = re.compile(
@@ -32,8 +37,11 @@ _UNKNOWN: Final = re.compile(
 def short_text(error: BaseException) -> str:
     """`NOT_IMPLEMENTED: Could not find ...`: ONNX Runtime's own words on one line."""
     text = _PREFIX.sub(lambda match: f"{match[1]}: ", str(error), count=1)
-    text = " ".join(text.split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
+    text = " ".join(_PLACE.sub("", text).split()) or type(error).__name__
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    half = _MOST_CHARACTERS // 2  # what a limit is stands at the end, what it is of at the start
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def load_error(error: BaseException, stage: str, device_id: str) -> DeepSeekError:
@@ -52,7 +60,7 @@ def load_error(error: BaseException, stage: str, device_id: str) -> DeepSeekErro
             remedy="use another device, another opset, or a newer onnxruntime",
         )
     return errors.ArtifactError(
-        f"stage {stage!r} holds no ONNX model that loads: {text}",
+        f"{device_id} can't load stage {stage!r}: {text}",
         remedy="check that the file is complete, or export it again",
     )
 
@@ -68,7 +76,7 @@ def run_error(
             device_id=device_id,
             remedy="use a smaller batch",
         )
-    return mismatch(stage, inputs) or errors.DeviceError(
+    return mismatch(stage, inputs) or errors.InputRejected(
         f"stage {stage.name!r} failed on {device_id}: {text}",
         device_id=device_id,
         remedy="check the values of its inputs",
@@ -77,13 +85,17 @@ def run_error(
 
 def mismatch(stage: Stage, inputs: Mapping[str, Any]) -> errors.TensorMismatch | None:
     """The first input that does not fit its spec, None if all do."""
-    symbols: dict[str, int] = {}
+    if not isinstance(inputs, Mapping):
+        return errors.TensorMismatch(
+            f"inputs are a mapping of arrays by name; given a {type(inputs).__name__}",
+            remedy=f"its inputs are {', '.join(map(str, stage.inputs)) or 'none'}",
+        )
     for spec in stage.inputs:
         try:
-            _check(spec, inputs, symbols)
+            _check(spec, inputs)
         except errors.TensorMismatch as found:
             return found
-    unknown = sorted(set(inputs) - {spec.name for spec in stage.inputs})
+    unknown = sorted(map(str, set(inputs) - {spec.name for spec in stage.inputs}))
     if not unknown:
         return None
     return errors.TensorMismatch(
@@ -92,19 +104,14 @@ def mismatch(stage: Stage, inputs: Mapping[str, Any]) -> errors.TensorMismatch |
     )
 
 
-def _check(spec: TensorSpec, inputs: Mapping[str, Any], symbols: dict[str, int]) -> None:
-    if spec.name not in inputs:
+def _check(spec: TensorSpec, inputs: Mapping[str, Any]) -> None:
+    if spec.name in inputs:
+        as_array(spec, inputs[spec.name])
+    elif not spec.optional:
         raise errors.TensorMismatch(
-            f"tensor {spec.name!r} is missing; given: {', '.join(inputs) or 'nothing'}",
+            f"tensor {spec.name!r} is missing; given: {', '.join(map(str, inputs)) or 'nothing'}",
             remedy=f"pass {spec}",
         )
-    value = inputs[spec.name]
-    if not hasattr(value, "dtype") or not hasattr(value, "shape"):
-        raise errors.TensorMismatch(
-            f"tensor {spec.name!r}: expected {spec.dtype} {list(spec.shape)}, "
-            f"given a {type(value).__name__}"
-        )
-    spec.bind(value, symbols)
 
 
 def _is_memory(error: BaseException, text: str) -> bool:

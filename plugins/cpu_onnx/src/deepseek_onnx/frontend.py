@@ -7,28 +7,33 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
-from onnx import NodeProto
 
-from deepseek_core import Artifact, Frontend, Graph, Operation, Stage, Support, errors
+from deepseek_core import (
+    Artifact,
+    Frontend,
+    Graph,
+    Operation,
+    ReadOptions,
+    Stage,
+    Support,
+    TensorSpec,
+    errors,
+)
+from deepseek_onnx.asking import Answers, ask, unknown_operators
+from deepseek_onnx.batch import find_batch
 from deepseek_onnx.model import Model, load, reads
 from deepseek_onnx.partition import cut
-from deepseek_onnx.shapes import BATCH, Value, infer_values
-from deepseek_onnx.stages import borders, operation, submodel
-from deepseek_onnx.work import stage_kind, stage_work
+from deepseek_onnx.parts import Part
+from deepseek_onnx.regions import worthwhile
+from deepseek_onnx.runtime_types import typed
+from deepseek_onnx.stages import borders, input_specs, operator_names, part_stage, whole_stage
+from deepseek_onnx.work import operation_flops
 
 Supporters = Callable[[Operation], dict[str, Support]]
-Devices = frozenset[str]
 
 _NO_CROSSING: Final = "export it with a fixed rank, or with tensors in place of sequences"
-
-
-@attrs.frozen(eq=False)
-class _Reading:
-    """A model with what was found out about it, node by node."""
-
-    model: Model
-    values: dict[str, Value]
-    operations: tuple[Operation, ...]
+# Domains whose operators are everybody's; a device that knows another one has a kernel of its own.
+_COMMON: Final = frozenset({"", "ai.onnx.ml", "com.microsoft"})
 
 
 class OnnxFrontend(Frontend):
@@ -37,158 +42,176 @@ class OnnxFrontend(Frontend):
     def read(self, artifact: Artifact, supporters: Supporters) -> Graph:
         """The model as stages, cut wherever the set of supporting devices changes.
 
-        The leading symbol of the inputs is named `batch`, whatever the file calls it.
-
         Raises:
-            ArtifactError: missing, truncated, no ONNX model; or no dtype or rank to be found.
+            ArtifactError: missing, truncated, or no ONNX model.
             NoDevice: an operator that no device supports; says why each refused.
         """
-        reading = _read(artifact)
-        devices = _ask(reading, supporters)
-        groups = cut(devices, _needs(reading.model.nodes))
-        if not _may_cut(reading, groups):
-            groups = [_uncut(reading, devices)]
-        path = artifact.path
+        return self.read_model(artifact, ReadOptions(supporters=supporters))
+
+    def read_model(self, artifact: Artifact, options: ReadOptions) -> Graph:
+        """The model as one stage if a device takes it whole, cut where another may be worth it.
+
+        Raises:
+            ArtifactError: missing, truncated, or no ONNX model.
+            NoDevice: an operator that no device supports; says why each refused.
+            ConfigError: an output or a batch axis that the model does not have.
+        """
+        model = load(artifact)
+        if options.outputs:
+            model = _with_outputs(model, options.outputs)
+        model, groups = _cut(model, options)
+        stages = _stages(model, groups)
+        path, find = artifact.path, find_batch(model, options.batch_axis)
         return Graph(
-            name=path.stem if path is not None else reading.model.graph.name or "model",
-            stages=_stages(reading, groups),
-            outputs=[value.name for value in reading.model.graph.output],
-        )
+            name=path.stem if path is not None else model.graph.name or "model",
+            stages=stages,
+            outputs=model.outputs,
+            declared_inputs=_inputs(model, stages),
+            fuse=None if groups is None else _Fuse(model, stages, groups),
+            find_batch=find,
+        ).with_batching(find(options.fixed, model.outputs))
 
 
 def whole_model_stage(artifact: Artifact) -> Stage:
     """A model as one stage, its file untouched, whatever any device supports.
 
     Raises:
-        ArtifactError: missing, truncated, no ONNX model; or no dtype or rank to be found.
+        ArtifactError: missing, truncated, or no ONNX model.
     """
-    reading = _read(artifact)
-    everything = [list(range(len(reading.operations)))]
-    return attrs.evolve(_stages(reading, everything)[0], artifact=artifact)
-
-
-def _read(artifact: Artifact) -> _Reading:
     model = load(artifact)
-    values = infer_values(model)
-    for value in (*model.graph.input, *model.graph.output):
-        if not values[value.name].can_cross:
-            raise errors.ArtifactError(
-                f"{value.name!r} is a sequence or of unknown rank; the SDK passes tensors",
-                remedy=_NO_CROSSING,
+    return whole_stage(model, model.outputs)
+
+
+def _with_outputs(model: Model, outputs: Sequence[str]) -> Model:
+    made = {name for node in model.graph.node for name in node.output} | set(model.outputs)
+    for name in outputs:
+        if name not in made:
+            raise errors.ConfigError(
+                f"{model.file.named} has no output {name!r}",
+                remedy=f"its outputs are {', '.join(model.outputs)}; any value inside will do, too",
             )
-    operations = tuple(operation(node, model, values) for node in model.nodes)
-    return _Reading(model, values, operations)
+    return attrs.evolve(model, wanted=tuple(outputs))
 
 
-def _ask(reading: _Reading, supporters: Supporters) -> list[Devices]:
-    """For each node the devices that run it.
+Groups = list[list[int]] | None
+"""Nodes of each stage by their number in `model.nodes`; None: the model is one stage."""
 
-    Raises:
-        NoDevice: there is none for some.
-    """
-    answers: dict[object, dict[str, Support]] = {}
-    devices: list[Devices] = []
-    refused: list[int] = []
-    for i, op in enumerate(reading.operations):
-        key = _signature(op, reading.model.nodes[i])
-        if key not in answers:
-            answers[key] = supporters(op)
-        devices.append(frozenset(d for d, support in answers[key].items() if support))
-        if not devices[-1]:
-            refused.append(i)
-    if refused:
-        keys = (_signature(reading.operations[i], reading.model.nodes[i]) for i in refused)
-        raise _no_device(reading, refused, [answers[key] for key in keys])
+
+def _cut(model: Model, options: ReadOptions) -> tuple[Model, Groups]:
+    """Where to cut, and the model with what had to be found out for that."""
+    whole = options.whole if not unknown_operators(model) else frozenset[str]()
+    if whole and not _interested(model, options):
+        return model, None
+    model = typed(model)
+    return model, _groups(model, options, whole)
+
+
+def _groups(model: Model, options: ReadOptions, whole: frozenset[str]) -> Groups:
+    answers = ask(model, options.supporters)
+    labels = _with_worthwhile(answers, whole) if whole else answers.labels()
+    if len(set(labels)) == 1 and whole:
+        return None
+    groups = cut(labels, _needs(model))
+    if _may_cut(model, groups):
+        return groups
+    return None if whole else _uncut(answers)
+
+
+def _interested(model: Model, options: ReadOptions) -> bool:
+    """Whether some device that does not take the model whole may run a part of it."""
+    if not options.operators:
+        return False
+    there = operator_names(model)
+    return any(not names or not there.isdisjoint(names) for names in options.operators.values())
+
+
+def _with_worthwhile(answers: Answers, whole: frozenset[str]) -> list[frozenset[str]]:
+    """For each node those that take the model whole, and others where it may be worth a border."""
+    needs = _needs(answers.model)
+    work = [float(operation_flops(op, {})) for op in answers.operations]
+    special = {i for i, op in enumerate(answers.operations) if op.domain not in _COMMON}
+    devices = [whole] * len(work)
+    for device_id in sorted(answers.devices - whole):
+        able = answers.able(device_id)
+        mine = able if len(able) == len(work) else worthwhile(able, needs, work, special)
+        devices = [d | {device_id} if i in mine else d for i, d in enumerate(devices)]
     return devices
 
 
-def _signature(op: Operation, node: NodeProto) -> object:
-    """Equal for operations that a device can't tell apart but by their names."""
-    attributes = b"".join(sorted(a.SerializeToString(deterministic=True) for a in node.attribute))
-    described = [(bool(s.name), s.dtype, s.shape) for s in (*op.inputs, *op.outputs)]
-    return op.qualified_name, op.version, tuple(described), len(op.inputs), attributes
-
-
-def _no_device(
-    reading: _Reading, refused: Sequence[int], answers: Sequence[dict[str, Support]]
-) -> errors.NoDevice:
-    said = [
-        f"{reading.operations[i].qualified_name} (node {reading.model.nodes[i].name or i!r})"
-        for i in refused
-    ]
-    more = f" and {len(said) - 3} more" if len(said) > 3 else ""
-    reasons: dict[str, dict[str, None]] = {}
-    for answer in answers:
-        for device, support in answer.items():
-            reasons.setdefault(device, {})[support.reason] = None
-    refusals = {device: "; ".join(texts) for device, texts in reasons.items()}
-    told = "; ".join(f"{device}: {text}" for device, text in refusals.items())
-    return errors.NoDevice(
-        f"no device runs {', '.join(said[:3])}{more} ({told or 'no device is present'})",
-        refusals=refusals,
-        remedy="install a plugin that runs it, or export the model with other operators",
-    )
-
-
-def _needs(nodes: Sequence[NodeProto]) -> list[list[int]]:
+def _needs(model: Model) -> list[list[int]]:
     """For each node the earlier nodes whose outputs it reads."""
-    makers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    return [sorted({makers[n] for n in reads(node) if n in makers}) for node in nodes]
+    makers = {name: i for i, node in enumerate(model.nodes) for name in node.output if name}
+    return [sorted({makers[n] for n in reads(node) if n in makers}) for node in model.nodes]
 
 
-def _may_cut(reading: _Reading, groups: Sequence[Sequence[int]]) -> bool:
-    nodes = reading.model.nodes
-    crossing = borders([[nodes[i] for i in group] for group in groups], reading.model)
-    return all(reading.values[n].can_cross for taken, made in crossing for n in (*taken, *made))
+def _may_cut(model: Model, groups: Sequence[Sequence[int]]) -> bool:
+    """Whether only tensors of known rank would pass from one stage to another."""
+    if model.defaults.intersection(model.outputs):
+        return False  # only the file as it is knows whether the default was replaced
+    parts = borders([[model.nodes[i] for i in group] for group in groups], model, model.outputs)
+    ends = {*model.given, *model.outputs}
+    inner = {name for part in parts for name in (*part.taken, *part.made)} - ends
+    crossing = inner | {n for p in parts for n in p.made if n in ends and _is_read(n, parts, p)}
+    return all(model.value(name).can_cross for name in crossing)
 
 
-def _uncut(reading: _Reading, devices: Sequence[Devices]) -> list[int]:
+def _is_read(name: str, parts: Sequence[Part], maker: Part) -> bool:
+    return any(name in part.taken for part in parts if part is not maker)
+
+
+def _uncut(answers: Answers) -> Groups:
     """All nodes as one group, for a cut would pass what is no tensor of known rank.
 
     Raises:
         NoDevice: no single device runs all of them.
     """
-    if not frozenset.intersection(*devices):
+    if not frozenset.intersection(*answers.labels()):
         raise errors.NoDevice(
             "the model can't be cut, because a sequence or a tensor of unknown rank would pass "
             "from one stage to another, and no device runs all of it",
             refusals={},
             remedy=_NO_CROSSING,
         )
-    return list(range(len(reading.operations)))
+    return [list(range(len(answers.by_node)))]
 
 
-def _stages(reading: _Reading, groups: Sequence[Sequence[int]]) -> list[Stage]:
-    nodes = reading.model.nodes
-    parts = [[nodes[i] for i in group] for group in groups]
+def _stages(model: Model, groups: Groups) -> list[Stage]:
+    if groups is None:
+        return [whole_stage(model, model.outputs)]
+    parts = borders([[model.nodes[i] for i in group] for group in groups], model, model.outputs)
     used: Counter[str] = Counter()
     stages = []
-    for group, part, border in zip(groups, parts, borders(parts, reading.model), strict=True):
-        operations = [reading.operations[i] for i in group]
-        kind = stage_kind(operations)
-        used[kind] += 1
-        name = kind if used[kind] == 1 else f"{kind}_{used[kind]}"
-        stages.append(_stage(reading, (name, kind), operations, part, border))
+    for part in parts:
+        stage = part_stage(model, part)
+        used[stage.kind] += 1
+        number = used[stage.kind]
+        name = stage.kind if number == 1 else f"{stage.kind}_{number}"
+        stages.append(attrs.evolve(stage, name=name))
     return stages
 
 
-def _stage(
-    reading: _Reading,
-    named: tuple[str, str],
-    operations: list[Operation],
-    part: list[NodeProto],
-    border: tuple[list[str], list[str]],
-) -> Stage:
-    (name, kind), (taken, made) = named, border
-    inputs = [reading.values[tensor].spec for tensor in taken]
-    content = submodel(part, taken, made, reading.model, reading.values)
-    return Stage(
-        name=name,
-        kind=kind,
-        operations=operations,
-        inputs=inputs,
-        outputs=[reading.values[tensor].spec for tensor in made],
-        artifact=Artifact.from_bytes(content, format="onnx"),
-        work=stage_work(operations, inputs),
-        batched=any(BATCH in spec.shape for spec in inputs),
-    )
+class _Fuse:
+    """Makes several stages one; all of them are the file itself."""
+
+    def __init__(
+        self, model: Model, stages: Sequence[Stage], groups: Sequence[Sequence[int]]
+    ) -> None:
+        names = (stage.name for stage in stages)
+        self._model, self._groups = model, dict(zip(names, groups, strict=True))
+
+    def __call__(self, names: tuple[str, ...], wanted: tuple[str, ...]) -> Stage:
+        model, name = self._model, " + ".join(names)
+        if set(names) == set(self._groups) and set(wanted) == set(model.outputs):
+            return attrs.evolve(whole_stage(model, model.outputs), name=name)
+        numbers = sorted(i for part in names for i in self._groups[part])
+        (part,) = borders([[model.nodes[i] for i in numbers]], model, wanted)
+        return attrs.evolve(part_stage(model, part), name=name)
+
+
+def _inputs(model: Model, stages: Sequence[Stage]) -> list[TensorSpec]:
+    """What the caller passes: all that the file declares, or what the wanted outputs need."""
+    specs = input_specs(model)
+    if not model.wanted:
+        return specs
+    read = {spec.name for stage in stages for spec in stage.inputs}
+    return [spec for spec in specs if spec.name in read]

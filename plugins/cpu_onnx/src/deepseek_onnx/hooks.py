@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from deepseek_core import DeviceSpec, FrontendSpec, HostContext, hookimpl, hooks
 
 conformance = "deepseek_onnx.conformance"
+settings = "deepseek_onnx.settings:Settings"
 
 
 @hookimpl(hooks.ds_register_devices)
@@ -20,6 +21,7 @@ def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:
             probe="deepseek_onnx.device:probe",
             summary="ONNX Runtime on the CPU",
             requires=("onnxruntime", "onnx", "numpy"),
+            whole_formats=("onnx",),
         )
     ]
 

@@ -1,10 +1,11 @@
-"""An ONNX file as a tidy model: data at hand, constants as initializers, nodes in order."""
+"""An ONNX model as it was read: its inputs and outputs, its nodes in order, what is constant."""
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import attrs
@@ -15,7 +16,8 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, 
 
 from deepseek_core import Artifact, errors
 from deepseek_onnx.attributes import captured_names, subgraphs
-from deepseek_onnx.protobuf import EXPORT_AGAIN, read_model, where
+from deepseek_onnx.model_file import EXPORT_AGAIN, ModelFile, read_model
+from deepseek_onnx.shapes import Value, value_of, values_of
 
 _SCALARS: Final = {
     "value_float": ("float32", "f"),
@@ -25,75 +27,193 @@ _SCALARS: Final = {
     "value_string": ("object", "s"),
     "value_strings": ("object", "strings"),
 }
+# From this version on an initializer that is an input, too, is a default that a caller may replace.
+_DEFAULTS_IR: Final = 4
+
+FunctionKey = tuple[str, str, str]
+"""Domain, name and overload of a model-local function."""
+
+
+@attrs.frozen(eq=False)
+class Survey:
+    """Whether nodes stand in order, what is given or made, domain and name of every operator."""
+
+    is_sorted: bool
+    known: set[str]
+    operators: frozenset[tuple[str, str]]
 
 
 @attrs.frozen(eq=False)
 class Model:
-    """A loaded model.
+    """A model with its structure in memory; the data of large tensors lies in its file.
 
-    `nodes` are sorted and all needed for an output; none is a Constant. `initializers` are never
-    inputs. `functions` maps (domain, name) to the body of a model-local function.
+    `wanted` are the outputs that a caller chose, empty for those of the file; `asked` are types
+    that only a runtime could tell. What takes a walk over all nodes is found out when it is first
+    asked for.
     """
 
+    file: ModelFile
     proto: ModelProto
-    nodes: tuple[NodeProto, ...]
-    initializers: dict[str, TensorProto]
-    functions: dict[tuple[str, str], FunctionProto]
+    wanted: tuple[str, ...] = ()
+    asked: Mapping[str, Value] = attrs.field(factory=dict)
 
     @property
     def graph(self) -> GraphProto:
-        """The graph; its inputs are only those that a caller must give."""
+        """The main graph, as the file has it."""
         return self.proto.graph
 
-    @property
+    @cached_property
     def opsets(self) -> dict[str, int]:
         """Domain -> version, the standard domain being empty."""
-        return {_domain(opset.domain): opset.version for opset in self.proto.opset_import}
+        return {plain_domain(o.domain): o.version for o in self.proto.opset_import}
+
+    @cached_property
+    def functions(self) -> dict[FunctionKey, FunctionProto]:
+        """The model-local functions."""
+        return {
+            (plain_domain(f.domain), f.name, getattr(f, "overload", "")): f
+            for f in self.proto.functions
+        }
 
     def function(self, node: NodeProto) -> FunctionProto | None:
         """The body of a node's model-local function, None for an ordinary operator."""
-        return self.functions.get((_domain(node.domain), node.op_type))
+        if not self.functions:
+            return None
+        overload = getattr(node, "overload", "")
+        return self.functions.get((plain_domain(node.domain), node.op_type, overload))
 
+    @cached_property
+    def values(self) -> dict[str, Value]:
+        """Every value of the main graph whose type is known, by name."""
+        return values_of(self.proto, self.initializers)
 
-def _domain(domain: str) -> str:
-    return "" if domain == "ai.onnx" else domain
+    @cached_property
+    def _ends(self) -> dict[str, Value]:
+        return {v.name: value_of(v) for v in (*self.graph.output, *self.graph.input)}
+
+    def value(self, name: str) -> Value:
+        """What is known of a value, if anything is."""
+        found = self.asked.get(name) or self._ends.get(name) or self.values.get(name)
+        return found or Value(name, None, None)
+
+    @cached_property
+    def defaults(self) -> frozenset[str]:
+        """Inputs that may be left out, since an initializer has their name."""
+        if self.proto.ir_version < _DEFAULTS_IR:
+            return frozenset()
+        return frozenset(v.name for v in self.graph.input if v.name in self._stored)
+
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """Names of the inputs that a caller passes or may pass, in the file's order."""
+        return tuple(
+            v.name
+            for v in self.graph.input
+            if v.name not in self._stored or v.name in self.defaults
+        )
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in the file's order or the caller's."""
+        return self.wanted or tuple(dict.fromkeys(v.name for v in self.graph.output))
+
+    @cached_property
+    def _stored(self) -> dict[str, TensorProto]:
+        return {tensor.name: tensor for tensor in self.graph.initializer} | {
+            tensor.values.name: tensor.values for tensor in self.graph.sparse_initializer
+        }
+
+    @cached_property
+    def initializers(self) -> dict[str, TensorProto]:
+        """Constants by name: initializers, and the values of Constant nodes."""
+        found = {tensor.name: tensor for tensor in self.graph.initializer}
+        for node in self.graph.node:
+            if node.op_type == "Constant" and not node.domain:
+                tensor = _constant(node)
+                if tensor is not None:
+                    found[tensor.name] = tensor
+        for name in self.outputs:
+            if name in found and name not in self.defaults:
+                found[_stored_name(name)] = _renamed(found[name], _stored_name(name))
+        return found
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What one walk over the nodes tells."""
+        known = {"", *self.given, *self._stored}
+        operators: set[tuple[str, str]] = set()
+        is_sorted = True
+        for node in self.graph.node:
+            for name in node.input:
+                if name not in known:
+                    is_sorted = False
+            known.update(node.output)
+            operators.add((node.domain, node.op_type))
+        return Survey(
+            is_sorted, known, frozenset((plain_domain(domain), op) for domain, op in operators)
+        )
+
+    @cached_property
+    def nodes(self) -> tuple[NodeProto, ...]:
+        """The nodes that an output depends on, in order; Constants are left out.
+
+        An output that is a constant gets a node that makes it.
+
+        Raises:
+            ArtifactError: one reads what nothing makes, or itself.
+        """
+        kept = [n for n in self.graph.node if not n.output or n.output[0] not in self._constants]
+        kept += [
+            onnx.helper.make_node("Identity", [_stored_name(name)], [name], name=f"{name}/copy")
+            for name in self.outputs
+            if _stored_name(name) in self.initializers
+        ]
+        known = {"", *self.given, *self._stored, *self.initializers}
+        ordered = in_order(kept, known, self.file.named)
+        return tuple(_needed(ordered, self.outputs))
+
+    @cached_property
+    def _constants(self) -> set[str]:
+        return set(self.initializers) - {tensor.name for tensor in self.graph.initializer}
 
 
 def load(artifact: Artifact) -> Model:
-    """Read a model and the data files beside it.
+    """Read a model's structure.
 
     Raises:
         ArtifactError: missing, truncated, no ONNX model, or one that contradicts itself.
     """
-    proto, named = read_model(artifact), where(artifact)
-    initializers = _take_initializers(proto.graph)
-    nodes = _take_constants(proto.graph, initializers)
-    ordered = _needed(_in_order(nodes, _given(proto.graph, initializers), named), proto.graph)
-    _make_outputs(proto.graph, initializers, ordered, named)
-    functions = {(_domain(f.domain), f.name): f for f in proto.functions}
-    return Model(proto, tuple(ordered), initializers, functions)
+    model = Model(*read_model(artifact))
+    if not model.survey.is_sorted:
+        model.nodes  # noqa: B018 - it finds out whether they can be sorted
+    _check_outputs(model)
+    _check_data(model)
+    return model
 
 
-def _take_initializers(graph: GraphProto) -> dict[str, TensorProto]:
-    """Initializers by name; those listed as inputs (IR version 3) are no inputs afterward."""
-    initializers = {tensor.name: tensor for tensor in graph.initializer}
-    sparse = {tensor.values.name for tensor in graph.sparse_initializer}
-    given = [v for v in graph.input if v.name not in initializers and v.name not in sparse]
-    del graph.input[:]
-    graph.input.extend(given)
-    return initializers
+def _check_outputs(model: Model) -> None:
+    for name in model.outputs:
+        if name not in model.survey.known:
+            raise errors.ArtifactError(
+                f"{model.file.named}: no node makes the output {name!r}", remedy=EXPORT_AGAIN
+            )
 
 
-def _take_constants(graph: GraphProto, initializers: dict[str, TensorProto]) -> list[NodeProto]:
-    """Constant nodes become initializers; the other nodes come back."""
-    nodes: list[NodeProto] = []
-    for node in graph.node:
-        tensor = _constant(node) if node.op_type == "Constant" and not node.domain else None
-        if tensor is None:
-            nodes.append(node)
-        else:
-            initializers[tensor.name] = tensor
-    return nodes
+def _check_data(model: Model) -> None:
+    """See that the data files are there that some node needs."""
+    gone = {path.name: path for path, stamp in model.file.stamps.items() if stamp is None}
+    if not gone:
+        return
+    needed = {name for node in model.graph.node for name in reads(node)}
+    for tensor in model.graph.initializer:
+        places = {e.value.rpartition("/")[2] for e in tensor.external_data if e.key == "location"}
+        if tensor.name in needed and places & gone.keys():
+            model.file.data(tensor)  # raises what is wrong with it
+
+
+def plain_domain(domain: str) -> str:
+    """The standard domain is empty."""
+    return "" if domain == "ai.onnx" else domain
 
 
 def _constant(node: NodeProto) -> TensorProto | None:
@@ -114,19 +234,29 @@ def _constant(node: NodeProto) -> TensorProto | None:
     return numpy_helper.from_array(array, node.output[0])
 
 
+def _stored_name(output: str) -> str:
+    return f"{output}/constant"
+
+
+def _renamed(tensor: TensorProto, name: str) -> TensorProto:
+    made = TensorProto()
+    made.CopyFrom(tensor)
+    made.name = name
+    return made
+
+
 def reads(node: NodeProto) -> list[str]:
     """Every value a node needs: its inputs, then what its subgraphs take from around it."""
     named = [name for name in node.input if name]
     return list(dict.fromkeys([*named, *sorted(captured_names(subgraphs(node)))]))
 
 
-def _given(graph: GraphProto, initializers: Iterable[str]) -> set[str]:
-    sparse = {tensor.values.name for tensor in graph.sparse_initializer}
-    return {value.name for value in graph.input} | set(initializers) | sparse
+def in_order(nodes: Sequence[NodeProto], known: set[str], named: str) -> list[NodeProto]:
+    """Nodes such that each comes after what it reads, otherwise as they stand in the file.
 
-
-def _in_order(nodes: list[NodeProto], known: set[str], named: str) -> list[NodeProto]:
-    """Nodes such that each comes after what it reads, otherwise as they stand in the file."""
+    Raises:
+        ArtifactError: one reads what nothing makes, or itself.
+    """
     missing = [{name for name in reads(node) if name not in known} for node in nodes]
     readers: dict[str, list[int]] = defaultdict(list)
     for i, names in enumerate(missing):
@@ -149,7 +279,7 @@ def _in_order(nodes: list[NodeProto], known: set[str], named: str) -> list[NodeP
     return ordered
 
 
-def _first_missing(nodes: list[NodeProto], missing: list[set[str]]) -> str:
+def _first_missing(nodes: Sequence[NodeProto], missing: list[set[str]]) -> str:
     """What to blame: a value that nothing makes, or else a cycle."""
     made = {name for node in nodes for name in node.output}
     for node, names in zip(nodes, missing, strict=True):
@@ -158,31 +288,12 @@ def _first_missing(nodes: list[NodeProto], missing: list[set[str]]) -> str:
     return f"{min(set().union(*missing))!r} without a cycle"
 
 
-def _needed(nodes: list[NodeProto], graph: GraphProto) -> list[NodeProto]:
-    """The nodes that an output of the graph depends on."""
-    wanted = {value.name for value in graph.output}
+def _needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
+    """The nodes that one of these outputs depends on."""
+    wanted = set(outputs)
     kept: list[NodeProto] = []
     for node in reversed(nodes):
-        if wanted & set(node.output):
+        if not wanted.isdisjoint(node.output):
             kept.append(node)
-            wanted |= set(reads(node))
+            wanted.update(reads(node))
     return kept[::-1]
-
-
-def _make_outputs(
-    graph: GraphProto, initializers: dict[str, TensorProto], nodes: list[NodeProto], named: str
-) -> None:
-    """See that a node makes each output: a constant one gets an Identity."""
-    made = {name for node in nodes for name in node.output}
-    for name in (value.name for value in graph.output if value.name not in made):
-        if name not in initializers:
-            raise errors.ArtifactError(
-                f"{named}: no node makes the output {name!r}",
-                remedy="export it with an Identity node before that output",
-            )
-        inner = f"{name}/constant"
-        tensor = TensorProto()
-        tensor.CopyFrom(initializers[name])
-        tensor.name = inner
-        initializers[inner] = tensor
-        nodes.append(onnx.helper.make_node("Identity", [inner], [name], name=f"{name}/copy"))

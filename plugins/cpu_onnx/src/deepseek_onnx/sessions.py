@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 
-from deepseek_core import Artifact, Stage, errors
+from deepseek_core import Stage, errors
+from deepseek_onnx.attributes import subgraphs
 from deepseek_onnx.host import saturates_u8s8
-from deepseek_onnx.ort import ort
-from deepseek_onnx.protobuf import model_bytes, parse_model
+from deepseek_onnx.model_file import MIN_IR_VERSION, model_bytes, parse_model
+from deepseek_onnx.operators import DOMAIN
+from deepseek_onnx.ort import ort, state
+from deepseek_onnx.parts import OnnxArtifact
+from deepseek_onnx.settings import Settings
 from deepseek_onnx.values import EXOTIC, to_ort
 
 Array = NDArray[Any]
+Model = str | bytes
+"""A path or the bytes of a model."""
 
 # Smaller constants go into the model itself: shape inference reads their values (a `k`).
 _INLINE_BYTES: Final = 64 * 1024
-# The first version in which an initializer need not be an input, hence is a constant.
-MIN_IR_VERSION: Final = 4
+_EXACT: Final = frozenset({f"{DOMAIN}::MatchL2", f"{DOMAIN}::MatchHamming"})
+_LEVELS: Final = {
+    "disabled": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED", "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL",
+}  # fmt: skip
 
 
 @attrs.frozen
@@ -34,54 +45,107 @@ class Threads:
 
 @attrs.frozen
 class Opened:
-    """A session and the memory that it may still read."""
+    """A session, what it was made of, the memory that it may still read, what runs are fed."""
 
     session: ort.InferenceSession
+    source: object
     keep: tuple[ort.OrtValue, ...] = ()
+    fed: Mapping[str, Array] = attrs.field(factory=dict)
 
 
-def open_stage(stage: Stage, threads: Threads) -> Opened:
+def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
     """A session for a stage, its constants as initializers, so that what depends on them folds.
 
+    Constants of a model with subgraphs are fed with each run instead: folding what an If reads
+    ends the process in some versions of ONNX Runtime.
+
     Raises:
-        ArtifactError: the file is gone, or a constant has no input to fix.
+        ArtifactError: the file is gone or changed, or a constant has no input to fix.
         Exception: one of `faults.FAULTS` for what ONNX Runtime refuses.
     """
-    options = _options(threads, dynamic=_is_dynamic(stage))
-    content, injected = stage.artifact.read(), dict[str, ort.OrtValue]()
+    options = _options(threads, settings, dynamic=_is_dynamic(stage))
+    if saturates_u8s8() and _EXACT & stage.operators:
+        # Matching must be exact on every device; other models compute what they compute elsewhere.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    model, folder = _model_of(stage, folds=bool(stage.constants))
+    injected, fed = dict[str, ort.OrtValue](), dict[str, Array]()
     if stage.constants:
-        content, injected = with_constants(content, stage.constants)
+        assert isinstance(model, bytes)
+        proto = parse_model(model, "the stage")
+        if _has_subgraph(proto):
+            fed = dict(stage.constants)
+        else:
+            model, injected = with_constants(proto, stage.constants)
     if injected:
         options.add_external_initializers(list(injected), list(injected.values()))
-    _look_beside(stage.artifact, options)
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return Opened(session, tuple(injected.values()))
+    if folder is not None:
+        _look_into(folder, options)
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    if isinstance(stage.artifact, OnnxArtifact):
+        stage.artifact.part.model.file.check_unchanged()
+    return Opened(session, source_of(stage), tuple(injected.values()), fed)
 
 
-def trial(content: bytes) -> None:
+def source_of(stage: Stage) -> object:
+    """What holds the data of a stage: the model as it was loaded, or the artifact."""
+    artifact = stage.artifact
+    return artifact.part.model if isinstance(artifact, OnnxArtifact) else artifact
+
+
+def _model_of(stage: Stage, *, folds: bool) -> tuple[Model, Path | None]:
+    """What the session is made of, and where its data files lie if it can't tell itself."""
+    artifact = stage.artifact
+    original = artifact.original
+    if original is not None and not folds:
+        if original.path is not None:
+            return str(original.path), None
+        return original.read(), None
+    if isinstance(artifact, OnnxArtifact):
+        return artifact.part.mapped(), artifact.part.model.file.folder
+    return artifact.read(), None if artifact.path is None else artifact.path.absolute().parent
+
+
+def trial(content: bytes, settings: Settings) -> None:
     """Raise whatever ONNX Runtime says when it loads this model.
 
     Raises:
         Exception: one of `faults.FAULTS`.
     """
-    options = _options(Threads(1), dynamic=True)
+    options = _options(Threads(1), settings, dynamic=True)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def value_types(content: bytes) -> dict[str, tuple[str, list[int | str | None]]]:
+def output_types(
+    content: bytes, folder: Path | None
+) -> dict[str, tuple[str, list[int | str | None]]]:
     """Output name -> ONNX Runtime's type text and shape, by its own inference.
 
     Raises:
         Exception: one of `faults.FAULTS`.
     """
-    options = _options(Threads(1), dynamic=True)
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options = _options(Threads(1), Settings(graph_optimization="disabled"), dynamic=True)
+    if folder is not None:
+        _look_into(folder, options)
     session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return {out.name: (out.type, list(out.shape or ())) for out in session.get_outputs()}
 
 
-def _options(threads: Threads, *, dynamic: bool) -> ort.SessionOptions:
+def _look_into(folder: Path, options: ort.SessionOptions) -> None:
+    """Tell where the data files lie of a model that is given as bytes."""
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(folder)
+    )
+
+
+@cache
+def operator_names() -> frozenset[tuple[str, str]]:
+    """Domain and name of every operator that ONNX Runtime knows."""
+    found = ((s.domain, s.name) for s in state.get_all_operator_schema())
+    return frozenset(("" if domain == "ai.onnx" else domain, name) for domain, name in found)
+
+
+def _options(threads: Threads, settings: Settings, *, dynamic: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads.count
@@ -89,29 +153,32 @@ def _options(threads: Threads, *, dynamic: bool) -> ort.SessionOptions:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # A memory pattern is planned for one shape; with changing shapes it only costs.
     options.enable_mem_pattern = not dynamic
+    level = _LEVELS[settings.graph_optimization]
+    options.graph_optimization_level = getattr(
+        ort.GraphOptimizationLevel, level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    )
     spinning = "1" if threads.spinning else "0"
     options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    if saturates_u8s8():
-        options.add_session_config_entry("session.x64quantprecision", "1")
+    for library in settings.custom_operators:
+        options.register_custom_ops_library(library)
     return options
 
 
 def _is_dynamic(stage: Stage) -> bool:
-    return any(isinstance(dim, str) for spec in stage.inputs for dim in spec.shape)
+    return any(
+        spec.shape is None or any(isinstance(dim, str) for dim in spec.shape)
+        for spec in stage.inputs
+    )
 
 
-def _look_beside(artifact: Artifact, options: ort.SessionOptions) -> None:
-    # The model is read as bytes; ONNX Runtime then needs to be told where its data files lie.
-    if artifact.path is not None:
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path",
-            str(artifact.path.resolve().parent),
-        )
+def _has_subgraph(model: ModelProto) -> bool:
+    bodies = [model.graph, *model.functions]
+    return any(subgraphs(node) for body in bodies for node in body.node)
 
 
 def with_constants(
-    content: bytes, constants: Mapping[str, Array]
+    model: ModelProto, constants: Mapping[str, Array]
 ) -> tuple[bytes, dict[str, ort.OrtValue]]:
     """The model with inputs turned into initializers: small ones inside, large ones beside it.
 
@@ -121,12 +188,14 @@ def with_constants(
     Raises:
         ArtifactError: no model, or one without an input of that name.
     """
-    model = parse_model(content, "the stage")
     inputs = {value.name: value for value in model.graph.input}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     injected: dict[str, ort.OrtValue] = {}
     for name, array in constants.items():
         if name not in inputs:
             raise errors.ArtifactError(f"the model has no input {name!r} to hold a constant")
+        if name in stored:  # a default that the constant replaces
+            model.graph.initializer.remove(stored[name])
         element = inputs[name].type.tensor_type.elem_type
         if array.nbytes <= _INLINE_BYTES or array.dtype.hasobject:
             model.graph.initializer.append(_inline(array, name))

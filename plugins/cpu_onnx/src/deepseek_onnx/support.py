@@ -18,9 +18,11 @@ from deepseek_onnx.attributes import FUNCTIONS, captured_names, node_attributes
 from deepseek_onnx.dtypes import ELEMENT
 from deepseek_onnx.faults import FAULTS, short_text
 from deepseek_onnx.sessions import trial
+from deepseek_onnx.settings import Settings
 
-# The lowest version that has functions; ONNX Runtime reads all newer ones it knows the same way.
+# The lowest version that has functions, and functions with overloads.
 _IR_VERSION: Final = 8
+_OVERLOADS_IR: Final = 10
 # For a function of a domain of its own, whose body brings its opset along.
 _DEFAULT_OPSET: Final = 18
 
@@ -28,7 +30,8 @@ _DEFAULT_OPSET: Final = 18
 class TrialSupport:
     """Answers by trial and remembers them; safe from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._known: dict[bytes, Support] = {}
 
     def of(self, operation: Operation) -> Support:
@@ -44,16 +47,15 @@ class TrialSupport:
     def _known_or_tried(self, content: bytes) -> Support:
         answer = self._known.get(content)
         if answer is None:
-            answer = self._known[content] = _try(content)
+            answer = self._known[content] = self._try(content)
         return answer
 
-
-def _try(content: bytes) -> Support:
-    try:
-        trial(content)
-    except FAULTS as error:
-        return Support.no(short_text(error))
-    return Support.yes()
+    def _try(self, content: bytes) -> Support:
+        try:
+            trial(content, self._settings)
+        except FAULTS as error:
+            return Support.no(short_text(error))
+        return Support.yes()
 
 
 def one_operator_model(operation: Operation, *, shapes: bool) -> bytes:
@@ -70,6 +72,9 @@ def one_operator_model(operation: Operation, *, shapes: bool) -> bytes:
         domain=operation.domain,
     )
     node.attribute.extend(node_attributes(operation))
+    bodies = operation.attributes.get(FUNCTIONS, ())
+    if bodies and hasattr(node, "overload"):
+        node.overload = _overload(onnx.FunctionProto.FromString(bodies[0]))
     inputs = {_name(spec, renamed, captured): spec for spec in operation.inputs if spec.name}
     graph = helper.make_graph(
         [node],
@@ -103,16 +108,28 @@ def _num_formal(operation: Operation, nested: list[GraphProto]) -> int:
 
 
 def _value(name: str, spec: TensorSpec, is_sequence: bool, shapes: bool) -> Any:
+    if is_sequence or spec.container:
+        return _of_container(name, spec)
     element = ELEMENT[spec.dtype]
-    if is_sequence:
-        tensor = helper.make_tensor_type_proto(element, None)
-        return helper.make_value_info(name, helper.make_sequence_type_proto(tensor))
     # A shape of () may be a scalar's or not known: nothing is declared then.
     return helper.make_tensor_value_info(name, element, (spec.shape if shapes else None) or None)
 
 
+def _of_container(name: str, spec: TensorSpec) -> Any:
+    """A sequence or optional of tensors; of another type nothing is declared."""
+    inner = spec.container.rpartition("tensor(")[2].rstrip(")") or spec.dtype
+    if inner not in ELEMENT or spec.container.startswith("map("):
+        return helper.make_empty_tensor_value_info(name)
+    made = helper.make_tensor_type_proto(ELEMENT[inner], None)
+    if "sequence" in spec.container or not spec.container:
+        made = helper.make_sequence_type_proto(made)
+    if spec.container.startswith("optional"):
+        made = helper.make_optional_type_proto(made)
+    return helper.make_value_info(name, made)
+
+
 def _takes_sequence(operation: Operation, position: int) -> bool:
-    # A TensorSpec can't say "sequence"; the operator's schema can, where it takes nothing else.
+    # Where a spec does not say so, the operator's schema does if it takes nothing else.
     try:
         schema = onnx.defs.get_schema(operation.name, operation.version, operation.domain)
     except onnx.defs.SchemaError:
@@ -120,6 +137,10 @@ def _takes_sequence(operation: Operation, position: int) -> bool:
     if position >= len(schema.inputs):
         return False
     return all(text.startswith("seq(") for text in schema.inputs[position].types)
+
+
+def _overload(function: onnx.FunctionProto) -> str:
+    return getattr(function, "overload", "")
 
 
 def _model(graph: GraphProto, operation: Operation) -> bytes:
@@ -136,7 +157,7 @@ def _model(graph: GraphProto, operation: Operation) -> bytes:
     model = helper.make_model(
         graph,
         functions=functions,
-        ir_version=_IR_VERSION,
+        ir_version=_OVERLOADS_IR if any(map(_overload, functions)) else _IR_VERSION,
         opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
     )
     content: bytes = model.SerializeToString(deterministic=True)

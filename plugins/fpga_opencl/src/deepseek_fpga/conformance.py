@@ -57,13 +57,15 @@ def _case(operation: str, rows: Array, distances: Array) -> DeviceCase:
 
 def _stage(name: str, dtype: str, distance_dtype: str) -> Stage:
     inputs = [
-        TensorSpec(name="query", dtype=dtype, shape=("batch", _WIDTH)),
+        TensorSpec(name="query", dtype=dtype, shape=("batch", _WIDTH), batch_axis=0),
         TensorSpec(name="gallery", dtype=dtype, shape=("rows", _WIDTH)),
         TensorSpec(name="k", dtype="int64", shape=(1,)),
     ]
     outputs = [
-        TensorSpec(name="indices", dtype="int64", shape=("batch", "neighbors")),
-        TensorSpec(name="distances", dtype=distance_dtype, shape=("batch", "neighbors")),
+        TensorSpec(name="indices", dtype="int64", shape=("batch", "neighbors"), batch_axis=0),
+        TensorSpec(
+            name="distances", dtype=distance_dtype, shape=("batch", "neighbors"), batch_axis=0
+        ),
     ]
     operation = Operation(name=name, domain=DOMAIN, inputs=inputs, outputs=outputs)
     return Stage(

@@ -43,6 +43,7 @@ _PAIR_ELEMENTS_PER_S: Final = 25e9
 _LAUNCH_S: Final = 30e-6
 _PRIOR_SIGMA: Final = 1.0
 _UNKNOWN_ROWS: Final = 10_000
+_UNKNOWN: Final = ("rows", "width")
 
 _METRICS: Final[dict[tuple[str, str], Metric]] = {
     ("MatchL2", "float32"): "l2_f32",
@@ -195,8 +196,7 @@ class MatchingDevice(Device):
 def _pair_elements(stage: Stage, operation: Operation) -> float:
     """Multiplications for one query: gallery rows x elements of a row."""
     gallery = operation.inputs[1]
-    shape = (
-        stage.constants[gallery.name].shape if gallery.name in stage.constants else gallery.shape
-    )
-    rows, width = (dim if isinstance(dim, int) else _UNKNOWN_ROWS for dim in shape)
+    known = stage.constants.get(gallery.name)
+    shape = gallery.shape if known is None else known.shape
+    rows, width = (dim if isinstance(dim, int) else _UNKNOWN_ROWS for dim in shape or _UNKNOWN)
     return float(rows) * width

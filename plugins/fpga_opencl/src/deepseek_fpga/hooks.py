@@ -18,5 +18,6 @@ def devices(ctx: HostContext) -> Iterable[DeviceSpec]:
             factory="deepseek_fpga.device:open_matching_device",
             probe="deepseek_fpga.device:probe",
             requires=("pyopencl", "numpy"),
+            operators=("ai.deepseek::MatchL2", "ai.deepseek::MatchHamming"),
         )
     ]

@@ -25,8 +25,8 @@ class TestNull(DeviceConformance):
             name="sleep",
             kind="sleep",
             operations=[sleep],
-            inputs=[TensorSpec(name="x", dtype="float32", shape=("batch", 2))],
-            outputs=[TensorSpec(name="y", dtype="float32", shape=("batch", 2))],
+            inputs=[TensorSpec(name="x", dtype="float32", shape=("batch", 2), batch_axis=0)],
+            outputs=[TensorSpec(name="y", dtype="float32", shape=("batch", 2), batch_axis=0)],
             artifact=Artifact.from_bytes(b"", format="null"),
         )
         return [DeviceCase(stage=stage, inputs={"x": x}, expected={"y": x})]

@@ -18,5 +18,6 @@ def devices(ctx: HostContext) -> Iterable[DeviceSpec]:
             factory="deepseek_null.device:NullDevice",
             probe="deepseek_null.device:probe",
             requires=("numpy",),
+            operators=("deepseek.null::Sleep",),
         )
     ]

@@ -1,0 +1,103 @@
+"""The routes of a placement as graphs to run: neighbors on one device joined into one stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from deepseek_core.contracts.errors import DeepSeekError
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Stage
+from deepseek_core.schedule.problem import Placement, unit_name, units
+
+MayRun = Callable[[Stage, str], bool]
+"""Whether a device may be given this stage."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Route:
+    """A graph whose stages run as they are, and the device of each.
+
+    `parts` maps each of them to the stages of the user's graph that it stands for, `followers` to
+    those that read what it makes, `waits` to how many it waits for, `order` to its place.
+    `decision` numbers the placement that it comes from: a later one takes its place.
+    """
+
+    graph: Graph
+    devices: Mapping[str, str]
+    parts: Mapping[str, tuple[str, ...]]
+    followers: Mapping[str, tuple[Stage, ...]]
+    waits: Mapping[str, int]
+    order: Mapping[str, int]
+    decision: int
+    is_chain: bool
+
+    def ran_on(self) -> dict[str, str]:
+        """Stage of the user's graph -> device, if all goes as planned."""
+        return {part: self.devices[name] for name, parts in self.parts.items() for part in parts}
+
+
+def routes_of(
+    graph: Graph, placement: Placement, may_run: MayRun, decision: int
+) -> tuple[Route, ...]:
+    """A route for each that the placement has, in its order."""
+    return tuple(
+        route_of(graph, devices, may_run, decision) for devices, _share in placement.routes
+    )
+
+
+def part_of(graph: Graph, names: Sequence[str]) -> Graph:
+    """Some stages of a graph as a graph of their own, which makes all that is read of them."""
+    return attrs.evolve(
+        graph,
+        stages=[stage for stage in graph.stages if stage.name in names],
+        outputs=graph.wanted_of(names),
+        declared_inputs=None,
+    )
+
+
+def route_of(graph: Graph, devices: Mapping[str, str], may_run: MayRun, decision: int) -> Route:
+    """A graph as it runs with its stages on these devices."""
+    stages: list[Stage] = []
+    parts: dict[str, tuple[str, ...]] = {}
+    for group in units([stage.name for stage in graph.stages], devices):
+        for made, names in _joined(graph, group, devices[group[0]], may_run):
+            stages.append(made)
+            parts[made.name] = names
+    cut = attrs.evolve(graph, stages=stages)
+    after = {stage.name: cut.predecessors(stage) for stage in cut.stages}
+    return Route(
+        graph=cut,
+        devices={name: devices[names[0]] for name, names in parts.items()},
+        parts=parts,
+        followers={name: tuple(s for s in cut.stages if name in after[s.name]) for name in after},
+        waits={name: len(before) for name, before in after.items()},
+        order={stage.name: index for index, stage in enumerate(cut.stages)},
+        decision=decision,
+        is_chain=_is_chain(cut),
+    )
+
+
+def _joined(
+    graph: Graph, group: tuple[str, ...], device_id: str, may_run: MayRun
+) -> list[tuple[Stage, tuple[str, ...]]]:
+    """A group as one stage where frontend and device agree, else its stages one by one."""
+    if len(group) > 1 and graph.fuse is not None:
+        try:
+            made = graph.fused(group)
+        except DeepSeekError:
+            made = None
+        if made is not None and may_run(made, device_id):
+            return [(attrs.evolve(made, name=unit_name(group)), group)]
+    return [(graph.stage(name), (name,)) for name in group]
+
+
+def _is_chain(graph: Graph) -> bool:
+    """Whether no two stages could run at once."""
+    previous: str | None = None
+    for stage in graph.stages:
+        if previous is not None and previous not in graph.predecessors(stage):
+            return False
+        previous = stage.name
+    return True

@@ -1,0 +1,202 @@
+"""A part of a model as a model of its own: its nodes and only what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from hashlib import sha256
+
+import attrs
+from onnx import (
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+)
+
+from deepseek_core import Artifact
+from deepseek_onnx.attributes import subgraphs
+from deepseek_onnx.dtypes import ELEMENT
+from deepseek_onnx.model import Model, plain_domain, reads
+from deepseek_onnx.model_file import MIN_IR_VERSION, model_bytes
+from deepseek_onnx.shapes import Value
+
+FunctionName = tuple[str, str, str]
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """Nodes of a model in order, the values that they take from outside, and those they hand on."""
+
+    model: Model
+    nodes: Sequence[NodeProto]
+    taken: tuple[str, ...]
+    made: tuple[str, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the structure; large data counts by its place and length."""
+        return sha256(model_bytes(self._proto)).hexdigest()
+
+    def inlined(self) -> bytes:
+        """The part as one model with all of its data.
+
+        Raises:
+            ArtifactError: data is missing, or it passes protobuf's limit of 2 GiB.
+        """
+        made = ModelProto()
+        made.CopyFrom(self._proto)
+        for tensor in _inside(made.graph):
+            fill(tensor, self.model)
+        return model_bytes(made)
+
+    def mapped(self) -> bytes:
+        """The part with its large initializers as references into the files of the model.
+
+        Raises:
+            ArtifactError: it passes protobuf's limit of 2 GiB.
+        """
+        return self.inlined() if self.model.file.folder is None else model_bytes(self._proto)
+
+    @cached_property
+    def _proto(self) -> ModelProto:
+        model = self.model
+        used = {name for node in self.nodes for name in reads(node)}
+        inner = [n for node in self.nodes for n in node.output if n and n not in self.made]
+        graph = helper.make_graph(
+            [filled(node, model) for node in self.nodes],
+            "stage",
+            [declare(model.value(name)) for name in self.taken],
+            [declare(model.value(name)) for name in self.made],
+            [tensor for name, tensor in model.initializers.items() if name in used],
+            value_info=[declare(v) for v in map(model.value, inner) if v.can_cross],
+            sparse_initializer=[
+                tensor for tensor in model.graph.sparse_initializer if tensor.values.name in used
+            ],
+        )
+        # Without the file's own names of producer and graph: equal parts are equal bytes.
+        return helper.make_model(
+            graph,
+            producer_name="deepseek-onnx",
+            opset_imports=model.proto.opset_import,
+            functions=[_filled_body(f, model) for f in needed_functions(self.nodes, model)],
+            ir_version=max(model.proto.ir_version, MIN_IR_VERSION),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class OnnxArtifact(Artifact):
+    """The artifact of a stage, which knows where the data of its model lies.
+
+    Of a stage that `is_whole`, devices were not asked operator by operator.
+    """
+
+    part: Part = attrs.field(repr=False, eq=False)
+    is_whole: bool = False
+
+    @classmethod
+    def of(cls, part: Part) -> OnnxArtifact:
+        """A group of nodes."""
+        return cls(format="onnx", fingerprint=part.fingerprint, make=part.inlined, part=part)
+
+    @classmethod
+    def of_whole(cls, part: Part) -> OnnxArtifact:
+        """All nodes that the outputs need; with the outputs of the file it stands for the file."""
+        return cls(
+            format="onnx",
+            fingerprint=_whole_fingerprint(part),
+            make=part.inlined,
+            original=None if part.model.wanted else part.model.file.artifact,
+            part=part,
+            is_whole=True,
+        )
+
+
+def _whole_fingerprint(part: Part) -> str:
+    """sha256 of the file's structure, and of how large its data files are."""
+    file = part.model.file
+    digest = sha256(model_bytes(part.model.proto))
+    for path, stamp in file.stamps.items():
+        if path != file.artifact.path:
+            digest.update(f"{path.name}:{stamp and stamp[0]}".encode())
+    digest.update("|".join(part.made).encode())
+    return digest.hexdigest()
+
+
+def declare(value: Value) -> ValueInfoProto:
+    """A value as a graph declares it; of what is no tensor only the name."""
+    if not value.can_cross or value.dtype is None:
+        return helper.make_empty_tensor_value_info(value.name)
+    return helper.make_tensor_value_info(value.name, ELEMENT[value.dtype], value.shape)
+
+
+def needed_functions(nodes: Iterable[NodeProto], model: Model) -> list[FunctionProto]:
+    """The model-local functions that nodes call, those that these call after them."""
+    found: dict[FunctionName, FunctionProto] = {}
+    waiting = list(nodes) if model.functions else []
+    while waiting:
+        node = waiting.pop(0)
+        waiting.extend(inner for graph in subgraphs(node) for inner in graph.node)
+        function = model.function(node)
+        key = plain_domain(node.domain), node.op_type, getattr(node, "overload", "")
+        if function is not None and key not in found:
+            found[key] = function
+            waiting.extend(function.node)
+    return list(found.values())
+
+
+def filled(node: NodeProto, model: Model) -> NodeProto:
+    """A node whose own tensors, and those of its subgraphs, have their data inside."""
+    if not any(_has_hole(t) for t in _tensors(node)):
+        return node
+    made = NodeProto()
+    made.CopyFrom(node)
+    for tensor in _tensors(made):
+        fill(tensor, model)
+    return made
+
+
+def _filled_body(function: FunctionProto, model: Model) -> FunctionProto:
+    nodes = [filled(node, model) for node in function.node]
+    made = FunctionProto()
+    made.CopyFrom(function)
+    del made.node[:]
+    made.node.extend(nodes)
+    return made
+
+
+def fill(tensor: TensorProto, model: Model) -> None:
+    """Put the data of a tensor inside of it.
+
+    Raises:
+        ArtifactError: it can't be read.
+    """
+    if _has_hole(tensor):
+        data = model.file.data(tensor)
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+        tensor.raw_data = data
+
+
+def _has_hole(tensor: TensorProto) -> bool:
+    return bool(tensor.data_location == TensorProto.EXTERNAL)
+
+
+def _tensors(node: NodeProto) -> Iterator[TensorProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+    for graph in subgraphs(node):
+        yield from _inside(graph)
+
+
+def _inside(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        yield from _tensors(node)

@@ -1,0 +1,60 @@
+"""What a user may set of this plugin: `[plugin.cpu_onnx]`, DEEPSEEK_CPU_ONNX_..., Session(...)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+import attrs
+
+from deepseek_core import errors
+
+Level = Literal["disabled", "basic", "extended", "layout", "all"]
+
+
+def _texts(values: str | Iterable[object]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(map(str, values))
+
+
+def _one_of_the_levels(_settings: object, _field: object, value: str) -> None:
+    if value not in get_args(Level):
+        raise errors.ConfigError(
+            f"graph_optimization is {value!r}", remedy=f"use {', '.join(get_args(Level))}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Options of ONNX Runtime sessions that change what they load or compute."""
+
+    graph_optimization: Level = attrs.field(
+        default="all",
+        validator=_one_of_the_levels,
+        metadata={"help": "how much ONNX Runtime rewrites a model when it loads it"},
+    )
+    custom_operators: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=_texts,
+        metadata={"help": "shared libraries with custom operators, registered in each session"},
+    )
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Settings:
+        """The settings that a device was opened with; what is left out has its default.
+
+        Raises:
+            ConfigError: one that does not exist, or a value that does not fit.
+        """
+        known = {field.name for field in attrs.fields(cls)}
+        for name in values:
+            if name not in known:
+                raise errors.ConfigError(
+                    f"deepseek-onnx has no setting {name!r}",
+                    remedy=f"its settings: {', '.join(sorted(known))}",
+                )
+        return cls(**dict[str, Any](values))
+
+    def changed(self) -> list[str]:
+        """`NAME=VALUE` of those that are not at their default: costs measured with them differ."""
+        fields = [(field, getattr(self, field.name)) for field in attrs.fields(type(self))]
+        return [f"{f.name}={value}" for f, value in fields if value != f.default]
