@@ -21,12 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset import Crops, load_crops, split_by_board
-from deepseek_core import DeepSeekError, Graph, Plan, Session
+from deepseek_core import DeepSeekError, Graph, Plan, Session, errors
 from page import write_page
 
 MODELS: Final = Path(__file__).parent / "models"
 PRECISIONS: Final = ("fp32", "int8")
 COMPARED_BATCHES: Final = 40
+MOST_NEIGHBORS: Final = 16
+NOISE: Final = 0.03  # between two measurements of one thing
 
 Say = Callable[[str], None]
 
@@ -49,27 +51,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--batch",
-        type=int,
+        type=_count,
         default=16,
         metavar="N",
         help="pictures in one batch (default: %(default)s)",
     )
     add(
         "--rounds",
-        type=int,
+        type=_count,
         default=3,
         metavar="N",
         help="rounds of the throughput comparison (default: %(default)s)",
     )
-    add("--threads", type=int, metavar="N", help="host cores that devices may use (default: all)")
+    add(
+        "--threads", type=_count, metavar="N", help="host cores that devices may use (default: all)"
+    )
     add(
         "--neighbors",
-        type=int,
+        type=_neighbors,
         default=5,
         metavar="K",
         help="neighbors of each query, 1 to 16 (default: %(default)s)",
     )
     add("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _count(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
+    return value
+
+
+def _neighbors(text: str) -> int:
+    """As many as every device finds."""
+    value = _count(text)
+    if value > MOST_NEIGHBORS:
+        raise argparse.ArgumentTypeError(f"must be {MOST_NEIGHBORS} or less, got {text!r}")
+    return value
+
+
+def parse_pins(texts: list[str]) -> dict[str, str]:
+    """`["match=onnx"]` -> `{"match": "onnx"}`.
+
+    Raises:
+        ConfigError: a text of another form.
+    """
+    pins = dict(text.partition("=")[::2] for text in texts)
+    if not all(pins) or not all(pins.values()):
+        raise errors.ConfigError(
+            f"--pin needs STAGE=DEVICE, got {' '.join(texts)!r}",
+            remedy="for example --pin match=onnx",
+        )
+    return pins
 
 
 @dataclass(kw_only=True)
@@ -86,15 +121,22 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; returns the exit code."""
     say: Say = (lambda _text: None) if args.json else print
     output = Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
-    gallery, queries = split_by_board(load_crops())
+    pins = parse_pins(args.pin)
     with Session(threads=args.threads) as session:
+        check_pins(session, pins)  # before minutes of work
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.ConfigError(
+                f"--output {output}: {error.strerror}", remedy="choose another folder"
+            ) from error
+        gallery, queries = split_by_board(load_crops())
         devices = [attrs.asdict(info) for info in session.devices]
         say(_device_table(devices))
         say(f"{len(gallery):,} known pictures; {len(queries):,} queries, of boards never seen")
         outcomes = {
             precision: Demo(
-                session, precision, gallery=gallery, queries=queries, args=args, say=say
+                session, precision, gallery=gallery, queries=queries, pins=pins, args=args, say=say
             ).run()
             for precision in PRECISIONS
         }
@@ -115,6 +157,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def check_pins(session: Session, pins: dict[str, str]) -> None:
+    """See that the models have these stages, and that the devices can run them.
+
+    Raises:
+        ConfigError: no such stage or device.
+        NoDevice: a stage is pinned where it can't run.
+    """
+    if pins:
+        for precision in PRECISIONS:
+            session.plan(session.load(model_file(precision)), pin=pins).close()
+
+
+def model_file(precision: str) -> Path:
+    """The model's place."""
+    return MODELS / f"visual_search_{precision}.onnx"
+
+
 class Demo:
     """One model from file to answers."""
 
@@ -125,18 +184,20 @@ class Demo:
         *,
         gallery: Crops,
         queries: Crops,
+        pins: dict[str, str],
         args: argparse.Namespace,
         say: Say,
     ) -> None:
-        self._session, self._args, self._say = session, args, say
+        self._session, self._pins, self._args, self._say = session, pins, args, say
         self._precision, self._gallery, self._queries = precision, gallery, queries
 
     def run(self) -> Outcome:
         """Embed the gallery, measure, plan, compare, answer."""
         self._say(f"\n== {self._precision} ==")
-        graph = self._session.load(MODELS / f"visual_search_{self._precision}.onnx")
-        known = self._embed(graph.until("embedding"), self._gallery)
-        bound = graph.bind(gallery=known, k=np.array([self._args.neighbors], np.int64))
+        file = model_file(self._precision)
+        known = self._embed(self._session.load(file, outputs=["embedding"]), self._gallery)
+        neighbors = np.array([self._args.neighbors], np.int64)
+        bound = self._session.load(file, gallery=known, k=neighbors)
         plan = self._plan(bound)
         compared = self._compare(plan)
         before = len(plan.spans)
@@ -147,6 +208,7 @@ class Demo:
             | answers
             | {
                 "comparison": [attrs.asdict(row) for row in compared.rows],
+                "verdict": verdict(compared, pinned=bool(self._pins)),
                 "refusals": dict(compared.refusals),
             }
         )
@@ -168,8 +230,7 @@ class Demo:
     def _plan(self, graph: Graph) -> Plan:
         sample = next(self._batches(self._queries))
         self._session.calibrate(graph, inputs=sample)
-        pins = dict(pair.split("=", 1) for pair in self._args.pin)
-        plan = self._session.plan(graph, batch=self._args.batch, pin=pins)
+        plan = self._session.plan(graph, batch=self._args.batch, pin=self._pins)
         self._say(plan.explain())
         return plan
 
@@ -183,6 +244,7 @@ class Demo:
             self._say(f"  {row.items_per_s:8.1f} pictures/s   {where}{mark}")
         for device, reason in compared.refusals.items():
             self._say(f"         - pictures/s   {device} alone: refused, {reason}")
+        self._say(verdict(compared, pinned=bool(self._pins)))
         return compared
 
     def _answer(self, plan: Plan) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
@@ -204,6 +266,32 @@ class Demo:
             "items_per_s": len(right) / seconds,
             "occupancy": plan.occupancy(),
         }
+
+
+def verdict(compared: Any, *, pinned: bool) -> str:
+    """Whether another placement was measured to be faster than the plan, by how much, and why."""
+    chosen, best = compared.chosen, max(compared.rows, key=lambda row: row.items_per_s)
+    gain = best.items_per_s / chosen.items_per_s - 1
+    spread = max(max(r.rounds) / min(r.rounds) - 1 for r in (chosen, best))
+    where = ", ".join(f"{stage} on {device}" for stage, device in best.placement.items())
+    if best is chosen or gain <= NOISE:
+        return "No other placement is measurably faster than the plan."
+    told = f"{where} measures {gain:.0%} faster than the plan"
+    if gain <= spread:
+        return f"{told}, less than its rounds differ among themselves ({spread:.0%})."
+    if pinned:
+        return f"{told}, in which stages are pinned."
+    if best.predicted_s < chosen.predicted_s:
+        saved = 1 - best.predicted_s / chosen.predicted_s
+        return (
+            f"{told}: it was estimated to need {saved:.0%} less, too little to be sure of "
+            "before it was measured."
+        )
+    return (
+        f"{told}: by its stages' costs, measured one by one, a batch there takes "
+        f"{best.predicted_s * 1e3:.1f} ms against {chosen.predicted_s * 1e3:.1f} ms here; "
+        "running together they disturb each other differently."
+    )
 
 
 class Progress:

@@ -162,7 +162,8 @@ def _comparison(facts: dict[str, Any]) -> str:
         for d, r in facts["refusals"].items()
     ]
     head = "<tr><th>placement</th><th class=n>pictures/s</th><th></th></tr>"
-    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+    table = f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+    return f"{table}<p>{html.escape(facts['verdict'])}</p>"
 
 
 def _timeline(spans: Sequence[Any]) -> str:

@@ -92,8 +92,9 @@ def test_after_calibration_every_choice_rests_on_measurements(session, bound, cr
     for stage in plan.problem.stages:
         for candidate in stage.allowed():
             assert candidate.estimate.source == "measured"
-    best = min(session.compare(plan, pictures(crops[1])[:4], rounds=1).rows, key=predicted)
-    assert dict(best.placement) == dict(plan.devices)
+    compared = session.compare(plan, pictures(crops[1])[:4], rounds=1)
+    best = min(compared.rows, key=predicted)
+    assert predicted(compared.chosen) <= 1.06 * predicted(best)  # a cut must win 5 %
 
 
 def predicted(row):

@@ -8,18 +8,20 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core.cli.inputs import read_inputs
+from deepseek_core.cli.batches import trial_batches
+from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
-    bind_fixed,
+    add_shape_argument,
+    load_model,
     open_session,
     parse_pins,
     positive,
-    split,
+    sizes_of,
 )
+from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
-from deepseek_core.contracts.graph import Array, Graph
-from deepseek_core.runtime.calibration import synthetic_inputs
+from deepseek_core.contracts.graph import Graph
 from deepseek_core.runtime.session import Session
 
 NAME: Final = "bench"
@@ -32,6 +34,8 @@ EXAMPLES: Final = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `bench`."""
     add_model_arguments(parser)
+    add_shape_argument(parser)
+    add_picture_arguments(parser)
     parser.add_argument(
         "--batches",
         type=positive,
@@ -50,22 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate, then measure all placements in turn."""
+    constants, arrays = constants_of(args, read_arrays(args.input))
+    sizes = sizes_of(args)
     with open_session(args) as session:
-        graph = session.load(args.model)
-        graph, arrays = bind_fixed(graph, read_inputs(args.input, graph))
-        arrays = arrays or synthetic_inputs(graph.inputs, args.batch)
-        batches = _repeat(list(split(graph, arrays, args.batch)), args.batches)
+        graph = load_model(session, args, constants, arrays)
+        found = trial_batches(graph, args, arrays, sizes, most=args.batches)
+        batches = _repeat(found, args.batches)
         report = _measure(session, graph, batches, args)
     print(json.dumps(report) if args.json else _text(report))
     return 0
 
 
-def _repeat(batches: list[dict[str, Array]], count: int) -> list[dict[str, Array]]:
+def _repeat(batches: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return [batches[index % len(batches)] for index in range(count)]
 
 
 def _measure(
-    session: Session, graph: Graph, batches: list[dict[str, Array]], args: argparse.Namespace
+    session: Session, graph: Graph, batches: list[dict[str, Any]], args: argparse.Namespace
 ) -> dict[str, Any]:
     with ProgressReporter("calibrating", quiet=args.json) as progress:
         session.calibrate(graph, inputs=batches[0], latency=args.latency, progress=progress)

@@ -8,14 +8,17 @@ from typing import Final
 
 import attrs
 
-from deepseek_core.cli.inputs import read_inputs
+from deepseek_core.cli.batches import trial_batches
+from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
-    bind_fixed,
+    add_shape_argument,
+    load_model,
     open_session,
     positive,
-    split,
+    sizes_of,
 )
+from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.contracts.units import format_seconds
 
@@ -29,6 +32,8 @@ EXAMPLES: Final = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `calibrate`."""
     add_model_arguments(parser)
+    add_shape_argument(parser)
+    add_picture_arguments(parser)
     parser.add_argument(
         "--rounds",
         type=positive,
@@ -40,10 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the medians."""
+    constants, arrays = constants_of(args, read_arrays(args.input))
+    sizes = sizes_of(args)
     with open_session(args) as session:
-        graph = session.load(args.model)
-        graph, arrays = bind_fixed(graph, read_inputs(args.input, graph))
-        inputs = next(split(graph, arrays, args.batch)) if arrays else None
+        graph = load_model(session, args, constants, arrays)
+        (inputs,) = trial_batches(graph, args, arrays, sizes, most=1)
         with ProgressReporter("calibrating", quiet=args.json) as progress:
             found = session.calibrate(
                 graph,

@@ -8,18 +8,20 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
-from deepseek_core.cli.inputs import read_inputs
+from deepseek_core.cli.batches import trial_batches
+from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
-    bind_fixed,
+    add_shape_argument,
+    load_model,
     open_session,
     plan_of,
-    split,
+    sizes_of,
 )
 from deepseek_core.cli.outputs import check_writable
+from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.run_page import write_run_page
-from deepseek_core.runtime.calibration import synthetic_inputs
 
 NAME: Final = "explain"
 SUMMARY: Final = "measure, plan and run a model once, then say why it runs where it runs"
@@ -34,17 +36,19 @@ _BATCHES: Final = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `explain`."""
     add_model_arguments(parser)
+    add_shape_argument(parser)
+    add_picture_arguments(parser)
     parser.add_argument("--html", metavar="FILE", help="write a page: reasons, Gantt, queues")
 
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate, plan, run a few batches, explain."""
     check_writable(args.html)
+    constants, arrays = constants_of(args, read_arrays(args.input))
+    sizes = sizes_of(args)
     with open_session(args) as session:
-        graph = session.load(args.model)
-        graph, arrays = bind_fixed(graph, read_inputs(args.input, graph))
-        arrays = arrays or synthetic_inputs(graph.inputs, args.batch)
-        batches = list(split(graph, arrays, args.batch))
+        graph = load_model(session, args, constants, arrays)
+        batches = trial_batches(graph, args, arrays, sizes, most=_BATCHES)
         args.batch = graph.check_inputs(batches[0])
         with ProgressReporter("calibrating", quiet=args.json) as progress:
             session.calibrate(graph, inputs=batches[0], latency=args.latency, progress=progress)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any
 
-from deepseek_core.contracts.errors import ArtifactError, InputError, TensorMismatch
-from deepseek_core.contracts.graph import Array, Graph
-from deepseek_core.contracts.tensor import BATCH, TensorSpec
-
-_PICTURES: Final = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+from deepseek_core.contracts.errors import ArtifactError, ConfigError, TensorMismatch
 
 
-def read_inputs(paths: Iterable[str], graph: Graph) -> dict[str, Array]:
-    """Arrays by input name.
+def read_arrays(paths: Iterable[str]) -> dict[str, Any]:
+    """Arrays by input name, out of all files among these paths.
 
     Raises:
         ArtifactError: a file that is missing or can't be read.
-        TensorMismatch: a folder where the model has no input for pictures, or a name given twice.
+        TensorMismatch: a name given twice.
     """
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Any] = {}
     for text in paths:
         path = Path(text)
-        found = _read_folder(path, graph) if path.is_dir() else _read_npz(path)
+        if path.is_dir():
+            continue
+        found = _read_npz(path)
         twice = set(found) & set(arrays)
         if twice:
             raise TensorMismatch(f"input {sorted(twice)[0]!r} is given twice, again in {path}")
@@ -32,7 +31,39 @@ def read_inputs(paths: Iterable[str], graph: Graph) -> dict[str, Array]:
     return arrays
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
+def folder_of(paths: Iterable[str]) -> Path | None:
+    """The one folder among these paths.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    folders = [Path(text) for text in paths if Path(text).is_dir()]
+    if len(folders) > 1:
+        raise ConfigError(
+            f"--input names {len(folders)} folders", remedy="put the pictures into one"
+        )
+    return folders[0] if folders else None
+
+
+def constants_of(
+    args: argparse.Namespace, arrays: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays that `--constant` fixes, and the others.
+
+    Raises:
+        ConfigError: a constant for which no array is given.
+    """
+    for name in args.constant:
+        if name not in arrays:
+            raise ConfigError(
+                f"--constant {name}: --input gives no array of that name",
+                remedy=f"given: {', '.join(arrays) or 'nothing'}",
+            )
+    fixed = {name: arrays[name] for name in args.constant}
+    return fixed, {name: array for name, array in arrays.items() if name not in fixed}
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
     import numpy as np
 
     if not path.is_file():
@@ -48,67 +79,6 @@ def _read_npz(path: Path) -> dict[str, Array]:
         # numpy would have the user load them unsafely.
         reason = "an array holds Python objects" if "pickle" in str(error) else error
         raise ArtifactError(
-            f"{path} can't be read as NPZ: {reason}", remedy="write numbers with numpy.savez"
+            f"{path} can't be read as NPZ: {reason}",
+            remedy="write numbers, or strings as numpy.array([...]), with numpy.savez",
         ) from error
-
-
-def _read_folder(folder: Path, graph: Graph) -> dict[str, Array]:
-    import numpy as np
-
-    spec = _picture_input(graph)
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in _PICTURES)
-    if not files:
-        raise ArtifactError(
-            f"{folder} has no pictures", remedy=f"formats: {', '.join(sorted(_PICTURES))}"
-        )
-    return {spec.name: np.stack([_read_picture(file, spec) for file in files])}
-
-
-def _picture_input(graph: Graph) -> TensorSpec:
-    """The one batched input whose items have two dimensions, or three with 1 or 3 channels."""
-    fits = [s for s in graph.inputs if BATCH in s.shape and len(s.shape) in (3, 4)]
-    if len(fits) != 1:
-        raise TensorMismatch(
-            f"{len(fits)} inputs of the model could take pictures",
-            remedy="pass arrays by name in an NPZ file",
-        )
-    return fits[0]
-
-
-def _read_picture(file: Path, spec: TensorSpec) -> Array:
-    """Pixels in the input's size, channels and dtype; floats are scaled to 0..1."""
-    import numpy as np
-
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise InputError(
-            "reading pictures needs Pillow, which is not installed", remedy="pip install pillow"
-        ) from None
-    channels, height, width = _layout(spec)
-    try:
-        with Image.open(file) as picture:
-            pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"))
-            if isinstance(height, int) and isinstance(width, int):
-                resized = Image.fromarray(pixels).resize((width, height))
-                pixels = np.asarray(resized)
-    except (OSError, UnidentifiedImageError) as error:
-        raise ArtifactError(f"{file} is no readable picture: {error}") from error
-    pixels = pixels if spec.dtype == "uint8" else (pixels / 255.0).astype(spec.dtype)
-    if len(spec.shape) == 3:
-        return pixels
-    if spec.shape[1] == channels:
-        return pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
-    return pixels if channels == 3 else pixels[..., None]
-
-
-def _layout(spec: TensorSpec) -> tuple[int, int | str, int | str]:
-    """Channels, height, width of an input [N,H,W], [N,C,H,W] or [N,H,W,C]."""
-    if len(spec.shape) == 3:
-        return 1, spec.shape[1], spec.shape[2]
-    _, a, b, c = spec.shape
-    if a in (1, 3):
-        return int(a), b, c
-    if c in (1, 3):
-        return int(c), a, b
-    raise TensorMismatch(f"input {spec} has neither 1 nor 3 channels; pass an NPZ file")

@@ -1,29 +1,26 @@
-"""Options and steps that `run`, `plan`, `calibrate` and `bench` share."""
+"""Options and steps that `run`, `plan`, `explain`, `calibrate` and `bench` share."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from deepseek_core.contracts.errors import ConfigError, TensorMismatch
-from deepseek_core.contracts.graph import Array, Graph
-from deepseek_core.contracts.tensor import BATCH
+from deepseek_core.cli.batches import batched_by_picture
+from deepseek_core.cli.inputs import folder_of
+from deepseek_core.contracts.batching import Batching
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.graph import Graph
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.session import Session
+
+_SETTING: Final = "cpu_onnx.graph_optimization=basic"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, its inputs, and everything that decides where it runs."""
     parser.add_argument("model", metavar="MODEL", help="a model file, such as model.onnx")
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="FILE.npz|FOLDER",
-        help="arrays by input name, or a folder of pictures for the model's one batched input; "
-        "inputs without a batch dimension (a gallery, a k) stay fixed; may be repeated",
-    )
+    _add_input_arguments(parser)
     parser.add_argument(
         "--batch",
         type=positive,
@@ -59,14 +56,67 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="host cores that devices may use (default: all)",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PLUGIN.SETTING=VALUE",
+        help="a setting of a plugin for this command, such as "
+        f"{_SETTING} (ds-sdk plugin-info lists them); may be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="FILE.npz|FOLDER",
+        help="arrays by input name, or a folder of pictures for the input that takes pictures; "
+        "may be repeated",
+    )
+    parser.add_argument(
+        "--constant",
+        action="append",
+        default=[],
+        metavar="INPUT",
+        help="fix this input to the array given for it (a gallery, a k), so that devices prepare "
+        "it once; may be repeated",
+    )
+    parser.add_argument(
+        "--batch-axis",
+        action="append",
+        default=[],
+        metavar="SYMBOL|INPUT=AXIS|none",
+        help="which axis carries the items of a batch (N, or x=0 --batch-axis state=1), or none; "
+        "without it the model's own operators must prove one, else inputs are never cut",
+    )
+    parser.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="OUTPUT",
+        help="compute only this output, or value inside the model; may be repeated",
+    )
+
+
+def add_shape_argument(parser: argparse.ArgumentParser) -> None:
+    """Sizes for inputs that are made up."""
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="SYMBOL=SIZE",
+        help="without --input: how large a free axis is, such as seq_len=128; may be repeated",
+    )
 
 
 def positive(text: str) -> int:
     """A count that an option gives: 1 or more."""
     value = int(text) if text.isdecimal() else 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text!r}")
     return value
 
 
@@ -76,7 +126,7 @@ def _milliseconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds above 0")
+        raise argparse.ArgumentTypeError(f"must be milliseconds, more than 0, got {text!r}")
     return value
 
 
@@ -84,7 +134,36 @@ def open_session(args: argparse.Namespace) -> Session:
     """A session with the devices and threads that the options allow; settles the batch size."""
     if args.batch is None:
         args.batch = 1 if args.latency == "realtime" else 32
-    return Session(threads=args.threads, devices=args.device)
+    pairs(args.pin, "--pin", "STAGE=DEVICE", "convolution=cpu")  # told before anything is opened
+    return Session(threads=args.threads, devices=args.device, settings=_settings(args.set))
+
+
+def _settings(texts: list[str]) -> dict[str, dict[str, object]]:
+    """`["cpu_onnx.graph_optimization=basic"]` by plugin and setting."""
+    found: dict[str, dict[str, object]] = {}
+    for name, value in pairs(texts, "--set", "PLUGIN.SETTING=VALUE", _SETTING).items():
+        plugin, dot, setting = name.partition(".")
+        if not (plugin and dot and setting):
+            remedy = f"for example --set {_SETTING}"
+            raise ConfigError(f"--set {name}: which plugin?", remedy=remedy)
+        found.setdefault(plugin, {})[setting] = value
+    return found
+
+
+def load_model(
+    session: Session,
+    args: argparse.Namespace,
+    constants: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+) -> Graph:
+    """The model that the options name, with `constants` fixed; `arrays` are its other inputs."""
+    graph = session.load(
+        args.model,
+        constants,
+        batch_axis=Batching.parse(args.batch_axis),
+        outputs=args.select,
+    )
+    return graph if folder_of(args.input) is None else batched_by_picture(graph, arrays)
 
 
 def plan_of(session: Session, graph: Graph, args: argparse.Namespace, **more: Any) -> Plan:
@@ -100,21 +179,45 @@ def plan_of(session: Session, graph: Graph, args: argparse.Namespace, **more: An
     )
 
 
-def parse_pins(pairs: list[str]) -> dict[str, str]:
+def parse_pins(texts: list[str]) -> dict[str, str]:
     """`["match=fpga"]` -> `{"match": "fpga"}`.
 
     Raises:
         ConfigError: a pair without `=`, or a stage that is pinned twice.
     """
-    pins: dict[str, str] = {}
-    for pair in pairs:
-        stage, equals, device = pair.partition("=")
-        if not (stage and equals and device):
-            raise ConfigError(f"--pin {pair!r} is no STAGE=DEVICE", remedy="write match=fpga")
-        if stage in pins:
-            raise ConfigError(f"--pin names stage {stage!r} twice", remedy="give it once")
-        pins[stage] = device
-    return pins
+    return pairs(texts, "--pin", "STAGE=DEVICE", "convolution=cpu")
+
+
+def pairs(texts: list[str], option: str, form: str, example: str) -> dict[str, str]:
+    """What an option of the form NAME=VALUE gives, by name.
+
+    Raises:
+        ConfigError: a text without `=`, or a name that is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ConfigError(
+                f"{option} needs {form}, got {text!r}", remedy=f"for example {option} {example}"
+            )
+        if name in found:
+            raise ConfigError(f"{option} names {name!r} twice", remedy="give it once")
+        found[name] = value
+    return found
+
+
+def sizes_of(args: argparse.Namespace) -> dict[str, int]:
+    """The sizes that `--shape` gives.
+
+    Raises:
+        ConfigError: one that is no number.
+    """
+    given = pairs(args.shape, "--shape", "SYMBOL=SIZE", "seq_len=128")
+    for name, text in given.items():
+        if not text.isdecimal():
+            raise ConfigError(f"--shape {name}={text}: that is no size", remedy="give a number")
+    return {name: int(text) for name, text in given.items()}
 
 
 def deadline_verdict(plan: dict[str, Any]) -> list[str]:
@@ -125,47 +228,10 @@ def deadline_verdict(plan: dict[str, Any]) -> list[str]:
     return [f"deadline: {plan['deadline_s'] * 1e3:g} ms {verdict} expected to hold"]
 
 
-def bind_fixed(graph: Graph, arrays: Mapping[str, Array]) -> tuple[Graph, dict[str, Array]]:
-    """Fix the inputs that have no batch dimension; give back the others.
-
-    Raises:
-        TensorMismatch: an array that no input is called after, or that does not fit.
-    """
-    specs = {spec.name: spec for spec in graph.inputs}
-    for name in arrays:
-        if name not in specs:
-            known = "; ".join(map(str, specs.values()))
-            raise TensorMismatch(
-                f"the model has no input {name!r}", remedy=f"its inputs are {known}"
-            )
-    if not _is_batched(graph):
-        return graph, dict(arrays)
-    fixed = {n: a for n, a in arrays.items() if BATCH not in specs[n].shape}
-    return graph.bind(**fixed), {n: a for n, a in arrays.items() if n not in fixed}
-
-
-def split(graph: Graph, arrays: Mapping[str, Array], batch: int) -> Iterator[dict[str, Array]]:
-    """The arrays in batches of `batch` items, the last one smaller; whole where none is batched.
-
-    Raises:
-        TensorMismatch: an input is missing or does not fit.
-    """
-    items = graph.check_inputs(arrays)
-    if not _is_batched(graph):
-        yield dict(arrays)
-        return
-    for start in range(0, items, batch):
-        yield {name: array[start : start + batch] for name, array in arrays.items()}
-
-
-def _is_batched(graph: Graph) -> bool:
-    return any(BATCH in spec.shape for spec in graph.inputs)
-
-
 def needs_calibration(plan: Plan) -> bool:
     """Whether a choice between devices rests on anything but measurements."""
-    for stage in plan.problem.stages:
-        estimates = [c.estimate for c in stage.allowed() if c.estimate is not None]
-        if len(estimates) > 1 and any(e.source != "measured" for e in estimates):
-            return True
-    return False
+    problem = plan.problem
+    rows = [*problem.stages, *([problem.whole] if problem.whole is not None else [])]
+    able = [[c for c in row.eligible() if c.estimate is not None] for row in rows]
+    has_choice = len(problem.stages) > 1 or any(len(row) > 1 for row in able)
+    return has_choice and any(not c.is_founded for row in able for c in row)

@@ -4,35 +4,48 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from deepseek_core.cli.inputs import read_inputs
+from deepseek_core.cli.batches import batches_of
+from deepseek_core.cli.inputs import constants_of, folder_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
-    bind_fixed,
     deadline_verdict,
+    load_model,
     open_session,
     plan_of,
 )
+from deepseek_core.cli.pictures.arguments import add_picture_arguments
+from deepseek_core.contracts.graph import Graph
 
 NAME: Final = "plan"
 SUMMARY: Final = "show where each stage would run, what each device would cost, and why"
 EXAMPLES: Final = """examples:
   ds-sdk plan model.onnx
   ds-sdk plan model.onnx --latency realtime --batch 1 --deadline-ms 20
-  ds-sdk plan model.onnx --input gallery.npz --pin matching=fpga --json"""
+  ds-sdk plan model.onnx --input gallery.npz --constant gallery --pin matching=fpga --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `plan`."""
     add_model_arguments(parser)
+    add_picture_arguments(parser)
+
+
+def _are_all(graph: Graph, arrays: Mapping[str, Any]) -> bool:
+    """Whether a batch could be run on these; a plan needs none."""
+    return bool(arrays) and all(s.optional or s.name in arrays for s in graph.inputs)
 
 
 def run(args: argparse.Namespace) -> int:
     """Plan without running anything."""
+    constants, arrays = constants_of(args, read_arrays(args.input))
     with open_session(args) as session:
-        graph = session.load(args.model)
-        graph, _ = bind_fixed(graph, read_inputs(args.input, graph))
+        graph = load_model(session, args, constants, arrays)
+        if folder_of(args.input) is not None or _are_all(graph, arrays):
+            first = batches_of(graph, args, arrays).first()
+            args.batch = max(graph.check_inputs(first), 1)
         with plan_of(session, graph, args) as plan:
             if args.json:
                 print(json.dumps(plan.to_json()))

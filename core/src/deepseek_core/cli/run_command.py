@@ -5,28 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core.cli.inputs import read_inputs
+from deepseek_core.cli.batches import Batches, batches_of
+from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
-    bind_fixed,
     deadline_verdict,
+    load_model,
     needs_calibration,
     open_session,
     plan_of,
-    split,
 )
-from deepseek_core.cli.outputs import check_writable
+from deepseek_core.cli.outputs import check_writable, described, joined, names_of, write_npz
+from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
-from deepseek_core.cli.run_page import write_run_page
-from deepseek_core.contracts.errors import ConfigError, TensorMismatch
-from deepseek_core.contracts.files import whole_file
-from deepseek_core.contracts.graph import Array, Graph
-from deepseek_core.contracts.tensor import BATCH
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.units import counted
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.result import Result
 
@@ -41,6 +38,7 @@ EXAMPLES: Final = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `run`."""
     add_model_arguments(parser)
+    add_picture_arguments(parser)
     parser.add_argument("--output", metavar="FILE.npz", help="write the outputs there")
     parser.add_argument("--explain", action="store_true", help="print candidates and reasons")
     parser.add_argument("--html", metavar="FILE", help="write a page: reasons, Gantt, queues")
@@ -60,18 +58,17 @@ def run(args: argparse.Namespace) -> int:
     if not args.input:
         raise ConfigError("nothing to run on", remedy="pass --input FILE.npz or --input FOLDER")
     check_writable(args.output, args.trace, args.html)
+    constants, arrays = constants_of(args, read_arrays(args.input))
     with open_session(args) as session:
-        graph = session.load(args.model)
-        graph, arrays = bind_fixed(graph, read_inputs(args.input, graph))
-        batches = list(split(graph, arrays, args.batch))
-        if not batches:
-            raise TensorMismatch("the inputs hold no items", remedy="pass at least one")
-        args.batch = graph.check_inputs(batches[0])
+        graph = load_model(session, args, constants, arrays)
+        batches = batches_of(graph, args, arrays)
+        args.batch = max(graph.check_inputs(batches.first()), 1)
         plan = plan_of(session, graph, args, strict=args.strict)
         if not args.no_calibrate and needs_calibration(plan):
+            plan.close()
             with ProgressReporter("calibrating", quiet=args.json) as progress:
                 session.calibrate(
-                    graph, inputs=batches[0], latency=args.latency, rounds=5, progress=progress
+                    graph, inputs=batches.first(), latency=args.latency, rounds=5, progress=progress
                 )
             plan = plan_of(session, graph, args, strict=args.strict)
         with plan:
@@ -80,31 +77,43 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _execute(
-    plan: Plan, batches: list[dict[str, Array]], args: argparse.Namespace
-) -> dict[str, Any]:
+def _execute(plan: Plan, batches: Batches, args: argparse.Namespace) -> dict[str, Any]:
     plan.warmup()
     results: list[Result] = []
     start_s = time.perf_counter()
     with ProgressReporter("running", quiet=args.json) as progress:
         for result in plan.stream(batches):
             results.append(result)
-            progress(len(results), len(batches), "batches")
+            progress(len(results), batches.calls, "batches")
     seconds = time.perf_counter() - start_s
-    outputs = _joined(plan.graph, results)
+    outputs = joined(plan.graph, results)
+    # The results first: whatever else can't be written, they are kept.
     if args.output:
-        _write_npz(Path(args.output), outputs)
+        write_npz(Path(args.output), outputs | names_of(batches.files, outputs))
     if args.trace:
         plan.write_trace(args.trace)
     if args.html:
+        from deepseek_core.cli.run_page import write_run_page
+
         write_run_page(Path(args.html), plan)
     if args.explain and not args.json:
         print(plan.explain())
-    return _report(plan, results, outputs, seconds)
+    return _report(plan, results, outputs, seconds) | _pictures(batches)
+
+
+def _pictures(batches: Batches) -> dict[str, Any]:
+    """What was done to pictures, which were given to the model in which order, which were not."""
+    if batches.pictures is None:
+        return {}
+    return {
+        "pictures": {**batches.pictures.facts, "lines": list(batches.pictures.lines)},
+        "files": batches.files,
+        "failed": batches.failed,
+    }
 
 
 def _report(
-    plan: Plan, results: list[Result], outputs: Mapping[str, Array], seconds: float
+    plan: Plan, results: list[Result], outputs: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
     items = sum(r.batch for r in results)
     return {
@@ -116,45 +125,27 @@ def _report(
             stage: sorted({r.ran_on[stage] for r in results}) for stage in results[0].ran_on
         },
         "occupancy": plan.occupancy(),
-        "outputs": {n: {"dtype": str(a.dtype), "shape": list(a.shape)} for n, a in outputs.items()},
+        "outputs": {name: described(value) for name, value in outputs.items()},
         "plan": plan.to_json(),
     }
 
 
+def _batches(count: int) -> str:
+    return "1 batch" if count == 1 else f"{count:,} batches"
+
+
 def _text(report: dict[str, Any]) -> str:
     lines = [
-        f"{report['items']} items in {report['seconds']:.3f} s: "
-        f"{report['items_per_s']:.1f} items/s in {report['batches']} batches"
+        f"{counted(report['items'], 'item')} in {report['seconds']:.3f} s: "
+        f"{report['items_per_s']:.1f} items/s in {_batches(report['batches'])}"
     ]
     lines += [f"  {stage} ran on {', '.join(d)}" for stage, d in report["ran_on"].items()]
     lines += [f"  why: {why}" for why in report["plan"]["why"]]
+    lines += [f"  input: {line}" for line in report.get("pictures", {}).get("lines", ())]
+    lines += [f"  not run: {file}: {why}" for file, why in report.get("failed", {}).items()]
     lines += [
         f"  output {name}: {o['dtype']} {o['shape']}" for name, o in report["outputs"].items()
     ]
     lines += [f"  {verdict}" for verdict in deadline_verdict(report["plan"])]
     lines += [f"  note: {notice}" for notice in report["plan"]["notices"]]
     return "\n".join(lines)
-
-
-def _joined(graph: Graph, results: list[Result]) -> dict[str, Array]:
-    """Outputs of all batches as one; what has no batch dimension is taken from the first."""
-    import numpy as np
-
-    return {
-        spec.name: np.concatenate([r[spec.name] for r in results])
-        if spec.shape[:1] == (BATCH,)
-        else results[0][spec.name]
-        for spec in graph.output_specs
-    }
-
-
-def _write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write all or nothing."""
-    import numpy as np
-
-    # By hand: np.savez has parameters of its own, whose names an output may have.
-    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        for name, array in arrays.items():
-            plain = array.astype(str) if array.dtype.hasobject else array
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, plain, allow_pickle=False)

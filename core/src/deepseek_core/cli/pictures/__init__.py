@@ -5,7 +5,8 @@ background, its colors become those of the model, it is resized, its values are 
 range, a mean is subtracted and a standard deviation divided out, its axes are arranged.
 
     layout     which axis of the input is what
-    options    what a user may choose; option_values: how that is written
+    arguments  what a user may choose;  options: what was chosen; option_values: how that is
+               written
     listing    the files;  opening: the file and its header
     pixels     any picture as gray, RGB or RGBA, with upright: orientation, transparency: what
                shows through, deep: gray of more than 8 bits
@@ -14,17 +15,3 @@ range, a mean is subtracted and a standard deviation divided out, its axes are a
     treatment  all of this for one picture;  survey, summary: what is said about it
     reading    the folder, one picture at a time
 """
-
-from deepseek_core.cli.pictures.layout import PictureInput
-from deepseek_core.cli.pictures.options import PictureOptions, add_picture_arguments, picture_flags
-from deepseek_core.cli.pictures.reading import Picture, Pictures, open_pictures
-
-__all__ = [
-    "Picture",
-    "PictureInput",
-    "PictureOptions",
-    "Pictures",
-    "add_picture_arguments",
-    "open_pictures",
-    "picture_flags",
-]

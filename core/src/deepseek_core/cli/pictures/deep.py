@@ -11,7 +11,7 @@ from deepseek_core.contracts.errors import ArtifactError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from deepseek_core.contracts.graph import Array
+    from deepseek_core.contracts.stage import Array
 
 DEEP_MODES: Final = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 

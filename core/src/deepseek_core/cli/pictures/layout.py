@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from deepseek_core.cli.pictures.options import LAYOUTS, PictureOptions
+from deepseek_core.cli.pictures.arguments import LAYOUTS
+from deepseek_core.cli.pictures.options import PictureOptions
 from deepseek_core.contracts.errors import TensorMismatch
 
 if TYPE_CHECKING:
-    from deepseek_core.contracts.graph import Array
+    from deepseek_core.contracts.stage import Array
 
 _COLORS: Final = {1: "gray", 3: "rgb", 4: "rgba"}
 _NPZ: Final = "prepare the arrays yourself and pass them in an NPZ file"

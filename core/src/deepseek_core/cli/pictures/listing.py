@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from deepseek_core.contracts.errors import ArtifactError
+from deepseek_core.contracts.units import counted
 
 _MOST_SUFFIXES: Final = 3
 
@@ -64,11 +65,6 @@ def shown_name(path: Path) -> str:
     """The path, or its escaped form where it would disturb a terminal or can't be encoded."""
     text = str(path)
     return text if text.isprintable() else repr(text)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 folder`, `1,200 folders`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -18,7 +18,7 @@ from deepseek_core.cli.pictures.treatment import Treatment, treatment_of
 from deepseek_core.contracts.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from deepseek_core.contracts.graph import Array
+    from deepseek_core.contracts.stage import Array
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -95,7 +95,9 @@ def open_pictures(folder: Path, wanted: PictureInput, options: PictureOptions) -
     seen = survey(listing.files, treatment)
     seen.failures.check(folder, len(listing.files))
     if treatment.layout.together:
-        treatment = attrs.evolve(treatment, size=common_size(seen))
+        treatment = attrs.evolve(
+            treatment, size=common_size(seen, fixed=isinstance(wanted.shape[0], int))
+        )
     summary = Summary(treatment=treatment, listing=listing, seen=seen)
     return Pictures(
         name=wanted.name,

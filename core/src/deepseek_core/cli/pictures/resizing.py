@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from deepseek_core.cli.pictures.options import PictureOptions
-    from deepseek_core.contracts.graph import Array
+    from deepseek_core.contracts.stage import Array
 
 
 def resized(raster: Raster, fit: Fit, channels: int, options: PictureOptions) -> Array:

@@ -12,7 +12,7 @@ from deepseek_core.cli.pictures.options import PictureOptions
 from deepseek_core.contracts.errors import ConfigError, TensorMismatch
 
 if TYPE_CHECKING:
-    from deepseek_core.contracts.graph import Array
+    from deepseek_core.contracts.stage import Array
 
 BYTE: Final = Range(0, 255)
 

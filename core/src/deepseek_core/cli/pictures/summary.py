@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core.cli.pictures.listing import Listing, counted
+from deepseek_core.cli.pictures.listing import Listing
 from deepseek_core.cli.pictures.option_values import Color, Size
 from deepseek_core.cli.pictures.scaling import BYTE
 from deepseek_core.cli.pictures.sizes import shown_size
 from deepseek_core.cli.pictures.survey import Survey, listed
 from deepseek_core.cli.pictures.treatment import Treatment
+from deepseek_core.contracts.units import counted
 
 _RULES: Final = {
     "stretch": "stretched",

@@ -9,13 +9,14 @@ from typing import Final
 
 import attrs
 
-from deepseek_core.cli.pictures.listing import counted, shown_name
+from deepseek_core.cli.pictures.listing import shown_name
 from deepseek_core.cli.pictures.opening import opened
 from deepseek_core.cli.pictures.option_values import Size
 from deepseek_core.cli.pictures.pixels import Header, header
 from deepseek_core.cli.pictures.sizes import shown_size
 from deepseek_core.cli.pictures.treatment import Treatment
 from deepseek_core.contracts.errors import ArtifactError, TensorMismatch
+from deepseek_core.contracts.units import counted
 
 _MOST_SHOWN: Final = 3
 
@@ -82,8 +83,8 @@ def survey(files: Iterable[Path], treatment: Treatment) -> Survey:
     return seen
 
 
-def common_size(seen: Survey) -> Size:
-    """The size that all pictures get, for a model that takes several together.
+def common_size(seen: Survey, *, fixed: bool) -> Size:
+    """The size that all pictures get, for a model that takes several, or so many, together.
 
     Raises:
         TensorMismatch: they would differ.
@@ -91,7 +92,7 @@ def common_size(seen: Survey) -> Size:
     if len(seen.targets) > 1:
         raise TensorMismatch(
             f"pictures in one batch need one size, these would have {listed(seen.targets)}",
-            remedy="add --size HxW (height x width)",
+            remedy="add --size HxW (height x width)" + ("" if fixed else ", or --batch 1"),
         )
     return next(iter(seen.targets))
 

@@ -18,7 +18,7 @@ from deepseek_core.contracts.errors import ArtifactError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from deepseek_core.contracts.graph import Array
+    from deepseek_core.contracts.stage import Array
 
 
 @attrs.frozen(kw_only=True)
