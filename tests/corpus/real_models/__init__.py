@@ -1,0 +1,1 @@
+"""Real models out of packages of the public index."""
