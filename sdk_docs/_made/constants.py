@@ -31,5 +31,8 @@ def _table(file: str) -> str:
     found = _LINE.findall((_CORE / file).read_text(encoding="utf-8"))
     if not found:
         raise ValueError(f"{file} has no numbers")
-    rows = [f"| `{name}` | {value} | {comment} |" for name, value, comment in found]
+    rows, before = [], ""
+    for name, value, comment in found:
+        before = before if comment == "likewise" else comment
+        rows.append(f"| `{name}` | {value} | {before} |")
     return "\n".join(["| constant | value | why |", "|---|---|---|", *rows])

@@ -22,10 +22,10 @@ GROUPS: Final = {
         "Estimate", "Concurrency", "OpenOptions", "LoadOptions",
     ),
     "Graphs and tensors": (
-        "Graph", "Stage", "Operation", "Work", "Task", "TensorSpec", "HostTensor", "Artifact",
-        "Workload", "LatencyClass",
+        "Graph", "Batching", "Stage", "Operation", "Work", "Task", "TensorSpec", "HostTensor",
+        "as_array", "Artifact", "Workload", "LatencyClass",
     ),
-    "Frontends": ("FrontendSpec", "Frontend"),
+    "Frontends": ("FrontendSpec", "Frontend", "ReadOptions"),
     "Storage tiers": ("TierSpec", "Tier", "TierProfile", "ObjectStat"),
     "Strategies": ("StrategySpec", "Strategy", "Mesh"),
     "Compressors": ("CompressorSpec", "Compressor", "Packed"),
@@ -93,7 +93,7 @@ def _fields(item: type) -> list[attrs.Attribute[Any]]:
 
 
 def _methods(item: type) -> list[str]:
-    kinds = (property, classmethod, cached_property)
+    kinds = (property, classmethod, staticmethod, cached_property)
     mine = {n: v for n, v in vars(item).items() if not n.startswith("_")}
     return [n for n, v in mine.items() if inspect.isfunction(v) or isinstance(v, kinds)]
 

@@ -221,7 +221,10 @@ _NUMBER = re.compile(r"(?<![\w:])[-+]?\d[\d,]*(?:\.\d+)*(?:e[-+]?\d+)?(?![\w]*:)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _UNIT = re.compile(r"# ?(ns|us|ms|s|min|h|x|KiB|MiB|GiB|TiB|B)\b")
 _BY_MEASURED_COSTS = ("size: ", "best alternative: ", "last run: ")
-_CHOSEN = re.compile(r"^(why: [\w.]+ runs on|plan:) .*(?<!there\.)(?<!supports it\.)$")
+_CHOSEN = re.compile(
+    r"^(why: [\w.]+ runs on|why:|plan:|Steady state:|One batch takes) "
+    r".*(?<!there\.)(?<!supports it\.)$"
+)
 
 
 def normalized(output):

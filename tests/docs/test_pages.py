@@ -11,7 +11,10 @@ PAGES = [
     if page.parent.name != "tutorial"
     and any(block.language in ("console", "python") for block in blocks_of(page.read_text()))
 ]
-PROMISE = re.compile(r"(After this page|On this page you find|In \w+ minutes you will) ")
+PROMISE = re.compile(
+    r"(After this page|On this page you find|In \w+ minutes you will|"
+    r"Learn (?:how|what|where|which|why)|Start here:) "
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
