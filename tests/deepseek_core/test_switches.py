@@ -190,7 +190,12 @@ def test_a_flag_beats_the_environment_and_is_named_as_the_origin(tmp_path, monke
 
 
 def test_every_switch_has_its_four_names():
-    fields = {field.name for field in attrs.fields(Switches)} - {"origins", "settings", "given", "config"}
+    fields = {field.name for field in attrs.fields(Switches)} - {
+        "origins",
+        "settings",
+        "given",
+        "config",
+    }
     assert {switch.name for switch in SWITCHES} == fields
     assert len({s.flag for s in SWITCHES} | {s.variable for s in SWITCHES}) == 2 * len(SWITCHES)
 
