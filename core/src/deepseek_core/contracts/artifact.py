@@ -15,12 +15,13 @@ from deepseek_core.contracts.errors import ArtifactError
 class Artifact:
     """A file (`path`), its bytes (`content`), or what makes them (`make`); one of the three.
 
-    `format` is a short name (`onnx`, `aocx`). `original` is the file as the user gave it, where
+    `format` is a short name (`onnx`, `aocx`). `fingerprint` may be a function that computes it
+    when somebody asks. `original` is the file as the user gave it, where
     this is a tidier form of all of it: a device that reads such files takes it as it is.
     """
 
     format: str
-    _fingerprint: str = ""
+    _fingerprint: str | Callable[[], str] = attrs.field(default="", repr=False)
     path: Path | None = None
     content: bytes | None = attrs.field(default=None, repr=False)
     make: Callable[[], bytes] | None = attrs.field(default=None, repr=False, eq=False)
@@ -41,7 +42,7 @@ class Artifact:
             ArtifactError: the file is gone or can't be read.
         """
         if self._fingerprint:
-            return self._fingerprint
+            return self._fingerprint() if callable(self._fingerprint) else self._fingerprint
         from hashlib import file_digest, sha256  # start-up: listing plugins needs no digest
 
         if self.path is None:

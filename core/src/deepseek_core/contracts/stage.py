@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,7 @@ class Stage:
 
     `inputs` arrive with each run, `constants` (name -> array) stay the same and are
     bound when the stage is loaded. `artifact` holds the operations in a device-neutral format.
+    `work` may be a function that counts it when a device is asked for an estimate.
     An output that has an input's name hands that input through. A run may take some items of a
     batch, or those of several, where its tensors have batch axes and it is `batched`.
     """
@@ -91,8 +92,13 @@ class Stage:
     outputs: tuple[TensorSpec, ...] = attrs.field(converter=_specs)
     artifact: Artifact
     constants: Mapping[str, Array] = attrs.field(factory=dict, repr=False)
-    work: Work = Work()
+    _work: Work | Callable[[], Work] = attrs.field(default=Work(), alias="work", repr=False)
     batched: bool = True
+
+    @cached_property
+    def work(self) -> Work:
+        """What a run must do."""
+        return self._work() if callable(self._work) else self._work
 
     @cached_property
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ is an unknown rank. Nothing follows from a symbol's name: `batch_axis` says wher
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -151,6 +151,11 @@ def shape_text(shape: Shape) -> str:
     return "of any rank" if shape is None else "[" + ", ".join(map(str, shape)) + "]"
 
 
+# A bare `tuple` would cost attrs milliseconds: it looks for the signature of converters.
+def _sizes(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class HostTensor:
     """Bytes with a dtype that numpy may not know (bfloat16, float8, int4).
@@ -160,4 +165,4 @@ class HostTensor:
 
     data: bytes | bytearray | memoryview
     dtype: str
-    shape: tuple[int, ...] = attrs.field(converter=tuple)
+    shape: tuple[int, ...] = attrs.field(converter=_sizes)
