@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
-import onnx
-from onnx import NodeProto
 
 from deepseek_core import Operation, Support, errors
 from deepseek_onnx.model import Model
+from deepseek_onnx.protos import NodeProto
 from deepseek_onnx.sessions import operator_names
 from deepseek_onnx.stages import Operations
 
@@ -87,6 +86,8 @@ def _signature(op: Operation, node: NodeProto) -> object:
 
 def unknown_operators(model: Model) -> bool:
     """Whether the model has an operator of which ONNX Runtime has never heard."""
+    from onnx import defs
+
     names = model.survey.operators - {(domain, name) for domain, name, _ in model.functions}
-    strange = {pair for pair in names if not onnx.defs.has(pair[1], pair[0])}
+    strange = {pair for pair in names if not defs.has(pair[1], pair[0])}
     return not strange <= operator_names() if strange else False

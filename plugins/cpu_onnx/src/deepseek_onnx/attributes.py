@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
-import onnx
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from deepseek_core import Operation
+from deepseek_onnx.protos import AttributeProto, GraphProto, NodeProto, TensorProto
 
 FUNCTIONS: Final = "model_local_functions"
 
 
 def read_attributes(node: NodeProto) -> dict[str, Any]:
     """Attribute name -> int, float, str, numpy array, GraphProto, or a list of one of these."""
+    from onnx import helper
+
     return {
         attribute.name: _read(helper.get_attribute_value(attribute)) for attribute in node.attribute
     }
@@ -30,6 +31,8 @@ def _read(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="surrogateescape")
     if isinstance(value, TensorProto):
+        from onnx import numpy_helper
+
         return numpy_helper.to_array(value)
     if isinstance(value, list | tuple):
         return [_read(item) for item in value]
@@ -38,6 +41,8 @@ def _read(value: Any) -> Any:
 
 def node_attributes(operation: Operation) -> list[AttributeProto]:
     """The attributes of an operation as a node has them, in the order of their names."""
+    from onnx import helper
+
     return [
         helper.make_attribute(name, _write(value), attr_type=_empty_type(operation, name, value))
         for name, value in sorted(operation.attributes.items())
@@ -49,6 +54,8 @@ def _write(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", errors="surrogateescape")
     if isinstance(value, np.ndarray):
+        from onnx import numpy_helper
+
         return numpy_helper.from_array(value)
     if isinstance(value, list):
         return [_write(item) for item in value]
@@ -59,10 +66,12 @@ def _empty_type(operation: Operation, name: str, value: Any) -> int | None:
     """The type of an empty list, which only the operator's schema knows."""
     if not isinstance(value, list) or value:
         return None
+    from onnx import defs
+
     try:
-        schema = onnx.defs.get_schema(operation.name, operation.version, operation.domain)
+        schema = defs.get_schema(operation.name, operation.version, operation.domain)
         return int(schema.attributes[name].type)
-    except (onnx.defs.SchemaError, KeyError):
+    except (defs.SchemaError, KeyError):
         return int(AttributeProto.INTS)
 
 

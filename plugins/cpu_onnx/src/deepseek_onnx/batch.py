@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from onnx import ModelProto
-
 from deepseek_core import Batching
 from deepseek_onnx.batching import follow, prove
 from deepseek_onnx.model import Model
 from deepseek_onnx.parts import declare
+from deepseek_onnx.protos import ModelProto
 
 METADATA_KEY: Final = "deepseek.batch_axis"
 """A file's metadata under this key says what `--batch-axis` would: `N`, `x=0,state=1`, `none`."""
@@ -43,7 +42,7 @@ def _find(model: Model, choice: Any, fixed: frozenset[str], outputs: tuple[str, 
     told = Batching.declare(choice, inputs, [model.value(name).spec() for name in outputs])
     if told.source == "none":
         return told
-    found = follow(model.proto, told.axes, symbol=told.symbol or None)
+    found = follow(model.inferred, told.axes, symbol=told.symbol or None)
     return Batching(source="declared", symbol=told.symbol, axes={**found, **told.axes}, reason="")
 
 

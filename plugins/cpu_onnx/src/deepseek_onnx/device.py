@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import weakref
 from collections.abc import Iterable
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from numpy.typing import NDArray
@@ -26,18 +27,20 @@ from deepseek_core import (
     errors,
 )
 from deepseek_onnx.executable import OnnxExecutable
-from deepseek_onnx.faults import FAULTS, load_error
+from deepseek_onnx.faults import FAULTS, load_error, short_text
 from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes
 from deepseek_onnx.opened import Sessions
 from deepseek_onnx.ort import ort
 from deepseek_onnx.parts import OnnxArtifact
 from deepseek_onnx.sessions import Threads
 from deepseek_onnx.settings import Settings
-from deepseek_onnx.support import TrialSupport
 from deepseek_onnx.values import to_host
 from deepseek_onnx.work import work_with_constants
 
 DEVICE_ID: Final = "onnx:cpu"
+
+if TYPE_CHECKING:
+    from deepseek_onnx.support import TrialSupport
 
 # Assumed, not measured: one core of a current server. The prior's sigma covers a factor of e.
 _FLOPS_PER_S: Final = 40e9
@@ -100,7 +103,6 @@ class OnnxCpu(Device):
         changed = "".join(f"|{text}" for text in self._settings.changed())
         self.info = attrs.evolve(info, fingerprint=info.fingerprint + changed)
         self._threads = max(1, options.threads)
-        self._support = TrialSupport(self._settings)
         self._sessions = Sessions(self._settings)
         self._works: weakref.WeakKeyDictionary[Stage, Work] = weakref.WeakKeyDictionary()
         self._loaded: weakref.WeakSet[OnnxExecutable] = weakref.WeakSet()
@@ -114,6 +116,12 @@ class OnnxCpu(Device):
         """
         self._check_open()
         return self._support.of(operation)
+
+    @cached_property
+    def _support(self) -> TrialSupport:
+        from deepseek_onnx.support import TrialSupport  # onnx
+
+        return TrialSupport(self._settings)
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
         """Whether a session for it loads; one that does is kept for `load`.
@@ -132,7 +140,7 @@ class OnnxCpu(Device):
         except errors.DeepSeekError as error:
             return Support.no(str(error))
         except FAULTS as error:
-            return Support.no(load_error(error, stage.name, self.info.id).message)
+            return Support.no(short_text(error))
         return Support.yes()
 
     def estimate(self, task: Task) -> Estimate:

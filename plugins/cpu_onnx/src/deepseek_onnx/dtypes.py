@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from onnx import TensorProto
+from deepseek_onnx.protos import TensorProto
 
 _NAMES: Final = {
     "bool": "BOOL", "int2": "INT2", "uint2": "UINT2", "int4": "INT4", "uint4": "UINT4",
@@ -16,6 +16,13 @@ _NAMES: Final = {
     "float32": "FLOAT", "float64": "DOUBLE", "complex64": "COMPLEX64",
     "complex128": "COMPLEX128", "string": "STRING",
 }  # fmt: skip
+
+NOT_OF_NUMPY: Final = frozenset(
+    name
+    for name in _NAMES
+    if name.startswith(("bfloat", "float8", "float4")) or name.endswith(("int2", "int4"))
+)
+"""Those that numpy knows only once `ml_dtypes` is imported."""
 
 ELEMENT: Final[dict[str, int]] = {
     name: getattr(TensorProto, enum)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +20,14 @@ from deepseek_core import (
     as_array,
     errors,
 )
+from deepseek_onnx.dtypes import NOT_OF_NUMPY
 from deepseek_onnx.faults import FAULTS, mismatch, run_error
 from deepseek_onnx.ort import ort
 from deepseek_onnx.sessions import Opened
-from deepseek_onnx.values import EXOTIC, from_ort, to_host, to_ort
+from deepseek_onnx.values import exotic, from_ort, to_host, to_ort
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Array = NDArray[Any]
 _ARRAY: Final = np.ndarray
@@ -115,6 +118,8 @@ class OnnxExecutable(Executable):
             if self._session is None:
                 raise self._closed()
             if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # only jobs need it
+
                 self._pool = ThreadPoolExecutor(self._slots, f"{self.device_id}-job")
             self._pool.submit(job.execute)
         return job
@@ -187,7 +192,7 @@ class OnnxBoundCall(BoundCall):
 def _caller(session: ort.InferenceSession) -> Callable[[list[str], Any], list[Any]]:
     types = {value.name: value.type for value in session.get_inputs()}
     given = [*types.values(), *(value.type for value in session.get_outputs())]
-    if not any(text in EXOTIC for text in given):
+    if not any(map(exotic, given)):
         run: Callable[[list[str], Any], list[Any]] = session.run
         return run
 
@@ -251,7 +256,7 @@ def _dims(spec: TensorSpec, array: Array) -> Iterable[tuple[int | str, int]]:
 
 
 def _check_memory(name: str, array: Array, *, written: bool) -> None:
-    if array.dtype.hasobject or str(array.dtype) in {row.name for row in EXOTIC.values()}:
+    if array.dtype.hasobject or str(array.dtype) in NOT_OF_NUMPY:
         reason = f"has dtype {array.dtype}, which can't be bound"
     elif not array.flags.c_contiguous:
         reason = "is not C-contiguous"

@@ -23,12 +23,10 @@ FAULTS: Final[tuple[type[BaseException], ...]] = (
 
 _MOST_CHARACTERS: Final = 1200
 # Where in its own sources it was raised: file, line, signature.
-_PLACE: Final = re.compile(
-    r"/\S+\.(?:cc|h|cpp):\d+ (?:[\w:<>~&*, ]+\([^()]*(?:\([^()]*\)[^()]*)*\) )?"
-)
-_PREFIX: Final = re.compile(r"\[ONNXRuntimeError\] : \d+ : (\w+) : ")
-_MEMORY: Final = re.compile(r"bad.alloc|bad allocation|failed to allocate|out of memory", re.I)
-_UNKNOWN: Final = re.compile(
+_PLACE: Final = r"/\S+\.(?:cc|h|cpp):\d+ (?:[\w:<>~&*, ]+\([^()]*(?:\([^()]*\)[^()]*)*\) )?"
+_PREFIX: Final = r"\[ONNXRuntimeError\] : \d+ : (\w+) : "
+_MEMORY: Final = r"(?i)bad.alloc|bad allocation|failed to allocate|out of memory"
+_UNKNOWN: Final = (
     r"No Op registered|not a registered function|under development|Unsupported model IR version"
     r"|Exception during initialization"
 )
@@ -36,8 +34,8 @@ _UNKNOWN: Final = re.compile(
 
 def short_text(error: BaseException) -> str:
     """`NOT_IMPLEMENTED: Could not find ...`: ONNX Runtime's own words on one line."""
-    text = _PREFIX.sub(lambda match: f"{match[1]}: ", str(error), count=1)
-    text = " ".join(_PLACE.sub("", text).split()) or type(error).__name__
+    text = re.sub(_PREFIX, r"\1: ", str(error), count=1)
+    text = " ".join(re.sub(_PLACE, "", text).split()) or type(error).__name__
     if len(text) <= _MOST_CHARACTERS:
         return text
     half = _MOST_CHARACTERS // 2  # what a limit is stands at the end, what it is of at the start
@@ -53,7 +51,7 @@ def load_error(error: BaseException, stage: str, device_id: str) -> DeepSeekErro
             device_id=device_id,
             remedy="use a smaller model or gallery, or free memory",
         )
-    if isinstance(error, _state.NotImplemented) or _UNKNOWN.search(text):
+    if isinstance(error, _state.NotImplemented) or re.search(_UNKNOWN, text):
         return errors.Unsupported(
             f"{device_id} does not run stage {stage!r}: {text}",
             device_id=device_id,
@@ -115,4 +113,4 @@ def _check(spec: TensorSpec, inputs: Mapping[str, Any]) -> None:
 
 
 def _is_memory(error: BaseException, text: str) -> bool:
-    return isinstance(error, MemoryError) or _MEMORY.search(text) is not None
+    return isinstance(error, MemoryError) or re.search(_MEMORY, text) is not None

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from deepseek_core import Artifact, errors
+from deepseek_core import Artifact, Work, errors
 from deepseek_onnx.attributes import captured_names, subgraphs
-from deepseek_onnx.model_file import EXPORT_AGAIN, ModelFile, read_model
+from deepseek_onnx.model_file import EXPORT_AGAIN, ModelFile, inferred, read_model
+from deepseek_onnx.protos import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 from deepseek_onnx.shapes import Value, value_of, values_of
+from deepseek_onnx.work import model_work
 
 _SCALARS: Final = {
     "value_float": ("float32", "f"),
@@ -46,6 +46,8 @@ class Survey:
 @attrs.frozen(eq=False)
 class Model:
     """A model with its structure in memory; the data of large tensors lies in its file.
+
+    `proto` is what the file says; what can be inferred is inferred when it is first needed.
 
     `wanted` are the outputs that a caller chose, empty for those of the file; `asked` are types
     that only a runtime could tell. What takes a walk over all nodes is found out when it is first
@@ -83,9 +85,19 @@ class Model:
         return self.functions.get((plain_domain(node.domain), node.op_type, overload))
 
     @cached_property
+    def inferred(self) -> ModelProto:
+        """The same model with the types that onnx can infer."""
+        return inferred(self.file, self.proto)
+
+    @cached_property
     def values(self) -> dict[str, Value]:
         """Every value of the main graph whose type is known, by name."""
-        return values_of(self.proto, self.initializers)
+        return values_of(self.inferred, self.initializers)
+
+    @cached_property
+    def work(self) -> Work:
+        """What a run of all of it must do."""
+        return model_work(self.inferred.graph)
 
     @cached_property
     def _ends(self) -> dict[str, Value]:
@@ -93,8 +105,10 @@ class Model:
 
     def value(self, name: str) -> Value:
         """What is known of a value, if anything is."""
-        found = self.asked.get(name) or self._ends.get(name) or self.values.get(name)
-        return found or Value(name, None, None)
+        declared = self._ends.get(name)
+        if declared is not None and declared.is_told:
+            return declared
+        return self.asked.get(name) or self.values.get(name) or Value(name, None, None)
 
     @cached_property
     def defaults(self) -> frozenset[str]:
@@ -164,7 +178,12 @@ class Model:
         """
         kept = [n for n in self.graph.node if not n.output or n.output[0] not in self._constants]
         kept += [
-            onnx.helper.make_node("Identity", [_stored_name(name)], [name], name=f"{name}/copy")
+            NodeProto(
+                op_type="Identity",
+                input=[_stored_name(name)],
+                output=[name],
+                name=f"{name}/copy",
+            )
             for name in self.outputs
             if _stored_name(name) in self.initializers
         ]
@@ -231,6 +250,8 @@ def _constant(node: NodeProto) -> TensorProto | None:
     array: NDArray[Any] = np.array(
         list(value) if field.endswith("s") and field != "s" else value, dtype=dtype
     )
+    from onnx import numpy_helper
+
     return numpy_helper.from_array(array, node.output[0])
 
 

@@ -9,11 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import attrs
-import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
-from onnx import ModelProto, TensorProto
 
 from deepseek_core import Artifact, errors
+from deepseek_onnx.protos import ModelProto, TensorProto
 from deepseek_onnx.skeleton import NotWire, skeleton
 
 EXPORT_AGAIN: Final = "check that the file is complete, or export the model again"
@@ -29,9 +28,10 @@ Stamp = tuple[int, int, int] | None
 
 @attrs.frozen(eq=False)
 class ModelFile:
-    """A model's artifact, with what its files were like when it was read."""
+    """A model's artifact, its bytes without large data, what its files were like when read."""
 
     artifact: Artifact
+    structure: bytes
     stamps: dict[Path, Stamp]
 
     @property
@@ -97,15 +97,14 @@ class ModelFile:
 
 
 def read_model(artifact: Artifact) -> tuple[ModelFile, ModelProto]:
-    """A model's structure with inferred types; large data stays outside.
+    """A model's structure; large data stays outside.
 
     Raises:
         ArtifactError: a file is missing or truncated, or holds no ONNX model.
     """
     stamps = {} if artifact.path is None else {artifact.path: _stamp(artifact.path)}
-    content = _structure(artifact)
-    proto = _parsed(content, ModelFile(artifact, {}).named)
-    file = ModelFile(artifact, stamps)
+    file = ModelFile(artifact, _structure(artifact), stamps)
+    proto = _parsed(file)
     for location in _data_files(proto.graph.initializer):
         path = file.artifact.path if file.folder is None else file.folder / location
         if path is not None and location != _IN_MEMORY:
@@ -158,11 +157,21 @@ def _walked(content: Any, location: str) -> bytes:
         view.release()
 
 
-def _parsed(content: bytes, named: str) -> ModelProto:
+def inferred(file: ModelFile, proto: ModelProto) -> ModelProto:
+    """The model with the types that onnx can infer.
+
+    As it is where it contradicts itself: what it declares counts.
+    """
+    from onnx import shape_inference
+
     try:
-        model = onnx.shape_inference.infer_shapes(content, data_prop=True)
-    except Exception:  # noqa: BLE001 - a model that contradicts itself; what it declares counts
-        model = parse_model(content, named)
+        return shape_inference.infer_shapes(file.structure, data_prop=True)
+    except Exception:  # noqa: BLE001 - inference has no one class of errors
+        return proto
+
+
+def _parsed(file: ModelFile) -> ModelProto:
+    model = parse_model(file.structure, file.named)
     # Cut at a border of fields, or empty, a file still parses; then these are missing.
     there = {
         "ir_version": model.ir_version,
@@ -172,7 +181,7 @@ def _parsed(content: bytes, named: str) -> ModelProto:
     for field, value in there.items():
         if not value:
             raise errors.ArtifactError(
-                f"{named} is no complete ONNX model: it has no {field}", remedy=EXPORT_AGAIN
+                f"{file.named} is no complete ONNX model: it has no {field}", remedy=EXPORT_AGAIN
             )
     return model
 
@@ -184,7 +193,7 @@ def parse_model(content: bytes, named: str) -> ModelProto:
         ArtifactError: truncated, or no ONNX model.
     """
     try:
-        return onnx.load_model_from_string(content)
+        return ModelProto.FromString(content)
     except DecodeError as error:
         raise errors.ArtifactError(
             f"{named} is no complete ONNX model: {error}", remedy=EXPORT_AGAIN

@@ -6,10 +6,11 @@ import threading
 from weakref import WeakValueDictionary
 
 from deepseek_core import Stage
-from deepseek_onnx.sessions import Opened, Threads, open_stage, source_of
+from deepseek_onnx.parts import OnnxArtifact
+from deepseek_onnx.sessions import Opened, Threads, open_stage
 from deepseek_onnx.settings import Settings
 
-Key = tuple[int, str, Threads]
+Key = tuple[object, object, Threads]
 
 
 class Sessions:
@@ -60,5 +61,11 @@ class Sessions:
 
 
 def _key(stage: Stage, threads: Threads) -> Key:
-    """What a session belongs to: equal files may hold other weights, so only the one loaded."""
-    return id(source_of(stage)), stage.fingerprint, threads
+    """What a session belongs to: equal files may hold other weights, so only the one loaded.
+
+    Ids stand for what an `Opened` holds on to.
+    """
+    artifact = stage.artifact
+    identity = artifact.identity if isinstance(artifact, OnnxArtifact) else (id(artifact),)
+    constants = tuple((name, id(value)) for name, value in sorted(stage.constants.items()))
+    return identity, constants, threads

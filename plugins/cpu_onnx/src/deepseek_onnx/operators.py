@@ -28,8 +28,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper, parser, shape_inference
 
-DOMAIN = "ai.deepseek"
-DOMAIN_VERSION = 1
+from deepseek_onnx.domain import DOMAIN, DOMAIN_VERSION
+
 MIN_OPSET = 18  # ReduceMax takes its axes as an input from here on
 MIN_IR_VERSION = 8  # the first with model-local functions
 BLOCK_ROWS = 32  # 16, 64 and 128 took within 8 % of it (x86 with VNNI, one thread)

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from hashlib import sha256
 
 import attrs
-from onnx import (
-    FunctionProto,
-    GraphProto,
-    ModelProto,
-    NodeProto,
-    TensorProto,
-    ValueInfoProto,
-    helper,
-)
 
 from deepseek_core import Artifact
 from deepseek_onnx.attributes import subgraphs
 from deepseek_onnx.dtypes import ELEMENT
 from deepseek_onnx.model import Model, plain_domain, reads
 from deepseek_onnx.model_file import MIN_IR_VERSION, model_bytes
+from deepseek_onnx.protos import (
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+)
 from deepseek_onnx.shapes import Value
 
 FunctionName = tuple[str, str, str]
@@ -36,9 +34,10 @@ class Part:
     taken: tuple[str, ...]
     made: tuple[str, ...]
 
-    @cached_property
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """sha256 (hex) of the structure; large data counts by its place and length."""
+        from hashlib import sha256  # where nothing is chosen nobody asks
+
         return sha256(model_bytes(self._proto)).hexdigest()
 
     def inlined(self) -> bytes:
@@ -66,6 +65,8 @@ class Part:
         model = self.model
         used = {name for node in self.nodes for name in reads(node)}
         inner = [n for node in self.nodes for n in node.output if n and n not in self.made]
+        from onnx import helper
+
         graph = helper.make_graph(
             [filled(node, model) for node in self.nodes],
             "stage",
@@ -97,17 +98,23 @@ class OnnxArtifact(Artifact):
     part: Part = attrs.field(repr=False, eq=False)
     is_whole: bool = False
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for the same part of the same model in memory, as long as that is there."""
+        nodes = () if self.is_whole else tuple(map(id, self.part.nodes))
+        return id(self.part.model), nodes, self.part.made
+
     @classmethod
     def of(cls, part: Part) -> OnnxArtifact:
         """A group of nodes."""
-        return cls(format="onnx", fingerprint=part.fingerprint, make=part.inlined, part=part)
+        return cls(format="onnx", fingerprint=part.digest, make=part.inlined, part=part)
 
     @classmethod
     def of_whole(cls, part: Part) -> OnnxArtifact:
         """All nodes that the outputs need; with the outputs of the file it stands for the file."""
         return cls(
             format="onnx",
-            fingerprint=_whole_fingerprint(part),
+            fingerprint=lambda: _digest_of_whole(part),
             make=part.inlined,
             original=None if part.model.wanted else part.model.file.artifact,
             part=part,
@@ -115,8 +122,10 @@ class OnnxArtifact(Artifact):
         )
 
 
-def _whole_fingerprint(part: Part) -> str:
+def _digest_of_whole(part: Part) -> str:
     """sha256 of the file's structure, and of how large its data files are."""
+    from hashlib import sha256
+
     file = part.model.file
     digest = sha256(model_bytes(part.model.proto))
     for path, stamp in file.stamps.items():
@@ -129,7 +138,9 @@ def _whole_fingerprint(part: Part) -> str:
 def declare(value: Value) -> ValueInfoProto:
     """A value as a graph declares it; of what is no tensor only the name."""
     if not value.can_cross or value.dtype is None:
-        return helper.make_empty_tensor_value_info(value.name)
+        return ValueInfoProto(name=value.name)
+    from onnx import helper
+
     return helper.make_tensor_value_info(value.name, ELEMENT[value.dtype], value.shape)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-from onnx import ModelProto, helper
 
 from deepseek_onnx.dtypes import dtype_of_ort
 from deepseek_onnx.faults import FAULTS
 from deepseek_onnx.model import Model
 from deepseek_onnx.model_file import model_bytes
+from deepseek_onnx.protos import ModelProto, ValueInfoProto
 from deepseek_onnx.sessions import output_types
 from deepseek_onnx.shapes import Value
 
@@ -27,7 +27,7 @@ def typed(model: Model) -> Model:
     asked = ModelProto()
     asked.CopyFrom(model.proto)
     del asked.graph.output[:]
-    asked.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in missing)
+    asked.graph.output.extend(ValueInfoProto(name=name) for name in missing)
     try:
         found = output_types(model_bytes(asked), model.file.folder)
     except FAULTS:

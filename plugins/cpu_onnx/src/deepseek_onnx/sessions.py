@@ -10,17 +10,17 @@ from typing import Any, Final
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, numpy_helper
 
 from deepseek_core import Stage, errors
 from deepseek_onnx.attributes import subgraphs
+from deepseek_onnx.domain import DOMAIN
 from deepseek_onnx.host import saturates_u8s8
 from deepseek_onnx.model_file import MIN_IR_VERSION, model_bytes, parse_model
-from deepseek_onnx.operators import DOMAIN
 from deepseek_onnx.ort import ort, state
 from deepseek_onnx.parts import OnnxArtifact
+from deepseek_onnx.protos import ModelProto, TensorProto
 from deepseek_onnx.settings import Settings
-from deepseek_onnx.values import EXOTIC, to_ort
+from deepseek_onnx.values import ort_type_of, to_ort
 
 Array = NDArray[Any]
 Model = str | bytes
@@ -83,13 +83,7 @@ def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     if isinstance(stage.artifact, OnnxArtifact):
         stage.artifact.part.model.file.check_unchanged()
-    return Opened(session, source_of(stage), tuple(injected.values()), fed)
-
-
-def source_of(stage: Stage) -> object:
-    """What holds the data of a stage: the model as it was loaded, or the artifact."""
-    artifact = stage.artifact
-    return artifact.part.model if isinstance(artifact, OnnxArtifact) else artifact
+    return Opened(session, (stage.artifact, stage.constants), tuple(injected.values()), fed)
 
 
 def _model_of(stage: Stage, *, folds: bool) -> tuple[Model, Path | None]:
@@ -201,13 +195,15 @@ def with_constants(
             model.graph.initializer.append(_inline(array, name))
         else:
             model.graph.initializer.append(_reference(array, name, element))
-            injected[name] = to_ort(array, _exotic_type(element))
+            injected[name] = to_ort(array, ort_type_of(element))
         model.graph.input.remove(inputs[name])
     model.ir_version = max(model.ir_version, MIN_IR_VERSION)
     return model_bytes(model), injected
 
 
 def _inline(array: Array, name: str) -> TensorProto:
+    from onnx import numpy_helper
+
     return numpy_helper.from_array(np.asarray(array, order="C"), name)
 
 
@@ -216,8 +212,3 @@ def _reference(array: Array, name: str, element: int) -> TensorProto:
     tensor.dims.extend(array.shape)
     tensor.external_data.add(key="location", value="from memory")
     return tensor
-
-
-def _exotic_type(element: int) -> str:
-    """ONNX Runtime's text of a type that numpy lacks, empty for the others."""
-    return {row.element: text for text, row in EXOTIC.items()}.get(element, "")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
-from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 
 from deepseek_core import TensorSpec
-from deepseek_onnx.dtypes import DTYPE, dtype_text
+from deepseek_onnx.dtypes import DTYPE, NOT_OF_NUMPY, dtype_text
+from deepseek_onnx.protos import ModelProto, TensorProto, TypeProto, ValueInfoProto
 
 Dim = int | str
 Shape = tuple[Dim, ...] | None
@@ -30,6 +30,11 @@ class Value:
     container: str = ""
 
     @property
+    def is_told(self) -> bool:
+        """Whether the file says all of its type."""
+        return bool(self.container) or (self.dtype is not None and self.shape is not None)
+
+    @property
     def can_cross(self) -> bool:
         """Whether it can pass from one stage to another."""
         return not self.container and self.dtype is not None and self.shape is not None
@@ -41,6 +46,8 @@ class Value:
             return TensorSpec(
                 name=self.name, dtype="any", shape=None, container=held, optional=optional
             )
+        if self.dtype in NOT_OF_NUMPY:
+            import ml_dtypes  # noqa: F401 - numpy knows their names from now on
         return TensorSpec(name=self.name, dtype=self.dtype, shape=self.shape, optional=optional)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, overload
 
-from onnx import NodeProto
-
 from deepseek_core import Operation, Stage, TensorSpec
 from deepseek_onnx.attributes import FUNCTIONS, read_attributes
 from deepseek_onnx.model import Model, plain_domain, reads
 from deepseek_onnx.parts import OnnxArtifact, Part, filled, needed_functions
-from deepseek_onnx.work import model_work, stage_kind, stage_work
+from deepseek_onnx.protos import NodeProto
+from deepseek_onnx.work import graph_kind, stage_kind, stage_work
 
 # An optional input that is not given keeps its place.
 OMITTED: Final = TensorSpec(name="", dtype="float32", shape=())
@@ -94,7 +93,7 @@ def whole_stage(model: Model, outputs: Sequence[str]) -> Stage:
 
     No device was asked about its operators.
     """
-    kind, work = model_work(model.graph)
+    kind = graph_kind(model.graph)
     nodes = LazyNodes(model)
     made = tuple(outputs)
     taken = model.given if not model.wanted else _needed_inputs(model)
@@ -106,7 +105,7 @@ def whole_stage(model: Model, outputs: Sequence[str]) -> Stage:
         inputs=[model.value(n).spec(optional=n in model.defaults) for n in taken],
         outputs=[model.value(name).spec() for name in made],
         artifact=OnnxArtifact.of_whole(part),
-        work=work,
+        work=lambda: model.work,
     )
 
 

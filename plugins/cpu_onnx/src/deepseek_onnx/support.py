@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import onnx
-from onnx import GraphProto, helper
+from onnx import helper
 
 from deepseek_core import Operation, Support, TensorSpec
 from deepseek_onnx.attributes import FUNCTIONS, captured_names, node_attributes
 from deepseek_onnx.dtypes import ELEMENT
 from deepseek_onnx.faults import FAULTS, short_text
+from deepseek_onnx.protos import GraphProto
 from deepseek_onnx.sessions import trial
 from deepseek_onnx.settings import Settings
 

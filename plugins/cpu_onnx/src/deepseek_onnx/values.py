@@ -7,59 +7,71 @@ float8, 4 and 2 bit integers): those go through an OrtValue and are packed as ON
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
-import attrs
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from deepseek_core import HostTensor, errors
+from deepseek_onnx.dtypes import NOT_OF_NUMPY
 from deepseek_onnx.ort import ort
+from deepseek_onnx.protos import TensorProto
 
 Array = NDArray[Any]
 _HOST_DLPACK: Final = (1, 3)  # kDLCPU, kDLCUDAHost
 
 
-@attrs.frozen
-class _Exotic:
+class _Exotic(NamedTuple):
     """An ONNX element type that numpy lacks: its enum, its `ml_dtypes` name, its bits."""
 
-    element: int
+    enum: str
     name: str
     bits: int
 
     @property
+    def element(self) -> int:
+        return int(getattr(TensorProto, self.enum))
+
+    @property
     def dtype(self) -> np.dtype[Any]:
+        import ml_dtypes  # most models need none of it
+
         dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, self.name))
         return dtype
 
 
-def _exotics() -> dict[str, _Exotic]:
-    rows = (
-        ("bfloat16", "BFLOAT16", "bfloat16", 16),
-        ("float8e4m3fn", "FLOAT8E4M3FN", "float8_e4m3fn", 8),
-        ("float8e4m3fnuz", "FLOAT8E4M3FNUZ", "float8_e4m3fnuz", 8),
-        ("float8e5m2", "FLOAT8E5M2", "float8_e5m2", 8),
-        ("float8e5m2fnuz", "FLOAT8E5M2FNUZ", "float8_e5m2fnuz", 8),
-        ("float8e8m0", "FLOAT8E8M0", "float8_e8m0fnu", 8),
-        ("float4e2m1", "FLOAT4E2M1", "float4_e2m1fn", 4),
-        ("int4", "INT4", "int4", 4),
-        ("uint4", "UINT4", "uint4", 4),
-        ("int2", "INT2", "int2", 2),
-        ("uint2", "UINT2", "uint2", 2),
-    )
+_EXOTIC: Final = {
+    "tensor(bfloat16)": _Exotic("BFLOAT16", "bfloat16", 16),
+    "tensor(float8e4m3fn)": _Exotic("FLOAT8E4M3FN", "float8_e4m3fn", 8),
+    "tensor(float8e4m3fnuz)": _Exotic("FLOAT8E4M3FNUZ", "float8_e4m3fnuz", 8),
+    "tensor(float8e5m2)": _Exotic("FLOAT8E5M2", "float8_e5m2", 8),
+    "tensor(float8e5m2fnuz)": _Exotic("FLOAT8E5M2FNUZ", "float8_e5m2fnuz", 8),
+    "tensor(float8e8m0)": _Exotic("FLOAT8E8M0", "float8_e8m0fnu", 8),
+    "tensor(float4e2m1)": _Exotic("FLOAT4E2M1", "float4_e2m1fn", 4),
+    "tensor(int4)": _Exotic("INT4", "int4", 4),
+    "tensor(uint4)": _Exotic("UINT4", "uint4", 4),
+    "tensor(int2)": _Exotic("INT2", "int2", 2),
+    "tensor(uint2)": _Exotic("UINT2", "uint2", 2),
+}
+
+
+@cache
+def exotic(ort_type: str) -> _Exotic | None:
+    """The row of a type that numpy lacks; None for others, and for what is too new for us."""
+    row = _EXOTIC.get(ort_type)
+    if row is None:
+        return None
+    import ml_dtypes
+
     # Older onnx or ml_dtypes lack the newest of these.
-    return {
-        f"tensor({ort_name})": _Exotic(getattr(TensorProto, enum), name, bits)
-        for ort_name, enum, name, bits in rows
-        if hasattr(TensorProto, enum) and hasattr(ml_dtypes, name)
-    }
+    return row if hasattr(TensorProto, row.enum) and hasattr(ml_dtypes, row.name) else None
 
 
-EXOTIC: Final[Mapping[str, _Exotic]] = _exotics()
+def ort_type_of(element: int) -> str:
+    """ONNX Runtime's text of a type that numpy lacks, empty for the others."""
+    found = (text for text in _EXOTIC if (row := exotic(text)) and row.element == element)
+    return next(found, "")
 
 
 def to_host(value: Any) -> Array:
@@ -84,7 +96,7 @@ def to_host(value: Any) -> Array:
 
 
 def _view(tensor: HostTensor) -> Array:
-    dtype = np.dtype(getattr(ml_dtypes, tensor.dtype, tensor.dtype))
+    dtype = _numpy_dtype(tensor.dtype)
     expected = int(np.prod(tensor.shape, dtype=np.int64)) * dtype.itemsize
     if dtype.hasobject or expected != memoryview(tensor.data).nbytes:
         raise errors.InputError(
@@ -93,6 +105,14 @@ def _view(tensor: HostTensor) -> Array:
             remedy="pass one element a byte or more, in C order",
         )
     return np.frombuffer(tensor.data, dtype).reshape(tensor.shape)
+
+
+def _numpy_dtype(name: str) -> np.dtype[Any]:
+    if name not in NOT_OF_NUMPY:
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(getattr(ml_dtypes, name, name))
 
 
 def _from_dlpack(value: Any) -> Array:
@@ -113,26 +133,26 @@ def _from_dlpack(value: Any) -> Array:
 def to_ort(value: Any, ort_type: str) -> ort.OrtValue:
     """An array as the OrtValue of an input of `ort_type` (`tensor(bfloat16)`)."""
     array = np.asarray(to_host(value), order="C")
-    exotic = EXOTIC.get(ort_type)
-    if exotic is None:
+    row = exotic(ort_type)
+    if row is None:
         return ort.OrtValue.ortvalue_from_numpy(array)
-    if array.dtype != exotic.dtype:
-        raise TypeError(f"expected {exotic.name}, given {array.dtype}")
-    raw = _pack(array, exotic.bits)
-    made = ort.OrtValue.ortvalue_from_shape_and_type(list(array.shape), exotic.element)
+    if array.dtype != row.dtype:
+        raise TypeError(f"expected {row.name}, given {array.dtype}")
+    raw = _pack(array, row.bits)
+    made = ort.OrtValue.ortvalue_from_shape_and_type(list(array.shape), row.element)
     ctypes.memmove(made.data_ptr(), raw, len(raw))
     return made
 
 
 def from_ort(value: ort.OrtValue) -> Any:
     """What an OrtValue holds: an array, or a list for a sequence."""
-    exotic = EXOTIC.get(value.data_type())
-    if exotic is None:
+    row = exotic(value.data_type())
+    if row is None:
         return value.numpy() if value.is_tensor() else value.to_list()
     shape = tuple(value.shape())
     count = int(np.prod(shape, dtype=np.int64))
-    raw = ctypes.string_at(value.data_ptr(), (count * exotic.bits + 7) // 8)
-    return _unpack(raw, exotic, count).reshape(shape)
+    raw = ctypes.string_at(value.data_ptr(), (count * row.bits + 7) // 8)
+    return _unpack(raw, row, count).reshape(shape)
 
 
 def _pack(array: Array, bits: int) -> bytes:

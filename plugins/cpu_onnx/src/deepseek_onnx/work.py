@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from onnx import GraphProto, NodeProto, helper
-
 from deepseek_core import Operation, Stage, TensorSpec, Work
 from deepseek_onnx.dtypes import DTYPE
+from deepseek_onnx.protos import GraphProto, NodeProto
 
 Symbols = Mapping[str, int]
 Sizes = tuple[int, ...]
@@ -37,16 +36,22 @@ _KINDS: Final = {
 ELEMENTWISE: Final = "elementwise"
 
 Attribute = Callable[[str], Any]
+"""An integer attribute by name."""
 Count = Callable[[Sequence[Sizes], Sequence[Sizes], Attribute], int]
 """Multiplications and additions, from the sizes of inputs and outputs."""
 
 
-def model_work(graph: GraphProto) -> tuple[str, Work]:
-    """Kind and work of a whole graph, node by node as the file has them."""
+def graph_kind(graph: GraphProto) -> str:
+    """The kind of most of a graph's heavy operators."""
+    return _most(Counter(_KINDS[n.op_type] for n in graph.node if n.op_type in _KINDS))
+
+
+def model_work(graph: GraphProto) -> Work:
+    """The work of a whole graph, node by node, from the types that are declared in it."""
     sizes, nbytes = _tensors(graph)
     stored = {tensor.name: tensor for tensor in graph.initializer}
     sizes |= {name: tuple(tensor.dims) for name, tensor in stored.items()}
-    flops, kinds = 0, Counter[str]()
+    flops = 0
     for node in graph.node:
         op, count = node.op_type, 0
         if op in _FLOPS:
@@ -55,11 +60,8 @@ def model_work(graph: GraphProto) -> tuple[str, Work]:
             for name in node.output:
                 count += math.prod(sizes.get(name, ()))
         flops += count
-        if op in _KINDS:
-            # Unknown sizes count as 1: a heavy operator is still one.
-            kinds[_KINDS[op]] += max(1, count)
     weights = sum(math.prod(t.dims) * _element_bits(t.data_type) // 8 for t in stored.values())
-    return _most(kinds), Work(
+    return Work(
         flops_per_item=float(flops), bytes_per_item=float(nbytes), fixed_bytes=float(weights)
     )
 
@@ -78,7 +80,7 @@ def _tensors(graph: GraphProto) -> tuple[dict[str, Sizes], int]:
 
 def _node_flops(node: NodeProto, sizes: Mapping[str, Sizes]) -> int:
     def attribute(name: str) -> Any:
-        return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)
+        return next((a.i for a in node.attribute if a.name == name), None)
 
     inputs = [sizes.get(name, ()) for name in node.input]
     outputs = [sizes.get(name, ()) for name in node.output]

@@ -6,8 +6,6 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
-
 from deepseek_onnx.batching.calls import known_content
 from deepseek_onnx.batching.contents import as_integers
 from deepseek_onnx.batching.faults import Malformed, Mixes, Unclear
@@ -16,6 +14,7 @@ from deepseek_onnx.batching.program import constants, versions
 from deepseek_onnx.batching.scope import Follow, Inputs, Scope, state_of
 from deepseek_onnx.batching.sizes import Term
 from deepseek_onnx.batching.states import Fixed, Items, State
+from deepseek_onnx.protos import AttributeProto, FunctionProto, GraphProto, NodeProto
 
 # Bodies may call bodies; a model that does so deeper than this is not followed.
 _DEEPEST: Final = 48

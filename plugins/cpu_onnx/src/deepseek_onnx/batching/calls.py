@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 import attrs
-from onnx import AttributeProto, NodeProto
 
 from deepseek_onnx.batching.contents import as_integers, read_content, row
 from deepseek_onnx.batching.faults import Contradiction, CountsItems, TellsPlaces, Unclear
@@ -24,6 +23,7 @@ from deepseek_onnx.batching.states import (
     State,
     Tensor,
 )
+from deepseek_onnx.protos import AttributeProto, NodeProto
 
 
 @attrs.define(eq=False)

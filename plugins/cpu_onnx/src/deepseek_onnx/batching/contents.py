@@ -13,14 +13,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from onnx import TensorProto, numpy_helper
 
 from deepseek_onnx.batching.sizes import Dim, Term, expression, is_size, over, power, times
 from deepseek_onnx.batching.states import LARGEST_CONTENT, Content, Element
+from deepseek_onnx.protos import TensorProto
 
 # Shapes are computed in these types; what wraps around in narrower ones is not followed.
 _INTEGERS: Final = frozenset((TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL))
 _REALS: Final = frozenset((TensorProto.FLOAT, TensorProto.DOUBLE))
+_STORED: Final = {
+    TensorProto.INT64: ("int64_data", "<i8"),
+    TensorProto.INT32: ("int32_data", "<i4"),
+    TensorProto.BOOL: ("int32_data", "?"),
+    TensorProto.FLOAT: ("float_data", "<f4"),
+    TensorProto.DOUBLE: ("double_data", "<f8"),
+}
 # The largest results that every one of the types holds as they are.
 _LARGEST_INTEGER: Final = 2**31 - 1
 _LARGEST_REAL: Final = 2**24
@@ -33,11 +40,21 @@ def read_content(tensor: TensorProto) -> Content | None:
     if math.prod(tensor.dims) > LARGEST_CONTENT or tensor.data_location == TensorProto.EXTERNAL:
         return None
     try:
-        array = numpy_helper.to_array(tensor)
+        array = _array(tensor)
     except (ValueError, TypeError):
         # Its data was stripped.
         return None
     return as_content(array)
+
+
+def _array(tensor: TensorProto) -> Any:
+    """The same as `onnx.numpy_helper.to_array`, whose import takes longer than a proof."""
+    field, dtype = _STORED[tensor.data_type]
+    if tensor.HasField("raw_data"):
+        flat = np.frombuffer(tensor.raw_data, dtype)
+    else:
+        flat = np.array(getattr(tensor, field), dtype)
+    return flat.reshape(tuple(tensor.dims))
 
 
 def as_content(array: Any) -> Content | None:

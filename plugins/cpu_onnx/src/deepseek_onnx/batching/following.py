@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from onnx import ModelProto, ValueInfoProto
-
 from deepseek_onnx.batching.program import declared_dims, take_apart
 from deepseek_onnx.batching.proving import input_states, item_axes
 from deepseek_onnx.batching.sizes import ITEMS, Dim, expression
 from deepseek_onnx.batching.states import Items
 from deepseek_onnx.batching.walk import Walk
+from deepseek_onnx.protos import ModelProto, ValueInfoProto
 
 
 def follow(

@@ -7,9 +7,15 @@ from functools import cached_property
 from typing import Any
 
 import attrs
-from onnx import FunctionProto, GraphProto, ModelProto, OperatorSetIdProto, ValueInfoProto
 
 from deepseek_onnx.batching.states import Fixed, State
+from deepseek_onnx.protos import (
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    OperatorSetIdProto,
+    ValueInfoProto,
+)
 
 # Domain, name and overload of an operator.
 Key = tuple[str, str, str]

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
-from onnx import ModelProto, ValueInfoProto
 
 from deepseek_onnx.batching.deciding import ways
 from deepseek_onnx.batching.faults import Malformed
 from deepseek_onnx.batching.program import Program, declared_dims, take_apart
 from deepseek_onnx.batching.sizes import ITEMS, Dim, symbol
 from deepseek_onnx.batching.states import SINGLE, Fixed, Items, Mixed, Places, State
+from deepseek_onnx.protos import ModelProto, ValueInfoProto
 
 PROVEN: Final = "proven"
 

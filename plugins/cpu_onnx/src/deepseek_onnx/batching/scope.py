@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 
 import attrs
-from onnx import AttributeProto, NodeProto
 
 from deepseek_onnx.batching.states import Mixed, State, Tensor
+from deepseek_onnx.protos import AttributeProto, NodeProto
 
 Inputs = list[Tensor | None]
 # One state is that of the first output.

@@ -9,7 +9,6 @@ equal in a run; nothing is concluded from a difference.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -52,6 +51,8 @@ def expression(text: str, *, is_size: bool) -> Term:
     `is_size` says that it can't be negative or a fraction.
     """
     if len(text) > _LONGEST_NAME:
+        import hashlib  # few models have such sizes
+
         text = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return Term(1, 0, (f"({text})" if is_size else f"{_SIGNED}({text})",))
 

@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Final
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from deepseek_onnx.batching.sizes import Dim
+from deepseek_onnx.protos import TensorProto
 
 # Elements are int, float (a whole number in a float tensor), Term, or None where it is not known.
 Content = NDArray[np.object_]

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from onnx import FunctionProto
-
 from deepseek_onnx.batching.calls import Call
 from deepseek_onnx.batching.faults import Mixes
 from deepseek_onnx.batching.states import Fixed, Items, Tensor
-from deepseek_onnx.operators import DOMAIN, match_hamming_function, match_l2_function
+from deepseek_onnx.domain import DOMAIN
+from deepseek_onnx.protos import FunctionProto
 
 
 def is_ours(function: FunctionProto) -> bool:
@@ -27,6 +26,8 @@ def is_ours(function: FunctionProto) -> bool:
 
 @cache
 def _bodies(name: str, version: int) -> frozenset[bytes]:
+    from deepseek_onnx.operators import match_hamming_function, match_l2_function
+
     try:
         functions = {
             "MatchL2": lambda: [match_l2_function(x, opset=version) for x in ("float32", "int8")],

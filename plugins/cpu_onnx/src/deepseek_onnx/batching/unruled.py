@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from onnx import GraphProto, NodeProto
-
 from deepseek_onnx.attributes import captured_names, subgraphs
 from deepseek_onnx.batching.program import Key, plain_domain
 from deepseek_onnx.batching.states import Fixed, Mixed, State
+from deepseek_onnx.protos import GraphProto, NodeProto
 
 RANDOM: Final = frozenset(
     ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",

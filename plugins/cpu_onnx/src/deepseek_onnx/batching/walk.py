@@ -11,7 +11,6 @@ from itertools import count
 from typing import Final
 
 import attrs
-from onnx import FunctionProto, NodeProto
 
 from deepseek_onnx.batching import trusted
 from deepseek_onnx.batching.bodies import branches, call_function
@@ -32,6 +31,7 @@ from deepseek_onnx.batching.scope import Inputs, Outcome, Scope, named
 from deepseek_onnx.batching.sizes import Term, expression
 from deepseek_onnx.batching.states import Fixed, Items, Mixed, State
 from deepseek_onnx.batching.unruled import RANDOM, without_rule
+from deepseek_onnx.protos import FunctionProto, NodeProto
 
 # A model whose bodies hold more nodes than this, counted at each call, is not followed.
 _MOST_INNER_NODES: Final = 200_000

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from onnx import TensorProto
-
 from deepseek_onnx.batching.calls import Call, Rule, normal
 from deepseek_onnx.batching.contents import depends_on_n, filled, row
 from deepseek_onnx.batching.faults import Contradiction, Mixes, Unclear
@@ -33,6 +31,7 @@ from deepseek_onnx.batching.states import (
     like,
     moved,
 )
+from deepseek_onnx.protos import TensorProto
 
 _WIDE: Final = (TensorProto.INT32, TensorProto.INT64)
 
