@@ -86,5 +86,7 @@ def test_two_sessions_write_one_file_at_once(path):
 
 def test_a_folder_in_its_place_is_a_clear_error(path):
     path.mkdir(parents=True)
+    history = History(path)
     with pytest.raises(ConfigError, match="history"):
-        History(path)
+        history.records()
+    history.close()

@@ -220,16 +220,19 @@ def sizes_of(args: argparse.Namespace) -> dict[str, int]:
     return {name: int(text) for name, text in given.items()}
 
 
-def deadline_verdict(plan: dict[str, Any]) -> list[str]:
-    """One line on whether the deadline of a plan (as JSON) is expected to hold; none without."""
-    if plan["deadline_s"] is None:
+def deadline_verdict(plan: Plan) -> list[str]:
+    """One line on whether the deadline of a plan is expected to hold; none without."""
+    deadline_s = plan.request.deadline_s
+    if deadline_s is None:
         return []
-    verdict = "is" if plan["meets_deadline"] else "is NOT"
-    return [f"deadline: {plan['deadline_s'] * 1e3:g} ms {verdict} expected to hold"]
+    verdict = "is" if plan.meets_deadline else "is NOT"
+    return [f"deadline: {deadline_s * 1e3:g} ms {verdict} expected to hold"]
 
 
 def needs_calibration(plan: Plan) -> bool:
     """Whether a choice between devices rests on anything but measurements."""
+    if not plan.has_choice:
+        return False
     problem = plan.problem
     rows = [*problem.stages, *([problem.whole] if problem.whole is not None else [])]
     able = [[c for c in row.eligible() if c.estimate is not None] for row in rows]

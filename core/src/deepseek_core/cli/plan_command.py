@@ -50,5 +50,5 @@ def run(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(plan.to_json()))
                 return 0
-            print("\n".join([plan.explain(), *deadline_verdict(plan.to_json())]))
+            print("\n".join([plan.explain(), *deadline_verdict(plan)]))
     return 0

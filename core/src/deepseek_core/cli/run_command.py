@@ -98,7 +98,14 @@ def _execute(plan: Plan, batches: Batches, args: argparse.Namespace) -> dict[str
         write_run_page(Path(args.html), plan)
     if args.explain and not args.json:
         print(plan.explain())
-    return _report(plan, results, outputs, seconds) | _pictures(batches)
+    report = _report(plan, results, outputs, seconds) | _pictures(batches)
+    if args.json:
+        return report | {"plan": plan.to_json()}
+    return report | {
+        "why": plan.reasons(),
+        "deadline": deadline_verdict(plan),
+        "notices": plan.notices,
+    }
 
 
 def _pictures(batches: Batches) -> dict[str, Any]:
@@ -126,7 +133,6 @@ def _report(
         },
         "occupancy": plan.occupancy(),
         "outputs": {name: described(value) for name, value in outputs.items()},
-        "plan": plan.to_json(),
     }
 
 
@@ -140,12 +146,12 @@ def _text(report: dict[str, Any]) -> str:
         f"{report['items_per_s']:.1f} items/s in {_batches(report['batches'])}"
     ]
     lines += [f"  {stage} ran on {', '.join(d)}" for stage, d in report["ran_on"].items()]
-    lines += [f"  why: {why}" for why in report["plan"]["why"]]
+    lines += [f"  why: {why}" for why in report["why"]]
     lines += [f"  input: {line}" for line in report.get("pictures", {}).get("lines", ())]
     lines += [f"  not run: {file}: {why}" for file, why in report.get("failed", {}).items()]
     lines += [
         f"  output {name}: {o['dtype']} {o['shape']}" for name, o in report["outputs"].items()
     ]
-    lines += [f"  {verdict}" for verdict in deadline_verdict(report["plan"])]
-    lines += [f"  note: {notice}" for notice in report["plan"]["notices"]]
+    lines += [f"  {verdict}" for verdict in report["deadline"]]
+    lines += [f"  note: {notice}" for notice in report["notices"]]
     return "\n".join(lines)

@@ -6,9 +6,9 @@ Drivers abort, hang, fork and print; in a process of its own each of these becom
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -20,7 +20,6 @@ from deepseek_core.discovery.installing import (
     remove_command,
     update_command,
 )
-from deepseek_core.discovery.isolated import Children, Outcome
 from deepseek_core.discovery.probe_result import (
     ProbeResult,
     ended,
@@ -31,6 +30,9 @@ from deepseek_core.discovery.probe_result import (
 )
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.status import Status
+
+if TYPE_CHECKING:
+    from deepseek_core.discovery.isolated import Children, Outcome
 
 _HUNG_FOR_S: Final = 60.0
 
@@ -47,13 +49,23 @@ def probe_devices(
     devices = registry.devices
     known = [None if refresh else _recall(device, timeout_s, cache_dir) for device in devices]
     todo = [device for device, result in zip(devices, known, strict=True) if result is None]
-    children = Children(registry.switches, timeout_s=timeout_s, resolved=registry.resolved)
-    fresh = iter(children.each(lambda device: _asked(device, children), todo))
+    fresh = iter(_ask_all(registry, todo, timeout_s))
     results = [next(fresh) if result is None else result for result in known]
     for device, result in zip(devices, results, strict=True):
         if not result.cached:
             probe_cache.write(device, result, cache_dir)
     return unique_ids(results)
+
+
+def _ask_all(
+    registry: Registry, todo: Sequence[Registered[DeviceSpec]], timeout_s: float
+) -> Sequence[ProbeResult]:
+    if not todo:
+        return ()
+    from deepseek_core.discovery.isolated import Children  # what a child process needs
+
+    children = Children(registry.switches, timeout_s=timeout_s, resolved=registry.resolved)
+    return children.each(lambda device: _asked(device, children), todo)
 
 
 def _recall(

@@ -94,10 +94,16 @@ class Registry:
         chosen = {"DEEPSEEK_PLUGINS": names} if names else {"DEEPSEEK_NO_PLUGINS": "1"}
         return {**chosen, EXPECTED: self.fingerprint}
 
+    @property
+    def has_listeners(self) -> bool:
+        """Whether a plugin listens to events."""
+        return self._hooks is not None and self._hooks.implemented(ds_on_event)
+
     def emit(self, event: Event) -> None:
         """Tell the listeners; one that raises is noted once and never breaks the caller."""
-        if self._hooks is None or not self._hooks.implemented(ds_on_event):
+        if not self.has_listeners:
             return
+        assert self._hooks is not None
         for result in self._hooks.call(ds_on_event, event):
             if result.error is not None and result.plugin not in self.listener_errors:
                 text = one_line(result.error)

@@ -21,7 +21,8 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.runtime.interrupts import held_back
-from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.planner import Planner
+from deepseek_core.runtime.request import Request
 from deepseek_core.schedule.cost import Sample
 
 Progress = Callable[[int, int, str], None]
@@ -124,7 +125,7 @@ def calibrate(
     """
     tensors = dict(inputs)
     found: list[Measurement] = []
-    whole = planner.whole(graph)
+    whole = planner.problems.whole(graph)
     stages = [*graph.stages, *([whole] if whole is not None else [])]
     for index, stage in enumerate(stages):
         fed = {spec.name: tensors[spec.name] for spec in stage.inputs if spec.name in tensors}
@@ -161,7 +162,7 @@ class _Contest:
         self._outputs: Mapping[str, Array] | None = None
         self._loaded: list[tuple[Device, Executable]] = []
         for device_id in planner.pool.present_ids():
-            if planner.candidate(stage, device_id, request).estimate is not None:
+            if planner.problems.candidate(stage, device_id, request).estimate is not None:
                 self._load(planner.pool.open(device_id))
 
     def _load(self, device: Device) -> None:
@@ -224,7 +225,7 @@ class _Contest:
 
     def _keep(self, device: Device, seconds: list[float]) -> Measurement:
         samples = tuple(Sample(self._request.batch, s) for s in seconds)
-        self._planner.measured(self._stage, device, self._request.latency, samples)
+        self._planner.problems.measured(self._stage, device, self._request.latency, samples)
         return self._row(device, median(seconds), "")
 
     def _row(self, device: Device, seconds: float | None, error: str) -> Measurement:

@@ -43,7 +43,7 @@ class Difference:
 
 def write_costs(path: Path, records: Iterable[Record]) -> None:
     """Write a file whole or not at all."""
-    content = {"schema": SCHEMA, "samples": [attrs.asdict(record) for record in records]}
+    content = {"schema": SCHEMA, "samples": [record._asdict() for record in records]}
     with whole_file(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -7,21 +7,20 @@ driver, another model or a changed gallery starts afresh. Several sessions may s
 from __future__ import annotations
 
 import contextlib
-import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import attrs
-
-from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.errors import ConfigError, DeviceClosed
 from deepseek_core.contracts.task import LatencyClass
-from deepseek_core.schedule.cost import Sample
+from deepseek_core.runtime.logs import warn
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import sqlite3
+
+    from deepseek_core.schedule.cost import Sample
 
 _KEEP: Final = 32  # newest samples of a key and batch size
 _BUSY_S: Final = 10.0
@@ -38,8 +37,7 @@ DELETE FROM samples WHERE rowid IN (
 """
 
 
-@attrs.frozen
-class Record:
+class Record(NamedTuple):
     """A measurement with all that it belongs to: fingerprints, latency class, batch size."""
 
     device: str
@@ -52,35 +50,66 @@ class Record:
 class History:
     """Samples by (device, stage, latency class); safe to use from several threads.
 
-    A file that is no sound database is set aside under another name, a new one begun,
-    and `notice` says so.
+    The file is opened when it is first needed: where there is nothing to choose it is not. One
+    that is no sound database is set aside under another name, a new one begun, and `notice` says
+    so.
+
+    Raises, whenever it is needed:
+        ConfigError: the file can't be opened.
+        DeviceClosed: after `close`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.notice: str | None = None
+        self._notice: str | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._opened: sqlite3.Connection | None = None
+
+    @property
+    def notice(self) -> str | None:
+        """What became of a file that was no sound database."""
+        with self._lock:
+            if not self._closed:
+                self._db()
+            return self._notice
+
+    def _db(self) -> sqlite3.Connection:
+        """The open file; its lock is held."""
+        if self._closed:
+            raise DeviceClosed(
+                "the history is closed", device_id="session", remedy="open a session"
+            )
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> sqlite3.Connection:
+        import sqlite3  # start-up: see above
+
         try:
-            self._db = _open(path)
+            return _open(self.path)
         except sqlite3.OperationalError as error:
             raise ConfigError(
-                f"the history {path} can't be opened: {error}",
+                f"the history {self.path} can't be opened: {error}",
                 remedy="end the process that holds it, or set DEEPSEEK_CACHE_DIR to another folder",
             ) from error
         except sqlite3.DatabaseError as error:
-            self.notice = _set_aside(path, str(error))
-            _log.warning("%s", self.notice)
-            self._db = _open(path)
+            self._notice = _set_aside(self.path, str(error))
+            warn(__name__, self._notice)
+            return _open(self.path)
 
     def samples(self, device: str, stage: str, latency: LatencyClass) -> tuple[Sample, ...]:
         """All samples of a key, oldest first."""
+        from deepseek_core.schedule.cost import Sample
+
         with self._lock:
-            rows = self._db.execute(
+            found = self._db().execute(
                 "SELECT batch, seconds FROM samples WHERE device = ? AND stage = ? "
                 "AND latency = ? ORDER BY at_s, rowid",
                 (device, stage, latency.value),
-            ).fetchall()
+            )
+            rows = found.fetchall()
         return tuple(Sample(batch, seconds) for batch, seconds in rows)
 
     def add(
@@ -93,13 +122,16 @@ class History:
     def records(self) -> list[Record]:
         """Everything measured, oldest first."""
         with self._lock:
-            rows = self._db.execute(
+            found = self._db().execute(
                 "SELECT device, stage, latency, batch, seconds FROM samples ORDER BY at_s, rowid"
-            ).fetchall()
+            )
+            rows = found.fetchall()
         return [Record(*row) for row in rows]
 
     def merge(self, records: Iterable[Record]) -> int:
         """Add what another machine measured, all or none; returns how many were new."""
+        from deepseek_core.schedule.cost import Sample
+
         known = set(self.records())
         fresh = [record for record in records if record not in known]
         groups: dict[tuple[str, str, str], list[Sample]] = {}
@@ -115,13 +147,14 @@ class History:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._db.close()
+                if self._opened is not None:
+                    self._opened.close()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
+        with self._lock, self._db() as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
 
 
 def _insert(db: sqlite3.Connection, key: tuple[str, str, str], samples: Sequence[Sample]) -> None:
@@ -135,6 +168,8 @@ def _insert(db: sqlite3.Connection, key: tuple[str, str, str], samples: Sequence
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    import sqlite3
+
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
@@ -153,6 +188,8 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _check_columns(db: sqlite3.Connection) -> None:
+    import sqlite3
+
     columns = {row[1] for row in db.execute("PRAGMA table_info(samples)")}
     if not {"device", "stage", "latency", "batch", "seconds", "at_s"} <= columns:
         raise sqlite3.DatabaseError(f"its table has the columns {sorted(columns)}")

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from deepseek_core.contracts.errors import TensorMismatch
-from deepseek_core.contracts.event import Event, PlanMade
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.units import as_count
 from deepseek_core.runtime import pipeline, trace
-from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.quick import Quick, quick_run
+from deepseek_core.runtime.request import Request
 from deepseek_core.runtime.result import Result, pick
 from deepseek_core.runtime.runner import StageRunner
-from deepseek_core.schedule import explain
-from deepseek_core.schedule.problem import Crossover, Placement, Problem
+from deepseek_core.schedule.alone import ALONE
+
+if TYPE_CHECKING:
+    from deepseek_core.contracts.event import Event
+    from deepseek_core.schedule.problem import Crossover, Placement, Problem
 
 # A batch that workers run costs some 70 us of their own.
 _SHORT_S: Final = 200e-6
@@ -41,7 +44,6 @@ class Plan:
         self._planner = planner
         self._runner = StageRunner(planner, graph, request, strict=strict, emit=emit)
         self._quick: Quick | None = None
-        emit(PlanMade(time_s=time.time(), graph=graph.name, placement=dict(self.devices)))
 
     @property
     def placement(self) -> Placement:
@@ -56,7 +58,12 @@ class Plan:
     @property
     def devices(self) -> Mapping[str, str]:
         """Stage name -> device id; where a stage is shared out, the one with the largest share."""
-        return self.placement.devices
+        return self._runner.devices
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether more than one device, or a cut, was to be considered."""
+        return self._runner.only is None
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -82,13 +89,26 @@ class Plan:
 
     def explain(self) -> str:
         """Candidates, estimated and measured costs, the choice and its reason, as text."""
+        from deepseek_core.schedule import explain
+
         told = explain.as_text(
             self._runner.problem, self.placement, self._measured(), self._crossovers()
         )
         return f"{self.graph.batch_text}\n{told}"
 
+    def reasons(self) -> list[str]:
+        """Why each stage runs where it runs, in a sentence each."""
+        if self._runner.only is not None:
+            return [f"{self.graph.stages[0].name} runs on {self._runner.only}{ALONE}."]
+        from deepseek_core.schedule import sentences
+
+        problem = self.problem
+        return [sentences.sentence(problem, self.placement, stage) for stage in problem.stages]
+
     def to_json(self) -> dict[str, Any]:
         """The same for scripts."""
+        from deepseek_core.schedule import explain
+
         return {
             "graph": self.graph.name,
             "latency": self.request.latency.value,
@@ -198,7 +218,7 @@ class Plan:
         quick = self._quick or self._find_quick()
         if quick is None:
             return
-        many = self._runner.slots(next(iter(self.placement.used()))) > 1
+        many = self._runner.slots(next(iter(self._runner.used))) > 1
         short_s = _SHORT_S if many else _SHORT_ALONE_S
         for number, inputs in enumerate(batches):
             result = quick(inputs, number)
@@ -207,7 +227,7 @@ class Plan:
                 return
 
     def _enough_in_flight(self) -> int:
-        return 2 * sum(self._runner.slots(d) for d in self.placement.used()) + 1
+        return 2 * sum(self._runner.slots(d) for d in self._runner.used) + 1
 
     def write_trace(self, path: str | Path) -> None:
         """Write what ran so far as a Chrome trace, which Perfetto opens."""
@@ -218,7 +238,7 @@ class Plan:
         return trace.occupancy(self.spans)
 
     def _crossovers(self) -> list[Crossover]:
-        return self._planner.crossovers(self.graph, self.request)
+        return self._planner.problems.crossovers(self.graph, self.request)
 
     def _measured(self) -> dict[tuple[str, str], float]:
         return self._runner.recorder.medians()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,8 +27,7 @@ from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
 from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
-
-_log = logging.getLogger(__name__)
+from deepseek_core.runtime.logs import warn
 
 
 @attrs.frozen
@@ -120,7 +118,7 @@ class DevicePool:
         except DeepSeekError as error:
             stop_if_interrupted(error)
             self._out[device_id] = text_of(error)
-            _log.warning("%s", self._out[device_id])
+            warn(__name__, self._out[device_id])
             return None
 
     def present(self) -> tuple[Device, ...]:
@@ -232,7 +230,7 @@ def _close(device: Device, device_id: str) -> None:
         device.close()
     except BaseException as error:  # noqa: BLE001 - the others must be closed too
         raise_if_ours(error)
-        _log.warning("%s did not close: %s", device_id, one_line(error))
+        warn(__name__, f"{device_id} did not close: {one_line(error)}")
 
 
 def _answers_to(row: _Row, word: str) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
-from deepseek_core.schedule.problem import Placement, unit_name, units
+from deepseek_core.schedule.joined import unit_name, units
 
 MayRun = Callable[[Stage, str], bool]
 """Whether a device may be given this stage."""
@@ -39,12 +39,10 @@ class Route:
 
 
 def routes_of(
-    graph: Graph, placement: Placement, may_run: MayRun, decision: int
+    graph: Graph, routes: Iterable[tuple[Mapping[str, str], float]], may_run: MayRun, decision: int
 ) -> tuple[Route, ...]:
-    """A route for each that the placement has, in its order."""
-    return tuple(
-        route_of(graph, devices, may_run, decision) for devices, _share in placement.routes
-    )
+    """A route for each that a placement has, in its order."""
+    return tuple(route_of(graph, devices, may_run, decision) for devices, _share in routes)
 
 
 def part_of(graph: Graph, names: Sequence[str]) -> Graph:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from deepseek_core.contracts.device import Executable, LoadOptions
 from deepseek_core.contracts.errors import (
@@ -17,18 +17,20 @@ from deepseek_core.contracts.errors import (
     OutOfMemory,
     StageFailed,
 )
-from deepseek_core.contracts.event import DeviceQuarantined, Event
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
-from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.logs import warn
+from deepseek_core.runtime.planner import Planner
+from deepseek_core.runtime.request import Request
 from deepseek_core.runtime.routes import Route, part_of, route_of, routes_of
 from deepseek_core.runtime.trace import Recorder
-from deepseek_core.schedule.problem import Placement, Problem
 from deepseek_core.schedule.throughput.turns import RoundRobin
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from deepseek_core.contracts.event import Event
+    from deepseek_core.schedule.problem import Placement, Problem
 
 Tensors = Mapping[str, Array]
 RanOn = Mapping[str, str]
@@ -59,14 +61,41 @@ class StageRunner:
         self._closed = False
         self.recorder = Recorder()
         self.notices: list[str] = []
-        self.problem: Problem
-        self.placement: Placement
+        self.only: str | None
         self.routes: tuple[Route, ...]
+        self._decided: tuple[Problem, Placement] | None
         self._decide()
+
+    @property
+    def problem(self) -> Problem:
+        """What the placement was decided from."""
+        return self._decision()[0]
+
+    @property
+    def placement(self) -> Placement:
+        """Where each stage runs."""
+        return self._decision()[1]
+
+    def _decision(self) -> tuple[Problem, Placement]:
+        """The decision; where there was none to make, its costs are found out when asked for."""
+        with self._lock:
+            if self._decided is None:
+                self._decided = self._planner.problems.decide(self._graph, self._request)
+            return self._decided
+
+    @property
+    def devices(self) -> dict[str, str]:
+        """Stage -> device of the route that most batches take."""
+        return self.routes[0].ran_on() if self.only else dict(self.placement.devices)
+
+    @property
+    def used(self) -> frozenset[str]:
+        """All devices that a batch passes."""
+        return frozenset(device for route in self.routes for device in route.devices.values())
 
     def slots(self, device_id: str) -> int:
         """How many runs at once the device takes."""
-        return self.problem.concurrency[device_id].slots
+        return self._planner.concurrency(device_id, self._request).slots
 
     def route(self, sequence: int) -> Route:
         """The way of a batch; batches take the routes in turn."""
@@ -79,10 +108,15 @@ class StageRunner:
             return self.routes[self._turns[sequence]]
 
     def _decide(self) -> None:
-        self.problem, self.placement = self._planner.decide(self._graph, self._request)
+        self._decided = None
+        self.only = self._planner.only_device(self._graph, self._request)
+        if self.only is None:
+            routes = self.placement.routes
+        else:
+            routes = (({self._graph.stages[0].name: self.only}, 1.0),)
         self.decision += 1
-        self.routes = routes_of(self._graph, self.placement, self._may_run, self.decision)
-        self._round_robin = RoundRobin([share for _, share in self.placement.routes])
+        self.routes = routes_of(self._graph, routes, self._may_run, self.decision)
+        self._round_robin = RoundRobin([share for _, share in routes])
         self._turns: list[int] = []
 
     def _may_run(self, stage: Stage, device_id: str) -> bool:
@@ -154,7 +188,7 @@ class StageRunner:
         self, parts: Sequence[str], tensors: Tensors, action: Action
     ) -> tuple[Tensors, RanOn]:
         with self._lock:
-            devices = self.placement.devices
+            devices = self.devices
             now = route_of(part_of(self._graph, parts), devices, self._may_run, self.decision)
         made: dict[str, Array] = {}
         ran_on: dict[str, str] = {}
@@ -190,17 +224,21 @@ class StageRunner:
             raise _failed(stage, device_id, error, None) from error
         with self._lock:
             # Unless another worker placed it again already.
-            if any(device_id in self.placement.shares(part) for part in parts):
+            if device_id in self._devices_of(parts):
                 self._put_out(stage, device_id, error, reason)
                 try:
                     self._decide()
                 except NoDevice as nobody:
                     raise _failed(stage, device_id, error, nobody) from error
-                moved = sorted({d for part in parts for d in self.placement.shares(part)})
+                moved = sorted(self._devices_of(parts))
                 self._note(
                     f"stage {stage.name} failed on {device_id} ({reason}) and moved to "
                     f"{' and '.join(moved)}"
                 )
+
+    def _devices_of(self, parts: Sequence[str]) -> set[str]:
+        placed = (route.ran_on() for route in self.routes)
+        return {devices[part] for devices in placed for part in parts}
 
     def _put_out(self, stage: Stage, device_id: str, error: BaseException, reason: str) -> None:
         """A device that is gone gets no more work; one that refuses a stage keeps the others."""
@@ -208,10 +246,12 @@ class StageRunner:
         if refused or isinstance(error, OutOfMemory):
             self._planner.exclude(device_id, stage, reason)
         elif self._planner.pool.quarantine(device_id, reason):
+            from deepseek_core.contracts.event import DeviceQuarantined
+
             self._emit(DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=reason))
 
     def _note(self, text: str) -> None:
-        _log.warning("%s", text)
+        warn(__name__, text)
         self.notices.append(text)
 
     def check_open(self) -> None:

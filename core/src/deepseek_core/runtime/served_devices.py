@@ -14,7 +14,8 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.discovery.strangers import raise_if_ours, text_of
-from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.planner import Planner
+from deepseek_core.runtime.request import Request
 from deepseek_core.runtime.routes import Route, route_of
 from deepseek_core.schedule.online.records import OnlineDevice, RunCost
 from deepseek_core.schedule.problem import Problem, StageOptions
@@ -30,7 +31,7 @@ def served_route(planner: Planner, graph: Graph) -> Route:
         NoDevice: a stage that no device can run.
     """
     request = Request(latency=LatencyClass.REALTIME, workload=Workload.INFERENCE, batch=1)
-    _, placement = planner.decide(graph, request)
+    _, placement = planner.problems.decide(graph, request)
 
     def may_run(stage: Stage, device_id: str) -> bool:
         return not planner.refusal(stage, device_id, request)
@@ -114,7 +115,7 @@ class ServedDevices:
 
     def _problem(self, batch: int) -> Problem:
         request = Request(latency=LatencyClass.REALTIME, workload=Workload.INFERENCE, batch=batch)
-        return self._planner.problem(self._graph, request)
+        return self._planner.problems.problem(self._graph, request)
 
     def _is_ready(self, stage: Stage, device_id: str) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,8 +34,9 @@ from deepseek_core.runtime.history import History
 from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.models import as_artifact
 from deepseek_core.runtime.plan import Plan
-from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.pool import DevicePool
+from deepseek_core.runtime.request import Request
 
 if TYPE_CHECKING:  # what only a calibration or comparison needs is imported by it
     from deepseek_core.runtime.calibration import Measurement, Progress
@@ -179,6 +181,11 @@ class Session:
         request = self._request(graph, latency, workload, batch, deadline_s=deadline_s, pin=pin)
         plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
         self._plans.add(plan)
+        if self.registry.has_listeners:
+            from deepseek_core.contracts.event import PlanMade
+
+            made = PlanMade(time_s=time.time(), graph=graph.name, placement=dict(plan.devices))
+            self.registry.emit(made)
         return plan
 
     def calibrate(

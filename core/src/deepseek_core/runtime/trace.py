@@ -5,16 +5,12 @@ Format: the Trace Event Format's `X` (complete), `C` (counter) and `M` (metadata
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
-from typing import Any, Final
-
-import attrs
+from typing import Any, Final, NamedTuple
 
 from deepseek_core.contracts.files import whole_file
 
@@ -22,8 +18,7 @@ from deepseek_core.contracts.files import whole_file
 _KEEP: Final = 200_000
 
 
-@attrs.frozen
-class Span:
+class Span(NamedTuple):
     """One task: a stage of batch number `sequence` on a device, in seconds of one clock."""
 
     stage: str
@@ -40,8 +35,7 @@ class Span:
         return self.end_s - self.start_s
 
 
-@attrs.frozen
-class Depth:
+class Depth(NamedTuple):
     """How many tasks waited for a device from `at_s` on."""
 
     device_id: str
@@ -77,6 +71,8 @@ class Recorder:
 
     def medians(self) -> dict[tuple[str, str], float]:
         """Median seconds by (stage, device)."""
+        from statistics import median  # start-up: only reports need it
+
         groups: dict[tuple[str, str], list[float]] = {}
         for span in self.spans:
             groups.setdefault((span.stage, span.device_id), []).append(span.seconds)
@@ -145,5 +141,7 @@ def chrome_trace(spans: Iterable[Span], depths: Iterable[Depth] = ()) -> dict[st
 
 def write_trace(path: Path, spans: Iterable[Span], depths: Iterable[Depth] = ()) -> None:
     """Write a trace file; it is whole or absent."""
+    import json
+
     with whole_file(path) as partial:
         partial.write_text(json.dumps(chrome_trace(spans, depths)))

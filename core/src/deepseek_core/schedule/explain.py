@@ -10,6 +10,7 @@ import attrs
 from deepseek_core.contracts.device import Estimate
 from deepseek_core.contracts.units import format_bytes, format_seconds
 from deepseek_core.schedule import uncut
+from deepseek_core.schedule.joined import unit_name, units
 from deepseek_core.schedule.placement import cost_s, makespan_s, routes_period_s
 from deepseek_core.schedule.problem import (
     Candidate,
@@ -18,8 +19,6 @@ from deepseek_core.schedule.problem import (
     Placement,
     Problem,
     StageOptions,
-    unit_name,
-    units,
 )
 from deepseek_core.schedule.sentences import (
     GUESS,

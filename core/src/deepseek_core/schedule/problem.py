@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 
 import attrs
@@ -157,22 +157,3 @@ class Placement:
     def used(self) -> frozenset[str]:
         """All devices that any batch passes."""
         return frozenset(device for devices, _ in self.routes for device in devices.values())
-
-
-def units(names: Sequence[str], devices: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Stages, in topological order, that follow each other on one device and run as one.
-
-    Neighbors in such an order can be joined: nothing lies between them.
-    """
-    found: list[tuple[str, ...]] = []
-    for name in names:
-        if found and devices[found[-1][-1]] == devices[name]:
-            found[-1] = (*found[-1], name)
-        else:
-            found.append((name,))
-    return found
-
-
-def unit_name(names: Sequence[str]) -> str:
-    """`convolution + matching`: what several stages are called that run as one."""
-    return " + ".join(names)

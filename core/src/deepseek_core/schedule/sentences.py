@@ -7,6 +7,7 @@ from typing import Final
 
 from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.units import format_seconds
+from deepseek_core.schedule.alone import ALONE
 from deepseek_core.schedule.belief import believed
 from deepseek_core.schedule.problem import Objective, Placement, Problem, StageOptions
 
@@ -34,7 +35,7 @@ def _because(problem: Problem, placement: Placement, stage: StageOptions) -> str
     costs = {c.device_id: c.estimate for c in stage.candidates if c.estimate is not None}
     mine = costs.pop(placement.devices[stage.name])
     if not costs:
-        return ", the only device that supports it"
+        return ALONE
     rival = min(costs, key=lambda d: (costs[d].seconds, d))
     its = costs[rival]
     if mine.seconds <= its.seconds:

@@ -28,8 +28,9 @@ from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.status import Status
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.plan import Plan
-from deepseek_core.runtime.planner import Planner, Request
+from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.pool import DevicePool
+from deepseek_core.runtime.request import Request
 
 DOMAIN: Final = "deepseek.testing"
 DEVICE_ID: Final = "kit:0"

@@ -1,0 +1,10 @@
+"""Warnings to the log of a module, without the milliseconds that `logging` takes to import."""
+
+from __future__ import annotations
+
+
+def warn(module: str, text: str) -> None:
+    """Log a warning under a module's name."""
+    import logging  # mostly nothing is wrong
+
+    logging.getLogger(module).warning("%s", text)

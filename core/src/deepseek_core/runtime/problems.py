@@ -1,0 +1,192 @@
+"""From a graph and the devices present to a placement: asks, predicts, decides."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from deepseek_core.contracts.device import Concurrency, Device, Estimate
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Stage, Task
+from deepseek_core.contracts.task import LatencyClass, Workload
+from deepseek_core.runtime.history import History
+from deepseek_core.runtime.pool import DevicePool
+from deepseek_core.runtime.request import Request
+from deepseek_core.schedule.cost import Sample, crossover, predict
+from deepseek_core.schedule.placement import place
+from deepseek_core.schedule.problem import (
+    Candidate,
+    Crossover,
+    Objective,
+    Placement,
+    Problem,
+    StageOptions,
+)
+
+
+class Devices(Protocol):
+    """What a planner knows of the devices of its session."""
+
+    pool: DevicePool
+    host_cores: int
+
+    def refusal(self, stage: Stage, device_id: str, request: Request) -> str:
+        """Why a device does not run a stage; empty if it does."""
+
+    def concurrency(self, device_id: str, request: Request) -> Concurrency:
+        """What a device occupies."""
+
+
+class Problems:
+    """Makes problems out of graphs and decides them; remembers what was asked and decided."""
+
+    def __init__(self, devices: Devices, history: History) -> None:
+        self._devices, self._history = devices, history
+        # A plan of many stages asks for the same costs again and again.
+        self._samples: dict[tuple[str, str, LatencyClass], tuple[Sample, ...]] = {}
+        self._placements: dict[str, Placement] = {}
+        self._estimates: dict[tuple[str, str, LatencyClass, Workload, int], Estimate] = {}
+        self._wholes: WeakKeyDictionary[Graph, Stage] = WeakKeyDictionary()
+
+    def decide(self, graph: Graph, request: Request) -> tuple[Problem, Placement]:
+        """The problem as it stands now and its placement.
+
+        Raises:
+            NoDevice: a stage that no device can run.
+        """
+        problem = self.problem(graph, request)
+        key = repr(problem)
+        if key not in self._placements:
+            self._placements[key] = place(problem)
+        return problem, self._placements[key]
+
+    def problem(self, graph: Graph, request: Request) -> Problem:
+        """Every stage, and all as one, with what each device would cost, and why others refuse."""
+        ids = self._devices.pool.present_ids()
+        stages = tuple(self._options(graph, stage, ids, request) for stage in graph.stages)
+        whole = self._whole_options(graph, ids, request)
+        rows = stages if whole is None else (*stages, whole)
+        able = {c.device_id for row in rows for c in row.candidates if c.estimate is not None}
+        return Problem(
+            stages=stages,
+            concurrency={i: self._devices.concurrency(i, request) for i in sorted(able)},
+            host_cores=self._devices.host_cores,
+            objective=Objective.of(request.latency),
+            whole=whole,
+        )
+
+    def whole(self, graph: Graph) -> Stage | None:
+        """All stages of a graph as one; None where there is one only, or they can't be fused."""
+        if graph.fuse is None or len(graph.stages) == 1:
+            return None
+        if graph not in self._wholes:
+            self._wholes[graph] = graph.fused([stage.name for stage in graph.stages])
+        return self._wholes[graph]
+
+    def candidate(self, stage: Stage, device_id: str, request: Request) -> Candidate:
+        """What a device would cost for a stage, or why it refuses; opened if it may run it."""
+        refusal = self._devices.refusal(stage, device_id, request)
+        if refusal:
+            return Candidate(device_id=device_id, refusal=refusal)
+        device = self._devices.pool.open(device_id)
+        moved = sum(s.nbytes(request.batch) for s in (*stage.inputs, *stage.outputs))
+        return Candidate(
+            device_id=device_id,
+            estimate=self._estimate(stage, device, request),
+            moved_bytes=0 if device.info.kind == "cpu" else moved,
+            reads_model=self._devices.pool.reads(device_id, stage.artifact.format),
+        )
+
+    def measured(
+        self, stage: Stage, device: Device, latency: LatencyClass, samples: tuple[Sample, ...]
+    ) -> None:
+        """Put measurements into the history."""
+        self._history.add(_key(device, latency), stage.fingerprint, latency, samples)
+        self._placements.clear()
+        self._samples.clear()
+        self._estimates.clear()
+
+    def _options(
+        self, graph: Graph, stage: Stage, ids: tuple[str, ...], request: Request
+    ) -> StageOptions:
+        return StageOptions(
+            name=stage.name,
+            predecessors=graph.predecessors(stage),
+            candidates=self._candidates(stage, ids, request),
+            pinned_to=request.pins.get(stage.name, ()),
+        )
+
+    def _candidates(
+        self, stage: Stage, ids: tuple[str, ...], request: Request
+    ) -> tuple[Candidate, ...]:
+        before = self._devices.pool.why_out()
+        asked = tuple(self.candidate(stage, i, request) for i in ids if i not in before)
+        out = (Candidate(device_id=d, refusal=r) for d, r in before.items())
+        return (*asked, *out)
+
+    def _whole_options(
+        self, graph: Graph, ids: tuple[str, ...], request: Request
+    ) -> StageOptions | None:
+        """All stages as one, on the devices that every pin allows."""
+        allowed = set(ids).intersection(*request.pins.values())
+        stage = self.whole(graph) if allowed else None
+        if stage is None:
+            return None
+        mine = tuple(i for i in ids if i in allowed)
+        return StageOptions(name=stage.name, candidates=self._candidates(stage, mine, request))
+
+    def crossovers(self, graph: Graph, request: Request) -> list[Crossover]:
+        """For each stage with a choice, the batch size at which its two cheapest devices tie."""
+        found = []
+        for stage in graph.stages:
+            asked = (self.candidate(stage, i, request) for i in self._devices.pool.present_ids())
+            able = sorted((c for c in asked if c.estimate), key=_seconds)[:2]
+            if len(able) == 2:
+                first, second = (self._devices.pool.open(c.device_id) for c in able)
+                found += self._crossover(stage, first, second, request)
+        return found
+
+    def _crossover(
+        self, stage: Stage, first: Device, second: Device, request: Request
+    ) -> list[Crossover]:
+        ask = partial(self._predict, stage, request=request)
+        batch = crossover(partial(ask, first), partial(ask, second))
+        if batch is None:
+            return []
+        wins = ask(first, 1).seconds <= ask(second, 1).seconds
+        below, above = (first, second) if wins else (second, first)
+        return [Crossover(stage=stage.name, below=below.info.id, above=above.info.id, batch=batch)]
+
+    def _estimate(self, stage: Stage, device: Device, request: Request) -> Estimate:
+        key = (
+            device.info.id,
+            stage.fingerprint,
+            request.latency,
+            request.workload,
+            request.batch,
+        )
+        if key not in self._estimates:
+            self._estimates[key] = self._predict(stage, device, request.batch, request=request)
+        return self._estimates[key]
+
+    def _predict(self, stage: Stage, device: Device, batch: int, *, request: Request) -> Estimate:
+        def prior(batch: int) -> Estimate:
+            return device.estimate(
+                Task(stage=stage, batch=batch, latency=request.latency, workload=request.workload)
+            )
+
+        key = _key(device, request.latency), stage.fingerprint, request.latency
+        if key not in self._samples:
+            self._samples[key] = self._history.samples(*key)
+        return predict(prior, self._samples[key], batch)
+
+
+def _seconds(candidate: Candidate) -> float:
+    return candidate.estimate.seconds if candidate.estimate else math.inf
+
+
+def _key(device: Device, latency: LatencyClass) -> str:
+    """What a measured cost belongs to: the device and the host threads that one run gets."""
+    return f"{device.info.fingerprint}|{device.concurrency(latency).host_threads} threads"
