@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # A batch that workers run costs some 70 us of their own.
 _SHORT_S: Final = 200e-6
 _SHORT_ALONE_S: Final = 1e-3  # on a device that runs one at a time
+_LONG_S: Final = 10e-3
+_SLOW_IN_A_ROW: Final = 3  # a busy machine makes some runs slow that are short
 
 
 class Plan:
@@ -220,10 +222,14 @@ class Plan:
             return
         many = self._runner.slots(next(iter(self._runner.used))) > 1
         short_s = _SHORT_S if many else _SHORT_ALONE_S
+        slow = 0
         for number, inputs in enumerate(batches):
             result = quick(inputs, number)
             yield self._run_route(inputs, number) if result is None else result
-            if result is None or result.seconds > short_s:
+            if result is None or result.seconds > _LONG_S:
+                return
+            slow = slow + 1 if result.seconds > short_s else 0
+            if slow == _SLOW_IN_A_ROW:
                 return
 
     def _enough_in_flight(self) -> int:
