@@ -151,6 +151,20 @@ def versions(distributions: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def cpu_kind() -> str:
+    """`a CPU with AMX (Intel Xeon ...)`: what decides which kernels are fast."""
+    host = machine()
+    kinds = [
+        name for name in ("amx", "avx512", "avx2") if any(f.startswith(name) for f in _flags(host))
+    ]
+    return f"a CPU with {kinds[0].upper() if kinds else 'no AVX2'} ({host['cpu']})"
+
+
+def _flags(host: Mapping[str, object]) -> list[str]:
+    flags = host["flags"]
+    return [str(flag) for flag in flags] if isinstance(flags, list) else []
+
+
 def print_head(title: str, used: Mapping[str, str]) -> None:
     """Say what runs, where and with which versions."""
     host = machine()
