@@ -48,8 +48,11 @@ class Batching:
         specs = {spec.name: spec for spec in (*inputs, *outputs)}
         if isinstance(choice, str):
             return cls(source="declared", symbol=choice, axes=_of_symbol(choice, inputs, specs))
-        if not isinstance(choice, Mapping):
-            raise ConfigError(f"a batch axis is a symbol or a mapping; given {choice!r}")
+        if not isinstance(choice, Mapping) or not choice:
+            raise ConfigError(
+                f"a batch axis is a symbol or a mapping of axes by name; given {choice!r}",
+                remedy="say False for none",
+            )
         for name, axis in choice.items():
             _check(name, axis, specs)
         return cls(source="declared", axes=dict(choice))

@@ -96,14 +96,14 @@ def _numpy_dtype(spec: TensorSpec) -> Any:
 
 
 def _from_dlpack(spec: TensorSpec, value: Any) -> Any:
-    kind = int(value.__dlpack_device__()[0])
-    if kind not in _HOST_DLPACK:
-        raise _mismatch(spec, f"it lives on DLPack device type {kind}", "move it to the host first")
     try:
-        return np.from_dlpack(value)
+        kind = int(value.__dlpack_device__()[0])
+        if kind in _HOST_DLPACK:
+            return np.from_dlpack(value)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         told = f"numpy can't view this {type(value).__name__}: {error}"
         raise _mismatch(spec, told, "pass a numpy array") from error
+    raise _mismatch(spec, f"it lives on DLPack device type {kind}", "move it to the host first")
 
 
 def _strings(spec: TensorSpec, array: Any) -> Any:

@@ -124,7 +124,8 @@ class _Reader:
                 where = self._of_program(key) if key in self._given else self._title
                 raise ConfigError(
                     f"{where}: there is no setting {key!r}",
-                    remedy=suggestion(key, names) or f"its settings: {', '.join(names) or 'none'}",
+                    remedy=suggestion(str(key), names)
+                    or f"its settings: {', '.join(names) or 'none'}",
                 )
 
     def _setting(self, field: attrs.Attribute[Any], hint: Any) -> Setting:

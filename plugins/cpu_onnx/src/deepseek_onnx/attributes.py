@@ -7,7 +7,7 @@ the attribute `FUNCTIONS`: serialized FunctionProtos, the operator's own first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -83,6 +83,14 @@ def subgraphs(node: NodeProto) -> list[GraphProto]:
             found.append(attribute.g)
         found.extend(attribute.graphs)
     return found
+
+
+def nodes_within(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """These nodes, and all that are in their subgraphs."""
+    for node in nodes:
+        yield node
+        for graph in subgraphs(node):
+            yield from nodes_within(graph.node)
 
 
 def captured_names(graphs: Iterable[GraphProto]) -> set[str]:

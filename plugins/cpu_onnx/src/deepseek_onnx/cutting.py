@@ -46,7 +46,7 @@ def cut_up(model: Model, options: ReadOptions) -> tuple[Model, list[Stage], Fuse
 def _groups(model: Model, options: ReadOptions, whole: frozenset[str]) -> Groups:
     answers = ask(model, options.supporters)
     labels = _with_worthwhile(answers, whole) if whole else answers.labels()
-    if len(set(labels)) == 1 and whole:
+    if not labels or (len(set(labels)) == 1 and whole):
         return None
     groups = cut(labels, _needs(model))
     if _may_cut(model, groups):

@@ -32,7 +32,7 @@ from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes
 from deepseek_onnx.opened import Sessions
 from deepseek_onnx.ort import ort
 from deepseek_onnx.parts import OnnxArtifact
-from deepseek_onnx.sessions import Threads
+from deepseek_onnx.sessions import Threads, check_libraries
 from deepseek_onnx.settings import Settings
 from deepseek_onnx.values import to_host
 from deepseek_onnx.work import work_with_constants
@@ -80,6 +80,7 @@ def open_device(device_id: str, options: OpenOptions) -> OnnxCpu:
 
     Raises:
         DeviceUnavailable: another id than the probe's.
+        ConfigError: a setting that does not fit.
     """
     found = {info.id: info for info in probe()}
     if device_id not in found:
@@ -100,6 +101,7 @@ class OnnxCpu(Device):
 
     def __init__(self, info: DeviceInfo, options: OpenOptions) -> None:
         self._settings = Settings.of(options.settings)
+        check_libraries(self._settings)
         changed = "".join(f"|{text}" for text in self._settings.changed())
         self.info = attrs.evolve(info, fingerprint=info.fingerprint + changed)
         self._threads = max(1, options.threads)

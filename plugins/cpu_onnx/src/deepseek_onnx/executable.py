@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,11 +21,12 @@ from deepseek_core import (
     as_array,
     errors,
 )
+from deepseek_onnx.data_files import Watch
 from deepseek_onnx.dtypes import NOT_OF_NUMPY
 from deepseek_onnx.faults import FAULTS, mismatch, run_error
 from deepseek_onnx.ort import ort
 from deepseek_onnx.sessions import Opened
-from deepseek_onnx.values import exotic, from_ort, to_host, to_ort
+from deepseek_onnx.values import exotic, from_ort, nested, to_host, to_ort
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -45,9 +47,11 @@ class OnnxExecutable(Executable):
     def __init__(self, stage: Stage, device_id: str, opened: Opened, slots: int) -> None:
         self.stage, self.device_id = stage, device_id
         self._session: ort.InferenceSession | None = opened.session
-        self._keep, self._fed = opened.keep, opened.fed
+        # Held for as long as it is used: by it others who load the stage find the session.
+        self._opened: Opened | None = opened
+        self._fed, self._watch = opened.fed, opened.watch
         self._names = [output.name for output in opened.session.get_outputs()]
-        self._call: Callable[[list[str], Any], list[Any]] = _caller(opened.session)
+        self._call = _watched(_caller(opened.session), opened.watch)
         self._is_plain = all(_is_plain(spec) for spec in stage.inputs) and not opened.fed
         self._slots = slots
         self._pool: ThreadPoolExecutor | None = None
@@ -60,10 +64,11 @@ class OnnxExecutable(Executable):
         Raises:
             TensorMismatch: an input is missing, unknown, or of another dtype or shape.
             OutOfMemory: use a smaller batch.
+            ArtifactError: a file that the session has mapped was changed in place.
             DeviceError: an operator failed; its own words are in the message.
             DeviceClosed: after `close`.
         """
-        if not self._is_plain:
+        if not self._is_plain or type(inputs) is not dict:
             return self._run_converted(inputs)
         # Nothing but the call: what can be wrong with the inputs is looked up once it failed.
         # Only what the session would misread must be seen before.
@@ -72,9 +77,9 @@ class OnnxExecutable(Executable):
                 if type(value) is not _ARRAY or not value.dtype.isnative:
                     return self._run_converted(inputs)
             return dict(zip(self._names, self._call(self._names, inputs), strict=True))
+        except errors.DeepSeekError:
+            raise
         except FAULTS as error:
-            if isinstance(error, errors.DeepSeekError):
-                raise
             raise run_error(error, self.stage, inputs, self.device_id) from error
 
     def _run_converted(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -85,6 +90,8 @@ class OnnxExecutable(Executable):
         fed = {**self._fed, **{s.name: _fed(s, inputs[s.name]) for s in self._given(inputs)}}
         try:
             return dict(zip(self._names, self._call(self._names, fed), strict=True))
+        except errors.DeepSeekError:
+            raise
         except FAULTS as error:
             raise run_error(error, self.stage, inputs, self.device_id) from error
 
@@ -103,6 +110,7 @@ class OnnxExecutable(Executable):
             if self._session is None:
                 raise self._closed()
             _check_arrays(self.stage.inputs, inputs, self.stage.outputs, outputs)
+            inputs = {**self._fed, **inputs}
             call = OnnxBoundCall(self, self._session, inputs, outputs)
             self._bound.add(call)
         return call
@@ -129,7 +137,7 @@ class OnnxExecutable(Executable):
         with self._lock:
             if self._session is None:
                 return
-            self._session, self._call, self._keep = None, self._refuse, ()
+            self._session, self._call, self._opened = None, self._refuse, None
             for call in list(self._bound):
                 call.close()
             pool, self._pool = self._pool, None
@@ -168,7 +176,8 @@ class OnnxBoundCall(BoundCall):
         for name in owner._names:
             if name not in self.outputs:
                 binding.bind_output(name)
-        self._binding, self._run = binding, session.run_with_iobinding
+        self._binding = binding
+        self._run = _watched(session.run_with_iobinding, owner._watch)
 
     def __call__(self) -> None:
         """Run once.
@@ -179,6 +188,8 @@ class OnnxBoundCall(BoundCall):
         """
         try:
             self._run(self._binding)
+        except errors.DeepSeekError:
+            raise
         except FAULTS as error:
             raise run_error(
                 error, self._owner.stage, self._inputs, self._owner.device_id
@@ -191,16 +202,38 @@ class OnnxBoundCall(BoundCall):
 
 def _caller(session: ort.InferenceSession) -> Callable[[list[str], Any], list[Any]]:
     types = {value.name: value.type for value in session.get_inputs()}
-    given = [*types.values(), *(value.type for value in session.get_outputs())]
-    if not any(map(exotic, given)):
+    made = {value.name: value.type for value in session.get_outputs()}
+    if not any(map(exotic, (*types.values(), *made.values()))):
         run: Callable[[list[str], Any], list[Any]] = session.run
-        return run
+        return run if types.keys().isdisjoint(made) else _copying(run, types.keys())
 
     def run_exotic(names: list[str], inputs: Mapping[str, Any]) -> list[Any]:
         feed = {name: to_ort(value, types.get(name, "")) for name, value in inputs.items()}
         return [from_ort(value) for value in session.run_with_ort_values(names, feed)]
 
     return run_exotic
+
+
+def _copying(run: Callable[..., Any], given: Collection[str]) -> Callable[..., Any]:
+    """A run whose outputs are the caller's: before 1.24 one that is an input was its memory."""
+
+    def copied(names: list[str], inputs: Mapping[str, Any]) -> list[Any]:
+        outputs = zip(names, run(names, inputs), strict=True)
+        return [deepcopy(value) if name in given else value for name, value in outputs]
+
+    return copied
+
+
+def _watched(call: Callable[..., Any], watch: Watch | None) -> Callable[..., Any]:
+    """The call, after a look at the files that it may read."""
+    if watch is None:
+        return call
+
+    def checked(*arguments: Any) -> Any:
+        watch.check()
+        return call(*arguments)
+
+    return checked
 
 
 def _is_plain(spec: TensorSpec) -> bool:
@@ -210,6 +243,8 @@ def _is_plain(spec: TensorSpec) -> bool:
 
 def _fed(spec: TensorSpec, value: Any) -> Any:
     """What was passed as the session takes it; it fits, as was seen before."""
+    if spec.container:
+        return nested(value)
     found = as_array(spec, value)
     return to_host(found) if isinstance(found, HostTensor) else found
 
@@ -228,6 +263,11 @@ def _check_arrays(
     outputs: Mapping[str, Array],
 ) -> None:
     sizes: dict[str, int] = {}
+    for given in (inputs, outputs):
+        if not isinstance(given, Mapping):
+            raise errors.TensorMismatch(
+                f"bind: arrays are given by name; given a {type(given).__name__}"
+            )
     for spec in input_specs:
         if spec.name not in inputs:
             raise errors.TensorMismatch(f"bind: input {spec.name!r} is missing")
@@ -235,6 +275,10 @@ def _check_arrays(
     for name, array in (*inputs.items(), *outputs.items()):
         if name not in known:
             raise errors.TensorMismatch(f"bind: the stage has no tensor {name!r}")
+        if not isinstance(array, np.ndarray):
+            raise errors.TensorMismatch(
+                f"bind: {known[name]}: given a {type(array).__name__}", remedy="pass a numpy array"
+            )
         known[name].check(array)
         _check_sizes(known[name], array, sizes)
         _check_memory(name, array, written=name in outputs)

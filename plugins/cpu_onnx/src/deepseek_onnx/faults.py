@@ -51,7 +51,8 @@ def load_error(error: BaseException, stage: str, device_id: str) -> DeepSeekErro
             device_id=device_id,
             remedy="use a smaller model or gallery, or free memory",
         )
-    if isinstance(error, _state.NotImplemented) or re.search(_UNKNOWN, text):
+    is_unknown = re.search(_UNKNOWN, text) is not None
+    if is_unknown or isinstance(error, _state.NotImplemented | NotImplementedError):
         return errors.Unsupported(
             f"{device_id} does not run stage {stage!r}: {text}",
             device_id=device_id,

@@ -75,14 +75,15 @@ def whole_model_stage(artifact: Artifact) -> Stage:
 
 
 def _with_outputs(model: Model, outputs: Sequence[str]) -> Model:
-    made = {name for node in model.graph.node for name in node.output} | set(model.outputs)
+    made = {name for node in model.graph.node for name in node.output if name}
+    made.update(model.outputs)
     for name in outputs:
         if name not in made:
             raise errors.ConfigError(
                 f"{model.file.named} has no output {name!r}",
                 remedy=f"its outputs are {', '.join(model.outputs)}; any value inside will do, too",
             )
-    return attrs.evolve(model, wanted=tuple(outputs))
+    return attrs.evolve(model, wanted=tuple(dict.fromkeys(outputs)))
 
 
 def _has_foreign(model: Model) -> bool:

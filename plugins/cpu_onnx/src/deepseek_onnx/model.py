@@ -6,6 +6,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 import attrs
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseek_core import Artifact, Work, errors
-from deepseek_onnx.attributes import captured_names, subgraphs
-from deepseek_onnx.model_file import EXPORT_AGAIN, ModelFile, inferred, read_model
+from deepseek_onnx.attributes import captured_names, nodes_within, subgraphs
+from deepseek_onnx.data_files import ModelFile, is_outside, location
+from deepseek_onnx.model_file import EXPORT_AGAIN, inferred, read_model
 from deepseek_onnx.protos import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 from deepseek_onnx.shapes import Value, value_of, values_of
 from deepseek_onnx.work import model_work
@@ -36,11 +38,13 @@ FunctionKey = tuple[str, str, str]
 
 @attrs.frozen(eq=False)
 class Survey:
-    """Whether nodes stand in order, what is given or made, domain and name of every operator."""
+    """Whether nodes stand in order, what is given or made, and by two of them if anything is."""
 
     is_sorted: bool
+    twice: str
     known: set[str]
     operators: frozenset[tuple[str, str]]
+    """Domain and name of each."""
 
 
 @attrs.frozen(eq=False)
@@ -79,10 +83,7 @@ class Model:
 
     def function(self, node: NodeProto) -> FunctionProto | None:
         """The body of a node's model-local function, None for an ordinary operator."""
-        if not self.functions:
-            return None
-        overload = getattr(node, "overload", "")
-        return self.functions.get((plain_domain(node.domain), node.op_type, overload))
+        return self.functions.get(function_key(node)) if self.functions else None
 
     @cached_property
     def inferred(self) -> ModelProto:
@@ -117,6 +118,10 @@ class Model:
             return frozenset()
         return frozenset(v.name for v in self.graph.input if v.name in self._stored)
 
+    def may_lack(self, name: str) -> bool:
+        """Whether an input may be left out: it has a default, or its type says so."""
+        return name in self.defaults or self.value(name).container.startswith("optional(")
+
     @cached_property
     def given(self) -> tuple[str, ...]:
         """Names of the inputs that a caller passes or may pass, in the file's order."""
@@ -140,32 +145,43 @@ class Model:
     @cached_property
     def initializers(self) -> dict[str, TensorProto]:
         """Constants by name: initializers, and the values of Constant nodes."""
+        found = self._constants
+        copies = {copy: _renamed(found[name], copy) for name, copy in self._copies.items()}
+        return {**found, **copies}
+
+    @cached_property
+    def _constants(self) -> dict[str, TensorProto]:
         found = {tensor.name: tensor for tensor in self.graph.initializer}
         for node in self.graph.node:
             if node.op_type == "Constant" and not node.domain:
                 tensor = _constant(node)
                 if tensor is not None:
                     found[tensor.name] = tensor
-        for name in self.outputs:
-            if name in found and name not in self.defaults:
-                found[_stored_name(name)] = _renamed(found[name], _stored_name(name))
         return found
+
+    @cached_property
+    def _copies(self) -> dict[str, str]:
+        """Outputs that are constants, and the name of what the node reads that makes them."""
+        outputs = set(self.outputs).intersection(self._constants) - self.defaults
+        return {name: _unused(f"{name}/constant", self.survey.known) for name in sorted(outputs)}
 
     @cached_property
     def survey(self) -> Survey:
         """What one walk over the nodes tells."""
         known = {"", *self.given, *self._stored}
         operators: set[tuple[str, str]] = set()
-        is_sorted = True
+        is_sorted, twice = True, ""
         for node in self.graph.node:
             for name in node.input:
                 if name not in known:
                     is_sorted = False
+            for name in node.output:
+                if name and name in known and node.op_type != "Constant":
+                    twice = name
             known.update(node.output)
             operators.add((node.domain, node.op_type))
-        return Survey(
-            is_sorted, known, frozenset((plain_domain(domain), op) for domain, op in operators)
-        )
+        plain = frozenset((plain_domain(domain), op) for domain, op in operators)
+        return Survey(is_sorted, twice, known, plain)
 
     @cached_property
     def nodes(self) -> tuple[NodeProto, ...]:
@@ -176,24 +192,14 @@ class Model:
         Raises:
             ArtifactError: one reads what nothing makes, or itself.
         """
-        kept = [n for n in self.graph.node if not n.output or n.output[0] not in self._constants]
-        kept += [
-            NodeProto(
-                op_type="Identity",
-                input=[_stored_name(name)],
-                output=[name],
-                name=f"{name}/copy",
-            )
-            for name in self.outputs
-            if _stored_name(name) in self.initializers
+        kept = [
+            NodeProto(op_type="Identity", input=[copy], output=[name], name=copy)
+            for name, copy in self._copies.items()
         ]
+        kept += [n for n in self.graph.node if not n.output or n.output[0] not in self.initializers]
         known = {"", *self.given, *self._stored, *self.initializers}
         ordered = in_order(kept, known, self.file.named)
         return tuple(_needed(ordered, self.outputs))
-
-    @cached_property
-    def _constants(self) -> set[str]:
-        return set(self.initializers) - {tensor.name for tensor in self.graph.initializer}
 
 
 def load(artifact: Artifact) -> Model:
@@ -203,9 +209,15 @@ def load(artifact: Artifact) -> Model:
         ArtifactError: missing, truncated, no ONNX model, or one that contradicts itself.
     """
     model = Model(*read_model(artifact))
+    if model.survey.twice:
+        raise errors.ArtifactError(
+            f"{model.file.named}: {model.survey.twice!r} is made twice",
+            remedy=EXPORT_AGAIN,
+        )
     if not model.survey.is_sorted:
         model.nodes  # noqa: B018 - it finds out whether they can be sorted
     _check_outputs(model)
+    _check_functions(model)
     _check_data(model)
     return model
 
@@ -218,15 +230,33 @@ def _check_outputs(model: Model) -> None:
             )
 
 
+def _check_functions(model: Model) -> None:
+    """See that no function calls itself, which ends the process in some versions of the runtime."""
+    calls = {key: map(function_key, nodes_within(f.node)) for key, f in model.functions.items()}
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as error:
+        (_, name, _), *_ = error.args[1]
+        raise errors.ArtifactError(
+            f"{model.file.named}: the function {name!r} is recursive: it calls itself",
+            remedy=EXPORT_AGAIN,
+        ) from error
+
+
+def function_key(node: NodeProto) -> FunctionKey:
+    """What a node calls, if there is a function of that name."""
+    return plain_domain(node.domain), node.op_type, getattr(node, "overload", "")
+
+
 def _check_data(model: Model) -> None:
     """See that the data files are there that some node needs."""
-    gone = {path.name: path for path, stamp in model.file.stamps.items() if stamp is None}
-    if not gone:
+    folder = model.file.folder
+    gone = {path for path, stamp in model.file.stamps.items() if stamp is None}
+    if not gone or folder is None:
         return
     needed = {name for node in model.graph.node for name in reads(node)}
     for tensor in model.graph.initializer:
-        places = {e.value.rpartition("/")[2] for e in tensor.external_data if e.key == "location"}
-        if tensor.name in needed and places & gone.keys():
+        if tensor.name in needed and is_outside(tensor) and folder / location(tensor) in gone:
             model.file.data(tensor)  # raises what is wrong with it
 
 
@@ -236,7 +266,9 @@ def plain_domain(domain: str) -> str:
 
 
 def _constant(node: NodeProto) -> TensorProto | None:
-    """The value of a Constant node; None for a sparse one, which stays a node."""
+    """The value of a Constant node; None for one that has to stay a node, a sparse one say."""
+    if len(node.attribute) != 1 or len(node.output) != 1 or not node.output[0]:
+        return None
     attribute = node.attribute[0]
     if attribute.name == "value":
         tensor = TensorProto()
@@ -250,13 +282,15 @@ def _constant(node: NodeProto) -> TensorProto | None:
     array: NDArray[Any] = np.array(
         list(value) if field.endswith("s") and field != "s" else value, dtype=dtype
     )
+    if dtype == "float32" and np.isnan(array).any():
+        return None  # Python's floats do not keep all of its bits
     from onnx import numpy_helper
 
     return numpy_helper.from_array(array, node.output[0])
 
 
-def _stored_name(output: str) -> str:
-    return f"{output}/constant"
+def _unused(name: str, known: set[str]) -> str:
+    return name if name not in known else _unused(f"{name}/constant", known)
 
 
 def _renamed(tensor: TensorProto, name: str) -> TensorProto:

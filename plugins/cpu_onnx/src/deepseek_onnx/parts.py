@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import attrs
 
 from deepseek_core import Artifact
-from deepseek_onnx.attributes import subgraphs
+from deepseek_onnx.attributes import nodes_within
+from deepseek_onnx.data_files import Watch, is_outside, tensors_of_node
 from deepseek_onnx.dtypes import ELEMENT
-from deepseek_onnx.model import Model, plain_domain, reads
+from deepseek_onnx.model import FunctionKey, Model, function_key, reads
 from deepseek_onnx.model_file import MIN_IR_VERSION, model_bytes
 from deepseek_onnx.protos import (
     FunctionProto,
-    GraphProto,
     ModelProto,
     NodeProto,
-    TensorProto,
+    SparseTensorProto,
     ValueInfoProto,
 )
-from deepseek_onnx.shapes import Value
+from deepseek_onnx.shapes import Value, type_of
 
-FunctionName = tuple[str, str, str]
+
+@attrs.frozen(eq=False)
+class Mapped:
+    """A model for a session: its bytes, from where its data files are named, which are mapped."""
+
+    content: bytes
+    folder: Path | None
+    watch: Watch | None
 
 
 @attrs.frozen(eq=False)
@@ -48,22 +57,27 @@ class Part:
         """
         made = ModelProto()
         made.CopyFrom(self._proto)
-        for tensor in _inside(made.graph):
-            fill(tensor, self.model)
+        for tensor in made.graph.initializer:
+            self.model.file.fill(tensor)
         return model_bytes(made)
 
-    def mapped(self) -> bytes:
+    def mapped(self) -> Mapped:
         """The part with its large initializers as references into the files of the model.
 
         Raises:
-            ArtifactError: it passes protobuf's limit of 2 GiB.
+            ArtifactError: data is missing, or it passes protobuf's limit of 2 GiB.
         """
-        return self.inlined() if self.model.file.folder is None else model_bytes(self._proto)
+        made = ModelProto()
+        made.CopyFrom(self._proto)
+        folder = self.model.file.put_below_one_folder(made.graph.initializer)
+        watch = self.model.file.watch(self._proto.graph.initializer, itself=True)
+        return Mapped(model_bytes(made), folder, None if folder is None else watch)
 
     @cached_property
     def _proto(self) -> ModelProto:
         model = self.model
-        used = {name for node in self.nodes for name in reads(node)}
+        used = {name for node in self.nodes for name in reads(node)}.union(self.taken)
+        used -= {name for node in self.nodes for name in node.output}
         inner = [n for node in self.nodes for n in node.output if n and n not in self.made]
         from onnx import helper
 
@@ -75,7 +89,9 @@ class Part:
             [tensor for name, tensor in model.initializers.items() if name in used],
             value_info=[declare(v) for v in map(model.value, inner) if v.can_cross],
             sparse_initializer=[
-                tensor for tensor in model.graph.sparse_initializer if tensor.values.name in used
+                _filled_sparse(tensor, model)
+                for tensor in model.graph.sparse_initializer
+                if tensor.values.name in used
             ],
         )
         # Without the file's own names of producer and graph: equal parts are equal bytes.
@@ -83,7 +99,7 @@ class Part:
             graph,
             producer_name="deepseek-onnx",
             opset_imports=model.proto.opset_import,
-            functions=[_filled_body(f, model) for f in needed_functions(self.nodes, model)],
+            functions=needed_functions(self.nodes, model),
             ir_version=max(model.proto.ir_version, MIN_IR_VERSION),
         )
 
@@ -136,42 +152,43 @@ def _digest_of_whole(part: Part) -> str:
 
 
 def declare(value: Value) -> ValueInfoProto:
-    """A value as a graph declares it; of what is no tensor only the name."""
-    if not value.can_cross or value.dtype is None:
-        return ValueInfoProto(name=value.name)
+    """A value as a graph declares it; only its name where nothing else is known."""
     from onnx import helper
 
-    return helper.make_tensor_value_info(value.name, ELEMENT[value.dtype], value.shape)
+    if value.dtype is not None:
+        return helper.make_tensor_value_info(value.name, ELEMENT[value.dtype], value.shape)
+    held = type_of(value.container)
+    return ValueInfoProto(name=value.name, type=held)
 
 
 def needed_functions(nodes: Iterable[NodeProto], model: Model) -> list[FunctionProto]:
     """The model-local functions that nodes call, those that these call after them."""
-    found: dict[FunctionName, FunctionProto] = {}
-    waiting = list(nodes) if model.functions else []
+    found: dict[FunctionKey, FunctionProto] = {}
+    waiting = list(nodes_within(nodes)) if model.functions else []
     while waiting:
         node = waiting.pop(0)
-        waiting.extend(inner for graph in subgraphs(node) for inner in graph.node)
-        function = model.function(node)
-        key = plain_domain(node.domain), node.op_type, getattr(node, "overload", "")
+        function, key = model.function(node), function_key(node)
         if function is not None and key not in found:
-            found[key] = function
-            waiting.extend(function.node)
+            found[key] = _filled_body(function, model)
+            waiting.extend(nodes_within(function.node))
     return list(found.values())
 
 
 def filled(node: NodeProto, model: Model) -> NodeProto:
     """A node whose own tensors, and those of its subgraphs, have their data inside."""
-    if not any(_has_hole(t) for t in _tensors(node)):
+    if not any(map(is_outside, tensors_of_node(node))):
         return node
     made = NodeProto()
     made.CopyFrom(node)
-    for tensor in _tensors(made):
-        fill(tensor, model)
+    for tensor in tensors_of_node(made):
+        model.file.fill(tensor)
     return made
 
 
 def _filled_body(function: FunctionProto, model: Model) -> FunctionProto:
     nodes = [filled(node, model) for node in function.node]
+    if all(map(operator.is_, nodes, function.node)):
+        return function
     made = FunctionProto()
     made.CopyFrom(function)
     del made.node[:]
@@ -179,35 +196,9 @@ def _filled_body(function: FunctionProto, model: Model) -> FunctionProto:
     return made
 
 
-def fill(tensor: TensorProto, model: Model) -> None:
-    """Put the data of a tensor inside of it.
-
-    Raises:
-        ArtifactError: it can't be read.
-    """
-    if _has_hole(tensor):
-        data = model.file.data(tensor)
-        tensor.ClearField("external_data")
-        tensor.ClearField("data_location")
-        tensor.raw_data = data
-
-
-def _has_hole(tensor: TensorProto) -> bool:
-    return bool(tensor.data_location == TensorProto.EXTERNAL)
-
-
-def _tensors(node: NodeProto) -> Iterator[TensorProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("t"):
-            yield attribute.t
-        yield from attribute.tensors
-    for graph in subgraphs(node):
-        yield from _inside(graph)
-
-
-def _inside(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        yield from _tensors(node)
+def _filled_sparse(tensor: SparseTensorProto, model: Model) -> SparseTensorProto:
+    made = SparseTensorProto()
+    made.CopyFrom(tensor)
+    model.file.fill(made.values)
+    model.file.fill(made.indices)
+    return made

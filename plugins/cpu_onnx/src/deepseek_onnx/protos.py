@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ModelProto,
         NodeProto,
         OperatorSetIdProto,
+        SparseTensorProto,
         TensorProto,
         TypeProto,
         ValueInfoProto,
@@ -46,6 +47,7 @@ else:
     ModelProto = _found.ModelProto
     NodeProto = _found.NodeProto
     OperatorSetIdProto = _found.OperatorSetIdProto
+    SparseTensorProto = _found.SparseTensorProto
     TensorProto = _found.TensorProto
     TypeProto = _found.TypeProto
     ValueInfoProto = _found.ValueInfoProto
@@ -57,6 +59,7 @@ __all__ = [
     "ModelProto",
     "NodeProto",
     "OperatorSetIdProto",
+    "SparseTensorProto",
     "TensorProto",
     "TypeProto",
     "ValueInfoProto",

@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 
 from deepseek_core import Stage, errors
 from deepseek_onnx.attributes import subgraphs
+from deepseek_onnx.data_files import Watch, tensors
 from deepseek_onnx.domain import DOMAIN
+from deepseek_onnx.faults import FAULTS, short_text
 from deepseek_onnx.host import saturates_u8s8
 from deepseek_onnx.model_file import MIN_IR_VERSION, model_bytes, parse_model
-from deepseek_onnx.ort import ort, state
-from deepseek_onnx.parts import OnnxArtifact
+from deepseek_onnx.ort import MAPS_DATA, ort, state
+from deepseek_onnx.parts import Mapped, OnnxArtifact, Part
 from deepseek_onnx.protos import ModelProto, TensorProto
 from deepseek_onnx.settings import Settings
-from deepseek_onnx.values import ort_type_of, to_ort
+from deepseek_onnx.values import exotic
 
 Array = NDArray[Any]
-Model = str | bytes
-"""A path or the bytes of a model."""
-
 # Smaller constants go into the model itself: shape inference reads their values (a `k`).
 _INLINE_BYTES: Final = 64 * 1024
 _EXACT: Final = frozenset({f"{DOMAIN}::MatchL2", f"{DOMAIN}::MatchHamming"})
@@ -45,12 +44,17 @@ class Threads:
 
 @attrs.frozen
 class Opened:
-    """A session, what it was made of, the memory that it may still read, what runs are fed."""
+    """A session and what it was made of.
+
+    It may still read the memory that is in `keep` and the files that `watch` looks after; `fed`
+    is passed with each run.
+    """
 
     session: ort.InferenceSession
     source: object
     keep: tuple[ort.OrtValue, ...] = ()
     fed: Mapping[str, Array] = attrs.field(factory=dict)
+    watch: Watch | None = None
 
 
 def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
@@ -67,7 +71,10 @@ def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
     if saturates_u8s8() and _EXACT & stage.operators:
         # Matching must be exact on every device; other models compute what they compute elsewhere.
         options.add_session_config_entry("session.x64quantprecision", "1")
-    model, folder = _model_of(stage, folds=bool(stage.constants))
+    file = stage.artifact.part.model.file if isinstance(stage.artifact, OnnxArtifact) else None
+    if file is not None:
+        file.check_unchanged()
+    model, folder, watch = _model_of(stage, folds=bool(stage.constants))
     injected, fed = dict[str, ort.OrtValue](), dict[str, Array]()
     if stage.constants:
         assert isinstance(model, bytes)
@@ -81,22 +88,58 @@ def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
     if folder is not None:
         _look_into(folder, options)
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    if isinstance(stage.artifact, OnnxArtifact):
-        stage.artifact.part.model.file.check_unchanged()
-    return Opened(session, (stage.artifact, stage.constants), tuple(injected.values()), fed)
+    if file is not None:
+        file.check_unchanged()
+    _check_ends(session)
+    made_of = (stage.artifact, stage.constants)
+    return Opened(session, made_of, tuple(injected.values()), fed, watch)
 
 
-def _model_of(stage: Stage, *, folds: bool) -> tuple[Model, Path | None]:
-    """What the session is made of, and where its data files lie if it can't tell itself."""
+def _model_of(stage: Stage, *, folds: bool) -> tuple[str | bytes, Path | None, Watch | None]:
+    """A path or bytes, the folder of their data files if the session can't tell, what it maps."""
     artifact = stage.artifact
     original = artifact.original
     if original is not None and not folds:
-        if original.path is not None:
-            return str(original.path), None
-        return original.read(), None
+        if original.path is None:
+            return original.read(), None, None
+        return str(original.path), None, _watch_of(stage)
     if isinstance(artifact, OnnxArtifact):
-        return artifact.part.mapped(), artifact.part.model.file.folder
-    return artifact.read(), None if artifact.path is None else artifact.path.absolute().parent
+        mapped = as_bytes(artifact.part)
+        return mapped.content, mapped.folder, mapped.watch
+    folder = None if artifact.path is None else artifact.path.absolute().parent
+    return artifact.read(), folder, None
+
+
+def as_bytes(part: Part) -> Mapped:
+    """A part for a session, its large data left in files where the runtime finds it there.
+
+    Raises:
+        ArtifactError: data is missing, or protobuf's limit of 2 GiB is passed.
+    """
+    return part.mapped() if MAPS_DATA else Mapped(part.inlined(), None, None)
+
+
+def _watch_of(stage: Stage) -> Watch | None:
+    """Over the data files of a model that is opened by its path."""
+    if not isinstance(stage.artifact, OnnxArtifact):
+        return None
+    model = stage.artifact.part.model
+    return model.file.watch(tensors(model.proto), itself=False)
+
+
+def _check_ends(session: ort.InferenceSession) -> None:
+    """See that all can be passed in one call: tensors that numpy lacks go another way."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    types = {value.name: value.type for value in (*inputs, *outputs)}
+    if not any(map(exotic, types.values())):
+        return
+    strings = {value.name for value in inputs if value.type == "tensor(string)"}
+    for name, text in types.items():
+        if name in strings or not text.startswith("tensor("):
+            raise NotImplementedError(
+                f"ONNX Runtime can't pass {name}: {text} beside tensors of a dtype that numpy lacks"
+                " (cast them inside of the model)"
+            )
 
 
 def trial(content: bytes, settings: Settings) -> None:
@@ -130,6 +173,22 @@ def _look_into(folder: Path, options: ort.SessionOptions) -> None:
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(folder)
     )
+
+
+def check_libraries(settings: Settings) -> None:
+    """See that the libraries of custom operators load.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    for library in settings.custom_operators:
+        try:
+            ort.SessionOptions().register_custom_ops_library(library)
+        except FAULTS as error:
+            raise errors.ConfigError(
+                f"custom_operators: {short_text(error)}",
+                remedy="give paths of shared libraries with operators for ONNX Runtime",
+            ) from error
 
 
 @cache
@@ -190,15 +249,20 @@ def with_constants(
             raise errors.ArtifactError(f"the model has no input {name!r} to hold a constant")
         if name in stored:  # a default that the constant replaces
             model.graph.initializer.remove(stored[name])
-        element = inputs[name].type.tensor_type.elem_type
-        if array.nbytes <= _INLINE_BYTES or array.dtype.hasobject:
+        if array.nbytes <= _INLINE_BYTES or not _is_of_numbers(array.dtype):
             model.graph.initializer.append(_inline(array, name))
         else:
+            element = inputs[name].type.tensor_type.elem_type
             model.graph.initializer.append(_reference(array, name, element))
-            injected[name] = to_ort(array, ort_type_of(element))
+            injected[name] = ort.OrtValue.ortvalue_from_numpy(array)
         model.graph.input.remove(inputs[name])
     model.ir_version = max(model.ir_version, MIN_IR_VERSION)
     return model_bytes(model), injected
+
+
+def _is_of_numbers(dtype: np.dtype[Any]) -> bool:
+    """Whether a session reads such arrays where they are: no strings, none that numpy lacks."""
+    return dtype.isbuiltin == 1 and dtype.kind in "biufc"
 
 
 def _inline(array: Array, name: str) -> TensorProto:

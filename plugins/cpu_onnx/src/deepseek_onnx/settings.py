@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Literal, get_args
 
 import attrs
@@ -12,8 +13,14 @@ from deepseek_core import errors
 Level = Literal["disabled", "basic", "extended", "layout", "all"]
 
 
-def _texts(values: str | Iterable[object]) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(map(str, values))
+def _texts(values: object) -> tuple[str, ...]:
+    listed = values if isinstance(values, list | tuple) else [values]
+    for value in listed:
+        if not isinstance(value, str | PurePath) or not str(value):
+            raise errors.ConfigError(
+                f"custom_operators has {value!r}", remedy="give paths of shared libraries"
+            )
+    return tuple(map(str, listed))
 
 
 def _one_of_the_levels(_settings: object, _field: object, value: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import TensorSpec
-from deepseek_onnx.dtypes import DTYPE, NOT_OF_NUMPY, dtype_text
+from deepseek_onnx.dtypes import DTYPE, ELEMENT, NOT_OF_NUMPY, dtype_text
 from deepseek_onnx.protos import ModelProto, TensorProto, TypeProto, ValueInfoProto
 
 Dim = int | str
@@ -103,3 +103,19 @@ def container_text(proto: TypeProto) -> str:
         inner = container_text(getattr(proto, kind).elem_type)
         return f"{kind.removesuffix('_type')}({inner})"
     return str(kind or "unknown").removesuffix("_type")
+
+
+def type_of(text: str) -> TypeProto | None:
+    """The type that `container_text` tells in words, shapes left open; None for other words."""
+    kind, _, inner = text.removesuffix(")").partition("(")
+    if kind == "tensor" and inner in ELEMENT:
+        return TypeProto(tensor_type=TypeProto.Tensor(elem_type=ELEMENT[inner]))
+    key, _, held = inner.partition(", ") if kind == "map" else ("", "", inner)
+    found = type_of(held) if kind in ("map", "sequence", "optional") else None
+    if found is None or (kind == "map" and key not in ELEMENT):
+        return None
+    if kind == "map":
+        return TypeProto(map_type=TypeProto.Map(key_type=ELEMENT[key], value_type=found))
+    if kind == "sequence":
+        return TypeProto(sequence_type=TypeProto.Sequence(elem_type=found))
+    return TypeProto(optional_type=TypeProto.Optional(elem_type=found))

@@ -42,7 +42,10 @@ def skeleton(content: memoryview, location: str) -> bytes:
     Raises:
         NotWire: truncated, or no message of the format.
     """
-    pieces = _stripped(content, 0, len(content), _MODEL, location)
+    try:
+        pieces = _stripped(content, 0, len(content), _MODEL, location)
+    except RecursionError:
+        raise NotWire("messages are nested deeper than any parser goes") from None
     return bytes(content) if pieces is None else b"".join(pieces)
 
 
@@ -55,7 +58,7 @@ def _stripped(view: memoryview, start: int, end: int, kind: int, location: str) 
     taken = at = start  # all before `taken` is in `pieces`
     while at < end:
         field_start = at
-        tag, at = _varint(view, at, end)
+        tag, at = _tag(view, at, end)
         if tag & 7 != _BYTES:
             at = _skip(view, at, end, tag & 7)
             continue
@@ -78,7 +81,7 @@ def _hollow(view: memoryview, start: int, end: int, location: str) -> Pieces | N
     at = start
     while at < end:
         field_start = at
-        tag, at = _varint(view, at, end)
+        tag, at = _tag(view, at, end)
         if tag & 7 != _BYTES:
             if tag >> 3 in _DATA_FIELDS:
                 return None  # not packed
@@ -119,6 +122,14 @@ def _written(number: int) -> bytes:
         number >>= 7
     made.append(number)
     return bytes(made)
+
+
+def _tag(view: memoryview, at: int, end: int) -> tuple[int, int]:
+    """Number and wire type of the field at `at`, and where its content starts."""
+    tag, at = _varint(view, at, end)
+    if not tag >> 3:  # so a file of zeros ends here, not after a walk over all of it
+        raise NotWire("a field has the number 0")
+    return tag, at
 
 
 def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:

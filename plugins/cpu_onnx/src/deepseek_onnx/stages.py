@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, overload
 
 from deepseek_core import Operation, Stage, TensorSpec
@@ -85,7 +85,11 @@ def _spec(name: str, model: Model) -> TensorSpec:
 
 def input_specs(model: Model) -> list[TensorSpec]:
     """What a caller passes, in the file's order."""
-    return [model.value(n).spec(optional=n in model.defaults) for n in model.given]
+    return _specs(model.given, model)
+
+
+def _specs(names: Iterable[str], model: Model) -> list[TensorSpec]:
+    return [model.value(n).spec(optional=model.may_lack(n)) for n in names]
 
 
 def whole_stage(model: Model, outputs: Sequence[str]) -> Stage:
@@ -102,7 +106,7 @@ def whole_stage(model: Model, outputs: Sequence[str]) -> Stage:
         name=kind,
         kind=kind,
         operations=Operations(nodes, model),
-        inputs=[model.value(n).spec(optional=n in model.defaults) for n in taken],
+        inputs=_specs(taken, model),
         outputs=[model.value(name).spec() for name in made],
         artifact=OnnxArtifact.of_whole(part),
         work=lambda: model.work,
@@ -134,7 +138,7 @@ class LazyNodes(Sequence[NodeProto]):
 def part_stage(model: Model, part: Part) -> Stage:
     """A group of nodes as a stage of its own, called after its kind."""
     operations = Operations(part.nodes, model)
-    inputs = [model.value(n).spec(optional=n in model.defaults) for n in part.taken]
+    inputs = _specs(part.taken, model)
     kind = stage_kind(operations)
     return Stage(
         name=kind,

@@ -20,6 +20,7 @@ from deepseek_onnx.faults import FAULTS, short_text
 from deepseek_onnx.protos import GraphProto
 from deepseek_onnx.sessions import trial
 from deepseek_onnx.settings import Settings
+from deepseek_onnx.shapes import type_of
 
 # The lowest version that has functions, and functions with overloads.
 _IR_VERSION: Final = 8
@@ -117,16 +118,11 @@ def _value(name: str, spec: TensorSpec, is_sequence: bool, shapes: bool) -> Any:
 
 
 def _of_container(name: str, spec: TensorSpec) -> Any:
-    """A sequence or optional of tensors; of another type nothing is declared."""
-    inner = spec.container.rpartition("tensor(")[2].rstrip(")") or spec.dtype
-    if inner not in ELEMENT or spec.container.startswith("map("):
+    """What is no tensor; of a type that has no words nothing is declared."""
+    held = type_of(spec.container or f"sequence(tensor({spec.dtype}))")
+    if held is None:
         return helper.make_empty_tensor_value_info(name)
-    made = helper.make_tensor_type_proto(ELEMENT[inner], None)
-    if "sequence" in spec.container or not spec.container:
-        made = helper.make_sequence_type_proto(made)
-    if spec.container.startswith("optional"):
-        made = helper.make_optional_type_proto(made)
-    return helper.make_value_info(name, made)
+    return helper.make_value_info(name, held)
 
 
 def _takes_sequence(operation: Operation, position: int) -> bool:

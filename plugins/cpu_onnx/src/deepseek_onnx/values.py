@@ -68,12 +68,6 @@ def exotic(ort_type: str) -> _Exotic | None:
     return row if hasattr(TensorProto, row.enum) and hasattr(ml_dtypes, row.name) else None
 
 
-def ort_type_of(element: int) -> str:
-    """ONNX Runtime's text of a type that numpy lacks, empty for the others."""
-    found = (text for text in _EXOTIC if (row := exotic(text)) and row.element == element)
-    return next(found, "")
-
-
 def to_host(value: Any) -> Array:
     """A host tensor as a numpy array, without a copy where its bytes can be viewed.
 
@@ -116,18 +110,27 @@ def _numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def _from_dlpack(value: Any) -> Array:
-    kind = int(value.__dlpack_device__()[0])
-    if kind not in _HOST_DLPACK:
-        raise errors.InputError(
-            f"the tensor lives on DLPack device type {kind}, not on the host",
-            remedy="move it to the host first",
-        )
     try:
-        return np.from_dlpack(value)
-    except (BufferError, RuntimeError, TypeError) as error:
+        kind = int(value.__dlpack_device__()[0])
+        if kind in _HOST_DLPACK:
+            return np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise errors.InputError(
             f"numpy can't view this DLPack tensor: {error}", remedy="pass a numpy array"
         ) from error
+    raise errors.InputError(
+        f"the tensor lives on DLPack device type {kind}, not on the host",
+        remedy="move it to the host first",
+    )
+
+
+def nested(value: Any) -> Any:
+    """What was passed for a sequence, map or optional, its tensors as a session reads them."""
+    if isinstance(value, list | tuple):
+        return [nested(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+    return to_host(value) if hasattr(value, "__dlpack_device__") else value
 
 
 def to_ort(value: Any, ort_type: str) -> ort.OrtValue:
@@ -145,10 +148,10 @@ def to_ort(value: Any, ort_type: str) -> ort.OrtValue:
 
 
 def from_ort(value: ort.OrtValue) -> Any:
-    """What an OrtValue holds: an array, or a list for a sequence."""
+    """The array that an OrtValue holds."""
     row = exotic(value.data_type())
     if row is None:
-        return value.numpy() if value.is_tensor() else value.to_list()
+        return value.numpy()
     shape = tuple(value.shape())
     count = int(np.prod(shape, dtype=np.int64))
     raw = ctypes.string_at(value.data_ptr(), (count * row.bits + 7) // 8)
