@@ -59,6 +59,13 @@ class PlainDevice(Device):
         self.closed = True
 
 
+def computed(name, values):
+    """What an operation makes of its inputs."""
+    if name == "Add":
+        return sum(values)
+    return values[0] * 2 if name == "Double" else values[0] ** 2
+
+
 class PlainExecutable(Executable):
     def __init__(self, stage, device_id):
         self.stage, self.device_id = stage, device_id
@@ -68,15 +75,12 @@ class PlainExecutable(Executable):
         error = planned.pop(0) if isinstance(planned, list) and planned else planned
         if isinstance(error, BaseException):
             raise error
-        values = [inputs[spec.name] for spec in self.stage.inputs]
-        time.sleep(self.stage.operations[0].attributes.get("seconds", 0.0))
-        return {self.stage.outputs[0].name: self._compute(values)}
-
-    def _compute(self, values):
-        name = self.stage.operations[0].name
-        if name == "Add":
-            return sum(values)
-        return values[0] * 2 if name == "Double" else values[0] ** 2
+        values = dict(inputs)
+        for operation in self.stage.operations:
+            time.sleep(operation.attributes.get("seconds", 0.0))
+            taken = [values[spec.name] for spec in operation.inputs]
+            values[operation.outputs[0].name] = computed(operation.name, taken)
+        return {spec.name: values[spec.name] for spec in self.stage.outputs}
 
     def close(self):
         LOG.append(("free", self.device_id, self.stage.name))

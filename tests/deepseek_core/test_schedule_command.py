@@ -112,7 +112,9 @@ def test_a_wrong_option_is_bad_input(words, capsys):
 def test_a_folder_that_is_not_there_is_named(tmp_path, capsys):
     out = tmp_path / "missing" / "plan.json"
     assert main(["schedule", str(CHOLESKY), "--json", str(out)]) == 2
-    assert "can't be written" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "the folder of" in said.err and "does not exist" in said.err
+    assert not said.out, "the work was done for nothing"
 
 
 class Page(HTMLParser):

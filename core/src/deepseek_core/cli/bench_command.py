@@ -81,6 +81,7 @@ def _measure(
     return {
         "rows": [attrs.asdict(row) for row in found.rows],
         "single_device_refusals": dict(found.refusals),
+        "failures": dict(found.failures),
         "best_over_chosen": max(r.items_per_s for r in found.rows) / found.chosen.items_per_s,
         "plan": chosen.to_json(),
     }
@@ -96,5 +97,7 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"{row['items_per_s']:>10.1f}  {ratio:>8.2f}  {where}{mark}")
     for device, reason in report["single_device_refusals"].items():
         lines.append(f"{'-':>10}  {'-':>8}  {device} alone: refused, {reason}")
+    for label, reason in report["failures"].items():
+        lines.append(f"{'-':>10}  {'-':>8}  {label}: failed, {reason}")
     lines.append(report["plan"]["summary"])
     return "\n".join(lines)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.files import whole_file
@@ -107,11 +108,22 @@ def write_npz(path: Path, outputs: Mapping[str, Any]) -> None:
     import numpy as np
 
     # By hand: np.savez has parameters of its own, whose names an output may have.
-    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+    with (
+        whole_file(path) as partial,
+        partial.open("wb") as file,
+        zipfile.ZipFile(file if partial.is_file() else _OneWay(file), "w") as archive,
+    ):
         for name, value in _arrays(outputs):
             plain = _plain(np.asarray(value))
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, plain, allow_pickle=False)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, plain, allow_pickle=False)
+
+
+class _OneWay(io.RawIOBase):
+    """What has no positions to go back to: a pipe, `/dev/null`, which both may claim to have."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write  # type: ignore[method-assign]
 
 
 def _plain(array: Any) -> Any:

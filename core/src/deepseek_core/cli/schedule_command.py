@@ -6,14 +6,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from deepseek_core.cli.gantt import gantt_body
 from deepseek_core.cli.html import write_html
-from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.cli.outputs import check_writable
 from deepseek_core.runtime.instances import has_limits, read_instance, write_schedule
 from deepseek_core.runtime.model_graphs import graph_of_problem
 from deepseek_core.runtime.session import Session
@@ -75,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, place, report."""
+    check_writable(*(str(path) for path in (args.json, args.html) if path not in (None, Path("-"))))
     graph = _read(args)
     began_s = time.perf_counter()
     schedule = _schedule(graph, args)
@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_text(graph, schedule, took_s))
         if args.json is not None:
-            _save(args.json, lambda path: write_schedule(path, schedule))
+            write_schedule(args.json, schedule)
     if args.html is not None:
         title, body = f"Schedule of {schedule.graph}", gantt_body(graph, schedule)
-        _save(args.html, lambda path: write_html(path, title, body))
+        write_html(args.html, title, body)
     return 0
 
 
@@ -139,13 +139,6 @@ def _text(graph: TaskGraph, schedule: Schedule, took_s: float) -> str:
             f"time:      {took_s * 1e3:.1f} ms",
         ]
     )
-
-
-def _save(path: Path, write: Callable[[Path], object]) -> None:
-    try:
-        write(path)
-    except OSError as error:
-        raise ConfigError(f"{path} can't be written: {error.strerror}") from error
 
 
 def _amount(text: str) -> float:

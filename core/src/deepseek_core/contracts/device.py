@@ -19,7 +19,13 @@ import attrs
 from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.stage import Array, Operation, Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
-from deepseek_core.contracts.units import as_names, check_finite, check_locator, check_name
+from deepseek_core.contracts.units import (
+    as_names,
+    check_count,
+    check_finite,
+    check_locator,
+    check_name,
+)
 
 Evidence = Literal["hardware", "cpu-runtime", "emulator", "model"]
 Source = Literal["measured", "model", "prior"]
@@ -126,8 +132,8 @@ class Estimate:
 class Concurrency:
     """How many runs a device takes at once and how many host cores each occupies."""
 
-    slots: int = 1
-    host_threads: int = 0
+    slots: int = attrs.field(default=1, validator=check_count(1))
+    host_threads: int = attrs.field(default=0, validator=check_count(0))
 
 
 @attrs.frozen(kw_only=True)

@@ -5,6 +5,7 @@ DeepSeekError
 |-- InputError (ValueError)           what the caller passed in does not fit
 |   |-- TensorMismatch                wrong shape or dtype, or a tensor is missing
 |   `-- ArtifactError                 a file is missing, truncated or of a foreign format
+|-- WriteError (OSError)              a file can't be written
 |-- GraphError (ValueError)           stages that do not form a valid graph
 |-- PluginError                       a plugin broke its contract
 |-- NoDevice                          no device can run a stage; says why each refused
@@ -61,6 +62,10 @@ class TensorMismatch(InputError):
 
 class ArtifactError(InputError):
     """A file is missing, truncated or of a foreign format."""
+
+
+class WriteError(DeepSeekError, OSError):
+    """A file can't be written: no room, no permission, no such folder."""
 
 
 class GraphError(DeepSeekError, ValueError):

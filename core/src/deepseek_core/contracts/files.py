@@ -8,17 +8,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deepseek_core.contracts.errors import WriteError
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A file to write beside `path`, which it replaces when the block ends without an error.
 
+    Where `path` is a link, the file that it points to is replaced. What is no file, such as a
+    pipe or `/dev/null`, is written to as it is.
+
     Raises:
-        OSError: it can't be written or moved; nothing is left behind.
+        WriteError: it can't be written or moved; nothing is left behind.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        target = path.resolve()
+        partial = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+        try:
+            yield partial
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{path} can't be written: {error.strerror or error}",
+            remedy="make room there, or choose another place",
+        ) from error

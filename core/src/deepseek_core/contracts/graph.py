@@ -12,7 +12,7 @@ from deepseek_core.contracts.batching import Batching
 from deepseek_core.contracts.errors import GraphError, TensorMismatch
 from deepseek_core.contracts.stage import Array, Stage, carries_items
 from deepseek_core.contracts.tensor import Dim, TensorSpec
-from deepseek_core.contracts.units import as_names
+from deepseek_core.contracts.units import as_mapping, as_names
 
 
 # A typed converter: a bare `tuple` would leave the element type unknown to type checkers.
@@ -203,7 +203,7 @@ class Graph:
         Raises:
             TensorMismatch: no input of that name, or an array that does not fit.
         """
-        values = {**(constants or {}), **named}
+        values = {**as_mapping("constants", constants), **named}
         known = {spec.name: spec for spec in self.inputs}
         for name in values:
             if name not in known:
@@ -276,7 +276,13 @@ class Graph:
         names = tuple(stage.name for stage in parts)
         made = self.fuse(names, self.wanted_of(names))
         constants = {n: v for stage in parts for n, v in stage.constants.items()}
-        return _with_constants(made, constants).with_batching(self.batching)
+        specs = (spec for stage in parts for spec in (*stage.inputs, *stage.outputs))
+        axes = {spec.name: spec.batch_axis for spec in specs if spec.batch_axis is not None}
+        whole = _with_constants(made, constants)
+        batched = made.batched and all(stage.batched for stage in parts)
+        return attrs.evolve(whole, batched=batched).with_batching(
+            attrs.evolve(self.batching, axes=axes)
+        )
 
     def wanted_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """What these stages make for the caller or for others."""

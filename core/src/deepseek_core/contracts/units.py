@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -37,9 +40,35 @@ def format_bytes(nbytes: float) -> str:
 
 def as_names(values: Iterable[str]) -> tuple[str, ...]:
     """Attrs converter: a tuple of strings; a lone string is a mistake, not its letters."""
-    if isinstance(values, str):
+    given = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else None
+    if given is None or not all(isinstance(name, str) for name in given):
         raise ConfigError(f"expected a list of names, given {values!r}", remedy="use [...]")
-    return tuple(values)
+    return given
+
+
+def as_path(name: str, value: Any) -> Path:
+    """An argument that names a file or a folder.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    text = os.fsdecode(value) if isinstance(value, str | bytes | os.PathLike) else ""
+    if not text or "\0" in text:
+        raise ConfigError(f"{name} must be a path, got {value!r}")
+    return Path(text)
+
+
+def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """An argument that maps names to something; None is an empty one.
+
+    Raises:
+        ConfigError: it is no mapping.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is a mapping by name; given a {type(value).__name__}")
+    return value
 
 
 def check_name(_record: object, field: attrs.Attribute[Any], value: str) -> None:
@@ -72,14 +101,30 @@ def check_finite(_record: object, field: attrs.Attribute[Any], value: float) -> 
         )
 
 
+def check_count(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    """Attrs validator: a whole number, `least` or more."""
+
+    def check(record: object, field: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(
+                f"{type(record).__name__}.{field.name} is {value!r}; "
+                f"expected a whole number of {least} or more"
+            )
+
+    return check
+
+
 def as_count(name: str, value: Any) -> int:
     """An argument that counts something: a whole number of 1 or more.
 
     Raises:
         ConfigError: it is not.
     """
-    whole = int(value.__index__()) if hasattr(value, "__index__") else 0
-    if whole < 1 or isinstance(value, bool):
+    try:
+        whole = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = 0
+    if whole < 1:
         raise ConfigError(
             f"{name} must be a whole number of 1 or more, got {value!r}",
             remedy=f"correct {name}, or leave it out",

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from statistics import median
 from typing import Final
 
 import attrs
 
-from deepseek_core.contracts.device import Device, Executable, LoadOptions
+from deepseek_core.contracts.device import LoadOptions
 from deepseek_core.contracts.errors import (
     ConfigError,
     DeepSeekError,
+    InputError,
     NoDevice,
     TensorMismatch,
 )
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.tensor import TensorSpec
-from deepseek_core.runtime.interrupts import held_back
+from deepseek_core.contracts.units import as_count, as_mapping
+from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, text_of
+from deepseek_core.runtime.answers import takes
+from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
+from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.request import Request
 from deepseek_core.schedule.cost import Sample
@@ -59,8 +64,9 @@ def synthetic_inputs(
     import numpy as np
 
     specs = [spec for spec in specs if not spec.optional]
-    shapes = {spec.name: _shape(spec, batch, sizes or {}) for spec in specs}
-    _check_used(specs, sizes or {})
+    sizes = {name: as_count(name, size) for name, size in as_mapping("sizes", sizes).items()}
+    shapes = {spec.name: _shape(spec, batch, sizes) for spec in specs}
+    _check_used(specs, sizes)
     rng = np.random.default_rng(_SEED)
 
     def make(spec: TensorSpec) -> Array:
@@ -146,7 +152,7 @@ def calibrate(
 
 
 class _Contest:
-    """One stage loaded on every device that can run it."""
+    """One stage loaded on every device that can run it; one that fails leaves."""
 
     def __init__(
         self,
@@ -158,28 +164,36 @@ class _Contest:
     ) -> None:
         self._planner, self._stage, self._request = planner, stage, request
         self._inputs, self._step = inputs, step
-        self._errors: list[Measurement] = []
+        self._faults: dict[str, BaseException] = {}
         self._outputs: Mapping[str, Array] | None = None
-        self._loaded: list[tuple[Device, Executable]] = []
+        self._loaded: dict[str, Loaded] = {}
         for device_id in planner.pool.present_ids():
             if planner.problems.candidate(stage, device_id, request).estimate is not None:
-                self._load(planner.pool.open(device_id))
+                step(f"{stage.name}: loading on {device_id}")
+                with self._or_out(device_id):
+                    self._load(device_id)
 
-    def _load(self, device: Device) -> None:
-        self._step(f"{self._stage.name}: loading on {device.info.id}")
-        executable = None
-        try:
-            executable = device.load(self._stage, LoadOptions(latency=self._request.latency))
-            executable.warmup(self._request.batch)
-            outputs = executable.run(self._inputs)
-        except DeepSeekError as error:
-            self._errors.append(self._row(device, None, error.message))
-            self._planner.exclude(device.info.id, self._stage, error.message)
-            if executable is not None:
-                executable.close()
-            return
+    def _load(self, device_id: str) -> None:
+        options = LoadOptions(latency=self._request.latency)
+        self._loaded[device_id] = loaded = self._planner.pool.load(self._stage, device_id, options)
+        loaded.warmup(self._request.batch)
+        outputs, *_ = loaded.run(self._inputs)
         self._outputs = self._outputs or outputs
-        self._loaded.append((device, executable))
+
+    @contextlib.contextmanager
+    def _or_out(self, device_id: str) -> Iterator[None]:
+        """Note what a device raises, and leave it out; values that it refuses are no fault."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - a driver may raise anything
+            raise_if_ours(error)
+            stop_if_interrupted(error)
+            self._faults[device_id] = error
+            loaded = self._loaded.pop(device_id, None)
+            if loaded is not None:
+                loaded.close()
+            if not is_a(error, InputError):
+                self._planner.exclude(device_id, self._stage, _reason(error))
 
     @property
     def any_ran(self) -> bool:
@@ -187,51 +201,64 @@ class _Contest:
         return self._outputs is not None
 
     def first_outputs(self) -> Mapping[str, Array]:
-        """The stage's outputs on the first device that ran it."""
-        if self._outputs is None:
-            refusals = {row.device_id: row.error for row in self._errors}
-            raise NoDevice(
-                f"no device could run stage {self._stage.name!r}: "
-                + ("; ".join(f"{d}: {r}" for d, r in refusals.items()) or "none supports it"),
-                refusals=refusals,
-                remedy="`ds-sdk devices` shows what is there",
-            )
-        return self._outputs
+        """The stage's outputs on the first device that ran it.
+
+        Raises:
+            NoDevice: none did.
+            InputError: each that could run it refused the values.
+        """
+        if self._outputs is not None:
+            return self._outputs
+        for error in self._faults.values():
+            if is_a(error, InputError):
+                raise error
+        refusals = {device_id: _reason(error) for device_id, error in self._faults.items()}
+        raise NoDevice(
+            f"no device could run stage {self._stage.name!r}: "
+            + ("; ".join(f"{d}: {r}" for d, r in refusals.items()) or "none supports it"),
+            refusals=refusals,
+            remedy="`ds-sdk devices` shows what is there",
+        )
 
     def measure(self, rounds: int) -> list[Measurement]:
         """Medians by device; the samples go into the history."""
-        samples: dict[str, list[float]] = {device.info.id: [] for device, _ in self._loaded}
-        for device, seconds in self._turns(rounds):
-            samples[device.info.id].append(seconds)
-        return self._errors + [self._keep(d, samples[d.info.id]) for d, _ in self._loaded]
+        samples: dict[str, list[float]] = {device_id: [] for device_id in self._loaded}
+        for device_id, seconds in self._turns(rounds):
+            samples[device_id].append(seconds)
+        failed = [self._row(i, None, _reason(error)) for i, error in self._faults.items()]
+        return failed + [self._keep(device_id, samples[device_id]) for device_id in self._loaded]
 
-    def _turns(self, rounds: int) -> Iterator[tuple[Device, float]]:
-        with ThreadPoolExecutor(max(self._slots(device) for device, _ in self._loaded)) as pool:
+    def _turns(self, rounds: int) -> Iterator[tuple[str, float]]:
+        slots = {device_id: self._slots(device_id) for device_id in self._loaded}
+        with ThreadPoolExecutor(max(slots.values(), default=1)) as pool:
             for turn in range(-_WARMUPS, rounds):
-                for device, executable in self._loaded:
-                    self._step(f"{self._stage.name} on {device.info.id}, round {max(turn, 0) + 1}")
-                    with held_back():
-                        jobs = [
-                            pool.submit(_seconds, executable, self._inputs)
-                            for _ in range(self._slots(device))
-                        ]
-                        # The slowest of those that ran together: a stream waits for it.
-                        slowest = max(job.result() for job in jobs)
-                    if turn >= 0:
-                        yield device, slowest
+                for device_id, loaded in list(self._loaded.items()):
+                    self._step(f"{self._stage.name} on {device_id}, round {max(turn, 0) + 1}")
+                    with self._or_out(device_id):
+                        slowest = self._together(pool, loaded, slots[device_id])
+                    if turn >= 0 and device_id in self._loaded:
+                        yield device_id, slowest
 
-    def _slots(self, device: Device) -> int:
-        return device.concurrency(self._request.latency).slots
+    def _together(self, pool: ThreadPoolExecutor, loaded: Loaded, slots: int) -> float:
+        """Seconds of the slowest of runs that ran together: a stream waits for it."""
+        with held_back():
+            jobs = [pool.submit(_seconds, loaded, self._inputs) for _ in range(slots)]
+            wait(jobs)
+            return max(job.result() for job in jobs)
 
-    def _keep(self, device: Device, seconds: list[float]) -> Measurement:
+    def _slots(self, device_id: str) -> int:
+        return takes(self._planner.pool.open(device_id), self._request.latency).slots
+
+    def _keep(self, device_id: str, seconds: list[float]) -> Measurement:
         samples = tuple(Sample(self._request.batch, s) for s in seconds)
+        device = self._planner.pool.open(device_id)
         self._planner.problems.measured(self._stage, device, self._request.latency, samples)
-        return self._row(device, median(seconds), "")
+        return self._row(device_id, median(seconds), "")
 
-    def _row(self, device: Device, seconds: float | None, error: str) -> Measurement:
+    def _row(self, device_id: str, seconds: float | None, error: str) -> Measurement:
         return Measurement(
             stage=self._stage.name,
-            device_id=device.info.id,
+            device_id=device_id,
             batch=self._request.batch,
             seconds=seconds,
             error=error,
@@ -239,11 +266,14 @@ class _Contest:
 
     def close(self) -> None:
         """Free the executables."""
-        for _, executable in self._loaded:
-            executable.close()
+        for loaded in self._loaded.values():
+            loaded.close()
 
 
-def _seconds(executable: Executable, inputs: Mapping[str, Array]) -> float:
-    start_s = time.perf_counter()
-    executable.run(inputs)
-    return time.perf_counter() - start_s
+def _reason(error: BaseException) -> str:
+    return text_of(error.message) if isinstance(error, DeepSeekError) else one_line(error)
+
+
+def _seconds(loaded: Loaded, inputs: Mapping[str, Array]) -> float:
+    _, _, start_s, end_s = loaded.run(inputs)
+    return end_s - start_s

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from statistics import median
 from typing import Final
 
 import attrs
 
+from deepseek_core.contracts.errors import NoDevice, StageFailed, TensorMismatch
 from deepseek_core.contracts.stage import Array
 from deepseek_core.runtime.calibration import Progress
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.schedule.problem import Problem
 
 _MOST_PLACEMENTS: Final = 16
+_CHOSEN: Final = "chosen"
 
 
 @attrs.frozen(kw_only=True)
@@ -33,11 +37,13 @@ class Row:
 class Comparison:
     """The chosen plan (first row) beside every other placement, in measured items per second.
 
-    `refusals` says of each device that can't run the whole graph alone why not.
+    `refusals` says of each device that can't run the whole graph alone why not, `failures` of each
+    placement that failed.
     """
 
     rows: tuple[Row, ...]
     refusals: Mapping[str, str]
+    failures: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def chosen(self) -> Row:
@@ -71,38 +77,101 @@ def single_device_refusals(problem: Problem) -> dict[str, str]:
     }
 
 
-def compare(
-    plans: Mapping[str, Plan],
+def against_others(
+    chosen: Plan,
+    pinned: Callable[[Mapping[str, str]], Plan],
     batches: Sequence[Mapping[str, Array]],
     *,
     rounds: int,
     progress: Progress,
-) -> tuple[Row, ...]:
-    """Stream all batches through each plan, plans in turn, `rounds` times.
+) -> Comparison:
+    """A plan beside all others of its graph, which `pinned` makes.
 
     Raises:
-        StageFailed: a stage failed while it was measured.
+        StageFailed: a stage of the plan failed while it was measured.
+        TensorMismatch: batches that do not fit, or none.
     """
-    for plan in plans.values():
-        plan.warmup()
-        for _ in plan.stream(batches[:1]):
-            pass
-    rates: dict[str, list[float]] = {label: [] for label in plans}
-    for turn in range(rounds):
-        for index, (label, plan) in enumerate(plans.items()):
-            progress(turn * len(plans) + index, rounds * len(plans), f"measuring {label}")
-            rates[label].append(_items_per_s(plan, batches))
-    progress(rounds * len(plans), rounds * len(plans), "done")
-    return tuple(
-        Row(
-            label=label,
-            placement=dict(plan.devices),
-            predicted_s=plan.placement.value_s,
-            items_per_s=median(rates[label]),
-            rounds=tuple(rates[label]),
+    _check(chosen, batches)
+    race = _Race(batches)
+    with ExitStack() as stack:
+        race.enter(_CHOSEN, lambda: chosen)
+        for pins in placements(chosen.problem):
+            if len(chosen.placement.routes) > 1 or pins != dict(chosen.devices):
+                label = " + ".join(f"{stage} on {device}" for stage, device in pins.items())
+                race.enter(label, partial(_opened, stack, pinned, pins))
+        race.run(rounds, progress)
+        return Comparison(
+            rows=race.rows(),
+            refusals=single_device_refusals(chosen.problem),
+            failures=race.failures,
         )
-        for label, plan in plans.items()
-    )
+
+
+def _opened(
+    stack: ExitStack, pinned: Callable[[Mapping[str, str]], Plan], pins: Mapping[str, str]
+) -> Plan:
+    return stack.enter_context(pinned(pins))
+
+
+def _check(chosen: Plan, batches: Sequence[Mapping[str, Array]]) -> None:
+    if isinstance(batches, Mapping) or not isinstance(batches, Sequence) or not batches:
+        raise TensorMismatch(
+            f"compare takes a list of batches; given {type(batches).__name__}",
+            remedy="pass one batch or more: [{name: array}, ...]",
+        )
+    if not any(chosen.graph.check_inputs(batch) for batch in batches):
+        raise TensorMismatch("the batches hold no items", remedy="pass one or more")
+
+
+class _Race:
+    """Plans that stream the same batches, in turn; one that fails leaves, but for the chosen."""
+
+    def __init__(self, batches: Sequence[Mapping[str, Array]]) -> None:
+        self._batches = batches
+        self._plans: dict[str, Plan] = {}
+        self._rates: dict[str, list[float]] = {}
+        self.failures: dict[str, str] = {}
+
+    def enter(self, label: str, make: Callable[[], Plan]) -> None:
+        """Make a plan and run it once."""
+        with self._or_out(label):
+            plan = make()
+            plan.warmup()
+            _items_per_s(plan, self._batches[:1])
+            self._plans[label], self._rates[label] = plan, []
+
+    @contextmanager
+    def _or_out(self, label: str) -> Iterator[None]:
+        try:
+            yield
+        except (StageFailed, NoDevice) as error:
+            if label == _CHOSEN:
+                raise
+            self.failures[label] = error.message
+            self._plans.pop(label, None)
+
+    def run(self, rounds: int, progress: Progress) -> None:
+        """Measure each plan once a round."""
+        steps = rounds * len(self._plans)
+        for turn in range(rounds):
+            for index, (label, plan) in enumerate(list(self._plans.items())):
+                progress(turn * steps // rounds + index, steps, f"measuring {label}")
+                with self._or_out(label):
+                    self._rates[label].append(_items_per_s(plan, self._batches))
+        progress(steps, steps, "done")
+
+    def rows(self) -> tuple[Row, ...]:
+        """What was measured of those that are left."""
+        return tuple(
+            Row(
+                label=label,
+                placement=dict(plan.devices),
+                predicted_s=plan.placement.value_s,
+                items_per_s=median(self._rates[label]),
+                rounds=tuple(self._rates[label]),
+            )
+            for label, plan in self._plans.items()
+        )
 
 
 def _items_per_s(plan: Plan, batches: Sequence[Mapping[str, Array]]) -> float:

@@ -7,6 +7,7 @@ driver, another model or a changed gallery starts afresh. Several sessions may s
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -88,22 +89,21 @@ class History:
         import sqlite3  # start-up: see above
 
         try:
-            return _open(self.path)
-        except sqlite3.OperationalError as error:
+            opened, self._notice = _sound(self.path)
+        except (sqlite3.OperationalError, OSError) as error:
             raise ConfigError(
                 f"the history {self.path} can't be opened: {error}",
                 remedy="end the process that holds it, or set DEEPSEEK_CACHE_DIR to another folder",
             ) from error
-        except sqlite3.DatabaseError as error:
-            self._notice = _set_aside(self.path, str(error))
+        if self._notice is not None:
             warn(__name__, self._notice)
-            return _open(self.path)
+        return opened
 
     def samples(self, device: str, stage: str, latency: LatencyClass) -> tuple[Sample, ...]:
         """All samples of a key, oldest first."""
         from deepseek_core.schedule.cost import Sample
 
-        with self._lock:
+        with self._lock, self._told():
             found = self._db().execute(
                 "SELECT batch, seconds FROM samples WHERE device = ? AND stage = ? "
                 "AND latency = ? ORDER BY at_s, rowid",
@@ -121,7 +121,7 @@ class History:
 
     def records(self) -> list[Record]:
         """Everything measured, oldest first."""
-        with self._lock:
+        with self._lock, self._told():
             found = self._db().execute(
                 "SELECT device, stage, latency, batch, seconds FROM samples ORDER BY at_s, rowid"
             )
@@ -151,8 +151,20 @@ class History:
                     self._opened.close()
 
     @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        import sqlite3
+
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ConfigError(
+                f"the history {self.path} can't be used: {error}",
+                remedy="make room there, or set DEEPSEEK_CACHE_DIR to another folder",
+            ) from error
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._db() as db:
+        with self._lock, self._told(), self._db() as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
 
@@ -167,10 +179,58 @@ def _insert(db: sqlite3.Connection, key: tuple[str, str, str], samples: Sequence
         db.execute(_TRIM, (*key, batch, _KEEP))
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _sound(path: Path) -> tuple[sqlite3.Connection, str | None]:
+    """The database, and what is to be said if a damaged one was set aside for it."""
     import sqlite3
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.parent):
+        try:
+            return _open(path), None
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            notice = _set_aside(path, str(error))
+        return _open(path), notice
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let processes begin one by one.
+
+    SQLite waits for nobody when it makes a new file a WAL, and of several that found a file damaged
+    one is to set it aside.
+
+    Raises:
+        BlockingIOError: another one has been at it for too long.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(descriptor, time.monotonic() + _BUSY_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, until_s: float) -> None:
+    import fcntl
+
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.002)
+        except OSError:  # a file system without such locks
+            return
+        else:
+            return
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    import sqlite3
+
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")

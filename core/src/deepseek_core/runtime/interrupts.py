@@ -54,6 +54,8 @@ def stop_if_interrupted(error: BaseException) -> None:
     Raises:
         KeyboardInterrupt: the error comes from one.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return  # no Ctrl-C comes here
     cause: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
         if cause is None:

@@ -99,12 +99,12 @@ class _Pipeline:
 
     def _start_worker(self, device_id: str, slot: int) -> None:
         worker = threading.Thread(
-            target=self._work, args=(device_id, slot), name=f"{device_id}-{slot}", daemon=True
+            target=self._work, args=(device_id,), name=f"{device_id}-{slot}", daemon=True
         )
         self._workers.append(worker)
         worker.start()
 
-    def _work(self, device_id: str, slot: int) -> None:
+    def _work(self, device_id: str) -> None:
         ready = self._ready[device_id]
         while True:
             with self._changed:
@@ -116,7 +116,7 @@ class _Pipeline:
             try:
                 outputs, ran_on = self._runner.run(
                     flight.route, stage, flight.tensors,
-                    sequence=flight.sequence, batch=flight.batch, slot=slot,
+                    sequence=flight.sequence, batch=flight.batch,
                 )  # fmt: skip
                 self._finish(flight, stage, outputs, ran_on)
             except BaseException as error:  # noqa: BLE001 - the consumer must see every outcome

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from deepseek_core.contracts.errors import TensorMismatch
 from deepseek_core.contracts.graph import Graph
-from deepseek_core.contracts.units import as_count
+from deepseek_core.contracts.units import as_count, as_path
 from deepseek_core.runtime import pipeline, trace
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.quick import Quick, quick_run
@@ -147,11 +147,12 @@ class Plan:
             DeviceClosed: the session or the plan is closed.
         """
         quick = self._quick or self._find_quick()
-        if quick is not None:
-            result = quick(inputs, 0)
-            if result is not None:
-                return result
-        return self._run_route(inputs, 0)
+        result = None if quick is None else quick(inputs, 0)
+        return self._the_long_way(inputs, 0) if result is None else result
+
+    def _the_long_way(self, inputs: Mapping[str, Any], sequence: int) -> Result:
+        self._quick = None  # of a device that failed, maybe
+        return self._run_route(inputs, sequence)
 
     def _find_quick(self) -> Quick | None:
         """The short way for a plan of one stage; made when it is first needed."""
@@ -170,9 +171,7 @@ class Plan:
         items = self.graph.items(tensors)
         batch = 1 if items is None else items
         for stage in route.graph.stages:
-            outputs, where = self._runner.run(
-                route, stage, tensors, sequence=sequence, batch=batch, slot=0
-            )
+            outputs, where = self._runner.run(route, stage, tensors, sequence=sequence, batch=batch)
             tensors.update(outputs)
             ran_on.update(where)
         return Result(
@@ -189,7 +188,8 @@ class Plan:
         """Run many batches, stages overlapped over the devices; results in order.
 
         `max_in_flight` bounds the batches between the first stage and the last; by default
-        enough that no device waits.
+        enough that no device waits. Arrays are not copied: leave those of a batch as they are
+        until its result is there.
 
         Raises:
             TensorMismatch: a batch does not fit the inputs.
@@ -225,7 +225,7 @@ class Plan:
         slow = 0
         for number, inputs in enumerate(batches):
             result = quick(inputs, number)
-            yield self._run_route(inputs, number) if result is None else result
+            yield self._the_long_way(inputs, number) if result is None else result
             if result is None or result.seconds > _LONG_S:
                 return
             slow = slow + 1 if result.seconds > short_s else 0
@@ -236,8 +236,12 @@ class Plan:
         return 2 * sum(self._runner.slots(d) for d in self._runner.used) + 1
 
     def write_trace(self, path: str | Path) -> None:
-        """Write what ran so far as a Chrome trace, which Perfetto opens."""
-        trace.write_trace(Path(path), self.spans, self.depths)
+        """Write what ran so far as a Chrome trace, which Perfetto opens.
+
+        Raises:
+            WriteError: it can't be written.
+        """
+        trace.write_trace(as_path("path", path), self.spans, self.depths)
 
     def occupancy(self) -> dict[str, float]:
         """Device -> share of the run in which its slots were busy."""

@@ -9,11 +9,12 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from deepseek_core.contracts.device import Concurrency, Device
+from deepseek_core.contracts.device import Concurrency, Device, Support
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
 from deepseek_core.contracts.task import LatencyClass, Workload
+from deepseek_core.runtime.answers import support_of, takes
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.request import Request
@@ -55,10 +56,10 @@ class Planner:
     def concurrency(self, device_id: str, request: Request) -> Concurrency:
         """What a device occupies; one that works on the host and does not say so takes all."""
         device = self.pool.open(device_id)
-        takes = device.concurrency(request.latency)
-        if device.info.uses_host_cores and takes.host_threads == 0:
-            return attrs.evolve(takes, host_threads=self.host_cores)
-        return takes
+        told = takes(device, request.latency)
+        if device.info.uses_host_cores and told.host_threads == 0:
+            return attrs.evolve(told, host_threads=self.host_cores)
+        return told
 
     def resolve_pins(self, graph: Graph, pins: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Stage name -> device ids, from words such as `match=fpga`.
@@ -66,6 +67,12 @@ class Planner:
         Raises:
             ConfigError: a word that names no stage or no device.
         """
+        words = [*pins, *pins.values()] if isinstance(pins, Mapping) else [None]
+        if not all(isinstance(word, str) and word for word in words):
+            raise ConfigError(
+                f"pins map stages to devices by name; given {pins!r}",
+                remedy=f'pin={{"{graph.stages[0].name}": "cpu"}}',
+            )
         return {
             stage: self.pool.matching(word)
             for name, word in pins.items()
@@ -85,15 +92,19 @@ class Planner:
             return self.pool.why_out()[device_id]
         known = self._refusals.setdefault(stage, {})
         key = device_id, request.workload, request.latency
-        if key not in known:
-            known[key] = _refusal(stage, device, request)
-        return known[key]
+        told = known.get(key)
+        if told is None:
+            told = known[key] = _refusal(stage, device, request)
+        return told
 
 
 def _refusal(stage: Stage, device: Device, request: Request) -> str:
-    if request.workload not in device.workloads:
-        return f"runs {' and '.join(sorted(device.workloads))} only"
-    support = device.supports_stage(stage, request.latency)
+    def ask() -> Support:
+        if request.workload not in device.workloads:
+            return Support.no(f"runs {' and '.join(sorted(device.workloads))} only")
+        return device.supports_stage(stage, request.latency)
+
+    support = support_of(device.info.id, ask)
     return "" if support else support.reason or "it does not say why"
 
 

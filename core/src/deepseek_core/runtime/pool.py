@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -12,6 +14,8 @@ from deepseek_core.contracts.device import (
     Device,
     DeviceInfo,
     DeviceSpec,
+    Executable,
+    LoadOptions,
     OpenOptions,
     Support,
 )
@@ -20,13 +24,18 @@ from deepseek_core.contracts.errors import (
     DeepSeekError,
     DeviceClosed,
     DeviceUnavailable,
+    Interrupted,
+    PluginError,
 )
 from deepseek_core.contracts.frontend import ReadOptions
-from deepseek_core.contracts.stage import Operation
+from deepseek_core.contracts.stage import Operation, Stage
+from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
-from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
+from deepseek_core.discovery.strangers import attribute, one_line, raise_if_ours, text_of
+from deepseek_core.runtime.answers import support_of, takes
 from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
+from deepseek_core.runtime.loaded import Loaded, Slots
 from deepseek_core.runtime.logs import warn
 
 
@@ -39,7 +48,11 @@ class _Row:
 
 
 class DevicePool:
-    """Opens each device once, remembers why one is out, closes all of them."""
+    """Opens each device once, remembers why one is out, closes all of them.
+
+    It belongs to the process that made it: a forked child has neither its threads nor its
+    drivers, so there nothing is opened, run or closed.
+    """
 
     def __init__(
         self,
@@ -51,8 +64,10 @@ class DevicePool:
         self._rows: dict[str, _Row] = {}
         self._open: dict[str, Device] = {}
         self._out: dict[str, str] = {}
+        self._slots: dict[tuple[str, LatencyClass], Slots] = {}
         self._lock = threading.RLock()
         self._closed = False
+        self._pid = os.getpid()
         for probe in probes:
             if not probe.rows:
                 self._out[probe.spec.name] = probe.reason or "its probe found no device"
@@ -72,9 +87,26 @@ class DevicePool:
         return tuple(row.info for row in self._rows.values())
 
     @property
-    def closed(self) -> bool:
-        """Whether the session is at its end."""
-        return self._closed
+    def is_foreign(self) -> bool:
+        """Whether this is the copy that a forked child has."""
+        return os.getpid() != self._pid
+
+    def check_open(self) -> None:
+        """Raise if nothing may run any more.
+
+        Raises:
+            DeviceClosed: the session is closed.
+            Interrupted: this is a forked child.
+        """
+        if self.is_foreign:
+            raise Interrupted(
+                "the session was opened before the process was forked; only its parent can use it",
+                remedy="open a session of its own in each process",
+            )
+        if self._closed:
+            raise DeviceClosed(
+                "the session is closed", device_id="session", remedy="open a new one"
+            )
 
     def info(self, device_id: str) -> DeviceInfo:
         """The row of one device."""
@@ -132,10 +164,11 @@ class DevicePool:
         Raises:
             DeviceUnavailable: it can't be opened.
             DeviceClosed: the session is closed.
+            Interrupted: this is a forked child.
         """
+        self.check_open()
         with self._lock:
-            if self._closed:
-                raise DeviceClosed("the session is closed", device_id=device_id)
+            self.check_open()
             if device_id not in self._open:
                 self._open[device_id] = self._make(self._rows[device_id])
             return self._open[device_id]
@@ -160,7 +193,41 @@ class DevicePool:
                 f"{row.spec.factory} gave a {type(device).__name__}, no Device",
                 device_id=row.info.id,
             )
+        if attribute(attribute(device, "info"), "id") != row.info.id:
+            raise DeviceUnavailable(
+                f"{row.spec.factory} opened another device than {row.info.id}",
+                device_id=row.info.id,
+            )
         return device
+
+    def load(self, stage: Stage, device_id: str, options: LoadOptions) -> Loaded:
+        """A stage ready to run on a device, which is opened if it was not.
+
+        Raises:
+            PluginError: the device gives no executable.
+            DeepSeekError: it can't be opened, or the stage can't be loaded.
+        """
+        device = self.open(device_id)
+        executable = device.load(stage, options)
+        if not isinstance(executable, Executable):
+            raise PluginError(f"{device_id} loaded a {type(executable).__name__}, no Executable")
+        slots = self._slots_of(device, options.latency)
+        return Loaded(executable, stage, device, slots)
+
+    def holds(self, loaded: Loaded) -> bool:
+        """Whether the device that it was loaded on is still the one that is open."""
+        return self._open.get(loaded.device_id) is loaded.device
+
+    def _slots_of(self, device: Device, latency: LatencyClass) -> Slots:
+        """The free slots of a device, which all plans of the session share."""
+        count = takes(device, latency).slots
+        with self._lock:
+            key = device.info.id, latency
+            if key not in self._slots:
+                self._slots[key] = Slots()
+                for slot in range(count):
+                    self._slots[key].put(slot)
+            return self._slots[key]
 
     def supporters(self, operation: Operation) -> dict[str, Support]:
         """What each device present says of an operation."""
@@ -172,7 +239,7 @@ class DevicePool:
             if refusal:
                 told[device_id] = Support.no(refusal)
             elif device is not None:
-                told[device_id] = device.supports(operation)
+                told[device_id] = support_of(device_id, partial(device.supports, operation))
         return told
 
     def read_options(self, format: str, **more: Any) -> ReadOptions:
@@ -218,6 +285,8 @@ class DevicePool:
 
     def close(self) -> None:
         """Close every device that was opened; idempotent."""
+        if self.is_foreign:
+            return
         with self._lock:
             self._closed = True
             opened, self._open = self._open, {}

@@ -8,9 +8,11 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from deepseek_core.contracts.device import Concurrency, Device, Estimate
+from deepseek_core.contracts.errors import DeviceError, PluginError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
+from deepseek_core.runtime.answers import estimate_of, takes
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.request import Request
@@ -58,9 +60,10 @@ class Problems:
         """
         problem = self.problem(graph, request)
         key = repr(problem)
-        if key not in self._placements:
-            self._placements[key] = place(problem)
-        return problem, self._placements[key]
+        found = self._placements.get(key)
+        if found is None:
+            found = self._placements[key] = place(problem)
+        return problem, found
 
     def problem(self, graph: Graph, request: Request) -> Problem:
         """Every stage, and all as one, with what each device would cost, and why others refuse."""
@@ -91,10 +94,14 @@ class Problems:
         if refusal:
             return Candidate(device_id=device_id, refusal=refusal)
         device = self._devices.pool.open(device_id)
+        try:
+            estimate = self._estimate(stage, device, request)
+        except (PluginError, DeviceError) as error:
+            return Candidate(device_id=device_id, refusal=error.message)
         moved = sum(s.nbytes(request.batch) for s in (*stage.inputs, *stage.outputs))
         return Candidate(
             device_id=device_id,
-            estimate=self._estimate(stage, device, request),
+            estimate=estimate,
             moved_bytes=0 if device.info.kind == "cpu" else moved,
             reads_model=self._devices.pool.reads(device_id, stage.artifact.format),
         )
@@ -167,20 +174,24 @@ class Problems:
             request.workload,
             request.batch,
         )
-        if key not in self._estimates:
-            self._estimates[key] = self._predict(stage, device, request.batch, request=request)
-        return self._estimates[key]
+        found = self._estimates.get(key)
+        if found is None:
+            found = self._predict(stage, device, request.batch, request=request)
+            self._estimates[key] = found
+        return found
 
     def _predict(self, stage: Stage, device: Device, batch: int, *, request: Request) -> Estimate:
         def prior(batch: int) -> Estimate:
-            return device.estimate(
-                Task(stage=stage, batch=batch, latency=request.latency, workload=request.workload)
+            task = Task(
+                stage=stage, batch=batch, latency=request.latency, workload=request.workload
             )
+            return estimate_of(device, task)
 
         key = _key(device, request.latency), stage.fingerprint, request.latency
-        if key not in self._samples:
-            self._samples[key] = self._history.samples(*key)
-        return predict(prior, self._samples[key], batch)
+        samples = self._samples.get(key)
+        if samples is None:
+            samples = self._samples[key] = self._history.samples(*key)
+        return predict(prior, samples, batch)
 
 
 def _seconds(candidate: Candidate) -> float:
@@ -189,4 +200,4 @@ def _seconds(candidate: Candidate) -> float:
 
 def _key(device: Device, latency: LatencyClass) -> str:
     """What a measured cost belongs to: the device and the host threads that one run gets."""
-    return f"{device.info.fingerprint}|{device.concurrency(latency).host_threads} threads"
+    return f"{device.info.fingerprint}|{takes(device, latency).host_threads} threads"

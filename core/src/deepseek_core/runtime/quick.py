@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from deepseek_core.contracts.errors import InputError
@@ -28,7 +28,7 @@ def quick_run(runner: StageRunner, graph: Graph) -> Quick | None:
     if len(runner.routes) > 1 or len(route.graph.stages) > 1 or graph.handed_through:
         return None
     (stage,) = route.graph.stages
-    device_id, parts = route.devices[stage.name], route.parts[stage.name]
+    device_id = route.devices[stage.name]
     try:
         executable = runner.executable(stage, device_id)
     except BaseException as error:  # noqa: BLE001 - the long way raises it again, or moves on
@@ -38,32 +38,31 @@ def quick_run(runner: StageRunner, graph: Graph) -> Quick | None:
     if not executable.checks_inputs:
         return None
     call, note, clock = executable.run, runner.recorder.note, time.perf_counter
-    ran_on = MappingProxyType(route.ran_on())
+    ran_on, pid, process = route.ran_on(), os.getpid(), os.getpid
     wanted, batch_of = _selection(graph, stage.outputs), _batch_counter(graph)
     decision, name = route.decision, stage.name
 
     def run(inputs: Any, sequence: int) -> Result | None:
-        if runner.decision != decision:
+        if runner.decision != decision or process() != pid:
             return None
         start_s = clock()
         try:
-            outputs = call(inputs)
+            outputs, slot, begin_s, end_s = call(inputs)
         except InputError:
             raise
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
             stop_if_interrupted(error)
             runner.check_open()
-            runner.recover(stage, parts, device_id, error)
+            runner.recover(route, stage, error)
             return None
-        end_s = clock()
         if wanted is not None:
             outputs = {name: outputs[name] for name in wanted}
         batch = batch_of(outputs)
-        note((name, device_id, 0, sequence, batch, start_s, end_s))
+        note((name, device_id, slot, sequence, batch, begin_s, end_s))
         return Result(
             outputs=outputs,
-            ran_on=ran_on,
+            ran_on=ran_on.copy(),
             seconds=end_s - start_s,
             batch=batch,
             sequence=sequence,

@@ -14,11 +14,12 @@ from deepseek_core.contracts.errors import (
     ConfigError,
     DeepSeekError,
     InputError,
+    TensorMismatch,
 )
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.task import LatencyClass
-from deepseek_core.contracts.tensor import TensorSpec
+from deepseek_core.contracts.tensor import TensorSpec, shape_text
 from deepseek_core.contracts.units import as_duration
 from deepseek_core.runtime.result import Result, pick
 from deepseek_core.schedule.online.records import Part, Reject
@@ -129,6 +130,23 @@ def joined(specs: Sequence[TensorSpec], pieces: Sequence[Mapping[str, Array]]) -
         for spec in specs
         if spec.name in pieces[0]
     }
+
+
+def check_items(stage: Stage, fed: Mapping[str, Array], made: Mapping[str, Array]) -> None:
+    """Check that a run gave as many items as it got: what is cut out of it is somebody's answer.
+
+    Raises:
+        TensorMismatch: it did not.
+    """
+    given = {fed[s.name].shape[s.batch_axis] for s in stage.inputs if s.batch_axis is not None}
+    for spec in stage.outputs:
+        shape, axis = made[spec.name].shape, spec.batch_axis or 0
+        if len(shape) <= axis or {shape[axis]} != given:
+            raise TensorMismatch(
+                f"output {spec} of stage {stage.name!r} came as {shape_text(shape)} for "
+                f"{' or '.join(map(str, given))} items along axis {axis}",
+                remedy="declare its batch axis, or none (batch_axis=False)",
+            )
 
 
 def parted(

@@ -63,7 +63,8 @@ def route_of(graph: Graph, devices: Mapping[str, str], may_run: MayRun, decision
         for made, names in _joined(graph, group, devices[group[0]], may_run):
             stages.append(made)
             parts[made.name] = names
-    cut = attrs.evolve(graph, stages=stages)
+    # The frontend knows the stages of its own graph, not what became of them here.
+    cut = attrs.evolve(graph, stages=stages, fuse=None)
     after = {stage.name: cut.predecessors(stage) for stage in cut.stages}
     return Route(
         graph=cut,

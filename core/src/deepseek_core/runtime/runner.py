@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from deepseek_core.contracts.device import Executable, LoadOptions
+from deepseek_core.contracts.device import LoadOptions
 from deepseek_core.contracts.errors import (
     DeepSeekError,
     DeviceClosed,
@@ -15,12 +15,14 @@ from deepseek_core.contracts.errors import (
     InputError,
     NoDevice,
     OutOfMemory,
+    PluginError,
     StageFailed,
 )
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
+from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.logs import warn
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.request import Request
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 Tensors = Mapping[str, Array]
 RanOn = Mapping[str, str]
-Action = Callable[[Executable, Tensors], Tensors]
+Action = Callable[[Loaded, Tensors], Tensors]
 
 
 class StageRunner:
@@ -55,7 +57,7 @@ class StageRunner:
     ) -> None:
         self._planner, self._graph, self._request = planner, graph, request
         self._strict, self._emit = strict, emit
-        self._loaded: dict[tuple[str, str], Executable] = {}
+        self._loaded: dict[tuple[str, str], Loaded] = {}
         self._lock = threading.RLock()
         self.decision = 0
         self._closed = False
@@ -94,8 +96,11 @@ class StageRunner:
         return frozenset(device for route in self.routes for device in route.devices.values())
 
     def slots(self, device_id: str) -> int:
-        """How many runs at once the device takes."""
-        return self._planner.concurrency(device_id, self._request).slots
+        """How many runs at once the device takes; of one that was lost, one run moves the next."""
+        try:
+            return self._planner.concurrency(device_id, self._request).slots
+        except (PluginError, DeviceError):
+            return 1
 
     def route(self, sequence: int) -> Route:
         """The way of a batch; batches take the routes in turn."""
@@ -108,8 +113,13 @@ class StageRunner:
             return self.routes[self._turns[sequence]]
 
     def _decide(self) -> None:
-        self._decided = None
-        self.only = self._planner.only_device(self._graph, self._request)
+        only = self._planner.only_device(self._graph, self._request)
+        decided = None if only else self._planner.problems.decide(self._graph, self._request)
+        self.only, self._decided = only, decided
+        self._lay_routes()
+
+    def _lay_routes(self) -> None:
+        """Routes of the placement; those that were laid before are no more."""
         if self.only is None:
             routes = self.placement.routes
         else:
@@ -129,7 +139,7 @@ class StageRunner:
             StageFailed: it could not be loaded there nor anywhere else.
         """
 
-        def warm(executable: Executable, _tensors: Tensors) -> Tensors:
+        def warm(executable: Loaded, _tensors: Tensors) -> Tensors:
             executable.warmup(batch)
             return {}
 
@@ -145,7 +155,6 @@ class StageRunner:
         *,
         sequence: int,
         batch: int,
-        slot: int,
     ) -> tuple[Tensors, RanOn]:
         """Outputs of a stage of a route, and where each stage that it stands for ran.
 
@@ -154,12 +163,10 @@ class StageRunner:
             StageFailed: it failed and no other device can take it.
         """
 
-        def once(executable: Executable, tensors: Tensors) -> Tensors:
+        def once(executable: Loaded, tensors: Tensors) -> Tensors:
             name, device_id = executable.stage.name, executable.device_id
             inputs = {s.name: tensors[s.name] for s in executable.stage.inputs if s.name in tensors}
-            start_s = time.perf_counter()
-            outputs = executable.run(inputs)
-            end_s = time.perf_counter()
+            outputs, slot, start_s, end_s = executable.run(inputs)
             self.recorder.note((name, device_id, slot, sequence, batch, start_s, end_s))
             return outputs
 
@@ -179,7 +186,7 @@ class StageRunner:
                 raise_if_ours(error)
                 stop_if_interrupted(error)
                 self.check_open()
-                self.recover(stage, parts, device_id, error)
+                self.recover(route, stage, error)
             else:
                 return outputs, dict.fromkeys(parts, device_id)
         return self._where_placed_now(parts, tensors, action)
@@ -198,50 +205,63 @@ class StageRunner:
             ran_on.update(where)
         return made, ran_on
 
-    def executable(self, stage: Stage, device_id: str) -> Executable:
+    def executable(self, stage: Stage, device_id: str) -> Loaded:
         """A stage loaded on a device.
 
         Raises:
-            DeepSeekError: it can't be loaded there.
+            DeepSeekError: it can't be loaded there, or nothing may run any more.
         """
         key = stage.name, device_id
+        self.check_open()
         with self._lock:
+            self.check_open()
             if key not in self._loaded:
                 options = LoadOptions(latency=self._request.latency, strict=True)
-                self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
+                self._loaded[key] = self._planner.pool.load(stage, device_id, options)
             return self._loaded[key]
 
-    def recover(
-        self, stage: Stage, parts: Sequence[str], device_id: str, error: BaseException
-    ) -> None:
+    def recover(self, route: Route, stage: Stage, error: BaseException) -> None:
         """Place what the failed device had again.
 
         Raises:
             StageFailed: strict, not worth a retry, or nobody else can run it.
         """
-        reason = one_line(error)
-        if self._strict:
-            raise _failed(stage, device_id, error, None) from error
+        parts, device_id = route.parts[stage.name], route.devices[stage.name]
         with self._lock:
-            # Unless another worker placed it again already.
-            if device_id in self._devices_of(parts):
-                self._put_out(stage, device_id, error, reason)
-                try:
-                    self._decide()
-                except NoDevice as nobody:
-                    raise _failed(stage, device_id, error, nobody) from error
-                moved = sorted(self._devices_of(parts))
-                self._note(
-                    f"stage {stage.name} failed on {device_id} ({reason}) and moved to "
-                    f"{' and '.join(moved)}"
-                )
+            if route.decision != self.decision:
+                return  # another worker placed it again already
+            if self._was_closed(stage, device_id):
+                self._lay_routes()
+                return
+            if self._strict:
+                raise _failed(stage, device_id, error, None) from error
+            self._put_out(stage, device_id, error)
+            try:
+                self._decide()
+            except NoDevice as nobody:
+                raise _failed(stage, device_id, error, nobody) from error
+            moved = sorted(self._devices_of(parts))
+        self._note(
+            f"stage {stage.name} failed on {device_id} ({one_line(error)}) and moved to "
+            f"{' and '.join(moved)}"
+        )
 
     def _devices_of(self, parts: Sequence[str]) -> set[str]:
         placed = (route.ran_on() for route in self.routes)
         return {devices[part] for devices in placed for part in parts}
 
-    def _put_out(self, stage: Stage, device_id: str, error: BaseException, reason: str) -> None:
+    def _was_closed(self, stage: Stage, device_id: str) -> bool:
+        """Whether a server closed the device under it; then what it had is to be loaded anew."""
+        loaded = self._loaded.get((stage.name, device_id))
+        if loaded is None or self._planner.pool.holds(loaded):
+            return False
+        for key in [key for key in self._loaded if key[1] == device_id]:
+            self._loaded.pop(key).close()
+        return True
+
+    def _put_out(self, stage: Stage, device_id: str, error: BaseException) -> None:
         """A device that is gone gets no more work; one that refuses a stage keeps the others."""
+        reason = one_line(error)
         refused = isinstance(error, DeepSeekError) and not error.retryable
         if refused or isinstance(error, OutOfMemory):
             self._planner.exclude(device_id, stage, reason)
@@ -255,19 +275,22 @@ class StageRunner:
         self.notices.append(text)
 
     def check_open(self) -> None:
-        """Raise if plan or session is closed.
+        """Raise if nothing may run any more.
 
         Raises:
-            DeviceClosed: it is.
+            DeviceClosed: plan or session is closed.
+            Interrupted: this is a forked child.
         """
-        if self._closed or self._planner.pool.closed:
-            what = "plan" if self._closed else "session"
+        self._planner.pool.check_open()
+        if self._closed:
             raise DeviceClosed(
-                f"the {what} is closed", device_id=what, remedy="open a session and plan again"
+                "the plan is closed", device_id="plan", remedy="plan again: session.plan(graph)"
             )
 
     def close(self) -> None:
         """Free the executables; idempotent."""
+        if self._planner.pool.is_foreign:
+            return  # they are the parent's
         self._closed = True
         with self._lock:
             loaded, self._loaded = list(self._loaded.values()), {}

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Iterable
 from typing import Final
 
-from deepseek_core.contracts.device import Estimate, Executable, LoadOptions
+from deepseek_core.contracts.device import Estimate, LoadOptions
 from deepseek_core.contracts.errors import NoDevice
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.discovery.strangers import raise_if_ours, text_of
+from deepseek_core.runtime.loaded import Loaded
+from deepseek_core.runtime.logs import warn
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.request import Request
 from deepseek_core.runtime.routes import Route, route_of
 from deepseek_core.schedule.online.records import OnlineDevice, RunCost
 from deepseek_core.schedule.problem import Problem, StageOptions
 
-_log = logging.getLogger(__name__)
 _Z90: Final = 1.2816
 
 
@@ -50,13 +50,17 @@ class ServedDevices:
 
     def __init__(self, planner: Planner, graph: Graph, *, most_items: int) -> None:
         self._planner, self._graph, self._most_items = planner, graph, most_items
-        self._loaded: dict[tuple[str, str], Executable] = {}
+        self._loaded: dict[tuple[str, str], Loaded] = {}
         # One lock for each device: while one is opened anew the others go on.
         self._locks = {info.id: threading.RLock() for info in planner.pool.infos}
-        self.devices = self._ask()
+        try:
+            self.devices = self._ask()
+        except BaseException:
+            self.close()
+            raise
         self._tails = self._ahead()
 
-    def executable(self, stage: Stage, device_id: str) -> Executable:
+    def executable(self, stage: Stage, device_id: str) -> Loaded:
         """The stage on a device, opened and loaded if it is not.
 
         Raises:
@@ -69,17 +73,17 @@ class ServedDevices:
         with self._locks[device_id]:
             if key not in self._loaded:
                 options = LoadOptions(latency=LatencyClass.REALTIME, strict=True)
-                self._loaded[key] = self._planner.pool.open(device_id).load(stage, options)
+                self._loaded[key] = self._planner.pool.load(stage, device_id, options)
             return self._loaded[key]
 
-    def evict(self, device_id: str, failed: Executable | None) -> None:
+    def evict(self, device_id: str, failed: Loaded | None) -> None:
         """Close a device that failed and what it had loaded, unless it was opened anew since."""
         with self._locks[device_id]:
             mine = [key for key in list(self._loaded) if key[1] == device_id]
             if failed is not None and failed not in [self._loaded[key] for key in mine]:
                 return
             for key in mine:
-                _close(self._loaded.pop(key))
+                self._loaded.pop(key).close()
             self._planner.pool.forget(device_id)
 
     def revive(self, device_id: str) -> None:
@@ -98,18 +102,19 @@ class ServedDevices:
         """Free the executables, once no run is left; idempotent."""
         loaded, self._loaded = list(self._loaded.values()), {}
         for executable in loaded:
-            _close(executable)
+            executable.close()
 
     def _ask(self) -> tuple[OnlineDevice, ...]:
         one, many = self._problem(1), self._problem(self._most_items)
         costs: dict[str, dict[str, RunCost]] = {}
         for stage, small, large in zip(self._graph.stages, one.stages, many.stages, strict=True):
-            ready = [d for d in _estimates(small) if self._is_ready(stage, d)]
+            told, told_many = _estimates(small), _estimates(large)
+            ready = [d for d in told if d in told_many and self._is_ready(stage, d)]
             if not ready:
                 raise NoDevice(f"no device could load stage {stage.name!r}", refusals={})
             for device in ready:
-                pair = _estimates(small)[device], _estimates(large)[device]
-                costs.setdefault(device, {})[stage.name] = _line(*pair, self._most_items)
+                line = _line(told[device], told_many[device], self._most_items)
+                costs.setdefault(device, {})[stage.name] = line
         slots = {device: takes.slots for device, takes in one.concurrency.items()}
         return tuple(OnlineDevice(id=d, slots=slots[d], costs=costs[d]) for d in sorted(costs))
 
@@ -122,7 +127,7 @@ class ServedDevices:
             self.executable(stage, device_id).warmup(1)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
-            _log.warning("%s does not serve stage %s: %s", device_id, stage.name, text_of(error))
+            warn(__name__, f"{device_id} does not serve stage {stage.name}: {text_of(error)}")
             return False
         return True
 
@@ -159,11 +164,3 @@ def _least(devices: Iterable[OnlineDevice], stage: str) -> tuple[float, float]:
     best = min(costs, key=lambda c: c.seconds(1) * math.exp(_Z90 * c.sigma))
     factor = math.exp(_Z90 * best.sigma)
     return best.fixed_s * factor, best.item_s * factor
-
-
-def _close(executable: Executable) -> None:
-    try:
-        executable.close()
-    except BaseException as error:  # noqa: BLE001 - a dead device may not even close
-        raise_if_ours(error)
-        _log.debug("%s on %s did not close", executable.stage.name, executable.device_id)

@@ -17,9 +17,9 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Self
 
-from deepseek_core.contracts.device import Executable
 from deepseek_core.contracts.errors import (
     AdmissionRefused,
+    ConfigError,
     DeepSeekError,
     DeviceClosed,
     InputError,
@@ -32,11 +32,13 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.contracts.units import as_count
-from deepseek_core.discovery.strangers import one_line, raise_if_ours
+from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours
+from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.requests import (
     Request,
     StageTask,
     alike,
+    check_items,
     fail,
     joined,
     parted,
@@ -71,6 +73,7 @@ class Server:
         self, session: Session, graph: Graph, *, rules: Rules | None = None, most_items: int = 16
     ) -> None:
         self._emit, self._most_items = session.registry.emit, as_count("most_items", most_items)
+        self._pool = session.planner.pool
         self._route = served_route(session.planner, graph)
         self._graph = self._route.graph
         self._stages = {stage.name: stage for stage in self._graph.stages}
@@ -104,12 +107,16 @@ class Server:
     ) -> Future[Result]:
         """Ask for one batch; `deadline_s` counts from now. The future raises what went wrong.
 
+        Arrays are not copied: leave them as they are until the answer is there.
+
         Raises:
             AdmissionRefused: the deadline can't be met; says when to try again.
             TensorMismatch: the inputs do not fit.
             ConfigError: an unknown latency class, or a deadline that is no time.
-            DeviceClosed: the server is closed.
+            DeviceClosed: server or session is closed.
+            Interrupted: this is a forked child, which has none of its threads.
         """
+        self._pool.check_open()
         request = Request(
             self._graph, inputs, latency=latency, start_s=_now_s(), deadline_s=deadline_s
         )
@@ -127,7 +134,18 @@ class Server:
         return request.future
 
     def close(self, *, drain: bool = True) -> None:
-        """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent."""
+        """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent.
+
+        Raises:
+            ConfigError: called by one of its own workers, as a future's callback is.
+        """
+        if self._pool.is_foreign:
+            return  # the workers stayed in the other process
+        if threading.current_thread() in self._threads:
+            raise ConfigError(
+                "a server can't be closed by a callback of its own futures",
+                remedy="close it in the thread that opened it",
+            )
         with self._changed:
             self._closing = True
             if drain and not self._closed:
@@ -199,7 +217,12 @@ class Server:
         if task.rejected is not None:
             after.append(partial(fail, request.future, task.rejected))
             return
-        task.finish()
+        try:
+            task.finish()
+        except ValueError as error:  # what the parts gave can't be joined
+            task.error = error
+            self._give_up(task, r.Fail(task_id="", reason=str(error)), after)
+            return
         request.left -= 1
         if request.future.done():
             return  # another branch failed
@@ -220,6 +243,8 @@ class Server:
             error = AdmissionRefused(
                 f"stage {task.stage.name!r} was dropped: {why.reason}", retry_after_s=0.0
             )
+        elif task.error is not None and is_a(task.error, InputError):
+            error = task.error  # the caller's own fault, in the device's words
         else:
             error = StageFailed(
                 f"stage {task.stage.name!r} failed: {why.reason}",
@@ -275,12 +300,12 @@ class Server:
 
     def _run(self, start: r.Start, tasks: list[StageTask], slot: int, after: list[Then]) -> None:
         stage, device_id = self._stages[start.operator], start.device_id
-        executable: Executable | None = None
+        executable: Loaded | None = None
         begin_s = _now_s()
         try:
             pieces = [task.piece(part) for task, part in zip(tasks, start.parts, strict=True)]
             executable = self._served.executable(stage, device_id)
-            outputs = _outputs(executable, stage, pieces, start.parts)
+            outputs = _outputs(executable, pieces, start.parts, divisible=tasks[0].divisible)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
             self._failed(start, tasks, error, executable, after)
@@ -302,7 +327,7 @@ class Server:
         start: r.Start,
         tasks: list[StageTask],
         error: BaseException,
-        executable: Executable | None,
+        executable: Loaded | None,
         after: list[Then],
     ) -> None:
         guilty = not isinstance(error, InputError | OutOfMemory)
@@ -324,10 +349,11 @@ class Server:
 
 
 def _outputs(
-    executable: Executable,
-    stage: Stage,
+    executable: Loaded,
     pieces: Sequence[Mapping[str, Array]],
     parts: Sequence[r.Part],
+    *,
+    divisible: bool,
 ) -> list[Mapping[str, Array] | InputError]:
     """The outputs of each piece; those that fit together go through the device together.
 
@@ -338,22 +364,32 @@ def _outputs(
         InputError: a single piece was refused.
         Exception: the device failed.
     """
-    found: dict[int, Mapping[str, Array] | InputError] = {}
+    stage, found = executable.stage, dict[int, Mapping[str, Array] | InputError]()
     for group in alike(stage, pieces):
         try:
-            made = executable.run(joined(stage.inputs, [pieces[i] for i in group]))
+            fed = joined(stage.inputs, [pieces[i] for i in group])
+            made = _made(executable, fed, divisible=divisible)
         except InputError:
             if len(pieces) == 1:
                 raise
-            found.update({i: _alone(executable, pieces[i]) for i in group})
+            found.update({i: _alone(executable, pieces[i], divisible=divisible) for i in group})
         else:
             answers = parted(stage.outputs, made, [parts[i] for i in group])
             found.update(zip(group, answers, strict=True))
     return [found[i] for i in range(len(pieces))]
 
 
-def _alone(executable: Executable, piece: Mapping[str, Array]) -> Mapping[str, Array] | InputError:
+def _alone(
+    executable: Loaded, piece: Mapping[str, Array], *, divisible: bool
+) -> Mapping[str, Array] | InputError:
     try:
-        return executable.run(piece)
+        return _made(executable, piece, divisible=divisible)
     except InputError as error:
         return error
+
+
+def _made(executable: Loaded, fed: Mapping[str, Array], *, divisible: bool) -> Mapping[str, Array]:
+    made, *_ = executable.run(fed)
+    if divisible:
+        check_items(executable.stage, fed, made)
+    return made

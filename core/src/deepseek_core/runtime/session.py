@@ -13,12 +13,12 @@ import attrs
 
 from deepseek_core.contracts.batching import BatchChoice
 from deepseek_core.contracts.device import DeviceInfo, OpenOptions
-from deepseek_core.contracts.errors import ConfigError, DeviceClosed
+from deepseek_core.contracts.errors import ConfigError, TensorMismatch
 from deepseek_core.contracts.frontend import Frontend, FrontendSpec
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.task import LatencyClass, Workload
-from deepseek_core.contracts.units import as_count, as_duration
+from deepseek_core.contracts.units import as_count, as_duration, as_mapping, as_names, as_path
 from deepseek_core.discovery.folders import cache_dir as default_cache_dir
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
@@ -64,7 +64,7 @@ class Session:
         *,
         threads: int | None = None,
         devices: Sequence[str] | None = None,
-        cache_dir: Path | None = None,
+        cache_dir: str | Path | None = None,
         switches: Switches | None = None,
         registry: Registry | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
@@ -73,7 +73,8 @@ class Session:
         cores = len(os.sched_getaffinity(0))
         if threads is not None:
             threads = as_count("threads", threads)
-        folder = cache_dir or default_cache_dir()
+        folder = default_cache_dir() if cache_dir is None else as_path("cache_dir", cache_dir)
+        settings = as_mapping("settings", settings)
         if settings:
             if registry is not None:
                 raise ConfigError(
@@ -91,7 +92,7 @@ class Session:
         options = OpenOptions(threads=threads or cores, cache_dir=folder)
         self._pool = DevicePool(probes, options, self.registry.settings)
         if devices is not None:
-            self._pool.limit(devices)
+            self._pool.limit(as_names(devices))
         self._history = History(folder / "history.sqlite")
         self._planner = Planner(self._pool, self._history, cores)
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -141,7 +142,7 @@ class Session:
             ConfigError: a batch axis or an output that the model does not have.
         """
         self._check_open()
-        values = {**(constants or {}), **named}
+        values = {**as_mapping("constants", constants), **named}
         artifact = as_artifact(model, format, self.registry)
         found = find_frontend(self.registry, artifact.format)
         options = self._pool.read_options(
@@ -215,7 +216,10 @@ class Session:
         if inputs is None:
             inputs = synthetic_inputs(graph.inputs, request.batch, sizes)
         arrays = graph.admit(inputs)
-        request = attrs.evolve(request, batch=graph.items(arrays) or 1)
+        items = graph.items(arrays)
+        if items == 0:
+            raise TensorMismatch("the inputs hold no items", remedy="pass one or more")
+        request = attrs.evolve(request, batch=items or 1)
         return calibrate(self._planner, graph, request, arrays, rounds=rounds, progress=progress)
 
     def compare(
@@ -228,27 +232,30 @@ class Session:
     ) -> Comparison:
         """Measure a plan beside every other placement of its graph, in turn.
 
-        Each round streams all batches through each placement; medians count.
+        Each round streams all batches through each placement; medians count. Another placement
+        that fails is left out, and `failures` says why.
 
         Raises:
-            StageFailed: a stage failed while it was measured.
+            StageFailed: a stage of the plan itself failed while it was measured.
+            TensorMismatch: batches that do not fit, or none.
+            ConfigError: no plan, or no count of rounds.
         """
-        from deepseek_core.runtime import comparison
+        from deepseek_core.runtime.comparison import against_others
 
+        self._check_open()
+        rounds = as_count("rounds", rounds)
+        if not isinstance(chosen, Plan):
+            raise ConfigError(
+                f"expected a plan, got a {type(chosen).__name__}", remedy="pass what plan gave"
+            )
         request = chosen.request
-        plans = {"chosen": chosen}
-        for pins in comparison.placements(chosen.problem):
-            if len(chosen.placement.routes) > 1 or pins != dict(chosen.devices):
-                label = " + ".join(f"{stage} on {device}" for stage, device in pins.items())
-                plans[label] = self.plan(
-                    chosen.graph, latency=request.latency, batch=request.batch, pin=pins
-                )
-        rows = comparison.compare(plans, batches, rounds=rounds, progress=progress)
-        for label, plan in plans.items():
-            if label != "chosen":
-                plan.close()
-        refusals = comparison.single_device_refusals(chosen.problem)
-        return comparison.Comparison(rows=rows, refusals=refusals)
+
+        def pinned(pins: Mapping[str, str]) -> Plan:
+            return self.plan(
+                chosen.graph, latency=request.latency, batch=request.batch, pin=pins, strict=True
+            )
+
+        return against_others(chosen, pinned, batches, rounds=rounds, progress=progress)
 
     def _request(
         self,
@@ -274,13 +281,12 @@ class Session:
         )
 
     def _check_open(self) -> None:
-        if self._pool.closed:
-            raise DeviceClosed(
-                "the session is closed", device_id="session", remedy="open a new one"
-            )
+        self._pool.check_open()
 
     def close(self) -> None:
-        """Close plans, devices and the history; idempotent."""
+        """Close plans, devices and the history; idempotent. A forked child leaves them alone."""
+        if self._pool.is_foreign:
+            return
         for plan in list(self._plans):
             plan.close()
         self._pool.close()

@@ -140,7 +140,11 @@ def chrome_trace(spans: Iterable[Span], depths: Iterable[Depth] = ()) -> dict[st
 
 
 def write_trace(path: Path, spans: Iterable[Span], depths: Iterable[Depth] = ()) -> None:
-    """Write a trace file; it is whole or absent."""
+    """Write a trace file; it is whole or absent.
+
+    Raises:
+        WriteError: it can't be written.
+    """
     import json
 
     with whole_file(path) as partial:
