@@ -33,12 +33,12 @@ def load(who: str, model: Path) -> Load:
 
 
 def _raw(model: str) -> None:
-    import onnxruntime
+    from deepseek_onnx.ort import ort  # the library, its telemetry off
 
     start = _now()
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     _tell(start)
     assert session.get_outputs()
 

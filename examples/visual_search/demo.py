@@ -96,9 +96,13 @@ def parse_pins(texts: list[str]) -> dict[str, str]:
     """`["match=onnx"]` -> `{"match": "onnx"}`.
 
     Raises:
-        ConfigError: a text of another form.
+        ConfigError: a text of another form, or a stage that is pinned twice.
     """
     pins = dict(text.partition("=")[::2] for text in texts)
+    if len(pins) < len(texts):
+        raise errors.ConfigError(
+            f"--pin names a stage twice, got {' '.join(texts)!r}", remedy="pin it once"
+        )
     if not all(pins) or not all(pins.values()):
         raise errors.ConfigError(
             f"--pin needs STAGE=DEVICE, got {' '.join(texts)!r}",
@@ -127,8 +131,9 @@ def run(args: argparse.Namespace) -> int:
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            why = "is no folder" if output.exists() else error.strerror
             raise errors.ConfigError(
-                f"--output {output}: {error.strerror}", remedy="choose another folder"
+                f"--output {output}: {why}", remedy="choose another folder"
             ) from error
         gallery, queries = split_by_board(load_crops())
         devices = [attrs.asdict(info) for info in session.devices]

@@ -17,6 +17,9 @@ from dataset import Crops
 
 SHOWN_QUERIES: Final = 24
 TIMELINE_S: Final = 0.25
+_KNOWN: Final = {
+    "measured": "measured", "model": "measured at other batch sizes", "prior": "a guess",
+}  # fmt: skip
 COLORS: Final = ("#2f6fdf", "#d9822b", "#2a9d5c", "#9b51c9", "#c23b52")
 
 STYLE: Final = """
@@ -93,7 +96,7 @@ def _head(report: dict[str, Any]) -> str:
         ("pictures per second, whole run", f"{int8['items_per_s']:,.0f}"),
         (f"right class, int8, of {int8['queries']:,} queries", f"{int8['top1']:.1%}"),
         ("right class, fp32", f"{fp32['top1']:.1%}"),
-        ("devices found, at work", f"{_usable(report)}, {len(set(int8['placement'].values()))}"),
+        (f"devices found, {len(set(int8['placement'].values()))} used", str(_usable(report))),
     ]
     cards = "".join(f'<div class="tile"><b>{v}</b>{html.escape(k)}</div>' for k, v in tiles)
     return (
@@ -115,26 +118,37 @@ def _why(facts: dict[str, Any]) -> str:
 def _candidates(facts: dict[str, Any]) -> str:
     rows = []
     for stage in facts["stages"]:
-        for c in stage["candidates"]:
-            chosen = ' class="chosen"' if c["device"] == stage["device"] else ""
-            rows.append(f"<tr{chosen}><td>{html.escape(stage['name'])}</td>{_costs(c)}</tr>")
+        rows += [
+            _row(stage["name"], c, c["device"] == stage["device"]) for c in stage["candidates"]
+        ]
+    whole = facts["whole"] or {"candidates": ()}
+    used = set(facts["placement"].values())
+    for c in whole["candidates"]:
+        rows.append(_row("whole model, uncut", c, whole["chosen"] and c["device"] in used))
     head = (
-        "<tr><th>stage</th><th>device</th><th class=n>estimate</th><th class=n>90 % interval</th>"
-        "<th>from</th><th class=n>measured in this run</th></tr>"
+        "<tr><th>part</th><th>device</th><th class=n>time of one batch</th>"
+        "<th class=n>90 % range</th><th>known from</th><th class=n>in this run</th></tr>"
     )
     return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+
+
+def _row(part: str, candidate: dict[str, Any], chosen: bool) -> str:
+    mark = ' class="chosen"' if chosen else ""
+    return f"<tr{mark}><td>{html.escape(part)}</td>{_costs(candidate)}</tr>"
 
 
 def _costs(candidate: dict[str, Any]) -> str:
     device = f"<td>{html.escape(candidate['device'])}</td>"
     if candidate["refusal"]:
-        return f'{device}<td colspan="4" class="soft">{html.escape(candidate["refusal"])}</td>'
+        refusal = html.escape(f"refused: {candidate['refusal']}")
+        return f'{device}<td colspan="4" class="soft">{refusal}</td>'
     low, high = candidate["interval_s"]
-    seen = candidate["measured_s"]
+    seen, samples = candidate["measured_s"], candidate["samples"]
+    known = _KNOWN[candidate["source"]] + (f", {samples} samples" if samples else "")
     return (
         f"{device}<td class=n>{_ms(candidate['seconds'])}</td>"
         f"<td class=n>{_ms(low)} to {_ms(high)}</td>"
-        f"<td>{candidate['source']}, {candidate['samples']} samples</td>"
+        f"<td>{known}</td>"
         f"<td class=n>{_ms(seen) if seen is not None else ''}</td>"
     )
 

@@ -39,6 +39,19 @@ def test_words_that_contradict_each_other_are_refused():
         Batching.parse(["N", "x=0"])
 
 
+@pytest.mark.parametrize("words", [["x=0", "x=1"], ["x=0", "s=1", "x=0"]])
+def test_an_input_has_one_batch_axis(words):
+    with pytest.raises(ConfigError, match="an input has one batch axis"):
+        Batching.parse(words)
+
+
+def test_an_axis_below_zero_is_no_symbol():
+    assert Batching.parse(["x=-1"]) == {"x": -1}
+    spec = TensorSpec(name="x", dtype="float32", shape=("N", 4))
+    with pytest.raises(ConfigError, match="has no axis -1"):
+        Batching.declare({"x": -1}, [spec], [])
+
+
 def test_a_declared_symbol_is_found_wherever_it_stands():
     found = Batching.declare("N", [X, STATE], [Y])
     assert (found.source, dict(found.axes)) == ("declared", {"x": 0, "state": 1, "y": 0})

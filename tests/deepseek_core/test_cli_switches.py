@@ -73,9 +73,10 @@ def test_strict_by_flag_reaches_a_session(tmp_path):
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
-        (["--plugins", "", "list-plugins"], "--plugins A,B"),
-        (["--plugins"], "ds-sdk --help"),
-        (["--plugin", "a", "list-plugins"], "ds-sdk --help"),
+        (["--plugins", " ", "list-plugins"], "--plugins A,B"),
+        (["--plugins", "", "list-plugins"], "give it a value, or leave it out"),
+        (["--plugins"], "--plugins VALUE, or --plugins=VALUE if"),
+        (["--plugin", "a", "list-plugins"], "did you mean --plugins or "),
         (["list-plugins", "--no-plugins"], "switches stand before the command: ds-sdk"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from deepseek_core.cli.main import main
@@ -48,3 +49,94 @@ def test_explain_measures_runs_and_writes_a_page(model, tmp_path, capsys):
 def test_a_page_that_can_not_be_written_is_told_before_the_work(model, tmp_path, capsys):
     assert main(["explain", str(model), "--html", str(tmp_path / "none" / "plan.html")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def rows_of(text):
+    """The cells of the table of candidates."""
+    table = text.partition("<table>")[2].partition("</table>")[0]
+    return [re.findall(r"<t[dh]>(.*?)</t[dh]>", row) for row in table.split("<tr")[1:]]
+
+
+def test_the_page_says_what_a_cost_is_known_from_as_the_plan_does(model, tmp_path, capsys):
+    data, page = tmp_path / "data.npz", tmp_path / "page.html"
+    np.savez(data, x=np.ones((8, 4), np.float32))
+    words = ["run", str(model), "--input", str(data), "--html", str(page), "--no-calibrate"]
+    assert main([*words, "--explain", "--deadline-ms", "1e4"]) == 0
+    printed = capsys.readouterr().out
+    head, *rows = rows_of(page.read_text(encoding="utf-8"))
+    assert head == ["part", "device", "time of one batch", "90 % range", "known from", "last run"]
+    cells = {row[1]: row for row in rows}
+    assert cells["onnx:cpu"][4] == "a guess; not measured yet"
+    assert cells["onnx:cpu"][2].startswith("about")
+    assert cells["onnx:cpu"][3].replace("\N{NO-BREAK SPACE}", " ") in printed
+    for word in ("prior", "samples", "interval", "offline"):
+        assert word not in page.read_text(encoding="utf-8")
+    assert "deadline: 10000 ms is expected to hold" in page.read_text(encoding="utf-8")
+    assert main(["explain", str(model), "--batch", "8", "--html", str(page)]) == 0
+    cells = {row[1]: row for row in rows_of(page.read_text(encoding="utf-8"))[1:]}
+    assert cells["onnx:cpu"][4] == "measured, 9 samples"
+
+
+@pytest.fixture
+def two_stages(tmp_path, monkeypatch):
+    """A layer and a matcher, whose name is hostile to pages, and data for both."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    from deepseek_onnx.operators import attach_match
+
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "layer",
+        [value("x", TensorProto.FLOAT, ["n", 4])],
+        [value("y", TensorProto.FLOAT, ["n", 4])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    path = tmp_path / "<b>&.onnx"
+    onnx.save(attach_match(made, query="y", metric="l2"), path)
+    ones = np.ones((8, 4), np.float32)
+    np.savez(tmp_path / "data.npz", x=ones, gallery=ones, k=np.array([2]))
+    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
+    return [str(path), "--input", str(tmp_path / "data.npz"), "--constant", "gallery",
+            "--constant", "k"]  # fmt: skip
+
+
+def test_the_whole_model_is_a_part_of_its_own_with_what_was_measured(two_stages, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["explain", *two_stages, "--pin", "elem=cpu", "--html", str(page), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    if facts["whole"] is None:
+        pytest.skip("one device: the model is one stage")
+    text = page.read_text(encoding="utf-8")
+    parts = {row[0] for row in rows_of(text)[1:]}
+    assert parts == {"elementwise", "matching", "whole model, uncut"}
+    assert f"whole model, uncut: {facts['whole']['why']}" in text
+    assert len(re.findall("<circle ", text)) >= 1
+    assert ">estimated</text>" in text and ">measured</text>" in text
+
+
+def test_stages_have_colors_of_their_own_and_a_legend(two_stages, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["devices", "--json"]) == 0
+    devices = [d["id"] for d in json.loads(capsys.readouterr().out)["devices"]]
+    opencl = next((d for d in devices if d.startswith("opencl:")), None)
+    if opencl is None:
+        pytest.skip('no OpenCL device; pip install "deepseek-fpga[pocl]"')
+    words = ["--html", str(page), "--pin", f"matching={opencl}", "--no-calibrate"]
+    assert main(["run", *two_stages, *words]) == 0
+    text = page.read_text(encoding="utf-8")
+    legend = dict(re.findall(r'background:(hsl\([^)]*\))"></span> (\w+)', text))
+    assert set(legend.values()) == {"elementwise", "matching"}
+    assert len(legend) == 2, "two stages of one color"
+    assert set(re.findall(r'<rect [^>]*fill="(hsl\([^)]*\))"', text)) == set(legend)
+
+
+def test_a_page_needs_no_network_and_escapes_what_files_are_called(two_stages, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["explain", *two_stages, "--html", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>Plan of &lt;b&gt;&amp;</h1>" in text
+    assert "<b>" not in text
+    for outside in ("http", "src=", "@import", "url(", "<script", "<link"):
+        assert outside not in text

@@ -160,7 +160,9 @@ def test_what_calibrate_measured_the_next_plan_knows(desk, tmp_path):
     assert (row["stage"], row["batch"], row["error"]) == ("gemm", 32, "")
     assert row["seconds"] > 0
     assert (before["source"], after["source"]) == ("prior", "measured")
-    assert "gemm             onnx:cpu" in fresh("calibrate", "layer.onnx", "--rounds", "1").stdout
+    head, line = fresh("calibrate", "layer.onnx", "--rounds", "1").stdout.splitlines()
+    assert head.split() == ["stage", "device", "batch", "time"]
+    assert line.startswith("gemm   onnx:cpu  32     ")
 
 
 def candidates(desk, model):

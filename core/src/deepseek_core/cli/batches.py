@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from deepseek_core.cli.inputs import folder_of
 from deepseek_core.cli.pictures.arguments import picture_flags
 from deepseek_core.contracts.batching import Batching
-from deepseek_core.contracts.errors import ArtifactError, ConfigError, TensorMismatch
+from deepseek_core.contracts.errors import (
+    ArtifactError,
+    ConfigError,
+    InputRejected,
+    TensorMismatch,
+)
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.tensor import TensorSpec
+from deepseek_core.contracts.units import counted
 
 if TYPE_CHECKING:
     from deepseek_core.cli.pictures.layout import PictureInput
@@ -59,7 +67,7 @@ def batches_of(graph: Graph, args: argparse.Namespace, arrays: Mapping[str, Any]
         TensorMismatch: inputs that do not fit.
         ConfigError: options that contradict each other.
     """
-    folder = _folder(args)
+    folder = picture_folder(args)
     if folder is not None:
         return _of_pictures(graph, args, folder, arrays)
     cut = _split(graph, arrays, args.batch)
@@ -79,15 +87,51 @@ def trial_batches(
     Raises:
         as `batches_of`, and what `synthetic_inputs` raises.
     """
-    if not arrays and _folder(args) is None:
+    folder = picture_folder(args)
+    if not arrays and folder is None:
         from deepseek_core.runtime.calibration import synthetic_inputs
 
         return [synthetic_inputs(graph.inputs, args.batch, sizes)]
     if sizes:
         raise ConfigError("--shape is for inputs that are made up", remedy="drop it, or --input")
+    if folder is None:
+        _check_complete(graph, arrays)
     batches = batches_of(graph, args, arrays)
     batches.first()
     return list(islice(batches, most))
+
+
+@contextmanager
+def trial_of(args: argparse.Namespace, arrays: Mapping[str, Any]) -> Iterator[None]:
+    """Say what helps where a model does not take the values that were made up for it.
+
+    Raises:
+        TensorMismatch: it does not.
+    """
+    try:
+        yield
+    except InputRejected as error:
+        if arrays or picture_folder(args) is not None:
+            raise
+        raise TensorMismatch(
+            f"the model does not take made-up inputs: {error.message}",
+            remedy="pass real ones (--input FILE.npz), or give other sizes (--shape SYMBOL=SIZE)",
+        ) from error
+
+
+def _check_complete(graph: Graph, arrays: Mapping[str, Any]) -> None:
+    """See that arrays are given for all inputs or for none.
+
+    Raises:
+        TensorMismatch: some are given, which is how constants are given as well.
+    """
+    missing = [s.name for s in graph.inputs if not s.optional and s.name not in arrays]
+    if missing and all(any(s.name == name for s in graph.inputs) for name in arrays):
+        fixed = " ".join(f"--constant {quote(name)}" for name in arrays)
+        raise TensorMismatch(
+            f"input {missing[0]!r} is missing; given: {', '.join(arrays)}",
+            remedy=f"pass all inputs, or fix those given and the others are made up: {fixed}",
+        )
 
 
 def _split(graph: Graph, arrays: Mapping[str, Any], batch: int) -> list[dict[str, Any]]:
@@ -111,8 +155,12 @@ def _piece(graph: Graph, arrays: Mapping[str, Any], start: int, stop: int) -> di
     }
 
 
-def _folder(args: argparse.Namespace) -> Path | None:
-    """The folder of pictures that `--input` gives."""
+def picture_folder(args: argparse.Namespace) -> Path | None:
+    """The folder of pictures that `--input` gives.
+
+    Raises:
+        ConfigError: there are several, or none and options for pictures.
+    """
     folder, flags = folder_of(args.input), picture_flags(args)
     if flags and folder is None:
         raise ConfigError(f"{flags[0]} is for pictures", remedy="give --input FOLDER, too")
@@ -126,6 +174,7 @@ def _of_pictures(
     from deepseek_core.cli.pictures.reading import open_pictures
 
     spec = _picture_input(graph, arrays)
+    _check_beside(graph, arrays)
     at_once = _at_once(graph, spec, args.batch)
     pictures = open_pictures(folder, _wanted(spec, at_once), PictureOptions.from_args(args))
     if "N" not in pictures.layout:
@@ -135,6 +184,23 @@ def _of_pictures(
     is_fixed = isinstance((spec.shape or ("?",))[0], int)
     made._inputs = _stacked(pictures, at_once, arrays, made, is_fixed=is_fixed)
     return made
+
+
+def _check_beside(graph: Graph, arrays: Mapping[str, Any]) -> None:
+    """See that arrays beside pictures are the same for each of them.
+
+    Raises:
+        TensorMismatch: one has items of its own, and nothing says which picture each belongs to.
+    """
+    for spec in graph.inputs if graph.is_batched else ():
+        axis, array = spec.batch_axis, arrays.get(spec.name)
+        if axis is None or array is None or array.ndim <= axis or array.shape[axis] == 1:
+            continue
+        raise TensorMismatch(
+            f"input {spec} has {counted(array.shape[axis], 'item')}, which can't be paired with "
+            "the pictures of a folder",
+            remedy="give one item for all of them, or all inputs as arrays in an NPZ file",
+        )
 
 
 def _wanted(spec: TensorSpec, at_once: int) -> PictureInput:

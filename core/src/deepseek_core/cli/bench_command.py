@@ -8,14 +8,16 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core.cli.batches import trial_batches
+from deepseek_core.cli.batches import trial_batches, trial_of
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
+    add_plan_arguments,
     add_shape_argument,
+    deadline_verdict,
     load_model,
     open_session,
-    parse_pins,
+    plan_of,
     positive,
     sizes_of,
 )
@@ -34,6 +36,7 @@ EXAMPLES: Final = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `bench`."""
     add_model_arguments(parser)
+    add_plan_arguments(parser)
     add_shape_argument(parser)
     add_picture_arguments(parser)
     parser.add_argument(
@@ -60,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         graph = load_model(session, args, constants, arrays)
         found = trial_batches(graph, args, arrays, sizes, most=args.batches)
         batches = _repeat(found, args.batches)
-        report = _measure(session, graph, batches, args)
+        with trial_of(args, arrays):
+            report = _measure(session, graph, batches, args)
     print(json.dumps(report) if args.json else _text(report))
     return 0
 
@@ -72,10 +76,11 @@ def _repeat(batches: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
 def _measure(
     session: Session, graph: Graph, batches: list[dict[str, Any]], args: argparse.Namespace
 ) -> dict[str, Any]:
+    args.batch = max(graph.check_inputs(batches[0]), 1)
+    plan_of(session, graph, args).close()  # what can't be planned is told before the work
     with ProgressReporter("calibrating", quiet=args.json) as progress:
         session.calibrate(graph, inputs=batches[0], latency=args.latency, progress=progress)
-    batch = graph.check_inputs(batches[0])
-    chosen = session.plan(graph, latency=args.latency, batch=batch, pin=parse_pins(args.pin))
+    chosen = plan_of(session, graph, args)
     with ProgressReporter("measuring", quiet=args.json) as progress:
         found = session.compare(chosen, batches, rounds=args.rounds, progress=progress)
     return {
@@ -99,5 +104,6 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"{'-':>10}  {'-':>8}  {device} alone: refused, {reason}")
     for label, reason in report["failures"].items():
         lines.append(f"{'-':>10}  {'-':>8}  {label}: failed, {reason}")
-    lines.append(report["plan"]["summary"])
+    plan = report["plan"]
+    lines += [plan["summary"], *deadline_verdict(plan["deadline_s"], plan["meets_deadline"])]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from deepseek_core.cli.batches import trial_batches
+from deepseek_core.cli.batches import trial_batches, trial_of
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
@@ -20,7 +20,9 @@ from deepseek_core.cli.model_options import (
 )
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
+from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.units import format_seconds
+from deepseek_core.runtime.calibration import Measurement
 
 NAME: Final = "calibrate"
 SUMMARY: Final = "measure each stage on each device; later plans know the costs"
@@ -50,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
     with open_session(args) as session:
         graph = load_model(session, args, constants, arrays)
         (inputs,) = trial_batches(graph, args, arrays, sizes, most=1)
-        with ProgressReporter("calibrating", quiet=args.json) as progress:
+        with (
+            trial_of(args, arrays),
+            ProgressReporter("calibrating", quiet=args.json) as progress,
+        ):
             found = session.calibrate(
                 graph,
                 inputs=inputs,
@@ -62,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"measurements": [attrs.asdict(row) for row in found]}))
         return 0
-    for row in found:
-        cost = format_seconds(row.seconds) if row.seconds is not None else f"failed: {row.error}"
-        print(f"{row.stage:<16} {row.device_id:<20} batch {row.batch:<5} {cost}")
+    print_table(("stage", "device", "batch", "time"), [_cells(row) for row in found])
     return 0
+
+
+def _cells(row: Measurement) -> tuple[str, ...]:
+    cost = format_seconds(row.seconds) if row.seconds is not None else f"failed: {row.error}"
+    return row.stage, row.device_id, str(row.batch), cost

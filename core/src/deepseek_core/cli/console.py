@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 
 from deepseek_core.cli.html import line_chart, table, write_html
-from deepseek_core.cli.main import CommandParser
 from deepseek_core.cli.outputs import check_writable
+from deepseek_core.cli.parser import CommandParser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, render_table
 from deepseek_core.contracts.units import format_bytes, format_seconds

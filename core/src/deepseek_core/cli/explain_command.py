@@ -8,11 +8,13 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
-from deepseek_core.cli.batches import trial_batches
+from deepseek_core.cli.batches import trial_batches, trial_of
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
+    add_plan_arguments,
     add_shape_argument,
+    deadline_verdict,
     load_model,
     open_session,
     plan_of,
@@ -36,6 +38,7 @@ _BATCHES: Final = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `explain`."""
     add_model_arguments(parser)
+    add_plan_arguments(parser)
     add_shape_argument(parser)
     add_picture_arguments(parser)
     parser.add_argument("--html", metavar="FILE", help="write a page: reasons, Gantt, queues")
@@ -43,20 +46,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate, plan, run a few batches, explain."""
-    check_writable(args.html)
+    check_writable(args.html, read=[args.model, *args.input])
     constants, arrays = constants_of(args, read_arrays(args.input))
     sizes = sizes_of(args)
     with open_session(args) as session:
         graph = load_model(session, args, constants, arrays)
         batches = trial_batches(graph, args, arrays, sizes, most=_BATCHES)
-        args.batch = graph.check_inputs(batches[0])
-        with ProgressReporter("calibrating", quiet=args.json) as progress:
+        args.batch = max(graph.check_inputs(batches[0]), 1)
+        plan_of(session, graph, args).close()  # what can't be planned is told before the work
+        with (
+            trial_of(args, arrays),
+            ProgressReporter("calibrating", quiet=args.json) as progress,
+        ):
             session.calibrate(graph, inputs=batches[0], latency=args.latency, progress=progress)
         with plan_of(session, graph, args) as plan:
             plan.warmup()
             for _ in plan.stream(islice(cycle(batches), _BATCHES)):
                 pass
-            print(json.dumps(plan.to_json()) if args.json else plan.explain())
+            facts = plan.to_json()
+            verdict = deadline_verdict(facts["deadline_s"], facts["meets_deadline"])
+            print(json.dumps(facts) if args.json else "\n".join([plan.explain(), *verdict]))
             if args.html:
                 write_run_page(Path(args.html), plan)
     return 0

@@ -30,6 +30,7 @@ svg text.ink{fill:#1b1f24}
 svg line{stroke:var(--line)}svg line.end{stroke:#c0392b;stroke-dasharray:4 3}
 polyline{fill:none;stroke:var(--mark);stroke-width:1.5}circle{fill:var(--mark);fill-opacity:.6}
 .scroll{overflow-x:auto}
+.key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-left:.8em}
 """
 _WIDTH, _HEIGHT = 640, 140
 

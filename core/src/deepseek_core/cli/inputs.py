@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from deepseek_core.contracts.errors import ArtifactError, ConfigError, TensorMismatch
+
+_PATH: Final = "check the path and its permissions"
 
 
 def read_arrays(paths: Iterable[str]) -> dict[str, Any]:
@@ -21,12 +24,15 @@ def read_arrays(paths: Iterable[str]) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     for text in paths:
         path = Path(text)
-        if path.is_dir():
+        if _is_folder(path):
             continue
         found = _read_npz(path)
         twice = set(found) & set(arrays)
         if twice:
-            raise TensorMismatch(f"input {sorted(twice)[0]!r} is given twice, again in {path}")
+            raise TensorMismatch(
+                f"input {sorted(twice)[0]!r} is given twice, again in {path}",
+                remedy="give each input in one file",
+            )
         arrays |= found
     return arrays
 
@@ -37,7 +43,7 @@ def folder_of(paths: Iterable[str]) -> Path | None:
     Raises:
         ConfigError: there are several.
     """
-    folders = [Path(text) for text in paths if Path(text).is_dir()]
+    folders = [path for path in map(Path, paths) if _is_folder(path)]
     if len(folders) > 1:
         raise ConfigError(
             f"--input names {len(folders)} folders", remedy="put the pictures into one"
@@ -63,22 +69,55 @@ def constants_of(
     return fixed, {name: array for name, array in arrays.items() if name not in fixed}
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # reading it as a file says why
+        return False
+
+
 def _read_npz(path: Path) -> dict[str, Any]:
     import numpy as np
 
-    if not path.is_file():
-        raise ArtifactError(f"no such file or folder: {path}", remedy="check the path")
-    if not zipfile.is_zipfile(path):
-        raise ArtifactError(
-            f"{path} is no NPZ file, or a truncated one", remedy="write it with numpy.savez"
-        )
+    _check_file(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        # numpy would have the user load them unsafely.
+            names = archive.files
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"it holds {twice!r} twice")
+            return {name: np.asarray(archive[name]) for name in names}
+    except Exception as error:  # decoders of foreign files raise anything
+        # numpy would have the user load objects unsafely.
         reason = "an array holds Python objects" if "pickle" in str(error) else error
         raise ArtifactError(
             f"{path} can't be read as NPZ: {reason}",
             remedy="write numbers, or strings as numpy.array([...]), with numpy.savez",
         ) from error
+
+
+def _check_file(path: Path) -> None:
+    """See that there is an archive, before numpy guesses what it may be.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    try:
+        if not path.is_file():
+            is_there = path.exists()
+            what = f"{path} is no regular file" if is_there else f"no such file or folder: {path}"
+            raise ArtifactError(what, remedy=_PATH)
+        with path.open("rb") as file:
+            is_archive = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}", remedy=_PATH) from error
+    if not is_archive:
+        raise ArtifactError(f"{path} is no NPZ file, or a truncated one", remedy=_instead_of(path))
+
+
+def _instead_of(path: Path) -> str:
+    from mimetypes import guess_type
+
+    if (guess_type(path.name)[0] or "").startswith("image/"):
+        return f"pictures are given as a folder: --input {shlex.quote(str(path.parent))}"
+    return "write it with numpy.savez"

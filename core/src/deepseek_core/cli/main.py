@@ -10,10 +10,13 @@ Exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from deepseek_core.cli.parser import CommandParser
 from deepseek_core.cli.reporting import (
     exit_code,
     plain_warnings,
@@ -21,7 +24,6 @@ from deepseek_core.cli.reporting import (
     report,
     tell_of_idle_switches,
 )
-from deepseek_core.cli.table import terminal_width
 from deepseek_core.contracts.errors import ConfigError, DeepSeekError, Interrupted
 from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.discovery.switch_table import SWITCHES, SwitchNames, flags_given
@@ -103,32 +105,12 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Knows its width: to find it out, argparse would import `shutil` at each option."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=terminal_width() or 80)
-
-
-class CommandParser(argparse.ArgumentParser):
-    """Reports a wrong argument like every other error, and keeps the lines of its examples."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{"formatter_class": _Formatter, **options})
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what `report` tells in one sentence."""
-        for switch in SWITCHES:
-            if message.startswith(f"unrecognized arguments: {switch.flag}"):
-                remedy = f"switches stand before the command: ds-sdk {switch.flag} ..."
-                raise ConfigError(message, remedy=remedy)
-        raise ConfigError(message, remedy=f"{self.prog} --help")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `ds-sdk` with these arguments, `sys.argv` by default, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    if sys.stderr is None:  # closed by the caller: what is printed to it would go to stdout
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     restore = plain_warnings()
     try:
         code = _code(words)

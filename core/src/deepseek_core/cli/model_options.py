@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ _SETTING: Final = "cpu_onnx.graph_optimization=basic"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model, its inputs, and everything that decides where it runs."""
+    """The model, its inputs, and what it may run on."""
     parser.add_argument("model", metavar="MODEL", help="a model file, such as model.onnx")
     _add_input_arguments(parser)
     parser.add_argument(
@@ -32,20 +33,6 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["offline", "realtime"],
         default="offline",
         help="most items per second, or the soonest answer (default: offline)",
-    )
-    parser.add_argument(
-        "--deadline-ms",
-        type=_milliseconds,
-        metavar="MS",
-        help="tell whether a batch is expected within this time",
-    )
-    parser.add_argument(
-        "--pin",
-        action="append",
-        default=[],
-        metavar="STAGE=DEVICE",
-        help="run a stage on a device, by id, kind or start of a name "
-        "(match=fpga); may be repeated",
     )
     parser.add_argument(
         "--device", action="append", metavar="DEVICE", help="use only this device; may be repeated"
@@ -65,6 +52,24 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         f"{_SETTING} (ds-sdk plugin-info lists them); may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a plan has to keep to."""
+    parser.add_argument(
+        "--deadline-ms",
+        type=_milliseconds,
+        metavar="MS",
+        help="tell whether a batch is expected within this time",
+    )
+    parser.add_argument(
+        "--pin",
+        action="append",
+        default=[],
+        metavar="STAGE=DEVICE",
+        help="run a stage on a device, by id, kind or start of a name "
+        "(match=fpga); may be repeated",
+    )
 
 
 def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +139,7 @@ def open_session(args: argparse.Namespace) -> Session:
     """A session with the devices and threads that the options allow; settles the batch size."""
     if args.batch is None:
         args.batch = 1 if args.latency == "realtime" else 32
-    pairs(args.pin, "--pin", "STAGE=DEVICE", "convolution=cpu")  # told before anything is opened
+    parse_pins(getattr(args, "pin", []))  # told before anything is opened
     return Session(threads=args.threads, devices=args.device, settings=_settings(args.set))
 
 
@@ -211,21 +216,23 @@ def sizes_of(args: argparse.Namespace) -> dict[str, int]:
     """The sizes that `--shape` gives.
 
     Raises:
-        ConfigError: one that is no number.
+        ConfigError: one that is no number of 1 or more.
     """
     given = pairs(args.shape, "--shape", "SYMBOL=SIZE", "seq_len=128")
     for name, text in given.items():
-        if not text.isdecimal():
-            raise ConfigError(f"--shape {name}={text}: that is no size", remedy="give a number")
+        if not text.isdecimal() or int(text) < 1:
+            raise ConfigError(
+                f"--shape {name} must be a whole number of 1 or more, got {text!r}",
+                remedy=f"for example --shape {shlex.quote(name)}=128",
+            )
     return {name: int(text) for name, text in given.items()}
 
 
-def deadline_verdict(plan: Plan) -> list[str]:
+def deadline_verdict(deadline_s: float | None, is_met: bool | None) -> list[str]:
     """One line on whether the deadline of a plan is expected to hold; none without."""
-    deadline_s = plan.request.deadline_s
     if deadline_s is None:
         return []
-    verdict = "is" if plan.meets_deadline else "is NOT"
+    verdict = "is" if is_met else "is NOT"
     return [f"deadline: {deadline_s * 1e3:g} ms {verdict} expected to hold"]
 
 

@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from deepseek_core.cli.batches import batches_of
-from deepseek_core.cli.inputs import constants_of, folder_of, read_arrays
+from deepseek_core.cli.batches import batches_of, picture_folder
+from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
+    add_plan_arguments,
     deadline_verdict,
     load_model,
     open_session,
@@ -30,6 +31,7 @@ EXAMPLES: Final = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `plan`."""
     add_model_arguments(parser)
+    add_plan_arguments(parser)
     add_picture_arguments(parser)
 
 
@@ -43,12 +45,13 @@ def run(args: argparse.Namespace) -> int:
     constants, arrays = constants_of(args, read_arrays(args.input))
     with open_session(args) as session:
         graph = load_model(session, args, constants, arrays)
-        if folder_of(args.input) is not None or _are_all(graph, arrays):
+        if picture_folder(args) is not None or _are_all(graph, arrays):
             first = batches_of(graph, args, arrays).first()
             args.batch = max(graph.check_inputs(first), 1)
         with plan_of(session, graph, args) as plan:
             if args.json:
                 print(json.dumps(plan.to_json()))
                 return 0
-            print("\n".join([plan.explain(), *deadline_verdict(plan)]))
+            verdict = deadline_verdict(plan.request.deadline_s, plan.meets_deadline)
+            print("\n".join([plan.explain(), *verdict]))
     return 0

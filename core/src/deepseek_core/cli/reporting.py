@@ -22,6 +22,7 @@ _RULE_OUT: Final = (
     "run it with --debug for the traceback; "
     "--no-plugins (DEEPSEEK_NO_PLUGINS=1) or --disable-plugins NAME rules plugins out"
 )
+_FILES: Final = "check the path, its permissions, and whether the disk has space left"
 
 
 def report(error: BaseException, debug: bool) -> int:
@@ -32,6 +33,14 @@ def report(error: BaseException, debug: bool) -> int:
         _say("error", _plain(attribute(error, "message")) or one_line(error))
         _say("fix", _plain(attribute(error, "remedy")))
         return _code_of(error)
+    if is_a(error, OSError) and error.strerror:
+        _say("error", ": ".join(map(text_of, filter(None, (error.filename, error.strerror)))))
+        _say("fix", _FILES)
+        return 1
+    if is_a(error, MemoryError):
+        _say("error", f"there is not enough memory: {text_of(error)}".removesuffix(": "))
+        _say("fix", "run smaller batches (--batch), or smaller inputs")
+        return 1
     _say("error", f"unexpected {one_line(error)}")
     _say("fix", _RULE_OUT)
     return 1

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core.cli.html import line_chart, table, write_html
-from deepseek_core.contracts.units import format_seconds
+from deepseek_core.cli.model_options import deadline_verdict
+from deepseek_core.contracts.units import counted, format_bytes, format_seconds
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.trace import Depth, Span
+from deepseek_core.schedule.sentences import GUESS, basis, interval
 
 _MOST_BARS: Final = 4_000
 _WIDTH, _LANE, _LEFT = 1200, 26, 190
 _SIDE: Final = 320  # of the scatter plot
+_WHOLE: Final = "whole model, uncut"
+_FIXED_SPACE: Final = "\N{NO-BREAK SPACE}"
+_GOLDEN_ANGLE: Final = 137.5  # neighbors differ most, however many there are
+_MOST_NAMED: Final = 8  # dots with their name beside them
+_AIMS: Final = {"offline": "the most items per second", "realtime": "the soonest answer"}
+_HEAD: Final = ("part", "device", "time of one batch", "90 % range", "known from", "last run")
 
 
 def write_run_page(path: Path, plan: Plan) -> None:
@@ -27,38 +34,57 @@ def write_run_page(path: Path, plan: Plan) -> None:
     if plan.spans:
         body += (
             f"<h2>What ran when</h2>{_gantt(plan.spans)}{_occupancy(plan.occupancy())}"
-            f"<h2>Tasks that waited</h2>{_queues(plan.depths)}"
+            f"<h2>Tasks that waited for a device</h2>{_queues(plan.depths)}"
             f"<h2>Estimated and measured</h2>{_scatter(facts)}"
         )
-    write_html(path, f"{plan.graph.name}: {plan.request.latency.value} plan", body)
+    write_html(path, f"Plan of {plan.graph.name}", f"{_request(facts)}{body}")
+
+
+def _request(facts: dict[str, Any]) -> str:
+    """What was asked for."""
+    batch_axis = facts["batch_axis"]
+    items = f", {counted(facts['batch'], 'item')} in a batch" if batch_axis["batched"] else ""
+    aim = f"Planned for {_AIMS[facts['latency']]}{items}; {batch_axis['text']}."
+    return f'<p class="soft">{escape(aim)}</p>'
 
 
 def _why(facts: dict[str, Any]) -> str:
-    sentences = [*facts["why"], facts["summary"], *facts["notices"]]
+    sentences = [*facts["why"], f"Plan: {facts['summary']}"]
+    if facts["whole"] is not None:
+        sentences.insert(-1, f"{_WHOLE}: {facts['whole']['why']}")
+    sentences += deadline_verdict(facts["deadline_s"], facts["meets_deadline"])
+    sentences += facts["notices"]
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
 
 
-def _candidates(facts: dict[str, Any]) -> str:
-    rows: list[tuple[str, ...]] = []
-    chosen: list[int] = []
+def _parts(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Name, candidate and whether it was chosen: of each stage, then of all as one."""
     for stage in facts["stages"]:
-        for c in stage["candidates"]:
-            if c["device"] == stage["device"]:
-                chosen.append(len(rows))
-            rows.append((stage["name"], c["device"], *_costs(c)))
-    head = ("stage", "device", "estimate", "90 % interval", "from", "last run")
-    return table(head, rows, chosen=chosen)
+        for candidate in stage["candidates"]:
+            yield stage["name"], candidate, candidate["device"] == stage["device"]
+    used = set(facts["placement"].values())
+    for candidate in (facts["whole"] or {}).get("candidates", ()):
+        yield _WHOLE, candidate, facts["whole"]["chosen"] and candidate["device"] in used
+
+
+def _candidates(facts: dict[str, Any]) -> str:
+    parts = list(_parts(facts))
+    rows = [(name, candidate["device"], *_costs(candidate)) for name, candidate, _ in parts]
+    chosen = [number for number, (_, _, is_chosen) in enumerate(parts) if is_chosen]
+    note = "In bold: chosen. Times are medians; transfers between devices are included."
+    return f'{table(_HEAD, rows, chosen=chosen)}<p class="soft">{note}</p>'
 
 
 def _costs(candidate: dict[str, Any]) -> tuple[str, ...]:
     if candidate["refusal"]:
         return "-", "-", f"refused: {candidate['refusal']}", ""
-    low, high = map(format_seconds, candidate["interval_s"])
-    seen = candidate["measured_s"]
+    known = basis(candidate["source"], candidate["samples"])
+    about = "about " if known == GUESS else ""
+    moved, seen = candidate["moved_bytes"], candidate["measured_s"]
     return (
-        format_seconds(candidate["seconds"]),
-        f"{low} to {high}",
-        f"{candidate['source']}, {candidate['samples']} samples",
+        f"{about}{format_seconds(candidate['seconds'])}".replace(" ", _FIXED_SPACE),
+        interval(candidate["interval_s"]).replace(" ", _FIXED_SPACE),
+        f"{known}; moves {format_bytes(moved)}" if moved else known,
         "" if seen is None else format_seconds(seen),
     )
 
@@ -70,8 +96,9 @@ def _gantt(spans: Sequence[Span]) -> str:
     whole_s = max(s.end_s for s in spans) - start_s or 1.0
     scale = (_WIDTH - _LEFT - 20) / whole_s
     shown = sorted(spans, key=lambda s: -s.seconds)[:_MOST_BARS]
+    colors = _colors(s.stage for s in spans)
     bars = "".join(
-        _bar(s, (s.start_s - start_s) * scale, s.seconds * scale, lanes[s.device_id, s.slot])
+        _bar(s, (s.start_s - start_s) * scale, scale, lanes[s.device_id, s.slot], colors[s.stage])
         for s in shown
     )
     labels = "".join(
@@ -80,25 +107,40 @@ def _gantt(spans: Sequence[Span]) -> str:
     )
     height = len(lanes) * _LANE + 24
     left_out = len(spans) - len(shown)
-    note = f'<p class="soft">The {left_out} shortest tasks are not drawn.</p>' if left_out else ""
+    note = f" The {left_out} shortest tasks are not drawn." if left_out else ""
     return (
+        f'<p class="soft">One row for each task that a device can run at the same time.{note} '
+        f"{_legend(colors)}</p>"
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img">{labels}{bars}'
         f'<text x="{_WIDTH - 20}" y="{height - 6}" text-anchor="end">'
-        f"{format_seconds(whole_s)}</text></svg>{note}"
+        f"{format_seconds(whole_s)}</text></svg>"
     )
 
 
-def _bar(span: Span, x: float, width: float, lane: int) -> str:
-    hue = zlib.crc32(span.stage.encode()) % 360  # a stage keeps its color on every page
+def _colors(stages: Iterable[str]) -> dict[str, str]:
+    """One for each stage, the same whenever the same stages ran."""
+    ranked = enumerate(sorted(set(stages)))
+    return {stage: f"hsl({n * _GOLDEN_ANGLE % 360:.0f} 55% 60%)" for n, stage in ranked}
+
+
+def _legend(colors: dict[str, str]) -> str:
+    return " ".join(
+        f'<span class="key" style="background:{color}"></span> {escape(stage)}'
+        for stage, color in colors.items()
+    )
+
+
+def _bar(span: Span, x: float, scale: float, lane: int, color: str) -> str:
+    width = max(span.seconds * scale, 0.6)
     tip = f"{span.stage}, batch {span.sequence}: {format_seconds(span.seconds)}"
     return (
-        f'<rect x="{_LEFT + x:.2f}" y="{lane * _LANE + 4}" width="{max(width, 0.6):.2f}" '
-        f'height="{_LANE - 4}" fill="hsl({hue} 55% 60%)"><title>{escape(tip)}</title></rect>'
+        f'<rect x="{_LEFT + x:.2f}" y="{lane * _LANE + 4}" width="{width:.2f}" '
+        f'height="{_LANE - 4}" fill="{color}"><title>{escape(tip)}</title></rect>'
     )
 
 
 def _occupancy(shares: dict[str, float]) -> str:
-    return table(("device", "occupancy"), [(d, f"{share:.0%}") for d, share in shares.items()])
+    return table(("device", "busy"), [(d, f"{share:.0%}") for d, share in shares.items()])
 
 
 def _queues(depths: Sequence[Depth]) -> str:
@@ -119,12 +161,11 @@ def _step(a: Depth, b: Depth) -> tuple[tuple[float, float], ...]:
 
 
 def _scatter(facts: dict[str, Any]) -> str:
-    """Measured over estimated seconds of each stage, both on a logarithmic scale."""
+    """Measured over estimated seconds of each part, both on a logarithmic scale."""
     points = [
-        (c["seconds"], c["measured_s"], f"{stage['name']} on {c['device']}")
-        for stage in facts["stages"]
-        for c in stage["candidates"]
-        if not c["refusal"] and c["measured_s"]
+        (candidate["seconds"], candidate["measured_s"], f"{name} on {candidate['device']}")
+        for name, candidate, _ in _parts(facts)
+        if not candidate["refusal"] and candidate["measured_s"]
     ]
     if not points:
         return '<p class="soft">nothing was measured</p>'
@@ -135,12 +176,27 @@ def _scatter(facts: dict[str, Any]) -> str:
         return (math.log10(seconds) - low) / (high - low) * _SIDE
 
     dots = "".join(
-        f'<circle cx="{place(x):.1f}" cy="{_SIDE - place(y):.1f}" r="5"><title>{escape(name)}: '
-        f"{format_seconds(x)} estimated, {format_seconds(y)} measured</title></circle>"
+        _dot(place(x), _SIDE - place(y), name, _times(x, y), is_named=len(points) < _MOST_NAMED)
         for x, y, name in points
     )
     return (
-        '<p class="soft">Right: estimated; up: measured; on the line they agree.</p>'
+        '<p class="soft">A dot on the line took as long as estimated, one above it longer.</p>'
         f'<svg viewBox="0 0 {_SIDE} {_SIDE}" style="max-width:{_SIDE}px" role="img">'
-        f'<line x1="0" y1="{_SIDE}" x2="{_SIDE}" y2="0"/>{dots}</svg>'
+        f'<line x1="0" y1="{_SIDE}" x2="{_SIDE}" y2="0"/>{dots}'
+        f'<text x="{_SIDE - 6}" y="{_SIDE - 6}" text-anchor="end">estimated</text>'
+        '<text x="-6" y="14" text-anchor="end" transform="rotate(-90)">measured</text></svg>'
+    )
+
+
+def _times(estimated_s: float, measured_s: float) -> str:
+    return f"{format_seconds(estimated_s)} estimated, {format_seconds(measured_s)} measured"
+
+
+def _dot(x: float, y: float, name: str, times: str, *, is_named: bool) -> str:
+    left = x > _SIDE / 2  # so that the name stays inside
+    anchor = ' text-anchor="end"' if left else ""
+    label = f'<text x="{x + (-9 if left else 9):.1f}" y="{y + 4:.1f}"{anchor}>{escape(name)}</text>'
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(f"{name}: {times}")}</title>'
+        f"</circle>{label if is_named else ''}"
     )

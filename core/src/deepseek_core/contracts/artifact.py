@@ -61,9 +61,10 @@ class Artifact:
             ArtifactError: no such file, or neither a format nor a suffix.
         """
         path = Path(path)
-        if not path.is_file():
-            what = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
-            raise ArtifactError(what, remedy="check the path")
+        try:
+            _check_file(path)
+        except OSError as error:  # a folder that is closed to us, a name that is too long
+            raise _unreadable(path, error) from error
         known = format or path.suffix.lower().removeprefix(".")
         if not known:
             raise ArtifactError(
@@ -94,5 +95,14 @@ class Artifact:
             raise _unreadable(self.path, error) from error
 
 
+def _check_file(path: Path) -> None:
+    if path.is_file():
+        return
+    what = f"no such file: {path}"
+    if path.exists():
+        what = f"{path} is a folder" if path.is_dir() else f"{path} is no regular file"
+    raise ArtifactError(what, remedy="check the path")
+
+
 def _unreadable(path: Path, error: OSError) -> ArtifactError:
-    return ArtifactError(f"{path}: {error.strerror}", remedy="check the path")
+    return ArtifactError(f"{path}: {error.strerror}", remedy="check the path and its permissions")

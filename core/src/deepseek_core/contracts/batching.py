@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -15,6 +16,7 @@ BatchChoice = str | Mapping[str, int] | Literal[False] | None
 ({"x": 0, "state": 1}), False for no batch axis; None: nothing, so it is to be proven."""
 
 _NONE = "none"
+_AXIS = re.compile(r"(.+)=(-?\d+)", re.DOTALL)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,9 +69,14 @@ class Batching:
         words = [word.strip() for word in words if word.strip()]
         if not words:
             return None
-        pairs = [word.rpartition("=") for word in words]
-        if all(equals and axis.isdecimal() for _, equals, axis in pairs):
-            return {name: int(axis) for name, _, axis in pairs}
+        pairs = [found.groups() for word in words if (found := _AXIS.fullmatch(word))]
+        if len(pairs) == len(words):
+            axes = {name: int(axis) for name, axis in pairs}
+            if len(axes) == len(pairs):
+                return axes
+            raise ConfigError(
+                f"{', '.join(words)}: an input has one batch axis", remedy="name it once"
+            )
         if len(words) > 1:
             raise ConfigError(
                 f"{', '.join(words)} is no batch axis",

@@ -7,8 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from deepseek_core.contracts.errors import WriteError
+
+_START: Final = 50  # characters, of up to 4 bytes each
 
 
 @contextmanager
@@ -26,7 +29,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield path
             return
         target = path.resolve()
-        partial = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+        # A file may have a name of 255 bytes, so this one keeps no more than its start.
+        start = target.name[:_START]
+        partial = target.with_name(f"{start}.{os.getpid()}-{threading.get_ident()}.part")
         try:
             yield partial
             partial.replace(target)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from shlex import quote
 from statistics import median
 from typing import Final
 
@@ -65,8 +66,8 @@ def synthetic_inputs(
 
     specs = [spec for spec in specs if not spec.optional]
     sizes = {name: as_count(name, size) for name, size in as_mapping("sizes", sizes).items()}
+    _check_known(specs, sizes)
     shapes = {spec.name: _shape(spec, batch, sizes) for spec in specs}
-    _check_used(specs, sizes)
     rng = np.random.default_rng(_SEED)
 
     def make(spec: TensorSpec) -> Array:
@@ -84,30 +85,44 @@ def synthetic_inputs(
 
 
 def _shape(spec: TensorSpec, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    if spec.container or spec.shape is None:
-        raise TensorMismatch(
-            f"input {spec}: nothing tells what it holds", remedy="pass real inputs (--input FILE)"
-        )
     known: dict[int | str, int] = dict(sizes.items())
     if spec.batch_axis is not None:
-        known[spec.shape[spec.batch_axis]] = batch
-    for dim in spec.shape:
-        if isinstance(dim, str) and dim not in known:
-            raise TensorMismatch(
-                f"input {spec}: nothing tells how large {dim!r} is",
-                remedy=f"give its size (--shape {dim}=128), or real inputs (--input FILE.npz)",
-            )
-    return tuple(dim if isinstance(dim, int) else known[dim] for dim in spec.shape)
+        known[(spec.shape or ())[spec.batch_axis]] = batch
+    return tuple(dim if isinstance(dim, int) else known[dim] for dim in spec.shape or ())
 
 
-def _check_used(specs: Iterable[TensorSpec], sizes: Mapping[str, int]) -> None:
+def _check_known(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> None:
+    """See that nothing is left open, nor given in vain.
+
+    Raises:
+        TensorMismatch: an input or an axis that only real data can tell.
+        ConfigError: a size of an axis that no input has, or that the batch has.
+    """
+    vague = next((spec for spec in specs if spec.container or spec.shape is None), None)
+    if vague is not None:
+        raise TensorMismatch(
+            f"input {vague}: nothing tells what it holds", remedy="pass real inputs (--input FILE)"
+        )
+    items = {(spec.shape or ())[spec.batch_axis] for spec in specs if spec.batch_axis is not None}
     free = {dim: None for spec in specs for dim in spec.shape or () if isinstance(dim, str)}
     for name in sizes:
+        if name in items:
+            raise ConfigError(
+                f"axis {name!r} carries the items of the batch",
+                remedy=f"its size is that of the batch: --batch {sizes[name]}",
+            )
         if name not in free:
             raise ConfigError(
-                f"no input has an axis {name!r}",
-                remedy=f"free axes: {', '.join(free) or 'none'}",
+                f"no input has an axis {name!r}", remedy=f"free axes: {', '.join(free) or 'none'}"
             )
+    missing = [name for name in free if name not in sizes and name not in items]
+    if missing:
+        spec = next(spec for spec in specs if missing[0] in (spec.shape or ()))
+        options = " ".join(f"--shape {quote(f'{name}=128')}" for name in missing)
+        raise TensorMismatch(
+            f"input {spec}: nothing tells how large {missing[0]!r} is",
+            remedy=f"give sizes ({options}), or real inputs (--input FILE.npz)",
+        )
 
 
 def calibrate(
@@ -128,6 +143,7 @@ def calibrate(
 
     Raises:
         NoDevice: a stage that no device can run, so that the next one gets no input.
+        InputRejected: the model does not take the values of the inputs.
     """
     tensors = dict(inputs)
     found: list[Measurement] = []

@@ -91,10 +91,7 @@ class History:
         try:
             opened, self._notice = _sound(self.path)
         except (sqlite3.OperationalError, OSError) as error:
-            raise ConfigError(
-                f"the history {self.path} can't be opened: {error}",
-                remedy="end the process that holds it, or set DEEPSEEK_CACHE_DIR to another folder",
-            ) from error
+            raise _closed_to_us(self.path, "opened", error) from error
         if self._notice is not None:
             warn(__name__, self._notice)
         return opened
@@ -157,16 +154,22 @@ class History:
         try:
             yield
         except sqlite3.Error as error:
-            raise ConfigError(
-                f"the history {self.path} can't be used: {error}",
-                remedy="make room there, or set DEEPSEEK_CACHE_DIR to another folder",
-            ) from error
+            raise _closed_to_us(self.path, "used", error) from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._told(), self._db() as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
+
+
+def _closed_to_us(path: Path, what: str, error: Exception) -> ConfigError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return ConfigError(
+        f"the history {path} can't be {what}: {reason}",
+        remedy="make room, end the process that holds it, or set DEEPSEEK_CACHE_DIR to another "
+        "folder",
+    )
 
 
 def _insert(db: sqlite3.Connection, key: tuple[str, str, str], samples: Sequence[Sample]) -> None:

@@ -65,7 +65,7 @@ class Planner:
         """Stage name -> device ids, from words such as `match=fpga`.
 
         Raises:
-            ConfigError: a word that names no stage or no device.
+            ConfigError: a word that names no stage or no device, or two that name one stage.
         """
         words = [*pins, *pins.values()] if isinstance(pins, Mapping) else [None]
         if not all(isinstance(word, str) and word for word in words):
@@ -73,11 +73,16 @@ class Planner:
                 f"pins map stages to devices by name; given {pins!r}",
                 remedy=f'pin={{"{graph.stages[0].name}": "cpu"}}',
             )
-        return {
-            stage: self.pool.matching(word)
-            for name, word in pins.items()
-            for stage in _stages_named(graph, name)
-        }
+        found: dict[str, tuple[str, ...]] = {}
+        for name, word in pins.items():
+            for stage in _stages_named(graph, name):
+                if stage in found:
+                    raise ConfigError(
+                        f"stage {stage!r} is pinned twice, the second time as {name!r}",
+                        remedy="pin it once",
+                    )
+                found[stage] = self.pool.matching(word)
+        return found
 
     def refusal(self, stage: Stage, device_id: str, request: Request) -> str:
         """Why a device does not run a stage; empty if it does."""

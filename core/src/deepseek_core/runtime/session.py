@@ -206,8 +206,9 @@ class Session:
         `sizes` given by their symbols (`{"seq_len": 128}`). They decide the batch size when given.
 
         Raises:
-            TensorMismatch: inputs that do not fit.
+            TensorMismatch: inputs that do not fit, or hold no items.
             NoDevice: a stage that no device can run.
+            InputRejected: the model does not take the values of the inputs.
         """
         from deepseek_core.runtime.calibration import calibrate, synthetic_inputs
 
@@ -218,7 +219,10 @@ class Session:
         arrays = graph.admit(inputs)
         items = graph.items(arrays)
         if items == 0:
-            raise TensorMismatch("the inputs hold no items", remedy="pass one or more")
+            raise TensorMismatch(
+                "the inputs hold no items, so there is nothing to measure",
+                remedy="pass one item or more",
+            )
         request = attrs.evolve(request, batch=items or 1)
         return calibrate(self._planner, graph, request, arrays, rounds=rounds, progress=progress)
 

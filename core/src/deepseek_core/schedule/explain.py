@@ -21,7 +21,7 @@ from deepseek_core.schedule.problem import (
     StageOptions,
 )
 from deepseek_core.schedule.sentences import (
-    GUESS,
+    basis,
     interval,
     is_guess,
     outcome,
@@ -126,15 +126,6 @@ def as_text(
     return "\n".join(lines)
 
 
-def _basis(estimate: Estimate) -> str:
-    if is_guess(estimate):
-        return GUESS
-    if estimate.samples == 0:
-        return "the device's own formula; not measured here"
-    others = " at other batch sizes" if estimate.source == "model" else ""
-    return f"measured{others}, {estimate.samples} samples"
-
-
 def measured_value_s(problem: Problem, placement: Placement, measured: Measured) -> float | None:
     """The objective with the last run's costs in place of the estimates; None if one is missing."""
     names = [stage.name for stage in problem.stages]
@@ -217,7 +208,8 @@ def _line(
     seconds = f"{about}{format_seconds(c.estimate.seconds)}"
     text = (
         f"  {mark} {c.device_id:<18} {seconds:>13}   "
-        f"{interval(c.estimate)} (90 % range)   {_basis(c.estimate)}"
+        f"{interval(c.estimate.interval_s)} (90 % range)   "
+        f"{basis(c.estimate.source, c.estimate.samples)}"
     )
     if c.moved_bytes:
         text += f"   moves {format_bytes(c.moved_bytes)}"

@@ -86,10 +86,14 @@ class StageOptions:
         refusals = {c.device_id: c.refusal for c in self.eligible()}
         pinned = " on the devices it is pinned to" if self.pinned_to else ""
         reasons = "; ".join(f"{d}: {r}" for d, r in refusals.items()) or "no device is present"
+        elsewhere = ", ".join(c.device_id for c in self.candidates if c.estimate is not None)
+        remedy = "install a plugin that supports it; `ds-sdk devices` shows what is there"
+        if elsewhere:
+            remedy = f"leave the pin out, or pin it to one that can: {elsewhere}"
         return NoDevice(
             f"no device can run stage {self.name!r}{pinned} ({reasons})",
             refusals=refusals,
-            remedy="install a plugin that supports it; `ds-sdk devices` shows what is there",
+            remedy=remedy,
         )
 
 

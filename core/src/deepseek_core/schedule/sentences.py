@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from deepseek_core.contracts.device import Concurrency, Estimate
-from deepseek_core.contracts.units import format_seconds
+from deepseek_core.contracts.units import counted, format_seconds
 from deepseek_core.schedule.alone import ALONE
 from deepseek_core.schedule.belief import believed
 from deepseek_core.schedule.problem import Objective, Placement, Problem, StageOptions
 
 GUESS: Final = "a guess; not measured yet"
+_GUESSED: Final = "prior"
 _BETTER: Final = {"period": "the rate of", "makespan": "as quick as"}
 _MOST_NAMED: Final = 2  # stages that a sentence names
 
@@ -106,7 +107,7 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 def is_guess(estimate: Estimate) -> bool:
     """Whether nothing was measured that it could rest on."""
-    return estimate.source == "prior"
+    return estimate.source == _GUESSED
 
 
 def _text(estimate: Estimate) -> str:
@@ -121,10 +122,20 @@ def _against(mine: Estimate, its: Estimate, rival: str) -> str:
     return f"{_text(mine)}, against {_text(its)} on {rival}"
 
 
-def interval(estimate: Estimate) -> str:
+def interval(bounds_s: Iterable[float]) -> str:
     """`2.6 to 70 us`: to two digits."""
-    low, high = (format_seconds(float(f"{bound:.2g}")) for bound in estimate.interval_s)
+    low, high = (format_seconds(float(f"{bound:.2g}")) for bound in bounds_s)
     return _once(low, "to", high)
+
+
+def basis(source: str, samples: int) -> str:
+    """What an estimate rests on: the `source` that it names, and how many measurements."""
+    if source == _GUESSED:
+        return GUESS
+    if samples == 0:
+        return "the device's own formula; not measured here"
+    others = " at other batch sizes" if source == "model" else ""
+    return f"measured{others}, {counted(samples, 'sample')}"
 
 
 def _once(first: str, word: str, second: str) -> str:

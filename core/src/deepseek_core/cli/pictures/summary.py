@@ -94,9 +94,6 @@ class Summary:
         if self.treatment.layout.channels != 4:
             texts["alpha"] = f"transparency: shown over {_hex(options.background)}"
         notes = [f"{counts[name]:,} with {text}" for name, text in texts.items() if counts[name]]
-        failures = self.seen.failures
-        if failures.count:
-            notes.append(f"{counted(failures.count, 'picture')} can't be used: {failures}")
         left_out = self.listing.left_out
         return (*notes, f"left out: {left_out}") if left_out else tuple(notes)
 

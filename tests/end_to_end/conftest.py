@@ -1,0 +1,26 @@
+"""The command line in this process, with a cache that one module's tests share."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def ds(tmp_path, capsys, monkeypatch, shared_cache):
+    """`ds-sdk` in an empty folder, as a user who set no switch."""
+    from command_line import CommandLine
+
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(shared_cache))
+    monkeypatch.setenv("DEEPSEEK_CONFIG", str(tmp_path / "no_config.toml"))
+    return CommandLine(folder, capsys)
