@@ -34,8 +34,10 @@ from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.contracts.units import as_count
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours
 from deepseek_core.runtime.loaded import Loaded
-from deepseek_core.runtime.requests import (
-    Request,
+from deepseek_core.runtime.result import Result
+from deepseek_core.runtime.served_devices import ServedDevices, served_route
+from deepseek_core.runtime.served_requests import (
+    ServedRequest,
     StageTask,
     alike,
     check_items,
@@ -44,8 +46,6 @@ from deepseek_core.runtime.requests import (
     parted,
     refusal,
 )
-from deepseek_core.runtime.result import Result
-from deepseek_core.runtime.served_devices import ServedDevices, served_route
 from deepseek_core.runtime.session import Session
 from deepseek_core.runtime.trace import Recorder
 from deepseek_core.schedule.online import records as r
@@ -117,7 +117,7 @@ class Server:
             Interrupted: this is a forked child, which has none of its threads.
         """
         self._pool.check_open()
-        request = Request(
+        request = ServedRequest(
             self._graph, inputs, latency=latency, start_s=_now_s(), deadline_s=deadline_s
         )
         first = [s for s in self._graph.stages if request.waits[s.name] == 0]
@@ -174,7 +174,7 @@ class Server:
     # -- what the scheduler is told and answers; all under `_changed` -------------------------
 
     def _arrive(
-        self, request: Request, stage: Stage, after: list[Then], *, committed: bool
+        self, request: ServedRequest, stage: Stage, after: list[Then], *, committed: bool
     ) -> r.Reject | None:
         number = next(self._numbers)
         self._tasks[number] = task = StageTask(request, stage)
@@ -262,7 +262,7 @@ class Server:
             event = DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=text)
             after.append(partial(self._emit, event))
 
-    def _as_one_call(self, request: Request) -> int:
+    def _as_one_call(self, request: ServedRequest) -> int:
         """How many items an undivided call counts for: what a run may hold, and not nothing."""
         return max(1, min(request.batch, self._most_items))
 

@@ -25,7 +25,7 @@ from deepseek_core.runtime.result import Result, pick
 from deepseek_core.schedule.online.records import Part, Reject
 
 
-class Request:
+class ServedRequest:
     """What one caller wants: its tensors so far, and how many stages each stage waits for.
 
     `deadline_s` is given from `start_s` on, and kept as a point of its clock.
@@ -70,7 +70,7 @@ class Request:
 class StageTask:
     """A stage of a request; its outputs arrive in pieces."""
 
-    def __init__(self, request: Request, stage: Stage) -> None:
+    def __init__(self, request: ServedRequest, stage: Stage) -> None:
         self.request, self.stage = request, stage
         self._pieces: dict[int, Mapping[str, Array]] = {}
         self.divisible = request.divisible and stage.divisible
