@@ -16,7 +16,7 @@ def shared_cache(tmp_path_factory):
 @pytest.fixture
 def ds(tmp_path, capsys, monkeypatch, shared_cache):
     """`ds-sdk` in an empty folder, as a user who set no switch."""
-    from command_line import CommandLine
+    from typed_commands import CommandLine
 
     folder = tmp_path / "work"
     folder.mkdir()

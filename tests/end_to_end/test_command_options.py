@@ -6,8 +6,8 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from command_line import arrays, equal, floats, save
 from newcomer import COMMAND
+from typed_commands import arrays, equal, floats, save
 
 from deepseek_core.cli.main import COMMANDS
 from deepseek_core.cli.parser import CommandParser

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import equal, floats
+from typed_commands import equal, floats
 
 ROWS = floats(5, 4)
 FILE = Path("data.npz")

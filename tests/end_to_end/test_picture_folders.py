@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import equal, save
 from PIL import Image
+from typed_commands import equal, save
 
 MEAN = """
     mean (float[N, 3, 8, 8] x) => (float[N, 3] y) <int64[2] sides = {2, 3}> {

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import arrays, equal, floats, save
 from newcomer import COMMAND
+from typed_commands import arrays, equal, floats, save
 
 RUN = ("run", "model.onnx", "--input", "data.npz", "--device", "cpu", "--no-calibrate")
 OUTPUTS = ("--output", "--trace", "--html")

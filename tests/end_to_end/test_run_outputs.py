@@ -3,8 +3,8 @@
 import numpy as np
 import onnx
 import pytest
-from command_line import equal, floats, save
 from onnx import TensorProto, helper
+from typed_commands import equal, floats, save
 
 SIDES = """
     sides (float[3, N, 4] x) => (float[N, 4, 3] y, float[3, N] sum) <int64[1] last = {2}> {

@@ -5,8 +5,8 @@ import shlex
 import numpy as np
 import onnx
 import pytest
-from command_line import floats, save
 from onnx import TensorProto, helper
+from typed_commands import floats, save
 
 TRIALS = ("explain", "calibrate", "bench")
 QUICK = {"calibrate": ("--rounds", "1"), "bench": ("--rounds", "1", "--batches", "2")}
