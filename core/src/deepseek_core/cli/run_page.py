@@ -19,6 +19,7 @@ from deepseek_core.schedule.sentences import GUESS, basis, interval
 _MOST_BARS: Final = 4_000
 _WIDTH, _LANE, _LEFT = 1200, 26, 190
 _SIDE: Final = 320  # of the scatter plot
+_NAMES: Final = 320  # beside it, for the names of its dots
 _WHOLE: Final = "whole model, uncut"
 _FIXED_SPACE: Final = "\N{NO-BREAK SPACE}"
 _GOLDEN_ANGLE: Final = 137.5  # neighbors differ most, however many there are
@@ -181,7 +182,8 @@ def _scatter(facts: dict[str, Any]) -> str:
     )
     return (
         '<p class="soft">A dot on the line took as long as estimated, one above it longer.</p>'
-        f'<svg viewBox="0 0 {_SIDE} {_SIDE}" style="max-width:{_SIDE}px" role="img">'
+        f'<svg viewBox="0 0 {_SIDE + _NAMES} {_SIDE}" style="max-width:{_SIDE + _NAMES}px" '
+        'role="img">'
         f'<line x1="0" y1="{_SIDE}" x2="{_SIDE}" y2="0"/>{dots}'
         f'<text x="{_SIDE - 6}" y="{_SIDE - 6}" text-anchor="end">estimated</text>'
         '<text x="-6" y="14" text-anchor="end" transform="rotate(-90)">measured</text></svg>'
@@ -193,9 +195,7 @@ def _times(estimated_s: float, measured_s: float) -> str:
 
 
 def _dot(x: float, y: float, name: str, times: str, *, is_named: bool) -> str:
-    left = x > _SIDE / 2  # so that the name stays inside
-    anchor = ' text-anchor="end"' if left else ""
-    label = f'<text x="{x + (-9 if left else 9):.1f}" y="{y + 4:.1f}"{anchor}>{escape(name)}</text>'
+    label = f'<text x="{x + 9:.1f}" y="{y + 4:.1f}">{escape(name)}</text>'
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(f"{name}: {times}")}</title>'
         f"</circle>{label if is_named else ''}"
