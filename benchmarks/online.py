@@ -269,7 +269,7 @@ def child_session(cache: Path, ids: list[str]) -> Any:
         spec=spec, plugin="child", dist="child", rows=rows, status="available", seconds=0.0
     )
     session._pool = DevicePool([probe], OpenOptions(threads=1, cache_dir=cache))
-    session._planner = Planner(session._pool, session._history, 2)
+    session._planner = Planner(session._pool, lambda: session._history, 2)
     return session
 
 

@@ -27,5 +27,5 @@ def plain_session(folder, *device_ids, factory="plain_devices:PlainDevice", **op
         seconds=0.0,
     )
     made._pool = DevicePool([found], OpenOptions(threads=2, cache_dir=folder))
-    made._planner = Planner(made._pool, made._history, 8)
+    made._planner = Planner(made._pool, lambda: made._history, 8)
     return made

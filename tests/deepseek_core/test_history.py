@@ -1,5 +1,8 @@
 """The history keeps what was measured, whatever happens to its file."""
 
+import contextlib
+import math
+import sqlite3
 import threading
 
 import pytest
@@ -31,10 +34,10 @@ def test_samples_outlive_the_session_and_keys_do_not_mix(path):
 def test_only_the_newest_samples_of_a_size_are_kept(path):
     history = History(path)
     for index in range(100):
-        history.add(*KEY, (Sample(8, index),))
+        history.add(*KEY, (Sample(8, index + 1),))
     history.add(*KEY, (Sample(4, 1.0),))
     kept = [s.seconds for s in history.samples(*KEY) if s.batch == 8]
-    assert kept == list(range(68, 100))
+    assert kept == list(range(69, 101))
     assert Sample(4, 1.0) in history.samples(*KEY)
     history.close()
 
@@ -54,8 +57,6 @@ def test_a_corrupt_file_is_set_aside_and_told(path, content):
 
 
 def test_a_database_of_another_schema_is_set_aside(path):
-    import sqlite3
-
     path.parent.mkdir()
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE samples (foreign_column TEXT)")
@@ -70,7 +71,7 @@ def test_two_sessions_write_one_file_at_once(path):
 
     def work(index):
         for turn in range(20):
-            histories[index].add("d", f"s{index}", LatencyClass.OFFLINE, (Sample(1, turn),))
+            histories[index].add("d", f"s{index}", LatencyClass.OFFLINE, (Sample(1, turn + 1),))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
@@ -86,7 +87,52 @@ def test_two_sessions_write_one_file_at_once(path):
 
 def test_a_folder_in_its_place_is_a_clear_error(path):
     path.mkdir(parents=True)
-    history = History(path)
     with pytest.raises(ConfigError, match="history"):
-        history.records()
+        History(path)
+
+
+def opened(path):
+    """The tables as another program sees them."""
+    History(path).close()
+    return contextlib.closing(sqlite3.connect(path, isolation_level=None))
+
+
+def test_a_column_more_does_no_harm(path):
+    with opened(path) as db:
+        db.execute("ALTER TABLE samples ADD COLUMN temperature REAL")
+    history = History(path)
+    history.add(*KEY, (Sample(1, 1.0),))
+    assert history.samples(*KEY) == (Sample(1, 1.0),)
+    assert history.notice is None
+    history.close()
+
+
+def test_tables_of_a_newer_version_are_left_alone_and_told(path):
+    with opened(path) as db:
+        db.execute("PRAGMA user_version = 7")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="version 7, this one knows 1") as caught:
+        History(path)
+    assert "update deepseek-core" in caught.value.remedy
+    assert path.read_bytes() == before
+
+
+def test_samples_that_are_no_times_are_passed_over(path):
+    rows = [(1, "slow"), (1, float("inf")), (1, 0.0), (1, -1.0), (0, 1.0), ("many", 1.0), (4, 2.0)]
+    with opened(path) as db:
+        db.executemany("INSERT INTO samples VALUES ('device', 'stage', 'offline', ?, ?, 1.0)", rows)
+    history = History(path)
+    history.add(*KEY, (Sample(1, math.inf), Sample(1, math.nan), Sample(1, 0.0), Sample(1, 3.0)))
+    assert history.samples(*KEY) == (Sample(4, 2.0), Sample(1, 3.0))
+    assert [record.seconds for record in history.records()] == [2.0, 3.0]
+    history.close()
+
+
+def test_a_clock_that_was_set_back_loses_nothing_new(path, monkeypatch):
+    history = History(path)
+    for index in range(32):
+        history.add(*KEY, (Sample(8, 1.0 + index),))
+    monkeypatch.setattr("time.time", lambda: 1.0)
+    history.add(*KEY, (Sample(8, 99.0),))
+    assert [s.seconds for s in history.samples(*KEY)] == [*(2.0 + i for i in range(31)), 99.0]
     history.close()

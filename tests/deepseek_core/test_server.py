@@ -53,7 +53,7 @@ def session(tmp_path):
             seconds=0.0,
         )
         made._pool = DevicePool([result], OpenOptions(threads=2, cache_dir=tmp_path))
-        made._planner = Planner(made._pool, made._history, 8)
+        made._planner = Planner(made._pool, lambda: made._history, 8)
         opened.append(made)
         return made
 

@@ -7,6 +7,7 @@ driver, another model or a changed gallery starts afresh. Several sessions may s
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -25,16 +26,27 @@ if TYPE_CHECKING:
 
 _KEEP: Final = 32  # newest samples of a key and batch size
 _BUSY_S: Final = 10.0
+_VERSION: Final = 1  # of the tables; one that only gets a column more keeps it
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS samples (
     device TEXT NOT NULL, stage TEXT NOT NULL, latency TEXT NOT NULL,
     batch INTEGER NOT NULL, seconds REAL NOT NULL, at_s REAL NOT NULL
 )"""
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS by_key ON samples (device, stage, latency, batch, at_s)"
+_INSERT: Final = """
+INSERT INTO samples (device, stage, latency, batch, seconds, at_s) VALUES (?, ?, ?, ?, ?, ?)
+"""
+# In the order in which they came, for a clock may be set back; whoever wrote them may be faulty.
+_VIEW: Final = """
+CREATE TEMP VIEW IF NOT EXISTS sound AS
+SELECT rowid AS number, device, stage, latency, batch, seconds FROM samples
+WHERE typeof(batch) = 'integer' AND batch > 0
+AND typeof(seconds) = 'real' AND seconds > 0 AND seconds < 9e999
+"""
 _TRIM: Final = """
 DELETE FROM samples WHERE rowid IN (
     SELECT rowid FROM samples WHERE device = ? AND stage = ? AND latency = ? AND batch = ?
-    ORDER BY at_s DESC, rowid DESC LIMIT -1 OFFSET ?)
+    ORDER BY rowid DESC LIMIT -1 OFFSET ?)
 """
 
 
@@ -51,29 +63,26 @@ class Record(NamedTuple):
 class History:
     """Samples by (device, stage, latency class); safe to use from several threads.
 
-    The file is opened when it is first needed: where there is nothing to choose it is not. One
-    that is no sound database is set aside under another name, a new one begun, and `notice` says
-    so.
+    A file that is no sound database is set aside under another name, a new one begun, and `notice`
+    says so.
 
-    Raises, whenever it is needed:
-        ConfigError: the file can't be opened.
+    Raises:
+        ConfigError: the file can't be opened or used, or a newer version of the SDK wrote it.
         DeviceClosed: after `close`.
     """
 
     def __init__(self, path: Path) -> None:
+        import sqlite3  # start-up: a session without a choice needs no history
+
         self.path = path
-        self._notice: str | None = None
         self._lock = threading.Lock()
         self._closed = False
-        self._opened: sqlite3.Connection | None = None
-
-    @property
-    def notice(self) -> str | None:
-        """What became of a file that was no sound database."""
-        with self._lock:
-            if not self._closed:
-                self._db()
-            return self._notice
+        try:
+            self._opened, self.notice = _sound(path)
+        except (sqlite3.OperationalError, OSError) as error:
+            raise _closed_to_us(path, "opened", error) from error
+        if self.notice is not None:
+            warn(__name__, self.notice)
 
     def _db(self) -> sqlite3.Connection:
         """The open file; its lock is held."""
@@ -81,20 +90,7 @@ class History:
             raise DeviceClosed(
                 "the history is closed", device_id="session", remedy="open a session"
             )
-        if self._opened is None:
-            self._opened = self._open()
         return self._opened
-
-    def _open(self) -> sqlite3.Connection:
-        import sqlite3  # start-up: see above
-
-        try:
-            opened, self._notice = _sound(self.path)
-        except (sqlite3.OperationalError, OSError) as error:
-            raise _closed_to_us(self.path, "opened", error) from error
-        if self._notice is not None:
-            warn(__name__, self._notice)
-        return opened
 
     def samples(self, device: str, stage: str, latency: LatencyClass) -> tuple[Sample, ...]:
         """All samples of a key, oldest first."""
@@ -102,8 +98,8 @@ class History:
 
         with self._lock, self._told():
             found = self._db().execute(
-                "SELECT batch, seconds FROM samples WHERE device = ? AND stage = ? "
-                "AND latency = ? ORDER BY at_s, rowid",
+                "SELECT batch, seconds FROM sound WHERE device = ? AND stage = ? "
+                "AND latency = ? ORDER BY number",
                 (device, stage, latency.value),
             )
             rows = found.fetchall()
@@ -120,7 +116,7 @@ class History:
         """Everything measured, oldest first."""
         with self._lock, self._told():
             found = self._db().execute(
-                "SELECT device, stage, latency, batch, seconds FROM samples ORDER BY at_s, rowid"
+                "SELECT device, stage, latency, batch, seconds FROM sound ORDER BY number"
             )
             rows = found.fetchall()
         return [Record(*row) for row in rows]
@@ -144,8 +140,7 @@ class History:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                if self._opened is not None:
-                    self._opened.close()
+                self._opened.close()
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -175,8 +170,8 @@ def _closed_to_us(path: Path, what: str, error: Exception) -> ConfigError:
 def _insert(db: sqlite3.Connection, key: tuple[str, str, str], samples: Sequence[Sample]) -> None:
     now_s = time.time()
     db.executemany(
-        "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)",
-        [(*key, s.batch, s.seconds, now_s) for s in samples],
+        _INSERT,
+        [(*key, s.batch, s.seconds, now_s) for s in samples if 0 < s.seconds < math.inf],
     )
     for batch in {s.batch for s in samples}:
         db.execute(_TRIM, (*key, batch, _KEEP))
@@ -236,11 +231,14 @@ def _open(path: Path) -> sqlite3.Connection:
 
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
+        _check_version(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(_TABLE)
+        db.execute(f"PRAGMA user_version = {_VERSION}")
         _check_columns(db)
         db.execute(_INDEX)
+        db.execute(_VIEW)
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
@@ -248,6 +246,16 @@ def _open(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise ConfigError(
+            f"a newer version of the SDK wrote the history {path}: its tables are of version "
+            f"{version}, this one knows {_VERSION}",
+            remedy="update deepseek-core, or set DEEPSEEK_CACHE_DIR to another folder",
+        )
 
 
 def _check_columns(db: sqlite3.Connection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Planner:
     """What plans of one session share: its devices, their refusals, the costs measured on them."""
 
-    def __init__(self, pool: DevicePool, history: History, host_cores: int) -> None:
+    def __init__(self, pool: DevicePool, history: Callable[[], History], host_cores: int) -> None:
         self.pool = pool
         self._history = history
         self.host_cores = host_cores
@@ -39,7 +39,7 @@ class Planner:
         """What decides where there is a choice; it is not needed where there is none."""
         from deepseek_core.runtime.problems import Problems  # start-up counts
 
-        return Problems(self, self._history)
+        return Problems(self, self._history())
 
     def exclude(self, device_id: str, stage: Stage, reason: str) -> None:
         """Never offer this device for this stage again in this session."""

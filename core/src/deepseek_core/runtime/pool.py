@@ -91,6 +91,11 @@ class DevicePool:
         """Whether this is the copy that a forked child has."""
         return os.getpid() != self._pid
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session is at its end."""
+        return self._closed
+
     def check_open(self) -> None:
         """Raise if nothing may run any more.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -93,8 +94,9 @@ class Session:
         self._pool = DevicePool(probes, options, self.registry.settings)
         if devices is not None:
             self._pool.limit(as_names(devices))
-        self._history = History(folder / "history.sqlite")
-        self._planner = Planner(self._pool, self._history, cores)
+        self._history_path, self._history_lock = folder / "history.sqlite", threading.Lock()
+        self._opened_history: History | None = None
+        self._planner = Planner(self._pool, lambda: self._history, cores)
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
 
     @property
@@ -112,7 +114,17 @@ class Session:
         """What the caller should know: idle switches, a history set aside, devices that are out."""
         idle = tuple(map(str, self.registry.notices))
         out = tuple(f"{d}: {why}" for d, why in self._pool.why_out().items())
-        return (*idle, *filter(None, [self._history.notice]), *out)
+        history = self._opened_history if self._pool.is_closed else self._history
+        notice = history.notice if history else None
+        return (*idle, *([notice] if notice else ()), *out)
+
+    @property
+    def _history(self) -> History:
+        """The costs measured so far; their file is opened when they are first needed."""
+        with self._history_lock:
+            if self._opened_history is None:
+                self._opened_history = History(self._history_path)
+            return self._opened_history
 
     def load(
         self,
@@ -294,7 +306,9 @@ class Session:
         for plan in list(self._plans):
             plan.close()
         self._pool.close()
-        self._history.close()
+        with self._history_lock:
+            if self._opened_history is not None:
+                self._opened_history.close()
 
     def __enter__(self) -> Self:
         return self

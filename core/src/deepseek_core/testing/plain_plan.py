@@ -116,7 +116,8 @@ def make_plan(folder: Path) -> Plan:
         spec=_SPEC, plugin="kit", dist="deepseek-core", rows=(_INFO,), status=Status.AVAILABLE
     )
     pool = DevicePool([found], OpenOptions(threads=1, cache_dir=folder))
-    planner = Planner(pool, History(folder / "history.sqlite"), host_cores=1)
+    history = History(folder / "history.sqlite")
+    planner = Planner(pool, lambda: history, host_cores=1)
     request = Request(latency=LatencyClass.OFFLINE, workload=Workload.INFERENCE, batch=1)
     return Plan(planner, _graph(), request, strict=True, emit=lambda _event: None)
 
