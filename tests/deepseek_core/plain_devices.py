@@ -15,6 +15,7 @@ from deepseek_core import (
 )
 
 FAILURES = {}  # device id -> exception to raise, or a list of them, one for each run
+BEFORE = {}  # device id -> a function of the inputs of a run, called before it
 LOG = []  # what was opened, loaded and closed
 
 
@@ -75,6 +76,7 @@ class PlainExecutable(Executable):
         error = planned.pop(0) if isinstance(planned, list) and planned else planned
         if isinstance(error, BaseException):
             raise error
+        BEFORE.get(self.device_id, bool)(inputs)
         values = dict(inputs)
         for operation in self.stage.operations:
             time.sleep(operation.attributes.get("seconds", 0.0))

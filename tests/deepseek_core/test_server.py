@@ -16,6 +16,7 @@ from deepseek_core.contracts.errors import (
     ConfigError,
     DeviceClosed,
     Interrupted,
+    OutOfMemory,
     StageFailed,
     TensorMismatch,
 )
@@ -31,6 +32,7 @@ from deepseek_core.schedule.online.rules import Rules
 @pytest.fixture(autouse=True)
 def calm():
     plain_devices.FAILURES.clear()
+    plain_devices.BEFORE.clear()
     child_devices.OPENED.clear()
 
 
@@ -98,6 +100,39 @@ def test_offline_work_is_cut_and_comes_back_in_order(session):
         result = server.submit({"x": rows}, latency="offline").result(30)
         assert np.array_equal(result["z"], (2 * rows) ** 2)
         assert max(span.batch for span in server.recorder.spans) <= 4
+
+
+def test_a_deadline_of_offline_work_is_refused_in_words(session):
+    with Server(session("a"), chain()) as server:
+        with pytest.raises(ConfigError, match="has no deadline") as refused:
+            server.submit(ones(1), latency="offline", deadline_s=1.0)
+        assert 'latency="realtime"' in refused.value.remedy
+        assert np.all(server.submit(ones(1), latency="offline").result(30)["z"] == 4.0)
+
+
+def test_work_moves_from_a_device_without_memory(session):
+    plain_devices.FAILURES["a"] = OutOfMemory("no room", device_id="a")
+    with Server(session("a", "slow"), chain()) as server:
+        for _ in range(20):
+            result = server.submit(ones(2)).result(30)
+            assert np.all(result["z"] == 4.0)
+            assert set(result.ran_on.values()) == {"slow"}
+    assert server.notices[0].startswith("a quarantined: OutOfMemory: no room")
+
+
+def test_what_has_no_room_together_runs_one_by_one(session):
+    """The first run of all is at work when the others arrive, so they go together."""
+
+    def too_much(inputs):
+        if len(inputs["x"]) > 1:
+            raise OutOfMemory("no room", device_id="a")
+
+    plain_devices.BEFORE["a"] = too_much
+    with Server(session("a"), chain(seconds=0.05).until("y")) as server:
+        futures = [server.submit(ones(1, value)) for value in range(6)]
+        for value, future in enumerate(futures):
+            assert np.all(future.result(30)["y"] == 2.0 * value)
+    assert server.notices == []
 
 
 def test_a_deadline_that_no_device_can_meet_is_refused_at_once(session):

@@ -11,7 +11,7 @@ import attrs
 from deepseek_core.contracts.batching import Batching
 from deepseek_core.contracts.errors import GraphError, TensorMismatch
 from deepseek_core.contracts.stage import Array, Stage, carries_items
-from deepseek_core.contracts.tensor import Dim, TensorSpec
+from deepseek_core.contracts.tensor import TensorSpec, axes_alike
 from deepseek_core.contracts.units import as_mapping, as_names
 
 
@@ -164,12 +164,7 @@ class Graph:
     @cached_property
     def _alike(self) -> tuple[tuple[tuple[str, int], ...], ...]:
         """Axes of the inputs that one symbol names."""
-        places: dict[Dim, list[tuple[str, int]]] = {}
-        for spec in self.inputs:
-            for axis, dim in enumerate(() if spec.optional else spec.shape or ()):
-                if isinstance(dim, str):
-                    places.setdefault(dim, []).append((spec.name, axis))
-        return tuple(tuple(found) for found in places.values() if len(found) > 1)
+        return axes_alike(spec for spec in self.inputs if not spec.optional)
 
     def check_inputs(self, inputs: Any) -> int:
         """Check a run's inputs against the specs and return the number of items, or 1.

@@ -83,6 +83,10 @@ class Stage:
     `work` may be a function that counts it when a device is asked for an estimate.
     An output that has an input's name hands that input through. A run may take some items of a
     batch, or those of several, where its tensors have batch axes and it is `batched`.
+
+    A device that breaks a promise of the stage is taken out: `shapes_hold` says that ranks, fixed
+    sizes and what a symbol stands for are as in the specs (False where a file says so of itself,
+    and may be wrong), `items_hold` that a run makes as many items as it takes.
     """
 
     name: str
@@ -94,6 +98,8 @@ class Stage:
     constants: Mapping[str, Array] = attrs.field(factory=dict, repr=False)
     _work: Work | Callable[[], Work] = attrs.field(default=Work(), alias="work", repr=False)
     batched: bool = True
+    shapes_hold: bool = True
+    items_hold: bool = True
 
     @cached_property
     def work(self) -> Work:
@@ -126,9 +132,15 @@ class Stage:
         return self.batched and carries_items(self.inputs, self.outputs)
 
     def with_batching(self, batching: Batching) -> Stage:
-        """The same stage with the batch axis on each of its tensors."""
+        """The same stage with the batch axis on each of its tensors.
+
+        What a caller declares is no promise of the stage; what is proven is.
+        """
         return attrs.evolve(
-            self, inputs=batching.applied(self.inputs), outputs=batching.applied(self.outputs)
+            self,
+            inputs=batching.applied(self.inputs),
+            outputs=batching.applied(self.outputs),
+            items_hold=batching.source == "proven",
         )
 
     def bind(self, constants: Mapping[str, Array]) -> Stage:

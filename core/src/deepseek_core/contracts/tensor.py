@@ -113,14 +113,15 @@ class TensorSpec:
             TensorMismatch: one of them differs; names tensor, expected and given.
         """
         dtype, shape = dtype_name(value.dtype), value.shape
-        if not (dtype == self.dtype and self._has_shape(shape)):
+        if not (dtype == self.dtype and self.has_shape(shape)):
             raise TensorMismatch(
                 f"tensor {self.name!r}: expected {self.dtype} {shape_text(self.shape)}, "
                 f"given {dtype} {shape_text(shape)}",
                 remedy="cast or reshape it before the call",
             )
 
-    def _has_shape(self, shape: tuple[int, ...]) -> bool:
+    def has_shape(self, shape: tuple[int, ...]) -> bool:
+        """Whether rank and fixed sizes are these; what a symbol stands for is free."""
         if self.shape is None:
             return True
         return len(shape) == len(self.shape) and all(
@@ -132,6 +133,16 @@ class TensorSpec:
         if self.container:
             return f"{self.name}: {self.container}"
         return f"{self.name}: {self.dtype} {shape_text(self.shape)}"
+
+
+def axes_alike(specs: Iterable[TensorSpec]) -> tuple[tuple[tuple[str, int], ...], ...]:
+    """For each symbol that several axes have, these axes, as names of tensors with positions."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    for spec in specs:
+        for axis, dim in enumerate(spec.shape or ()):
+            if isinstance(dim, str):
+                places.setdefault(dim, []).append((spec.name, axis))
+    return tuple(tuple(found) for found in places.values() if len(found) > 1)
 
 
 _NAMES: dict[Any, str] = {}

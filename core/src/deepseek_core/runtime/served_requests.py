@@ -44,6 +44,11 @@ class ServedRequest:
             raise ConfigError(f"no LatencyClass {latency!r}", remedy="use realtime or offline")
         if deadline_s is not None:
             deadline_s = as_duration("deadline_s", deadline_s)
+            if latency == LatencyClass.OFFLINE:
+                raise ConfigError(
+                    "offline work fills gaps and has no deadline",
+                    remedy='ask with latency="realtime", or leave deadline_s out',
+                )
         self.tensors = graph.admit(inputs)
         items = graph.items(self.tensors)
         self.batch = 1 if items is None else items

@@ -112,7 +112,8 @@ class Server:
         Raises:
             AdmissionRefused: the deadline can't be met; says when to try again.
             TensorMismatch: the inputs do not fit.
-            ConfigError: an unknown latency class, or a deadline that is no time.
+            ConfigError: an unknown latency class, a deadline that is no time, or one of offline
+                work.
             DeviceClosed: server or session is closed.
             Interrupted: this is a forked child, which has none of its threads.
         """
@@ -330,7 +331,7 @@ class Server:
         executable: Loaded | None,
         after: list[Then],
     ) -> None:
-        guilty = not isinstance(error, InputError | OutOfMemory)
+        guilty = not isinstance(error, InputError)
         if guilty:
             self._served.evict(start.device_id, executable)
         for task in tasks:
@@ -357,8 +358,8 @@ def _outputs(
 ) -> list[Mapping[str, Array] | InputError]:
     """The outputs of each piece; those that fit together go through the device together.
 
-    Where the device refuses what several callers gave, each is run alone, and only those that it
-    refuses get the error.
+    Where the device refuses what several callers gave, or has no memory for it, each is run alone;
+    only those that it refuses get the error.
 
     Raises:
         InputError: a single piece was refused.
@@ -369,7 +370,7 @@ def _outputs(
         try:
             fed = joined(stage.inputs, [pieces[i] for i in group])
             made = _made(executable, fed, divisible=divisible)
-        except InputError:
+        except (InputError, OutOfMemory):
             if len(pieces) == 1:
                 raise
             found.update({i: _alone(executable, pieces[i], divisible=divisible) for i in group})

@@ -110,6 +110,7 @@ def whole_stage(model: Model, outputs: Sequence[str]) -> Stage:
         outputs=[model.value(name).spec() for name in made],
         artifact=OnnxArtifact.of_whole(part),
         work=lambda: model.work,
+        shapes_hold=False,
     )
 
 
@@ -148,6 +149,7 @@ def part_stage(model: Model, part: Part) -> Stage:
         outputs=[model.value(n).spec() for n in part.made],
         artifact=OnnxArtifact.of(part),
         work=stage_work(operations, inputs),
+        shapes_hold=False,
     )
 
 
