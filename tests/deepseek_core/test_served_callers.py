@@ -368,9 +368,9 @@ class ClosingExecutable(plain_devices.PlainExecutable):
 
 
 def test_parts_that_cannot_be_joined_fail_their_request_alone(session):
-    with Server(
-        session("a", factory="served_states:GrowingDevice"), chain(), most_items=2
-    ) as server:
+    stages = [attrs.evolve(stage, shapes_hold=False) for stage in chain().stages]
+    graph = attrs.evolve(chain(), stages=stages)
+    with Server(session("a", factory="served_states:GrowingDevice"), graph, most_items=2) as server:
         with pytest.raises(StageFailed, match="must match"):
             server.submit(rows(5), latency="offline").result(30)
         assert server.submit(rows(1), latency="offline").result(30)["z"].shape[0] == 1
