@@ -288,6 +288,13 @@ class DevicePool:
         if device is not None:
             _close(device, device_id)
 
+    def abandon(self, device_id: str) -> None:
+        """Forget a device in which a call hangs, and never close it; it is opened anew if asked."""
+        with self._lock:
+            self._open.pop(device_id, None)
+            for key in [key for key in self._slots if key[0] == device_id]:
+                del self._slots[key]
+
     def close(self) -> None:
         """Close every device that was opened; idempotent."""
         if self.is_foreign:

@@ -86,9 +86,20 @@ class ServedDevices:
                 self._loaded.pop(key).close()
             self._planner.pool.forget(device_id)
 
+    def abandon(self, device_id: str) -> None:
+        """Forget a device in which a call hangs, and what it had loaded, without a call to it."""
+        self._locks[device_id] = threading.RLock()  # a call that hangs may hold the old one
+        for key in [key for key in list(self._loaded) if key[1] == device_id]:
+            self._loaded.pop(key)
+        self._planner.pool.abandon(device_id)
+
+    def online(self, device_id: str) -> OnlineDevice:
+        """A device as the scheduler knows it."""
+        return next(device for device in self.devices if device.id == device_id)
+
     def revive(self, device_id: str) -> None:
         """Open a device that failed anew, while it is in quarantine; a failure shows later."""
-        served = next(d.costs for d in self.devices if d.id == device_id)
+        served = self.online(device_id).costs
         for stage in self._graph.stages:
             if stage.name in served and not self._is_ready(stage, device_id):
                 return

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Self
+from typing import Final, Self
 
 from deepseek_core.contracts.errors import (
     AdmissionRefused,
@@ -55,6 +54,8 @@ from deepseek_core.schedule.online.scheduler import OnlineScheduler
 _log = logging.getLogger(__name__)
 
 _now_s = time.perf_counter
+_LOOK_S: Final = 0.25  # how much later than its limit a run that hangs may be noticed
+_END_S: Final = 2.0  # what the end of a server waits for calls that do not come back
 
 Then = Callable[[], None]
 
@@ -63,7 +64,8 @@ class Server:
     """Answers requests on the devices of a session until it is closed.
 
     `most_items` bounds a run. Every stage is loaded on every device that supports it, so that the
-    first request is as fast as the next.
+    first request is as fast as the next. A device in which a run hangs (`Rules.hang_factor`) gets
+    no more work until the call comes back; what it had is done elsewhere.
 
     Raises:
         NoDevice: a stage that no device can run.
@@ -137,6 +139,8 @@ class Server:
     def close(self, *, drain: bool = True) -> None:
         """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent.
 
+        What runs on a device gets two seconds to end; a call that hangs is left behind.
+
         Raises:
             ConfigError: called by one of its own workers, as a future's callback is.
         """
@@ -159,12 +163,22 @@ class Server:
         for box in self._inbox.values():
             for _ in self._threads:
                 box.put(None)
+        until_s = _now_s() + _END_S
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until_s - _now_s()))
         for future in {task.request.future for task in left.values()}:
             if not future.done():
                 future.set_exception(Interrupted("the server was closed before it was done"))
-        self._served.close()
+        self._free()
+
+    def _free(self) -> None:
+        """Close what is loaded, but for what a call hangs in."""
+        hanging = {t.name.rpartition("-")[0] for t in self._threads if t.is_alive()}
+        for device_id in hanging:
+            self._served.abandon(device_id)
+        closer = threading.Thread(target=self._served.close, name="server-end", daemon=True)
+        closer.start()
+        closer.join(_END_S)
 
     def __enter__(self) -> Self:
         return self
@@ -270,7 +284,7 @@ class Server:
     # -- threads ------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Tick when the scheduler wants to be woken."""
+        """Tick when the scheduler wants to be woken, and look after what runs meanwhile."""
         while True:
             after: list[Then] = []
             with self._changed:
@@ -280,7 +294,8 @@ class Server:
                 if wake_s <= now_s:
                     self._tell(r.Tick(time_s=now_s), after)
                 else:
-                    self._changed.wait(None if wake_s == math.inf else wake_s - now_s)
+                    # Work that arrives wakes nobody: that would cost more than the look does.
+                    self._changed.wait(min(wake_s - now_s, _LOOK_S))
             for act in after:
                 act()
 
@@ -303,13 +318,21 @@ class Server:
         stage, device_id = self._stages[start.operator], start.device_id
         executable: Loaded | None = None
         begin_s = _now_s()
+        with self._changed:
+            self._tell(r.TaskStarted(time_s=begin_s, run_id=start.run_id), after)
         try:
             pieces = [task.piece(part) for task, part in zip(tasks, start.parts, strict=True)]
             executable = self._served.executable(stage, device_id)
             outputs = _outputs(executable, pieces, start.parts, divisible=tasks[0].divisible)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
-            self._failed(start, tasks, error, executable, after)
+            if self._is_given_up(start):
+                self._rejoin(start.device_id, after)
+            else:
+                self._failed(start, tasks, error, executable, after)
+            return
+        if self._is_given_up(start):
+            self._rejoin(start.device_id, after)
             return
         end_s = _now_s()
         self.recorder.note((stage.name, device_id, slot, start.run_id, start.items, begin_s, end_s))
@@ -322,6 +345,20 @@ class Server:
                         task.put(part, piece, device_id, self._route.parts[stage.name])
             done = r.TaskFinished(time_s=_now_s(), run_id=start.run_id, seconds=end_s - begin_s)
             self._tell(done, after)
+
+    def _is_given_up(self, start: r.Start) -> bool:
+        with self._changed:
+            return not self._scheduler.runs(start.run_id)
+
+    def _rejoin(self, device_id: str, after: list[Then]) -> None:
+        """A call that hung came back: its device is opened anew, and tried again."""
+        if self._closed:
+            return
+        self._served.abandon(device_id)
+        self._served.revive(device_id)
+        with self._changed:
+            event = r.DeviceJoined(time_s=_now_s(), device=self._served.online(device_id))
+            self._tell(event, after)
 
     def _failed(
         self,

@@ -29,6 +29,8 @@ class Fleet:
         old = self.units.get(device.id)
         runs, jobs = self._void(old) if old is not None else ([], [])
         unit = Unit(device)
+        if old is not None and old.hangs:
+            unit.faults = old.faults
         self.units[device.id] = unit
         self._refresh()
         return unit, runs, jobs

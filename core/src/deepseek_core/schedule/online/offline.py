@@ -22,6 +22,15 @@ class OfflineWork:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Operators of which work waits."""
+        return tuple(self._waiting)
+
+    def of(self, operator: str) -> tuple[Job, ...]:
+        """The jobs of an operator that wait, oldest first."""
+        return tuple(self._waiting.get(operator, ()))
+
     def add(self, job: Job) -> None:
         """Queue a new job behind the others of its operator."""
         self._waiting.setdefault(job.operator, deque()).append(job)

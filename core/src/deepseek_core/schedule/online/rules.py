@@ -47,6 +47,12 @@ class Rules:
     """Attempts of a task before it fails."""
     quarantine_s: float = attrs.field(default=1.0, validator=_above_zero)
     """First quarantine of a device; it doubles with each fault in a row, up to a minute."""
+    hang_factor: float = attrs.field(default=20.0, validator=_above_zero)
+    """A run hangs that takes so many times the 99 % quantile of its cost,"""
+    hang_floor_s: float = attrs.field(default=2.0, validator=_above_zero)
+    """and no less than this; its device is out until the call comes back."""
+    outage_s: float = attrs.field(default=4.0, validator=_above_zero)
+    """A task fails when no device that runs it was in service for so long."""
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.offline_floor < 1:

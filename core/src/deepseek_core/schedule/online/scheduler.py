@@ -21,6 +21,7 @@ from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Run, Unit
 
 _SOON_S = 0.001
+_Z99 = 2.3263
 
 
 class OnlineScheduler:
@@ -34,6 +35,7 @@ class OnlineScheduler:
         self._anyhow = attrs.evolve(self.rules, admission_z=None)
         self._desk = Dispatcher(self.rules)
         self._stranded: list[Job] = []
+        self._unserved: dict[str, float] = {}  # operator of offline work -> since when
         self._most_items: dict[str, int] = {}
         self._next_seq = 0
         self._handlers: dict[type[r.OnlineEvent], Callable[[Any], None]] = {
@@ -61,10 +63,11 @@ class OnlineScheduler:
     @property
     def wake_s(self) -> float:
         """When a `Tick` is due if no other event comes before; infinity: never."""
-        if not self.rules.drop_hopeless:
-            return self._desk.fleet.next_return_s
-        late_s = min((job.deadline_s for job in self._stranded), default=math.inf)
-        return min(self._desk.fleet.next_return_s, late_s)
+        limits = (run.limit_s for run in self._desk.runs.values())
+        patience = (job.stranded_s + self.rules.outage_s for job in self._stranded)
+        late = (job.deadline_s for job in self._stranded if self.rules.drop_hopeless)
+        outage = (since_s + self.rules.outage_s for since_s in self._unserved.values())
+        return min((self._desk.fleet.next_return_s, *limits, *patience, *late, *outage))
 
     def runs(self, run_id: int) -> bool:
         """Whether a run's result would have an effect: it was not given up."""
@@ -114,6 +117,7 @@ class OnlineScheduler:
             self._desk.jobs[job.id] = job
             self._desk.offline.add(job)
             self._desk.fill_idle()
+            self._settle_offline()
         else:
             self._admit(job, committed=event.committed)
 
@@ -154,8 +158,10 @@ class OnlineScheduler:
         key, serving = self._desk.key(job), self._desk.fleet.serving
         unit = choose(serving, job, key, self._desk.now_s, rules=self._anyhow).unit
         if unit is None:
+            job.stranded_s = min(job.stranded_s, self._desk.now_s)
             self._stranded.append(job)
         else:
+            job.stranded_s = math.inf
             self._enqueue(unit, key, job)
 
     def _enqueue(self, unit: Unit, key: float, job: Job) -> None:
@@ -169,6 +175,9 @@ class OnlineScheduler:
         run = self._desk.runs.get(event.run_id)
         if run is not None:
             run.end_s = self._desk.now_s + run.mean_s
+            quantile_s = run.unit.costs[run.operator].quantile_s(run.items, _Z99)
+            limit_s = max(self.rules.hang_floor_s, self.rules.hang_factor * quantile_s)
+            run.limit_s = self._desk.now_s + limit_s
 
     def _finished(self, event: r.TaskFinished) -> None:
         run = self._desk.runs.pop(event.run_id, None)
@@ -240,10 +249,15 @@ class OnlineScheduler:
             raise InputError(f"there is no device {event.device_id!r} to lose")
         if unit.until_s == math.inf:
             return  # as known
+        self._take_out(unit, event.reason)
+
+    def _take_out(self, unit: Unit, reason: str) -> None:
+        """Give a device no more work until it joins again; what it had goes elsewhere."""
         runs, jobs = self._desk.fleet.lose(unit)
-        notice = r.Quarantine(device_id=unit.id, until_s=math.inf, reason=event.reason)
+        notice = r.Quarantine(device_id=unit.id, until_s=math.inf, reason=reason)
         self._desk.out.append(notice)
-        self._resettle(runs, jobs, event.reason)
+        self._resettle(runs, jobs, reason)
+        self._settle_offline()
 
     def _resettle(self, runs: list[Run], jobs: list[Job], reason: str) -> None:
         for run in runs:
@@ -260,10 +274,15 @@ class OnlineScheduler:
         return runs, jobs
 
     def _joined(self, event: r.DeviceJoined) -> None:
+        before = self._desk.fleet.units.get(event.device.id)
         runs, jobs = self._add(event.device)
+        unit = self._desk.fleet.units[event.device.id]
+        if before is not None and before.hangs:
+            until_s = self._desk.fleet.quarantine(unit, self._desk.now_s)
+            self._leave(unit, until_s, "it did not answer for too long")
         self._settle_stranded()
         self._resettle(runs, jobs, "the device joined anew")
-        self._desk.fill(self._desk.fleet.units[event.device.id])
+        self._desk.fill(unit)
 
     def _readmit(self) -> None:
         for unit in self._desk.fleet.returning(self._desk.now_s):
@@ -278,8 +297,36 @@ class OnlineScheduler:
         for job in stranded:
             if self.rules.drop_hopeless and job.deadline_s <= self._desk.now_s:
                 self._desk.end(job, r.Drop(task_id=job.id, reason="no device was there in time"))
+            elif job.stranded_s + self.rules.outage_s <= self._desk.now_s:
+                self._desk.end(job, r.Fail(task_id=job.id, reason=self._outage()))
             else:
                 self._place(job)
 
     def _ticked(self, _event: r.Tick) -> None:
+        self._end_hangs()
         self._settle_stranded()
+        self._settle_offline()
+
+    def _end_hangs(self) -> None:
+        """Give up runs that take far too long, and the devices that they are on."""
+        for unit in {
+            run.unit.id: run.unit
+            for run in self._desk.runs.values()
+            if run.limit_s <= self._desk.now_s
+        }.values():
+            unit.hangs = True
+            self._take_out(unit, "a run hangs")
+
+    def _settle_offline(self) -> None:
+        """End offline work that nobody was there to do for too long."""
+        served = {name for unit in self._desk.fleet.serving for name in unit.costs}
+        lacking = [name for name in self._desk.offline.operators if name not in served]
+        self._unserved = {n: self._unserved.get(n, self._desk.now_s) for n in lacking}
+        for name, since_s in list(self._unserved.items()):
+            if since_s + self.rules.outage_s <= self._desk.now_s:
+                del self._unserved[name]
+                for job in self._desk.offline.of(name):
+                    self._desk.end(job, r.Fail(task_id=job.id, reason=self._outage()))
+
+    def _outage(self) -> str:
+        return f"no device that runs it was in service for {self.rules.outage_s:g} s"

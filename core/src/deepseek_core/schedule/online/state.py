@@ -54,7 +54,7 @@ class Job:
 
     __slots__ = (
         "alone", "arrived_s", "attempt", "deadline_s", "divisible", "done", "ended", "id", "items",
-        "mean_s", "operator", "ranges", "realtime", "running", "seq", "var",
+        "mean_s", "operator", "ranges", "realtime", "running", "seq", "stranded_s", "var",
     )  # fmt: skip
 
     def __init__(self, event: TaskArrived, seq: int) -> None:
@@ -66,6 +66,7 @@ class Job:
         self.attempt, self.done, self.running, self.ended = 1, 0, 0, False
         self.mean_s = self.var = 0.0  # on the device in whose queue it waits
         self.ranges = [(0, event.items)]
+        self.stranded_s = math.inf  # since when no device could take it
 
     def take(self, most: int) -> Part:
         """Cut up to so many items off what is left."""
@@ -93,7 +94,9 @@ class Job:
 class Run:
     """Parts of jobs that a device works at."""
 
-    __slots__ = ("end_s", "id", "items", "jobs", "mean_s", "operator", "parts", "unit", "var")
+    __slots__ = (
+        "end_s", "id", "items", "jobs", "limit_s", "mean_s", "operator", "parts", "unit", "var",
+    )  # fmt: skip
 
     def __init__(
         self, run_id: int, unit: Unit, operator: str, jobs: list[Job], parts: tuple[Part, ...]
@@ -104,7 +107,7 @@ class Run:
         cost = unit.costs[operator]
         self.mean_s = cost.mean_s(self.items)
         self.var = self.mean_s * self.mean_s * cost.cv2
-        self.end_s = math.inf
+        self.end_s = self.limit_s = math.inf
 
 
 Entry = tuple[float, int, Job]
@@ -114,7 +117,7 @@ class Unit:
     """A device: its running work, its realtime queue by urgency, its health."""
 
     __slots__ = (
-        "aptness", "costs", "credit_s", "faults", "free", "id", "in_service", "mean_s",
+        "aptness", "costs", "credit_s", "faults", "free", "hangs", "id", "in_service", "mean_s",
         "on_probation", "paused", "queue", "running", "slots", "until_s", "var",
     )  # fmt: skip
 
@@ -129,6 +132,7 @@ class Unit:
         self.credit_s = 0.0  # device time owed to offline work
         self.in_service, self.on_probation, self.faults = True, False, 0
         self.until_s = -math.inf  # the end of its quarantine
+        self.hangs = False
         self.paused: Job | None = None
 
     def wait(self, now_s: float) -> tuple[float, float]:
