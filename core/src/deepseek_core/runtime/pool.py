@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -37,6 +37,8 @@ from deepseek_core.runtime.answers import support_of, takes
 from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
 from deepseek_core.runtime.loaded import Loaded, Slots
 from deepseek_core.runtime.logs import warn
+
+_CLOSE_S: Final = 2.0
 
 
 @attrs.frozen
@@ -296,14 +298,21 @@ class DevicePool:
                 del self._slots[key]
 
     def close(self) -> None:
-        """Close every device that was opened; idempotent."""
+        """Close every device that was opened, one after the other; idempotent.
+
+        One whose end takes more than two seconds is left behind.
+        """
         if self.is_foreign:
             return
         with self._lock:
             self._closed = True
             opened, self._open = self._open, {}
         for device_id, device in opened.items():
-            _close(device, device_id)
+            closer = threading.Thread(target=_close, args=(device, device_id), daemon=True)
+            closer.start()
+            closer.join(_CLOSE_S)
+            if closer.is_alive():
+                warn(__name__, f"{device_id} is left behind: it did not close in {_CLOSE_S:g} s")
 
 
 def _close(device: Device, device_id: str) -> None:

@@ -317,8 +317,8 @@ class Server:
     def _run(self, start: r.Start, tasks: list[StageTask], slot: int, after: list[Then]) -> None:
         stage, device_id = self._stages[start.operator], start.device_id
         executable: Loaded | None = None
-        begin_s = _now_s()
         with self._changed:
+            begin_s = _now_s()  # in turn with those of others
             self._tell(r.TaskStarted(time_s=begin_s, run_id=start.run_id), after)
         try:
             pieces = [task.piece(part) for task, part in zip(tasks, start.parts, strict=True)]
