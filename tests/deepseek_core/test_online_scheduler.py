@@ -234,6 +234,70 @@ def test_a_device_on_probation_runs_one_task_at_a_time():
     assert len(again) == 3
 
 
+HANGS = Rules(hang_factor=10.0, hang_floor_s=0.02, outage_s=0.5, quarantine_s=0.1)
+
+
+def started(at_ms, run_id):
+    return r.TaskStarted(time_s=at_ms * MS, run_id=run_id)
+
+
+def tick(at_ms):
+    return r.Tick(time_s=at_ms * MS)
+
+
+@pytest.mark.parametrize(("ms", "limit_ms"), [(4, 40), (1, 20)])
+def test_a_run_past_its_limit_moves_and_its_device_is_out(ms, limit_ms):
+    s = OnlineScheduler([device("x", a=ms), device("y", a=8)], HANGS)
+    s.handle(realtime(0, 1))
+    s.handle(started(1, 1))
+    assert s.wake_s == pytest.approx((1 + limit_ms) * MS)
+    assert told(s.handle(tick(limit_ms))) == []
+    assert told(s.handle(tick(1.1 + limit_ms))) == ["quarantine x until inf", "2: 1[0:1] on y"]
+    assert not s.runs(1) and s.wake_s == math.inf
+    assert told(s.handle(finished(60, 2))) == ["finish 1"]
+
+
+def test_a_run_that_has_not_begun_can_not_hang():
+    s = OnlineScheduler([device("x", a=4)], HANGS)
+    s.handle(realtime(0, 1))
+    assert s.wake_s == math.inf
+    assert told(s.handle(tick(10_000))) == []
+
+
+def test_a_device_whose_call_came_back_is_tried_after_a_pause_that_doubles():
+    s = OnlineScheduler([device("x", a=4)], HANGS)
+    for number, pause_ms in ((1, 100), (2, 200), (3, 400)):
+        at_ms = 10_000 * number
+        begun = [d for d in s.handle(realtime(at_ms, number)) if type(d) is r.Start]
+        s.handle(started(at_ms, begun[0].run_id))
+        s.handle(tick(at_ms + 41))
+        back = r.DeviceJoined(time_s=(at_ms + 50) * MS, device=device("x", a=4))
+        assert told(s.handle(back)) == [f"quarantine x until {at_ms + 50 + pause_ms}"]
+        decisions = s.handle(tick(at_ms + 50 + pause_ms))
+        assert told(decisions)[0] == "readmit x"
+        assert [d.parts[0].task_id for d in decisions if type(d) is r.Start] == [number]
+        s.handle(r.TaskFailed(
+            time_s=(at_ms + 500) * MS, run_id=decisions[-1].run_id, retryable=False,
+            device_fault=False,
+        ))  # fmt: skip
+
+
+@pytest.mark.parametrize("arrive", [realtime, offline])
+def test_what_nobody_could_take_for_too_long_fails(arrive):
+    s = OnlineScheduler([device("x", a=4), device("y", b=4)], HANGS)
+    s.handle(r.DeviceLost(time_s=0, device_id="x"))
+    assert told(s.handle(arrive(100, 1))) == []
+    assert s.wake_s == pytest.approx(0.6)
+    assert told(s.handle(tick(599))) == []
+    (decision,) = s.handle(tick(601))
+    assert type(decision) is r.Fail and "in service for 0.5 s" in decision.reason
+    assert s.live == 0 and s.wake_s == math.inf
+    assert told(s.handle(arrive(700, 2))) == []
+    back = s.handle(r.DeviceJoined(time_s=0.9, device=device("x", a=4)))
+    assert told(back) == ["1: 2[0:1] on x"]
+    assert told(s.handle(tick(5_000))) == []
+
+
 def test_the_result_of_a_run_that_was_given_up_has_no_effect():
     s = OnlineScheduler([device("x", a=4), device("y", a=5)])
     s.handle(realtime(0, 1))

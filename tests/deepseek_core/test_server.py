@@ -110,6 +110,22 @@ def test_a_deadline_of_offline_work_is_refused_in_words(session):
         assert np.all(server.submit(ones(1), latency="offline").result(30)["z"] == 4.0)
 
 
+@pytest.mark.parametrize("error", [ValueError, SystemExit, GeneratorExit])
+def test_a_callback_that_raises_anything_costs_no_worker(error, session):
+    def leave(_future):
+        raise error("of the caller")
+
+    before = threading.active_count()
+    with Server(session("a"), chain()) as server:
+        at_work = threading.active_count()
+        for _ in range(3):
+            future = server.submit(ones(1))
+            future.add_done_callback(leave)
+            assert np.all(future.result(30)["z"] == 4.0)
+        assert threading.active_count() == at_work
+    assert threading.active_count() == before
+
+
 def test_work_moves_from_a_device_without_memory(session):
     plain_devices.FAILURES["a"] = OutOfMemory("no room", device_id="a")
     with Server(session("a", "slow"), chain()) as server:

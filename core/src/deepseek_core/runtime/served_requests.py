@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 import numpy as np
@@ -178,9 +179,15 @@ def _cut(value: Array, spec: TensorSpec, start: int, stop: int) -> Array:
     return value[(slice(None),) * axis + (slice(start, stop),)]
 
 
+def answer(future: Future[Result], result: Result) -> None:
+    """Let the caller see a result, unless something was there before."""
+    with contextlib.suppress(InvalidStateError):
+        future.set_result(result)
+
+
 def fail(future: Future[Result], error: DeepSeekError) -> None:
     """Let the caller see an error, unless something was there before."""
-    if not future.done():
+    with contextlib.suppress(InvalidStateError):
         future.set_exception(error)
 
 

@@ -39,6 +39,7 @@ from deepseek_core.runtime.served_requests import (
     ServedRequest,
     StageTask,
     alike,
+    answer,
     check_items,
     fail,
     joined,
@@ -167,8 +168,7 @@ class Server:
         for thread in self._threads:
             thread.join(max(0.0, until_s - _now_s()))
         for future in {task.request.future for task in left.values()}:
-            if not future.done():
-                future.set_exception(Interrupted("the server was closed before it was done"))
+            fail(future, Interrupted("the server was closed before it was done"))
         self._free()
 
     def _free(self) -> None:
@@ -243,7 +243,7 @@ class Server:
             return  # another branch failed
         if request.left == 0:
             result = request.result(self._graph, _now_s())
-            after.append(partial(request.future.set_result, result))
+            after.append(partial(answer, request.future, result))
         for stage in self._graph.stages:
             if task.stage.name in self._graph.predecessors(stage):
                 request.waits[stage.name] -= 1
@@ -296,8 +296,7 @@ class Server:
                 else:
                     # Work that arrives wakes nobody: that would cost more than the look does.
                     self._changed.wait(min(wake_s - now_s, _LOOK_S))
-            for act in after:
-                act()
+            _do(after)
 
     def _work(self, device_id: str, slot: int) -> None:
         while (start := self._inbox[device_id].get()) is not None:
@@ -311,8 +310,7 @@ class Server:
                     self._tell(r.TaskFinished(time_s=_now_s(), run_id=start.run_id), after)
             else:
                 self._run(start, tasks, slot, after)
-            for act in after:
-                act()
+            _do(after)
 
     def _run(self, start: r.Start, tasks: list[StageTask], slot: int, after: list[Then]) -> None:
         stage, device_id = self._stages[start.operator], start.device_id
@@ -384,6 +382,15 @@ class Server:
             self._tell(event, after)
         if guilty:
             after.append(partial(self._served.revive, start.device_id))
+
+
+def _do(after: list[Then]) -> None:
+    """What may call foreign code, such as a future's callbacks: it never ends a worker."""
+    for act in after:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 - see above
+            _log.warning("a callback raised %s", one_line(error))
 
 
 def _outputs(
