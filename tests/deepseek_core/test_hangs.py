@@ -14,7 +14,7 @@ from deepseek_core.contracts.errors import AdmissionRefused, Interrupted, StageF
 from deepseek_core.runtime.server import Server
 from deepseek_core.schedule.online.rules import Rules
 
-RULES = Rules(hang_factor=1.0, hang_floor_s=0.3, outage_s=1.0, quarantine_s=0.2)
+RULES = Rules(hang_factor=1.0, hang_floor_s=0.3, hang_guess_s=0.3, outage_s=1.0, quarantine_s=0.2)
 MOST_S = 5.0  # what the end of anything may take
 X = {"x": np.ones((1, 2))}
 

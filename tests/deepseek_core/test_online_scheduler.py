@@ -257,6 +257,29 @@ def test_a_run_past_its_limit_moves_and_its_device_is_out(ms, limit_ms):
     assert told(s.handle(finished(60, 2))) == ["finish 1"]
 
 
+def test_a_guess_gets_more_time_until_a_run_has_ended():
+    guessed = r.RunCost(item_s=4 * MS, founded=False)
+    s = OnlineScheduler([r.OnlineDevice(id="x", costs={"a": guessed})], HANGS)
+    s.handle(realtime(0, 1))
+    s.handle(started(0, 1))
+    assert s.wake_s == 60.0
+    s.handle(r.TaskFinished(time_s=2.0, run_id=1, seconds=2.0))
+    s.handle(realtime(2_000, 2))
+    s.handle(started(2_000, 2))
+    assert s.wake_s == pytest.approx(2.0 + 3 * 2.0)
+
+
+def test_a_run_that_came_back_late_is_not_given_up_so_soon_again():
+    s = OnlineScheduler([device("x", a=4)], HANGS)
+    s.handle(realtime(0, 1))
+    s.handle(started(0, 1))
+    s.handle(tick(41))
+    s.handle(r.DeviceJoined(time_s=0.05, device=device("x", a=4), late={"a": 0.05}))
+    (start,) = [d for d in s.handle(tick(151)) if type(d) is r.Start]
+    s.handle(started(151, start.run_id))
+    assert s.wake_s == pytest.approx(0.151 + 3 * 0.05)
+
+
 def test_a_run_that_has_not_begun_can_not_hang():
     s = OnlineScheduler([device("x", a=4)], HANGS)
     s.handle(realtime(0, 1))

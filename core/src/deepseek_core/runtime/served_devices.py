@@ -166,6 +166,7 @@ def _line(one: Estimate, many: Estimate, items: int) -> RunCost:
         item_s=item_s or 1e-9,
         sigma=max(one.sigma, many.sigma),
         most_items=items,
+        founded="prior" not in (one.source, many.source),
     )
 
 

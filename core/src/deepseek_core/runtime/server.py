@@ -325,12 +325,12 @@ class Server:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
             if self._is_given_up(start):
-                self._rejoin(start.device_id, after)
+                self._rejoin(start, _now_s() - begin_s, after)
             else:
                 self._failed(start, tasks, error, executable, after)
             return
         if self._is_given_up(start):
-            self._rejoin(start.device_id, after)
+            self._rejoin(start, _now_s() - begin_s, after)
             return
         end_s = _now_s()
         self.recorder.note((stage.name, device_id, slot, start.run_id, start.items, begin_s, end_s))
@@ -348,15 +348,15 @@ class Server:
         with self._changed:
             return not self._scheduler.runs(start.run_id)
 
-    def _rejoin(self, device_id: str, after: list[Then]) -> None:
+    def _rejoin(self, start: r.Start, seconds: float, after: list[Then]) -> None:
         """A call that hung came back: its device is opened anew, and tried again."""
         if self._closed:
             return
-        self._served.abandon(device_id)
-        self._served.revive(device_id)
+        self._served.abandon(start.device_id)
+        self._served.revive(start.device_id)
+        device, late = self._served.online(start.device_id), {start.operator: seconds}
         with self._changed:
-            event = r.DeviceJoined(time_s=_now_s(), device=self._served.online(device_id))
-            self._tell(event, after)
+            self._tell(r.DeviceJoined(time_s=_now_s(), device=device, late=late), after)
 
     def _failed(
         self,

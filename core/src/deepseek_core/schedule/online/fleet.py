@@ -31,6 +31,9 @@ class Fleet:
         unit = Unit(device)
         if old is not None and old.hangs:
             unit.faults = old.faults
+            for name, cost in old.costs.items():
+                if name in unit.costs:
+                    unit.costs[name].ended(cost.longest_s)
         self.units[device.id] = unit
         self._refresh()
         return unit, runs, jobs

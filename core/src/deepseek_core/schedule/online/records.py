@@ -27,13 +27,15 @@ def _positive(record: object, field: attrs.Attribute[int], value: int) -> None:
 class RunCost:
     """Median seconds of a run: a fixed part and a part for each item.
 
-    `sigma` is the standard deviation of log(seconds); `most_items` fit into one run.
+    `sigma` is the standard deviation of log(seconds); `most_items` fit into one run. A cost that
+    rests on no measurement is not `founded`.
     """
 
     fixed_s: float = attrs.field(default=0.0, validator=check_finite)
     item_s: float = attrs.field(default=0.0, validator=check_finite)
     sigma: float = attrs.field(default=0.0, validator=check_finite)
     most_items: int = attrs.field(default=UNLIMITED, validator=_positive)
+    founded: bool = True
 
     def __attrs_post_init__(self) -> None:
         if self.fixed_s + self.item_s <= 0:
@@ -112,9 +114,13 @@ class DeviceLost(OnlineEvent):
 
 @attrs.frozen(kw_only=True)
 class DeviceJoined(OnlineEvent):
-    """A device is there, for the first time or again."""
+    """A device is there, for the first time or again.
+
+    `late`: by operator, what runs took that were given up and came back after all.
+    """
 
     device: OnlineDevice
+    late: Mapping[str, float] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

@@ -50,7 +50,9 @@ class Rules:
     hang_factor: float = attrs.field(default=20.0, validator=_above_zero)
     """A run hangs that takes so many times the 99 % quantile of its cost,"""
     hang_floor_s: float = attrs.field(default=2.0, validator=_above_zero)
-    """and no less than this; its device is out until the call comes back."""
+    """and no less than this, nor than 3 times the longest yet; its device is out until it ends."""
+    hang_guess_s: float = attrs.field(default=60.0, validator=_above_zero)
+    """No less than this where the cost is a guess, and no run of the operator has ended there."""
     outage_s: float = attrs.field(default=4.0, validator=_above_zero)
     """A task fails when no device that runs it was in service for so long."""
 

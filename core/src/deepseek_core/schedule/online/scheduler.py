@@ -21,7 +21,6 @@ from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Run, Unit
 
 _SOON_S = 0.001
-_Z99 = 2.3263
 
 
 class OnlineScheduler:
@@ -175,17 +174,19 @@ class OnlineScheduler:
         run = self._desk.runs.get(event.run_id)
         if run is not None:
             run.end_s = self._desk.now_s + run.mean_s
-            quantile_s = run.unit.costs[run.operator].quantile_s(run.items, _Z99)
-            limit_s = max(self.rules.hang_floor_s, self.rules.hang_factor * quantile_s)
-            run.limit_s = self._desk.now_s + limit_s
+            cost = run.unit.costs[run.operator]
+            run.limit_s = self._desk.now_s + cost.limit_s(run.items, self.rules)
 
     def _finished(self, event: r.TaskFinished) -> None:
         run = self._desk.runs.pop(event.run_id, None)
         if run is None:
             return  # of an attempt that was given up: no effect
         unit = run.unit
-        if event.seconds is not None and self.rules.learning:
-            unit.costs[run.operator].learn(run.items, event.seconds, self.rules.learning)
+        if event.seconds is not None:
+            cost = unit.costs[run.operator]
+            cost.ended(event.seconds)
+            if self.rules.learning:
+                cost.learn(run.items, event.seconds, self.rules.learning)
         self._desk.fleet.release(run)
         self._desk.fleet.recovered(unit)
         for job, part in zip(run.jobs, run.parts, strict=True):
@@ -278,6 +279,8 @@ class OnlineScheduler:
         runs, jobs = self._add(event.device)
         unit = self._desk.fleet.units[event.device.id]
         if before is not None and before.hangs:
+            for name, seconds in event.late.items():
+                unit.costs[name].ended(seconds)
             until_s = self._desk.fleet.quarantine(unit, self._desk.now_s)
             self._leave(unit, until_s, "it did not answer for too long")
         self._settle_stranded()

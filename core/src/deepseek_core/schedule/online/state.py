@@ -11,21 +11,28 @@ from typing import Final
 
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online.records import OnlineDevice, Part, RunCost, TaskArrived
+from deepseek_core.schedule.online.rules import Rules
 
 # A run that is overdue is expected to take this share of its mean longer.
 _OVERDUE: Final = 0.15
 # One measurement moves an estimate by no more than this many standard deviations.
 _CLIP: Final = 2.5
+_Z99: Final = 2.3263
+_SLACK: Final = 3.0
 
 
 class Cost:
     """What an operator costs on a device, as corrected by what was measured."""
 
-    __slots__ = ("_log_bias", "cv2", "factor", "fixed_s", "item_s", "most_items", "sigma")
+    __slots__ = (
+        "_log_bias", "cv2", "factor", "fixed_s", "founded", "item_s", "longest_s", "most_items",
+        "sigma",
+    )  # fmt: skip
 
     def __init__(self, cost: RunCost) -> None:
         self.fixed_s, self.item_s = cost.fixed_s, cost.item_s
-        self.sigma, self.most_items = cost.sigma, cost.most_items
+        self.sigma, self.most_items, self.founded = cost.sigma, cost.most_items, cost.founded
+        self.longest_s = 0.0  # of the runs that ended
         self.cv2 = math.exp(cost.sigma**2) - 1.0
         self._log_bias = 0.0
         self.factor = math.exp(cost.sigma**2 / 2)
@@ -38,6 +45,17 @@ class Cost:
         """Seconds at `z` standard deviations of log(seconds)."""
         median_s = (self.fixed_s + self.item_s * items) * math.exp(self._log_bias)
         return median_s * math.exp(z * self.sigma)
+
+    def limit_s(self, items: int, rules: Rules) -> float:
+        """Seconds after which a run counts as one that hangs."""
+        known = self.founded or self.longest_s > 0
+        floor_s = rules.hang_floor_s if known else rules.hang_guess_s
+        usual_s = rules.hang_factor * self.quantile_s(items, _Z99)
+        return max(floor_s, usual_s, _SLACK * self.longest_s)
+
+    def ended(self, seconds: float) -> None:
+        """Note that a run took so long, in time or too late."""
+        self.longest_s = max(self.longest_s, seconds)
 
     def learn(self, items: int, seconds: float, weight: float) -> None:
         """Correct the median by a measurement; an outlier moves it no more than a bad one."""
