@@ -10,7 +10,14 @@ import pytest
 from plain_graphs import chain, diamond
 from plain_sessions import plain_session
 
-from deepseek_core.contracts.errors import AdmissionRefused, Interrupted, StageFailed
+from deepseek_core import Estimate
+from deepseek_core.contracts.errors import (
+    AdmissionRefused,
+    ConfigError,
+    Interrupted,
+    StageFailed,
+)
+from deepseek_core.runtime.limits import limit_s
 from deepseek_core.runtime.server import Server
 from deepseek_core.schedule.online.rules import Rules
 
@@ -160,3 +167,88 @@ def test_no_worker_is_lost_when_calls_come_back(session):
         assert threading.active_count() == at_work
     in_time(server.close)
     assert threading.active_count() == before
+
+
+# -- streams ----------------------------------------------------------------------------------
+
+
+def streamed(plan, count=12):
+    return list(plan.stream({"x": np.full((1, 2), float(n))} for n in range(count)))
+
+
+@pytest.mark.parametrize("device_id", ["hangs", "hangs-wide"])
+@pytest.mark.parametrize("graph", [chain, diamond])
+@pytest.mark.parametrize("call", ["run", "load"])
+def test_a_stream_goes_on_elsewhere_and_in_order(call, graph, device_id, session):
+    opened = session(device_id, "slow")
+    plan = opened.plan(graph(), hang_s=0.3)
+    assert device_id in plan.devices.values()
+    hanging_devices.WHERE.add(call)
+    hanging_devices.HELD.clear()
+    results = streamed(plan)
+    expected = [4.0 * n * n if graph is chain else 2.0 * n + n * n for n in range(12)]
+    assert [result[plan.graph.outputs[0]][0, 0] for result in results] == expected
+    assert all(set(result.ran_on.values()) == {"slow"} for result in results)
+    assert hanging_devices.HELD
+    assert any("no answer after 300 ms" in n and "moved to slow" in n for n in plan.notices)
+    assert len(streamed(plan)) == 12
+    in_time(plan.close)
+    in_time(opened.close)
+
+
+def test_what_comes_back_after_all_reaches_nobody(session):
+    opened = session("hangs", "slow")
+    plan = opened.plan(chain(seconds=0.02), hang_s=0.3)
+    hanging_devices.WHERE.add("run")
+    results = iter(plan.stream([X] * 30))
+    assert right(next(results))
+    hanging_devices.GO.set()
+    assert all(map(right, results))
+    in_time(opened.close)
+
+
+@pytest.mark.parametrize(
+    ("device_ids", "options", "told"),
+    [
+        (["hangs"], {}, "failed on hangs: no answer after 300 ms"),
+        (["hangs", "slow"], {"strict": True}, "failed on hangs: no answer after 300 ms"),
+        (["hangs", "hangs-too"], {}, "no answer after 300 ms"),
+    ],
+)
+def test_a_stream_ends_where_nobody_else_can(device_ids, options, told, session):
+    opened = session(*device_ids)
+    plan = opened.plan(chain(), hang_s=0.3, **options)
+    hanging_devices.WHERE.add("run")
+    with pytest.raises(StageFailed, match=told):
+        in_time(lambda: streamed(plan))
+    in_time(plan.close)
+    in_time(opened.close)
+
+
+def test_a_stream_that_is_left_ends_while_calls_hang(session):
+    opened = session("hangs", "slow")
+    plan = opened.plan(diamond(), hang_s=0.5)
+    results = plan.stream([X] * 50)
+    next(results)
+    hanging_devices.WHERE.add("run")
+    until(lambda: hanging_devices.HELD or next(results, None) is None)
+    in_time(results.close)
+    in_time(opened.close)
+
+
+@pytest.mark.parametrize("hang_s", [0, -1.0, float("nan"), "soon"])
+def test_a_limit_is_a_time(hang_s, session):
+    with pytest.raises(ConfigError, match="hang_s"):
+        session("slow").plan(chain(), hang_s=hang_s)
+
+
+def test_limits_follow_the_costs():
+    def cost(seconds, sigma=0.0, source="measured"):
+        return Estimate(seconds=seconds, sigma=sigma, source=source)
+
+    assert limit_s([None]) == 600.0
+    assert limit_s([cost(1e-3)]) == 5.0
+    assert limit_s([cost(1.0), cost(2.0)]) == 60.0
+    assert limit_s([cost(1.0, sigma=1.0)]) == pytest.approx(20 * 10.24, rel=1e-3)
+    assert limit_s([cost(1e-3), cost(1e-3, source="prior")]) == 600.0
+    assert limit_s([cost(100.0, source="prior")]) == 2000.0

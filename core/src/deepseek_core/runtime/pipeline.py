@@ -1,7 +1,8 @@
 """A stream of batches through the stages: one queue and `slots` workers for each device.
 
 At most `limit` batches are in flight, so memory stays bounded whatever the stages do.
-Older batches go first, results leave in order, the first error ends the stream.
+Older batches go first, results leave in order, the first error ends the stream. A run that takes
+far too long is left behind with its device; another thread does the same elsewhere.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
-from deepseek_core.contracts.errors import Interrupted
+from deepseek_core.contracts.errors import DeviceLost, Interrupted, StageFailed
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
+from deepseek_core.contracts.units import format_seconds
 from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.result import Result, pick
 from deepseek_core.runtime.routes import Route
@@ -23,6 +26,7 @@ from deepseek_core.runtime.runner import StageRunner
 
 _NO_MORE: Final[Any] = object()
 _LOOK_S: Final = 0.05  # how long Ctrl-C may have to wait
+_MOST_ATTEMPTS: Final = 3  # devices that may hang in a stage of a batch
 
 
 class _Flight:
@@ -37,6 +41,26 @@ class _Flight:
         self.start_s = time.perf_counter()
 
 
+class _Attempt:
+    """A stage of a batch at work on a device, until when, and whether it was given up since."""
+
+    def __init__(self, flight: _Flight, stage: Stage, number: int, limit_s: float) -> None:
+        self.flight, self.stage, self.number = flight, stage, number
+        self.given_up = False
+        self.thread = threading.current_thread()
+        self.begins(flight.route, stage, limit_s)
+
+    def begins(self, route: Route, part: Stage, limit_s: float) -> None:
+        """Note what is asked of which device now."""
+        self.route, self.part, self.limit_s = route, part, limit_s
+        self.until_s = time.perf_counter() + limit_s
+
+    @property
+    def device_id(self) -> str:
+        """The device at work."""
+        return self.route.devices[self.part.name]
+
+
 class _Pipeline:
     def __init__(self, runner: StageRunner) -> None:
         self._runner = runner
@@ -44,6 +68,8 @@ class _Pipeline:
         self._changed = threading.Condition()
         self._ready: dict[str, list[tuple[int, int, _Flight, Stage]]] = {}
         self._workers: list[threading.Thread] = []
+        self._attempts: set[_Attempt] = set()
+        self._left: dict[threading.Thread, str] = {}  # in a call that hangs, on which device
         self._done: dict[int, _Flight] = {}
         self._error: BaseException | None = None
         self._stopping = False
@@ -65,6 +91,7 @@ class _Pipeline:
                 if came:
                     raise KeyboardInterrupt
                 self._changed.wait(_LOOK_S)  # Ctrl-C, held back, wakes nobody
+                self._give_up_hangs()
             if self._error is not None:
                 raise self._error
             return self._done.pop(sequence)
@@ -77,7 +104,26 @@ class _Pipeline:
             self._stopping = True
             self._changed.notify_all()
         for worker in self._workers:
-            worker.join()
+            while worker.is_alive() and not self._is_left_behind(worker):
+                worker.join(_LOOK_S)
+        for device_id in set(self._left.values()):
+            self._runner.leave(device_id)
+
+    def _is_left_behind(self, worker: threading.Thread) -> bool:
+        """Whether the run that a worker waits for hangs; nobody waits for it."""
+        with held_back(), self._changed:
+            self._give_up_hangs()
+            return worker in self._left
+
+    def _give_up_hangs(self) -> None:
+        """Let another thread do elsewhere what takes too long; under `_changed`."""
+        now_s = time.perf_counter()
+        for attempt in [a for a in self._attempts if a.until_s <= now_s]:
+            attempt.given_up = True
+            self._attempts.discard(attempt)
+            self._left[attempt.thread] = attempt.device_id
+            if not self._stopping:
+                self._start_worker(attempt.flight.route.devices[attempt.stage.name], attempt)
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -90,22 +136,25 @@ class _Pipeline:
         device_id = flight.route.devices[stage.name]
         if device_id not in self._ready:
             self._ready[device_id] = []
-            for slot in range(self._runner.slots(device_id)):
-                self._start_worker(device_id, slot)
+            for _ in range(self._runner.slots(device_id)):
+                self._start_worker(device_id)
         item = (flight.sequence, flight.route.order[stage.name], flight, stage)
         heapq.heappush(self._ready[device_id], item)
         self._runner.recorder.queued(device_id, len(self._ready[device_id]))
         self._changed.notify_all()
 
-    def _start_worker(self, device_id: str, slot: int) -> None:
+    def _start_worker(self, device_id: str, hung: _Attempt | None = None) -> None:
         worker = threading.Thread(
-            target=self._work, args=(device_id,), name=f"{device_id}-{slot}", daemon=True
+            target=self._work, args=(device_id, hung), name=f"{device_id} worker", daemon=True
         )
         self._workers.append(worker)
         worker.start()
 
-    def _work(self, device_id: str) -> None:
+    def _work(self, device_id: str, hung: _Attempt | None) -> None:
+        """Do what is ready for a device, first of all what hangs elsewhere."""
         ready = self._ready[device_id]
+        if hung is not None and not self._do(hung.flight, hung.stage, hung):
+            return
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(ready) or self._stopping)
@@ -113,36 +162,78 @@ class _Pipeline:
                     return
                 _, _, flight, stage = heapq.heappop(ready)
                 self._runner.recorder.queued(device_id, len(ready))
-            try:
-                outputs, ran_on = self._runner.run(
-                    flight.route, stage, flight.tensors,
-                    sequence=flight.sequence, batch=flight.batch,
-                )  # fmt: skip
-                self._finish(flight, stage, outputs, ran_on)
-            except BaseException as error:  # noqa: BLE001 - the consumer must see every outcome
-                self._fail(error)
+            if not self._do(flight, stage):
                 return
+
+    def _do(self, flight: _Flight, stage: Stage, hung: _Attempt | None = None) -> bool:
+        """Do a stage of a batch; False if this worker is at its end."""
+        number = 1 if hung is None else hung.number + 1
+        attempt = _Attempt(flight, stage, number, self._runner.limit_s(flight.route, stage))
+        with self._changed:
+            self._attempts.add(attempt)
+        try:
+            if hung is not None:
+                self._move(hung)
+            outputs, ran_on = self._runner.run(
+                flight.route, stage, flight.tensors,
+                sequence=flight.sequence, batch=flight.batch,
+                begins=partial(self._begins, attempt),
+            )  # fmt: skip
+            with self._changed:
+                if attempt.given_up:
+                    return False
+                self._attempts.discard(attempt)
+                self._finish(flight, stage, outputs, ran_on)
+        except BaseException as error:  # noqa: BLE001 - the consumer must see every outcome
+            with self._changed:
+                if not attempt.given_up:
+                    self._attempts.discard(attempt)
+                    self._fail(error)
+            return False
+        return True
+
+    def _begins(self, attempt: _Attempt, route: Route, part: Stage) -> None:
+        limit_s = self._runner.limit_s(route, part)
+        with self._changed:
+            attempt.begins(route, part, limit_s)
+
+    def _move(self, hung: _Attempt) -> None:
+        """Take the device out in which an attempt hangs.
+
+        Raises:
+            StageFailed: no other one can do it, or as many hung as may be tried.
+        """
+        error = DeviceLost(
+            f"no answer after {format_seconds(hung.limit_s)}", device_id=hung.device_id
+        )
+        self._runner.leave(hung.device_id)
+        self._runner.recover(hung.route, hung.part, error)
+        if hung.number >= _MOST_ATTEMPTS:
+            raise StageFailed(
+                f"stage {hung.stage.name!r} hung on {hung.number} devices, at last on "
+                f"{hung.device_id}: {error.message}",
+                stage=hung.stage.name,
+                device_id=hung.device_id,
+            )
 
     def _finish(
         self, flight: _Flight, stage: Stage, outputs: Mapping[str, Array], ran_on: Mapping[str, str]
     ) -> None:
-        with self._changed:
-            flight.tensors.update(outputs)
-            flight.ran_on.update(ran_on)
-            flight.left -= 1
-            for follower in flight.route.followers[stage.name]:
-                flight.waits[follower.name] -= 1
-                if flight.waits[follower.name] == 0:
-                    self._enqueue(flight, follower)
-            if flight.left == 0:
-                self._done[flight.sequence] = flight
-                self._changed.notify_all()
+        flight.tensors.update(outputs)
+        flight.ran_on.update(ran_on)
+        flight.left -= 1
+        for follower in flight.route.followers[stage.name]:
+            flight.waits[follower.name] -= 1
+            if flight.waits[follower.name] == 0:
+                self._enqueue(flight, follower)
+        if flight.left == 0:
+            self._done[flight.sequence] = flight
+            self._changed.notify_all()
 
     def _fail(self, error: BaseException) -> None:
-        with self._changed:
-            self._error = self._error or error
-            self._stopping = True
-            self._changed.notify_all()
+        self._error = self._error or error
+        self._stopping = True
+        self._changed.notify_all()
 
 
 def stream(

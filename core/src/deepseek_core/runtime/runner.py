@@ -22,6 +22,7 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
+from deepseek_core.runtime.limits import limit_s
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.logs import warn
 from deepseek_core.runtime.planner import Planner
@@ -31,12 +32,14 @@ from deepseek_core.runtime.trace import Recorder
 from deepseek_core.schedule.throughput.turns import RoundRobin
 
 if TYPE_CHECKING:
+    from deepseek_core.contracts.device import Estimate
     from deepseek_core.contracts.event import Event
     from deepseek_core.schedule.problem import Placement, Problem
 
 Tensors = Mapping[str, Array]
 RanOn = Mapping[str, str]
 Action = Callable[[Loaded, Tensors], Tensors]
+Begins = Callable[[Route, Stage], None]
 
 
 class StageRunner:
@@ -59,6 +62,8 @@ class StageRunner:
         self._strict, self._emit = strict, emit
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._lock = threading.RLock()
+        self._limits: dict[tuple[Sequence[str], str], float] = {}
+        self._loading: dict[str, threading.Lock] = {}  # a device that hangs holds up itself only
         self.decision = 0
         self._closed = False
         self.recorder = Recorder()
@@ -125,6 +130,7 @@ class StageRunner:
         else:
             routes = (({self._graph.stages[0].name: self.only}, 1.0),)
         self.decision += 1
+        self._limits.clear()
         self.routes = routes_of(self._graph, routes, self._may_run, self.decision)
         self._round_robin = RoundRobin([share for _, share in routes])
         self._turns: list[int] = []
@@ -155,8 +161,11 @@ class StageRunner:
         *,
         sequence: int,
         batch: int,
+        begins: Begins | None = None,
     ) -> tuple[Tensors, RanOn]:
         """Outputs of a stage of a route, and where each stage that it stands for ran.
+
+        `begins` is told of each attempt.
 
         Raises:
             InputError: the inputs do not fit.
@@ -170,14 +179,21 @@ class StageRunner:
             self.recorder.note((name, device_id, slot, sequence, batch, start_s, end_s))
             return outputs
 
-        return self._persist(route, stage, tensors, once)
+        return self._persist(route, stage, tensors, once, begins)
 
     def _persist(
-        self, route: Route, stage: Stage, tensors: Tensors, action: Action
+        self,
+        route: Route,
+        stage: Stage,
+        tensors: Tensors,
+        action: Action,
+        begins: Begins | None = None,
     ) -> tuple[Tensors, RanOn]:
         """Do it where the route says; elsewhere if that device fails, or failed since."""
         parts, device_id = route.parts[stage.name], route.devices[stage.name]
         if route.decision == self.decision:
+            if begins is not None:
+                begins(route, stage)
             try:
                 outputs = action(self.executable(stage, device_id), tensors)
             except InputError:
@@ -189,10 +205,10 @@ class StageRunner:
                 self.recover(route, stage, error)
             else:
                 return outputs, dict.fromkeys(parts, device_id)
-        return self._where_placed_now(parts, tensors, action)
+        return self._where_placed_now(parts, tensors, action, begins)
 
     def _where_placed_now(
-        self, parts: Sequence[str], tensors: Tensors, action: Action
+        self, parts: Sequence[str], tensors: Tensors, action: Action, begins: Begins | None
     ) -> tuple[Tensors, RanOn]:
         with self._lock:
             devices = self.devices
@@ -200,7 +216,7 @@ class StageRunner:
         made: dict[str, Array] = {}
         ran_on: dict[str, str] = {}
         for stage in now.graph.stages:
-            outputs, where = self._persist(now, stage, {**tensors, **made}, action)
+            outputs, where = self._persist(now, stage, {**tensors, **made}, action, begins)
             made.update(outputs)
             ran_on.update(where)
         return made, ran_on
@@ -213,12 +229,54 @@ class StageRunner:
         """
         key = stage.name, device_id
         self.check_open()
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            return loaded
         with self._lock:
-            self.check_open()
+            lock = self._loading.setdefault(device_id, threading.Lock())
+        with lock:
             if key not in self._loaded:
                 options = LoadOptions(latency=self._request.latency, strict=True)
-                self._loaded[key] = self._planner.pool.load(stage, device_id, options)
+                made = self._planner.pool.load(stage, device_id, options)
+                self._keep(key, made)
             return self._loaded[key]
+
+    def _keep(self, key: tuple[str, str], made: Loaded) -> None:
+        try:
+            with self._lock:
+                self.check_open()
+                self._loaded[key] = made
+        except DeepSeekError:
+            made.close()
+            raise
+
+    def limit_s(self, route: Route, stage: Stage) -> float:
+        """After how many seconds a run of a stage of a route counts as one that hangs."""
+        if self._request.hang_s is not None:
+            return self._request.hang_s
+        key = route.parts[stage.name], route.devices[stage.name]
+        found = self._limits.get(key)
+        if found is None:
+            found = self._limits[key] = limit_s(self._estimates(*key))
+        return found
+
+    def _estimates(self, parts: Sequence[str], device_id: str) -> list[Estimate | None]:
+        """What these stages cost on a device; nobody was asked where there was no choice."""
+        if self._decided is None:
+            return [None]
+        problem = self._decided[0]
+        rows = [row for row in problem.stages if row.name in parts]
+        if problem.whole is not None and len(parts) == len(problem.stages):
+            rows = [problem.whole]
+        found = ({c.device_id: c.estimate for c in row.candidates} for row in rows)
+        return [row.get(device_id) for row in found]
+
+    def leave(self, device_id: str) -> None:
+        """Leave a device behind in which a call hangs, and all that is loaded there."""
+        with self._lock:
+            for key in [key for key in self._loaded if key[1] == device_id]:
+                del self._loaded[key]
+        self._planner.pool.abandon(device_id)
 
     def recover(self, route: Route, stage: Stage, error: BaseException) -> None:
         """Place what the failed device had again.

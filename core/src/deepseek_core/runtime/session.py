@@ -180,18 +180,23 @@ class Session:
         deadline_s: float | None = None,
         pin: Mapping[str, str] | None = None,
         strict: bool = False,
+        hang_s: float | None = None,
     ) -> Plan:
         """Decide where each stage runs on batches of `batch` items.
 
         `pin` fixes stages to devices (`{"match": "fpga"}`). `strict` forbids moving a stage
-        when its device fails.
+        when its device fails. A run of a stream that takes longer than `hang_s` counts as one that
+        hangs: its device is left behind, another one does it. By default that is 20 times the 99 %
+        quantile of its cost and no less than 5 s, or 600 s where the cost is a guess.
 
         Raises:
             NoDevice: a stage that no device can run; says why each refused.
-            ConfigError: an unknown latency class, workload, stage or device.
+            ConfigError: an unknown latency class, workload, stage or device; a time that is none.
             DeviceClosed: the session is closed.
         """
-        request = self._request(graph, latency, workload, batch, deadline_s=deadline_s, pin=pin)
+        request = self._request(
+            graph, latency, workload, batch, deadline_s=deadline_s, pin=pin, hang_s=hang_s
+        )
         plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
         self._plans.add(plan)
         if self.registry.has_listeners:
@@ -286,14 +291,14 @@ class Session:
             raise ConfigError(
                 f"expected a graph, got a {type(graph).__name__}", remedy="pass what load gave"
             )
-        deadline_s = more.get("deadline_s")
+        times = {name: more.get(name) for name in ("deadline_s", "hang_s")}
         return Request(
             latency=_member(LatencyClass, latency),
             workload=_member(Workload, workload),
             # Without a batch axis a run is one call, whatever it holds.
             batch=as_count("batch", batch) if graph.is_batched else 1,
             pins=self._planner.resolve_pins(graph, more.get("pin") or {}),
-            deadline_s=None if deadline_s is None else as_duration("deadline_s", deadline_s),
+            **{n: None if s is None else as_duration(n, s) for n, s in times.items()},
         )
 
     def _check_open(self) -> None:
