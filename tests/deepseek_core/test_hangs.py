@@ -3,6 +3,7 @@
 import threading
 import time
 
+import attrs
 import hanging_devices
 import numpy as np
 import plain_devices
@@ -127,6 +128,18 @@ def test_a_server_ends_while_calls_hang(graph, drain, session):
         assert drain is False or future.exception() is None
         assert isinstance(future.exception(), Interrupted | None)
     in_time(opened.close)
+
+
+@pytest.mark.parametrize("latency", ["realtime", "offline"])
+def test_a_server_does_not_wait_for_a_device_that_does_not_come_back(latency, session):
+    patient = attrs.evolve(RULES, outage_s=3600.0)
+    server = Server(session("hangs"), chain(), rules=patient)
+    hanging_devices.WHERE.add("run")
+    futures = [server.submit(X, latency=latency) for _ in range(3)]
+    until(lambda: server.notices)
+    in_time(server.close)
+    for future in futures:
+        assert isinstance(future.exception(0), StageFailed)
 
 
 @pytest.mark.parametrize("call", ["free", "close"])

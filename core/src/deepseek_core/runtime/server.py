@@ -56,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 _now_s = time.perf_counter
 _LOOK_S: Final = 0.25  # how much later than its limit a run that hangs may be noticed
-_END_S: Final = 2.0  # what the end of a server waits for calls that do not come back
+_END_S: Final = 1.5  # what the end of a server waits for calls that do not come back
 
 Then = Callable[[], None]
 
@@ -140,7 +140,8 @@ class Server:
     def close(self, *, drain: bool = True) -> None:
         """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent.
 
-        What runs on a device gets two seconds to end; a call that hangs is left behind.
+        What waits for a device that is out, and what runs at last, gets 1.5 s each; a call
+        that hangs is left behind.
 
         Raises:
             ConfigError: called by one of its own workers, as a future's callback is.
@@ -154,6 +155,7 @@ class Server:
             )
         with self._changed:
             self._closing = True
+            self._scheduler.outage_s = min(self._scheduler.outage_s, _END_S)
             if drain and not self._closed:
                 self._changed.wait_for(lambda: not self._tasks)
             already, self._closed = self._closed, True

@@ -53,7 +53,7 @@ class Rules:
     """and no less than this, nor than 3 times the longest yet; its device is out until it ends."""
     hang_guess_s: float = attrs.field(default=60.0, validator=_above_zero)
     """No less than this where the cost is a guess, and no run of the operator has ended there."""
-    outage_s: float = attrs.field(default=4.0, validator=_above_zero)
+    outage_s: float = attrs.field(default=60.0, validator=_above_zero)
     """A task fails when no device that runs it was in service for so long."""
 
     def __attrs_post_init__(self) -> None:
@@ -63,7 +63,9 @@ class Rules:
             raise ConfigError(f"Rules.learning is {self.learning}", remedy="0 to 1")
 
 
-_PLAIN: Final = Rules(
+_PATIENT: Final = Rules(outage_s=float("inf"))  # a trace may say that a device comes back
+_PLAIN: Final = attrs.evolve(
+    _PATIENT,
     chunk_s=float("inf"),
     admission_z=None,
     drop_hopeless=False,
@@ -75,7 +77,7 @@ _PLAIN: Final = Rules(
 )
 
 POLICIES: Final[Mapping[str, Rules]] = {
-    "deepseek": Rules(),
+    "deepseek": _PATIENT,
     "fifo": attrs.evolve(_PLAIN, order="arrival", offline_apart=False),
     "priority": attrs.evolve(_PLAIN, order="arrival"),
     "edf": _PLAIN,

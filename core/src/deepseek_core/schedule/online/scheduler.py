@@ -27,10 +27,12 @@ class OnlineScheduler:
     """Give it every event in order of time; do what it answers.
 
     An accepted task ends exactly once: in a `Finish`, a `Fail` or, before it started, a `Drop`.
+    `outage_s` may be lowered when no device will come back any more.
     """
 
     def __init__(self, devices: Iterable[r.OnlineDevice], rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
+        self.outage_s = self.rules.outage_s
         self._anyhow = attrs.evolve(self.rules, admission_z=None)
         self._desk = Dispatcher(self.rules)
         self._stranded: list[Job] = []
@@ -63,9 +65,9 @@ class OnlineScheduler:
     def wake_s(self) -> float:
         """When a `Tick` is due if no other event comes before; infinity: never."""
         limits = (run.limit_s for run in self._desk.runs.values())
-        patience = (job.stranded_s + self.rules.outage_s for job in self._stranded)
+        patience = (job.stranded_s + self.outage_s for job in self._stranded)
         late = (job.deadline_s for job in self._stranded if self.rules.drop_hopeless)
-        outage = (since_s + self.rules.outage_s for since_s in self._unserved.values())
+        outage = (since_s + self.outage_s for since_s in self._unserved.values())
         return min((self._desk.fleet.next_return_s, *limits, *patience, *late, *outage))
 
     def runs(self, run_id: int) -> bool:
@@ -300,7 +302,7 @@ class OnlineScheduler:
         for job in stranded:
             if self.rules.drop_hopeless and job.deadline_s <= self._desk.now_s:
                 self._desk.end(job, r.Drop(task_id=job.id, reason="no device was there in time"))
-            elif job.stranded_s + self.rules.outage_s <= self._desk.now_s:
+            elif job.stranded_s + self.outage_s <= self._desk.now_s:
                 self._desk.end(job, r.Fail(task_id=job.id, reason=self._outage()))
             else:
                 self._place(job)
@@ -326,10 +328,10 @@ class OnlineScheduler:
         lacking = [name for name in self._desk.offline.operators if name not in served]
         self._unserved = {n: self._unserved.get(n, self._desk.now_s) for n in lacking}
         for name, since_s in list(self._unserved.items()):
-            if since_s + self.rules.outage_s <= self._desk.now_s:
+            if since_s + self.outage_s <= self._desk.now_s:
                 del self._unserved[name]
                 for job in self._desk.offline.of(name):
                     self._desk.end(job, r.Fail(task_id=job.id, reason=self._outage()))
 
     def _outage(self) -> str:
-        return f"no device that runs it was in service for {self.rules.outage_s:g} s"
+        return f"no device that runs it was in service for {self.outage_s:g} s"
