@@ -1,6 +1,7 @@
 """The online scheduler: every accepted task ends exactly once, whatever happens."""
 
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online import records as r
 from deepseek_core.schedule.online.rules import POLICIES, Rules, policy
 from deepseek_core.schedule.online.scheduler import OnlineScheduler
+from deepseek_core.schedule.online.state import Cost
 
 REALTIME, OFFLINE = LatencyClass.REALTIME, LatencyClass.OFFLINE
 MS = 1e-3
@@ -574,3 +576,36 @@ def test_equal_events_give_equal_decisions(actions):
         world.act(*action)
     again = OnlineScheduler(DEVICES, Rules())
     assert [d for event in world.events for d in again.handle(event)] == world.decisions
+
+
+# -- costs that change ------------------------------------------------------------------------
+
+
+def learned(*factors, sigma=0.1):
+    """The quantile after runs that took so many times what was told."""
+    known = Cost(r.RunCost(item_s=1.0, sigma=sigma))
+    for factor in factors:
+        known.learn(1, factor, 0.05)
+    return known.quantile_s(1, 0.0)
+
+
+@pytest.mark.parametrize("factor", [3.0, 1 / 3, 20.0])
+def test_a_device_that_changes_is_followed_within_eight_runs(factor):
+    """To two of its standard deviations, from where on it learns as usual."""
+    off = math.log(learned(*[1.0] * 20, *[factor] * 8, sigma=0.1) / factor)
+    assert abs(off) <= 2 * 0.1
+
+
+def test_outliers_hardly_move_a_cost():
+    calm = [1.0, 0.95, 1.05] * 5
+    assert learned(*calm, 500.0) == pytest.approx(learned(*calm), rel=0.02)
+    assert learned(*calm, 500.0, 1.0, 500.0, 1.0, 500.0) == pytest.approx(1.0, rel=0.05)
+    assert learned(*calm, 500.0, 1e-3, 500.0, 1e-3) == pytest.approx(1.0, rel=0.05)
+
+
+def test_what_varies_as_told_does_not_look_like_a_change():
+    rng = random.Random(1)
+    found = [
+        learned(*(math.exp(rng.gauss(0, 0.3)) for _ in range(100)), sigma=0.3) for _ in range(50)
+    ]
+    assert min(found) > 0.85 and max(found) < 1.18

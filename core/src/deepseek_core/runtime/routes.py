@@ -39,10 +39,14 @@ class Route:
 
 
 def routes_of(
-    graph: Graph, routes: Iterable[tuple[Mapping[str, str], float]], may_run: MayRun, decision: int
+    graph: Graph,
+    routes: Iterable[tuple[Mapping[str, str], float]],
+    may_run: MayRun,
+    decision: int,
+    order: Sequence[str] = (),
 ) -> tuple[Route, ...]:
     """A route for each that a placement has, in its order."""
-    return tuple(route_of(graph, devices, may_run, decision) for devices, _share in routes)
+    return tuple(route_of(graph, devices, may_run, decision, order) for devices, _share in routes)
 
 
 def part_of(graph: Graph, names: Sequence[str]) -> Graph:
@@ -55,8 +59,14 @@ def part_of(graph: Graph, names: Sequence[str]) -> Graph:
     )
 
 
-def route_of(graph: Graph, devices: Mapping[str, str], may_run: MayRun, decision: int) -> Route:
-    """A graph as it runs with its stages on these devices."""
+def route_of(
+    graph: Graph,
+    devices: Mapping[str, str],
+    may_run: MayRun,
+    decision: int,
+    order: Sequence[str] = (),
+) -> Route:
+    """A graph as it runs with its stages on these devices; `order` as in `Placement`."""
     stages: list[Stage] = []
     parts: dict[str, tuple[str, ...]] = {}
     for group in units([stage.name for stage in graph.stages], devices):
@@ -72,10 +82,16 @@ def route_of(graph: Graph, devices: Mapping[str, str], may_run: MayRun, decision
         parts=parts,
         followers={name: tuple(s for s in cut.stages if name in after[s.name]) for name in after},
         waits={name: len(before) for name, before in after.items()},
-        order={stage.name: index for index, stage in enumerate(cut.stages)},
+        order=_order(parts, order or [stage.name for stage in graph.stages]),
         decision=decision,
         is_chain=_is_chain(cut),
     )
+
+
+def _order(parts: Mapping[str, Sequence[str]], order: Sequence[str]) -> dict[str, int]:
+    """The place of each stage that stands for others: that of the first of them."""
+    position = {name: index for index, name in enumerate(order)}
+    return {made: min(position[name] for name in names) for made, names in parts.items()}
 
 
 def _joined(

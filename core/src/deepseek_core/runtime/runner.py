@@ -126,12 +126,12 @@ class StageRunner:
     def _lay_routes(self) -> None:
         """Routes of the placement; those that were laid before are no more."""
         if self.only is None:
-            routes = self.placement.routes
+            routes, order = self.placement.routes, self.placement.order
         else:
-            routes = (({self._graph.stages[0].name: self.only}, 1.0),)
+            routes, order = (({self._graph.stages[0].name: self.only}, 1.0),), ()
         self.decision += 1
         self._limits.clear()
-        self.routes = routes_of(self._graph, routes, self._may_run, self.decision)
+        self.routes = routes_of(self._graph, routes, self._may_run, self.decision, order)
         self._round_robin = RoundRobin([share for _, share in routes])
         self._turns: list[int] = []
 

@@ -11,7 +11,6 @@ from deepseek_core.contracts.device import Estimate
 from deepseek_core.contracts.units import format_bytes, format_seconds
 from deepseek_core.schedule import uncut
 from deepseek_core.schedule.joined import unit_name, units
-from deepseek_core.schedule.placement import cost_s, makespan_s, routes_period_s
 from deepseek_core.schedule.problem import (
     Candidate,
     Crossover,
@@ -29,6 +28,7 @@ from deepseek_core.schedule.sentences import (
     summary,
     where,
 )
+from deepseek_core.schedule.value import cost_s, makespan_s, routes_period_s
 
 Measured = Mapping[tuple[str, str], float]
 """(stage, device) -> median seconds in the last run."""

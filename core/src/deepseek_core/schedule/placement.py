@@ -1,8 +1,7 @@
 """Which device runs which stage.
 
-Makespan: stages start when their inputs are there and their device has a free slot; exact for
-few stages, list scheduling improved by single moves beyond. List order: upward rank, earliest
-finish (Topcuoglu, Hariri, Wu 2002: HEFT).
+Makespan: stages start when their inputs are there and their device has a free slot; every
+assignment for few stages, and what the solver of `schedule.dag` finds, in any order.
 Period of a stream: the load of the busiest device, or of the host's cores when several devices
 share them; `throughput` finds it, replicating stages where that is worth it.
 Offline decisions use the median cost, realtime ones the 90 % quantile.
@@ -18,18 +17,29 @@ from typing import Final
 
 import attrs
 
-from deepseek_core.contracts.device import Concurrency
 from deepseek_core.contracts.errors import NoDevice
 from deepseek_core.schedule.belief import believed
 from deepseek_core.schedule.problem import Candidate, Objective, Placement, Problem, Route
+from deepseek_core.schedule.value import (
+    Assignment,
+    bound_of,
+    by_urgency,
+    cost_s,
+    given_order,
+    is_least,
+    makespan_s,
+    period_s,
+    value_s,
+)
 
 _MOST_EXACT: Final = 5_000
+_MOST_STEPS: Final = 40_000  # of stages, in all that is tried beyond the solver: some 0.1 s
+_LEAST_GAIN: Final = 1e-9
+_MOST_MOVES: Final = 200  # of single stages that are tried for the second best
 _WORTH_REPLICATING: Final = 0.05  # less is within the noise of measured costs
 _WORTH_CUTTING: Final = 0.05  # likewise
-_Z_REALTIME: Final = 1.2816  # one-sided 90 % quantile
 
-Assignment = tuple[Candidate, ...]
-_ONE_AT_A_TIME: Final = Concurrency()
+_Ranked = tuple[float, tuple[float, tuple[str, ...]], Assignment]
 
 
 def place(problem: Problem) -> Placement:
@@ -58,14 +68,14 @@ def _place_cut(problem: Problem) -> Placement:
 
 def _only_way(problem: Problem, assignment: Assignment) -> Placement:
     """Where nothing is to be chosen."""
-    seconds = value_s(problem, assignment)
+    seconds, bound_s = value_s(problem, assignment), bound_of(problem, assignment)
     return Placement(
         routes=((_by_name(problem, assignment), 1.0),),
         objective=problem.objective,
         value_s=seconds,
         rule="there is no choice",
-        optimal=True,
-        lower_bound_s=seconds,
+        optimal=is_least(seconds, bound_s),
+        lower_bound_s=bound_s,
         single_device=dict(_single_device(problem)),
     )
 
@@ -128,22 +138,67 @@ def _pays(problem: Problem, whole: Placement, cut: Placement) -> bool:
 
 
 def _place_batch(problem: Problem) -> Placement:
+    """The better of all assignments in the given order and what the solver finds for any order."""
     allowed = [stage.allowed() for stage in problem.stages]
-    exact = math.prod(map(len, allowed)) <= _MOST_EXACT
-    found = itertools.product(*allowed) if exact else _improve(problem, allowed)
-    ranked = _ranked(problem, found)
-    best_s, _, best = ranked[0]
-    rule = "exact search" if exact else "list scheduling, improved by single moves"
+    every = list(itertools.product(*allowed)) if math.prod(map(len, allowed)) <= _MOST_EXACT else []
+    ranked = _ranked(problem, every)
+    bound_s = min((bound_of(problem, each) for each in every), default=0.0)
+    best_s, best = (ranked[0][0], ranked[0][2]) if ranked else (math.inf, None)
+    rule, order = "exact search", given_order(problem)
+    if best is None or not is_least(best_s, bound_s):
+        from deepseek_core.schedule.of_problem import solved
+
+        found = solved(problem)
+        bound_s = max(bound_s, found.lower_bound_s)
+        trial = _as_assignment(problem, found.devices)
+        tried = [(makespan_s(problem, trial, found.order), trial, found.order)]
+        tried.append(_climbed(problem, allowed, best or trial, bound_s))
+        trial_s, trial, trial_order = min(tried, key=lambda row: row[0])
+        if best is None or trial_s < best_s * (1 - _LEAST_GAIN):
+            best_s, best, order, rule = trial_s, trial, trial_order, "list scheduling and search"
     return Placement(
         routes=((_by_name(problem, best), 1.0),),
         objective=problem.objective,
         value_s=best_s,
         rule=f"{rule}, least makespan",
-        optimal=exact,
-        lower_bound_s=best_s if exact else None,
+        optimal=is_least(best_s, bound_s),
+        lower_bound_s=bound_s,
         single_device=dict(_single_device(problem)),
-        runner_up=(_by_name(problem, ranked[1][2]), ranked[1][0]) if len(ranked) > 1 else None,
+        runner_up=_runner_up(problem, ranked, best),
+        order=order,
     )
+
+
+def _climbed(
+    problem: Problem, allowed: Sequence[Sequence[Candidate]], start: Assignment, bound_s: float
+) -> tuple[float, Assignment, tuple[str, ...]]:
+    """Single moves while they help, stages by the longest path that follows; a bounded effort."""
+    best, order = start, by_urgency(problem, start)
+    best_s, left = makespan_s(problem, best, order), _MOST_STEPS
+    since, index = 0, 0
+    while since < len(allowed) and left > 0 and not is_least(best_s, bound_s):
+        since += 1
+        for candidate in allowed[index]:
+            trial = (*best[:index], candidate, *best[index + 1 :])
+            order_then = by_urgency(problem, trial)
+            seconds = makespan_s(problem, trial, order_then)
+            left -= len(trial)
+            if seconds < best_s * (1 - _LEAST_GAIN):
+                best_s, best, order, since = seconds, trial, order_then, 0
+        index = (index + 1) % len(allowed)
+    return best_s, best, order
+
+
+def _runner_up(
+    problem: Problem, ranked: Sequence[_Ranked], best: Assignment
+) -> tuple[Mapping[str, str], float] | None:
+    """The best assignment but for this one: of all, or of those that differ in one stage."""
+    for seconds, _, assignment in ranked:
+        if assignment != best:
+            return _by_name(problem, assignment), seconds
+    if ranked or sum(len(stage.allowed()) for stage in problem.stages) > _MOST_MOVES:
+        return None
+    return _best_other(problem, ((_by_name(problem, best), 1.0),))
 
 
 def _place_stream(problem: Problem) -> Placement:
@@ -194,59 +249,10 @@ def _as_assignment(problem: Problem, devices: Mapping[str, str]) -> Assignment:
     )
 
 
-_Ranked = tuple[float, tuple[float, tuple[str, ...]], Assignment]
-
-
 def _ranked(problem: Problem, found: Iterable[Assignment]) -> list[_Ranked]:
     """Assignments by value, ties by the work in all and by names."""
     scored = ((value_s(problem, a), _tie_break(problem, a), a) for a in found)
     return sorted(scored, key=lambda row: row[:2])
-
-
-def value_s(problem: Problem, assignment: Assignment) -> float:
-    """Seconds of the objective under an assignment (one candidate for each stage)."""
-    if problem.objective is Objective.PERIOD:
-        return period_s(problem, assignment)
-    return makespan_s(problem, assignment)
-
-
-def period_s(problem: Problem, assignment: Assignment) -> float:
-    """Seconds per batch of a steady stream: the largest load of a device or of the host."""
-    return routes_period_s(problem, [(assignment, 1.0)])
-
-
-def routes_period_s(problem: Problem, routes: Sequence[tuple[Assignment, float]]) -> float:
-    """The same for batches that take several routes in shares."""
-    load: dict[str, float] = {}
-    host = 0.0
-    for assignment, share in routes:
-        for candidate in assignment:
-            takes = problem.concurrency.get(candidate.device_id, _ONE_AT_A_TIME)
-            seconds = share * cost_s(candidate, problem.objective)
-            load[candidate.device_id] = load.get(candidate.device_id, 0.0) + seconds / takes.slots
-            host += seconds * takes.host_threads
-    return max(*load.values(), host / problem.host_cores)
-
-
-def makespan_s(problem: Problem, assignment: Assignment) -> float:
-    """Seconds from the first start to the last finish of one batch."""
-    finish: dict[str, float] = {}
-    free: dict[str, list[float]] = {}
-    for stage, candidate in zip(problem.stages, assignment, strict=True):
-        takes = problem.concurrency.get(candidate.device_id, _ONE_AT_A_TIME)
-        slots = free.setdefault(candidate.device_id, [0.0] * takes.slots)
-        slot = slots.index(min(slots))
-        ready = max((finish[name] for name in stage.predecessors), default=0.0)
-        slots[slot] = max(ready, slots[slot]) + cost_s(candidate, problem.objective)
-        finish[stage.name] = slots[slot]
-    return max(finish.values())
-
-
-def cost_s(candidate: Candidate, objective: Objective) -> float:
-    """Seconds that a decision counts with: the median, or the 90 % quantile for realtime."""
-    assert candidate.estimate is not None
-    z = _Z_REALTIME if objective is Objective.MAKESPAN else 0.0
-    return candidate.estimate.quantile(z)
 
 
 def _tie_break(problem: Problem, assignment: Assignment) -> tuple[float, tuple[str, ...]]:
@@ -265,54 +271,3 @@ def _single_device(problem: Problem) -> Iterator[tuple[str, float]]:
     able = [{c.device_id: c for c in s.candidates if c.estimate} for s in problem.stages]
     for device_id in sorted(set.intersection(*map(set, able))):
         yield device_id, value_s(problem, tuple(by_id[device_id] for by_id in able))
-
-
-def _improve(problem: Problem, allowed: list[tuple[Candidate, ...]]) -> Iterator[Assignment]:
-    """A list schedule, then single moves while they help; yields what it tried."""
-    current = _list_schedule(problem, allowed)
-    current_s = value_s(problem, current)
-    yield current
-    better = True
-    while better:
-        better = False
-        for index, options in enumerate(allowed):
-            for candidate in options:
-                trial = (*current[:index], candidate, *current[index + 1 :])
-                trial_s = value_s(problem, trial)
-                if trial_s < current_s * (1 - 1e-9):
-                    current, current_s, better = trial, trial_s, True
-                    yield current
-
-
-def _list_schedule(problem: Problem, allowed: list[tuple[Candidate, ...]]) -> Assignment:
-    """Stages by upward rank, each to the device of earliest finish."""
-    chosen: dict[str, Candidate] = {}
-    finish: dict[str, float] = {}
-    free: dict[str, float] = {}
-    options = dict(zip((s.name for s in problem.stages), allowed, strict=True))
-    stages = {s.name: s for s in problem.stages}
-    for name in _by_upward_rank(problem, options):
-        before = stages[name].predecessors
-        ready = max((finish[p] for p in before), default=0.0)
-        ends = [_end(free, ready, c) for c in options[name]]
-        pick = ends.index(min(ends))
-        chosen[name] = options[name][pick]
-        finish[name] = free[chosen[name].device_id] = ends[pick]
-    return tuple(chosen[s.name] for s in problem.stages)
-
-
-def _end(free: Mapping[str, float], ready: float, candidate: Candidate) -> float:
-    start = max(ready, free.get(candidate.device_id, 0.0))
-    return start + cost_s(candidate, Objective.MAKESPAN)
-
-
-def _by_upward_rank(problem: Problem, options: Mapping[str, tuple[Candidate, ...]]) -> list[str]:
-    """Names by decreasing mean cost of the longest path to the end; ties in given order."""
-    rank: dict[str, float] = {s.name: 0.0 for s in problem.stages}
-    for stage in reversed(problem.stages):
-        costs = [cost_s(c, problem.objective) for c in options[stage.name]]
-        rank[stage.name] += sum(costs) / len(costs)
-        for name in stage.predecessors:
-            rank[name] = max(rank[name], rank[stage.name])
-    order = {s.name: index for index, s in enumerate(problem.stages)}
-    return sorted(order, key=lambda name: (-rank[name], order[name]))

@@ -129,7 +129,8 @@ class Placement:
     Batches of a stream take `routes` in turn, in their shares; mostly there is one.
     `lower_bound_s` holds for every placement of this problem. `single_device` has the value of
     every placement on one device that is possible; `runner_up` the best other one looked at.
-    Where all stages are on one device that can run them as one, it does.
+    Where all stages are on one device that can run them as one, it does. Of the stages that are
+    ready, a device takes the first in `order`; empty: in the graph's.
     """
 
     routes: tuple[Route, ...]
@@ -140,6 +141,7 @@ class Placement:
     single_device: Mapping[str, float]
     lower_bound_s: float | None = None
     runner_up: tuple[Mapping[str, str], float] | None = None
+    order: tuple[str, ...] = ()
 
     @property
     def devices(self) -> Mapping[str, str]:
