@@ -400,3 +400,52 @@ def layered(size, seed):
         for n in range(size)
     )
     return Problem(stages=stages, concurrency={}, host_cores=8, objective=Objective.MAKESPAN)
+
+
+# -- memory -----------------------------------------------------------------------------------
+
+
+def heavy(count, objective, small=1000, need=600, whole=False):
+    """Stages that each need more than half of a fast device; a slow one has room for all."""
+
+    def options(name, before, bytes_each):
+        return StageOptions(
+            name=name, predecessors=before,
+            candidates=tuple(
+                Candidate(device_id=d, estimate=attrs.evolve(measured(s), mem_bytes=bytes_each))
+                for d, s in (("fast", 1.0), ("slow", 10.0))
+            ),
+        )  # fmt: skip
+
+    stages = [options(f"s{i}", (f"s{i - 1}",) if i else (), need) for i in range(count)]
+    return Problem(
+        stages=tuple(stages), concurrency={}, host_cores=8, objective=objective,
+        memory={"fast": small},
+        whole=options("all", (), need * count) if whole else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("objective", Objective)
+@pytest.mark.parametrize("count", [2, 3, 16])
+def test_a_device_holds_no_more_than_its_memory(count, objective):
+    placement = place(heavy(count, objective))
+    placed = {(stage, d) for devices, _ in placement.routes for stage, d in devices.items()}
+    assert sum(device == "fast" for _, device in placed) == 1
+    roomy = place(heavy(count, objective, small=600 * count))
+    placed = {(stage, d) for devices, _ in roomy.routes for stage, d in devices.items()}
+    assert sum(device == "fast" for _, device in placed) > 1
+
+
+@pytest.mark.parametrize("objective", Objective)
+def test_a_whole_model_goes_where_it_fits(objective):
+    tight = place(heavy(2, objective, whole=True))
+    assert list(tight.devices.values()).count("fast") <= 1
+    roomy = place(heavy(2, objective, small=1200, whole=True))
+    assert set(roomy.devices.values()) == {"fast"}
+
+
+@pytest.mark.parametrize("objective", Objective)
+@pytest.mark.parametrize("count", [2, 16])
+def test_where_nothing_fits_by_the_estimates_loading_tells(count, objective):
+    problem = attrs.evolve(heavy(count, objective), memory={"fast": 1, "slow": 1})
+    assert place(problem).used() <= {"fast", "slow"}

@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -387,7 +388,7 @@ def test_the_problem_of_a_plan_becomes_that_of_its_stream():
         host_cores=2,
         objective=Objective.PERIOD,
     )
-    stream = stream_of(problem, batch=4, room_bytes={"gpu": 9})
+    stream = stream_of(attrs.evolve(problem, memory={"gpu": 9}), batch=4)
     assert place_stream(stream).period_s == pytest.approx(place(problem).value_s)
     plan = place_stream(stream, replicate=False)
     assert plan.items_per_s == pytest.approx(2.0)

@@ -108,7 +108,8 @@ class Estimate:
     """Predicted seconds of one run, host to host.
 
     `sigma` is the standard deviation of log(seconds): 0.1 means about 10 %, 1.0 a factor of e.
-    `samples` counts the measurements behind it.
+    `samples` counts the measurements behind it. `mem_bytes` stay on the device as long as the stage
+    is loaded, as weights do.
     """
 
     seconds: float = attrs.field(validator=check_finite)

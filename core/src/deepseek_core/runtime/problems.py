@@ -78,7 +78,13 @@ class Problems:
             host_cores=self._devices.host_cores,
             objective=Objective.of(request.latency),
             whole=whole,
+            memory=self._memory(able),
         )
+
+    def _memory(self, device_ids: set[str]) -> dict[str, int]:
+        """Bytes of the devices that say so and have memory of their own; the host can swap."""
+        infos = [self._devices.pool.info(device_id) for device_id in sorted(device_ids)]
+        return {i.id: i.mem_bytes for i in infos if i.mem_bytes is not None and i.kind != "cpu"}
 
     def whole(self, graph: Graph) -> Stage | None:
         """All stages of a graph as one; None where there is one only, or they can't be fused."""

@@ -32,6 +32,7 @@ def solved(problem: Problem) -> Solved:
 
     Raises:
         NoDevice: a stage that no candidate can run.
+        GraphError: no schedule was found that fits the memory of the devices.
     """
     schedule = solve(task_graph(problem))
     home = {f"{d}#{n}": d for d in _device_ids(problem) for n in range(_slots(problem, d))}
@@ -48,7 +49,9 @@ def task_graph(problem: Problem) -> TaskGraph:
     """Each stage as a task, each slot as a device."""
     return TaskGraph(
         devices=[
-            DagDevice(id=f"{device_id}#{number}", type=device_id)
+            DagDevice(
+                id=f"{device_id}#{number}", type=device_id, mem_bytes=_room(problem, device_id)
+            )
             for device_id in _device_ids(problem)
             for number in range(_slots(problem, device_id))
         ],
@@ -56,6 +59,7 @@ def task_graph(problem: Problem) -> TaskGraph:
             DagTask(
                 id=stage.name,
                 cost={c.device_id: cost_s(c, problem.objective) for c in stage.allowed()},
+                mem_bytes=max(c.estimate.mem_bytes for c in stage.allowed() if c.estimate),
             )
             for stage in problem.stages
         ],
@@ -63,6 +67,12 @@ def task_graph(problem: Problem) -> TaskGraph:
             (before, stage.name, 0.0) for stage in problem.stages for before in stage.predecessors
         ],
     )
+
+
+def _room(problem: Problem, device_id: str) -> float | None:
+    """The share of each slot: what is too careful here is tried in other ways as well."""
+    whole = problem.memory.get(device_id)
+    return None if whole is None else whole / _slots(problem, device_id)
 
 
 def _device_ids(problem: Problem) -> tuple[str, ...]:

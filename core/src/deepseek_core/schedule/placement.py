@@ -13,11 +13,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
-from deepseek_core.contracts.errors import NoDevice
+from deepseek_core.contracts.errors import GraphError, NoDevice
 from deepseek_core.schedule.belief import believed
 from deepseek_core.schedule.problem import Candidate, Objective, Placement, Problem, Route
 from deepseek_core.schedule.value import (
@@ -25,6 +25,7 @@ from deepseek_core.schedule.value import (
     bound_of,
     by_urgency,
     cost_s,
+    fits,
     given_order,
     is_least,
     makespan_s,
@@ -40,6 +41,13 @@ _WORTH_REPLICATING: Final = 0.05  # less is within the noise of measured costs
 _WORTH_CUTTING: Final = 0.05  # likewise
 
 _Ranked = tuple[float, tuple[float, tuple[str, ...]], Assignment]
+
+
+class _Found(NamedTuple):
+    seconds: float
+    assignment: Assignment
+    order: tuple[str, ...]
+    rule: str
 
 
 def place(problem: Problem) -> Placement:
@@ -63,7 +71,14 @@ def _place_cut(problem: Problem) -> Placement:
     allowed = [stage.allowed() for stage in problem.stages]
     if all(len(candidates) == 1 for candidates in allowed):
         return _only_way(problem, tuple(candidates[0] for candidates in allowed))
-    return (_place_stream if problem.objective is Objective.PERIOD else _place_batch)(problem)
+    decide = _place_stream if problem.objective is Objective.PERIOD else _place_batch
+    try:
+        return decide(problem)
+    except (NoDevice, GraphError):
+        if not problem.memory:
+            raise
+    # What a stage needs is an estimate: where nothing fits by it, loading tells.
+    return decide(attrs.evolve(problem, memory={}))
 
 
 def _only_way(problem: Problem, assignment: Assignment) -> Placement:
@@ -85,6 +100,7 @@ def _place_whole(problem: Problem) -> Placement | None:
     if problem.whole is None:
         return None
     able = [c for c in problem.whole.eligible() if c.estimate is not None]
+    able = [c for c in able if fits(problem, (c,))] or able
     if not able:
         return None
     ranked = sorted((_uncut_value_s(problem, c), c.device_id) for c in able)
@@ -138,35 +154,70 @@ def _pays(problem: Problem, whole: Placement, cut: Placement) -> bool:
 
 
 def _place_batch(problem: Problem) -> Placement:
-    """The better of all assignments in the given order and what the solver finds for any order."""
+    """The best of all assignments in the given order, or what is found for any order."""
     allowed = [stage.allowed() for stage in problem.stages]
-    every = list(itertools.product(*allowed)) if math.prod(map(len, allowed)) <= _MOST_EXACT else []
-    ranked = _ranked(problem, every)
-    bound_s = min((bound_of(problem, each) for each in every), default=0.0)
-    best_s, best = (ranked[0][0], ranked[0][2]) if ranked else (math.inf, None)
-    rule, order = "exact search", given_order(problem)
-    if best is None or not is_least(best_s, bound_s):
-        from deepseek_core.schedule.of_problem import solved
-
-        found = solved(problem)
-        bound_s = max(bound_s, found.lower_bound_s)
-        trial = _as_assignment(problem, found.devices)
-        tried = [(makespan_s(problem, trial, found.order), trial, found.order)]
-        tried.append(_climbed(problem, allowed, best or trial, bound_s))
-        trial_s, trial, trial_order = min(tried, key=lambda row: row[0])
-        if best is None or trial_s < best_s * (1 - _LEAST_GAIN):
-            best_s, best, order, rule = trial_s, trial, trial_order, "list scheduling and search"
+    ranked = _ranked(problem, _all_that_fit(problem, allowed))
+    bound_s = min((bound_of(problem, each) for _, _, each in ranked), default=0.0)
+    found = [_Found(s, each, given_order(problem), "exact search") for s, _, each in ranked[:1]]
+    if not found or not is_least(found[0].seconds, bound_s):
+        searched, searched_bound_s = _search(problem, allowed, [f.assignment for f in found])
+        found, bound_s = found + searched, max(bound_s, searched_bound_s)
+    best = min(found, key=lambda one: one.seconds)
     return Placement(
-        routes=((_by_name(problem, best), 1.0),),
+        routes=((_by_name(problem, best.assignment), 1.0),),
         objective=problem.objective,
-        value_s=best_s,
-        rule=f"{rule}, least makespan",
-        optimal=is_least(best_s, bound_s),
+        value_s=best.seconds,
+        rule=f"{best.rule}, least makespan",
+        optimal=is_least(best.seconds, bound_s),
         lower_bound_s=bound_s,
         single_device=dict(_single_device(problem)),
-        runner_up=_runner_up(problem, ranked, best),
-        order=order,
+        runner_up=_runner_up(problem, ranked, best.assignment),
+        order=best.order,
     )
+
+
+def _all_that_fit(problem: Problem, allowed: Sequence[Sequence[Candidate]]) -> Iterator[Assignment]:
+    """All assignments where they are few; those that fit the memory of the devices.
+
+    Raises:
+        GraphError: none does.
+    """
+    if math.prod(map(len, allowed)) > _MOST_EXACT:
+        return
+    found = False
+    for assignment in itertools.product(*allowed):
+        if fits(problem, assignment):
+            found = True
+            yield assignment
+    if not found:
+        raise GraphError("no placement fits the memory of the devices")
+
+
+def _search(
+    problem: Problem, allowed: Sequence[Sequence[Candidate]], starts: Sequence[Assignment]
+) -> tuple[list[_Found], float]:
+    """What the solver of graphs finds, single moves from there or a start, and a bound.
+
+    Raises:
+        GraphError: there is no start, and nothing was found that fits the memory.
+    """
+    from deepseek_core.schedule.of_problem import solved
+
+    rule, found, bound_s = "list scheduling and search", list[_Found](), 0.0
+    try:
+        solution = solved(problem)
+    except GraphError:
+        if not starts:
+            raise
+    else:
+        bound_s = solution.lower_bound_s
+        trial = _as_assignment(problem, solution.devices)
+        starts = starts or [trial]
+        if fits(problem, trial):
+            seconds = makespan_s(problem, trial, solution.order)
+            found.append(_Found(seconds, trial, solution.order, rule))
+    seconds, climbed, order = _climbed(problem, allowed, starts[0], bound_s)
+    return [*found, _Found(seconds, climbed, order, rule)], bound_s
 
 
 def _climbed(
@@ -183,7 +234,7 @@ def _climbed(
             order_then = by_urgency(problem, trial)
             seconds = makespan_s(problem, trial, order_then)
             left -= len(trial)
-            if seconds < best_s * (1 - _LEAST_GAIN):
+            if fits(problem, trial) and seconds < best_s * (1 - _LEAST_GAIN):
                 best_s, best, order, since = seconds, trial, order_then, 0
         index = (index + 1) % len(allowed)
     return best_s, best, order

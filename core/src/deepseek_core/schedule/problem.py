@@ -101,7 +101,8 @@ class StageOptions:
 class Problem:
     """Stages in topological order, what each device takes at once, and the host's cores.
 
-    `whole` has the devices that may run all stages as one, without a border between them.
+    `whole` has the devices that may run all stages as one, without a border between them. `memory`
+    has the bytes of devices where they are known: what stays there must fit.
     """
 
     stages: tuple[StageOptions, ...]
@@ -109,6 +110,7 @@ class Problem:
     host_cores: int
     objective: Objective
     whole: StageOptions | None = None
+    memory: Mapping[str, int] = attrs.field(factory=dict)
 
     def whole_on(self, device_id: str) -> Candidate | None:
         """What all stages as one cost on a device; None where it can't."""

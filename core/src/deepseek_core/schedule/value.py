@@ -134,6 +134,16 @@ def bound_of(problem: Problem, assignment: Assignment) -> float:
     return max(*finish.values(), *(seconds / slots[d] for d, seconds in work.items()))
 
 
+def fits(problem: Problem, assignment: Assignment) -> bool:
+    """Whether no device is to hold more than its memory."""
+    held: dict[str, int] = {}
+    for candidate in assignment if problem.memory else ():
+        if candidate.estimate is not None:
+            need = candidate.estimate.mem_bytes
+            held[candidate.device_id] = held.get(candidate.device_id, 0) + need
+    return all(need <= problem.memory.get(device, need) for device, need in held.items())
+
+
 def is_least(seconds: float, bound_s: float) -> bool:
     """Whether nothing can be better than this, as far as numbers go."""
     return seconds <= bound_s * (1 + 1e-9)

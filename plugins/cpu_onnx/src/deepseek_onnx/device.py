@@ -159,7 +159,10 @@ class OnnxCpu(Device):
         nbytes = work.nbytes(task.batch)
         busy_s = max(work.flops(task.batch) / (_FLOPS_PER_S * threads), nbytes / _BYTES_PER_S)
         return Estimate(
-            seconds=_CALL_S + busy_s, sigma=_PRIOR_SIGMA, source="prior", mem_bytes=int(nbytes)
+            seconds=_CALL_S + busy_s,
+            sigma=_PRIOR_SIGMA,
+            source="prior",
+            mem_bytes=int(work.fixed_bytes),
         )
 
     def load(self, stage: Stage, options: LoadOptions) -> OnnxExecutable:

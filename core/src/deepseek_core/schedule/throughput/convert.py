@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from deepseek_core.contracts.device import Concurrency
 from deepseek_core.schedule.problem import Problem, StageOptions
 from deepseek_core.schedule.throughput.problem import StreamDevice, StreamProblem, StreamStage
 
 
-def stream_of(
-    problem: Problem, *, batch: int = 1, room_bytes: Mapping[str, float] | None = None
-) -> StreamProblem:
+def stream_of(problem: Problem, *, batch: int = 1) -> StreamProblem:
     """Stages with their median costs, host to host, so transfers are in them already.
-
-    `room_bytes` is the memory of devices where it is limited.
 
     Raises:
         NoDevice: a stage that no candidate can run.
@@ -24,7 +19,7 @@ def stream_of(
     ids = sorted({device for stage in stages for device in stage.seconds})
     return StreamProblem(
         stages=stages,
-        devices=tuple(_device(problem, i, (room_bytes or {}).get(i, math.inf)) for i in ids),
+        devices=tuple(_device(problem, i) for i in ids),
         host_cores=problem.host_cores,
         batch=batch,
     )
@@ -39,8 +34,11 @@ def _stage(options: StageOptions) -> StreamStage:
     )
 
 
-def _device(problem: Problem, device_id: str, room_bytes: float) -> StreamDevice:
+def _device(problem: Problem, device_id: str) -> StreamDevice:
     takes = problem.concurrency.get(device_id, Concurrency())
     return StreamDevice(
-        id=device_id, slots=takes.slots, host_threads=takes.host_threads, mem_bytes=room_bytes
+        id=device_id,
+        slots=takes.slots,
+        host_threads=takes.host_threads,
+        mem_bytes=problem.memory.get(device_id, math.inf),
     )
