@@ -249,6 +249,28 @@ def test_a_stream_that_is_left_ends_while_calls_hang(session):
     in_time(opened.close)
 
 
+def test_a_stream_is_patient_where_nobody_else_can(session, monkeypatch):
+    """The only device takes its time, far more than what was measured: that is no fault."""
+    monkeypatch.setattr("deepseek_core.runtime.limits._FLOOR_S", 0.1)
+    opened = session("slow")
+    opened.calibrate(chain(), inputs=X, rounds=2)
+    plan = opened.plan(chain())
+    plain_devices.BEFORE["slow"] = lambda _inputs: time.sleep(0.3)
+    assert all(map(right, plan.stream([X] * 3)))
+    assert plan.notices == ()
+    in_time(opened.close)
+
+
+def test_a_stream_moves_from_a_measured_device_without_being_told(session, monkeypatch):
+    monkeypatch.setattr("deepseek_core.runtime.limits._FLOOR_S", 0.3)
+    opened = session("hangs", "slow")
+    opened.calibrate(diamond(), inputs=X, rounds=2)
+    plan = opened.plan(diamond())
+    hanging_devices.WHERE.add("run")
+    assert all(result["s"][0, 0] == 3.0 for result in plan.stream([X] * 3))
+    in_time(opened.close)
+
+
 @pytest.mark.parametrize("hang_s", [0, -1.0, float("nan"), "soon"])
 def test_a_limit_is_a_time(hang_s, session):
     with pytest.raises(ConfigError, match="hang_s"):

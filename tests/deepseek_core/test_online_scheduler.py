@@ -3,6 +3,7 @@
 import math
 import random
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -236,7 +237,9 @@ def test_a_device_on_probation_runs_one_task_at_a_time():
     assert len(again) == 3
 
 
-HANGS = Rules(hang_factor=10.0, hang_floor_s=0.02, outage_s=0.5, quarantine_s=0.1)
+HANGS = Rules(
+    hang_factor=10.0, hang_floor_s=0.02, hang_guess_s=0.02, outage_s=0.5, quarantine_s=0.1
+)
 
 
 def started(at_ms, run_id):
@@ -261,7 +264,8 @@ def test_a_run_past_its_limit_moves_and_its_device_is_out(ms, limit_ms):
 
 def test_a_guess_gets_more_time_until_a_run_has_ended():
     guessed = r.RunCost(item_s=4 * MS, founded=False)
-    s = OnlineScheduler([r.OnlineDevice(id="x", costs={"a": guessed})], HANGS)
+    rules = attrs.evolve(HANGS, hang_guess_s=60.0)
+    s = OnlineScheduler([r.OnlineDevice(id="x", costs={"a": guessed}), device("y", a=90)], rules)
     s.handle(realtime(0, 1))
     s.handle(started(0, 1))
     assert s.wake_s == 60.0
@@ -269,6 +273,19 @@ def test_a_guess_gets_more_time_until_a_run_has_ended():
     s.handle(realtime(2_000, 2))
     s.handle(started(2_000, 2))
     assert s.wake_s == pytest.approx(2.0 + 3 * 2.0)
+
+
+def test_where_nobody_else_can_a_run_gets_more_time():
+    rules = attrs.evolve(HANGS, hang_guess_s=60.0)
+    s = OnlineScheduler([device("x", a=4), device("y", a=8)], rules)
+    s.handle(realtime(0, 1))
+    s.handle(started(0, 1))
+    assert s.wake_s == pytest.approx(0.04)
+    s.handle(r.TaskFinished(time_s=0.004, run_id=1, seconds=0.004))
+    s.handle(r.DeviceLost(time_s=0.005, device_id="y"))
+    s.handle(realtime(5, 2))
+    s.handle(started(5, 2))
+    assert s.wake_s == pytest.approx(0.005 + 60.0)
 
 
 def test_a_run_that_came_back_late_is_not_given_up_so_soon_again():

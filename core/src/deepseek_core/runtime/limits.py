@@ -12,7 +12,8 @@ _FACTOR: Final = 20.0  # of the 99 % quantile
 _Z99: Final = 2.3263
 _MOST_SIGMA: Final = 3.0  # a factor of 1,000
 _FLOOR_S: Final = 5.0  # whatever was measured: a machine may be busy with something else
-_GUESS_S: Final = 600.0  # where nothing was measured
+PATIENT_S: Final = 600.0
+"""The least where nothing was measured, or nobody else could do it."""
 
 
 def limit_s(estimates: Iterable[Estimate | None]) -> float:
@@ -20,8 +21,8 @@ def limit_s(estimates: Iterable[Estimate | None]) -> float:
     floor_s, total_s = _FLOOR_S, 0.0
     for estimate in estimates:
         if estimate is None:
-            return _GUESS_S
+            return PATIENT_S
         if estimate.source == "prior":
-            floor_s = _GUESS_S
+            floor_s = PATIENT_S
         total_s += estimate.seconds * math.exp(_Z99 * min(estimate.sigma, _MOST_SIGMA))
     return max(floor_s, _FACTOR * total_s)

@@ -20,6 +20,7 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.units import format_seconds
 from deepseek_core.runtime.interrupts import held_back
+from deepseek_core.runtime.limits import PATIENT_S
 from deepseek_core.runtime.result import Result, pick
 from deepseek_core.runtime.routes import Route
 from deepseek_core.runtime.runner import StageRunner
@@ -53,7 +54,14 @@ class _Attempt:
     def begins(self, route: Route, part: Stage, limit_s: float) -> None:
         """Note what is asked of which device now."""
         self.route, self.part, self.limit_s = route, part, limit_s
-        self.until_s = time.perf_counter() + limit_s
+        self.start_s = time.perf_counter()
+        self.until_s = self.start_s + limit_s
+
+    def waits_on(self) -> bool:
+        """Give it more time, unless it had that: nobody else could do it."""
+        before, self.limit_s = self.limit_s, max(self.limit_s, PATIENT_S)
+        self.until_s = self.start_s + self.limit_s
+        return self.limit_s > before
 
     @property
     def device_id(self) -> str:
@@ -119,6 +127,8 @@ class _Pipeline:
         """Let another thread do elsewhere what takes too long; under `_changed`."""
         now_s = time.perf_counter()
         for attempt in [a for a in self._attempts if a.until_s <= now_s]:
+            if not self._runner.may_move(attempt.route, attempt.part) and attempt.waits_on():
+                continue
             attempt.given_up = True
             self._attempts.discard(attempt)
             self._left[attempt.thread] = attempt.device_id

@@ -271,6 +271,16 @@ class StageRunner:
         found = ({c.device_id: c.estimate for c in row.candidates} for row in rows)
         return [row.get(device_id) for row in found]
 
+    def may_move(self, route: Route, stage: Stage) -> bool:
+        """Whether a stage of a route that hangs is to be moved, or ends by the caller's limit."""
+        if self._request.hang_s is not None:
+            return True
+        here, parts = route.devices[stage.name], route.parts[stage.name]
+        others = [i for i in self._planner.pool.present_ids() if i != here]
+        return not self._strict and all(
+            any(self._may_run(self._graph.stage(part), other) for other in others) for part in parts
+        )
+
     def leave(self, device_id: str) -> None:
         """Leave a device behind in which a call hangs, and all that is loaded there."""
         with self._lock:

@@ -187,7 +187,8 @@ class Session:
         `pin` fixes stages to devices (`{"match": "fpga"}`). `strict` forbids moving a stage
         when its device fails. A run of a stream that takes longer than `hang_s` counts as one that
         hangs: its device is left behind, another one does it. By default that is 20 times the 99 %
-        quantile of its cost and no less than 5 s, or 600 s where the cost is a guess.
+        quantile of its cost and no less than 5 s, or 600 s where the cost is a guess or no other
+        device can do it.
 
         Raises:
             NoDevice: a stage that no device can run; says why each refused.

@@ -139,7 +139,7 @@ def measured_value_s(problem: Problem, placement: Placement, measured: Measured)
         return sum(cost_s(c, placement.objective) for c in routes[0][0])
     if placement.objective is Objective.PERIOD:
         return routes_period_s(problem, routes)
-    return makespan_s(problem, routes[0][0])
+    return makespan_s(problem, routes[0][0], placement.order or None)
 
 
 def _as_run(

@@ -52,7 +52,7 @@ class Rules:
     hang_floor_s: float = attrs.field(default=2.0, validator=_above_zero)
     """and no less than this, nor than 3 times the longest yet; its device is out until it ends."""
     hang_guess_s: float = attrs.field(default=60.0, validator=_above_zero)
-    """No less than this where the cost is a guess, and no run of the operator has ended there."""
+    """No less than this where a cost is a guess and no run ended, or nobody else could do it."""
     outage_s: float = attrs.field(default=60.0, validator=_above_zero)
     """A task fails when no device that runs it was in service for so long."""
 

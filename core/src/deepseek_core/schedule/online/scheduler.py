@@ -177,7 +177,13 @@ class OnlineScheduler:
         if run is not None:
             run.end_s = self._desk.now_s + run.mean_s
             cost = run.unit.costs[run.operator]
-            run.limit_s = self._desk.now_s + cost.limit_s(run.items, self.rules)
+            alone = not any(
+                run.operator in unit.costs
+                for unit in self._desk.fleet.serving
+                if unit is not run.unit
+            )
+            limit_s = cost.limit_s(run.items, self.rules, patient=alone)
+            run.limit_s = self._desk.now_s + limit_s
 
     def _finished(self, event: r.TaskFinished) -> None:
         run = self._desk.runs.pop(event.run_id, None)

@@ -50,10 +50,10 @@ class Cost:
         median_s = (self.fixed_s + self.item_s * items) * math.exp(self._log_bias)
         return median_s * math.exp(z * self.sigma)
 
-    def limit_s(self, items: int, rules: Rules) -> float:
-        """Seconds after which a run counts as one that hangs."""
+    def limit_s(self, items: int, rules: Rules, *, patient: bool) -> float:
+        """Seconds after which a run counts as one that hangs; more where one is to be patient."""
         known = self.founded or self.longest_s > 0
-        floor_s = rules.hang_floor_s if known else rules.hang_guess_s
+        floor_s = rules.hang_floor_s if known and not patient else rules.hang_guess_s
         usual_s = rules.hang_factor * self.quantile_s(items, _Z99)
         return max(floor_s, usual_s, _SLACK * self.longest_s)
 
