@@ -88,7 +88,12 @@ def _dim(dim: Any, unnamed: str) -> Dim:
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return int(dim.dim_value)
     symbol = str(dim.dim_param)
-    return unnamed if not symbol or symbol.startswith(_INVENTED) else symbol
+    return unnamed if is_nameless(symbol) else symbol
+
+
+def is_nameless(symbol: str) -> bool:
+    """Whether a size has no name, or one that inference made up."""
+    return not symbol or symbol.startswith(_INVENTED)
 
 
 def container_text(proto: TypeProto) -> str:

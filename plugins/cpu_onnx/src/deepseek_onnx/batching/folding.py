@@ -137,7 +137,7 @@ def _unsqueeze(call: Call, given: list[Content]) -> Content:
 
 def _squeeze(call: Call, given: list[Content]) -> Content:
     axes = call.integers_or_input("axes", 1)
-    return np.squeeze(given[0], None if axes is None else tuple(axes))
+    return np.squeeze(given[0], tuple(axes) if axes else None)
 
 
 def _reshape(call: Call, given: list[Content]) -> Content | None:

@@ -13,6 +13,7 @@ from deepseek_onnx.batching.program import Program, declared_dims, take_apart
 from deepseek_onnx.batching.sizes import ITEMS, Dim, symbol
 from deepseek_onnx.batching.states import SINGLE, Fixed, Items, Mixed, Places, State
 from deepseek_onnx.protos import ModelProto, ValueInfoProto
+from deepseek_onnx.shapes import is_nameless
 
 PROVEN: Final = "proven"
 
@@ -63,7 +64,7 @@ def dim_names(value: ValueInfoProto) -> list[str | int] | None:
 def _name(dim: Any, unnamed: str) -> str | int:
     if dim.dim_value > 0:
         return int(dim.dim_value)
-    return dim.dim_param or unnamed
+    return unnamed if is_nameless(dim.dim_param) else str(dim.dim_param)
 
 
 def _candidates(
@@ -123,9 +124,12 @@ def _input_state(value: ValueInfoProto, axis: int | None, name: str) -> State:
     names = dim_names(value)
     if names is None:
         return Fixed(None) if axis is None else Mixed(f"the rank of {value.name!r} is not known")
-    # A constant's size of the same name is not the number of items.
+    # A constant's size is nothing that a caller keeps to, whatever its name is.
+    alone = axis is None
     dims: list[Dim] = [
-        symbol(f"{value.name}.{name}" if dim == name else dim) if isinstance(dim, str) else dim
+        symbol(f"{value.name}.{dim}" if alone or dim == name else dim)
+        if isinstance(dim, str)
+        else dim
         for dim in names
     ]
     if axis is None:

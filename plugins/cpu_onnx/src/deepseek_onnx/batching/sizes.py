@@ -129,8 +129,10 @@ def wider(a: Dim, b: Dim) -> Dim:
 
 def _is_capped(capped_dim: Dim, dim: Dim) -> bool:
     """Whether a size is another one or a limit: broadcast against it, it must not be less."""
-    atoms = () if isinstance(capped_dim, int) else capped_dim.atoms
-    return len(atoms) == 1 and atoms[0].startswith(f"({dim} at most ")
+    _, _, atoms = _parts(capped_dim)
+    if len(atoms) != 1 or capped_dim != Term(1, 0, atoms):
+        return False  # several times as much
+    return atoms[0].startswith(f"({dim} at most ")
 
 
 def _parts(dim: Dim) -> tuple[int, int, tuple[str, ...]]:

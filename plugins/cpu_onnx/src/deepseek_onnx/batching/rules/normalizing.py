@@ -44,8 +44,10 @@ def lp(call: Call) -> Tensor:
 def mean_variance(call: Call) -> Tensor:
     """By mean and variance of some axes, the first among them unless others are named."""
     x, dims = call.ranked(0)
-    axes = call.integers("axes") or [0, 2, 3]
-    if x.axis in {normal(axis, len(dims)) for axis in axes}:
+    axes = call.integers("axes")
+    if axes is None:
+        axes = [0, 2, 3]
+    if not axes or x.axis in {normal(axis, len(dims)) for axis in axes}:  # none is all of them
         raise Mixes
     return like(x, dims, x.axis)
 

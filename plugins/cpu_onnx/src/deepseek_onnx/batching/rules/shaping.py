@@ -153,7 +153,7 @@ def squeeze(call: Call) -> Tensor:
     """Axes of size one go."""
     x, dims = call.movable(0)
     axes = call.integers_or_input("axes", 1)
-    if axes is None:
+    if not axes:  # none is all of them
         return _squeeze_all(x, dims)
     gone = {normal(axis, len(dims)) for axis in axes}
     if x.axis in gone:
