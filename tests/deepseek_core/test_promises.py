@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from deepseek_core import Artifact, Stage, TensorSpec
+from deepseek_core import Artifact, Graph, Stage, TensorSpec
 from deepseek_core.contracts.batching import Batching
 from deepseek_core.runtime.promises import checks_of
 
@@ -80,6 +80,17 @@ def test_what_is_one_call_makes_what_it_makes():
     assert not fits(made, zeros(x=(4, 2), m=(4, 2)), zeros(y=(3,)))
     assert fits(made, zeros(x=(4, 2), m=(4, 5)), zeros(y=(3,)))
     assert fits(made, zeros(x=(4, 2), m=(1, 2)), zeros(y=(3,)))
+
+
+def test_items_without_elements_are_one_call():
+    made = stage(
+        [spec("x", "N", 4, "S", axis=0)], [spec("y", "N", "S", 4, axis=0)], shapes_hold=False
+    )
+    assert fits(made, zeros(x=(2, 4, 0)), zeros(y=(0, 4, 4)))
+    graph = Graph(name="g", stages=[made], outputs=["y"])
+    assert graph.items(zeros(x=(2, 4, 0))) is None
+    assert graph.items(zeros(x=(2, 4, 1))) == 2
+    assert graph.items(zeros(x=(0, 4, 1))) == 0
 
 
 def test_lists_are_counted_and_what_is_no_array_is_not():

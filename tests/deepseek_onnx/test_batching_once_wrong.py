@@ -85,3 +85,17 @@ def test_means_and_variances_of_no_axes_are_of_all(axes):
     )  # fmt: skip
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     assert prove(made).symbol == ("N" if axes else None)
+
+
+@pytest.mark.parametrize("spatial", [0, 1])
+def test_scales_for_each_place_tell_places_apart(spatial):
+    tensor = helper.make_tensor_value_info
+    node = helper.make_node("BatchNormalization", ["x", "s", "s", "s", "s"], ["y"], spatial=spatial)
+    scale = np.ones((2, 3) if spatial == 0 else 2, np.float32)
+    shape = [1, 2, "N"]
+    graph = helper.make_graph(
+        [node], "g", [tensor("x", onnx.TensorProto.FLOAT, shape)],
+        [tensor("y", onnx.TensorProto.FLOAT, shape)], [numpy_helper.from_array(scale, "s")],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 7)])
+    assert prove(made).symbol == ("N" if spatial else None)

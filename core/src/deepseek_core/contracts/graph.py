@@ -151,15 +151,23 @@ class Graph:
         """How many items a run's arrays hold; None: they are one call, not a batch of items.
 
         So it is where the graph has no batch axis, where sizes differ that the inputs' specs call
-        alike, and where an input is given that mostly is left to its default.
+        alike, where items have no elements, and where an input is given that mostly is left to its
+        default.
         """
         if not self.is_batched or any(s.optional and s.name in inputs for s in self.inputs):
             return None
         for places in self._alike:
             if len({inputs[name].shape[axis] for name, axis in places}) > 1:
                 return None
-        sizes = {inputs[s.name].shape[s.batch_axis] for s in self.inputs if not s.optional}
-        return sizes.pop() if len(sizes) == 1 else None
+        given = [spec for spec in self.inputs if not spec.optional]
+        sizes = {inputs[spec.name].shape[spec.batch_axis] for spec in given}
+        if len(sizes) > 1:
+            return None
+        items: int = sizes.pop()
+        # A size of 0 means something else to some operators.
+        if items and any(0 in inputs[spec.name].shape for spec in given):
+            return None
+        return items
 
     @cached_property
     def _alike(self) -> tuple[tuple[tuple[str, int], ...], ...]:

@@ -41,8 +41,10 @@ def _items(stage: Stage) -> Check:
 
     def is_one_call(inputs: Mapping[str, Any]) -> bool:
         """As `Graph.items` has it; seldom, so it is looked at only if something is odd."""
-        return any(n in inputs for n in optional) or any(
-            len({_size(inputs[n], a) for n, a in places}) > 1 for places in alike
+        return (
+            any(n in inputs for n in optional)
+            or any(len({_size(inputs[n], a) for n, a in places}) > 1 for places in alike)
+            or any(0 in _shape_of(inputs[spec.name]) for spec in given)
         )
 
     return fit
@@ -75,9 +77,14 @@ def _fits(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, set[int | N
 
 def _size(value: Any, axis: int) -> int | None:
     """The size of an axis of what a caller gave; None of what is no array to us."""
-    shape = getattr(value, "shape", None)
-    if not isinstance(shape, tuple):
-        import numpy as np
-
-        shape = np.shape(value)  # of lists, which a device may take as they are
+    shape = _shape_of(value)
     return shape[axis] if axis < len(shape) else None
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return shape
+    import numpy as np
+
+    return np.shape(value)  # of lists, which a device may take as they are

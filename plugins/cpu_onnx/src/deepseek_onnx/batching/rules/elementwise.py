@@ -87,7 +87,8 @@ def batch_normalization(call: Call) -> Tensor:
         raise Mixes("it normalizes by the batch")
     call.fixed(1, 2, 3, 4)
     x, dims = call.ranked(0)
-    if x.axis == 1 or not dims:
+    for_each_place = call.version < 9 and not call.integer("spatial", 1)
+    if x.axis == 1 or not dims or (for_each_place and x.axis):
         raise Mixes
     return computed(x)
 
