@@ -1,7 +1,9 @@
 """The cost model starts from the prior and follows what was measured."""
 
 import math
+import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +92,25 @@ def test_the_crossover_is_where_the_order_turns():
     turn = crossover(linear_prior, with_overhead)
     assert turn == 12  # 1 ms x 12 > 10 ms + 0.1 ms x 12, for the first time
     assert crossover(linear_prior, linear_prior) is None
+
+
+@pytest.mark.parametrize("sizes", [1, 3, 6])
+@pytest.mark.parametrize(
+    "law", [lambda _b: 1e-3, lambda b: 1e-4 * (1 + math.log2(b)), lambda b: 1e-4 * b**0.5],
+    ids=["constant", "logarithm", "root"],
+)  # fmt: skip
+def test_intervals_hold_where_a_device_follows_another_law(law, sizes):
+    held = asked = 0
+    for seed in range(40):
+        rng = random.Random(seed)
+        known = rng.sample([2**i for i in range(11)], sizes)
+        noise = [(b, math.exp(rng.gauss(0, 0.12))) for b in known for _ in range(3)]
+        samples = [Sample(b, law(b) * factor) for b, factor in noise]
+        for batch in (3, 6, 12, 24, 48, 100, 200, 400, 800):
+            low, high = predict(linear_law, samples, batch).interval_s
+            held, asked = held + (low <= law(batch) <= high), asked + 1
+    assert held / asked >= 0.85
+
+
+def linear_law(batch):
+    return Estimate(seconds=2e-5 * batch + 5e-5, sigma=1.0, source="prior")

@@ -54,7 +54,7 @@ SHAPING = (
     " a = Reshape (x, r); b = Gemm (a, w); t = Constant <value = int64[1] {2}> (); "
     "f = Concat <axis = 0> (s, t); c = Reshape (b, f); y = Softmax <axis = 0> (c)",
     # The steps as the exporter counted them: no other number runs.
-    "float[T,N,6] x -> s = Shape <start = 1, end = 2> (x); m = Constant <value = int64[1] {2}> (); "
+    "float[4,N,6] x -> s = Shape <start = 1, end = 2> (x); m = Constant <value = int64[1] {2}> (); "
     "h = Mul (s, m); t = Constant <value = int64[1] {4}> (); d = Constant <value = int64[1] {3}> (); "
     "f = Concat <axis = 0> (t, h, d); a = Reshape (x, f); b = Transpose <perm = [1, 0, 2]> (a); "
     "c = Softmax (b); e = Transpose <perm = [1, 0, 2]> (c); g = Shape (x); y = Reshape (e, g)",

@@ -90,11 +90,19 @@ def test_a_file_declares_its_batch_axis_by_symbol_or_number(session, told, axis)
 
 
 @pytest.mark.parametrize("told", ["m", "x=9", "x=0,z", "nowhere=0"])
-def test_a_batch_axis_that_the_file_can_not_have_is_refused(session, told):
+def test_a_file_that_declares_what_it_does_not_have_runs_all_the_same(session, told):
     declared = model("q")
     declared.metadata_props.add(key="deepseek.batch_axis", value=told)
-    with pytest.raises(errors.ConfigError):
-        session.load(declared)
+    text = session.load(declared).batch_text
+    assert text.startswith("not batched: its metadata deepseek.batch_axis is of no use: ")
+
+
+@pytest.mark.parametrize("outputs", [["q"], ["w", "q"], ["d"]])
+def test_what_a_file_declares_of_outputs_that_nobody_wants_does_no_harm(session, outputs):
+    declared = model("q", "w", "c", "d")
+    declared.metadata_props.add(key="deepseek.batch_axis", value="x=0,z=0,q=0,d=0")
+    graph = session.load(declared, outputs=outputs)
+    assert "its metadata" not in graph.batch_text
 
 
 @pytest.mark.parametrize("told", [{}, [], "", 0, True, {"x": -1}, {"x": "0"}, {"x": 0.0}], ids=repr)

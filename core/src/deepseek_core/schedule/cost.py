@@ -22,6 +22,10 @@ from deepseek_core.contracts.device import Estimate
 
 _OCTAVES: Final = 2.0  # sizes this far apart still inform each other
 _SMOOTH_SIGMA: Final = 0.6  # how far the prior's shape over sizes may be off
+_SLOPE_SIGMA: Final = 0.35  # and its growth an octave: half that of what is linear in the size
+_ENOUGH_FOR_A_SLOPE: Final = 2  # sizes
+_ENOUGH_FOR_A_MISFIT: Final = 3
+_WILD: Final = 0.7  # a factor of two
 _NOISE_SIGMA: Final = 0.12  # single measurements scatter by this much on a shared machine
 _MOST_SIZES: Final = 16  # the solve is cubic in the number of sizes
 _NEWEST: Final = 9  # samples of a size that count: five new ones make the median follow
@@ -49,6 +53,7 @@ class _Size:
     residual: float
     variance: float
     count: int
+    scatter: float  # mean square of the samples about their center, wild ones as if less so
 
     @property
     def octave(self) -> float:
@@ -66,6 +71,7 @@ def predict(prior: Prior, samples: Iterable[Sample], batch: int) -> Estimate:
         return before
     trusted = _doubted(sizes, before.sigma)
     shift, variance = _posterior(trusted, math.log2(batch), before.sigma)
+    variance += _unrest(sizes)
     return attrs.evolve(
         before,
         seconds=before.seconds * math.exp(shift),
@@ -116,7 +122,15 @@ def _size(prior: Prior, batch: int, logs: Sequence[float]) -> _Size:
         residual=center - math.log(max(prior(batch).seconds, 1e-12)),
         variance=scatter**2 / len(logs) + _drift(logs, scatter) ** 2,
         count=len(logs),
+        scatter=sum(min(abs(x - center), _WILD) ** 2 for x in logs) / len(logs),
     )
+
+
+def _unrest(sizes: Sequence[_Size]) -> float:
+    """By how much more than noise runs of one size differ: a run may be any of them."""
+    runs = sum(size.count for size in sizes)
+    scatter = sum(size.scatter * size.count for size in sizes) / runs
+    return max(0.0, scatter - 2 * _NOISE_SIGMA**2)
 
 
 def _drift(logs: Sequence[float], scatter: float) -> float:
@@ -146,10 +160,12 @@ def _doubt(size: _Size, others: Sequence[_Size], sigma: float) -> _Size:
 
 
 def _posterior(sizes: Sequence[_Size], x: float, sigma: float) -> tuple[float, float]:
-    """Mean and variance at `x` octaves of a constant plus a smooth function."""
+    """Mean and variance at `x` octaves of a constant plus a slope plus a smooth function."""
+    slope_sigma = _SLOPE_SIGMA if len(sizes) >= _ENOUGH_FOR_A_SLOPE else 0.0
 
     def kernel(a: float, b: float) -> float:
-        return sigma**2 + _SMOOTH_SIGMA**2 * math.exp(-0.5 * ((a - b) / _OCTAVES) ** 2)
+        bend = _SMOOTH_SIGMA**2 * math.exp(-0.5 * ((a - b) / _OCTAVES) ** 2)
+        return sigma**2 + slope_sigma**2 * (a - x) * (b - x) + bend
 
     gram = [[kernel(a.octave, b.octave) for b in sizes] for a in sizes]
     for row, size in enumerate(sizes):
@@ -159,7 +175,28 @@ def _posterior(sizes: Sequence[_Size], x: float, sigma: float) -> tuple[float, f
     whitened = _solve_lower(lower, [size.residual for size in sizes])
     mean = sum(a * w for a, w in zip(across, whitened, strict=True))
     variance = kernel(x, x) - sum(a * a for a in across)
-    return mean, max(variance, min(size.variance for size in sizes))
+    variance = max(variance, min(size.variance for size in sizes))
+    if len(sizes) < _ENOUGH_FOR_A_SLOPE:  # it says nothing of a slope, which may be there
+        variance += (_SLOPE_SIGMA * (x - sizes[0].octave)) ** 2
+    return mean, variance * _misfit(lower, whitened)
+
+
+def _misfit(lower: Sequence[Sequence[float]], whitened: Sequence[float]) -> float:
+    """How much farther sizes are from what the others say of them than was expected: variance.
+
+    Standardized residuals of leaving one out, from the inverse of the Gram matrix (Rasmussen and
+    Williams 2006, 5.4.2); 1 where they are as expected, or too few to tell.
+    """
+    count = len(whitened)
+    if count < _ENOUGH_FOR_A_MISFIT:
+        return 1.0
+    inverse = [_solve_lower(lower, [float(i == j) for i in range(count)]) for j in range(count)]
+    found = 0.0
+    for j in range(count):
+        weight = sum(inverse[j][i] * whitened[i] for i in range(count))
+        precision = sum(value * value for value in inverse[j])
+        found += min(weight**2 / precision, _INCREDIBLE**2) / count
+    return max(1.0, found)
 
 
 def _cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from deepseek_core import Batching
+from deepseek_core import Batching, errors
 from deepseek_onnx.batching import follow, prove
 from deepseek_onnx.model import Model
 from deepseek_onnx.parts import declare
@@ -31,13 +31,27 @@ def find_batch(model: Model, choice: Any) -> FindBatch:
 
 
 def _find(model: Model, choice: Any, fixed: frozenset[str], outputs: tuple[str, ...]) -> Batching:
-    if choice is None:
-        choice = _of_file(model)
-    if choice is None:
-        verdict = prove(_proto(model, outputs), fixed=fixed)
-        if verdict.symbol is None:
-            return Batching(reason=verdict.reason)
-        return Batching(source="proven", symbol=verdict.symbol, axes=verdict.axes, reason="")
+    if choice is not None:
+        return _declared(model, choice, fixed, outputs)
+    try:
+        choice = _of_file(model, fixed, outputs)
+        if choice is not None:
+            return _declared(model, choice, fixed, outputs)
+    except errors.ConfigError as error:  # the file runs all the same
+        return Batching(reason=f"its metadata {METADATA_KEY} is of no use: {error.message}")
+    return _proven(model, fixed, outputs)
+
+
+def _proven(model: Model, fixed: frozenset[str], outputs: tuple[str, ...]) -> Batching:
+    verdict = prove(_proto(model, outputs), fixed=fixed)
+    if verdict.symbol is None:
+        return Batching(reason=verdict.reason)
+    return Batching(source="proven", symbol=verdict.symbol, axes=verdict.axes, reason="")
+
+
+def _declared(
+    model: Model, choice: Any, fixed: frozenset[str], outputs: tuple[str, ...]
+) -> Batching:
     inputs = [model.value(name).spec() for name in model.given if name not in fixed]
     told = Batching.declare(choice, inputs, [model.value(name).spec() for name in outputs])
     if told.source == "none":
@@ -57,8 +71,14 @@ def _proto(model: Model, outputs: tuple[str, ...]) -> ModelProto:
     return made
 
 
-def _of_file(model: Model) -> Any:
+def _of_file(model: Model, fixed: frozenset[str], outputs: tuple[str, ...]) -> Any:
+    """What the metadata declare, but for inputs that are fixed and outputs that nobody wants."""
     for entry in model.proto.metadata_props:
         if entry.key == METADATA_KEY:
-            return Batching.parse(entry.value.split(","))
+            choice = Batching.parse(entry.value.split(","))
+            if not isinstance(choice, Mapping):
+                return choice
+            made = {value.name for value in model.proto.graph.output}
+            idle = (fixed | made) - set(outputs)
+            return {name: axis for name, axis in choice.items() if name not in idle} or None
     return None

@@ -27,9 +27,10 @@ def call_function(
     values: dict[str, State | None] = {"": None}
     values.update(dict.fromkeys(function.input))
     values.update(zip(function.input, inputs, strict=False))
-    body = Scope(
-        values, versions(function.opset_import), _given(function, node, scope), _deeper(scope)
-    )
+    told = versions(function.opset_import)
+    if any(scope.opsets.get(domain, version) != version for domain, version in told.items()):
+        raise Unclear("its body is of another operator set")  # by which one it runs is not agreed
+    body = Scope(values, told, _given(function, node, scope), _deeper(scope))
     follow(function.node, body)
     return tuple(state_of(body, name) for name in function.output)
 

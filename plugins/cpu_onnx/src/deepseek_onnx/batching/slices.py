@@ -47,5 +47,8 @@ def part(size: int, start: Element, end: Element, step: Element) -> slice | None
     if step < 0 and end >= END:
         # To the standard nothing, to some runtimes all.
         return None
+    if step < 0 and start < -size:
+        # Nothing to Python, the first element to some runtimes.
+        return None
     # Going backward, an end before the first element is none to Python.
     return slice(start, None if step < 0 and end < -size else end, step)

@@ -14,6 +14,7 @@ from deepseek_onnx.batching.rules.moving import replaced
 from deepseek_onnx.batching.sizes import Dim, power
 from deepseek_onnx.batching.states import Data, Element, Items, Tensor, like
 
+_WHOLE: Final = 3  # up to this rank all axes are interpolated
 # These move the points of an axis even where it keeps its size.
 _MOVING: Final = ("tf_crop_and_resize", "tf_half_pixel_for_nn")
 
@@ -21,6 +22,7 @@ _MOVING: Final = ("tf_crop_and_resize", "tf_half_pixel_for_nn")
 def upsample(call: Call) -> Tensor:
     """Scales for all axes: an attribute, an input from opset 9 on."""
     x, dims = call.ranked(0)
+    _require_apart(call, x, dims)
     if call.version >= 9:
         return _scaled(call, x, dims, list(call.content(1).reshape(-1)), range(len(dims)))
     attribute = call.attribute("scales")
@@ -35,6 +37,7 @@ def upsample(call: Call) -> Tensor:
 def resize(call: Call) -> Tensor:
     """Scales or sizes, for all axes or for some."""
     x, dims = call.ranked(0)
+    _require_apart(call, x, dims)
     call.fixed(1)
     if call.version < 11:
         return _scaled(call, x, dims, list(call.content(1).reshape(-1)), range(len(dims)))
@@ -48,6 +51,16 @@ def resize(call: Call) -> Tensor:
     if sizes is None or len(sizes) != len(axes):
         raise Unclear("its sizes are not known")
     return _sized(call, x, dims, sizes, axes)
+
+
+def _require_apart(call: Call, x: Data, dims: tuple[Dim, ...]) -> None:
+    """See that the axis is none of those between whose points is interpolated.
+
+    At a scale of 1 the next point counts 0 times, which is NaN where it is infinite.
+    """
+    plain = call.text("mode", "nearest") == "nearest"
+    if isinstance(x, Items) and not plain and (len(dims) <= _WHOLE or x.axis):
+        raise Mixes("the points next to each count, if only 0 times")
 
 
 def _require_still(call: Call) -> None:

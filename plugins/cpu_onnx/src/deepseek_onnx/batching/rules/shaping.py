@@ -88,6 +88,9 @@ def _resolved(call: Call, dims: tuple[Dim, ...], target: list[Element]) -> tuple
     total = product(dims)
     rest = product(size for size in target if size != -1)
     if -1 not in target:
+        if rest != total and sum(not isinstance(size, int) for size in target) == 1:
+            # ONNX Runtime makes it -1, and what does not fit is no error any more.
+            raise Unclear("a new axis may join parts of different items")
         return tuple(target) if rest == total else _doubted(call, target)
     missing = over(total, rest)
     if missing is not None:

@@ -48,22 +48,31 @@ def slid(call: Call, sizes: Sequence[Dim], kernel: Sequence[Dim]) -> list[Dim]:
 
 def _places(size: Dim, window: Window, padding: str, rounds_up: bool) -> Dim | None:
     if padding.startswith("SAME"):
-        if isinstance(size, int):
-            return -(-size // window.stride)
-        return size if window.stride == 1 else None
+        return _padded_places(size, window)
     if not isinstance(window.kernel, int):
         return None
     reach = (window.kernel - 1) * window.dilation
     pads = 0 if padding == "VALID" else window.before + window.after
     if not isinstance(size, int):
         return size if window.stride == 1 and pads == reach else None
-    if padding == "VALID":
-        return (size - reach - 1) // window.stride + 1
+    if padding == "VALID" and rounds_up:
+        return None  # read in two ways
     return _count(size + pads - reach - 1, window, size, rounds_up)
 
 
+def _padded_places(size: Dim, window: Window) -> Dim | None:
+    """As many as elements, of which each stride takes one; pools that are dilated have less."""
+    if window.dilation != 1:
+        return None
+    if isinstance(size, int):
+        return -(-size // window.stride)
+    return size if window.stride == 1 else None
+
+
 def _count(room: int, window: Window, size: int, rounds_up: bool) -> int | None:
-    """1 + room / stride; None where implementations differ in how they round up."""
+    """1 + room / stride; None where implementations differ in how they round."""
+    if room < 0:
+        return None
     if rounds_up and room % window.stride:
         places = room // window.stride + 2
         # A last window that begins in the padding is left out by some versions.
@@ -88,7 +97,8 @@ def spread(call: Call, sizes: Sequence[Dim], kernel: Sequence[Dim]) -> list[Dim]
 def _made(size: Dim, window: Window, more: int, padding: str) -> int | None:
     if not isinstance(size, int) or not isinstance(window.kernel, int):
         return None
+    reach = (window.kernel - 1) * window.dilation + 1
     if padding.startswith("SAME"):
-        return size * window.stride
+        return size * window.stride if reach >= window.stride else None
     pads = 0 if padding == "VALID" else window.before + window.after
-    return window.stride * (size - 1) + more + (window.kernel - 1) * window.dilation + 1 - pads
+    return window.stride * (size - 1) + more + reach - pads
