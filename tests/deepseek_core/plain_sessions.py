@@ -1,5 +1,7 @@
 """Sessions over given devices, made without any plugin installed."""
 
+from contextlib import ExitStack, contextmanager
+
 from deepseek_core import DeviceSpec, Session
 from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.discovery.probe_result import ProbeResult
@@ -29,3 +31,12 @@ def plain_session(folder, *device_ids, factory="plain_devices:PlainDevice", **op
     made._pool = DevicePool([found], OpenOptions(threads=2, cache_dir=folder))
     made._planner = Planner(made._pool, lambda: made._history, 8)
     return made
+
+
+@contextmanager
+def plain_sessions(folder):
+    """Makes sessions as `plain_session` does, and closes them at the end."""
+    with ExitStack() as opened:
+        yield lambda *device_ids, **options: opened.enter_context(
+            plain_session(folder, *device_ids, **options)
+        )

@@ -7,7 +7,7 @@ import numpy as np
 import plain_devices
 import pytest
 from plain_graphs import chain, diamond, fusing, triple
-from plain_sessions import plain_session
+from plain_sessions import plain_sessions
 
 from deepseek_core import Graph, errors
 from deepseek_core.contracts.errors import GraphError, NoDevice, StageFailed
@@ -24,15 +24,8 @@ def calm():
 
 @pytest.fixture
 def session(tmp_path):
-    opened = []
-
-    def make(*device_ids, **options):
-        opened.append(plain_session(tmp_path, *device_ids, **options))
-        return opened[-1]
-
-    yield make
-    for made in opened:
-        made.close()
+    with plain_sessions(tmp_path) as make:
+        yield make
 
 
 def loaded():

@@ -8,7 +8,7 @@ import numpy as np
 import plain_devices
 import pytest
 from plain_graphs import chain, fusing, stage, triple
-from plain_sessions import plain_session
+from plain_sessions import plain_sessions
 
 from deepseek_core import Batching, Graph, Support, TensorSpec
 from deepseek_core.contracts.errors import (
@@ -35,15 +35,8 @@ def calm():
 
 @pytest.fixture
 def session(tmp_path):
-    opened = []
-
-    def make(*device_ids, **options):
-        opened.append(plain_session(tmp_path, *device_ids, **options))
-        return opened[-1]
-
-    yield make
-    for made in opened:
-        made.close()
+    with plain_sessions(tmp_path) as make:
+        yield make
 
 
 def rows(items, value=1.0):

@@ -8,9 +8,8 @@ import numpy as np
 import plain_devices
 import pytest
 from plain_graphs import chain, diamond
+from plain_sessions import plain_sessions
 
-from deepseek_core import DeviceSpec, Session
-from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.contracts.errors import (
     AdmissionRefused,
     ConfigError,
@@ -20,11 +19,6 @@ from deepseek_core.contracts.errors import (
     StageFailed,
     TensorMismatch,
 )
-from deepseek_core.discovery.probe_result import ProbeResult
-from deepseek_core.discovery.registry import Registry
-from deepseek_core.discovery.switches import Switches
-from deepseek_core.runtime.planner import Planner
-from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.server import Server
 from deepseek_core.schedule.online.rules import Rules
 
@@ -38,30 +32,8 @@ def calm():
 
 @pytest.fixture
 def session(tmp_path):
-    """A session over given devices, made without any plugin installed."""
-    opened = []
-
-    def make(*device_ids, factory="plain_devices:PlainDevice"):
-        spec = DeviceSpec(name="plain", kind="cpu", factory=factory, probe="plain_devices:info")
-        made = Session(
-            registry=Registry(plugins=(), switches=Switches()), cache_dir=tmp_path / "cache"
-        )
-        result = ProbeResult(
-            spec=spec,
-            plugin="plain",
-            dist="plain",
-            rows=tuple(map(plain_devices.info, device_ids)),
-            status="available",
-            seconds=0.0,
-        )
-        made._pool = DevicePool([result], OpenOptions(threads=2, cache_dir=tmp_path))
-        made._planner = Planner(made._pool, lambda: made._history, 8)
-        opened.append(made)
-        return made
-
-    yield make
-    for made in opened:
-        made.close()
+    with plain_sessions(tmp_path) as make:
+        yield make
 
 
 def ones(items, value=1.0):
