@@ -448,8 +448,8 @@ def test_records_refuse_nonsense():
 DEVICES = [device("x", a=3, b=9), device("y", slots=2, a=7, b=2), device("z", b=4)]
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["realtime", "offline", "finish", "fail", "blame", "bad", "late", "lose",
-                         "join", "wait"]),
+        st.sampled_from(["realtime", "offline", "withdraw", "finish", "fail", "blame", "bad",
+                         "late", "lose", "join", "wait"]),
         st.integers(0, 2**16),
         st.floats(0, 0.02),
     ),
@@ -511,6 +511,8 @@ class World:
         now_s, live = self.now_s, sorted(self.running)
         if kind in ("realtime", "offline"):
             self.arrive(kind, number)
+        elif kind == "withdraw" and self.tasks:
+            self.withdraw(number % len(self.tasks))
         elif kind == "finish" and live:
             self.finish(live[number % len(live)])
         elif kind in ("fail", "blame", "bad") and live:
@@ -554,9 +556,18 @@ class World:
             deadline_s=math.inf if number % 5 == 0 else self.now_s + number % 97 * MS,
             committed=number % 7 == 0,
             divisible=number % 3 != 0,
+            caller="xyz"[number % 11 % 3],
         )
         self.tasks[event.task_id] = event
         self.tell(event)
+
+    def withdraw(self, task_id):
+        decided = len(self.decisions)
+        self.tell(event := r.TaskWithdrawn(time_s=self.now_s, task_id=task_id))
+        self.ended.setdefault(task_id, event)
+        ends = (r.Finish, r.Fail, r.Drop, r.Reject)
+        mine = [d for d in self.decisions[decided:] if isinstance(d, ends)]
+        assert all(d.task_id != task_id for d in mine)
 
     def settle(self):
         """Everybody is there and nothing fails any more: all must end."""

@@ -21,7 +21,7 @@ from deepseek_core.contracts.errors import (
     StageFailed,
     TensorMismatch,
 )
-from deepseek_core.runtime.served_requests import joined, parted
+from deepseek_core.runtime.served_runs import joined, parted
 from deepseek_core.runtime.server import Server
 from deepseek_core.schedule.online.records import Part
 from deepseek_core.schedule.online.rules import Rules

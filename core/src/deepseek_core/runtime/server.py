@@ -10,7 +10,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
@@ -23,7 +23,6 @@ from deepseek_core.contracts.errors import (
     DeviceClosed,
     InputError,
     Interrupted,
-    OutOfMemory,
     StageFailed,
 )
 from deepseek_core.contracts.event import DeviceQuarantined
@@ -34,18 +33,17 @@ from deepseek_core.contracts.units import as_count
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.result import Result
+from deepseek_core.runtime.served_costs import ServedCosts
 from deepseek_core.runtime.served_devices import ServedDevices, served_route
 from deepseek_core.runtime.served_requests import (
+    Asked,
     ServedRequest,
     StageTask,
-    alike,
     answer,
-    check_items,
     fail,
-    joined,
-    parted,
     refusal,
 )
+from deepseek_core.runtime.served_runs import ServedRun
 from deepseek_core.runtime.session import Session
 from deepseek_core.runtime.trace import Recorder
 from deepseek_core.schedule.online import records as r
@@ -68,6 +66,10 @@ class Server:
     first request is as fast as the next. A device in which a run hangs (`Rules.hang_factor`) gets
     no more work until the call comes back; what it had is done elsewhere.
 
+    Work with a deadline goes by deadlines, whoever asked for it. All other work is shared between
+    callers by start-time fair queueing: those who wait get equal device time. A caller has no more
+    than `Rules.caller_limit` tasks in the queue, and all of them `Rules.queue_limit`.
+
     Raises:
         NoDevice: a stage that no device can run.
     """
@@ -80,9 +82,16 @@ class Server:
         self._route = served_route(session.planner, graph)
         self._graph = self._route.graph
         self._stages = {stage.name: stage for stage in self._graph.stages}
+        before = {s.name: self._graph.predecessors(s) for s in self._graph.stages}
+        self._first = [s for s in self._graph.stages if not before[s.name]]
+        self._next: dict[str, list[Stage]] = {name: [] for name in before}
+        for name, names in before.items():
+            for each in names:
+                self._next[each].append(self._stages[name])
         self._served = ServedDevices(session.planner, self._graph, most_items=self._most_items)
         devices = self._served.devices
         self._scheduler = OnlineScheduler(devices, rules)
+        self._costs = ServedCosts(session.planner.problems, now_s=_now_s())
         self._changed = threading.Condition()
         self._tasks: dict[int, StageTask] = {}
         self._numbers = itertools.count(1)
@@ -107,33 +116,36 @@ class Server:
         *,
         latency: LatencyClass | str = LatencyClass.REALTIME,
         deadline_s: float | None = None,
+        caller: str = "",
     ) -> Future[Result]:
         """Ask for one batch; `deadline_s` counts from now. The future raises what went wrong.
 
-        Arrays are not copied: leave them as they are until the answer is there.
+        Canceling it gives up its place. Callers (any names: users, tenants, programs) get equal
+        shares. Arrays are not copied: leave them as they are until the answer is there.
 
         Raises:
-            AdmissionRefused: the deadline can't be met; says when to try again.
+            AdmissionRefused: the deadline can't be met, or too much waits; says when to try again.
             TensorMismatch: the inputs do not fit.
             ConfigError: an unknown latency class, a deadline that is no time, or one of offline
-                work.
+                work, a caller that is no string.
             DeviceClosed: server or session is closed.
             Interrupted: this is a forked child, which has none of its threads.
         """
         self._pool.check_open()
+        asked = Asked(latency=latency, deadline_s=deadline_s, caller=caller)
         request = ServedRequest(
-            self._graph, inputs, latency=latency, start_s=_now_s(), deadline_s=deadline_s
+            self._graph, inputs, asked, start_s=_now_s(), withdraw=self._withdraw
         )
-        first = [s for s in self._graph.stages if request.waits[s.name] == 0]
         after, refused = list[Then](), None
         with self._changed:
             if self._closing:
                 raise DeviceClosed("the server is closed", device_id="server")
-            for index, stage in enumerate(first):
+            for index, stage in enumerate(self._first):
                 refused = refused or self._arrive(request, stage, after, committed=index > 0)
         for act in after:
             act()
         if refused is not None:
+            self._withdraw(request.tasks)
             raise refusal(refused)
         return request.future
 
@@ -171,6 +183,7 @@ class Server:
             thread.join(max(0.0, until_s - _now_s()))
         for future in {task.request.future for task in left.values()}:
             fail(future, Interrupted("the server was closed before it was done"))
+        self._aside(self._costs.write).join(_END_S)
         self._free()
 
     def _free(self) -> None:
@@ -178,9 +191,13 @@ class Server:
         hanging = {t.name.rpartition("-")[0] for t in self._threads if t.is_alive()}
         for device_id in hanging:
             self._served.abandon(device_id)
-        closer = threading.Thread(target=self._served.close, name="server-end", daemon=True)
-        closer.start()
-        closer.join(_END_S)
+        self._aside(self._served.close).join(_END_S)
+
+    def _aside(self, act: Then) -> threading.Thread:
+        """Do what may take long, or for ever, in a thread of its own."""
+        thread = threading.Thread(target=act, name="server-aside", daemon=True)
+        thread.start()
+        return thread
 
     def __enter__(self) -> Self:
         return self
@@ -195,6 +212,7 @@ class Server:
     ) -> r.Reject | None:
         number = next(self._numbers)
         self._tasks[number] = task = StageTask(request, stage)
+        request.tasks.add(number)
         event = r.TaskArrived(
             time_s=_now_s(),
             task_id=number,
@@ -204,8 +222,24 @@ class Server:
             deadline_s=request.deadline_s - self._served.tail_s(stage.name, request.batch),
             committed=committed,
             divisible=task.divisible,
+            caller=request.caller,
         )
         return self._tell(event, after)
+
+    def _ended(self, number: str | int) -> StageTask:
+        task = self._tasks.pop(int(number))
+        task.request.tasks.discard(int(number))
+        return task
+
+    def _withdraw(self, tasks: set[int]) -> None:
+        """Let what is left of a request go: nobody waits for it."""
+        after: list[Then] = []
+        with self._changed:
+            for number in list(tasks):
+                if number in self._tasks:
+                    self._ended(number)
+                    self._tell(r.TaskWithdrawn(time_s=_now_s(), task_id=number), after)
+        _do(after)
 
     def _tell(self, event: r.OnlineEvent, after: list[Then]) -> r.Reject | None:
         """Give an event, do what is decided; what may call foreign code goes to `after`."""
@@ -215,12 +249,12 @@ class Server:
                 case r.Start():
                     self._inbox[decision.device_id].put(decision)
                 case r.Finish():
-                    self._finish(self._tasks.pop(int(decision.task_id)), after)
+                    self._finish(self._ended(decision.task_id), after)
                 case r.Reject():
-                    del self._tasks[int(decision.task_id)]
+                    self._ended(decision.task_id)
                     rejected = decision
                 case r.Drop() | r.Fail():
-                    self._give_up(self._tasks.pop(int(decision.task_id)), decision, after)
+                    self._give_up(self._ended(decision.task_id), decision, after)
                 case r.Quarantine():
                     self._note(decision.device_id, f"quarantined: {decision.reason}", after)
                 case r.Readmit():
@@ -232,7 +266,7 @@ class Server:
     def _finish(self, task: StageTask, after: list[Then]) -> None:
         request = task.request
         if task.rejected is not None:
-            after.append(partial(fail, request.future, task.rejected))
+            self._fail(request, task.rejected, after)
             return
         try:
             task.finish()
@@ -246,13 +280,17 @@ class Server:
         if request.left == 0:
             result = request.result(self._graph, _now_s())
             after.append(partial(answer, request.future, result))
-        for stage in self._graph.stages:
-            if task.stage.name in self._graph.predecessors(stage):
-                request.waits[stage.name] -= 1
-                if request.waits[stage.name] == 0:
-                    refused = self._arrive(request, stage, after, committed=True)
-                    if refused is not None:
-                        after.append(partial(fail, request.future, refusal(refused)))
+        for stage in self._next[task.stage.name]:
+            request.waits[stage.name] -= 1
+            if request.waits[stage.name] == 0:
+                refused = self._arrive(request, stage, after, committed=True)
+                if refused is not None:
+                    self._fail(request, refusal(refused), after)
+
+    def _fail(self, request: ServedRequest, error: DeepSeekError, after: list[Then]) -> None:
+        """End a request; what else of it waits is nobody's any more."""
+        after.append(partial(fail, request.future, error))
+        after.append(partial(self._withdraw, request.tasks))
 
     def _give_up(self, task: StageTask, why: r.Drop | r.Fail, after: list[Then]) -> None:
         error: DeepSeekError
@@ -269,7 +307,7 @@ class Server:
                 device_id=getattr(task.error, "device_id", ""),
             )
             error.__cause__ = task.error
-        after.append(partial(fail, task.request.future, error))
+        self._fail(task.request, error, after)
 
     def _note(self, device_id: str, text: str, after: list[Then]) -> None:
         _log.warning("%s %s", device_id, text)
@@ -299,31 +337,39 @@ class Server:
                     # Work that arrives wakes nobody: that would cost more than the look does.
                     self._changed.wait(min(wake_s - now_s, _LOOK_S))
             _do(after)
+            if self._costs.is_due(_now_s()):
+                self._aside(self._costs.write)
 
     def _work(self, device_id: str, slot: int) -> None:
         while (start := self._inbox[device_id].get()) is not None:
-            after: list[Then] = []
-            with self._changed:
-                tasks = [
-                    self._tasks[i] for p in start.parts if (i := int(p.task_id)) in self._tasks
-                ]
-            if len(tasks) < len(start.parts):  # given up meanwhile: only the slot is to be freed
-                with self._changed:
-                    self._tell(r.TaskFinished(time_s=_now_s(), run_id=start.run_id), after)
-            else:
-                self._run(start, tasks, slot, after)
-            _do(after)
+            self._serve(start, slot)
 
-    def _run(self, start: r.Start, tasks: list[StageTask], slot: int, after: list[Then]) -> None:
+    def _serve(self, start: r.Start, slot: int) -> None:
+        """Run what was decided; nothing of it is held once it has ended."""
+        after: list[Then] = []
+        with self._changed:
+            known = [(self._tasks.get(int(part.task_id)), part) for part in start.parts]
+            wanted = [(task, part) for task, part in known if task is not None]
+            if not wanted:  # only the slot is to be freed
+                self._tell(r.TaskFinished(time_s=_now_s(), run_id=start.run_id), after)
+        if wanted:
+            self._run(start, wanted, slot, after)
+        _do(after)
+
+    def _run(
+        self, start: r.Start, wanted: list[tuple[StageTask, r.Part]], slot: int, after: list[Then]
+    ) -> None:
         stage, device_id = self._stages[start.operator], start.device_id
+        tasks, parts = [task for task, _ in wanted], [part for _, part in wanted]
         executable: Loaded | None = None
         with self._changed:
             begin_s = _now_s()  # in turn with those of others
             self._tell(r.TaskStarted(time_s=begin_s, run_id=start.run_id), after)
         try:
-            pieces = [task.piece(part) for task, part in zip(tasks, start.parts, strict=True)]
+            pieces = [task.piece(part) for task, part in wanted]
             executable = self._served.executable(stage, device_id)
-            outputs = _outputs(executable, pieces, start.parts, divisible=tasks[0].divisible)
+            run = ServedRun(executable, divisible=tasks[0].divisible)
+            outputs = run.outputs(pieces, parts)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
             if self._is_given_up(start):
@@ -335,15 +381,19 @@ class Server:
             self._rejoin(start, _now_s() - begin_s, after)
             return
         end_s = _now_s()
-        self.recorder.note((stage.name, device_id, slot, start.run_id, start.items, begin_s, end_s))
+        items = sum(part.items for part in parts)
+        self.recorder.note((stage.name, device_id, slot, start.run_id, items, begin_s, end_s))
+        self._costs.note(executable, run.samples)
         with self._changed:
             if self._scheduler.runs(start.run_id):
-                for task, part, piece in zip(tasks, start.parts, outputs, strict=True):
+                for (task, part), piece in zip(wanted, outputs, strict=True):
                     if isinstance(piece, InputError):
                         task.reject(piece)
                     else:
                         task.put(part, piece, device_id, self._route.parts[stage.name])
-            done = r.TaskFinished(time_s=_now_s(), run_id=start.run_id, seconds=end_s - begin_s)
+            # Where some of it was withdrawn, it says nothing of what was planned.
+            seconds = end_s - begin_s if len(wanted) == len(start.parts) else None
+            done = r.TaskFinished(time_s=_now_s(), run_id=start.run_id, seconds=seconds)
             self._tell(done, after)
 
     def _is_given_up(self, start: r.Start) -> bool:
@@ -393,50 +443,3 @@ def _do(after: list[Then]) -> None:
             act()
         except BaseException as error:  # noqa: BLE001 - see above
             _log.warning("a callback raised %s", one_line(error))
-
-
-def _outputs(
-    executable: Loaded,
-    pieces: Sequence[Mapping[str, Array]],
-    parts: Sequence[r.Part],
-    *,
-    divisible: bool,
-) -> list[Mapping[str, Array] | InputError]:
-    """The outputs of each piece; those that fit together go through the device together.
-
-    Where the device refuses what several callers gave, or has no memory for it, each is run alone;
-    only those that it refuses get the error.
-
-    Raises:
-        InputError: a single piece was refused.
-        Exception: the device failed.
-    """
-    stage, found = executable.stage, dict[int, Mapping[str, Array] | InputError]()
-    for group in alike(stage, pieces):
-        try:
-            fed = joined(stage.inputs, [pieces[i] for i in group])
-            made = _made(executable, fed, divisible=divisible)
-        except (InputError, OutOfMemory):
-            if len(pieces) == 1:
-                raise
-            found.update({i: _alone(executable, pieces[i], divisible=divisible) for i in group})
-        else:
-            answers = parted(stage.outputs, made, [parts[i] for i in group])
-            found.update(zip(group, answers, strict=True))
-    return [found[i] for i in range(len(pieces))]
-
-
-def _alone(
-    executable: Loaded, piece: Mapping[str, Array], *, divisible: bool
-) -> Mapping[str, Array] | InputError:
-    try:
-        return _made(executable, piece, divisible=divisible)
-    except InputError as error:
-        return error
-
-
-def _made(executable: Loaded, fed: Mapping[str, Array], *, divisible: bool) -> Mapping[str, Array]:
-    made, *_ = executable.run(fed)
-    if divisible:
-        check_items(executable.stage, fed, made)
-    return made

@@ -6,15 +6,19 @@ Holds what was accepted and what runs; the scheduler tells it what changed.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Final
 
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online import records as r
+from deepseek_core.schedule.online.duequeue import Key
 from deepseek_core.schedule.online.fleet import Fleet
 from deepseek_core.schedule.online.forecast import batch_with, best_to_steal
 from deepseek_core.schedule.online.offline import OfflineWork
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Run, Unit
+from deepseek_core.schedule.online.stranded import Stranded
+from deepseek_core.schedule.online.unhurried import Unhurried
 
 _Z_QUICK: Final = -1.2816  # a quick run: one in ten is quicker
 
@@ -27,26 +31,44 @@ class Dispatcher:
         self.now_s = -math.inf
         self.fleet = Fleet(rules)
         self.offline = OfflineWork(rules)
+        self.stranded = Stranded()
         self.jobs: dict[str | int, Job] = {}
+        self.held: Counter[str] = Counter()  # jobs by caller
         self.runs: dict[int, Run] = {}
         self.out: list[r.Decision] = []
+        self._unhurried = Unhurried(rules.patience_s)
         self._next_run = 0
 
-    def key(self, job: Job) -> float:
+    def accept(self, job: Job) -> None:
+        """Take a job in: it ends exactly once."""
+        self.jobs[job.id] = job
+        self.held[job.caller] += 1
+
+    def key(self, job: Job) -> Key:
         """Place in a queue: the deadline, or what stands for it, or the arrival."""
         if self.rules.order == "arrival":
-            return job.arrived_s
+            return job.arrived_s, 0.0
         if job.deadline_s < math.inf:
-            return job.deadline_s
-        return job.arrived_s + self.rules.patience_s
+            return job.deadline_s, 0.0
+        return self._unhurried.enter(job, self.fleet.least_s(job.operator, job.items))
 
     def end(self, job: Job, decision: r.Decision) -> None:
         """Forget a task and answer how it ended."""
+        self.forget(job)
+        self.out.append(decision)
+
+    def forget(self, job: Job) -> None:
+        """Let a task end; what runs of it has no effect any more."""
         job.ended = True
         del self.jobs[job.id]
-        if job.ranges and not job.realtime:
-            self.offline.discard(job)
-        self.out.append(decision)
+        self.held[job.caller] -= 1
+        if not self.held[job.caller]:
+            del self.held[job.caller]
+        if job.unit is not None:
+            job.unit.take(job)
+        self._unhurried.leave(job)
+        self.stranded.discard(job)
+        self.offline.discard(job)
 
     def fill_idle(self) -> None:
         """Give idle devices offline work."""
@@ -75,20 +97,26 @@ class Dispatcher:
         victim = best_to_steal(unit, self.fleet.serving, self.now_s)
         if victim is None:
             return False
-        job = victim.pop(-1)
-        unit.push(self.key(job), job)
+        job = victim.queue.last
+        victim.take(job)
+        unit.push(job)
         return True
 
     def _start_realtime(self, unit: Unit) -> None:
-        job = unit.pop(0)
+        (job,) = unit.queue.first(1)
         if self._hopeless(unit, job):
             self.end(job, r.Drop(task_id=job.id, reason="its deadline is out of reach"))
             return
+        unit.take(job)
         jobs = [job]
         if self.rules.batch_z is not None and not job.alone and unit.queue:
-            jobs = batch_with(unit, jobs, self.now_s, self.rules.batch_z)
+            jobs += batch_with(unit, job, self.now_s, self.rules)
+        for other in jobs[1:]:
+            unit.take(other)
         if unit.paused is not None:
             self._preempt(unit, unit.paused)
+        for each in jobs:
+            self._unhurried.began(each)
         self._start(unit, jobs, tuple(j.take_all() for j in jobs))
 
     def _hopeless(self, unit: Unit, job: Job) -> bool:
@@ -109,8 +137,8 @@ class Dispatcher:
             return False
         job, items = found
         part = job.take(items)
-        self.offline.taken(job)
         run = self._start(unit, [job], (part,))
+        self.offline.taken(job, run.mean_s)
         unit.credit_s = max(0.0, unit.credit_s - run.mean_s)
         unit.paused = None
         return True

@@ -95,6 +95,11 @@ class Fleet:
         able = [u.costs[operator] for u in self.serving if operator in u.costs]
         return min((c.quantile_s(items, 0.0) for c in able), default=math.inf)
 
+    def least_s(self, operator: str, items: int) -> float:
+        """Least mean seconds of a run on any device, in service or not."""
+        costs = (u.costs[operator] for u in self.units.values() if operator in u.costs)
+        return min(cost.mean_s(items) for cost in costs)
+
     def _void(self, unit: Unit) -> tuple[list[Run], list[Job]]:
         runs = list(unit.running.values())
         unit.running.clear()

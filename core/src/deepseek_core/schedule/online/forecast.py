@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Final
 
+from deepseek_core.schedule.online.duequeue import Key
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Unit
+
+_LOOK: Final = 8  # tasks of other operators that a batch passes over
+_LONGER: Final = 2.0
 
 
 class Choice:
@@ -25,7 +30,7 @@ class Choice:
 
 
 def choose(
-    units: Iterable[Unit], job: Job, key: float, now_s: float, *, rules: Rules, stretch: float = 1.0
+    units: Iterable[Unit], job: Job, key: Key, now_s: float, *, rules: Rules, stretch: float = 1.0
 ) -> Choice:
     """The device of least finish plus thrift among those that meet the deadline.
 
@@ -42,7 +47,7 @@ def choose(
         mean = cost.mean_s(job.items)
         var = mean * mean * cost.cv2
         wait, wait_var = unit.wait(now_s)
-        queued, queued_var = unit.before(key)
+        queued, queued_var = unit.queue.before(key)
         finish = now_s + wait + queued * stretch / unit.slots + mean
         if strict:
             late = finish + z * math.sqrt(var + wait_var + queued_var) - job.deadline_s
@@ -50,25 +55,13 @@ def choose(
             choice.late_s = min(choice.late_s, late)
             if late > 0:
                 continue
-            if key < unit.last_key and _harms(unit, key, finish, mean, z * z * (var + wait_var)):
+            margin_s = z * math.sqrt(var + wait_var)
+            if unit.queue.harmed(key, finish + margin_s, mean, unit.slots):
                 continue
         score = finish + rules.thrift * mean
         if score < best:
             best, choice.unit = score, unit
     return choice
-
-
-def _harms(unit: Unit, key: float, end_s: float, mean: float, spread: float) -> bool:
-    """Whether work promised before would miss its deadline behind a task that ends at `end_s`.
-
-    `mean` is what the task adds; `spread` the square of the margin for chance up to its end.
-    """
-    for _, _, job in unit.after(key):
-        end_s += job.mean_s / unit.slots
-        late_s = end_s + math.sqrt(spread) - job.deadline_s
-        if late_s > 0 >= late_s - mean:
-            return True
-    return False
 
 
 def best_to_steal(thief: Unit, units: Iterable[Unit], now_s: float) -> Unit | None:
@@ -77,38 +70,38 @@ def best_to_steal(thief: Unit, units: Iterable[Unit], now_s: float) -> Unit | No
     for unit in units:
         if unit is thief or not unit.queue:
             continue
-        job = unit.queue[-1][2]
+        job = unit.queue.last
         cost = thief.costs.get(job.operator)
         if cost is None or job.items > cost.most_items:
             continue
-        gain = unit.wait(now_s)[0] + unit.mean_s / unit.slots - cost.mean_s(job.items)
+        gain = unit.wait(now_s)[0] + unit.queue.mean_s / unit.slots - cost.mean_s(job.items)
         if gain > most:
             best, most = unit, gain
     return best
 
 
-def batch_with(unit: Unit, jobs: list[Job], now_s: float, z: float, *, look: int = 16) -> list[Job]:
-    """Take tasks of the same operator out of the queue while all deadlines hold with them.
+def batch_with(unit: Unit, head: Job, now_s: float, rules: Rules) -> list[Job]:
+    """The queued tasks of the same operator that may run with a task while all deadlines hold.
 
-    `jobs` is the batch so far; the tasks passed over must keep their deadlines too.
+    Those that are passed over must keep their deadlines too. A run without a deadline takes a
+    chunk, or twice what its first task would take alone: who comes next does not wait for more.
     """
-    head = jobs[0]
-    cost = unit.costs[head.operator]
-    items = head.items
+    cost, items, z = unit.costs[head.operator], head.items, rules.batch_z or 0.0
+    longest_s = max(rules.chunk_s, _LONGER * cost.quantile_s(items, z))
+    limit_s = head.deadline_s if head.deadline_s < math.inf else now_s + longest_s
+    joined: list[Job] = []
     passed: list[Job] = []
-    index = 0
-    while index < len(unit.queue) and index + len(passed) < look:
-        job = unit.queue[index][2]
-        more = items + job.items
-        end_s = now_s + cost.quantile_s(more, z)
+    for job in unit.queue:
         if job.operator != head.operator or job.alone:
             passed.append(job)
-            index += 1
+            if len(passed) == _LOOK:
+                break
             continue
-        if more > cost.most_items or end_s > min(head.deadline_s, job.deadline_s):
+        items += job.items
+        end_s = now_s + cost.quantile_s(items, z)
+        if items > cost.most_items or end_s > min(limit_s, job.deadline_s):
             break
         if any(end_s + p.mean_s + z * math.sqrt(p.var) > p.deadline_s for p in passed):
             break
-        jobs.append(unit.pop(index))
-        items = more
-    return jobs
+        joined.append(job)
+    return joined

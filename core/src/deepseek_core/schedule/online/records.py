@@ -68,6 +68,7 @@ class TaskArrived(OnlineEvent):
 
     `committed` work was promised before (a later stage of an accepted request): it is not refused.
     `divisible` says whether a run may take some of its items, or those of others besides.
+    Callers share the devices equally, but for work with deadlines, which goes by these.
     """
 
     task_id: str | int
@@ -77,6 +78,14 @@ class TaskArrived(OnlineEvent):
     deadline_s: float = math.inf
     committed: bool = False
     divisible: bool = True
+    caller: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class TaskWithdrawn(OnlineEvent):
+    """Nobody wants the task any more; without an effect once it has ended."""
+
+    task_id: str | int
 
 
 @attrs.frozen(kw_only=True)

@@ -43,6 +43,10 @@ class Rules:
     """Share of a device's time that waiting offline work gets even under realtime overload."""
     learning: float = 0.05
     """Weight of a new measurement in the running correction of an estimate; 0: believe as told."""
+    caller_limit: int = attrs.field(default=10_000, validator=_above_zero)
+    """Tasks of one caller that wait or run; what comes besides is refused,"""
+    queue_limit: int = attrs.field(default=40_000, validator=_above_zero)
+    """and so is what comes besides so many of all callers."""
     most_attempts: int = attrs.field(default=3, validator=_above_zero)
     """Attempts of a task before it fails."""
     quarantine_s: float = attrs.field(default=1.0, validator=_above_zero)

@@ -26,7 +26,8 @@ _SOON_S = 0.001
 class OnlineScheduler:
     """Give it every event in order of time; do what it answers.
 
-    An accepted task ends exactly once: in a `Finish`, a `Fail` or, before it started, a `Drop`.
+    An accepted task ends exactly once: in a `Finish`, a `Fail` or, before it started, a `Drop`;
+    or in silence, as it is withdrawn.
     `outage_s` may be lowered when no device will come back any more.
     """
 
@@ -35,12 +36,12 @@ class OnlineScheduler:
         self.outage_s = self.rules.outage_s
         self._anyhow = attrs.evolve(self.rules, admission_z=None)
         self._desk = Dispatcher(self.rules)
-        self._stranded: list[Job] = []
         self._unserved: dict[str, float] = {}  # operator of offline work -> since when
         self._most_items: dict[str, int] = {}
         self._next_seq = 0
         self._handlers: dict[type[r.OnlineEvent], Callable[[Any], None]] = {
             r.TaskArrived: self._arrived,
+            r.TaskWithdrawn: self._withdrawn,
             r.TaskStarted: self._started,
             r.TaskFinished: self._finished,
             r.TaskFailed: self._failed,
@@ -64,11 +65,12 @@ class OnlineScheduler:
     @property
     def wake_s(self) -> float:
         """When a `Tick` is due if no other event comes before; infinity: never."""
+        stranded = self._desk.stranded
+        hopeless_s = stranded.next_deadline_s if self.rules.drop_hopeless else math.inf
         limits = (run.limit_s for run in self._desk.runs.values())
-        patience = (job.stranded_s + self.outage_s for job in self._stranded)
-        late = (job.deadline_s for job in self._stranded if self.rules.drop_hopeless)
         outage = (since_s + self.outage_s for since_s in self._unserved.values())
-        return min((self._desk.fleet.next_return_s, *limits, *patience, *late, *outage))
+        patience_s = stranded.longest_since_s + self.outage_s
+        return min((self._desk.fleet.next_return_s, hopeless_s, patience_s, *limits, *outage))
 
     def runs(self, run_id: int) -> bool:
         """Whether a run's result would have an effect: it was not given up."""
@@ -112,28 +114,55 @@ class OnlineScheduler:
                 r.Reject(task_id=event.task_id, reason=reason, retry_after_s=None)
             )
             return
+        full = None if event.committed else self._full(event.caller)
+        if full is not None:
+            self._desk.out.append(
+                r.Reject(task_id=event.task_id, reason=full, retry_after_s=self._next_end_s())
+            )
+            return
         self._next_seq += 1
         job = Job(event, self._next_seq)
         if self._is_offline(event):
-            self._desk.jobs[job.id] = job
+            self._desk.accept(job)
             self._desk.offline.add(job)
             self._desk.fill_idle()
             self._settle_offline()
         else:
             self._admit(job, committed=event.committed)
 
+    def _full(self, caller: str) -> str | None:
+        """Why there is no room for more work of a caller; None where there is."""
+        mine, most = self._desk.held[caller], self.rules.caller_limit
+        if mine >= most:
+            whose = f"caller {caller!r}" if caller else "one caller"
+            return f"{mine:,} tasks of {whose} wait or run (Rules.caller_limit)"
+        if self.live >= self.rules.queue_limit:
+            return f"{self.live:,} tasks wait or run (Rules.queue_limit)"
+        return None
+
+    def _next_end_s(self) -> float:
+        """Seconds until a run is expected to end, and to leave room."""
+        ends = (run.end_s for run in self._desk.runs.values())
+        left_s = min(ends, default=math.inf) - self._desk.now_s
+        return min(max(left_s, _SOON_S), self.rules.patience_s)
+
+    def _withdrawn(self, event: r.TaskWithdrawn) -> None:
+        job = self._desk.jobs.get(event.task_id)
+        if job is not None:
+            self._desk.forget(job)
+
     def _is_offline(self, event: r.TaskArrived) -> bool:
         return self.rules.offline_apart and event.latency is LatencyClass.OFFLINE
 
     def _admit(self, job: Job, *, committed: bool) -> None:
-        key, stretch = self._desk.key(job), self._stretch()
+        job.key, stretch = self._desk.key(job), self._stretch()
         serving = self._desk.fleet.serving
-        choice = choose(serving, job, key, self._desk.now_s, rules=self.rules, stretch=stretch)
+        choice = choose(serving, job, job.key, self._desk.now_s, rules=self.rules, stretch=stretch)
         if choice.unit is not None:
-            self._desk.jobs[job.id] = job
-            self._enqueue(choice.unit, key, job)
+            self._desk.accept(job)
+            self._enqueue(choice.unit, job)
         elif committed or self.rules.admission_z is None or job.deadline_s == math.inf:
-            self._desk.jobs[job.id] = job
+            self._desk.accept(job)
             self._place(job)
         else:
             self._refuse(job, choice.late_s, able=choice.able)
@@ -156,17 +185,16 @@ class OnlineScheduler:
 
     def _place(self, job: Job) -> None:
         """Queue a task that was promised, deadline or not; strand it while nobody can run it."""
-        key, serving = self._desk.key(job), self._desk.fleet.serving
-        unit = choose(serving, job, key, self._desk.now_s, rules=self._anyhow).unit
+        serving = self._desk.fleet.serving
+        unit = choose(serving, job, job.key, self._desk.now_s, rules=self._anyhow).unit
         if unit is None:
-            job.stranded_s = min(job.stranded_s, self._desk.now_s)
-            self._stranded.append(job)
+            self._desk.stranded.add(job, self._desk.now_s)
         else:
             job.stranded_s = math.inf
-            self._enqueue(unit, key, job)
+            self._enqueue(unit, job)
 
-    def _enqueue(self, unit: Unit, key: float, job: Job) -> None:
-        unit.push(key, job)
+    def _enqueue(self, unit: Unit, job: Job) -> None:
+        unit.push(job)
         if unit.free > 0:
             self._desk.fill(unit)
 
@@ -291,31 +319,34 @@ class OnlineScheduler:
                 unit.costs[name].ended(seconds)
             until_s = self._desk.fleet.quarantine(unit, self._desk.now_s)
             self._leave(unit, until_s, "it did not answer for too long")
-        self._settle_stranded()
+        self._place_stranded()
         self._resettle(runs, jobs, "the device joined anew")
         self._desk.fill(unit)
 
     def _readmit(self) -> None:
         for unit in self._desk.fleet.returning(self._desk.now_s):
             self._desk.out.append(r.Readmit(device_id=unit.id))
-        self._settle_stranded()
+        self._place_stranded()
         for unit in self._desk.fleet.serving:
             if unit.free > 0:
                 self._desk.fill(unit)
 
-    def _settle_stranded(self) -> None:
-        stranded, self._stranded = self._stranded, []
-        for job in stranded:
-            if self.rules.drop_hopeless and job.deadline_s <= self._desk.now_s:
+    def _place_stranded(self) -> None:
+        self._end_stranded()
+        for job in self._desk.stranded.take():
+            self._place(job)
+
+    def _end_stranded(self) -> None:
+        """End what no device was there for, until its deadline or for too long."""
+        if self.rules.drop_hopeless:
+            for job in self._desk.stranded.late(self._desk.now_s):
                 self._desk.end(job, r.Drop(task_id=job.id, reason="no device was there in time"))
-            elif job.stranded_s + self.outage_s <= self._desk.now_s:
-                self._desk.end(job, r.Fail(task_id=job.id, reason=self._outage()))
-            else:
-                self._place(job)
+        for job in self._desk.stranded.given_up(self._desk.now_s, self.outage_s):
+            self._desk.end(job, r.Fail(task_id=job.id, reason=self._outage()))
 
     def _ticked(self, _event: r.Tick) -> None:
         self._end_hangs()
-        self._settle_stranded()
+        self._end_stranded()
         self._settle_offline()
 
     def _end_hangs(self) -> None:

@@ -6,10 +6,10 @@ Times of runs are lognormal around a median; sums of them are treated as normal.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
 from typing import Final
 
 from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.schedule.online.duequeue import DueQueue, Key
 from deepseek_core.schedule.online.records import OnlineDevice, Part, RunCost, TaskArrived
 from deepseek_core.schedule.online.rules import Rules
 
@@ -83,13 +83,18 @@ class Job:
     """A task that was accepted and has not ended."""
 
     __slots__ = (
-        "alone", "arrived_s", "attempt", "deadline_s", "divisible", "done", "ended", "id", "items",
-        "mean_s", "operator", "ranges", "realtime", "running", "seq", "stranded_s", "var",
+        "alone", "arrived_s", "attempt", "caller", "deadline_s", "divisible", "done", "ended", "id",
+        "items", "key", "mean_s", "operator", "queued", "ranges", "realtime", "running", "seq",
+        "stranded_s", "unit", "var",
     )  # fmt: skip
 
     def __init__(self, event: TaskArrived, seq: int) -> None:
         self.id, self.operator, self.items = event.task_id, event.operator, event.items
         self.deadline_s, self.arrived_s, self.seq = event.deadline_s, event.time_s, seq
+        self.caller = event.caller
+        self.key: Key = (event.time_s, 0.0)  # its place in a queue
+        self.unit: Unit | None = None  # in whose queue it waits
+        self.queued = False  # with other offline work
         self.realtime = event.latency is LatencyClass.REALTIME
         self.divisible = event.divisible
         self.alone = not event.divisible
@@ -140,15 +145,12 @@ class Run:
         self.end_s = self.limit_s = math.inf
 
 
-Entry = tuple[float, int, Job]
-
-
 class Unit:
     """A device: its running work, its realtime queue by urgency, its health."""
 
     __slots__ = (
-        "aptness", "costs", "credit_s", "faults", "free", "hangs", "id", "in_service", "mean_s",
-        "on_probation", "paused", "queue", "running", "slots", "until_s", "var",
+        "aptness", "costs", "credit_s", "faults", "free", "hangs", "id", "in_service",
+        "on_probation", "paused", "queue", "running", "slots", "until_s",
     )  # fmt: skip
 
     def __init__(self, device: OnlineDevice) -> None:
@@ -157,8 +159,7 @@ class Unit:
         self.aptness: dict[str, float] = {}
         self.free = device.slots
         self.running: dict[int, Run] = {}
-        self.queue: list[Entry] = []
-        self.mean_s = self.var = 0.0  # of the whole queue
+        self.queue = DueQueue()
         self.credit_s = 0.0  # device time owed to offline work
         self.in_service, self.on_probation, self.faults = True, False, 0
         self.until_s = -math.inf  # the end of its quarantine
@@ -174,63 +175,26 @@ class Unit:
         least = _OVERDUE * run.mean_s
         return (left if left > least else least), run.var
 
-    @property
-    def last_key(self) -> float:
-        """Urgency of what is queued last."""
-        return self.queue[-1][0] if self.queue else -math.inf
-
-    def before(self, key: float) -> tuple[float, float]:
-        """Mean and variance of the seconds of work that is queued ahead of `key`."""
-        queue = self.queue
-        if not queue or queue[-1][0] <= key:
-            return self.mean_s, self.var
-        index = bisect_right(queue, (key, math.inf))
-        if 2 * index <= len(queue):
-            return _sums(queue[:index])
-        mean, var = _sums(queue[index:])
-        return self.mean_s - mean, self.var - var
-
-    def after(self, key: float) -> list[Entry]:
-        """What is queued behind `key`."""
-        queue = self.queue
-        if not queue or queue[-1][0] <= key:
-            return []
-        return queue[bisect_right(queue, (key, math.inf)) :]
-
-    def push(self, key: float, job: Job) -> None:
+    def push(self, job: Job) -> None:
         """Queue a realtime job."""
         cost = self.costs[job.operator]
         job.mean_s = cost.mean_s(job.items)
         job.var = job.mean_s * job.mean_s * cost.cv2
-        self.mean_s += job.mean_s
-        self.var += job.var
-        insort(self.queue, (key, job.seq, job))
+        job.unit = self
+        self.queue.add(job)
 
-    def pop(self, index: int) -> Job:
+    def take(self, job: Job) -> None:
         """Take a job out of the queue."""
-        job = self.queue.pop(index)[2]
-        if self.queue:
-            self.mean_s -= job.mean_s
-            self.var -= job.var
-        else:  # rounding errors end here
-            self.mean_s = self.var = 0.0
-        return job
+        self.queue.remove(job)
+        job.unit = None
 
     def drain(self) -> list[Job]:
         """Empty the queue."""
-        jobs = [entry[2] for entry in self.queue]
-        self.queue.clear()
-        self.mean_s = self.var = 0.0
+        jobs = self.queue.drain()
+        for job in jobs:
+            job.unit = None
         return jobs
 
 
 def _end(run: Run) -> float:
     return run.end_s
-
-
-def _sums(entries: list[Entry]) -> tuple[float, float]:
-    mean = var = 0.0
-    for _, _, job in entries:
-        mean += job.mean_s
-        var += job.var
-    return mean, var
