@@ -13,7 +13,8 @@ from deepseek_core.schedule.online.state import Job
 
 def job(seq, due, tag, mean_s, deadline_s):
     made = Job(TaskArrived(time_s=0.0, task_id=seq, operator="a", deadline_s=deadline_s), seq)
-    made.key, made.mean_s, made.var = (due, tag), mean_s, mean_s / 4
+    made.due_s, made.tag = made.key = (due, tag)
+    made.mean_s, made.var = mean_s, mean_s / 4
     return made
 
 
@@ -29,6 +30,15 @@ def harmed(jobs, key, end_s, mean, slots):
             if end_s > j.deadline_s >= end_s - mean:
                 return True
     return False
+
+
+def place_of(jobs, job):
+    for j in jobs:
+        if j.key[0] >= job.due_s:
+            break
+        if j.tag > job.tag and (j.deadline_s == math.inf or job.deadline_s < math.inf):
+            return j.key[0], job.tag
+    return job.due_s, job.tag
 
 
 JOBS = st.lists(
@@ -63,6 +73,10 @@ def test_it_answers_as_a_sorted_list_does(drawn, rng):
         for end_s in range(0, 3000, 300):
             asked = key, float(end_s), 5.0, 2
             assert queue.harmed(*asked) == harmed(jobs, *asked)
+        for deadline_s in (math.inf, 5.0):
+            for tag in (0.0, 1.0, 2.0):
+                new = job(9999, float(due), tag, 1.0, deadline_s)
+                assert queue.place_of(new) == place_of(jobs, new)
     assert queue.drain() == jobs
     assert not queue and queue.before((50.0, 0.0)) == (0, 0)
 

@@ -63,21 +63,23 @@ class Bench:
         return sum(min(seconds, max(0.0, until_s - at)) for at, seconds in mine)
 
 
-@BOTH
+@pytest.mark.parametrize(
+    ("latency", "within_s"), [(REALTIME, math.inf), (REALTIME, 60.0), (OFFLINE, math.inf)]
+)
 @pytest.mark.parametrize("items", [1, 16])
 @pytest.mark.parametrize("at_s", [0.0, 0.0137, 0.1])
-def test_a_single_item_does_not_wait_for_300_jobs_of_another(latency, items, at_s):
+def test_a_single_item_does_not_wait_for_300_jobs_of_another(latency, within_s, items, at_s):
     bench = Bench(0.001, 0.003, fixed_s=0.0002)
     for number in range(300):
-        bench.ask(0.0, f"many {number}", latency, "many", items=items)
+        bench.ask(0.0, f"many {number}", latency, "many", items=items, within_s=within_s)
     bench.until(at_s)
     rest_s = max(end_s for end_s, *_ in bench.ends) - at_s  # of what runs: nothing stops it
-    bench.ask(at_s, "one", latency, "one")
+    bench.ask(at_s, "one", latency, "one", within_s=within_s)
     bench.until(math.inf)
     alone_s = 0.0012
     fair_s = rest_s + 2 * alone_s  # half of a device, from when one is free
     assert bench.waited_s("one", at_s) <= 2 * fair_s
-    assert max(end_s for end_s, _ in bench.ended.values()) > 20 * fair_s
+    assert max(end_s for end_s, _ in bench.ended.values()) > 4 * bench.waited_s("one", at_s)
 
 
 @BOTH
@@ -147,6 +149,18 @@ def test_a_deadline_goes_before_any_share():
     bench.ask(0.0, "urgent", REALTIME, "b", within_s=0.010)
     bench.until(math.inf)
     assert bench.waited_s("urgent", 0.0) <= 0.003
+
+
+def test_no_promise_is_broken_for_a_share():
+    """Who had less goes first only while those who had more are in time all the same."""
+    bench = Bench(0.010, rules=Rules(batch_z=None, drop_hopeless=False))
+    bench.ask(0.0, "running", REALTIME, "many")
+    for number in range(9):
+        bench.ask(0.0, f"many {number}", REALTIME, "many", within_s=0.100)
+    bench.ask(0.001, "one", REALTIME, "one", within_s=0.200)
+    bench.until(math.inf)
+    assert all(bench.waited_s(f"many {number}", 0.0) <= 0.100 + 1e-9 for number in range(9))
+    assert 0.100 < bench.waited_s("one", 0.001) <= 0.200
 
 
 def test_one_caller_does_not_take_all_places():

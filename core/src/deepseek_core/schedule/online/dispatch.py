@@ -11,14 +11,13 @@ from typing import Final
 
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online import records as r
-from deepseek_core.schedule.online.duequeue import Key
+from deepseek_core.schedule.online.fair import FairShare
 from deepseek_core.schedule.online.fleet import Fleet
 from deepseek_core.schedule.online.forecast import batch_with, best_to_steal
 from deepseek_core.schedule.online.offline import OfflineWork
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Run, Unit
 from deepseek_core.schedule.online.stranded import Stranded
-from deepseek_core.schedule.online.unhurried import Unhurried
 
 _Z_QUICK: Final = -1.2816  # a quick run: one in ten is quicker
 
@@ -36,21 +35,22 @@ class Dispatcher:
         self.held: Counter[str] = Counter()  # jobs by caller
         self.runs: dict[int, Run] = {}
         self.out: list[r.Decision] = []
-        self._unhurried = Unhurried(rules.patience_s)
+        self._share = FairShare()  # of realtime work
         self._next_run = 0
 
     def accept(self, job: Job) -> None:
         """Take a job in: it ends exactly once."""
         self.jobs[job.id] = job
         self.held[job.caller] += 1
+        if job.realtime and self.rules.order == "deadline":
+            self._share.charge(job.caller, self.fleet.least_s(job.operator, job.items))
 
-    def key(self, job: Job) -> Key:
-        """Place in a queue: the deadline, or what stands for it, or the arrival."""
-        if self.rules.order == "arrival":
-            return job.arrived_s, 0.0
-        if job.deadline_s < math.inf:
-            return job.deadline_s, 0.0
-        return self._unhurried.enter(job, self.fleet.least_s(job.operator, job.items))
+    def set_due(self, job: Job) -> None:
+        """Say what a job's place goes by: its deadline, or what stands for it, or its arrival."""
+        if self.rules.order == "deadline":
+            patient_s = job.arrived_s + self.rules.patience_s
+            job.due_s = job.deadline_s if job.deadline_s < math.inf else patient_s
+            job.tag = self._share.tag(job.caller)
 
     def end(self, job: Job, decision: r.Decision) -> None:
         """Forget a task and answer how it ended."""
@@ -66,7 +66,6 @@ class Dispatcher:
             del self.held[job.caller]
         if job.unit is not None:
             job.unit.take(job)
-        self._unhurried.leave(job)
         self.stranded.discard(job)
         self.offline.discard(job)
 
@@ -99,7 +98,7 @@ class Dispatcher:
             return False
         job = victim.queue.last
         victim.take(job)
-        unit.push(job)
+        unit.push(job, job.key)
         return True
 
     def _start_realtime(self, unit: Unit) -> None:
@@ -116,7 +115,7 @@ class Dispatcher:
         if unit.paused is not None:
             self._preempt(unit, unit.paused)
         for each in jobs:
-            self._unhurried.began(each)
+            self._share.began(each.tag)
         self._start(unit, jobs, tuple(j.take_all() for j in jobs))
 
     def _hopeless(self, unit: Unit, job: Job) -> bool:

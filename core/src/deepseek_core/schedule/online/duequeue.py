@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deepseek_core.schedule.online.state import Job
 
 Key = tuple[float, float]
-"""When a job is due, and its place among those that are due together."""
+"""When a job is due, and the tag of its caller: its place among those that are due together."""
 Entry = tuple[Key, int, "Job"]
 
 _MOST: Final = 128  # jobs of a block; then it is halved
@@ -26,11 +26,12 @@ _FIRST: Final[Key] = (-math.inf, 0.0)
 class _Block:
     """Neighbors in the queue: the sums over them, and what they can spare."""
 
-    __slots__ = ("_spare", "entries", "mean_s", "var")
+    __slots__ = ("_spare", "entries", "mean_s", "most_tag", "var")
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
         self.mean_s, self.var = _sums(entries)
+        self.most_tag = max((job.tag for _, _, job in entries), default=0.0)  # or more
         self._spare: list[float] | None = None
 
     @property
@@ -43,6 +44,7 @@ class _Block:
         """Note that a job came (1) or went (-1)."""
         self.mean_s += sign * job.mean_s
         self.var += sign * job.var
+        self.most_tag = max(self.most_tag, job.tag)
         self._spare = None
 
     def spare(self, slots: int) -> list[float]:
@@ -150,6 +152,20 @@ class DueQueue:
                 return True
             end_s += block.mean_s / slots
         return False
+
+    def place_of(self, job: Job) -> Key:
+        """Where a job would go: ahead of the first that is due earlier, but has a larger tag.
+
+        A job without a deadline goes ahead of its likes only.
+        """
+        hurried = job.deadline_s < math.inf
+        for block in self._blocks:
+            for (due_s, _), _, other in block.entries if block.most_tag > job.tag else ():
+                if due_s >= job.due_s:
+                    return job.due_s, job.tag
+                if other.tag > job.tag and (hurried or other.deadline_s == math.inf):
+                    return due_s, job.tag
+        return job.due_s, job.tag
 
     def _count(self, block: _Block, job: Job, sign: int) -> None:
         block.count(job, sign)

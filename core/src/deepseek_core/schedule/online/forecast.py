@@ -12,55 +12,66 @@ from typing import Final
 
 from deepseek_core.schedule.online.duequeue import Key
 from deepseek_core.schedule.online.rules import Rules
-from deepseek_core.schedule.online.state import Job, Unit
+from deepseek_core.schedule.online.state import Cost, Job, Unit
 
 _LOOK: Final = 8  # tasks of other operators that a batch passes over
 _LONGER: Final = 2.0
 
 
 class Choice:
-    """The best device for a task, and the seconds by which the deadline is out of reach."""
+    """The best device for a task and its place there; the seconds that the deadline is missed by.
 
-    __slots__ = ("able", "late_s", "unit")
+    `able`: a device runs the operator, and would be in time if it were idle.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job, now_s: float, rules: Rules, stretch: float) -> None:
         self.unit: Unit | None = None
+        self.key: Key = (job.due_s, job.tag)
         self.late_s = math.inf
-        self.able = False  # a device runs the operator, and would be in time if it were idle
+        self.able = False
+        self._job, self._now_s, self._stretch = job, now_s, stretch
+        self._z, self._thrift = rules.admission_z or 0.0, rules.thrift
+        self._strict = rules.admission_z is not None and job.deadline_s < math.inf
+        self._score = math.inf
+
+    def weigh(self, unit: Unit, cost: Cost, key: Key) -> bool:
+        """Compare a place with the best so far; False: a deadline would be missed for it."""
+        mean = cost.mean_s(self._job.items)
+        wait, wait_var = unit.wait(self._now_s)
+        queued, queued_var = unit.queue.before(key)
+        finish = self._now_s + wait + queued * self._stretch / unit.slots + mean
+        if self._strict:
+            var = mean * mean * cost.cv2
+            alone_s = self._now_s + mean + self._z * math.sqrt(var)
+            self.able = self.able or alone_s <= self._job.deadline_s
+            late = finish + self._z * math.sqrt(var + wait_var + queued_var) - self._job.deadline_s
+            self.late_s = min(self.late_s, late)
+            margin_s = self._z * math.sqrt(var + wait_var)
+            if late > 0 or unit.queue.harmed(key, finish + margin_s, mean, unit.slots):
+                return False
+        score = finish + self._thrift * mean
+        if score < self._score:
+            self._score, self.unit, self.key = score, unit, key
+        return True
 
 
 def choose(
-    units: Iterable[Unit], job: Job, key: Key, now_s: float, *, rules: Rules, stretch: float = 1.0
+    units: Iterable[Unit], job: Job, now_s: float, *, rules: Rules, stretch: float = 1.0
 ) -> Choice:
     """The device of least finish plus thrift among those that meet the deadline.
 
-    `stretch` lengthens the backlog by what offline work takes of the devices meanwhile.
+    A task goes ahead of those of callers who had more, unless one of these would miss its deadline
+    for it. `stretch` lengthens the backlog by what offline work takes of the devices meanwhile.
     """
-    choice = Choice()
-    z = rules.admission_z if rules.admission_z is not None else 0.0
-    strict = rules.admission_z is not None and job.deadline_s < math.inf
-    best = math.inf
+    choice = Choice(job, now_s, rules, stretch)
+    own = choice.key
     for unit in units:
         cost = unit.costs.get(job.operator)
         if cost is None or job.items > cost.most_items:
             continue
-        mean = cost.mean_s(job.items)
-        var = mean * mean * cost.cv2
-        wait, wait_var = unit.wait(now_s)
-        queued, queued_var = unit.queue.before(key)
-        finish = now_s + wait + queued * stretch / unit.slots + mean
-        if strict:
-            late = finish + z * math.sqrt(var + wait_var + queued_var) - job.deadline_s
-            choice.able = choice.able or now_s + mean + z * math.sqrt(var) <= job.deadline_s
-            choice.late_s = min(choice.late_s, late)
-            if late > 0:
-                continue
-            margin_s = z * math.sqrt(var + wait_var)
-            if unit.queue.harmed(key, finish + margin_s, mean, unit.slots):
-                continue
-        score = finish + rules.thrift * mean
-        if score < best:
-            best, choice.unit = score, unit
+        fair = unit.queue.place_of(job)
+        if not choice.weigh(unit, cost, fair) and fair != own:
+            choice.weigh(unit, cost, own)
     return choice
 
 
@@ -84,11 +95,14 @@ def batch_with(unit: Unit, head: Job, now_s: float, rules: Rules) -> list[Job]:
     """The queued tasks of the same operator that may run with a task while all deadlines hold.
 
     Those that are passed over must keep their deadlines too. A run without a deadline takes a
-    chunk, or twice what its first task would take alone: who comes next does not wait for more.
+    chunk, so that who comes next does not wait for more; the work of other callers joins a run
+    while it takes no more than twice what its first task takes alone.
     """
     cost, items, z = unit.costs[head.operator], head.items, rules.batch_z or 0.0
-    longest_s = max(rules.chunk_s, _LONGER * cost.quantile_s(items, z))
-    limit_s = head.deadline_s if head.deadline_s < math.inf else now_s + longest_s
+    yours_s = now_s + _LONGER * cost.quantile_s(items, z)
+    mine_s = head.deadline_s
+    if mine_s == math.inf:
+        mine_s = max(now_s + rules.chunk_s, yours_s)
     joined: list[Job] = []
     passed: list[Job] = []
     for job in unit.queue:
@@ -99,7 +113,8 @@ def batch_with(unit: Unit, head: Job, now_s: float, rules: Rules) -> list[Job]:
             continue
         items += job.items
         end_s = now_s + cost.quantile_s(items, z)
-        if items > cost.most_items or end_s > min(limit_s, job.deadline_s):
+        limit_s = mine_s if job.caller == head.caller else yours_s
+        if items > cost.most_items or end_s > min(limit_s, head.deadline_s, job.deadline_s):
             break
         if any(end_s + p.mean_s + z * math.sqrt(p.var) > p.deadline_s for p in passed):
             break

@@ -16,6 +16,7 @@ from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online import records as r
 from deepseek_core.schedule.online.dispatch import Dispatcher
+from deepseek_core.schedule.online.duequeue import Key
 from deepseek_core.schedule.online.forecast import choose
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Run, Unit
@@ -155,12 +156,12 @@ class OnlineScheduler:
         return self.rules.offline_apart and event.latency is LatencyClass.OFFLINE
 
     def _admit(self, job: Job, *, committed: bool) -> None:
-        job.key, stretch = self._desk.key(job), self._stretch()
-        serving = self._desk.fleet.serving
-        choice = choose(serving, job, job.key, self._desk.now_s, rules=self.rules, stretch=stretch)
+        self._desk.set_due(job)
+        serving, stretch = self._desk.fleet.serving, self._stretch()
+        choice = choose(serving, job, self._desk.now_s, rules=self.rules, stretch=stretch)
         if choice.unit is not None:
             self._desk.accept(job)
-            self._enqueue(choice.unit, job)
+            self._enqueue(choice.unit, choice.key, job)
         elif committed or self.rules.admission_z is None or job.deadline_s == math.inf:
             self._desk.accept(job)
             self._place(job)
@@ -186,15 +187,15 @@ class OnlineScheduler:
     def _place(self, job: Job) -> None:
         """Queue a task that was promised, deadline or not; strand it while nobody can run it."""
         serving = self._desk.fleet.serving
-        unit = choose(serving, job, job.key, self._desk.now_s, rules=self._anyhow).unit
-        if unit is None:
+        choice = choose(serving, job, self._desk.now_s, rules=self._anyhow)
+        if choice.unit is None:
             self._desk.stranded.add(job, self._desk.now_s)
         else:
             job.stranded_s = math.inf
-            self._enqueue(unit, job)
+            self._enqueue(choice.unit, choice.key, job)
 
-    def _enqueue(self, unit: Unit, job: Job) -> None:
-        unit.push(job)
+    def _enqueue(self, unit: Unit, key: Key, job: Job) -> None:
+        unit.push(job, key)
         if unit.free > 0:
             self._desk.fill(unit)
 

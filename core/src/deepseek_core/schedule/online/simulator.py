@@ -11,7 +11,7 @@ import heapq
 import math
 import random
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -92,11 +92,13 @@ def simulate(
     rules: Rules | None = None,
     sigma: float | None = None,
     seed: int = 0,
+    slower: Mapping[str, float] | None = None,
     watch: Callable[[Handle], Handle] | None = None,
 ) -> Outcome:
     """Replay arrivals (and device events), then let what is accepted come to its end.
 
-    `sigma` scatters log(actual / estimate); by default that of each cost. `watch` may wrap the
+    `sigma` scatters log(actual / estimate); by default that of each cost. A device that is so many
+    times `slower` than it says is found out by what its runs take. `watch` may wrap the
     scheduler's `handle`, to time or log it.
 
     Raises:
@@ -105,7 +107,7 @@ def simulate(
     known = tuple(devices)
     scheduler = OnlineScheduler(known, rules)
     handle = watch(scheduler.handle) if watch is not None else scheduler.handle
-    replay = _Replay(scheduler, handle, known, sigma, seed)
+    replay = _Replay(scheduler, handle, known, _Luck(sigma, seed, slower or {}))
     for event in events:
         replay.until(event.time_s)
         replay.feed(event)
@@ -123,19 +125,37 @@ class _Task:
         self.items, self.latency, self.factor = event.items, event.latency, factor
 
 
+class _Luck:
+    """By how much runs differ from what they should take."""
+
+    def __init__(self, sigma: float | None, seed: int, slower: Mapping[str, float]) -> None:
+        self._sigma, self.slower = sigma, slower
+        self._tasks, self._chunks = random.Random(seed), random.Random(seed + 1)  # noqa: S311
+
+    def of_task(self, sigma: float) -> float:
+        """The factor of a task, wherever it runs."""
+        return self._factor(self._tasks, sigma)
+
+    def of_chunk(self, sigma: float) -> float:
+        """The factor of a run of offline work."""
+        return self._factor(self._chunks, sigma)
+
+    def _factor(self, rng: random.Random, sigma: float) -> float:
+        sigma = sigma if self._sigma is None else self._sigma
+        return math.exp(rng.gauss(0.0, sigma)) if sigma else 1.0
+
+
 class _Replay:
     def __init__(
         self,
         scheduler: OnlineScheduler,
         handle: Handle,
         devices: tuple[r.OnlineDevice, ...],
-        sigma: float | None,
-        seed: int,
+        luck: _Luck,
     ) -> None:
         self._scheduler, self._handle = scheduler, handle
         self._costs = {(d.id, name): c for d in devices for name, c in d.costs.items()}
-        self._sigma = sigma
-        self._luck, self._chunk_luck = random.Random(seed), random.Random(seed + 1)  # noqa: S311
+        self._luck = luck
         self._ends: list[tuple[float, int, float]] = []  # when, run id, seconds
         self._where: dict[int, str] = {}
         self._tasks: dict[str | int, _Task] = {}
@@ -185,24 +205,18 @@ class _Replay:
         return self._outcome
 
     def _arrive(self, event: r.TaskArrived) -> None:
-        sigma = self._sigma_of(event.operator)
-        factor = math.exp(self._luck.gauss(0.0, sigma)) if sigma else 1.0
-        self._tasks[event.task_id] = _Task(event, factor)
+        costs = self._costs.items()
+        most = max((c.sigma for (_, name), c in costs if name == event.operator), default=0.0)
+        self._tasks[event.task_id] = _Task(event, self._luck.of_task(most))
         self._classes[event.latency].arrived += 1
-
-    def _sigma_of(self, operator: str) -> float:
-        if self._sigma is not None:
-            return self._sigma
-        return max((c.sigma for (_, name), c in self._costs.items() if name == operator), default=0)
 
     def _start(self, start: r.Start) -> None:
         cost = self._costs[start.device_id, start.operator]
         if start.latency is LatencyClass.REALTIME:
             factor = self._tasks[start.parts[0].task_id].factor
         else:
-            sigma = self._sigma if self._sigma is not None else cost.sigma
-            factor = math.exp(self._chunk_luck.gauss(0.0, sigma))
-        seconds = cost.seconds(start.items) * factor
+            factor = self._luck.of_chunk(cost.sigma)
+        seconds = cost.seconds(start.items) * factor * self._luck.slower.get(start.device_id, 1.0)
         heapq.heappush(self._ends, (self._scheduler.now_s + seconds, start.run_id, seconds))
         self._outcome.runs += 1
         busy = self._outcome.busy_s

@@ -83,16 +83,17 @@ class Job:
     """A task that was accepted and has not ended."""
 
     __slots__ = (
-        "alone", "arrived_s", "attempt", "caller", "deadline_s", "divisible", "done", "ended", "id",
-        "items", "key", "mean_s", "operator", "queued", "ranges", "realtime", "running", "seq",
-        "stranded_s", "unit", "var",
+        "alone", "arrived_s", "attempt", "caller", "deadline_s", "divisible", "done", "due_s",
+        "ended", "id", "items", "key", "mean_s", "operator", "queued", "ranges", "realtime",
+        "running", "seq", "stranded_s", "tag", "unit", "var",
     )  # fmt: skip
 
     def __init__(self, event: TaskArrived, seq: int) -> None:
         self.id, self.operator, self.items = event.task_id, event.operator, event.items
         self.deadline_s, self.arrived_s, self.seq = event.deadline_s, event.time_s, seq
         self.caller = event.caller
-        self.key: Key = (event.time_s, 0.0)  # its place in a queue
+        self.due_s, self.tag = event.time_s, 0.0  # what its place in a queue goes by
+        self.key: Key = (self.due_s, self.tag)
         self.unit: Unit | None = None  # in whose queue it waits
         self.queued = False  # with other offline work
         self.realtime = event.latency is LatencyClass.REALTIME
@@ -175,8 +176,9 @@ class Unit:
         least = _OVERDUE * run.mean_s
         return (left if left > least else least), run.var
 
-    def push(self, job: Job) -> None:
+    def push(self, job: Job, key: Key) -> None:
         """Queue a realtime job."""
+        job.key = key
         cost = self.costs[job.operator]
         job.mean_s = cost.mean_s(job.items)
         job.var = job.mean_s * job.mean_s * cost.cv2
