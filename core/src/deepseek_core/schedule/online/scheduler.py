@@ -10,36 +10,28 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import attrs
-
 from deepseek_core.contracts.errors import InputError
-from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online import records as r
+from deepseek_core.schedule.online.admission import Admission
 from deepseek_core.schedule.online.dispatch import Dispatcher
-from deepseek_core.schedule.online.duequeue import Key
-from deepseek_core.schedule.online.forecast import choose
 from deepseek_core.schedule.online.rules import Rules
 from deepseek_core.schedule.online.state import Job, Run, Unit
-
-_SOON_S = 0.001
 
 
 class OnlineScheduler:
     """Give it every event in order of time; do what it answers.
 
     An accepted task ends exactly once: in a `Finish`, a `Fail` or, before it started, a `Drop`;
-    or in silence, as it is withdrawn.
+    or in silence, as it is withdrawn. Who asks is in each task: callers get equal shares.
     `outage_s` may be lowered when no device will come back any more.
     """
 
     def __init__(self, devices: Iterable[r.OnlineDevice], rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
         self.outage_s = self.rules.outage_s
-        self._anyhow = attrs.evolve(self.rules, admission_z=None)
         self._desk = Dispatcher(self.rules)
+        self._admission = Admission(self._desk)
         self._unserved: dict[str, float] = {}  # operator of offline work -> since when
-        self._most_items: dict[str, int] = {}
-        self._next_seq = 0
         self._handlers: dict[type[r.OnlineEvent], Callable[[Any], None]] = {
             r.TaskArrived: self._arrived,
             r.TaskWithdrawn: self._withdrawn,
@@ -98,108 +90,17 @@ class OnlineScheduler:
         decided, self._desk.out = self._desk.out, []
         return decided
 
-    # -- arrivals ---------------------------------------------------------------------------
+    # -- tasks and runs -----------------------------------------------------------------------
 
     def _arrived(self, event: r.TaskArrived) -> None:
-        most = self._most_items.get(event.operator)
-        if most is None:
-            raise InputError(
-                f"task {event.task_id!r}: unknown operator {event.operator!r}",
-                remedy=f"known are {', '.join(sorted(self._most_items)) or 'none'}",
-            )
-        if event.task_id in self._desk.jobs:
-            raise InputError(f"task {event.task_id!r} is there already")
-        if event.items > most and not (event.divisible and self._is_offline(event)):
-            reason = f"no device takes more than {most} items at once"
-            self._desk.out.append(
-                r.Reject(task_id=event.task_id, reason=reason, retry_after_s=None)
-            )
-            return
-        full = None if event.committed else self._full(event.caller)
-        if full is not None:
-            self._desk.out.append(
-                r.Reject(task_id=event.task_id, reason=full, retry_after_s=self._next_end_s())
-            )
-            return
-        self._next_seq += 1
-        job = Job(event, self._next_seq)
-        if self._is_offline(event):
-            self._desk.accept(job)
-            self._desk.offline.add(job)
-            self._desk.fill_idle()
+        self._admission.arrived(event)
+        if self._desk.offline:
             self._settle_offline()
-        else:
-            self._admit(job, committed=event.committed)
-
-    def _full(self, caller: str) -> str | None:
-        """Why there is no room for more work of a caller; None where there is."""
-        mine, most = self._desk.held[caller], self.rules.caller_limit
-        if mine >= most:
-            whose = f"caller {caller!r}" if caller else "one caller"
-            return f"{mine:,} tasks of {whose} wait or run (Rules.caller_limit)"
-        if self.live >= self.rules.queue_limit:
-            return f"{self.live:,} tasks wait or run (Rules.queue_limit)"
-        return None
-
-    def _next_end_s(self) -> float:
-        """Seconds until a run is expected to end, and to leave room."""
-        ends = (run.end_s for run in self._desk.runs.values())
-        left_s = min(ends, default=math.inf) - self._desk.now_s
-        return min(max(left_s, _SOON_S), self.rules.patience_s)
 
     def _withdrawn(self, event: r.TaskWithdrawn) -> None:
         job = self._desk.jobs.get(event.task_id)
         if job is not None:
             self._desk.forget(job)
-
-    def _is_offline(self, event: r.TaskArrived) -> bool:
-        return self.rules.offline_apart and event.latency is LatencyClass.OFFLINE
-
-    def _admit(self, job: Job, *, committed: bool) -> None:
-        self._desk.set_due(job)
-        serving, stretch = self._desk.fleet.serving, self._stretch()
-        choice = choose(serving, job, self._desk.now_s, rules=self.rules, stretch=stretch)
-        if choice.unit is not None:
-            self._desk.accept(job)
-            self._enqueue(choice.unit, choice.key, job)
-        elif committed or self.rules.admission_z is None or job.deadline_s == math.inf:
-            self._desk.accept(job)
-            self._place(job)
-        else:
-            self._refuse(job, choice.late_s, able=choice.able)
-
-    def _stretch(self) -> float:
-        floor = self.rules.offline_floor
-        return 1.0 / (1.0 - floor) if floor and self._desk.offline else 1.0
-
-    def _refuse(self, job: Job, late_s: float, *, able: bool) -> None:
-        if able:
-            reason = "no device can meet the deadline behind the work of earlier deadlines"
-            retry_s: float | None = max(late_s, _SOON_S)
-        elif late_s < math.inf:
-            reason, retry_s = "no device is fast enough for the deadline, even when idle", None
-        else:
-            reason = "every device that runs it is out of service"
-            back_s = self._desk.fleet.next_return_s - self._desk.now_s
-            retry_s = max(back_s, _SOON_S) if back_s < math.inf else None
-        self._desk.out.append(r.Reject(task_id=job.id, reason=reason, retry_after_s=retry_s))
-
-    def _place(self, job: Job) -> None:
-        """Queue a task that was promised, deadline or not; strand it while nobody can run it."""
-        serving = self._desk.fleet.serving
-        choice = choose(serving, job, self._desk.now_s, rules=self._anyhow)
-        if choice.unit is None:
-            self._desk.stranded.add(job, self._desk.now_s)
-        else:
-            job.stranded_s = math.inf
-            self._enqueue(choice.unit, choice.key, job)
-
-    def _enqueue(self, unit: Unit, key: Key, job: Job) -> None:
-        unit.push(job, key)
-        if unit.free > 0:
-            self._desk.fill(unit)
-
-    # -- runs -------------------------------------------------------------------------------
 
     def _started(self, event: r.TaskStarted) -> None:
         run = self._desk.runs.get(event.run_id)
@@ -262,7 +163,7 @@ class OnlineScheduler:
         unit.free = 0
         self._desk.out.append(r.Quarantine(device_id=unit.id, until_s=until_s, reason=reason))
         for job in unit.drain():
-            self._place(job)
+            self._admission.place(job)
 
     def _retry(self, run: Run, reason: str, *, retryable: bool) -> None:
         """Queue what a run had once more; where one of several is at fault, each alone."""
@@ -277,7 +178,7 @@ class OnlineScheduler:
             if blamed or job.attempt > self.rules.most_attempts:
                 self._desk.end(job, r.Fail(task_id=job.id, reason=reason))
             elif job.realtime or not self.rules.offline_apart:
-                self._place(job)
+                self._admission.place(job)
             else:
                 self._desk.offline.give_back(job)
 
@@ -302,13 +203,12 @@ class OnlineScheduler:
             del self._desk.runs[run.id]
             self._retry(run, reason, retryable=True)
         for job in jobs:
-            self._place(job)
+            self._admission.place(job)
         self._desk.fill_idle()
 
     def _add(self, device: r.OnlineDevice) -> tuple[list[Run], list[Job]]:
         _, runs, jobs = self._desk.fleet.join(device)
-        for name, cost in device.costs.items():
-            self._most_items[name] = max(self._most_items.get(name, 1), cost.most_items)
+        self._admission.knows(device)
         return runs, jobs
 
     def _joined(self, event: r.DeviceJoined) -> None:
@@ -335,7 +235,7 @@ class OnlineScheduler:
     def _place_stranded(self) -> None:
         self._end_stranded()
         for job in self._desk.stranded.take():
-            self._place(job)
+            self._admission.place(job)
 
     def _end_stranded(self) -> None:
         """End what no device was there for, until its deadline or for too long."""
