@@ -86,6 +86,32 @@ def test_devices_go_and_come(tmp_path, capsys):
     assert ours["unfinished"] == 0
 
 
+def test_a_device_may_be_slower_than_its_costs_say(tmp_path, capsys):
+    busy = []
+    for slower in (1, 4):
+        devices = [{"id": "cpu", "slower": slower}, {"id": "fpga", "slots": 2}]
+        path = write(tmp_path, changed(devices=devices, arrivals=TRACE["arrivals"][1:2]))
+        assert main(["simulate", path, "--sigma", "0", "--json"]) == 0
+        ours = json.loads(capsys.readouterr().out)["policies"]["deepseek"]
+        assert ours["offline"]["items"] == 50
+        busy.append(ours["offline"]["p50_s"])
+    assert 3 * busy[0] < busy[1] < 6 * busy[0]
+
+
+def test_callers_of_a_trace_share_the_devices(tmp_path, capsys):
+    many = [{"at_s": 0.0, "operator": "embed", "items": 100, "caller": "many"}] * 20
+    one = {"at_s": 0.0, "operator": "embed", "caller": "one"}
+    waited = []
+    for caller in ("one", "many"):
+        path = write(tmp_path, changed(arrivals=[*many, {**one, "caller": caller}]))
+        assert main(["simulate", path, "--json"]) == 0
+        ours = json.loads(capsys.readouterr().out)["policies"]["deepseek"]["offline"]
+        waited.append(ours["p50_s"])
+        assert ours["on_time"] == 21
+    trace = read_trace(path)
+    assert {event.caller for event in trace.replay()} == {"many"}
+
+
 def test_work_without_a_device_is_reported(tmp_path, capsys):
     events = [{"at_s": 0.05, "event": "device_lost", "device": "cpu"}]
     assert main(["simulate", write(tmp_path, changed(events=events))]) == 0
@@ -133,6 +159,7 @@ BAD = {
     "no devices": (changed(devices=[], operators={}), "needs devices and operators"),
     "two of a name": (changed(devices=[{"id": "cpu"}] * 2), "two devices are called 'cpu'"),
     "a cost on nobody": (changed(operators={"a": {"gpu": {"item_s": 1}}}), "unknown device 'gpu'"),
+    "no slowness": (changed(devices=[{"id": "cpu", "slower": 0}, {"id": "fpga"}]), "slower of cpu is 0"),
     "a free run": (changed(operators={"a": {"cpu": {}}}), "costs nothing"),
     "a negative cost": (changed(operators={"a": {"cpu": {"item_s": -1}}}), "item_s is -1"),
     "poisson without end": (

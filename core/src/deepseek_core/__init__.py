@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from deepseek_core.runtime.server import Server
     from deepseek_core.runtime.session import Session
     from deepseek_core.runtime.tiers import open_tier
+    from deepseek_core.schedule.online.rules import Rules
 
 # name -> the module below this package that owns it
 _HOME = {
@@ -79,6 +80,7 @@ _HOME = {
     "Packed": "contracts.compressor",
     "Plan": "runtime.plan",
     "ReadOptions": "contracts.frontend",
+    "Rules": "schedule.online.rules",
     "Secret": "contracts.secret",
     "Server": "runtime.server",
     "Session": "runtime.session",
@@ -137,6 +139,7 @@ __all__ = [
     "Packed",
     "Plan",
     "ReadOptions",
+    "Rules",
     "Secret",
     "Server",
     "Session",

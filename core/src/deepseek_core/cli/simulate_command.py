@@ -83,6 +83,7 @@ def _replay(trace: Trace, name: str, args: argparse.Namespace) -> Outcome:
         rules=policy(name),
         sigma=args.sigma,
         seed=args.seed,
+        slower=trace.slower,
     )
 
 

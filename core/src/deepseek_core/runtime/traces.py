@@ -29,7 +29,7 @@ _LINES: Final = (".jsonl", ".ndjson")
 _HEADER: Final = frozenset(
     {"schema", "name", "devices", "operators", "arrivals", "poisson", "seconds", "events"}
 )
-_ARRIVAL: Final = frozenset({"at_s", "operator", "items", "latency", "deadline_s"})
+_ARRIVAL: Final = frozenset({"at_s", "operator", "items", "latency", "deadline_s", "caller"})
 _POISSON: Final = (_ARRIVAL - {"at_s"}) | {"rate_per_s"}
 
 Row = Mapping[str, Any]
@@ -39,10 +39,14 @@ Rows = Callable[[], Iterator[tuple[str, Any]]]
 
 @attrs.frozen(kw_only=True)
 class Trace:
-    """Devices with the costs of operators, and what arrives when."""
+    """Devices with the costs of operators, and what arrives when.
+
+    Runs on a device take so many times what its costs say as `slower` has for it.
+    """
 
     name: str
     devices: tuple[OnlineDevice, ...]
+    slower: Mapping[str, float]
     _rows: Rows = attrs.field(alias="rows", repr=False)
     _poisson: tuple[Row, ...] = attrs.field(alias="poisson", repr=False)
     _seconds: float = attrs.field(alias="seconds", repr=False)
@@ -108,6 +112,7 @@ def read_trace(path: str | Path) -> Trace:
     return Trace(
         name=str(header.get("name", path.stem)),
         devices=devices,
+        slower=_slower(header, path.name),
         rows=_rows(path, header),
         poisson=tuple(_poisson(r, f"{path.name}: poisson[{i}]", operators) for i, r in poisson),
         seconds=float(seconds),
@@ -168,7 +173,7 @@ def _devices(header: Row, where: str) -> tuple[OnlineDevice, ...]:
     slots: dict[str, int] = {}
     for index, value in _list(header, "devices", where):
         row = _object(value, f"{where}: devices[{index}]")
-        _known_fields(row, frozenset({"id", "slots"}), f"{where}: devices[{index}]")
+        _known_fields(row, frozenset({"id", "slots", "slower"}), f"{where}: devices[{index}]")
         device = str(_required(row, "id", f"{where}: devices[{index}]"))
         if device in costs:
             raise InputError(f"{where}: two devices are called {device!r}")
@@ -183,6 +188,14 @@ def _devices(header: Row, where: str) -> tuple[OnlineDevice, ...]:
     if not costs or not operators:
         raise InputError(f"{where}: a trace needs devices and operators")
     return tuple(OnlineDevice(id=d, slots=slots[d], costs=costs[d]) for d in costs)
+
+
+def _slower(header: Row, where: str) -> dict[str, float]:
+    return {
+        str(row["id"]): _number(row["slower"], f"{where}: slower of {row['id']}", above_zero=True)
+        for _, row in _list(header, "devices", where)
+        if "slower" in row
+    }
 
 
 def _cost(value: Any, where: str) -> RunCost:
@@ -257,6 +270,7 @@ def _arrival(value: Any, where: str, number: int, operators: frozenset[str]) -> 
         items=_count(row.get("items", 1), f"{where}: items"),
         latency=_latency(row.get("latency", "offline"), where),
         deadline_s=deadline_s,
+        caller=str(row.get("caller", "")),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.schedule.online.records import UNLIMITED
 
 
 def _above_zero(_record: object, field: attrs.Attribute[Any], value: float) -> None:
@@ -67,7 +68,8 @@ class Rules:
             raise ConfigError(f"Rules.learning is {self.learning}", remedy="0 to 1")
 
 
-_PATIENT: Final = Rules(outage_s=float("inf"))  # a trace may say that a device comes back
+# A trace may say that a device comes back, and have as much wait as it likes.
+_PATIENT: Final = Rules(outage_s=float("inf"), caller_limit=UNLIMITED, queue_limit=UNLIMITED)
 _PLAIN: Final = attrs.evolve(
     _PATIENT,
     chunk_s=float("inf"),
