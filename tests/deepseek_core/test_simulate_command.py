@@ -159,7 +159,9 @@ BAD = {
     "no devices": (changed(devices=[], operators={}), "needs devices and operators"),
     "two of a name": (changed(devices=[{"id": "cpu"}] * 2), "two devices are called 'cpu'"),
     "a cost on nobody": (changed(operators={"a": {"gpu": {"item_s": 1}}}), "unknown device 'gpu'"),
-    "no slowness": (changed(devices=[{"id": "cpu", "slower": 0}, {"id": "fpga"}]), "slower of cpu is 0"),
+    "no slowness": (
+        changed(devices=[{"id": "cpu", "slower": 0}, {"id": "fpga"}]), "slower of cpu is 0"
+    ),
     "a free run": (changed(operators={"a": {"cpu": {}}}), "costs nothing"),
     "a negative cost": (changed(operators={"a": {"cpu": {"item_s": -1}}}), "item_s is -1"),
     "poisson without end": (

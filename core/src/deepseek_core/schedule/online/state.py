@@ -17,10 +17,9 @@ from deepseek_core.schedule.online.rules import Rules
 _OVERDUE: Final = 0.15
 # One measurement moves an estimate by no more than this many standard deviations.
 _CLIP: Final = 2.5
-# Of so many in a row that are more standard deviations off than this, a share is believed at once.
+# So many in a row that are more standard deviations off than this, on one side, are a change.
 _MANY: Final = 3
 _FAR: Final = 2.0
-_AT_ONCE: Final = 0.5
 _Z99: Final = 2.3263
 _SLACK: Final = 3.0
 
@@ -29,8 +28,8 @@ class Cost:
     """What an operator costs on a device, as corrected by what was measured."""
 
     __slots__ = (
-        "_in_a_row", "_log_bias", "cv2", "factor", "fixed_s", "founded", "item_s", "longest_s",
-        "most_items", "sigma",
+        "_log_bias", "_side", "_since", "_strays", "cv2", "factor", "fixed_s", "founded", "item_s",
+        "longest_s", "most_items", "sigma",
     )  # fmt: skip
 
     def __init__(self, cost: RunCost) -> None:
@@ -38,7 +37,9 @@ class Cost:
         self.sigma, self.most_items, self.founded = cost.sigma, cost.most_items, cost.founded
         self.longest_s = 0.0  # of the runs that ended
         self.cv2 = math.exp(cost.sigma**2) - 1.0
-        self._log_bias, self._in_a_row = 0.0, 0  # far off, above or below zero by the side
+        self._log_bias = self._side = 0.0
+        self._strays: list[float] = []  # the newest, all far off on one side
+        self._since = math.inf  # runs since it was seen to change, and with those that showed it
         self.factor = math.exp(cost.sigma**2 / 2)
 
     def mean_s(self, items: int) -> float:
@@ -64,17 +65,24 @@ class Cost:
     def learn(self, items: int, seconds: float, weight: float) -> None:
         """Correct the median by a measurement; an outlier moves it no more than a bad one.
 
-        Several far off in a row, on one side, are no outliers: then it follows at once.
+        Several far off in a row, on one side, are no outliers: what counts is then their mean, and
+        that of what comes after.
         """
         if seconds <= 0:
             return
-        off = math.log(seconds / (self.fixed_s + self.item_s * items)) - self._log_bias
-        usual = max(self.sigma, 0.05)
-        side = 0 if abs(off) <= _FAR * usual else 1 if off > 0 else -1
-        self._in_a_row = self._in_a_row + side if side * self._in_a_row > 0 else side
-        if abs(self._in_a_row) >= _MANY:
-            self._log_bias += _AT_ONCE * off
+        bias = math.log(seconds / (self.fixed_s + self.item_s * items))
+        off, usual = bias - self._log_bias, max(self.sigma, 0.05)
+        if abs(off) <= _FAR * usual or off * self._side < 0:
+            self._strays.clear()
+        if abs(off) > _FAR * usual:
+            self._strays.append(bias)
+            self._side = off
+        if len(self._strays) == _MANY:
+            self._log_bias, self._since = sum(self._strays) / _MANY, float(_MANY)
+            self._strays.clear()
         else:
+            self._since += 1.0
+            weight = max(weight, 1.0 / self._since)
             self._log_bias += weight * min(max(off, -_CLIP * usual), _CLIP * usual)
         self.factor = math.exp(self._log_bias + self.sigma**2 / 2)
 
