@@ -21,9 +21,15 @@ STEADY = [name for name in laws.LAWS if name != "bimodal"]  # a run tells what t
 
 @pytest.mark.parametrize("sizes", [3, 4, 5, 6])
 @pytest.mark.parametrize("law", laws.LAWS)
-def test_intervals_hold_and_are_no_wider_than_need_be(law, sizes):
+def test_intervals_hold(law, sizes):
     share = laws.covered(laws.LAWS[law], sizes, draws=60)
-    assert 0.85 <= share <= 0.98  # 420 runs: a standard error of 0.01
+    assert share >= 0.85
+
+
+@pytest.mark.parametrize("law", laws.LAWS)
+def test_intervals_are_no_wider_than_need_be(law):
+    shares = [laws.covered(laws.LAWS[law], sizes, draws=60) for sizes in (3, 4, 5, 6)]
+    assert sum(shares) / 4 <= 0.97
 
 
 @pytest.mark.parametrize("law", laws.LAWS)
@@ -39,14 +45,14 @@ def test_intervals_hold_on_quiet_and_on_busy_machines(law, noise):
 
 
 def test_intervals_tell_a_steady_device_from_one_with_steps():
-    """At a size between measured ones."""
+    """At a size between measured ones, of which the larger ones jump."""
 
     def sigma(seconds):
         samples = [Sample(b, seconds(b)) for b in (1, 4, 16, 64, 256) for _ in range(3)]
-        return predict(laws.prior, samples, 8).sigma
+        return predict(laws.prior, samples, 32).sigma
 
     steady = sigma(lambda b: 3 * laws.prior(b).seconds)
-    assert 2 * steady < sigma(lambda b: 3 * laws.prior(b).seconds * (5 if b % 3 == 1 else 1))
+    assert 2 * steady < sigma(lambda b: 3 * laws.prior(b).seconds * (5 if b > 16 else 1))
     assert steady < 0.25
 
 
@@ -55,7 +61,7 @@ def test_intervals_tell_a_steady_device_from_one_with_steps():
 def test_a_change_seen_at_one_size_moves_its_neighbors(law, factor):
     missed = laws.neighbors_missed(laws.LAWS[law], factor, draws=30)
     assert median(missed) <= 1.12
-    assert laws.quantile(missed, 0.9) <= 1.4
+    assert laws.quantile(missed, 0.8) <= 1.25
 
 
 def slowed(*after):

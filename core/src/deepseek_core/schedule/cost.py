@@ -25,7 +25,7 @@ from deepseek_core.schedule.cost_shapes import Belief, Point, believe
 
 _MOST_SIZES: Final = 12  # the solve is cubic in the number of sizes
 _NEWEST: Final = 9  # runs of a size that count
-_NOISE_SIGMA: Final = 0.07  # by how much single runs scatter, before any was repeated
+_NOISE_SIGMA: Final = 0.08  # by how much single runs scatter, before any was repeated
 _NOISE_RUNS: Final = 3.0  # repeated runs that this is worth
 _ALONE_RUNS: Final = 1.0  # repeated runs after which sizes differ rather than runs
 _CORE: Final = (0.4, 1.4)  # runs so far off in log seconds may be left out of the center: least, most

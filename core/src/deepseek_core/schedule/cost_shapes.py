@@ -14,8 +14,60 @@ from collections.abc import Callable, Sequence
 from operator import mul
 from typing import Final, NamedTuple
 
-_SLOPE_SIGMA: Final = 0.6  # growth an octave beyond the prior's; what is linear grows by 0.7
-_SLOPE_OF_FEW: Final = 0.35  # likewise, while there are too few sizes to see it
+_SLOPE_SIGMA: Final = 0.4  # growth an octave beyond the prior's; what is linear grows by 0.7
+_SMOOTH_OCTAVES: Final = 2.5  # sizes this far apart still inform each other
+_ROUGH_OCTAVES: Final = 3.0  # and where there are jumps
+
+
+class Point(NamedTuple):
+    """What was measured at a size, in log seconds beyond the prior's."""
+
+    octave: float
+    residual: float
+    variance: float
+
+
+class Belief(NamedTuple):
+    """Log seconds beyond the prior's of a run of one size."""
+
+    mean: float
+    sigma: float
+
+
+class _Shape(NamedTuple):
+    """How residuals of sizes hang together beside the line."""
+
+    log_odds: float
+    correlation: Callable[[float], float] | None
+    variance: float
+    own_variance: float
+
+
+def _smooth(octaves: float) -> float:
+    return math.exp(-0.5 * (octaves / _SMOOTH_OCTAVES) ** 2)
+
+
+def _rough(octaves: float) -> float:
+    return math.exp(-abs(octaves) / _ROUGH_OCTAVES)
+
+
+def _shape(
+    odds: float,
+    sigma: float = 0.0,
+    correlation: Callable[[float], float] | None = None,
+    *,
+    own_sigma: float = 0.0,
+) -> _Shape:
+    return _Shape(math.log(odds), correlation, sigma**2, own_sigma**2)
+
+
+_SHAPES: Final = (
+    _shape(5, own_sigma=0.03),
+    _shape(4, 0.6, _smooth),
+    _shape(3, 1.5, _rough),
+    _shape(1.2, own_sigma=0.8),
+)
+_FEW: Final = 0.35  # likewise, while there are too few sizes to see it
 _SMOOTH_OCTAVES: Final = 2.0  # sizes this far apart still inform each other
 _ROUGH_OCTAVES: Final = 2.5  # likewise
 
@@ -140,7 +192,7 @@ def believe(
     """
     octaves = [point.octave for point in points]
     few = len(points) <= _FEW
-    tables = _tables([*octaves, octave], sigma, _SLOPE_OF_FEW if few else _SLOPE_SIGMA)
+    tables = _tables([*octaves, octave], sigma)
     seen = octaves.index(octave) if octave in octaves else None
     fits = []
     for shape in _FOR_FEW if few else _SHAPES:
@@ -158,7 +210,7 @@ def _average(fits: Sequence[tuple[float, float, float]], noise: float) -> Belief
     return Belief(mean, math.sqrt(sum(spread) / total + noise))
 
 
-def _tables(octaves: Sequence[float], level_sigma: float, slope_sigma: float) -> _Tables:
+def _tables(octaves: Sequence[float], level_sigma: float) -> _Tables:
     """Lower triangles: the line's covariance under None, and the correlations.
 
     The line turns about the middle of all but the last octave, which is the one asked for.
@@ -168,7 +220,7 @@ def _tables(octaves: Sequence[float], level_sigma: float, slope_sigma: float) ->
     line, smooth, rough = [], [], []
     for i, x in enumerate(octaves):
         until = octaves[: i + 1]
-        slope = slope_sigma**2 * (x - middle)
+        slope = _SLOPE_SIGMA**2 * (x - middle)
         line.append([level + slope * (other - middle) for other in until])
         smooth.append([_smooth(x - other) for other in until])
         rough.append([_rough(x - other) for other in until])
