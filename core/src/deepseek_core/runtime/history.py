@@ -46,7 +46,7 @@ WHERE typeof(device) = 'text' AND typeof(stage) = 'text'
 AND latency IN ('realtime', 'offline')
 AND typeof(batch) = 'integer' AND batch BETWEEN 1 AND {_MOST_ITEMS}
 AND typeof(seconds) = 'real' AND seconds BETWEEN {_LEAST_S} AND {_MOST_S}
-"""
+"""  # noqa: S608 - numbers of this module
 _TRIM: Final = """
 DELETE FROM samples WHERE rowid IN (
     SELECT rowid FROM samples WHERE device = ? AND stage = ? AND latency = ? AND batch = ?

@@ -25,11 +25,12 @@ from deepseek_core.schedule.cost_shapes import Belief, Point, believe
 
 _MOST_SIZES: Final = 12  # the solve is cubic in the number of sizes
 _NEWEST: Final = 9  # runs of a size that count
-_NOISE_SIGMA: Final = 0.08  # by how much single runs scatter, before any was repeated
+_NOISE_SIGMA: Final = 0.09  # by how much single runs scatter, before any was repeated
 _NOISE_RUNS: Final = 3.0  # repeated runs that this is worth
 _ALONE_RUNS: Final = 1.0  # repeated runs after which sizes differ rather than runs
-_CORE: Final = (0.4, 1.4)  # runs so far off in log seconds may be left out of the center: least, most
-_CORE_SPREADS: Final = 2.6  # and in three-quarter quantiles of how far runs are off
+_LEAST_CORE: Final = 0.4  # runs closer to the middle one, in log seconds, are in the center
+_MOST_CORE: Final = 1.4  # runs farther off are not
+_CORE_SPREADS: Final = 2.6  # between: so many times what three in four runs keep to
 _WILD: Final = 1.5  # runs farther off than a factor of 4.5 count as that
 _Z90: Final = 1.645  # standard deviations that nine in ten runs keep to
 _INCREDIBLE: Final = 4.0  # standard deviations at which a lone run is not believed
@@ -91,7 +92,7 @@ def crossover(a: Prior, b: Prior, *, largest: int = 1 << 20) -> int | None:
 
 def _sizes(samples: Iterable[Sample], batch: int) -> dict[int, Aligned]:
     """The newest runs of the sizes nearest to `batch`, as they would be now."""
-    runs = [(s.batch, math.log(s.seconds)) for s in samples if s.seconds > 0 and s.batch > 0]
+    runs = [(s.batch, math.log(s.seconds)) for s in samples if s.batch > 0 < s.seconds < math.inf]
     groups: dict[int, list[float]] = {}
     for size, log in runs:
         groups.setdefault(size, []).append(log)
@@ -142,10 +143,10 @@ def _cores(
 ) -> tuple[Mapping[int, list[float]], list[float]]:
     """The runs of each size that are near its lower median, and how far the others are off it."""
     deviations = _deviations(groups)
-    if not deviations or deviations[-1] <= _CORE[0]:
+    if not deviations or deviations[-1] <= _LEAST_CORE:
         return groups, []
     spread = _CORE_SPREADS * deviations[3 * len(deviations) // 4]
-    core = min(max(spread, _CORE[0]), _CORE[1])
+    core = min(max(spread, _LEAST_CORE), _MOST_CORE)
     lows = {size: median_low(logs) for size, logs in groups.items()}
     near = {
         size: [log for log in logs if abs(log - lows[size]) <= core]
@@ -154,9 +155,7 @@ def _cores(
     return near, [deviation for deviation in deviations if deviation > core]
 
 
-def _scattered(
-    cores: Mapping[int, Sequence[float]], centers: Mapping[int, float]
-) -> list[float]:
+def _scattered(cores: Mapping[int, Sequence[float]], centers: Mapping[int, float]) -> list[float]:
     """How far repeated runs are off their centers, as if those were known."""
     off: list[float] = []
     for size, logs in cores.items():
@@ -171,7 +170,7 @@ def _noise(off: list[float], repeats: int) -> float:
     if not off:
         return _NOISE_SIGMA**2
     off = sorted(off)
-    square = sum(map(mul, off, off)) * repeats / len(off)
+    square: float = sum(map(mul, off, off)) * repeats / len(off)
     nine = off[9 * len(off) // 10] / _Z90
     most = max(_NOISE_RUNS * _NOISE_SIGMA**2 + square, nine**2 * repeats)
     return most / (_NOISE_RUNS + repeats)
@@ -180,7 +179,7 @@ def _noise(off: list[float], repeats: int) -> float:
 def _credible(points: list[Point], lone: Sequence[bool], sigma: float) -> list[Point]:
     """The points, with the variance of an incredible lone one raised to its own deviation."""
     explained = _INCREDIBLE * math.hypot(sigma, _BEYOND_SIGMA)  # by the prior alone
-    if len(points) < 2 or all([abs(point.residual) < explained for point in points]):
+    if len(points) < 2 or all(abs(point.residual) < explained for point in points):
         return points
     return [
         _doubted(point, [p for p in points if p is not point], sigma)

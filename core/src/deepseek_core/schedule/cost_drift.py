@@ -45,7 +45,7 @@ class _Change(NamedTuple):
 
     first: int
     shift: float
-    count: int
+    num_runs: int
 
 
 def limit_of(groups: Mapping[int, Sequence[float]], deviations: Sequence[float]) -> float | None:
@@ -94,7 +94,7 @@ def _changes(runs: Sequence[Run], limit: float) -> list[_Change]:
 
 def _shared(logs: list[float], newest: int, last: _Change) -> Aligned:
     """What counts of a size after a drift: its runs since, or else how the others moved."""
-    doubt = _doubt(last.shift, last.count)
+    doubt = _doubt(last.shift, last.num_runs)
     if newest >= _IN_A_ROW:
         return Aligned(logs[-newest:], doubt)
     return Aligned(logs, doubt + (0.0 if newest else (_UNLIKE * last.shift) ** 2))

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 _SLOPE_SIGMA: Final = 0.4  # growth an octave beyond the prior's; what is linear grows by 0.7
 _SMOOTH_OCTAVES: Final = 2.5  # sizes this far apart still inform each other
-_ROUGH_OCTAVES: Final = 3.0  # and where there are jumps
+_ROUGH_OCTAVES: Final = 2.5  # and where there are jumps
 
 
 class Point(NamedTuple):
@@ -61,120 +61,13 @@ def _shape(
     return _Shape(math.log(odds), correlation, sigma**2, own_sigma**2)
 
 
+# Odds, and sigmas in log seconds: together they cover as they should, over devices of many laws.
 _SHAPES: Final = (
-    _shape(5, own_sigma=0.03),
-    _shape(4, 0.6, _smooth),
-    _shape(3, 1.5, _rough),
-    _shape(1.2, own_sigma=0.8),
+    _shape(4, own_sigma=0.03),
+    _shape(4, 0.65, _smooth),
+    _shape(4, 1.6, _rough),
+    _shape(1.5, own_sigma=0.8),
 )
-_FEW: Final = 0.35  # likewise, while there are too few sizes to see it
-_SMOOTH_OCTAVES: Final = 2.0  # sizes this far apart still inform each other
-_ROUGH_OCTAVES: Final = 2.5  # likewise
-
-
-class Point(NamedTuple):
-    """What was measured at a size, in log seconds beyond the prior's."""
-
-    octave: float
-    residual: float
-    variance: float
-
-
-class Belief(NamedTuple):
-    """Log seconds beyond the prior's of a run of one size."""
-
-    mean: float
-    sigma: float
-
-
-class _Shape(NamedTuple):
-    """How residuals of sizes hang together beside the line."""
-
-    log_odds: float
-    correlation: Callable[[float], float] | None
-    variance: float
-    own_variance: float
-
-
-def _smooth(octaves: float) -> float:
-    return math.exp(-0.5 * (octaves / _SMOOTH_OCTAVES) ** 2)
-
-
-def _rough(octaves: float) -> float:
-    return math.exp(-abs(octaves) / _ROUGH_OCTAVES)
-
-
-def _shape(
-    odds: float,
-    sigma: float = 0.0,
-    correlation: Callable[[float], float] | None = None,
-    *,
-    own_sigma: float = 0.0,
-) -> _Shape:
-    return _Shape(math.log(odds), correlation, sigma**2, own_sigma**2)
-
-
-_SHAPES: Final = (
-    _shape(6, own_sigma=0.03),
-    _shape(3, 0.7, _smooth),
-    _shape(2.5, 1.5, _rough),
-    _shape(2, own_sigma=0.7),
-)
-_FEW: Final = 0.35  # likewise, while there are too few sizes to see it
-_SMOOTH_OCTAVES: Final = 2.0  # sizes this far apart still inform each other
-_ROUGH_OCTAVES: Final = 2.5  # likewise
-
-
-class Point(NamedTuple):
-    """What was measured at a size, in log seconds beyond the prior's."""
-
-    octave: float
-    residual: float
-    variance: float
-
-
-class Belief(NamedTuple):
-    """Log seconds beyond the prior's of a run of one size."""
-
-    mean: float
-    sigma: float
-
-
-class _Shape(NamedTuple):
-    """How residuals of sizes hang together beside the line."""
-
-    log_odds: float
-    correlation: Callable[[float], float] | None
-    variance: float
-    own_variance: float
-
-
-def _smooth(octaves: float) -> float:
-    return math.exp(-0.5 * (octaves / _SMOOTH_OCTAVES) ** 2)
-
-
-def _rough(octaves: float) -> float:
-    return math.exp(-abs(octaves) / _ROUGH_OCTAVES)
-
-
-def _shape(
-    odds: float,
-    sigma: float = 0.0,
-    correlation: Callable[[float], float] | None = None,
-    *,
-    own_sigma: float = 0.0,
-) -> _Shape:
-    return _Shape(math.log(odds), correlation, sigma**2, own_sigma**2)
-
-
-_SHAPES: Final = (
-    _shape(6, own_sigma=0.03),
-    _shape(3, 0.7, _smooth),
-    _shape(2.5, 1.5, _rough),
-    _shape(2, own_sigma=0.7),
-)
-_CONSTANT_ODDS: Final = 2.0  # of a time that does not depend on the size
-_CONSTANT_SIGMA: Final = 0.05  # by how much it then differs between sizes
 _FEW: Final = 2  # sizes that any line fits, so that they tell nothing of the shape
 _FOR_FEW: Final = (_shape(1, 0.6, _smooth, own_sigma=0.1),)
 
