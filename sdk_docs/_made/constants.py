@@ -14,7 +14,7 @@ _CORE: Final = Path(deepseek_core.__file__).parent
 
 def cost_model() -> str:
     """The constants of the cost model."""
-    return _table("schedule/cost.py")
+    return _table("schedule/cost.py", "schedule/cost_shapes.py", "schedule/cost_drift.py")
 
 
 def placement() -> str:
@@ -22,17 +22,18 @@ def placement() -> str:
     return _table("schedule/placement.py")
 
 
-def _table(file: str) -> str:
+def _table(*files: str) -> str:
     """A row for each number.
 
     Raises:
-        ValueError: there is none, so the page would have an empty table.
+        ValueError: a file has none, so the page would lack what it tells of.
     """
-    found = _LINE.findall((_CORE / file).read_text(encoding="utf-8"))
-    if not found:
-        raise ValueError(f"{file} has no numbers")
     rows, before = [], ""
-    for name, value, comment in found:
-        before = before if comment == "likewise" else comment
-        rows.append(f"| `{name}` | {value} | {before} |")
+    for file in files:
+        found = _LINE.findall((_CORE / file).read_text(encoding="utf-8"))
+        if not found:
+            raise ValueError(f"{file} has no numbers")
+        for name, value, comment in found:
+            before = before if comment == "likewise" else comment
+            rows.append(f"| `{name}` | {value} | {before} |")
     return "\n".join(["| constant | value | why |", "|---|---|---|", *rows])

@@ -1,6 +1,7 @@
 """Measured costs travel as JSON and come back the same."""
 
 import json
+import math
 
 import pytest
 
@@ -42,6 +43,9 @@ def test_importing_twice_adds_once(tmp_path):
         ('{"schema": 1, "samples": [{}]}', "sample 0 does not fit"),
         (with_sample(latency="soon"), "sample 0 does not fit"),
         (with_sample(seconds=0), "no positive batch"),
+        (with_sample(batch=math.inf), "sample 0 does not fit"),
+        (with_sample(seconds=10**400), "sample 0 does not fit"),
+        ('{"schema": 1, "samples": 5}', "its samples are no list"),
     ],
 )
 def test_what_is_no_cost_file_is_named(tmp_path, content, text):

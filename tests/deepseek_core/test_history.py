@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_core import LatencyClass
 from deepseek_core.contracts.errors import ConfigError
-from deepseek_core.runtime.history import History
+from deepseek_core.runtime.history import History, Record
 from deepseek_core.schedule.cost import Sample
 
 KEY = "device", "stage", LatencyClass.OFFLINE
@@ -125,6 +125,56 @@ def test_samples_that_are_no_times_are_passed_over(path):
     history.add(*KEY, (Sample(1, math.inf), Sample(1, math.nan), Sample(1, 0.0), Sample(1, 3.0)))
     assert history.samples(*KEY) == (Sample(4, 2.0), Sample(1, 3.0))
     assert [record.seconds for record in history.records()] == [2.0, 3.0]
+    history.close()
+
+
+@pytest.mark.parametrize(
+    ("batch", "seconds"),
+    [
+        (1, b"1.0"), (b"\x01", 1.0), (None, 1.0), (1, None), (1.5, 1.0), (2**63 - 1, 1.0),
+        (1, 1e308), (1, 5e-324), (-4, 1.0),
+    ],
+)  # fmt: skip
+def test_rows_of_a_faulty_writer_are_passed_over(path, batch, seconds):
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("CREATE TABLE samples (device, stage, latency, batch, seconds, at_s)")
+        db.execute(
+            "INSERT INTO samples VALUES ('device', 'stage', 'offline', ?, ?, 1.0)", (batch, seconds)
+        )
+    history = History(path)
+    assert history.samples(*KEY) == ()
+    assert history.records() == []
+    history.add(*KEY, (Sample(4, 2.0),))
+    assert history.samples(*KEY) == (Sample(4, 2.0),)
+    history.close()
+
+
+def test_keys_that_are_no_text_or_no_utf8_leave_the_rest_readable(path):
+    with opened(path) as db:
+        for key in ("x'00', 'stage', 'offline'", "'device', 'stage', 'soon'"):
+            db.execute(f"INSERT INTO samples VALUES ({key}, 1, 1.0, 1.0)")
+        db.execute("INSERT INTO samples VALUES (CAST(x'ff' AS TEXT), 's', 'offline', 1, 1.0, 1.0)")
+        db.execute("INSERT INTO samples VALUES ('device', 'stage', 'offline', 1, 2.0, 1.0)")
+    history = History(path)
+    assert [r.device for r in history.records()] == ["\ufffd", "device"]
+    assert history.samples(*KEY) == (Sample(1, 2.0),)
+    history.close()
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        Sample(2**70, 1.0), Sample(0, 1.0), Sample(-1, 1.0), Sample(1, 10**400), Sample(1, 1e308),
+        Sample("1", 1.0), Sample(1, "x"), Sample(1, None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_time_of_a_run_is_not_kept(path, sample):
+    history = History(path)
+    history.add(*KEY, (sample, Sample(1, 2.0)))
+    assert history.merge([Record("d", "s", "offline", sample.batch, sample.seconds)]) == 0
+    assert history.samples(*KEY) == (Sample(1, 2.0),)
     history.close()
 
 

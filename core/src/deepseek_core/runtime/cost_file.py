@@ -62,7 +62,10 @@ def read_costs(path: Path) -> list[Record]:
         raise ArtifactError(f"{path} is no JSON: {error}", remedy=_REMEDY) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ArtifactError(f"{path} is no cost file of schema {SCHEMA}", remedy=_REMEDY)
-    return [_record(path, number, row) for number, row in enumerate(content.get("samples", ()))]
+    rows = content.get("samples", [])
+    if not isinstance(rows, list):
+        raise ArtifactError(f"{path}: its samples are no list", remedy=_REMEDY)
+    return [_record(path, number, row) for number, row in enumerate(rows)]
 
 
 _REMEDY: Final = "write it with `ds-sdk costs export FILE`"
@@ -77,7 +80,7 @@ def _record(path: Path, number: int, row: Any) -> Record:
             batch=int(row["batch"]),
             seconds=float(row["seconds"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(f"{path}: sample {number} does not fit: {error}") from error
     if record.batch < 1 or not (math.isfinite(record.seconds) and record.seconds > 0):
         raise ArtifactError(f"{path}: sample {number} has no positive batch and seconds")

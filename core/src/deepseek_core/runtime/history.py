@@ -7,7 +7,6 @@ driver, another model or a changed gallery starts afresh. Several sessions may s
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 import time
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from deepseek_core.schedule.cost import Sample
 
 _KEEP: Final = 32  # newest samples of a key and batch size
+_MOST_ITEMS: Final = 1 << 40  # no run has more, nor any batch axis
+_LEAST_S: Final = 1e-12  # no run is shorter
+_MOST_S: Final = 1e9  # nor longer: 30 years
 _BUSY_S: Final = 10.0
 _VERSION: Final = 1  # of the tables; one that only gets a column more keeps it
 _TABLE: Final = """
@@ -37,12 +39,14 @@ _INSERT: Final = """
 INSERT INTO samples (device, stage, latency, batch, seconds, at_s) VALUES (?, ?, ?, ?, ?, ?)
 """
 # In the order in which they came, for a clock may be set back; whoever wrote them may be faulty.
-_VIEW: Final = """
+_VIEW: Final = f"""
 CREATE TEMP VIEW IF NOT EXISTS sound AS
 SELECT rowid AS number, device, stage, latency, batch, seconds FROM samples
-WHERE typeof(batch) = 'integer' AND batch > 0
-AND typeof(seconds) = 'real' AND seconds > 0 AND seconds < 9e999
-"""
+WHERE typeof(device) = 'text' AND typeof(stage) = 'text'
+AND latency IN ('realtime', 'offline')
+AND typeof(batch) = 'integer' AND batch BETWEEN 1 AND {_MOST_ITEMS}
+AND typeof(seconds) = 'real' AND seconds BETWEEN {_LEAST_S} AND {_MOST_S}
+"""  # noqa: S608 - numbers of this module
 _TRIM: Final = """
 DELETE FROM samples WHERE rowid IN (
     SELECT rowid FROM samples WHERE device = ? AND stage = ? AND latency = ? AND batch = ?
@@ -126,7 +130,7 @@ class History:
         from deepseek_core.schedule.cost import Sample
 
         known = set(self.records())
-        fresh = [record for record in records if record not in known]
+        fresh = [r for r in records if r not in known and _is_sound(Sample(r.batch, r.seconds))]
         groups: dict[tuple[str, str, str], list[Sample]] = {}
         for r in fresh:
             groups.setdefault((r.device, r.stage, r.latency), []).append(Sample(r.batch, r.seconds))
@@ -169,12 +173,24 @@ def _closed_to_us(path: Path, what: str, error: Exception) -> ConfigError:
 
 def _insert(db: sqlite3.Connection, key: tuple[str, str, str], samples: Sequence[Sample]) -> None:
     now_s = time.time()
+    sound = [sample for sample in samples if _is_sound(sample)]
     db.executemany(
         _INSERT,
-        [(*key, s.batch, s.seconds, now_s) for s in samples if 0 < s.seconds < math.inf],
+        [(*key, s.batch, s.seconds, now_s) for s in sound],
     )
-    for batch in {s.batch for s in samples}:
+    for batch in {s.batch for s in sound}:
         db.execute(_TRIM, (*key, batch, _KEEP))
+
+
+def _is_sound(sample: Sample) -> bool:
+    """Whether it is a time of a run, as the view of what is sound has it."""
+    batch, seconds = sample.batch, sample.seconds
+    return (
+        isinstance(batch, int)
+        and 1 <= batch <= _MOST_ITEMS
+        and isinstance(seconds, (int, float))
+        and _LEAST_S <= seconds <= _MOST_S
+    )
 
 
 def _sound(path: Path) -> tuple[sqlite3.Connection, str | None]:
@@ -230,6 +246,7 @@ def _open(path: Path) -> sqlite3.Connection:
     import sqlite3
 
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    db.text_factory = _text
     try:
         _check_version(db, path)
         db.execute("PRAGMA journal_mode = WAL")
@@ -246,6 +263,10 @@ def _open(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> None:
