@@ -14,7 +14,6 @@ from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.probe_result import ProbeResult
 
-NAME = "devices"
 SUMMARY = "list the devices that plugins find"
 EXAMPLES = """examples:
   ds-sdk devices

@@ -21,7 +21,6 @@ from deepseek_core.schedule.dag.rules import RULES, schedule_by
 from deepseek_core.schedule.dag.schedule import Schedule
 from deepseek_core.schedule.dag.solver import DEFAULT_PASSES, solve
 
-NAME: Final = "schedule"
 SUMMARY: Final = "place a task graph on devices: makespan, bound, gap, Gantt chart"
 EXAMPLES: Final = """examples:
   ds-sdk schedule instance.json

@@ -183,8 +183,7 @@ class OnnxCpu(Device):
             raise
         except FAULTS as error:
             raise load_error(error, stage.name, self.info.id) from error
-        slots = self.concurrency(options.latency).slots
-        loaded = OnnxExecutable(stage, self.info.id, opened, slots)
+        loaded = OnnxExecutable(stage, self.info.id, opened)
         self._loaded.add(loaded)
         return loaded
 
