@@ -52,7 +52,7 @@ COMMANDS: Final = {
     "bench": ("bench_command", "measure every placement and every single device side by side"),
     "schedule": (
         "schedule_command",
-        "place a task graph on devices: makespan, bound, gap, Gantt chart",
+        "place a task graph on devices: makespan or rate, bound, gap, Gantt chart",
     ),
     "simulate": ("simulate_command", "replay a trace of arrivals through the online scheduler"),
     "demo": (

@@ -1,4 +1,7 @@
-"""`ds-sdk schedule`: place a task graph on its devices and say how good that is."""
+"""`ds-sdk schedule`: place a task graph on its devices and say how good that is.
+
+By the end of one graph here, by the rate of a stream of them in `schedule_stream`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Final
 from deepseek_core.cli.gantt import gantt_body
 from deepseek_core.cli.html import write_html
 from deepseek_core.cli.outputs import check_writable
+from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.runtime.instances import has_limits, read_instance, write_schedule
 from deepseek_core.runtime.model_graphs import graph_of_problem
 from deepseek_core.runtime.session import Session
@@ -21,12 +25,13 @@ from deepseek_core.schedule.dag.rules import RULES, schedule_by
 from deepseek_core.schedule.dag.schedule import Schedule
 from deepseek_core.schedule.dag.solver import DEFAULT_PASSES, solve
 
-SUMMARY: Final = "place a task graph on devices: makespan, bound, gap, Gantt chart"
+SUMMARY: Final = "place a task graph on devices: makespan or rate, bound, gap, Gantt chart"
 EXAMPLES: Final = """examples:
   ds-sdk schedule instance.json
   ds-sdk schedule instance.json --budget-ms 3000 --json plan.json --html plan.html
   ds-sdk schedule workflow.json --algorithm heft
   ds-sdk schedule model.onnx --batch 16
+  ds-sdk schedule instance.json --objective throughput --replicate
 
 INSTANCE is a task graph, a WfCommons workflow, or a model whose stages were calibrated."""
 
@@ -37,6 +42,17 @@ _DEFAULT_S: Final = 10.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `schedule`."""
     parser.add_argument("instance", metavar="INSTANCE", type=Path, help="a .json or model file")
+    parser.add_argument(
+        "--objective",
+        choices=["makespan", "throughput"],
+        default="makespan",
+        help="the end of one graph, or the rate of a stream of them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--replicate",
+        action="store_true",
+        help="for throughput: share tasks out, so that batches may take different routes",
+    )
     parser.add_argument(
         "--budget-ms",
         type=_amount,
@@ -74,6 +90,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, place, report."""
     check_writable(*(str(path) for path in (args.json, args.html) if path not in (None, Path("-"))))
+    if args.objective == "throughput":
+        from deepseek_core.cli.schedule_stream import run_stream
+
+        return run_stream(args, _read)
+    if args.replicate:
+        raise ConfigError(
+            "--replicate shares out a stream", remedy="add --objective throughput, or leave it out"
+        )
     graph = _read(args)
     began_s = time.perf_counter()
     schedule = _schedule(graph, args)

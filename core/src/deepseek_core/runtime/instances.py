@@ -99,7 +99,15 @@ def _task(row: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> Da
         deviation=deviation,
         mem_bytes=row.get("mem_bytes") or 0.0,
         colocate=None if together is None else str(together),
+        stateful=_flag(row, "stateful"),
     )
+
+
+def _flag(row: Mapping[str, Any], key: str) -> bool:
+    value = row.get(key, False)
+    if not isinstance(value, bool):
+        raise InputError(f"task {row['id']!r}: `{key}` is {value!r}", remedy="write true or false")
+    return value
 
 
 def _edge(row: Any) -> tuple[str, str, float]:
@@ -145,41 +153,6 @@ def _stated_limits(content: Mapping[str, Any]) -> Limits:
 def has_limits(graph: TaskGraph) -> bool:
     """Whether memory or colocation restricts where tasks may run."""
     return bool(graph.groups) or any(d.mem_bytes is not None for d in graph.devices)
-
-
-def write_instance(path: Path, graph: TaskGraph) -> None:
-    """Write a task graph that `read_instance` reads; the file is whole or absent."""
-    _write(path, graph_to_json(graph))
-
-
-def graph_to_json(graph: TaskGraph) -> dict[str, Any]:
-    """The file format's keys, those that hold nothing left out."""
-    devices = [
-        {"id": d.id, "type": d.type, "mem": d.mem}
-        | ({} if d.mem_bytes is None else {"mem_bytes": d.mem_bytes})
-        for d in graph.devices
-    ]
-    return {
-        "name": graph.name,
-        "unit": graph.unit,
-        "devices": devices,
-        "mem_nodes": [f"mem{number}" for number in range(len(graph.bandwidth))],
-        "bandwidth": graph.bandwidth,
-        "latency": graph.latency,
-        "tasks": [_task_to_json(task) for task in graph.tasks],
-        "edges": graph.edges,
-    }
-
-
-def _task_to_json(task: DagTask) -> dict[str, Any]:
-    more = {
-        "name": task.name,
-        "dev": dict(task.deviation),
-        "mem_bytes": task.mem_bytes,
-        "colocate": task.colocate,
-    }
-    kept = {key: value for key, value in more.items() if value}
-    return {"id": task.id, "cost": dict(task.cost), **kept}
 
 
 def write_schedule(path: Path, schedule: Schedule) -> None:
