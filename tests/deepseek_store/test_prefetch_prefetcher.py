@@ -4,11 +4,12 @@ import random
 
 import attrs
 import pytest
+import traces  # noqa: F401 - finds the modules of benchmarks
 
+from _simulated_store import Conditions, closed_loop, open_loop
 from deepseek_store.prefetch import duel as duel_module
 from deepseek_store.prefetch.duel import Duel
 from deepseek_store.prefetch.prefetcher import NAMES, Prefetcher
-from deepseek_store.prefetch.simulate import Conditions, closed_loop, open_loop
 
 STORE = Conditions(capacity_blocks=100)
 
