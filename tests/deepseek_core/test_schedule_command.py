@@ -249,6 +249,7 @@ def test_a_stream_is_told_in_words_and_written(tmp_path, capsys):
         ["--passes", "5"],
         ["--budget-ms", "5"],
         ["--html", "page.html"],
+        ["--check", "plan.json"],
     ],
 )
 def test_what_has_no_meaning_for_a_stream_is_refused(options, tmp_path, capsys, monkeypatch):
@@ -265,3 +266,30 @@ def test_a_flag_of_a_task_is_true_or_false(tmp_path, capsys):
     file.write_text(json.dumps(STREAM | {"tasks": rows}))
     assert main(["schedule", str(file)]) == 2
     assert "`stateful` is 'no'" in capsys.readouterr().err
+
+
+def test_a_schedule_is_checked_whoever_made_it(tmp_path, capsys):
+    file, plan = tmp_path / "small.json", tmp_path / "plan.json"
+    file.write_text(json.dumps(SMALL))
+    assert main(["schedule", str(file), "--json", str(plan)]) == 0
+    capsys.readouterr()
+    assert main(["schedule", str(file), "--check", str(plan)]) == 0
+    assert capsys.readouterr().out == "plan.json is valid: makespan 3.5 ms\n"
+    content = json.loads(plan.read_text())
+    content["placements"][1]["start"] = 0.0
+    plan.write_text(json.dumps({"placements": content["placements"]}))
+    assert main(["schedule", str(file), "--check", str(plan), "--json", "-"]) == 1
+    told = json.loads(capsys.readouterr().out)["faults"]
+    assert any("task '1' takes 3.5" in fault for fault in told)
+    assert any("overlap" in fault for fault in told)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"placements": [{"task": 1}]}', '{"placements": 3}']
+)
+def test_a_file_without_a_schedule_is_refused(text, tmp_path, capsys):
+    file, plan = tmp_path / "small.json", tmp_path / "plan.json"
+    file.write_text(json.dumps(SMALL))
+    plan.write_text(text)
+    assert main(["schedule", str(file), "--check", str(plan)]) == 2
+    assert "plan.json" in capsys.readouterr().err

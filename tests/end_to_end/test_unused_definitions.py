@@ -5,6 +5,7 @@ import re
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from unused_allowed import ALLOWED
@@ -88,3 +89,123 @@ def test_each_reason_is_needed(tree, roots):
     unused = tree.unused(roots)
     idle = [pattern for pattern in ALLOWED if not matched(unused, pattern)]
     assert not idle, "used by now, or gone"
+
+
+SAMPLE = {
+    "pkg/__init__.py": "from pkg.shapes import Shape as Shape\n",
+    "pkg/main.py": """
+        from pkg import Shape, helpers as h
+
+        def main():
+            shape = Shape(side=3)
+            return h.used(shape.area), getattr(shape, "asked")
+    """,
+    "pkg/helpers.py": """
+        from functools import cache
+
+        LIMIT = 3
+        LOST = 4
+        LOADED = "pkg.plugin:offered"
+
+        @cache
+        def used(value):
+            return min(value, LIMIT)
+
+        def ping():
+            return pong()
+
+        def pong():
+            return ping() + LOST
+
+        def again(n):
+            return again(n - 1)
+
+        @register
+        def handed_over():
+            return LOADED
+    """,
+    "pkg/shapes.py": """
+        from json import JSONEncoder
+
+        class Base:
+            def area(self): ...
+            def weight(self): ...
+
+        class Shape(Base):
+            side = 1
+            color = "red"
+            asked = 2
+
+            def area(self):
+                return self.side**2
+
+            def weight(self):
+                return 0
+
+            def resize(self):
+                self.color = "blue"
+
+        class Encoder(JSONEncoder):
+            def default(self, value):
+                return self.fallback(value)
+
+            def fallback(self, value): ...
+            def never(self): ...
+
+        ENCODER = Encoder
+        print(ENCODER)
+
+        class Forgotten:
+            def inside(self): ...
+    """,
+    "pkg/plugin.py": "def offered(): ...\ndef not_offered(): ...\n",
+    "pkg/testing/kit.py": "from pkg.helpers import LOST, ping\nprint(LOST, ping())\n",
+}
+
+
+@pytest.fixture
+def small(tmp_path):
+    for name, text in SAMPLE.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(dedent(text))
+    return tmp_path
+
+
+def told(folder, *roots, without=("pkg.testing",), loaded=()):
+    return {d.key.removeprefix("pkg.") for d in Tree([folder], without, loaded).unused(roots)}
+
+
+UNUSED = {
+    *("helpers:LOST", "helpers:ping", "helpers:pong", "helpers:again"),
+    *("shapes:Base.weight", "shapes:Shape.color", "shapes:Shape.resize", "shapes:Encoder.never"),
+    *("shapes:Forgotten", "plugin:not_offered"),
+}
+
+
+def test_the_finder_tells_what_nothing_that_is_used_names(small):
+    assert told(small, "pkg.main:main") == UNUSED
+
+
+def test_what_is_called_from_the_kit_alone_is_unused_unless_the_kit_counts(small):
+    with_kit = told(small, "pkg.main:main", without=())
+    assert UNUSED - with_kit == {"helpers:LOST", "helpers:ping", "helpers:pong"}
+
+
+def test_a_root_keeps_what_it_needs(small):
+    assert told(small, "pkg.main:main", "pkg.helpers:pong") == UNUSED - {
+        *("helpers:LOST", "helpers:ping", "helpers:pong"),
+    }
+
+
+def test_a_new_definition_is_told_and_so_is_one_whose_only_caller_goes(small):
+    with (small / "pkg/helpers.py").open("a") as file:
+        file.write("def new(): ...\n")
+    (small / "pkg/main.py").write_text("def main(): ...\n")
+    found = told(small, "pkg.main:main")
+    assert {"helpers:new", "helpers:used", "helpers:LIMIT", "shapes:Shape"} <= found
+
+
+def test_a_module_that_is_loaded_by_name_is_used_by_the_names_of_its_members(small):
+    (small / "pkg/main.py").write_text("def main(module):\n    return module.not_offered()\n")
+    assert "plugin:not_offered" in told(small, "pkg.main:main")
+    assert "plugin:not_offered" not in told(small, "pkg.main:main", loaded=["pkg.plugin"])

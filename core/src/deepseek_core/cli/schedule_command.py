@@ -32,6 +32,7 @@ EXAMPLES: Final = """examples:
   ds-sdk schedule workflow.json --algorithm heft
   ds-sdk schedule model.onnx --batch 16
   ds-sdk schedule instance.json --objective throughput --replicate
+  ds-sdk schedule instance.json --check plan.json
 
 INSTANCE is a task graph, a WfCommons workflow, or a model whose stages were calibrated."""
 
@@ -83,6 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=_amount, default=1, metavar="N", help="items in a batch, for a model"
     )
+    parser.add_argument(
+        "--check",
+        type=Path,
+        metavar="SCHEDULE",
+        help="place nothing; say what is wrong with this schedule, or that it is valid",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the schedule; - prints it")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write a page with a Gantt chart")
 
@@ -99,6 +106,10 @@ def run(args: argparse.Namespace) -> int:
             "--replicate shares out a stream", remedy="add --objective throughput, or leave it out"
         )
     graph = _read(args)
+    if args.check is not None:
+        from deepseek_core.cli.schedule_check import check_schedule
+
+        return check_schedule(graph, args.check, as_json=args.json == Path("-"))
     began_s = time.perf_counter()
     schedule = _schedule(graph, args)
     took_s = time.perf_counter() - began_s

@@ -20,7 +20,13 @@ from deepseek_core.schedule.throughput.problem import StreamPlan, StreamProblem
 
 _MOST_ROUTES: Final = 5  # in the text
 # They belong to a schedule of one graph in time: option -> what it is when not given.
-_OF_ONE_GRAPH: Final = {"algorithm": "best", "budget_ms": None, "passes": None, "html": None}
+_OF_ONE_GRAPH: Final = {
+    "algorithm": "best",
+    "budget_ms": None,
+    "passes": None,
+    "html": None,
+    "check": None,
+}
 
 
 def run_stream(args: argparse.Namespace, read: Callable[[argparse.Namespace], TaskGraph]) -> int:

@@ -17,7 +17,7 @@ from deepseek_core.runtime.starpu_models import starpu_costs
 from deepseek_core.runtime.wfformat import is_wfformat, read_wfformat
 from deepseek_core.schedule.dag.graph import TaskGraph
 from deepseek_core.schedule.dag.nodes import DagDevice, DagTask
-from deepseek_core.schedule.dag.schedule import Schedule
+from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
 
 Limits = Literal["respect", "ignore"]
 _REMEDY: Final = "sdk_docs/reference/task_graph_format.md says what a file holds"
@@ -158,6 +158,40 @@ def has_limits(graph: TaskGraph) -> bool:
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Write `{"makespan": .., "placements": [..], ..}`; the file is whole or absent."""
     _write(path, schedule.to_json())
+
+
+def read_schedule(path: Path, graph: TaskGraph) -> Schedule:
+    """A schedule of this graph as `write_schedule` or somebody else wrote it, unchecked.
+
+    Without a `makespan` it is the end of the last task.
+
+    Raises:
+        ArtifactError: no such file, no JSON, or no placements.
+    """
+    content = _read_json(path)
+    try:
+        placements = tuple(_placement(row) for row in content["placements"])
+        makespan = content.get("makespan", max((p.end for p in placements), default=0.0))
+        return Schedule(
+            graph=graph.name,
+            unit=graph.unit,
+            algorithm=str(content.get("algorithm", path.name)),
+            makespan=float(makespan),
+            lower_bound=0.0,
+            placements=placements,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ArtifactError(f"{path} holds no schedule: {what}", remedy=_REMEDY) from error
+
+
+def _placement(row: Mapping[str, Any]) -> TaskPlacement:
+    return TaskPlacement(
+        task=str(row["task"]),
+        device=str(row["device"]),
+        start=float(row["start"]),
+        end=float(row["end"]),
+    )
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
