@@ -42,7 +42,7 @@ def check_kernel() -> Iterable[Finding]:
     kernel, reason = _isal()
     if kernel is not None:
         return [Finding(status="ok", text=f"parities are computed by {reason}")]
-    remedy = "pip install 'deepseek-store[isal]'"
+    remedy = "pip install pyeclib"
     return [Finding(status="ok", text=f"parities are computed by numpy: {reason}", remedy=remedy)]
 
 
