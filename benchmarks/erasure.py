@@ -35,12 +35,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     pin()
-    from deepseek_store.codes import kernel_name, kernel_reason
+    from deepseek_store.codes.choose_kernel import check_kernel, find_kernel
 
     used = versions(("deepseek-store", "numpy", "pyeclib", "zfec"))
     print_head("Erasure codes: 1 MiB fragments, one thread", used)
-    print(f"kernel: {kernel_name()} ({kernel_reason()})")
-    kernels = [kernel_name(), "numpy"] if kernel_name() != "numpy" else ["numpy"]
+    for finding in check_kernel():
+        print(finding.text)
+    kernels = list(dict.fromkeys((find_kernel().name, "numpy")))
     report = Report(versions=used)
     _encode(report, kernels, args.rounds)
     _peers(report, kernels, args.rounds)
@@ -167,7 +168,7 @@ def _decodable(report: Report) -> None:
     import numpy as np
 
     from deepseek_store.codes import Code
-    from deepseek_store.codes.share import ideal_share
+    from deepseek_store.codes.share import excesses
     from deepseek_store.codes.solve import decodable
 
     print(f"\nbeyond the guarantee, {PATTERNS} patterns each: decodable, best possible, difference")
@@ -177,7 +178,7 @@ def _decodable(report: Report) -> None:
             lost = [rng.permutation(code.n)[:losses].tolist() for _ in range(PATTERNS)]
             real = sum(decodable(code, each) for each in lost) / PATTERNS
             ideal = sum(_excess(code, each) <= code.parities for each in lost) / PATTERNS
-            exact = ideal_share(code, losses)
+            exact = sum(s for excess, s in excesses(code, losses) if excess <= code.parities)
             print(
                 f"  {name:14} {losses:3} lost  {real:.4f}  {ideal:.4f} (all: {exact:.4f})"
                 f"  {ideal - real:.4f}"

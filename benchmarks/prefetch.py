@@ -24,16 +24,16 @@ import numpy as np
 
 import _traces
 from _report import Report, interleave, pin, print_head, print_timings, versions
-from deepseek_store.prefetch.gradients import fresh, gradients
-from deepseek_store.prefetch.lstm import CLASSES, EMBEDDING, HIDDEN, Weights
-from deepseek_store.prefetch.prefetcher import NAMES, Prefetcher
-from deepseek_store.prefetch.simulate import (
+from _simulated_store import (
     Conditions,
     Outcome,
     closed_loop,
     footprint_share,
     open_loop,
 )
+from deepseek_store.prefetch.gradients import fresh, gradients
+from deepseek_store.prefetch.lstm import CLASSES, EMBEDDING, HIDDEN, Weights
+from deepseek_store.prefetch.prefetcher import NAMES, Prefetcher
 from deepseek_store.prefetch.training import Training, train
 
 LONGEST = 60_000

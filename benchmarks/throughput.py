@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import random
 import sys
@@ -22,7 +21,9 @@ from statistics import mean
 from typing import Any
 
 from _report import Report, pin, print_head, versions
+from deepseek_core.runtime.instances import read_instance
 from deepseek_core.schedule.throughput.model import Model
+from deepseek_core.schedule.throughput.of_graph import stream_of_graph
 from deepseek_core.schedule.throughput.placement import place_stream
 from deepseek_core.schedule.throughput.problem import (
     Link,
@@ -82,41 +83,9 @@ def medium(report: Report) -> None:
     report.at_least("the same: rate with replication over the best without, mean", mean(gains), 1.1)
 
 
-def read_instance(path: Path) -> StreamProblem:
-    """A task graph whose edges weigh one accelerator-to-host hop."""
-    data = json.loads(path.read_text())
-    kinds = {d["id"]: d["type"] for d in data["devices"]}
-    hosts = {str(d["mem"]) for d in data["devices"] if d["type"] == "cpu"}
-    links = {}
-    for a, b in itertools.permutations(range(len(data["mem_nodes"])), 2):
-        if data["bandwidth"][a][b] is not None:
-            # The host's end of a hop is free; between accelerators there are two hops, one each.
-            ends = (0.0, 1.0) if str(a) in hosts else (1.0, 0.0) if str(b) in hosts else (0.5, 0.5)
-            links[str(a), str(b)] = Link(
-                latency_s=data["latency"][a][b],
-                bytes_per_s=data["bandwidth"][a][b],
-                at_sender=ends[0],
-                at_receiver=ends[1],
-            )
-    return StreamProblem(
-        stages=tuple(
-            StreamStage(
-                name=str(t["id"]),
-                seconds={d: t["cost"][k] for d, k in kinds.items() if t["cost"].get(k) is not None},
-                mem_bytes=t.get("mem_bytes", 0.0),
-                together=None if t.get("colocate") is None else f"group {t['colocate']}",
-            )
-            for t in data["tasks"]
-        ),
-        devices=tuple(
-            StreamDevice(id=d["id"], mem_bytes=d.get("mem_bytes", math.inf), mem_node=str(d["mem"]))
-            for d in data["devices"]
-        ),
-        edges=tuple(
-            StreamEdge(source=str(a), target=str(b), nbytes=w) for a, b, w in data["edges"]
-        ),
-        links=links,
-    )
+def read_stream(path: Path) -> StreamProblem:
+    """A task graph as a stream, with the limits that its file holds."""
+    return stream_of_graph(read_instance(path, limits="respect"))
 
 
 def milp_optimum(problem: StreamProblem, seconds: float) -> tuple[float, float]:
@@ -193,7 +162,7 @@ def _cuts(model: Model) -> tuple[list[tuple[int, int]], list[dict[int, float]]]:
 def large(report: Report, paths: list[Path], seconds: float) -> None:
     print(f"\n  {'ours':>9} {'CPU s':>6} {'MILP':>9} {'its bound':>9}  instance")
     for path in paths:
-        problem = read_instance(path)
+        problem = read_stream(path)
         start_s = time.process_time()
         plan = place_stream(problem, replicate=False)
         taken_s = time.process_time() - start_s

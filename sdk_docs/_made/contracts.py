@@ -18,7 +18,7 @@ from deepseek_core.schedule.problem import Candidate, Crossover, Placement, Prob
 GROUPS: Final = {
     "What plugins are told": ("HostContext",),
     "Devices": (
-        "DeviceSpec", "DeviceInfo", "Device", "Executable", "BoundCall", "Job", "Support",
+        "DeviceSpec", "DeviceInfo", "Device", "Executable", "BoundCall", "Support",
         "Estimate", "Concurrency", "OpenOptions", "LoadOptions",
     ),
     "Graphs and tensors": (

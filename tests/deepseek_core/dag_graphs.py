@@ -30,7 +30,10 @@ def graphs(draw, most=12, limits=False):
         cost = {"a": draw(TIMES), "b": draw(st.one_of(st.none(), TIMES))}
         together = draw(st.sampled_from([None, None, "g", "h"])) if limits else None
         nbytes = draw(st.sampled_from([0.0, 1.0, 3.0])) if limits else 0.0
-        tasks.append(DagTask(id=str(n), cost=cost, mem_bytes=nbytes, colocate=together))
+        state = draw(st.booleans())
+        tasks.append(
+            DagTask(id=str(n), cost=cost, mem_bytes=nbytes, colocate=together, stateful=state)
+        )
     pairs = list(itertools.combinations(range(count), 2))
     chosen = (
         draw(st.lists(st.sampled_from(pairs), max_size=2 * count, unique=True)) if pairs else []

@@ -35,6 +35,9 @@ class LyingDevice(plain_devices.PlainDevice):
     def concurrency(self, latency):
         return done("concurrency", Concurrency) if self.lies else Concurrency()
 
+    def telemetry(self):
+        return done("telemetry", dict) if self.lies else {"temperature_c": 41.5, "fan_hz": None}
+
     def load(self, stage, options):
         if not self.lies:
             return super().load(stage, options)

@@ -38,6 +38,18 @@ def session(tmp_path):
         yield make
 
 
+class Listening:
+    """A registry with one listener."""
+
+    has_listeners = True
+
+    def __init__(self):
+        self.heard = []
+
+    def emit(self, event):
+        self.heard.append(event)
+
+
 def freed():
     loads = sorted(row[1:] for row in plain_devices.LOG if row[0] == "load")
     return loads == sorted(row[1:] for row in plain_devices.LOG if row[0] == "free")
@@ -205,3 +217,14 @@ def test_one_stage_on_one_device_has_nothing_to_be_compared_with(session):
     graph = Graph(name="g", stages=[stage("double", "Double", ["x"], "y")], outputs=["y"])
     found = s.compare(s.plan(graph, batch=3), [X], rounds=1)
     assert labels(found) == ["chosen"]
+
+
+def test_listeners_hear_what_was_measured_and_nothing_of_what_failed(session):
+    plain_devices.FAILURES["slow"] = [RuntimeError("driver bug")] * 50
+    s = session("a", "slow")
+    s.registry = Listening()
+    rows = s.calibrate(chain(), inputs=X, rounds=3)
+    told = [(e.stage, e.device_id, e.batch, e.seconds) for e in s.registry.heard]
+    measured = [r for r in rows if r.seconds is not None]
+    assert told == [(r.stage, r.device_id, 3, r.seconds) for r in measured]
+    assert {device_id for _, device_id, *_ in told} == {"a"}

@@ -12,7 +12,7 @@ from deepseek_core.schedule.cost import Sample, crossover, predict
 
 
 def linear_prior(batch: int) -> Estimate:
-    return Estimate(seconds=1e-3 * batch, sigma=1.0, source="prior", h2d_bytes=8 * batch)
+    return Estimate(seconds=1e-3 * batch, sigma=1.0, source="prior", mem_bytes=8 * batch)
 
 
 def test_without_samples_it_is_the_prior():
@@ -27,7 +27,7 @@ def test_many_equal_samples_decide(factor, batch):
     assert estimate.source == "measured"
     assert estimate.samples == 9
     assert estimate.sigma < 0.1
-    assert estimate.h2d_bytes == 8 * batch
+    assert estimate.mem_bytes == 8 * batch
 
 
 @given(factor=st.floats(0.1, 10), target=st.sampled_from([2, 4, 16, 100, 1000]))

@@ -14,6 +14,7 @@ from deepseek_core.discovery.fingerprint import (
     fingerprint,
     identities,
     refuse_other_plugins,
+    worker_environment,
 )
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
@@ -69,24 +70,43 @@ def registry(tmp_path, monkeypatch):
 
 def test_a_registry_knows_what_it_resolved(registry):
     assert identities(registry.resolved) == ("zoo-well:well",)
-    assert registry.fingerprint == fingerprint(registry.resolved)
 
 
-def test_a_worker_with_the_same_plugins_works_and_one_with_others_does_not(registry, tmp_path):
-    env = registry.worker_environment()
-    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env=env)
-    rows = {row["name"]: row["status"] for row in json.loads(process.stdout)["plugins"]}
-    assert rows["well"] == "available"
-    assert set(rows.values()) == {"available", "blocked"}
-    zoo.describe(tmp_path, "zoo-well", "1.0.0", "")
-    zoo.install(tmp_path / "new", "well", version="1.5")
-    process = zoo.ds_sdk("list-plugins", path=[tmp_path / "new"], env=env)
+def exported(path):
+    process = zoo.ds_sdk("plugins", "export", "--env", path=path)
+    return dict(line.split("=", 1) for line in process.stdout.splitlines())
+
+
+def test_a_worker_with_the_same_plugins_works_and_one_with_others_does_not(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    zoo.install(here, "well")
+    zoo.install(there, "well", version="1.5")
+    env = exported([here])
+    assert len(env) == 2
+    process = zoo.ds_sdk("list-plugins", path=[here], env=env)
+    assert process.returncode == 0, process.stderr
+    process = zoo.ds_sdk("list-plugins", path=[there], env=env)
     assert process.returncode == 1
-    assert "not those of the parent process; here: well of zoo-well 1.5" in process.stderr
+    assert "not those of the parent process; here: " in process.stderr
+    assert "well of zoo-well 1.5" in process.stderr
 
 
-def test_a_registry_without_plugins_gives_workers_none():
-    assert discover(Switches(), entry_points=[]).worker_environment()["DEEPSEEK_NO_PLUGINS"] == "1"
+def test_a_worker_gets_no_plugin_that_is_off_here(tmp_path):
+    zoo.install(tmp_path, "well")
+    zoo.install(tmp_path, "other")
+    every = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env=exported([tmp_path])).stdout
+    process = zoo.ds_sdk(
+        "plugins", "export", "--env", path=[tmp_path], env={"DEEPSEEK_PLUGINS": "zoo-well:well"}
+    )
+    env = dict(line.split("=", 1) for line in process.stdout.splitlines())
+    fewer = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env=env).stdout
+    for text, status in ((every, "available"), (fewer, "blocked")):
+        rows = {row["name"]: row["status"] for row in json.loads(text)["plugins"]}
+        assert (rows["well"], rows["other"]) == ("available", status)
+
+
+def test_without_plugins_workers_get_none():
+    assert worker_environment([])["DEEPSEEK_NO_PLUGINS"] == "1"
 
 
 def test_a_probe_refuses_a_plugin_that_was_replaced_meanwhile(registry, tmp_path):

@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 from dag_graphs import graphs
 from hypothesis import HealthCheck, given, settings
+from instance_files import graph_to_json, write_instance
 
 from deepseek_core import Concurrency, Estimate
 from deepseek_core.contracts.errors import ArtifactError, GraphError, InputError, NoDevice
 from deepseek_core.runtime.instances import (
     graph_from_json,
-    graph_to_json,
     has_limits,
     read_instance,
-    write_instance,
     write_schedule,
 )
 from deepseek_core.runtime.model_graphs import graph_of_problem

@@ -154,3 +154,142 @@ def test_names_can_not_break_out_of_the_page():
     )
     text = gantt_body(evil, solve(evil, passes=1))
     assert "<script>" not in text and "<b>" not in text
+
+
+STREAM = {
+    "name": "stream",
+    "unit": "ms",
+    "devices": [
+        {"id": "host", "type": "cpu", "mem": 0},
+        {"id": "board0", "type": "fpga", "mem": 1, "mem_bytes": 100},
+        {"id": "board1", "type": "fpga", "mem": 2, "mem_bytes": 100},
+    ],
+    "mem_nodes": ["ram", "b0", "b1"],
+    "bandwidth": [[None, 10, 10], [10, None, 5], [10, 5, None]],
+    "latency": [[0, 1, 1], [1, 0, 2], [1, 2, 0]],
+    "tasks": [
+        {"id": "read", "cost": {"cpu": 2.0}},
+        {"id": "match", "cost": {"fpga": 6.0}, "mem_bytes": 80},
+        {"id": "rank", "cost": {"fpga": 5.0}, "mem_bytes": 60},
+    ],
+    "edges": [["read", "match", 20], ["match", "rank", 10]],
+}
+
+
+def scheduled(tmp_path, capsys, *options, **changes):
+    """What `--objective throughput` finds, `changes` being keys of tasks by task."""
+    rows = [row | changes.get(row["id"], {}) for row in STREAM["tasks"]]
+    file = tmp_path / "stream.json"
+    file.write_text(json.dumps(STREAM | {"tasks": rows}))
+    code = main(["schedule", str(file), "--objective", "throughput", "--json", "-", *options])
+    assert code == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_stream_pays_for_its_transfers_and_keeps_to_the_memory(tmp_path, capsys):
+    found = scheduled(tmp_path, capsys)
+    (route,) = found["routes"]
+    assert route["devices"]["read"] == "host"
+    assert {route["devices"][name] for name in ("match", "rank")} == {"board0", "board1"}
+    # match: 6, 1 + 20 / 10 from the host, half of 2 + 10 / 5 to the other board.
+    assert found["period"] == found["lower_bound"] == pytest.approx(6 + 3 + 2)
+    loads = found["loads"]
+    assert sorted(loads.values()) == pytest.approx([2.0, 5 + 2, 6 + 3 + 2])
+    assert loads["host"] == 2.0
+    assert found["host_load"] == 0.0
+    assert found["optimal"]
+
+
+def test_memory_decides_unless_limits_are_ignored(tmp_path, capsys):
+    quick = {"rank": {"cost": {"fpga": 1.0}}}
+    assert scheduled(tmp_path, capsys, **quick)["period"] == pytest.approx(6 + 3 + 2)
+    found = scheduled(tmp_path, capsys, "--limits", "ignore", **quick)
+    assert found["period"] == pytest.approx(6 + 3 + 1)
+    assert len(set(found["routes"][0]["devices"].values())) == 2
+
+
+def test_what_goes_together_is_on_one_device(tmp_path, capsys):
+    groups = {"match": {"colocate": 7}, "rank": {"colocate": 7, "mem_bytes": 10}}
+    (route,) = scheduled(tmp_path, capsys, **groups)["routes"]
+    assert route["devices"]["match"] == route["devices"]["rank"]
+
+
+def test_batches_take_several_routes_only_where_that_is_asked_for(tmp_path, capsys):
+    light = {"match": {"mem_bytes": 40}, "rank": {"mem_bytes": 40}}
+    one = scheduled(tmp_path, capsys, **light)
+    several = scheduled(tmp_path, capsys, "--replicate", **light)
+    assert len(one["routes"]) == 1 < len(several["routes"])
+    assert several["period"] < 0.9 * one["period"]
+    assert sum(route["share"] for route in several["routes"]) == pytest.approx(1.0)
+    assert several["rejected"]["unreplicated"] == pytest.approx(one["period"])
+
+
+def test_a_task_with_state_does_every_batch_on_one_device(tmp_path, capsys):
+    light = {"match": {"mem_bytes": 40, "stateful": True}, "rank": {"mem_bytes": 40}}
+    found = scheduled(tmp_path, capsys, "--replicate", **light)
+    assert len({route["devices"]["match"] for route in found["routes"]}) == 1
+
+
+def test_a_stream_is_told_in_words_and_written(tmp_path, capsys):
+    file, out = tmp_path / "stream.json", tmp_path / "plan.json"
+    file.write_text(json.dumps(STREAM))
+    words = ["schedule", str(file), "--objective", "throughput", "--batch", "4"]
+    assert main([*words, "--json", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "period:    11 ms a batch, 0.363636 items per ms" in text
+    assert "bound:     11 ms (gap at most 0.00%)" in text
+    assert re.search(r"busy: +board\d 100%", text)
+    assert json.loads(out.read_text())["items_per_unit"] == pytest.approx(4 / 11)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--algorithm", "heft"],
+        ["--passes", "5"],
+        ["--budget-ms", "5"],
+        ["--html", "page.html"],
+        ["--check", "plan.json"],
+    ],
+)
+def test_what_has_no_meaning_for_a_stream_is_refused(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("stream.json").write_text(json.dumps(STREAM))
+    assert main(["schedule", "stream.json", "--objective", "throughput", *options]) == 2
+    assert f"{options[0]} does not go with --objective throughput" in capsys.readouterr().err
+    assert main(["schedule", "stream.json", "--replicate"]) == 2
+
+
+def test_a_flag_of_a_task_is_true_or_false(tmp_path, capsys):
+    file = tmp_path / "stream.json"
+    rows = [row | {"stateful": "no"} for row in STREAM["tasks"]]
+    file.write_text(json.dumps(STREAM | {"tasks": rows}))
+    assert main(["schedule", str(file)]) == 2
+    assert "`stateful` is 'no'" in capsys.readouterr().err
+
+
+def test_a_schedule_is_checked_whoever_made_it(tmp_path, capsys):
+    file, plan = tmp_path / "small.json", tmp_path / "plan.json"
+    file.write_text(json.dumps(SMALL))
+    assert main(["schedule", str(file), "--json", str(plan)]) == 0
+    capsys.readouterr()
+    assert main(["schedule", str(file), "--check", str(plan)]) == 0
+    assert capsys.readouterr().out == "plan.json is valid: makespan 3.5 ms\n"
+    content = json.loads(plan.read_text())
+    content["placements"][1]["start"] = 0.0
+    plan.write_text(json.dumps({"placements": content["placements"]}))
+    assert main(["schedule", str(file), "--check", str(plan), "--json", "-"]) == 1
+    told = json.loads(capsys.readouterr().out)["faults"]
+    assert any("task '1' takes 3.5" in fault for fault in told)
+    assert any("overlap" in fault for fault in told)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"placements": [{"task": 1}]}', '{"placements": 3}']
+)
+def test_a_file_without_a_schedule_is_refused(text, tmp_path, capsys):
+    file, plan = tmp_path / "small.json", tmp_path / "plan.json"
+    file.write_text(json.dumps(SMALL))
+    plan.write_text(text)
+    assert main(["schedule", str(file), "--check", str(plan)]) == 2
+    assert "plan.json" in capsys.readouterr().err

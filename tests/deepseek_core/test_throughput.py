@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_core import Concurrency, Estimate
-from deepseek_core.contracts.errors import ConfigError, GraphError, InputError, NoDevice
+from deepseek_core.contracts.errors import GraphError, InputError, NoDevice
 from deepseek_core.schedule.placement import place
 from deepseek_core.schedule.problem import Candidate, Objective, Problem, StageOptions
 from deepseek_core.schedule.throughput.convert import stream_of
 from deepseek_core.schedule.throughput.model import Model
-from deepseek_core.schedule.throughput.placement import best_batch, place_stream
+from deepseek_core.schedule.throughput.placement import place_stream
 from deepseek_core.schedule.throughput.problem import (
     Link,
     StreamDevice,
@@ -260,26 +260,6 @@ def test_memory_limits_replicas():
     assert plan.period_s == pytest.approx(2.0)
     assert not plan.optimal or plan.lower_bound_s == plan.period_s
     assert len(plan.routes) == 1
-
-
-def test_the_batch_of_highest_rate_that_fits_wins():
-    def sized(batch):
-        stage = StreamStage(name="a", seconds={"x": 1.0 + 0.1 * batch}, mem_bytes=100.0 * batch)
-        device = StreamDevice(id="x", mem_bytes=2000)
-        return StreamProblem(stages=(stage,), devices=(device,), batch=batch)
-
-    def build(sizes):
-        for size in sizes:
-            try:
-                yield sized(size)
-            except NoDevice:
-                continue
-
-    plan = best_batch(build((64, 16, 4, 1)))
-    assert plan.batch == 16
-    assert plan.items_per_s == pytest.approx(16 / 2.6)
-    with pytest.raises(ConfigError):
-        best_batch([])
 
 
 def test_a_large_stream_comes_close_to_its_bound_and_repeats():

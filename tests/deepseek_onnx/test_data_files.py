@@ -211,7 +211,7 @@ def test_a_file_that_changed_since_it_was_read_is_not_loaded(cpu, files, change)
 
 @pytest.mark.skipif(not MAPS_DATA, reason="this runtime has all data in memory")
 @pytest.mark.parametrize("change", [overwritten, shortened])
-@pytest.mark.parametrize("way", ["run", "bound call", "submit"])
+@pytest.mark.parametrize("way", ["run", "bound call"])
 def test_a_run_does_not_read_what_was_changed_in_place(cpu, files, change, way):
     """Without a look at the file it reads other rows, or ends the process."""
     path, data, other = files
@@ -220,7 +220,6 @@ def test_a_run_does_not_read_what_was_changed_in_place(cpu, files, change, way):
     uses = {
         "run": lambda: loaded.run(ROWS),
         "bound call": bound,
-        "submit": lambda: loaded.submit(ROWS).result(10),
     }
     uses[way]()
     change(data, other)

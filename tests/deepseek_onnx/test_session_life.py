@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -143,13 +144,14 @@ def test_a_session_that_is_closed_during_a_run_lets_it_end(cpu):
     loaded = cpu.load(as_stage(perceptron(512, 8)), LoadOptions())
     x = {"x": np.ones((256, 512), np.float32)}
     expected = bits(dict(loaded.run(x)))
-    jobs = [loaded.submit(x) for _ in range(4)]
-    loaded.close()
-    for job in jobs:
-        try:
-            assert bits(dict(job.result(10))) == expected
-        except errors.DeviceClosed:
-            continue
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(loaded.run, x) for _ in range(8)]
+        loaded.close()
+        for run in runs:
+            try:
+                assert bits(dict(run.result(10))) == expected
+            except errors.DeviceClosed:
+                continue
 
 
 def test_no_file_or_thread_is_left_of_300_sessions(open_cpu, tmp_path):
@@ -167,7 +169,7 @@ def test_no_file_or_thread_is_left_of_300_sessions(open_cpu, tmp_path):
         latency = LatencyClass.REALTIME if number % 2 else LatencyClass.OFFLINE
         loaded = device.load(stage, LoadOptions(latency=latency))
         if number % 3 == 1:
-            loaded.submit(X).result(10)
+            loaded.run(X)
         loaded.close()
 
     def held():

@@ -17,7 +17,7 @@ from store_workload import Content, Ledger, Lost, Workload
 from deepseek_store import Store
 from deepseek_store.engine.heat_book import HeatBook
 from deepseek_store.engine.inventory import take_census
-from deepseek_store.engine.opening import INDEX_FILE
+from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.log.segment import active_name, sealed_name
 
 _MOST_NESTED = 6

@@ -19,9 +19,10 @@ from deepseek_store import Policy, Store
 from deepseek_store.engine import tier_set
 from deepseek_store.engine.config import FILE, StoreConfig, TierConfig
 from deepseek_store.engine.notes import FILE as NOTES
-from deepseek_store.engine.opening import INDEX_FILE, LOG_FOLDER, Opened, open_parts
+from deepseek_store.engine.opening import LOG_FOLDER, Opened, open_parts
 from deepseek_store.engine.tier_set import mark_tiers
 from deepseek_store.index.base import Index
+from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.port import Session
 from deepseek_store.index.sqlite import SqliteDatabase
 from deepseek_store.memory_tier import open_memory

@@ -20,8 +20,6 @@ from deepseek_store.codes import (
     Codec,
     choose_kernel,
     isal_kernel,
-    kernel_name,
-    kernel_reason,
 )
 from deepseek_store.codes.field import MULTIPLY, Matrix
 from deepseek_store.codes.isal_kernel import IsalKernel
@@ -29,7 +27,7 @@ from deepseek_store.codes.kernel import Product, Row
 from deepseek_store.codes.matrix import parity_rows
 from deepseek_store.codes.numpy_kernel import NumpyKernel
 
-KERNELS = ["numpy", *(["isal"] if kernel_name() == "isal" else [])]
+KERNELS = ["numpy", *(["isal"] if choose_kernel.find_kernel().name == "isal" else [])]
 both = pytest.mark.parametrize("kernel", KERNELS)
 
 
@@ -140,12 +138,13 @@ def test_one_codec_serves_several_threads(kernel: str) -> None:
 
 @pytest.mark.skipif("isal" not in KERNELS, reason="pyeclib is not installed")
 def test_the_fastest_kernel_is_the_default_and_pyeclib_is_not_imported() -> None:
-    assert Codec(Code.parse("RS(6,3)")).kernel_name == "isal"
-    assert "same bytes as numpy" in kernel_reason()
+    (finding,) = choose_kernel.check_kernel()
+    assert finding.status == "ok"
+    assert "same bytes as numpy" in finding.text
     assert IsalKernel().path.endswith(".so.2")
     program = (
         "import sys; from deepseek_store.codes import Code, Codec; "
-        "print(Codec(Code.parse('rs(6,3)')).kernel_name, 'pyeclib' in sys.modules)"
+        "print(Codec(Code.parse('rs(6,3)'))._kernel.name, 'pyeclib' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.split() == [b"isal", b"False"]

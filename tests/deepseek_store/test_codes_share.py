@@ -11,10 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from deepseek_store.codes import Code
-from deepseek_store.codes.share import decodable_share, ideal_share, independent, reduced
+from deepseek_store.codes.share import decodable_share, excesses, independent, reduced
 from deepseek_store.codes.solve import decodable
 
 WIDE = ["LRC(48,4,3)", "LRC(126,3,6)", "LRC(140,4,6)", "LRC(216,4,8)"]
+
+
+def ideal_share(code: Code, losses: int) -> float:
+    """Share of the patterns of that many losses that a best possible code rebuilds."""
+    return sum(share for excess, share in excesses(code, losses) if excess <= code.parities)
 
 
 def is_ideal(code: Code, lost: Collection[int]) -> bool:

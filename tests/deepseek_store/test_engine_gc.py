@@ -10,7 +10,7 @@ from care_machine import StoreMachine
 from hypothesis import HealthCheck, settings
 
 from deepseek_store import Store
-from deepseek_store.engine import tier_set
+from deepseek_store.engine import collector, tier_set
 
 TestNothingLiveIsCollected = StoreMachine.TestCase
 TestNothingLiveIsCollected.settings = settings(
@@ -188,6 +188,26 @@ def test_a_tombstone_stays_while_an_open_segment_has_an_older_record(site: Site)
             two.gc()
         assert not list(two.parts.state.catalog.tombstones())
     assert Store.rebuild(site.home).objects == 0
+
+
+def test_the_index_forgets_old_removals_and_who_lags_behind_loads_it_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site.init(shared=True) as one, site.open(shared=True) as two:
+        objects = fill(one, 60, 9000)
+        assert contents(two) == objects
+        start = one.parts.state.index.poll()
+        gone = [key for n, key in enumerate(objects) if n % 3 == 0]
+        for key in gone:
+            one.delete(key)
+        one.parts.journal.seal()
+        one.gc()
+        assert not one.parts.state.index.changes_since(start).reload
+        monkeypatch.setattr(collector, "_KEPT_CHANGES", 0)
+        one.gc()
+        assert one.parts.state.index.changes_since(start).reload
+        left = {key: value for key, value in objects.items() if key not in gone}
+        assert contents(two) == contents(one) == left
 
 
 def test_one_stripe_that_is_lost_does_not_stop_the_collector(site: Site) -> None:

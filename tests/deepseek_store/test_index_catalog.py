@@ -9,7 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from deepseek_core import errors
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.rows import Changes, RecordAt, Version
-from deepseek_store.index.snapshots import current_versions, diff, restoration
 from deepseek_store.index.sorted_keys import SortedKeys
 
 # Few enough that one step meets what another left.
@@ -111,10 +110,6 @@ class CatalogAgainstLists(RuleBasedStateMachine):
             assert self.catalog.get(key) == (None if newest and newest.deleted else newest)
             ordered = sorted(kept, key=lambda v: v.order, reverse=True)
             assert list(self.catalog.versions(key)) == ordered
-            for generation in range(8):
-                then = next((v for v in ordered if v.generation <= generation), None)
-                expected = None if then is None or then.deleted else then
-                assert self.catalog.get_at(key, generation) == expected
             assert all(self.catalog.find(v.id) == v for v in kept)
         everything = [v for kept in self.lists.values() for v in kept]
         superseded = [v for v in everything if v != self.newest(v.key)]
@@ -242,32 +237,3 @@ def test_a_version_knows_its_name_its_order_and_its_record() -> None:
     assert version.id == ("k", 3, 7)
     assert version.order == (3, 7)
     assert version.record == RecordAt(5, 64)
-
-
-def _objects(**generations: int) -> list[Version]:
-    return [Version(key=k, generation=g, writer=1) for k, g in generations.items()]
-
-
-def test_a_difference_names_what_came_went_and_changed_but_not_what_was_moved() -> None:
-    old = _objects(gone=1, same=2, changed=3)
-    new = [
-        *_objects(came=9, changed=4),
-        Version(key="same", generation=2, writer=1, move=1, segment=8),
-    ]
-    found = diff(old, new)
-    assert (found.added, found.removed, found.changed) == (("came",), ("gone",), ("changed",))
-
-
-def test_a_restoration_brings_back_what_a_snapshot_had() -> None:
-    snapshot = _objects(gone=1, same=2, changed=3)
-    catalog = Catalog()
-    catalog.replace([*snapshot, *_objects(came=9, changed=4)])
-    catalog.apply(Version(key="gone", generation=8, writer=1, deleted=True))
-    plan = restoration(snapshot, catalog)
-    for version in plan.put:
-        catalog.apply(Version(key=version.key, generation=20, writer=1, extents=version.extents))
-    for key in plan.delete:
-        catalog.apply(Version(key=key, generation=20, writer=1, deleted=True))
-    assert [v.key for v in current_versions(catalog)] == ["changed", "gone", "same"]
-    assert [v.key for v in plan.put] == ["changed", "gone"]
-    assert plan.delete == ("came",)

@@ -245,7 +245,6 @@ def test_a_snapshot_keeps_its_versions_through_overwrites_deletes_and_moves(inde
     index.commit(Batch(forget=[v.id for v in catalog.superseded()]), catalog)
     assert everything(catalog) == everything(loaded(index))
     assert [v.id for v in catalog.superseded()] == [("a", 2, 1), ("b", 3, 1)]
-    assert catalog.get_at("a", 4) == put("a", 2)
     moved = put("a", 2, move=1, segment=50)
     index.commit(Batch(moved=[moved]), catalog)
     assert index.snapshot_versions("monday") == [moved, put("b", 3)]

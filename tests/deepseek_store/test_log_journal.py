@@ -220,7 +220,7 @@ def test_a_failed_flush_gives_up_the_segment_at_its_last_good_mark(disk: Watched
     fail_once(disk, errors.TierUnavailable("I/O error", url=disk.url))
     with pytest.raises(errors.TierUnavailable, match="I/O error"):
         journal.append([put("bad", b"b" * 50)])
-    assert journal.abandoned == {good.segment: end}
+    assert journal._abandoned == {good.segment: end}
     assert [info.id for info in sealed] == [good.segment]
     after = journal.append([put("after")])[0]
     assert after.segment != good.segment
@@ -419,7 +419,7 @@ def test_an_error_of_the_callback_reaches_the_appender_and_the_log_goes_on(
         journal.append([put("on disk")])
     broken.append(False)
     journal.append([put("too")])
-    assert journal.abandoned == {}
+    assert journal._abandoned == {}
 
 
 def test_live_writers_keep_their_segments_and_the_dead_lose_theirs(disk: WatchedDisk) -> None:

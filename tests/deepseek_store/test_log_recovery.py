@@ -19,7 +19,6 @@ from deepseek_store.log.segment import (
     TRAILER_NBYTES,
     SegmentHeader,
     SegmentLayout,
-    build_segment,
     footer_header,
     parse_footer,
     parse_segment_header,
@@ -97,7 +96,7 @@ def test_a_scan_can_begin_in_front_of_any_mark_and_behind_it() -> None:
     groups = some_groups(random.Random(3))
     data, ends = segment_of(groups)
     for i, end in enumerate(ends):
-        for start in {end, max(HEADER_NBYTES, end - rec.MARK_NBYTES)}:
+        for start in {end, max(HEADER_NBYTES, end - rec.HEADER_NBYTES)}:
             found = scan(data, segment=7, store_id=STORE, start=start)
             assert [placed.record for placed in found.placed] == flat(groups[i:])
             assert (found.end, found.faults) == (ends[-1], ())
@@ -235,7 +234,8 @@ def test_old_records_in_reused_room_do_not_count() -> None:
 def test_a_mark_stands_only_for_the_records_that_it_was_written_for() -> None:
     ours, ends = segment_of([[[put(1, b"same length"), put(2, b"x")]]])
     theirs, _ = segment_of([[[put(3, b"as long too"), put(2, b"x")]]])
-    first = ends[0] + rec.record_nbytes(put(1, b"same length"))
+    record = put(1, b"same length")
+    first = ends[0] + rec.aligned(rec.front_nbytes(record) + rec.nbytes_of(record.payload))
     mixed = theirs[:first] + ours[first:]
     assert rec.verified_header(mixed, ends[0], salt=rec.salt_of(STORE, 7), offset=ends[0])
     found = scan(mixed, segment=7, store_id=STORE)
@@ -286,13 +286,25 @@ def bare(placed: Sequence[Placed]) -> list[tuple[object, ...]]:
     ]
 
 
+def build_segment(records):
+    """A whole sealed segment of these records: its bytes in parts, and where each lies."""
+    layout = SegmentLayout(HEADER)
+    parts = [HEADER.to_bytes()]
+    for record in records:
+        layout.place(rec.prepare(record), parts)
+    parts.append(layout.mark())
+    placed = layout.commit()
+    parts.append(layout.footer())
+    return parts, placed
+
+
 def test_a_built_segment_can_be_read_from_its_footer_alone() -> None:
     extents = rec.pack_extents([Extent(1, 2, 3, 4), Extent(5, 6, 7, 8)])
     manifest = Record(
         kind=Kind.PUT, key="big", generation=9, writer=3, manifest=True, payload=extents, meta=b"mm"
     )
     records = [put(5, bytes(9000), kind=Kind.SHARD), put(6, b"abc", key="ä" * 2048), manifest]
-    parts, placed = build_segment(HEADER, records)
+    parts, placed = build_segment(records)
     data = b"".join(parts)
     assert len(data) == segment_nbytes(records)
     footer = read_footer(data[-TRAILER_NBYTES:], len(data))

@@ -1,7 +1,6 @@
 """Shard sizes: rules, cutting, replay against a plain twin, and the cost model."""
 
 import json
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from deepseek_store.planning.sizing import (
     REGION_EXTENTS,
     SIZES,
     Sizes,
-    cut,
     nearest_size,
     ruled,
     unmeasured,
@@ -53,18 +51,6 @@ def scans_and_hot_set(count: int, seed: int) -> Accesses:
     offset = np.stack([hot, scan], axis=1).ravel()
     nbytes = np.tile([16 * KIB, 256 * KIB], count)
     return Accesses(offset=offset, nbytes=nbytes)
-
-
-@given(st.integers(0, 30 * MIB), some_sizes, st.integers(0, 4))
-def test_shards_follow_each_other_and_keep_to_the_size_of_their_extent(nbytes, sizes, first):
-    shards = list(cut(nbytes, sizes, first))
-    assert sum(stop - start for start, stop in shards) == nbytes
-    assert all(one[1] == other[0] for one, other in pairwise(shards))
-    for start, stop in shards:
-        extent = start // EXTENT_NBYTES
-        assert (stop - 1) // EXTENT_NBYTES == extent
-        size = sizes.of(first + extent)
-        assert stop - start == min(size, nbytes - start)
 
 
 @given(st.floats(1.0, 1e12))

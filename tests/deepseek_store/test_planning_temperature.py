@@ -3,10 +3,11 @@
 import math
 
 import pytest
+from cooling import when_below
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_store.planning.temperature import Heat, accesses, rate_at, touch, when_below
+from deepseek_store.planning.temperature import Heat, accesses, rate_at, touch
 
 HALF_LIFE_S = 3600.0
 times = st.floats(-1e12, 1e12)
@@ -50,10 +51,6 @@ def test_heat_falls_below_a_threshold_when_it_was_told_to(rate, threshold, at_s)
         assert falls_s == at_s
     else:
         assert rate_at(heat, falls_s, HALF_LIFE_S) == pytest.approx(threshold, rel=1e-3)
-
-
-def test_heat_never_falls_below_zero():
-    assert math.isinf(when_below(Heat(rate_per_s=1.0, at_s=0.0), 0.0, HALF_LIFE_S))
 
 
 def test_a_clock_that_was_a_year_ahead_does_not_keep_an_object_hot_for_a_year():

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from cooling import break_even_per_s, cools_at_s
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +16,6 @@ from deepseek_store.planning.temperature import Heat, touch
 from deepseek_store.planning.tiering import (
     ObjectState,
     TierTerms,
-    break_even_per_s,
-    cools_at_s,
     judge,
     weigh,
 )

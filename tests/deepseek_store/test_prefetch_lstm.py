@@ -283,7 +283,7 @@ def test_nothing_heavy_is_imported_while_training_and_serving():
 
 def test_the_light_modules_do_not_even_load_numpy():
     code = (
-        "import sys; import deepseek_store.prefetch.simulate, deepseek_store.prefetch.duel, "
+        "import sys; import deepseek_store.prefetch.duel, "
         "deepseek_store.prefetch.order; sys.exit('numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

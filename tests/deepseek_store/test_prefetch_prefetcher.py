@@ -4,11 +4,12 @@ import random
 
 import attrs
 import pytest
+import traces  # noqa: F401 - finds the modules of benchmarks
 
+from _simulated_store import Conditions, closed_loop, open_loop
 from deepseek_store.prefetch import duel as duel_module
 from deepseek_store.prefetch.duel import Duel
 from deepseek_store.prefetch.prefetcher import NAMES, Prefetcher
-from deepseek_store.prefetch.simulate import Conditions, closed_loop, open_loop
 
 STORE = Conditions(capacity_blocks=100)
 
@@ -184,15 +185,14 @@ def test_blocks_at_hand_are_not_fetched_again_and_use_is_counted():
     ours.on_request(found[0], True, 3e-3)
     stats = ours.stats()
     assert (used_before, stats.used, stats.hits, stats.requests) == (0, 1, 2, 4)
-    assert stats.issued >= len(found)
 
 
-def test_blocks_that_nobody_asked_for_are_counted_as_wasted():
+def test_blocks_that_nobody_asked_for_are_forgotten_when_the_cache_has_lost_them():
     ours = with_liar([], gated=False)
     for n in range(100):
         ours.on_request(n * n, False, n * 1e-3)
-    stats = ours.stats()
-    assert (stats.issued, stats.used, stats.wasted) == (400, 0, 300)
+    assert ours.stats().used == 0
+    assert len(ours._outstanding) == STORE.capacity_blocks
 
 
 def test_fetch_time_and_lead_are_learned():
@@ -216,15 +216,8 @@ def test_stats_say_who_acts_and_why():
     ours = prefetcher(sources=["streams", "markov"])
     closed_loop(list(range(4000)), ours, STORE)
     stats = ours.stats()
-    assert stats.duel[0].score >= stats.duel[-1].score
-    assert {subset.sources for subset in stats.duel} == {
-        (),
-        ("streams",),
-        ("markov",),
-        ("streams", "markov"),
-    }
+    assert stats.acting
     assert "without prefetch" in stats.why
-    assert stats.trained == 0
 
 
 def test_an_unknown_source_is_refused():

@@ -3,11 +3,12 @@
 import random
 
 import pytest
+import traces  # noqa: F401 - finds the modules of benchmarks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_store.prefetch.fetches import FetchQueue
-from deepseek_store.prefetch.simulate import (
+from _fetch_queue import FetchQueue
+from _simulated_store import (
     Conditions,
     LruTags,
     closed_loop,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from deepseek_core import errors
 from deepseek_store.codes import Code, Codec
-from deepseek_store.stripes import Place, guaranteed_losses, place, survived_losses
-from deepseek_store.stripes.layout import fragments_per_domain, replacements
+from deepseek_store.durability import domain_losses, fragments_per_domain
+from deepseek_store.stripes import Place, place
+from deepseek_store.stripes.layout import replacements
 
 NAMES = ("replication(3)", "rs(6,3)", "rs(10,4)", "lrc(12,2,2)", "lrc(48,4,3)", "lrc(140,4,6)")
 codes = st.sampled_from([Code.parse(name) for name in NAMES])
@@ -88,13 +89,11 @@ def test_at_least_the_guaranteed_number_of_domain_losses_is_survived(name: str) 
     codec = Codec(code)
     for count in range(1, code.n + 2):
         placed = place(code, domains(count))
-        survived = survived_losses(placed, codec.decodable)
-        assert guaranteed_losses(code, count) <= survived
-        assert survived == by_hand(placed, codec)
+        assert min(count, domain_losses(code, count)) <= survived_losses(placed, codec)
 
 
-def by_hand(placed: tuple[Place, ...], codec: Codec) -> int:
-    """The slow and obvious way."""
+def survived_losses(placed: tuple[Place, ...], codec: Codec) -> int:
+    """How many domains may fail, whichever they are, by trying all combinations."""
     used = set(placed)
     for count in range(1, len(used) + 1):
         for failed in combinations(used, count):
@@ -109,14 +108,8 @@ def test_spread_groups_survive_more_than_is_guaranteed() -> None:
     # the code's guarantee, but never four of one group.
     code = Code.parse("lrc(12,2,2)")
     placed = place(code, domains(8))
-    assert guaranteed_losses(code, 8) == 1
-    assert survived_losses(placed, Codec(code).decodable) == 2
-
-
-def test_trying_all_combinations_ends_in_time() -> None:
-    code = Code.parse("lrc(140,4,6)")
-    placed = place(code, domains(150))
-    assert survived_losses(placed, Codec(code).decodable) == 2  # of three there are 551,300
+    assert domain_losses(code, 8) == 1
+    assert survived_losses(placed, Codec(code)) == 2
 
 
 def test_a_replacement_avoids_the_stripe_then_the_crowd_then_the_group() -> None:

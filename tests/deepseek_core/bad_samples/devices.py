@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from bad_samples.table import SAMPLES
-from deepseek_core import Device, DeviceInfo, Estimate, Executable, Job, Support, errors
+from deepseek_core import Device, DeviceInfo, Estimate, Executable, Support, errors
 
 OPEN = []
 
@@ -207,23 +207,10 @@ class ServesOneThread(Sound):
             super().__init__(stage, device)
             self.owner = threading.get_ident()
 
-        def submit(self, inputs):
+        def run(self, inputs):
             if threading.get_ident() != self.owner:
                 raise RuntimeError("another thread")
-            return super().submit(inputs)
-
-
-class CancelsInName(Sound):
-    class executable(Loaded):
-        def submit(self, inputs):
-            job = Stubborn(lambda: self.run(inputs))
-            job.execute()
-            return job
-
-
-class Stubborn(Job):
-    def cancel(self):
-        return True
+            return super().run(inputs)
 
 
 class RunsWhenClosed(Sound):

@@ -26,7 +26,6 @@ from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.runtime.session import Session
 
-NAME: Final = "bench"
 SUMMARY: Final = "measure every placement and every single device side by side"
 EXAMPLES: Final = """examples:
   ds-sdk bench model.onnx --input data.npz

@@ -24,7 +24,6 @@ from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.units import format_seconds
 from deepseek_core.runtime.calibration import Measurement
 
-NAME: Final = "calibrate"
 SUMMARY: Final = "measure each stage on each device; later plans know the costs"
 EXAMPLES: Final = """examples:
   ds-sdk calibrate model.onnx --batch 16

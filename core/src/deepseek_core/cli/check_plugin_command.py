@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from deepseek_core.discovery.scan import EntryPoint
     from deepseek_core.testing.report import Report, Verdict
 
-NAME = "check-plugin"
 SUMMARY = "run the conformance rules on a plugin"
 EXAMPLES = """examples:
   ds-sdk check-plugin null

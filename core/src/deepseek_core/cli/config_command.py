@@ -13,7 +13,6 @@ from deepseek_core.discovery.scan import scan
 from deepseek_core.discovery.switch_table import SWITCHES
 from deepseek_core.discovery.switches import Switches, check_variables
 
-NAME = "config"
 SUMMARY = "show each switch, its value and where that came from"
 EXAMPLES = """examples:
   ds-sdk config show

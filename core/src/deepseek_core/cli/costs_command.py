@@ -16,7 +16,6 @@ from deepseek_core.discovery.folders import cache_dir
 from deepseek_core.runtime.cost_file import Difference, differences, read_costs, write_costs
 from deepseek_core.runtime.history import History
 
-NAME: Final = "costs"
 SUMMARY: Final = "export, import or compare measured costs"
 EXAMPLES: Final = """examples:
   ds-sdk costs export costs.json               write what this machine measured

@@ -11,7 +11,6 @@ from typing import Final
 
 from deepseek_core.contracts.errors import ConfigError
 
-NAME: Final = "demo"
 SUMMARY: Final = "visual search on this machine's devices: plan, reasons, figures, a page"
 EXAMPLES: Final = """examples:
   ds-sdk demo

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.device import DeviceInfo
@@ -14,19 +15,27 @@ from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.probe_result import ProbeResult
 
-NAME = "devices"
+if TYPE_CHECKING:
+    from deepseek_core.discovery.registry import Registry
+    from deepseek_core.runtime.readings import Readings
+
 SUMMARY = "list the devices that plugins find"
 EXAMPLES = """examples:
   ds-sdk devices
-  ds-sdk devices --refresh --json"""
+  ds-sdk devices --refresh --json
+  ds-sdk devices --telemetry                   temperatures, loads, free memory"""
 
 _HEADER = ("ID", "KIND", "NAME", "EVIDENCE", "MEMORY", "DRIVER", "STATUS", "WHY / FIX")
+_READINGS = ("ID", "READING", "VALUE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--json", action="store_true", help="print JSON, schema 1")
     parser.add_argument("--refresh", action="store_true", help="ask again instead of the cache")
+    parser.add_argument(
+        "--telemetry", action="store_true", help="open each device and show what it reads now"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,8 +47,11 @@ def run(args: argparse.Namespace) -> int:
         cache_dir=cache_dir(),
         refresh=args.refresh,
     )
+    readings = _readings(registry) if args.telemetry else None
     if args.json:
-        _print_json(results)
+        _print_json(results, readings)
+    elif readings:
+        print_table(_READINGS, [cells for found in readings for cells in _told(found)])
     elif results:
         print_table(_HEADER, [cells for result in results for cells in _cells(result)])
     else:
@@ -47,10 +59,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_json(results: Sequence[ProbeResult]) -> None:
+def _readings(registry: Registry) -> list[Readings]:
+    from deepseek_core.runtime.readings import readings
+    from deepseek_core.runtime.session import Session
+
+    with Session(registry=registry) as session:
+        pool = session.planner.pool
+        limit_s = registry.switches.probe_timeout_s
+        return readings(pool, pool.present_ids(), limit_s=limit_s)
+
+
+def _told(found: Readings) -> Iterator[tuple[str, ...]]:
+    for name, value in found.values.items():
+        yield found.device_id, name, "not observable" if value is None else f"{value:.6g}"
+    if not found.values:
+        yield found.device_id, "-", found.reason or "it offers no readings"
+
+
+def _print_json(results: Sequence[ProbeResult], readings: Sequence[Readings] | None) -> None:
     import json
 
     devices = [entry for result in results for entry in _entries(result)]
+    read = {found.device_id: found for found in readings or ()}
+    for entry in devices if readings is not None else ():
+        found = read.get(str(entry["id"]))
+        entry["telemetry"] = dict(found.values) if found and not found.reason else None
+        entry["telemetry_reason"] = found.reason if found else entry["reason"]
     json.dump({"schema": 1, "devices": devices}, sys.stdout, indent=2)
     print()
 

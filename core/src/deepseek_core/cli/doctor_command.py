@@ -12,7 +12,6 @@ from deepseek_core.cli.doctor_hardware import Check
 from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.errors import ConfigError
 
-NAME = "doctor"
 SUMMARY = "check this installation and say what to fix"
 EXAMPLES = """examples:
   ds-sdk doctor

@@ -25,7 +25,6 @@ from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.run_page import write_run_page
 
-NAME: Final = "explain"
 SUMMARY: Final = "measure, plan and run a model once, then say why it runs where it runs"
 EXAMPLES: Final = """examples:
   ds-sdk explain model.onnx --batch 16

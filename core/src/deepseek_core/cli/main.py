@@ -1,6 +1,6 @@
 """The entry point of `ds-sdk`: finds the command, runs it, turns errors into sentences.
 
-A command is a module with `NAME`, `SUMMARY`, `EXAMPLES`, `add_arguments(parser)` and
+A command is a module with `SUMMARY`, `EXAMPLES`, `add_arguments(parser)` and
 `run(args) -> int`.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration,
@@ -52,7 +52,7 @@ COMMANDS: Final = {
     "bench": ("bench_command", "measure every placement and every single device side by side"),
     "schedule": (
         "schedule_command",
-        "place a task graph on devices: makespan, bound, gap, Gantt chart",
+        "place a task graph on devices: makespan or rate, bound, gap, Gantt chart",
     ),
     "simulate": ("simulate_command", "replay a trace of arrivals through the online scheduler"),
     "demo": (
@@ -94,7 +94,6 @@ exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration
 class Command(Protocol):
     """What a command's module looks like."""
 
-    NAME: str
     SUMMARY: str
     EXAMPLES: str
 

@@ -12,7 +12,6 @@ from deepseek_core.cli.scaffold.kinds import KINDS
 from deepseek_core.cli.scaffold.names import Names, check_free, checked_names
 from deepseek_core.contracts.errors import ConfigError
 
-NAME: Final = "new-plugin"
 SUMMARY: Final = "make a plugin that works and keeps every promise of its kind"
 EXAMPLES: Final = """examples:
   ds-sdk new-plugin device acme_npu

@@ -20,7 +20,6 @@ from deepseek_core.cli.model_options import (
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.contracts.graph import Graph
 
-NAME: Final = "plan"
 SUMMARY: Final = "show where each stage would run, what each device would cost, and why"
 EXAMPLES: Final = """examples:
   ds-sdk plan model.onnx

@@ -23,7 +23,6 @@ from deepseek_core.discovery.status import PluginRow, Status
 from deepseek_core.discovery.switches import Switches, matches, suggestion
 from deepseek_core.discovery.triage import triage
 
-NAME = "plugin-info"
 SUMMARY = "everything about one plugin"
 EXAMPLES = """examples:
   ds-sdk plugin-info cpu_onnx

@@ -12,19 +12,19 @@ import attrs
 
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.config_edit import change_list
-from deepseek_core.discovery.fingerprint import fingerprint
+from deepseek_core.discovery.fingerprint import fingerprint, worker_environment
 from deepseek_core.discovery.folders import config_file
 from deepseek_core.discovery.installed import core_version
 from deepseek_core.discovery.scan import EntryPoint, scan
 from deepseek_core.discovery.switches import Switches, matches, suggestion
 
-NAME = "plugins"
 SUMMARY = "switch plugins on and off; bring a set of them to another environment"
 EXAMPLES = """examples:
   ds-sdk plugins disable acme_npu              writes the configuration file
   ds-sdk plugins enable acme_npu
   ds-sdk plugins export > plugins.txt          lines for pip
   ds-sdk plugins restore plugins.txt --dry-run
+  env $(ds-sdk plugins export --env) python worker.py     a worker with these, or none
 No plugin is imported."""
 
 
@@ -39,7 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "names", nargs="+", metavar="NAME", help="entry point, distribution, or DIST:NAME"
         )
     export = deeds.add_parser("export", help="print the plugins as lines for pip")
-    export.add_argument("--json", action="store_true", help="print JSON, schema 1")
+    form = export.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, schema 1")
+    form.add_argument(
+        "--env",
+        action="store_true",
+        help="print variables with which a worker loads the plugins that load here, in the same "
+        "versions, or refuses",
+    )
     restore = deeds.add_parser("restore", help="install what an export lists, with pip")
     restore.add_argument("file", type=Path, metavar="FILE", help="what export has printed")
     restore.add_argument("--dry-run", action="store_true", help="print the command only")
@@ -122,6 +129,9 @@ def _tell_of_others(
 
 
 def _export(args: argparse.Namespace) -> None:
+    if args.env:
+        _print_environment()
+        return
     from deepseek_core.cli.environment import installed_plugins
 
     found = installed_plugins()
@@ -142,6 +152,15 @@ def _export(args: argparse.Namespace) -> None:
     }
     json.dump(answer, sys.stdout, indent=2)
     print()
+
+
+def _print_environment() -> None:
+    from deepseek_core.discovery.triage import triage
+
+    judged = triage(scan(), Switches.resolve())
+    resolved = [point for point, row in judged if row.status is None]
+    for name, value in worker_environment(resolved).items():
+        print(f"{name}={value}")
 
 
 def _restore(args: argparse.Namespace) -> None:

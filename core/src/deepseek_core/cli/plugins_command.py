@@ -21,7 +21,6 @@ from deepseek_core.discovery.switches import Switches, suggestion
 if TYPE_CHECKING:
     from deepseek_core.discovery.registry import Registry
 
-NAME = "list-plugins"
 SUMMARY = "list plugins with status, reason and remedy"
 EXAMPLES = """examples:
   ds-sdk list-plugins

@@ -35,7 +35,6 @@ from deepseek_core.discovery.strangers import text_of
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.result import Result
 
-NAME: Final = "run"
 SUMMARY: Final = "run a model on data and say what ran where"
 EXAMPLES: Final = """examples:
   ds-sdk run model.onnx --input pictures/

@@ -1,4 +1,7 @@
-"""`ds-sdk schedule`: place a task graph on its devices and say how good that is."""
+"""`ds-sdk schedule`: place a task graph on its devices and say how good that is.
+
+By the end of one graph here, by the rate of a stream of them in `schedule_stream`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Final
 from deepseek_core.cli.gantt import gantt_body
 from deepseek_core.cli.html import write_html
 from deepseek_core.cli.outputs import check_writable
+from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.runtime.instances import has_limits, read_instance, write_schedule
 from deepseek_core.runtime.model_graphs import graph_of_problem
 from deepseek_core.runtime.session import Session
@@ -21,13 +25,14 @@ from deepseek_core.schedule.dag.rules import RULES, schedule_by
 from deepseek_core.schedule.dag.schedule import Schedule
 from deepseek_core.schedule.dag.solver import DEFAULT_PASSES, solve
 
-NAME: Final = "schedule"
-SUMMARY: Final = "place a task graph on devices: makespan, bound, gap, Gantt chart"
+SUMMARY: Final = "place a task graph on devices: makespan or rate, bound, gap, Gantt chart"
 EXAMPLES: Final = """examples:
   ds-sdk schedule instance.json
   ds-sdk schedule instance.json --budget-ms 3000 --json plan.json --html plan.html
   ds-sdk schedule workflow.json --algorithm heft
   ds-sdk schedule model.onnx --batch 16
+  ds-sdk schedule instance.json --objective throughput --replicate
+  ds-sdk schedule instance.json --check plan.json
 
 INSTANCE is a task graph, a WfCommons workflow, or a model whose stages were calibrated."""
 
@@ -38,6 +43,17 @@ _DEFAULT_S: Final = 10.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `schedule`."""
     parser.add_argument("instance", metavar="INSTANCE", type=Path, help="a .json or model file")
+    parser.add_argument(
+        "--objective",
+        choices=["makespan", "throughput"],
+        default="makespan",
+        help="the end of one graph, or the rate of a stream of them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--replicate",
+        action="store_true",
+        help="for throughput: share tasks out, so that batches may take different routes",
+    )
     parser.add_argument(
         "--budget-ms",
         type=_amount,
@@ -68,6 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=_amount, default=1, metavar="N", help="items in a batch, for a model"
     )
+    parser.add_argument(
+        "--check",
+        type=Path,
+        metavar="SCHEDULE",
+        help="place nothing; say what is wrong with this schedule, or that it is valid",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the schedule; - prints it")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write a page with a Gantt chart")
 
@@ -75,7 +97,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, place, report."""
     check_writable(*(str(path) for path in (args.json, args.html) if path not in (None, Path("-"))))
+    if args.objective == "throughput":
+        from deepseek_core.cli.schedule_stream import run_stream
+
+        return run_stream(args, _read)
+    if args.replicate:
+        raise ConfigError(
+            "--replicate shares out a stream", remedy="add --objective throughput, or leave it out"
+        )
     graph = _read(args)
+    if args.check is not None:
+        from deepseek_core.cli.schedule_check import check_schedule
+
+        return check_schedule(graph, args.check, as_json=args.json == Path("-"))
     began_s = time.perf_counter()
     schedule = _schedule(graph, args)
     took_s = time.perf_counter() - began_s

@@ -17,7 +17,6 @@ from deepseek_core.runtime.traces import Trace, read_trace
 from deepseek_core.schedule.online.rules import POLICIES, policy
 from deepseek_core.schedule.online.simulator import ClassOutcome, Outcome, simulate
 
-NAME: Final = "simulate"
 SUMMARY: Final = "replay a trace of arrivals through the online scheduler"
 EXAMPLES: Final = """examples:
   ds-sdk simulate trace.json

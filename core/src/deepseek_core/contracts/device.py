@@ -7,8 +7,6 @@ a device loads a stage into an `Executable`; that runs batches, from then on wit
 from __future__ import annotations
 
 import math
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +14,6 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.stage import Array, Operation, Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.contracts.units import (
@@ -56,7 +53,6 @@ class DeviceSpec:
     operators: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     whole_formats: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0
-    stability: Literal["stable", "beta", "experimental"] = "beta"
 
 
 @attrs.frozen(kw_only=True)
@@ -116,7 +112,6 @@ class Estimate:
     sigma: float = attrs.field(validator=check_finite)
     source: Source
     samples: int = 0
-    h2d_bytes: int = 0
     mem_bytes: int = 0
 
     def quantile(self, z: float) -> float:
@@ -181,64 +176,6 @@ class _RebindingCall(BoundCall):
                 self.outputs[name][...] = value
 
 
-class Job:
-    """A run that was submitted; it keeps its inputs alive until it is done."""
-
-    def __init__(self, run: Callable[[], Mapping[str, Array]]) -> None:
-        self._run: Callable[[], Mapping[str, Array]] | None = run
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        self._result: Mapping[str, Array] | None = None
-        self._error: BaseException | None = None
-        self._started = self.canceled = False
-        self.queued_s = time.perf_counter()
-        self.start_s = self.end_s = math.nan
-
-    def cancel(self) -> bool:
-        """Give up a job that has not started; True if that worked."""
-        with self._lock:
-            if self._started or self._done.is_set():
-                return self.canceled
-            self.canceled, self._run = True, None
-            self._error = InputError("the job was canceled before it started")
-            self._done.set()
-            return True
-
-    def done(self) -> bool:
-        """Whether a result, an error or a cancellation is there."""
-        return self._done.is_set()
-
-    def result(self, timeout_s: float | None = None) -> Mapping[str, Array]:
-        """Wait for the outputs.
-
-        Raises:
-            TimeoutError: not done in `timeout_s` seconds.
-            DeepSeekError: whatever the run raised.
-        """
-        if not self._done.wait(timeout_s):
-            raise TimeoutError(f"the job is not done after {timeout_s} s")
-        if self._error is not None:
-            raise self._error
-        assert self._result is not None
-        return self._result
-
-    def execute(self) -> None:
-        """Run now, unless canceled; called once, by whoever owns the worker."""
-        with self._lock:
-            run, self._run = self._run, None
-            if run is None:
-                return
-            self._started = True
-        self.start_s = time.perf_counter()
-        try:
-            self._result = run()
-        except BaseException as error:  # noqa: BLE001 - the waiting thread must see every outcome
-            self._error = error
-        finally:
-            self.end_s = time.perf_counter()
-            self._done.set()
-
-
 class Executable(ABC):
     """A stage loaded on a device.
 
@@ -264,12 +201,6 @@ class Executable(ABC):
 
     def warmup(self, batch: int) -> None:
         """Do what the first run of this batch size would do once; nothing by default."""
-
-    def submit(self, inputs: Mapping[str, Array]) -> Job:
-        """Start a run in the background; safe from any thread."""
-        job = Job(lambda: self.run(inputs))
-        threading.Thread(target=job.execute, name=f"{self.device_id}-job", daemon=True).start()
-        return job
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> BoundCall:
         """Fix the arrays of repeated runs, which saves their set-up where a device can."""

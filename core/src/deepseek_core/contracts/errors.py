@@ -20,7 +20,6 @@ DeepSeekError
     |-- DeviceLost                    retryable on another device
     |-- DeviceTimeout (TimeoutError)  retryable
     |-- InputRejected (InputError)    an operator refused the values that it was given
-    |-- PlacementError                strict mode: it would have run elsewhere
     `-- DeviceClosed                  used after close()
 """
 
@@ -186,10 +185,6 @@ class DeviceTimeout(DeviceError, TimeoutError):
 
 class InputRejected(DeviceError, InputError):
     """An operator refused the values that it was given; the fault is not the device's."""
-
-
-class PlacementError(DeviceError):
-    """Strict mode: the work would have run elsewhere than placed."""
 
 
 class DeviceClosed(DeviceError):

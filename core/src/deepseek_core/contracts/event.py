@@ -22,7 +22,7 @@ class PlanMade(Event):
 
 @attrs.frozen(kw_only=True)
 class StageMeasured(Event):
-    """A stage ran for `seconds` on a device."""
+    """A calibration measured a stage on a device; `seconds` is the median of its runs."""
 
     stage: str
     device_id: str

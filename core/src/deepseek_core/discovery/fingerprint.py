@@ -31,6 +31,13 @@ def fingerprint(points: Iterable[EntryPoint]) -> str:
     return sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def worker_environment(resolved: Sequence[EntryPoint]) -> dict[str, str]:
+    """Variables with which a worker loads these plugins, or refuses if it has others."""
+    names = ",".join(identities(resolved))
+    chosen = {"DEEPSEEK_PLUGINS": names} if names else {"DEEPSEEK_NO_PLUGINS": "1"}
+    return {**chosen, EXPECTED: fingerprint(resolved)}
+
+
 def refuse_other_plugins(
     resolved: Sequence[str], expected: str, installed: Iterable[EntryPoint]
 ) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from deepseek_core.contracts.errors import ArtifactError, DeepSeekError, PluginError
-from deepseek_core.discovery.fingerprint import EXPECTED, fingerprint, identities
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
 from deepseek_core.discovery.installing import disable_setting, update_or_disable
 from deepseek_core.discovery.notices import Notice
@@ -82,17 +81,6 @@ class Registry:
     settings: Mapping[str, Mapping[str, object]] = attrs.field(factory=dict, repr=False)
     listener_errors: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
     _hooks: Hooks | None = attrs.field(default=None, repr=False)
-
-    @property
-    def fingerprint(self) -> str:
-        """Stands for the resolved plugins with their versions, the same on every machine."""
-        return fingerprint(self.resolved)
-
-    def worker_environment(self) -> dict[str, str]:
-        """Variables with which a worker loads these plugins, or refuses if it has others."""
-        names = ",".join(identities(self.resolved))
-        chosen = {"DEEPSEEK_PLUGINS": names} if names else {"DEEPSEEK_NO_PLUGINS": "1"}
-        return {**chosen, EXPECTED: self.fingerprint}
 
     @property
     def has_listeners(self) -> bool:

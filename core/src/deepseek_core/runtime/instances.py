@@ -17,7 +17,7 @@ from deepseek_core.runtime.starpu_models import starpu_costs
 from deepseek_core.runtime.wfformat import is_wfformat, read_wfformat
 from deepseek_core.schedule.dag.graph import TaskGraph
 from deepseek_core.schedule.dag.nodes import DagDevice, DagTask
-from deepseek_core.schedule.dag.schedule import Schedule
+from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
 
 Limits = Literal["respect", "ignore"]
 _REMEDY: Final = "sdk_docs/reference/task_graph_format.md says what a file holds"
@@ -99,7 +99,15 @@ def _task(row: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> Da
         deviation=deviation,
         mem_bytes=row.get("mem_bytes") or 0.0,
         colocate=None if together is None else str(together),
+        stateful=_flag(row, "stateful"),
     )
+
+
+def _flag(row: Mapping[str, Any], key: str) -> bool:
+    value = row.get(key, False)
+    if not isinstance(value, bool):
+        raise InputError(f"task {row['id']!r}: `{key}` is {value!r}", remedy="write true or false")
+    return value
 
 
 def _edge(row: Any) -> tuple[str, str, float]:
@@ -147,44 +155,43 @@ def has_limits(graph: TaskGraph) -> bool:
     return bool(graph.groups) or any(d.mem_bytes is not None for d in graph.devices)
 
 
-def write_instance(path: Path, graph: TaskGraph) -> None:
-    """Write a task graph that `read_instance` reads; the file is whole or absent."""
-    _write(path, graph_to_json(graph))
-
-
-def graph_to_json(graph: TaskGraph) -> dict[str, Any]:
-    """The file format's keys, those that hold nothing left out."""
-    devices = [
-        {"id": d.id, "type": d.type, "mem": d.mem}
-        | ({} if d.mem_bytes is None else {"mem_bytes": d.mem_bytes})
-        for d in graph.devices
-    ]
-    return {
-        "name": graph.name,
-        "unit": graph.unit,
-        "devices": devices,
-        "mem_nodes": [f"mem{number}" for number in range(len(graph.bandwidth))],
-        "bandwidth": graph.bandwidth,
-        "latency": graph.latency,
-        "tasks": [_task_to_json(task) for task in graph.tasks],
-        "edges": graph.edges,
-    }
-
-
-def _task_to_json(task: DagTask) -> dict[str, Any]:
-    more = {
-        "name": task.name,
-        "dev": dict(task.deviation),
-        "mem_bytes": task.mem_bytes,
-        "colocate": task.colocate,
-    }
-    kept = {key: value for key, value in more.items() if value}
-    return {"id": task.id, "cost": dict(task.cost), **kept}
-
-
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Write `{"makespan": .., "placements": [..], ..}`; the file is whole or absent."""
     _write(path, schedule.to_json())
+
+
+def read_schedule(path: Path, graph: TaskGraph) -> Schedule:
+    """A schedule of this graph as `write_schedule` or somebody else wrote it, unchecked.
+
+    Without a `makespan` it is the end of the last task.
+
+    Raises:
+        ArtifactError: no such file, no JSON, or no placements.
+    """
+    content = _read_json(path)
+    try:
+        placements = tuple(_placement(row) for row in content["placements"])
+        makespan = content.get("makespan", max((p.end for p in placements), default=0.0))
+        return Schedule(
+            graph=graph.name,
+            unit=graph.unit,
+            algorithm=str(content.get("algorithm", path.name)),
+            makespan=float(makespan),
+            lower_bound=0.0,
+            placements=placements,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ArtifactError(f"{path} holds no schedule: {what}", remedy=_REMEDY) from error
+
+
+def _placement(row: Mapping[str, Any]) -> TaskPlacement:
+    return TaskPlacement(
+        task=str(row["task"]),
+        device=str(row["device"]),
+        start=float(row["start"]),
+        end=float(row["end"]),
+    )
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -242,7 +242,9 @@ class Session:
                 remedy="pass one item or more",
             )
         request = attrs.evolve(request, batch=items or 1)
-        return calibrate(self._planner, graph, request, arrays, rounds=rounds, progress=progress)
+        found = calibrate(self._planner, graph, request, arrays, rounds=rounds, progress=progress)
+        self._tell_measured(found)
+        return found
 
     def compare(
         self,
@@ -278,6 +280,24 @@ class Session:
             )
 
         return against_others(chosen, pinned, batches, rounds=rounds, progress=progress)
+
+    def _tell_measured(self, found: Iterable[Measurement]) -> None:
+        if not self.registry.has_listeners:
+            return
+        from deepseek_core.contracts.event import StageMeasured
+
+        now_s = time.time()
+        for row in found:
+            if row.seconds is not None:
+                self.registry.emit(
+                    StageMeasured(
+                        time_s=now_s,
+                        stage=row.stage,
+                        device_id=row.device_id,
+                        batch=row.batch,
+                        seconds=row.seconds,
+                    )
+                )
 
     def _request(
         self,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from deepseek_core.contracts.device import Device, DeviceInfo, Executable, LoadOptions, OpenOptions
+from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.device_case import DeviceCase
 from deepseek_core.testing.plugin import PluginConformance
@@ -54,5 +55,7 @@ class DeviceRules(PluginConformance):
         device: Device = factory(info.id, OpenOptions(threads=1, cache_dir=folder))
         return device
 
-    def _load(self, device: Device, case: DeviceCase) -> Executable:
-        return device.load(case.stage, LoadOptions())
+    def _load(
+        self, device: Device, case: DeviceCase, latency: LatencyClass = LatencyClass.OFFLINE
+    ) -> Executable:
+        return device.load(case.stage, LoadOptions(latency=latency))

@@ -1,4 +1,4 @@
-"""Jobs, closing and caches of devices: what outlasts a single run."""
+"""Threads, closing and caches of devices: what outlasts a single run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import attrs
 import pytest
 
 from deepseek_core.contracts.device import Device, DeviceInfo
-from deepseek_core.contracts.errors import DeepSeekError, DeviceClosed, DeviceUnavailable
+from deepseek_core.contracts.errors import DeviceClosed, DeviceUnavailable
+from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.device_base import DeviceRules
 from deepseek_core.testing.leaks import check_releases
@@ -28,26 +29,14 @@ class LifeRules(DeviceRules):
         with pytest.raises(DeviceUnavailable):
             self._open(spec, _renamed(info), tmp_path)
 
-    def test_eight_threads_submit_at_once(self, device: Device) -> None:
-        """Jobs from many threads all come out right."""
+    def test_other_threads_run_it(self, device: Device) -> None:
+        """As many at once as it has slots, none of them the one that loaded it."""
         case = self.cases()[0]
-        executable = self._load(device, case)
-        with ThreadPoolExecutor(8) as pool:
-            jobs = list(pool.map(lambda _: executable.submit(case.inputs), range(24)))
-        for job in jobs:
-            case.check(job.result(timeout_s=60))
-
-    def test_a_canceled_job_says_so(self, device: Device) -> None:
-        """Either it is given up and its result is an error, or it runs to its right end."""
-        case = self.cases()[0]
-        executable = self._load(device, case)
-        for job in [executable.submit(case.inputs) for _ in range(8)]:
-            if job.cancel():
-                with pytest.raises(DeepSeekError):
-                    job.result(timeout_s=60)
-            else:
-                case.check(job.result(timeout_s=60))
-            assert job.done()
+        for latency in LatencyClass:
+            run = self._load(device, case, latency).run
+            with ThreadPoolExecutor(device.concurrency(latency).slots) as pool:
+                for outputs in pool.map(run, [case.inputs] * 24):
+                    case.check(outputs)
 
     def test_a_closed_executable_says_so(self, device: Device) -> None:
         """Closing twice is fine; running after it is `DeviceClosed`."""
@@ -99,7 +88,7 @@ class LifeRules(DeviceRules):
 
         def use() -> None:
             device = self._open(spec, info, tmp_path)
-            self._load(device, case).submit(case.inputs).result(timeout_s=60)
+            self._load(device, case).run(case.inputs)
             device.close()
 
         check_releases(use)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +28,7 @@ from deepseek_core import (
 )
 from deepseek_onnx.executable import OnnxExecutable
 from deepseek_onnx.faults import FAULTS, load_error, short_text
-from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes
+from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes, readings
 from deepseek_onnx.opened import Sessions
 from deepseek_onnx.ort import ort
 from deepseek_onnx.parts import OnnxArtifact
@@ -183,8 +183,7 @@ class OnnxCpu(Device):
             raise
         except FAULTS as error:
             raise load_error(error, stage.name, self.info.id) from error
-        slots = self.concurrency(options.latency).slots
-        loaded = OnnxExecutable(stage, self.info.id, opened, slots)
+        loaded = OnnxExecutable(stage, self.info.id, opened)
         self._loaded.add(loaded)
         return loaded
 
@@ -205,6 +204,10 @@ class OnnxCpu(Device):
         if latency is LatencyClass.REALTIME:
             return Concurrency(slots=1, host_threads=self._threads)
         return Concurrency(slots=self._threads, host_threads=1)
+
+    def telemetry(self) -> Mapping[str, float | None]:
+        """Temperature, clock, load and free memory of the host."""
+        return readings()
 
     def close(self) -> None:
         """Close the device and what was loaded on it."""

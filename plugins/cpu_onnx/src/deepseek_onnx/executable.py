@@ -1,4 +1,4 @@
-"""A stage in an ONNX Runtime session: run it, bind it, submit it."""
+"""A stage in an ONNX Runtime session: run it, bind it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from deepseek_core import (
     BoundCall,
     Executable,
     HostTensor,
-    Job,
     Stage,
     TensorSpec,
     as_array,
@@ -27,9 +26,6 @@ from deepseek_onnx.faults import FAULTS, mismatch, run_error
 from deepseek_onnx.ort import ort
 from deepseek_onnx.sessions import Opened
 from deepseek_onnx.values import exotic, from_ort, nested, to_host, to_ort
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 Array = NDArray[Any]
 _ARRAY: Final = np.ndarray
@@ -44,7 +40,7 @@ class OnnxExecutable(Executable):
 
     checks_inputs = True
 
-    def __init__(self, stage: Stage, device_id: str, opened: Opened, slots: int) -> None:
+    def __init__(self, stage: Stage, device_id: str, opened: Opened) -> None:
         self.stage, self.device_id = stage, device_id
         self._session: ort.InferenceSession | None = opened.session
         # Held for as long as it is used: by it others who load the stage find the session.
@@ -53,8 +49,6 @@ class OnnxExecutable(Executable):
         self._names = [output.name for output in opened.session.get_outputs()]
         self._call = _watched(_caller(opened.session), opened.watch)
         self._is_plain = all(_is_plain(spec) for spec in stage.inputs) and not opened.fed
-        self._slots = slots
-        self._pool: ThreadPoolExecutor | None = None
         self._bound: weakref.WeakSet[OnnxBoundCall] = weakref.WeakSet()
         self._lock = threading.Lock()
 
@@ -115,34 +109,14 @@ class OnnxExecutable(Executable):
             self._bound.add(call)
         return call
 
-    def submit(self, inputs: Mapping[str, Array]) -> Job:
-        """Start a run on one of as many threads as the device has slots.
-
-        Raises:
-            DeviceClosed: after `close`.
-        """
-        job = Job(lambda: self.run(inputs))
-        with self._lock:
-            if self._session is None:
-                raise self._closed()
-            if self._pool is None:
-                from concurrent.futures import ThreadPoolExecutor  # only jobs need it
-
-                self._pool = ThreadPoolExecutor(self._slots, f"{self.device_id}-job")
-            self._pool.submit(job.execute)
-        return job
-
     def close(self) -> None:
-        """Free the session; runs under way end, later ones and waiting jobs raise."""
+        """Free the session; runs under way end, later ones raise."""
         with self._lock:
             if self._session is None:
                 return
             self._session, self._call, self._opened = None, self._refuse, None
             for call in list(self._bound):
                 call.close()
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False)
 
     def _refuse(self, *_arguments: object) -> Any:
         raise self._closed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from functools import cache
@@ -34,6 +35,57 @@ def saturates_u8s8() -> bool:
     if platform.machine() not in {"x86_64", "AMD64"} or not cpu_flags():
         return False
     return not {"avx512_vnni", "avx_vnni", "amx_int8"} & cpu_flags()
+
+
+def readings(root: Path = Path("/")) -> dict[str, float | None]:
+    """Temperature, clock, load and free memory of the host now; None is not observable.
+
+    `root` holds `proc` and `sys`. In a container both are mostly the host's own.
+    """
+    thermal = root / "sys" / "class" / "thermal"
+    clock = root / "sys" / "devices" / "system" / "cpu" / "cpu0" / "cpufreq" / "scaling_cur_freq"
+    zones = thermal.glob("thermal_zone*") if thermal.is_dir() else ()
+    millidegrees = [_number(zone / "temp") for zone in zones if _is_of_cpu(zone)]
+    return {
+        "temperature_c": max((t / 1e3 for t in millidegrees if t is not None), default=None),
+        "clock_hz": _scaled(_number(clock), 1e3),
+        "load_1min": _number(root / "proc" / "loadavg"),
+        "available_bytes": _available_bytes(root / "proc" / "meminfo"),
+    }
+
+
+def _is_of_cpu(zone: Path) -> bool:
+    kind = _first_word(zone / "type").lower()
+    return "cpu" in kind or kind in ("x86_pkg_temp", "coretemp", "k10temp")
+
+
+def _available_bytes(file: Path) -> float | None:
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        (line,) = (line for line in lines if line.startswith("MemAvailable:"))
+        return float(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _number(file: Path) -> float | None:
+    """The number that a file begins with."""
+    try:
+        found = float(_first_word(file))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _first_word(file: Path) -> str:
+    try:
+        return (file.read_text(encoding="utf-8", errors="replace").split() or [""])[0]
+    except OSError:
+        return ""
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 def memory_bytes() -> int | None:

@@ -135,10 +135,7 @@ class MatchingDevice(Device):
         """Elements of all query-gallery pairs over an assumed rate: a prior."""
         elements = sum(_pair_elements(task.stage, op) for op in task.stage.operations)
         busy_s = elements * task.batch / _PAIR_ELEMENTS_PER_S
-        sent = sum(spec.nbytes(task.batch) for spec in task.stage.inputs)
-        return Estimate(
-            seconds=_LAUNCH_S + busy_s, sigma=_PRIOR_SIGMA, source="prior", h2d_bytes=sent
-        )
+        return Estimate(seconds=_LAUNCH_S + busy_s, sigma=_PRIOR_SIGMA, source="prior")
 
     def load(self, stage: Stage, options: LoadOptions) -> MatchExecutable:
         """Pack and upload the gallery, if it is a constant; build or recall the kernels.

@@ -52,8 +52,6 @@ class DeviceRecord:
     device_version: str
     platform: str
     platform_version: str
-    opencl_c: str
-    """OpenCL C version, as `1.2`."""
     type: DeviceType
     compute_units: int
     mem_bytes: int
@@ -175,7 +173,6 @@ def _record(cl: Any, platform: Any, device: Any, device_id: str) -> DeviceRecord
         device_version=device.version.strip(),
         platform=platform.name.strip(),
         platform_version=platform.version.strip(),
-        opencl_c=_c_version(device.opencl_c_version),
         type=device_type,
         compute_units=device.max_compute_units,
         mem_bytes=device.global_mem_size,
@@ -191,9 +188,3 @@ def _device_type(cl: Any, bits: int) -> DeviceType:
     if bits & cl.device_type.GPU:
         return "gpu"
     return "cpu" if bits & cl.device_type.CPU else "other"
-
-
-def _c_version(text: str) -> str:
-    """`OpenCL C 1.2 PoCL` -> `1.2`."""
-    words = text.split()
-    return words[2] if len(words) > 2 else text

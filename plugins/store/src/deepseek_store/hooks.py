@@ -1,10 +1,10 @@
-"""What this plugin offers: a tier in memory, and the command `ds-sdk store`."""
+"""What this plugin offers: a tier in memory, the command `ds-sdk store`, a row of `doctor`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deepseek_core import CommandSpec, HostContext, TierSpec, hookimpl, hooks
+from deepseek_core import CheckSpec, CommandSpec, HostContext, TierSpec, hookimpl, hooks
 
 conformance = "deepseek_store.conformance"
 
@@ -33,5 +33,18 @@ def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
             name="store",
             main="deepseek_store.cli.main:main",
             summary="put, get, move, check and explain what a store holds",
+        )
+    ]
+
+
+@hookimpl(hooks.ds_register_checks)
+def ds_register_checks(ctx: HostContext) -> Iterable[CheckSpec]:
+    """Offer a look at what computes parities."""
+    return [
+        CheckSpec(
+            name="parities",
+            run="deepseek_store.codes.choose_kernel:check_kernel",
+            summary="which library computes the parities of a store",
+            requires=("numpy",),
         )
     ]

@@ -119,8 +119,15 @@ def _counters(status: Status) -> Iterator[Metric]:
     for name, text, value in (
         ("cache_hits_total", "Shards of warm and cold objects found in memory", counts.cache_hits),
         ("cache_misses_total", "Those that were not", counts.cache_misses),
+        ("cache_admitted_total", "Shards taken into memory", counts.cache_admitted),
+        ("cache_evicted_total", "Those that had to go for others", counts.cache_evicted),
         ("prefetched_total", "Shards fetched ahead of their readers", counts.prefetched),
         ("prefetched_used_total", "Those of them that were read", counts.prefetched_used),
+        (
+            "prefetched_unused_total",
+            "Those that left memory before anybody read them",
+            counts.prefetched_unused,
+        ),
         ("fetched_total", "Shards read from warm and cold tiers", counts.fetched),
         ("degraded_reads_total", "Those that took other fragments than their own", counts.degraded),
         ("faults_total", "Segments of which a read met wrong bytes, or none", counts.faults),

@@ -15,7 +15,7 @@ from deepseek_store.codes.code import Code
 from deepseek_store.durability import DurabilityModel, nines_by_repair
 from deepseek_store.engine.counts import Counts, Entry
 from deepseek_store.engine.inventory import Census, free_nbytes, stored_nbytes, take_census
-from deepseek_store.engine.opening import INDEX_FILE
+from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.planning.policy import TEMPERATURES, Temperature
 from deepseek_store.planning.temperature import rate_at
 

@@ -29,7 +29,8 @@ class DagTask:
     """A unit of work: device type -> cost, or None where that type can't run it.
 
     `deviation` maps a device type to the standard deviation of its cost. Tasks of one
-    `colocate` key run on the same device. `mem_bytes` stay there for the whole schedule.
+    `colocate` key run on the same device. `mem_bytes` stay there for the whole schedule. In a
+    stream one that is `stateful` does every batch on one device.
     """
 
     id: str
@@ -38,6 +39,7 @@ class DagTask:
     deviation: Mapping[str, float] = _NO_DEVIATION
     mem_bytes: float = 0.0
     colocate: str | None = None
+    stateful: bool = False
 
 
 class DagEdge(NamedTuple):

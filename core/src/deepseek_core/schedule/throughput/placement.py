@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from deepseek_core.contracts.errors import ConfigError, NoDevice
+from deepseek_core.contracts.errors import NoDevice
 from deepseek_core.schedule.throughput.exact import BranchAndBound
 from deepseek_core.schedule.throughput.mixing import Mix, best_mix
 from deepseek_core.schedule.throughput.model import Model
@@ -62,27 +62,6 @@ def place_stream(
     return _plan(
         model, routes, rule=rule, bound_s=bound_s, proven=proven, alternatives=alternatives
     )
-
-
-def best_batch(problems: Iterable[StreamProblem], **options: Any) -> StreamPlan:
-    """The plan of highest rate among problems of several batch sizes; at a tie the smaller one.
-
-    A size whose stages do not fit into memory is left out.
-
-    Raises:
-        NoDevice: none fits; of the smallest size.
-        ConfigError: no problem was given.
-    """
-    plans: list[StreamPlan] = []
-    refused: NoDevice | None = None
-    for problem in sorted(problems, key=lambda p: p.batch):
-        try:
-            plans.append(place_stream(problem, **options))
-        except NoDevice as error:
-            refused = refused or error
-    if plans:
-        return max(plans, key=lambda plan: (plan.items_per_s, -plan.batch))
-    raise refused or ConfigError("no batch size was given", remedy="give one problem or more")
 
 
 def _fractional(model: Model) -> Mix:
@@ -233,13 +212,14 @@ def _plan(
         for r, load in enumerate(model.loads(route)):
             loads[r] += share * load
     period_s = max(loads)
-    names = [*(device.id for device in model.problem.devices), "host"]
+    ids = [device.id for device in model.problem.devices]
     limit = in_flight(model, routes, period_s)
     return StreamPlan(
         period_s=period_s,
         batch=model.problem.batch,
         routes=tuple(Route(devices=_by_stage(model, a), share=share) for a, share in routes),
-        loads_s=dict(zip(names, loads, strict=True)),
+        loads_s=dict(zip(ids, loads[:-1], strict=True)),
+        host_load_s=loads[-1],
         lower_bound_s=min(bound_s, period_s),
         optimal=proven,
         rule=rule,

@@ -137,17 +137,18 @@ class Route:
 class StreamPlan:
     """Where a stream runs, for batches of `batch` items.
 
-    `period_s`: seconds per batch, the load of the busiest resource; `loads_s` has all of them, by
-    device id and `host`. Batches take `routes` in turn, see `RoundRobin`. `lower_bound_s` holds for
-    every plan of this kind; `optimal` says that none is better. `max_in_flight` batches keep
-    the bottleneck busy; then no more than `queue_bounds` are at a device. `alternatives`: period
-    of other plans that were looked at.
+    `period_s`: seconds per batch, the load of the busiest resource; `loads_s` has those of devices
+    by id, `host_load_s` is that of the host's cores. Batches take `routes` in turn, see
+    `RoundRobin`. `lower_bound_s` holds for every plan of this kind; `optimal` says that none is
+    better. `max_in_flight` batches keep the bottleneck busy; then no more than `queue_bounds` are
+    at a device. `alternatives`: period of other plans that were looked at.
     """
 
     period_s: float
     batch: int
     routes: tuple[Route, ...]
     loads_s: Mapping[str, float]
+    host_load_s: float
     lower_bound_s: float
     optimal: bool
     rule: str

@@ -47,11 +47,6 @@ class Shadows:
         self._seen = 0.0  # requests, faded
         self._requests = 0
 
-    @property
-    def hit_rates(self) -> tuple[float, ...]:
-        """Of each candidate lately, as the last verdict saw them; 0 before the first one."""
-        return tuple(hits / max(1.0, self._seen) for hits in self._hits)
-
     def request(self, tag: Tag, nbytes: int) -> bool:
         """Feed a request to all; True when it is time for a verdict."""
         hits = self._epoch_hits
@@ -146,11 +141,6 @@ class DuelingPolicy(Evictor):
     def acting(self) -> Evictor:
         """The policy that decides now."""
         return self._acting
-
-    @property
-    def shadows(self) -> Shadows:
-        """The small caches that try all candidates."""
-        return self._shadows
 
     def hit(self, tag: Tag) -> bool:
         """Pass it on; to the shadows too if the tag is in the sample."""

@@ -39,11 +39,6 @@ class CacheStats:
     capacity_nbytes: int
     policy: str
 
-    @property
-    def hit_rate(self) -> float:
-        """Share of the requests that were hits; 0 before the first request."""
-        return self.hits / (self.hits + self.misses) if self.hits else 0.0
-
 
 class ShardCache:
     """Immutable bytes by tag, at most `capacity_nbytes` of them.
@@ -120,13 +115,6 @@ class ShardCache:
                 self._drop(tag)
                 self._removed += 1
             return known
-
-    def remove_segment(self, segment: int) -> int:
-        """Forget all shards of a segment; their number. Takes 30 ns per entry without the lock."""
-        with self._lock:
-            tags = list(self._data)
-        mine = [tag for tag in tags if isinstance(tag, tuple) and tag and tag[0] == segment]
-        return sum(map(self.remove, mine))
 
     def clear(self) -> int:
         """Forget everything; how many there were."""

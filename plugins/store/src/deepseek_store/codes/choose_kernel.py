@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 
-from deepseek_core import errors
+from deepseek_core import Finding, errors
 from deepseek_store.codes.isal_kernel import IsalKernel
 from deepseek_store.codes.kernel import Kernel
 from deepseek_store.codes.numpy_kernel import NumpyKernel
@@ -36,14 +37,13 @@ def find_kernel(name: str | None = None) -> Kernel:
     )
 
 
-def kernel_name() -> str:
-    """The kernel that is used where none is asked for."""
-    return find_kernel().name
-
-
-def kernel_reason() -> str:
-    """Why that kernel and not the other."""
-    return _isal()[1]
+def check_kernel() -> Iterable[Finding]:
+    """The kernel that is used where none is asked for, and why: a row of `ds-sdk doctor`."""
+    kernel, reason = _isal()
+    if kernel is not None:
+        return [Finding(status="ok", text=f"parities are computed by {reason}")]
+    remedy = "pip install pyeclib"
+    return [Finding(status="ok", text=f"parities are computed by numpy: {reason}", remedy=remedy)]
 
 
 def differs_from_numpy(kernel: Kernel) -> str:

@@ -28,11 +28,6 @@ class Codec:
         self._kernel = find_kernel(kernel)
         self._parities = self._kernel.prepare(parity_rows(code))
 
-    @property
-    def kernel_name(self) -> str:
-        """The kernel at work: "isal" or "numpy"."""
-        return self._kernel.name
-
     def encode(self, data: Sequence[Buffer | None], nbytes: int) -> list[bytearray]:
         """The n - k parity fragments of `nbytes` each.
 

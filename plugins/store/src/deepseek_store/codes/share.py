@@ -1,8 +1,8 @@
 """How many patterns of lost fragments a code can rebuild, beyond what it guarantees. Pure.
 
-`ideal_share` is that of a maximally recoverable code: the pattern's *excess* (losses beyond one
-per local group, plus lost globals) is at most the number of globals. A real code fails besides on
-a few patterns whose equations happen to depend on each other; `decodable_share` counts both.
+A maximally recoverable code rebuilds those whose *excess* (losses beyond one per local group, plus
+lost globals) is at most the number of globals. A real code fails besides on a few patterns whose
+equations happen to depend on each other; `decodable_share` counts both.
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ _SAMPLES = 4096
 _SEED = 20_260_801
 
 
-def ideal_share(code: Code, losses: int) -> float:
-    """Share of the patterns of that many losses that a best possible code rebuilds."""
-    return sum(share for excess, share in _excesses(code, losses) if excess <= code.parities)
-
-
 @lru_cache(maxsize=512)
 def decodable_share(code: Code, losses: int) -> float:
     """Share of the patterns of that many losses that this code rebuilds.
@@ -40,13 +35,13 @@ def decodable_share(code: Code, losses: int) -> float:
     dependent = _dependent_share(code, losses)
     return sum(
         share * (1 - dependent / 256.0 ** (code.parities - excess))
-        for excess, share in _excesses(code, losses)
+        for excess, share in excesses(code, losses)
         if excess <= code.parities
     )
 
 
 @lru_cache(maxsize=512)
-def _excesses(code: Code, losses: int) -> tuple[tuple[int, float], ...]:
+def excesses(code: Code, losses: int) -> tuple[tuple[int, float], ...]:
     """(excess, share of the patterns of that many losses), exactly."""
     ways = {(0, 0): 1}  # (excess, losses) -> patterns, group after group
     for size, free in _parts(code):

@@ -27,6 +27,8 @@ from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
 
 _SKEW_S: Final = 86_400.0
+# Removals that a process may lag behind before it loads the whole index anew.
+_KEPT_CHANGES: Final = 100_000
 INCOMPLETE: Final = "incomplete"
 """An entry of the index's meta table: why it is known to lack something that is stored."""
 
@@ -91,6 +93,8 @@ class Collector:
         self._give_up([row.id for row in dead if row.stripe is not None], report)
         if self._config.tiers:
             self._delete_given_up(report)
+        if not dry_run:
+            self._state.trim(_KEPT_CHANGES)
         return report
 
     def _invisible(self) -> Iterator[VersionId]:

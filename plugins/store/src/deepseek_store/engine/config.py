@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import attrs
 
@@ -17,8 +17,6 @@ from deepseek_store.planning.policy import Policy
 
 FILE: Final = "store.json"
 FORMAT: Final = 1
-TEMPERATURES: Final = ("hot", "warm", "cold")
-Temperature = Literal["hot", "warm", "cold"]
 
 
 @attrs.frozen(kw_only=True)

@@ -20,14 +20,18 @@ _MOST_TICKS: Final = 20
 class Counts:
     """Totals since the store was made, of one process or of several.
 
-    `fetched`: shards read from warm and cold tiers; `degraded`: those of them that took other
-    fragments than their own; `faults`: segments of which a read met wrong bytes, or none.
+    `cache_evicted` had to go for others; of `prefetched`, `prefetched_unused` went before anybody
+    read them. `fetched`: shards read from warm and cold tiers; `degraded`: those of them that took
+    other fragments than their own; `faults`: segments of which a read met wrong bytes, or none.
     """
 
     cache_hits: int = 0
     cache_misses: int = 0
+    cache_admitted: int = 0
+    cache_evicted: int = 0
     prefetched: int = 0
     prefetched_used: int = 0
+    prefetched_unused: int = 0
     fetched: int = 0
     degraded: int = 0
     faults: int = 0

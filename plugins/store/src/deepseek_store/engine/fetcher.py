@@ -112,12 +112,6 @@ class Fetcher(Generic[T]):
     def _is_new(self, tag: T) -> bool:
         return tag not in self._under_way and tag not in self._queued
 
-    def forget_ahead(self) -> None:
-        """Drop what was wanted ahead and has not begun."""
-        with self._lock:
-            self._ahead.clear()
-            self._queued.clear()
-
     def close(self) -> None:
         """End the threads; fetches under way are waited for."""
         with self._lock:

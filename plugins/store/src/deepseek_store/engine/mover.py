@@ -33,7 +33,6 @@ from deepseek_store.stripes.layout import Place, place
 from deepseek_store.stripes.stripe import Stripe
 
 Distant = Literal["warm", "cold"]
-Progress = Callable[[int, int, str], None]
 
 _CHUNK_EXTENTS: Final = 8
 

@@ -16,8 +16,8 @@ from deepseek_store.engine.versions import version_of
 from deepseek_store.errors import StoreLocked
 from deepseek_store.index.base import Index
 from deepseek_store.index.epoch import Epoch
+from deepseek_store.index.opening import open_index as index_at
 from deepseek_store.index.rows import Batch, SegmentRow, Version
-from deepseek_store.index.sqlite import SqliteIndex
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.records import Kind
@@ -27,7 +27,6 @@ from deepseek_store.log.segment import SegmentInfo, sealed_name
 
 _LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
-INDEX_FILE: Final = "index.sqlite"
 WRITERS: Final = "writers"
 
 
@@ -114,11 +113,7 @@ def open_disk(home: Path, config: StoreConfig) -> Disk:
 
 def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Index:
     """The index that the configuration names."""
-    if config.index == "sqlite":
-        return SqliteIndex(home / INDEX_FILE, config.store_id, create=create)
-    from deepseek_store.index.postgres import PostgresIndex
-
-    return PostgresIndex(config.index, config.store_id, create=create)
+    return index_at(config.index, home, config.store_id, create=create)
 
 
 def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: int) -> Recovered:

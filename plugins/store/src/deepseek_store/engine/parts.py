@@ -218,8 +218,11 @@ class Parts:
             counts=Counts(
                 cache_hits=0 if cache is None else cache.hits,
                 cache_misses=0 if cache is None else cache.misses,
+                cache_admitted=0 if cache is None else cache.admitted,
+                cache_evicted=0 if cache is None else cache.evictions,
                 prefetched=0 if cache is None else cache.prefetched,
                 prefetched_used=0 if cache is None else cache.prefetched_used,
+                prefetched_unused=0 if cache is None else cache.prefetched_unused,
                 fetched=self.reader.fetched,
                 degraded=self.reader.degraded,
                 faults=self.suspects.total,

@@ -22,10 +22,11 @@ from deepseek_store.engine.config import StoreConfig, sync_folder
 from deepseek_store.engine.finding import Found, Seeker
 from deepseek_store.engine.locks import LOCK_FILE, FileLock
 from deepseek_store.engine.notes import Notes
-from deepseek_store.engine.opening import INDEX_FILE, open_disk
+from deepseek_store.engine.opening import open_disk
 from deepseek_store.engine.state import stripe_row
 from deepseek_store.engine.tier_set import TierSet
 from deepseek_store.index.base import Index
+from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.index.sqlite import SqliteIndex
 

@@ -90,6 +90,10 @@ class State:
         else:
             self._seq = seq
 
+    def trim(self, kept: int) -> None:
+        """Let the index forget all removals but the last ones, and the heat of no object."""
+        self.index.trim(max(0, self.index.poll() - kept))
+
     def close(self) -> None:
         """Let go of the index."""
         self.index.close()

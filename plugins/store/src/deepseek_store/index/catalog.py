@@ -41,13 +41,6 @@ class Catalog:
         chain = self._chains.get(key)
         return None if chain is None else chain[0]
 
-    def get_at(self, key: str, generation: int) -> Version | None:
-        """The version that was current at a generation, of those that are kept."""
-        for version in self._chains.get(key, _EMPTY):
-            if version.generation <= generation:
-                return None if version.deleted else version
-        return None
-
     def find(self, version: VersionId) -> Version | None:
         """That very version, tombstone or not."""
         key, generation, writer = version

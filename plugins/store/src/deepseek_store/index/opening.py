@@ -8,7 +8,7 @@ from typing import Final
 from deepseek_core import errors
 from deepseek_store.index.base import Index
 
-FILE: Final = "index.sqlite"
+INDEX_FILE: Final = "index.sqlite"
 
 
 def open_index(url: str, home: Path, store_id: bytes, *, create: bool = False) -> Index:
@@ -22,7 +22,7 @@ def open_index(url: str, home: Path, store_id: bytes, *, create: bool = False) -
     if url == "sqlite":
         from deepseek_store.index.sqlite import SqliteIndex
 
-        return SqliteIndex(home / FILE, store_id, create=create)
+        return SqliteIndex(home / INDEX_FILE, store_id, create=create)
     if url.startswith(("postgresql://", "postgres://")):
         from deepseek_store.index.postgres import PostgresIndex
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple
 
 import attrs
 
@@ -194,11 +194,6 @@ class Changes:
     stripes: Sequence[StripeRow] = ()
     dropped_stripes: Sequence[int] = ()
     pins: Mapping[str, str | None] = attrs.field(factory=dict)
-
-    @classmethod
-    def none(cls, seq: int) -> Self:
-        """Nothing happened."""
-        return cls(seq=seq)
 
 
 def _is_text(key: str) -> bool:

@@ -84,7 +84,6 @@ NEXT_SEQ: Final = """UPDATE head SET seq = seq + 1,
 OUTCOME: Final = "SELECT token, seq FROM outcomes WHERE client = :client"
 NOTE_OUTCOME: Final = """INSERT INTO outcomes (client, token, seq) VALUES (:client, :token, :seq)
     ON CONFLICT (client) DO UPDATE SET token = excluded.token, seq = excluded.seq"""
-DROP_OUTCOME: Final = "DELETE FROM outcomes WHERE client = :client"
 
 VERSIONS: Final = _sql("SELECT $version FROM versions ORDER BY key, generation, writer")
 # Both bounds: without statistics, PostgreSQL takes an open range for a third of the table.

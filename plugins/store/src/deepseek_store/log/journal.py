@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -89,11 +89,6 @@ class Journal:
         """Id of the segment that is being written; None between two of them."""
         layout = self._layout
         return None if layout is None else layout.id
-
-    @property
-    def abandoned(self) -> Mapping[int, int]:
-        """Segments given up after an I/O error, and the end of what counts in each."""
-        return dict(self._abandoned)
 
     def append(self, records: Sequence[Record], *, durable: bool = True) -> list[Placed]:
         """Write records, all or none; on disk when it returns, unless `durable` is False.

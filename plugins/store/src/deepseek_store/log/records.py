@@ -36,7 +36,6 @@ Buffer = bytes | bytearray | memoryview
 MAGIC: Final = b"DSr\xd5"
 FORMAT: Final = 1
 HEADER_NBYTES: Final = 88
-MARK_NBYTES: Final = HEADER_NBYTES
 LONGEST_KEY_NBYTES: Final = 4096
 _LARGEST: Final = (1 << 63) - 1
 _HEAD: Final = struct.Struct("<4sBBHHHIQQQQdQQQ")
@@ -190,11 +189,6 @@ def hash_of(data: Buffer) -> int:
 def front_nbytes(record: Record) -> int:
     """Of header, key and meta, once they are encoded."""
     return HEADER_NBYTES + len(_encoded(record.key)) + len(record.meta)
-
-
-def record_nbytes(record: Record) -> int:
-    """Of the whole record, once it is encoded."""
-    return aligned(front_nbytes(record) + nbytes_of(record.payload))
 
 
 class Prepared(NamedTuple):

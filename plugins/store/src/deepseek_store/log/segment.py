@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import attrs
@@ -292,25 +292,8 @@ class SegmentLayout:
         return min((entry.generation for entry in self._entries), default=0)
 
 
-def build_segment(
-    header: SegmentHeader, records: Sequence[Record]
-) -> tuple[list[Buffer], list[Placed]]:
-    """A whole sealed segment of these records: its bytes in parts, and where each lies.
-
-    Payloads are not copied unless they are small.
-    """
-    layout = SegmentLayout(header)
-    parts: list[Buffer] = [header.to_bytes()]
-    for record in records:
-        layout.place(rec.prepare(record), parts)
-    parts.append(layout.mark())
-    placed = layout.commit()
-    parts.append(layout.footer())
-    return parts, placed
-
-
 def segment_nbytes(records: Iterable[Record]) -> int:
-    """Of the whole sealed segment that `build_segment` would make of these records."""
+    """Of a whole sealed segment of these records."""
     body = table = HEADER_NBYTES
     for record in records:
         nbytes, entry = growth_nbytes(record)

@@ -7,7 +7,7 @@ soon, small ones waste neither bandwidth nor cache. Sizes change only while data
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import attrs
@@ -99,13 +99,3 @@ def nearest_size(nbytes: float) -> int:
     """The size nearest to a wish, by ratio."""
     wish = min(max(nbytes, SMALLEST_SHARD_NBYTES), LARGEST_SHARD_NBYTES)
     return SMALLEST_SHARD_NBYTES << round(math.log2(wish / SMALLEST_SHARD_NBYTES))
-
-
-def cut(nbytes: int, sizes: Sizes, first_extent: int = 0) -> Iterator[tuple[int, int]]:
-    """Starts and stops of an object's shards; its bytes begin where `first_extent` does."""
-    start = 0
-    while start < nbytes:
-        shard_nbytes = sizes.of(first_extent + start // EXTENT_NBYTES)
-        stop = min(start + shard_nbytes, nbytes)
-        yield start, stop
-        start = stop

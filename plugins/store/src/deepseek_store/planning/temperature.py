@@ -49,15 +49,6 @@ def touch(heat: Heat | None, now_s: float, half_life_s: float, *, accesses: floa
     return Heat(rate_per_s=min(rate, _MOST_PER_S), at_s=at_s)
 
 
-def when_below(heat: Heat, threshold_per_s: float, half_life_s: float) -> float:
-    """When the rate falls below a threshold if nobody comes; infinity for a threshold of 0."""
-    if heat.rate_per_s < threshold_per_s:
-        return heat.at_s
-    if threshold_per_s <= 0.0:
-        return math.inf
-    return heat.at_s + half_life_s * math.log2(heat.rate_per_s / threshold_per_s)
-
-
 def accesses(rate_per_s: float, half_life_s: float) -> float:
     """The decayed number of accesses behind a rate: 1 right after a single one."""
     return rate_per_s * half_life_s / LN2

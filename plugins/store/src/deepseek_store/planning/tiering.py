@@ -15,7 +15,7 @@ import attrs
 
 from deepseek_store.planning.policy import DAY_S, TEMPERATURES, Policy, Temperature
 from deepseek_store.planning.reaccess import Reaccess
-from deepseek_store.planning.temperature import Heat, rate_at, when_below
+from deepseek_store.planning.temperature import Heat, rate_at
 from deepseek_store.planning.verdict import (
     Candidate,
     NextMove,
@@ -31,8 +31,6 @@ __all__ = [
     "ObjectState",
     "TierTerms",
     "Verdict",
-    "break_even_per_s",
-    "cools_at_s",
     "expected_per_s",
     "is_of_use",
     "judge",
@@ -271,23 +269,3 @@ def _next_move(
         early_s, late_s = (middle_s, late_s) if stays(middle_s) else (early_s, middle_s)
     then = weigh(state, terms, policy, late_s, learned)
     return NextMove(tier=then.tier, at_s=late_s, why=then.why)
-
-
-def break_even_per_s(
-    state: ObjectState, cooler: TierTerms, here: TierTerms, policy: Policy
-) -> float:
-    """The accesses per second below which moving an object to a cooler tier pays."""
-    idle = [_candidate(state, one, here, policy, 0.0) for one in (here, cooler)]
-    busy = [_candidate(state, one, here, policy, 1.0) for one in (here, cooler)]
-    keep = 1.0 - policy.hysteresis
-    gain = keep * idle[0].per_day - idle[1].per_day
-    loss_per_rate = busy[1].access_per_day - keep * busy[0].access_per_day
-    if gain <= 0.0:
-        return 0.0
-    return gain / loss_per_rate if loss_per_rate > 0.0 else math.inf
-
-
-def cools_at_s(state: ObjectState, cooler: TierTerms, here: TierTerms, policy: Policy) -> float:
-    """When the cooler tier pays if nobody comes, by the decaying rate; infinity: never."""
-    border = break_even_per_s(state, cooler, here, policy)
-    return when_below(state.heat, border, policy.half_life_s)

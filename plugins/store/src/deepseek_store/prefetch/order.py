@@ -19,7 +19,6 @@ class OrderStats:
     """How well the requests keep to the order; `lost`: they do not, so nothing is announced."""
 
     followed: int
-    skipped: int
     strays: int
     lost: bool
 
@@ -30,7 +29,7 @@ class OrderSource:
     `ahead` blocks beyond the furthest request are announced, and each once more at half that
     distance: one that was still cached from its last use may have been evicted since.
 
-    A request within the window moves the pointer there: what it jumps over counts as skipped, yet
+    A request within the window moves the pointer there: what it jumps over
     stays known until the window has passed it, so workers that ask a little out of turn are
     followed. After `LOST_AFTER` strays in a row the source is silent until a request lies in its
     window again.
@@ -49,7 +48,7 @@ class OrderSource:
         self._furthest = -1
         self._again = 0  # the next place to announce a second time
         self._ended = False
-        self._followed = self._skipped = self._strays = self._strays_in_row = 0
+        self._followed = self._strays = self._strays_in_row = 0
 
     @property
     def lost(self) -> bool:
@@ -81,16 +80,9 @@ class OrderSource:
         self._drop_passed()
         return self._announce()
 
-    def upcoming(self, count: int) -> list[int]:
-        """The next blocks beyond the furthest request, at most `count`, as far as announced."""
-        start = self._furthest + 1 - self._first
-        return list(self._window)[max(0, start) : max(0, start) + count]
-
     def stats(self) -> OrderStats:
         """What happened so far."""
-        return OrderStats(
-            followed=self._followed, skipped=self._skipped, strays=self._strays, lost=self.lost
-        )
+        return OrderStats(followed=self._followed, strays=self._strays, lost=self.lost)
 
     def _announce(self) -> list[int]:
         found = self._reminders()
@@ -120,7 +112,6 @@ class OrderSource:
             block = self._window.popleft()
             places = self._places.get(block)
             if places is not None and places[0] == self._first:
-                self._skipped += 1
                 places.popleft()
                 if not places:
                     del self._places[block]

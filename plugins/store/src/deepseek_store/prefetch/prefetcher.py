@@ -36,27 +36,15 @@ class Teacher(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Source:
-    """One subset of the sources in the duel: moving averages per request."""
-
-    sources: tuple[str, ...]
-    score: float
-
-
-@attrs.frozen(kw_only=True)
 class PrefetchStats:
     """Counts since the start, and who acts why; `fetch_s` is the fetch time as measured."""
 
     requests: int
     hits: int
-    issued: int
     used: int
-    wasted: int
     acting: tuple[str, ...]
     why: str
-    duel: tuple[Source, ...]
     fetch_s: float
-    trained: int
     order: OrderStats | None
 
 
@@ -104,7 +92,7 @@ class Prefetcher:
         self._outstanding: dict[int, None] = {}
         self._waited: dict[int, int] = {}
         self._lead = 0.0
-        self._requests = self._hits = self._issued = self._used = self._wasted = self._trained = 0
+        self._requests = self._hits = self._used = 0
 
     def on_request(self, block: int, hit: bool, now_s: float) -> Sequence[int]:
         """The blocks to fetch now, the soonest needed first; `hit`: this one was in the cache."""
@@ -147,7 +135,6 @@ class Prefetcher:
     def adopt(self, weights: Weights) -> None:
         """Let the LSTM predict by these weights."""
         self.lstm.adopt(weights)
-        self._trained += 1
 
     @property
     def lead(self) -> int:
@@ -155,20 +142,14 @@ class Prefetcher:
         return max(1, min(MAX_LEAD, round(self._lead)))
 
     def stats(self) -> PrefetchStats:
-        """Counts and the standing of the duel."""
-        scores = self._duel.scores
-        subsets = [Source(sources=self._subset(mask), score=s) for mask, s in enumerate(scores)]
+        """Counts, and who acts why."""
         return PrefetchStats(
             requests=self._requests,
             hits=self._hits,
-            issued=self._issued,
             used=self._used,
-            wasted=self._wasted,
             acting=("order",) if self._order_leads() else self._subset(self._duel.acting),
             why=self._why(),
-            duel=tuple(sorted(subsets, key=lambda subset: -subset.score)),
             fetch_s=self._fetch_s,
-            trained=self._trained,
             order=self._order.stats() if self._order is not None else None,
         )
 
@@ -188,11 +169,9 @@ class Prefetcher:
         if contains is not None:
             found = [block for block in found if not contains(block)]
         for block in found:
-            self._issued += block not in outstanding
             outstanding[block] = None
         while len(outstanding) > self._capacity:  # older than the cache: gone unused
             del outstanding[next(iter(outstanding))]
-            self._wasted += 1
         return found
 
     def _count(self, block: int, hit: bool) -> None:

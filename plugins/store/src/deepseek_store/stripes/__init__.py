@@ -2,7 +2,7 @@
 
 from deepseek_store.stripes.discover import Discovery, Stray
 from deepseek_store.stripes.identity import FragmentFault
-from deepseek_store.stripes.layout import Place, guaranteed_losses, place, survived_losses
+from deepseek_store.stripes.layout import Place, place
 from deepseek_store.stripes.stripe import FragmentPlace, Stripe
 from deepseek_store.stripes.stripe_io import StripeIO, superseded
 
@@ -14,8 +14,6 @@ __all__ = [
     "Stray",
     "Stripe",
     "StripeIO",
-    "guaranteed_losses",
     "place",
     "superseded",
-    "survived_losses",
 ]

@@ -49,11 +49,6 @@ class Discovery:
     strays: tuple[Stray, ...]
     unreachable: tuple[Place, ...]
 
-    @property
-    def incomplete(self) -> tuple[Stripe, ...]:
-        """The stripes of which a fragment was not found."""
-        return tuple(stripe for stripe in self.stripes if stripe.lost)
-
 
 @attrs.frozen(kw_only=True)
 class _Found:

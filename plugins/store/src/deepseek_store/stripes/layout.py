@@ -8,17 +8,12 @@ would fall together, lie apart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import combinations
-from math import ceil, comb
-from typing import Final
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from deepseek_core import errors
 from deepseek_store.codes import Code
-
-_MOST_PATTERNS: Final = 200_000
 
 
 @attrs.frozen(kw_only=True)
@@ -72,33 +67,6 @@ def replacements(
     kin = Counter(taken[other] for other in taken if other != index and other in group)
     order = {domain: number for number, domain in enumerate(candidates)}
     return sorted(order, key=lambda domain: (crowd[domain], kin[domain], order[domain]))
-
-
-def fragments_per_domain(code: Code, domains: int) -> int:
-    """The most fragments of a stripe that lie in one of so many domains."""
-    return ceil(code.n / domains)
-
-
-def guaranteed_losses(code: Code, domains: int) -> int:
-    """Domains that may fail together, whichever they are, without a loss."""
-    return min(domains, code.tolerance // fragments_per_domain(code, domains))
-
-
-def survived_losses(placed: Sequence[Place], decodable: Callable[[Collection[int]], bool]) -> int:
-    """Domains of this layout that may fail together, by trying all combinations.
-
-    It stops, with what is known by then, before it would try more than 200,000 of them.
-    """
-    held: dict[Place, list[int]] = {}
-    for index, domain in enumerate(placed):
-        held.setdefault(domain, []).append(index)
-    for count in range(1, len(held) + 1):
-        if comb(len(held), count) > _MOST_PATTERNS:
-            return count - 1
-        for failed in combinations(held.values(), count):
-            if not decodable([index for indexes in failed for index in indexes]):
-                return count - 1
-    return len(held)
 
 
 def _by_group(code: Code) -> list[int]:

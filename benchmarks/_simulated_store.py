@@ -12,7 +12,7 @@ from typing import Protocol
 
 import attrs
 
-from deepseek_store.prefetch.fetches import FetchQueue
+from _fetch_queue import FetchQueue
 
 NS = 1_000_000_000
 

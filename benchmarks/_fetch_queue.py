@@ -1,6 +1,6 @@
 """Which fetch starts next: demand before prefetch, a fetch under way is joined.
 
-Pure: events in, blocks to start out. The simulator and the engine's threads drive the same queue.
+Pure: events in, blocks to start out; the simulated store drives it.
 """
 
 from __future__ import annotations

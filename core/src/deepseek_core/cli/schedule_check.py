@@ -1,0 +1,27 @@
+"""`ds-sdk schedule --check`: whether a schedule that somebody made can be executed as written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from deepseek_core.runtime.instances import read_schedule
+from deepseek_core.schedule.dag.graph import TaskGraph
+from deepseek_core.schedule.dag.validity import faults
+
+
+def check_schedule(graph: TaskGraph, path: Path, *, as_json: bool) -> int:
+    """Print what is wrong with a schedule of the graph; exit code 1 if anything is.
+
+    Raises:
+        ArtifactError: the file holds no schedule.
+    """
+    schedule = read_schedule(path, graph)
+    found = faults(graph, schedule)
+    if as_json:
+        print(json.dumps({"makespan": schedule.makespan, "faults": found}))
+    elif found:
+        print("\n".join(found))
+    else:
+        print(f"{path.name} is valid: makespan {schedule.makespan:.9g} {graph.unit}")
+    return 1 if found else 0
