@@ -10,25 +10,37 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from deepseek_core.schedule.online.state import Job
+from typing import Final, Generic, Protocol, TypeVar
 
 Key = tuple[float, float]
 """When a job is due, and the tag of its caller: its place among those that are due together."""
-Entry = tuple[Key, int, "Job"]
+
+
+class Queued(Protocol):
+    """What waits: its place, who comes first among equals, and what it takes of the device."""
+
+    key: Key
+    seq: int
+    due_s: float
+    tag: float
+    deadline_s: float
+    mean_s: float
+    var: float
+
+
+J = TypeVar("J", bound=Queued)
+Entry = tuple[Key, int, J]
 
 _MOST: Final = 128  # jobs of a block; then it is halved
 _FIRST: Final[Key] = (-math.inf, 0.0)
 
 
-class _Block:
+class _Block(Generic[J]):
     """Neighbors in the queue: the sums over them, and what they can spare."""
 
     __slots__ = ("_spare", "entries", "mean_s", "most_tag", "var")
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[Entry[J]]) -> None:
         self.entries = entries
         self.mean_s, self.var = _sums(entries)
         self.most_tag = max((job.tag for _, _, job in entries), default=0.0)  # or more
@@ -40,7 +52,7 @@ class _Block:
         key, seq, _ = self.entries[-1]
         return key, seq
 
-    def count(self, job: Job, sign: int) -> None:
+    def count(self, job: J, sign: int) -> None:
         """Note that a job came (1) or went (-1)."""
         self.mean_s += sign * job.mean_s
         self.var += sign * job.var
@@ -59,11 +71,11 @@ class _Block:
         return self._spare
 
 
-class DueQueue:
+class DueQueue(Generic[J]):
     """Jobs in order of their keys, first come first among equals; `mean_s` and `var` of all."""
 
     def __init__(self) -> None:
-        self._blocks: list[_Block] = []
+        self._blocks: list[_Block[J]] = []
         self._lasts: list[tuple[Key, int]] = []  # of each block
         self._size = 0
         self.mean_s = self.var = 0.0
@@ -71,7 +83,7 @@ class DueQueue:
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[Job]:
+    def __iter__(self) -> Iterator[J]:
         return (job for block in self._blocks for _, _, job in block.entries)
 
     @property
@@ -80,15 +92,15 @@ class DueQueue:
         return self._lasts[-1][0] if self._lasts else _FIRST
 
     @property
-    def last(self) -> Job:
+    def last(self) -> J:
         """The least urgent job; the queue is not empty."""
         return self._blocks[-1].entries[-1][2]
 
-    def first(self, most: int) -> list[Job]:
+    def first(self, most: int) -> list[J]:
         """The most urgent jobs, so many of them."""
         return list(islice(self, most))
 
-    def add(self, job: Job) -> None:
+    def add(self, job: J) -> None:
         """Queue a job by its key; its mean and variance stay as they are while it is here."""
         place = (job.key, job.seq)
         if not self._blocks:
@@ -101,7 +113,7 @@ class DueQueue:
         if len(block.entries) > _MOST:
             self._halve(index)
 
-    def remove(self, job: Job) -> None:
+    def remove(self, job: J) -> None:
         """Take out a job that is queued here."""
         index = bisect_left(self._lasts, (job.key, job.seq))
         block = self._blocks[index]
@@ -112,7 +124,7 @@ class DueQueue:
         else:
             del self._blocks[index], self._lasts[index]
 
-    def drain(self) -> list[Job]:
+    def drain(self) -> list[J]:
         """Empty the queue."""
         jobs = list(self)
         self._blocks, self._lasts = [], []
@@ -153,7 +165,7 @@ class DueQueue:
             end_s += block.mean_s / slots
         return False
 
-    def place_of(self, job: Job) -> Key:
+    def place_of(self, job: J) -> Key:
         """Where a job would go: ahead of the first that is due earlier, but has a larger tag.
 
         A job without a deadline goes ahead of its likes only.
@@ -167,7 +179,7 @@ class DueQueue:
                     return due_s, job.tag
         return job.due_s, job.tag
 
-    def _count(self, block: _Block, job: Job, sign: int) -> None:
+    def _count(self, block: _Block[J], job: J, sign: int) -> None:
         block.count(job, sign)
         self._size += sign
         self.mean_s += sign * job.mean_s
@@ -182,12 +194,12 @@ class DueQueue:
         self._lasts[index : index + 1] = [half.last for half in halves]
 
 
-def _place(entries: list[Entry], key: Key) -> int:
+def _place(entries: list[Entry[J]], key: Key) -> int:
     """How many of the entries go before what is added with `key`."""
     return bisect_right(entries, key, key=itemgetter(0))
 
 
-def _sums(entries: list[Entry]) -> tuple[float, float]:
+def _sums(entries: list[Entry[J]]) -> tuple[float, float]:
     mean = var = 0.0
     for _, _, job in entries:
         mean += job.mean_s

@@ -168,7 +168,7 @@ class Unit:
         self.aptness: dict[str, float] = {}
         self.free = device.slots
         self.running: dict[int, Run] = {}
-        self.queue = DueQueue()
+        self.queue = DueQueue[Job]()
         self.credit_s = 0.0  # device time owed to offline work
         self.in_service, self.on_probation, self.faults = True, False, 0
         self.until_s = -math.inf  # the end of its quarantine
