@@ -24,7 +24,6 @@ from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.contracts.units import as_count, as_mapping
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, text_of
-from deepseek_core.runtime.answers import takes
 from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.planner import Planner
@@ -263,11 +262,11 @@ class _Contest:
             return max(job.result() for job in jobs)
 
     def _slots(self, device_id: str) -> int:
-        return takes(self._planner.pool.open(device_id), self._request.latency).slots
+        return self._planner.pool.use(device_id).takes(self._request.latency).slots
 
     def _keep(self, device_id: str, seconds: list[float]) -> Measurement:
         samples = tuple(Sample(self._request.batch, s) for s in seconds)
-        device = self._planner.pool.open(device_id)
+        device = self._planner.pool.use(device_id)
         self._planner.problems.measured(self._stage, device, self._request.latency, samples)
         return self._row(device_id, median(seconds), "")
 

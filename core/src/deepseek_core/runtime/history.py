@@ -75,7 +75,7 @@ class History:
         import sqlite3  # start-up: a session without a choice needs no history
 
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close it
         self._closed = False
         try:
             self._opened, self.notice = _sound(path)
