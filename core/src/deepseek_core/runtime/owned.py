@@ -31,6 +31,8 @@ def _locked(value: Any) -> Any:
 
 def owned(outputs: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
     """These outputs; of those that somebody else holds, too, a copy."""
+    if type(outputs) is not dict or getrefcount(outputs) > _ALONE:
+        return {name: _copy(outputs[name]) for name in names}
     for name in names:
         value = outputs[name]
         if type(value) is _ndarray:
@@ -40,9 +42,7 @@ def owned(outputs: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]
             ):
                 value = base = None  # they count as holders
                 return _copied(outputs, names)
-    if type(outputs) is dict and getrefcount(outputs) <= _ALONE:
-        return outputs
-    return {name: outputs[name] for name in names}
+    return outputs
 
 
 def _copied(outputs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -50,10 +50,13 @@ def _copied(outputs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     made = {}
     for name in names:
         value = outputs[name]
-        if type(value) is _ndarray and (getrefcount(value) > _ALONE or _lies_in_held(value)):
-            value = value.copy()
-        made[name] = value
+        is_held = type(value) is _ndarray and (getrefcount(value) > _ALONE or _lies_in_held(value))
+        made[name] = _copy(value) if is_held else value
     return made
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if type(value) is _ndarray else value
 
 
 def _lies_in_held(value: Any) -> bool:

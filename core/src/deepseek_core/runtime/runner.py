@@ -292,15 +292,17 @@ class StageRunner:
                 del self._loaded[key]
         self._planner.pool.abandon(device_id)
 
-    def recover(self, route: Route, stage: Stage, error: BaseException) -> None:
-        """Place what the failed device had again.
+    def recover(
+        self, route: Route, stage: Stage, error: BaseException, *, hangs: bool = False
+    ) -> None:
+        """Place what the failed device had again; one that `hangs` keeps nothing at all.
 
         Raises:
             StageFailed: strict, not worth a retry, or nobody else can run it.
         """
         parts, device_id = route.parts[stage.name], route.devices[stage.name]
         with self._lock:
-            if route.decision != self.decision:
+            if route.decision != self.decision and not (hangs and device_id in self.used):
                 return  # another worker placed it again already
             if self._was_closed(stage, device_id):
                 self._lay_routes()
