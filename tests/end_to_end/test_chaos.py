@@ -8,8 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "deepseek_core"))
 
-import chaos_devices  # noqa: E402
-import chaos_rounds  # noqa: E402
+import chaos_devices
+import chaos_rounds
 
 
 @pytest.fixture(autouse=True)

@@ -203,6 +203,7 @@ class _Contest:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
             stop_if_interrupted(error)
+            self._planner.pool.check_open()
             self._faults[device_id] = error
             loaded = self._loaded.pop(device_id, None)
             if loaded is not None:

@@ -154,11 +154,16 @@ class DevicePool:
         return tuple(device_id for device_id in self._rows if device_id not in self._out)
 
     def usable(self, device_id: str) -> Opened | None:
-        """A device, opened if it was not; None if it can't be, and is out from now on."""
+        """A device, opened if it was not; None if it can't be, and is out from now on.
+
+        Raises:
+            DeviceClosed, Interrupted: as `check_open`.
+        """
         try:
             return self.use(device_id)
         except DeepSeekError as error:
             stop_if_interrupted(error)
+            self.check_open()
             self._out[device_id] = text_of(error)
             warn(__name__, self._out[device_id])
             return None
