@@ -32,6 +32,7 @@ from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.contracts.units import as_count
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours
+from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.result import Result
 from deepseek_core.runtime.served_devices import ServedDevices, served_route
@@ -88,6 +89,7 @@ class Server:
         self._numbers = itertools.count(1)
         self._inbox = {d.id: SimpleQueue[r.Start | None]() for d in devices}
         self._closing = self._closed = False  # no more requests; no more answers
+        self._is_taking = False  # a request, under `_changed`
         self.recorder = Recorder()
         self.notices: list[str] = []
         self._threads = [threading.Thread(target=self._watch, name="server-clock", daemon=True)]
@@ -98,8 +100,13 @@ class Server:
             for d in devices
             for slot in range(d.slots)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            with held_back():
+                for thread in self._threads:
+                    thread.start()
+        except BaseException:
+            self.close(drain=False)
+            raise
 
     def submit(
         self,
@@ -126,11 +133,17 @@ class Server:
         )
         first = [s for s in self._graph.stages if request.waits[s.name] == 0]
         after, refused = list[Then](), None
-        with self._changed:
+        with held_back(), self._changed:
             if self._closing:
                 raise DeviceClosed("the server is closed", device_id="server")
-            for index, stage in enumerate(first):
-                refused = refused or self._arrive(request, stage, after, committed=index > 0)
+            self._is_taking = True
+            try:
+                for index, stage in enumerate(first):
+                    refused = refused or self._arrive(request, stage, after, committed=index > 0)
+            finally:
+                self._is_taking = False
+            if self._closed:  # by a signal handler, in the middle of this
+                after.append(partial(fail, request.future, _closed_before()))
         for act in after:
             act()
         if refused is not None:
@@ -141,7 +154,8 @@ class Server:
         """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent.
 
         What waits for a device that is out, and what runs at last, gets 1.5 s each; a call
-        that hangs is left behind.
+        that hangs is left behind. A signal handler may call it; one that interrupts `submit`
+        drains nothing.
 
         Raises:
             ConfigError: called by one of its own workers, as a future's callback is.
@@ -156,7 +170,8 @@ class Server:
         with self._changed:
             self._closing = True
             self._scheduler.outage_s = min(self._scheduler.outage_s, _END_S)
-            if drain and not self._closed:
+            # Taking is still on where a signal handler interrupted it: it goes on after this.
+            if drain and not self._closed and not self._is_taking:
                 self._changed.wait_for(lambda: not self._tasks)
             already, self._closed = self._closed, True
             left, self._tasks = self._tasks, {}
@@ -168,9 +183,10 @@ class Server:
                 box.put(None)
         until_s = _now_s() + _END_S
         for thread in self._threads:
-            thread.join(max(0.0, until_s - _now_s()))
+            if thread.is_alive():
+                thread.join(max(0.0, until_s - _now_s()))
         for future in {task.request.future for task in left.values()}:
-            fail(future, Interrupted("the server was closed before it was done"))
+            fail(future, _closed_before())
         self._free()
 
     def _free(self) -> None:
@@ -211,6 +227,8 @@ class Server:
         """Give an event, do what is decided; what may call foreign code goes to `after`."""
         rejected: r.Reject | None = None
         for decision in () if self._closed else self._scheduler.handle(event):
+            if self._closed:  # by a signal handler, in the middle of this
+                break
             match decision:
                 case r.Start():
                     self._inbox[decision.device_id].put(decision)
@@ -384,6 +402,10 @@ class Server:
             self._tell(event, after)
         if guilty:
             after.append(partial(self._served.revive, start.device_id))
+
+
+def _closed_before() -> Interrupted:
+    return Interrupted("the server was closed before it was done")
 
 
 def _do(after: list[Then]) -> None:
