@@ -1,6 +1,6 @@
 """Closes from a signal handler at random moments of work; a process of its own for `test_signals`.
 
-    python signaled.py SCENARIO ROUNDS FOLDER
+python signaled.py SCENARIO ROUNDS FOLDER
 """
 
 import contextlib
@@ -73,21 +73,6 @@ def plan(session, closing):
         session.plan(diamond()).close()
 
 
-def two_threads(session, closing):
-    """A second thread closes the same at the same time."""
-    with Server(session, chain()) as server:
-
-        def close():
-            other = threading.Thread(target=server.close)
-            other.start()
-            server.close()
-            other.join()
-
-        closing.insert(0, close)
-        while True:
-            server.submit(X).result()
-
-
 def handled(work, session, delay_s):
     """Do it until a signal closes it; the seconds that the handler took."""
     closing, took_s = [session.close], []
@@ -111,17 +96,26 @@ def handled(work, session, delay_s):
 
 def interrupted(work, session, delay_s):
     """Do it until Ctrl-C; the seconds until all is closed."""
-    closing = [session.close]
-    timer = threading.Timer(delay_s, signal.raise_signal, [signal.SIGINT])
+    closing, caught = [session.close], threading.Event()
+
+    def press():
+        """Again where it was lost, as in a callback of the garbage collection."""
+        time.sleep(delay_s)
+        while not caught.is_set():
+            signal.raise_signal(signal.SIGINT)
+            caught.wait(2.0)
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer.start()
+    pressing = threading.Thread(target=press)
+    pressing.start()
     try:
         work(session, closing)
     except KeyboardInterrupt:
-        start_s = time.perf_counter()
+        caught.set()
+    start_s = time.perf_counter()
     for close in closing:
         close()
-    timer.join()
+    pressing.join()
     return time.perf_counter() - start_s
 
 
