@@ -124,7 +124,7 @@ def written_later(made, inputs, owner):
     def spoil():
         time.sleep(0.005)
         for value in made.values():
-            value -= 1e6
+            np.subtract(value, 1e6, out=value)
 
     threading.Thread(target=spoil, daemon=True).start()
     return made
@@ -133,7 +133,7 @@ def written_later(made, inputs, owner):
 def inputs_spoiled(inputs):
     """Values changed in place, after which the run fails."""
     for value in inputs.values():
-        value -= 1e6
+        np.subtract(value, 1e6, out=value)
     raise RuntimeError("after it changed its inputs")
 
 
@@ -231,9 +231,7 @@ KINDS = {
 class Now:
     """What is wrong just now, and how often it was: `kind`, and calls by device and place."""
 
-    kind = None
-    calls = {}  # (device, place) -> calls so far
-    bad = 0
+    kind, calls, bad = None, None, 0
 
 
 def begin(kind):

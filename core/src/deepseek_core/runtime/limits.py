@@ -30,10 +30,11 @@ def _seconds(default_s: float) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Seconds that a session waits for each call of a device that is not a run.
+    """Seconds that a session waits for calls of a device.
 
     `ask_s`: all that it is asked at once about a graph (`supports`, `estimate`, `concurrency`).
-    `open_s`: opening it. `load_s`: loading a stage, which may compile it, or warming it up.
+    `open_s`: opening it. `load_s`: loading a stage, which may compile it, warming it up, or a run
+    that calibrates.
     `close_s`: closing it, or a stage on it. A device that takes longer is left out.
     """
 

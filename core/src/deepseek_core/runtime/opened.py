@@ -86,11 +86,27 @@ class Opened:
             DeviceTimeout: it has not come back, or an earlier one has not.
             BaseException: what the device raised.
         """
-        if self.silent:
-            raise DeviceTimeout(self.silent, device_id=self.id)
+        self._check_not_silent()
         if is_inside(self.id):
             return do()
-        call = Call(do, device_id=self.id, what=what)
+        return self._result(Call(do, device_id=self.id, what=what), limit_s, late)
+
+    def runs(self, do: Callable[[], T], count: int) -> list[T]:
+        """What so many runs at once give, each as long as a stage may load.
+
+        Raises:
+            DeviceTimeout: one has not come back, or an earlier call has not.
+            BaseException: what the device raised.
+        """
+        self._check_not_silent()
+        calls = [Call(do, device_id=self.id, what="run") for _ in range(count)]
+        return [self._result(call, self._limits.load_s, lambda _result: None) for call in calls]
+
+    def _check_not_silent(self) -> None:
+        if self.silent:
+            raise DeviceTimeout(self.silent, device_id=self.id)
+
+    def _result(self, call: Call[T], limit_s: float, late: Callable[[T], object]) -> T:
         try:
             return call.result(limit_s)
         except DeviceTimeout as error:

@@ -30,7 +30,10 @@ def _locked(value: Any) -> Any:
 
 
 def owned(outputs: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
-    """These outputs; of those that somebody else holds, too, a copy."""
+    """These outputs; of those that somebody else holds, too, a copy.
+
+    The caller has one name for them, and none for what is in them.
+    """
     if type(outputs) is not dict or getrefcount(outputs) > _ALONE:
         return {name: _copy(outputs[name]) for name in names}
     for name in names:
