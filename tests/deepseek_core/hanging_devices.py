@@ -4,7 +4,7 @@ import threading
 
 import plain_devices
 
-WHERE = set()  # of "run", "load", "warmup", "free", "close"
+WHERE = set()  # of "run", "load", "warmup", "free", "close", and those of `HangingDevice`
 GO = threading.Event()  # lets all that hang go on
 HELD = []  # a word for each call that hung
 
@@ -18,9 +18,29 @@ def hold(call):
 class HangingDevice(plain_devices.PlainDevice):
     """Thinks that it is the faster one; one that is called `wide` has two slots."""
 
+    def __init__(self, device_id, options):
+        if device_id.startswith("hangs"):
+            hold("open")
+        super().__init__(device_id, options)
+
     @property
     def hangs(self):
         return self.info.id.startswith("hangs")
+
+    def supports(self, operation):
+        if self.hangs:
+            hold("supports")
+        return super().supports(operation)
+
+    def estimate(self, task):
+        if self.hangs:
+            hold("estimate")
+        return super().estimate(task)
+
+    def concurrency(self, latency):
+        if self.hangs:
+            hold("concurrency")
+        return super().concurrency(latency)
 
     def load(self, stage, options):
         if not self.hangs:

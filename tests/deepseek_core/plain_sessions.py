@@ -7,14 +7,20 @@ from deepseek_core.contracts.device import OpenOptions
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import Registry
 from deepseek_core.discovery.switches import Switches
+from deepseek_core.runtime.limits import Limits
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.pool import DevicePool
 
 import plain_devices  # isort: skip
 
 
-def plain_session(folder, *device_ids, factory="plain_devices:PlainDevice", **options):
-    """A session whose devices are of this factory; `options` are those of the device's spec."""
+def plain_session(
+    folder, *device_ids, factory="plain_devices:PlainDevice", limits=None, finite=False, **options
+):
+    """A session whose devices are of this factory; `options` are those of the device's spec.
+
+    `limits` and `finite` are what a session calls `limits` and `check_finite`.
+    """
     registry = Registry(plugins=(), switches=Switches())
     made = Session(registry=registry, cache_dir=folder)
     spec = DeviceSpec(
@@ -28,7 +34,12 @@ def plain_session(folder, *device_ids, factory="plain_devices:PlainDevice", **op
         status="available",
         seconds=0.0,
     )
-    made._pool = DevicePool([found], OpenOptions(threads=2, cache_dir=folder))
+    made._pool = DevicePool(
+        [found],
+        OpenOptions(threads=2, cache_dir=folder),
+        limits=Limits.of(limits or {}),
+        check_finite=finite,
+    )
     made._planner = Planner(made._pool, lambda: made._history, 8)
     return made
 

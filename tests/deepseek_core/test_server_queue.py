@@ -185,7 +185,7 @@ def test_served_runs_reach_the_history(session):
     with Server(made, chain()) as server:
         for _ in range(20):
             server.submit(rows(1, items=4)).result(30)
-    records = made.planner.problems._history.records()
+    records = made._history.records()
     served = [record for record in records if record.batch == 4]
     assert {record.latency for record in served} == {"realtime"}
     assert len({record.stage for record in served}) == 2  # each of the two stages
@@ -197,6 +197,6 @@ def test_a_history_that_takes_nothing_stops_no_server(session, caplog):
     made = session("a")
     server = Server(made, chain())
     server.submit(rows(1)).result(30)
-    made.planner.problems._history.close()
+    made._history.close()
     server.close()
     assert "were not written down" in caplog.text

@@ -7,18 +7,22 @@ from deepseek_core.testing import DeviceCase, DeviceConformance
 
 def cases(self):
     x = np.arange(6, dtype=np.float32).reshape(3, 2)
-    specs = [
-        TensorSpec(name=name, dtype="float32", shape=("batch", 2), batch_axis=0) for name in "xy"
-    ]
+    return [case("double", "bad", x, 2 * x), case("abs", "", x, x)]
+
+
+def case(name, domain, x, y):
+    specs = [TensorSpec(name=n, dtype="float32", shape=("batch", 2), batch_axis=0) for n in "xy"]
     stage = Stage(
-        name="double",
-        kind="double",
-        operations=[Operation(name="Double", domain="bad", inputs=specs[:1], outputs=specs[1:])],
+        name=name,
+        kind=name,
+        operations=[
+            Operation(name=name.capitalize(), domain=domain, inputs=specs[:1], outputs=specs[1:])
+        ],
         inputs=specs[:1],
         outputs=specs[1:],
-        artifact=Artifact.from_bytes(b"double", format="bad"),
+        artifact=Artifact.from_bytes(name.encode(), format="bad"),
     )
-    return [DeviceCase(stage=stage, inputs={"x": x}, expected={"y": 2 * x})]
+    return DeviceCase(stage=stage, inputs={"x": x}, expected={"y": y})
 
 
 classes = made_classes(DeviceConformance, "device", cases=cases)

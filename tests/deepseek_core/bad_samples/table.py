@@ -97,6 +97,8 @@ SAMPLES = {
         "hands_out_lists": "outputs_come_to_the_host",
         "wants_it_dense": "inputs_may_be_strided_and_read_only",
         "reuses_its_output": "outputs_stay_as_they_are",
+        "hands_back_its_input": "outputs_are_not_the_inputs",
+        "gives_too_much": "outputs_are_those_of_the_stage",
         "binds_values": "bound_calls_see_new_values",
         "needs_an_item": "a_batch_may_be_empty",
         "looks_at_the_crowd": "items_do_not_mix",

@@ -191,6 +191,9 @@ class Executable(ABC):
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Run one batch: arrays by input name in, arrays by output name out.
 
+        The inputs are the caller's: not written to, not kept, not handed back. The outputs are
+        the caller's, too: just those of the stage, in memory that nothing writes into later.
+
         Raises:
             DeviceError: what went wrong on the device.
         """

@@ -19,6 +19,7 @@ DeepSeekError
     |-- OutOfMemory                   retryable with a smaller batch
     |-- DeviceLost                    retryable on another device
     |-- DeviceTimeout (TimeoutError)  retryable
+    |-- NotFinite                     it gave NaN or infinity, and the session checks that
     |-- InputRejected (InputError)    an operator refused the values that it was given
     `-- DeviceClosed                  used after close()
 """
@@ -181,6 +182,10 @@ class DeviceTimeout(DeviceError, TimeoutError):
     """The device did not finish in time."""
 
     retryable = True
+
+
+class NotFinite(DeviceError):
+    """The device gave NaN or infinity for finite inputs, and the session checks that."""
 
 
 class InputRejected(DeviceError, InputError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from shlex import quote
 from statistics import median
 from typing import Final
@@ -24,8 +24,7 @@ from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.contracts.units import as_count, as_mapping
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, text_of
-from deepseek_core.runtime.answers import takes
-from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
+from deepseek_core.runtime.interrupts import stop_if_interrupted
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.request import Request
@@ -193,7 +192,7 @@ class _Contest:
         options = LoadOptions(latency=self._request.latency)
         self._loaded[device_id] = loaded = self._planner.pool.load(self._stage, device_id, options)
         loaded.warmup(self._request.batch)
-        outputs, *_ = loaded.run(self._inputs)
+        ((outputs, *_),) = loaded.opened.runs(partial(loaded.run, self._inputs), 1)
         self._outputs = self._outputs or outputs
 
     @contextlib.contextmanager
@@ -204,6 +203,7 @@ class _Contest:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything
             raise_if_ours(error)
             stop_if_interrupted(error)
+            self._planner.pool.check_open()
             self._faults[device_id] = error
             loaded = self._loaded.pop(device_id, None)
             if loaded is not None:
@@ -246,28 +246,24 @@ class _Contest:
 
     def _turns(self, rounds: int) -> Iterator[tuple[str, float]]:
         slots = {device_id: self._slots(device_id) for device_id in self._loaded}
-        with ThreadPoolExecutor(max(slots.values(), default=1)) as pool:
-            for turn in range(-_WARMUPS, rounds):
-                for device_id, loaded in list(self._loaded.items()):
-                    self._step(f"{self._stage.name} on {device_id}, round {max(turn, 0) + 1}")
-                    with self._or_out(device_id):
-                        slowest = self._together(pool, loaded, slots[device_id])
-                    if turn >= 0 and device_id in self._loaded:
-                        yield device_id, slowest
+        for turn in range(-_WARMUPS, rounds):
+            for device_id, loaded in list(self._loaded.items()):
+                self._step(f"{self._stage.name} on {device_id}, round {max(turn, 0) + 1}")
+                with self._or_out(device_id):
+                    slowest = self._together(loaded, slots[device_id])
+                if turn >= 0 and device_id in self._loaded:
+                    yield device_id, slowest
 
-    def _together(self, pool: ThreadPoolExecutor, loaded: Loaded, slots: int) -> float:
+    def _together(self, loaded: Loaded, slots: int) -> float:
         """Seconds of the slowest of runs that ran together: a stream waits for it."""
-        with held_back():
-            jobs = [pool.submit(_seconds, loaded, self._inputs) for _ in range(slots)]
-            wait(jobs)
-            return max(job.result() for job in jobs)
+        return max(loaded.opened.runs(partial(_seconds, loaded, self._inputs), slots))
 
     def _slots(self, device_id: str) -> int:
-        return takes(self._planner.pool.open(device_id), self._request.latency).slots
+        return self._planner.pool.use(device_id).takes(self._request.latency).slots
 
     def _keep(self, device_id: str, seconds: list[float]) -> Measurement:
         samples = tuple(Sample(self._request.batch, s) for s in seconds)
-        device = self._planner.pool.open(device_id)
+        device = self._planner.pool.use(device_id)
         self._planner.problems.measured(self._stage, device, self._request.latency, samples)
         return self._row(device_id, median(seconds), "")
 

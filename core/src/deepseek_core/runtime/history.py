@@ -79,7 +79,7 @@ class History:
         import sqlite3  # start-up: a session without a choice needs no history
 
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close it
         self._closed = False
         try:
             self._opened, self.notice = _sound(path)
@@ -90,11 +90,14 @@ class History:
 
     def _db(self) -> sqlite3.Connection:
         """The open file; its lock is held."""
+        self._check_open()
+        return self._opened
+
+    def _check_open(self) -> None:
         if self._closed:
             raise DeviceClosed(
                 "the history is closed", device_id="session", remedy="open a session"
             )
-        return self._opened
 
     def samples(self, device: str, stage: str, latency: LatencyClass) -> tuple[Sample, ...]:
         """All samples of a key, oldest first."""
@@ -153,6 +156,7 @@ class History:
         try:
             yield
         except sqlite3.Error as error:
+            self._check_open()  # a signal handler may have closed it in the middle of this
             raise _closed_to_us(self.path, "used", error) from error
 
     @contextlib.contextmanager

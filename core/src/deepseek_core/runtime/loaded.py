@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
-from queue import SimpleQueue
-from typing import Any
+from queue import Empty
+from typing import Any, Final
 
-from deepseek_core.contracts.device import Device, Executable
-from deepseek_core.contracts.errors import PluginError
+from deepseek_core.contracts.device import Executable
+from deepseek_core.contracts.errors import DeviceLost, DeviceTimeout, NotFinite, PluginError
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.tensor import dtype_name, shape_text
-from deepseek_core.discovery.strangers import one_line, raise_if_ours
-from deepseek_core.runtime.logs import warn
-from deepseek_core.runtime.promises import checks_of
+from deepseek_core.contracts.units import format_seconds
+from deepseek_core.runtime.limits import PATIENT_S
+from deepseek_core.runtime.opened import LEFT, Opened, Slots
+from deepseek_core.runtime.owned import locked, owned
+from deepseek_core.runtime.promises import checks_of, is_finite
 
-Slots = SimpleQueue[int]
-"""The numbers of a device's free slots; whoever runs there takes one and puts it back."""
+_FIRST: Final = 4  # runs of a device that checks inputs itself, and may be as quick as a look
+_ALWAYS: Final = sys.maxsize
 
 
 class Loaded:
     """Runs as many batches at once as the device has slots, and checks what it gives.
 
-    `checks_inputs` as in `Executable`.
+    `checks_inputs` as in `Executable`. `check_finite` takes NaN and infinity for a fault.
     """
 
-    def __init__(self, executable: Executable, stage: Stage, device: Device, slots: Slots) -> None:
-        self.stage, self.device, self.device_id = stage, device, device.info.id
+    def __init__(
+        self,
+        executable: Executable,
+        stage: Stage,
+        opened: Opened,
+        slots: Slots,
+        *,
+        check_finite: bool = False,
+    ) -> None:
+        self.stage, self.opened, self.device_id = stage, opened, opened.id
         self.checks_inputs = bool(executable.checks_inputs)
         self._executable, self._slots = executable, slots
         self._wanted = tuple((s.name, s.dtype, bool(s.container)) for s in stage.outputs)
+        self._names = tuple(spec.name for spec in stage.outputs)
         self._checks = checks_of(stage)
+        self._check_finite = check_finite
+        # A look costs half a microsecond. One that fills the same arrays again does it at once.
+        self._looks = _FIRST if self.checks_inputs else _ALWAYS
 
     def run(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Array], int, float, float]:
         """Outputs of one batch, the slot that it had, start and end in seconds of `perf_counter`.
 
+        Nobody else holds the outputs, nor writes into them.
+
         Raises:
             PluginError: outputs that the stage does not have.
+            NotFinite: they hold NaN or infinity, where that is checked.
             DeviceError: what went wrong on the device.
         """
         slots = self._slots
-        slot = slots.get()
+        try:
+            slot = slots.get(True, PATIENT_S)
+        except Empty:
+            raise self._no_slot() from None
+        if slot == LEFT:
+            raise self._is_left()
+        if not self.checks_inputs:
+            inputs = locked(inputs)
         try:
             start_s = time.perf_counter()
             outputs = self._executable.run(inputs)
@@ -48,6 +73,13 @@ class Loaded:
         finally:
             slots.put(slot)
         try:
+            if len(outputs) != len(self._wanted):
+                raise self._fault(outputs)
+            if self._looks:  # before any name here holds one of them
+                ours = owned(outputs, self._names)
+                is_fine = ours is outputs and self.checks_inputs
+                self._looks = self._looks - 1 if is_fine else _ALWAYS
+                outputs = ours
             for name, dtype, is_container in self._wanted:
                 value: Any = outputs[name]
                 if not is_container and (dtype_name(value.dtype) != dtype or value.shape is None):
@@ -57,7 +89,22 @@ class Loaded:
                     raise self._fault(outputs)
         except (TypeError, LookupError, AttributeError, ValueError) as error:
             raise self._fault(outputs) from error
+        if self._check_finite and not is_finite(self.stage, inputs, outputs):
+            raise NotFinite(
+                f"{self.device_id} gave NaN or infinity in stage {self.stage.name!r}",
+                device_id=self.device_id,
+            )
         return outputs, slot, start_s, end_s
+
+    def _is_left(self) -> DeviceLost:
+        self._slots.put(LEFT)  # for the next one
+        return DeviceLost(self.opened.silent, device_id=self.device_id)
+
+    def _no_slot(self) -> DeviceTimeout:
+        return DeviceTimeout(
+            f"{self.device_id} had no free slot in {format_seconds(PATIENT_S)}: its runs hang",
+            device_id=self.device_id,
+        )
 
     def _fault(self, outputs: object) -> PluginError:
         given: object = type(outputs).__name__
@@ -70,17 +117,16 @@ class Loaded:
         )
 
     def warmup(self, batch: int) -> None:
-        """Do what the first run of this batch size would do once."""
-        self._executable.warmup(batch)
+        """Do what the first run of this batch size would do once.
+
+        Raises:
+            DeviceError: its own error, or it does not come back.
+        """
+        self.opened.warmup(self._executable, batch)
 
     def close(self) -> None:
         """Free it; one that does not let itself be closed is told to the log."""
-        try:
-            self._executable.close()
-        except BaseException as error:  # noqa: BLE001 - the others must be closed too
-            raise_if_ours(error)
-            told = f"{self.stage.name} on {self.device_id} did not close: {one_line(error)}"
-            warn(__name__, told)
+        self.opened.free(self._executable, self.stage.name)
 
 
 def _kind(value: Any) -> str:

@@ -217,7 +217,7 @@ class _Pipeline:
             f"no answer after {format_seconds(hung.limit_s)}", device_id=hung.device_id
         )
         self._runner.leave(hung.device_id)
-        self._runner.recover(hung.route, hung.part, error)
+        self._runner.recover(hung.route, hung.part, error, hangs=True)
         if hung.number >= _MOST_ATTEMPTS:
             raise StageFailed(
                 f"stage {hung.stage.name!r} hung on {hung.number} devices, at last on "

@@ -141,6 +141,9 @@ class Plan:
     def run(self, inputs: Mapping[str, Any]) -> Result:
         """Run one batch: arrays by input name.
 
+        It runs in the caller's own thread, which can't be called back from a device that hangs;
+        where the plan was made with `hang_s`, others run it, and it moves on after that time.
+
         Raises:
             TensorMismatch: an input is missing or does not fit.
             StageFailed: a stage failed and no other device can take it.
@@ -157,14 +160,15 @@ class Plan:
     def _find_quick(self) -> Quick | None:
         """The short way for a plan of one stage; made when it is first needed."""
         self._check_open()
-        self._quick = quick_run(self._runner, self.graph)
+        if self.request.hang_s is None:  # else nothing runs in the caller's thread
+            self._quick = quick_run(self._runner, self.graph)
         return self._quick
 
     def _run_route(self, inputs: Mapping[str, Any], sequence: int) -> Result:
         self._check_open()
         start_s = time.perf_counter()
         route = self._runner.route(0)
-        if not route.is_chain:
+        if not route.is_chain or self.request.hang_s is not None:
             (result,) = pipeline.stream(self._runner, self.graph, [inputs], limit=1, first=sequence)
             return result
         tensors, ran_on = self.graph.admit(inputs), dict[str, str]()

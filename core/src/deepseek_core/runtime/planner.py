@@ -9,12 +9,11 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from deepseek_core.contracts.device import Concurrency, Device, Support
+from deepseek_core.contracts.device import Concurrency
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
 from deepseek_core.contracts.task import LatencyClass, Workload
-from deepseek_core.runtime.answers import support_of, takes
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.request import Request
@@ -55,9 +54,9 @@ class Planner:
 
     def concurrency(self, device_id: str, request: Request) -> Concurrency:
         """What a device occupies; one that works on the host and does not say so takes all."""
-        device = self.pool.open(device_id)
-        told = takes(device, request.latency)
-        if device.info.uses_host_cores and told.host_threads == 0:
+        opened = self.pool.use(device_id)
+        told = opened.takes(request.latency)
+        if opened.info.uses_host_cores and told.host_threads == 0:
             return attrs.evolve(told, host_threads=self.host_cores)
         return told
 
@@ -92,25 +91,17 @@ class Planner:
         refused = self.pool.refusal(device_id, stage.operators)
         if refused:
             return refused
-        device = self.pool.opened(device_id)
-        if device is None:
+        opened = self.pool.usable(device_id)
+        if opened is None:
             return self.pool.why_out()[device_id]
         known = self._refusals.setdefault(stage, {})
         key = device_id, request.workload, request.latency
         told = known.get(key)
         if told is None:
-            told = known[key] = _refusal(stage, device, request)
+            support = opened.supports_stage(stage, request.latency, request.workload)
+            told = "" if support else support.reason or "it does not say why"
+            known[key] = told
         return told
-
-
-def _refusal(stage: Stage, device: Device, request: Request) -> str:
-    def ask() -> Support:
-        if request.workload not in device.workloads:
-            return Support.no(f"runs {' and '.join(sorted(device.workloads))} only")
-        return device.supports_stage(stage, request.latency)
-
-    support = support_of(device.info.id, ask)
-    return "" if support else support.reason or "it does not say why"
 
 
 def _stages_named(graph: Graph, word: str) -> tuple[str, ...]:

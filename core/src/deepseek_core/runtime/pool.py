@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -14,7 +13,6 @@ from deepseek_core.contracts.device import (
     Device,
     DeviceInfo,
     DeviceSpec,
-    Executable,
     LoadOptions,
     OpenOptions,
     Support,
@@ -23,22 +21,21 @@ from deepseek_core.contracts.errors import (
     ConfigError,
     DeepSeekError,
     DeviceClosed,
+    DeviceTimeout,
     DeviceUnavailable,
     Interrupted,
-    PluginError,
 )
 from deepseek_core.contracts.frontend import ReadOptions
 from deepseek_core.contracts.stage import Operation, Stage
-from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
 from deepseek_core.discovery.strangers import attribute, one_line, raise_if_ours, text_of
-from deepseek_core.runtime.answers import support_of, takes
+from deepseek_core.runtime.bounded import Call
 from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
-from deepseek_core.runtime.loaded import Loaded, Slots
+from deepseek_core.runtime.limits import Limits
+from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.logs import warn
-
-_CLOSE_S: Final = 2.0
+from deepseek_core.runtime.opened import Opened, close_quietly
 
 
 @attrs.frozen
@@ -61,13 +58,19 @@ class DevicePool:
         probes: Iterable[ProbeResult],
         options: OpenOptions,
         settings: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        limits: Limits | None = None,
+        check_finite: bool = False,
     ) -> None:
         self._options, self._settings = options, settings or {}
+        self.limits, self._check_finite = limits or Limits(), check_finite
         self._rows: dict[str, _Row] = {}
-        self._open: dict[str, Device] = {}
+        self._open: dict[str, Opened] = {}
         self._out: dict[str, str] = {}
-        self._slots: dict[tuple[str, LatencyClass], Slots] = {}
+        self._quarantined: set[str] = set()
+        self._hanging: dict[str, str] = {}  # in a call that has not come back, and in which
         self._lock = threading.RLock()
+        self._opening: dict[str, threading.Lock] = {}  # one that hangs holds up itself only
         self._closed = False
         self._pid = os.getpid()
         for probe in probes:
@@ -150,62 +153,109 @@ class DevicePool:
         """Ids of the devices that are not out, opened or not."""
         return tuple(device_id for device_id in self._rows if device_id not in self._out)
 
-    def opened(self, device_id: str) -> Device | None:
-        """A device, opened if it was not; None if it can't be, and is out from now on."""
+    def usable(self, device_id: str) -> Opened | None:
+        """A device, opened if it was not; None if it can't be, and is out from now on.
+
+        Raises:
+            DeviceClosed, Interrupted: as `check_open`.
+        """
         try:
-            return self.open(device_id)
+            return self.use(device_id)
         except DeepSeekError as error:
             stop_if_interrupted(error)
+            self.check_open()
             self._out[device_id] = text_of(error)
             warn(__name__, self._out[device_id])
             return None
 
     def present(self) -> tuple[Device, ...]:
         """The devices that can be opened and are not quarantined."""
-        found = map(self.opened, self.present_ids())
-        return tuple(device for device in found if device is not None)
+        found = map(self.usable, self.present_ids())
+        return tuple(opened.device for opened in found if opened is not None)
 
     def open(self, device_id: str) -> Device:
+        """The open device itself, for those who drive it without the SDK's checks.
+
+        Raises:
+            DeviceUnavailable, DeviceTimeout, DeviceClosed, Interrupted: as `use`.
+        """
+        return self.use(device_id).device
+
+    def use(self, device_id: str) -> Opened:
         """The open device.
 
         Raises:
             DeviceUnavailable: it can't be opened.
+            DeviceTimeout: it takes too long, or a call hangs in it.
             DeviceClosed: the session is closed.
             Interrupted: this is a forked child.
         """
         self.check_open()
+        found = self._open.get(device_id)
+        if found is not None:
+            return found
         with self._lock:
+            opening = self._opening.setdefault(device_id, threading.Lock())
+        with opening:
             self.check_open()
-            if device_id not in self._open:
-                self._open[device_id] = self._make(self._rows[device_id])
-            return self._open[device_id]
+            return self._open.get(device_id) or self._keep(self._make(self._rows[device_id]))
 
-    def _make(self, row: _Row) -> Device:
+    def _keep(self, made: Opened) -> Opened:
+        try:
+            with self._lock:
+                self.check_open()
+                self._open[made.id] = made
+        except DeepSeekError:
+            made.close()
+            raise
+        return made
+
+    def _make(self, row: _Row) -> Opened:
+        device_id = row.info.id
+        if device_id in self._hanging:
+            raise DeviceTimeout(self._hanging[device_id], device_id=device_id)
         try:
             with held_back():
                 factory = load_locator(row.spec.factory, plugin=row.plugin, dist=row.dist)
             settings = self._settings.get(row.plugin, {})
-            device = factory(row.info.id, attrs.evolve(self._options, settings=settings))
+            options = attrs.evolve(self._options, settings=settings)
+            device = self._within_limit(device_id, lambda: factory(device_id, options))
         except DeepSeekError:
             raise
         except BaseException as error:
             raise_if_ours(error)
             raise DeviceUnavailable(
-                f"{row.info.id} can't be opened: {one_line(error)}",
-                device_id=row.info.id,
+                f"{device_id} can't be opened: {one_line(error)}",
+                device_id=device_id,
                 remedy=f"run `ds-sdk doctor`, or leave {row.plugin} out",
             ) from error
+        return self._checked(row, device)
+
+    def _within_limit(self, device_id: str, make: Callable[[], Any]) -> Any:
+        """What a factory makes."""
+        call = Call(make, device_id=device_id, what="opening")
+        try:
+            return call.result(self.limits.open_s)
+        except DeviceTimeout as error:
+            if call.is_alive():
+                self._hangs(device_id, error.message)
+                call.leave(close_quietly, lambda: self._is_back(device_id))
+            raise
+
+    def _checked(self, row: _Row, device: object) -> Opened:
+        device_id = row.info.id
         if not isinstance(device, Device):
             raise DeviceUnavailable(
                 f"{row.spec.factory} gave a {type(device).__name__}, no Device",
-                device_id=row.info.id,
+                device_id=device_id,
             )
-        if attribute(attribute(device, "info"), "id") != row.info.id:
+        info = attribute(device, "info")
+        if not isinstance(info, DeviceInfo) or info.id != device_id:
             raise DeviceUnavailable(
-                f"{row.spec.factory} opened another device than {row.info.id}",
-                device_id=row.info.id,
+                f"{row.spec.factory} opened another device than {device_id}",
+                device_id=device_id,
             )
-        return device
+        return Opened(device, info, self.limits, self._left, self._is_back)
 
     def load(self, stage: Stage, device_id: str, options: LoadOptions) -> Loaded:
         """A stage ready to run on a device, which is opened if it was not.
@@ -214,27 +264,14 @@ class DevicePool:
             PluginError: the device gives no executable.
             DeepSeekError: it can't be opened, or the stage can't be loaded.
         """
-        device = self.open(device_id)
-        executable = device.load(stage, options)
-        if not isinstance(executable, Executable):
-            raise PluginError(f"{device_id} loaded a {type(executable).__name__}, no Executable")
-        slots = self._slots_of(device, options.latency)
-        return Loaded(executable, stage, device, slots)
+        opened = self.use(device_id)
+        slots = opened.slots(options.latency)
+        executable = opened.load(stage, options)
+        return Loaded(executable, stage, opened, slots, check_finite=self._check_finite)
 
     def holds(self, loaded: Loaded) -> bool:
         """Whether the device that it was loaded on is still the one that is open."""
-        return self._open.get(loaded.device_id) is loaded.device
-
-    def _slots_of(self, device: Device, latency: LatencyClass) -> Slots:
-        """The free slots of a device, which all plans of the session share."""
-        count = takes(device, latency).slots
-        with self._lock:
-            key = device.info.id, latency
-            if key not in self._slots:
-                self._slots[key] = Slots()
-                for slot in range(count):
-                    self._slots[key].put(slot)
-            return self._slots[key]
+        return self._open.get(loaded.device_id) is loaded.opened
 
     def supporters(self, operation: Operation) -> dict[str, Support]:
         """What each device present says of an operation."""
@@ -242,11 +279,11 @@ class DevicePool:
         told: dict[str, Support] = {}
         for device_id in self.present_ids():
             refusal = self.refusal(device_id, name)
-            device = None if refusal else self.opened(device_id)
+            opened = None if refusal else self.usable(device_id)
             if refusal:
                 told[device_id] = Support.no(refusal)
-            elif device is not None:
-                told[device_id] = support_of(device_id, partial(device.supports, operation))
+            elif opened is not None:
+                told[device_id] = opened.supports(operation)
         return told
 
     def read_options(self, format: str, **more: Any) -> ReadOptions:
@@ -276,51 +313,62 @@ class DevicePool:
         return dict(self._out)
 
     def quarantine(self, device_id: str, reason: str) -> bool:
-        """Give a device no more work in this session; False if it was out already."""
+        """Give a device no more work in this session; False if that was so already."""
         with self._lock:
-            if device_id in self._out:
+            if device_id in self._quarantined:
                 return False
+            self._quarantined.add(device_id)
             self._out[device_id] = f"quarantined: {reason}"
             return True
 
     def forget(self, device_id: str) -> None:
         """Close a device that failed; it is opened anew when it is next needed."""
         with self._lock:
-            device = self._open.pop(device_id, None)
-        if device is not None:
-            _close(device, device_id)
+            opened = self._open.pop(device_id, None)
+        if opened is not None:
+            opened.close()
 
     def abandon(self, device_id: str) -> None:
-        """Forget a device in which a call hangs, and never close it; it is opened anew if asked."""
+        """Forget a device in which a run hangs, and never close it; it is opened anew if asked."""
         with self._lock:
-            self._open.pop(device_id, None)
-            for key in [key for key in self._slots if key[0] == device_id]:
-                del self._slots[key]
+            opened = self._open.pop(device_id, None)
+        if opened is not None:
+            opened.leave(f"a run hangs in {device_id}")
+
+    def _left(self, opened: Opened) -> None:
+        """Use a device no more in which a call hangs."""
+        self._hangs(opened.id, opened.silent)
+        with self._lock:
+            if self._open.get(opened.id) is opened:
+                del self._open[opened.id]
+
+    def _hangs(self, device_id: str, reason: str) -> None:
+        warn(__name__, reason)
+        with self._lock:
+            self._hanging[device_id] = reason
+            self._out.setdefault(device_id, reason)
+
+    def _is_back(self, device_id: str) -> None:
+        """Let a device be opened anew by those who try again; plans leave it out."""
+        with self._lock:
+            self._hanging.pop(device_id, None)
+
+    def end(self) -> None:
+        """Begin nothing any more; what was opened is still to be closed."""
+        self._closed = True
 
     def close(self) -> None:
         """Close every device that was opened, one after the other; idempotent.
 
-        One whose end takes more than two seconds is left behind.
+        One whose end takes longer than `Limits.close_s`, or in which a call hangs, is left behind.
         """
         if self.is_foreign:
             return
+        self.end()
         with self._lock:
-            self._closed = True
-            opened, self._open = self._open, {}
-        for device_id, device in opened.items():
-            closer = threading.Thread(target=_close, args=(device, device_id), daemon=True)
-            closer.start()
-            closer.join(_CLOSE_S)
-            if closer.is_alive():
-                warn(__name__, f"{device_id} is left behind: it did not close in {_CLOSE_S:g} s")
-
-
-def _close(device: Device, device_id: str) -> None:
-    try:
-        device.close()
-    except BaseException as error:  # noqa: BLE001 - the others must be closed too
-        raise_if_ours(error)
-        warn(__name__, f"{device_id} did not close: {one_line(error)}")
+            opened, self._open = list(self._open.values()), {}
+        for each in opened:
+            each.close()
 
 
 def _answers_to(row: _Row, word: str) -> bool:

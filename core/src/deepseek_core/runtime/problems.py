@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from deepseek_core.contracts.device import Concurrency, Device, Estimate
+from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.errors import DeviceError, PluginError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
-from deepseek_core.runtime.answers import estimate_of, takes
 from deepseek_core.runtime.history import History
+from deepseek_core.runtime.opened import Opened
 from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.request import Request
 from deepseek_core.schedule.cost import Sample, crossover, predict
@@ -26,6 +28,9 @@ from deepseek_core.schedule.problem import (
     Problem,
     StageOptions,
 )
+
+Key = tuple[str, str, LatencyClass, Workload, int]
+"""Of a device, a stage and what is wanted of it."""
 
 
 class Devices(Protocol):
@@ -49,7 +54,8 @@ class Problems:
         # A plan of many stages asks for the same costs again and again.
         self._samples: dict[tuple[str, str, LatencyClass], tuple[Sample, ...]] = {}
         self._placements: dict[str, Placement] = {}
-        self._estimates: dict[tuple[str, str, LatencyClass, Workload, int], Estimate] = {}
+        self._estimates: dict[Key, Estimate] = {}
+        self._asked: set[Key] = set()
         self._wholes: WeakKeyDictionary[Graph, Stage] = WeakKeyDictionary()
 
     def decide(self, graph: Graph, request: Request) -> tuple[Problem, Placement]:
@@ -68,6 +74,7 @@ class Problems:
     def problem(self, graph: Graph, request: Request) -> Problem:
         """Every stage, and all as one, with what each device would cost, and why others refuse."""
         ids = self._devices.pool.present_ids()
+        self._ask_at_once(graph, ids, request)
         stages = tuple(self._options(graph, stage, ids, request) for stage in graph.stages)
         whole = self._whole_options(graph, ids, request)
         rows = stages if whole is None else (*stages, whole)
@@ -80,6 +87,25 @@ class Problems:
             whole=whole,
             memory=self._memory(able),
         )
+
+    def _ask_at_once(self, graph: Graph, ids: tuple[str, ...], request: Request) -> None:
+        """Ask each device all that is not known yet in one call: its limit costs a thread."""
+        whole = None if request.pins else self.whole(graph)
+        stages = graph.stages if whole is None else (*graph.stages, whole)
+        for device_id in ids:
+            keys = [self._key(stage, device_id, request) for stage in stages]
+            new = [s for s, key in zip(stages, keys, strict=True) if key not in self._asked]
+            self._asked.update(keys)
+            if all(self._devices.pool.refusal(device_id, s.operators) for s in new):
+                continue  # it need not be opened
+            opened = self._devices.pool.usable(device_id)
+            if opened is not None:
+                with contextlib.suppress(PluginError, DeviceError):  # the next who asks is told
+                    opened.at_once(partial(self._candidates_of, opened, new, request))
+
+    def _candidates_of(self, opened: Opened, stages: Sequence[Stage], request: Request) -> None:
+        for stage in stages:
+            self.candidate(stage, opened.id, request)
 
     def _memory(self, device_ids: set[str]) -> dict[str, int]:
         """Bytes of the devices that say so and have memory of their own; the host can swap."""
@@ -99,10 +125,11 @@ class Problems:
         refusal = self._devices.refusal(stage, device_id, request)
         if refusal:
             return Candidate(device_id=device_id, refusal=refusal)
-        device = self._devices.pool.open(device_id)
         try:
+            device = self._devices.pool.use(device_id)
             estimate = self._estimate(stage, device, request)
         except (PluginError, DeviceError) as error:
+            self._devices.pool.check_open()
             return Candidate(device_id=device_id, refusal=error.message)
         moved = sum(s.nbytes(request.batch) for s in (*stage.inputs, *stage.outputs))
         return Candidate(
@@ -113,13 +140,14 @@ class Problems:
         )
 
     def measured(
-        self, stage: Stage, device: Device, latency: LatencyClass, samples: tuple[Sample, ...]
+        self, stage: Stage, device: Opened, latency: LatencyClass, samples: tuple[Sample, ...]
     ) -> None:
         """Put measurements into the history."""
         self._history.add(_key(device, latency), stage.fingerprint, latency, samples)
         self._placements.clear()
         self._samples.clear()
         self._estimates.clear()
+        self._asked.clear()
 
     def _options(
         self, graph: Graph, stage: Stage, ids: tuple[str, ...], request: Request
@@ -157,12 +185,13 @@ class Problems:
             asked = (self.candidate(stage, i, request) for i in self._devices.pool.present_ids())
             able = sorted((c for c in asked if c.estimate), key=_seconds)[:2]
             if len(able) == 2:
-                first, second = (self._devices.pool.open(c.device_id) for c in able)
-                found += self._crossover(stage, first, second, request)
+                with contextlib.suppress(PluginError, DeviceError):  # told where it counts
+                    first, second = (self._devices.pool.use(c.device_id) for c in able)
+                    found += self._crossover(stage, first, second, request)
         return found
 
     def _crossover(
-        self, stage: Stage, first: Device, second: Device, request: Request
+        self, stage: Stage, first: Opened, second: Opened, request: Request
     ) -> list[Crossover]:
         ask = partial(self._predict, stage, request=request)
         batch = crossover(partial(ask, first), partial(ask, second))
@@ -170,28 +199,25 @@ class Problems:
             return []
         wins = ask(first, 1).seconds <= ask(second, 1).seconds
         below, above = (first, second) if wins else (second, first)
-        return [Crossover(stage=stage.name, below=below.info.id, above=above.info.id, batch=batch)]
+        return [Crossover(stage=stage.name, below=below.id, above=above.id, batch=batch)]
 
-    def _estimate(self, stage: Stage, device: Device, request: Request) -> Estimate:
-        key = (
-            device.info.id,
-            stage.fingerprint,
-            request.latency,
-            request.workload,
-            request.batch,
-        )
+    def _estimate(self, stage: Stage, device: Opened, request: Request) -> Estimate:
+        key = self._key(stage, device.id, request)
         found = self._estimates.get(key)
         if found is None:
             found = self._predict(stage, device, request.batch, request=request)
             self._estimates[key] = found
         return found
 
-    def _predict(self, stage: Stage, device: Device, batch: int, *, request: Request) -> Estimate:
+    def _key(self, stage: Stage, device_id: str, request: Request) -> Key:
+        return device_id, stage.fingerprint, request.latency, request.workload, request.batch
+
+    def _predict(self, stage: Stage, device: Opened, batch: int, *, request: Request) -> Estimate:
         def prior(batch: int) -> Estimate:
             task = Task(
                 stage=stage, batch=batch, latency=request.latency, workload=request.workload
             )
-            return estimate_of(device, task)
+            return device.estimate(task)
 
         key = _key(device, request.latency), stage.fingerprint, request.latency
         samples = self._samples.get(key)
@@ -204,6 +230,6 @@ def _seconds(candidate: Candidate) -> float:
     return candidate.estimate.seconds if candidate.estimate else math.inf
 
 
-def _key(device: Device, latency: LatencyClass) -> str:
+def _key(device: Opened, latency: LatencyClass) -> str:
     """What a measured cost belongs to: the device and the host threads that one run gets."""
-    return f"{device.info.fingerprint}|{takes(device, latency).host_threads} threads"
+    return f"{device.info.fingerprint}|{device.takes(latency).host_threads} threads"

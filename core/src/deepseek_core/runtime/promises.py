@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from deepseek_core.contracts.stage import Stage
 from deepseek_core.contracts.tensor import TensorSpec, axes_alike
+
+_NUMBERS: Final = frozenset(
+    {"float16", "bfloat16", "float32", "float64", "complex64", "complex128"}
+)
 
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 """Whether the outputs of a run fit its inputs."""
@@ -23,6 +27,21 @@ def checks_of(stage: Stage) -> tuple[Check, ...]:
     if stage.shapes_hold:
         found.append(_shapes(stage))
     return tuple(found)
+
+
+def is_finite(stage: Stage, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> bool:
+    """Whether no output holds NaN or infinity, or an input does: that is the caller's own."""
+    return _all_finite(stage.outputs, outputs) or not _all_finite(stage.inputs, inputs)
+
+
+def _all_finite(specs: Sequence[TensorSpec], values: Mapping[str, Any]) -> bool:
+    import numpy as np
+
+    return all(
+        bool(np.isfinite(values[spec.name]).all())
+        for spec in specs
+        if spec.name in values and not spec.container and spec.dtype in _NUMBERS
+    )
 
 
 def _items(stage: Stage) -> Check:

@@ -13,7 +13,7 @@ from deepseek_core.contracts.task import LatencyClass, Workload
 class Request:
     """How soon, for what, in batches of how many items; stages pinned to devices.
 
-    A run of a stream that takes longer than `hang_s` is given up; None: what its cost suggests.
+    A run that takes longer than `hang_s` is given up; None: in a stream, what its cost suggests.
     """
 
     latency: LatencyClass

@@ -22,7 +22,7 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
-from deepseek_core.runtime.limits import limit_s
+from deepseek_core.runtime.limits import limit_s, loading_s
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.logs import warn
 from deepseek_core.runtime.planner import Planner
@@ -192,10 +192,12 @@ class StageRunner:
         """Do it where the route says; elsewhere if that device fails, or failed since."""
         parts, device_id = route.parts[stage.name], route.devices[stage.name]
         if route.decision == self.decision:
-            if begins is not None:
-                begins(route, stage)
+            begins = begins or _nothing
             try:
-                outputs = action(self.executable(stage, device_id), tensors)
+                begins(route, stage)
+                executable = self.executable(stage, device_id)
+                begins(route, stage)  # loading is over, and has a limit of its own
+                outputs = action(executable, tensors)
             except InputError:
                 raise
             except BaseException as error:  # noqa: BLE001 - a driver may raise anything
@@ -254,6 +256,8 @@ class StageRunner:
         """After how many seconds a run of a stage of a route counts as one that hangs."""
         if self._request.hang_s is not None:
             return self._request.hang_s
+        if (stage.name, route.devices[stage.name]) not in self._loaded:
+            return loading_s(self._planner.pool.limits)
         key = route.parts[stage.name], route.devices[stage.name]
         found = self._limits.get(key)
         if found is None:
@@ -288,15 +292,17 @@ class StageRunner:
                 del self._loaded[key]
         self._planner.pool.abandon(device_id)
 
-    def recover(self, route: Route, stage: Stage, error: BaseException) -> None:
-        """Place what the failed device had again.
+    def recover(
+        self, route: Route, stage: Stage, error: BaseException, *, hangs: bool = False
+    ) -> None:
+        """Place what the failed device had again; one that `hangs` keeps nothing at all.
 
         Raises:
             StageFailed: strict, not worth a retry, or nobody else can run it.
         """
         parts, device_id = route.parts[stage.name], route.devices[stage.name]
         with self._lock:
-            if route.decision != self.decision:
+            if route.decision != self.decision and not (hangs and device_id in self.used):
                 return  # another worker placed it again already
             if self._was_closed(stage, device_id):
                 self._lay_routes()
@@ -321,7 +327,8 @@ class StageRunner:
     def _was_closed(self, stage: Stage, device_id: str) -> bool:
         """Whether a server closed the device under it; then what it had is to be loaded anew."""
         loaded = self._loaded.get((stage.name, device_id))
-        if loaded is None or self._planner.pool.holds(loaded):
+        pool = self._planner.pool
+        if loaded is None or pool.holds(loaded) or device_id not in pool.present_ids():
             return False
         for key in [key for key in self._loaded if key[1] == device_id]:
             self._loaded.pop(key).close()
@@ -364,6 +371,10 @@ class StageRunner:
             loaded, self._loaded = list(self._loaded.values()), {}
         for executable in loaded:
             executable.close()
+
+
+def _nothing(_route: Route, _stage: Stage) -> None:
+    """Tell nobody."""
 
 
 def _failed(

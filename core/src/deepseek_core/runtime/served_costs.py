@@ -6,12 +6,12 @@ import threading
 from collections import deque
 from typing import Final
 
-from deepseek_core.contracts.device import Device
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.contracts.stage import Stage
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.logs import warn
+from deepseek_core.runtime.opened import Opened
 from deepseek_core.runtime.problems import Problems
 from deepseek_core.schedule.cost import Sample
 
@@ -25,7 +25,7 @@ class ServedCosts:
     def __init__(self, problems: Problems, *, now_s: float) -> None:
         self._problems = problems
         self._lock = threading.Lock()
-        self._stages: dict[tuple[str, str], tuple[Stage, Device]] = {}
+        self._stages: dict[tuple[str, str], tuple[Stage, Opened]] = {}
         self._samples: dict[tuple[str, str, int], deque[Sample]] = {}
         self._due_s = now_s + _EVERY_S
 
@@ -33,7 +33,7 @@ class ServedCosts:
         """Keep what the calls of a run took."""
         place = executable.stage.name, executable.device_id
         with self._lock:
-            self._stages[place] = executable.stage, executable.device
+            self._stages[place] = executable.stage, executable.opened
             for items, seconds in samples:
                 kept = self._samples.setdefault((*place, items), deque(maxlen=_NEWEST))
                 kept.append(Sample(items, seconds))
@@ -50,10 +50,10 @@ class ServedCosts:
         with self._lock:
             stages, self._stages = self._stages, {}
             samples, self._samples = self._samples, {}
-        for place, (stage, device) in stages.items():
+        for place, (stage, opened) in stages.items():
             mine = [s for key, kept in samples.items() if key[:2] == place for s in kept]
             try:
-                self._problems.measured(stage, device, LatencyClass.REALTIME, tuple(mine))
+                self._problems.measured(stage, opened, LatencyClass.REALTIME, tuple(mine))
             except DeepSeekError as error:
                 warn(__name__, f"served runs were not written down: {error.message}")
                 return

@@ -122,6 +122,7 @@ class ServedDevices:
             told, told_many = _estimates(small), _estimates(large)
             ready = [d for d in told if d in told_many and self._is_ready(stage, d)]
             if not ready:
+                self._planner.pool.check_open()
                 raise NoDevice(f"no device could load stage {stage.name!r}", refusals={})
             for device in ready:
                 line = _line(told[device], told_many[device], self._most_items)

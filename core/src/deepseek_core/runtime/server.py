@@ -6,11 +6,12 @@ scheduler; the first one is admitted for the whole request, later ones are promi
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
@@ -31,6 +32,7 @@ from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.contracts.units import as_count
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours
+from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.result import Result
 from deepseek_core.runtime.served_costs import ServedCosts
@@ -97,6 +99,7 @@ class Server:
         self._numbers = itertools.count(1)
         self._inbox = {d.id: SimpleQueue[r.Start | None]() for d in devices}
         self._closing = self._closed = False  # no more requests; no more answers
+        self._is_telling = False  # the scheduler, for a caller
         self.recorder = Recorder()
         self.notices: list[str] = []
         self._threads = [threading.Thread(target=self._watch, name="server-clock", daemon=True)]
@@ -107,8 +110,13 @@ class Server:
             for d in devices
             for slot in range(d.slots)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            with held_back():
+                for thread in self._threads:
+                    thread.start()
+        except BaseException:
+            self.close(drain=False)
+            raise
 
     def submit(
         self,
@@ -137,11 +145,13 @@ class Server:
             self._graph, inputs, asked, start_s=_now_s(), withdraw=self._withdraw
         )
         after, refused = list[Then](), None
-        with self._changed:
+        with self._in_turn():
             if self._closing:
                 raise DeviceClosed("the server is closed", device_id="server")
             for index, stage in enumerate(self._first):
                 refused = refused or self._arrive(request, stage, after, committed=index > 0)
+            if self._closed:  # by a signal handler, in the middle of this
+                after.append(partial(fail, request.future, _closed_before()))
         for act in after:
             act()
         if refused is not None:
@@ -153,7 +163,8 @@ class Server:
         """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent.
 
         What waits for a device that is out, and what runs at last, gets 1.5 s each; a call
-        that hangs is left behind.
+        that hangs is left behind. A signal handler may call it; one that interrupts `submit`
+        drains nothing.
 
         Raises:
             ConfigError: called by one of its own workers, as a future's callback is.
@@ -168,7 +179,8 @@ class Server:
         with self._changed:
             self._closing = True
             self._scheduler.outage_s = min(self._scheduler.outage_s, _END_S)
-            if drain and not self._closed:
+            # Still on where a signal handler interrupted it: then it goes on after this.
+            if drain and not self._closed and not self._is_telling:
                 self._changed.wait_for(lambda: not self._tasks)
             already, self._closed = self._closed, True
             left, self._tasks = self._tasks, {}
@@ -180,9 +192,10 @@ class Server:
                 box.put(None)
         until_s = _now_s() + _END_S
         for thread in self._threads:
-            thread.join(max(0.0, until_s - _now_s()))
+            if thread.is_alive():
+                thread.join(max(0.0, until_s - _now_s()))
         for future in {task.request.future for task in left.values()}:
-            fail(future, Interrupted("the server was closed before it was done"))
+            fail(future, _closed_before())
         self._aside(self._costs.write).join(_END_S)
         self._free()
 
@@ -204,6 +217,16 @@ class Server:
 
     def __exit__(self, kind: type[BaseException] | None, *_exc: object) -> None:
         self.close(drain=kind is None)
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """The scheduler's turn of a caller's thread, which a signal handler may interrupt."""
+        with held_back(), self._changed:
+            self._is_telling = True
+            try:
+                yield
+            finally:
+                self._is_telling = False
 
     # -- what the scheduler is told and answers; all under `_changed` -------------------------
 
@@ -233,8 +256,10 @@ class Server:
 
     def _withdraw(self, tasks: set[int]) -> None:
         """Let what is left of a request go: nobody waits for it."""
+        if self._pool.is_foreign:
+            return
         after: list[Then] = []
-        with self._changed:
+        with self._in_turn():
             for number in list(tasks):
                 if number in self._tasks:
                     self._ended(number)
@@ -245,6 +270,8 @@ class Server:
         """Give an event, do what is decided; what may call foreign code goes to `after`."""
         rejected: r.Reject | None = None
         for decision in () if self._closed else self._scheduler.handle(event):
+            if self._closed:  # by a signal handler, in the middle of this
+                break
             match decision:
                 case r.Start():
                     self._inbox[decision.device_id].put(decision)
@@ -434,6 +461,10 @@ class Server:
             self._tell(event, after)
         if guilty:
             after.append(partial(self._served.revive, start.device_id))
+
+
+def _closed_before() -> Interrupted:
+    return Interrupted("the server was closed before it was done")
 
 
 def _do(after: list[Then]) -> None:

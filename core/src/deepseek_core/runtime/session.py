@@ -33,6 +33,7 @@ from deepseek_core.discovery.registry import (
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.interrupts import held_back
+from deepseek_core.runtime.limits import Limits
 from deepseek_core.runtime.models import as_artifact
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.planner import Planner
@@ -55,6 +56,10 @@ class Session:
     that this process may run on). `devices` limits the session to some devices by id, kind
     or start of a name. `registry` is what `discover` found, for a caller that has one.
     `settings` are settings of plugins for this session, by plugin, over those of the user.
+    `limits` are seconds that a device may take, by name: `ask_s` (10; its answers about a graph),
+    `open_s` (60), `load_s` (300; of a stage) and `close_s` (2); longer, and it is left out. With
+    `check_finite` a device that makes NaN or infinity of finite inputs has failed, and another
+    one does it; that costs a look at each output.
 
     Raises:
         ConfigError: a switch, a setting, a configuration file or a device name is wrong.
@@ -70,6 +75,8 @@ class Session:
         registry: Registry | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
         refresh_probes: bool = False,
+        limits: Mapping[str, float] | None = None,
+        check_finite: bool = False,
     ) -> None:
         cores = len(os.sched_getaffinity(0))
         if threads is not None:
@@ -91,10 +98,17 @@ class Session:
             refresh=refresh_probes,
         )
         options = OpenOptions(threads=threads or cores, cache_dir=folder)
-        self._pool = DevicePool(probes, options, self.registry.settings)
+        self._pool = DevicePool(
+            probes,
+            options,
+            self.registry.settings,
+            limits=Limits.of(as_mapping("limits", limits)),
+            check_finite=check_finite,
+        )
         if devices is not None:
             self._pool.limit(as_names(devices))
-        self._history_path, self._history_lock = folder / "history.sqlite", threading.Lock()
+        self._history_path = folder / "history.sqlite"
+        self._history_lock = threading.RLock()  # a signal handler may close the session
         self._opened_history: History | None = None
         self._planner = Planner(self._pool, lambda: self._history, cores)
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -185,10 +199,11 @@ class Session:
         """Decide where each stage runs on batches of `batch` items.
 
         `pin` fixes stages to devices (`{"match": "fpga"}`). `strict` forbids moving a stage
-        when its device fails. A run of a stream that takes longer than `hang_s` counts as one that
-        hangs: its device is left behind, another one does it. By default that is 20 times the 99 %
-        quantile of its cost and no less than 5 s, or 600 s where the cost is a guess or no other
-        device can do it.
+        when its device fails. A run that takes longer than `hang_s` counts as one that hangs:
+        its device is left behind, another one does it. Without it there is a limit for streams
+        only: 20 times the 99 % quantile of the cost and no less than 5 s, or 600 s where the cost
+        is a guess or no other device can do it. What runs in the caller's own thread has none:
+        `Plan.run`, and runs of a stream so short (below 1 ms) that handing them over costs more.
 
         Raises:
             NoDevice: a stage that no device can run; says why each refused.
@@ -329,6 +344,7 @@ class Session:
         """Close plans, devices and the history; idempotent. A forked child leaves them alone."""
         if self._pool.is_foreign:
             return
+        self._pool.end()
         for plan in list(self._plans):
             plan.close()
         self._pool.close()

@@ -111,6 +111,21 @@ class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
             executable.run({name: np.zeros_like(array) for name, array in case.inputs.items()})
             case.check(outputs)
 
+    def test_outputs_are_not_the_inputs(self, device: Device) -> None:
+        """Who changes an input after a run changes no output of it."""
+        for case in self.cases():
+            given = {name: array.copy() for name, array in case.inputs.items()}
+            outputs = self._load(device, case).run(given)
+            for array in given.values():
+                array[...] = np.zeros_like(array)
+            case.check(outputs)
+
+    def test_outputs_are_those_of_the_stage(self, device: Device) -> None:
+        """No more of them: another name may be that of somebody else's tensor."""
+        for case in self.cases():
+            names = {spec.name for spec in case.stage.outputs}
+            assert set(self._load(device, case).run(case.inputs)) == names
+
     def test_bound_calls_see_new_values(self, device: Device) -> None:
         """Write into the bound inputs, call, read the bound outputs."""
         for case in self.cases():
