@@ -15,7 +15,6 @@ from deepseek_core.contracts.tensor import dtype_name, shape_text
 from deepseek_core.contracts.units import format_seconds
 from deepseek_core.runtime.limits import PATIENT_S
 from deepseek_core.runtime.opened import LEFT, Opened, Slots
-from deepseek_core.runtime.owned import locked, owned
 from deepseek_core.runtime.promises import checks_of, is_finite
 
 _FIRST: Final = 4  # runs of a device that checks inputs itself, and may be as quick as a look
@@ -37,6 +36,9 @@ class Loaded:
         *,
         check_finite: bool = False,
     ) -> None:
+        from deepseek_core.runtime.owned import locked, owned  # numpy: start-up counts
+
+        self._locked, self._owned = locked, owned
         self.stage, self.opened, self.device_id = stage, opened, opened.id
         self.checks_inputs = bool(executable.checks_inputs)
         self._executable, self._slots = executable, slots
@@ -65,7 +67,7 @@ class Loaded:
         if slot == LEFT:
             raise self._is_left()
         if not self.checks_inputs:
-            inputs = locked(inputs)
+            inputs = self._locked(inputs)
         try:
             start_s = time.perf_counter()
             outputs = self._executable.run(inputs)
@@ -76,7 +78,7 @@ class Loaded:
             if len(outputs) != len(self._wanted):
                 raise self._fault(outputs)
             if self._looks:  # before any name here holds one of them
-                ours = owned(outputs, self._names)
+                ours = self._owned(outputs, self._names)
                 is_fine = ours is outputs and self.checks_inputs
                 self._looks = self._looks - 1 if is_fine else _ALWAYS
                 outputs = ours
