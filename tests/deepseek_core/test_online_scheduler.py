@@ -62,7 +62,7 @@ def _told(d):
             parts = " ".join(f"{p.task_id}[{p.first}:{p.first + p.items}]" for p in d.parts)
             return f"{d.run_id}: {parts} on {d.device_id}"
         case r.Preempt():
-            return f"preempt {d.task_id} on {d.device_id}, {d.items_left} left"
+            return f"preempt {d.task_id} on {d.device_id}"
         case r.Quarantine():
             return f"quarantine {d.device_id} until {d.until_s / MS:.0f}"
         case r.Readmit():
@@ -93,7 +93,7 @@ def test_offline_work_comes_in_chunks_and_gives_way_between_them():
     s = OnlineScheduler([device("x", a=2)])
     assert told(s.handle(offline(0, 1, items=12))) == ["1: 1[0:5] on x"]
     assert told(s.handle(realtime(3, 2, within_ms=40))) == []
-    assert told(s.handle(finished(10, 1))) == ["preempt 1 on x, 7 left", "2: 2[0:1] on x"]
+    assert told(s.handle(finished(10, 1))) == ["preempt 1 on x", "2: 2[0:1] on x"]
     assert told(s.handle(finished(12, 2))) == ["finish 2", "3: 1[5:10] on x"]
     assert told(s.handle(finished(22, 3))) == ["4: 1[10:12] on x"]
     assert told(s.handle(finished(26, 4))) == ["finish 1"]

@@ -22,16 +22,9 @@ ALLOWED = {
     # for those who write plugins
     "deepseek_core.contracts.compressor:Compressor.*": _ENGINE,
     "deepseek_core.contracts.strategy:Strategy.*": _ENGINE,
-    "deepseek_core.contracts.errors:DeviceTimeout": "devices raise it; its base says what follows",
     "deepseek_core.discovery.deprecation:deprecated": "marks hooks that go; none does just now",
     # not decided
     "deepseek_core.schedule.dag.execution:noise": _UNDECIDED,
     "deepseek_core.schedule.dag.execution:played_back": _UNDECIDED,
     "deepseek_core.schedule.dag.execution:redecided": _UNDECIDED,
-    "deepseek_core.schedule.online.records:Preempt.items_left": (
-        "to be decided: a decision's own account, which only tests read"
-    ),
-    "deepseek_core.schedule.online.simulator:ClassOutcome.finished": (
-        "to be decided: `ds-sdk simulate` shows the rates, benchmarks/online.py the count"
-    ),
 }

@@ -63,10 +63,10 @@ def _readings(registry: Registry) -> list[Readings]:
     from deepseek_core.runtime.readings import readings
     from deepseek_core.runtime.session import Session
 
-    with Session(registry=registry) as session:
+    limit_s = registry.switches.probe_timeout_s
+    with Session(registry=registry, limits={"ask_s": limit_s, "open_s": limit_s}) as session:
         pool = session.planner.pool
-        limit_s = registry.switches.probe_timeout_s
-        return readings(pool, pool.present_ids(), limit_s=limit_s)
+        return readings(pool, pool.present_ids())
 
 
 def _told(found: Readings) -> Iterator[tuple[str, ...]]:

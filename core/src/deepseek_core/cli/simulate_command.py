@@ -104,6 +104,7 @@ def _class_json(row: ClassOutcome) -> dict[str, Any]:
     plain = attrs.asdict(row, filter=lambda field, _value: field.name != "latency_s")
     p50, p90, p99 = (None if math.isnan(q) else q for q in row.quantiles_s((0.5, 0.9, 0.99)))
     return plain | {
+        "finished": row.finished,
         "on_time_share": row.on_time_share,
         "broken_share": row.broken_share,
         "p50_s": p50,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
 
-from deepseek_core.contracts.device import Device
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.discovery.strangers import text_of
-from deepseek_core.runtime.answers import asked
 from deepseek_core.runtime.pool import DevicePool
 
 _MOST: Final = 1000  # readings of one device
@@ -27,48 +24,23 @@ class Readings:
     reason: str | None = None
 
 
-def readings(pool: DevicePool, device_ids: Iterable[str], *, limit_s: float) -> list[Readings]:
-    """Open each device if it was not, and ask it; one that fails is told, the others answer."""
-    return [_of(pool, device_id, limit_s) for device_id in device_ids]
+def readings(pool: DevicePool, device_ids: Iterable[str]) -> list[Readings]:
+    """Open each device if it was not, and ask it; one that fails is told, the others answer.
+
+    Each has the limits of the pool: `Limits.open_s`, then `Limits.ask_s`.
+    """
+    return [_of(pool, device_id) for device_id in device_ids]
 
 
-def _of(pool: DevicePool, device_id: str, limit_s: float) -> Readings:
+def _of(pool: DevicePool, device_id: str) -> Readings:
     try:
-        found = _within(pool.open(device_id), limit_s)
+        opened = pool.use(device_id)
+        values = opened.ask(
+            "telemetry", lambda: _copied(device_id, opened.device.telemetry()), dict
+        )
     except DeepSeekError as error:
         return Readings(device_id=device_id, reason=text_of(error))
-    if found is None:
-        pool.abandon(device_id)
-        return Readings(device_id=device_id, reason=f"no answer in {limit_s:g} s")
-    return found
-
-
-def _within(device: Device, limit_s: float) -> Readings | None:
-    """The readings, asked for in a thread of their own; None if they do not come in time."""
-    found: list[Readings] = []
-    asking = threading.Thread(
-        target=lambda: found.append(_asked(device)), name="readings", daemon=True
-    )
-    asking.start()
-    asking.join(limit_s)
-    return found[0] if found else None
-
-
-def _asked(device: Device) -> Readings:
-    try:
-        return Readings(device_id=device.info.id, values=_checked(device))
-    except DeepSeekError as error:
-        return Readings(device_id=device.info.id, reason=text_of(error))
-
-
-def _checked(device: Device) -> dict[str, float | None]:
-    """The readings, each a finite number or nothing, under names that are words.
-
-    Raises:
-        PluginError: it gives something else, or raises.
-    """
-    device_id = device.info.id
-    return asked(device_id, "telemetry", lambda: _copied(device_id, device.telemetry()), dict)
+    return Readings(device_id=device_id, values=values)
 
 
 def _copied(device_id: str, given: Mapping[str, float | None]) -> dict[str, float | None]:

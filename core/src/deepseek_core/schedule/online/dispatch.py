@@ -126,9 +126,8 @@ class Dispatcher:
 
     def _preempt(self, unit: Unit, job: Job) -> None:
         unit.paused = None
-        left = job.left
-        if left and not job.running and not job.ended:
-            self.out.append(r.Preempt(task_id=job.id, device_id=unit.id, items_left=left))
+        if job.ranges and not job.running and not job.ended:
+            self.out.append(r.Preempt(task_id=job.id, device_id=unit.id))
 
     def _start_offline(self, unit: Unit) -> bool:
         found = self.offline.pick(unit, self.now_s)

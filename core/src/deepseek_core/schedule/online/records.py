@@ -169,7 +169,6 @@ class Preempt:
 
     task_id: str | int
     device_id: str
-    items_left: int
 
 
 @attrs.frozen(kw_only=True)

@@ -129,11 +129,6 @@ class Job:
         self.running += 1
         return Part(task_id=self.id, first=0, items=self.items, attempt=self.attempt)
 
-    @property
-    def left(self) -> int:
-        """Items in no run so far."""
-        return sum(items for _, items in self.ranges)
-
 
 class Run:
     """Parts of jobs that a device works at."""
