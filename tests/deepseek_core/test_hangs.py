@@ -114,6 +114,16 @@ def test_where_nobody_is_left_a_deadline_is_refused_or_kept(session):
     in_time(server.close)
 
 
+def test_the_end_of_a_server_needs_no_patience(session):
+    """What is only a guess, on the only device, would have ten minutes."""
+    server = Server(session("hangs"), chain())
+    hanging_devices.WHERE.add("run")
+    futures = [server.submit(X) for _ in range(3)]
+    until(lambda: hanging_devices.HELD)
+    in_time(server.close)
+    assert all(isinstance(future.exception(0), StageFailed) for future in futures)
+
+
 @pytest.mark.parametrize("drain", [True, False])
 @pytest.mark.parametrize("graph", [chain, diamond])
 def test_a_server_ends_while_calls_hang(graph, drain, session):

@@ -56,7 +56,8 @@ _log = logging.getLogger(__name__)
 
 _now_s = time.perf_counter
 _LOOK_S: Final = 0.25  # how much later than its limit a run that hangs may be noticed
-_END_S: Final = 1.5  # what the end of a server waits for calls that do not come back
+_END_S: Final = 1.0  # what the end of a server waits for calls that do not come back
+_LEAST_S: Final = 0.3  # and for what comes after these
 
 Then = Callable[[], None]
 
@@ -162,9 +163,9 @@ class Server:
     def close(self, *, drain: bool = True) -> None:
         """Finish what was accepted (or not: `drain=False`), stop the workers; idempotent.
 
-        What waits for a device that is out, and what runs at last, gets 1.5 s each; a call
-        that hangs is left behind. A signal handler may call it; one that interrupts `submit`
-        drains nothing.
+        What waits for a device that is out gets 1 s, the end of what runs and is loaded another; a
+        call that hangs is left behind, after `Rules.hang_floor_s` even where patience is the rule.
+        A signal handler may call it; one that interrupts `submit` drains nothing.
 
         Raises:
             ConfigError: called by one of its own workers, as a future's callback is.
@@ -178,7 +179,8 @@ class Server:
             )
         with self._changed:
             self._closing = True
-            self._scheduler.outage_s = min(self._scheduler.outage_s, _END_S)
+            self._scheduler.end(_END_S)
+            self._changed.notify_all()  # the clock has other times to wait for
             # Still on where a signal handler interrupted it: then it goes on after this.
             if drain and not self._closed and not self._is_telling:
                 self._changed.wait_for(lambda: not self._tasks)
@@ -196,15 +198,10 @@ class Server:
                 thread.join(max(0.0, until_s - _now_s()))
         for future in {task.request.future for task in left.values()}:
             fail(future, _closed_before())
-        self._aside(self._costs.write).join(_END_S)
-        self._free()
-
-    def _free(self) -> None:
-        """Close what is loaded, but for what a call hangs in."""
-        hanging = {t.name.rpartition("-")[0] for t in self._threads if t.is_alive()}
-        for device_id in hanging:
-            self._served.abandon(device_id)
-        self._aside(self._served.close).join(_END_S)
+        for device_id in {t.name.rpartition("-")[0] for t in self._threads if t.is_alive()}:
+            self._served.abandon(device_id)  # a call hangs in it
+        for act in self._costs.write, self._served.close:
+            self._aside(act).join(max(_LEAST_S, until_s - _now_s()))
 
     def _aside(self, act: Then) -> threading.Thread:
         """Do what may take long, or for ever, in a thread of its own."""

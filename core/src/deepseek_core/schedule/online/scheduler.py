@@ -23,12 +23,12 @@ class OnlineScheduler:
 
     An accepted task ends exactly once: in a `Finish`, a `Fail` or, before it started, a `Drop`;
     or in silence, as it is withdrawn. Who asks is in each task: callers get equal shares.
-    `outage_s` may be lowered when no device will come back any more.
     """
 
     def __init__(self, devices: Iterable[r.OnlineDevice], rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
         self.outage_s = self.rules.outage_s
+        self._is_ending = False
         self._desk = Dispatcher(self.rules)
         self._admission = Admission(self._desk)
         self._unserved: dict[str, float] = {}  # operator of offline work -> since when
@@ -64,6 +64,13 @@ class OnlineScheduler:
         outage = (since_s + self.outage_s for since_s in self._unserved.values())
         patience_s = stranded.longest_since_s + self.outage_s
         return min((self._desk.fleet.next_return_s, hopeless_s, patience_s, *limits, *outage))
+
+    def end(self, outage_s: float) -> None:
+        """No more patience: neither with devices that are out, nor with runs of unknown length."""
+        self._is_ending = True
+        self.outage_s = min(self.outage_s, outage_s)
+        for run in self._desk.runs.values():
+            self._set_limit(run)
 
     def runs(self, run_id: int) -> bool:
         """Whether a run's result would have an effect: it was not given up."""
@@ -105,15 +112,16 @@ class OnlineScheduler:
     def _started(self, event: r.TaskStarted) -> None:
         run = self._desk.runs.get(event.run_id)
         if run is not None:
-            run.end_s = self._desk.now_s + run.mean_s
-            cost = run.unit.costs[run.operator]
-            alone = not any(
-                run.operator in unit.costs
-                for unit in self._desk.fleet.serving
-                if unit is not run.unit
-            )
-            limit_s = cost.limit_s(run.items, self.rules, patient=alone)
-            run.limit_s = self._desk.now_s + limit_s
+            run.began_s, run.end_s = self._desk.now_s, self._desk.now_s + run.mean_s
+            self._set_limit(run)
+
+    def _set_limit(self, run: Run) -> None:
+        """Say when a run counts as one that hangs; be patient where nobody else could do it."""
+        cost, others = run.unit.costs[run.operator], self._desk.fleet.serving
+        alone = not any(run.operator in u.costs for u in others if u is not run.unit)
+        patient = not self._is_ending and (alone or not cost.is_known)
+        floor_s = self.rules.hang_guess_s if patient else self.rules.hang_floor_s
+        run.limit_s = run.began_s + cost.limit_s(run.items, self.rules.hang_factor, floor_s)
 
     def _finished(self, event: r.TaskFinished) -> None:
         run = self._desk.runs.pop(event.run_id, None)

@@ -11,7 +11,6 @@ from typing import Final
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online.duequeue import DueQueue, Key
 from deepseek_core.schedule.online.records import OnlineDevice, Part, RunCost, TaskArrived
-from deepseek_core.schedule.online.rules import Rules
 
 # A run that is overdue is expected to take this share of its mean longer.
 _OVERDUE: Final = 0.15
@@ -51,12 +50,14 @@ class Cost:
         median_s = (self.fixed_s + self.item_s * items) * math.exp(self._log_bias)
         return median_s * math.exp(z * self.sigma)
 
-    def limit_s(self, items: int, rules: Rules, *, patient: bool) -> float:
-        """Seconds after which a run counts as one that hangs; more where one is to be patient."""
-        known = self.founded or self.longest_s > 0
-        floor_s = rules.hang_floor_s if known and not patient else rules.hang_guess_s
-        usual_s = rules.hang_factor * self.quantile_s(items, _Z99)
-        return max(floor_s, usual_s, _SLACK * self.longest_s)
+    @property
+    def is_known(self) -> bool:
+        """Whether it rests on more than a guess."""
+        return self.founded or self.longest_s > 0
+
+    def limit_s(self, items: int, factor: float, floor_s: float) -> float:
+        """Seconds after which a run counts as one that hangs."""
+        return max(floor_s, factor * self.quantile_s(items, _Z99), _SLACK * self.longest_s)
 
     def ended(self, seconds: float) -> None:
         """Note that a run took so long, in time or too late."""
@@ -134,7 +135,8 @@ class Run:
     """Parts of jobs that a device works at."""
 
     __slots__ = (
-        "end_s", "id", "items", "jobs", "limit_s", "mean_s", "operator", "parts", "unit", "var",
+        "began_s", "end_s", "id", "items", "jobs", "limit_s", "mean_s", "operator", "parts", "unit",
+        "var",
     )  # fmt: skip
 
     def __init__(
@@ -146,7 +148,7 @@ class Run:
         cost = unit.costs[operator]
         self.mean_s = cost.mean_s(self.items)
         self.var = self.mean_s * self.mean_s * cost.cv2
-        self.end_s = self.limit_s = math.inf
+        self.began_s = self.end_s = self.limit_s = math.inf
 
 
 class Unit:
