@@ -7,7 +7,8 @@ models that lie beside the file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,7 +17,7 @@ from deepseek_core.contracts.files import whole_file
 from deepseek_core.runtime.starpu_models import starpu_costs
 from deepseek_core.runtime.wfformat import is_wfformat, read_wfformat
 from deepseek_core.schedule.dag.graph import TaskGraph
-from deepseek_core.schedule.dag.nodes import DagDevice, DagTask
+from deepseek_core.schedule.dag.nodes import DagDevice, DagTask, Id
 from deepseek_core.schedule.dag.schedule import Schedule
 
 Limits = Literal["respect", "ignore"]
@@ -67,23 +68,34 @@ def graph_from_json(content: Any, *, folder: Path = Path()) -> TaskGraph:
 def _graph(content: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> TaskGraph:
     nodes = len(content.get("mem_nodes", ["memory"]))
     nothing: list[list[float | None]] = [[None] * nodes for _ in range(nodes)]
+    tasks = [_task(row, models) for row in content["tasks"]]
     return TaskGraph(
         name=str(content.get("name", "graph")),
         unit=str(content.get("unit", "s")),
         devices=[_device(row) for row in content["devices"]],
         bandwidth=content.get("bandwidth", nothing),
         latency=content.get("latency", [[0.0] * nodes for _ in range(nodes)]),
-        tasks=[_task(row, models) for row in content["tasks"]],
-        edges=[_edge(row) for row in content.get("edges", [])],
+        tasks=tasks,
+        edges=_edges(content.get("edges", []), tasks),
     )
+
+
+def _id(value: Any) -> Id:
+    """What names a task or a device, as it stands in the file."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ArtifactError(f"the id {value!r} is neither text nor a number", remedy=_REMEDY)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ArtifactError(f"the id {value!r} is no number", remedy=_REMEDY)
+    return value
 
 
 def _device(row: Mapping[str, Any]) -> DagDevice:
     return DagDevice(
-        id=str(row["id"]),
+        id=_id(row["id"]),
         type=str(row["type"]),
         mem=int(row.get("mem", 0)),
         mem_bytes=row.get("mem_bytes"),
+        pool=None if row.get("pool") is None else str(row["pool"]),
     )
 
 
@@ -93,18 +105,32 @@ def _task(row: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> Da
         cost, deviation = _from_model(row, models)
     together = row.get("colocate")
     return DagTask(
-        id=str(row["id"]),
+        id=_id(row["id"]),
         cost=dict(cost),
         name=str(row.get("name", "")),
         deviation=deviation,
         mem_bytes=row.get("mem_bytes") or 0.0,
+        mem_by_type=dict(row.get("mem_by_type", {})),
         colocate=None if together is None else str(together),
     )
 
 
-def _edge(row: Any) -> tuple[str, str, float]:
-    source, target, *nbytes = row
-    return str(source), str(target), nbytes[0] if nbytes else 0.0
+def _edges(rows: Sequence[Any], tasks: Sequence[DagTask]) -> list[tuple[Id, Id, float]]:
+    """Edges by the ids of tasks; an end may be spelled as text where the id is a number."""
+    ids = {task.id for task in tasks}
+    spelled: dict[str, list[Id]] = {}
+    for one in ids:
+        spelled.setdefault(str(one), []).append(one)
+
+    def resolved(end: Id) -> Id:
+        alike = spelled.get(str(end), [])
+        return end if end in ids or len(alike) != 1 else alike[0]
+
+    found = []
+    for row in rows:
+        source, target, *nbytes = row
+        found.append((resolved(_id(source)), resolved(_id(target)), nbytes[0] if nbytes else 0.0))
+    return found
 
 
 def _models(named: Mapping[str, str], folder: Path) -> dict[str, Mapping[int, Any]]:
@@ -157,6 +183,7 @@ def graph_to_json(graph: TaskGraph) -> dict[str, Any]:
     devices = [
         {"id": d.id, "type": d.type, "mem": d.mem}
         | ({} if d.mem_bytes is None else {"mem_bytes": d.mem_bytes})
+        | ({} if d.pool is None else {"pool": d.pool})
         for d in graph.devices
     ]
     return {
@@ -176,6 +203,7 @@ def _task_to_json(task: DagTask) -> dict[str, Any]:
         "name": task.name,
         "dev": dict(task.deviation),
         "mem_bytes": task.mem_bytes,
+        "mem_by_type": dict(task.mem_by_type),
         "colocate": task.colocate,
     }
     kept = {key: value for key, value in more.items() if value}

@@ -21,11 +21,11 @@ _ENDED: Final = 1
 _ARRIVED: Final = 0
 
 
-def value_s(problem: Problem, assignment: Assignment) -> float:
-    """Seconds of the objective under an assignment (one candidate for each stage)."""
+def value_s(problem: Problem, assignment: Assignment, order: Sequence[str] = ()) -> float:
+    """Seconds of the objective under an assignment, stages in this order or the graph's."""
     if problem.objective is Objective.PERIOD:
         return period_s(problem, assignment)
-    return makespan_s(problem, assignment)
+    return makespan_s(problem, assignment, order)
 
 
 def period_s(problem: Problem, assignment: Assignment) -> float:
@@ -163,12 +163,10 @@ class _Run:
 
 
 def bound_of(problem: Problem, assignment: Assignment) -> float:
-    """Seconds of the objective that no order of the stages can beat under an assignment.
+    """Seconds that no order of the stages can beat under an assignment.
 
-    Of a makespan: the longest path with its transfers, and the work of each device over its slots.
+    The longest path with its transfers, and the work of each device over its slots.
     """
-    if problem.objective is Objective.PERIOD:
-        return period_s(problem, assignment)
     end: dict[str, tuple[float, str]] = {}
     work: dict[str, float] = {}
     for stage, candidate in zip(problem.stages, assignment, strict=True):

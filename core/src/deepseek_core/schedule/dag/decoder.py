@@ -14,15 +14,35 @@ from typing import Final, NamedTuple
 from deepseek_core.schedule.dag.compiled import INF, Compiled
 from deepseek_core.schedule.dag.listpass import Timetable
 
+_LEAST_EVERY: Final = 8  # tasks from one mark to the next
+_MOST_MARKS: Final = 32
 _MOST_TERMS: Final = 1_000_000  # (edge, device, device) triples that exact tails may look at
 
 
+class _Mark(NamedTuple):
+    """Where a schedule stands in the middle: devices' ends and last tasks, the last task of all."""
+
+    free: list[float]
+    latest: list[int]
+    makespan: float
+    last: int
+
+
 class Decoded(NamedTuple):
-    """The makespan, when each task ends, and for which task each one waited last (-1: none)."""
+    """The makespan, when each task ends, and for which task each one waited last (-1: none).
+
+    `last` is the task that ends last. From a mark on a changed order can be decoded anew.
+    """
 
     makespan: float
+    last: int
     end: list[float]
     why: list[int]
+    marks: list[_Mark]
+
+
+_Way = tuple[float, float, list[tuple[int, list[float]]]]
+"""The cost of a task on a device, that and its tail, and for each input the transfer by origin."""
 
 
 class Decoder:
@@ -34,6 +54,7 @@ class Decoder:
 
     def __init__(self, graph: Compiled) -> None:
         self.graph = graph
+        self._every = max(_LEAST_EVERY, graph.size // _MOST_MARKS)
         self.devices = range(len(graph.class_of))
         known: dict[tuple[float, ...], tuple[list[float], list[int]]] = {}
         for row in graph.cost:
@@ -47,48 +68,71 @@ class Decoder:
         self.rate = [[graph.inverse[nodes[a]][b] for a in self.devices] for b in nodes]
         self.before = [tuple(arcs) for arcs in graph.before]
         self.tail = self._tails()
+        self._ways: list[list[_Way | None]] = [[None] * len(self.devices) for _ in graph.cost]
 
-    def decode(self, order: Sequence[int], device: Sequence[int], limit: float) -> Decoded | None:
-        """The schedule; None once a task's end and the tail that must follow pass `limit`."""
-        before, cost, tail, delay, rate = self.before, self.cost, self.tail, self.delay, self.rate
-        free = [0.0] * len(self.devices)
-        latest = [-1] * len(self.devices)
-        end, why = [0.0] * len(cost), [-1] * len(cost)
-        makespan = 0.0
-        for task in order:
-            d = device[task]
-            at, reason = free[d], latest[d]
-            wait, per_byte = delay[d], rate[d]
-            for p, nbytes in before[task]:
-                a = device[p]
-                t = end[p] + (wait[a] + nbytes * per_byte[a])
-                if t > at:
-                    at, reason = t, p
-            at += cost[task][d]
-            if at + tail[task][d] > limit:
-                return None
-            end[task] = free[d] = at
-            latest[d], why[task] = task, reason
-            if at > makespan:
-                makespan = at
-        return Decoded(makespan, end, why)
+    def _way(self, task: int, d: int) -> _Way:
+        """What a task on a device takes; kept, since a search comes back to it."""
+        cost, wait, per_byte = self.cost[task][d], self.delay[d], self.rate[d]
+        moved = [
+            (p, [late + nbytes * byte for late, byte in zip(wait, per_byte, strict=True)])
+            for p, nbytes in self.before[task]
+        ]
+        found = self._ways[task][d] = cost, cost + self.tail[task][d], moved
+        return found
+
+    def decode(
+        self,
+        order: Sequence[int],
+        device: Sequence[int],
+        limit: float = INF,
+        base: Decoded | None = None,
+        first: int = 0,
+    ) -> Decoded | None:
+        """The schedule; None once a task's end and the tail that must follow pass `limit`.
+
+        Before the position `first` order and devices are those that gave `base`.
+        """
+        ways, every = self._ways, self._every
+        if base is None:
+            free, latest = [0.0] * len(self.devices), [-1] * len(self.devices)
+            makespan, last, begin = 0.0, order[0], 0
+            end, why, marks = [0.0] * len(ways), [-1] * len(ways), list[_Mark]()
+        else:
+            begin = first // every
+            kept, latest_then, makespan, last = base.marks[begin]
+            free, latest = list(kept), list(latest_then)
+            end, why, marks = list(base.end), list(base.why), base.marks[:begin]
+        for block in range(begin * every, len(order), every):
+            marks.append(_Mark(list(free), list(latest), makespan, last))
+            for task in order[block : block + every]:
+                d = device[task]
+                cost, left, moved = ways[task][d] or self._way(task, d)
+                at, reason = free[d], latest[d]
+                for p, moved_from in moved:
+                    t = end[p] + moved_from[device[p]]
+                    if t > at:
+                        at, reason = t, p
+                if at + left > limit:
+                    return None
+                at += cost
+                end[task] = free[d] = at
+                latest[d], why[task] = task, reason
+                if at > makespan:
+                    makespan, last = at, task
+        return Decoded(makespan, last, end, why, marks)
 
     def timetable(self, order: Sequence[int], device: Sequence[int]) -> Timetable:
         """The same with starts, as list passes give it."""
-        found = self.decode(order, device, INF)
+        found = self.decode(order, device)
         assert found is not None
         start, free = [0.0] * len(device), [0.0] * len(self.devices)
         for task in order:
             d = device[task]
             start[task] = max(free[d], self.arrival(task, d, device, found.end))
             free[d] = found.end[task]
-        return Timetable(
-            device=list(device), start=start, end=found.end, makespan=found.makespan
-        )
+        return Timetable(device=list(device), start=start, end=found.end, makespan=found.makespan)
 
-    def arrival(
-        self, task: int, d: int, device: Sequence[int], end: Sequence[float]
-    ) -> float:
+    def arrival(self, task: int, d: int, device: Sequence[int], end: Sequence[float]) -> float:
         """When all inputs of a task are on a device."""
         latest = 0.0
         wait, per_byte = self.delay[d], self.rate[d]

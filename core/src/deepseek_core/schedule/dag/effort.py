@@ -19,7 +19,7 @@ from deepseek_core.schedule.dag.listpass import Timetable, list_pass
 Clock = Callable[[], float]
 LEAST_GAIN: Final = 1e-12  # relative; below it two makespans are one
 
-LEAST_S: Final = 0.1
+LEAST_S: Final = 0.2
 LEAST_PASSES: Final = 24
 _MOST_PASSES_S: Final = 10.0
 _SHARE: Final = 0.02  # of the makespan: who waits for it for a minute waits a second for its plan,
@@ -36,31 +36,33 @@ def better(a: float, b: float) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Prices:
-    """What a list pass, a step of the walk and an option of the exact search cost, in seconds.
+    """What a list pass, the decoder's tables, a step of the walk, an option of the proof cost.
 
-    Seconds of the reference core: one of a 2020s x86 server under CPython 3.11. Fitted to CPU
-    times of graphs of 10 to 100,000 tasks by `benchmarks/placement.py`, which also says how far a
-    run of this machine is from it.
+    In seconds of the reference core: one of a 2020s x86 server under CPython 3.11. Fitted to CPU
+    times there, for graphs of 8 to 10,000 tasks on 2 to 24 devices; most are met within 30 %, and
+    what is far off is less. `benchmarks/placement.py` says how far the machine at hand is off.
     """
 
     pass_s: float
+    tables_s: float
     step_s: float
     option_s: float
 
     @classmethod
     def of(cls, graph: Compiled) -> Prices:
-        """By the counts of tasks, edges, classes and memory nodes."""
-        tasks, edges = graph.size, sum(map(len, graph.before))
-        choices = tasks * len(graph.classes)
+        """By the counts of tasks, edges, devices and memory nodes."""
+        tasks, edges, devices = graph.size, sum(map(len, graph.before)), len(graph.class_of)
+        links = graph.nodes if graph.nodes > 1 else 0
         return cls(
-            pass_s=4e-5 + 2.5e-6 * tasks + 4e-7 * choices + (2e-7 * graph.nodes + 6e-7) * edges,
-            step_s=5e-6 + 1.0e-7 * tasks + 4e-8 * edges,
-            option_s=1e-6,
+            pass_s=2e-5 + 1.4e-6 * tasks + (1.6e-7 + 2.6e-7 * links) * edges,
+            tables_s=1.2e-6 * tasks * devices,
+            step_s=4.5e-6 + 7e-8 * tasks + 4e-8 * edges + 1.6e-7 * devices,
+            option_s=1.4e-6,
         )
 
 
 def default_s(unit: str, bound: float, prices: Prices) -> float:
-    """Seconds that a search takes unless told: a tenth, longer for large graphs and long runs.
+    """Seconds that a search takes unless told: a fifth, longer for large graphs and long runs.
 
     At least 24 list passes, up to 10 s; and 2 % of the least makespan, up to 1 s.
     """

@@ -1,9 +1,9 @@
 """Small graphs to proof: every schedule without needless waits, less what can't be better.
 
 Depth-first branch and bound. Tasks are placed in order of their starts, each behind what its device
-has: one of the schedules of least makespan, that of the least sum of starts, comes about so. A state
-is dropped if its bound is no better than the best schedule, or if another state with the same tasks
-placed was never later in anything that the rest can notice.
+has: one of the schedules of least makespan, that of the least sum of starts, comes about so. A
+state is dropped if its bound is no better than the best schedule, or if another state with the same
+tasks placed was never later in anything that the rest can notice, nor in the sum of its starts.
 """
 
 # ruff: noqa: PLR1730 - in loops this hot a call of max() costs as much as the rest

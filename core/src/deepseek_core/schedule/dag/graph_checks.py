@@ -99,7 +99,7 @@ def _check_links(graph: TaskGraph) -> None:
 def _check_link(graph: TaskGraph, a: int, b: int) -> None:
     where = f"from memory node {a} to {b}"
     bandwidth, latency = graph.bandwidth[a][b], graph.latency[a][b]
-    if bandwidth is not None:
+    if bandwidth is not None and bandwidth != math.inf:
         _check_number(bandwidth, f"bandwidth {where}")
         if bandwidth == 0 or a == b:
             raise InputError(

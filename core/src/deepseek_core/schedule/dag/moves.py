@@ -4,8 +4,6 @@ Most start from a task of the critical chain, the tasks that wait for each other
 Each gives a new order and new devices; what was passed in stays as it is.
 """
 
-# ruff: noqa: PLR1730 - in loops this hot a call of max() costs as much as the rest
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,14 +13,15 @@ from typing import Final
 from deepseek_core.schedule.dag.compiled import INF
 from deepseek_core.schedule.dag.decoder import Decoded, Decoder
 
-Move = tuple[list[int], list[int]] | None
-"""An order and devices; None where a move changes nothing or is not possible."""
+Move = tuple[list[int], list[int], int] | None
+"""An order, devices, the first position that differs; None where nothing changes or nothing can."""
 
 _REACH: Final = 10, 3  # how far a swap looks in the order: so many tasks, and for each device
 _NOISE: Final = 0.2  # of what a device seems worth: the estimate leaves out who waits there
 _CRITICAL: Final = 0.8  # share of the moves that start from the critical chain
 _ALSO_SHIFTED: Final = 0.6  # share of changes of devices that move in the order, too
 _MOST_SHIFTED: Final = 3
+_SETTLED: Final = 0.88  # where the cumulative share of changes of both ends
 
 
 class Moves:
@@ -42,20 +41,19 @@ class Moves:
         self._chain: list[int] = []
         # Cumulative shares.
         self._devices: tuple[tuple[float, Callable[[int, list[int]], list[int]]], ...] = (
-            (0.05, self._path), (0.15, self._window), (0.35, self._one),
-            (0.45, self._stretch), (0.70, self._grown), (0.75, self._swap),
+            (0.05, self._path), (0.15, self._window), (0.25, self._one),
+            (0.33, self._stretch), (0.48, self._grown), (0.58, self._swap),
         )  # fmt: skip
 
     def at(self, order: list[int], device: list[int], found: Decoded) -> None:
         """Moves start from here now."""
         if order is not self._order:
-            self._order = order
+            self._order, place = order, self._place
             for position, task in enumerate(order):
-                self._place[task] = position
+                place[task] = position
         self._device, self._end, self._why = device, found.end, found.why
-        task = max(order, key=found.end.__getitem__)
-        self._chain = chain = [task]
-        while (task := found.why[task]) >= 0:
+        self._chain = chain = [found.last]
+        while (task := found.why[chain[-1]]) >= 0:
             chain.append(task)
 
     def draw(self) -> Move:
@@ -69,13 +67,15 @@ class Moves:
                 moved = change(task, device)
                 if not moved or (self._graph.limited and not self._fits(device)):
                     return None
+                first = min([self._place[one] for one in moved])
                 if random() < _ALSO_SHIFTED:
-                    return self._shifted(moved[:_MOST_SHIFTED]), device
-                return self._order, device
-        order = self._before_its_reason(task) if random() < 0.5 else None
-        if order is None:
-            order = self._shifted([task])
-        return None if order is self._order else (order, self._device)
+                    order, least = self._shifted(moved[:_MOST_SHIFTED])
+                    return order, device, min(first, least)
+                return self._order, device, first
+        if kind < _SETTLED:
+            return self._settled(task)
+        order, first = self._before_its_reason(task) if random() < 0.5 else self._shifted([task])
+        return None if order is self._order else (order, self._device, first)
 
     def _pick(self, tasks: Sequence[int]) -> int:
         return tasks[int(self._random() * len(tasks))]
@@ -118,7 +118,7 @@ class Moves:
             moved = [one for one in window if self._device[one] == source]
         else:
             moved = self._order[first : first + length]
-        return self._send(moved, target, device)[:1]
+        return self._send(moved, target, device)
 
     def _swap(self, task: int, device: list[int]) -> list[int]:
         """Exchange devices with a task that is near in the order."""
@@ -159,7 +159,7 @@ class Moves:
                 own = graph.bundle[task]
                 for member in (task,) if own < 0 else graph.bundles[own]:
                     device[member] = target
-                moved.append(task)
+                    moved.append(member)
         return moved
 
     def _target(self, first: int, last: int) -> int:
@@ -192,38 +192,77 @@ class Moves:
             room[graph.pool_of[d]] -= graph.needs[task][graph.class_of[d]]
         return min(room) >= 0
 
+    # -- both
+
+    def _settled(self, task: int) -> Move:
+        """The task to another device, and in the order to where it could begin there."""
+        target, device = self._target(task, task), list(self._device)
+        moved = self._send([task], target, device)
+        if not moved or (self._graph.limited and not self._fits(device)):
+            return None
+        low, high = self._bounds(task, self._place.__getitem__, len(self._order))
+        ready = self._decoder.arrival(task, target, self._device, self._end)
+        now, at = self._place[task], self._first_busy(target, ready, low + 1, high)
+        at = at if at <= now else at - 1
+        first = min([self._place[one] for one in moved])
+        if at == now:
+            return self._order, device, first
+        return _moved(self._order, now, at), device, min(first, at)
+
+    def _first_busy(self, target: int, ready: float, low: int, high: int) -> int:
+        """The position of the first or second task that a device still does at a time."""
+        order, device, end = self._order, self._device, self._end
+        skip, found = self._random() < 0.5, high
+        for position in range(low, high):
+            other = order[position]
+            if device[other] == target and end[other] > ready:
+                found = position
+                if not skip:
+                    break
+                skip = False
+        return found
+
+    def _bounds(self, task: int, place: Callable[[int], int], size: int) -> tuple[int, int]:
+        """The positions of the last that must be before, and of the first that must be after."""
+        low, high = -1, size
+        for p in self._before[task]:
+            if (at := place(p)) > low:
+                low = at
+        for f in self._after[task]:
+            if (at := place(f)) < high:
+                high = at
+        return low, high
+
     # -- the order
 
-    def _shifted(self, tasks: Sequence[int]) -> list[int]:
-        """Tasks at random places between what must be before and after."""
+    def _shifted(self, tasks: Sequence[int]) -> tuple[list[int], int]:
+        """Tasks at random places between what must be before and after; the first that changed."""
         order = self._order
+        first = len(order)
         for task in tasks:
             place = self._place.__getitem__ if order is self._order else order.index
             now = place(task)
-            low, high = -1, len(order)
-            for p in self._before[task]:
-                if (at := place(p)) > low:
-                    low = at
-            for f in self._after[task]:
-                if (at := place(f)) < high:
-                    high = at
+            low, high = self._bounds(task, place, len(order))
             at = low + 1 + int(self._random() * (high - low - 1))
             if at != now:
-                order = _moved(order, now, at if at < now else at - 1)
-        return order
+                at = at if at < now else at - 1
+                order, first = _moved(order, now, at), min(first, now, at)
+        return order, first
 
-    def _before_its_reason(self, task: int) -> list[int] | None:
+    def _before_its_reason(self, task: int) -> tuple[list[int], int]:
         """Exchange a task and the one that it waits for because they share a device."""
         reason = self._why[task]
         if reason < 0 or reason in self._before[task]:
-            return None
+            return self._shifted([task])
         place, here, there = self._place, self._place[task], self._place[reason]
         low = max([place[p] for p in self._before[task]], default=-1)
         if low < there:
             at = there if self._random() < 0.6 else low + 1 + int(self._random() * (there - low))
-            return _moved(self._order, here, at)
+            return _moved(self._order, here, at), at
         high = min([place[f] for f in self._after[reason]], default=len(self._order))
-        return _moved(self._order, there, here) if high > here else None
+        if high <= here:
+            return self._shifted([task])
+        return _moved(self._order, there, here), there
 
 
 def _moved(order: list[int], source: int, target: int) -> list[int]:

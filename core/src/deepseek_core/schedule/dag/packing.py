@@ -28,8 +28,7 @@ def fill(graph: Compiled, order: Sequence[int]) -> list[int] | None:
         fits = [
             k
             for k, d in enumerate(queue)
-            if needs[graph.class_of[d]] <= room[graph.pool_of[d]]
-            and costs[graph.class_of[d]] < INF
+            if needs[graph.class_of[d]] <= room[graph.pool_of[d]] and costs[graph.class_of[d]] < INF
         ]
         if not fits:
             return None

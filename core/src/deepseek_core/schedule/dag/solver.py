@@ -78,8 +78,9 @@ def _search(effort: Effort) -> None:
         return
     if effort.best is not None:
         portfolio.widen()
-    if not effort.more():
+    if not effort.fits(effort.prices.tables_s + effort.prices.pass_s):
         return
+    effort.spent_s += effort.prices.tables_s
     decoder = Decoder(effort.graph)
     if effort.graph.size <= MOST_TASKS:
         left_s = min(effort.budget_s - effort.spent_s, 1.0)

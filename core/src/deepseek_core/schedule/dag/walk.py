@@ -1,7 +1,8 @@
 """A random walk around the best schedule: many small changes, worse ones accepted early on.
 
-A state is an order of tasks and a device for each (see `decoder`). Simulated annealing in a few
-rounds: each begins warm at the best state and cools down (Kirkpatrick, Gelatt, Vecchi 1983).
+A state is an order of tasks and a device for each (see `decoder`). Simulated annealing: it begins
+warm at the best schedule so far and cools down while the budget lasts (Kirkpatrick, Gelatt, Vecchi
+1983).
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ from math import log
 from typing import Final
 
 from deepseek_core.schedule.dag import orders
-from deepseek_core.schedule.dag.compiled import INF
 from deepseek_core.schedule.dag.decoder import Decoded, Decoder
 from deepseek_core.schedule.dag.effort import Effort, better
 from deepseek_core.schedule.dag.moves import Moves
 
 _RULE: Final = "local search"
-_ROUNDS: Final = 2
-_HOT, _COLD = 0.04, 0.0004  # how much worse a state may be, on average, as a share of the best
+_HOT, _COLD = 0.05, 0.001  # how much worse a state may be, on average, as a share of the best
 _BLOCK: Final = 32  # steps between two looks at the budget
 _PATIENCE: Final = 80, 16  # moves without a gain until it goes back to the best: so many,
 # and for each task
@@ -39,13 +38,10 @@ class Walk:
 
     def run(self) -> None:
         """Move until the budget is gone or the bound is met."""
-        effort, began, round_ = self._effort, self._effort.progress, 0
+        effort, began = self._effort, self._effort.progress
         while effort.fits(_BLOCK * effort.prices.step_s):
-            done = (effort.progress - began) / max(1e-9, 1 - began) * _ROUNDS
-            if int(done) > round_:
-                round_ = int(done)
-                self._go(self._best)
-            heat = self._best[2].makespan * _HOT * (_COLD / _HOT) ** (done % 1.0)
+            done = (effort.progress - began) / max(1e-9, 1 - began)
+            heat = self._best[2].makespan * _HOT * (_COLD / _HOT) ** done
             for _ in range(_BLOCK):
                 self._step(heat)
             effort.spent_s += _BLOCK * effort.prices.step_s
@@ -56,9 +52,10 @@ class Walk:
         if move is None:
             return
         limit = self._now[2].makespan - heat * log(1.0 - self._effort.rng.random())
-        found = self._decoder.decode(*move, limit)
+        order, device, first = move
+        found = self._decoder.decode(order, device, limit, self._now[2], first)
         if found is not None:
-            self._accept((*move, found))
+            self._accept((order, device, found))
         elif self._idle > _PATIENCE[0] + _PATIENCE[1] * self._effort.graph.size:
             self._go(self._best)
 
@@ -77,6 +74,6 @@ class Walk:
         self._moves.at(*state)
 
     def _decoded(self, order: list[int], device: list[int]) -> _State:
-        found = self._decoder.decode(order, device, INF)
+        found = self._decoder.decode(order, device)
         assert found is not None
         return order, device, found
