@@ -96,9 +96,8 @@ def against_best(report: Report, cases: Sequence[Case], seconds: float) -> list[
     long = [
         checked(c.graph, solve(c.graph, seconds=seconds, clock=time.process_time)) for c in cases
     ]
-    print(
-        f"\n{'instance':42} {'HEFT':>7} {'24 passes':>9} {'default':>8} {f'{seconds:g} s':>8} {'gap':>7}"
-    )
+    title = f"{seconds:g} s"
+    print(f"\n{'instance':42} {'HEFT':>7} {'24 passes':>9} {'default':>8} {title:>8} {'gap':>7}")
     for c, a, u, b in zip(cases, few, usual, long, strict=True):
         mark = "  new best known" if b.makespan < c.best * (1 - 1e-6) else ""
         print(

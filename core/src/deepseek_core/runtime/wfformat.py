@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core.contracts.errors import ArtifactError, GraphError
+from deepseek_core.contracts.errors import ArtifactError, DeepSeekError, GraphError
 from deepseek_core.schedule.dag.graph import TaskGraph
 from deepseek_core.schedule.dag.nodes import DagDevice, DagTask, Id
 
@@ -59,6 +59,8 @@ def read_wfformat(content: Mapping[str, Any], machine: Machine = DEFAULT_MACHINE
     try:
         tasks = list(_tasks(content["workflow"]))
         name = str(content.get("name", "workflow"))
+    except DeepSeekError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ArtifactError(
             f"the workflow is malformed: {type(error).__name__} {error}",

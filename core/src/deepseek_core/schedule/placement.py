@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from deepseek_core.contracts.device import Estimate
 from deepseek_core.contracts.errors import GraphError, NoDevice
 from deepseek_core.schedule.belief import believed
 from deepseek_core.schedule.problem import (
@@ -77,24 +78,24 @@ def place(problem: Problem) -> Placement:
 
 def _plausible(problem: Problem) -> Problem:
     """Without candidates that take longer than can be counted."""
-    stages = tuple(_counted(stage, problem.objective) for stage in problem.stages)
-    whole = None if problem.whole is None else _counted(problem.whole, problem.objective)
+    stages = tuple(map(_counted, problem.stages))
+    whole = None if problem.whole is None else _counted(problem.whole)
     return attrs.evolve(problem, stages=stages, whole=whole)
 
 
-def _counted(stage: StageOptions, objective: Objective) -> StageOptions:
+def _counted(stage: StageOptions) -> StageOptions:
     return attrs.evolve(
         stage,
         candidates=tuple(
-            c if c.estimate is None or _seconds(c, objective) <= _MOST_S else _endless(c)
+            c if c.estimate is None or _longest_s(c.estimate) <= _MOST_S else _endless(c)
             for c in stage.candidates
         ),
     )
 
 
-def _seconds(candidate: Candidate, objective: Objective) -> float:
+def _longest_s(estimate: Estimate) -> float:
     try:
-        return cost_s(candidate, objective)
+        return estimate.interval_s[1]
     except OverflowError:  # of a deviation
         return math.inf
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from deepseek_core.schedule.dag.compiled import INF
+from deepseek_core.schedule.dag.compiled import INF, Compiled
 from deepseek_core.schedule.dag.decoder import Decoder
 from deepseek_core.schedule.dag.effort import LEAST_GAIN, Effort
 from deepseek_core.schedule.dag.listpass import Timetable
@@ -44,6 +44,23 @@ class _OutOfEffort(Exception):
     """The budget is gone before the proof."""
 
 
+def _twins(graph: Compiled) -> list[int]:
+    """For each task the one before it that nobody could tell from it, or -1."""
+    latest: dict[object, int] = {}
+    twins = []
+    for task in range(graph.size):
+        looks = (
+            graph.cost[task],
+            graph.needs[task],
+            graph.bundle[task],
+            tuple(sorted(graph.before[task])),
+            tuple(sorted(graph.after[task])),
+        )
+        twins.append(latest.get(looks, -1))
+        latest[looks] = task
+    return twins
+
+
 class Exact:
     """Improves `effort.best` up to its proof, or as far as `until_s` of the effort goes."""
 
@@ -58,6 +75,7 @@ class Exact:
         self._free = [0.0] * len(decoder.devices)
         self._room = list(graph.capacity)
         self._least_cost = [min(row) for row in graph.cost]
+        self._twin = _twins(graph)
         self._seen: dict[tuple[int, ...], list[tuple[float, ...]]] = {}
         self._states = self._remembered = self._options = 0
         self._limit = INF if effort.best is None else self._below(effort.best.makespan)
@@ -105,7 +123,7 @@ class Exact:
             return []
         found: list[_Option] = []
         for task, waits in enumerate(self._waits):
-            if waits or self._device[task] >= 0:
+            if waits or self._device[task] >= 0 or not self._is_next(task):
                 continue
             best = INF
             for option in self._ways(task, state.last):
@@ -116,6 +134,11 @@ class Exact:
             if best >= self._limit:
                 return []
         return found
+
+    def _is_next(self, task: int) -> bool:
+        """Whether it is the turn of this one of several tasks that are alike."""
+        twin = self._twin[task]
+        return twin < 0 or self._device[twin] >= 0
 
     def _ways(self, task: int, last: float) -> list[_Option]:
         """Devices for a task. Of devices that are alike, only the one that is free first."""
