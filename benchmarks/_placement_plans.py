@@ -65,8 +65,8 @@ def proofs(report: Report) -> None:
     wrong, proven, worst = 0, 0, 1.0
     for seed in range(SMALL_GRAPHS):
         rng = Random(seed)
-        stages = rng.randint(2, 5)
-        problem = stage_problem(rng, stages, 2 if stages == 5 else rng.randint(2, 3))
+        stages = rng.randint(2, 6)
+        problem = stage_problem(rng, stages, 2 if stages == 6 else rng.randint(2, 3))
         placement, least_s = place(problem), least_makespan_s(problem)
         check_run(problem, placement)
         assert placement.lower_bound_s is not None

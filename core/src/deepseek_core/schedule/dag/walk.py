@@ -16,7 +16,9 @@ from deepseek_core.schedule.dag.effort import Effort, better
 from deepseek_core.schedule.dag.moves import Moves
 
 _RULE: Final = "local search"
-_HOT, _COLD = 0.05, 0.001  # how much worse a state may be, on average, as a share of the best
+_HOT: Final = 0.04  # how much worse a state may be, on average, as a share of the best
+_ENOUGH: Final = 300  # steps for each task; with fewer it begins cooler,
+_COOLING: Final = 40  # and it ends so many times cooler than it began
 _BLOCK: Final = 32  # steps between two looks at the budget
 _PATIENCE: Final = 80, 16  # moves without a gain until it goes back to the best: so many,
 # and for each task
@@ -38,13 +40,19 @@ class Walk:
 
     def run(self) -> None:
         """Move until the budget is gone or the bound is met."""
-        effort, began = self._effort, self._effort.progress
+        effort, began, hot = self._effort, self._effort.progress, self._heat()
         while effort.fits(_BLOCK * effort.prices.step_s):
             done = (effort.progress - began) / max(1e-9, 1 - began)
-            heat = self._best[2].makespan * _HOT * (_COLD / _HOT) ** done
+            heat = self._best[2].makespan * hot * _COOLING**-done
             for _ in range(_BLOCK):
                 self._step(heat)
             effort.spent_s += _BLOCK * effort.prices.step_s
+
+    def _heat(self) -> float:
+        effort = self._effort
+        left_s = min(effort.budget_s - effort.spent_s, effort.seconds)
+        steps = left_s / effort.prices.step_s / effort.graph.size
+        return _HOT * min(1.0, steps / _ENOUGH)
 
     def _step(self, heat: float) -> None:
         self._idle += 1
