@@ -6,9 +6,8 @@ input gives equal output on every machine. A clock that is passed in may end the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
-from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -19,14 +18,9 @@ from deepseek_core.schedule.dag.listpass import Timetable, list_pass
 Clock = Callable[[], float]
 LEAST_GAIN: Final = 1e-12  # relative; below it two makespans are one
 
-LEAST_S: Final = 0.2
+LEAST_S: Final = 0.25
 LEAST_PASSES: Final = 24
 _MOST_PASSES_S: Final = 10.0
-_SHARE: Final = 0.02  # of the makespan: who waits for it for a minute waits a second for its plan,
-_MOST_SHARE_S: Final = 1.0
-_UNITS_S: Final[Mapping[str, float]] = MappingProxyType(
-    {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-)
 
 
 def better(a: float, b: float) -> bool:
@@ -61,13 +55,12 @@ class Prices:
         )
 
 
-def default_s(unit: str, bound: float, prices: Prices) -> float:
-    """Seconds that a search takes unless told: a fifth, longer for large graphs and long runs.
+def default_s(prices: Prices) -> float:
+    """Seconds that a search takes unless told: a quarter, or 24 list passes if they take longer.
 
-    At least 24 list passes, up to 10 s; and 2 % of the least makespan, up to 1 s.
+    At most 10 s, and always one list pass.
     """
-    share_s = min(_MOST_SHARE_S, _SHARE * bound * _UNITS_S.get(unit, 0.0))
-    return max(LEAST_S, min(_MOST_PASSES_S, LEAST_PASSES * prices.pass_s), share_s)
+    return max(LEAST_S, min(_MOST_PASSES_S, LEAST_PASSES * prices.pass_s))
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -50,7 +50,7 @@ def solve(
     compiled = compile_graph(graph)
     bound, prices = lower_bound(compiled), Prices.of(compiled)
     if effort_s is passes is seconds is None:
-        effort_s = default_s(graph.unit, bound, prices)
+        effort_s = default_s(prices)
     effort = Effort(
         graph=compiled,
         mirror=compiled.reversed(),
