@@ -7,6 +7,7 @@ input gives equal output on every machine. A clock that is passed in may end the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import log10
 from random import Random
 from typing import Final
 
@@ -33,7 +34,7 @@ class Prices:
     """What a list pass, the decoder's tables, a step of the walk, an option of the proof cost.
 
     In seconds of the reference core: one of a 2020s x86 server under CPython 3.11. Fitted to CPU
-    times there, for graphs of 8 to 10,000 tasks on 2 to 24 devices; most are met within 30 %, and
+    times there, for graphs of 8 to 100,000 tasks on 2 to 24 devices; most are met within 30 %, and
     what is far off is less. `benchmarks/placement.py` says how far the machine at hand is off.
     """
 
@@ -47,8 +48,9 @@ class Prices:
         """By the counts of tasks, edges, devices and memory nodes."""
         tasks, edges, devices = graph.size, sum(map(len, graph.before)), len(graph.class_of)
         links = graph.nodes if graph.nodes > 1 else 0
+        uncached = 1 + 0.5 * max(0.0, log10(tasks / 1000))  # large graphs leave the caches
         return cls(
-            pass_s=2e-5 + 1.4e-6 * tasks + (1.6e-7 + 2.6e-7 * links) * edges,
+            pass_s=2e-5 + uncached * (1.4e-6 * tasks + (1.6e-7 + 2.6e-7 * links) * edges),
             tables_s=1.2e-6 * tasks * devices,
             step_s=4.5e-6 + 7e-8 * tasks + 4e-8 * edges + 1.6e-7 * devices,
             option_s=1.4e-6,
