@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_amount,
         metavar="N",
         help="search as long as so many list passes take; the same result each time (default: a "
-        "quarter of a second or 24 of them, whichever is longer, but 10 s at most)",
+        "quarter of a second or 24 of them, whichever is longer, but 15 s at most)",
     )
     parser.add_argument(
         "--algorithm",

@@ -21,7 +21,7 @@ LEAST_GAIN: Final = 1e-12  # relative; below it two makespans are one
 
 LEAST_S: Final = 0.25
 LEAST_PASSES: Final = 24
-_MOST_PASSES_S: Final = 10.0
+_MOST_PASSES_S: Final = 15.0
 
 
 def better(a: float, b: float) -> bool:
@@ -60,7 +60,7 @@ class Prices:
 def default_s(prices: Prices) -> float:
     """Seconds that a search takes unless told: a quarter, or 24 list passes if they take longer.
 
-    At most 10 s, and always one list pass.
+    At most 15 s, and always one list pass.
     """
     return max(LEAST_S, min(_MOST_PASSES_S, LEAST_PASSES * prices.pass_s))
 

@@ -90,6 +90,8 @@ class Exact:
             self._branch(_State(0, 0.0, 0.0, sum(self._least_cost)))
         except _OutOfEffort:
             return
+        finally:
+            self._count()
         self._effort.proven = self._effort.best is not None
 
     def _branch(self, state: _State) -> None:
@@ -220,10 +222,14 @@ class Exact:
 
     def _spend(self) -> None:
         self._states += 1
-        if self._states % _LOOK:
-            return
         effort = self._effort
-        effort.spent_s += self._options * effort.prices.option_s
-        self._options = 0
-        if effort.spent_s >= self._until_s or not effort.fits(0.0):
+        if effort.spent_s + self._options * effort.prices.option_s >= self._until_s:
             raise _OutOfEffort
+        if self._states % _LOOK == 0:
+            self._count()
+            if not effort.fits(0.0):
+                raise _OutOfEffort
+
+    def _count(self) -> None:
+        self._effort.spent_s += self._options * self._effort.prices.option_s
+        self._options = 0
