@@ -63,7 +63,10 @@ def layered(count, devices=16, seed=0):
 
 
 def optimum(graph):
-    """Least makespan over all assignments and orders, without gaps to insert into."""
+    """Least makespan over all assignments and orders, without gaps to insert into.
+
+    Memory and groups restrict the assignments.
+    """
     best = float("inf")
     index = graph.index
     before = [[] for _ in graph.tasks]
@@ -77,7 +80,7 @@ def optimum(graph):
     ]
     for places in itertools.product(graph.devices, repeat=count):
         costs = [graph.tasks[t].cost[places[t].type] for t in range(count)]
-        if None in costs:
+        if None in costs or not _allowed(graph, places):
             continue
         for order in orders:
             free, end = dict.fromkeys((d.id for d in graph.devices), 0.0), [0.0] * count
@@ -88,3 +91,12 @@ def optimum(graph):
                 end[t] = free[places[t].id] = max([free[places[t].id], *arrivals]) + costs[t]
             best = min(best, max(end))
     return best
+
+
+def _allowed(graph, places):
+    """Whether groups stay together and the memory of pools suffices."""
+    room = {key: float("inf") if limit is None else limit for key, limit in graph.pools.items()}
+    for one, place in zip(graph.tasks, places, strict=True):
+        room[graph.pool_of(place)] -= one.needs(place.type)
+    together = [{places[t].id for t in members} for members in graph.groups.values()]
+    return min(room.values()) >= 0 and all(len(homes) == 1 for homes in together)

@@ -23,8 +23,9 @@ def write_instance(path, graph):
 
 
 def _device(device):
-    room = {} if device.mem_bytes is None else {"mem_bytes": device.mem_bytes}
-    return {"id": device.id, "type": device.type, "mem": device.mem} | room
+    more = {"mem_bytes": device.mem_bytes, "pool": device.pool}
+    kept = {key: value for key, value in more.items() if value is not None}
+    return {"id": device.id, "type": device.type, "mem": device.mem} | kept
 
 
 def _task(task):
@@ -32,6 +33,7 @@ def _task(task):
         "name": task.name,
         "dev": dict(task.deviation),
         "mem_bytes": task.mem_bytes,
+        "mem_by_type": dict(task.mem_by_type),
         "colocate": task.colocate,
         "stateful": task.stateful,
     }

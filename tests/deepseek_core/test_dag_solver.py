@@ -3,15 +3,17 @@
 import itertools
 import random
 
+import attrs
 import pytest
 from dag_graphs import device, graphs, layered, optimum, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from deepseek_core.contracts.errors import ConfigError, GraphError
+from deepseek_core.contracts.errors import ConfigError, GraphError, InputError, NoDevice
 from deepseek_core.schedule.dag.bound import lower_bound
 from deepseek_core.schedule.dag.compiled import compile_graph
+from deepseek_core.schedule.dag.effort import LEAST_S, Prices, default_s
 from deepseek_core.schedule.dag.graph import TaskGraph
 from deepseek_core.schedule.dag.packing import fill, pack
 from deepseek_core.schedule.dag.rules import schedule_by
@@ -40,8 +42,28 @@ def test_it_keeps_groups_together(graph):
 def test_bound_optimum_and_result_are_in_order(graph):
     best = optimum(graph)
     assert lower_bound(compile_graph(graph)) <= best * (1 + 1e-9)
-    found = solve(graph, passes=300)
-    assert best * (1 - 1e-9) <= found.makespan <= best * 1.2 + 1e-9
+    found = solve(graph)
+    assert found.makespan == pytest.approx(best, rel=1e-9)
+    assert found.gap == pytest.approx(0.0, abs=1e-9), "small graphs are proven"
+
+
+@settings(max_examples=60)
+@given(graphs(most=4, limits=True), st.sampled_from([None, 3.0, 6.0]), st.booleans())
+def test_proofs_hold_under_limits(graph, room, is_shared):
+    """Groups, capacities, and capacities that alike devices share."""
+    made = [
+        attrs.evolve(d, mem_bytes=room, pool=f"{d.type}{d.mem}" if is_shared else None)
+        for d in graph.devices
+    ]
+    try:
+        graph = attrs.evolve(graph, devices=made)
+        found = solve(graph)
+    except (GraphError, NoDevice):
+        assert room is not None
+        return
+    assert faults(graph, found) == []
+    assert found.makespan == pytest.approx(optimum(graph), rel=1e-9)
+    assert found.gap == pytest.approx(0.0, abs=1e-9)
 
 
 @given(graphs(most=10))
@@ -110,7 +132,51 @@ def test_one_pass_always_runs():
     assert solve(layered(50), passes=0).passes == 1
 
 
-@pytest.mark.parametrize("budget", [{"passes": -1}, {"seconds": 1.0}, {"passes": float("nan")}])
+def test_effort_is_a_time_and_the_same_on_every_machine():
+    made = compile_graph(layered(60, devices=4))
+    prices = Prices.of(made)
+    assert default_s(prices) == LEAST_S
+    large = Prices.of(compile_graph(layered(20_000)))
+    assert default_s(large) == pytest.approx(24 * large.pass_s)
+    assert default_s(attrs.evolve(large, pass_s=1e3)) == 15.0
+    short, long = (solve(layered(60, devices=4), effort_s=s) for s in (0.01, 0.3))
+    assert short == solve(layered(60, devices=4), effort_s=0.01)
+    assert short.passes * prices.pass_s == pytest.approx(0.01, rel=0.2)
+    assert long.passes * prices.pass_s == pytest.approx(0.3, rel=0.2)
+    assert long.makespan < short.makespan
+
+
+def test_a_clock_may_end_it_earlier():
+    looks = itertools.count()
+    made = layered(60, devices=4)
+    found = solve(made, effort_s=60.0, seconds=1.0, clock=lambda: next(looks) * 0.01)
+    assert next(looks) <= 110
+    assert found.makespan <= schedule_by("heft", made).makespan
+
+
+@pytest.mark.parametrize("huge", [1e308, 1e300])
+def test_times_that_sum_up_to_no_number_are_named(huge):
+    with pytest.raises(InputError, match="so large that their sum is no number"):
+        TaskGraph(
+            devices=[device("x", "a")], tasks=[task("p", a=huge), task("q", a=huge)],
+            edges=[("p", "q", 0.0)],
+        )  # fmt: skip
+
+
+def test_tasks_without_length_are_placed():
+    made = layered(40, devices=4)
+    nothing = attrs.evolve(
+        made, tasks=[attrs.evolve(t, cost=dict.fromkeys(t.cost, 0.0)) for t in made.tasks],
+        bandwidth=[[None] * 4] * 4, latency=[[0.0] * 4] * 4,
+    )  # fmt: skip
+    found = solve(nothing)
+    assert (found.makespan, found.gap) == (0.0, 0.0)
+    assert faults(nothing, found) == []
+
+
+@pytest.mark.parametrize(
+    "budget", [{"passes": -1}, {"seconds": 1.0}, {"passes": float("nan")}, {"effort_s": -0.1}]
+)
 def test_a_wrong_budget_is_named(budget):
     with pytest.raises(ConfigError, match="budget"):
         solve(layered(5), **budget)

@@ -93,7 +93,7 @@ def write(tmp_path, content, name="instance.json"):
 
 def test_numbers_as_ids_and_left_out_keys_are_read(tmp_path):
     graph = read_instance(write(tmp_path, SMALL))
-    assert [t.id for t in graph.tasks] == ["0", "1"]
+    assert [t.id for t in graph.tasks] == [0, 1]
     assert graph.devices[0].mem_bytes == 8
     assert graph.unit == "ms" and has_limits(graph)
     assert solve(graph).makespan == 3.5
@@ -120,7 +120,7 @@ def test_a_schedule_is_written_whole(tmp_path):
     write_schedule(tmp_path / "plan.json", solve(graph))
     content = json.loads((tmp_path / "plan.json").read_text())
     assert content["makespan"] == 3.5
-    assert content["placements"][1] == {"task": "1", "device": "d", "start": 1.0, "end": 3.5}
+    assert content["placements"][1] == {"task": 1, "device": "d", "start": 1.0, "end": 3.5}
     assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
 
 
@@ -147,7 +147,7 @@ def test_a_malformed_file_is_one_sentence(content, word, tmp_path):
     "change, error, word",
     [
         ({"edges": [[0, 1, 1], [1, 0, 1]]}, GraphError, "0 -> 1 -> 0|1 -> 0 -> 1"),
-        ({"edges": [[0, 9, 1]]}, GraphError, "no task '9'"),
+        ({"edges": [[0, 9, 1]]}, GraphError, "no task 9"),
         ({"tasks": []}, GraphError, "has no tasks"),
         ({"tasks": [{"id": 0, "cost": {"cpu": -1}}], "edges": []}, InputError, "-1"),
         ({"tasks": [{"id": 0, "cost": {"gpu": 1}}], "edges": []}, NoDevice, "'cpu'"),
@@ -165,7 +165,7 @@ def test_an_unsound_graph_says_what_is_wrong(change, error, word, tmp_path):
 
 def test_nan_is_no_cost(tmp_path):
     text = json.dumps(SMALL).replace("2.5", "NaN")
-    with pytest.raises(InputError, match="cost of task '1' on 'cpu' is nan"):
+    with pytest.raises(InputError, match="cost of task 1 on 'cpu' is nan"):
         read_instance(write(tmp_path, text))
 
 
@@ -230,8 +230,62 @@ def test_a_workflow_without_a_runtime_is_named(tmp_path):
 def test_a_workflow_with_a_parent_that_is_not_there_is_named(tmp_path):
     broken = json.loads(json.dumps(WORKFLOW_1_5))
     broken["workflow"]["specification"]["tasks"][1]["parents"] = ["a2"]
-    with pytest.raises(GraphError, match="no task 'a2'"):
+    with pytest.raises(GraphError, match=r"'b1' names 'a2' among its parents.* no task 'a2'"):
         read_instance(write(tmp_path, broken))
+
+
+@pytest.mark.parametrize("workflow", [WORKFLOW_1_5, WORKFLOW_1_4])
+@pytest.mark.parametrize("sides", [("children",), ("children", "parents"), ("parents",)])
+def test_an_edge_that_one_side_names_counts_once(workflow, sides, tmp_path):
+    changed = json.loads(json.dumps(workflow))
+    inside = changed["workflow"]
+    tasks = inside["specification"]["tasks"] if "specification" in inside else inside["tasks"]
+    tasks[0]["children"], tasks[1]["parents"] = [], []
+    if "children" in sides:
+        tasks[0]["children"] = ["b1"]
+    if "parents" in sides:
+        tasks[1]["parents"] = ["a1"]
+    graph = read_instance(write(tmp_path, changed))
+    assert graph.edges == (("a1", "b1", 3e8),)
+
+
+def test_a_child_that_is_not_there_is_named(tmp_path):
+    broken = json.loads(json.dumps(WORKFLOW_1_5))
+    broken["workflow"]["specification"]["tasks"][0]["children"] = ["b1", "c1"]
+    with pytest.raises(GraphError, match="'a1' names 'c1' among its children"):
+        read_instance(write(tmp_path, broken))
+
+
+def test_a_name_that_two_tasks_have_names_no_parent(tmp_path):
+    broken = json.loads(json.dumps(WORKFLOW_1_4))
+    twin = dict(broken["workflow"]["tasks"][0], id="a2")
+    broken["workflow"]["tasks"].append(twin)
+    with pytest.raises(GraphError, match="names the task 'align', and 2 tasks are called so"):
+        read_instance(write(tmp_path, broken))
+
+
+def test_ids_come_back_as_they_were_given(tmp_path):
+    content = SMALL | {
+        "tasks": [{"id": one, "cost": {"cpu": 1}} for one in (7, "8", "seven", 9.5, "7")],
+        "edges": [[7, "8"], ["8", "seven", 4], [9.5, "7"]],
+    }
+    graph = read_instance(write(tmp_path, content))
+    assert [t.id for t in graph.tasks] == [7, "8", "seven", 9.5, "7"]
+    assert [(e.source, e.target) for e in graph.edges] == [(7, "8"), ("8", "seven"), (9.5, "7")]
+    write_schedule(tmp_path / "plan.json", solve(graph))
+    placed = json.loads((tmp_path / "plan.json").read_text())["placements"]
+    assert [row["task"] for row in placed] == [7, "8", "seven", 9.5, "7"]
+
+
+def test_an_edge_may_spell_a_number_as_text_where_that_is_clear(tmp_path):
+    graph = read_instance(write(tmp_path, SMALL | {"edges": [["0", "1", 3]]}))
+    assert [(e.source, e.target) for e in graph.edges] == [(0, 1)]
+
+
+@pytest.mark.parametrize("wrong", [True, None, [1], {"a": 1}, float("nan")])
+def test_an_id_is_text_or_a_number(wrong, tmp_path):
+    with pytest.raises(ArtifactError, match="id"):
+        read_instance(write(tmp_path, SMALL | {"tasks": [{"id": wrong, "cost": {"cpu": 1}}]}))
 
 
 def starpu_model():
@@ -298,7 +352,7 @@ def test_a_models_stages_become_tasks_and_slots_become_devices():
     )
     graph = graph_of_problem(problem)
     assert [d.id for d in graph.devices] == ["cpu#0", "cpu#1", "gpu"]
-    assert graph.tasks[1].cost == {"cpu": 3.0, "gpu": None}
+    assert graph.tasks[1].cost == {"cpu": 3.0}
     assert 0 < graph.tasks[0].deviation["cpu"] < 0.5
     assert solve(graph).makespan == 4.0
     assert graph_from_json(json.loads(json.dumps(graph_to_json(graph)))).tasks == graph.tasks

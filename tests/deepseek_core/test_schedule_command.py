@@ -11,6 +11,7 @@ from test_instances import SMALL, WORKFLOW_1_5
 
 from deepseek_core.cli import main
 from deepseek_core.cli.gantt import gantt_body
+from deepseek_core.cli.schedule_rules import why
 from deepseek_core.runtime.instances import read_instance
 from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
 from deepseek_core.schedule.dag.solver import solve
@@ -62,6 +63,28 @@ def test_a_published_rule_can_be_asked_for(capsys):
     assert "algorithm: HEFT, 1 list passes" in capsys.readouterr().out
 
 
+def test_all_rules_stand_beside_the_search_with_the_reason_why(tmp_path, capsys):
+    assert main(["schedule", str(CHOLESKY), "--algorithm", "all"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"\n{rule} " in told for rule in ("best", "heft", "peft", "cpop", "dmda"))
+    assert re.search(r"the search is [\d.]+% shorter than the best rule, \w+\.", told)
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(SMALL))
+    assert main(["schedule", str(path), "--algorithm", "all"]) == 0
+    assert "found it, too: it meets the lower bound, and nothing is shorter." in (
+        capsys.readouterr().out
+    )
+
+
+def test_why_the_search_does_not_win_is_told():
+    ours = Schedule(
+        graph="g", unit="s", algorithm="local search", makespan=10.0, lower_bound=8.0, placements=()
+    )
+    assert "leaves room for 20.00%" in why(ours, {"heft": 10.0, "peft": 12.0})
+    assert why(ours, {"heft": 9.0}).startswith("heft is 10.00% shorter")
+    assert "no rule found" in why(ours, {})
+
+
 def test_limits_can_be_enforced(capsys):
     assert main(["schedule", str(LAYERS), "--limits", "respect"]) == 0
     captured = capsys.readouterr()
@@ -86,7 +109,7 @@ def test_a_workflow_is_placed(tmp_path, capsys):
     [
         ({"edges": [[0, 1, 1], [1, 0, 1]]}, 2, "has a cycle of 2 tasks: "),
         ({"tasks": []}, 2, "has no tasks"),
-        ({"tasks": [{"id": 0, "cost": {"gpu": 1}}], "edges": []}, 1, "no device can run task '0'"),
+        ({"tasks": [{"id": 0, "cost": {"gpu": 1}}], "edges": []}, 1, "no device can run task 0"),
         (
             {"tasks": [{"id": 0, "cost": {"cpu": 1}, "mem_bytes": 9}], "edges": []},
             2,
@@ -280,7 +303,7 @@ def test_a_schedule_is_checked_whoever_made_it(tmp_path, capsys):
     plan.write_text(json.dumps({"placements": content["placements"]}))
     assert main(["schedule", str(file), "--check", str(plan), "--json", "-"]) == 1
     told = json.loads(capsys.readouterr().out)["faults"]
-    assert any("task '1' takes 3.5" in fault for fault in told)
+    assert any("task 1 takes 3.5" in fault for fault in told)
     assert any("overlap" in fault for fault in told)
 
 

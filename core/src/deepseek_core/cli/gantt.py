@@ -70,7 +70,7 @@ def _chart(graph: TaskGraph, schedule: Schedule) -> str:
 
 def _bar(p: TaskPlacement, name: str, lane: int, scale: float) -> str:
     x, width = _LEFT + p.start * scale, max((p.end - p.start) * scale, 0.6)
-    label = name or p.task
+    label = name or str(p.task)
     hue = zlib.crc32(label.encode()) % 360  # tasks of one name share a color, on every run
     y = _TOP + lane * _LANE
     tip = escape(f"{p.task} {name} on {p.device}: {p.start:.6g} to {p.end:.6g}")
@@ -88,7 +88,8 @@ def _labels(graph: TaskGraph, schedule: Schedule) -> str:
         busy[p.device] += p.end - p.start
     span = schedule.makespan or 1.0
     return "".join(
-        f'<text x="6" y="{_TOP + n * _LANE + 17}">{escape(d[:12])} {100 * t / span:.0f} %</text>'
+        f'<text x="6" y="{_TOP + n * _LANE + 17}">{escape(str(d)[:12])} '
+        f"{100 * t / span:.0f} %</text>"
         for n, (d, t) in enumerate(busy.items())
     )
 

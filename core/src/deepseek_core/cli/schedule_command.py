@@ -16,6 +16,7 @@ from typing import Final
 from deepseek_core.cli.gantt import gantt_body
 from deepseek_core.cli.html import write_html
 from deepseek_core.cli.outputs import check_writable
+from deepseek_core.cli.schedule_rules import beside_rules
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.runtime.instances import has_limits, read_instance, write_schedule
 from deepseek_core.runtime.model_graphs import graph_of_problem
@@ -23,13 +24,13 @@ from deepseek_core.runtime.session import Session
 from deepseek_core.schedule.dag.graph import TaskGraph
 from deepseek_core.schedule.dag.rules import RULES, schedule_by
 from deepseek_core.schedule.dag.schedule import Schedule
-from deepseek_core.schedule.dag.solver import DEFAULT_PASSES, solve
+from deepseek_core.schedule.dag.solver import solve
 
 SUMMARY: Final = "place a task graph on devices: makespan or rate, bound, gap, Gantt chart"
 EXAMPLES: Final = """examples:
   ds-sdk schedule instance.json
   ds-sdk schedule instance.json --budget-ms 3000 --json plan.json --html plan.html
-  ds-sdk schedule workflow.json --algorithm heft
+  ds-sdk schedule workflow.json --algorithm all
   ds-sdk schedule model.onnx --batch 16
   ds-sdk schedule instance.json --objective throughput --replicate
   ds-sdk schedule instance.json --check plan.json
@@ -37,7 +38,7 @@ EXAMPLES: Final = """examples:
 INSTANCE is a task graph, a WfCommons workflow, or a model whose stages were calibrated."""
 
 _BEST: Final = "best"
-_DEFAULT_S: Final = 10.0
+_ALL: Final = "all"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,14 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--passes",
         type=_amount,
         metavar="N",
-        help="list passes to search; the same result each time (default: "
-        f"{DEFAULT_PASSES:g}, and {_DEFAULT_S:g} s at most)",
+        help="search as long as so many list passes take; the same result each time (default: a "
+        "quarter of a second or 24 of them, whichever is longer, but 15 s at most)",
     )
     parser.add_argument(
         "--algorithm",
-        choices=[_BEST, *RULES],
+        choices=[_BEST, *RULES, _ALL],
         default=_BEST,
-        help="a published list rule, or the search over all of them (default: %(default)s)",
+        help="a published list rule, the search that goes on from them, or all side by side "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the search (default: 0)"
@@ -117,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(schedule.to_json()))
     else:
         print(_text(graph, schedule, took_s))
+        if args.algorithm == _ALL:
+            print(f"\n{beside_rules(graph, schedule)}")
         if args.json is not None:
             write_schedule(args.json, schedule)
     if args.html is not None:
@@ -151,14 +155,11 @@ def _read_model(path: Path, batch: int) -> TaskGraph:
 
 
 def _schedule(graph: TaskGraph, args: argparse.Namespace) -> Schedule:
-    if args.algorithm != _BEST:
+    if args.algorithm in RULES:
         return schedule_by(args.algorithm, graph)
     seconds = None if args.budget_ms is None else args.budget_ms / 1e3
-    passes = args.passes
-    if seconds is None and passes is None:
-        seconds, passes = _DEFAULT_S, DEFAULT_PASSES
     rng = Random(args.seed)  # noqa: S311 - a search, not a secret
-    return solve(graph, passes=passes, seconds=seconds, clock=time.perf_counter, rng=rng)
+    return solve(graph, passes=args.passes, seconds=seconds, clock=time.perf_counter, rng=rng)
 
 
 def _text(graph: TaskGraph, schedule: Schedule, took_s: float) -> str:

@@ -7,7 +7,8 @@ models that lie beside the file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,7 +17,7 @@ from deepseek_core.contracts.files import whole_file
 from deepseek_core.runtime.starpu_models import starpu_costs
 from deepseek_core.runtime.wfformat import is_wfformat, read_wfformat
 from deepseek_core.schedule.dag.graph import TaskGraph
-from deepseek_core.schedule.dag.nodes import DagDevice, DagTask
+from deepseek_core.schedule.dag.nodes import DagDevice, DagTask, Id
 from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
 
 Limits = Literal["respect", "ignore"]
@@ -67,23 +68,34 @@ def graph_from_json(content: Any, *, folder: Path = Path()) -> TaskGraph:
 def _graph(content: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> TaskGraph:
     nodes = len(content.get("mem_nodes", ["memory"]))
     nothing: list[list[float | None]] = [[None] * nodes for _ in range(nodes)]
+    tasks = [_task(row, models) for row in content["tasks"]]
     return TaskGraph(
         name=str(content.get("name", "graph")),
         unit=str(content.get("unit", "s")),
         devices=[_device(row) for row in content["devices"]],
         bandwidth=content.get("bandwidth", nothing),
         latency=content.get("latency", [[0.0] * nodes for _ in range(nodes)]),
-        tasks=[_task(row, models) for row in content["tasks"]],
-        edges=[_edge(row) for row in content.get("edges", [])],
+        tasks=tasks,
+        edges=_edges(content.get("edges", []), tasks),
     )
+
+
+def _id(value: Any) -> Id:
+    """What names a task or a device, as it stands in the file."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ArtifactError(f"the id {value!r} is neither text nor a number", remedy=_REMEDY)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ArtifactError(f"the id {value!r} is no number", remedy=_REMEDY)
+    return value
 
 
 def _device(row: Mapping[str, Any]) -> DagDevice:
     return DagDevice(
-        id=str(row["id"]),
+        id=_id(row["id"]),
         type=str(row["type"]),
         mem=int(row.get("mem", 0)),
         mem_bytes=row.get("mem_bytes"),
+        pool=None if row.get("pool") is None else str(row["pool"]),
     )
 
 
@@ -93,11 +105,12 @@ def _task(row: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> Da
         cost, deviation = _from_model(row, models)
     together = row.get("colocate")
     return DagTask(
-        id=str(row["id"]),
+        id=_id(row["id"]),
         cost=dict(cost),
         name=str(row.get("name", "")),
         deviation=deviation,
         mem_bytes=row.get("mem_bytes") or 0.0,
+        mem_by_type=dict(row.get("mem_by_type", {})),
         colocate=None if together is None else str(together),
         stateful=_flag(row, "stateful"),
     )
@@ -110,9 +123,27 @@ def _flag(row: Mapping[str, Any], key: str) -> bool:
     return value
 
 
-def _edge(row: Any) -> tuple[str, str, float]:
-    source, target, *nbytes = row
-    return str(source), str(target), nbytes[0] if nbytes else 0.0
+def _edges(rows: Sequence[Any], tasks: Sequence[DagTask]) -> list[tuple[Id, Id, float]]:
+    resolved = _by_spelling(task.id for task in tasks)
+    found = []
+    for row in rows:
+        source, target, *nbytes = row
+        found.append((resolved(_id(source)), resolved(_id(target)), nbytes[0] if nbytes else 0.0))
+    return found
+
+
+def _by_spelling(known: Iterable[Id]) -> Callable[[Id], Id]:
+    """Finds the id that is meant; one that is a number may be spelled as text."""
+    ids = set(known)
+    spelled: dict[str, list[Id]] = {}
+    for one in ids:
+        spelled.setdefault(str(one), []).append(one)
+
+    def resolved(given: Id) -> Id:
+        alike = spelled.get(str(given), [])
+        return given if given in ids or len(alike) != 1 else alike[0]
+
+    return resolved
 
 
 def _models(named: Mapping[str, str], folder: Path) -> dict[str, Mapping[int, Any]]:
@@ -170,7 +201,17 @@ def read_schedule(path: Path, graph: TaskGraph) -> Schedule:
     """
     content = _read_json(path)
     try:
-        placements = tuple(_placement(row) for row in content["placements"])
+        task = _by_spelling(task.id for task in graph.tasks)
+        device = _by_spelling(device.id for device in graph.devices)
+        placements = tuple(
+            TaskPlacement(
+                task=task(_id(row["task"])),
+                device=device(_id(row["device"])),
+                start=float(row["start"]),
+                end=float(row["end"]),
+            )
+            for row in content["placements"]
+        )
         makespan = content.get("makespan", max((p.end for p in placements), default=0.0))
         return Schedule(
             graph=graph.name,
@@ -183,15 +224,6 @@ def read_schedule(path: Path, graph: TaskGraph) -> Schedule:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ArtifactError(f"{path} holds no schedule: {what}", remedy=_REMEDY) from error
-
-
-def _placement(row: Mapping[str, Any]) -> TaskPlacement:
-    return TaskPlacement(
-        task=str(row["task"]),
-        device=str(row["device"]),
-        start=float(row["start"]),
-        end=float(row["end"]),
-    )
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

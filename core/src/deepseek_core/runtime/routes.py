@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import attrs
 
@@ -14,13 +15,16 @@ from deepseek_core.schedule.joined import unit_name, units
 MayRun = Callable[[Stage, str], bool]
 """Whether a device may be given this stage."""
 
+Holds = Sequence[tuple[str, str]]
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Route:
     """A graph whose stages run as they are, and the device of each.
 
     `parts` maps each of them to the stages of the user's graph that it stands for, `followers` to
-    those that read what it makes, `waits` to how many it waits for, `order` to its place.
+    those that wait for its end, `waits` to how many it waits for, `order` to its place. Mostly
+    they wait because they read what it makes; some are held back, as `Placement.holds` says.
     `decision` numbers the placement that it comes from: a later one takes its place.
     """
 
@@ -44,9 +48,14 @@ def routes_of(
     may_run: MayRun,
     decision: int,
     order: Sequence[str] = (),
+    *,
+    holds: Holds = (),
 ) -> tuple[Route, ...]:
     """A route for each that a placement has, in its order."""
-    return tuple(route_of(graph, devices, may_run, decision, order) for devices, _share in routes)
+    return tuple(
+        route_of(graph, devices, may_run, decision, order, holds=holds)
+        for devices, _share in routes
+    )
 
 
 def part_of(graph: Graph, names: Sequence[str]) -> Graph:
@@ -65,8 +74,10 @@ def route_of(
     may_run: MayRun,
     decision: int,
     order: Sequence[str] = (),
+    *,
+    holds: Holds = (),
 ) -> Route:
-    """A graph as it runs with its stages on these devices; `order` as in `Placement`."""
+    """A graph as it runs with its stages on these devices; `order`, `holds` as in `Placement`."""
     stages: list[Stage] = []
     parts: dict[str, tuple[str, ...]] = {}
     for group in units([stage.name for stage in graph.stages], devices):
@@ -75,7 +86,7 @@ def route_of(
             parts[made.name] = names
     # The frontend knows the stages of its own graph, not what became of them here.
     cut = attrs.evolve(graph, stages=stages, fuse=None)
-    after = {stage.name: cut.predecessors(stage) for stage in cut.stages}
+    after = _held({stage.name: cut.predecessors(stage) for stage in cut.stages}, parts, holds)
     return Route(
         graph=cut,
         devices={name: devices[names[0]] for name, names in parts.items()},
@@ -86,6 +97,26 @@ def route_of(
         decision=decision,
         is_chain=_is_chain(cut),
     )
+
+
+def _held(
+    after: dict[str, tuple[str, ...]], parts: Mapping[str, tuple[str, ...]], holds: Holds
+) -> dict[str, tuple[str, ...]]:
+    """What each stage waits for, holds included.
+
+    Stages that were joined run as one: if by that a hold waits for itself, none counts.
+    """
+    unit = {name: made for made, names in parts.items() for name in names}
+    held = {made: list(before) for made, before in after.items()}
+    for first, then in holds:
+        source, target = unit[first], unit[then]
+        if source != target and source not in held[target]:
+            held[target].append(source)
+    try:
+        tuple(TopologicalSorter(held).static_order())
+    except CycleError:
+        return after
+    return {made: tuple(before) for made, before in held.items()}
 
 
 def _order(parts: Mapping[str, Sequence[str]], order: Sequence[str]) -> dict[str, int]:

@@ -127,11 +127,14 @@ class StageRunner:
         """Routes of the placement; those that were laid before are no more."""
         if self.only is None:
             routes, order = self.placement.routes, self.placement.order
+            holds = self.placement.holds
         else:
-            routes, order = (({self._graph.stages[0].name: self.only}, 1.0),), ()
+            routes, order, holds = (({self._graph.stages[0].name: self.only}, 1.0),), (), ()
         self.decision += 1
         self._limits.clear()
-        self.routes = routes_of(self._graph, routes, self._may_run, self.decision, order)
+        self.routes = routes_of(
+            self._graph, routes, self._may_run, self.decision, order, holds=holds
+        )
         self._round_robin = RoundRobin([share for _, share in routes])
         self._turns: list[int] = []
 

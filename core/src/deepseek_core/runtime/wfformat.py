@@ -1,7 +1,8 @@
 """Workflows in WfCommons' WfFormat as task graphs: https://wfcommons.org/format (1.3 to 1.5).
 
 A workflow says how long each task ran, not on which devices it may run: the machine is an
-argument. An edge carries the bytes of the files that its source writes and its target reads.
+argument. An edge carries the bytes of the files that its source writes and its target reads. It is
+named by its target (`parents`), its source (`children`), or both; what one of them names counts.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core.contracts.errors import ArtifactError
+from deepseek_core.contracts.errors import ArtifactError, DeepSeekError, GraphError
 from deepseek_core.schedule.dag.graph import TaskGraph
-from deepseek_core.schedule.dag.nodes import DagDevice, DagTask
+from deepseek_core.schedule.dag.nodes import DagDevice, DagTask, Id
 
 
 @attrs.frozen(kw_only=True)
@@ -34,10 +35,11 @@ DEFAULT_MACHINE: Final = Machine(
 
 @attrs.frozen
 class _Task:
-    id: str
+    id: Id
     name: str
     runtime_s: float
-    parents: tuple[str, ...]
+    parents: tuple[Id, ...]
+    children: tuple[Id, ...]
     reads: Mapping[str, float]
     writes: Mapping[str, float]
 
@@ -57,6 +59,8 @@ def read_wfformat(content: Mapping[str, Any], machine: Machine = DEFAULT_MACHINE
     try:
         tasks = list(_tasks(content["workflow"]))
         name = str(content.get("name", "workflow"))
+    except DeepSeekError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ArtifactError(
             f"the workflow is malformed: {type(error).__name__} {error}",
@@ -86,14 +90,33 @@ def _graph(name: str, tasks: list[_Task], machine: Machine) -> TaskGraph:
             )
             for task in tasks
         ],
-        edges=[(p, task.id, _moved(by_id.get(p), task)) for task in tasks for p in task.parents],
+        edges=[(a, b, _moved(by_id[a], by_id[b])) for a, b in _pairs(tasks, by_id)],
     )
 
 
-def _moved(parent: _Task | None, task: _Task) -> float:
-    """Bytes of the files that pass; a parent that is missing is the graph's error to name."""
-    if parent is None:
-        return 0.0
+def _pairs(tasks: list[_Task], by_id: Mapping[Id, _Task]) -> dict[tuple[Id, Id], None]:
+    """Source and target of each edge, once.
+
+    Raises:
+        GraphError: a parent or a child that is no task.
+    """
+    found: dict[tuple[Id, Id], None] = {}
+    for task in tasks:
+        for word, others in (("parents", task.parents), ("children", task.children)):
+            for other in others:
+                if other not in by_id:
+                    raise GraphError(
+                        f"task {task.id!r} names {other!r} among its {word}, and there is no task "
+                        f"{other!r}",
+                        remedy="add the task to the workflow, or take its name out there",
+                    )
+                pair = (other, task.id) if word == "parents" else (task.id, other)
+                found[pair] = None
+    return found
+
+
+def _moved(parent: _Task, task: _Task) -> float:
+    """Bytes of the files that pass."""
     return float(sum(n for file, n in parent.writes.items() if file in task.reads))
 
 
@@ -107,30 +130,47 @@ def _tasks_since_1_5(workflow: Mapping[str, Any]) -> Iterator[_Task]:
     nbytes = {row["id"]: float(row["sizeInBytes"]) for row in specification.get("files", [])}
     for row in specification["tasks"]:
         yield _Task(
-            id=str(row["id"]),
+            id=row["id"],
             name=str(row.get("name", "")),
             runtime_s=float(runtime[row["id"]]),
-            parents=tuple(map(str, row.get("parents", []))),
+            parents=tuple(row.get("parents", [])),
+            children=tuple(row.get("children", [])),
             reads={file: nbytes.get(file, 0.0) for file in row.get("inputFiles", [])},
             writes={file: nbytes.get(file, 0.0) for file in row.get("outputFiles", [])},
         )
 
 
 def _tasks_before(workflow: Mapping[str, Any]) -> Iterator[_Task]:
-    """Up to 1.4 a task carries its files; parents are named by id or by name."""
+    """Up to 1.4 a task carries its files; others are named by id or by name."""
     rows = workflow["tasks"]
     known = {row.get("id", row["name"]) for row in rows}
-    ids = {row["name"]: row.get("id", row["name"]) for row in rows}
+    by_name: dict[Id, list[Id]] = {}
+    for row in rows:
+        by_name.setdefault(row["name"], []).append(row.get("id", row["name"]))
+
+    def named(others: list[Id]) -> tuple[Id, ...]:
+        return tuple(p if p in known else _only(p, by_name.get(p, [p])) for p in others)
+
     for row in rows:
         files = row.get("files", [])
         yield _Task(
-            id=str(row.get("id", row["name"])),
+            id=row.get("id", row["name"]),
             name=str(row["name"]),
             runtime_s=float(row.get("runtimeInSeconds", row.get("runtime"))),
-            parents=tuple(str(p if p in known else ids.get(p, p)) for p in row.get("parents", [])),
+            parents=named(row.get("parents", [])),
+            children=named(row.get("children", [])),
             reads=_files(files, "input"),
             writes=_files(files, "output"),
         )
+
+
+def _only(name: Id, ids: list[Id]) -> Id:
+    if len(ids) > 1:
+        raise GraphError(
+            f"an edge names the task {name!r}, and {len(ids)} tasks are called so",
+            remedy="name the tasks of edges by their id",
+        )
+    return ids[0]
 
 
 def _files(rows: list[Mapping[str, Any]], link: str) -> dict[str, float]:

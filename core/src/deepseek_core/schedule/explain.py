@@ -139,7 +139,7 @@ def measured_value_s(problem: Problem, placement: Placement, measured: Measured)
         return sum(cost_s(c, placement.objective) for c in routes[0][0])
     if placement.objective is Objective.PERIOD:
         return routes_period_s(problem, routes)
-    return makespan_s(problem, routes[0][0], placement.order or None)
+    return makespan_s(problem, routes[0][0], placement.order, placement.holds)
 
 
 def _as_run(
@@ -166,10 +166,8 @@ def _regret(problem: Problem, placement: Placement, measured: Measured) -> list[
         other, seconds = placement.runner_up
         changed = {s: d for s, d in other.items() if placement.shares(s) != {d: 1.0}}
         there = ", ".join(f"{s} on {d}" for s, d in changed.items())
-        more = 100 * (seconds / placement.value_s - 1)
-        lines.append(
-            f"best alternative: {there}: {format_seconds(seconds)} estimated ({more:+.0f} %)"
-        )
+        more = f" ({100 * (seconds / placement.value_s - 1):+.0f} %)" if placement.value_s else ""
+        lines.append(f"best alternative: {there}: {format_seconds(seconds)} estimated{more}")
     seen = measured_value_s(problem, placement, measured)
     if seen is not None:
         estimated = f"{format_seconds(placement.value_s)} estimated"

@@ -1,7 +1,8 @@
 """Which device runs which stage.
 
-Makespan: stages start when their inputs are there and their device has a free slot; every
-assignment for few stages, and what the solver of `schedule.dag` finds, in any order.
+Makespan: stages start when their inputs are there and their device has a free slot. A few
+assignments are tried in the graph's order; unless one of them is sure to be the best, the solver
+of `schedule.dag` finds devices and order.
 Period of a stream: the load of the busiest device, or of the host's cores when several devices
 share them; `throughput` finds it, replicating stages where that is worth it.
 Offline decisions use the median cost, realtime ones the 90 % quantile.
@@ -17,28 +18,35 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from deepseek_core.contracts.device import Estimate
 from deepseek_core.contracts.errors import GraphError, NoDevice
 from deepseek_core.schedule.belief import believed
-from deepseek_core.schedule.problem import Candidate, Objective, Placement, Problem, Route
+from deepseek_core.schedule.problem import (
+    Candidate,
+    Objective,
+    Placement,
+    Problem,
+    Route,
+    StageOptions,
+)
 from deepseek_core.schedule.value import (
     Assignment,
     bound_of,
-    by_urgency,
     cost_s,
     fits,
     given_order,
     is_least,
-    makespan_s,
     period_s,
     value_s,
 )
 
-_MOST_EXACT: Final = 5_000
-_MOST_STEPS: Final = 40_000  # of stages, in all that is tried beyond the solver: some 0.1 s
-_LEAST_GAIN: Final = 1e-9
-_MOST_MOVES: Final = 200  # of single stages that are tried for the second best
+_FEW: Final = 200  # assignments that are all tried
+_MOST_STEPS: Final = 10_000  # of stages, in all that is tried for the second best: some 25 ms
+_MOST_S: Final = 1e290  # what takes longer takes part in no plan; sums stay finite
 _WORTH_REPLICATING: Final = 0.05  # less is within the noise of measured costs
 _WORTH_CUTTING: Final = 0.05  # likewise
+_NO_CHOICE: Final = "there is no choice"
+_SEARCH: Final = "list scheduling and search"
 
 _Ranked = tuple[float, tuple[float, tuple[str, ...]], Assignment]
 
@@ -47,6 +55,7 @@ class _Found(NamedTuple):
     seconds: float
     assignment: Assignment
     order: tuple[str, ...]
+    holds: tuple[tuple[str, str], ...]
     rule: str
 
 
@@ -56,7 +65,7 @@ def place(problem: Problem) -> Placement:
     Raises:
         NoDevice: a stage that no candidate can run.
     """
-    problem = believed(problem)
+    problem = believed(_plausible(problem))
     whole = _place_whole(problem)
     try:
         cut = _place_cut(problem)
@@ -67,9 +76,40 @@ def place(problem: Problem) -> Placement:
     return cut if whole is None else _better(problem, whole, cut)
 
 
+def _plausible(problem: Problem) -> Problem:
+    """Without candidates that take longer than can be counted."""
+    stages = tuple(map(_counted, problem.stages))
+    whole = None if problem.whole is None else _counted(problem.whole)
+    return attrs.evolve(problem, stages=stages, whole=whole)
+
+
+def _counted(stage: StageOptions) -> StageOptions:
+    return attrs.evolve(
+        stage,
+        candidates=tuple(
+            c if c.estimate is None or _longest_s(c.estimate) <= _MOST_S else _endless(c)
+            for c in stage.candidates
+        ),
+    )
+
+
+def _longest_s(estimate: Estimate) -> float:
+    try:
+        return estimate.interval_s[1]
+    except OverflowError:  # of a deviation
+        return math.inf
+
+
+def _endless(candidate: Candidate) -> Candidate:
+    assert candidate.estimate is not None
+    told = f"its estimate is {candidate.estimate.seconds:g} s, sigma {candidate.estimate.sigma:g}"
+    return attrs.evolve(candidate, estimate=None, refusal=f"{told}: too long for any plan")
+
+
 def _place_cut(problem: Problem) -> Placement:
     allowed = [stage.allowed() for stage in problem.stages]
-    if all(len(candidates) == 1 for candidates in allowed):
+    only = all(len(candidates) == 1 for candidates in allowed)
+    if problem.objective is Objective.PERIOD and only:
         return _only_way(problem, tuple(candidates[0] for candidates in allowed))
     decide = _place_stream if problem.objective is Objective.PERIOD else _place_batch
     try:
@@ -83,14 +123,14 @@ def _place_cut(problem: Problem) -> Placement:
 
 def _only_way(problem: Problem, assignment: Assignment) -> Placement:
     """Where nothing is to be chosen."""
-    seconds, bound_s = value_s(problem, assignment), bound_of(problem, assignment)
+    seconds = value_s(problem, assignment)
     return Placement(
         routes=((_by_name(problem, assignment), 1.0),),
         objective=problem.objective,
         value_s=seconds,
-        rule="there is no choice",
-        optimal=is_least(seconds, bound_s),
-        lower_bound_s=bound_s,
+        rule=_NO_CHOICE,
+        optimal=True,
+        lower_bound_s=seconds,
         single_device=dict(_single_device(problem)),
     )
 
@@ -154,102 +194,91 @@ def _pays(problem: Problem, whole: Placement, cut: Placement) -> bool:
 
 
 def _place_batch(problem: Problem) -> Placement:
-    """The best of all assignments in the given order, or what is found for any order."""
+    """The best of a few in the given order, or what the solver finds in any order."""
     allowed = [stage.allowed() for stage in problem.stages]
-    ranked = _ranked(problem, _all_that_fit(problem, allowed))
+    are_all = math.prod(map(len, allowed)) <= _FEW
+    ranked = _ranked(problem, _few(problem, allowed, are_all=are_all))
     bound_s = min((bound_of(problem, each) for _, _, each in ranked), default=0.0)
-    found = [_Found(s, each, given_order(problem), "exact search") for s, _, each in ranked[:1]]
-    if not found or not is_least(found[0].seconds, bound_s):
-        searched, searched_bound_s = _search(problem, allowed, [f.assignment for f in found])
-        found, bound_s = found + searched, max(bound_s, searched_bound_s)
-    best = min(found, key=lambda one: one.seconds)
+    bound_s = bound_s if are_all else 0.0
+    rule = "exact search" if are_all else "one device"
+    rule = rule if math.prod(map(len, allowed)) > 1 else _NO_CHOICE
+    best, order = None, given_order(problem)
+    if ranked:
+        best = _Found(ranked[0][0], ranked[0][2], order, (), rule)
+    if best is None or not is_least(best.seconds, bound_s):
+        best, searched_s = _search(problem, best)
+        bound_s = max(bound_s, searched_s)
     return Placement(
         routes=((_by_name(problem, best.assignment), 1.0),),
         objective=problem.objective,
         value_s=best.seconds,
-        rule=f"{best.rule}, least makespan",
+        rule=best.rule if best.rule == _NO_CHOICE else f"{best.rule}, least makespan",
         optimal=is_least(best.seconds, bound_s),
-        lower_bound_s=bound_s,
+        lower_bound_s=min(bound_s, best.seconds),
         single_device=dict(_single_device(problem)),
-        runner_up=_runner_up(problem, ranked, best.assignment),
+        runner_up=_runner_up(problem, ranked if are_all else [], best),
         order=best.order,
+        holds=best.holds,
     )
 
 
-def _all_that_fit(problem: Problem, allowed: Sequence[Sequence[Candidate]]) -> Iterator[Assignment]:
-    """All assignments where they are few; those that fit the memory of the devices.
+def _few(
+    problem: Problem, allowed: Sequence[Sequence[Candidate]], *, are_all: bool
+) -> Iterator[Assignment]:
+    """All assignments or those to one device, as far as they fit the memory of the devices.
 
     Raises:
-        GraphError: none does.
+        GraphError: all were looked at, and none does.
     """
-    if math.prod(map(len, allowed)) > _MOST_EXACT:
-        return
     found = False
-    for assignment in itertools.product(*allowed):
+    for assignment in itertools.product(*allowed) if are_all else _on_one(allowed):
         if fits(problem, assignment):
             found = True
             yield assignment
-    if not found:
-        raise GraphError("no placement fits the memory of the devices")
+    if are_all and not found:
+        raise GraphError(
+            "no placement fits the memory of the devices", remedy="add memory or devices"
+        )
 
 
-def _search(
-    problem: Problem, allowed: Sequence[Sequence[Candidate]], starts: Sequence[Assignment]
-) -> tuple[list[_Found], float]:
-    """What the solver of graphs finds, single moves from there or a start, and a bound.
+def _on_one(allowed: Sequence[Sequence[Candidate]]) -> Iterator[Assignment]:
+    rows = [{c.device_id: c for c in candidates} for candidates in allowed]
+    for device_id in sorted(set.intersection(*map(set, rows))):
+        yield tuple(row[device_id] for row in rows)
+
+
+def _search(problem: Problem, start: _Found | None) -> tuple[_Found, float]:
+    """What the solver of graphs finds, unless the start is as good, and a bound.
 
     Raises:
         GraphError: there is no start, and nothing was found that fits the memory.
     """
     from deepseek_core.schedule.of_problem import solved
 
-    rule, found, bound_s = "list scheduling and search", list[_Found](), 0.0
     try:
         solution = solved(problem)
     except GraphError:
-        if not starts:
+        if start is None:
             raise
-    else:
-        bound_s = solution.lower_bound_s
-        trial = _as_assignment(problem, solution.devices)
-        starts = starts or [trial]
-        if fits(problem, trial):
-            seconds = makespan_s(problem, trial, solution.order)
-            found.append(_Found(seconds, trial, solution.order, rule))
-    seconds, climbed, order = _climbed(problem, allowed, starts[0], bound_s)
-    return [*found, _Found(seconds, climbed, order, rule)], bound_s
-
-
-def _climbed(
-    problem: Problem, allowed: Sequence[Sequence[Candidate]], start: Assignment, bound_s: float
-) -> tuple[float, Assignment, tuple[str, ...]]:
-    """Single moves while they help, stages by the longest path that follows; a bounded effort."""
-    best, order = start, by_urgency(problem, start)
-    best_s, left = makespan_s(problem, best, order), _MOST_STEPS
-    since, index = 0, 0
-    while since < len(allowed) and left > 0 and not is_least(best_s, bound_s):
-        since += 1
-        for candidate in allowed[index]:
-            trial = (*best[:index], candidate, *best[index + 1 :])
-            order_then = by_urgency(problem, trial)
-            seconds = makespan_s(problem, trial, order_then)
-            left -= len(trial)
-            if fits(problem, trial) and seconds < best_s * (1 - _LEAST_GAIN):
-                best_s, best, order, since = seconds, trial, order_then, 0
-        index = (index + 1) % len(allowed)
-    return best_s, best, order
+        return start, 0.0
+    if start is not None and is_least(start.seconds, solution.seconds):
+        return start, solution.lower_bound_s
+    rule = start.rule if start is not None and start.rule == _NO_CHOICE else _SEARCH
+    found = _Found(solution.seconds, solution.assignment, solution.order, solution.holds, rule)
+    return found, solution.lower_bound_s
 
 
 def _runner_up(
-    problem: Problem, ranked: Sequence[_Ranked], best: Assignment
+    problem: Problem, ranked: Sequence[_Ranked], best: _Found
 ) -> tuple[Mapping[str, str], float] | None:
     """The best assignment but for this one: of all, or of those that differ in one stage."""
     for seconds, _, assignment in ranked:
-        if assignment != best:
+        if assignment != best.assignment:
             return _by_name(problem, assignment), seconds
-    if ranked or sum(len(stage.allowed()) for stage in problem.stages) > _MOST_MOVES:
+    moves = sum(len(stage.allowed()) for stage in problem.stages) - len(problem.stages)
+    if ranked or moves * len(problem.stages) > _MOST_STEPS:
         return None
-    return _best_other(problem, ((_by_name(problem, best), 1.0),))
+    return _best_other(problem, ((_by_name(problem, best.assignment), 1.0),), best.order)
 
 
 def _place_stream(problem: Problem) -> Placement:
@@ -281,7 +310,7 @@ def _is_known(problem: Problem) -> bool:
 
 
 def _best_other(
-    problem: Problem, routes: tuple[Route, ...]
+    problem: Problem, routes: tuple[Route, ...], order: Sequence[str] = ()
 ) -> tuple[Mapping[str, str], float] | None:
     """The best assignment that differs in one stage, or is one of several routes alone."""
     main = dict(max(routes, key=lambda route: route[1])[0])
@@ -289,7 +318,7 @@ def _best_other(
     for stage in problem.stages:
         others = (c.device_id for c in stage.allowed() if c.device_id != main[stage.name])
         trials += [main | {stage.name: device} for device in others]
-    ranked = _ranked(problem, (_as_assignment(problem, trial) for trial in trials))
+    ranked = _ranked(problem, (_as_assignment(problem, trial) for trial in trials), order)
     return (_by_name(problem, ranked[0][2]), ranked[0][0]) if ranked else None
 
 
@@ -300,9 +329,11 @@ def _as_assignment(problem: Problem, devices: Mapping[str, str]) -> Assignment:
     )
 
 
-def _ranked(problem: Problem, found: Iterable[Assignment]) -> list[_Ranked]:
-    """Assignments by value, ties by the work in all and by names."""
-    scored = ((value_s(problem, a), _tie_break(problem, a), a) for a in found)
+def _ranked(
+    problem: Problem, found: Iterable[Assignment], order: Sequence[str] = ()
+) -> list[_Ranked]:
+    """Assignments by value in an order of the stages, ties by the work in all and by names."""
+    scored = ((value_s(problem, a, order), _tie_break(problem, a), a) for a in found)
     return sorted(scored, key=lambda row: row[:2])
 
 

@@ -8,8 +8,9 @@ from enum import StrEnum
 import attrs
 
 from deepseek_core.contracts.device import Concurrency, Estimate
-from deepseek_core.contracts.errors import NoDevice
+from deepseek_core.contracts.errors import GraphError, NoDevice
 from deepseek_core.contracts.task import LatencyClass
+from deepseek_core.contracts.units import check_finite
 
 
 class Objective(StrEnum):
@@ -55,16 +56,30 @@ class Crossover:
 
 
 @attrs.frozen(kw_only=True)
+class Link:
+    """What moving bytes from one device to another takes, beyond what estimates include."""
+
+    latency_s: float = attrs.field(default=0.0, validator=check_finite)
+    s_per_byte: float = attrs.field(default=0.0, validator=check_finite)
+
+    def seconds(self, nbytes: float) -> float:
+        """Seconds until so many bytes are there; transfers do not wait for each other."""
+        return self.latency_s + nbytes * self.s_per_byte
+
+
+@attrs.frozen(kw_only=True)
 class StageOptions:
     """A stage, the stages it waits for, and its candidates.
 
-    `pinned_to` limits the choice to these devices; empty means any.
+    `pinned_to` limits the choice to these devices; empty means any. `read_bytes` has what it reads
+    of its predecessors in one run, where that is known.
     """
 
     name: str
     predecessors: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     pinned_to: tuple[str, ...] = ()
+    read_bytes: Mapping[str, int] = attrs.field(factory=dict)
 
     def allowed(self) -> tuple[Candidate, ...]:
         """The candidates that can run it, less those that a pin excludes.
@@ -102,7 +117,12 @@ class Problem:
     """Stages in topological order, what each device takes at once, and the host's cores.
 
     `whole` has the devices that may run all stages as one, without a border between them. `memory`
-    has the bytes of devices where they are known: what stays there must fit.
+    has the bytes of devices where they are known: what stays there must fit. `links` has what a
+    transfer takes from one device to another, where that is known and no estimate includes it;
+    no link, no time.
+
+    Raises:
+        GraphError: a stage that is there twice, or that waits for one that does not come before it.
     """
 
     stages: tuple[StageOptions, ...]
@@ -111,6 +131,22 @@ class Problem:
     objective: Objective
     whole: StageOptions | None = None
     memory: Mapping[str, int] = attrs.field(factory=dict)
+    links: Mapping[tuple[str, str], Link] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        known: set[str] = set()
+        for stage in self.stages:
+            if stage.name in known:
+                raise GraphError(f"two stages are called {stage.name!r}", remedy="rename one")
+            for name in stage.predecessors:
+                if name not in known:
+                    raise _out_of_order(self.stages, stage.name, name)
+            known.add(stage.name)
+
+    def transfer_s(self, nbytes: float, source: str, target: str) -> float:
+        """Seconds that bytes take from one device to another."""
+        link = self.links.get((source, target)) if source != target else None
+        return 0.0 if link is None else link.seconds(nbytes)
 
     def whole_on(self, device_id: str) -> Candidate | None:
         """What all stages as one cost on a device; None where it can't."""
@@ -118,6 +154,18 @@ class Problem:
             if candidate.device_id == device_id and candidate.estimate is not None:
                 return candidate
         return None
+
+
+def _out_of_order(stages: tuple[StageOptions, ...], stage: str, before: str) -> GraphError:
+    if before not in {one.name for one in stages}:
+        return GraphError(
+            f"stage {stage!r} waits for {before!r}, and there is no such stage",
+            remedy="name stages that the graph has",
+        )
+    return GraphError(
+        f"stage {stage!r} waits for {before!r}, which does not come before it",
+        remedy="list stages after all that they wait for; in a cycle there is no such order",
+    )
 
 
 Route = tuple[Mapping[str, str], float]
@@ -132,7 +180,9 @@ class Placement:
     `lower_bound_s` holds for every placement of this problem. `single_device` has the value of
     every placement on one device that is possible; `runner_up` the best other one looked at.
     Where all stages are on one device that can run them as one, it does. Of the stages that are
-    ready, a device takes the first in `order`; empty: in the graph's.
+    ready, a device takes the first in `order`; empty: in the graph's. In each pair of `holds` the
+    second stage does not begin before the first has ended, although it reads nothing of it: its
+    device stays idle until then for what is more urgent.
     """
 
     routes: tuple[Route, ...]
@@ -144,6 +194,7 @@ class Placement:
     lower_bound_s: float | None = None
     runner_up: tuple[Mapping[str, str], float] | None = None
     order: tuple[str, ...] = ()
+    holds: tuple[tuple[str, str], ...] = ()
 
     @property
     def devices(self) -> Mapping[str, str]:

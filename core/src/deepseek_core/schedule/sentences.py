@@ -170,8 +170,8 @@ def outcome(problem: Problem, placement: Placement) -> str:
         text += " (not proven optimal)"
     if placement.single_device:
         best = min(placement.single_device, key=lambda d: (placement.single_device[d], d))
-        ratio = placement.single_device[best] / placement.value_s
-        if ratio > 1.0005:
+        ratio = placement.single_device[best] / (placement.value_s or 1.0)
+        if placement.value_s and ratio > 1.0005:
             text += f", {ratio:.2f}x {_BETTER[placement.objective]} {best} alone"
     return f"{text}."
 

@@ -6,10 +6,8 @@ Offline decisions use the median cost, realtime ones the 90 % quantile.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
-
-import attrs
 
 from deepseek_core.contracts.device import Concurrency
 from deepseek_core.schedule.problem import Candidate, Objective, Problem
@@ -19,13 +17,15 @@ Assignment = tuple[Candidate, ...]
 
 _Z_REALTIME: Final = 1.2816  # one-sided 90 % quantile
 _ONE_AT_A_TIME: Final = Concurrency()
+_ENDED: Final = 1
+_ARRIVED: Final = 0
 
 
-def value_s(problem: Problem, assignment: Assignment) -> float:
-    """Seconds of the objective under an assignment (one candidate for each stage)."""
+def value_s(problem: Problem, assignment: Assignment, order: Sequence[str] = ()) -> float:
+    """Seconds of the objective under an assignment, stages in this order or the graph's."""
     if problem.objective is Objective.PERIOD:
         return period_s(problem, assignment)
-    return makespan_s(problem, assignment)
+    return makespan_s(problem, assignment, order)
 
 
 def period_s(problem: Problem, assignment: Assignment) -> float:
@@ -51,87 +51,136 @@ def given_order(problem: Problem) -> tuple[str, ...]:
     return tuple(stage.name for stage in problem.stages)
 
 
-def by_urgency(problem: Problem, assignment: Assignment) -> tuple[str, ...]:
-    """The stages by the longest path from their start to the end; ties as in the graph."""
-    _, followers = _waits(problem)
-    tail = [0.0] * len(assignment)
-    for index in reversed(range(len(assignment))):
-        after = max((tail[follower] for follower in followers[index]), default=0.0)
-        tail[index] = after + cost_s(assignment[index], problem.objective)
-    ranked = sorted(range(len(tail)), key=lambda index: (-tail[index], index))
-    return tuple(problem.stages[index].name for index in ranked)
-
-
 def makespan_s(
-    problem: Problem, assignment: Assignment, order: Sequence[str] | None = None
+    problem: Problem,
+    assignment: Assignment,
+    order: Sequence[str] = (),
+    holds: Sequence[tuple[str, str]] = (),
 ) -> float:
     """Seconds from the first start to the last finish of one batch, as a run would have it.
 
-    A slot that gets free takes, of the stages that wait for nobody, the first in this order.
+    A slot that gets free takes, of the stages whose inputs are there, the first in this order (of
+    the graph, if empty), but none that a pair of `holds` keeps back.
     """
-    problem, assignment = _in_order(problem, assignment, order or given_order(problem))
-    waits, followers = _waits(problem)
-    ready: dict[str, list[int]] = {candidate.device_id: [] for candidate in assignment}
-    free = {d: problem.concurrency.get(d, _ONE_AT_A_TIME).slots for d in ready}
-    for index, count in enumerate(waits):
-        if count == 0:
-            heapq.heappush(ready[assignment[index].device_id], index)
-    now_s, running = 0.0, list[tuple[float, int]]()
-    while True:
-        for device_id, queue in ready.items():
-            while queue and free[device_id]:
-                index = heapq.heappop(queue)
-                free[device_id] -= 1
-                end_s = now_s + cost_s(assignment[index], problem.objective)
-                heapq.heappush(running, (end_s, index))
-        if not running:
-            return now_s
-        now_s = running[0][0]
-        while running and running[0][0] <= now_s:
-            _, index = heapq.heappop(running)
-            free[assignment[index].device_id] += 1
-            for follower in followers[index]:
-                waits[follower] -= 1
-                if waits[follower] == 0:
-                    heapq.heappush(ready[assignment[follower].device_id], follower)
+    return max(played(problem, assignment, order, holds)[1])
 
 
-def _in_order(
-    problem: Problem, assignment: Assignment, order: Sequence[str]
-) -> tuple[Problem, Assignment]:
-    if tuple(order) == given_order(problem):
-        return problem, assignment
-    by_name = {s.name: (s, c) for s, c in zip(problem.stages, assignment, strict=True)}
-    stages, chosen = zip(*(by_name[name] for name in order), strict=True)
-    return attrs.evolve(problem, stages=stages), chosen
+def played(
+    problem: Problem,
+    assignment: Assignment,
+    order: Sequence[str] = (),
+    holds: Sequence[tuple[str, str]] = (),
+) -> tuple[list[float], list[float]]:
+    """When each stage begins and ends in a run, by its position in the problem."""
+    return _Run(problem, assignment, order or given_order(problem), holds).play()
 
 
-def _waits(problem: Problem) -> tuple[list[int], list[list[int]]]:
-    """By position: for how many stages each waits, and those that wait for it."""
-    position = {stage.name: index for index, stage in enumerate(problem.stages)}
-    followers: list[list[int]] = [[] for _ in problem.stages]
-    for index, stage in enumerate(problem.stages):
-        for name in stage.predecessors:
-            followers[position[name]].append(index)
-    return [len(stage.predecessors) for stage in problem.stages], followers
+class _Run:
+    """One batch in simulated time: what waits, what is ready, what runs."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        assignment: Assignment,
+        order: Sequence[str],
+        holds: Sequence[tuple[str, str]],
+    ) -> None:
+        place = {name: index for index, name in enumerate(order)}
+        at = {stage.name: index for index, stage in enumerate(problem.stages)}
+        self._rank = [place[stage.name] for stage in problem.stages]
+        self._by_rank = [at[name] for name in order]
+        self._home = [candidate.device_id for candidate in assignment]
+        self._cost_s = [cost_s(candidate, problem.objective) for candidate in assignment]
+        self._followers: list[list[tuple[int, float]]] = [[] for _ in problem.stages]
+        self._waits = [0] * len(problem.stages)
+        for index, stage in enumerate(problem.stages):
+            for name in stage.predecessors:
+                source, nbytes = at[name], stage.read_bytes.get(name, 0)
+                moved_s = problem.transfer_s(nbytes, self._home[source], self._home[index])
+                self._add(source, index, moved_s)
+        for first, then in holds:
+            self._add(at[first], at[then], 0.0)
+        self._ready: dict[str, list[int]] = {device_id: [] for device_id in self._home}
+        self._free = {
+            d: problem.concurrency.get(d, _ONE_AT_A_TIME).slots for d in dict.fromkeys(self._home)
+        }
+        self._inputs_s = [0.0] * len(problem.stages)
+        self._start_s = [0.0] * len(problem.stages)
+        self._end_s = [0.0] * len(problem.stages)
+        # (when, what happens, stage): a stage ends, or its inputs are there.
+        self._events: list[tuple[float, int, int]] = []
+
+    def _add(self, source: int, target: int, moved_s: float) -> None:
+        self._followers[source].append((target, moved_s))
+        self._waits[target] += 1
+
+    def play(self) -> tuple[list[float], list[float]]:
+        """Go from event to event until nothing is left."""
+        for index, count in enumerate(self._waits):
+            if count == 0:
+                self._queue(index)
+        now_s = 0.0
+        self._begin(now_s, self._ready)
+        while self._events:
+            now_s, touched = self._events[0][0], dict[str, None]()
+            while self._events and self._events[0][0] <= now_s:
+                _, ended, index = heapq.heappop(self._events)
+                touched[self._home[index]] = None
+                if ended:
+                    touched |= self._end(index, now_s)
+                else:
+                    self._queue(index)
+            self._begin(now_s, touched)
+        return self._start_s, self._end_s
+
+    def _queue(self, index: int) -> None:
+        heapq.heappush(self._ready[self._home[index]], self._rank[index])
+
+    def _begin(self, now_s: float, devices: Iterable[str]) -> None:
+        """Fill the free slots of devices."""
+        for device_id in devices:
+            queue = self._ready[device_id]
+            while queue and self._free[device_id]:
+                index = self._by_rank[heapq.heappop(queue)]
+                self._free[device_id] -= 1
+                self._start_s[index] = now_s
+                self._end_s[index] = now_s + self._cost_s[index]
+                heapq.heappush(self._events, (self._end_s[index], _ENDED, index))
+
+    def _end(self, index: int, now_s: float) -> dict[str, None]:
+        """Free the slot; the devices where a stage got ready by it."""
+        self._free[self._home[index]] += 1
+        touched = dict[str, None]()
+        for follower, moved_s in self._followers[index]:
+            self._waits[follower] -= 1
+            there_s = self._inputs_s[follower] = max(self._inputs_s[follower], now_s + moved_s)
+            if self._waits[follower] == 0 and there_s > now_s:
+                heapq.heappush(self._events, (there_s, _ARRIVED, follower))
+            elif self._waits[follower] == 0:
+                self._queue(follower)
+                touched[self._home[follower]] = None
+        return touched
 
 
 def bound_of(problem: Problem, assignment: Assignment) -> float:
-    """Seconds of the objective that no order of the stages can beat under an assignment.
+    """Seconds that no order of the stages can beat under an assignment.
 
-    Of a makespan: the longest path, and the work of each device over its slots.
+    The longest path with its transfers, and the work of each device over its slots.
     """
-    if problem.objective is Objective.PERIOD:
-        return period_s(problem, assignment)
-    finish: dict[str, float] = {}
+    end: dict[str, tuple[float, str]] = {}
     work: dict[str, float] = {}
     for stage, candidate in zip(problem.stages, assignment, strict=True):
-        seconds = cost_s(candidate, problem.objective)
-        ready_s = max((finish[name] for name in stage.predecessors), default=0.0)
-        finish[stage.name] = ready_s + seconds
-        work[candidate.device_id] = work.get(candidate.device_id, 0.0) + seconds
+        here, seconds = candidate.device_id, cost_s(candidate, problem.objective)
+        ready_s = 0.0
+        for name in stage.predecessors:
+            end_s, there = end[name]
+            moved_s = problem.transfer_s(stage.read_bytes.get(name, 0), there, here)
+            ready_s = max(ready_s, end_s + moved_s)
+        end[stage.name] = ready_s + seconds, here
+        work[here] = work.get(here, 0.0) + seconds
     slots = {d: problem.concurrency.get(d, _ONE_AT_A_TIME).slots for d in work}
-    return max(*finish.values(), *(seconds / slots[d] for d, seconds in work.items()))
+    longest_s = max(end_s for end_s, _ in end.values())
+    return max(longest_s, *(seconds / slots[d] for d, seconds in work.items()))
 
 
 def fits(problem: Problem, assignment: Assignment) -> bool:

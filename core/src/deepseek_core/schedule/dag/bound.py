@@ -28,18 +28,6 @@ def lower_bound(graph: Compiled) -> float:
     return max(path, _between(heads, tails, shares) * _SLACK)
 
 
-def least_tail(graph: Compiled) -> list[float]:
-    """What must follow the end of each task at least: the path of least costs to an end."""
-    tail = [0.0] * graph.size
-    least = [min(row) for row in graph.cost]
-    for task in reversed(graph.order):
-        for follower, _ in graph.after[task]:
-            value = tail[follower] + least[follower]
-            if value > tail[task]:
-                tail[task] = value
-    return tail
-
-
 def _earliest(graph: Compiled) -> tuple[list[float], float]:
     """Earliest start of each task on its best class, and the longest path."""
     pairs = sum(map(len, graph.before)) * graph.nodes**2

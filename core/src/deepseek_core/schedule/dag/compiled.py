@@ -34,7 +34,9 @@ class Compiled:
     `before` and `after` hold (task, nbytes). `twins[class]` numbers the classes that differ
     only by name: while one is untouched, the next ones offer nothing new.
     `bundle[task]` is the number of its colocation group or -1, `bundles[number]` its tasks,
-    `together[number]` their bytes, `whole[number][class]` the sum of their costs.
+    `together[number][class]` their bytes, `whole[number][class]` the sum of their costs.
+    `needs[task][class]` are bytes of a task; the devices of one number in `pool_of` share one
+    capacity.
     """
 
     graph: TaskGraph
@@ -50,9 +52,10 @@ class Compiled:
     twins: tuple[int, ...]
     bundle: list[int]
     bundles: tuple[tuple[int, ...], ...]
-    together: list[float]
+    together: list[tuple[float, ...]]
     whole: list[tuple[float, ...]]
-    mem_bytes: list[float]
+    needs: list[tuple[float, ...]]
+    pool_of: tuple[int, ...]
     capacity: tuple[float, ...]
 
     @property
@@ -97,7 +100,8 @@ def compile_graph(graph: TaskGraph) -> Compiled:
     for number, members in enumerate(bundles):
         for task in members:
             bundle[task] = number
-    capacity = tuple(INF if d.mem_bytes is None else d.mem_bytes for d in graph.devices)
+    needs = _needs(graph, classes)
+    pools = graph.pools
     return Compiled(
         graph=graph,
         classes=classes,
@@ -112,13 +116,33 @@ def compile_graph(graph: TaskGraph) -> Compiled:
         twins=_twins(graph, classes, latency, inverse),
         bundle=bundle,
         bundles=bundles,
-        together=[sum(graph.tasks[t].mem_bytes for t in members) for members in bundles],
-        whole=[
-            tuple(map(sum, zip(*(cost[t] for t in members), strict=True))) for members in bundles
-        ],
-        mem_bytes=[task.mem_bytes for task in graph.tasks],
-        capacity=capacity,
+        together=[_sums(needs, members) for members in bundles],
+        whole=[_sums(cost, members) for members in bundles],
+        needs=needs,
+        pool_of=_pool_of(graph),
+        capacity=tuple(INF if room is None else room for room in pools.values()),
     )
+
+
+def _sums(rows: Sequence[tuple[float, ...]], members: Sequence[int]) -> tuple[float, ...]:
+    return tuple(map(sum, zip(*(rows[t] for t in members), strict=True)))
+
+
+def _needs(graph: TaskGraph, classes: Sequence[DeviceClass]) -> list[tuple[float, ...]]:
+    types = [graph.devices[one.devices[0]].type for one in classes]
+    known: dict[float, tuple[float, ...]] = {}
+    rows = []
+    for task in graph.tasks:
+        if task.mem_by_type:
+            rows.append(tuple(map(task.needs, types)))
+        else:  # mostly nothing: one row for all
+            rows.append(known.setdefault(task.mem_bytes, (task.mem_bytes,) * len(types)))
+    return rows
+
+
+def _pool_of(graph: TaskGraph) -> tuple[int, ...]:
+    number = {key: position for position, key in enumerate(graph.pools)}
+    return tuple(number[graph.pool_of(device)] for device in graph.devices)
 
 
 def _classes(graph: TaskGraph) -> tuple[DeviceClass, ...]:
@@ -200,8 +224,9 @@ def _alike(
     latency: Sequence[Sequence[float]],
     inverse: Sequence[Sequence[float]],
 ) -> bool:
-    def offers(one: DeviceClass) -> list[tuple[str, float | None]]:
-        return [(graph.devices[d].type, graph.devices[d].mem_bytes) for d in one.devices]
+    def offers(one: DeviceClass) -> list[tuple[str, float | None, str | None]]:
+        rows = [graph.devices[d] for d in one.devices]
+        return [(row.type, row.mem_bytes, row.pool) for row in rows]
 
     if offers(a) != offers(b):
         return False

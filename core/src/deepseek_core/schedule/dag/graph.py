@@ -15,7 +15,7 @@ from functools import cached_property
 import attrs
 
 from deepseek_core.schedule.dag import graph_checks as checks
-from deepseek_core.schedule.dag.nodes import DagDevice, DagEdge, DagTask
+from deepseek_core.schedule.dag.nodes import DagDevice, DagEdge, DagTask, Id
 
 Link = Sequence[Sequence[float | None]]
 
@@ -29,7 +29,7 @@ def _tasks(values: Iterable[DagTask]) -> tuple[DagTask, ...]:
     return tuple(values)
 
 
-def _edges(values: Iterable[tuple[str, str, float]]) -> tuple[DagEdge, ...]:
+def _edges(values: Iterable[tuple[Id, Id, float]]) -> tuple[DagEdge, ...]:
     return tuple(DagEdge(*value) for value in values)
 
 
@@ -64,7 +64,7 @@ class TaskGraph:
         checks.check(self)
 
     @cached_property
-    def index(self) -> Mapping[str, int]:
+    def index(self) -> Mapping[Id, int]:
         """Task id -> its position in `tasks`."""
         return {task.id: position for position, task in enumerate(self.tasks)}
 
@@ -81,6 +81,16 @@ class TaskGraph:
             if task.colocate is not None:
                 found.setdefault(task.colocate, []).append(position)
         return {key: tuple(members) for key, members in found.items() if len(members) > 1}
+
+    @staticmethod
+    def pool_of(device: DagDevice) -> tuple[str, Id]:
+        """What names the memory of a device: its pool, or the device itself."""
+        return ("pool", device.pool) if device.pool is not None else ("device", device.id)
+
+    @cached_property
+    def pools(self) -> Mapping[tuple[str, Id], float | None]:
+        """Name of a memory -> its bytes, or None: unlimited."""
+        return {self.pool_of(device): device.mem_bytes for device in self.devices}
 
     def without_limits(self) -> TaskGraph:
         """The same graph with unlimited memory and no colocation: a relaxation."""

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from deepseek_core.contracts.errors import GraphError, InputError, NoDevice
 from deepseek_core.contracts.units import format_bytes
-from deepseek_core.schedule.dag.nodes import DagDevice, DagEdge, DagTask
+from deepseek_core.schedule.dag.nodes import DagDevice, DagEdge, DagTask, Id
 
 _MOST_SHOWN = 12  # tasks of a cycle that an error prints
+_LONGEST = 1e300  # sums of times stay finite below
 
 
 class TaskGraph(Protocol):
@@ -29,11 +30,14 @@ class TaskGraph(Protocol):
     @property
     def edges(self) -> tuple[DagEdge, ...]: ...  # noqa: D102
     @property
-    def index(self) -> Mapping[str, int]: ...  # noqa: D102
+    def index(self) -> Mapping[Id, int]: ...  # noqa: D102
     @property
     def topological(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def groups(self) -> Mapping[str, tuple[int, ...]]: ...  # noqa: D102
+    @property
+    def pools(self) -> Mapping[tuple[str, Id], float | None]: ...  # noqa: D102
+    def pool_of(self, device: DagDevice) -> tuple[str, Id]: ...  # noqa: D102
 
 
 def check(graph: TaskGraph) -> None:
@@ -42,6 +46,7 @@ def check(graph: TaskGraph) -> None:
     _check_links(graph)
     _check_tasks(graph)
     _check_edges(graph)
+    _check_span(graph)
     _ = graph.topological
     _check_groups(graph)
     _check_memory(graph)
@@ -56,9 +61,14 @@ def _check_present(graph: TaskGraph) -> None:
         ("device", [d.id for d in graph.devices]),
         ("task", [t.id for t in graph.tasks]),
     ):
-        if len(set(ids)) < len(ids):
-            twice = next(i for position, i in enumerate(ids) if i in ids[:position])
-            raise GraphError(f"graph {graph.name!r}: two {what}s have the id {twice!r}")
+        seen: set[Id] = set()
+        for one in ids:
+            if one in seen:
+                raise GraphError(
+                    f"graph {graph.name!r}: two {what}s have the id {one!r}",
+                    remedy="give each an id of its own",
+                )
+            seen.add(one)
 
 
 def _check_links(graph: TaskGraph) -> None:
@@ -79,12 +89,17 @@ def _check_links(graph: TaskGraph) -> None:
             )
         if device.mem_bytes is not None:
             _check_number(device.mem_bytes, f"mem_bytes of device {device.id!r}")
+        if graph.pools[graph.pool_of(device)] != device.mem_bytes:
+            raise InputError(
+                f"devices of the pool {device.pool!r} have different mem_bytes",
+                remedy="give each of them the capacity that they share",
+            )
 
 
 def _check_link(graph: TaskGraph, a: int, b: int) -> None:
     where = f"from memory node {a} to {b}"
     bandwidth, latency = graph.bandwidth[a][b], graph.latency[a][b]
-    if bandwidth is not None:
+    if bandwidth is not None and bandwidth != math.inf:
         _check_number(bandwidth, f"bandwidth {where}")
         if bandwidth == 0 or a == b:
             raise InputError(
@@ -111,7 +126,8 @@ def _check_tasks(graph: TaskGraph) -> None:
                 if not (type(cost) is float and finite(cost) and cost >= 0):  # the common case
                     _check_number(cost, f"cost of task {task.id!r} on {kind!r}")
                 able = able or kind in types
-        _check_number(task.mem_bytes, f"mem_bytes of task {task.id!r}")
+        for nbytes in (task.mem_bytes, *task.mem_by_type.values()):
+            _check_number(nbytes, f"mem_bytes of task {task.id!r}")
         if not able:
             raise _nobody(graph, task)
 
@@ -121,7 +137,7 @@ def _nobody(graph: TaskGraph, task: DagTask) -> NoDevice:
         stated = kind in task.cost
         return f"type {kind!r} can't run it" if stated else f"it has no cost for type {kind!r}"
 
-    refusals = {device.id: why(device.type) for device in graph.devices}
+    refusals = {str(device.id): why(device.type) for device in graph.devices}
     shown = "; ".join(f"{d}: {r}" for d, r in list(refusals.items())[:_MOST_SHOWN])
     named = f" ({task.name})" if task.name else ""
     return NoDevice(
@@ -142,6 +158,22 @@ def _check_edges(graph: TaskGraph) -> None:
                     remedy="name tasks by their id",
                 )
         _check_number(edge.nbytes, f"bytes of the edge from {edge.source!r} to {edge.target!r}")
+
+
+def _check_span(graph: TaskGraph) -> None:
+    """One task after the other, each at its slowest: what no schedule needs more than."""
+    total = sum(max(c for c in task.cost.values() if c is not None) for task in graph.tasks)
+    nodes = range(len(graph.bandwidth))
+    slowest = [graph.bandwidth[a][b] for a in nodes for b in nodes]
+    byte = max((1 / rate for rate in slowest if rate is not None), default=0.0)
+    delay = max(graph.latency[a][b] or 0.0 for a in nodes for b in nodes)
+    total += len(graph.edges) * delay + sum(edge.nbytes for edge in graph.edges) * byte
+    if not total <= _LONGEST:
+        raise InputError(
+            f"graph {graph.name!r}: its costs and transfers are so large that their sum is no "
+            f"number below {_LONGEST:g}",
+            remedy="write them in a larger unit of time",
+        )
 
 
 def topological_order(graph: TaskGraph) -> tuple[int, ...]:
@@ -181,7 +213,7 @@ def _cyclic(graph: TaskGraph, stuck: set[int]) -> GraphError:
         seen[position] = len(seen)
         position = before[position]
     walked = list(seen)[seen[position] :]
-    cycle = [graph.tasks[p].id for p in [position, *reversed(walked)]]
+    cycle = [str(graph.tasks[p].id) for p in [position, *reversed(walked)]]
     if len(cycle) > _MOST_SHOWN:
         cycle = [*cycle[: _MOST_SHOWN - 2], "...", cycle[-1]]
     return GraphError(
@@ -206,16 +238,16 @@ def _check_groups(graph: TaskGraph) -> None:
             )
 
 
-def _units_of_memory(graph: TaskGraph) -> Iterator[tuple[str, set[str], float]]:
-    """What must lie on one device: a name for it, the types that run it, its bytes."""
-    grouped = {p: key for key, members in graph.groups.items() for p in members}
+def _units_of_memory(graph: TaskGraph) -> Iterator[tuple[str, dict[str, float]]]:
+    """What must lie on one device: a name for it, and its bytes on each type that runs it."""
+    grouped = {p for members in graph.groups.values() for p in members}
     for position, task in enumerate(graph.tasks):
         if position not in grouped:
-            yield f"task {task.id!r}", _able(task), task.mem_bytes
+            yield f"task {task.id!r}", {kind: task.needs(kind) for kind in _able(task)}
     for key, members in graph.groups.items():
         tasks = [graph.tasks[p] for p in members]
-        able = set.intersection(*(_able(task) for task in tasks))
-        yield f"the group {key!r}", able, sum(task.mem_bytes for task in tasks)
+        able = set.intersection(*map(_able, tasks))
+        yield f"the group {key!r}", {kind: sum(t.needs(kind) for t in tasks) for kind in able}
 
 
 def _able(task: DagTask) -> set[str]:
@@ -224,21 +256,24 @@ def _able(task: DagTask) -> set[str]:
 
 def _check_memory(graph: TaskGraph) -> None:
     """Each unit fits a device, and all that must share devices fit them together."""
-    if all(device.mem_bytes is None for device in graph.devices):
+    if all(room is None for room in graph.pools.values()):
         return
     room: dict[str, float] = {}
     total: dict[str, float] = {}
-    for device in graph.devices:
-        limit = math.inf if device.mem_bytes is None else device.mem_bytes
-        room[device.type] = max(room.get(device.type, 0.0), limit)
-        total[device.type] = total.get(device.type, 0.0) + limit
+    for key, kinds in _types_of_pools(graph).items():
+        stated = graph.pools[key]
+        limit = math.inf if stated is None else stated
+        for kind in kinds:
+            room[kind] = max(room.get(kind, 0.0), limit)
+            total[kind] = total.get(kind, 0.0) + limit
     demand: dict[frozenset[str], float] = {}
-    for what, kinds, nbytes in _units_of_memory(graph):
-        able = frozenset(kinds & room.keys())
-        most = max(room[kind] for kind in able)
-        if nbytes > most:
-            raise _too_big(f"{what} needs {format_bytes(nbytes)}", nbytes - most, most)
-        demand[able] = demand.get(able, 0.0) + nbytes
+    for what, needs in _units_of_memory(graph):
+        able = frozenset(needs.keys() & room.keys())
+        if all(needs[kind] > room[kind] for kind in able):
+            kind = min(able, key=lambda kind: (needs[kind] - room[kind], kind))
+            excess = needs[kind] - room[kind]
+            raise _too_big(f"{what} needs {format_bytes(needs[kind])}", excess, room[kind])
+        demand[able] = demand.get(able, 0.0) + min(needs[kind] for kind in able)
     for able in demand:
         nbytes = sum(amount for other, amount in demand.items() if other <= able)
         most = sum(total[kind] for kind in able)
@@ -249,6 +284,13 @@ def _check_memory(graph: TaskGraph) -> None:
                 nbytes - most,
                 most,
             )
+
+
+def _types_of_pools(graph: TaskGraph) -> dict[tuple[str, Id], set[str]]:
+    found: dict[tuple[str, Id], set[str]] = {}
+    for device in graph.devices:
+        found.setdefault(graph.pool_of(device), set()).add(device.type)
+    return found
 
 
 def _too_big(what: str, excess: float, room: float) -> GraphError:

@@ -63,23 +63,24 @@ def list_pass(  # noqa: PLR0912, PLR0915 - see above
     start, end = [0.0] * size, [0.0] * size
     gap_starts = [[0.0] for _ in range(devices)]
     gap_ends = [[INF] for _ in range(devices)]
-    limited, bundle, needs = graph.limited, graph.bundle, graph.mem_bytes
+    limited, bundle, pool_of = graph.limited, graph.bundle, graph.pool_of
     room = list(graph.capacity)
     home = [-1] * len(graph.bundles)
     choice = [(number, one.mem, one.devices, twins[number]) for number, one in enumerate(classes)]
     touched = [False] * len(classes)
     last_end = 0.0
-    own, need = -1, 0.0
+    own, need = -1, (0.0,) * len(classes)
+    nothing = need
     for task in order:
         arcs = before[task]
         costs = cost[task]
         d = fixed[task] if fixed is not None else -1
         if limited:
-            own, need = bundle[task], needs[task]
+            own, need = bundle[task], graph.needs[task]
             if own >= 0:
                 need = graph.together[own]
                 if home[own] >= 0:
-                    d, need = home[own], 0.0
+                    d, need = home[own], nothing
         if d >= 0:
             a = node_of[d]
             ready = 0.0
@@ -89,7 +90,7 @@ def list_pass(  # noqa: PLR0912, PLR0915 - see above
                 if t > ready:
                     ready = t
             w = costs[class_of[d]]
-            if w == INF or (limited and need > room[d]):
+            if w == INF or (limited and need[class_of[d]] > room[pool_of[d]]):
                 break
             starts, ends = gap_starts[d], gap_ends[d]
             if ready >= starts[-1]:
@@ -144,7 +145,7 @@ def list_pass(  # noqa: PLR0912, PLR0915 - see above
                         continue  # an untouched twin was looked at
                     fresh = twin
                 for d in candidates:
-                    if limited and need > room[d]:
+                    if limited and need[number] > room[pool_of[d]]:
                         continue
                     starts = gap_starts[d]
                     if ready >= starts[-1]:
@@ -185,7 +186,7 @@ def list_pass(  # noqa: PLR0912, PLR0915 - see above
             last_end = best_end
         touched[class_of[best_device]] = True
         if limited:
-            room[best_device] -= need
+            room[pool_of[best_device]] -= need[class_of[best_device]]
             if own >= 0:
                 home[own] = best_device
         if best_gap >= 0:

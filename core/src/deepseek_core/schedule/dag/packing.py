@@ -23,19 +23,22 @@ def fill(graph: Compiled, order: Sequence[int]) -> list[int] | None:
     for task in order:
         if device[task] >= 0:
             continue
-        unit, nbytes = _unit(graph, task)
+        unit, needs = _unit(graph, task)
         costs = _costs(graph, task)
         fits = [
-            k for k, d in enumerate(queue) if nbytes <= room[d] and costs[graph.class_of[d]] < INF
+            k
+            for k, d in enumerate(queue)
+            if needs[graph.class_of[d]] <= room[graph.pool_of[d]] and costs[graph.class_of[d]] < INF
         ]
         if not fits:
             return None
         least = min(costs[graph.class_of[queue[k]]] for k in fits)
         fits = [k for k in fits if costs[graph.class_of[queue[k]]] == least]
         chosen = next((k for k in fits if k >= current), fits[0])
+        nbytes = needs[graph.class_of[queue[chosen]]]
         if nbytes:
             current = chosen
-        room[queue[chosen]] -= nbytes
+        room[graph.pool_of[queue[chosen]]] -= nbytes
         for member in unit:
             device[member] = queue[chosen]
     return device
@@ -44,7 +47,7 @@ def fill(graph: Compiled, order: Sequence[int]) -> list[int] | None:
 def pack(graph: Compiled) -> list[int] | None:
     """Any assignment that fits, largest first, with bounded backtracking; None if it finds none."""
     units = _units(graph)
-    units.sort(key=lambda u: -u[1])
+    units.sort(key=lambda u: -max(u[1]))
     room = list(graph.capacity)
     chosen: list[int] = []  # position in the options of each unit placed so far
     options = [_options(graph, unit[0]) for unit, _ in units]
@@ -52,12 +55,12 @@ def pack(graph: Compiled) -> list[int] | None:
     placed: list[int] = []
     while len(placed) < len(units):
         tries += 1
-        nbytes = units[len(placed)][1]
+        needs = units[len(placed)][1]
         row = options[len(placed)]
-        while at < len(row) and nbytes > room[row[at]]:
+        while at < len(row) and needs[graph.class_of[row[at]]] > room[graph.pool_of[row[at]]]:
             at += 1
         if at < len(row):
-            room[row[at]] -= nbytes
+            room[graph.pool_of[row[at]]] -= needs[graph.class_of[row[at]]]
             placed.append(row[at])
             chosen.append(at)
             at = 0
@@ -65,7 +68,8 @@ def pack(graph: Compiled) -> list[int] | None:
             return None
         else:
             at = chosen.pop() + 1
-            room[placed.pop()] += units[len(placed)][1]
+            left = placed.pop()
+            room[graph.pool_of[left]] += units[len(placed)][1][graph.class_of[left]]
     device = [-1] * graph.size
     for (unit, _), d in zip(units, placed, strict=True):
         for member in unit:
@@ -73,15 +77,15 @@ def pack(graph: Compiled) -> list[int] | None:
     return device
 
 
-def _unit(graph: Compiled, task: int) -> tuple[tuple[int, ...], float]:
-    """The task, or its whole colocation group, and their bytes."""
+def _unit(graph: Compiled, task: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The task, or its whole colocation group, and their bytes by class."""
     own = graph.bundle[task]
     if own < 0:
-        return (task,), graph.mem_bytes[task]
+        return (task,), graph.needs[task]
     return graph.bundles[own], graph.together[own]
 
 
-def _units(graph: Compiled) -> list[tuple[tuple[int, ...], float]]:
+def _units(graph: Compiled) -> list[tuple[tuple[int, ...], tuple[float, ...]]]:
     alone = [_unit(graph, t) for t in range(graph.size) if graph.bundle[t] < 0]
     return [*alone, *zip(graph.bundles, graph.together, strict=True)]
 

@@ -101,14 +101,14 @@ class _Placing:
     def options(self, task: int) -> list[int]:
         """Devices that can take the task; a group stays together."""
         graph, own = self.graph, self.graph.bundle[task]
-        need = graph.mem_bytes[task]
+        need = graph.needs[task]
         if own >= 0:
             need = graph.together[own]
             home = [self.device[t] for t in graph.bundles[own] if self.device[t] >= 0]
             if home:
                 return home[:1]
         able = [d for d, c in enumerate(graph.class_of) if graph.cost[task][c] < INF]
-        found = [d for d in able if need <= self.room[d]]
+        found = [d for d in able if need[graph.class_of[d]] <= self.room[graph.pool_of[d]]]
         if not found:
             raise _no_room(graph.graph, task)
         return found
@@ -147,9 +147,9 @@ class _Placing:
         """Put it there."""
         graph, own = self.graph, self.graph.bundle[task]
         if own < 0:
-            self.room[device] -= graph.mem_bytes[task]
+            self.room[graph.pool_of[device]] -= graph.needs[task][graph.class_of[device]]
         elif all(self.device[t] < 0 for t in graph.bundles[own]):
-            self.room[device] -= graph.together[own]
+            self.room[graph.pool_of[device]] -= graph.together[own][graph.class_of[device]]
         start, end = self.window(task, device)
         self.device[task], self.start[task], self.end[task] = device, start, end
         self.last[device] = max(self.last[device], end)

@@ -7,13 +7,15 @@ from typing import Any
 
 import attrs
 
+from deepseek_core.schedule.dag.nodes import Id
+
 
 @attrs.frozen(kw_only=True)
 class TaskPlacement:
     """A task on a device from `start` to `end`, in the graph's unit of time."""
 
-    task: str
-    device: str
+    task: Id
+    device: Id
     start: float
     end: float
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from deepseek_core.schedule.dag.graph import TaskGraph
+from deepseek_core.schedule.dag.nodes import Id
 from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
 
 _MOST_FAULTS = 20
@@ -42,7 +43,7 @@ def faults(graph: TaskGraph, schedule: Schedule, *, tolerance: float = 1e-9) -> 
     return found
 
 
-def _durations(graph: TaskGraph, placed: dict[str, TaskPlacement], slack: float) -> Iterator[str]:
+def _durations(graph: TaskGraph, placed: dict[Id, TaskPlacement], slack: float) -> Iterator[str]:
     kinds = {device.id: device.type for device in graph.devices}
     for task in graph.tasks:
         p = placed[task.id]
@@ -58,7 +59,7 @@ def _durations(graph: TaskGraph, placed: dict[str, TaskPlacement], slack: float)
             yield f"task {p.task!r} takes {p.end - p.start:g} on {p.device!r}, not {cost:g}"
 
 
-def _precedence(graph: TaskGraph, placed: dict[str, TaskPlacement], slack: float) -> Iterator[str]:
+def _precedence(graph: TaskGraph, placed: dict[Id, TaskPlacement], slack: float) -> Iterator[str]:
     memory = {device.id: device.mem for device in graph.devices}
     for source, target, nbytes in graph.edges:
         a, b = placed[source], placed[target]
@@ -71,7 +72,7 @@ def _precedence(graph: TaskGraph, placed: dict[str, TaskPlacement], slack: float
 
 
 def _overlaps(graph: TaskGraph, placements: Sequence[TaskPlacement], slack: float) -> Iterator[str]:
-    lanes: dict[str, list[TaskPlacement]] = {}
+    lanes: dict[Id, list[TaskPlacement]] = {}
     for p in placements:
         if p.end - p.start > slack:  # a task without length is in nobody's way
             lanes.setdefault(p.device, []).append(p)
@@ -82,19 +83,21 @@ def _overlaps(graph: TaskGraph, placements: Sequence[TaskPlacement], slack: floa
                 yield f"tasks {a.task!r} and {b.task!r} overlap on {device!r}"
 
 
-def _memory(graph: TaskGraph, placed: dict[str, TaskPlacement]) -> Iterator[str]:
-    used: dict[str, float] = {}
+def _memory(graph: TaskGraph, placed: dict[Id, TaskPlacement]) -> Iterator[str]:
+    by_id = {device.id: device for device in graph.devices}
+    used: dict[tuple[str, Id], float] = {}
     for task in graph.tasks:
-        device = placed[task.id].device
-        used[device] = used.get(device, 0.0) + task.mem_bytes
-    for one in graph.devices:
-        limit = one.mem_bytes
-        if limit is not None and used.get(one.id, 0.0) > limit * (1 + 1e-9):
-            yield f"device {one.id!r} holds {used[one.id]:g} bytes and has {limit:g}"
+        one = by_id.get(placed[task.id].device)
+        if one is not None:
+            nbytes = task.mem_by_type.get(one.type, task.mem_bytes)
+            used[graph.pool_of(one)] = used.get(graph.pool_of(one), 0.0) + nbytes
+    for key, limit in graph.pools.items():
+        if limit is not None and used.get(key, 0.0) > limit * (1 + 1e-9):
+            yield f"{key[0]} {key[1]!r} holds {used[key]:g} bytes and has {limit:g}"
 
 
-def _colocation(graph: TaskGraph, placed: dict[str, TaskPlacement]) -> Iterator[str]:
-    homes: dict[str, str] = {}
+def _colocation(graph: TaskGraph, placed: dict[Id, TaskPlacement]) -> Iterator[str]:
+    homes: dict[str, Id] = {}
     for task in graph.tasks:
         if task.colocate is not None:
             device = placed[task.id].device
