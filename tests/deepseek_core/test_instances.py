@@ -117,7 +117,7 @@ def test_what_is_written_is_read_again(graph, tmp_path):
 
 def test_a_schedule_is_written_whole(tmp_path):
     graph = graph_from_json(SMALL)
-    write_schedule(tmp_path / "plan.json", solve(graph))
+    write_schedule(tmp_path / "plan.json", solve(graph).to_json())
     content = json.loads((tmp_path / "plan.json").read_text())
     assert content["makespan"] == 3.5
     assert content["placements"][1] == {"task": 1, "device": "d", "start": 1.0, "end": 3.5}
@@ -272,7 +272,7 @@ def test_ids_come_back_as_they_were_given(tmp_path):
     graph = read_instance(write(tmp_path, content))
     assert [t.id for t in graph.tasks] == [7, "8", "seven", 9.5, "7"]
     assert [(e.source, e.target) for e in graph.edges] == [(7, "8"), ("8", "seven"), (9.5, "7")]
-    write_schedule(tmp_path / "plan.json", solve(graph))
+    write_schedule(tmp_path / "plan.json", solve(graph).to_json())
     placed = json.loads((tmp_path / "plan.json").read_text())["placements"]
     assert [row["task"] for row in placed] == [7, "8", "seven", 9.5, "7"]
 

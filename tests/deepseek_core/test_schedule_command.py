@@ -316,3 +316,20 @@ def test_a_file_without_a_schedule_is_refused(text, tmp_path, capsys):
     plan.write_text(text)
     assert main(["schedule", str(file), "--check", str(plan)]) == 2
     assert "plan.json" in capsys.readouterr().err
+
+
+def test_a_schedule_tells_what_it_takes_when_run_times_scatter(tmp_path, capsys):
+    file = tmp_path / "small.json"
+    file.write_text(json.dumps(SMALL))
+    assert main(["schedule", str(file), "--noise", "0", "--json", "-"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    calm = content["noise"]
+    assert calm["as_planned"]["median"] == pytest.approx(content["makespan"])
+    assert calm["decided_anew"]["p90"] == pytest.approx(content["makespan"])
+    assert main(["schedule", str(file), "--noise", "0.5", "--json", "-"]) == 0
+    rough = json.loads(capsys.readouterr().out)["noise"]
+    assert rough["as_planned"]["p90"] > calm["as_planned"]["p90"]
+    assert main(["schedule", str(file), "--noise", "0.5"]) == 0
+    out = capsys.readouterr().out
+    assert "as planned:" in out and "decided anew:" in out and "simulated, 100 draws" in out
+    assert main(["schedule", str(file), "--noise", "-1"]) == 2

@@ -6,7 +6,6 @@ A pattern of keys, as `fnmatch` has them: `package.module:Class.member`.
 _TOLD = "a field of a record, which `plugin-info --json` shows whole"
 _ENGINE = "engines for training, which come as plugins, call it; the conformance kit holds it"
 _BY_FIELD = "read by the name that its `Family.field` has (discovery/loading.py, families.py)"
-_UNDECIDED = "to be decided: only benchmarks/placement.py replays plans under noise"
 
 ALLOWED = {
     # named in another way
@@ -23,8 +22,4 @@ ALLOWED = {
     "deepseek_core.contracts.compressor:Compressor.*": _ENGINE,
     "deepseek_core.contracts.strategy:Strategy.*": _ENGINE,
     "deepseek_core.discovery.deprecation:deprecated": "marks hooks that go; none does just now",
-    # not decided
-    "deepseek_core.schedule.dag.execution:noise": _UNDECIDED,
-    "deepseek_core.schedule.dag.execution:played_back": _UNDECIDED,
-    "deepseek_core.schedule.dag.execution:redecided": _UNDECIDED,
 }

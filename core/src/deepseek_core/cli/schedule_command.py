@@ -34,6 +34,7 @@ EXAMPLES: Final = """examples:
   ds-sdk schedule model.onnx --batch 16
   ds-sdk schedule instance.json --objective throughput --replicate
   ds-sdk schedule instance.json --check plan.json
+  ds-sdk schedule instance.json --noise 0.3
 
 INSTANCE is a task graph, a WfCommons workflow, or a model whose stages were calibrated."""
 
@@ -92,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SCHEDULE",
         help="place nothing; say what is wrong with this schedule, or that it is valid",
     )
+    parser.add_argument(
+        "--noise",
+        type=_amount,
+        metavar="S",
+        help="also say what it takes when run times scatter: standard deviation of log(time)",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the schedule; - prints it")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write a page with a Gantt chart")
 
@@ -115,18 +122,29 @@ def run(args: argparse.Namespace) -> int:
     began_s = time.perf_counter()
     schedule = _schedule(graph, args)
     took_s = time.perf_counter() - began_s
-    if args.json == Path("-"):
-        print(json.dumps(schedule.to_json()))
-    else:
-        print(_text(graph, schedule, took_s))
-        if args.algorithm == _ALL:
-            print(f"\n{beside_rules(graph, schedule)}")
-        if args.json is not None:
-            write_schedule(args.json, schedule)
+    _report(graph, schedule, args, took_s)
     if args.html is not None:
         title, body = f"Schedule of {schedule.graph}", gantt_body(graph, schedule)
         write_html(args.html, title, body)
     return 0
+
+
+def _report(graph: TaskGraph, schedule: Schedule, args: argparse.Namespace, took_s: float) -> None:
+    content = schedule.to_json()
+    if args.noise is not None:
+        from deepseek_core.cli.schedule_noise import noise_text, under_noise
+
+        content["noise"] = under_noise(graph, schedule, args.noise, args.seed)
+    if args.json == Path("-"):
+        print(json.dumps(content))
+        return
+    print(_text(graph, schedule, took_s))
+    if args.noise is not None:
+        print(noise_text(content["noise"], schedule.makespan))
+    if args.algorithm == _ALL:
+        print(f"\n{beside_rules(graph, schedule)}")
+    if args.json is not None:
+        write_schedule(args.json, content)
 
 
 def _read(args: argparse.Namespace) -> TaskGraph:

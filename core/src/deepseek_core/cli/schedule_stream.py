@@ -26,6 +26,7 @@ _OF_ONE_GRAPH: Final = {
     "passes": None,
     "html": None,
     "check": None,
+    "noise": None,
 }
 
 

@@ -186,9 +186,10 @@ def has_limits(graph: TaskGraph) -> bool:
     return bool(graph.groups) or any(d.mem_bytes is not None for d in graph.devices)
 
 
-def write_schedule(path: Path, schedule: Schedule) -> None:
+def write_schedule(path: Path, content: Mapping[str, Any]) -> None:
     """Write `{"makespan": .., "placements": [..], ..}`; the file is whole or absent."""
-    _write(path, schedule.to_json())
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def read_schedule(path: Path, graph: TaskGraph) -> Schedule:
@@ -224,11 +225,6 @@ def read_schedule(path: Path, graph: TaskGraph) -> Schedule:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ArtifactError(f"{path} holds no schedule: {what}", remedy=_REMEDY) from error
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> Any:
