@@ -42,6 +42,7 @@ PLANS: Final = (
 ELSEWHERE: Final = {
     "DeepSeekError",
     "Plan",
+    "Rules",
     "Server",
     "Session",
     "console",
