@@ -194,7 +194,7 @@ def test_a_process_that_aborts_loses_nothing_and_repeats_nothing(session):
             time.sleep(0.001)
         for i, future in enumerate(futures):
             assert np.all(future.result(60)["z"] == 4.0 * i * i)
-        assert not server._tasks
+        assert not server._queue.tasks
         until = time.monotonic() + 30
         while child_devices.OPENED.count("one") < 2 and time.monotonic() < until:
             server.submit(ones(1)).result(60)

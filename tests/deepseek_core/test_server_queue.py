@@ -135,7 +135,7 @@ def test_the_other_branch_of_a_request_that_failed_does_not_run(session, gate):
         failed = server.submit(rows(5))
         gate.set()
         assert isinstance(failed.exception(30), StageFailed)
-        assert is_soon(lambda: not server._tasks)
+        assert is_soon(lambda: not server._queue.tasks)
 
 
 def test_a_full_queue_refuses_and_says_when(session, gate):
