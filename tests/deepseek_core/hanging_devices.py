@@ -1,6 +1,8 @@
 """A device `hangs` whose calls wait for its test, which says which and for how long."""
 
+import contextlib
 import threading
+import time
 
 import plain_devices
 
@@ -13,6 +15,32 @@ def hold(call):
     if call in WHERE:
         HELD.append(call)
         GO.wait(60)
+
+
+@contextlib.contextmanager
+def released():
+    """Nothing hangs before, and all that hangs is let go after."""
+    for made in (plain_devices.FAILURES, plain_devices.BEFORE, plain_devices.LOG, HELD):
+        made.clear()
+    GO.clear()
+    yield
+    WHERE.clear()
+    GO.set()
+
+
+def in_time(call, most_s=5.0):
+    """What a call gives, which does not take longer than that."""
+    start_s = time.perf_counter()
+    made = call()
+    assert time.perf_counter() - start_s < most_s
+    return made
+
+
+def until(condition):
+    end_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
 
 
 class HangingDevice(plain_devices.PlainDevice):

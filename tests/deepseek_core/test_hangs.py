@@ -8,6 +8,7 @@ import hanging_devices
 import numpy as np
 import plain_devices
 import pytest
+from hanging_devices import in_time, until
 from plain_graphs import chain, diamond
 from plain_sessions import plain_session
 
@@ -23,19 +24,13 @@ from deepseek_core.runtime.server import Server
 from deepseek_core.schedule.online.rules import Rules
 
 RULES = Rules(hang_factor=1.0, hang_floor_s=0.3, hang_guess_s=0.3, outage_s=1.0, quarantine_s=0.2)
-MOST_S = 5.0  # what the end of anything may take
 X = {"x": np.ones((1, 2))}
 
 
 @pytest.fixture(autouse=True)
 def calm():
-    for made in (plain_devices.FAILURES, plain_devices.BEFORE, plain_devices.LOG):
-        made.clear()
-    hanging_devices.HELD.clear()
-    hanging_devices.GO.clear()
-    yield
-    hanging_devices.WHERE.clear()
-    hanging_devices.GO.set()
+    with hanging_devices.released():
+        yield
 
 
 @pytest.fixture
@@ -46,21 +41,8 @@ def session(tmp_path):
     return make
 
 
-def in_time(call):
-    start_s = time.perf_counter()
-    call()
-    assert time.perf_counter() - start_s < MOST_S
-
-
 def right(result):
     return bool(np.all(result["z"] == 4.0))
-
-
-def until(condition):
-    end_s = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("device_id", ["hangs", "hangs-wide"])

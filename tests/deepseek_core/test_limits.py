@@ -2,12 +2,12 @@
 
 import contextlib
 import threading
-import time
 
 import hanging_devices
 import numpy as np
 import plain_devices
 import pytest
+from hanging_devices import in_time, until
 from plain_graphs import chain, diamond
 from plain_sessions import plain_session
 
@@ -24,19 +24,13 @@ from deepseek_core.runtime.limits import Limits
 from deepseek_core.runtime.server import Server
 
 LIMITS = {"ask_s": 0.3, "open_s": 0.3, "load_s": 0.3, "close_s": 0.3}
-MOST_S = 5.0
 X = {"x": np.ones((1, 2))}
 
 
 @pytest.fixture(autouse=True)
 def calm():
-    for made in (plain_devices.FAILURES, plain_devices.BEFORE, plain_devices.LOG):
-        made.clear()
-    hanging_devices.HELD.clear()
-    hanging_devices.GO.clear()
-    yield
-    hanging_devices.WHERE.clear()
-    hanging_devices.GO.set()
+    with hanging_devices.released():
+        yield
 
 
 @pytest.fixture
@@ -48,20 +42,6 @@ def session(tmp_path):
         )
 
     return make
-
-
-def in_time(call):
-    start_s = time.perf_counter()
-    made = call()
-    assert time.perf_counter() - start_s < MOST_S
-    return made
-
-
-def until(condition):
-    end_s = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
 
 
 ASKED = ["open", "supports", "estimate", "concurrency"]
