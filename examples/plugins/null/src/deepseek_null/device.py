@@ -73,7 +73,7 @@ class NullDevice(Device):
 
 
 class Sleeper(Executable):
-    """Sleeps, then hands each input on as the output of the same position."""
+    """Sleeps, then gives a copy of each input as the output of the same position."""
 
     def __init__(self, stage: Stage, device: NullDevice) -> None:
         self.stage, self.device_id = stage, device.info.id
@@ -86,7 +86,8 @@ class Sleeper(Executable):
             raise errors.DeviceClosed("the stage is closed", device_id=self.device_id)
         arrays = [inputs[spec.name] for spec in self.stage.inputs]
         time.sleep(_seconds_per_item(self.stage) * len(arrays[0]))
-        return {spec.name: a for spec, a in zip(self.stage.outputs, arrays, strict=True)}
+        pairs = zip(self.stage.outputs, arrays, strict=True)
+        return {spec.name: np.array(array) for spec, array in pairs}
 
     def close(self) -> None:
         """Nothing to free."""
