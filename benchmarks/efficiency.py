@@ -149,7 +149,7 @@ def _mixes(measured: dict[str, Measured]) -> None:
 
 def _nines(report: Report) -> None:
     from deepseek_store.codes.code import Code
-    from deepseek_store.durability import DurabilityModel, nines_by_repair
+    from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
 
     def nines(code: Code) -> dict[str, float]:
         return {**nines_by_repair(code, DurabilityModel())}

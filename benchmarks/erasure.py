@@ -195,9 +195,9 @@ def _excess(code: Code, lost: Sequence[int]) -> int:
 
 def _durable(report: Report) -> None:
     """Nines of every candidate; the wide codes have to be at least as safe as RS(6,3)."""
-    from deepseek_store.choose_code import CANDIDATES
     from deepseek_store.codes import Code
-    from deepseek_store.durability import REPAIRS, DurabilityModel, nines_by_repair
+    from deepseek_store.codes.choose import CANDIDATES
+    from deepseek_store.codes.durability import REPAIRS, DurabilityModel, nines_by_repair
 
     model = DurabilityModel()
     narrow = nines_by_repair(Code.parse("RS(6,3)"), model)

@@ -103,7 +103,7 @@ def _lead_through(home: Path, server: object, endpoint: str) -> None:
     """Put the proxy between the store and its tier."""
     from urllib.parse import quote
 
-    from deepseek_store.engine.config import StoreConfig
+    from deepseek_store.home.config import StoreConfig
 
     config = StoreConfig.load(home)
     near, far = (quote(url, safe="") for url in (server.endpoint, endpoint))  # type: ignore[attr-defined]

@@ -30,8 +30,8 @@ from _report import Report, interleave, pin, print_head, print_timings, versions
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Kind, Record
-from deepseek_store.log.recover import recover
-from deepseek_store.log.recovery import scan
+from deepseek_store.log.recovery import recover
+from deepseek_store.log.scan import scan
 from deepseek_store.log.segment import sealed_name
 
 NBYTES = 64 << 10

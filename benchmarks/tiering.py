@@ -33,7 +33,7 @@ from numpy.typing import NDArray  # noqa: E402
 
 from _traces import TraceMissing, add_argument, load, load_requests  # noqa: E402
 from deepseek_store.planning.columns import Columns, choose_many  # noqa: E402
-from deepseek_store.planning.policy import DAY_S, TEMPERATURES, Policy  # noqa: E402
+from deepseek_store.planning.policy import DAY_S, TIERS, Policy  # noqa: E402
 from deepseek_store.planning.reaccess import Reaccess  # noqa: E402
 from deepseek_store.planning.temperature import LN2  # noqa: E402
 from deepseek_store.planning.tiering import TierTerms, move_price, room_price, wait_price  # noqa: E402
@@ -285,7 +285,7 @@ COUNTS = [(h, w, d) for h in (2, 4, 8, 16) for w in (1, 2, 4) for d in (3, 7, 14
 def contest(trace: Reads) -> dict[str, float]:
     """Cost of each rule."""
     counts = trace.counts()
-    single = {f"all {TEMPERATURES[t]}": play(trace, counts, static(t)) for t in range(3)}
+    single = {f"all {TIERS[t]}": play(trace, counts, static(t)) for t in range(3)}
     ages = {pair: play(trace, counts, by_age(*pair)) for pair in AGES}
     tallies = {each: play(trace, counts, by_count(*each)) for each in COUNTS}
     return {

@@ -23,7 +23,7 @@ from pathlib import Path
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Kind, Record
-from deepseek_store.log.recover import Recovered, recover
+from deepseek_store.log.recovery import Recovered, recover
 from deepseek_store.log.segment import sealed_name
 
 STORE = b"store to be shot"

@@ -9,7 +9,7 @@ from typing import Any
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Kind, Placed, Record
-from deepseek_store.log.recover import Recovered, recover
+from deepseek_store.log.recovery import Recovered, recover
 
 STORE = b"the tests' store"
 _ids: Iterator[int] = itertools.count(1)

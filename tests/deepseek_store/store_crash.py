@@ -15,10 +15,10 @@ from store_site import Image, Site, one_search
 from store_workload import Content, Ledger, Lost, Workload
 
 from deepseek_store import Store
-from deepseek_store.engine.heat_book import HeatBook
-from deepseek_store.engine.inventory import take_census
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.log.segment import active_name, sealed_name
+from deepseek_store.move.census import take_census
+from deepseek_store.read.access_rates import AccessRates
 
 _MOST_NESTED = 6
 _REBUILT_SHARE = 0.04
@@ -103,7 +103,7 @@ def check_lean(store: Store, site: Site) -> None:
     known = {(f.tier, f.key) for s in state.stripes.values() for f in s.fragments if f.key}
     if known != site.objects():
         raise Lost(f"fragments: {site.objects() ^ known} are only on one side")
-    census = take_census(state, HeatBook(1.0))
+    census = take_census(state, AccessRates(1.0))
     stripes = {row.stripe for row in state.segments.values() if _lives(row.id, census)}
     for row in state.segments.values():
         if not _lives(row.id, census) and row.id != active and row.stripe not in stripes:

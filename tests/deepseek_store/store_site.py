@@ -16,11 +16,11 @@ from sim_disk import SimDisk
 from deepseek_core import open_tier
 from deepseek_core.discovery.loader import discover
 from deepseek_store import Policy, Store
-from deepseek_store.engine import tier_set
-from deepseek_store.engine.config import FILE, StoreConfig, TierConfig
-from deepseek_store.engine.notes import FILE as NOTES
-from deepseek_store.engine.opening import LOG_FOLDER, Opened, open_parts
-from deepseek_store.engine.tier_set import mark_tiers
+from deepseek_store.home import tier_set
+from deepseek_store.home.config import FILE, StoreConfig, TierConfig
+from deepseek_store.home.open import LOG_FOLDER, Opened, open_parts
+from deepseek_store.home.pins_and_snapshots import FILE as NOTES
+from deepseek_store.home.tier_set import mark_tiers
 from deepseek_store.index.base import Index
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.port import Session

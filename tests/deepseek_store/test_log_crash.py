@@ -16,7 +16,7 @@ from deepseek_store.log.disk import Disk
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.log.records import Kind, Placed, Record
-from deepseek_store.log.recover import recover
+from deepseek_store.log.recovery import recover
 from deepseek_store.log.segment import HEADER_NBYTES, active_name, parse_name, sealed_name
 
 STORE = b"store of 16 byte"

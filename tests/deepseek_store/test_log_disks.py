@@ -15,7 +15,7 @@ from deepseek_store.errors import Corrupt, ForeignStore
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.log.records import Extent, Placed
-from deepseek_store.log.recover import recover
+from deepseek_store.log.recovery import recover
 from deepseek_store.log.segment import active_name, sealed_name
 
 

@@ -21,8 +21,8 @@ from deepseek_store.log.disk import read_segment
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Kind, Placed, pack_extents
-from deepseek_store.log.recover import recover
-from deepseek_store.log.recovery import scan
+from deepseek_store.log.recovery import recover
+from deepseek_store.log.scan import scan
 from deepseek_store.log.segment import SegmentInfo, active_name, sealed_name
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deepseek_store.errors import Corrupt, ForeignStore
 from deepseek_store.log import records as rec
 from deepseek_store.log.records import Extent, Kind, Placed, Record
-from deepseek_store.log.recovery import Scan, scan
+from deepseek_store.log.scan import Scan, scan
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     TRAILER_NBYTES,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_store.planning.moves import SegmentState, plan, transition_nbytes
-from deepseek_store.planning.policy import TEMPERATURES, Policy
+from deepseek_store.planning.policy import TIERS, Policy
 from deepseek_store.planning.temperature import LN2, Heat
 from deepseek_store.planning.tiering import ObjectState, TierTerms, weigh
 from deepseek_store.planning.wishes import wishes
@@ -40,9 +40,9 @@ states = st.builds(
     key=st.text("abc/", min_size=1, max_size=6),
     nbytes=st.integers(0, 8 * MIB),
     heat=st.builds(Heat, rate_per_s=st.sampled_from((0.0, 1e-7, 1e-5, 1e-3)), at_s=st.just(NOW_S)),
-    tier=st.sampled_from(TEMPERATURES),
+    tier=st.sampled_from(TIERS),
     since_s=st.floats(0.0, NOW_S),
-    pinned=st.sampled_from((None, None, *TEMPERATURES)),
+    pinned=st.sampled_from((None, None, *TIERS)),
     parts=st.lists(
         st.tuples(st.integers(0, 8), st.integers(1, MIB)),
         max_size=2,

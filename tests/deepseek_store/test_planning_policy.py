@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_core import errors
-from deepseek_store.planning.policy import TEMPERATURES, PerTemperature, Policy
+from deepseek_store.planning.policy import TIERS, PerTemperature, Policy
 
 NINES = {"hot": None, "warm": 11.0, "cold": 12.5}
 CODES = {"hot": "auto", "warm": "rs(6,3)", "cold": "lrc(140,4,6)"}
@@ -72,7 +72,7 @@ def test_a_value_per_temperature_names_the_temperature_that_is_wrong():
 @given(
     st.floats(1.0, 1e9),
     st.sampled_from(("cost_model", "fixed_rule", 65_536, 1 << 20)),
-    st.sampled_from(TEMPERATURES),
+    st.sampled_from(TIERS),
     st.booleans(),
 )
 def test_json_brings_back_the_same_policy(half_life_s, sizing, landing, learn):
@@ -103,6 +103,6 @@ def test_json_that_does_not_fit_is_refused(content):
 def test_values_per_temperature_are_asked_by_name():
     policy = Policy(codes=CODES)
     assert policy.codes["cold"] == policy.codes.cold == "lrc(140,4,6)"
-    assert [name for name, _ in policy.codes.items()] == list(TEMPERATURES)
+    assert [name for name, _ in policy.codes.items()] == list(TIERS)
     with pytest.raises(errors.ConfigError, match="tepid"):
         PerTemperature(hot=1, warm=2, cold=3)["tepid"]

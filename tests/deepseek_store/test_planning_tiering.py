@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_store.planning.columns import Columns, choose_many
-from deepseek_store.planning.policy import TEMPERATURES, Policy
+from deepseek_store.planning.policy import TIERS, Policy
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.temperature import Heat, touch
 from deepseek_store.planning.tiering import (
@@ -35,7 +35,7 @@ policies = st.builds(
     half_life_s=st.floats(3600.0, 30 * DAY_S),
     wait_price_per_hour=st.floats(0.0, 20.0),
     min_residence_s=st.floats(0.0, DAY_S),
-    landing=st.sampled_from(TEMPERATURES),
+    landing=st.sampled_from(TIERS),
 )
 bordered = st.builds(
     lambda low, more, hysteresis: Policy(
@@ -50,9 +50,9 @@ states = st.builds(
     key=st.just("k"),
     nbytes=st.integers(0, 1 << 33),
     heat=st.builds(Heat, rate_per_s=rates, at_s=st.floats(-1e6, 1e6)),
-    tier=st.sampled_from(TEMPERATURES),
+    tier=st.sampled_from(TIERS),
     since_s=st.floats(-1e6, 1e6),
-    pinned=st.sampled_from((None, None, None, *TEMPERATURES)),
+    pinned=st.sampled_from((None, None, None, *TIERS)),
     read_nbytes=st.sampled_from((None, 0, 65_536)),
 )
 offers = st.sets(st.sampled_from(TERMS)).map(lambda some: tuple(t for t in TERMS if t in some))
@@ -80,9 +80,7 @@ def at_rate(per_day: float, tier: str, *, nbytes: int = MIB, since_s: float = -1
 @given(states, st.one_of(policies, bordered), st.floats(-1e6, 1e6), rates, rates)
 def test_a_hotter_object_never_gets_a_colder_tier(state, policy, now_s, one, other):
     colder, hotter = (with_rate(state, rate, now_s) for rate in sorted((one, other)))
-    found = [
-        TEMPERATURES.index(weigh(each, TERMS, policy, now_s).tier) for each in (colder, hotter)
-    ]
+    found = [TIERS.index(weigh(each, TERMS, policy, now_s).tier) for each in (colder, hotter)]
     assert found[1] <= found[0]
 
 
@@ -114,7 +112,7 @@ def test_the_choice_in_columns_is_the_choice_one_by_one(
         )
         for one in terms
     )
-    slow = [TEMPERATURES.index(weigh(one, terms, policy, now_s, learned).tier) for one in objects]
+    slow = [TIERS.index(weigh(one, terms, policy, now_s, learned).tier) for one in objects]
     fast = choose_many(Columns.of(objects), terms, policy, now_s, learned)
     assert fast.tolist() == slow
 

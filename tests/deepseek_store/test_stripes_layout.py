@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deepseek_core import errors
 from deepseek_store.codes import Code, Codec
-from deepseek_store.durability import domain_losses, fragments_per_domain
+from deepseek_store.codes.durability import domain_losses, fragments_per_domain
 from deepseek_store.stripes import Place, place
 from deepseek_store.stripes.layout import replacements
 

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 from fs_stores import make_home, quick_folder
 
-from deepseek_store.filesystem import DeepSeekFileSystem
+from deepseek_store.fs.filesystem import DeepSeekFileSystem
 
 # torch says that one process saves for all.
 ALONE = pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")

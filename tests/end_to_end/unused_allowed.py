@@ -17,7 +17,7 @@ ALLOWED = {
     "deepseek_core.contracts.compressor:CompressorSpec.lossy": _TOLD,
     "deepseek_core.contracts.strategy:StrategySpec.elastic": _TOLD,
     "deepseek_core.contracts.tier:TierSpec.capabilities": _TOLD,
-    "deepseek_store.metrics:_Handler.do_GET": "http.server calls it by the name of the method",
+    "deepseek_store.report.metrics:_Handler.do_GET": "http.server calls it by name",
     # for those who write plugins
     "deepseek_core.contracts.compressor:Compressor.*": _ENGINE,
     "deepseek_core.contracts.strategy:Strategy.*": _ENGINE,

@@ -27,7 +27,7 @@ DeepSeekError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class DeepSeekError(Exception):
@@ -46,6 +46,19 @@ class DeepSeekError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} -> {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without a call of `__init__`: subclasses want arguments that have no default."""
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+
+def _unpickled(
+    kind: type[DeepSeekError], args: tuple[Any, ...], state: Mapping[str, Any]
+) -> DeepSeekError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(DeepSeekError, ValueError):
@@ -90,10 +103,11 @@ class ObjectMissing(StorageError, KeyError):
     __str__ = DeepSeekError.__str__  # KeyError would print the repr
 
 
-class TierUnavailable(StorageError):
+class TierUnavailable(StorageError, OSError):
     """The tier can't be reached or refuses us; it may be back later."""
 
     retryable = True
+    __str__ = DeepSeekError.__str__
 
 
 class TierFull(StorageError):

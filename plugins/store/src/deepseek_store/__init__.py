@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepseek_store.engine.upload import Receipt
     from deepseek_store.planning.policy import Policy
     from deepseek_store.store import ObjectInfo, Store
+    from deepseek_store.write.upload import Receipt
 
 _HOME = {
     "ObjectInfo": "store",
     "Policy": "planning.policy",
-    "Receipt": "engine.upload",
+    "Receipt": "write.upload",
     "Store": "store",
 }
 

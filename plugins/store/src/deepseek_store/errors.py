@@ -75,3 +75,7 @@ class IndexUnavailable(errors.StorageError):
 
 class StoreClosed(errors.StorageError):
     """The store was used after `close()`."""
+
+
+class SegmentGone(Exception):
+    """The segment was collected meanwhile: look the object up again."""

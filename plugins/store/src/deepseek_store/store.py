@@ -12,29 +12,33 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.engine import open_homes
-from deepseek_store.engine.config import StoreConfig, TierConfig
-from deepseek_store.engine.founding import change_policy, make_home, unmake_home
-from deepseek_store.engine.keys import check_key
-from deepseek_store.engine.notes import SnapshotNote, note_dropped, note_pins, note_snapshot
-from deepseek_store.engine.opening import (
+from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed
+from deepseek_store.home import open_stores as open_homes
+from deepseek_store.home.config import StoreConfig, TierConfig
+from deepseek_store.home.create import change_policy, make_home, unmake_home
+from deepseek_store.home.open import (
     Opened,
     open_parts,
 )
-from deepseek_store.engine.parts import Parts
-from deepseek_store.engine.reader import SegmentGone
-from deepseek_store.engine.upload import Receipt, Upload
-from deepseek_store.errors import GenerationMismatch, StoreClosed
+from deepseek_store.home.pins_and_snapshots import (
+    SnapshotNote,
+    note_dropped,
+    note_pins,
+    note_snapshot,
+)
 from deepseek_store.index.rows import Batch, SnapshotRow, Version
 from deepseek_store.log.records import Buffer
-from deepseek_store.planning.policy import TEMPERATURES, Policy
+from deepseek_store.parts import Parts
+from deepseek_store.planning.policy import TIERS, Policy
+from deepseek_store.write.keys import check_key
+from deepseek_store.write.upload import Receipt, Upload
 
 if TYPE_CHECKING:
-    from deepseek_store.engine.collector import GcReport
-    from deepseek_store.engine.explaining import Explanation
-    from deepseek_store.engine.fsck import FsckReport
-    from deepseek_store.engine.rebuilding import RebuildReport
-    from deepseek_store.engine.scrubber import ScrubReport
+    from deepseek_store.check.explain import Explanation
+    from deepseek_store.check.fsck import FsckReport
+    from deepseek_store.check.rebuild import RebuildReport
+    from deepseek_store.check.scrub import ScrubReport
+    from deepseek_store.move.gc import GcReport
     from deepseek_store.planning.moves import Moves
 
 _LOOKUPS: Final = 8  # a reader that finds its segment collected looks the object up again
@@ -87,9 +91,9 @@ class Store:
         self._keeper: Any = None
         open_homes.note(self.home, self)
         if background:
-            from deepseek_store.engine.keeper import Keeper
+            from deepseek_store.check.background import Background
 
-            self._keeper = Keeper(self._parts, tick_s)
+            self._keeper = Background(self._parts, tick_s)
 
     @classmethod
     def init(
@@ -157,13 +161,13 @@ class Store:
 
     @classmethod
     def rebuild(cls, home: str | Path, **options: Any) -> RebuildReport:
-        """Make the index anew from segments and fragments; see `engine.rebuilding.rebuild_index`.
+        """Make the index anew from segments and fragments; see `check.rebuild.rebuild_index`.
 
         Raises:
             StoreLocked: somebody has it open.
             TierUnavailable: a tier can't be reached.
         """
-        from deepseek_store.engine.rebuilding import rebuild_index
+        from deepseek_store.check.rebuild import rebuild_index
 
         return rebuild_index(Path(home), **options)
 
@@ -329,14 +333,14 @@ class Store:
         Raises:
             ObjectMissing: there is none.
         """
-        from deepseek_store.engine.explaining import explain
+        from deepseek_store.check.explain import explain
 
         self.parts.state.refresh()
         return explain(self.parts, self._version(key, None))
 
     def plan(self, *, flush: bool = False, budget_nbytes: int | None = None) -> Moves:
         """What should move now, and why; nothing is done. `flush`: also stripes not full."""
-        from deepseek_store.engine.maintenance import make_plan
+        from deepseek_store.check.maintenance import make_plan
 
         return make_plan(self.parts, flush=flush, budget_nbytes=budget_nbytes)
 
@@ -344,7 +348,7 @@ class Store:
         self, moves: Moves, *, progress: Callable[[int, int, str], None] | None = None
     ) -> int:
         """Carry out a plan; how many steps. What has changed since it was made is left out."""
-        from deepseek_store.engine.maintenance import apply_plan
+        from deepseek_store.check.maintenance import apply_plan
 
         return apply_plan(self.parts, moves, progress)
 
@@ -367,7 +371,7 @@ class Store:
         """Let their temperature decide again; how many objects."""
         return self._set_pins(prefix, None)
 
-    def warm(
+    def cache(
         self, keys: Iterable[str], *, progress: Callable[[int, int, str], None] | None = None
     ) -> int:
         """Read objects into the cache ahead of their use; how many bytes."""
@@ -384,7 +388,7 @@ class Store:
 
         They are fetched ahead of the reader, as far as the cache allows.
         """
-        ahead = self.parts.ahead
+        ahead = self.parts.read_ahead
         if ahead is None:
             return
         if order is None:
@@ -405,22 +409,22 @@ class Store:
     # Care
 
     def scrub(self, **options: Any) -> ScrubReport:
-        """Read and verify what is stored; see `engine.scrubber.scrub`."""
-        from deepseek_store.engine.scrubber import scrub
+        """Read and verify what is stored; see `check.scrub.scrub`."""
+        from deepseek_store.check.scrub import scrub
 
         self.flush()
         return scrub(self.parts, **options)
 
     def repair(self, report: ScrubReport | None = None, **options: Any) -> ScrubReport:
         """Repair what a scrub has found; without a report, what scrubs and readers have met."""
-        from deepseek_store.engine.scrubber import repair
+        from deepseek_store.check.scrub import repair
 
         self.flush()
         return repair(self.parts, report, **options)
 
     def fsck(self, *, deep: bool = False) -> FsckReport:
         """Compare index, log and tiers; nothing is changed. `deep`: read all bytes."""
-        from deepseek_store.engine.fsck import fsck
+        from deepseek_store.check.fsck import fsck
 
         self.flush()
         return fsck(self.parts, deep=deep)
@@ -567,8 +571,8 @@ def _info(version: Version) -> ObjectInfo:
 
 
 def _check_tier(tier: str) -> str:
-    if tier not in TEMPERATURES:
+    if tier not in TIERS:
         raise errors.ConfigError(
-            f"there is no tier {tier!r}", remedy=f"use one of {', '.join(TEMPERATURES)}"
+            f"there is no tier {tier!r}", remedy=f"use one of {', '.join(TIERS)}"
         )
     return tier

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from deepseek_core import errors
 from deepseek_store.errors import StoreLocked
-from deepseek_store.lending import lend
+from deepseek_store.fs.shared_stores import open_shared
 from deepseek_store.store import Store
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ObjectDataset(Generic[T]):
         Raises:
             StoreLocked: another process has it open, and not both share it.
         """
-        return lend(self.home, shared=self.shared)
+        return open_shared(self.home, shared=self.shared)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -17,7 +17,7 @@ from deepseek_store.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from deepseek_store.bench import Report
+    from deepseek_store.report.bench import Report
 
 _EXAMPLES: Final = """examples:
   ds-sdk store bench data
@@ -58,7 +58,7 @@ def _threads(text: str) -> tuple[int, ...]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deepseek_store.bench import bench
+    from deepseek_store.report.bench import bench
 
     if args.seconds <= 0 or args.size <= 0:
         raise errors.ConfigError("--seconds and --size are above 0", remedy="--seconds 2")

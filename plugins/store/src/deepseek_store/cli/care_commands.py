@@ -21,7 +21,7 @@ from deepseek_store.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from deepseek_store.engine.collector import GcReport
+    from deepseek_store.move.gc import GcReport
 
 _SCRUB_EXAMPLES: Final = """examples:
   ds-sdk store scrub data                            all of it, as fast as it goes

@@ -12,7 +12,7 @@ from deepseek_store.cli.common import Command, add_json, count, tell
 from deepseek_store.cli.settings import policy_of, tier_url
 
 if TYPE_CHECKING:
-    from deepseek_store.choose_code import Choice
+    from deepseek_store.codes.choose import Choice
     from deepseek_store.store import Store
 
 _EXAMPLES: Final = """examples:

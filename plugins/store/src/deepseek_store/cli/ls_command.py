@@ -91,8 +91,8 @@ def _object_facts(store: Store, key: str) -> dict[str, Any]:
 
 def _tier(store: Store, key: str) -> str:
     """Where a read of an object has to go."""
-    from deepseek_store.engine.inventory import tier_of
     from deepseek_store.log.records import unpack_extents
+    from deepseek_store.move.census import tier_of
 
     state = store.parts.state
     version = state.catalog.get(key)

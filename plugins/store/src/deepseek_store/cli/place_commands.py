@@ -109,7 +109,7 @@ def _add_warm_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _warm(args: argparse.Namespace) -> int:
     """Into the hot tier: the cache in memory would be gone with this process."""
-    from deepseek_store.engine.inventory import free_nbytes
+    from deepseek_store.move.census import free_nbytes
 
     with open_store(args) as store:
         keys = keys_below(store, args.prefix)

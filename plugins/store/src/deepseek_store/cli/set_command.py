@@ -27,7 +27,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _set(args: argparse.Namespace) -> int:
-    from deepseek_store.engine.config import StoreConfig
+    from deepseek_store.home.config import StoreConfig
     from deepseek_store.store import Store
 
     policy = StoreConfig.load(Path(args.home)).policy

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from deepseek_core import errors
 from deepseek_store.cli.common import nbytes_of
-from deepseek_store.planning.policy import TEMPERATURES, Policy
+from deepseek_store.planning.policy import TIERS, Policy
 
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
 _SPANS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -47,10 +47,10 @@ def _put(given: dict[str, Any], name: str, text: str) -> None:
         raise errors.ConfigError(
             f"policy: {field} has no value per temperature", remedy=f"these have: {known}"
         )
-    if temperature not in TEMPERATURES:
+    if temperature not in TIERS:
         raise errors.ConfigError(
             f"policy: {name}: there is no temperature {temperature!r}",
-            remedy=f"use one of {', '.join(TEMPERATURES)}",
+            remedy=f"use one of {', '.join(TIERS)}",
         )
     given[field][temperature] = _value(field, text)
 

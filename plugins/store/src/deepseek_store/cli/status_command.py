@@ -13,7 +13,7 @@ from deepseek_store.cli.common import Command, add_home, add_json, count, open_s
 
 if TYPE_CHECKING:
     from deepseek_store.planning.moves import Moves
-    from deepseek_store.status import Status, TierStatus
+    from deepseek_store.report.status import Status, TierStatus
     from deepseek_store.store import Store
 
 _BAR: Final = 30
@@ -31,13 +31,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deepseek_store.status import look
+    from deepseek_store.report.status import look
 
     console.check_writable(args.html)
     with open_store(args) as store:
         status = look(store)
         if args.html:
-            from deepseek_store.page import write_status_page
+            from deepseek_store.report.page import write_status_page
 
             write_status_page(Path(args.html), status, *_planned(store))
     lines = [*_sentences(status)]
@@ -108,7 +108,7 @@ def _note(tier: TierStatus) -> str:
 
 def bin_names() -> list[str]:
     """What stands beside the bars of the histogram."""
-    from deepseek_store.status import BORDERS
+    from deepseek_store.report.status import BORDERS
 
     names = [f"below {BORDERS[0]:g}"]
     names += [f"{low:g} to {high:g}" for low, high in pairwise(BORDERS)]

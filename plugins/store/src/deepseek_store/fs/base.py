@@ -11,8 +11,8 @@ from fsspec.utils import stringify_path
 
 from deepseek_core import errors
 from deepseek_store.fs import address
+from deepseek_store.fs.shared_stores import close_shared, open_shared
 from deepseek_store.fs.tree import Tree, missing
-from deepseek_store.lending import end_loan, lend
 from deepseek_store.store import Store
 
 _READAHEAD_NBYTES: Final = 512 << 10
@@ -50,7 +50,7 @@ class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
             ConfigError: nothing names a store, or there is none.
             StoreLocked: another process has it open, and not both share it.
         """
-        return lend(self.home, shared=self.shared)
+        return open_shared(self.home, shared=self.shared)
 
     @property
     def fsid(self) -> str:
@@ -59,7 +59,7 @@ class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
 
     def close(self) -> bool:
         """Close the store, if this class opened it; the next use opens it again."""
-        return end_loan(self.home)
+        return close_shared(self.home)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:

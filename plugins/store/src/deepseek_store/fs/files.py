@@ -11,11 +11,10 @@ from typing import Any, Final, Self
 from fsspec.spec import AbstractBufferedFile
 
 from deepseek_core import errors
-from deepseek_store.engine.reader import SegmentGone
-from deepseek_store.engine.upload import Receipt, Upload
-from deepseek_store.errors import GenerationMismatch
+from deepseek_store.errors import GenerationMismatch, SegmentGone
 from deepseek_store.index.rows import Version
 from deepseek_store.store import Store
+from deepseek_store.write.upload import Receipt, Upload
 
 _LOOKUPS: Final = 8
 _CHUNK_NBYTES: Final = 4 << 20

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from deepseek_core import errors
-from deepseek_store.fs.looking import Looking
+from deepseek_store.fs.listing import Listing
 from deepseek_store.fs.many import at_once
 from deepseek_store.fs.tree import is_marker, missing
 
 
-class Reading(Looking):
+class Reading(Listing):
     """Contents without an open file."""
 
     def cat_file(

@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterator
 from typing import Any, Final
 
-from deepseek_store.engine.inventory import tier_of
-from deepseek_store.engine.state import State
 from deepseek_store.errors import GenerationMismatch, KeyRefused
+from deepseek_store.home.state import State
 from deepseek_store.index.rows import Version
 from deepseek_store.log.records import unpack_extents
+from deepseek_store.move.census import tier_of
 from deepseek_store.store import Store
 
 MARKER: Final = ".ds-folder"

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from deepseek_core import errors
 from deepseek_store.log.disk import Disk, read_verified
 from deepseek_store.log.records import Buffer, Extent, hash_of
-from deepseek_store.log.recover import copy_file
+from deepseek_store.log.recovery import copy_file
 
 _log = logging.getLogger(__name__)
 _MARKER: Final = "stale-"

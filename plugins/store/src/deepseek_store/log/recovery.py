@@ -1,358 +1,288 @@
-"""What a segment's bytes say: committed records, where the good part ends, and what is damaged.
-
-A group counts when its mark is whole and fits it. The last group of a file that was being written
-may be torn: it was never acknowledged, and is dropped. But marks are written one after the other,
-each when the group before it is on disk: so damage in front of a good mark is corruption. It is
-reported, and everything around it still counts.
-"""
+"""What is done with a log when it is opened: torn tails are cut, dead writers' segments sealed."""
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.log import records as rec
-from deepseek_store.log.records import Buffer, Header, Kind, Placed
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import Placed
+from deepseek_store.log.scan import Fault, Scan, scan
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     TRAILER_NBYTES,
     SegmentHeader,
-    footer_header,
+    SegmentInfo,
+    SegmentLayout,
+    active_name,
+    check_store_id,
+    parse_footer,
+    parse_name,
     parse_segment_header,
     read_footer,
+    sealed_name,
+    writer_of_new,
 )
 
-_CHUNK: Final = 1 << 20
+_log = logging.getLogger(__name__)
+_COPY: Final = "copy-"
+_COPY_NBYTES: Final = 4 << 20
 
 
-@attrs.frozen(kw_only=True, slots=True)
-class Fault:
-    """Bytes that were written and synced once, and are not what was written."""
+@attrs.frozen(kw_only=True)
+class Recovered:
+    """A log as it is after recovery.
 
-    offset: int
-    nbytes: int
-    reason: str
-
-
-@attrs.frozen(kw_only=True, slots=True)
-class Scan:
-    """What the bytes of one segment say.
-
-    `placed` are the records that count, in order; their payloads are views of the scanned bytes.
-    `end` is the first byte after the last mark that counts (after the trailer, if `sealed`).
-    `torn_nbytes` of a group that was never acknowledged follow it, zeros behind them left out.
+    The `nbytes` of a segment that a live writer has open include room that is not written yet.
+    `faults` are damaged places by segment; `truncated` how many bytes of a torn tail were dropped;
+    `placed` reads the records of a segment (their payloads only where they are manifests).
     """
 
-    header: SegmentHeader | None
-    placed: list[Placed]
-    end: int
-    torn_nbytes: int
-    faults: tuple[Fault, ...]
-    sealed: bool
+    segments: tuple[SegmentInfo, ...]
+    faults: Mapping[int, tuple[Fault, ...]]
+    truncated: Mapping[int, int]
+    _found: Mapping[int, list[Placed]]
+    _disk: Disk
+
+    def placed(self, segment: int) -> list[Placed]:
+        """The records of a segment that count, in order.
+
+        Raises:
+            Corrupt: its footer is damaged, and so is the segment.
+        """
+        found = self._found.get(segment)
+        return read_placed(self._disk, segment) if found is None else found
 
 
-def scan(
-    data: Buffer | mmap.mmap,
+def recover(
+    disk: Disk,
     *,
-    segment: int,
-    store_id: bytes | None = None,
-    start: int = HEADER_NBYTES,
-    verify_payload: bool = True,
-    synced: int = 0,
-) -> Scan:
-    """Read a segment's bytes (all of them, from its very begin).
+    store_id: bytes,
+    writer_alive: Callable[[int], bool],
+    known: Collection[int] = (),
+    synced: Mapping[int, int] | None = None,
+) -> Recovered:
+    """Bring a log into order after whatever happened.
 
-    `start`: begin where a group, or the last record of one, ends. Without `verify_payload` only
-    headers are read; then the last group of a file that was being written can't be trusted.
-    `synced`: damage before this offset is corruption, whatever follows it (an index knows how far
-    it had got).
+    Segments that dead writers left open lose their torn tail and are sealed. `writer_alive` must
+    say no to the caller's own number: what was left under it is nobody's now. Only one process may
+    do this at a time. `known` are sealed segments that need no look, `synced` how far an index had
+    got in the others: damage before that is corruption even at the end of a file.
 
     Raises:
-        ForeignStore: of another store or a later format.
+        ForeignStore: a segment is of another store, or of a later format.
+        TierUnavailable, TierFull: the disk does not do what it should.
     """
-    view = memoryview(data)
-    header, fault = _header_of(view, segment, store_id)
-    owner = header.store_id if header is not None else store_id
-    if owner is None:
-        return _nothing(view, fault)
-    scanner = _Scanner(view, segment=segment, salt=rec.salt_of(owner, segment))
-    scanner.verify_payload = verify_payload
-    scanner.run(start)
-    scanner.settle(synced)
-    if scanner.placed or scanner.faults or scanner.sealed:
-        # Zeros in an open segment: it was never synced, the header no more than the group after it.
-        wrong = fault and (scanner.sealed or any(view[:HEADER_NBYTES]))
-        scanner.faults[:0] = [fault] if wrong and fault else []
-    elif header is None:
-        return _nothing(view, None)
-    return Scan(
-        header=header,
-        placed=scanner.placed,
-        end=scanner.end,
-        torn_nbytes=0 if scanner.sealed else _used_nbytes(view, scanner.end),
-        faults=tuple(scanner.faults),
-        sealed=scanner.sealed,
+    work = _Recovery(disk, check_store_id(store_id), writer_alive, synced or {})
+    for segment, is_sealed in work.find():
+        if not is_sealed:
+            work.take_active(segment)
+        elif segment not in known:
+            work.take_sealed(segment)
+    disk.sync_dir()
+    return Recovered(
+        segments=tuple(work.segments),
+        faults=work.faults,
+        truncated=work.truncated,
+        found=work.found,
+        disk=disk,
     )
 
 
-@attrs.define
-class _Group:
-    """Records up to a mark, with what is wrong among them; `gaps` are bytes that are no record."""
+def read_placed(disk: Disk, segment: int) -> list[Placed]:
+    """The records of a segment that count: from its footer, or by reading all of it.
 
-    start: int
-    placed: list[Placed] = attrs.field(factory=list)
-    fronts: list[bytes] = attrs.field(factory=list)
-    bad: set[int] = attrs.field(factory=set)
-    gaps: list[tuple[int, int]] = attrs.field(factory=list)
-    end: int = 0
-
-
-class _Scanner:
-    """One pass over a segment; damaged groups wait until a later mark shows that they counted."""
-
-    def __init__(self, view: memoryview, *, segment: int, salt: int) -> None:
-        self._view, self._segment, self._salt = view, segment, salt
-        self.verify_payload = True
-        self.placed: list[Placed] = []
-        self.faults: list[Fault] = []
-        self.end = HEADER_NBYTES
-        self.sealed = False
-        self._waiting: list[_Group] = []
-        self._start = HEADER_NBYTES
-        self._group = _Group(start=HEADER_NBYTES)
-
-    def run(self, start: int) -> None:
-        """Read all records from `start`."""
-        self._start = self.end = at = start
-        self._group = _Group(start=start)
-        while not self.sealed:
-            header = self._record_at(at)
-            if header is None:
-                found = self._resynchronize(at)
-                if found is None:
-                    break
-                self._group.gaps.append((at, found))
-                at = found
-                continue
-            self._take(header, at)
-            at += header.nbytes
-
-    def settle(self, synced: int) -> None:
-        """Groups before `synced` did count, though no good mark follows them."""
-        if synced <= self.end or self.sealed:
-            return
-        self._group.end = synced
-        self._group.placed = [one for one in self._group.placed if one.end <= synced]
-        last = self._group.placed[-1].end if self._group.placed else self._group.start
-        if last < synced and not self._group.gaps:
-            self._group.gaps.append((last, synced))
-        for group in (*self._waiting, self._group):
-            if group.start < synced:
-                self._salvage(group)
-                self.end = max(self.end, min(group.end, len(self._view)))
-        self._waiting = []
-
-    def _record_at(self, at: int) -> Header | None:
-        header = rec.verified_header(self._view, at, salt=self._salt, offset=at)
-        return header if header and at + header.nbytes <= len(self._view) else None
-
-    def _resynchronize(self, at: int) -> int | None:
-        """Where the next record begins, after bytes that are none."""
-        for found in _aligned_finds(self._view, rec.MAGIC, at + 8):
-            if self._record_at(found) is not None:
-                return found
-        return None
-
-    def _take(self, header: Header, at: int) -> None:
-        if header.kind is Kind.GROUP:
-            self._close_group(header, at)
-        elif header.kind is Kind.FOOTER:
-            self._seal(header, at)
-        else:
-            self._add(header, at)
-
-    def _add(self, header: Header, at: int) -> None:
-        payload_at = at + header.front_nbytes
-        payload = self._view[payload_at : payload_at + header.payload_nbytes]
-        front = bytes(self._view[at:payload_at])
-        record = rec.record_of(header, front[rec.HEADER_NBYTES :], payload)
-        group = self._group
-        group.placed.append(rec.placed_of(header, record, segment=self._segment, offset=at))
-        group.fronts.append(front)
-        if self.verify_payload and rec.hash_of(payload) != header.payload_xxh3:
-            group.bad.add(at)
-
-    def _close_group(self, mark: Header, at: int) -> None:
-        """Split off what is not this mark's, then see whether its own records are all there."""
-        start = at - mark.object_nbytes
-        if at == self._start:  # the scan began right in front of it: it tells of what is known
-            self.end = at + mark.nbytes
-            self._group = _Group(start=self.end)
-            return
-        before, group = _split(self._group, start)
-        if before is not None:
-            self._waiting.append(before)
-        group.end = at + mark.nbytes
-        whole = (
-            start == group.start
-            and len(group.placed) == mark.object_offset
-            and not group.gaps
-            and rec.chain_of(group.fronts, start) == mark.payload_xxh3
-        )
-        if whole and not group.bad:
-            self._confirm()
-            self.placed += group.placed
-            self.end = group.end
-        else:
-            self._waiting.append(group)
-        self._group = _Group(start=at + mark.nbytes)
-
-    def _seal(self, header: Header, at: int) -> None:
-        end = at + header.nbytes + TRAILER_NBYTES
-        footer = read_footer(self._view[at:end], end)
-        payload_at = at + header.front_nbytes
-        payload = self._view[payload_at : payload_at + header.payload_nbytes]
-        if footer is None or footer.offset != at or rec.hash_of(payload) != header.payload_xxh3:
-            self._group.gaps.append((at, at + header.nbytes))
-            return
-        if self._group.placed or self._group.gaps:
-            self._group.end = at
-            self._waiting.append(self._group)
-        self._confirm()
-        self.sealed, self.end = True, end
-
-    def _confirm(self) -> None:
-        for group in self._waiting:
-            self._salvage(group)
-        self._waiting = []
-
-    def _salvage(self, group: _Group) -> None:
-        """Keep what is good of a group that counted and is damaged."""
-        for offset, end in group.gaps:
-            self.faults.append(Fault(offset=offset, nbytes=end - offset, reason="no record"))
-        for placed, hurt in _with_batches(group):
-            if placed.offset in group.bad:
-                reason = f"the payload of {placed.record.key[:80]!r} has another hash"
-                fault = Fault(offset=placed.offset, nbytes=placed.nbytes, reason=reason)
-                self.faults.append(fault)
-            elif hurt and placed.record.kind is Kind.DELETE:
-                # What it was to give way to may be what is damaged: better too much than too little
-                reason = f"delete of {placed.record.key[:80]!r} withheld: its batch is damaged"
-                fault = Fault(offset=placed.offset, nbytes=placed.nbytes, reason=reason)
-                self.faults.append(fault)
-            else:
-                self.placed.append(placed)
-        if not group.gaps and not group.bad:
-            reason = "the mark of a group does not fit it"
-            nbytes = group.end - group.start
-            self.faults.append(Fault(offset=group.start, nbytes=nbytes, reason=reason))
-
-
-def _split(group: _Group, start: int) -> tuple[_Group | None, _Group]:
-    """What lies before the begin of a mark's group, and the group itself."""
-    if start <= group.start:
-        return None, group
-    first = next((i for i, one in enumerate(group.placed) if one.offset >= start), None)
-    cut = len(group.placed) if first is None else first
-    before = _Group(
-        start=group.start,
-        placed=group.placed[:cut],
-        fronts=group.fronts[:cut],
-        bad={offset for offset in group.bad if offset < start},
-        gaps=[(low, min(high, start)) for low, high in group.gaps if low < start],
-        end=start,
-    )
-    after = _Group(
-        start=start,
-        placed=group.placed[cut:],
-        fronts=group.fronts[cut:],
-        bad=group.bad - before.bad,
-        gaps=[(max(low, start), high) for low, high in group.gaps if high > start],
-    )
-    return before, after
-
-
-def _with_batches(group: _Group) -> Iterator[tuple[Placed, bool]]:
-    """Each record, and whether something of the batch that it was appended with is damaged."""
-    batch: list[Placed] = []
-    hurt = False
-    gaps = iter([*group.gaps, (group.end, group.end)])
-    gap = next(gaps)
-    for placed in group.placed:
-        crossed = gap[0] < placed.offset
-        while gap[0] < placed.offset:
-            gap = next(gaps)
-        # After a gap nobody knows what batch goes on, up to the next begin of one.
-        if placed.batch_start:
-            yield from ((one, hurt or crossed) for one in batch)
-            batch, hurt = [], False
-        else:
-            hurt = hurt or crossed
-        hurt = hurt or placed.offset in group.bad
-        batch.append(placed)
-    hurt = hurt or gap[0] < group.end
-    yield from ((one, hurt) for one in batch)
-
-
-def _header_of(
-    view: memoryview, segment: int, store_id: bytes | None
-) -> tuple[SegmentHeader | None, Fault | None]:
-    """The segment's header; from its footer, if its begin is damaged."""
-    header = parse_segment_header(view, store_id=store_id, segment=segment)
-    if header is not None:
-        return header, None
-    fault = Fault(offset=0, nbytes=HEADER_NBYTES, reason="no segment header")
-    return _from_footer(view, segment), fault
-
-
-def _from_footer(view: memoryview, segment: int) -> SegmentHeader | None:
-    footer = read_footer(view[-TRAILER_NBYTES:], len(view))
-    if footer is None:
-        return None
-    head = rec.parse_header(view, footer.offset)
-    if head is None or head.kind is not Kind.FOOTER:
-        return None
+    Raises:
+        Corrupt: neither is possible.
+    """
+    name = sealed_name(segment)
     try:
-        header = footer_header(view[footer.offset :])
-    except errors.StorageError:  # a damaged footer has no header to offer
-        return None
-    return header if header.segment == segment else None
+        nbytes = disk.size(name)
+    except errors.ObjectMissing:
+        name = active_name(segment)
+        nbytes = disk.size(name)
+    footer = read_footer(disk.read_at(name, max(0, nbytes - TRAILER_NBYTES), nbytes), nbytes)
+    if footer is not None:
+        try:
+            return parse_footer(disk.read_at(name, footer.offset, footer.nbytes))
+        except errors.StorageError as error:
+            _log.warning("segment %016x: %s", segment, error)
+    return _bare(scan(disk.read_at(name, 0, nbytes), segment=segment).placed)
 
 
-def _nothing(view: memoryview, fault: Fault | None) -> Scan:
-    """Not one byte of it can be told."""
-    used = _used_nbytes(view, 0)
-    faults = (fault,) if fault and used else ()
-    return Scan(header=None, placed=[], end=0, torn_nbytes=used, faults=faults, sealed=False)
+class _Recovery:
+    """One pass over the segments of a disk, and over its replicas where it has some."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        store_id: bytes,
+        writer_alive: Callable[[int], bool],
+        synced: Mapping[int, int],
+    ) -> None:
+        self._disk, self._store_id = disk, store_id
+        self._writer_alive, self._synced = writer_alive, synced
+        self._names: dict[str, frozenset[str]] = {}
+        self.segments: list[SegmentInfo] = []
+        self.faults: dict[int, tuple[Fault, ...]] = {}
+        self.truncated: dict[int, int] = {}
+        self.found: dict[int, list[Placed]] = {}
+
+    def find(self) -> list[tuple[int, bool]]:
+        """All segments, and whether one of the replicas has it sealed; new files of the dead go."""
+        found: dict[int, bool] = {}
+        for name in self._disk.list():
+            writer = writer_of_new(name)
+            if is_copy(name) or (writer is not None and not self._writer_alive(writer)):
+                self._disk.remove(name)
+            parsed = parse_name(name)
+            if parsed is not None:
+                found[parsed[0]] = found.get(parsed[0], False) or parsed[1]
+        self._names = {disk.url: frozenset(disk.list()) for disk in self._disk.replicas()}
+        return sorted(found.items())
+
+    def take_sealed(self, segment: int) -> None:
+        """List it; make it whole on replicas that do not have it so."""
+        name = sealed_name(segment)
+        source = next(one for one in self._disk.replicas() if name in self._names[one.url])
+        self._spread(segment, source)
+        nbytes = source.size(name)
+        header = parse_segment_header(
+            source.read_at(name, 0, HEADER_NBYTES), store_id=self._store_id, segment=segment
+        )
+        footer = read_footer(source.read_at(name, max(0, nbytes - TRAILER_NBYTES), nbytes), nbytes)
+        if header is None or footer is None:
+            self._take_damaged(segment, source.read_at(name, 0, nbytes))
+            return
+        self.segments.append(
+            SegmentInfo(
+                id=segment,
+                writer=header.writer,
+                nbytes=nbytes,
+                sealed=True,
+                created_s=header.created_s,
+                min_generation=footer.min_generation,
+            )
+        )
+
+    def take_active(self, segment: int) -> None:
+        """List it if its writer lives; else end it where its last good mark is."""
+        name = active_name(segment)
+        found: tuple[Scan, bytes, Disk] | None = None
+        for disk in self._disk.replicas():
+            try:
+                data = disk.read_at(name, 0, disk.size(name))
+            except errors.ObjectMissing:
+                continue
+            header = parse_segment_header(data, store_id=self._store_id, segment=segment)
+            if header is not None and self._writer_alive(header.writer):
+                self._list_live(header, len(data))
+                return
+            # Every acknowledged group is on all replicas: who has most has all of them.
+            scanned = self._scan(segment, data)
+            if found is None or scanned.end > found[0].end:
+                found = scanned, data, disk
+        if found is not None:
+            self._end(segment, *found)
+
+    def _scan(self, segment: int, data: bytes) -> Scan:
+        synced = self._synced.get(segment, 0)
+        return scan(data, segment=segment, store_id=self._store_id, synced=synced)
+
+    def _list_live(self, header: SegmentHeader, nbytes: int) -> None:
+        layout = SegmentLayout(header)
+        self.segments.append(layout.info(nbytes, sealed=False))
+
+    def _end(self, segment: int, scanned: Scan, data: bytes, disk: Disk) -> None:
+        """Cut the torn tail, seal, and give the replicas the same."""
+        name = active_name(segment)
+        if scanned.torn_nbytes:
+            self.truncated[segment] = scanned.torn_nbytes
+        if scanned.faults:
+            self.faults[segment] = scanned.faults
+        if not scanned.placed and not scanned.faults:
+            self._disk.remove(name)
+            return
+        nbytes = scanned.end
+        layout = SegmentLayout(scanned.header or self._unknown_header(segment, scanned.placed))
+        layout.adopt(scanned.placed, data, scanned.end)
+        if data[:HEADER_NBYTES] != layout.header.to_bytes():
+            # Before the footer: a sealed segment without its header would be a damaged one.
+            disk.write_at(name, 0, [layout.header.to_bytes()])
+            disk.sync(name)
+        disk.truncate(name, scanned.end)
+        if not scanned.sealed:
+            footer = layout.footer()
+            disk.write_at(name, scanned.end, [footer])
+            nbytes += len(footer)
+        disk.sync(name)
+        disk.rename(name, sealed_name(segment))
+        disk.sync_dir()
+        self._spread(segment, disk)
+        self.segments.append(layout.info(nbytes, sealed=True))
+        self.found[segment] = _bare(scanned.placed)
+
+    def _unknown_header(self, segment: int, placed: list[Placed]) -> SegmentHeader:
+        """For a segment whose own header is damaged; its records say who wrote it."""
+        first = placed[0].record if placed else None
+        return SegmentHeader(
+            store_id=self._store_id,
+            segment=segment,
+            writer=first.writer if first else 0,
+            created_s=first.created_s if first else 0.0,
+        )
+
+    def _take_damaged(self, segment: int, data: bytes) -> None:
+        """A sealed segment without a header or a trailer: what can be read of it."""
+        scanned = self._scan(segment, data)
+        self.faults[segment] = scanned.faults or (
+            Fault(offset=scanned.end, nbytes=len(data) - scanned.end, reason="no footer"),
+        )
+        layout = SegmentLayout(scanned.header or self._unknown_header(segment, scanned.placed))
+        layout.adopt(scanned.placed, data, scanned.end)
+        self.segments.append(layout.info(len(data), sealed=True))
+        self.found[segment] = _bare(scanned.placed)
+
+    def _spread(self, segment: int, source: Disk) -> None:
+        """Replicas that lack the sealed file, or have another length, get it; open ones go."""
+        replicas = self._disk.replicas()
+        if len(replicas) == 1:
+            return
+        name = sealed_name(segment)
+        nbytes = source.size(name)
+        for disk in replicas:
+            has_it = name in self._names[disk.url]
+            if disk is not source and not (has_it and disk.size(name) == nbytes):
+                copy_file(source, disk, name)
+            disk.remove(active_name(segment))
 
 
-def _aligned_finds(view: memoryview, what: bytes, start: int) -> Iterator[int]:
-    """Offsets, multiples of 8, where `what` stands."""
-    at = start
-    while at < len(view):
-        end = min(at + _CHUNK, len(view))
-        # A copy, for a view can't search; chunks, for a whole segment is large.
-        chunk = bytes(view[at : end + len(what) - 1])
-        found = chunk.find(what)
-        while found >= 0:
-            if (at + found) % 8 == 0:
-                yield at + found
-            found = chunk.find(what, found + 1)
-        at = end
+def copy_file(source: Disk, target: Disk, name: str) -> None:
+    """Make a file on `target` what it is on `source`, whole or not at all, and durably."""
+    partial = f"{_COPY}{name}"
+    target.remove(partial)
+    nbytes = source.size(name)
+    target.create(partial, nbytes)
+    for offset in range(0, nbytes, _COPY_NBYTES):
+        target.write_at(partial, offset, [source.read_at(name, offset, _COPY_NBYTES)])
+    target.sync(partial)
+    target.rename(partial, name)
+    target.sync_dir()
 
 
-def _used_nbytes(view: memoryview, start: int) -> int:
-    """Bytes from `start` up to the last one that is not zero."""
-    zeros = bytes(1 << 16)
-    end = len(view)
-    while end > start:
-        low = max(start, end - len(zeros))
-        chunk = view[low:end]
-        if chunk != zeros[: end - low]:
-            return low + len(bytes(chunk).rstrip(b"\0")) - start
-        end = low
-    return 0
+def is_copy(name: str) -> bool:
+    """A copy that was not finished."""
+    return name.startswith(_COPY)
+
+
+def _bare(placed: list[Placed]) -> list[Placed]:
+    """Without the payloads, but for manifests: what a footer would say."""
+    bare = []
+    for one in placed:
+        payload = bytes(one.record.payload) if one.record.manifest else b""
+        bare.append(one._replace(record=attrs.evolve(one.record, payload=payload)))
+    return bare

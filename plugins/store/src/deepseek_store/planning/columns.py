@@ -1,6 +1,6 @@
 """Tiers for many objects at once: the same choice as `tiering.weigh`, in columns.
 
-Tests hold the two against each other. Tiers are numbers: their index in `TEMPERATURES`.
+Tests hold the two against each other. Tiers are numbers: their index in `TIERS`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseek_store.planning import tiering
-from deepseek_store.planning.fields import TEMPERATURES
+from deepseek_store.planning.fields import TIERS
 from deepseek_store.planning.policy import DAY_S, Policy
 from deepseek_store.planning.reaccess import Reaccess, ages_s
 from deepseek_store.planning.verdict import ObjectState, TierTerms
@@ -21,7 +21,7 @@ from deepseek_store.planning.verdict import ObjectState, TierTerms
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int8]
 
-_NUMBER: Final = {name: number for number, name in enumerate(TEMPERATURES)}
+_NUMBER: Final = {name: number for number, name in enumerate(TIERS)}
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -97,10 +97,10 @@ def expected_per_s(
 def _by_cost(
     columns: Columns, offered: dict[int, TierTerms], policy: Policy, rate: Floats
 ) -> Numbers:
-    cost = np.full((len(TEMPERATURES), len(rate)), np.inf)
+    cost = np.full((len(TIERS), len(rate)), np.inf)
     for number, terms in offered.items():
         cost[number] = _cost(columns, terms, offered, policy, rate)
-    open_to = np.stack([_possible(columns, i, offered, policy) for i in range(len(TEMPERATURES))])
+    open_to = np.stack([_possible(columns, i, offered, policy) for i in range(len(TIERS))])
     possible = np.where(open_to | ~open_to.any(axis=0), cost, np.inf)
     best = possible.argmin(axis=0).astype(np.int8)
     each = np.arange(len(rate))
@@ -126,7 +126,7 @@ def _cost(
     for number, here in offered.items():
         if here is not terms:
             move_s = columns.nbytes / here.bytes_per_s + stored / terms.bytes_per_s
-            price = tiering.move_price(TEMPERATURES[number], terms.temperature, policy)
+            price = tiering.move_price(TIERS[number], terms.temperature, policy)
             cost += np.where(columns.tier == number, move_s * price, 0.0)
     return cost
 
@@ -146,7 +146,7 @@ def _possible(
 def _by_borders(
     columns: Columns, offered: dict[int, TierTerms], policy: Policy, per_day: Floats
 ) -> Numbers:
-    wanted = np.full(len(per_day), len(TEMPERATURES) - 1, dtype=np.int8)
+    wanted = np.full(len(per_day), len(TIERS) - 1, dtype=np.int8)
     for number, border in ((1, policy.warm_per_day or 0.0), (0, policy.hot_per_day or 0.0)):
         below, above = 1.0 - policy.hysteresis, 1.0 + policy.hysteresis
         factor = np.where(columns.tier <= number, below, above)
@@ -168,7 +168,7 @@ def _allowed(
     for number in offered:
         going = (wanted == number) & (columns.tier != number)
         stays |= going & ~_possible(columns, number, offered, policy)
-        if not tiering.on_its_way(TEMPERATURES[number], policy):
+        if not tiering.on_its_way(TIERS[number], policy):
             fresh = np.maximum(now_s - columns.since_s, 0.0) < policy.min_residence_s
             stays |= going & (columns.tier < number) & fresh
     return np.where(stays, columns.tier, wanted).astype(np.int8)

@@ -11,8 +11,8 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.codes.code import Code
 
-Temperature = Literal["hot", "warm", "cold"]
-TEMPERATURES: Final[tuple[Temperature, ...]] = get_args(Temperature)
+TierName = Literal["hot", "warm", "cold"]
+TIERS: Final[tuple[TierName, ...]] = get_args(TierName)
 """From the fastest to the cheapest."""
 
 SMALLEST_SHARD_NBYTES: Final = 64 << 10
@@ -32,21 +32,21 @@ class PerTemperature(Generic[T]):
     cold: T
 
     def __getitem__(self, temperature: str) -> T:
-        if temperature not in TEMPERATURES:
+        if temperature not in TIERS:
             raise errors.ConfigError(
-                f"{temperature!r} is no temperature", remedy=f"use one of {', '.join(TEMPERATURES)}"
+                f"{temperature!r} is no temperature", remedy=f"use one of {', '.join(TIERS)}"
             )
         value: T = getattr(self, temperature)
         return value
 
-    def items(self) -> Iterator[tuple[Temperature, T]]:
+    def items(self) -> Iterator[tuple[TierName, T]]:
         """Temperatures with their values, hot first."""
-        return ((name, self[name]) for name in TEMPERATURES)
+        return ((name, self[name]) for name in TIERS)
 
 
 def as_three(value: Any) -> Any:
     """A mapping as values per temperature; all else stays as it is, for the check to refuse."""
-    if isinstance(value, Mapping) and set(value) == set(TEMPERATURES):
+    if isinstance(value, Mapping) and set(value) == set(TIERS):
         return PerTemperature(**value)
     return value
 
@@ -95,8 +95,8 @@ def yes_or_no(name: str, value: Any) -> None:
 
 def temperature(name: str, value: Any) -> None:
     """One of the temperatures."""
-    if value not in TEMPERATURES:
-        raise bad(name, value, f"one of {', '.join(TEMPERATURES)}")
+    if value not in TIERS:
+        raise bad(name, value, f"one of {', '.join(TIERS)}")
 
 
 def maybe(check: Check) -> Check:
@@ -109,7 +109,7 @@ def each(check: Check) -> Check:
 
     def check_each(name: str, value: Any) -> None:
         if not isinstance(value, PerTemperature):
-            raise bad(name, value, f"one value for each of {', '.join(TEMPERATURES)}")
+            raise bad(name, value, f"one value for each of {', '.join(TIERS)}")
         for one, part in value.items():
             check(f"{name}.{one}", part)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from deepseek_store.planning.policy import Policy, Temperature
+from deepseek_store.planning.policy import Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.steps import Move, SegmentState, Steps, size_text
 from deepseek_store.planning.tiering import ObjectState, TierTerms
@@ -33,7 +33,7 @@ class Moves:
 
     moves: tuple[Move, ...]
     deferred: tuple[Move, ...]
-    waiting_nbytes: dict[Temperature, int]
+    waiting_nbytes: dict[TierName, int]
     budget_nbytes: int | None
     objects: int
     staying: int

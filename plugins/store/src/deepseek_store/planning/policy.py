@@ -12,18 +12,18 @@ from deepseek_store.planning import fields as f
 from deepseek_store.planning.fields import (
     LARGEST_SHARD_NBYTES,
     SMALLEST_SHARD_NBYTES,
-    TEMPERATURES,
+    TIERS,
     PerTemperature,
-    Temperature,
+    TierName,
 )
 
 __all__ = [
     "LARGEST_SHARD_NBYTES",
     "SMALLEST_SHARD_NBYTES",
-    "TEMPERATURES",
+    "TIERS",
     "PerTemperature",
     "Policy",
-    "Temperature",
+    "TierName",
 ]
 
 DAY_S: Final = 86_400.0
@@ -37,7 +37,7 @@ class Policy:
         ConfigError: a value does not fit; the message names its field.
     """
 
-    landing: Temperature = attrs.field(default="hot", validator=f.by(f.temperature))
+    landing: TierName = attrs.field(default="hot", validator=f.by(f.temperature))
     """Where new objects go. All pass the log; others than "hot" leave it at the next chance."""
 
     half_life_s: float = attrs.field(default=3 * DAY_S, validator=f.by(f.between(1.0, 1e10)))

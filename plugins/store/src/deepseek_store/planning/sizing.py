@@ -16,7 +16,7 @@ from deepseek_store.planning.fields import (
     LARGEST_SHARD_NBYTES,
     SMALLEST_SHARD_NBYTES,
     PerTemperature,
-    Temperature,
+    TierName,
 )
 from deepseek_store.planning.policy import Policy
 
@@ -86,7 +86,7 @@ def unmeasured(speed: Speed) -> Sizes:
     return Sizes(base_nbytes=nbytes, why=why)
 
 
-def ruled(policy: Policy, temperature: Temperature, speed: Speed) -> Sizes:
+def ruled(policy: Policy, temperature: TierName, speed: Speed) -> Sizes:
     """The size by the policy alone, for data that nobody has measured."""
     if policy.sizing == "fixed_rule":
         return Sizes(base_nbytes=FIXED_RULE[temperature], why=f"the fixed rule for {temperature}")

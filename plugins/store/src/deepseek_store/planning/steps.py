@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import attrs
 
-from deepseek_store.planning.policy import SMALLEST_SHARD_NBYTES, TEMPERATURES, Policy, Temperature
+from deepseek_store.planning.policy import SMALLEST_SHARD_NBYTES, TIERS, Policy, TierName
 from deepseek_store.planning.tiering import TierTerms
 from deepseek_store.planning.wishes import Wish
 
@@ -38,7 +38,7 @@ class SegmentState:
     sealed_s: float = 0.0
     local: bool = True
     stripe: int | None = None
-    temperature: Temperature = "hot"
+    temperature: TierName = "hot"
 
 
 @attrs.frozen(kw_only=True)
@@ -46,8 +46,8 @@ class Move:
     """One step. `nbytes` are the payloads concerned, `written_nbytes` what is written for it."""
 
     kind: Kind
-    source: Temperature
-    target: Temperature
+    source: TierName
+    target: TierName
     keys: tuple[str, ...] = ()
     segments: tuple[int, ...] = ()
     stripe: int | None = None
@@ -211,7 +211,7 @@ class Steps:
 
     def _packing(self, batch: Sequence[Wish]) -> Move:
         nbytes = sum(wish.state.nbytes for wish in batch)
-        sources = sorted({wish.state.tier for wish in batch}, key=TEMPERATURES.index)
+        sources = sorted({wish.state.tier for wish in batch}, key=TIERS.index)
         share = self._fill(sum(map(packed_nbytes, batch)))
         return Move(
             kind="pack",
@@ -251,7 +251,7 @@ class Steps:
     def _is_garbage(self, group: Sequence[SegmentState]) -> bool:
         return _garbage_share(group) >= self._policy.garbage_share
 
-    def _stored(self, nbytes: int, temperature: Temperature) -> int:
+    def _stored(self, nbytes: int, temperature: TierName) -> int:
         terms = self._terms.get(temperature)
         return round(nbytes * (terms.stored_per_logical if terms is not None else 1.0))
 
@@ -277,5 +277,5 @@ def _garbage_share(group: Sequence[SegmentState]) -> float:
     return 1.0 - sum(segment.live_nbytes for segment in group) / nbytes if nbytes > 0 else 1.0
 
 
-def _is_up(source: Temperature, target: Temperature) -> bool:
-    return TEMPERATURES.index(target) < TEMPERATURES.index(source)
+def _is_up(source: TierName, target: TierName) -> bool:
+    return TIERS.index(target) < TIERS.index(source)

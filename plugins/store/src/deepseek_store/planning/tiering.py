@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from deepseek_store.planning.policy import DAY_S, TEMPERATURES, Policy, Temperature
+from deepseek_store.planning.policy import DAY_S, TIERS, Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.temperature import Heat, rate_at
 from deepseek_store.planning.verdict import (
@@ -137,18 +137,18 @@ def wait_price(policy: Policy) -> float:
     return policy.wait_price_per_hour / 3600.0
 
 
-def move_price(source: Temperature, target: Temperature, policy: Policy) -> float:
+def move_price(source: TierName, target: TierName, policy: Policy) -> float:
     """What a second of a move costs a day of the time in which it has to pay."""
     payback_s = policy.half_life_s * (_STAYS_DOWN if is_down(source, target) else 1.0)
     return wait_price(policy) * _BACKGROUND * DAY_S / payback_s
 
 
-def is_down(source: Temperature, target: Temperature) -> bool:
+def is_down(source: TierName, target: TierName) -> bool:
     """Whether the target is the cooler one."""
-    return TEMPERATURES.index(target) > TEMPERATURES.index(source)
+    return TIERS.index(target) > TIERS.index(source)
 
 
-def on_its_way(target: Temperature, policy: Policy) -> bool:
+def on_its_way(target: TierName, policy: Policy) -> bool:
     """No residence is asked above the landing tier: there an object is only on its way."""
     return not is_down(policy.landing, target)
 
@@ -171,7 +171,7 @@ def _choose(
     policy: Policy,
     now_s: float,
     rate_per_s: float,
-) -> tuple[Temperature, Rule, str]:
+) -> tuple[TierName, Rule, str]:
     offered = {candidate.tier: candidate for candidate in candidates}
     if state.pinned is not None:
         return _by_pin(state.pinned, state.tier, offered)
@@ -185,36 +185,34 @@ def _choose(
 
 
 def _by_pin(
-    pinned: Temperature, current: Temperature, offered: Mapping[Temperature, Candidate]
-) -> tuple[Temperature, Rule, str]:
+    pinned: TierName, current: TierName, offered: Mapping[TierName, Candidate]
+) -> tuple[TierName, Rule, str]:
     if pinned not in offered:
         return current, "pinned", f"it is pinned to {pinned}, which this store does not have"
     return pinned, "pinned", f"it is pinned to {pinned}"
 
 
 def _by_borders(
-    state: ObjectState, offered: Mapping[Temperature, Candidate], policy: Policy, per_day: float
-) -> tuple[Temperature, Rule, str]:
+    state: ObjectState, offered: Mapping[TierName, Candidate], policy: Policy, per_day: float
+) -> tuple[TierName, Rule, str]:
     """Borders are higher on the way up and lower on the way down, so that nothing oscillates."""
-    here = TEMPERATURES.index(state.tier)
+    here = TIERS.index(state.tier)
     borders = (policy.hot_per_day or 0.0, policy.warm_per_day or 0.0)
     place = len(borders)
     for i in (1, 0):
         factor = 1.0 - policy.hysteresis if here <= i else 1.0 + policy.hysteresis
         if per_day >= borders[i] * factor:
             place = i
-    wanted = next(
-        (one for one in reversed(TEMPERATURES[: place + 1]) if one in offered), state.tier
-    )
+    wanted = next((one for one in reversed(TIERS[: place + 1]) if one in offered), state.tier)
     why = f"{per_day:.3g} accesses a day against borders of {borders[0]:g} (hot), {borders[1]:g}"
     return wanted, "border" if wanted != state.tier else "stays", why + " (warm)"
 
 
 def _by_cost(
-    state: ObjectState, offered: Mapping[Temperature, Candidate], policy: Policy
-) -> tuple[Temperature, Rule, str]:
+    state: ObjectState, offered: Mapping[TierName, Candidate], policy: Policy
+) -> tuple[TierName, Rule, str]:
     possible = [one for one in offered.values() if one.refused is None] or list(offered.values())
-    best = min(possible, key=lambda one: (one.per_day, TEMPERATURES.index(one.tier)))
+    best = min(possible, key=lambda one: (one.per_day, TIERS.index(one.tier)))
     here = offered.get(state.tier)
     if here is None:
         return best.tier, "cost", f"its tier {state.tier} is no more, {best.tier} is cheapest"
@@ -229,11 +227,11 @@ def _by_cost(
 
 def _allowed(
     state: ObjectState,
-    offered: Mapping[Temperature, Candidate],
+    offered: Mapping[TierName, Candidate],
     policy: Policy,
     now_s: float,
-    wish: tuple[Temperature, Rule, str],
-) -> tuple[Temperature, Rule, str]:
+    wish: tuple[TierName, Rule, str],
+) -> tuple[TierName, Rule, str]:
     wanted, _, why = wish
     if wanted == state.tier:
         return wish

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
-from deepseek_store.planning.fields import Temperature
+from deepseek_store.planning.fields import TierName
 from deepseek_store.planning.temperature import Heat
 
 Rule = Literal["pinned", "border", "cost", "stays", "residence", "no-room", "only-tier"]
@@ -20,7 +20,7 @@ class TierTerms:
     `data_fragments` is k of its code.
     """
 
-    temperature: Temperature
+    temperature: TierName
     latency_s: float
     bytes_per_s: float
     stored_per_logical: float = 1.0
@@ -44,9 +44,9 @@ class ObjectState:
     key: str
     nbytes: int
     heat: Heat
-    tier: Temperature
+    tier: TierName
     since_s: float = 0.0
-    pinned: Temperature | None = None
+    pinned: TierName | None = None
     read_nbytes: int | None = None
     parts: tuple[tuple[int, int], ...] = ()
 
@@ -55,7 +55,7 @@ class ObjectState:
 class Candidate:
     """A tier with what it would cost a day, in the policy's currency."""
 
-    tier: Temperature
+    tier: TierName
     storage_per_day: float
     access_per_day: float
     move_per_day: float
@@ -71,7 +71,7 @@ class Candidate:
 class NextMove:
     """Where an object will go if nobody reads it, and when."""
 
-    tier: Temperature
+    tier: TierName
     at_s: float
     why: str
 
@@ -81,8 +81,8 @@ class Verdict:
     """The tier that an object belongs to, and how that was found."""
 
     key: str
-    current: Temperature
-    tier: Temperature
+    current: TierName
+    tier: TierName
     rule: Rule
     why: str
     accesses_per_day: float
@@ -95,7 +95,7 @@ class Verdict:
         """What the move saves; 0 where the object stays."""
         return self.cost_of(self.current) - self.cost_of(self.tier)
 
-    def cost_of(self, tier: Temperature) -> float:
+    def cost_of(self, tier: TierName) -> float:
         """What a tier costs a day; 0 for one that was no candidate."""
         return next((one.per_day for one in self.candidates if one.tier == tier), 0.0)
 

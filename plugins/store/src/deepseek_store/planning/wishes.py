@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 
 from deepseek_store.planning.columns import Columns, choose_many
-from deepseek_store.planning.policy import TEMPERATURES, Policy, Temperature
+from deepseek_store.planning.policy import TIERS, Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.tiering import ObjectState, TierTerms, Verdict, room_nbytes, weigh
 
@@ -19,7 +19,7 @@ class Wish:
     """An object, the tier it should be in, and why; `verdict` where that was worked out."""
 
     state: ObjectState
-    tier: Temperature
+    tier: TierName
     why: str = ""
     verdict: Verdict | None = None
 
@@ -56,10 +56,10 @@ def wishes(
 
     numbers = choose_many(Columns.of(objects), terms, policy, now_s, learned).tolist()
     found = [
-        Wish(state=state, tier=state.tier) if TEMPERATURES[number] == state.tier else weighed(state)
+        Wish(state=state, tier=state.tier) if TIERS[number] == state.tier else weighed(state)
         for state, number in zip(objects, numbers, strict=True)
     ]
-    by_tier = sorted(terms, key=lambda one: TEMPERATURES.index(one.temperature))
+    by_tier = sorted(terms, key=lambda one: TIERS.index(one.temperature))
     for tier, cooler in itertools.pairwise(by_tier):
         found = _within_room(found, tier, cooler, policy, weighed)
     return tuple(found)
@@ -103,8 +103,8 @@ def _within_room(
 def _least_loss(
     found: Sequence[Wish],
     indexes: Iterable[int],
-    here: Temperature,
-    cooler: Temperature | None = None,
+    here: TierName,
+    cooler: TierName | None = None,
 ) -> list[int]:
     """The unpinned ones by what a byte of them loses: those least that lose least."""
 
@@ -118,9 +118,9 @@ def _least_loss(
     return sorted((i for i in indexes if found[i].state.pinned is None), key=loss)
 
 
-def _sent(wish: Wish, tier: Temperature, why: str) -> Wish:
+def _sent(wish: Wish, tier: TierName, why: str) -> Wish:
     return attrs.evolve(wish, tier=tier, why=why)
 
 
-def _warmer(one: Temperature, other: Temperature) -> bool:
-    return TEMPERATURES.index(one) < TEMPERATURES.index(other)
+def _warmer(one: TierName, other: TierName) -> bool:
+    return TIERS.index(one) < TIERS.index(other)

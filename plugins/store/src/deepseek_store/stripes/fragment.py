@@ -19,7 +19,7 @@ from deepseek_core import DeepSeekError
 from deepseek_store.codes import Code
 
 Buffer = bytes | bytearray | memoryview
-Temperature = Literal["hot", "warm", "cold"]
+TierName = Literal["hot", "warm", "cold"]
 
 HEADER_NBYTES: Final = 128
 FORMAT_VERSION: Final = 1
@@ -28,7 +28,7 @@ CAUCHY: Final = 1
 
 _MAGIC: Final = b"DSFr"
 _FAMILIES: Final = ("replication", "rs", "lrc")
-_TEMPERATURES: Final = get_args(Temperature)
+_TIERS: Final = get_args(TierName)
 _CODE: Final = struct.Struct("<BHHH")  # family, k, groups, parities
 _ROW: Final = struct.Struct("<QQQ")
 _HASH: Final = struct.Struct("<Q")
@@ -70,7 +70,7 @@ class FragmentHeader:
     stripe_nbytes: int
     xxh3: int
     segment: int = 0
-    temperature: Temperature = "cold"
+    temperature: TierName = "cold"
     created_s: float = 0.0
     matrix: int = CAUCHY
     table_nbytes: int = 0
@@ -109,7 +109,7 @@ def pack_header(header: FragmentHeader) -> bytes:
         _MAGIC, FORMAT_VERSION, header.store,
         header.stripe, header.generation, header.segment, header.nbytes, header.stripe_nbytes,
         header.xxh3, header.created_s, header.index, header.width, pack_code(header.code),
-        header.matrix, _TEMPERATURES.index(header.temperature),
+        header.matrix, _TIERS.index(header.temperature),
         header.table_nbytes, header.table_xxh3,
     )  # fmt: skip
     return body + _HASH.pack(xxhash.xxh3_64_intdigest(body))
@@ -140,12 +140,12 @@ def _from_fields(fields: tuple[Any, ...]) -> FragmentHeader:
      code, matrix, temperature, table_nbytes, table_xxh3) = rest  # fmt: skip
     if matrix != CAUCHY:
         raise BadFragment(f"its matrix is of kind {matrix}, this knows {CAUCHY}")
-    if temperature >= len(_TEMPERATURES):
+    if temperature >= len(_TIERS):
         raise BadFragment(f"its temperature is number {temperature}")
     return FragmentHeader(
         store=store, stripe=stripe, generation=generation, segment=segment, nbytes=nbytes,
         stripe_nbytes=stripe_nbytes, xxh3=xxh3, created_s=created_s, index=index, width=width,
-        code=unpack_code(code), temperature=_TEMPERATURES[temperature],
+        code=unpack_code(code), temperature=_TIERS[temperature],
         table_nbytes=table_nbytes, table_xxh3=table_xxh3,
     )  # fmt: skip
 

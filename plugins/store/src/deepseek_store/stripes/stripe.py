@@ -14,7 +14,7 @@ from deepseek_core import errors
 from deepseek_store.codes import Code
 from deepseek_store.stripes.fragment import (
     BadFragment,
-    Temperature,
+    TierName,
     pack_code,
     payload_lengths,
     payload_start,
@@ -27,7 +27,7 @@ _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<BBQQd7sHI")  # version, temperature, id, generation, created_s, ...
 _ENTRY: Final = struct.Struct("<HQQQQ?HH")
 _HASH: Final = struct.Struct("<Q")
-_TEMPERATURES: Final[tuple[Temperature, ...]] = ("hot", "warm", "cold")
+_TIERS: Final[tuple[TierName, ...]] = ("hot", "warm", "cold")
 
 
 @attrs.frozen(kw_only=True)
@@ -80,7 +80,7 @@ class Stripe:
 
     id: int
     generation: int = 1
-    temperature: Temperature = "cold"
+    temperature: TierName = "cold"
     code: Code
     created_s: float = 0.0
     fragments: tuple[FragmentPlace, ...] = attrs.field(
@@ -143,7 +143,7 @@ class Stripe:
     def to_bytes(self) -> bytes:
         """A compact form for the index; with its own hash."""
         body = zlib.compress(b"".join(map(_pack_place, self.fragments)), 6)
-        temperature = _TEMPERATURES.index(self.temperature)
+        temperature = _TIERS.index(self.temperature)
         head = _HEAD.pack(
             _VERSION, temperature, self.id, self.generation, self.created_s,
             pack_code(self.code), len(self.fragments), len(body),
@@ -171,7 +171,7 @@ class Stripe:
             )
         try:
             return cls(
-                id=number, generation=generation, temperature=_TEMPERATURES[temperature],
+                id=number, generation=generation, temperature=_TIERS[temperature],
                 created_s=created_s, code=unpack_code(code),
                 fragments=_unpack_places(zlib.decompress(whole[_HEAD.size :]), count),
             )  # fmt: skip

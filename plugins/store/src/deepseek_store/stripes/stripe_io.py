@@ -10,7 +10,7 @@ from deepseek_store.codes import Code
 from deepseek_store.stripes import read as reading
 from deepseek_store.stripes.check import check_stripe
 from deepseek_store.stripes.discover import Discovery, discover_stripes
-from deepseek_store.stripes.fragment import Buffer, Temperature
+from deepseek_store.stripes.fragment import Buffer, TierName
 from deepseek_store.stripes.fragment_io import FragmentIO, Throttle, no_throttle
 from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
@@ -70,7 +70,7 @@ class StripeIO:
         places: Sequence[Place],
         *,
         spares: Iterable[Place] = (),
-        temperature: Temperature = "cold",
+        temperature: TierName = "cold",
         created_s: float = 0.0,
         deep: bool = True,
     ) -> Stripe:

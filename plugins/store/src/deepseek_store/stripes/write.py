@@ -13,7 +13,7 @@ import xxhash
 from deepseek_core import DeepSeekError, errors
 from deepseek_store.codes import Code
 from deepseek_store.errors import Corrupt
-from deepseek_store.stripes.fragment import Buffer, Temperature, pack_header, payload_lengths
+from deepseek_store.stripes.fragment import Buffer, TierName, pack_header, payload_lengths
 from deepseek_store.stripes.fragment_io import FragmentIO
 from deepseek_store.stripes.identity import FragmentFault, header_of
 from deepseek_store.stripes.layout import Place
@@ -30,7 +30,7 @@ class Birth:
 
     id: int
     code: Code
-    temperature: Temperature = "cold"
+    temperature: TierName = "cold"
     created_s: float = 0.0
 
 

@@ -1,0 +1,1 @@
+"""Checks and heals: fsck, scrub, repair, rebuild, explain."""

@@ -1,0 +1,45 @@
+"""Moves data between tiers by itself, in a thread of its own, a little at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+import attrs
+
+from deepseek_core import DeepSeekError
+from deepseek_store.check.maintenance import Tick, tick
+from deepseek_store.parts import Parts
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Background:
+    """Calls for a round of care every `tick_s` seconds until it is closed."""
+
+    def __init__(self, parts: Parts, tick_s: float) -> None:
+        self._parts, self._tick_s = parts, tick_s
+        self._stop = threading.Event()
+        self.last: Tick | None = None
+        self._thread = threading.Thread(target=self._work, name="ds-keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it; a move under way is finished first."""
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stop.wait(self._tick_s):
+            self.last = tick(self._parts, seconds=self._tick_s)
+            self._parts.ledger.note(self._parts.clock(), attrs.asdict(self.last))
+            self._save_counts()
+            if self.last.error is not None:
+                _LOG.warning("moves wait: %s", self.last.error)
+
+    def _save_counts(self) -> None:
+        try:
+            self._parts.ledger.save()
+        except DeepSeekError as error:
+            _LOG.warning("counts were not kept: %s", error)

@@ -1,0 +1,124 @@
+"""Plans what should move, by what the store knows now, and carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from deepseek_core import DeepSeekError
+from deepseek_store.check.scrub import repair
+from deepseek_store.move.census import free_nbytes, stored_nbytes, take_census
+from deepseek_store.parts import HOT_SPEED, Parts
+from deepseek_store.planning import moves as planning
+from deepseek_store.planning.moves import Moves
+from deepseek_store.planning.policy import TIERS, TierName
+from deepseek_store.planning.tiering import TierTerms
+
+Progress = Callable[[int, int, str], None]
+
+
+def make_plan(parts: Parts, *, flush: bool = False, budget_nbytes: int | None = None) -> Moves:
+    """What should move now.
+
+    Raises:
+        CodeRefused: a tier can't carry what the policy asks for.
+        TierUnavailable: a tier can't be reached.
+    """
+    parts.state.refresh()
+    parts.heat.settle(parts.clock())
+    if flush:
+        parts.journal.seal()
+    parts.committer.flush()
+    census = take_census(parts.state, parts.heat)
+    now_s = parts.clock()
+    moves = planning.plan(
+        census.objects,
+        census.segment_states(parts.state),
+        terms(parts),
+        parts.config.policy,
+        now_s,
+        learned=parts.learner.foretold,
+        budget_nbytes=budget_nbytes,
+        cold_waiting_since_s=parts.cold_waiting_since_s,
+        flush=flush,
+    )
+    if not moves.waiting_nbytes["cold"]:
+        parts.cold_waiting_since_s = None
+    elif parts.cold_waiting_since_s is None:
+        parts.cold_waiting_since_s = now_s
+    return moves
+
+
+def apply_plan(parts: Parts, moves: Moves, progress: Progress | None = None) -> int:
+    """Carry out a plan, step by step; how many steps were done.
+
+    Raises:
+        StorageError: of the step that failed; those before it are done, and it is as it was.
+    """
+    for done, move in enumerate(moves.moves):
+        if progress is not None:
+            progress(done, len(moves.moves), str(move))
+        parts.mover.apply(move)
+    if progress is not None and moves.moves:
+        progress(len(moves.moves), len(moves.moves), "done")
+    return len(moves.moves)
+
+
+def terms(parts: Parts) -> list[TierTerms]:
+    """What each temperature costs here: speed, redundancy and room."""
+    stored = stored_nbytes(parts.state)
+    hot = TierTerms(
+        temperature="hot",
+        latency_s=HOT_SPEED.latency_s,
+        bytes_per_s=HOT_SPEED.bytes_per_s,
+        stored_per_logical=float(1 + len(parts.config.mirrors)),
+        capacity_nbytes=free_nbytes(parts.home) + stored["hot"],
+        used_nbytes=stored["hot"],
+    )
+    found = [hot]
+    for temperature in TIERS[1:]:
+        if parts.config.of(temperature):
+            found.append(_terms(parts, temperature, stored[temperature]))
+    return found
+
+
+def _terms(parts: Parts, temperature: TierName, used_nbytes: int) -> TierTerms:
+    assert temperature != "hot"
+    profile = parts.tiers.profile(temperature)
+    assert profile is not None
+    code = parts.mover.choice(temperature).code
+    return TierTerms(
+        temperature=temperature,
+        latency_s=profile.latency_s,
+        bytes_per_s=profile.bytes_per_s,
+        stored_per_logical=1 / code.efficiency,
+        capacity_nbytes=profile.capacity_nbytes,
+        used_nbytes=used_nbytes,
+        data_fragments=code.k,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Tick:
+    """What one round of care did; `error` is what ended it early."""
+
+    moves: int = 0
+    freed_nbytes: int = 0
+    error: str | None = None
+
+
+def tick(parts: Parts, *, seconds: float) -> Tick:
+    """One round of care within the I/O that moves may take in `seconds`."""
+    try:
+        if len(parts.suspects):
+            # What only can't be reached may be back in a moment: scrubs give it another place.
+            repair(parts, unreachable=False)
+        budget_nbytes = planning.transition_nbytes(parts.config.policy, terms(parts), seconds)
+        moves = make_plan(parts, budget_nbytes=budget_nbytes)
+        done = apply_plan(parts, moves)
+        report = parts.collector.collect(parts.heat)
+        parts.save_heat()
+        return Tick(moves=done, freed_nbytes=report.freed_nbytes)
+    except DeepSeekError as error:
+        return Tick(error=str(error))

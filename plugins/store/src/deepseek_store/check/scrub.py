@@ -1,0 +1,319 @@
+"""Reads and verifies what is stored, a little at a time, and repairs what it finds.
+
+A pass looks at every sealed segment of the log, on every disk that has it, and at every stripe. How
+far it came is kept in the index, so a pass that was killed goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core import errors
+from deepseek_store.check.check_units import LogFiles, Look, look_at, units_of
+from deepseek_store.check.faults import Fault, Unit
+from deepseek_store.check.repair import Mended, mend, revive_mirrors
+from deepseek_store.index.rows import Batch
+from deepseek_store.parts import Parts
+
+Progress = Callable[[int, int, str], None]
+
+CURSOR: Final = "scrub"
+"""The entry of the index's meta table that tells how far a pass has come."""
+
+
+@attrs.frozen(kw_only=True)
+class ScrubReport:
+    """What was read, what was wrong, and what became of it.
+
+    `complete`: nothing is left of the pass. `lost_keys`: objects that no copy is left of.
+    """
+
+    seconds: float
+    read_nbytes: int
+    segments: int
+    stripes: int
+    complete: bool = True
+    resumed: bool = False
+    faults: tuple[Fault, ...] = ()
+    lost_keys: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return not self.left
+
+    @property
+    def left(self) -> tuple[Fault, ...]:
+        """Faults that are not repaired."""
+        return tuple(one for one in self.faults if one.outcome not in ("repaired", "gone"))
+
+    @property
+    def repaired(self) -> int:
+        """How many faults were repaired."""
+        return sum(fault.outcome == "repaired" for fault in self.faults)
+
+    @property
+    def by_kind(self) -> Mapping[str, int]:
+        """How many faults there were of each kind, repaired ones too."""
+        return dict(Counter(fault.kind for fault in self.faults).most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "seconds": self.seconds,
+            "read_nbytes": self.read_nbytes,
+            "segments": self.segments,
+            "stripes": self.stripes,
+            "complete": self.complete,
+            "resumed": self.resumed,
+            "ok": self.ok,
+            "by_kind": dict(self.by_kind),
+            "repaired": self.repaired,
+            "faults": [fault.to_json() for fault in self.faults],
+            "lost_keys": list(self.lost_keys),
+        }
+
+    def sentences(self) -> tuple[str, ...]:
+        """The same for people."""
+        part = "" if self.complete else ", a part of the pass"
+        looked = f"{self.segments} segments of the log and {self.stripes} stripes"
+        lines = [f"Read {self.read_nbytes:,} bytes of {looked} in {self.seconds:.1f} s{part}."]
+        if not self.faults:
+            return (*lines, "Nothing is wrong.")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
+        lines.append(f"{len(self.faults)} faults ({kinds}), {self.repaired} of them repaired.")
+        lines += [f"{fault}." for fault in self.left]
+        if self.lost_keys:
+            lines.append(f"{len(self.lost_keys)} objects are lost: {', '.join(self.lost_keys)}.")
+        return tuple(lines)
+
+
+class RateLimit:
+    """Lets `bytes_per_s` pass on average; None: all. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        bytes_per_s: float | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if bytes_per_s is not None and not bytes_per_s > 0:
+            raise errors.InputError(
+                f"{bytes_per_s} bytes per second", remedy="give more than 0, or None for no limit"
+            )
+        self._bytes_per_s, self._clock, self._sleep = bytes_per_s, clock, sleep
+        self._free_s = -float("inf")
+        self._lock = threading.Lock()
+        self.nbytes = 0
+        """What has passed so far."""
+
+    def __call__(self, nbytes: int) -> None:
+        """Wait until so many bytes may be read."""
+        with self._lock:
+            self.nbytes += nbytes
+            if self._bytes_per_s is None:
+                return
+            now_s = self._clock()
+            start_s = max(now_s, self._free_s)
+            self._free_s = start_s + nbytes / self._bytes_per_s
+        if start_s > now_s:
+            self._sleep(start_s - now_s)
+
+
+def scrub(
+    parts: Parts,
+    *,
+    repair: bool = False,
+    bytes_per_s: float | None = None,
+    deep: bool = True,
+    resume: bool = True,
+    progress: Progress | None = None,
+    limit_nbytes: int | None = None,
+) -> ScrubReport:
+    """Look at everything that is stored, and repair it if asked to.
+
+    `deep` reads all bytes, else only what begins and ends files and fragments. A pass that was not
+    finished goes on (not with `resume=False`). `limit_nbytes`: end early once so much was read.
+
+    Raises:
+        InputError: a limit that is none.
+        IndexUnavailable: the database does not answer.
+    """
+    parts.state.refresh()
+    round_ = _Round(parts, repair=repair, deep=deep, bytes_per_s=bytes_per_s)
+    cursor = _Cursor.load(parts) if resume else _Cursor()
+    if repair:
+        revive_mirrors(parts)
+    todo = cursor.rest(units_of(parts))
+    done = 0
+    for done, unit in enumerate(todo):
+        if limit_nbytes is not None and round_.read_nbytes >= limit_nbytes:
+            break
+        if progress is not None:
+            progress(done, len(todo), str(unit))
+        left = round_.look(unit)
+        cursor = cursor.after(unit, bad=left)
+        cursor.save(parts)
+    else:
+        done = len(todo)
+        _Cursor(bad=cursor.bad).save(parts)
+    if progress is not None and todo:
+        progress(done, len(todo), "done")
+    return round_.report(complete=done == len(todo), resumed=len(todo) < len(units_of(parts)))
+
+
+def repair(
+    parts: Parts,
+    report: ScrubReport | None = None,
+    *,
+    unreachable: bool = True,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ScrubReport:
+    """Repair what a report tells of; without one, what scrubs and readers have met so far.
+
+    `unreachable`: also give fragments that can't be reached now another place. `dry_run`: only
+    look at what would be repaired.
+
+    Raises:
+        IndexUnavailable: the database does not answer.
+    """
+    round_ = _Round(parts, repair=not dry_run, unreachable=unreachable)
+    if not dry_run:
+        revive_mirrors(parts)
+    cursor = _Cursor.load(parts)
+    units = [fault.unit for fault in report.left] if report is not None else [*cursor.bad]
+    if report is None:
+        units += _suspected(parts)
+    units = list(dict.fromkeys(units))
+    for done, unit in enumerate(units):
+        if progress is not None:
+            progress(done, len(units), str(unit))
+        cursor = cursor.seen(unit, bad=round_.look(unit))
+    cursor.save(parts)
+    if progress is not None and units:
+        progress(len(units), len(units), "done")
+    return round_.report(complete=True, resumed=False)
+
+
+def known_damage(parts: Parts) -> tuple[Unit, ...]:
+    """What earlier passes have left damaged."""
+    return _Cursor.load(parts).bad
+
+
+def _suspected(parts: Parts) -> list[Unit]:
+    units = []
+    for number in parts.suspects.take():
+        row = parts.state.segments.get(number)
+        if row is not None and row.local:
+            units.append(Unit("log", number))
+        if row is not None and row.stripe is not None:
+            units.append(Unit("stripe", row.stripe))
+    return units
+
+
+class _Round:
+    """Looks at units, mends them if it is to, and keeps the account."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        repair: bool,
+        deep: bool = True,
+        bytes_per_s: float | None = None,
+        unreachable: bool = True,
+    ) -> None:
+        self._parts, self._repair, self._unreachable = parts, repair, unreachable
+        self._limit = RateLimit(bytes_per_s)
+        self._look = Look(deep=deep, throttle=self._limit, files=LogFiles(parts.disk.replicas()))
+        self._start_s = time.monotonic()
+        self._units: Counter[str] = Counter()
+        self._faults: list[Fault] = []
+        self._lost: set[str] = set()
+
+    @property
+    def read_nbytes(self) -> int:
+        """What was read so far."""
+        return self._limit.nbytes
+
+    def look(self, unit: Unit) -> bool:
+        """Look at a unit; whether something is still wrong with it afterwards."""
+        self._units[unit.where] += 1
+        faults: Sequence[Fault] = look_at(self._parts, unit, self._look)
+        if faults and self._repair:
+            mended: Mended = mend(
+                self._parts, unit, faults, self._look, unreachable=self._unreachable
+            )
+            faults = mended.faults
+            self._lost.update(mended.lost)
+        self._faults += faults
+        return any(fault.outcome not in ("repaired", "gone") for fault in faults)
+
+    def report(self, *, complete: bool, resumed: bool) -> ScrubReport:
+        """All that was seen."""
+        return ScrubReport(
+            seconds=time.monotonic() - self._start_s,
+            read_nbytes=self.read_nbytes,
+            segments=self._units["log"],
+            stripes=self._units["stripe"],
+            complete=complete,
+            resumed=resumed,
+            faults=tuple(self._faults),
+            lost_keys=tuple(sorted(self._lost)),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class _Cursor:
+    """How far a pass has come, and which units were left damaged on the way."""
+
+    at: Unit | None = None
+    bad: tuple[Unit, ...] = ()
+
+    @classmethod
+    def load(cls, parts: Parts) -> _Cursor:
+        """As the index has it; at the beginning if it has none, or one that can't be read."""
+        try:
+            found = json.loads(parts.state.index.meta().get(CURSOR, "{}"))
+            at = found.get("at")
+            return cls(at=None if at is None else _unit(at), bad=tuple(map(_unit, found["bad"])))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls()
+
+    def save(self, parts: Parts) -> None:
+        """Into the index."""
+        text = json.dumps({"at": self.at, "bad": self.bad}) if self.at or self.bad else None
+        parts.state.commit(Batch(meta={CURSOR: text}))
+
+    def rest(self, units: Sequence[Unit]) -> list[Unit]:
+        """What is still to be looked at: first what was bad, then what comes after the cursor."""
+        at = self.at
+        if at is None:
+            return list(units)
+        known = set(units)
+        bad = [unit for unit in self.bad if unit in known]
+        return [*bad, *(unit for unit in units if unit > at and unit not in bad)]
+
+    def after(self, unit: Unit, *, bad: bool) -> _Cursor:
+        """The cursor once this unit was looked at."""
+        seen = self.seen(unit, bad=bad)
+        return seen if self.at is not None and unit < self.at else attrs.evolve(seen, at=unit)
+
+    def seen(self, unit: Unit, *, bad: bool) -> _Cursor:
+        """The same place, with what is known of this unit now."""
+        others: Iterable[Unit] = (each for each in self.bad if each != unit)
+        return attrs.evolve(self, bad=(*others, unit) if bad else tuple(others))
+
+
+def _unit(found: Sequence[Any]) -> Unit:
+    where, number = found
+    return Unit(where, int(number))

@@ -1,0 +1,96 @@
+"""What a filesystem says of its files and folders without reading them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fsspec.utils import tokenize
+
+from deepseek_store.fs.base import StoreAccess
+from deepseek_store.fs.tree import Entry, folder_entry
+
+
+class Listing(StoreAccess):
+    """Listings and properties; all from the index in memory."""
+
+    def info(self, path: str, **_: Any) -> Entry:
+        """Name, size, type, time of writing, generation and tier of a file.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+        """
+        return self._tree().entry(self._strip_protocol(path))
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        """What is right inside a folder.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+        """
+        found = self._tree().children(self._strip_protocol(path))
+        return found if detail else [entry["name"] for entry in found]
+
+    def find(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        detail: bool = False,
+        **_: Any,
+    ) -> Any:
+        """All files below a path, in one walk over the keys."""
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        path = self._strip_protocol(path)
+        tree = self._tree()
+        found = {entry["name"]: entry for entry in tree.below(path, maxdepth)}
+        if withdirs:
+            for folder in tree.folders_below(path, maxdepth):
+                found.setdefault(folder, folder_entry(folder))
+            if path and tree.is_folder(path):
+                found[path] = tree.entry(path)
+        if not found and tree.file(path) is not None:
+            found = {path: tree.entry(path)}
+        ordered = sorted(found)
+        return {name: found[name] for name in ordered} if detail else ordered
+
+    def du(
+        self,
+        path: str,
+        total: bool = True,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        **_: Any,
+    ) -> Any:
+        """Bytes of the files below a path, in all or each."""
+        found = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
+        sizes = {name: entry["size"] for name, entry in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+    def exists(self, path: str, **_: Any) -> bool:
+        """Whether a file or a folder is there; that a store can't be opened is no answer."""
+        path, tree = self._strip_protocol(path), self._tree()
+        return tree.file(path) is not None or tree.is_folder(path)
+
+    def isfile(self, path: str) -> bool:
+        """Whether there is an object of that name."""
+        return self._tree().file(self._strip_protocol(path)) is not None
+
+    def created(self, path: str) -> datetime:
+        """When this version was written."""
+        return datetime.fromtimestamp(self.info(path)["created"], UTC)
+
+    def modified(self, path: str) -> datetime:
+        """The same: versions do not change."""
+        return self.created(path)
+
+    def checksum(self, path: str) -> int:
+        """A number that changes when the file is written anew."""
+        return int(self.ukey(path)[:16], 16)
+
+    def ukey(self, path: str) -> str:
+        """A text that changes when the file is written anew, not when it moves between tiers."""
+        entry = self.info(path)
+        entry.pop("tier", None)
+        return str(tokenize(self.fsid, entry))

@@ -1,0 +1,71 @@
+"""Makes the home of a store, and changes what its user decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from deepseek_core import errors
+from deepseek_store.home.config import StoreConfig, sync_folder
+from deepseek_store.home.locks import LOCK_FILE, FileLock
+from deepseek_store.home.open import LOG_FOLDER, open_disk, open_index
+from deepseek_store.home.tier_set import mark_tiers, unmark_tiers
+from deepseek_store.planning.policy import Policy
+
+
+def make_home(folder: Path, config: StoreConfig) -> None:
+    """Put an empty store into an empty folder.
+
+    Raises:
+        ConfigError: there is something in it.
+        StorageError: it can't be written, or the index's database does not answer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        what = "a store" if (folder / "store.json").exists() else "something else"
+        raise errors.ConfigError(
+            f"there is {what} in {folder} already", remedy="choose an empty folder"
+        )
+    for made in (folder / LOG_FOLDER, *map(Path, config.mirrors)):
+        made.mkdir(parents=True, exist_ok=True)
+    try:
+        open_disk(folder, config).close()
+        open_index(folder, config, create=True).close()
+        mark_tiers(config)
+        config.save(folder)
+    except BaseException:
+        unmake_home(folder, config)
+        raise
+    sync_folder(folder.parent)
+
+
+def unmake_home(folder: Path, config: StoreConfig) -> None:
+    """Leave the folder as it was: empty; and the tiers, as far as they can be reached."""
+    import shutil
+
+    unmark_tiers(config)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def change_policy(folder: Path, changes: Mapping[str, Any]) -> tuple[Policy, Policy]:
+    """Change fields of a store's policy in its `store.json`; the policy before and after.
+
+    Raises:
+        ConfigError: there is no store, no such field, or a value does not fit.
+        StoreLocked: a process has the store open.
+    """
+    config = StoreConfig.load(folder)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        policy = Policy.from_json({**config.policy.to_json(), **changes})
+        attrs.evolve(config, policy=policy).save(folder)
+    finally:
+        lock.close()
+    return config.policy, policy

@@ -1,0 +1,174 @@
+"""The tiers of an open store: connected when needed, numbered as configured."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
+from deepseek_store.errors import ForeignStore
+from deepseek_store.home.config import StoreConfig
+from deepseek_store.stripes.layout import Place
+from deepseek_store.stripes.stripe_io import StripeIO
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class TierSet:
+    """Opens a store's tiers and reads and writes stripes on them."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self._config = config
+        self._opening = threading.Lock()
+        self._stripes: StripeIO | None = None
+        self._tiers: tuple[Tier | None, ...] = ()
+        self.failed: dict[int, str] = {}
+        """Why a tier can't be used: reads go around it, as far as the codes bear that."""
+
+    @property
+    def tiers(self) -> Sequence[Tier | None]:
+        """All of them; None for one that can't be reached.
+
+        Raises:
+            ConfigError: no plugin opens one of the URLs.
+        """
+        self._open()
+        return self._tiers
+
+    def tier(self, number: int) -> Tier:
+        """One of them.
+
+        Raises:
+            TierUnavailable: it can't be reached.
+        """
+        found = self.tiers[number]
+        if found is None:
+            url = self._config.tiers[number].url
+            raise errors.TierUnavailable(
+                f"{url}: {self.failed[number]}", url=url, remedy="ds-sdk doctor; then open it again"
+            )
+        return found
+
+    @property
+    def stripes(self) -> StripeIO:
+        """Reads and writes fragments on the tiers."""
+        return self._stripes or self._open()
+
+    def places(self, temperature: str) -> tuple[Place, ...]:
+        """The failure domains of a temperature.
+
+        Raises:
+            ConfigError: the store has no such tier.
+        """
+        numbers = self._config.of(temperature)
+        if not numbers:
+            raise errors.ConfigError(
+                f"the store has no {temperature} tier",
+                remedy=f"ds-sdk store init HOME --{temperature} URL",
+            )
+        return self.stripes.places(numbers)
+
+    def profile(self, temperature: str) -> TierProfile | None:
+        """What the first tier of a temperature that answers says of itself; None if it has none.
+
+        Raises:
+            TierUnavailable: none of them can be reached.
+        """
+        numbers = self._config.of(temperature)
+        if not numbers:
+            return None
+        able = [number for number in numbers if self.tiers[number] is not None]
+        return self.tier((able or numbers)[0]).profile()
+
+    def promised_nines(self, temperature: str) -> float | None:
+        """The durability that all tiers of a temperature promise by themselves."""
+        promised = [self.tier(number).profile().nines for number in self._config.of(temperature)]
+        known = [nines for nines in promised if nines is not None]
+        return min(known) if known and len(known) == len(promised) else None
+
+    def close(self) -> None:
+        """Let go of all."""
+        with self._opening:
+            stripes, self._stripes = self._stripes, None
+            tiers, self._tiers = self._tiers, ()
+        if stripes is not None:
+            stripes.close()
+        for tier in tiers:
+            if tier is not None:
+                tier.close()
+
+    def _open(self) -> StripeIO:
+        with self._opening:
+            if self._stripes is None:
+                opened: list[Tier | None] = []
+                try:
+                    opened.extend(map(self._open_one, range(len(self._config.tiers))))
+                except BaseException:
+                    for tier in filter(None, opened):
+                        tier.close()
+                    raise
+                self._tiers = tuple(opened)
+                self._stripes = StripeIO(opened, self._config.store_id)
+            return self._stripes
+
+    def _open_one(self, number: int) -> Tier | None:
+        tier: Tier | None = None
+        try:
+            tier = open_tier(self._config.tiers[number].url)
+            self._check_mark(tier, number)
+        except errors.StorageError as error:
+            if tier is not None:
+                tier.close()
+            self.failed[number] = error.message
+            _LOG.warning("a tier can't be used: %s", error)
+            return None
+        return tier
+
+    def _check_mark(self, tier: Tier, number: int) -> None:
+        try:
+            found = tier.get(mark_key(self._config))
+        except errors.ObjectMissing:
+            why = "it does not know this store: a disk that is not mounted, or another place"
+        else:
+            if found == mark_content(number):
+                return
+            why = "it is another tier of this store: URLs were exchanged"
+        raise ForeignStore(
+            f"{tier.url}: {why}",
+            url=tier.url,
+            remedy="mount it, or set its URL right in store.json",
+        )
+
+
+def mark_tiers(config: StoreConfig) -> None:
+    """Put the mark of a store on each of its tiers, by which it knows them again.
+
+    Without it, the empty folder where a disk was mounted would pass for the tier.
+
+    Raises:
+        ConfigError: no plugin opens one of the URLs.
+        StorageError: one can't be written to.
+    """
+    for number, tier in enumerate(config.tiers):
+        with open_tier(tier.url) as opened:
+            opened.put_if_absent(mark_key(config), mark_content(number))
+
+
+def unmark_tiers(config: StoreConfig) -> None:
+    """Take the marks away again, of a store that did not come to be."""
+    for tier in config.tiers:
+        with suppress(DeepSeekError), open_tier(tier.url) as opened:
+            opened.delete(mark_key(config))
+
+
+def mark_key(config: StoreConfig) -> str:
+    """Where the mark lies on each tier."""
+    return f"stores/{config.store_id.hex()}"
+
+
+def mark_content(number: int) -> bytes:
+    """What it says: which of the store's tiers this is."""
+    return b"tier %d\n" % number

@@ -1,0 +1,1 @@
+"""Moves between tiers: packs stripes, frees room."""

@@ -1,0 +1,58 @@
+"""One at a time moves or collects, among all threads and processes of a store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Final, Self
+
+from deepseek_store.errors import StoreLocked
+from deepseek_store.home.locks import FileLock
+from deepseek_store.home.state import State
+
+_PAUSE_S: Final = 0.005
+
+
+class Exclusive:
+    """A lock to hold while data is moved, repaired or removed; re-entrant.
+
+    Who gets it knows what others have done before: a mover must not look for a file that a
+    collector has removed, nor bring back a version whose tombstone is forgotten.
+    """
+
+    def __init__(self, state: State, path: Path | None) -> None:
+        self._state, self._path = state, path
+        self._turn = threading.RLock()
+        self._depth = 0
+        self._file: FileLock | None = None
+
+    def __enter__(self) -> Self:
+        self._turn.acquire()
+        try:
+            if not self._depth:
+                self._file = self._wait()
+                self._state.refresh(sure=True)
+            self._depth += 1
+        except BaseException:
+            self._let_go()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._depth -= 1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if not self._depth and self._file is not None:
+            self._file.close()
+            self._file = None
+        self._turn.release()
+
+    def _wait(self) -> FileLock | None:
+        while self._path is not None:
+            try:
+                return FileLock(self._path)
+            except StoreLocked:
+                time.sleep(_PAUSE_S)
+        return None

@@ -1,0 +1,271 @@
+"""Frees room: versions that nobody can see, segments and stripes without life, orphans on tiers.
+
+Order is all: first the index says, durably, that something is gone; then it is removed; then the
+index forgets that it was there. So a crash in between leaves what the next run removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import attrs
+
+from deepseek_core import errors
+from deepseek_store.home.config import StoreConfig
+from deepseek_store.home.state import State, stripe_row
+from deepseek_store.home.tier_set import TierSet
+from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.segment import sealed_name
+from deepseek_store.move.census import take_census
+from deepseek_store.move.exclusive import Exclusive
+from deepseek_store.read.access_rates import AccessRates
+from deepseek_store.read.segment_tables import SegmentTables
+from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
+from deepseek_store.stripes.layout import Place
+from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
+
+_SKEW_S: Final = 86_400.0
+# Removals that a process may lag behind before it loads the whole index anew.
+_KEPT_CHANGES: Final = 100_000
+INCOMPLETE: Final = "incomplete"
+"""An entry of the index's meta table: why it is known to lack something that is stored."""
+
+
+@attrs.define(kw_only=True)
+class GcReport:
+    """What was freed, or would be in a dry run; `freed_nbytes` counts files and fragments."""
+
+    dry_run: bool
+    versions: int = 0
+    tombstones: int = 0
+    segments: int = 0
+    stripes: int = 0
+    stripes_waiting: int = 0
+    orphans: int = 0
+    freed_nbytes: int = 0
+    unreachable: list[str] = attrs.field(factory=list)
+
+
+class Collector:
+    """Collects garbage of one store; one run at a time."""
+
+    def __init__(
+        self,
+        config: StoreConfig,
+        state: State,
+        disk: Disk,
+        tiers: TierSet,
+        tables: SegmentTables,
+        *,
+        clock: Callable[[], float],
+        exclusive: Exclusive,
+        settle: Callable[[], None],
+        unfinished_from: Callable[[], int | None],
+    ) -> None:
+        self._exclusive, self._settle, self._unfinished_from = exclusive, settle, unfinished_from
+        self._config, self._state, self._disk, self._tiers = config, state, disk, tiers
+        self._tables, self._clock = tables, clock
+
+    def collect(self, heat: AccessRates, *, dry_run: bool = False) -> GcReport:
+        """Free what can be freed now; what a move has replaced waits for its grace period."""
+        with self._exclusive:
+            return self._collect(heat, dry_run=dry_run)
+
+    def _collect(self, heat: AccessRates, *, dry_run: bool) -> GcReport:
+        report = GcReport(dry_run=dry_run)
+        if (why := self._state.index.meta().get(INCOMPLETE)) is not None:
+            report.unreachable.append(why)
+            return report
+        clean = not self._config.tiers or self._delete_orphans(report)
+        forget = list(self._invisible())
+        report.versions = len(forget)
+        purge = list(self._superfluous_tombstones(report)) if clean else []
+        report.tombstones = len(purge)
+        if not dry_run:
+            self._settle()  # what hides the forgotten ones may not be on disk yet
+            for version in purge:
+                heat.forget(version.key)
+            self._state.commit(Batch(forget=[*forget, *(v.id for v in purge)], durable=True))
+        dead = self._dead_segments(heat, set(forget) | {v.id for v in purge})
+        self._drop_local([row for row in dead if row.stripe is None], report)
+        self._give_up([row.id for row in dead if row.stripe is not None], report)
+        if self._config.tiers:
+            self._delete_given_up(report)
+        if not dry_run:
+            self._state.trim(_KEPT_CHANGES)
+        return report
+
+    def _invisible(self) -> Iterator[VersionId]:
+        """Versions that a later one hides, but for those of snapshots."""
+        kept = self._state.index.snapshot_members()
+        return (v.id for v in self._state.catalog.superseded() if v.id not in kept)
+
+    def _superfluous_tombstones(self, report: GcReport) -> Iterable[Version]:
+        """Tombstones of keys of which no segment has an older record any more.
+
+        A rebuild from the segments would else bring the key back. So none is superfluous while
+        there is a segment, or an orphan on a tier, of which it is not known what it holds.
+        """
+        tombstones = {version.key: version for version in self._state.catalog.tombstones()}
+        for row in list(self._state.segments.values()) if tombstones else ():
+            if row.state == "active":
+                self._keep_all(tombstones, row)
+            try:
+                records = list(self._tables.records(row))
+            except errors.ObjectMissing:
+                continue  # what is not there any more brings nothing back
+            except errors.StorageError as error:
+                report.unreachable.append(f"segment {row.id:x}: {error.message}")
+                return ()
+            for record in records:
+                found = tombstones.get(record.key)
+                if found is not None and (record.generation, record.writer) < found.order:
+                    del tombstones[record.key]
+        return tombstones.values()
+
+    def _keep_all(self, tombstones: dict[str, Version], row: SegmentRow) -> None:
+        """An active segment may hold records older than any tombstone that is in it, or later."""
+        for key in [k for k, v in tombstones.items() if v.segment == row.id]:
+            del tombstones[key]
+
+    def _dead_segments(self, heat: AccessRates, gone: set[VersionId]) -> list[SegmentRow]:
+        # Before the census: what is sealed while it is taken may be full of what it has not seen.
+        dead = {row.id for row in list(self._state.segments.values()) if row.state == "sealed"}
+        # Twice: what is dead at first can only be brought back by a link that was under way then,
+        # and which is still under way, or in the second census.
+        for _ in range(2):
+            busy = self._unfinished_from()
+            self._state.refresh(sure=True)
+            census = take_census(self._state, heat, without=gone)
+            lives = {*census.live_nbytes, *census.records}
+            dead = {n for n in dead - lives if busy is None or n < busy}
+        return [
+            row
+            for row in sorted(self._state.segments.values(), key=lambda row: row.id)
+            if row.state == "gone" or row.id in dead
+        ]
+
+    def _drop_local(self, dead: Iterable[SegmentRow], report: GcReport) -> None:
+        rows = list(dead)
+        report.segments += len(rows)
+        report.freed_nbytes += sum(row.nbytes for row in rows if row.local)
+        if report.dry_run or not rows:
+            return
+        self._state.commit(
+            Batch(segments=[attrs.evolve(row, state="gone") for row in rows], durable=True)
+        )
+        for row in rows:
+            self._disk.remove(sealed_name(row.id))
+        self._disk.sync_dir()
+        self._state.commit(Batch(drop_segments=[row.id for row in rows]))
+
+    def _give_up(self, dead: Iterable[int], report: GcReport) -> None:
+        """Stripes none of whose segments lives: they wait for their grace period from now."""
+        gone = set(dead)
+        for stripe in list(self._state.stripes.values()):
+            inside = {row.id for row in self._rows_of(stripe)}
+            if not inside <= gone:
+                continue
+            if not report.dry_run:
+                row = stripe_row(stripe, deleted_s=self._clock())
+                self._state.commit(Batch(stripes=[row], durable=True))
+            report.stripes += 1
+
+    def _delete_given_up(self, report: GcReport) -> None:
+        for stripe, deleted_s in list(self._state.given_up.values()):
+            passed_s = self._clock() - deleted_s
+            # A clock that was set back must not keep garbage for years.
+            if 0 <= passed_s < self._config.policy.grace_s:
+                report.stripes_waiting += 1
+                continue
+            report.freed_nbytes += stripe.object_nbytes
+            if not report.dry_run:
+                self._delete_stripe(stripe, report)
+
+    def _delete_stripe(self, stripe: Stripe, report: GcReport) -> None:
+        left = self._tiers.stripes.delete(stripe)
+        report.unreachable += [f"{self._url(each.place)} {each.key}" for each in left]
+        if left:
+            return
+        rows = self._rows_of(stripe)
+        local = [row for row in rows if row.local]
+        for row in local:
+            self._disk.remove(sealed_name(row.id))
+        if local:
+            # A file that a crash brings back would be taken in as new.
+            self._disk.sync_dir()
+        self._state.commit(
+            Batch(drop_stripes=[stripe.id], drop_segments=[row.id for row in rows], durable=True)
+        )
+
+    def _rows_of(self, stripe: Stripe) -> list[SegmentRow]:
+        """The segments that are read from this stripe; another may hold the same one, too."""
+        numbers = [each.segment for each in stripe.fragments[: stripe.width]]
+        rows = [self._state.segments.get(number) for number in numbers]
+        return [row for row in rows if row is not None and row.stripe == stripe.id]
+
+    def _delete_orphans(self, report: GcReport) -> bool:
+        """Delete fragments of this store that no stripe of the index has, past the grace period.
+
+        Whether none is left: they are what moves under way have written, or killed ones.
+        """
+        before = len(report.unreachable)
+        waiting = 0
+        known = {
+            (each.tier, each.key)
+            for stripe in (*self._state.stripes.values(), *self._given_up())
+            for each in stripe.fragments
+        }
+        for temperature in ("warm", "cold"):
+            if not self._config.of(temperature):
+                continue
+            for place in self._tiers.places(temperature):
+                try:
+                    waiting += self._delete_orphans_at(place, known, report)
+                except errors.TierUnavailable:
+                    report.unreachable.append(self._url(place))
+        report.unreachable += [
+            self._url(Place(tier=number))
+            for number, tier in enumerate(self._tiers.tiers)
+            if tier is None
+        ]
+        return not waiting and len(report.unreachable) == before
+
+    def _delete_orphans_at(
+        self, place: Place, known: set[tuple[int, str]], report: GcReport
+    ) -> int:
+        """How many have to wait for their grace period."""
+        tier = self._tiers.tier(place.tier)
+        waiting = 0
+        for found in list(tier.list(folder_of(place.domain))):
+            if (place.tier, found.key) in known or parse_key(place.domain, found.key) is None:
+                continue
+            if not self._is_ours(place, found.key):
+                continue
+            age_s = self._clock() - found.modified_s
+            # A tier's clock that is ahead must not make what a move just wrote look old.
+            if -_SKEW_S < age_s < self._config.policy.grace_s:
+                waiting += 1
+                continue
+            report.orphans += 1
+            report.freed_nbytes += found.nbytes
+            if not report.dry_run:
+                tier.delete(found.key)
+        return waiting
+
+    def _is_ours(self, place: Place, key: str) -> bool:
+        """Whether the fragment says that it is of this store; another's is none of our business."""
+        try:
+            header = parse_header(self._tiers.tier(place.tier).get(key, 0, HEADER_NBYTES))
+        except (BadFragment, errors.ObjectMissing):
+            return False
+        return header.store == self._config.store_id
+
+    def _given_up(self) -> Iterator[Stripe]:
+        return (stripe for stripe, _ in self._state.given_up.values())
+
+    def _url(self, place: Place) -> str:
+        url = self._config.tiers[place.tier].url
+        return f"{url} ({place.domain})" if place.domain else url

@@ -1,0 +1,281 @@
+"""Carries out moves: each copies, reads back, switches the index, and only then lets go.
+
+A move never deletes what it replaces: that is the collector's, after a grace period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+import attrs
+
+from deepseek_core import errors
+from deepseek_store.codes.choose import Choice, choose_code
+from deepseek_store.home.config import StoreConfig
+from deepseek_store.home.state import State, stripe_row
+from deepseek_store.home.tier_set import TierSet
+from deepseek_store.index.rows import Batch, SegmentRow, Version
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import Buffer, unpack_extents
+from deepseek_store.log.segment import sealed_name
+from deepseek_store.move.census import named_code
+from deepseek_store.move.exclusive import Exclusive
+from deepseek_store.move.packer import Packed, Packer
+from deepseek_store.planning.policy import TierName
+from deepseek_store.planning.sizing import Sizes
+from deepseek_store.planning.steps import Move
+from deepseek_store.read.learning import ShardSizes
+from deepseek_store.read.reader import Reader
+from deepseek_store.stripes.fragment import HEADER_NBYTES
+from deepseek_store.stripes.layout import Place, place
+from deepseek_store.stripes.stripe import Stripe
+from deepseek_store.write.writer import Writer
+
+Distant = Literal["warm", "cold"]
+
+_CHUNK_EXTENTS: Final = 8
+
+
+class Mover:
+    """Moves objects and segments between tiers; one move at a time."""
+
+    def __init__(
+        self,
+        config: StoreConfig,
+        *,
+        state: State,
+        disk: Disk,
+        tiers: TierSet,
+        reader: Reader,
+        writer: Writer,
+        sizes: ShardSizes,
+        writer_number: int,
+        clock: Callable[[], float],
+        exclusive: Exclusive,
+        settle: Callable[[], None],
+    ) -> None:
+        self._config, self._state, self._disk, self._tiers = config, state, disk, tiers
+        self._reader, self._writer, self._number = reader, writer, writer_number
+        self._sizes = sizes
+        self._clock = clock
+        self._exclusive, self._settle = exclusive, settle
+        self.moves = 0
+        self._choices: dict[str, Choice] = {}
+
+    def choice(self, temperature: Distant) -> Choice:
+        """The code of new stripes of a temperature, with its reasons.
+
+        Raises:
+            CodeRefused: the tiers can't carry what the policy asks for.
+            ConfigError: the store has no such tier.
+        """
+        if temperature not in self._choices:
+            named = named_code(self._config, temperature)
+            self._choices[temperature] = choose_code(
+                temperature,
+                len(self._tiers.places(temperature)),
+                self._config.policy.floor_nines[temperature],
+                promised_nines=self._tiers.promised_nines(temperature),
+                candidates=None if named is None else [named],
+            )
+        return self._choices[temperature]
+
+    def apply(self, move: Move) -> None:
+        """Carry out one step of a plan; what has changed since the plan was made is left out."""
+        with self._exclusive:
+            if move.kind == "promote":
+                self._promote(move.keys)
+            elif move.kind == "adopt":
+                self._adopt(move.segments)
+            elif move.kind == "drop":
+                self._promote(move.keys, only=frozenset(move.segments))
+                self._drop(move.segments)
+            elif move.kind == "pack":
+                self._pack(map(self._state.catalog.get, move.keys), "cold")
+            else:
+                self._compact(frozenset(move.segments))
+            self.moves += 1
+
+    def send(self, keys: Iterable[str], temperature: TierName) -> None:
+        """Bring these objects to a tier now, in stripes of their own.
+
+        Raises:
+            ConfigError: the store has no such tier.
+        """
+        with self._exclusive:
+            if temperature == "hot":
+                self._promote(keys)
+            else:
+                self._pack((self._state.catalog.get(key) for key in keys), temperature)
+
+    def _promote(self, keys: Iterable[str], only: frozenset[int] | None = None) -> None:
+        for key in keys:
+            version = self._state.catalog.get(key)
+            if version is None:
+                continue
+            extents = unpack_extents(version.extents)
+            near = all(map(self._reader.is_local, extents))
+            if only is None and near:
+                continue
+            if only is not None and not any(extent.segment in only for extent in extents):
+                continue
+            self._writer.rewrite(version, [self._reader.read(extent) for extent in extents])
+
+    def _adopt(self, numbers: Sequence[int]) -> None:
+        """Sealed segments become data fragments of one warm stripe, as they are."""
+        rows = [row for number in numbers if (row := self._adoptable(number)) is not None]
+        if rows:
+            contents = [(row.id, self._disk.view(sealed_name(row.id))) for row in rows]
+            self._stripe(contents, rows, "warm", ())
+
+    def _adoptable(self, number: int) -> SegmentRow | None:
+        row = self._state.segments.get(number)
+        fits = row is not None and row.local and row.state == "sealed" and row.stripe is None
+        return row if fits else None
+
+    def _drop(self, numbers: Sequence[int]) -> None:
+        """Let go of the log's copy of segments that a stripe holds."""
+        rows = [self._state.segments.get(number) for number in numbers]
+        gone = [row for row in rows if row is not None and row.local and row.stripe is not None]
+        if not gone:
+            return
+        changed = [attrs.evolve(row, local=False) for row in gone]
+        self._state.commit(Batch(segments=changed, durable=True))
+        for row in gone:
+            self._disk.remove(sealed_name(row.id))
+
+    def _pack(self, versions: Iterable[Version | None], temperature: Distant) -> None:
+        """Write versions into new full segments, and those into stripes of their own."""
+        wanted = [version for version in versions if version is not None]
+        code = self.choice(temperature).code
+        profile = self._tiers.profile(temperature)
+        assert profile is not None
+        _, sizes_of = self._sizes.chooser(temperature, profile)
+        full: list[Packed] = []
+        for packed in self._packed(wanted, temperature, sizes_of):
+            full.append(packed)
+            if len(full) == code.k:
+                self._write_packed(full, temperature)
+                full = []
+        if full:
+            self._write_packed(full, temperature)
+
+    def _packed(
+        self,
+        versions: Sequence[Version],
+        temperature: Distant,
+        sizes_of: Callable[[str], Sizes],
+    ) -> Iterator[Packed]:
+        policy = self._config.policy
+        fragment_nbytes = (
+            policy.cold_fragment_nbytes if temperature == "cold" else policy.warm_fragment_nbytes
+        )
+        packer = Packer(
+            store_id=self._config.store_id,
+            writer=self._number,
+            segment_nbytes=fragment_nbytes - HEADER_NBYTES,
+            ids=iter(self.next_segment, None),
+            created_s=self._clock(),
+        )
+        for version in versions:
+            yield from packer.add(version, self._chunks(version), sizes_of(version.key))
+        yield from packer.flush()
+
+    def next_segment(self) -> int:
+        """A number that no segment or stripe has."""
+        return self._state.index.allocate("segment")
+
+    def _chunks(self, version: Version) -> Iterator[Buffer]:
+        extents = unpack_extents(version.extents)
+        for start in range(0, len(extents), _CHUNK_EXTENTS):
+            yield from self._reader.read_all(extents[start : start + _CHUNK_EXTENTS])
+
+    def _write_packed(self, full: Sequence[Packed], temperature: Distant) -> None:
+        now_s = self._clock()
+        rows = [
+            SegmentRow(
+                id=packed.id,
+                writer=self._number,
+                state="sealed",
+                nbytes=len(packed.content),
+                min_generation=packed.min_generation,
+                created_s=now_s,
+                local=False,
+                applied=len(packed.content),
+            )
+            for packed in full
+        ]
+        contents = [(packed.id, packed.content) for packed in full]
+        moved = [version for packed in full for version in packed.versions]
+        self._stripe(contents, rows, temperature, moved)
+
+    def _stripe(
+        self,
+        contents: Sequence[tuple[int, Buffer]],
+        rows: Sequence[SegmentRow],
+        temperature: Distant,
+        moved: Sequence[Version],
+    ) -> Stripe:
+        """Write a stripe, read it back, then switch the index to it in one durable transaction."""
+        code = self.choice(temperature).code
+        places = self._tiers.places(temperature)
+        number = self._state.index.allocate("stripe")
+        placed = place(code, places, self._loads(), turn=number)
+        stripe = self._tiers.stripes.write(
+            number,
+            contents,
+            code,
+            placed,
+            spares=places,
+            temperature=temperature,
+            created_s=self._clock(),
+        )
+        segments = [
+            attrs.evolve(row, stripe=number, fragment=stripe.index_of(row.id)) for row in rows
+        ]
+        # The index takes the move of a version only once it has that version.
+        self._settle()
+        self._state.commit(
+            Batch(segments=segments, stripes=[stripe_row(stripe)], moved=moved, durable=True)
+        )
+        return stripe
+
+    def _loads(self) -> dict[Place, int]:
+        loads: dict[Place, int] = {}
+        for stripe in self._state.stripes.values():
+            for fragment in stripe.fragments:
+                loads[fragment.place] = loads.get(fragment.place, 0) + fragment.nbytes
+        return loads
+
+    def _compact(self, segments: frozenset[int]) -> None:
+        """Write anew what lives in these segments, so that nothing does."""
+        rows = [row for number in segments if (row := self._state.segments.get(number))]
+        stripes = {row.stripe for row in rows if row.stripe is not None}
+        inside = [v for v in self._state.catalog.all_versions() if _touches(v, segments)]
+        if not inside:
+            return  # it was given up since the plan was made
+        bodies = [version for version in inside if not version.deleted]
+        if not stripes or any(row.local for row in rows):
+            for version in bodies:
+                self._rewrite(version)
+        else:
+            stripe = self._state.stripes.get(next(iter(stripes)))
+            temperature = "cold" if stripe is None else stripe.temperature
+            if temperature == "hot":
+                raise errors.InputError("a stripe is warm or cold")
+            bodies.sort(key=lambda version: version.key)
+            self._pack(bodies, temperature)
+        for version in inside:
+            if version.deleted:
+                self._writer.relink(version)
+
+    def _rewrite(self, version: Version) -> None:
+        extents = unpack_extents(version.extents)
+        self._writer.rewrite(version, [self._reader.read(extent) for extent in extents])
+
+
+def _touches(version: Version, segments: frozenset[int]) -> bool:
+    if version.segment in segments:
+        return True
+    return any(extent.segment in segments for extent in unpack_extents(version.extents))

@@ -1,0 +1,1 @@
+"""The way of a read: memory, log, cache, tiers, and what is fetched ahead."""

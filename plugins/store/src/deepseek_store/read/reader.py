@@ -1,0 +1,223 @@
+"""Reads shards: from the log's files, the cache, or the tiers; every one verified, always."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from deepseek_core import errors
+from deepseek_store.cache.shard_cache import ShardCache
+from deepseek_store.errors import Corrupt, SegmentGone
+from deepseek_store.home.state import State
+from deepseek_store.home.tier_set import TierSet
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import Extent, hash_of
+from deepseek_store.read.fetcher import Fetcher
+
+_LOG: Final = logging.getLogger(__name__)
+# A fragment that failed is not asked again for so long: a dead disk would slow every read.
+_SHUN_S: Final = 30.0
+
+
+class Reader:
+    """Reads shards by their extents, wherever their segments are.
+
+    Safe to use from several threads. `on_fault(segment, detail)` is told of bytes that were wrong.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        disk: Disk,
+        tiers: TierSet,
+        cache: ShardCache | None,
+        *,
+        threads: int = 32,
+    ) -> None:
+        self._state, self._disk, self._tiers, self._cache = state, disk, tiers, cache
+        self._fetcher: Fetcher[Extent] = Fetcher(self._fetch_group, self._keep, threads=threads)
+        self._shunned: dict[int, dict[int, float]] = {}
+        self._lock = threading.Lock()
+        self.on_fault: Callable[[int, str], None] = _log_fault
+        self.on_fetched: Callable[[Extent, float], None] = _ignore
+        self.degraded = 0
+        self.fetched = 0
+
+    @property
+    def fetcher(self) -> Fetcher[Extent]:
+        """What fetches ahead of the readers."""
+        return self._fetcher
+
+    def local(self, extent: Extent) -> bytes | None:
+        """The shard from the log's files; None if its segment is not among them."""
+        row = self._state.segments.get(extent.segment)
+        if row is not None and not row.local:
+            return None
+        try:
+            active = row is None or row.state == "active"
+            return self._disk.read_extent(extent, active=active)
+        except errors.ObjectMissing:
+            return None
+        except errors.StorageError as error:
+            self.on_fault(extent.segment, str(error))
+            return None
+
+    def read(self, extent: Extent) -> bytes | memoryview:
+        """One shard.
+
+        Raises:
+            SegmentGone: no copy of its segment is known any more.
+            Corrupt: all copies are damaged.
+        """
+        data = self.local(extent)
+        if data is not None:
+            return data
+        return self._distant(extent)
+
+    def read_all(self, extents: Sequence[Extent]) -> list[bytes | memoryview]:
+        """Several shards; those that come from afar in parallel."""
+        found: list[bytes | memoryview | None] = [self.local(extent) for extent in extents]
+        wanted = []
+        for position, extent in enumerate(extents):
+            if found[position] is None:
+                cached = None if self._cache is None else self._cache.get(extent)
+                if cached is None:
+                    wanted.append(position)
+                found[position] = cached
+        if wanted:
+            got = self._fetcher.demand_all([extents[position] for position in wanted])
+            for position, data in zip(wanted, got, strict=True):
+                found[position] = data
+        return [data for data in found if data is not None]
+
+    def is_local(self, extent: Extent) -> bool:
+        """Whether the log should have it."""
+        row = self._state.segments.get(extent.segment)
+        return row is None or row.local
+
+    def is_near(self, extent: Extent) -> bool:
+        """Whether no fetch is needed for it."""
+        row = self._state.segments.get(extent.segment)
+        if row is None or row.local:
+            return True
+        return self._cache is not None and extent in self._cache
+
+    def close(self) -> None:
+        """End the threads that fetch."""
+        self._fetcher.close()
+
+    def _distant(self, shard: Extent) -> bytes | memoryview:
+        if self._cache is not None:
+            cached = self._cache.get(shard)
+            if cached is not None:
+                return cached
+        return self._fetcher.demand(shard)
+
+    def _fetch_group(self, shards: Sequence[Extent]) -> list[bytes]:
+        """Shards of one segment by one ranged get; those that it has not right, one by one."""
+        if len(shards) == 1:
+            return [self._fetch(shards[0])]
+        start = min(shard.offset for shard in shards)
+        stop = max(shard.offset + shard.nbytes for shard in shards)
+        data = memoryview(self._span(shards[0].segment, start, stop - start))
+        found = []
+        for shard in shards:
+            piece = data[shard.offset - start :][: shard.nbytes]
+            right = len(piece) == shard.nbytes and hash_of(piece) == shard.xxh3
+            found.append(bytes(piece) if right else self._fetch(shard))
+        self.fetched += len(shards)
+        return found
+
+    def _span(self, segment: int, start: int, nbytes: int) -> bytes:
+        """Unverified bytes of a segment on a tier; none where they can't be had in one go."""
+        row = self._state.segments.get(segment)
+        stripe = None if row is None or row.stripe is None else self._state.stripes.get(row.stripe)
+        if row is None or row.fragment is None or stripe is None:
+            return b""
+        try:
+            return self._tiers.stripes.read(stripe, row.fragment, start, nbytes)
+        except errors.StorageError:
+            return b""
+
+    def _fetch(self, shard: Extent) -> bytes:
+        segment, offset, nbytes, xxh3 = shard
+        row = self._state.segments.get(segment)
+        stripe = None if row is None or row.stripe is None else self._state.stripes.get(row.stripe)
+        if row is None or row.fragment is None or stripe is None:
+            raise self._lost(shard)
+        if row.local:
+            self.on_fault(segment, "the log's copy could not be read")
+        failed = self._failed(stripe.id)
+        known = set(failed)
+        start_s = time.monotonic()
+        try:
+            data = self._tiers.stripes.read_verified(
+                stripe, row.fragment, offset, nbytes, xxh3=xxh3, failed=failed
+            )
+        except Corrupt as error:
+            self._state.refresh()
+            if self._state.stripes.get(stripe.id) is not stripe:
+                raise SegmentGone(f"segment {segment:x} went elsewhere") from None
+            self.on_fault(segment, error.message)
+            raise
+        self.fetched += 1
+        self.on_fetched(shard, time.monotonic() - start_s)
+        if failed:
+            self.degraded += 1
+            self._shun(stripe.id, failed - known)
+            if failed - known:
+                self.on_fault(segment, f"fragments {sorted(failed - known)} failed")
+        return data
+
+    def _keep(self, shard: Extent, data: bytes, prefetched: bool) -> None:
+        if self._cache is not None:
+            self._cache.put(shard, data, prefetched=prefetched)
+
+    def _lost(self, extent: Extent) -> Exception:
+        """What to raise of a shard that is on no tier: it is damaged here, or was collected."""
+        try:
+            self._disk.read_extent(extent)
+        except errors.ObjectMissing as error:
+            return self._missing(extent.segment, error)
+        except errors.StorageError as error:
+            return error
+        return SegmentGone(f"segment {extent.segment:x} came back")
+
+    def _missing(self, segment: int, error: errors.ObjectMissing) -> Exception:
+        """Its file was removed: by the collector, which says so in the index, or by an accident."""
+        self._state.refresh()
+        row = self._state.segments.get(segment)
+        if row is None or not row.local or row.state != "sealed":
+            return SegmentGone(f"segment {segment:x}")
+        self.on_fault(segment, error.message)
+        return Corrupt(
+            f"segment {segment:016x} is missing: {error.message}",
+            url=self._disk.url,
+            remedy="run `ds-sdk store scrub --repair`",
+        )
+
+    def _failed(self, stripe: int) -> set[int]:
+        shunned = self._shunned.get(stripe)
+        if not shunned:
+            return set()
+        now_s = time.monotonic()
+        with self._lock:
+            return {index for index, until_s in shunned.items() if until_s > now_s}
+
+    def _shun(self, stripe: int, failed: set[int]) -> None:
+        until_s = time.monotonic() + _SHUN_S
+        with self._lock:
+            self._shunned.setdefault(stripe, {}).update(dict.fromkeys(failed, until_s))
+        for index in failed:
+            _LOG.warning("stripe %x: fragment %d failed, read from the others", stripe, index)
+
+
+def _log_fault(segment: int, detail: str) -> None:
+    _LOG.error("segment %x: %s", segment, detail)
+
+
+def _ignore(_shard: Extent, _seconds: float) -> None:
+    return None

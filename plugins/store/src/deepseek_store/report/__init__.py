@@ -1,0 +1,1 @@
+"""What is shown: status, the page, metrics, the benchmark."""

@@ -1,0 +1,283 @@
+"""A store at one moment: tiers, where bytes lie, temperatures, durability, counts and faults."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from deepseek_core import TierProfile, errors
+from deepseek_store.codes.choose import Choice
+from deepseek_store.codes.code import Code
+from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
+from deepseek_store.home.counters import Counters, Entry
+from deepseek_store.index.opening import INDEX_FILE
+from deepseek_store.move.census import Census, free_nbytes, stored_nbytes, take_census
+from deepseek_store.planning.policy import TIERS, TierName
+from deepseek_store.planning.temperature import rate_at
+
+if TYPE_CHECKING:
+    from deepseek_store.parts import Parts
+    from deepseek_store.store import Store
+
+DAY_S: Final = 86_400.0
+BORDERS: Final = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Of the histogram of temperatures, in accesses a day."""
+
+
+@attrs.frozen(kw_only=True)
+class TierStatus:
+    """One temperature. Its `stored_nbytes` are live, redundancy and garbage.
+
+    `codes` counts stripes by code; `choice` is the code of new stripes, `refused` why there is
+    none. `simulated`: its failure domains only stand for devices. `redundancy_nbytes` counts
+    parities, copies and headers; `garbage_nbytes` what is no longer needed and not yet collected.
+    """
+
+    temperature: TierName
+    places: tuple[str, ...]
+    medium: str = ""
+    simulated: bool = False
+    domains: int = 0
+    capacity_nbytes: int | None = None
+    free_nbytes: int | None = None
+    stored_nbytes: int = 0
+    live_nbytes: int = 0
+    redundancy_nbytes: int = 0
+    objects: int = 0
+    objects_nbytes: int = 0
+    stripes: int = 0
+    codes: Mapping[str, int] = attrs.field(factory=dict)
+    choice: Choice | None = None
+    refused: str = ""
+    unreachable: str = ""
+
+    @property
+    def garbage_nbytes(self) -> int:
+        """What is neither live nor redundancy."""
+        return max(0, self.stored_nbytes - self.live_nbytes - self.redundancy_nbytes)
+
+    @property
+    def efficiency(self) -> float | None:
+        """Live over stored bytes; None where nothing is stored."""
+        return self.live_nbytes / self.stored_nbytes if self.stored_nbytes else None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        facts = attrs.asdict(self, recurse=False, filter=attrs.filters.exclude("choice"))
+        choice = self.choice
+        return facts | {
+            "garbage_nbytes": self.garbage_nbytes,
+            "efficiency": self.efficiency,
+            "code": None if choice is None else choice.code.name,
+            "code_efficiency": None if choice is None else choice.efficiency,
+            "domain_losses": None if choice is None else choice.domain_losses,
+            "nines": None if choice is None else dict(choice.nines),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Status:
+    """All of a store at one moment.
+
+    `temperatures`: objects by tier in each bin between `BORDERS`. `damaged` are units that scrubs
+    left damaged; `recovered` says what opening it had to put right.
+    """
+
+    home: str
+    at_s: float
+    objects: int
+    objects_nbytes: int
+    tiers: tuple[TierStatus, ...]
+    index_nbytes: int
+    index_behind: int
+    temperatures: tuple[Mapping[TierName, int], ...]
+    pins: int
+    snapshots: int
+    counts: Counters
+    entries: tuple[Entry, ...]
+    damaged: int
+    recovered: tuple[str, ...]
+
+    @property
+    def stored_nbytes(self) -> int:
+        """All that lies on disks and tiers, the index too."""
+        return self.index_nbytes + sum(tier.stored_nbytes for tier in self.tiers)
+
+    @property
+    def efficiency(self) -> float | None:
+        """Bytes of objects over stored bytes."""
+        return self.objects_nbytes / self.stored_nbytes if self.objects_nbytes else None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return attrs.asdict(self, recurse=False) | {
+            "tiers": [tier.to_json() for tier in self.tiers],
+            "counts": attrs.asdict(self.counts) | {"cache_hit_rate": self.counts.cache_hit_rate},
+            "entries": [attrs.asdict(entry) for entry in self.entries],
+            "temperatures": [
+                {"below_per_day": border, **bin_}
+                for border, bin_ in zip((*BORDERS, None), self.temperatures, strict=True)
+            ],
+            "stored_nbytes": self.stored_nbytes,
+            "efficiency": self.efficiency,
+        }
+
+
+def look(store: Store) -> Status:
+    """The store as it is now; walks through all objects once.
+
+    Raises:
+        IndexUnavailable: the database does not answer.
+    """
+    parts = store.parts
+    state = parts.state
+    state.refresh()
+    parts.committer.flush()
+    now_s = parts.clock()
+    parts.heat.settle(now_s)
+    census = take_census(state, parts.heat)
+    entries = parts.ledger.all()
+    return Status(
+        home=str(store.home),
+        at_s=now_s,
+        objects=len(census.objects),
+        objects_nbytes=sum(each.nbytes for each in census.objects),
+        tiers=tuple(_tiers(parts, census)),
+        index_nbytes=_index_nbytes(parts),
+        index_behind=parts.committer.behind,
+        temperatures=_temperatures(parts, census, now_s),
+        pins=len(state.pins),
+        snapshots=len(store.snapshots()),
+        counts=sum((entry.counts for entry in entries), Counters()),
+        entries=tuple(entries),
+        damaged=_damaged(parts),
+        recovered=tuple(_recovered(parts)),
+    )
+
+
+def _tiers(parts: Parts, census: Census) -> Iterable[TierStatus]:
+    stored = stored_nbytes(parts.state)
+    live = _live(parts, census)
+    for temperature in TIERS:
+        inside = [each for each in census.objects if each.tier == temperature]
+        facts: dict[str, Any] = {
+            "temperature": temperature,
+            "stored_nbytes": stored[temperature],
+            "live_nbytes": live[temperature],
+            "objects": len(inside),
+            "objects_nbytes": sum(each.nbytes for each in inside),
+        }
+        if temperature == "hot":
+            yield TierStatus(**facts | _hot(parts, live["hot"], stored["hot"]))
+        elif parts.config.of(temperature):
+            yield TierStatus(**facts | _distant(parts, temperature))
+
+
+def _live(parts: Parts, census: Census) -> Counter[str]:
+    """Payload that some version needs, by every place that has a copy of it."""
+    state = parts.state
+    live: Counter[str] = Counter()
+    for row in list(state.segments.values()):
+        nbytes = census.live_nbytes.get(row.id, 0)
+        live["hot"] += nbytes if row.local else 0
+        stripe = None if row.stripe is None else state.stripes.get(row.stripe)
+        if stripe is not None:
+            live[stripe.temperature] += nbytes
+    return live
+
+
+def _hot(parts: Parts, live_nbytes: int, stored: int) -> dict[str, Any]:
+    """The log: its copies are on disks of their own, as its user says."""
+    copies = 1 + len(parts.config.mirrors)
+    code = Code.parse(f"replication({copies})")
+    nines = nines_by_repair(code, DurabilityModel())
+    degraded: Mapping[str, str] = getattr(parts.disk, "degraded", {})
+    free = free_nbytes(parts.home)
+    return {
+        "places": (str(parts.home / "log"), *parts.config.mirrors),
+        "medium": "log",
+        "domains": copies,
+        "capacity_nbytes": free + stored,
+        "free_nbytes": free,
+        "stored_nbytes": stored * copies,
+        "redundancy_nbytes": live_nbytes * (copies - 1),
+        "choice": Choice(
+            code=code,
+            nines=nines,
+            efficiency=code.efficiency,
+            fragments_per_domain=1,
+            domain_losses=copies - 1,
+            rule="one copy of the log on each disk",
+            candidates=(),
+        ),
+        "unreachable": "; ".join(f"{url}: {why}" for url, why in degraded.items()),
+    }
+
+
+def _distant(parts: Parts, temperature: TierName) -> dict[str, Any]:
+    assert temperature != "hot"
+    stripes = [each for each in parts.state.stripes.values() if each.temperature == temperature]
+    numbers = parts.config.of(temperature)
+    facts: dict[str, Any] = {
+        "places": tuple(parts.config.tiers[number].url for number in numbers),
+        "stripes": len(stripes),
+        "codes": dict(Counter(each.code.name for each in stripes)),
+        "redundancy_nbytes": sum(
+            each.object_nbytes - sum(one.nbytes for one in each.fragments[: each.width])
+            for each in stripes
+        ),
+    }
+    try:
+        profiles = [parts.tiers.tier(number).profile() for number in numbers]
+    except errors.StorageError as error:
+        return facts | {"unreachable": error.message}
+    facts |= _told(profiles) | {"domains": len(parts.tiers.places(temperature))}
+    try:
+        facts["choice"] = parts.mover.choice(temperature)
+    except errors.ConfigError as error:
+        facts["refused"] = error.message
+    return facts
+
+
+def _told(profiles: Sequence[TierProfile]) -> dict[str, Any]:
+    capacity = [profile.capacity_nbytes for profile in profiles]
+    free = [profile.free_nbytes for profile in profiles]
+    return {
+        "medium": ", ".join(sorted({profile.medium for profile in profiles})),
+        "simulated": any(profile.evidence == "simulated" for profile in profiles),
+        "capacity_nbytes": None if None in capacity else sum(filter(None, capacity)),
+        "free_nbytes": None if None in free else sum(filter(None, free)),
+    }
+
+
+def _temperatures(parts: Parts, census: Census, now_s: float) -> tuple[Mapping[TierName, int], ...]:
+    bins = [dict.fromkeys(TIERS, 0) for _ in range(len(BORDERS) + 1)]
+    half_life_s = parts.config.policy.half_life_s
+    for each in census.objects:
+        per_day = rate_at(each.heat, now_s, half_life_s) * DAY_S
+        number = sum(per_day >= border for border in BORDERS) if math.isfinite(per_day) else 0
+        bins[number][each.tier] += 1
+    return tuple(bins)
+
+
+def _index_nbytes(parts: Parts) -> int:
+    """Files of the index in the home; nothing of a database elsewhere."""
+    return sum(path.stat().st_size for path in parts.home.glob(f"{INDEX_FILE}*"))
+
+
+def _damaged(parts: Parts) -> int:
+    from deepseek_store.check.scrub import known_damage
+
+    return len(known_damage(parts))
+
+
+def _recovered(parts: Parts) -> Iterable[str]:
+    if parts.opened.truncated_nbytes:
+        yield f"{parts.opened.truncated_nbytes} bytes of a torn tail of the log were dropped"
+    for segment, faults in parts.opened.faults.items():
+        for fault in faults:
+            yield f"segment {segment:x}: {fault.nbytes} bytes at {fault.offset}: {fault.reason}"

@@ -1,0 +1,61 @@
+"""Keeps compare-and-set apart from other writers of the same key."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class KeyLock:
+    """Many plain writers of a key at once, or one that compares and sets.
+
+    A thread is in one gate at a time. An interrupt may fall anywhere: what a thread left behind
+    goes when it comes again.
+    """
+
+    def __init__(self) -> None:
+        # `with` on the lock itself: that of a `Condition` has a gap in which an interrupt would
+        # leave it taken.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._plain: dict[int, str] = {}
+        self._alone: dict[int, frozenset[str]] = {}
+
+    @contextmanager
+    def plain(self, key: str) -> Iterator[None]:
+        """Among others that write without a condition."""
+        me = threading.get_ident()
+        try:
+            with self._lock:
+                self._forget(me)
+                while any(key in keys for keys in self._alone.values()):
+                    self._changed.wait()
+                self._plain[me] = key
+            yield
+        finally:
+            with self._lock:
+                self._forget(me)
+
+    @contextmanager
+    def alone(self, keys: frozenset[str]) -> Iterator[None]:
+        """With nobody else at any of these keys."""
+        me = threading.get_ident()
+        try:
+            with self._lock:
+                self._forget(me)
+                while any(keys & others for others in self._alone.values()):
+                    self._changed.wait()
+                self._alone[me] = keys
+                while not keys.isdisjoint(self._plain.values()):
+                    self._changed.wait()
+            yield
+        finally:
+            with self._lock:
+                self._forget(me)
+
+    def _forget(self, thread: int) -> None:
+        had_alone = self._alone.pop(thread, None) is not None
+        had_plain = self._plain.pop(thread, None) is not None
+        if had_alone or (had_plain and self._alone):
+            self._changed.notify_all()

@@ -1,0 +1,249 @@
+"""Writes objects to the log: cut into shards, numbered, acknowledged when they are on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+import attrs
+
+from deepseek_store.errors import GenerationMismatch, SegmentGone
+from deepseek_store.home.state import State
+from deepseek_store.home.version_records import moved_record, version_of
+from deepseek_store.index.rows import Version
+from deepseek_store.log import records as rec
+from deepseek_store.log.journal import Journal
+from deepseek_store.log.records import Buffer, Extent, Kind, Placed, Record
+from deepseek_store.write.expectations import Expectations
+from deepseek_store.write.in_flight import InFlight
+from deepseek_store.write.key_lock import KeyLock
+from deepseek_store.write.upload import Receipt, Upload
+
+
+class Writer:
+    """Puts, deletes and links, each one atomic; safe to use from several threads."""
+
+    def __init__(
+        self,
+        state: State,
+        journal: Journal,
+        *,
+        writer: int,
+        shard_nbytes: Callable[[], int],
+        clock: Callable[[], float],
+        shared: bool,
+        in_flight: InFlight,
+        expectations: Expectations,
+    ) -> None:
+        self._state, self._journal, self._writer = state, journal, writer
+        self._shard_nbytes, self._clock, self._shared = shard_nbytes, clock, shared
+        self._gate = KeyLock()
+        self._numbering = threading.Lock()
+        self._last = 0
+        self._in_flight, self._expectations = in_flight, expectations
+
+    def put(
+        self, key: str, data: Buffer, meta: bytes, *, expect: int | None, durable: bool
+    ) -> Receipt:
+        """An object whose bytes are all here."""
+        if isinstance(data, memoryview) and (data.itemsize != 1 or data.ndim != 1):
+            data = data.cast("B")
+        if rec.nbytes_of(data) > self._shard_nbytes():
+            return self.put_stream(key, (data,), meta, expect=expect, durable=durable)
+        with self._turn(key, expect):
+            record = self._record(key, Kind.PUT, data, meta=meta, nbytes=rec.nbytes_of(data))
+            self._write([record], _expected(key, expect), durable=durable)
+        return Receipt(key=key, generation=record.generation, nbytes=record.object_nbytes, shards=1)
+
+    def put_stream(
+        self,
+        key: str,
+        chunks: Iterable[Buffer],
+        meta: bytes,
+        *,
+        expect: int | None = None,
+        durable: bool = True,
+    ) -> Receipt:
+        """An object whose bytes come one after the other; it is there when the last one is."""
+        if expect is not None:
+            self._compare(key, expect)  # before the bytes are written, and again after
+        with self.begin(key, meta, durable=durable) as upload:
+            for chunk in chunks:
+                upload.write(chunk)
+            return upload.commit(expect=expect)
+
+    def begin(self, key: str, meta: bytes, *, durable: bool = True) -> Upload:
+        """An object whose bytes will be handed over; see `Upload`."""
+        token = self._in_flight.begin(self._next_place())
+
+        def append(piece: Buffer, at: int) -> list[Extent]:
+            record = self._record(key, Kind.SHARD, piece, offset=at)
+            return [one.extent for one in self._journal.append([record], durable=False)]
+
+        def finish(
+            extents: Sequence[Extent], rest: Buffer, nbytes: int, expect: int | None
+        ) -> Receipt:
+            if not extents:
+                return self.put(key, rest, meta, expect=expect, durable=durable)
+            with self._turn(key, expect):
+                manifest = self._manifest(key, extents, nbytes, meta)
+                self._write([manifest], _expected(key, expect), durable=durable)
+            return Receipt(
+                key=key, generation=manifest.generation, nbytes=nbytes, shards=len(extents)
+            )
+
+        return Upload(
+            shard_nbytes=self._shard_nbytes(),
+            append=append,
+            finish=finish,
+            release=lambda: self._in_flight.end(token),
+        )
+
+    def delete(self, key: str, *, expect: int | None = None) -> bool:
+        """Take an object away; False if there was none."""
+        with self._turn(key, expect):
+            if self._state.catalog.get(key) is None:
+                return False
+            self._write([self._record(key, Kind.DELETE, b"")], _expected(key, expect))
+        return True
+
+    def link(self, source: Version, target: str, *, expect: int | None, remove: bool) -> Receipt:
+        """The bytes of an object under another key too, or instead (`remove`), in one step.
+
+        Raises:
+            SegmentGone: they lie elsewhere by now: look the source up again.
+        """
+        extents = rec.unpack_extents(source.extents)
+        first = min((extent.segment for extent in extents), default=0)
+        with (
+            self._turn(target, expect, also=source.key if remove else None),
+            self._in_flight.holding(first),
+        ):
+            if remove:
+                self._compare(source.key, source.generation)
+            # From here on they are kept, if they were there just now.
+            self._state.refresh(sure=True)
+            now = self._state.catalog.get(source.key)
+            if now is None or now.id != source.id or now.extents != source.extents:
+                raise SegmentGone(f"{source.key!r} moved")
+            manifest = self._manifest(target, extents, source.nbytes, source.meta)
+            batch, expected = [manifest], _expected(target, expect)
+            if remove and source.key != target:
+                batch.append(self._record(source.key, Kind.DELETE, b""))
+                expected[source.key] = source.generation
+            self._write(batch, expected)
+        return Receipt(
+            key=target, generation=manifest.generation, nbytes=source.nbytes, shards=len(extents)
+        )
+
+    def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
+        """Write a version's bytes into the log anew, as the same version, moved once more."""
+        if len(pieces) <= 1:
+            payload = pieces[0] if pieces else b""
+            return self._journal.append([moved_record(version, Kind.PUT, payload)])
+        extents: list[Extent] = []
+        at = 0
+        for piece in pieces:
+            record = moved_record(version, Kind.SHARD, piece, offset=at)
+            extents += [one.extent for one in self._journal.append([record], durable=False)]
+            at += rec.nbytes_of(piece)
+        manifest = moved_record(version, Kind.PUT, rec.pack_extents(extents))
+        return self._journal.append([attrs.evolve(manifest, manifest=True)])
+
+    def relink(self, version: Version) -> list[Placed]:
+        """Write a version's record anew, without its bytes: a tombstone, or a manifest."""
+        kind = Kind.DELETE if version.deleted else Kind.PUT
+        record = moved_record(version, kind, version.extents)
+        return self._journal.append([attrs.evolve(record, manifest=not version.deleted)])
+
+    def next_generation(self) -> int:
+        """A number above all that were seen so far."""
+        with self._numbering:
+            self._last = max(self._last, self._state.catalog.clock) + 1
+            return self._last
+
+    def _next_place(self) -> int:
+        """The lowest segment that the next record may come into."""
+        active = self._journal.active
+        return max(list(self._state.segments), default=0) if active is None else active
+
+    @contextmanager
+    def _turn(self, key: str, expect: int | None, *, also: str | None = None) -> Iterator[None]:
+        """Our turn at a key: alone if something is compared, else among others."""
+        keys = frozenset(name for name in (key, also) if name is not None)
+        with ExitStack() as stack:
+            conditional = expect is not None or also is not None
+            gate: AbstractContextManager[None] = (
+                self._gate.alone(keys) if conditional else self._gate.plain(key)
+            )
+            stack.enter_context(gate)
+            if self._shared:
+                stack.enter_context(self._state.index.exclusive(*keys))
+                # Another machine's commit rings no bell here; and our number must be above its.
+                self._state.refresh(sure=self._state.remote)
+            if expect is not None:
+                self._compare(key, expect)
+            yield
+
+    def _compare(self, key: str, expect: int) -> None:
+        version = self._state.catalog.get(key)
+        found = 0 if version is None else version.generation
+        if found != expect:
+            there = f"has generation {found}" if found else "does not exist"
+            raise GenerationMismatch(
+                f"{key!r} {there}, not {expect}" if expect else f"{key!r} exists already",
+                url=self._state.index.url,
+                found=found,
+                remedy="read it again, and decide anew",
+            )
+
+    def _write(
+        self, records: Sequence[Record], expected: Mapping[str, int], *, durable: bool = True
+    ) -> None:
+        """Append records; in a shared store the index compares once more."""
+        if not expected or not self._shared:
+            self._show(self._journal.append(records, durable=durable), durable)
+            return
+        names = [(record.key, record.generation, record.writer) for record in records]
+        with self._expectations.hold(names, expected) as claim:
+            self._journal.append(records)
+            if claim.refusal is not None:
+                raise claim.refusal
+
+    def _show(self, placed: Sequence[Placed], durable: bool) -> None:
+        """Let readers here see what is not on disk yet; what is, the committer has shown."""
+        if not durable:
+            for one in placed:
+                self._state.catalog.apply(version_of(one))
+
+    def _manifest(self, key: str, extents: Sequence[Extent], nbytes: int, meta: bytes) -> Record:
+        payload = rec.pack_extents(extents)
+        record = self._record(key, Kind.PUT, payload, meta=meta, nbytes=nbytes)
+        return attrs.evolve(record, manifest=True)
+
+    def _record(
+        self,
+        key: str,
+        kind: Kind,
+        payload: Buffer,
+        *,
+        meta: bytes = b"",
+        nbytes: int = 0,
+        offset: int = 0,
+    ) -> Record:
+        return Record(
+            kind=kind,
+            key=key,
+            generation=self.next_generation(),
+            writer=self._writer,
+            created_s=self._clock(),
+            object_offset=offset,
+            object_nbytes=nbytes,
+            meta=meta,
+            payload=payload,
+        )
+
+
+def _expected(key: str, expect: int | None) -> dict[str, int]:
+    return {} if expect is None else {key: expect}

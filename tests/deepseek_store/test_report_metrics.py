@@ -1,0 +1,120 @@
+"""What a scraper reads: valid text, and figures that are those of the store."""
+
+import re
+import urllib.error
+import urllib.request
+
+import pytest
+
+from deepseek_core import errors
+from deepseek_store import Policy, Store
+from deepseek_store.report.metrics import CONTENT_TYPE, Metric, MetricsServer, metrics, render
+from deepseek_store.report.status import look
+
+LINE = re.compile(r'deepseek_store_[a-z_]+(\{([a-z]+="([^"\\\n]|\\["\\n])*",?)+\})? [-+0-9.e]+|inf')
+
+
+@pytest.fixture
+def store(tmp_path):
+    warm, cold = f"memory://mw{tmp_path}?domains=6", f"memory://mc{tmp_path}?domains=6"
+    policy = Policy(
+        codes={"hot": "auto", "warm": "rs(4,2)", "cold": "rs(4,2)"},
+        warm_fragment_nbytes=64 << 10,
+        cold_fragment_nbytes=64 << 10,
+    )
+    urls = {"warm": [warm.replace("/", "-").replace(":--", "://")],
+            "cold": [cold.replace("/", "-").replace(":--", "://")]}  # fmt: skip
+    with Store.init(tmp_path / "home", policy=policy, **urls) as opened:
+        for number in range(10):
+            opened.put(f"k{number}", bytes([number]) * 10_000)
+        yield opened
+
+
+def values(text):
+    """Samples by name and labels, of text that the format allows."""
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            assert LINE.fullmatch(line), line
+            name, value = line.rsplit(" ", 1)
+            assert name not in found, line
+            found[name.removeprefix("deepseek_store_")] = float(value)
+    return found
+
+
+def test_every_sample_stands_below_its_help_and_type(store):
+    text = render(look(store))
+    assert text.endswith("\n")
+    seen = None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            seen = line.split()[2]
+        elif line.startswith("# TYPE "):
+            kind = "counter" if seen.endswith("_total") else "gauge"
+            assert line == f"# TYPE {seen} {kind}"
+        else:
+            assert re.split(r"[{ ]", line)[0] == seen
+    names = [metric.name for metric in metrics(look(store))]
+    assert len(names) == len(set(names))
+    values(text)
+
+
+def test_the_figures_are_those_of_the_store(store):
+    store.send([f"k{number}" for number in range(4)], "cold")
+    store.snapshot("one")
+    store.pin("k9", "hot")
+    store.get("k1")
+    store.get("k1")
+    found = values(render(look(store)))
+    assert found['objects{tier="hot"}'] == 6
+    assert found['objects{tier="cold"}'] == 4
+    assert found['object_bytes{tier="cold"}'] == 40_000
+    assert found['stripes{tier="cold",code="RS(4,2)"}'] == len(store.parts.state.stripes)
+    assert found["snapshots"] == found["pins"] == 1
+    assert found["cache_misses_total"] >= 1
+    assert found["cache_hits_total"] >= 1
+    assert found["damaged_units"] == found["degraded_reads_total"] == 0
+    assert found["index_lag_versions"] == 0
+    assert found['tier_up{tier="cold"}'] == 1
+    stored = sum(value for name, value in found.items() if name.startswith("stored_bytes"))
+    assert stored + found["index_bytes"] == look(store).stored_nbytes
+
+
+def test_labels_are_quoted():
+    metric = Metric(name="x", kind="gauge", help="a\\b\nc", samples=(({"l": 'a"b\\c\nd'}, 1.5),))
+    assert list(metric.lines()) == [
+        "# HELP deepseek_store_x a\\\\b\\nc",
+        "# TYPE deepseek_store_x gauge",
+        'deepseek_store_x{l="a\\"b\\\\c\\nd"} 1.5',
+    ]
+
+
+def test_a_server_answers_scrapers_and_no_one_else(store):
+    with MetricsServer(store, keep_s=0.0) as server:
+        with urllib.request.urlopen(server.url, timeout=30) as answer:
+            assert answer.headers["Content-Type"] == CONTENT_TYPE
+            assert values(answer.read().decode())['objects{tier="hot"}'] == 10
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            urllib.request.urlopen(server.url.replace("/metrics", "/etc"), timeout=30)
+        refused.value.close()
+        with pytest.raises(errors.ConfigError, match="can't be listened on"):
+            MetricsServer(store, port=int(server.url.rpartition(":")[2].partition("/")[0]))
+    server.url  # noqa: B018 - it is still told after the end
+
+
+def test_a_look_is_shared_by_scrapers_that_come_together(store):
+    with MetricsServer(store, keep_s=3600.0) as server:
+        before = server.text()
+        store.put("more", b"x")
+        assert server.text() == before
+    with MetricsServer(store, keep_s=0.0) as server:
+        assert server.text() != before
+
+
+def test_a_store_that_was_closed_is_a_server_error(store):
+    with MetricsServer(store, keep_s=0.0) as server:
+        store.close()
+        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
+            urllib.request.urlopen(server.url, timeout=30)
+        assert b"closed" in refused.value.read()
+        refused.value.close()
