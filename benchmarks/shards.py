@@ -31,7 +31,7 @@ from numpy.typing import NDArray  # noqa: E402
 from _traces import TraceMissing, add_argument, load_requests  # noqa: E402
 from deepseek_store.planning.replay import Accesses  # noqa: E402
 from deepseek_store.planning.size_model import choose_sizes  # noqa: E402
-from deepseek_store.planning.sizing import EXTENT_NBYTES, FIXED_RULE, SIZES, Sizes  # noqa: E402
+from deepseek_store.planning.sizing import FIXED_RULE, SIZES, SPAN_NBYTES, Sizes  # noqa: E402
 from deepseek_store.planning.tiering import TierTerms  # noqa: E402
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -140,7 +140,7 @@ def serve_ms(
     for i, (offset, nbytes) in enumerate(ranges):
         place, stop = offset, offset + nbytes
         while place < stop:
-            shard_nbytes = sizes.of(place // EXTENT_NBYTES)
+            shard_nbytes = sizes.of(place // SPAN_NBYTES)
             shard = place - place % shard_nbytes
             place = shard + shard_nbytes
             if shard in cache:
@@ -166,7 +166,7 @@ def footprint_nbytes(reads: Accesses) -> int:
 
 def ruled(seen: Accesses) -> Sizes:
     """The fixed rule by how often each extent was read so far; those never read are cold."""
-    extents, counts = np.unique(seen.offset // EXTENT_NBYTES, return_counts=True)
+    extents, counts = np.unique(seen.offset // SPAN_NBYTES, return_counts=True)
     order = extents[np.argsort(-counts, kind="stable")].tolist()
     hot, warm = int(len(order) * HOT_EXTENTS), int(len(order) * WARM_EXTENTS)
     table = dict.fromkeys(order[:hot], FIXED_RULE.hot)

@@ -13,9 +13,9 @@ from deepseek_store.planning.policy import Policy
 from deepseek_store.planning.replay import Accesses, replay_s, touched
 from deepseek_store.planning.size_model import choose_sizes
 from deepseek_store.planning.sizing import (
-    EXTENT_NBYTES,
-    REGION_EXTENTS,
+    REGION_SPANS,
     SIZES,
+    SPAN_NBYTES,
     Sizes,
     nearest_size,
     ruled,
@@ -79,7 +79,7 @@ def test_touched_shards_are_those_that_hold_the_bytes(rows, sizes):
     for number, (offset, nbytes) in enumerate(rows):
         place = offset
         while place < offset + nbytes:
-            size = sizes.of(place // EXTENT_NBYTES)
+            size = sizes.of(place // SPAN_NBYTES)
             shard = place // size * size
             plain.append((shard, size, number))
             place = shard + size
@@ -93,7 +93,7 @@ def test_replay_costs_what_a_plain_lru_costs(rows, sizes, cache_nbytes):
     for offset, nbytes in rows:
         place = offset
         while place < offset + nbytes:
-            size = sizes.of(place // EXTENT_NBYTES)
+            size = sizes.of(place // SPAN_NBYTES)
             shard = (place // size * size, size)
             if shard in cache:
                 cache.remove(shard)
@@ -132,9 +132,9 @@ def test_habits_that_do_not_last_get_no_sizes_of_their_own():
     for _ in range(60):
         extents = rng.integers(0, 1 << 20, 20)
         small = [
-            (int(e) * EXTENT_NBYTES + int(rng.integers(60)) * 64 * KIB, 4 * KIB) for e in extents
+            (int(e) * SPAN_NBYTES + int(rng.integers(60)) * 64 * KIB, 4 * KIB) for e in extents
         ]
-        start = int(rng.integers(1 << 20)) * EXTENT_NBYTES
+        start = int(rng.integers(1 << 20)) * SPAN_NBYTES
         rows += [*small, *((start + i * 256 * KIB, 256 * KIB) for i in range(40))]
     assert choose_sizes(accesses(rows), DISK, 64 * MIB).overrides == {}
 
@@ -181,4 +181,4 @@ def test_a_full_log_forgets_its_oldest_half():
 def test_sizes_are_told_as_json():
     sizes = Sizes(base_nbytes=MIB, overrides={3: 64 * KIB}, predicted_s={MIB: 0.01}, why="so")
     assert json.loads(json.dumps(sizes.to_json()))["overrides"] == {"3": 65_536}
-    assert REGION_EXTENTS * EXTENT_NBYTES == 256 * MIB
+    assert REGION_SPANS * SPAN_NBYTES == 256 * MIB

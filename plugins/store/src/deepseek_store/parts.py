@@ -1,9 +1,8 @@
-"""The parts of an open store, put together; and the one path of a read through them."""
+"""Puts the parts of an open store together; each gets its collaborators when it is made."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
@@ -12,18 +11,19 @@ from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.home.counters import Counters, Entry, Ledger
 from deepseek_store.home.open import WRITERS, Opened
 from deepseek_store.home.tier_set import TierSet
-from deepseek_store.index.rows import Batch, Version
+from deepseek_store.index.rows import Batch
 from deepseek_store.log.journal import Journal
-from deepseek_store.log.records import Extent, unpack_extents
 from deepseek_store.move.exclusive import Exclusive
 from deepseek_store.move.gc import Collector
 from deepseek_store.move.mover import Mover
 from deepseek_store.planning import sizing
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.learning import META, Learner, ShardSizes
+from deepseek_store.read.object_ranges import ObjectRanges
 from deepseek_store.read.read_ahead import ReadAhead
 from deepseek_store.read.reader import Reader
 from deepseek_store.read.segment_tables import SegmentTables
+from deepseek_store.read.snapshot_versions import SnapshotVersions
 from deepseek_store.read.suspects import Suspects
 from deepseek_store.write.committer import Committer
 from deepseek_store.write.in_flight import InFlight
@@ -49,9 +49,10 @@ class Parts:
         self.heat = AccessRates(policy.half_life_s)
         self.heat.load(self.state.index.heat())
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
-        self.reader = Reader(self.state, self.disk, self.tiers, self.cache)
         self.suspects = Suspects()
-        self.reader.on_fault = self.suspects.note
+        self.reader = Reader(
+            self.state, self.disk, self.tiers, self.cache, on_fault=self.suspects.note
+        )
         self.committer = Committer(self.state, writer=opened.writer, at_once=opened.shared)
         self.journal = Journal(
             self.disk,
@@ -78,6 +79,10 @@ class Parts:
             expectations=self.committer.expectations,
         )
         self.sizes = ShardSizes(policy)
+        self.ranges = ObjectRanges(
+            self.reader, rates=self.heat, log=self.sizes.log, read_ahead=lambda: self.read_ahead
+        )
+        self.snapshots = SnapshotVersions(self.state)
         self.mover = Mover(
             opened.config,
             state=self.state,
@@ -106,8 +111,6 @@ class Parts:
         self.learner = Learner(policy, self.state.index.meta().get(META))
         self.cold_waiting_since_s: float | None = None
         self.ledger = Ledger(self.state, writer=opened.writer, mine=self._told)
-        self._snapshots: dict[str, dict[str, Version]] = {}
-        self._loading = threading.Lock()
 
     @cached_property
     def read_ahead(self) -> ReadAhead | None:
@@ -129,76 +132,10 @@ class Parts:
             learned=self.home / "prefetch.npz",
         )
 
-    def read(self, version: Version, start: int, stop: int) -> memoryview:
-        """A range of a version, verified; `stop` may be beyond its end.
-
-        Raises:
-            InputError: a range that begins before the object.
-            SegmentGone: it moved meanwhile: look it up again.
-        """
-        if start < 0 or stop < start:
-            raise errors.InputError(
-                f"bytes {start} to {stop} are no range",
-                remedy="count from 0, stop not before start",
-            )
-        self.heat.note(version.key)
-        packed = version.extents
-        if len(packed) == 32:
-            (extent,) = unpack_extents(packed)
-            data = self.reader.local(extent)
-            if data is not None:
-                return memoryview(data)[start:stop]
-        elif not packed:
-            return memoryview(b"")
-        extents, first, skip = _overlapping(unpack_extents(packed), start, stop)
-        if not extents:
-            return memoryview(b"")
-        pieces = self._read_all(version, extents, first, (start, min(stop, version.nbytes)))
-        if len(pieces) == 1:
-            return memoryview(pieces[0])[skip : skip + stop - start]
-        joined = b"".join(pieces)
-        return memoryview(joined)[skip : skip + stop - start]
-
-    def _read_all(
-        self, version: Version, extents: Sequence[Extent], first: int, span: tuple[int, int]
-    ) -> list[bytes | memoryview]:
-        if not self.config.tiers or all(self.reader.is_local(each) for each in extents):
-            return [self.reader.read(extent) for extent in extents]
-        self.sizes.log.add(version.key, span[0], span[1] - span[0])
-        if self.read_ahead is not None:
-            near = [
-                (first + i, extent, self.reader.is_near(extent)) for i, extent in enumerate(extents)
-            ]
-            self.read_ahead.note(version.key, near, len(version.extents) // 32)
-        return self.reader.read_all(extents)
-
-    def in_snapshot(self, name: str, key: str) -> Version | None:
-        """An object as a snapshot has it; None if there was none.
-
-        Raises:
-            InputError: there is none of that name.
-        """
-        with self._loading:
-            if name not in self._snapshots:
-                versions = self.state.index.snapshot_versions(name)
-                if not versions and name not in {row.name for row in self.state.index.snapshots()}:
-                    raise errors.InputError(
-                        f"there is no snapshot {name!r}", remedy="ds-sdk store snapshots HOME"
-                    )
-                self._snapshots[name] = {v.key: v for v in versions if not v.deleted}
-        version = self._snapshots[name].get(key)
-        # It may have moved since the snapshot was read.
-        return None if version is None else self.state.catalog.find(version.id) or version
-
     def settle(self) -> None:
         """Make what was written durable, and the index equal to the log."""
         self.journal.flush()
         self.committer.flush()
-
-    def forget_snapshot(self, name: str) -> None:
-        """Do not keep its versions in memory any more."""
-        with self._loading:
-            self._snapshots.pop(name, None)
 
     def save_heat(self) -> None:
         """Write what was read how often into the index."""
@@ -247,17 +184,3 @@ class Parts:
             self.tiers.close()
             self.in_flight.close()
             self.opened.close()
-
-
-def _overlapping(extents: Sequence[Extent], start: int, stop: int) -> tuple[list[Extent], int, int]:
-    """The pieces that hold a range, the first one's position, and where in it the range begins."""
-    found: list[Extent] = []
-    first = skip = at = 0
-    for position, extent in enumerate(extents):
-        end = at + extent.nbytes
-        if end > start and at < stop:
-            if not found:
-                first, skip = position, start - at
-            found.append(extent)
-        at = end
-    return found, first, skip

@@ -27,7 +27,7 @@ from deepseek_store.home.pins_and_snapshots import (
     note_snapshot,
 )
 from deepseek_store.index.rows import Batch, SnapshotRow, Version
-from deepseek_store.log.records import Buffer
+from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Buffer
 from deepseek_store.parts import Parts
 from deepseek_store.planning.policy import TIERS, Policy
 from deepseek_store.write.keys import check_key
@@ -247,9 +247,9 @@ class Store:
         Raises:
             KeyRefused: a key that a store does not take.
         """
-        upload = self.parts.writer.begin(check_key(key), _pack_meta(meta))
-        upload.landed = lambda receipt: self._landed(receipt, tier)
-        return upload
+        return self.parts.writer.begin(
+            check_key(key), _pack_meta(meta), landed=lambda receipt: self._landed(receipt, tier)
+        )
 
     def get(
         self, key: str, start: int = 0, stop: int | None = None, *, snapshot: str | None = None
@@ -266,7 +266,7 @@ class Store:
             parts.state.refresh()
             version = self._version(key, snapshot)
             try:
-                return parts.read(version, start, version.nbytes if stop is None else stop)
+                return parts.ranges.read(version, start, version.nbytes if stop is None else stop)
             except SegmentGone:
                 continue
         raise errors.TierUnavailable(
@@ -453,7 +453,7 @@ class Store:
 
     def drop_snapshot(self, name: str) -> bool:
         """Let go of a snapshot; False if there is none."""
-        self.parts.forget_snapshot(name)
+        self.parts.snapshots.forget(name)
         found = self.parts.state.index.drop_snapshot(name)
         if found:
             note_dropped(self.home, name)
@@ -509,7 +509,7 @@ class Store:
 
     def _version(self, key: str, snapshot: str | None) -> Version:
         if snapshot is not None:
-            version = self._parts.in_snapshot(snapshot, key)
+            version = self._parts.snapshots.find(snapshot, key)
         else:
             version = self._parts.state.catalog.get(key)
         if version is None:
@@ -565,7 +565,7 @@ def _info(version: Version) -> ObjectInfo:
         nbytes=version.nbytes,
         generation=version.generation,
         created_s=version.created_s,
-        shards=len(version.extents) // 32,
+        shards=len(version.extents) // PACKED_EXTENT_NBYTES,
         meta=json.loads(version.meta) if version.meta else {},
     )
 

@@ -20,7 +20,7 @@ from deepseek_store.check.faults import Fault
 from deepseek_store.check.footer_tables import FooterTables
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.mirrored import MirroredDisk
-from deepseek_store.log.records import Extent, unpack_extents
+from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.log.segment import parse_name
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
@@ -33,7 +33,6 @@ _REPAIR: Final = "ds-sdk store scrub HOME --repair"
 _REBUILD: Final = "ds-sdk store rebuild HOME"
 _GC: Final = "ds-sdk store gc HOME"
 _MOST_KEYS: Final = 20
-_EXTENT_NBYTES: Final = 32
 
 
 @attrs.frozen(kw_only=True)
@@ -242,7 +241,7 @@ class _Checker:
         return ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
 
     def _version(self, version: Version, tables: FooterTables | None) -> Iterator[str]:
-        if len(version.extents) % _EXTENT_NBYTES:
+        if len(version.extents) % PACKED_EXTENT_NBYTES:
             yield "its list of pieces is no such list"
             return
         extents = _extents(version)
@@ -328,7 +327,7 @@ class _Checker:
 
 
 def _extents(version: Version) -> tuple[Extent, ...]:
-    return () if len(version.extents) % _EXTENT_NBYTES else unpack_extents(version.extents)
+    return () if len(version.extents) % PACKED_EXTENT_NBYTES else unpack_extents(version.extents)
 
 
 def _segments(version: Version) -> set[int]:

@@ -154,7 +154,7 @@ def read_version(store: Store, version: Version, start: int, stop: int) -> memor
     catalog = store.parts.state.catalog
     for _ in range(_LOOKUPS):
         try:
-            return store.parts.read(catalog.find(version.id) or version, start, stop)
+            return store.parts.ranges.read(catalog.find(version.id) or version, start, stop)
         except SegmentGone:
             store.parts.state.refresh()
             if catalog.find(version.id) is None:

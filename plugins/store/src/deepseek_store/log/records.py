@@ -41,6 +41,7 @@ _LARGEST: Final = (1 << 63) - 1
 _HEAD: Final = struct.Struct("<4sBBHHHIQQQQdQQQ")
 _HASH: Final = struct.Struct("<Q")
 _EXTENT: Final = struct.Struct("<QQQQ")
+PACKED_EXTENT_NBYTES: Final = _EXTENT.size
 _MASK: Final = (1 << 64) - 1
 
 MANIFEST: Final = 1

@@ -16,12 +16,12 @@ from deepseek_store.index.rows import Version
 from deepseek_store.log import records as rec
 from deepseek_store.log.records import Buffer, Extent, Kind, Placed, Record
 from deepseek_store.log.segment import SegmentHeader, SegmentLayout, growth_nbytes, segment_nbytes
-from deepseek_store.planning.sizing import EXTENT_NBYTES, Sizes
+from deepseek_store.planning.sizing import SPAN_NBYTES, Sizes
 
 
 def _to_cut(at: int, sizes: Sizes) -> int:
     """Bytes from here to where the next shard begins."""
-    shard_nbytes = sizes.of(at // EXTENT_NBYTES)
+    shard_nbytes = sizes.of(at // SPAN_NBYTES)
     return shard_nbytes - at % shard_nbytes
 
 

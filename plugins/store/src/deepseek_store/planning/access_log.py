@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from deepseek_store.planning.replay import Accesses
-from deepseek_store.planning.sizing import EXTENT_NBYTES, REGION_EXTENTS, Sizes
+from deepseek_store.planning.sizing import REGION_SPANS, SPAN_NBYTES, Sizes
 
 _MOST_READS: Final = 100_000
 
@@ -20,21 +20,21 @@ class Places:
     """Where objects lie in the address space that was made up for them: in the order of their keys.
 
     So objects of one folder share regions, and a new one is taken to be like its neighbors.
-    `starts` are first extents; one more tells the end.
+    `starts` are first spans; one more tells the end.
     """
 
     keys: Sequence[str]
     starts: Sequence[int]
 
     def of(self, key: str, sizes: Sizes) -> Sizes:
-        """The sizes of one object, whose first extent is number 0."""
+        """The sizes of one object, whose first span is number 0."""
         i = bisect_right(self.keys, key) - 1
         first = self.starts[max(i, 0)]
-        base = sizes.regions.get(first // REGION_EXTENTS, sizes.base_nbytes)
+        base = sizes.regions.get(first // REGION_SPANS, sizes.base_nbytes)
         own: dict[int, int] = {}
         if i >= 0 and self.keys[i] == key:
-            extents = range(first, self.starts[i + 1])
-            own = {e - first: sizes.of(e) for e in extents if sizes.of(e) != base}
+            spans = range(first, self.starts[i + 1])
+            own = {e - first: sizes.of(e) for e in spans if sizes.of(e) != base}
         return Sizes(base_nbytes=base, overrides=own, predicted_s=sizes.predicted_s, why=sizes.why)
 
 
@@ -58,13 +58,13 @@ class AccessLog:
 
     def accesses(self) -> tuple[Accesses, Places]:
         """The reads in one address space, and where the objects lie in it."""
-        extents: dict[str, int] = {}
+        spans: dict[str, int] = {}
         for key, start, nbytes in self._reads:
-            extents[key] = max(extents.get(key, 0), (start + nbytes - 1) // EXTENT_NBYTES + 1)
-        keys = sorted(extents)
-        starts = np.cumsum([0] + [extents[key] for key in keys]).tolist()
+            spans[key] = max(spans.get(key, 0), (start + nbytes - 1) // SPAN_NBYTES + 1)
+        keys = sorted(spans)
+        starts = np.cumsum([0] + [spans[key] for key in keys]).tolist()
         first = dict(zip(keys, starts, strict=False))
-        rows = [(first[key] * EXTENT_NBYTES + at, nbytes) for key, at, nbytes in self._reads]
+        rows = [(first[key] * SPAN_NBYTES + at, nbytes) for key, at, nbytes in self._reads]
         columns = np.array(rows, dtype=np.int64).reshape(-1, 2).T
         return (
             Accesses(offset=columns[0].copy(), nbytes=columns[1].copy()),

@@ -9,14 +9,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseek_store.planning.sizing import EXTENT_NBYTES, Sizes, Speed
+from deepseek_store.planning.sizing import SPAN_NBYTES, Sizes, Speed
 
 Ints = NDArray[np.int64]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Accesses:
-    """Reads of one address space in the order of their use; objects begin at whole extents.
+    """Reads of one address space in the order of their use; objects begin at whole spans.
 
     `offset` and `nbytes` are int64[accesses], all `nbytes` positive.
     """
@@ -32,17 +32,17 @@ class Accesses:
         return Accesses(offset=self.offset[:count], nbytes=self.nbytes[:count])
 
     def pieces(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """The accesses cut at extents: extent, start, stop, and number of the access."""
-        extent, access = _spread(self.offset, self.offset + self.nbytes, EXTENT_NBYTES)
-        start = np.maximum(self.offset[access], extent * EXTENT_NBYTES)
-        stop = np.minimum((self.offset + self.nbytes)[access], (extent + 1) * EXTENT_NBYTES)
-        return extent, start, stop, access
+        """The accesses cut at spans: span, start, stop, and number of the access."""
+        span, access = _spread(self.offset, self.offset + self.nbytes, SPAN_NBYTES)
+        start = np.maximum(self.offset[access], span * SPAN_NBYTES)
+        stop = np.minimum((self.offset + self.nbytes)[access], (span + 1) * SPAN_NBYTES)
+        return span, start, stop, access
 
 
 def touched(accesses: Accesses, sizes: Sizes) -> tuple[Ints, Ints, Ints]:
     """Each shard that each access touches: its first byte, its size, and number of the access."""
-    extent, start, stop, access = accesses.pieces()
-    known, place = np.unique(extent, return_inverse=True)
+    span, start, stop, access = accesses.pieces()
+    known, place = np.unique(span, return_inverse=True)
     nbytes = np.array([sizes.of(one) for one in known.tolist()], dtype=np.int64)[place]
     index, piece = _spread(start, stop, nbytes)
     return index * nbytes[piece], nbytes[piece], access[piece]

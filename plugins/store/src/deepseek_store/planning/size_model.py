@@ -1,14 +1,14 @@
-"""The cost model of shard sizes: the best for all, and extents that are better off with another.
+"""The cost model of shard sizes: the best for all, and spans that are better off with another.
 
-The best single size is found by replay. For the extents: an LRU cache keeps a shard for about the
+The best single size is found by replay. For the spans: an LRU cache keeps a shard for about the
 same time after each use, its characteristic time (Che, Tung and Wang, JSAC 2002). With that time
-known, the misses of an extent and the cache it takes follow from the gaps between its own accesses,
-whatever others do. A rent for cache, the misses that more of it would save, links the extents: each
+known, the misses of a span and the cache it takes follow from the gaps between its own accesses,
+whatever others do. A rent for cache, the misses that more of it would save, links the spans: each
 takes the size with the least misses + rent, then time and rent follow anew, a few times over.
 Habits that do not last would be bought dearly, so a mixture is taken only if it pays on accesses
 that it was not made from.
 
-Time is counted in accesses. Tables are [size, extent]; a touch is one access to one shard.
+Time is counted in accesses. Tables are [size, span]; a touch is one access to one shard.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from deepseek_store.planning.replay import Accesses, replay_s, touched
 from deepseek_store.planning.sizing import (
-    EXTENT_NBYTES,
-    REGION_EXTENTS,
+    REGION_SPANS,
     SIZES,
+    SPAN_NBYTES,
     Sizes,
     Speed,
     unmeasured,
@@ -34,11 +34,11 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 
 GAIN: Final = 0.15
-"""An extent has a size of its own if that saves more than this share of its cost."""
+"""A span has a size of its own if that saves more than this share of its cost."""
 
 _ROUNDS: Final = 5
 _FEWEST_ACCESSES: Final = 200  # below it a tier's speed says more than what was read
-_BELIEFS: Final = (1.0, 4.0, 16.0)  # accesses of the average extent mixed into each
+_BELIEFS: Final = (1.0, 4.0, 16.0)  # accesses of the average span mixed into each
 _TRIAL: Final = 0.6  # a mixture is made from the first part and tried on the rest
 _PROOF: Final = 0.03  # and has to save this share there
 
@@ -66,7 +66,7 @@ def choose_sizes(accesses: Accesses, speed: Speed, cache_nbytes: int) -> Sizes:
         return plain
     mixed = _mixture(accesses, speed, cache_nbytes, plain, belief)
     saved = 1.0 - trials[belief] / bar_s
-    why = f"{plain.why}; {len(mixed.overrides)} extents differ, which saved {saved:.0%} when tried"
+    why = f"{plain.why}; {len(mixed.overrides)} spans differ, which saved {saved:.0%} when tried"
     return attrs.evolve(mixed, why=why)
 
 
@@ -84,18 +84,18 @@ def _best_single(accesses: Accesses, speed: Speed, cache_nbytes: int) -> Sizes:
 def _mixture(
     accesses: Accesses, speed: Speed, cache_nbytes: int, plain: Sizes, belief: float
 ) -> Sizes:
-    """The sizes that each extent would have, by what it was read like and the average."""
+    """The sizes that each span would have, by what it was read like and the average."""
     model = _Model(accesses, speed, cache_nbytes)
     base = SIZES.index(plain.base_nbytes)
     choice, region_choice = model.mixture(base, belief)
     regions = _differing(model.regions, region_choice, base)
-    here = [regions.get(one // REGION_EXTENTS, plain.base_nbytes) for one in model.extents.tolist()]
-    extents = {
-        extent: SIZES[size]
-        for extent, size, usual in zip(model.extents.tolist(), choice.tolist(), here, strict=True)
+    here = [regions.get(one // REGION_SPANS, plain.base_nbytes) for one in model.spans.tolist()]
+    spans = {
+        span: SIZES[size]
+        for span, size, usual in zip(model.spans.tolist(), choice.tolist(), here, strict=True)
         if SIZES[size] != usual
     }
-    return attrs.evolve(plain, regions=regions, overrides=extents)
+    return attrs.evolve(plain, regions=regions, overrides=spans)
 
 
 def _differing(numbers: Ints, choice: Ints, base: int) -> dict[int, int]:
@@ -107,23 +107,23 @@ def _differing(numbers: Ints, choice: Ints, base: int) -> dict[int, int]:
 class _Touches:
     """All touches with one size; `gap` is the time since the shard's last touch."""
 
-    extent: Ints
+    span: Ints
     gap: Floats
     kept: Floats
     """Time until its next touch, or the end."""
 
 
 class _Model:
-    """Misses and room of each extent with each size, for any characteristic time."""
+    """Misses and room of each span with each size, for any characteristic time."""
 
     def __init__(self, accesses: Accesses, speed: Speed, cache_nbytes: int) -> None:
-        self.extents = np.unique(accesses.pieces()[0])
-        self.regions, self._region = np.unique(self.extents // REGION_EXTENTS, return_inverse=True)
+        self.spans = np.unique(accesses.pieces()[0])
+        self.regions, self._region = np.unique(self.spans // REGION_SPANS, return_inverse=True)
         self._touches = [self._touch(accesses, nbytes) for nbytes in SIZES]
         self._miss_s = [speed.latency_s + nbytes / speed.bytes_per_s for nbytes in SIZES]
         self._room = float(cache_nbytes) * len(accesses)
         self._longest = float(len(accesses))
-        self._reads = np.bincount(self._touches[0].extent, minlength=len(self.extents))
+        self._reads = np.bincount(self._touches[0].span, minlength=len(self.spans))
 
     def _touch(self, accesses: Accesses, nbytes: int) -> _Touches:
         shard, _, time = touched(accesses, Sizes(base_nbytes=nbytes, why=""))
@@ -133,12 +133,12 @@ class _Model:
         step = np.append(np.diff(time), 0).astype(np.float64)
         kept = np.where(same, step, len(accesses) - time)
         gap = np.where(np.roll(same, 1), np.roll(step, 1), np.inf)
-        extent = np.searchsorted(self.extents, shard // EXTENT_NBYTES)
-        return _Touches(extent=extent, gap=gap, kept=kept)
+        span = np.searchsorted(self.spans, shard // SPAN_NBYTES)
+        return _Touches(span=span, gap=gap, kept=kept)
 
     def mixture(self, base: int, belief: float) -> tuple[Ints, Ints]:
-        """The number of the size of each extent, and of each region for extents never read."""
-        choice = np.full(len(self.extents), base)
+        """The number of the size of each span, and of each region for spans never read."""
+        choice = np.full(len(self.spans), base)
         region_choice = np.full(len(self.regions), base)
         best, least = (choice, region_choice), np.inf
         for _ in range(_ROUNDS):
@@ -151,7 +151,7 @@ class _Model:
         return best
 
     def _cheapest(self, cost: Floats, base: int, belief: float) -> tuple[Ints, Ints]:
-        """Extents are believed to be like their region, regions like all, as far as unknown."""
+        """Spans are believed to be like their region, regions like all, as far as unknown."""
         average = cost.sum(axis=1, keepdims=True) / self._reads.sum()
         region_cost = _grouped(cost, self._region, len(self.regions)) + belief * average
         region_reads = np.bincount(self._region, self._reads, len(self.regions)) + belief
@@ -177,7 +177,7 @@ class _Model:
         """The time for which the cache just suffices, by bisection."""
         kept, nbytes = [], []
         for i, touches in enumerate(self._touches):
-            mine = touches.kept[choice[touches.extent] == i]
+            mine = touches.kept[choice[touches.span] == i]
             kept.append(mine)
             nbytes.append(np.full(len(mine), float(SIZES[i])))
         all_kept, all_nbytes = np.concatenate(kept), np.concatenate(nbytes)
@@ -190,7 +190,7 @@ class _Model:
 
     def _table(self, value: Callable[[int, _Touches], Floats]) -> Floats:
         rows = [
-            np.bincount(touches.extent, value(i, touches), minlength=len(self.extents))
+            np.bincount(touches.span, value(i, touches), minlength=len(self.spans))
             for i, touches in enumerate(self._touches)
         ]
         return np.stack(rows)

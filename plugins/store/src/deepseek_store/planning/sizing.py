@@ -1,4 +1,4 @@
-"""How large the shards of an object are: rules, and sizes that differ per 4 MiB extent.
+"""How large the shards of an object are: rules, and sizes that differ per 4 MiB span.
 
 A miss costs `latency_s + nbytes / bytes_per_s`: large shards bring neighbors that may be wanted
 soon, small ones waste neither bandwidth nor cache. Sizes change only while data moves anyway.
@@ -20,14 +20,14 @@ from deepseek_store.planning.fields import (
 )
 from deepseek_store.planning.policy import Policy
 
-EXTENT_NBYTES: Final = 4 << 20
-"""Each extent of an object has shards of one size."""
+SPAN_NBYTES: Final = 4 << 20
+"""Each span of an object has shards of one size."""
 
-REGION_EXTENTS: Final = 64
-"""Extents of a region, which are alike as long as nothing is known of them."""
+REGION_SPANS: Final = 64
+"""Spans of a region, which are alike as long as nothing is known of them."""
 
 SIZES: Final = tuple(SMALLEST_SHARD_NBYTES << i for i in range(7))
-"""All sizes there are: powers of two, so that each divides an extent."""
+"""All sizes there are: powers of two, so that each divides a span."""
 
 FIXED_RULE: Final = PerTemperature(hot=512 << 10, warm=256 << 10, cold=64 << 10)
 """The rule of the article that the SDK began with; a baseline, dearer than most fixed sizes."""
@@ -49,7 +49,7 @@ class Speed(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Sizes:
-    """Shard sizes of an address space: one for all, and regions and extents that differ.
+    """Shard sizes of an address space: one for all, and regions and spans that differ.
 
     `predicted_s` maps each size that was weighed to its seconds of misses per access.
     """
@@ -60,11 +60,11 @@ class Sizes:
     predicted_s: Mapping[int, float] = attrs.field(factory=dict)
     why: str
 
-    def of(self, extent: int) -> int:
-        """Shard size in an extent, in bytes."""
-        nbytes = self.overrides.get(extent)
+    def of(self, span: int) -> int:
+        """Shard size in a span, in bytes."""
+        nbytes = self.overrides.get(span)
         if nbytes is None:
-            nbytes = self.regions.get(extent // REGION_EXTENTS, self.base_nbytes)
+            nbytes = self.regions.get(span // REGION_SPANS, self.base_nbytes)
         return nbytes
 
     def to_json(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Sizes:
         return {
             "base_nbytes": self.base_nbytes,
             "regions": {str(region): nbytes for region, nbytes in self.regions.items()},
-            "overrides": {str(extent): nbytes for extent, nbytes in self.overrides.items()},
+            "overrides": {str(span): nbytes for span, nbytes in self.overrides.items()},
             "predicted_s": {str(nbytes): cost for nbytes, cost in self.predicted_s.items()},
             "why": self.why,
         }

@@ -18,7 +18,7 @@ from deepseek_store.cache.belady import Belady
 from deepseek_store.cache.duel import DuelingPolicy
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.index.catalog import Catalog
-from deepseek_store.log.records import Extent, unpack_extents
+from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.prefetch.prefetcher import Prefetcher, PrefetchStats
 from deepseek_store.prefetch.trainer import Trainer
 from deepseek_store.read.reader import Reader
@@ -56,15 +56,15 @@ class BlockNumbers:
         if version is None:
             return None
         position = number - self._firsts[at]
-        # 32 bytes each: cheaper than unpacking all of a large object's.
-        packed = version.extents[32 * position : 32 * position + 32]
+        # Cheaper than unpacking all of a large object's.
+        packed = version.extents[PACKED_EXTENT_NBYTES * position :][:PACKED_EXTENT_NBYTES]
         return unpack_extents(packed)[0] if packed else None
 
     def _number_all(self) -> None:
         for key in self._catalog.keys(prefix=""):
             version = self._catalog.get(key)
             if version is not None:
-                self._add(key, len(version.extents) // 32)
+                self._add(key, len(version.extents) // PACKED_EXTENT_NBYTES)
 
     def _add(self, key: str, shards: int) -> int:
         first = self._next
@@ -108,12 +108,12 @@ class ReadAhead:
             weights=self._trainer.kept_weights(),
             teacher=self._trainer,
         )
-        reader.on_fetched = self._fetched
         self._expected: dict[Extent, int] = {}
 
     def note(self, key: str, extents: Iterable[tuple[int, Extent, bool]], shards: int) -> None:
         """Shards of an object (their positions) were asked for; True: they were near."""
         with self._thinking:
+            self._take_fetch_times()
             first = self._numbers.of(key, shards)
             now_s = time.monotonic()
             wanted: list[int] = []
@@ -165,7 +165,7 @@ class ReadAhead:
         for key in keys:
             version = catalog.get(key)
             if version is not None:
-                shards = len(version.extents) // 32
+                shards = len(version.extents) // PACKED_EXTENT_NBYTES
                 first = self._numbers.of(key, shards)
                 yield from range(first, first + shards)
 
@@ -189,10 +189,12 @@ class ReadAhead:
         shard = self._numbers.shard(number)
         return shard is None or self._reader.is_near(shard)
 
-    def _fetched(self, shard: Extent, seconds: float) -> None:
-        number = self._expected.pop(shard, None)
-        if number is not None:
-            with self._thinking:
+    def _take_fetch_times(self) -> None:
+        times = self._reader.fetch_times
+        while times:
+            shard, seconds = times.popleft()
+            number = self._expected.pop(shard, None)
+            if number is not None:
                 self._prefetcher.on_fetched(number, seconds)
 
 

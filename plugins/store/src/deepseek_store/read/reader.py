@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,12 +21,14 @@ from deepseek_store.read.fetcher import Fetcher
 _LOG: Final = logging.getLogger(__name__)
 # A fragment that failed is not asked again for so long: a dead disk would slow every read.
 _SHUN_S: Final = 30.0
+_FETCH_TIMES: Final = 4096
 
 
 class Reader:
     """Reads shards by their extents, wherever their segments are.
 
     Safe to use from several threads. `on_fault(segment, detail)` is told of bytes that were wrong.
+    `fetch_times` holds what was fetched of late and how long each took, until somebody takes it.
     """
 
     def __init__(
@@ -35,14 +38,15 @@ class Reader:
         tiers: TierSet,
         cache: ShardCache | None,
         *,
+        on_fault: Callable[[int, str], None],
         threads: int = 32,
     ) -> None:
         self._state, self._disk, self._tiers, self._cache = state, disk, tiers, cache
         self._fetcher: Fetcher[Extent] = Fetcher(self._fetch_group, self._keep, threads=threads)
         self._shunned: dict[int, dict[int, float]] = {}
         self._lock = threading.Lock()
-        self.on_fault: Callable[[int, str], None] = _log_fault
-        self.on_fetched: Callable[[Extent, float], None] = _ignore
+        self._on_fault = on_fault
+        self.fetch_times: deque[tuple[Extent, float]] = deque(maxlen=_FETCH_TIMES)
         self.degraded = 0
         self.fetched = 0
 
@@ -62,7 +66,7 @@ class Reader:
         except errors.ObjectMissing:
             return None
         except errors.StorageError as error:
-            self.on_fault(extent.segment, str(error))
+            self._on_fault(extent.segment, str(error))
             return None
 
     def read(self, extent: Extent) -> bytes | memoryview:
@@ -149,7 +153,7 @@ class Reader:
         if row is None or row.fragment is None or stripe is None:
             raise self._lost(shard)
         if row.local:
-            self.on_fault(segment, "the log's copy could not be read")
+            self._on_fault(segment, "the log's copy could not be read")
         failed = self._failed(stripe.id)
         known = set(failed)
         start_s = time.monotonic()
@@ -161,15 +165,15 @@ class Reader:
             self._state.refresh()
             if self._state.stripes.get(stripe.id) is not stripe:
                 raise SegmentGone(f"segment {segment:x} went elsewhere") from None
-            self.on_fault(segment, error.message)
+            self._on_fault(segment, error.message)
             raise
         self.fetched += 1
-        self.on_fetched(shard, time.monotonic() - start_s)
+        self.fetch_times.append((shard, time.monotonic() - start_s))
         if failed:
             self.degraded += 1
             self._shun(stripe.id, failed - known)
             if failed - known:
-                self.on_fault(segment, f"fragments {sorted(failed - known)} failed")
+                self._on_fault(segment, f"fragments {sorted(failed - known)} failed")
         return data
 
     def _keep(self, shard: Extent, data: bytes, prefetched: bool) -> None:
@@ -192,7 +196,7 @@ class Reader:
         row = self._state.segments.get(segment)
         if row is None or not row.local or row.state != "sealed":
             return SegmentGone(f"segment {segment:x}")
-        self.on_fault(segment, error.message)
+        self._on_fault(segment, error.message)
         return Corrupt(
             f"segment {segment:016x} is missing: {error.message}",
             url=self._disk.url,
@@ -213,11 +217,3 @@ class Reader:
             self._shunned.setdefault(stripe, {}).update(dict.fromkeys(failed, until_s))
         for index in failed:
             _LOG.warning("stripe %x: fragment %d failed, read from the others", stripe, index)
-
-
-def _log_fault(segment: int, detail: str) -> None:
-    _LOG.error("segment %x: %s", segment, detail)
-
-
-def _ignore(_shard: Extent, _seconds: float) -> None:
-    return None

@@ -31,6 +31,7 @@ class Upload:
     """Nobody sees the object before `commit`; without it, its pieces are garbage for `gc`.
 
     For one thread at a time. As a context it ends itself, so pieces are never kept for long.
+    `landed` is given the receipt before `commit` returns what it answers.
     """
 
     def __init__(
@@ -40,17 +41,17 @@ class Upload:
         append: Callable[[Buffer, int], Sequence[Extent]],
         finish: Finish,
         release: Callable[[], None],
+        landed: Callable[[Receipt], Receipt],
     ) -> None:
         self._cutter = Cutter(shard_nbytes)
         self._append, self._finish, self._release = append, finish, release
+        self._landed = landed
         self._extents: list[Extent] = []
         self._appended_nbytes = 0
         self._ended = False
         self._process = os.getpid()
         self.nbytes = 0
         """How many bytes were handed over so far."""
-        self.landed: Callable[[Receipt], Receipt] = lambda receipt: receipt
-        """Called with the receipt before `commit` returns it."""
 
     @property
     def foreign(self) -> bool:
@@ -84,7 +85,7 @@ class Upload:
             if self._extents and rest:
                 self._add(rest)
                 rest = b""
-            return self.landed(self._finish(self._extents, rest, self.nbytes, expect))
+            return self._landed(self._finish(self._extents, rest, self.nbytes, expect))
         finally:
             self.abort()
 

@@ -73,7 +73,14 @@ class Writer:
                 upload.write(chunk)
             return upload.commit(expect=expect)
 
-    def begin(self, key: str, meta: bytes, *, durable: bool = True) -> Upload:
+    def begin(
+        self,
+        key: str,
+        meta: bytes,
+        *,
+        durable: bool = True,
+        landed: Callable[[Receipt], Receipt] = lambda receipt: receipt,
+    ) -> Upload:
         """An object whose bytes will be handed over; see `Upload`."""
         token = self._in_flight.begin(self._next_place())
 
@@ -98,6 +105,7 @@ class Writer:
             append=append,
             finish=finish,
             release=lambda: self._in_flight.end(token),
+            landed=landed,
         )
 
     def delete(self, key: str, *, expect: int | None = None) -> bool:
