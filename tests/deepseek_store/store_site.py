@@ -18,7 +18,7 @@ from deepseek_core.discovery.loader import discover
 from deepseek_store import Policy, Store
 from deepseek_store.home import tier_set
 from deepseek_store.home.config import FILE, StoreConfig, TierConfig
-from deepseek_store.home.open import LOG_FOLDER, Opened, open_parts
+from deepseek_store.home.open import LOG_FOLDER
 from deepseek_store.home.pins_and_snapshots import FILE as NOTES
 from deepseek_store.home.tier_set import mark_tiers
 from deepseek_store.index.base import Index
@@ -68,13 +68,9 @@ class SimStore(Store):
     """A store over the disk and the index of a site."""
 
     def __init__(self, site: Site, **options: Any) -> None:
-        self._site = site
-        super().__init__(site.home, **options)
-
-    def _open(self, shared: bool) -> Opened:
-        database = WatchedDatabase(self._site)
-        index = Index(database, StoreConfig.load(self.home).store_id)
-        return open_parts(self.home, shared=shared, disk=self._site.disk, index=index)
+        database = WatchedDatabase(site)
+        index = Index(database, StoreConfig.load(site.home).store_id)
+        super().__init__(site.home, disk=site.disk, index=index, **options)
 
 
 @contextmanager

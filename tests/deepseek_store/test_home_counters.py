@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_store import Policy, Store
-from deepseek_store.check.maintenance import Tick
+from deepseek_store.check.background import Tick
 from deepseek_store.home.counters import Counters, Entry
 
 NUMBERS = st.builds(

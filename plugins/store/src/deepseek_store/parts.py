@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
-from deepseek_core import TierProfile, errors
+from deepseek_core import Tier, TierProfile, errors
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.home.counters import Counters, Entry, Ledger
 from deepseek_store.home.open import WRITERS, Opened
@@ -23,8 +23,8 @@ from deepseek_store.read.object_ranges import ObjectRanges
 from deepseek_store.read.read_ahead import ReadAhead
 from deepseek_store.read.reader import Reader
 from deepseek_store.read.segment_tables import SegmentTables
-from deepseek_store.read.snapshot_versions import SnapshotVersions
 from deepseek_store.read.suspects import Suspects
+from deepseek_store.read.version_lookup import VersionLookup
 from deepseek_store.write.committer import Committer
 from deepseek_store.write.in_flight import InFlight
 from deepseek_store.write.writer import Writer
@@ -41,11 +41,17 @@ _GAP_SHARE: Final = 0.25
 class Parts:
     """What an open store is made of. Made by `Store`; closes what it opened."""
 
-    def __init__(self, opened: Opened, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        clock: Callable[[], float],
+        *,
+        tiers: Callable[[str], Tier] | None = None,
+    ) -> None:
         self.config, self.state, self.disk = opened.config, opened.state, opened.disk
         self.home, self.clock, self.opened = opened.home, clock, opened
         policy = opened.config.policy
-        self.tiers = TierSet(opened.config)
+        self.tiers = TierSet(opened.config, tiers)
         self.heat = AccessRates(policy.half_life_s)
         self.heat.load(self.state.index.heat())
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
@@ -82,7 +88,7 @@ class Parts:
         self.ranges = ObjectRanges(
             self.reader, rates=self.heat, log=self.sizes.log, read_ahead=lambda: self.read_ahead
         )
-        self.snapshots = SnapshotVersions(self.state)
+        self.versions = VersionLookup(self.state, url=f"ds:{opened.home}")
         self.mover = Mover(
             opened.config,
             state=self.state,
@@ -136,6 +142,11 @@ class Parts:
         """Make what was written durable, and the index equal to the log."""
         self.journal.flush()
         self.committer.flush()
+
+    def flush(self) -> None:
+        """Make everything that was put durable; keep what was read how often."""
+        self.settle()
+        self.save_heat()
 
     def save_heat(self) -> None:
         """Write what was read how often into the index."""

@@ -6,41 +6,42 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_core import Tier, errors
 from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed
 from deepseek_store.home import open_stores as open_homes
 from deepseek_store.home.config import StoreConfig, TierConfig
 from deepseek_store.home.create import change_policy, make_home, unmake_home
 from deepseek_store.home.open import (
-    Opened,
     open_parts,
 )
 from deepseek_store.home.pins_and_snapshots import (
     SnapshotNote,
     note_dropped,
-    note_pins,
     note_snapshot,
 )
-from deepseek_store.index.rows import Batch, SnapshotRow, Version
+from deepseek_store.index.rows import SnapshotRow, Version
 from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Buffer
+from deepseek_store.maintenance import Maintenance, check_tier
 from deepseek_store.parts import Parts
-from deepseek_store.planning.policy import TIERS, Policy
+from deepseek_store.planning.policy import Policy
 from deepseek_store.write.keys import check_key
 from deepseek_store.write.upload import Receipt, Upload
 
 if TYPE_CHECKING:
-    from deepseek_store.check.explain import Explanation
-    from deepseek_store.check.fsck import FsckReport
     from deepseek_store.check.rebuild import RebuildReport
-    from deepseek_store.check.scrub import ScrubReport
-    from deepseek_store.move.gc import GcReport
-    from deepseek_store.planning.moves import Moves
+    from deepseek_store.index.base import Index
+    from deepseek_store.log.disk import Disk
+    from deepseek_store.write.restore import Restored
 
+_MOVED: Final = frozenset(
+    ("apply", "codes", "explain", "fsck", "gc", "pin", "plan", "repair", "scrub", "send", "unpin")
+)
 _LOOKUPS: Final = 8  # a reader that finds its segment collected looks the object up again
 
 
@@ -61,7 +62,10 @@ class Store:
 
     `home` is its folder on a fast local disk. By default this process has it alone; with `shared`
     several processes may have it open, if all do so. With `background` it moves data between its
-    tiers by itself, every `tick_s` seconds. `clock` gives seconds since the epoch.
+    tiers by itself, every `tick_s` seconds.
+
+    For tests and tools: `clock` gives seconds since the epoch, `tiers` opens the tier of a URL,
+    `disk` stands in for the log's folder, `index` for the index that the home names.
 
     Raises:
         ConfigError: there is no store in `home`; see `Store.init`.
@@ -78,11 +82,14 @@ class Store:
         background: bool = False,
         tick_s: float = 30.0,
         clock: Callable[[], float] = time.time,
+        tiers: Callable[[str], Tier] | None = None,
+        disk: Disk | None = None,
+        index: Index | None = None,
     ) -> None:
         self.home = Path(home)
-        opened = self._open(shared)
+        opened = open_parts(self.home, shared=shared, disk=disk, index=index)
         try:
-            self._parts = Parts(opened, clock)
+            self._parts = Parts(opened, clock, tiers=tiers)
         except BaseException:
             opened.close()
             raise
@@ -129,7 +136,7 @@ class Store:
         store: Self | None = None
         try:
             store = cls(folder, **options)
-            store.codes()
+            store.maintenance.codes()
         except BaseException:
             if store is not None:
                 store.close()
@@ -153,7 +160,7 @@ class Store:
         before, after = change_policy(folder, changes)
         try:
             with cls(folder) as store:
-                store.codes()
+                store.maintenance.codes()
         except BaseException:
             change_policy(folder, before.to_json())
             raise
@@ -180,6 +187,17 @@ class Store:
     def policy(self) -> Policy:
         """What its user decided."""
         return self._parts.config.policy
+
+    @cached_property
+    def maintenance(self) -> Maintenance:
+        """Upkeep: where things lie and why, moves between tiers, checks, repairs, garbage."""
+        return Maintenance(lambda: self.parts)
+
+    def __getattr__(self, name: str) -> Any:
+        """Find what was a method of the store before `maintenance` had it."""
+        if name in _MOVED:
+            return getattr(self.maintenance, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def parts(self) -> Parts:
@@ -264,7 +282,7 @@ class Store:
         parts = self.parts
         for _ in range(_LOOKUPS):
             parts.state.refresh()
-            version = self._version(key, snapshot)
+            version = parts.versions.find(key, snapshot)
             try:
                 return parts.ranges.read(version, start, version.nbytes if stop is None else stop)
             except SegmentGone:
@@ -279,8 +297,9 @@ class Store:
         Raises:
             ObjectMissing: there is none.
         """
-        self.parts.state.refresh()
-        return _info(self._version(key, snapshot))
+        parts = self.parts
+        parts.state.refresh()
+        return _info(parts.versions.find(key, snapshot))
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of that key."""
@@ -325,51 +344,7 @@ class Store:
         self.parts.state.refresh()
         return len(self.parts.state.catalog)
 
-    # Where things lie
-
-    def explain(self, key: str) -> Explanation:
-        """Where an object lies, in which code and shards, how warm it is, why, and what comes.
-
-        Raises:
-            ObjectMissing: there is none.
-        """
-        from deepseek_store.check.explain import explain
-
-        self.parts.state.refresh()
-        return explain(self.parts, self._version(key, None))
-
-    def plan(self, *, flush: bool = False, budget_nbytes: int | None = None) -> Moves:
-        """What should move now, and why; nothing is done. `flush`: also stripes not full."""
-        from deepseek_store.check.maintenance import make_plan
-
-        return make_plan(self.parts, flush=flush, budget_nbytes=budget_nbytes)
-
-    def apply(
-        self, moves: Moves, *, progress: Callable[[int, int, str], None] | None = None
-    ) -> int:
-        """Carry out a plan; how many steps. What has changed since it was made is left out."""
-        from deepseek_store.check.maintenance import apply_plan
-
-        return apply_plan(self.parts, moves, progress)
-
-    def send(self, keys: Iterable[str], tier: str) -> None:
-        """Bring objects to a tier now, whatever their temperature.
-
-        Raises:
-            ConfigError: the store has no such tier.
-        """
-        _check_tier(tier)
-        self.flush()
-        self.parts.mover.send(keys, tier)  # type: ignore[arg-type]
-
-    def pin(self, prefix: str, tier: str) -> int:
-        """Keep all objects below a prefix in a tier, where `plan` brings them; how many."""
-        _check_tier(tier)
-        return self._set_pins(prefix, tier)
-
-    def unpin(self, prefix: str) -> int:
-        """Let their temperature decide again; how many objects."""
-        return self._set_pins(prefix, None)
+    # Reads ahead
 
     def cache(
         self, keys: Iterable[str], *, progress: Callable[[int, int, str], None] | None = None
@@ -396,45 +371,7 @@ class Store:
         else:
             ahead.follow(order, self.parts.state.catalog)
 
-    def codes(self) -> dict[str, Any]:
-        """The code that new stripes of each temperature get, with reasons.
-
-        Raises:
-            CodeRefused: the tiers can't carry what the policy asks for.
-        """
-        mover = self.parts.mover
-        config = self._parts.config
-        return {name: mover.choice(name) for name in ("warm", "cold") if config.of(name)}
-
-    # Care
-
-    def scrub(self, **options: Any) -> ScrubReport:
-        """Read and verify what is stored; see `check.scrub.scrub`."""
-        from deepseek_store.check.scrub import scrub
-
-        self.flush()
-        return scrub(self.parts, **options)
-
-    def repair(self, report: ScrubReport | None = None, **options: Any) -> ScrubReport:
-        """Repair what a scrub has found; without a report, what scrubs and readers have met."""
-        from deepseek_store.check.scrub import repair
-
-        self.flush()
-        return repair(self.parts, report, **options)
-
-    def fsck(self, *, deep: bool = False) -> FsckReport:
-        """Compare index, log and tiers; nothing is changed. `deep`: read all bytes."""
-        from deepseek_store.check.fsck import fsck
-
-        self.flush()
-        return fsck(self.parts, deep=deep)
-
-    def gc(self, *, dry_run: bool = False) -> GcReport:
-        """Free the room of what nobody can see any more."""
-        if not dry_run:
-            self.parts.journal.seal()  # what is dead in the active segment can't be freed
-        self.flush()
-        return self.parts.collector.collect(self.parts.heat, dry_run=dry_run)
+    # Snapshots
 
     def snapshot(self, name: str) -> SnapshotRow:
         """Keep all objects as they are now under a name; nothing is copied.
@@ -453,17 +390,32 @@ class Store:
 
     def drop_snapshot(self, name: str) -> bool:
         """Let go of a snapshot; False if there is none."""
-        self.parts.snapshots.forget(name)
+        self.parts.versions.forget(name)
         found = self.parts.state.index.drop_snapshot(name)
         if found:
             note_dropped(self.home, name)
         return found
 
+    def restore(self, snapshot: str, prefix: str = "", *, dry_run: bool = False) -> Restored:
+        """Bring objects whose key begins with `prefix` back as a snapshot has them.
+
+        What is there now and was not then is deleted. No bytes are copied; each object changes in
+        one step. Take a snapshot before, and this can be undone.
+
+        Raises:
+            InputError: there is no snapshot of that name.
+        """
+        from deepseek_store.write.restore import restore
+
+        parts = self.parts
+        parts.state.refresh()
+        keys = [key for key in parts.versions.snapshot(snapshot) if key.startswith(prefix)]
+        kept = {key: partial(parts.versions.find, key, snapshot) for key in keys}
+        return restore(parts.state, parts.writer, kept, prefix=prefix, dry_run=dry_run)
+
     def flush(self) -> None:
         """Make everything that was put durable, and the index equal to the log."""
-        self.parts.journal.flush()
-        self.parts.committer.flush()
-        self.parts.save_heat()
+        self.parts.flush()
 
     def close(self) -> None:
         """Write what is pending, and let go of everything; idempotent."""
@@ -495,10 +447,6 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.home)!r}{', closed' if self._closed else ''})"
 
-    def _open(self, shared: bool) -> Opened:
-        """Of what it is made; tests put a disk beneath it that loses power."""
-        return open_parts(self.home, shared=shared)
-
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed(
@@ -507,21 +455,10 @@ class Store:
                 remedy="open it again; after a fork, each process opens its own",
             )
 
-    def _version(self, key: str, snapshot: str | None) -> Version:
-        if snapshot is not None:
-            version = self._parts.snapshots.find(snapshot, key)
-        else:
-            version = self._parts.state.catalog.get(key)
-        if version is None:
-            raise errors.ObjectMissing(
-                f"there is no object {key[:200]!r}", url=self.url, remedy="ds-sdk store ls HOME"
-            )
-        return version
-
     def _landed(self, receipt: Receipt, tier: str | None) -> Receipt:
-        landing = self.policy.landing if tier is None else _check_tier(tier)
+        landing = self.policy.landing if tier is None else check_tier(tier)
         if landing != "hot" and receipt.nbytes:  # an object without bytes is in the index alone
-            self.send([receipt.key], landing)
+            self.maintenance.send([receipt.key], landing)
         return receipt
 
     def _link(self, source: str, target: str, expect: int | None, *, remove: bool) -> Receipt:
@@ -531,7 +468,7 @@ class Store:
             parts.state.refresh()
             try:
                 return parts.writer.link(
-                    self._version(source, None), target, expect=expect, remove=remove
+                    parts.versions.find(source), target, expect=expect, remove=remove
                 )
             except SegmentGone:
                 continue
@@ -541,14 +478,6 @@ class Store:
         raise errors.TierUnavailable(
             f"{source!r} changes faster than it can be renamed", url=self.url, remedy="try again"
         )
-
-    def _set_pins(self, prefix: str, tier: str | None) -> int:
-        parts = self.parts
-        parts.state.refresh()
-        keys = list(parts.state.catalog.keys(prefix))
-        parts.state.commit(Batch(pins=dict.fromkeys(keys, tier)))
-        note_pins(self.home, keys, tier)
-        return len(keys)
 
 
 def _pack_meta(meta: Mapping[str, str] | None) -> bytes:
@@ -568,11 +497,3 @@ def _info(version: Version) -> ObjectInfo:
         shards=len(version.extents) // PACKED_EXTENT_NBYTES,
         meta=json.loads(version.meta) if version.meta else {},
     )
-
-
-def _check_tier(tier: str) -> str:
-    if tier not in TIERS:
-        raise errors.ConfigError(
-            f"there is no tier {tier!r}", remedy=f"use one of {', '.join(TIERS)}"
-        )
-    return tier

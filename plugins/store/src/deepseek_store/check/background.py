@@ -9,10 +9,37 @@ from typing import Final
 import attrs
 
 from deepseek_core import DeepSeekError
-from deepseek_store.check.maintenance import Tick, tick
+from deepseek_store.check.plan_moves import apply_plan, make_plan, terms
+from deepseek_store.check.scrub import repair
 from deepseek_store.parts import Parts
+from deepseek_store.planning import moves as planning
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Tick:
+    """What one round of care did; `error` is what ended it early."""
+
+    moves: int = 0
+    freed_nbytes: int = 0
+    error: str | None = None
+
+
+def tick(parts: Parts, *, seconds: float) -> Tick:
+    """One round of care within the I/O that moves may take in `seconds`."""
+    try:
+        if len(parts.suspects):
+            # What only can't be reached may be back in a moment: scrubs give it another place.
+            repair(parts, unreachable=False)
+        budget_nbytes = planning.transition_nbytes(parts.config.policy, terms(parts), seconds)
+        moves = make_plan(parts, budget_nbytes=budget_nbytes)
+        done = apply_plan(parts, moves)
+        report = parts.collector.collect(parts.heat)
+        parts.save_heat()
+        return Tick(moves=done, freed_nbytes=report.freed_nbytes)
+    except DeepSeekError as error:
+        return Tick(error=str(error))
 
 
 class Background:

@@ -12,7 +12,7 @@ import attrs
 
 from deepseek_core import DeepSeekError, TierProfile, errors
 from deepseek_store.check.check_units import place_url
-from deepseek_store.check.maintenance import terms
+from deepseek_store.check.plan_moves import terms
 from deepseek_store.codes import Code
 from deepseek_store.codes.durability import DurabilityModel, Repair, nines_by_repair
 from deepseek_store.index.rows import SegmentRow, Version

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "send": ("place_commands", "bring objects to a tier now"),
     "warm": ("place_commands", "bring objects up before a job needs them"),
     "snapshot": ("snapshot_commands", "keep all objects as they are now under a name"),
+    "restore": ("snapshot_commands", "bring objects back as a snapshot has them"),
     "snapshots": ("snapshot_commands", "list snapshots"),
     "scrub": ("care_commands", "read and verify what is stored"),
     "repair": ("care_commands", "verify, and make anew what is damaged or missing"),

@@ -72,7 +72,7 @@ def _apply(args: argparse.Namespace) -> int:
 
 def _carry_out(store: Store, moves: Moves, quiet: bool) -> int:
     with console.ProgressReporter("apply", quiet=quiet) as progress:
-        return store.apply(moves, progress=progress)
+        return store.maintenance.apply(moves, progress=progress)
 
 
 COMMANDS: Final = {

@@ -1,4 +1,4 @@
-"""`ds-sdk store snapshot` and `snapshots`: all objects as they were at one moment."""
+"""`ds-sdk store snapshot`, `restore`, `snapshots`: all objects as they were at one moment."""
 
 from __future__ import annotations
 
@@ -9,12 +9,25 @@ from typing import Final
 import attrs
 
 from deepseek_core import console, errors
-from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
+from deepseek_store.cli.common import (
+    Command,
+    add_dry_run,
+    add_home,
+    add_json,
+    count,
+    open_store,
+    tell,
+)
 
 _SNAPSHOT_EXAMPLES: Final = """examples:
   ds-sdk store snapshot data before-cleaning
   ds-sdk store get data config.json - --snapshot before-cleaning
   ds-sdk store snapshot data before-cleaning --drop      its room is freed by ds-sdk store gc"""
+
+_RESTORE_EXAMPLES: Final = """examples:
+  ds-sdk store restore data before-cleaning --dry-run
+  ds-sdk store restore data before-cleaning              all objects, as they were then
+  ds-sdk store restore data before-cleaning runs/1/      those below runs/1/ only"""
 
 _SNAPSHOTS_EXAMPLES: Final = """examples:
   ds-sdk store snapshots data"""
@@ -42,6 +55,34 @@ def _snapshot(args: argparse.Namespace) -> int:
     return 0
 
 
+def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    parser.add_argument("name", metavar="NAME", help="the snapshot")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        default="",
+        help="only what lies in it",
+    )
+    add_dry_run(parser)
+    add_json(parser)
+
+
+def _restore(args: argparse.Namespace) -> int:
+    """Objects that were not there then are deleted; nothing is copied."""
+    prefix = f"{args.folder.rstrip('/')}/" if args.folder.strip("/") else ""
+    with open_store(args) as store:
+        done = store.restore(args.name, prefix, dry_run=args.dry_run)
+    would = "would be " if args.dry_run else ""
+    text = (
+        f"{count(done.restored, 'object')} {would}restored, {done.deleted:,} {would}deleted, "
+        f"{done.same:,} as in {args.name}"
+    )
+    tell({"dry_run": args.dry_run, **attrs.asdict(done)}, text, as_json=args.json)
+    return 0
+
+
 def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     add_json(parser)
@@ -65,6 +106,9 @@ def _snapshots(args: argparse.Namespace) -> int:
 
 COMMANDS: Final = {
     "snapshot": Command(add_arguments=_add_arguments, run=_snapshot, examples=_SNAPSHOT_EXAMPLES),
+    "restore": Command(
+        add_arguments=_add_restore_arguments, run=_restore, examples=_RESTORE_EXAMPLES
+    ),
     "snapshots": Command(
         add_arguments=_add_list_arguments, run=_snapshots, examples=_SNAPSHOTS_EXAMPLES
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -18,10 +18,10 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class TierSet:
-    """Opens a store's tiers and reads and writes stripes on them."""
+    """Opens a store's tiers and reads and writes stripes on them; `opener` in place of plugins."""
 
-    def __init__(self, config: StoreConfig) -> None:
-        self._config = config
+    def __init__(self, config: StoreConfig, opener: Callable[[str], Tier] | None = None) -> None:
+        self._config, self._opener = config, opener
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
@@ -117,7 +117,7 @@ class TierSet:
     def _open_one(self, number: int) -> Tier | None:
         tier: Tier | None = None
         try:
-            tier = open_tier(self._config.tiers[number].url)
+            tier = (self._opener or open_tier)(self._config.tiers[number].url)
             self._check_mark(tier, number)
         except errors.StorageError as error:
             if tier is not None:

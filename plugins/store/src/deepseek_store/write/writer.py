@@ -116,8 +116,23 @@ class Writer:
             self._write([self._record(key, Kind.DELETE, b"")], _expected(key, expect))
         return True
 
-    def link(self, source: Version, target: str, *, expect: int | None, remove: bool) -> Receipt:
+    @property
+    def url(self) -> str:
+        """Names the store in errors."""
+        return self._state.index.url
+
+    def link(
+        self,
+        source: Version,
+        target: str,
+        *,
+        expect: int | None,
+        remove: bool,
+        superseded: bool = False,
+    ) -> Receipt:
         """The bytes of an object under another key too, or instead (`remove`), in one step.
+
+        `superseded`: the source may be an older version, which a snapshot keeps.
 
         Raises:
             SegmentGone: they lie elsewhere by now: look the source up again.
@@ -132,7 +147,8 @@ class Writer:
                 self._compare(source.key, source.generation)
             # From here on they are kept, if they were there just now.
             self._state.refresh(sure=True)
-            now = self._state.catalog.get(source.key)
+            catalog = self._state.catalog
+            now = catalog.find(source.id) if superseded else catalog.get(source.key)
             if now is None or now.id != source.id or now.extents != source.extents:
                 raise SegmentGone(f"{source.key!r} moved")
             manifest = self._manifest(target, extents, source.nbytes, source.meta)

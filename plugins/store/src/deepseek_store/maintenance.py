@@ -1,0 +1,139 @@
+"""The upkeep of an open store: where things lie, moves, checks, repairs, garbage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from deepseek_core import errors
+from deepseek_store.home.pins_and_snapshots import note_pins
+from deepseek_store.index.rows import Batch
+from deepseek_store.parts import Parts
+from deepseek_store.planning.policy import TIERS, TierName
+
+if TYPE_CHECKING:
+    from deepseek_store.check.explain import Explanation
+    from deepseek_store.check.fsck import FsckReport
+    from deepseek_store.check.scrub import ScrubReport
+    from deepseek_store.codes.choose import Choice
+    from deepseek_store.move.gc import GcReport
+    from deepseek_store.planning.moves import Moves
+
+
+class Maintenance:
+    """What `store.maintenance` offers; `parts` gives the parts of the store while it is open."""
+
+    def __init__(self, parts: Callable[[], Parts]) -> None:
+        self._parts = parts
+
+    def explain(self, key: str) -> Explanation:
+        """Where an object lies, in which code and shards, how warm it is, why, and what comes.
+
+        Raises:
+            ObjectMissing: there is none.
+        """
+        from deepseek_store.check.explain import explain
+
+        parts = self._parts()
+        parts.state.refresh()
+        return explain(parts, parts.versions.find(key))
+
+    def codes(self) -> dict[str, Choice]:
+        """The code that new stripes of each tier get, with reasons.
+
+        Raises:
+            CodeRefused: the tiers can't carry what the policy asks for.
+        """
+        parts = self._parts()
+        return {
+            tier: parts.mover.choice(tier) for tier in ("warm", "cold") if parts.config.of(tier)
+        }
+
+    def plan(self, *, flush: bool = False, budget_nbytes: int | None = None) -> Moves:
+        """What should move now, and why; nothing is done. `flush`: also stripes not full."""
+        from deepseek_store.check.plan_moves import make_plan
+
+        return make_plan(self._parts(), flush=flush, budget_nbytes=budget_nbytes)
+
+    def apply(
+        self, moves: Moves, *, progress: Callable[[int, int, str], None] | None = None
+    ) -> int:
+        """Carry out a plan; how many steps. What has changed since it was made is left out."""
+        from deepseek_store.check.plan_moves import apply_plan
+
+        return apply_plan(self._parts(), moves, progress)
+
+    def send(self, keys: Iterable[str], tier: str) -> None:
+        """Bring objects to a tier now, however often they are read.
+
+        Raises:
+            ConfigError: the store has no such tier.
+        """
+        name = check_tier(tier)
+        parts = self._parts()
+        parts.flush()
+        parts.mover.send(keys, name)
+
+    def pin(self, prefix: str, tier: str) -> int:
+        """Keep all objects below a prefix in a tier, where `plan` brings them; how many.
+
+        Raises:
+            ConfigError: there is no such tier.
+        """
+        return self._set_pins(prefix, check_tier(tier))
+
+    def unpin(self, prefix: str) -> int:
+        """Let the use of objects below a prefix decide again; how many objects."""
+        return self._set_pins(prefix, None)
+
+    def scrub(self, **options: Any) -> ScrubReport:
+        """Read and verify what is stored; see `check.scrub.scrub`."""
+        from deepseek_store.check.scrub import scrub
+
+        parts = self._parts()
+        parts.flush()
+        return scrub(parts, **options)
+
+    def repair(self, report: ScrubReport | None = None, **options: Any) -> ScrubReport:
+        """Repair what a scrub has found; without a report, what scrubs and readers have met."""
+        from deepseek_store.check.scrub import repair
+
+        parts = self._parts()
+        parts.flush()
+        return repair(parts, report, **options)
+
+    def fsck(self, *, deep: bool = False) -> FsckReport:
+        """Compare index, log and tiers; nothing is changed. `deep`: read all bytes."""
+        from deepseek_store.check.fsck import fsck
+
+        parts = self._parts()
+        parts.flush()
+        return fsck(parts, deep=deep)
+
+    def gc(self, *, dry_run: bool = False) -> GcReport:
+        """Free the room of what nobody can see any more."""
+        parts = self._parts()
+        if not dry_run:
+            parts.journal.seal()  # what is dead in the active segment can't be freed
+        parts.flush()
+        return parts.collector.collect(parts.heat, dry_run=dry_run)
+
+    def _set_pins(self, prefix: str, tier: TierName | None) -> int:
+        parts = self._parts()
+        parts.state.refresh()
+        keys = list(parts.state.catalog.keys(prefix))
+        parts.state.commit(Batch(pins=dict.fromkeys(keys, tier)))
+        note_pins(parts.home, keys, tier)
+        return len(keys)
+
+
+def check_tier(name: str) -> TierName:
+    """The tier of that name.
+
+    Raises:
+        ConfigError: there is no such tier.
+    """
+    for tier in TIERS:
+        if tier == name:
+            return tier
+    raise errors.ConfigError(f"there is no tier {name!r}", remedy=f"use one of {', '.join(TIERS)}")
