@@ -1,9 +1,10 @@
-"""Long versions of what the tests do briefly: power cuts, kills, and several processes.
+"""Long versions of what the tests do briefly: power cuts, kills, processes, operators.
 
 python tests/deepseek_store/hammer.py crash --cuts 20000
 python tests/deepseek_store/hammer.py kill --kills 500
 python tests/deepseek_store/hammer.py shared --seconds 60
 python tests/deepseek_store/hammer.py postgres --seconds 60
+python tests/deepseek_store/hammer.py operator --sequences 300
 python tests/deepseek_store/hammer.py reopen --shards 100000
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import store_crash
 import store_kill
+import store_operator
 import store_shared
 from postgres_server import PostgresServer, missing
 
@@ -85,6 +87,15 @@ class Crashes:
             self._next_s = time.monotonic() + self._every_s
 
 
+def operator(folder: Path, arguments: argparse.Namespace) -> str:
+    """Do to stores what operators do, in random order."""
+    steps = 0
+    for seed in range(arguments.seed, arguments.seed + arguments.sequences):
+        with tempfile.TemporaryDirectory(dir=folder) as one:
+            steps += store_operator.sequence(Path(one), seed)
+    return f"{arguments.sequences} sequences, {steps} steps: nothing lost, nothing wrong or untrue"
+
+
 def reopen(folder: Path, arguments: argparse.Namespace) -> str:
     """How long a large store takes to open."""
     with Store.init(folder / "home") as store:
@@ -105,6 +116,7 @@ def reopen(folder: Path, arguments: argparse.Namespace) -> str:
 
 MODES: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "crash": crash, "kill": kill, "shared": shared, "postgres": postgres, "reopen": reopen,
+    "operator": operator,
 }  # fmt: skip
 
 
@@ -115,6 +127,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--shards", type=int, default=100_000)
+    parser.add_argument("--sequences", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", help="where to work; in memory without")
     parser.add_argument("--lies", action="store_true", help="acknowledge early: must be found out")
