@@ -21,9 +21,8 @@ from deepseek_store.log.records import Buffer, unpack_extents
 from deepseek_store.log.segment import sealed_name
 from deepseek_store.move.census import named_code
 from deepseek_store.move.exclusive import Exclusive
-from deepseek_store.move.packer import Packed, Packer
+from deepseek_store.move.packer import Packed, SegmentForm, Source, pack
 from deepseek_store.planning.policy import TierName
-from deepseek_store.planning.sizing import Sizes
 from deepseek_store.planning.steps import Move
 from deepseek_store.read.learning import ShardSizes
 from deepseek_store.read.reader import Reader
@@ -152,8 +151,11 @@ class Mover:
         profile = self._tiers.profile(temperature)
         assert profile is not None
         _, sizes_of = self._sizes.chooser(temperature, profile)
+        sources = (
+            Source(version=one, chunks=self._chunks(one), sizes=sizes_of(one.key)) for one in wanted
+        )
         full: list[Packed] = []
-        for packed in self._packed(wanted, temperature, sizes_of):
+        for packed in pack(sources, self._form(temperature)):
             full.append(packed)
             if len(full) == code.k:
                 self._write_packed(full, temperature)
@@ -161,26 +163,18 @@ class Mover:
         if full:
             self._write_packed(full, temperature)
 
-    def _packed(
-        self,
-        versions: Sequence[Version],
-        temperature: Distant,
-        sizes_of: Callable[[str], Sizes],
-    ) -> Iterator[Packed]:
+    def _form(self, temperature: Distant) -> SegmentForm:
         policy = self._config.policy
         fragment_nbytes = (
             policy.cold_fragment_nbytes if temperature == "cold" else policy.warm_fragment_nbytes
         )
-        packer = Packer(
+        return SegmentForm(
             store_id=self._config.store_id,
             writer=self._number,
-            segment_nbytes=fragment_nbytes - HEADER_NBYTES,
+            nbytes=fragment_nbytes - HEADER_NBYTES,
             ids=iter(self.next_segment, None),
             created_s=self._clock(),
         )
-        for version in versions:
-            yield from packer.add(version, self._chunks(version), sizes_of(version.key))
-        yield from packer.flush()
 
     def next_segment(self) -> int:
         """A number that no segment or stripe has."""

@@ -18,14 +18,133 @@ from deepseek_store.log.records import Buffer, Extent, Kind, Placed, Record
 from deepseek_store.log.segment import SegmentHeader, SegmentLayout, growth_nbytes, segment_nbytes
 from deepseek_store.planning.sizing import SPAN_NBYTES, Sizes
 
+# What a segment takes without any record, alignment counted: headers, mark, footer, trailer.
+_EMPTY_NBYTES: Final = segment_nbytes([]) + 16
+# Below it a piece is more header than content: the rest of a segment is left empty then.
+_LEAST_PIECE_NBYTES: Final = 4096
 
-def _to_cut(at: int, sizes: Sizes) -> int:
-    """Bytes from here to where the next shard begins."""
-    shard_nbytes = sizes.of(at // SPAN_NBYTES)
-    return shard_nbytes - at % shard_nbytes
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """An object to pack: its version, its bytes in chunks of any length, and its shard sizes."""
+
+    version: Version
+    chunks: Iterable[Buffer]
+    sizes: Sizes
 
 
-class _Source:
+@attrs.frozen(kw_only=True)
+class SegmentForm:
+    """What all segments of one packing have in common; `ids` gives their numbers in order."""
+
+    store_id: bytes
+    writer: int
+    nbytes: int
+    ids: Iterator[int]
+    created_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Packed:
+    """A full segment: its bytes, and the versions whose last record it holds.
+
+    These have `move` raised, and their new extents.
+    """
+
+    id: int
+    content: bytes
+    min_generation: int
+    versions: tuple[Version, ...]
+
+
+def pack(sources: Iterable[Source], form: SegmentForm) -> Iterator[Packed]:
+    """Write objects one after the other into segments, each as full as it gets."""
+    packer = _Packer(form)
+    for source in sources:
+        yield from packer.add(source)
+    yield from packer.flush()
+
+
+class _Packer:
+    """The segment that fills now, and the versions that end in it."""
+
+    def __init__(self, form: SegmentForm) -> None:
+        self._form = form
+        self._begin()
+
+    def _begin(self) -> None:
+        self._layout: SegmentLayout | None = None
+        self._parts: list[Buffer] = []
+        self._versions: list[Version] = []
+        self._left_nbytes = self._form.nbytes - _EMPTY_NBYTES
+
+    def add(self, source: Source) -> Iterator[Packed]:
+        version = source.version
+        chunks = _Chunks(source.chunks)
+        whole = moved_record(version, Kind.PUT, b"")
+        fits = version.nbytes + _growth_nbytes(whole) <= self._left_nbytes or self._layout is None
+        piece_nbytes = _growth_nbytes(moved_record(version, Kind.SHARD, b"")) + 8
+        small = version.nbytes <= source.sizes.of(0)
+        if small and (fits or self._left_nbytes - piece_nbytes < _LEAST_PIECE_NBYTES):
+            if not fits:
+                yield from self.flush()
+            placed = self._place(attrs.evolve(whole, payload=chunks.take(version.nbytes)))
+            self._finish(version, placed, [placed.extent] if version.nbytes else [])
+            return
+        extents: list[Extent] = []
+        at = 0
+        while at < version.nbytes:
+            room = self._left_nbytes - piece_nbytes
+            if room < min(_LEAST_PIECE_NBYTES, version.nbytes - at):
+                yield from self.flush()
+                continue
+            nbytes = min(_to_cut(at, source.sizes), version.nbytes - at, room)
+            piece = moved_record(version, Kind.SHARD, chunks.take(nbytes), offset=at)
+            extents.append(self._place(piece).extent)
+            at += nbytes
+        manifest = attrs.evolve(whole, payload=rec.pack_extents(extents), manifest=True)
+        if self._layout is not None and _growth_nbytes(manifest) > self._left_nbytes:
+            yield from self.flush()
+        self._finish(version, self._place(manifest), extents)
+
+    def flush(self) -> Iterator[Packed]:
+        """The segment under way, as full as it is; then an empty one."""
+        layout, parts, versions = self._layout, self._parts, tuple(self._versions)
+        if layout is None:
+            return
+        parts.append(layout.mark())
+        layout.commit()
+        parts.append(layout.footer())
+        content = b"".join(parts)
+        lowest = layout.info(len(content), sealed=True).min_generation
+        self._begin()
+        yield Packed(id=layout.id, content=content, min_generation=lowest, versions=versions)
+
+    def _place(self, record: Record) -> Placed:
+        if self._layout is None:
+            header = SegmentHeader(
+                store_id=self._form.store_id,
+                segment=next(self._form.ids),
+                writer=self._form.writer,
+                created_s=self._form.created_s,
+            )
+            self._layout, self._parts = SegmentLayout(header), [header.to_bytes()]
+        self._left_nbytes -= _growth_nbytes(record)
+        return self._layout.place(rec.prepare(record), self._parts)
+
+    def _finish(self, version: Version, placed: Placed, extents: list[Extent]) -> None:
+        self._versions.append(
+            attrs.evolve(
+                version,
+                move=version.move + 1,
+                extents=rec.pack_extents(extents),
+                segment=placed.segment,
+                offset=placed.offset,
+            )
+        )
+
+
+class _Chunks:
     """Bytes that come in chunks, taken in other lengths."""
 
     def __init__(self, chunks: Iterable[Buffer]) -> None:
@@ -44,131 +163,11 @@ class _Source:
         return b"".join(parts)
 
 
-# What a segment takes without any record, alignment counted: headers, mark, footer, trailer.
-EMPTY_NBYTES: Final = segment_nbytes([]) + 16
-# Below it a piece is more header than content: the rest of a segment is left empty then.
-_LEAST_PIECE_NBYTES: Final = 4096
+def _growth_nbytes(record: Record) -> int:
+    return sum(growth_nbytes(record))
 
 
-@attrs.frozen(kw_only=True)
-class Packed:
-    """A full segment: its bytes, and the versions whose last record it holds."""
-
-    id: int
-    content: bytes
-    min_generation: int
-    versions: tuple[Version, ...]
-
-
-class Packer:
-    """Takes objects, gives full segments of at most `segment_nbytes`.
-
-    `ids` gives the numbers of new segments, in the order in which they fill.
-    """
-
-    def __init__(
-        self,
-        *,
-        store_id: bytes,
-        writer: int,
-        segment_nbytes: int,
-        ids: Iterator[int],
-        created_s: float,
-    ) -> None:
-        self._store_id, self._writer, self._created_s = store_id, writer, created_s
-        self._most, self._ids = segment_nbytes, ids
-        self._layout: SegmentLayout | None = None
-        self._parts: list[Buffer] = []
-        self._versions: list[Version] = []
-        self._used_nbytes = 0
-
-    def add(self, version: Version, chunks: Iterable[Buffer], sizes: Sizes) -> Iterator[Packed]:
-        """Write an object's bytes, which come in chunks of any length; full segments come out.
-
-        The version that comes out with the last of them has `move` raised and its new extents.
-        """
-        left = version.nbytes
-        shard_nbytes = sizes.of(0)
-        source = _Source(chunks)
-        inline = moved_record(version, Kind.PUT, b"")
-        fits = left + sum(growth_nbytes(inline)) <= self._left_nbytes or self._layout is None
-        if left <= shard_nbytes and (fits or not self._worth_cutting(version)):
-            if not fits:
-                yield from self.flush()
-            placed = self._place(attrs.evolve(inline, payload=source.take(left)))
-            self._finish(version, placed, [placed.extent] if version.nbytes else [])
-            return
-        extents: list[Extent] = []
-        while left:
-            room = self._room(version)
-            if room < min(_LEAST_PIECE_NBYTES, left):
-                yield from self.flush()
-                continue
-            at = version.nbytes - left
-            payload = source.take(min(_to_cut(at, sizes), left, room))
-            piece = moved_record(version, Kind.SHARD, payload, offset=at)
-            extents.append(self._place(piece).extent)
-            left -= len(payload)
-        manifest = attrs.evolve(
-            moved_record(version, Kind.PUT, rec.pack_extents(extents)), manifest=True
-        )
-        if not self._fits(manifest):
-            yield from self.flush()
-        self._finish(version, self._place(manifest), extents)
-
-    def flush(self) -> Iterator[Packed]:
-        """The segment under way, as full as it is."""
-        layout, self._layout = self._layout, None
-        if layout is None:
-            return
-        self._parts.append(layout.mark())
-        layout.commit()
-        self._parts.append(layout.footer())
-        content = b"".join(self._parts)
-        info = layout.info(len(content), sealed=True)
-        versions, self._parts, self._versions = tuple(self._versions), [], []
-        self._used_nbytes = 0
-        yield Packed(
-            id=layout.id,
-            content=content,
-            min_generation=info.min_generation,
-            versions=versions,
-        )
-
-    def _finish(self, version: Version, placed: Placed, extents: list[Extent]) -> None:
-        self._versions.append(
-            attrs.evolve(
-                version,
-                move=version.move + 1,
-                extents=rec.pack_extents(extents),
-                segment=placed.segment,
-                offset=placed.offset,
-            )
-        )
-
-    def _place(self, record: Record) -> Placed:
-        if self._layout is None:
-            header = SegmentHeader(
-                store_id=self._store_id,
-                segment=next(self._ids),
-                writer=self._writer,
-                created_s=self._created_s,
-            )
-            self._layout, self._parts = SegmentLayout(header), [header.to_bytes()]
-        self._used_nbytes += sum(growth_nbytes(record))
-        return self._layout.place(rec.prepare(record), self._parts)
-
-    def _fits(self, record: Record) -> bool:
-        """Whether there is room for a record; an empty segment takes any."""
-        return self._layout is None or sum(growth_nbytes(record)) <= self._left_nbytes
-
-    def _worth_cutting(self, version: Version) -> bool:
-        return self._room(version) >= _LEAST_PIECE_NBYTES
-
-    def _room(self, version: Version) -> int:
-        """Payload that one more piece may have."""
-        return self._left_nbytes - sum(growth_nbytes(moved_record(version, Kind.SHARD, b""))) - 8
-
-    @property
-    def _left_nbytes(self) -> int:
-        return self._most - EMPTY_NBYTES - self._used_nbytes
+def _to_cut(at: int, sizes: Sizes) -> int:
+    """Bytes from here to where the next shard begins."""
+    shard_nbytes = sizes.of(at // SPAN_NBYTES)
+    return shard_nbytes - at % shard_nbytes
