@@ -10,8 +10,7 @@ from typing import Final
 from deepseek_core import TierProfile, errors
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.home.counters import Counters, Entry, Ledger
-from deepseek_store.home.open import WRITERS, Opened
-from deepseek_store.home.tier_set import TierSet
+from deepseek_store.home.opened import WRITERS, Opened
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Extent, unpack_extents
@@ -45,7 +44,7 @@ class Parts:
         self.config, self.state, self.disk = opened.config, opened.state, opened.disk
         self.home, self.clock, self.opened = opened.home, clock, opened
         policy = opened.config.policy
-        self.tiers = TierSet(opened.config)
+        self.tiers = opened.tiers
         self.heat = AccessRates(policy.half_life_s)
         self.heat.load(self.state.index.heat())
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
@@ -58,7 +57,7 @@ class Parts:
             store_id=opened.config.store_id,
             writer=opened.writer,
             segment_nbytes=policy.warm_fragment_nbytes,
-            next_segment=lambda: self.state.index.allocate("segment"),
+            next_segment=lambda: self.state.allocate("segment"),
             clock=clock,
             on_group=self.committer.take,
             on_seal=self.committer.take_seal,

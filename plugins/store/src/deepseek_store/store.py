@@ -16,10 +16,8 @@ from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed
 from deepseek_store.home import open_stores as open_homes
 from deepseek_store.home.config import StoreConfig, TierConfig
 from deepseek_store.home.create import change_policy, make_home, unmake_home
-from deepseek_store.home.open import (
-    Opened,
-    open_parts,
-)
+from deepseek_store.home.open import open_parts
+from deepseek_store.home.opened import Opened
 from deepseek_store.home.pins_and_snapshots import (
     SnapshotNote,
     note_dropped,
@@ -60,13 +58,16 @@ class Store:
     """An open store; safe to use from any number of threads.
 
     `home` is its folder on a fast local disk. By default this process has it alone; with `shared`
-    several processes may have it open, if all do so. With `background` it moves data between its
-    tiers by itself, every `tick_s` seconds. `clock` gives seconds since the epoch.
+    several processes may have it open, if all do so. With `read_only` nothing of it is changed;
+    that comes by itself where the home may not be written, its log is away, or a copy of the home
+    has taken its tiers. With `background` it moves data between its tiers by itself, every
+    `tick_s` seconds. `clock` gives seconds since the epoch.
 
     Raises:
         ConfigError: there is no store in `home`; see `Store.init`.
         StoreLocked: another process has it open.
         ForeignStore: its files are damaged or another store's.
+        IndexOutdated: the index is older than the store; see `Store.rebuild`.
         CacheTooSmall: the policy's cache holds not even one shard.
     """
 
@@ -75,11 +76,13 @@ class Store:
         home: str | Path,
         *,
         shared: bool = False,
+        read_only: bool = False,
         background: bool = False,
         tick_s: float = 30.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.home = Path(home)
+        self._ask_read_only = read_only
         opened = self._open(shared)
         try:
             self._parts = Parts(opened, clock)
@@ -90,7 +93,7 @@ class Store:
         self._closing = threading.Lock()
         self._keeper: Any = None
         open_homes.note(self.home, self)
-        if background:
+        if background and not opened.read_only:
             from deepseek_store.check.background import Background
 
             self._keeper = Background(self._parts, tick_s)
@@ -171,10 +174,29 @@ class Store:
 
         return rebuild_index(Path(home), **options)
 
+    @classmethod
+    def adopt(cls, home: str | Path, **options: Any) -> RebuildReport:
+        """Let this home have the store from now on, whichever copy of it had it before.
+
+        See `check.adopt.adopt_home`.
+
+        Raises:
+            StoreLocked: somebody has it open.
+            TierUnavailable: a tier can't be reached.
+        """
+        from deepseek_store.check.adopt import adopt_home
+
+        return adopt_home(Path(home), **options)
+
     @property
     def url(self) -> str:
         """Names it in errors and logs."""
         return f"ds:{self.home}"
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing can be changed; empty where it can."""
+        return self._parts.opened.read_only
 
     @property
     def policy(self) -> Policy:
@@ -444,6 +466,7 @@ class Store:
         """
         self.flush()
         row = self.parts.state.index.snapshot(name, self.parts.clock())
+        self.parts.state.note_seq(row.seq)
         note_snapshot(self.home, SnapshotNote(name=name, created_s=row.created_s, clock=row.clock))
         return row
 
@@ -497,7 +520,7 @@ class Store:
 
     def _open(self, shared: bool) -> Opened:
         """Of what it is made; tests put a disk beneath it that loses power."""
-        return open_parts(self.home, shared=shared)
+        return open_parts(self.home, shared=shared, read_only=self._ask_read_only)
 
     def _check_open(self) -> None:
         if self._closed:

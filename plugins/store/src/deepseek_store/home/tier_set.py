@@ -9,19 +9,26 @@ from contextlib import suppress
 from typing import Final
 
 from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
-from deepseek_store.errors import ForeignStore
+from deepseek_store.errors import ForeignStore, ReadOnlyStore
 from deepseek_store.home.config import StoreConfig
+from deepseek_store.home.numbers import Marks
+from deepseek_store.home.owner import Owner
+from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
 from deepseek_store.stripes.layout import Place
+from deepseek_store.stripes.stripe import folder_of, parse_key
 from deepseek_store.stripes.stripe_io import StripeIO
 
 _LOG: Final = logging.getLogger(__name__)
 
 
 class TierSet:
-    """Opens a store's tiers and reads and writes stripes on them."""
+    """Opens a store's tiers and reads and writes stripes on them.
 
-    def __init__(self, config: StoreConfig) -> None:
-        self._config = config
+    `owner`: who takes them before something is written; without one they can only be read.
+    """
+
+    def __init__(self, config: StoreConfig, owner: Owner | None = None) -> None:
+        self._config, self._owner = config, owner
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
@@ -88,6 +95,63 @@ class TierSet:
         promised = [self.tier(number).profile().nines for number in self._config.of(temperature)]
         known = [nines for nines in promised if nines is not None]
         return min(known) if known and len(known) == len(promised) else None
+
+    def own(self, *, by_force: bool = False) -> None:
+        """Make sure that all tiers that can be reached are this home's: before every change.
+
+        `by_force`: whoever had them before.
+
+        Raises:
+            NotOwner: a copy of this home has taken one.
+            IndexOutdated: one has stripes of later than this store's index.
+            ReadOnlyStore: the store is open for reading only.
+        """
+        if self._owner is None:
+            raise ReadOnlyStore(
+                "the tiers were opened for reading only",
+                url=self._config.tiers[0].url if self._config.tiers else "",
+                remedy="open the store without read_only (--read-only), where it may be written",
+            )
+        for number, tier in enumerate(self.tiers):
+            if tier is not None:
+                self._own(self._owner, number, tier, by_force=by_force)
+
+    def promised(self) -> Marks:
+        """How far the numbers of whoever took a tier last can have come."""
+        found = Marks()
+        for tier in self.tiers if self._owner is not None else ():
+            if tier is not None and self._owner is not None:
+                with suppress(errors.TierUnavailable):
+                    found |= self._owner.numbers_at(tier)
+        return found
+
+    def _own(self, owner: Owner, number: int, tier: Tier, *, by_force: bool) -> None:
+        name = f"tier {number}"
+        try:
+            if not by_force and not owner.holds(name):
+                owner.check(name, tier)
+                owner.check_stripes(tier.url, self._highest_stripe(number, tier))
+            owner.claim(name, tier, by_force=by_force)
+        except errors.TierUnavailable as error:
+            # What is to be written there will fail by itself; the others must not wait for it.
+            _LOG.warning("whose %s is can't be asked: %s", tier.url, error)
+
+    def _highest_stripe(self, number: int, tier: Tier) -> int:
+        """Of this store's stripes, by the keys alone."""
+        highest = 0
+        for place in self.stripes.places((number,)):
+            for stat in tier.list(folder_of(place.domain)):
+                named = parse_key(place.domain, stat.key)
+                if named is not None and named[0] > highest and self._is_ours(tier, stat.key):
+                    highest = named[0]
+        return highest
+
+    def _is_ours(self, tier: Tier, key: str) -> bool:
+        try:
+            header = parse_header(tier.get(key, 0, HEADER_NBYTES))
+        except (BadFragment, errors.ObjectMissing):
+            return False
+        return header.store == self._config.store_id
 
     def close(self) -> None:
         """Let go of all."""

@@ -11,7 +11,9 @@ from deepseek_store.index.base import Index
 INDEX_FILE: Final = "index.sqlite"
 
 
-def open_index(url: str, home: Path, store_id: bytes, *, create: bool = False) -> Index:
+def open_index(
+    url: str, home: Path, store_id: bytes, *, create: bool = False, read_only: bool = False
+) -> Index:
     """The index in the store's home for `sqlite`, or that of a `postgresql://` URL.
 
     Raises:
@@ -22,11 +24,11 @@ def open_index(url: str, home: Path, store_id: bytes, *, create: bool = False) -
     if url == "sqlite":
         from deepseek_store.index.sqlite import SqliteIndex
 
-        return SqliteIndex(home / INDEX_FILE, store_id, create=create)
+        return SqliteIndex(home / INDEX_FILE, store_id, create=create, read_only=read_only)
     if url.startswith(("postgresql://", "postgres://")):
         from deepseek_store.index.postgres import PostgresIndex
 
-        return PostgresIndex(url, store_id, create=create)
+        return PostgresIndex(url, store_id, create=create, read_only=read_only)
     raise errors.ConfigError(
         "an index is `sqlite` or a URL that begins with postgresql://",
         remedy='set index = "sqlite" in the configuration of the store',

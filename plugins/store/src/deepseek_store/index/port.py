@@ -32,6 +32,8 @@ class Database(ABC):
     """Whether a commit may have happened although its caller got an error."""
     words: ClassVar[Mapping[str, str]]
     """What its dialect calls things in the schema."""
+    read_only: bool = False
+    """Whether it was opened to be read, and nothing else."""
 
     @abstractmethod
     def open(self, *, create: bool) -> None:

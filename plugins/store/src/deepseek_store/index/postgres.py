@@ -53,9 +53,16 @@ class PostgresIndex(Index):
     """
 
     def __init__(
-        self, url: str, store_id: bytes, *, create: bool = False, retry_s: float = RETRY_S
+        self,
+        url: str,
+        store_id: bytes,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        retry_s: float = RETRY_S,
     ) -> None:
         database = PostgresDatabase(PostgresUrl.parse(url), retry_s=retry_s)
+        database.read_only = read_only
         super().__init__(database, store_id, create=create)
 
 
