@@ -93,7 +93,8 @@ class Owner:
 
     def __init__(self, home: Path, store_id: bytes, numbers: Numbers) -> None:
         self._home, self._path = home, home / FILE
-        self._prefix = f"stores/{store_id.hex()}.owners/"
+        self._store = store_id.hex()
+        self._prefix = f"stores/{self._store}.owners/"
         self._numbers = numbers
         self._taken: dict[str, Marks] = {}
         self._turn = threading.Lock()
@@ -273,6 +274,8 @@ class Owner:
     def _read(self) -> Record | None:
         try:
             content = json.loads(self._path.read_bytes())
+            if content["store"] != self._store:
+                return None
             return Record(
                 home=str(content["home"]),
                 held={name: Hold(**epoch) for name, epoch in content["held"].items()},
@@ -291,7 +294,7 @@ class Owner:
     def _save(self, record: Record) -> None:
         def content(file: int) -> bytes:
             facts = attrs.asdict(attrs.evolve(record, where=_where_of(os.fstat(file))))
-            return json.dumps({"format": _FORMAT, **facts}, indent=1).encode() + b"\n"
+            return json.dumps({"format": _FORMAT, "store": self._store, **facts}).encode() + b"\n"
 
         try:
             write_durably(self._path, content)
