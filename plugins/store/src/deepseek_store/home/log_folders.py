@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -73,7 +74,10 @@ def open_log(home: Path, config: StoreConfig, owner: Owner, *, writing: bool) ->
     new = [folder.name for folder in sound if not owner.is_marked(folder.name)]
     if writing and new:
         owner.note_marked(new)
-    return _joined(found, writing=writing)
+    disk = _joined(found, writing=writing)
+    if writing:
+        _take_late(found, owner)
+    return disk
 
 
 def folders_of(home: Path, config: StoreConfig) -> list[Folder]:
@@ -86,20 +90,23 @@ def folders_of(home: Path, config: StoreConfig) -> list[Folder]:
 
 
 def adopt_folders(home: Path, config: StoreConfig, owner: Owner) -> None:
-    """Take all folders that are there as they are, whoever had them before.
+    """Take all folders that are there for this home, whoever had them before.
 
-    One that is new, or has missed something, is brought up to date by `repair`.
+    One without the store's mark gets it; it is taken for one that has missed something, which
+    `repair` brings up to date.
     """
     for folder in folders_of(home, config):
         if not folder.path.is_dir():
             continue
         theirs = folder.marks.store()
-        if theirs not in (None, config.store_id):
-            continue
-        folder.marks.mark(config.store_id)
-        if folder.name != LOG_FOLDER:
-            owner.claim(folder.name, folder.marks, by_force=True)
-        owner.note_marked([folder.name])
+        if theirs is None:
+            folder.marks.mark(config.store_id)
+            owner.note_marked([folder.name])
+        elif theirs == config.store_id and folder.name != LOG_FOLDER:
+            try:
+                owner.check(folder.name, folder.marks)
+            except NotOwner:
+                owner.claim(folder.name, folder.marks, by_force=True)
 
 
 def _look(folder: Folder, config: StoreConfig, owner: Owner, *, writing: bool) -> Folder:
@@ -160,6 +167,14 @@ def _marked(folder: Folder, config: StoreConfig, owner: Owner) -> Folder:
     except errors.TierUnavailable as error:
         return attrs.evolve(folder, absent=error.message)
     return folder
+
+
+def _take_late(found: Sequence[Folder], owner: Owner) -> None:
+    """What has missed something is ours all the same; the others remember that it has."""
+    for folder in found:
+        if folder.late:
+            with suppress(errors.TierFull, errors.TierUnavailable):
+                owner.claim(folder.name, folder.marks)
 
 
 def _joined(found: Sequence[Folder], *, writing: bool) -> Disk:

@@ -189,8 +189,9 @@ class Owner:
         record = self._read() or Record()
         held, pending = record.held.get(name, Hold()), record.pending.get(name, Hold())
         if latest > held.number:
-            # Taken, and killed before that was noted.
-            if latest == pending.number and self._token(place, latest) == pending.token:
+            # Taken, and killed before that was noted; or it arrived damaged, with no token at all.
+            tokens = (pending.token, "")
+            if latest == pending.number and self._token(place, latest) in tokens:
                 return pending
             raise self._lost(place, latest)
         return held
