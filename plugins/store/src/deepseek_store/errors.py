@@ -90,6 +90,13 @@ class ReadOnlyStore(errors.StorageError, PermissionError):
     __str__ = errors.StorageError.__str__
 
 
+def again(refusal: ReadOnlyStore | None) -> ReadOnlyStore:
+    """A refusal to raise once more: one object raised often would collect all its tracebacks."""
+    if refusal is None:
+        return ReadOnlyStore("it was opened for reading only", url="")
+    return ReadOnlyStore(refusal.message, url=refusal.url, remedy=refusal.remedy)
+
+
 class StoreClosed(errors.StorageError):
     """The store was used after `close()`."""
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from deepseek_core import DeepSeekError
 from deepseek_store.check.rebuild_scan import Found
+from deepseek_store.errors import ReadOnlyStore
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.index.opening import open_index
@@ -51,7 +52,8 @@ def count_on(
 def _of_old_index(home: Path, config: StoreConfig) -> Marks | None:
     """What the index that is replaced has counted; None if it can't be read any more."""
     try:
-        with open_index(config.index, home, config.store_id, read_only=True) as index:
+        refusal = ReadOnlyStore("the old index is only looked at", url=str(home))
+        with open_index(config.index, home, config.store_id, read_only=refusal) as index:
             counters, clock = index.counters(), index.clock()
     except DeepSeekError:
         return None

@@ -31,12 +31,13 @@ LOG_FOLDER: Final = "log"
 
 @attrs.frozen(kw_only=True)
 class Folder:
-    """One folder of the log: its name in the store's records, and what is wrong with it.
+    """One folder of the log: its name in a home's records, and what is wrong with it.
 
     `absent`: it is not the store's, so nothing must be written into it. `late`: it is, and has
     missed something.
     """
 
+    home: Path
     name: str
     path: Path
     absent: str = ""
@@ -47,10 +48,15 @@ class Folder:
         """What says whose it is."""
         return FolderMarks(self.path)
 
+    @property
+    def remedy(self) -> str:
+        """What to do where it is absent."""
+        return f"mount it; or take what is there for a new disk: ds-sdk store adopt {self.home}"
+
     def disk(self) -> Disk:
         """It as a disk."""
         if self.absent:
-            return MissingDisk(str(self.path), self.absent)
+            return MissingDisk(str(self.path), self.absent, remedy=self.remedy)
         return FileDisk(self.path)
 
 
@@ -83,10 +89,10 @@ def open_log(home: Path, config: StoreConfig, owner: Owner, *, writing: bool) ->
 def folders_of(home: Path, config: StoreConfig) -> list[Folder]:
     """All that the store should have."""
     mirrors = [
-        Folder(name=f"mirror {number}", path=Path(mirror))
+        Folder(home=home, name=f"mirror {number}", path=Path(mirror))
         for number, mirror in enumerate(config.mirrors, start=1)
     ]
-    return [Folder(name=LOG_FOLDER, path=home / LOG_FOLDER), *mirrors]
+    return [Folder(home=home, name=LOG_FOLDER, path=home / LOG_FOLDER), *mirrors]
 
 
 def adopt_folders(home: Path, config: StoreConfig, owner: Owner) -> None:
@@ -193,5 +199,5 @@ def _refusal(folder: Folder) -> errors.TierUnavailable:
     return errors.TierUnavailable(
         f"{folder.path}: {folder.absent or folder.late}",
         url=str(folder.path),
-        remedy="mount it; until then the store can be read only",
+        remedy=folder.remedy,
     )

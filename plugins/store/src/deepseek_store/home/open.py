@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
-from deepseek_store.errors import NotOwner
+from deepseek_store.errors import NotOwner, ReadOnlyStore
 from deepseek_store.home import ages
 from deepseek_store.home.catch_up import catch_up, known_segments, synced_ends
 from deepseek_store.home.config import StoreConfig
@@ -24,6 +24,7 @@ from deepseek_store.home.log_folders import LOG_FOLDER, open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.opened import WRITERS, Opened
 from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_watch import OwnerWatch
 from deepseek_store.home.read_only import open_to_read
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
@@ -60,21 +61,29 @@ def open_parts(
         StorageError: the disk or the database does not answer.
     """
     config = StoreConfig.load(home)
-    why = "read_only was asked for" if read_only else _unwritable(home, config)
-    if not why:
+    refusal = _asked(home) if read_only else _unwritable(home, config)
+    if refusal is None:
         try:
             return _open_to_write(home, config, shared=shared, disk=disk, index=index)
-        except NotOwner as error:
-            why = str(error)
-        except LogMissing as error:
-            why = str(error.__cause__)
+        except (NotOwner, LogMissing) as error:
+            refusal = _refusal(home, error)
     if not read_only:
-        _LOG.error("the store in %s is open for reading only: %s", home, why)
-    return open_to_read(home, config, why, disk=disk, index=index)
+        _LOG.error("%s", refusal)
+    return open_to_read(home, config, refusal, disk=disk, index=index)
 
 
-class LogMissing(Exception):
-    """No folder of the log is there; the cause says more."""
+class LogMissing(errors.TierUnavailable):
+    """No folder of the log is there."""
+
+
+def _asked(home: Path) -> ReadOnlyStore:
+    remedy = "open it without read_only (--read-only)"
+    return ReadOnlyStore("the store was opened for reading only", url=str(home), remedy=remedy)
+
+
+def _refusal(home: Path, error: errors.StorageError) -> ReadOnlyStore:
+    what = f"the store in {home} is open for reading only: {error.message}"
+    return ReadOnlyStore(what, url=error.url, remedy=error.remedy)
 
 
 def _open_to_write(
@@ -114,23 +123,27 @@ def _open_to_write(
         locks=(lease, lock),
         truncated_nbytes=sum(recovered.truncated.values()),
         faults=dict(recovered.faults),
+        watch=OwnerWatch(config, owner),
     )
 
 
-def _unwritable(home: Path, config: StoreConfig) -> str:
-    """Why a home can't be written to; empty if it can, as far as its permissions say."""
+def _unwritable(home: Path, config: StoreConfig) -> ReadOnlyStore | None:
+    """Why a home can't be written to; None if it can, as far as its permissions say."""
     needed = [home, home / LOCK_FILE, home / WRITERS, home / LOG_FOLDER]
     if config.index == "sqlite":
         needed.append(home / INDEX_FILE)
     closed = [path for path in needed if path.exists() and not os.access(path, os.W_OK)]
-    return f"{closed[0]} may not be written" if closed else ""
+    if not closed:
+        return None
+    what = f"the store in {home} is open for reading only: {closed[0]} may not be written"
+    return ReadOnlyStore(what, url=str(home), remedy="get the permission, or remount it writable")
 
 
 def _log_of(home: Path, config: StoreConfig, owner: Owner) -> Disk:
     try:
         return open_log(home, config, owner, writing=True)
     except errors.TierUnavailable as error:
-        raise LogMissing from error
+        raise LogMissing(error.message, url=error.url, remedy=error.remedy) from error
 
 
 def _move_in(tiers: TierSet, owner: Owner, state: State, *, copied: bool) -> None:

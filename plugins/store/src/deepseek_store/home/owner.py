@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from deepseek_core import ObjectStat, errors
-from deepseek_store.errors import IndexOutdated, NotOwner
+from deepseek_store.errors import IndexOutdated, NotOwner, StoreLocked
 from deepseek_store.home.config import write_durably
 from deepseek_store.home.locks import FileLock, wait_for_lock
 from deepseek_store.home.numbers import Marks, Numbers
@@ -74,21 +74,24 @@ class Hold:
 class Record:
     """What a home remembers of itself: what it took, and what it was about to take.
 
-    `marked` are the folders that carry the store's mark. `where` tells on which file and machine
-    the record was written: a hint that this is a copy, never a proof.
+    `marked` are the folders that carry the store's mark. `doubted`: another home was met when it
+    was open last. `where` tells on which file and machine the record was written: a hint that this
+    is a copy, never a proof.
     """
 
     home: str = attrs.field(factory=lambda: secrets.token_hex(8))
     held: Mapping[str, Hold] = attrs.field(factory=dict)
     pending: Mapping[str, Hold] = attrs.field(factory=dict)
     marked: tuple[str, ...] = ()
+    doubted: bool = False
     where: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 class Owner:
     """The owner's side of the chains of one home; safe between threads and processes.
 
-    `moved`: the record was written elsewhere: the home is a copy, was restored, or the machine was.
+    `moved`: the record was written elsewhere: the home is a copy, was restored, or the machine was;
+    or it is doubted for another reason. `copied`: its very file is another one.
     """
 
     def __init__(self, home: Path, store_id: bytes, numbers: Numbers) -> None:
@@ -100,8 +103,9 @@ class Owner:
         self._turn = threading.Lock()
         record = self._read()
         self.is_new = record is None
-        self.moved = record is not None and dict(record.where) != _where(self._path)
-        self.copied = record is not None and _file_of(record.where) != _file_of(_where(self._path))
+        where = _where(self._path)
+        self.moved = record is not None and (record.doubted or dict(record.where) != where)
+        self.copied = record is not None and _file_of(record.where) != _file_of(where)
 
     def is_marked(self, folder: str) -> bool:
         """Whether that folder was given the store's mark once."""
@@ -116,9 +120,14 @@ class Owner:
                 self._save(attrs.evolve(record, marked=tuple(marked)))
 
     def settle(self) -> None:
-        """Remember that the home is here now."""
+        """Remember that the home is here now, and has met no other."""
         with self._changing() as record:
-            self._save(record)
+            self._save(attrs.evolve(record, doubted=False))
+
+    def doubt(self) -> None:
+        """Remember that another home was met: the next opening asks first."""
+        with suppress(errors.StorageError, StoreLocked), self._changing() as record:
+            self._save(attrs.evolve(record, doubted=True))
 
     def lag(self, name: str, place: Place) -> bool:
         """Whether a place is an older copy of itself: this home took later epochs than it has.
@@ -136,7 +145,11 @@ class Owner:
             NotOwner: another home has.
             TierUnavailable: it can't be reached.
         """
-        self._check(name, place)
+        try:
+            self._check(name, place)
+        except NotOwner:
+            self.doubt()
+            raise
 
     def check_stripes(self, url: str, highest: int) -> None:
         """Make sure that a place holds no stripe of later than this store's index.
@@ -162,8 +175,14 @@ class Owner:
         if promised is not None and promised | marks == promised and not by_force:
             self.check(name, place)
             return
+        if not by_force:
+            self.check(name, place)
         with self._changing():
             held = self._held(name) if by_force else self._check(name, place)
+            if self._latest(place) < held.number:
+                _LOG.error(
+                    "%s is an older copy of itself: ds-sdk store scrub %s", place.url, self._home
+                )
             if held.number and not by_force:
                 self._check_age(place, held)
             try:
@@ -282,6 +301,7 @@ class Owner:
                 held={name: Hold(**epoch) for name, epoch in content["held"].items()},
                 pending={name: Hold(**epoch) for name, epoch in content["pending"].items()},
                 marked=tuple(content["marked"]),
+                doubted=bool(content["doubted"]),
                 where=content["where"],
             )
         except FileNotFoundError:
@@ -302,6 +322,11 @@ class Owner:
         except OSError as error:
             raise _typed(self._path, error) from error
         self.moved = self.copied = False
+
+
+def tier_name(number: int) -> str:
+    """What a tier is called among the places of a home."""
+    return f"tier {number}"
 
 
 def outdated(home: Path, why: str) -> IndexOutdated:

@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 
 from deepseek_core import DeepSeekError
+from deepseek_store.errors import ReadOnlyStore
 from deepseek_store.home.catch_up import known_segments, lacking, segment_row, synced_ends
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import LOCK_FILE, FileLock, writer_is_alive
@@ -32,12 +33,12 @@ from deepseek_store.log.recovery import Recovered, recover
 def open_to_read(
     home: Path,
     config: StoreConfig,
-    why: str,
+    refusal: ReadOnlyStore,
     *,
     disk: Disk | None = None,
     index: Index | None = None,
 ) -> Opened:
-    """Open what lies in a home without a change of it; `why` is told to whoever tries one.
+    """Open what lies in a home without a change of it; `refusal` is told to whoever tries one.
 
     Raises:
         StoreLocked: a process has it open alone.
@@ -51,7 +52,7 @@ def open_to_read(
         owner = Owner(home, config.store_id, Numbers(home))
         disk = disk or open_log(home, config, owner, writing=False)
         stack.callback(disk.close)
-        index = index or open_index(config.index, home, config.store_id, read_only=True)
+        index = index or open_index(config.index, home, config.store_id, read_only=refusal)
         stack.callback(index.close)
         epoch = _epoch(home)
         state = State(index, epoch, remote=config.index != "sqlite")
@@ -63,13 +64,13 @@ def open_to_read(
         config=config,
         home=home,
         disk=disk,
-        tiers=TierSet(config),
+        tiers=TierSet(config, refusal=refusal),
         state=state,
         writer=0,
         shared=False,
         locks=locks,
         faults={} if recovered is None else dict(recovered.faults),
-        read_only=why,
+        read_only=refusal.message,
     )
 
 

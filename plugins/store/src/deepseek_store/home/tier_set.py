@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Final
 
 from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
-from deepseek_store.errors import ForeignStore, ReadOnlyStore
+from deepseek_store.errors import ForeignStore, ReadOnlyStore, again
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.numbers import Marks
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner import Owner, tier_name
 from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import folder_of, parse_key
@@ -24,11 +24,18 @@ _LOG: Final = logging.getLogger(__name__)
 class TierSet:
     """Opens a store's tiers and reads and writes stripes on them.
 
-    `owner`: who takes them before something is written; without one they can only be read.
+    `owner`: who takes them before something is written; without one they can only be read, and
+    `refusal` says why.
     """
 
-    def __init__(self, config: StoreConfig, owner: Owner | None = None) -> None:
-        self._config, self._owner = config, owner
+    def __init__(
+        self,
+        config: StoreConfig,
+        owner: Owner | None = None,
+        *,
+        refusal: ReadOnlyStore | None = None,
+    ) -> None:
+        self._config, self._owner, self._refusal = config, owner, refusal
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
@@ -107,11 +114,7 @@ class TierSet:
             ReadOnlyStore: the store is open for reading only.
         """
         if self._owner is None:
-            raise ReadOnlyStore(
-                "the tiers were opened for reading only",
-                url=self._config.tiers[0].url if self._config.tiers else "",
-                remedy="open the store without read_only (--read-only), where it may be written",
-            )
+            raise again(self._refusal)
         for number, tier in enumerate(self.tiers):
             if tier is not None:
                 self._own(self._owner, number, tier, by_force=by_force)
@@ -126,7 +129,7 @@ class TierSet:
         return found
 
     def _own(self, owner: Owner, number: int, tier: Tier, *, by_force: bool) -> None:
-        name = f"tier {number}"
+        name = tier_name(number)
         try:
             if not by_force and not owner.holds(name):
                 owner.check(name, tier)

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.errors import ForeignStore, ReadOnlyStore
+from deepseek_store.errors import ForeignStore, again
 from deepseek_store.index import reads, schema, writes
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.port import Database, Session
@@ -71,7 +71,7 @@ class Index:
     @property
     def read_only(self) -> bool:
         """Whether every change is refused."""
-        return self._database.read_only
+        return self._database.read_only is not None
 
     def check(self, *, unfinished: bool = False) -> None:
         """Make sure that this is the index of this store, in a format that we read.
@@ -377,12 +377,8 @@ class Index:
         self, change: Callable[[Session, int], None], *, clock: int = 0, durable: bool = False
     ) -> int:
         """Run a change in one transaction that happens once; its sequence number."""
-        if self._database.read_only:
-            raise ReadOnlyStore(
-                f"{self.url} was opened for reading only",
-                url=self.url,
-                remedy="open the store without read_only (--read-only), where it may be written",
-            )
+        if self._database.read_only is not None:
+            raise again(self._database.read_only)
         with self._writing:
             self._token += 1
             mine = {"client": self._client, "token": self._token}

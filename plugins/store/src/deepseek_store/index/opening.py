@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
+from deepseek_store.errors import ReadOnlyStore
 from deepseek_store.index.base import Index
 
 INDEX_FILE: Final = "index.sqlite"
 
 
 def open_index(
-    url: str, home: Path, store_id: bytes, *, create: bool = False, read_only: bool = False
+    url: str,
+    home: Path,
+    store_id: bytes,
+    *,
+    create: bool = False,
+    read_only: ReadOnlyStore | None = None,
 ) -> Index:
     """The index in the store's home for `sqlite`, or that of a `postgresql://` URL.
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
-from deepseek_store.errors import ForeignStore, IndexUnavailable, StoreClosed
+from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import REBUILD, Index
 from deepseek_store.index.port import Database, Params, Session
 from deepseek_store.index.postgres_url import PostgresUrl
@@ -58,7 +58,7 @@ class PostgresIndex(Index):
         store_id: bytes,
         *,
         create: bool = False,
-        read_only: bool = False,
+        read_only: ReadOnlyStore | None = None,
         retry_s: float = RETRY_S,
     ) -> None:
         database = PostgresDatabase(PostgresUrl.parse(url), retry_s=retry_s)

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
-from deepseek_store.errors import ForeignStore, IndexUnavailable, StoreClosed
+from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import REBUILD, Index
 from deepseek_store.index.port import Database, Params, Session
 from deepseek_store.index.slot_locks import SlotLocks
@@ -54,7 +54,12 @@ class SqliteIndex(Index):
     """An index in one SQLite file; see `Index`."""
 
     def __init__(
-        self, path: Path, store_id: bytes, *, create: bool = False, read_only: bool = False
+        self,
+        path: Path,
+        store_id: bytes,
+        *,
+        create: bool = False,
+        read_only: ReadOnlyStore | None = None,
     ) -> None:
         super().__init__(SqliteDatabase(path, read_only=read_only), store_id, create=create)
 
@@ -74,7 +79,7 @@ class SqliteDatabase(Database):
         "clustered": "WITHOUT ROWID",
     }
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: ReadOnlyStore | None = None) -> None:
         self._path = path
         self.read_only = read_only
         self._copied: TemporaryDirectory[str] | None = None
@@ -94,7 +99,7 @@ class SqliteDatabase(Database):
             raise ForeignStore(f"the index {self._path} {state}", url=self.url, remedy=REBUILD)
         try:
             with self._translated():
-                if self.read_only:
+                if self.read_only is not None:
                     self._reader = self._look()
                     self._process = os.getpid()
                     return

@@ -13,8 +13,8 @@ from deepseek_store.log.records import Buffer
 class MissingDisk(Disk):
     """Refuses every call with the reason why it is not there."""
 
-    def __init__(self, url: str, why: str) -> None:
-        self.url, self.why = url, why
+    def __init__(self, url: str, why: str, *, remedy: str) -> None:
+        self.url, self.why, self._remedy = url, why, remedy
 
     def create(self, name: str, nbytes: int) -> None:
         """Refuse it."""
@@ -68,5 +68,5 @@ class MissingDisk(Disk):
         raise errors.TierUnavailable(
             f"{self.url}: {self.why}",
             url=self.url,
-            remedy="mount it; or take what is there for new: ds-sdk store adopt HOME",
+            remedy=self._remedy,
         )
