@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deepseek_store.check.rebuild import Progress, RebuildReport, rebuild_locked
 from deepseek_store.home.config import StoreConfig
-from deepseek_store.home.locks import LOCK_FILE, FileLock
+from deepseek_store.home.locks import lock_store
 
 
 def adopt_home(
@@ -24,7 +24,7 @@ def adopt_home(
         TierUnavailable: a tier can't be reached.
     """
     config = StoreConfig.load(home)
-    lock = FileLock(home / LOCK_FILE)
+    lock = lock_store(home)
     try:
         return rebuild_locked(home, config, force=force, adopt=True, progress=progress)
     finally:

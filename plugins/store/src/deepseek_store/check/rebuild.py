@@ -21,7 +21,7 @@ from deepseek_store.check.rebuild_numbers import count_on
 from deepseek_store.check.rebuild_scan import Found, Seeker
 from deepseek_store.errors import NotOwner
 from deepseek_store.home.config import StoreConfig, sync_folder
-from deepseek_store.home.locks import LOCK_FILE, FileLock
+from deepseek_store.home.locks import lock_store
 from deepseek_store.home.log_folders import adopt_folders, open_log
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.home.owner import Owner
@@ -38,6 +38,7 @@ from deepseek_store.move.gc import INCOMPLETE
 Progress = Callable[[int, int, str], None]
 
 _BATCH: Final = 50_000
+_NEVER: Final = 1 << 62
 _SIDES: Final = ("-wal", "-shm", "")
 
 
@@ -108,7 +109,7 @@ def rebuild_index(
         ForeignStore: the database holds the index of another store.
     """
     config = StoreConfig.load(home)
-    lock = FileLock(home / LOCK_FILE)
+    lock = lock_store(home)
     try:
         return rebuild_locked(home, config, verify=verify, force=force, progress=progress)
     finally:
@@ -130,6 +131,8 @@ def rebuild_locked(
         numbers = Numbers(home)
         owner = Owner(home, config.store_id, numbers)
         if adopt:
+            # Should this be killed: no index but the one that it makes will do from now on.
+            numbers.raise_to(Marks(seq=_NEVER))
             adopt_folders(home, config, owner)
         disk = _open_log(home, config, owner)
         stack.callback(disk.close)

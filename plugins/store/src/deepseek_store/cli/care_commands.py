@@ -103,7 +103,7 @@ def _repair(args: argparse.Namespace) -> int:
 
 
 def _add_fsck_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument("--deep", action="store_true", help="read every byte")
     add_json(parser)
 

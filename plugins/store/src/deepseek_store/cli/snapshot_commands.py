@@ -43,7 +43,7 @@ def _snapshot(args: argparse.Namespace) -> int:
 
 
 def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     add_json(parser)
 
 

@@ -54,6 +54,25 @@ def compare(home: Path, index: Index, numbers: Numbers) -> Ages:
     return Ages(index=found, noted=noted)
 
 
+def check_files(home: Path, state: State, ages: Ages, present: Collection[int]) -> None:
+    """Make sure that an index which is behind its log still finds there what it names.
+
+    Raises:
+        IndexOutdated: something was removed that it does not know of.
+    """
+    if max(present, default=0) <= ages.index.segment:
+        return
+    there = set(present)
+    gone = sum(
+        row.local and row.state == "sealed" and row.id not in there
+        for row in state.segments.values()
+    )
+    if gone:
+        raise outdated(
+            home, f"{gone} segments that it names were removed, and later ones are there"
+        )
+
+
 def settle(
     home: Path, state: State, numbers: Numbers, ages: Ages, segments: Collection[int]
 ) -> None:

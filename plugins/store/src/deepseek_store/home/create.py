@@ -11,7 +11,7 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.home.config import StoreConfig, sync_folder
 from deepseek_store.home.folder_marks import FolderMarks
-from deepseek_store.home.locks import LOCK_FILE, FileLock
+from deepseek_store.home.locks import lock_store
 from deepseek_store.home.log_folders import LOG_FOLDER, open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.open import open_index
@@ -69,7 +69,7 @@ def change_policy(folder: Path, changes: Mapping[str, Any]) -> tuple[Policy, Pol
         StoreLocked: a process has the store open.
     """
     config = StoreConfig.load(folder)
-    lock = FileLock(folder / LOCK_FILE)
+    lock = lock_store(folder)
     try:
         policy = Policy.from_json({**config.policy.to_json(), **changes})
         attrs.evolve(config, policy=policy).save(folder)

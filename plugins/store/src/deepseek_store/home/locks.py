@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from deepseek_core import errors
 from deepseek_store.errors import StoreLocked
 
 LOCK_FILE: Final = "LOCK"
@@ -63,6 +64,22 @@ class FileLock:
         except BaseException:
             self.close()
             raise
+
+
+def lock_store(home: Path, *, shared: bool = False) -> FileLock:
+    """The lock of a whole store.
+
+    Raises:
+        StoreLocked: somebody else holds it, and not both share it.
+        TierUnavailable: its home may not be written.
+    """
+    path = home / LOCK_FILE
+    try:
+        return FileLock(path, shared=shared)
+    except OSError as error:
+        raise errors.TierUnavailable(
+            f"{path}: {error.strerror}", url=str(home), remedy="check who may write to that folder"
+        ) from error
 
 
 def wait_for_lock(path: Path, *, seconds: float = 600.0) -> FileLock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from deepseek_store.home.catch_up import catch_up, known_segments, synced_ends
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import (
     LOCK_FILE,
-    FileLock,
+    lock_store,
     take_writer,
     wait_for_lock,
     writer_is_alive,
@@ -91,7 +91,7 @@ def _open_to_write(
 ) -> Opened:
     shared = shared or config.index != "sqlite"  # a database is there to be shared
     with ExitStack() as stack:
-        lock = FileLock(home / LOCK_FILE, shared=shared)
+        lock = lock_store(home, shared=shared)
         stack.callback(lock.close)
         number, lease = take_writer(home / WRITERS)
         stack.callback(lease.close)
@@ -160,7 +160,8 @@ def _move_in(tiers: TierSet, owner: Owner, state: State, *, copied: bool) -> Non
     if copied:
         # Its copy may never meet it on a tier: what both write keeps numbers of its own.
         state.leap()
-    owner.settle()
+    with suppress(errors.TierFull):  # it is asked again the next time
+        owner.settle()
 
 
 def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Index:
@@ -182,6 +183,7 @@ def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: 
             known=known_segments(state),
             synced=synced_ends(state),
         )
+        ages.check_files(home, state, found, recovered.present)
         catch_up(state, recovered, recovered.segments)
         ages.settle(home, state, numbers, found, [info.id for info in recovered.segments])
     finally:

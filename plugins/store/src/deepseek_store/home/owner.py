@@ -9,6 +9,7 @@ Two homes that have no place in common can't notice each other.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -188,8 +189,8 @@ class Owner:
             try:
                 self._take(name, place, held, marks)
             except errors.TierFull as error:
-                # What frees room has to write here first; nobody else has taken it so far.
-                _LOG.warning("%s is full, and keeps its last epoch: %s", place.url, error.message)
+                # What frees room has to write first; nobody else has taken it so far.
+                _LOG.warning("%s keeps its last epoch: %s", place.url, error.message)
                 return
         self._taken[name] = _promise(marks)
 
@@ -285,7 +286,10 @@ class Owner:
     def _changing(self) -> Iterator[Record]:
         """Alone among all threads and processes of this home."""
         with self._turn:
-            lock: FileLock = wait_for_lock(self._home / _LOCK, seconds=_WAIT_S)
+            try:
+                lock: FileLock = wait_for_lock(self._home / _LOCK, seconds=_WAIT_S)
+            except OSError as error:
+                raise _typed(self._home / _LOCK, error) from error
             try:
                 yield self._read() or Record()
             finally:
@@ -389,7 +393,7 @@ def _first_line(path: str) -> str:
         return ""
 
 
-def _typed(path: Path, error: OSError) -> errors.TierUnavailable:
-    return errors.TierUnavailable(
-        f"{path}: {error.strerror}", url=str(path), remedy="check the store's home"
-    )
+def _typed(path: Path, error: OSError) -> errors.StorageError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    kind = errors.TierFull if full else errors.TierUnavailable
+    return kind(f"{path}: {error.strerror}", url=str(path), remedy="check the store's home")

@@ -1,4 +1,4 @@
-"""Opens a store to be read, and nothing else: not a byte of its home is changed.
+"""Opens a store to be read, and nothing else: no file of it is changed.
 
 What the log has beyond the index is taken into memory alone. Others may have the store open if
 they share it; their changes are seen where their index can be read as it grows.
@@ -6,13 +6,16 @@ they share it; their changes are seen where their index can be read as it grows.
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from deepseek_core import DeepSeekError
-from deepseek_store.errors import ReadOnlyStore
+from deepseek_store.errors import IndexOutdated, ReadOnlyStore
+from deepseek_store.home import ages
 from deepseek_store.home.catch_up import known_segments, lacking, segment_row, synced_ends
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import LOCK_FILE, FileLock, writer_is_alive
@@ -28,6 +31,8 @@ from deepseek_store.index.opening import open_index
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.missing_disk import MissingDisk
 from deepseek_store.log.recovery import Recovered, recover
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def open_to_read(
@@ -54,7 +59,8 @@ def open_to_read(
         stack.callback(disk.close)
         index = index or open_index(config.index, home, config.store_id, read_only=refusal)
         stack.callback(index.close)
-        epoch = _epoch(home)
+        _warn_if_old(home, index)
+        epoch = None if index.frozen else _epoch(home)
         state = State(index, epoch, remote=config.index != "sqlite")
         stack.callback(state.close)
         state.load()
@@ -72,6 +78,14 @@ def open_to_read(
         faults={} if recovered is None else dict(recovered.faults),
         read_only=refusal.message,
     )
+
+
+def _warn_if_old(home: Path, index: Index) -> None:
+    """An older index than its store's can be read as far as what it names is still there."""
+    try:
+        ages.compare(home, index, Numbers(home))
+    except IndexOutdated as error:
+        _LOG.error("%s", error)
 
 
 def _share(home: Path) -> tuple[FileLock, ...]:

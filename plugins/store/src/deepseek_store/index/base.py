@@ -73,6 +73,11 @@ class Index:
         """Whether every change is refused."""
         return self._database.read_only is not None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it does not see what others write from now on."""
+        return self._database.frozen
+
     def check(self, *, unfinished: bool = False) -> None:
         """Make sure that this is the index of this store, in a format that we read.
 

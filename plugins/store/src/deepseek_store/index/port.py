@@ -37,6 +37,9 @@ class Database(ABC):
     read_only: ReadOnlyStore | None = None
     """What is told to who wants a change, where it was opened to be read and nothing else."""
 
+    frozen: bool = False
+    """Whether it reads what was there when it was opened, whatever others write meanwhile."""
+
     @abstractmethod
     def open(self, *, create: bool) -> None:
         """Connect.

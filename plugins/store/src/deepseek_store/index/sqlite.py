@@ -163,6 +163,7 @@ class SqliteDatabase(Database):
         try:
             return self._looking(self._path, "mode=ro")
         except sqlite3.OperationalError:
+            self.frozen = True
             wal = self._path.with_name(f"{self._path.name}-wal")
             if not wal.exists() or not wal.stat().st_size:
                 return self._looking(self._path, "mode=ro&immutable=1")

@@ -42,13 +42,15 @@ class Recovered:
     The `nbytes` of a segment that a live writer has open include room that is not written yet.
     `faults` are damaged places by segment; `truncated` how many bytes of a torn tail were dropped;
     `placed` reads the records of a segment (their payloads only where they are manifests). `open`
-    are those that have ended, and that a look without changes has left as they were.
+    are those that have ended, and that a look without changes has left as they were. `present` are
+    all that have a file, those that need no look too.
     """
 
     segments: tuple[SegmentInfo, ...]
     faults: Mapping[int, tuple[Fault, ...]]
     truncated: Mapping[int, int]
     open: Collection[int] = ()
+    present: Collection[int] = ()
     _found: Mapping[int, list[Placed]]
     _disk: Disk
 
@@ -84,7 +86,8 @@ def recover(
     """
     kind = _Look if look_only else _Recovery
     work = kind(disk, check_store_id(store_id), writer_alive, synced or {})
-    for segment, is_sealed in work.find():
+    present = work.find()
+    for segment, is_sealed in present:
         if not is_sealed:
             work.take_active(segment)
         elif segment not in known or work.is_lacking(segment):
@@ -95,6 +98,7 @@ def recover(
         faults=work.faults,
         truncated=work.truncated,
         open=work.open,
+        present=[segment for segment, _ in present],
         found=work.found,
         disk=disk,
     )
