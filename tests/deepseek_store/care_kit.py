@@ -40,7 +40,8 @@ class FaultyTier(Tier):
         if self.lives is not None:
             if self.lives <= 0:
                 raise Killed
-            self.lives -= 1
+            # Marks say whose a tier is; what a test counts are fragments.
+            self.lives -= not key.startswith("stores/")
         return self.inner.put_if_absent(key, data)
 
     def get(self, key: str, start: int = 0, nbytes: int | None = None) -> bytes:

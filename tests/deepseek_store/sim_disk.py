@@ -114,6 +114,11 @@ class SimDisk(Disk):
         self.before("truncate")
 
     def rename(self, old: str, new: str) -> None:
+        if new in self._names:
+            raise errors.TierUnavailable(f"{new} is there already", url=self.url)
+        self.replace(old, new)
+
+    def replace(self, old: str, new: str) -> None:
         inode = self._inode(old)
         del self._names[old]
         self._names[new] = inode

@@ -292,7 +292,7 @@ def orphans(store: Store) -> set[str]:
     files = {f"{row.id:016x}" for row in state.segments.values() if row.local}
     active = store.parts.journal.active
     files |= {f"{active:016x}"} if active is not None else set()
-    there = {path.stem.rpartition("-")[2] for path in (store.home / "log").iterdir()}
+    there = {path.stem.rpartition("-")[2] for path in (store.home / "log").glob("*.seg")}
     return (known ^ found) | (files ^ there)
 
 

@@ -18,7 +18,11 @@ from deepseek_core.discovery.loader import discover
 from deepseek_store import Policy, Store
 from deepseek_store.home import tier_set
 from deepseek_store.home.config import FILE, StoreConfig, TierConfig
-from deepseek_store.home.open import LOG_FOLDER
+from deepseek_store.home.log_folders import LOG_FOLDER
+from deepseek_store.home.numbers import FILE as NUMBERS
+from deepseek_store.home.numbers import Numbers
+from deepseek_store.home.owner import FILE as OWNER
+from deepseek_store.home.owner import Owner
 from deepseek_store.home.pins_and_snapshots import FILE as NOTES
 from deepseek_store.home.tier_set import mark_tiers
 from deepseek_store.index.base import Index
@@ -41,6 +45,7 @@ POLICY = Policy(
 )
 STORE_ID = b"store of 16 byte"
 _DOMAINS = {"warm": 4, "cold": 8}
+_KEPT = (NOTES, NUMBERS, OWNER)  # written and synced in one step each
 _ids = iter(range(1 << 62))
 _CONFIGS: list[str] = []  # store.json; saving it anew would be synced each time
 
@@ -86,11 +91,11 @@ def one_search() -> Iterator[None]:
 
 @attrs.define(eq=False, kw_only=True)
 class Image:
-    """What is left after a power cut: files of the log, and contents of index, notes and tiers."""
+    """What is left after a power cut: of the log, of the home and its index, and of the tiers."""
 
     disk: SimDisk
     index: bytes
-    notes: bytes
+    files: Mapping[str, bytes]
     tiers: Mapping[str, Mapping[str, bytes]]
 
 
@@ -116,7 +121,10 @@ class Site:
             mark_tiers(StoreConfig.load(home))
         else:
             (home / INDEX_FILE).write_bytes(image.index)
-            (home / NOTES).write_bytes(image.notes)
+            for name, data in image.files.items():
+                (home / name).write_bytes(data)
+            if OWNER in image.files:  # the same home on the same machine
+                Owner(home, STORE_ID, Numbers(home)).settle()
             self.index_states = [image.index]
             for tier, objects in image.tiers.items():
                 with self._tier(tier) as opened:
@@ -146,11 +154,11 @@ class Site:
         for temperature in _DOMAINS:
             with self._tier(temperature) as tier:
                 tiers[temperature] = {stat.key: tier.get(stat.key) for stat in tier.list()}
-        notes = self.home / NOTES
+        kept = [path for name in _KEPT if (path := self.home / name).exists()]
         return Image(
             disk=self.disk.crash(rng),
             index=rng.choice(self.index_states),
-            notes=notes.read_bytes() if notes.exists() else b"",
+            files={path.name: path.read_bytes() for path in kept},
             tiers=tiers,
         )
 

@@ -171,7 +171,7 @@ fs.pipe_file("a", b"content")
 fs.cat_file("a")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    names = {name.name.partition("-")[0] for name in (Path(home) / "log").iterdir()}
+    names = {name.name.partition("-")[0] for name in (Path(home) / "log").glob("*.seg")}
     assert names == {"segment"}
     with Store(home) as store:
         assert store.parts.opened.truncated_nbytes == 0

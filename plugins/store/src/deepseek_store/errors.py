@@ -13,6 +13,9 @@ DeepSeekError
     |   `-- Unrecoverable             more fragments are lost than the code can bear
     |-- ForeignStore                  a file or database that is not of this store
     |-- IndexUnavailable              the database does not answer; retryable
+    |-- IndexOutdated                 the index is older than the data that it is the index of
+    |-- NotOwner                      another home, a copy of this one, has taken its tiers over
+    |-- ReadOnlyStore (PermissionError)  a change of a store that is open for reading only
     `-- StoreClosed                   used after close()
 """
 
@@ -71,6 +74,27 @@ class IndexUnavailable(errors.StorageError):
     """The index's database does not answer."""
 
     retryable = True
+
+
+class IndexOutdated(errors.StorageError):
+    """The index is older than its store: it was restored from a copy, or has lost its last part."""
+
+
+class NotOwner(errors.StorageError):
+    """Another home, a copy of this one, writes to its tiers or mirrors by now."""
+
+
+class ReadOnlyStore(errors.StorageError, PermissionError):
+    """A change of a store that is open for reading only."""
+
+    __str__ = errors.StorageError.__str__
+
+
+def again(refusal: ReadOnlyStore | None) -> ReadOnlyStore:
+    """A refusal to raise once more: one object raised often would collect all its tracebacks."""
+    if refusal is None:
+        return ReadOnlyStore("it was opened for reading only", url="")
+    return ReadOnlyStore(refusal.message, url=refusal.url, remedy=refusal.remedy)
 
 
 class StoreClosed(errors.StorageError):

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
-from deepseek_core import Tier, TierProfile, errors
+from deepseek_core import TierProfile, errors
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.home.counters import Counters, Entry, Ledger
-from deepseek_store.home.open import WRITERS, Opened
-from deepseek_store.home.tier_set import TierSet
+from deepseek_store.home.opened import WRITERS, Opened
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.journal import Journal
 from deepseek_store.move.exclusive import Exclusive
@@ -41,17 +40,11 @@ _GAP_SHARE: Final = 0.25
 class Parts:
     """What an open store is made of. Made by `Store`; closes what it opened."""
 
-    def __init__(
-        self,
-        opened: Opened,
-        clock: Callable[[], float],
-        *,
-        tiers: Callable[[str], Tier] | None = None,
-    ) -> None:
+    def __init__(self, opened: Opened, clock: Callable[[], float]) -> None:
         self.config, self.state, self.disk = opened.config, opened.state, opened.disk
         self.home, self.clock, self.opened = opened.home, clock, opened
         policy = opened.config.policy
-        self.tiers = TierSet(opened.config, tiers)
+        self.tiers = opened.tiers
         self.heat = AccessRates(policy.half_life_s)
         self.heat.load(self.state.index.heat())
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
@@ -65,7 +58,7 @@ class Parts:
             store_id=opened.config.store_id,
             writer=opened.writer,
             segment_nbytes=policy.warm_fragment_nbytes,
-            next_segment=lambda: self.state.index.allocate("segment"),
+            next_segment=opened.next_segment,
             clock=clock,
             on_group=self.committer.take,
             on_seal=self.committer.take_seal,

@@ -17,14 +17,13 @@ from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed
 from deepseek_store.home import open_stores as open_homes
 from deepseek_store.home.config import StoreConfig, TierConfig
 from deepseek_store.home.create import change_policy, make_home, unmake_home
-from deepseek_store.home.open import (
-    open_parts,
-)
+from deepseek_store.home.open import open_parts
 from deepseek_store.home.pins_and_snapshots import (
     SnapshotNote,
     note_dropped,
     note_snapshot,
 )
+from deepseek_store.home.seams import Seams
 from deepseek_store.index.rows import SnapshotRow, Version
 from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Buffer
 from deepseek_store.maintenance import Maintenance, check_tier
@@ -61,8 +60,10 @@ class Store:
     """An open store; safe to use from any number of threads.
 
     `home` is its folder on a fast local disk. By default this process has it alone; with `shared`
-    several processes may have it open, if all do so. With `background` it moves data between its
-    tiers by itself, every `tick_s` seconds.
+    several processes may have it open, if all do so. With `read_only` nothing of it is changed;
+    that comes by itself where the home may not be written, its log is away, or a copy of the home
+    has taken its tiers. With `background` it moves data between its tiers by itself, every
+    `tick_s` seconds.
 
     For tests and tools: `clock` gives seconds since the epoch, `tiers` opens the tier of a URL,
     `disk` stands in for the log's folder, `index` for the index that the home names.
@@ -71,6 +72,7 @@ class Store:
         ConfigError: there is no store in `home`; see `Store.init`.
         StoreLocked: another process has it open.
         ForeignStore: its files are damaged or another store's.
+        IndexOutdated: the index is older than the store; see `Store.rebuild`.
         CacheTooSmall: the policy's cache holds not even one shard.
     """
 
@@ -79,6 +81,7 @@ class Store:
         home: str | Path,
         *,
         shared: bool = False,
+        read_only: bool = False,
         background: bool = False,
         tick_s: float = 30.0,
         clock: Callable[[], float] = time.time,
@@ -87,9 +90,10 @@ class Store:
         index: Index | None = None,
     ) -> None:
         self.home = Path(home)
-        opened = open_parts(self.home, shared=shared, disk=disk, index=index)
+        seams = Seams(tiers=tiers, disk=disk, index=index)
+        opened = open_parts(self.home, shared=shared, read_only=read_only, seams=seams)
         try:
-            self._parts = Parts(opened, clock, tiers=tiers)
+            self._parts = Parts(opened, clock)
         except BaseException:
             opened.close()
             raise
@@ -97,7 +101,7 @@ class Store:
         self._closing = threading.Lock()
         self._keeper: Any = None
         open_homes.note(self.home, self)
-        if background:
+        if background and not opened.read_only:
             from deepseek_store.check.background import Background
 
             self._keeper = Background(self._parts, tick_s)
@@ -178,10 +182,29 @@ class Store:
 
         return rebuild_index(Path(home), **options)
 
+    @classmethod
+    def adopt(cls, home: str | Path, **options: Any) -> RebuildReport:
+        """Let this home have the store from now on, whichever copy of it had it before.
+
+        See `check.adopt.adopt_home`.
+
+        Raises:
+            StoreLocked: somebody has it open.
+            TierUnavailable: a tier can't be reached.
+        """
+        from deepseek_store.check.adopt import adopt_home
+
+        return adopt_home(Path(home), **options)
+
     @property
     def url(self) -> str:
         """Names it in errors and logs."""
         return f"ds:{self.home}"
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing can be changed; empty where it can."""
+        return self._parts.opened.read_only
 
     @property
     def policy(self) -> Policy:
@@ -381,6 +404,7 @@ class Store:
         """
         self.flush()
         row = self.parts.state.index.snapshot(name, self.parts.clock())
+        self.parts.state.note_seq(row.seq)
         note_snapshot(self.home, SnapshotNote(name=name, created_s=row.created_s, clock=row.clock))
         return row
 

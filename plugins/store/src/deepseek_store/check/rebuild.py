@@ -17,10 +17,14 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.check.rebuild_numbers import count_on
 from deepseek_store.check.rebuild_scan import Found, Seeker
+from deepseek_store.errors import NotOwner
 from deepseek_store.home.config import StoreConfig, sync_folder
-from deepseek_store.home.locks import LOCK_FILE, FileLock
-from deepseek_store.home.open import open_disk
+from deepseek_store.home.locks import lock_store
+from deepseek_store.home.log_folders import adopt_folders, open_log
+from deepseek_store.home.numbers import Marks, Numbers
+from deepseek_store.home.owner import Owner
 from deepseek_store.home.pins_and_snapshots import PinsAndSnapshots
 from deepseek_store.home.state import stripe_row
 from deepseek_store.home.tier_set import TierSet
@@ -28,11 +32,13 @@ from deepseek_store.index.base import Index
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.index.sqlite import SqliteIndex
+from deepseek_store.log.disk import Disk
 from deepseek_store.move.gc import INCOMPLETE
 
 Progress = Callable[[int, int, str], None]
 
 _BATCH: Final = 50_000
+_NEVER: Final = 1 << 62
 _SIDES: Final = ("-wal", "-shm", "")
 
 
@@ -102,20 +108,46 @@ def rebuild_index(
         TierUnavailable: a tier can't be reached.
         ForeignStore: the database holds the index of another store.
     """
-    start_s = time.monotonic()
     config = StoreConfig.load(home)
+    lock = lock_store(home)
+    try:
+        return rebuild_locked(home, config, verify=verify, force=force, progress=progress)
+    finally:
+        lock.close()
+
+
+def rebuild_locked(
+    home: Path,
+    config: StoreConfig,
+    *,
+    verify: bool = False,
+    force: bool = False,
+    adopt: bool = False,
+    progress: Progress | None = None,
+) -> RebuildReport:
+    """The same for one who holds the store's lock; `adopt`: take its tiers and mirrors, too."""
+    start_s = time.monotonic()
     with ExitStack() as stack:
-        stack.callback(FileLock(home / LOCK_FILE).close)
-        disk = open_disk(home, config)
+        numbers = Numbers(home)
+        owner = Owner(home, config.store_id, numbers)
+        if adopt:
+            # Should this be killed: no index but the one that it makes will do from now on.
+            numbers.raise_to(Marks(seq=_NEVER))
+            adopt_folders(home, config, owner)
+        disk = _open_log(home, config, owner)
         stack.callback(disk.close)
-        tiers = TierSet(config)
+        tiers = TierSet(config, owner)
         stack.callback(tiers.close)
         seeker = Seeker(config, disk, tiers, progress or _quiet)
         _check_reachable(seeker.list_tiers(), home, force=force)
+        if adopt:
+            tiers.own(by_force=True)
         stack.enter_context(_uncollected())
         found = seeker.seek(verify=verify)
+        count_on(home, config, found, numbers, tiers.promised(), leap=adopt)
         content = _Content.of(found, PinsAndSnapshots.load(home))
-        aside = _write(home, config, content)
+        aside = _write(home, config, content, numbers)
+        owner.settle()
     return RebuildReport(
         seconds=time.monotonic() - start_s,
         objects=sum(not version.deleted for version in content.current),
@@ -208,14 +240,22 @@ def _as_of(chains: Iterable[Sequence[Version]], clock: int) -> Iterator[Version]
             yield version
 
 
-def _write(home: Path, config: StoreConfig, content: _Content) -> str | None:
+def _open_log(home: Path, config: StoreConfig, owner: Owner) -> Disk:
+    """The log; of a copy whose mirrors another home has taken, without them."""
+    try:
+        return open_log(home, config, owner, writing=True)
+    except NotOwner:
+        return open_log(home, attrs.evolve(config, mirrors=()), owner, writing=True)
+
+
+def _write(home: Path, config: StoreConfig, content: _Content, numbers: Numbers) -> str | None:
     """Into a new file that then takes the place of the old one, or into the emptied schema."""
     if config.index != "sqlite":
         from deepseek_store.index.postgres import PostgresIndex
 
         with PostgresIndex(config.index, config.store_id, create=True) as index:
             index.clear()
-            _fill(index, content)
+            numbers.begin_anew(_fill(index, content))
             index.finish()
         (home / "epoch").unlink(missing_ok=True)
         return None
@@ -223,17 +263,20 @@ def _write(home: Path, config: StoreConfig, content: _Content) -> str | None:
     for side in (*_SIDES, ".locks"):
         Path(f"{fresh}{side}").unlink(missing_ok=True)
     with SqliteIndex(fresh, config.store_id, create=True) as index:
-        _fill(index, content)
+        marks = _fill(index, content)
     Path(f"{fresh}.locks").unlink(missing_ok=True)
     aside = _set_aside(home)
     fresh.replace(home / INDEX_FILE)
+    # Killed before this, it seems to be an older one, and is made once more.
+    numbers.begin_anew(marks)
     # Its number may be one that the new index will give to a commit.
     (home / "epoch").unlink(missing_ok=True)
     sync_folder(home)
     return aside
 
 
-def _fill(index: Index, content: _Content) -> None:
+def _fill(index: Index, content: _Content) -> Marks:
+    """Fill an empty index; what it counts in the end."""
     found = content.found
     index.raise_counter("segment", found.highest_segment)
     index.raise_counter("stripe", found.highest_stripe)
@@ -247,7 +290,10 @@ def _fill(index: Index, content: _Content) -> None:
         index.commit(Batch(versions=versions[start : start + _BATCH]))
     for name, created_s, members in content.snapshots:
         index.restore_snapshot(name, created_s, [version.id for version in members])
-    index.commit(Batch(meta={INCOMPLETE: _incomplete(found.unreachable)}, durable=True))
+    seq = index.commit(Batch(meta={INCOMPLETE: _incomplete(found.unreachable)}, durable=True))
+    return Marks(
+        segment=found.highest_segment, stripe=found.highest_stripe, generation=found.clock, seq=seq
+    )
 
 
 def _incomplete(unreachable: Sequence[str]) -> str | None:

@@ -11,8 +11,8 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.check.check_units import judge_segment
+from deepseek_store.home.catch_up import segment_row
 from deepseek_store.home.config import StoreConfig
-from deepseek_store.home.open import segment_row
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.home.version_records import version_of
 from deepseek_store.index.rows import SegmentRow, Version, VersionId

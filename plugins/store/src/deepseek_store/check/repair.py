@@ -19,7 +19,7 @@ from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.log.records import unpack_extents
-from deepseek_store.log.recovery import copy_file
+from deepseek_store.log.recovery import copy_file, put_in_place
 from deepseek_store.log.segment import sealed_name
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.stripe import Stripe
@@ -119,8 +119,7 @@ def write_file(disk: Disk, name: str, data: bytes) -> None:
     disk.create(partial, len(data))
     disk.write_at(partial, 0, [data])
     disk.sync(partial)
-    disk.rename(partial, name)
-    disk.sync_dir()
+    put_in_place(disk, partial, name)
 
 
 def _mend_stripe(
@@ -148,12 +147,14 @@ def _mend_stripe(
 
 def _rebuild(parts: Parts, stripe: Stripe, faults: Sequence[Fault], look: Look) -> None:
     """Write fragments anew, switch the index durably, and only then let go of the old ones."""
+    parts.tiers.own()
     new = parts.tiers.stripes.repair(
         stripe,
         [fault.fragment for fault in faults],
         parts.tiers.places(stripe.temperature),
         throttle=look.throttle,
     )
+    parts.tiers.own()
     parts.state.commit(Batch(stripes=[stripe_row(new)], durable=True))
     # What can't be deleted now is an orphan, which gc finds.
     parts.tiers.stripes.delete_fragments(superseded(stripe, new))

@@ -103,7 +103,7 @@ def _repair(args: argparse.Namespace) -> int:
 
 
 def _add_fsck_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument("--deep", action="store_true", help="read every byte")
     add_json(parser)
 
@@ -143,6 +143,7 @@ def _freed(report: GcReport) -> list[str]:
     lines = [f"{verb} {console.format_bytes(report.freed_nbytes)}: {parts}"]
     if report.stripes_waiting:
         lines.append(f"{count(report.stripes_waiting, 'stripe')} wait for their grace period")
+    lines += [f"left alone: {what}" for what in report.unknown]
     return lines + [f"can't be reached: {place}" for place in report.unreachable]
 
 

@@ -30,12 +30,19 @@ class Command:
     details: str = ""
 
 
-def add_home(parser: argparse.ArgumentParser) -> None:
-    """The first argument of every command, and whether others may have the store open."""
+def add_home(parser: argparse.ArgumentParser, *, reads: bool = False) -> None:
+    """The first argument of every command, and whether others may have the store open.
+
+    `reads`: the command changes nothing, so that it can be told to open the store that way.
+    """
     parser.add_argument("home", metavar="HOME", help="the folder that `store init` made")
     parser.add_argument(
         "--shared", action="store_true", help="other processes have it open too, all with --shared"
     )
+    if reads:
+        parser.add_argument(
+            "--read-only", action="store_true", help="change nothing in HOME, nor need to"
+        )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +70,8 @@ def open_store(args: argparse.Namespace) -> Store:
     """
     from deepseek_store.store import Store
 
-    return Store(args.home, shared=args.shared)
+    read_only = getattr(args, "read_only", False)
+    return Store(args.home, shared=args.shared, read_only=read_only)
 
 
 def tell(facts: Mapping[str, Any], text: str, *, as_json: bool) -> None:

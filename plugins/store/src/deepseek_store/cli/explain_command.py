@@ -13,7 +13,7 @@ _EXAMPLES: Final = """examples:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument("key", metavar="KEY")
     add_json(parser)
 

@@ -35,7 +35,7 @@ _EXAMPLES: Final = """examples:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument(
         "key", metavar="KEY", help="its name; with --recursive, what they begin with"
     )

@@ -30,7 +30,7 @@ _STAT_EXAMPLES: Final = """examples:
 
 
 def _add_ls_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument(
         "prefix", metavar="PREFIX", nargs="?", default="", help="a folder, or its start"
     )
@@ -105,7 +105,7 @@ def _when(seconds: float) -> str:
 
 
 def _add_stat_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument("key", metavar="KEY")
     parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
     add_json(parser)

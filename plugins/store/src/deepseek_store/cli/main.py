@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "repair": ("care_commands", "verify, and make anew what is damaged or missing"),
     "fsck": ("care_commands", "compare index, log and tiers; nothing is changed"),
     "gc": ("care_commands", "free the room of what nobody can see any more"),
+    "adopt": ("adopt_command", "let this copy of a home have the store from now on"),
     "rebuild": ("care_commands", "make the index anew from the data alone"),
     "bench": ("bench_command", "measure this store beside its bare disk"),
     "status": ("status_command", "tiers, temperatures, cache, faults; as a page with --html"),

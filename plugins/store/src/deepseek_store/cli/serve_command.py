@@ -18,7 +18,7 @@ Only this machine can reach it unless --host says else; it has no password. Ends
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument(
         "--port", type=int, default=9108, help="0: any that is free (default: 9108)"
     )
@@ -45,7 +45,13 @@ def _run(args: argparse.Namespace) -> int:
     before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         with (
-            Store(args.home, shared=args.shared, background=args.move, tick_s=args.tick) as store,
+            Store(
+                args.home,
+                shared=args.shared,
+                read_only=args.read_only,
+                background=args.move,
+                tick_s=args.tick,
+            ) as store,  # fmt: skip
             MetricsServer(store, host=args.host, port=args.port, keep_s=args.every) as server,
         ):
             print(f"serving {server.url}", flush=True)

@@ -84,7 +84,7 @@ def _restore(args: argparse.Namespace) -> int:
 
 
 def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     add_json(parser)
 
 

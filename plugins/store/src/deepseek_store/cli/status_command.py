@@ -25,7 +25,7 @@ _EXAMPLES: Final = """examples:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
+    add_home(parser, reads=True)
     parser.add_argument("--html", metavar="FILE", help="write a page")
     add_json(parser)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -59,13 +60,8 @@ class StoreConfig:
             "mirrors": list(self.mirrors),
             "policy": self.policy.to_json(),
         }
-        partial = home / f"{FILE}.{os.getpid()}.part"
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(home / FILE)
-        sync_folder(home)
+        text = json.dumps(content, indent=1) + "\n"
+        write_durably(home / FILE, lambda _file: text.encode())
 
     @classmethod
     def load(cls, home: Path) -> Self:
@@ -100,6 +96,25 @@ class StoreConfig:
             index=content["index"],
             mirrors=tuple(content["mirrors"]),
         )
+
+
+def write_durably(path: Path, content: Callable[[int], bytes]) -> None:
+    """Make a file of a home what `content` gives for its descriptor: whole or not, and durably.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(content(file.fileno()))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,8 +10,12 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.home.config import StoreConfig, sync_folder
-from deepseek_store.home.locks import LOCK_FILE, FileLock
-from deepseek_store.home.open import LOG_FOLDER, open_disk, open_index
+from deepseek_store.home.folder_marks import FolderMarks
+from deepseek_store.home.locks import lock_store
+from deepseek_store.home.log_folders import LOG_FOLDER, open_log
+from deepseek_store.home.numbers import Numbers
+from deepseek_store.home.open import open_index
+from deepseek_store.home.owner import Owner
 from deepseek_store.home.tier_set import mark_tiers, unmark_tiers
 from deepseek_store.planning.policy import Policy
 
@@ -32,7 +36,8 @@ def make_home(folder: Path, config: StoreConfig) -> None:
     for made in (folder / LOG_FOLDER, *map(Path, config.mirrors)):
         made.mkdir(parents=True, exist_ok=True)
     try:
-        open_disk(folder, config).close()
+        owner = Owner(folder, config.store_id, Numbers(folder))
+        open_log(folder, config, owner, writing=True).close()
         open_index(folder, config, create=True).close()
         mark_tiers(config)
         config.save(folder)
@@ -47,6 +52,8 @@ def unmake_home(folder: Path, config: StoreConfig) -> None:
     import shutil
 
     unmark_tiers(config)
+    for mirror in map(Path, config.mirrors):
+        FolderMarks(mirror).unmark()
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -62,7 +69,7 @@ def change_policy(folder: Path, changes: Mapping[str, Any]) -> tuple[Policy, Pol
         StoreLocked: a process has the store open.
     """
     config = StoreConfig.load(folder)
-    lock = FileLock(folder / LOCK_FILE)
+    lock = lock_store(folder)
     try:
         policy = Policy.from_json({**config.policy.to_json(), **changes})
         attrs.evolve(config, policy=policy).save(folder)

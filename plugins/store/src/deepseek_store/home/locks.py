@@ -7,31 +7,42 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final
 
+from deepseek_core import errors
 from deepseek_store.errors import StoreLocked
 
 LOCK_FILE: Final = "LOCK"
 _MOST_WRITERS: Final = 1024
+_PAUSE_S: Final = 0.005
 
 
 class FileLock:
-    """A locked file; the holder's process number stands in it, for the message to others."""
+    """A locked file; the holder's process number stands in it, for the message to others.
 
-    def __init__(self, path: Path, *, shared: bool = False) -> None:
+    `read_only`: share it without writing, and without making the file.
+
+    Raises:
+        StoreLocked: somebody else holds it, and not both share it.
+        OSError: the file can't be opened.
+    """
+
+    def __init__(self, path: Path, *, shared: bool = False, read_only: bool = False) -> None:
         self._path = path
         self._process = os.getpid()
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
+        self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        kind = fcntl.LOCK_SH if shared or read_only else fcntl.LOCK_EX
         try:
             fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
             raise _locked(path, holder) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        if not read_only:
+            self._sign()
 
     def close(self) -> None:
         """Let go of it; idempotent. In a forked child it stays its parent's."""
@@ -42,6 +53,49 @@ class FileLock:
             # Closing is not enough: a child that was forked meanwhile has the descriptor too.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+    def _sign(self) -> None:
+        """Leave our number; a full disk only costs the others that part of their message."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            return
+        except BaseException:
+            self.close()
+            raise
+
+
+def lock_store(home: Path, *, shared: bool = False) -> FileLock:
+    """The lock of a whole store.
+
+    Raises:
+        StoreLocked: somebody else holds it, and not both share it.
+        TierUnavailable: its home may not be written.
+    """
+    path = home / LOCK_FILE
+    try:
+        return FileLock(path, shared=shared)
+    except OSError as error:
+        raise errors.TierUnavailable(
+            f"{path}: {error.strerror}", url=str(home), remedy="check who may write to that folder"
+        ) from error
+
+
+def wait_for_lock(path: Path, *, seconds: float = 600.0) -> FileLock:
+    """The lock of a file, once whoever holds it lets go of it.
+
+    Raises:
+        StoreLocked: that takes longer than so many seconds.
+    """
+    end_s = time.monotonic() + seconds
+    while True:
+        try:
+            return FileLock(path)
+        except StoreLocked:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def _locked(path: Path, holder: str) -> StoreLocked:
@@ -72,11 +126,11 @@ def take_writer(folder: Path) -> tuple[int, FileLock]:
 
 def writer_is_alive(folder: Path, number: int) -> bool:
     """Whether a process, this one too, writes under that number."""
-    path = _writer_path(folder, number)
-    if not path.exists():
-        return False
     try:
-        FileLock(path).close()
+        # Shared: of two that ask at once, neither takes the other for the writer.
+        FileLock(_writer_path(folder, number), read_only=True).close()
+    except FileNotFoundError:
+        return False
     except StoreLocked:
         return True
     return False

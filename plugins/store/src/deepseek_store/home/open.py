@@ -3,112 +3,163 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-import attrs
-
-from deepseek_store.errors import StoreLocked
+from deepseek_core import errors
+from deepseek_store.errors import NotOwner, ReadOnlyStore
+from deepseek_store.home import ages
+from deepseek_store.home.catch_up import catch_up, known_segments, synced_ends
 from deepseek_store.home.config import StoreConfig
-from deepseek_store.home.locks import LOCK_FILE, FileLock, take_writer, writer_is_alive
+from deepseek_store.home.locks import (
+    LOCK_FILE,
+    lock_store,
+    take_writer,
+    wait_for_lock,
+    writer_is_alive,
+)
+from deepseek_store.home.log_folders import LOG_FOLDER, open_log
+from deepseek_store.home.numbers import Numbers
+from deepseek_store.home.opened import WRITERS, Opened
+from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_watch import OwnerWatch
+from deepseek_store.home.read_only import open_to_read
+from deepseek_store.home.seams import NO_SEAMS, Seams
 from deepseek_store.home.state import State
-from deepseek_store.home.version_records import version_of
+from deepseek_store.home.tier_set import TierSet
 from deepseek_store.index.base import Index
 from deepseek_store.index.epoch import Epoch
+from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.opening import open_index as index_at
-from deepseek_store.index.rows import Batch, SegmentRow, Version
+from deepseek_store.index.rows import Batch
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.file_disk import FileDisk
-from deepseek_store.log.records import Kind
 from deepseek_store.log.recovery import Recovered, recover
-from deepseek_store.log.scan import Fault
-from deepseek_store.log.segment import SegmentInfo, sealed_name
+from deepseek_store.log.segment import sealed_name
 
 _LOG: Final = logging.getLogger(__name__)
-LOG_FOLDER: Final = "log"
-WRITERS: Final = "writers"
-
-
-@attrs.frozen(kw_only=True)
-class Opened:
-    """The parts that an open store is made of, and what recovery had to do."""
-
-    config: StoreConfig
-    home: Path
-    disk: Disk
-    state: State
-    writer: int
-    shared: bool
-    locks: tuple[FileLock, ...]
-    truncated_nbytes: int
-    faults: dict[int, tuple[Fault, ...]]
-
-    def close(self) -> None:
-        """Let go of all, the locks last."""
-        self.state.close()
-        self.disk.close()
-        for lock in self.locks:
-            lock.close()
 
 
 def open_parts(
-    home: Path, *, shared: bool, disk: Disk | None = None, index: Index | None = None
+    home: Path,
+    *,
+    shared: bool,
+    read_only: bool = False,
+    seams: Seams = NO_SEAMS,
 ) -> Opened:
-    """Open what lies in a home; `disk` and `index` stand in for those that the home names.
+    """Open what lies in a home.
+
+    Where the home may not be written, its log is away, or another home has taken its tiers, it is
+    opened for reading only, and that is said loudly.
 
     Raises:
         ConfigError: there is no store.
         StoreLocked: another process has it open, and not both share it.
         ForeignStore: a file is not this store's, or the index is damaged.
+        IndexOutdated: the index is older than the store, and can't be caught up from the log.
         StorageError: the disk or the database does not answer.
     """
     config = StoreConfig.load(home)
-    if config.index != "sqlite" and not shared:
-        shared = True  # a database is there to be shared
-    lock = FileLock(home / LOCK_FILE, shared=shared)
-    try:
+    refusal = _asked(home) if read_only else _unwritable(home, config)
+    if refusal is None:
+        try:
+            return _open_to_write(home, config, shared, seams)
+        except (NotOwner, LogMissing) as error:
+            refusal = _refusal(home, error)
+    if not read_only:
+        _LOG.error("%s", refusal)
+    return open_to_read(home, config, refusal, seams)
+
+
+class LogMissing(errors.TierUnavailable):
+    """No folder of the log is there."""
+
+
+def _asked(home: Path) -> ReadOnlyStore:
+    remedy = "open it without read_only (--read-only)"
+    return ReadOnlyStore("the store was opened for reading only", url=str(home), remedy=remedy)
+
+
+def _refusal(home: Path, error: errors.StorageError) -> ReadOnlyStore:
+    what = f"the store in {home} is open for reading only: {error.message}"
+    return ReadOnlyStore(what, url=error.url, remedy=error.remedy)
+
+
+def _open_to_write(home: Path, config: StoreConfig, shared: bool, seams: Seams) -> Opened:
+    shared = shared or config.index != "sqlite"  # a database is there to be shared
+    with ExitStack() as stack:
+        lock = lock_store(home, shared=shared)
+        stack.callback(lock.close)
         number, lease = take_writer(home / WRITERS)
-    except BaseException:
-        lock.close()
-        raise
-    locks = (lease, lock)
-    disk = disk or open_disk(home, config)
-    try:
-        index = index or open_index(home, config)
-        state = State(
-            index, Epoch(home / "epoch") if shared else None, remote=config.index != "sqlite"
-        )
+        stack.callback(lease.close)
+        numbers = Numbers(home)
+        owner = Owner(home, config.store_id, numbers)
+        moved, copied = owner.moved, owner.copied
+        disk = seams.disk or _log_of(home, config, owner)
+        stack.callback(disk.close)
+        index = seams.index or open_index(home, config)
+        stack.callback(index.close)
+        epoch = Epoch(home / "epoch") if shared else None
+        state = State(index, epoch, remote=config.index != "sqlite", numbers=numbers)
+        stack.callback(state.close)
         state.load()
         recovered = _recover(home, config, disk, state, number)
-    except BaseException:
-        if index is not None:
-            index.close()
-        disk.close()
-        for each in locks:
-            each.close()
-        raise
+        tiers = TierSet(config, owner, opener=seams.tiers)
+        stack.callback(tiers.close)
+        if moved or owner.is_new:
+            _move_in(tiers, owner, state, copied=copied)
+        stack.pop_all()
     return Opened(
         config=config,
         home=home,
         disk=disk,
+        tiers=tiers,
         state=state,
         writer=number,
         shared=shared,
-        locks=locks,
+        locks=(lease, lock),
         truncated_nbytes=sum(recovered.truncated.values()),
         faults=dict(recovered.faults),
+        watch=OwnerWatch(config, owner),
     )
 
 
-def open_disk(home: Path, config: StoreConfig) -> Disk:
-    """The log's folder, and its mirrors if it has some."""
-    first = FileDisk(home / LOG_FOLDER)
-    if not config.mirrors:
-        return first
-    from deepseek_store.log.mirrored import MirroredDisk
+def _unwritable(home: Path, config: StoreConfig) -> ReadOnlyStore | None:
+    """Why a home can't be written to; None if it can, as far as its permissions say."""
+    needed = [home, home / LOCK_FILE, home / WRITERS, home / LOG_FOLDER]
+    if config.index == "sqlite":
+        needed.append(home / INDEX_FILE)
+    closed = [path for path in needed if path.exists() and not os.access(path, os.W_OK)]
+    if not closed:
+        return None
+    what = f"the store in {home} is open for reading only: {closed[0]} may not be written"
+    return ReadOnlyStore(what, url=str(home), remedy="get the permission, or remount it writable")
 
-    return MirroredDisk([first, *(FileDisk(Path(mirror)) for mirror in config.mirrors)])
+
+def _log_of(home: Path, config: StoreConfig, owner: Owner) -> Disk:
+    try:
+        return open_log(home, config, owner, writing=True)
+    except errors.TierUnavailable as error:
+        raise LogMissing(error.message, url=error.url, remedy=error.remedy) from error
+
+
+def _move_in(tiers: TierSet, owner: Owner, state: State, *, copied: bool) -> None:
+    """A home that is new here: a copy may go on elsewhere, so make sure at once.
+
+    Raises:
+        NotOwner: it does, and has taken a tier.
+    """
+    if not owner.is_new:
+        try:
+            tiers.own()
+        except errors.ConfigError as error:  # no plugin opens it here: it is as if away
+            _LOG.warning("whose the tiers are can't be asked: %s", error)
+    if copied:
+        # Its copy may never meet it on a tier: what both write keeps numbers of its own.
+        state.leap()
+    with suppress(errors.TierFull):  # it is asked again the next time
+        owner.settle()
 
 
 def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Index:
@@ -118,18 +169,21 @@ def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Inde
 
 def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: int) -> Recovered:
     """Bring the log into order, and the index up to it; one process at a time."""
-    lock = _wait_for_lock(home / "recovery.lock")
+    numbers = Numbers(home)
+    lock = wait_for_lock(home / "recovery.lock")
     try:
+        found = ages.compare(home, state.index, numbers)
         _finish_removals(disk, state)
-        rows = state.segments
         recovered = recover(
             disk,
             store_id=config.store_id,
             writer_alive=lambda n: n != number and writer_is_alive(home / WRITERS, n),
-            known=[row.id for row in rows.values() if row.state == "sealed" and row.local],
-            synced={row.id: row.applied for row in rows.values()},
+            known=known_segments(state),
+            synced=synced_ends(state),
         )
+        ages.check_files(home, state, found, recovered.present)
         catch_up(state, recovered, recovered.segments)
+        ages.settle(home, state, numbers, found, [info.id for info in recovered.segments])
     finally:
         lock.close()
     for segment, faults in recovered.faults.items():
@@ -139,40 +193,6 @@ def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: 
                 segment, fault.nbytes, fault.offset, fault.reason,
             )  # fmt: skip
     return recovered
-
-
-def catch_up(state: State, recovered: Recovered, segments: Sequence[SegmentInfo]) -> None:
-    """Put into the index what these segments have and it has not."""
-    versions: list[Version] = []
-    rows: list[SegmentRow] = []
-    for info in segments:
-        known = state.segments.get(info.id)
-        if known is not None and known.state == "sealed":
-            continue
-        rows.append(segment_row(info))
-        if not info.sealed:
-            continue  # its writer lives, and tells of it itself
-        applied = 0 if known is None else known.applied
-        versions += [
-            version_of(placed)
-            for placed in recovered.placed(info.id)
-            if placed.offset >= applied and placed.record.kind in (Kind.PUT, Kind.DELETE)
-        ]
-    if rows:
-        state.commit(Batch(versions=versions, segments=rows, durable=True))
-
-
-def segment_row(info: SegmentInfo) -> SegmentRow:
-    """A segment of the log as the index keeps it, all of it applied."""
-    return SegmentRow(
-        id=info.id,
-        writer=info.writer,
-        state="sealed" if info.sealed else "active",
-        nbytes=info.nbytes,
-        min_generation=info.min_generation,
-        created_s=info.created_s,
-        applied=info.nbytes if info.sealed else 0,
-    )
 
 
 def _finish_removals(disk: Disk, state: State) -> None:
@@ -190,13 +210,3 @@ def _finish_removals(disk: Disk, state: State) -> None:
         disk.remove(name)
     if left:
         disk.sync_dir()
-
-
-def _wait_for_lock(path: Path) -> FileLock:
-    import time
-
-    while True:
-        try:
-            return FileLock(path)
-        except StoreLocked:
-            time.sleep(0.01)

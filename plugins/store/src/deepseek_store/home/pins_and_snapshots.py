@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.home.config import sync_folder
 
 FILE: Final = "notes.jsonl"
 
@@ -69,17 +70,28 @@ def note_pins(home: Path, keys: Iterable[str], tier: str | None) -> None:
 def _append(home: Path, note: Mapping[str, Any]) -> None:
     # The line break comes first as well: it ends a line that a crash has torn.
     line = f"\n{json.dumps(note, separators=(',', ':'))}\n".encode()
+    path = home / FILE
+    is_new = not path.exists()
     try:
-        file = os.open(home / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            os.write(file, line)
+            _write_whole(file, line)
             os.fsync(file)
         finally:
             os.close(file)
+        if is_new:
+            sync_folder(home)
     except OSError as error:
         raise errors.TierUnavailable(
             f"{home / FILE}: {error.strerror}", url=str(home), remedy="check the store's home"
         ) from error
+
+
+def _write_whole(file: int, line: bytes) -> None:
+    """Append a line; a part of it, on a full disk, is ended by the next one's line break."""
+    done = 0
+    while done < len(line):
+        done += os.write(file, line[done:])
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

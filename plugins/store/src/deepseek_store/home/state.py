@@ -5,11 +5,15 @@ Reads ask memory only. A change goes to the index first, then to memory, then ot
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal
 
+import attrs
+
+from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.index.base import Index
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.epoch import Epoch
@@ -18,17 +22,28 @@ from deepseek_store.stripes.stripe import Stripe
 
 # How old what we know of other machines' commits may be; on one machine the epoch tells at once.
 _STALE_S: Final = 0.05
+# Two that leap apart meet again once in 2**31 times, and a store can leap a million times.
+_LEAP: Final = 1 << 31
 
 
 class State:
     """The catalog, the segments, the stripes and the pins of one open store.
 
     `epoch` is shared with other processes on this machine; without one (an exclusive store)
-    nobody else changes anything. `remote`: other machines may.
+    nobody else changes anything. `remote`: other machines may. `numbers` notes what must not be
+    forgotten even if the index is.
     """
 
-    def __init__(self, index: Index, epoch: Epoch | None, *, remote: bool = False) -> None:
+    def __init__(
+        self,
+        index: Index,
+        epoch: Epoch | None,
+        *,
+        remote: bool = False,
+        numbers: Numbers | None = None,
+    ) -> None:
         self.index = index
+        self._numbers = numbers
         self.catalog = Catalog()
         self.segments: dict[int, SegmentRow] = {}
         self.stripes: dict[int, Stripe] = {}
@@ -80,7 +95,10 @@ class State:
         Raises:
             GenerationMismatch: not what the batch expects; nothing is changed.
             IndexUnavailable: the database does not answer.
+            ReadOnlyStore: it is open for reading only; how warm things are is passed over.
         """
+        if self.index.read_only and _is_of_readers(batch):
+            return
         seq = self.index.commit(batch, self.catalog)
         self._apply_rows(batch.segments, batch.drop_segments, batch.stripes, batch.drop_stripes)
         self._apply_pins(batch.pins)
@@ -89,6 +107,33 @@ class State:
             self._epoch.bump(seq)
         else:
             self._seq = seq
+        if batch.durable:
+            self.note_seq(seq)
+
+    def note_seq(self, seq: int) -> None:
+        """Note a durable commit: an index that has not come so far is an older one."""
+        if self._numbers is not None:
+            self._numbers.raise_to(Marks(seq=seq, generation=self.catalog.clock))
+
+    def allocate(self, name: Literal["segment", "stripe"]) -> int:
+        """A number that no segment (or no stripe) of this store ever had.
+
+        Raises:
+            IndexUnavailable: the database does not answer.
+            ReadOnlyStore: it is open for reading only.
+        """
+        number = self.index.allocate(name)
+        if self._numbers is not None:
+            clock = self.catalog.clock
+            self._numbers.raise_to(attrs.evolve(Marks(generation=clock), **{name: number}))
+        return number
+
+    def leap(self) -> None:
+        """Go on with numbers far above those of a copy of this store that may go on as well."""
+        counters = self.index.counters()
+        far = secrets.randbelow(_LEAP) << 12
+        for name in ("segment", "stripe"):
+            self.index.raise_counter(name, counters.get(name, 0) + far)
 
     def trim(self, kept: int) -> None:
         """Let the index forget all removals but the last ones, and the heat of no object."""
@@ -145,6 +190,11 @@ class State:
                 self.pins.pop(key, None)
             else:
                 self.pins[key] = tier
+
+
+def _is_of_readers(batch: Batch) -> bool:
+    """Whether it only tells of what was read: heat, and counts."""
+    return batch == Batch(heat=batch.heat, meta=batch.meta)
 
 
 def stripe_row(stripe: Stripe, *, deleted_s: float | None = None) -> StripeRow:

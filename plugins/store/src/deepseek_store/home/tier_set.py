@@ -9,19 +9,35 @@ from contextlib import suppress
 from typing import Final
 
 from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
-from deepseek_store.errors import ForeignStore
+from deepseek_store.errors import ForeignStore, ReadOnlyStore, again
 from deepseek_store.home.config import StoreConfig
+from deepseek_store.home.numbers import Marks
+from deepseek_store.home.owner import Owner, tier_name
+from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
 from deepseek_store.stripes.layout import Place
+from deepseek_store.stripes.stripe import folder_of, parse_key
 from deepseek_store.stripes.stripe_io import StripeIO
 
 _LOG: Final = logging.getLogger(__name__)
 
 
 class TierSet:
-    """Opens a store's tiers and reads and writes stripes on them; `opener` in place of plugins."""
+    """Opens a store's tiers and reads and writes stripes on them.
 
-    def __init__(self, config: StoreConfig, opener: Callable[[str], Tier] | None = None) -> None:
-        self._config, self._opener = config, opener
+    `owner`: who takes them before something is written; without one they can only be read, and
+    `refusal` says why. `opener` opens the tier of a URL in place of the plugins.
+    """
+
+    def __init__(
+        self,
+        config: StoreConfig,
+        owner: Owner | None = None,
+        *,
+        refusal: ReadOnlyStore | None = None,
+        opener: Callable[[str], Tier] | None = None,
+    ) -> None:
+        self._config, self._owner, self._refusal = config, owner, refusal
+        self._opener = opener
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
@@ -88,6 +104,59 @@ class TierSet:
         promised = [self.tier(number).profile().nines for number in self._config.of(temperature)]
         known = [nines for nines in promised if nines is not None]
         return min(known) if known and len(known) == len(promised) else None
+
+    def own(self, *, by_force: bool = False) -> None:
+        """Make sure that all tiers that can be reached are this home's: before every change.
+
+        `by_force`: whoever had them before.
+
+        Raises:
+            NotOwner: a copy of this home has taken one.
+            IndexOutdated: one has stripes of later than this store's index.
+            ReadOnlyStore: the store is open for reading only.
+        """
+        if self._owner is None:
+            raise again(self._refusal)
+        for number, tier in enumerate(self.tiers):
+            if tier is not None:
+                self._own(self._owner, number, tier, by_force=by_force)
+
+    def promised(self) -> Marks:
+        """How far the numbers of whoever took a tier last can have come."""
+        found = Marks()
+        for tier in self.tiers if self._owner is not None else ():
+            if tier is not None and self._owner is not None:
+                with suppress(errors.TierUnavailable):
+                    found |= self._owner.numbers_at(tier)
+        return found
+
+    def _own(self, owner: Owner, number: int, tier: Tier, *, by_force: bool) -> None:
+        name = tier_name(number)
+        try:
+            if not by_force and not owner.holds(name):
+                owner.check(name, tier)
+                owner.check_stripes(tier.url, self._highest_stripe(number, tier))
+            owner.claim(name, tier, by_force=by_force)
+        except errors.TierUnavailable as error:
+            # What is to be written there will fail by itself; the others must not wait for it.
+            _LOG.warning("whose %s is can't be asked: %s", tier.url, error)
+
+    def _highest_stripe(self, number: int, tier: Tier) -> int:
+        """Of this store's stripes, by the keys alone."""
+        highest = 0
+        for place in self.stripes.places((number,)):
+            for stat in tier.list(folder_of(place.domain)):
+                named = parse_key(place.domain, stat.key)
+                if named is not None and named[0] > highest and self._is_ours(tier, stat.key):
+                    highest = named[0]
+        return highest
+
+    def _is_ours(self, tier: Tier, key: str) -> bool:
+        try:
+            header = parse_header(tier.get(key, 0, HEADER_NBYTES))
+        except (BadFragment, errors.ObjectMissing):
+            return False
+        return header.store == self._config.store_id
 
     def close(self) -> None:
         """Let go of all."""

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.errors import ForeignStore
+from deepseek_store.errors import ForeignStore, again
 from deepseek_store.index import reads, schema, writes
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.port import Database, Session
@@ -67,6 +67,16 @@ class Index:
     def url(self) -> str:
         """Names it in errors; without anything secret."""
         return self._database.url
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused."""
+        return self._database.read_only is not None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it does not see what others write from now on."""
+        return self._database.frozen
 
     def check(self, *, unfinished: bool = False) -> None:
         """Make sure that this is the index of this store, in a format that we read.
@@ -206,6 +216,14 @@ class Index:
 
         self._transact(change, durable=True)
         return taken - count + 1
+
+    def counters(self) -> Mapping[str, int]:
+        """The last number that each counter gave; none where it has given none."""
+        return {str(name): int(value) for name, value in self._all(schema.COUNTERS)}
+
+    def clock(self) -> int:
+        """The highest generation that was ever committed."""
+        return int(self._all(schema.HEAD)[0][3])
 
     def raise_counter(self, name: str, used: int) -> None:
         """Let `allocate` give only numbers above `used`: a rebuilt index has to be told."""
@@ -364,6 +382,8 @@ class Index:
         self, change: Callable[[Session, int], None], *, clock: int = 0, durable: bool = False
     ) -> int:
         """Run a change in one transaction that happens once; its sequence number."""
+        if self._database.read_only is not None:
+            raise again(self._database.read_only)
         with self._writing:
             self._token += 1
             mine = {"client": self._client, "token": self._token}

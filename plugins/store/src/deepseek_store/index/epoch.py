@@ -19,21 +19,25 @@ class Epoch:
     value: catch up again whenever it differs. Any other value is news, a lower one too, for two
     committers may write in either order; no number is written twice.
 
+    With `read_only` it must be there, and is not told anything.
+
     It is a hint: who crashes between commit and `bump` leaves it behind, so poll now and then.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
+        access = mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = os.open(path, flags | os.O_CLOEXEC, 0o644)
             try:
-                if os.fstat(file).st_size < _NBYTES:
+                if not read_only and os.fstat(file).st_size < _NBYTES:
                     os.ftruncate(file, _NBYTES)
-                self._map = mmap.mmap(file, _NBYTES)
+                self._map = mmap.mmap(file, _NBYTES, access=access)
             finally:
                 os.close(file)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a value: it is empty
             raise errors.TierUnavailable(
-                f"{path}: {error.strerror}",
+                f"{path}: {error}",
                 url=str(path),
                 remedy="check that the store's home is there and may be written to",
             ) from error

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
+from deepseek_store.errors import ReadOnlyStore
+
 T = TypeVar("T")
 Params = Mapping[str, Any]
 
@@ -32,6 +34,11 @@ class Database(ABC):
     """Whether a commit may have happened although its caller got an error."""
     words: ClassVar[Mapping[str, str]]
     """What its dialect calls things in the schema."""
+    read_only: ReadOnlyStore | None = None
+    """What is told to who wants a change, where it was opened to be read and nothing else."""
+
+    frozen: bool = False
+    """Whether it reads what was there when it was opened, whatever others write meanwhile."""
 
     @abstractmethod
     def open(self, *, create: bool) -> None:

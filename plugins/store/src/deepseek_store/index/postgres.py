@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
-from deepseek_store.errors import ForeignStore, IndexUnavailable, StoreClosed
+from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import REBUILD, Index
 from deepseek_store.index.port import Database, Params, Session
 from deepseek_store.index.postgres_url import PostgresUrl
@@ -53,9 +53,16 @@ class PostgresIndex(Index):
     """
 
     def __init__(
-        self, url: str, store_id: bytes, *, create: bool = False, retry_s: float = RETRY_S
+        self,
+        url: str,
+        store_id: bytes,
+        *,
+        create: bool = False,
+        read_only: ReadOnlyStore | None = None,
+        retry_s: float = RETRY_S,
     ) -> None:
         database = PostgresDatabase(PostgresUrl.parse(url), retry_s=retry_s)
+        database.read_only = read_only
         super().__init__(database, store_id, create=create)
 
 

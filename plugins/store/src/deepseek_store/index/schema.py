@@ -156,6 +156,7 @@ PUT_META: Final = """INSERT INTO meta (key, value) VALUES (:key, :value)
 DROP_META: Final = "DELETE FROM meta WHERE key = :key"
 ALLOCATE: Final = """INSERT INTO counters (name, value) VALUES (:name, :count)
     ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value"""
+COUNTERS: Final = "SELECT name, value FROM counters"
 RAISE_COUNTER: Final = """INSERT INTO counters (name, value) VALUES (:name, :value)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value
     WHERE counters.value < excluded.value"""

@@ -7,15 +7,17 @@ In WAL mode a killed process loses nothing. A power failure may take the last co
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
-from deepseek_store.errors import ForeignStore, IndexUnavailable, StoreClosed
+from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import REBUILD, Index
 from deepseek_store.index.port import Database, Params, Session
 from deepseek_store.index.slot_locks import SlotLocks
@@ -51,12 +53,23 @@ _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]]
 class SqliteIndex(Index):
     """An index in one SQLite file; see `Index`."""
 
-    def __init__(self, path: Path, store_id: bytes, *, create: bool = False) -> None:
-        super().__init__(SqliteDatabase(path), store_id, create=create)
+    def __init__(
+        self,
+        path: Path,
+        store_id: bytes,
+        *,
+        create: bool = False,
+        read_only: ReadOnlyStore | None = None,
+    ) -> None:
+        super().__init__(SqliteDatabase(path, read_only=read_only), store_id, create=create)
 
 
 class SqliteDatabase(Database):
-    """One file, with a connection for writing and one for reading."""
+    """One file, with a connection for writing and one for reading.
+
+    `read_only`: one for reading alone. Where even SQLite's own files beside it can't be made or
+    read, it reads a private copy.
+    """
 
     remote = False
     words: ClassVar[dict[str, str]] = {
@@ -66,8 +79,10 @@ class SqliteDatabase(Database):
         "clustered": "WITHOUT ROWID",
     }
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: ReadOnlyStore | None = None) -> None:
         self._path = path
+        self.read_only = read_only
+        self._copied: TemporaryDirectory[str] | None = None
         self.url = f"sqlite:{path}"
         self._process = 0
         self._locks: SlotLocks | None = None
@@ -84,6 +99,10 @@ class SqliteDatabase(Database):
             raise ForeignStore(f"the index {self._path} {state}", url=self.url, remedy=REBUILD)
         try:
             with self._translated():
+                if self.read_only is not None:
+                    self._reader = self._look()
+                    self._process = os.getpid()
+                    return
                 self._writer = self._connect(create=create)
                 self._reader = self._connect(create=False)
                 self._locks = SlotLocks(self._path.with_name(self._path.name + _LOCKS))
@@ -135,15 +154,37 @@ class SqliteDatabase(Database):
             if self._locks is not None:
                 self._locks.close()
                 self._locks = None
+            if self._copied is not None:
+                self._copied.cleanup()
+                self._copied = None
+
+    def _look(self) -> sqlite3.Connection:
+        """A connection that can't change anything, however little may be written here."""
+        try:
+            return self._looking(self._path, "mode=ro")
+        except sqlite3.OperationalError:
+            self.frozen = True
+            wal = self._path.with_name(f"{self._path.name}-wal")
+            if not wal.exists() or not wal.stat().st_size:
+                return self._looking(self._path, "mode=ro&immutable=1")
+            # What is in the WAL alone can only be had by one who may write beside it.
+            self._copied = TemporaryDirectory(prefix="ds-index-")
+            for path in (self._path, wal):
+                shutil.copy(path, self._copied.name)
+            return self._looking(Path(self._copied.name, self._path.name), "mode=rw")
+
+    def _looking(self, path: Path, mode: str) -> sqlite3.Connection:
+        connection = _connected(path, mode)
+        try:
+            self._identify(connection, create=False)
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _connect(self, *, create: bool) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
-            uri=True,
-            timeout=_BUSY_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        connection = _connected(self._path, f"mode={'rwc' if create else 'rw'}")
         try:
             self._identify(connection, create=create)
             # No mmap: a file that is cut off under a map kills the process (SIGBUS).
@@ -194,6 +235,16 @@ class SqliteDatabase(Database):
             raise errors.TierUnavailable(
                 f"{self.url}: {error.strerror}", url=self.url, remedy="check the folder"
             ) from error
+
+
+def _connected(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{options}",
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 class _SqliteSession(Session):

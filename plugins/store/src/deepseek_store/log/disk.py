@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
 from deepseek_core import errors
 from deepseek_store.errors import Corrupt
 from deepseek_store.log.records import Buffer, Extent, hash_of
 from deepseek_store.log.segment import active_name, sealed_name
+
+MARK: Final = "mark-"
+"""How the names of files begin that say whose a folder is: they are not part of the log."""
 
 
 class Disk(ABC):
@@ -61,7 +65,11 @@ class Disk(ABC):
 
     @abstractmethod
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name; what has that name is replaced."""
+        """Give a file another name; a taken one is an error: nothing is ever replaced."""
+
+    @abstractmethod
+    def replace(self, old: str, new: str) -> None:
+        """Put a file in the place of one that is damaged: for `put_in_place`, and nobody else."""
 
     @abstractmethod
     def remove(self, name: str) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
-from deepseek_store.log.disk import Disk
+from deepseek_store.log.disk import MARK, Disk
+from deepseek_store.log.new_names import rename_new
 from deepseek_store.log.records import Buffer
 
 _MOST_PARTS: Final = 1024  # IOV_MAX of Linux and the BSDs
@@ -119,6 +120,14 @@ class FileDisk(Disk):
     def rename(self, old: str, new: str) -> None:
         """The open descriptor goes with the file."""
         try:
+            rename_new(self._prefix + old, self._prefix + new)
+        except OSError as error:
+            raise self._typed(error, new if error.errno == errno.EEXIST else old) from error
+        self._files.rename(old, new)
+
+    def replace(self, old: str, new: str) -> None:
+        """The open descriptor goes with the file; that of the other one is forgotten."""
+        try:
             Path(self._prefix + old).replace(self._prefix + new)
         except OSError as error:
             raise self._typed(error, old) from error
@@ -133,10 +142,14 @@ class FileDisk(Disk):
             raise self._typed(error, name) from error
 
     def list(self) -> list[str]:
-        """Names of the files in the folder."""
+        """Names of the files in the folder, but for marks, which are its own."""
         try:
             with os.scandir(self.url) as entries:
-                return sorted(entry.name for entry in entries if entry.is_file())
+                return sorted(
+                    entry.name
+                    for entry in entries
+                    if entry.is_file() and not entry.name.startswith(MARK)
+                )
         except OSError as error:
             raise self._typed(error, "") from error
 
@@ -149,6 +162,8 @@ class FileDisk(Disk):
         what = f"{self._prefix}{name}: {error.strerror or error}"
         if error.errno in _FULL:
             return errors.TierFull(what, url=self.url, remedy="free some room on that disk")
+        if error.errno == errno.EEXIST:
+            return errors.TierUnavailable(what, url=self.url, remedy="ds-sdk store rebuild HOME")
         if error.errno == errno.ENOENT and name and self.folder.is_dir():
             return errors.ObjectMissing(what, url=self.url)
         return _unavailable(self.url, what)

@@ -40,6 +40,7 @@ _LOOK_AGAIN_S: Final = 0.25
 # two halves of the threads take turns, and each flush carries one half.
 _GATHER_SHARE: Final = 0.125
 _LONGEST_FLUSH_S: Final = 0.02
+_MOST_TAKEN: Final = 1000
 
 
 class Journal:
@@ -262,7 +263,7 @@ class Journal:
         """A new segment: it gets its name when it has its header, so others know whose it is."""
         header = SegmentHeader(
             store_id=self._store_id,
-            segment=self._next_segment(),
+            segment=self._free_number(),
             writer=self._writer,
             created_s=self._clock(),
         )
@@ -273,11 +274,32 @@ class Journal:
             room = self._create(name, least)
             self._disk.write_at(name, 0, [header.to_bytes()])
             self._disk.rename(name, active_name(layout.id))
+            name = active_name(layout.id)  # ours only now: it may have been somebody else's
             self._disk.sync_dir()
         except errors.StorageError:
-            self._remove(name, active_name(layout.id))
+            self._remove(name)
             raise
         self._room_nbytes, self._layout = room, layout
+
+    def _free_number(self) -> int:
+        """The next number of which there is no file, whatever the one who counts may think."""
+        for _ in range(_MOST_TAKEN):
+            number = self._next_segment()
+            if not any(self._has(name(number)) for name in (sealed_name, active_name)):
+                return number
+            _log.error("segment %016x is there already: its number is passed over", number)
+        raise errors.TierUnavailable(
+            f"{_MOST_TAKEN} segments were there already",
+            url=self._disk.url,
+            remedy="ds-sdk store rebuild HOME",
+        )
+
+    def _has(self, name: str) -> bool:
+        try:
+            self._disk.size(name)
+        except errors.ObjectMissing:
+            return False
+        return True
 
     def _create(self, name: str, least_nbytes: int) -> int:
         """A file with room for a segment; on a disk that is nearly full, for what is at hand."""
@@ -404,7 +426,6 @@ class Journal:
         self._disk.truncate(name, layout.end)
         self._on_seal(self._seal_file(layout))
 
-    def _remove(self, *names: str) -> None:
-        for name in names:
-            with suppress(errors.StorageError):
-                self._disk.remove(name)
+    def _remove(self, name: str) -> None:
+        with suppress(errors.StorageError):
+            self._disk.remove(name)

@@ -16,6 +16,7 @@ from deepseek_store.log.recovery import copy_file
 _log = logging.getLogger(__name__)
 _MARKER: Final = "stale-"
 _CHUNK: Final = 4 << 20
+_NONE: Final[Mapping[str, str]] = {}
 T = TypeVar("T")
 
 
@@ -23,14 +24,17 @@ class MirroredDisk(Disk):
     """Writes to all disks; a call returns when all have done it, and reads the first that can.
 
     A disk that fails is left out (`degraded` says why) until `resync`. The others keep a marker of
-    that, so it is not trusted after a restart either.
+    that, so it is not trusted after a restart either. `late` are disks that are known to have
+    missed something; without `writing` nothing is noted.
 
     Raises:
         InputError: fewer than two disks, or one twice.
         TierUnavailable: none of the disks can be read.
     """
 
-    def __init__(self, disks: Sequence[Disk]) -> None:
+    def __init__(
+        self, disks: Sequence[Disk], *, late: Mapping[str, str] = _NONE, writing: bool = True
+    ) -> None:
         self.url = ", ".join(disk.url for disk in disks)
         self._disks = {disk.url: disk for disk in disks}
         if len(self._disks) != len(disks) or len(disks) < 2:
@@ -39,7 +43,8 @@ class MirroredDisk(Disk):
         # Held by each change, so that a disk that is brought up to date misses none.
         self._changing = threading.RLock()
         self._pool = ThreadPoolExecutor(len(disks) - 1, thread_name_prefix="ds-mirror")
-        self._find_stale()
+        self._writing = writing
+        self._find_stale(late)
 
     @property
     def degraded(self) -> Mapping[str, str]:
@@ -77,6 +82,10 @@ class MirroredDisk(Disk):
     def rename(self, old: str, new: str) -> None:
         """On all disks."""
         self._all(lambda disk: disk.rename(old, new))
+
+    def replace(self, old: str, new: str) -> None:
+        """On all disks."""
+        self._all(lambda disk: disk.replace(old, new))
 
     def remove(self, name: str) -> None:
         """On all disks."""
@@ -172,7 +181,7 @@ class MirroredDisk(Disk):
                 disk.create(_marker(url), 0)
             disk.sync_dir()
 
-    def _find_stale(self) -> None:
+    def _find_stale(self, late: Mapping[str, str]) -> None:
         """Leave out what another disk says has missed something, or what can't be read."""
         names: dict[str, set[str]] = {}
         for url, disk in self._disks.items():
@@ -193,8 +202,10 @@ class MirroredDisk(Disk):
                 url=self.url,
                 remedy="open the one that was in use last alone",
             )
-        for url in [url for url in self._degraded if url not in names]:
-            self._leave_out(url, self._degraded[url])
+        self._degraded.update(late)
+        for url in [url for url in self._degraded if self._writing]:
+            if url not in names or url in late:
+                self._leave_out(url, self._degraded[url])
 
     def _first(self, call: Callable[[Disk], T]) -> T:
         found: errors.StorageError | None = None

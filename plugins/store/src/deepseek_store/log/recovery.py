@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
@@ -30,6 +31,7 @@ from deepseek_store.log.segment import (
 
 _log = logging.getLogger(__name__)
 _COPY: Final = "copy-"
+_ASIDE: Final = "aside-"
 _COPY_NBYTES: Final = 4 << 20
 
 
@@ -39,12 +41,16 @@ class Recovered:
 
     The `nbytes` of a segment that a live writer has open include room that is not written yet.
     `faults` are damaged places by segment; `truncated` how many bytes of a torn tail were dropped;
-    `placed` reads the records of a segment (their payloads only where they are manifests).
+    `placed` reads the records of a segment (their payloads only where they are manifests). `open`
+    are those that have ended, and that a look without changes has left as they were. `present` are
+    all that have a file, those that need no look too.
     """
 
     segments: tuple[SegmentInfo, ...]
     faults: Mapping[int, tuple[Fault, ...]]
     truncated: Mapping[int, int]
+    open: Collection[int] = ()
+    present: Collection[int] = ()
     _found: Mapping[int, list[Placed]]
     _disk: Disk
 
@@ -65,6 +71,7 @@ def recover(
     writer_alive: Callable[[int], bool],
     known: Collection[int] = (),
     synced: Mapping[int, int] | None = None,
+    look_only: bool = False,
 ) -> Recovered:
     """Bring a log into order after whatever happened.
 
@@ -77,17 +84,21 @@ def recover(
         ForeignStore: a segment is of another store, or of a later format.
         TierUnavailable, TierFull: the disk does not do what it should.
     """
-    work = _Recovery(disk, check_store_id(store_id), writer_alive, synced or {})
-    for segment, is_sealed in work.find():
+    kind = _Look if look_only else _Recovery
+    work = kind(disk, check_store_id(store_id), writer_alive, synced or {})
+    present = work.find()
+    for segment, is_sealed in present:
         if not is_sealed:
             work.take_active(segment)
-        elif segment not in known:
+        elif segment not in known or work.is_lacking(segment):
             work.take_sealed(segment)
-    disk.sync_dir()
+    work.end()
     return Recovered(
         segments=tuple(work.segments),
         faults=work.faults,
         truncated=work.truncated,
+        open=work.open,
+        present=[segment for segment, _ in present],
         found=work.found,
         disk=disk,
     )
@@ -130,6 +141,7 @@ class _Recovery:
         self.segments: list[SegmentInfo] = []
         self.faults: dict[int, tuple[Fault, ...]] = {}
         self.truncated: dict[int, int] = {}
+        self.open: set[int] = set()
         self.found: dict[int, list[Placed]] = {}
 
     def find(self) -> list[tuple[int, bool]]:
@@ -138,17 +150,53 @@ class _Recovery:
         for name in self._disk.list():
             writer = writer_of_new(name)
             if is_copy(name) or (writer is not None and not self._writer_alive(writer)):
-                self._disk.remove(name)
+                self._remove(self._disk, name)
             parsed = parse_name(name)
             if parsed is not None:
                 found[parsed[0]] = found.get(parsed[0], False) or parsed[1]
-        self._names = {disk.url: frozenset(disk.list()) for disk in self._disk.replicas()}
-        return sorted(found.items())
+        for disk in self._disk.replicas():
+            names = set(disk.list())
+            for segment in _twice(names):
+                names.discard(self._leave_one(disk, segment))
+            self._names[disk.url] = frozenset(names)
+        return [(number, self._is_sealed(number)) for number in sorted(found)]
+
+    def end(self) -> None:
+        """Make the names durable."""
+        self._disk.sync_dir()
+
+    def is_lacking(self, segment: int) -> bool:
+        """Whether a replica lacks a segment that another has sealed."""
+        name = sealed_name(segment)
+        return any(name not in self._names[one.url] for one in self._disk.replicas())
+
+    def _is_sealed(self, segment: int) -> bool:
+        name = sealed_name(segment)
+        return any(name in names for names in self._names.values())
+
+    def _leave_one(self, disk: Disk, segment: int) -> str:
+        """Of a file that a crash has left under both of its names, the name that goes."""
+        sealed, active = sealed_name(segment), active_name(segment)
+        if not disk.size(sealed):  # it only held the name
+            self._remove(disk, sealed)
+            return sealed
+        there, other = _ends_there(disk, sealed), _ends_there(disk, active)
+        if there is not None and other is not None and _differ(there, other):
+            self._set_aside(disk, active)
+        else:
+            self._remove(disk, active)
+        return active
+
+    def _set_aside(self, disk: Disk, name: str) -> None:
+        set_aside(disk, name)
+
+    def _remove(self, disk: Disk, name: str) -> None:
+        disk.remove(name)
 
     def take_sealed(self, segment: int) -> None:
         """List it; make it whole on replicas that do not have it so."""
         name = sealed_name(segment)
-        source = next(one for one in self._disk.replicas() if name in self._names[one.url])
+        source = self._whole_one(segment)
         self._spread(segment, source)
         nbytes = source.size(name)
         header = parse_segment_header(
@@ -168,6 +216,14 @@ class _Recovery:
                 min_generation=footer.min_generation,
             )
         )
+
+    def _whole_one(self, segment: int) -> Disk:
+        """The replica whose file has a header and a footer; the first, if none has."""
+        name = sealed_name(segment)
+        having = [one for one in self._disk.replicas() if name in self._names[one.url]]
+        if len(having) == 1:
+            return having[0]
+        return next((one for one in having if ends_of(one, name) is not None), having[0])
 
     def take_active(self, segment: int) -> None:
         """List it if its writer lives; else end it where its last good mark is."""
@@ -261,6 +317,40 @@ class _Recovery:
             disk.remove(active_name(segment))
 
 
+class _Look(_Recovery):
+    """The same without a change, for one who may only read."""
+
+    def end(self) -> None:
+        """There is nothing to make durable."""
+
+    def _remove(self, disk: Disk, name: str) -> None:
+        return None
+
+    def _set_aside(self, disk: Disk, name: str) -> None:
+        return None
+
+    def _spread(self, segment: int, source: Disk) -> None:
+        return None
+
+    def _end(self, segment: int, scanned: Scan, data: bytes, disk: Disk) -> None:
+        if scanned.faults:
+            self.faults[segment] = scanned.faults
+        if not scanned.placed:
+            return
+        layout = SegmentLayout(scanned.header or self._unknown_header(segment, scanned.placed))
+        layout.adopt(scanned.placed, data, scanned.end)
+        self.segments.append(layout.info(scanned.end, sealed=True))
+        self.found[segment] = _bare(scanned.placed)
+        self.open.add(segment)
+
+
+def _twice(names: Collection[str]) -> list[int]:
+    """Segments that have a file under both names."""
+    parsed = [found for name in names if (found := parse_name(name)) is not None]
+    sealed = {segment for segment, is_sealed in parsed if is_sealed}
+    return [segment for segment, is_sealed in parsed if not is_sealed and segment in sealed]
+
+
 def copy_file(source: Disk, target: Disk, name: str) -> None:
     """Make a file on `target` what it is on `source`, whole or not at all, and durably."""
     partial = f"{_COPY}{name}"
@@ -270,8 +360,67 @@ def copy_file(source: Disk, target: Disk, name: str) -> None:
     for offset in range(0, nbytes, _COPY_NBYTES):
         target.write_at(partial, offset, [source.read_at(name, offset, _COPY_NBYTES)])
     target.sync(partial)
-    target.rename(partial, name)
-    target.sync_dir()
+    put_in_place(target, partial, name)
+
+
+def put_in_place(disk: Disk, partial: str, name: str) -> None:
+    """Give a finished copy its name, and make that durable.
+
+    What has the name is replaced if it is the same segment, damaged; another one is kept aside.
+    """
+    there = _ends_there(disk, name)
+    if there is not None and there != (None, None):
+        right = _ends_there(disk, partial)
+        if right is not None and _differ(there, right):
+            set_aside(disk, name)
+    disk.replace(partial, name)
+    disk.sync_dir()
+
+
+def set_aside(disk: Disk, name: str) -> None:
+    """Give a file that must neither be used nor lost a name that nobody reads."""
+    taken = set(disk.list())
+    names = (f"{_ASIDE}{name}-{number}" for number in itertools.count(1))
+    aside = next(each for each in names if each not in taken)
+    _log.error("%s on %s is another segment of that number: kept as %s", name, disk.url, aside)
+    disk.rename(name, aside)
+    disk.sync_dir()
+
+
+Ends = tuple[bytes | None, bytes | None]
+
+
+def ends_of(disk: Disk, name: str) -> Ends | None:
+    """Header and footer of a sealed segment, where both are whole; None otherwise."""
+    found = _ends_there(disk, name)
+    return None if found is None or None in found else found
+
+
+def _ends_there(disk: Disk, name: str) -> Ends | None:
+    """Header and footer of a file, each None where it is damaged; None: there is no such file."""
+    try:
+        nbytes = disk.size(name)
+        head = disk.read_at(name, 0, HEADER_NBYTES)
+        trailer = disk.read_at(name, max(0, nbytes - TRAILER_NBYTES), TRAILER_NBYTES)
+        footer = read_footer(trailer, nbytes)
+        table = b"" if footer is None else disk.read_at(name, footer.offset, footer.nbytes)
+        if footer is not None:
+            parse_footer(table)
+    except errors.ObjectMissing:
+        return None
+    except errors.StorageError:
+        footer, table = None, b""
+    try:
+        is_head = parse_segment_header(head) is not None
+    except errors.StorageError:
+        is_head = False
+    return head if is_head else None, table if footer is not None else None
+
+
+def _differ(there: Ends, right: Ends) -> bool:
+    """Whether two files are of different segments, as far as their ends are whole."""
+    pairs = zip(there, right, strict=True)
+    return any(a is not None and b is not None and a != b for a, b in pairs)
 
 
 def is_copy(name: str) -> bool:

@@ -20,13 +20,12 @@ from deepseek_store.log.disk import Disk
 from deepseek_store.log.segment import sealed_name
 from deepseek_store.move.census import take_census
 from deepseek_store.move.exclusive import Exclusive
+from deepseek_store.move.orphans import Orphans
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.segment_tables import SegmentTables
-from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
 from deepseek_store.stripes.layout import Place
-from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
+from deepseek_store.stripes.stripe import Stripe
 
-_SKEW_S: Final = 86_400.0
 # Removals that a process may lag behind before it loads the whole index anew.
 _KEPT_CHANGES: Final = 100_000
 INCOMPLETE: Final = "incomplete"
@@ -35,7 +34,10 @@ INCOMPLETE: Final = "incomplete"
 
 @attrs.define(kw_only=True)
 class GcReport:
-    """What was freed, or would be in a dry run; `freed_nbytes` counts files and fragments."""
+    """What was freed, or would be in a dry run; `freed_nbytes` counts files and fragments.
+
+    `unknown` are stripes that hold what the index does not know: they are left alone.
+    """
 
     dry_run: bool
     versions: int = 0
@@ -46,6 +48,7 @@ class GcReport:
     orphans: int = 0
     freed_nbytes: int = 0
     unreachable: list[str] = attrs.field(factory=list)
+    unknown: list[str] = attrs.field(factory=list)
 
 
 class Collector:
@@ -67,6 +70,7 @@ class Collector:
         self._exclusive, self._settle, self._unfinished_from = exclusive, settle, unfinished_from
         self._config, self._state, self._disk, self._tiers = config, state, disk, tiers
         self._tables, self._clock = tables, clock
+        self._orphans = Orphans(config, state, tiers, clock)
 
     def collect(self, heat: AccessRates, *, dry_run: bool = False) -> GcReport:
         """Free what can be freed now; what a move has replaced waits for its grace period."""
@@ -78,6 +82,8 @@ class Collector:
         if (why := self._state.index.meta().get(INCOMPLETE)) is not None:
             report.unreachable.append(why)
             return report
+        if self._config.tiers and not dry_run:
+            self._tiers.own()
         clean = not self._config.tiers or self._delete_orphans(report)
         forget = list(self._invisible())
         report.versions = len(forget)
@@ -176,12 +182,15 @@ class Collector:
     def _delete_given_up(self, report: GcReport) -> None:
         for stripe, deleted_s in list(self._state.given_up.values()):
             passed_s = self._clock() - deleted_s
-            # A clock that was set back must not keep garbage for years.
-            if 0 <= passed_s < self._config.policy.grace_s:
+            if passed_s < self._config.policy.grace_s:
                 report.stripes_waiting += 1
+                if passed_s < 0 and not report.dry_run:
+                    # The clock was set back: that must neither keep it for years, nor hurry it.
+                    self._state.commit(Batch(stripes=[stripe_row(stripe, deleted_s=self._clock())]))
                 continue
             report.freed_nbytes += stripe.object_nbytes
             if not report.dry_run:
+                self._tiers.own()
                 self._delete_stripe(stripe, report)
 
     def _delete_stripe(self, stripe: Stripe, report: GcReport) -> None:
@@ -207,64 +216,25 @@ class Collector:
         return [row for row in rows if row is not None and row.stripe == stripe.id]
 
     def _delete_orphans(self, report: GcReport) -> bool:
-        """Delete fragments of this store that no stripe of the index has, past the grace period.
+        """Delete what moves that were killed have left on the tiers, past the grace period.
 
-        Whether none is left: they are what moves under way have written, or killed ones.
+        Whether nothing is left there that the index does not know.
         """
-        before = len(report.unreachable)
-        waiting = 0
-        known = {
-            (each.tier, each.key)
-            for stripe in (*self._state.stripes.values(), *self._given_up())
-            for each in stripe.fragments
-        }
-        for temperature in ("warm", "cold"):
-            if not self._config.of(temperature):
-                continue
-            for place in self._tiers.places(temperature):
-                try:
-                    waiting += self._delete_orphans_at(place, known, report)
-                except errors.TierUnavailable:
-                    report.unreachable.append(self._url(place))
-        report.unreachable += [
-            self._url(Place(tier=number))
-            for number, tier in enumerate(self._tiers.tiers)
-            if tier is None
+        found = self._orphans.sort()
+        away = [Place(tier=n) for n, tier in enumerate(self._tiers.tiers) if tier is None]
+        report.unreachable += [self._url(place) for place in (*found.unreachable, *away)]
+        report.unknown += [
+            f"stripe {number:x} holds what the index does not know: ds-sdk store rebuild HOME"
+            for number in found.unknown
         ]
-        return not waiting and len(report.unreachable) == before
-
-    def _delete_orphans_at(
-        self, place: Place, known: set[tuple[int, str]], report: GcReport
-    ) -> int:
-        """How many have to wait for their grace period."""
-        tier = self._tiers.tier(place.tier)
-        waiting = 0
-        for found in list(tier.list(folder_of(place.domain))):
-            if (place.tier, found.key) in known or parse_key(place.domain, found.key) is None:
-                continue
-            if not self._is_ours(place, found.key):
-                continue
-            age_s = self._clock() - found.modified_s
-            # A tier's clock that is ahead must not make what a move just wrote look old.
-            if -_SKEW_S < age_s < self._config.policy.grace_s:
-                waiting += 1
-                continue
+        if found.dead and not report.dry_run:
+            self._tiers.own()  # to find them took its time
+        for orphan in found.dead:
             report.orphans += 1
-            report.freed_nbytes += found.nbytes
+            report.freed_nbytes += orphan.stat.nbytes
             if not report.dry_run:
-                tier.delete(found.key)
-        return waiting
-
-    def _is_ours(self, place: Place, key: str) -> bool:
-        """Whether the fragment says that it is of this store; another's is none of our business."""
-        try:
-            header = parse_header(self._tiers.tier(place.tier).get(key, 0, HEADER_NBYTES))
-        except (BadFragment, errors.ObjectMissing):
-            return False
-        return header.store == self._config.store_id
-
-    def _given_up(self) -> Iterator[Stripe]:
-        return (stripe for stripe, _ in self._state.given_up.values())
+                self._tiers.tier(orphan.place.tier).delete(orphan.stat.key)
+        return not (found.waiting or found.unknown or found.unreachable or away)
 
     def _url(self, place: Place) -> str:
         url = self._config.tiers[place.tier].url

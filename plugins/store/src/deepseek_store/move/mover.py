@@ -178,7 +178,7 @@ class Mover:
 
     def next_segment(self) -> int:
         """A number that no segment or stripe has."""
-        return self._state.index.allocate("segment")
+        return self._state.allocate("segment")
 
     def _chunks(self, version: Version) -> Iterator[Buffer]:
         extents = unpack_extents(version.extents)
@@ -214,7 +214,11 @@ class Mover:
         """Write a stripe, read it back, then switch the index to it in one durable transaction."""
         code = self.choice(temperature).code
         places = self._tiers.places(temperature)
-        number = self._state.index.allocate("stripe")
+        self._tiers.own()
+        # First: the index takes the move of a version only once it has that version, and what is
+        # written there before it is safe here could not be told from what others wrote.
+        self._settle()
+        number = self._state.allocate("stripe")
         placed = place(code, places, self._loads(), turn=number)
         stripe = self._tiers.stripes.write(
             number,
@@ -228,8 +232,7 @@ class Mover:
         segments = [
             attrs.evolve(row, stripe=number, fragment=stripe.index_of(row.id)) for row in rows
         ]
-        # The index takes the move of a version only once it has that version.
-        self._settle()
+        self._tiers.own()
         self._state.commit(
             Batch(segments=segments, stripes=[stripe_row(stripe)], moved=moved, durable=True)
         )

@@ -1,0 +1,57 @@
+"""What an open store is made of, before its parts are put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from deepseek_store.home.config import StoreConfig
+from deepseek_store.home.locks import FileLock
+from deepseek_store.home.owner_watch import OwnerWatch
+from deepseek_store.home.state import State
+from deepseek_store.home.tier_set import TierSet
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.scan import Fault
+
+WRITERS: Final = "writers"
+
+
+@attrs.frozen(kw_only=True)
+class Opened:
+    """The parts that an open store is made of, and what recovery had to do.
+
+    `read_only` says why nothing can be changed; empty: it can.
+    """
+
+    config: StoreConfig
+    home: Path
+    disk: Disk
+    tiers: TierSet
+    state: State
+    writer: int
+    shared: bool
+    locks: tuple[FileLock, ...]
+    truncated_nbytes: int = 0
+    faults: dict[int, tuple[Fault, ...]] = attrs.field(factory=dict)
+    read_only: str = ""
+    watch: OwnerWatch | None = None
+
+    def next_segment(self) -> int:
+        """A number for a segment that is about to be written.
+
+        Raises:
+            NotOwner: another home writes to this one's tiers by now.
+            ReadOnlyStore: the store is open for reading only.
+        """
+        if self.watch is not None:
+            self.watch.check()
+        return self.state.allocate("segment")
+
+    def close(self) -> None:
+        """Let go of all, the locks last."""
+        self.state.close()
+        self.disk.close()
+        for lock in self.locks:
+            lock.close()
