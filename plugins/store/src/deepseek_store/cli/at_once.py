@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
-THREADS: Final = 8  # share the flushes of the log, and the latency of tiers
+THREADS: Final = 8
+CHANGES: Final = 32  # for small changes, which share the flushes of the log
 _WAITING: Final = 4  # items a thread that are handed out ahead
 
 Item = TypeVar("Item")

@@ -28,7 +28,8 @@ from deepseek_store.errors import Corrupt
 if TYPE_CHECKING:
     from deepseek_store.store import ObjectInfo
 
-CHUNK_NBYTES: Final = 4 << 20
+_ALONE_NBYTES: Final = 8 << 20  # read at once of one object: many shards, asked for together
+_EACH_NBYTES: Final = 1 << 20  # of each of several
 _TRIES: Final = 3
 
 
@@ -86,6 +87,7 @@ class Downloader:
         self._view, self._target, self._kept, self._span = view, target, kept, span or (0, None)
         self._all_links, self._troubles, self._progress = all_links, troubles, progress
         self._at_once = AtOnce()
+        self._piece_nbytes = _ALONE_NBYTES
 
     def get_all(self, downloads: Iterable[Download]) -> Iterator[tuple[Download, int]]:
         """What was fetched, and how many bytes.
@@ -94,6 +96,7 @@ class Downloader:
             StorageError: the store can't be read.
             OSError: the disk is full.
         """
+        self._piece_nbytes = _EACH_NBYTES
         for download, nbytes in self._at_once.results(self._get, downloads):
             if nbytes is not None:
                 yield download, nbytes
@@ -124,7 +127,7 @@ class Downloader:
         return download, None
 
     def get(self, download: Download) -> int | None:
-        """Fetch one; how many bytes, or None if it is no file.
+        """Fetch one; how many bytes, or None if it was left out.
 
         Raises:
             Replaced: it is written to faster than it can be read.
@@ -134,7 +137,7 @@ class Downloader:
         info = self._view.info(download.key)
         if download.kind == "folder":
             self._target.make_folder(download.path, self.looks_of(info))
-            return None
+            return 0
         if is_link(info.meta):
             return self._get_link(download)
         for left in reversed(range(_TRIES)):
@@ -154,13 +157,15 @@ class Downloader:
     def _get_link(self, download: Download) -> int | None:
         text = bytes(self._view.store.get(download.key, snapshot=self._view.snapshot))
         if not self._all_links and not stays_inside(download.path, os.fsdecode(text)):
-            self._troubles.skip(download.key, "symbolic link out of the folder (--links makes it)")
+            hint = " (--links makes it)"
+            self._troubles.skip(download.key, "symbolic link that leads out of the folder", hint)
             return None
         self._target.link(download.path, text)
         return 0
 
     def _counted(self, info: ObjectInfo) -> Iterator[memoryview]:
-        for piece in pieces_of(self._view, info, *self._span):
+        pieces = pieces_of(self._view, info, *self._span, piece_nbytes=self._piece_nbytes)
+        for piece in pieces:
             self._at_once.check()
             yield piece
             self._progress.add(len(piece), info.key)
@@ -188,7 +193,12 @@ def open_target(folder: str, troubles: Troubles) -> Iterator[TargetFolder]:
 
 
 def pieces_of(
-    view: KeyView, info: ObjectInfo, start: int = 0, stop: int | None = None
+    view: KeyView,
+    info: ObjectInfo,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    piece_nbytes: int = _ALONE_NBYTES,
 ) -> Iterator[memoryview]:
     """A range of an object in pieces, all of that version.
 
@@ -197,7 +207,7 @@ def pieces_of(
     """
     at, stop = start, info.nbytes if stop is None else min(stop, info.nbytes)
     while at < stop:
-        piece = view.store.get(info.key, at, min(at + CHUNK_NBYTES, stop), snapshot=view.snapshot)
+        piece = view.store.get(info.key, at, min(at + piece_nbytes, stop), snapshot=view.snapshot)
         if view.info(info.key).generation != info.generation:
             raise Replaced(
                 f"{info.key!r} was replaced while it was read",

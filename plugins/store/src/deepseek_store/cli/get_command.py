@@ -169,8 +169,8 @@ def _get_all(
     total = sum(view.info(each.key).nbytes for each in chosen)
     objects = nbytes = 0
     with _downloading(view, args, args.file, troubles, total) as downloader:
-        for _, got in downloader.get_all(downloads_of(chosen, troubles)):
-            objects, nbytes = objects + 1, nbytes + got
+        for download, got in downloader.get_all(downloads_of(chosen, troubles)):
+            objects, nbytes = objects + (download.kind == "object"), nbytes + got
     return objects, nbytes
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_core import console, errors
-from deepseek_store.cli.at_once import AtOnce
+from deepseek_store.cli.at_once import CHANGES, AtOnce
 from deepseek_store.cli.common import (
     Command,
     add_dry_run,
@@ -155,7 +155,7 @@ def _done(
 
     name = "mv" if rename else "cp"
     with console.ProgressReporter(name, quiet=args.quiet or len(links) < 2) as progress:
-        for number, (link, receipt) in enumerate(AtOnce().results(work, links), 1):
+        for number, (link, receipt) in enumerate(AtOnce(CHANGES).results(work, links), 1):
             progress(number, len(links), shown(link.target))
             if receipt is not None:
                 yield link, receipt

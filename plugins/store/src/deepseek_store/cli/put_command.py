@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from deepseek_store.store import Store
     from deepseek_store.write.upload import Receipt
 
-_CHUNK_NBYTES: Final = 1 << 20
+_CHUNK_NBYTES: Final = 512 << 10
 
 _EXAMPLES: Final = """examples:
   ds-sdk store put data runs/7/model.onnx model.onnx           under that key

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core import console, errors
-from deepseek_store.cli.at_once import AtOnce
+from deepseek_store.cli.at_once import CHANGES, AtOnce
 from deepseek_store.cli.common import (
     Command,
     add_dry_run,
@@ -88,7 +88,7 @@ def _delete(store: Store, keys: list[str], args: argparse.Namespace) -> list[str
 
     with console.ProgressReporter("rm", quiet=args.quiet or len(keys) < 2) as progress:
         done = []
-        for key in AtOnce().results(delete, keys):
+        for key in AtOnce(CHANGES).results(delete, keys):
             if key is not None:
                 done.append(key)
                 progress(len(done), len(keys), shown(key))

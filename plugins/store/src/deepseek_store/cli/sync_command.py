@@ -108,7 +108,8 @@ def _sides(args: argparse.Namespace) -> Sides:
 def _text(args: argparse.Namespace, done: Done, troubles: Troubles, took_s: float) -> str:
     """`copied 3 files (1.2 MiB), deleted 2, 9,995 the same, in 1.3 s`, and which in a dry run."""
     would = "would copy" if args.dry_run else "copied"
-    parts = [f"{would} {count(len(done.copied), 'file')} ({console.format_bytes(done.nbytes)})"]
+    files = sum(not path.endswith("/") for path in done.copied)
+    parts = [f"{would} {count(files, 'file')} ({console.format_bytes(done.nbytes)})"]
     if args.delete:
         parts.append(f"{'would delete' if args.dry_run else 'deleted'} {len(done.deleted):,}")
     if done.permissions:

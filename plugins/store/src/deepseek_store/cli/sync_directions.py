@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.cli.at_once import AtOnce
+from deepseek_store.cli.at_once import CHANGES, AtOnce
 from deepseek_store.cli.byte_progress import ByteProgress
 from deepseek_store.cli.common import count
 from deepseek_store.cli.download_objects import Download, Downloader, open_target
@@ -117,7 +117,7 @@ class Sync:
             size_only=args.size_only,
             window_ns=int(args.modify_window * 1e9),
             times=not args.no_times,
-            mode=not args.no_mode,
+            mode_bits=0 if args.no_mode else 0o7777 if self.sides.up else 0o777,
             same_bytes=self._same_bytes if args.checksum else None,
         )
 
@@ -167,7 +167,8 @@ class SyncUp(Sync):
                 progress=progress,
             )
             for upload, receipt in uploader.put_all(self._uploads([*plan.copy, *plan.dress])):
-                copied.append(upload.key.removeprefix(self.sides.folder))
+                path = upload.key.removeprefix(self.sides.folder)
+                copied.append(path.removesuffix(FOLDER_MARK))
                 keys += [receipt.key] if receipt.nbytes else []
             uploader.finish(keys, None)
         return done_of(plan, copied, deleted, nbytes)
@@ -186,7 +187,7 @@ class SyncUp(Sync):
             key = self.sides.folder + name[0] + (f"/{FOLDER_MARK}" if name[1] else "")
             return name if self.store.delete(key) else None
 
-        yield from filter(None, AtOnce().results(delete, names))
+        yield from filter(None, AtOnce(CHANGES).results(delete, names))
 
 
 class SyncDown(Sync):
@@ -240,7 +241,8 @@ class SyncDown(Sync):
                 progress=progress,
             )
             for download, _ in downloader.get_all(map(self._download, plan.copy)):
-                copied.append(download.key.removeprefix(self.sides.folder))
+                path = download.key.removeprefix(self.sides.folder)
+                copied.append(path.removesuffix(FOLDER_MARK))
             self._dress(target, downloader, plan.dress)
         return done_of(plan, copied, deleted, nbytes)
 

@@ -28,12 +28,15 @@ class Item:
 
 @attrs.frozen(kw_only=True)
 class SyncRules:
-    """What makes two files the same; `same_bytes` reads them, of paths with equal sizes."""
+    """What makes two files the same.
+
+    `mode_bits` are those of their permissions that count. `same_bytes` reads two of equal size.
+    """
 
     size_only: bool = False
     window_ns: int = 0
     times: bool = True
-    mode: bool = True
+    mode_bits: int = 0o7777
     same_bytes: Callable[[str], bool] | None = None
 
 
@@ -72,9 +75,9 @@ def _verdict(
         return "copy"
     if source.kind == "file" and not _is_same_file(path, source, target, rules):
         return "copy"
-    both_known = None not in (source.mode, target.mode)
-    differ = rules.mode and both_known and source.mode != target.mode
-    return "dress" if differ and source.kind != "link" else "same"
+    if source.kind == "link" or source.mode is None or target.mode is None:
+        return "same"
+    return "dress" if (source.mode ^ target.mode) & rules.mode_bits else "same"
 
 
 def _is_same_file(path: str, source: Item, target: Item, rules: SyncRules) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from deepseek_store.store import Store
     from deepseek_store.write.upload import Receipt
 
-_CHUNK_NBYTES: Final = 1 << 20
+_CHUNK_NBYTES: Final = 512 << 10
 _SMALL_NBYTES: Final = 1 << 20  # read whole, and flushed together with others at the end
 _TRIES: Final = 3
 

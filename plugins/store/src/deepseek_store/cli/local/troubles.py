@@ -36,9 +36,9 @@ class Troubles:
         self._lock = threading.Lock()
         self._reasons: Counter[str] = Counter()
 
-    def skip(self, name: str, why: str) -> None:
-        """Something was left out, as it should be."""
-        self._note(self.skipped, "skipped", name, why)
+    def skip(self, name: str, why: str, hint: str = "") -> None:
+        """Something was left out, as it should be; `hint`: what would take it along."""
+        self._note(self.skipped, "skipped", name, why, hint)
 
     def fail(self, name: str, why: str) -> None:
         """Something was meant, and could not be done."""
@@ -54,10 +54,10 @@ class Troubles:
         return 1 if self._told["failed"] else 0
 
     def sentence(self) -> str:
-        """`3 skipped (2 symbolic links, 1 FIFO), 1 failed`, or nothing."""
+        """`3 skipped (symbolic link: 2, FIFO: 1), 1 failed`, or nothing."""
         parts = []
         if skipped := self._told["skipped"]:
-            kinds = ", ".join(f"{number:,} {why}" for why, number in self._reasons.most_common())
+            kinds = ", ".join(f"{why}: {number:,}" for why, number in self._reasons.most_common())
             parts.append(f"{skipped:,} skipped ({kinds})")
         if failed := self._told["failed"]:
             parts.append(f"{failed:,} failed")
@@ -73,7 +73,9 @@ class Troubles:
             "failed_count": self._told["failed"],
         }
 
-    def _note(self, kept: list[dict[str, str]], sort: str, name: str, why: str) -> None:
+    def _note(
+        self, kept: list[dict[str, str]], sort: str, name: str, why: str, hint: str = ""
+    ) -> None:
         with self._lock:
             self._told[sort] += 1
             if sort == "skipped":
@@ -82,6 +84,6 @@ class Troubles:
             if number <= _KEPT:
                 kept.append({"name": shown(name), "why": why})
         if number <= _TOLD:
-            print(f"{sort}: {shown(name)}: {why}", file=sys.stderr, flush=True)
+            print(f"{sort}: {shown(name)}: {why}{hint}", file=sys.stderr, flush=True)
         elif number == _TOLD + 1:
             print(f"{sort}: more, not told one by one (--json has all)", file=sys.stderr)

@@ -24,7 +24,6 @@ _OTHERS: Final = (
     (stat.S_ISCHR, "character device"),
     (stat.S_ISBLK, "block device"),
 )
-_SKIPPED_LINK: Final = "symbolic link"
 Identity = tuple[int, int]
 
 
@@ -141,7 +140,7 @@ class Walk:
         if not self._options.filter.takes(path):
             return _LEFT_OUT
         if self._options.links == "skip":
-            self._troubles.skip(path, _SKIPPED_LINK)
+            self._troubles.skip(path, "symbolic link", " (-L follows it, --links keeps it)")
             return _NOTHING
         if self._options.links == "keep":
             return Entry(path=path, file=each.path, kind="link", found=found)
