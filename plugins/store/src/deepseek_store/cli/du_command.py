@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -11,8 +11,16 @@ import attrs
 from deepseek_core import console, errors
 from deepseek_store.cli.common import Command, add_home, add_json, open_store, tell
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
+from deepseek_store.cli.local.patterns import is_glob
 from deepseek_store.cli.local.troubles import shown
-from deepseek_store.cli.selection import Chosen, add_names, choose, folder_name, wish_of
+from deepseek_store.cli.selection import (
+    Chosen,
+    add_names,
+    choose,
+    folder_name,
+    matches,
+    wish_of,
+)
 
 _EXAMPLES: Final = """examples:
   ds-sdk store du data                         each folder of the store, and all
@@ -53,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
     rows: list[tuple[str, _Sum]] = []
     with open_store(args) as store:
         view = KeyView(store, args.snapshot)
-        for name in args.names or [""]:
+        for name in _expanded(view, args):
             rows += _rows(view, args, name, depth)
     told = [
         {"name": name, "objects": found.objects, "nbytes": found.nbytes} for name, found in rows
@@ -61,6 +69,14 @@ def _run(args: argparse.Namespace) -> int:
     lines = (f"{_size(found.nbytes, args)}\t{shown(name)}" for name, found in rows)
     tell({"folders": told}, "\n".join(lines), as_json=args.json)
     return 0
+
+
+def _expanded(view: KeyView, args: argparse.Namespace) -> Iterator[str]:
+    """The names, and for a glob what it matches: a row each, as a shell would have it."""
+    for name in args.names or [""]:
+        plain = args.prefix or args.no_glob or not is_glob(name) or view.has(name)
+        found = [] if plain or view.is_folder(name) else list(matches(view, name))
+        yield from found or [name]
 
 
 def _rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+from contextlib import suppress
 from pathlib import Path
 
 from deepseek_core import errors
@@ -53,19 +53,19 @@ def walk_options_of(args: argparse.Namespace, never: frozenset[Identity]) -> Wal
     )
 
 
-def check_outside(path: str, never: frozenset[Identity]) -> None:
-    """Whether a folder may be written into: not if the store itself lies there.
+def check_outside(path: str, *, own: frozenset[Identity], never: frozenset[Identity]) -> None:
+    """Whether a folder is none of the store's.
+
+    `own` are folders that nobody else has anything in; beside a tier on a disk others may.
 
     Raises:
-        InputError: it lies in the store's own folders.
+        InputError: it is one of the store's, or lies in one of its own.
     """
     at = Path(path).absolute()
     for folder in (at, *at.parents):
-        try:
-            if identity(os.stat(folder)) in never:  # noqa: PTH116 - as in a walk
+        with suppress(OSError):
+            if identity(folder.stat()) in (own | never if folder == at else own):
                 raise errors.InputError(
-                    f"{path} lies in the store's own folder {folder}",
+                    f"{path} is of the store itself, which has {folder} to itself",
                     remedy="choose a folder outside of it",
                 )
-        except OSError:
-            continue

@@ -35,7 +35,7 @@ from deepseek_store.cli.key_view import KeyView
 from deepseek_store.cli.local.target_folder import Unwritable, opened_to_write
 from deepseek_store.cli.local.troubles import Troubles, shown
 from deepseek_store.cli.selection import Chosen, add_names, choose, last_part, wish_of
-from deepseek_store.cli.upload_files import store_folders
+from deepseek_store.cli.upload_files import own_folders, store_folders
 
 _EXAMPLES: Final = """examples:
   ds-sdk store get data runs/7/model.onnx model.onnx
@@ -178,7 +178,8 @@ def _get_all(
 def _downloading(
     view: KeyView, args: argparse.Namespace, folder: str, troubles: Troubles, nbytes: int
 ) -> Iterator[Downloader]:
-    check_outside(folder, store_folders(view.store))
+    store = view.store
+    check_outside(folder, own=own_folders(store), never=store_folders(store))
     with (
         open_target(folder, troubles) as target,
         ByteProgress("get", nbytes, quiet=args.quiet) as progress,

@@ -14,13 +14,14 @@ import attrs
 from deepseek_core import console
 from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
-from deepseek_store.cli.local.patterns import is_glob
+from deepseek_store.cli.local.patterns import is_glob, literal_folder
 from deepseek_store.cli.local.troubles import shown
 from deepseek_store.cli.selection import (
     Wish,
     add_names,
     choose,
     folder_name,
+    matches,
     nothing_there,
     wish_of,
 )
@@ -81,9 +82,11 @@ def _ls(args: argparse.Namespace) -> int:
 def _names(view: KeyView, args: argparse.Namespace, name: str) -> Iterator[str]:
     """Keys, and folders, which end in `/`."""
     wish = wish_of(args, [name])
-    globbed = not args.prefix and wish.glob and is_glob(name) and not view.has(name)
-    if args.recursive or args.prefix or (globbed and not view.is_folder(name)):
-        yield from _below(view, args, wish, name, cut=globbed and not args.recursive)
+    if args.recursive or args.prefix:
+        yield from _below(view, wish, name)
+        return
+    if wish.glob and is_glob(name) and not view.has(name) and not view.is_folder(name):
+        yield from _matching(view, wish, name)
         return
     folder = folder_name(name)
     key = folder.rstrip("/")
@@ -96,22 +99,23 @@ def _names(view: KeyView, args: argparse.Namespace, name: str) -> Iterator[str]:
             yield child
 
 
-def _below(
-    view: KeyView, args: argparse.Namespace, wish: Wish, name: str, *, cut: bool
-) -> Iterator[str]:
-    """All objects that are meant; `cut`: only as many parts of them as the glob has."""
+def _below(view: KeyView, wish: Wish, name: str) -> Iterator[str]:
+    """All objects that are meant."""
     if not folder_name(name) and not wish.prefix and view.is_empty():
         return
-    depth = name.rstrip("/").count("/") + 1 if cut and "**" not in name else None
-    last = ""
-    for each in choose(view, attrs.evolve(wish, recursive=args.recursive or depth is not None)):
-        parts = each.key.split("/")
-        found = each.key
-        if depth is not None and len(parts) > depth:
-            found = "/".join(parts[:depth]) + "/"
-        if found != last and not is_folder_mark(found):
+    for each in choose(view, wish):
+        if not is_folder_mark(each.key):
+            yield each.key
+
+
+def _matching(view: KeyView, wish: Wish, name: str) -> Iterator[str]:
+    base, some = literal_folder(name), False
+    for found in matches(view, name):
+        some = True
+        if not is_folder_mark(found) and _is_taken(wish, found, base):
             yield found
-        last = found
+    if not some:
+        raise nothing_there(view, wish, name)
 
 
 def _is_taken(wish: Wish, child: str, folder: str) -> bool:

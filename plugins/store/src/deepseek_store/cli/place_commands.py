@@ -63,7 +63,7 @@ def _take_tier(args: argparse.Namespace) -> str:
         return str(args.tier)
     if len(args.names) > 1 and args.names[-1] in _TIERS:
         return str(args.names.pop())
-    raise errors.ConfigError("to which tier?", remedy=f"--tier {' | '.join(_TIERS)}")
+    raise errors.ConfigError("to which tier?", remedy="--tier hot, --tier warm or --tier cold")
 
 
 def _add_pin_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,12 +23,25 @@ from deepseek_store.cli.common import (
     open_store,
     tell,
 )
-from deepseek_store.cli.file_options import add_kept, add_walk, kept_of, walk_options_of
+from deepseek_store.cli.file_options import (
+    add_kept,
+    add_walk,
+    check_outside,
+    kept_of,
+    walk_options_of,
+)
 from deepseek_store.cli.local.patterns import Filter
 from deepseek_store.cli.local.troubles import Troubles, shown
 from deepseek_store.cli.local.walk import Walk, WalkOptions, kind_of_other
 from deepseek_store.cli.selection import add_filter, folder_name
-from deepseek_store.cli.upload_files import Upload, Uploader, basename, store_folders, upload_of
+from deepseek_store.cli.upload_files import (
+    Upload,
+    Uploader,
+    basename,
+    own_folders,
+    store_folders,
+    upload_of,
+)
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -194,6 +207,9 @@ def _put_all(
     walked = any(source.is_folder for source in sources)
     nbytes = None if walked else sum(source.nbytes for source in sources)
     options = walk_options_of(args, store_folders(store))
+    for source in sources:
+        if source.is_folder:
+            check_outside(source.path, own=own_folders(store), never=options.never)
     receipts: list[Receipt] = []
     folders: list[str] = []
     with ByteProgress("put", nbytes, quiet=args.quiet) as progress:

@@ -163,6 +163,24 @@ def _lies_in_match(regex: Any, key: str, depth: int | None) -> bool:
     return any(n < len(parts) and regex.fullmatch("/".join(parts[:n])) for n in depths)
 
 
+def matches(view: KeyView, pattern: str) -> Iterator[str]:
+    """Objects, and folders with a slash behind them, that a glob stands for, each once.
+
+    Of one with `**` the objects alone: every folder would match.
+    """
+    base, regex = literal_folder(pattern), matcher(pattern.rstrip("/"))
+    seen: set[str] = set()
+    for key in view.below(base):
+        parts = key.split("/")
+        whole = len(parts)
+        for n in (whole,) if "**" in pattern else range(1, whole + 1):
+            name = "/".join(parts[:n]) + "/" * (n < whole)
+            if name not in seen and regex.fullmatch(name.rstrip("/")):
+                seen.add(name)
+                if n < whole or not pattern.endswith("/"):
+                    yield name
+
+
 def last_part(key: str) -> str:
     """The name of an object or folder, without the folders that it lies in."""
     return key.rstrip("/").rpartition("/")[2]
@@ -173,13 +191,12 @@ def nothing_there(view: KeyView, wish: Wish, name: str) -> errors.ObjectMissing:
     home = shlex.quote(str(view.store.home))
     what = "object's key begins with" if wish.prefix else "object or folder"
     remedy = f"ds-sdk store ls {home}"
-    quoted = shlex.quote(name)
     if not wish.recursive and view.is_folder(name):
         return errors.ObjectMissing(
-            f"{shown(name)!r} is a folder", url=view.store.url, remedy=f"-r {quoted}"
+            f"{shown(name)!r} is a folder", url=view.store.url, remedy="add -r"
         )
     if not wish.prefix and next(view.below(name), None) is not None:
-        remedy = f"--prefix {quoted} means all keys that begin so"
+        remedy = "add --prefix, if all keys that begin so are meant"
     return errors.ObjectMissing(
         f"there is no {what} {shown(name)!r}", url=view.store.url, remedy=remedy
     )

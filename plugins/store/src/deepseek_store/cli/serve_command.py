@@ -11,7 +11,7 @@ from deepseek_core import errors
 from deepseek_store.cli.common import Command, add_home
 
 _EXAMPLES: Final = """examples:
-  ds-sdk store serve-metrics data --shared --port 9108     beside the processes that use the store
+  ds-sdk store serve-metrics data --port 9108              beside the processes that use the store
   ds-sdk store serve-metrics data --move                   the one that also moves data, all day
 
 Only this machine can reach it unless --host says else; it has no password. Ends by Ctrl-C."""
@@ -45,7 +45,7 @@ def _run(args: argparse.Namespace) -> int:
     before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         with (
-            Store(args.home, shared=args.shared, background=args.move, tick_s=args.tick) as store,
+            Store(args.home, shared=True, background=args.move, tick_s=args.tick) as store,
             MetricsServer(store, host=args.host, port=args.port, keep_s=args.every) as server,
         ):
             print(f"serving {server.url}", flush=True)

@@ -26,7 +26,7 @@ from deepseek_store.cli.local.troubles import Troubles, shown
 from deepseek_store.cli.local.walk import FOLDER_MARK, Entry, Walk
 from deepseek_store.cli.sync_plan import Item, Name, SyncPlan, SyncRules, make_sync_plan
 from deepseek_store.cli.sync_sides import has_bytes_of, item_of, name_of, stored_items
-from deepseek_store.cli.upload_files import Upload, Uploader, store_folders, upload_of
+from deepseek_store.cli.upload_files import Upload, Uploader, own_folders, store_folders, upload_of
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -77,6 +77,7 @@ class Sync:
         self.view = KeyView(store, args.snapshot)
         self.never = store_folders(store)
         self.entries: dict[Name, Entry] = {}
+        check_outside(sides.local, own=own_folders(store), never=self.never)
 
     def run(self) -> Done:
         """Look at both sides, and do what makes the target like the source."""
@@ -195,7 +196,6 @@ class SyncDown(Sync):
 
     def look(self) -> tuple[Mapping[Name, Item], Mapping[Name, Item]]:
         """What lies in the store, and here."""
-        check_outside(self.sides.local, self.never)
         source = self.stored_items()
         self._renamed = file_names(path for path, is_folder in source if not is_folder)
         self._needed = {path for path, is_folder in source if is_folder}

@@ -64,8 +64,13 @@ def upload_of(entry: Entry, prefix: str, *, top: str, follow: bool) -> Upload:
     )
 
 
+def own_folders(store: Store) -> frozenset[Identity]:
+    """The folders that hold nothing but the store: its home, and the mirrors of its log."""
+    return folders_of_store(store.home, tuple(store.parts.config.mirrors))
+
+
 def store_folders(store: Store) -> frozenset[Identity]:
-    """The folders of this machine that a store is made of."""
+    """The folders of this machine that a store is made of, those of its tiers too."""
     config = store.parts.config
     places = [*config.mirrors]
     for tier in config.tiers:
