@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -11,10 +12,15 @@ _LINE_EVERY_S: Final = 2.0
 
 
 class ProgressReporter:
-    """Call it with (done, steps, text); writes to stderr, so that stdout stays clean."""
+    """Call it with (done, steps, text); writes to stderr, so that stdout stays clean.
 
-    def __init__(self, title: str, *, quiet: bool = False) -> None:
-        self._title, self._quiet = title, quiet
+    `shown` writes its numbers, `format_bytes` for bytes. `steps` is None where nobody knows them.
+    """
+
+    def __init__(
+        self, title: str, *, quiet: bool = False, shown: Callable[[int], str] = str
+    ) -> None:
+        self._title, self._quiet, self._shown = title, quiet, shown
         self._bar: Any = None
         self._task: Any = None
         self._last_s = 0.0
@@ -27,7 +33,7 @@ class ProgressReporter:
             self._task = self._bar.add_task(self._title, total=None)
         return self
 
-    def __call__(self, done: int, steps: int, text: str) -> None:
+    def __call__(self, done: int, steps: int | None, text: str) -> None:
         """Show that `done` of `steps` are done, and what comes now."""
         if self._bar is not None:
             self._bar.update(
@@ -36,11 +42,14 @@ class ProgressReporter:
         elif not self._quiet:
             self._line(done, steps, text)
 
-    def _line(self, done: int, steps: int, text: str) -> None:
+    def _line(self, done: int, steps: int | None, text: str) -> None:
         now_s = time.monotonic()
-        if done >= steps or now_s - self._last_s >= _LINE_EVERY_S:
+        finished = steps is not None and done >= steps
+        if finished or now_s - self._last_s >= _LINE_EVERY_S:
             self._last_s = now_s
-            print(f"{self._title}: {done}/{steps} {text}", file=sys.stderr, flush=True)
+            of = "" if steps is None else f"/{self._shown(steps)}"
+            line = f"{self._title}: {self._shown(done)}{of} {text}"
+            print(line, file=sys.stderr, flush=True)
 
     def __exit__(
         self,

@@ -80,11 +80,23 @@ class Maintenance:
         Raises:
             ConfigError: there is no such tier.
         """
-        return self._set_pins(prefix, check_tier(tier))
+        return self.pin_keys(self._keys(prefix), tier)
 
     def unpin(self, prefix: str) -> int:
         """Let the use of objects below a prefix decide again; how many objects."""
-        return self._set_pins(prefix, None)
+        return self.pin_keys(self._keys(prefix), None)
+
+    def pin_keys(self, keys: Iterable[str], tier: str | None) -> int:
+        """Keep these very objects in a tier; None: let their use decide again. How many.
+
+        Raises:
+            ConfigError: there is no such tier.
+        """
+        parts, found = self._parts(), list(keys)
+        name = None if tier is None else check_tier(tier)
+        parts.state.commit(Batch(pins=dict.fromkeys(found, name)))
+        note_pins(parts.home, found, name)
+        return len(found)
 
     def scrub(self, **options: Any) -> ScrubReport:
         """Read and verify what is stored; see `check.scrub.scrub`."""
@@ -118,13 +130,10 @@ class Maintenance:
         parts.flush()
         return parts.collector.collect(parts.heat, dry_run=dry_run)
 
-    def _set_pins(self, prefix: str, tier: TierName | None) -> int:
-        parts = self._parts()
-        parts.state.refresh()
-        keys = list(parts.state.catalog.keys(prefix))
-        parts.state.commit(Batch(pins=dict.fromkeys(keys, tier)))
-        note_pins(parts.home, keys, tier)
-        return len(keys)
+    def _keys(self, prefix: str) -> list[str]:
+        state = self._parts().state
+        state.refresh()
+        return list(state.catalog.keys(prefix))
 
 
 def check_tier(name: str) -> TierName:

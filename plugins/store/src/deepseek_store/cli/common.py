@@ -7,11 +7,9 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import attrs
-
-from deepseek_core import errors
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -31,14 +29,13 @@ class Command:
 
 
 def add_home(parser: argparse.ArgumentParser, *, reads: bool = False) -> None:
-    """The first argument of every command, and whether others may have the store open.
+    """The first argument of every command.
 
     `reads`: the command changes nothing, so that it can be told to open the store that way.
     """
     parser.add_argument("home", metavar="HOME", help="the folder that `store init` made")
-    parser.add_argument(
-        "--shared", action="store_true", help="other processes have it open too, all with --shared"
-    )
+    # Every command shares the store; the word is still taken from who learned it.
+    parser.add_argument("--shared", action="store_true", help=argparse.SUPPRESS)
     if reads:
         parser.add_argument(
             "--read-only", action="store_true", help="change nothing in HOME, nor need to"
@@ -52,7 +49,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Whether to keep still meanwhile."""
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
@@ -63,15 +60,21 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
 
 
 def open_store(args: argparse.Namespace) -> Store:
-    """The store that the arguments name.
+    """The store that the arguments name; others may have it open too, if they share it as well.
 
     Raises:
-        ConfigError: there is none, or somebody else has it open.
+        ConfigError: there is none.
+        StoreLocked: a process has it open for itself alone.
     """
+    from deepseek_store.errors import StoreLocked
     from deepseek_store.store import Store
 
     read_only = getattr(args, "read_only", False)
-    return Store(args.home, shared=args.shared, read_only=read_only)
+    try:
+        return Store(args.home, shared=True, read_only=read_only)
+    except StoreLocked as error:
+        error.remedy = "wait for it, or open it there with shared=True: commands share a store"
+        raise
 
 
 def tell(facts: Mapping[str, Any], text: str, *, as_json: bool) -> None:
@@ -107,18 +110,12 @@ def nbytes_of(text: str) -> int:
     return int(float(found[1]) * _SCALES[found[2].upper()])
 
 
-def keys_below(store: Store, prefix: str) -> list[str]:
-    """Keys that begin with a prefix.
-
-    Raises:
-        InputError: there is none.
-    """
-    keys = [info.key for info in store.list(prefix)]
-    if not keys:
-        raise errors.InputError(
-            f"no object's key begins with {prefix!r}", remedy="ds-sdk store ls HOME"
-        )
-    return keys
+def write_whole(out: BinaryIO, piece: memoryview) -> int:
+    """With PYTHONUNBUFFERED, stdout is a bare file, whose `write` may take a part only."""
+    rest = piece
+    while rest:
+        rest = rest[out.write(rest) :]
+    return len(piece)
 
 
 def count(number: int, noun: str) -> str:

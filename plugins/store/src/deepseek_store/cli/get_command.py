@@ -1,50 +1,71 @@
-"""`ds-sdk store get`: an object, a part of one, or all below a prefix; verified."""
+"""`ds-sdk store get`: objects, folders, or a part of an object; verified."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
 
 from deepseek_core import console, errors
+from deepseek_store.cli.byte_progress import ByteProgress
 from deepseek_store.cli.common import (
     Command,
     add_home,
     add_json,
     add_quiet,
     count,
-    keys_below,
     open_store,
     tell,
+    write_whole,
 )
-
-if TYPE_CHECKING:
-    from deepseek_store.store import Store
-
-_CHUNK_NBYTES: Final = 16 << 20
+from deepseek_store.cli.download_objects import (
+    Download,
+    Downloader,
+    downloads_of,
+    open_target,
+    pieces_of,
+)
+from deepseek_store.cli.file_options import add_kept, check_outside, kept_of
+from deepseek_store.cli.key_view import KeyView
+from deepseek_store.cli.local.target_folder import Unwritable, opened_to_write
+from deepseek_store.cli.local.troubles import Troubles, shown
+from deepseek_store.cli.selection import Chosen, add_names, choose, last_part, wish_of
+from deepseek_store.cli.upload_files import own_folders, store_folders
 
 _EXAMPLES: Final = """examples:
   ds-sdk store get data runs/7/model.onnx model.onnx
+  ds-sdk store get data runs/7/model.onnx log.txt here/       here/model.onnx, here/log.txt
+  ds-sdk store get data train images -r                       train/a/b.png is images/a/b.png
+  ds-sdk store get data images masks sets -r                  sets/images/..., sets/masks/...
+  ds-sdk store get data 'runs/*/model.onnx' models            models/7/model.onnx
+  ds-sdk store get data train images -r --exclude '*.tmp'
   ds-sdk store get data backup/images.tar - | tar x
   ds-sdk store get data log.txt - --range=1000:2000           bytes 1000 to 1999
-  ds-sdk store get data train/ images --recursive             train/a/b.png is images/a/b.png
-  ds-sdk store get data config.json - --snapshot monday       as it was"""
+  ds-sdk store get data config.json - --snapshot monday       as it was
+
+One folder becomes the folder FILE, with a slash behind its name or without one, as `rclone copy`
+has it. Of several, each keeps its name below FILE. Where an object has the name of a folder, its
+file is NAME.ds-object. What can't be written is told, the rest fetched, and the exit code is 1."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser, reads=True)
-    parser.add_argument(
-        "key", metavar="KEY", help="its name; with --recursive, what they begin with"
-    )
+    add_names(parser)
     parser.add_argument(
         "file", metavar="FILE", help="where to write it: a file, - for stdout, a folder"
     )
-    parser.add_argument("--recursive", "-r", action="store_true", help="fetch all below KEY")
+    parser.add_argument("--recursive", "-r", action="store_true", help="folders with all in them")
     parser.add_argument("--range", type=_range, metavar="START:STOP", help="only these bytes of it")
     parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
+    parser.add_argument(
+        "--links", action="store_true", help="make symbolic links that lead out of FILE, too"
+    )
+    add_kept(parser)
     add_json(parser)
     add_quiet(parser)
 
@@ -67,82 +88,111 @@ def _run(args: argparse.Namespace) -> int:
         )
     if args.file == "-" and args.json:
         raise errors.ConfigError("the object itself goes to stdout", remedy="leave --json out")
+    troubles = Troubles()
     with open_store(args) as store:
-        if args.recursive:
-            objects, nbytes = _get_all(store, args)
-        else:
-            if args.file != "-":
-                console.check_writable(args.file)
-            objects, nbytes = 1, _get_one(store, args, args.key, args.file)
+        view = KeyView(store, args.snapshot)
+        chosen = choose(view, wish_of(args, several=len(args.names) > 1))
+        objects, nbytes = _get(view, args, chosen, troubles)
     if args.file != "-":
+        facts = {"objects": objects, "nbytes": nbytes, "file": args.file, **troubles.to_json()}
         text = f"{count(objects, 'object')}, {console.format_bytes(nbytes)}, in {args.file}"
-        tell({"objects": objects, "nbytes": nbytes, "file": args.file}, text, as_json=args.json)
-    return 0
+        text = ", ".join(filter(None, [text, troubles.sentence()]))
+        tell(facts, text, as_json=args.json)
+    return troubles.exit_code
 
 
-def _get_all(store: Store, args: argparse.Namespace) -> tuple[int, int]:
-    keys = keys_below(store, args.key)
-    # `train/` is a folder: what it holds goes right into ours; `train/im` is half a name.
-    cut = args.key.rfind("/") + 1
-    nbytes = 0
-    with console.ProgressReporter("get", quiet=args.quiet) as progress:
-        for done, key in enumerate(keys):
-            progress(done, len(keys), key)
-            path = Path(args.file, key[cut:])
-            nbytes += _get_one(store, args, key, str(path))
-        progress(len(keys), len(keys), "done")
-    return len(keys), nbytes
+def _get(
+    view: KeyView, args: argparse.Namespace, chosen: Sequence[Chosen], troubles: Troubles
+) -> tuple[int, int]:
+    """How many objects, and how many bytes."""
+    if len(chosen) == 1 and not chosen[0].path:
+        return 1, _get_one(view, args, chosen[0].key, troubles)
+    if args.file == "-" or args.range:
+        raise errors.ConfigError(
+            "several objects go into a folder, not to stdout",
+            remedy="ds-sdk store cat HOME KEY ...",
+        )
+    _check_folder(args.file)
+    named = [each if each.path else attrs.evolve(each, path=last_part(each.key)) for each in chosen]
+    return _get_all(view, args, named, troubles)
 
 
-def _get_one(store: Store, args: argparse.Namespace, key: str, file: str) -> int:
-    pieces = _pieces(store, key, args.range or (0, None), args.snapshot)
-    if file == "-":
-        nbytes = sum(_write_all(sys.stdout.buffer, piece) for piece in pieces)
+def _check_folder(file: str) -> None:
+    if os.path.lexists(file) and not os.path.isdir(file):  # noqa: PTH112 - a link to one will do
+        raise errors.InputError(
+            f"{file} is no folder, and what was asked for is more than one file",
+            remedy="name a folder; it is made if it is not there",
+        )
+
+
+def _get_one(view: KeyView, args: argparse.Namespace, key: str, troubles: Troubles) -> int:
+    """One object, under the name that was given, or its own in a folder."""
+    if args.file == "-":
+        nbytes = sum(write_whole(sys.stdout.buffer, each) for each in _pieces(view, args, key))
         sys.stdout.flush()
         return nbytes
-    path = Path(file)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # nobody sees half an object
-    try:
-        if args.recursive:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as target:
-            nbytes = sum(target.write(piece) for piece in pieces)
-        partial.replace(path)
-    except OSError as error:
-        raise errors.InputError(
-            f"{path} can't be written: {error.strerror or error}", remedy="choose another place"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return nbytes
+    if (straight := opened_to_write(args.file)) is not None:
+        with straight:
+            return sum(write_whole(straight, each) for each in _pieces(view, args, key))
+    folder, file = _place_of(args.file, key)
+    with _downloading(view, args, folder, troubles, view.info(key).nbytes) as downloader:
+        try:
+            return downloader.get(Download(key=key, path=file)) or 0
+        except (OSError, Unwritable) as error:
+            if isinstance(error, errors.DeepSeekError):
+                raise
+            why = getattr(error, "strerror", None) or str(error)
+            raise errors.InputError(
+                f"{shown(args.file)} can't be written: {why}", remedy="choose another place"
+            ) from error
 
 
-def _write_all(out: BinaryIO, piece: memoryview) -> int:
-    """With PYTHONUNBUFFERED, stdout is a bare file, whose `write` may take a part only."""
-    rest = piece
-    while rest:
-        rest = rest[out.write(rest) :]
-    return len(piece)
+def _pieces(view: KeyView, args: argparse.Namespace, key: str) -> Iterator[memoryview]:
+    start, stop = args.range or (0, None)
+    yield from pieces_of(view, view.info(key), start, stop)
 
 
-def _pieces(
-    store: Store, key: str, wanted: tuple[int, int | None], snapshot: str | None
-) -> Iterator[memoryview]:
-    """A range in pieces, all of one version.
+def _place_of(file: str, key: str) -> tuple[str, str]:
+    """Folder and name of the file that one object becomes."""
+    if file.endswith("/") or os.path.isdir(file):  # noqa: PTH112 - a link to one will do
+        _check_folder(file.rstrip("/") or "/")
+        return file, key.rpartition("/")[2]
+    console.check_writable(file)
+    folder, slash, name = file.rpartition("/")
+    return folder or slash or ".", name
 
-    Raises:
-        TierUnavailable: the object was replaced meanwhile.
-    """
-    before = store.stat(key, snapshot=snapshot)
-    at, stop = wanted[0], before.nbytes if wanted[1] is None else min(wanted[1], before.nbytes)
-    while at < stop:
-        piece = store.get(key, at, min(at + _CHUNK_NBYTES, stop), snapshot=snapshot)
-        if store.stat(key, snapshot=snapshot).generation != before.generation:
-            raise errors.TierUnavailable(
-                f"{key!r} was replaced while it was read", url=store.url, remedy="get it again"
-            )
-        yield piece
-        at += _CHUNK_NBYTES
+
+def _get_all(
+    view: KeyView, args: argparse.Namespace, chosen: Sequence[Chosen], troubles: Troubles
+) -> tuple[int, int]:
+    """All of them below the folder; how many objects, and how many bytes."""
+    total = sum(view.info(each.key).nbytes for each in chosen)
+    objects = nbytes = 0
+    with _downloading(view, args, args.file, troubles, total) as downloader:
+        for download, got in downloader.get_all(downloads_of(chosen, troubles)):
+            objects, nbytes = objects + (download.kind == "object"), nbytes + got
+    return objects, nbytes
+
+
+@contextmanager
+def _downloading(
+    view: KeyView, args: argparse.Namespace, folder: str, troubles: Troubles, nbytes: int
+) -> Iterator[Downloader]:
+    store = view.store
+    check_outside(folder, own=own_folders(store), never=store_folders(store))
+    with (
+        open_target(folder, troubles) as target,
+        ByteProgress("get", nbytes, quiet=args.quiet) as progress,
+    ):
+        yield Downloader(
+            view,
+            target,
+            kept=kept_of(args),
+            all_links=args.links,
+            troubles=troubles,
+            progress=progress,
+            span=args.range,
+        )
 
 
 COMMANDS: Final = {

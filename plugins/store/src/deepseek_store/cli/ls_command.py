@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,18 @@ import attrs
 
 from deepseek_core import console
 from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
+from deepseek_store.cli.key_view import KeyView, is_folder_mark
+from deepseek_store.cli.local.patterns import is_glob, literal_folder
+from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.selection import (
+    Wish,
+    add_names,
+    choose,
+    folder_name,
+    matches,
+    nothing_there,
+    wish_of,
+)
 
 if TYPE_CHECKING:
     from deepseek_store.store import ObjectInfo, Store
@@ -20,9 +33,13 @@ _BATCH: Final = 10_000  # rows of a table that are measured together
 
 _LS_EXAMPLES: Final = """examples:
   ds-sdk store ls data                  objects and folders at the top
-  ds-sdk store ls data train/           right below train/
-  ds-sdk store ls data train --all      all whose key begins with train
-  ds-sdk store ls data --long           with size, generation and place"""
+  ds-sdk store ls data train            right in the folder train
+  ds-sdk store ls data train -R         all in it, with all folders below
+  ds-sdk store ls data 'runs/*/*.onnx' -lh
+  ds-sdk store ls data train --prefix   all whose key begins with train
+  ds-sdk store ls data -R0 | xargs -0 -n1 ds-sdk store stat data
+
+Names stand one in a line; with -0 a NUL follows each, so that line breaks in names do no harm."""
 
 _STAT_EXAMPLES: Final = """examples:
   ds-sdk store stat data runs/7/model.onnx
@@ -31,62 +48,117 @@ _STAT_EXAMPLES: Final = """examples:
 
 def _add_ls_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser, reads=True)
-    parser.add_argument(
-        "prefix", metavar="PREFIX", nargs="?", default="", help="a folder, or its start"
+    add_names(parser, nargs="*")
+    parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
+    group = parser.add_argument_group("output", conflict_handler="resolve")
+    group.add_argument(
+        "-R",
+        "--recursive",
+        "-a",
+        "--all",
+        action="store_true",
+        help="all below, not folder by folder",
     )
-    parser.add_argument(
-        "--all", "-a", action="store_true", help="all below it, not folder by folder"
-    )
-    parser.add_argument("--long", "-l", action="store_true", help="size, generation, place, age")
+    group.add_argument("-l", "--long", action="store_true", help="size, generation, place, age")
+    group.add_argument("-h", "--human-readable", action="store_true", help="with -l: 1.5 MiB")
+    group.add_argument("-1", dest="one", action="store_true", help="a name a line: as ever")
+    group.add_argument("-0", "--null", action="store_true", help="end each name with a NUL")
     add_json(parser)
 
 
 def _ls(args: argparse.Namespace) -> int:
     with open_store(args) as store:
+        view = KeyView(store, args.snapshot)
+        names = (name for wanted in args.names or [""] for name in _names(view, args, wanted))
         if args.json:
-            tell(_listing(store, args), "", as_json=True)
+            tell(_listing(view, list(dict.fromkeys(names))), "", as_json=True)
         elif args.long:
-            _print_long(store, args)
+            _print_long(view, names, args)
         else:
-            for name in _names(store, args):
-                print(name)
+            _print_names(names, args)
     return 0
 
 
-def _names(store: Store, args: argparse.Namespace) -> Iterator[str]:
+def _names(view: KeyView, args: argparse.Namespace, name: str) -> Iterator[str]:
     """Keys, and folders, which end in `/`."""
-    if args.all:
-        return (info.key for info in store.list(args.prefix))
-    folder = args.prefix if not args.prefix or args.prefix.endswith("/") else f"{args.prefix}/"
-    return store.children(folder)
+    wish = wish_of(args, [name])
+    if args.recursive or args.prefix:
+        yield from _below(view, wish, name)
+        return
+    if wish.glob and is_glob(name) and not view.has(name) and not view.is_folder(name):
+        yield from _matching(view, wish, name)
+        return
+    folder = folder_name(name)
+    key = folder.rstrip("/")
+    if key and not name.endswith("/") and view.has(key):
+        yield key
+    elif not view.is_folder(folder):
+        raise nothing_there(view, wish, name)
+    for child in view.children(folder):
+        if not is_folder_mark(child) and _is_taken(wish, child, folder):
+            yield child
 
 
-def _listing(store: Store, args: argparse.Namespace) -> dict[str, Any]:
-    names = list(_names(store, args))
+def _below(view: KeyView, wish: Wish, name: str) -> Iterator[str]:
+    """All objects that are meant."""
+    if not folder_name(name) and not wish.prefix and view.is_empty():
+        return
+    for each in choose(view, wish):
+        if not is_folder_mark(each.key):
+            yield each.key
+
+
+def _matching(view: KeyView, wish: Wish, name: str) -> Iterator[str]:
+    base, some = literal_folder(name), False
+    for found in matches(view, name):
+        some = True
+        if not is_folder_mark(found) and _is_taken(wish, found, base):
+            yield found
+    if not some:
+        raise nothing_there(view, wish, name)
+
+
+def _is_taken(wish: Wish, child: str, folder: str) -> bool:
+    path = child[len(folder) :]
+    if path.endswith("/"):
+        return not wish.filter.leaves_out(path[:-1])
+    return wish.filter.takes(path)
+
+
+def _print_names(names: Iterable[str], args: argparse.Namespace) -> None:
+    """As they are into a pipe; on a terminal nothing that would steer it."""
+    plain = args.null or not sys.stdout.isatty()
+    end = "\0" if args.null else "\n"
+    for name in names:
+        print(name if plain else shown(name), end=end)
+
+
+def _listing(view: KeyView, names: Sequence[str]) -> dict[str, Any]:
     return {
         "folders": [name for name in names if name.endswith("/")],
-        "objects": [_object_facts(store, name) for name in names if not name.endswith("/")],
+        "objects": [_object_facts(view, name) for name in names if not name.endswith("/")],
     }
 
 
-def _print_long(store: Store, args: argparse.Namespace) -> None:
-    names = _names(store, args)
+def _print_long(view: KeyView, names: Iterator[str], args: argparse.Namespace) -> None:
     head: tuple[str, ...] = ("SIZE", "GENERATION", "TIER", "STORED", "KEY")
     while batch := list(islice(names, _BATCH)):
-        console.print_table(head, [_row(store, name) for name in batch])
+        console.print_table(head, [_row(view, name, args) for name in batch])
         head = ("", "", "", "", "")
 
 
-def _row(store: Store, name: str) -> tuple[str, ...]:
+def _row(view: KeyView, name: str, args: argparse.Namespace) -> tuple[str, ...]:
     if name.endswith("/"):
-        return "-", "-", "-", "-", name
-    info = store.stat(name)
-    size = console.format_bytes(info.nbytes)
-    return size, str(info.generation), _tier(store, name), _when(info.created_s), name
+        return "-", "-", "-", "-", shown(name)
+    info = view.info(name)
+    size = console.format_bytes(info.nbytes) if args.human_readable else str(info.nbytes)
+    tier = _tier(view.store, name) if view.snapshot is None else "-"
+    return size, str(info.generation), tier, _when(info.created_s), shown(name)
 
 
-def _object_facts(store: Store, key: str) -> dict[str, Any]:
-    return {**attrs.asdict(store.stat(key)), "tier": _tier(store, key)}
+def _object_facts(view: KeyView, key: str) -> dict[str, Any]:
+    tier = _tier(view.store, key) if view.snapshot is None else None
+    return {**attrs.asdict(view.info(key)), "tier": tier}
 
 
 def _tier(store: Store, key: str) -> str:
@@ -123,7 +195,7 @@ def _stat(args: argparse.Namespace) -> int:
 
 def _told(info: ObjectInfo, tier: str | None) -> str:
     lines = [
-        info.key,
+        shown(info.key),
         f"  size        {console.format_bytes(info.nbytes)} ({info.nbytes:,} bytes) in "
         f"{count(info.shards, 'shard')}",
         f"  generation  {info.generation}",
@@ -131,7 +203,7 @@ def _told(info: ObjectInfo, tier: str | None) -> str:
     ]
     if tier is not None:
         lines.append(f"  tier        {tier}")
-    lines += [f"  meta        {name} = {text}" for name, text in info.meta.items()]
+    lines += [f"  meta        {shown(name)} = {shown(text)}" for name, text in info.meta.items()]
     return "\n".join(lines)
 
 

@@ -1,9 +1,12 @@
-"""`ds-sdk store pin`, `unpin`, `send` and `warm`: where objects are to lie."""
+"""`ds-sdk store pin`, `unpin` and `send`: where objects are to lie."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Final
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from deepseek_core import console, errors
 from deepseek_store.cli.common import (
@@ -13,126 +16,161 @@ from deepseek_store.cli.common import (
     add_json,
     add_quiet,
     count,
-    keys_below,
     open_store,
     tell,
 )
+from deepseek_store.cli.key_view import KeyView, is_folder_mark
+from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.selection import add_names, keys_of, wish_of
+
+if TYPE_CHECKING:
+    from deepseek_store.store import Store
 
 _TIERS: Final = ("hot", "warm", "cold")
 
 _PIN_EXAMPLES: Final = """examples:
-  ds-sdk store pin data models/ hot       ds-sdk store apply brings them there
-  ds-sdk store pin data archive/ cold"""
+  ds-sdk store pin data models --tier hot      ds-sdk store apply brings them there
+  ds-sdk store pin data runs/2024 runs/2025 --tier cold
+  ds-sdk store pin data 'runs/*/model.onnx' --tier hot
+
+A pin is for the objects that are there now."""
 
 _UNPIN_EXAMPLES: Final = """examples:
-  ds-sdk store unpin data models/"""
+  ds-sdk store unpin data models
+  ds-sdk store unpin data /                    all"""
 
 _SEND_EXAMPLES: Final = """examples:
-  ds-sdk store send data runs/2024/ cold
-  ds-sdk store send data runs/7/model.onnx hot --dry-run
+  ds-sdk store send data runs/2024 --tier cold
+  ds-sdk store send data train --tier hot      into the log on the local disk, before a job starts
+  ds-sdk store send data runs/7/model.onnx --tier hot --dry-run
 
-Objects that are sent together share stripes. To keep them there, pin them."""
+Objects that are sent together share stripes. To keep them there, pin them. From Python,
+store.prefetch(order) fetches ahead of a reader whose order is known."""
 
 _WARM_EXAMPLES: Final = """examples:
-  ds-sdk store warm data train/           into the log on the local disk, before the job starts
-
-From Python, store.prefetch(order) fetches ahead of a reader whose order is known."""
+  ds-sdk store send data train --tier hot      what ds-sdk store warm did"""
 
 
-def _add_prefix(parser: argparse.ArgumentParser) -> None:
-    add_home(parser)
-    parser.add_argument("prefix", metavar="PREFIX", help="all objects whose key begins so")
+def _add_tier(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tier", choices=_TIERS, help="where to; may also be the last word: KEY ... cold"
+    )
+
+
+def _take_tier(args: argparse.Namespace) -> str:
+    """The tier, which the last word names where no option does."""
+    if args.tier is not None:
+        return str(args.tier)
+    if len(args.names) > 1 and args.names[-1] in _TIERS:
+        return str(args.names.pop())
+    raise errors.ConfigError("to which tier?", remedy="--tier hot, --tier warm or --tier cold")
 
 
 def _add_pin_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_prefix(parser)
-    parser.add_argument("tier", choices=_TIERS)
+    add_home(parser)
+    add_names(parser)
+    _add_tier(parser)
     add_json(parser)
 
 
 def _pin(args: argparse.Namespace) -> int:
+    tier = _take_tier(args)
     with open_store(args) as store:
-        if args.tier != "hot":
-            store.parts.tiers.places(args.tier)  # refused now rather than by each later plan
-        keys_below(store, args.prefix)
-        pinned = store.pin(args.prefix, args.tier)
-    text = f"pinned {count(pinned, 'object')} to {args.tier}; ds-sdk store apply brings them there"
-    tell({"objects": pinned, "tier": args.tier}, text, as_json=args.json)
+        _check_tier(store, tier)  # refused now rather than by each later plan
+        pinned = store.maintenance.pin_keys(_keys(store, args), tier)
+    brought = f"ds-sdk store apply {shlex.quote(args.home)} brings them there"
+    text = f"pinned {count(pinned, 'object')} to {tier}; {brought}"
+    tell({"objects": pinned, "tier": tier}, text, as_json=args.json)
     return 0
 
 
+def _keys(store: Store, args: argparse.Namespace) -> list[str]:
+    """Objects with bytes to be somewhere; marks of folders have none."""
+    return [key for key in keys_of(KeyView(store), wish_of(args)) if not is_folder_mark(key)]
+
+
+def _check_tier(store: Store, tier: str) -> None:
+    if tier != "hot":
+        store.parts.tiers.places(tier)
+
+
 def _add_unpin_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_prefix(parser)
+    add_home(parser)
+    add_names(parser)
     add_json(parser)
 
 
 def _unpin(args: argparse.Namespace) -> int:
     with open_store(args) as store:
-        keys_below(store, args.prefix)
-        freed = store.unpin(args.prefix)
-    text = f"{count(freed, 'object')} of that prefix: their temperature decides"
+        freed = store.maintenance.pin_keys(_keys(store, args), None)
+    text = f"{count(freed, 'object')}: their use decides again"
     tell({"objects": freed}, text, as_json=args.json)
     return 0
 
 
 def _add_send_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_prefix(parser)
-    parser.add_argument("tier", choices=_TIERS)
-    _add_send_options(parser)
-
-
-def _add_send_options(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    add_names(parser)
+    _add_tier(parser)
     add_dry_run(parser)
     add_json(parser)
+    add_quiet(parser)
 
 
 def _send(args: argparse.Namespace) -> int:
+    tier = _take_tier(args)
     with open_store(args) as store:
-        keys = keys_below(store, args.prefix)
+        keys = _keys(store, args)
         nbytes = sum(store.stat(key).nbytes for key in keys)
-        if args.tier != "hot":
-            store.parts.tiers.places(args.tier)
+        _check_tier(store, tier)
+        if tier == "hot":
+            _check_room(store, nbytes)
         if not args.dry_run:
-            store.send(keys, args.tier)
+            _bring(store, keys, tier, args)
     verb = "would send" if args.dry_run else "sent"
-    text = f"{verb} {count(len(keys), 'object')}, {console.format_bytes(nbytes)}, to {args.tier}"
-    facts = {"dry_run": args.dry_run, "objects": len(keys), "nbytes": nbytes, "tier": args.tier}
+    text = f"{verb} {count(len(keys), 'object')}, {console.format_bytes(nbytes)}, to {tier}"
+    facts = {"dry_run": args.dry_run, "objects": len(keys), "nbytes": nbytes, "tier": tier}
     tell(facts, text, as_json=args.json)
     return 0
+
+
+def _check_room(store: Store, nbytes: int) -> None:
+    from deepseek_store.move.census import free_nbytes
+
+    free = free_nbytes(store.home)
+    if nbytes > free:
+        raise errors.TierFull(
+            f"{console.format_bytes(nbytes)} do not fit in the {console.format_bytes(free)} "
+            f"that are free in {store.home}",
+            url=store.url,
+            remedy="send less, or ds-sdk store gc HOME",
+        )
+
+
+def _bring(store: Store, keys: Sequence[str], tier: str, args: argparse.Namespace) -> None:
+    if tier != "hot":
+        store.maintenance.send(keys, tier)  # together, so that they share stripes
+        return
+    with console.ProgressReporter("send", quiet=args.quiet) as progress:
+        for done, key in enumerate(keys):
+            progress(done, len(keys), shown(key))
+            store.maintenance.send([key], tier)
+        progress(len(keys), len(keys), "done")
 
 
 def _add_warm_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_prefix(parser)
+    add_home(parser)
+    add_names(parser)
+    parser.set_defaults(tier="hot")
+    add_dry_run(parser)
+    add_json(parser)
     add_quiet(parser)
-    _add_send_options(parser)
 
 
 def _warm(args: argparse.Namespace) -> int:
-    """Into the hot tier: the cache in memory would be gone with this process."""
-    from deepseek_store.move.census import free_nbytes
-
-    with open_store(args) as store:
-        keys = keys_below(store, args.prefix)
-        nbytes = sum(store.stat(key).nbytes for key in keys)
-        free = free_nbytes(store.home)
-        if nbytes > free:
-            raise errors.TierFull(
-                f"{console.format_bytes(nbytes)} do not fit in the {console.format_bytes(free)} "
-                f"that are free in {store.home}",
-                url=store.url,
-                remedy="warm less, or ds-sdk store gc HOME",
-            )
-        if not args.dry_run:
-            with console.ProgressReporter("warm", quiet=args.quiet) as progress:
-                for done, key in enumerate(keys):
-                    progress(done, len(keys), key)
-                    store.send([key], "hot")
-                progress(len(keys), len(keys), "done")
-    verb = "would bring" if args.dry_run else "brought"
-    text = f"{verb} {count(len(keys), 'object')}, {console.format_bytes(nbytes)}, to hot"
-    facts = {"dry_run": args.dry_run, "objects": len(keys), "nbytes": nbytes}
-    tell(facts, text, as_json=args.json)
-    return 0
+    words = shlex.join([args.home, *args.names])
+    print(f"note: this is now: ds-sdk store send {words} --tier hot", file=sys.stderr)
+    return _send(args)
 
 
 COMMANDS: Final = {

@@ -11,7 +11,7 @@ from deepseek_core import errors
 from deepseek_store.cli.common import Command, add_home
 
 _EXAMPLES: Final = """examples:
-  ds-sdk store serve-metrics data --shared --port 9108     beside the processes that use the store
+  ds-sdk store serve-metrics data --port 9108              beside the processes that use the store
   ds-sdk store serve-metrics data --move                   the one that also moves data, all day
 
 Only this machine can reach it unless --host says else; it has no password. Ends by Ctrl-C."""
@@ -47,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
         with (
             Store(
                 args.home,
-                shared=args.shared,
+                shared=True,
                 read_only=args.read_only,
                 background=args.move,
                 tick_s=args.tick,

@@ -1,0 +1,54 @@
+"""The same work on many items by several threads, bounded, and ended cleanly by Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Final, TypeVar
+
+THREADS: Final = 8
+CHANGES: Final = 32  # for small changes, which share the flushes of the log
+_WAITING: Final = 4  # items a thread that are handed out ahead
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Stopped(Exception):
+    """Another item ended all of the work."""
+
+
+class AtOnce:
+    """Runs work on items; `check` raises in all threads once one of them has failed."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = threads
+        self._stop = threading.Event()
+
+    def check(self) -> None:
+        """Called within long work.
+
+        Raises:
+            Stopped: the work has ended.
+        """
+        if self._stop.is_set():
+            raise Stopped
+
+    def results(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """The results in the order in which they come; the first error ends it all."""
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="store-cli")
+        pending: set[Future[Result]] = set()
+        try:
+            for item in items:
+                pending.add(pool.submit(work, item))
+                if len(pending) >= self._threads * _WAITING:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield from (each.result() for each in done)
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (each.result() for each in done)
+        finally:
+            if pending:
+                self._stop.set()
+            pool.shutdown(cancel_futures=True)

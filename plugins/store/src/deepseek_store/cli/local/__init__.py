@@ -1,0 +1,1 @@
+"""Files and folders of this machine, as commands read and write them."""
