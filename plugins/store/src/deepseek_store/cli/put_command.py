@@ -24,7 +24,7 @@ from deepseek_store.cli.common import (
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
-    from deepseek_store.write.upload import Receipt
+    from deepseek_store.write.receipt import Receipt
 
 _CHUNK_NBYTES: Final = 4 << 20
 _THREADS: Final = 8  # share the flushes of the log

@@ -14,7 +14,8 @@ from deepseek_core import errors
 from deepseek_store.errors import GenerationMismatch, SegmentGone
 from deepseek_store.index.rows import Version
 from deepseek_store.store import Store
-from deepseek_store.write.upload import Receipt, Upload
+from deepseek_store.write.receipt import Receipt
+from deepseek_store.write.upload import Upload
 
 _LOOKUPS: Final = 8
 _CHUNK_NBYTES: Final = 4 << 20
