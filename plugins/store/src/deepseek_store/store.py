@@ -282,7 +282,7 @@ class Store:
     def get(
         self, key: str, start: int = 0, stop: int | None = None, *, snapshot: str | None = None
     ) -> memoryview:
-        """Bytes of an object, verified: from `start` to `stop`, fewer where it ends.
+        """Bytes of an object, verified: from `start` to `stop`, fewer or none where it ends.
 
         Raises:
             ObjectMissing: there is none.
@@ -294,7 +294,8 @@ class Store:
             parts.state.refresh()
             version = parts.versions.find(key, snapshot)
             try:
-                return parts.ranges.read(version, start, version.nbytes if stop is None else stop)
+                end = max(start, version.nbytes) if stop is None else stop
+                return parts.ranges.read(version, start, end)
             except SegmentGone:
                 continue
         raise errors.TierUnavailable(
