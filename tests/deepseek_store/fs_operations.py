@@ -27,6 +27,8 @@ from deepseek_store.fs.filesystem import DeepSeekFileSystem
 NAMES = ("a", "b", "a/b", "a/c", "a/b/c", "top.txt", "dir/x", "dir/y/z", "dir/y", "ü")
 FOLDERS = ("", "a", "dir", "dir/y", "new", "new/deep")
 PATTERNS = ("*", "a*", "**", "dir/*", "*/*", "dir/**", "?", "[ab]", "no*", "dir/y/*", "*.txt")
+ENDS = (None, b"\n")
+ENCODINGS = ("utf-8", "utf-16", "utf-32", "utf-8-sig")
 Step = tuple[str, tuple[Any, ...]]
 
 
@@ -108,7 +110,7 @@ _MAKERS: _Makers = {
     "cat": lambda r: (_source(r), r.random() < 0.3),
     "head": lambda r: (_name(r), r.randint(0, 12)),
     "tail": lambda r: (_name(r), r.randint(0, 12)),
-    "read_block": lambda r: (_name(r), r.randint(0, 12), r.choice((None, 0, 4)), r.choice((None, b"\n"))),
+    "read_block": lambda r: (_name(r), r.randint(0, 12), r.choice((None, 0, 4)), r.choice(ENDS)),
     "info": lambda r: (_place(r),),
     "is": lambda r: (_place(r),),
     "ls": lambda r: (_place(r), r.random() < 0.5),
@@ -129,7 +131,7 @@ _MAKERS: _Makers = {
     "put": lambda r: (r.choice(("f", "d", "d/", "d/*", "*", "none")), _place(r), r.random() < 0.5),
     "touch": lambda r: (_name(r), r.random() < 0.5),
     "write": lambda r: (_name(r), r.choice(("wb", "xb", "ab")), r.randbytes(5)),
-    "write text": lambda r: (_name(r), r.choice(("w", "a", "x")), r.choice(("utf-8", "utf-16", "utf-32", "utf-8-sig"))),
+    "write text": lambda r: (_name(r), r.choice(("w", "a", "x")), r.choice(ENCODINGS)),
     "read": lambda r: (_name(r), r.randint(-2, 12), r.randint(0, 2), r.randint(-1, 12)),
     "lines": lambda r: (_name(r), r.choice((-1, 0, 2, 100))),
     "modified": lambda r: (_place(r),),
@@ -137,10 +139,9 @@ _MAKERS: _Makers = {
     "size": lambda r: (_place(r),),
     "sizes": lambda r: ([_name(r), _name(r)],),
 }  # fmt: skip
-READING = ("cat_file", "cat_ranges", "cat", "head", "tail", "read_block", "info", "is", "ls", "find",
-           "glob", "walk", "du", "expand_path", "get", "read", "lines", "size", "sizes")  # fmt: skip
-
-
+CHANGING = {"pipe", "pipe many", "mkdir", "makedirs", "rmdir", "rm", "rm_file", "cp", "cp_file", "mv",
+            "put", "touch", "write", "write text"}  # fmt: skip
+READING = frozenset(_MAKERS) - CHANGING
 # What is done with them
 
 

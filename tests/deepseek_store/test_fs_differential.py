@@ -73,8 +73,8 @@ RULES = (
     Rule(
         ("mv",),
         (None,),
-        ("raises OSError", "raises FileNotFoundError", "raises AttributeError"),
-        "folders are moved with and without `recursive`, as on a disk, and several at once;"
+        ("raises OSError", "raises FileNotFoundError", "raises AttributeError", None),
+        "folders are moved with and without `recursive`, empty ones too, and several at once;"
         " what would be moved to where it is stays",
     ),
     Rule(

@@ -69,18 +69,18 @@ class Folders(Reading):
         """Take files away, and folders with all that is in them.
 
         Raises:
-            FileNotFoundError: nothing is there.
+            FileNotFoundError: one of them is not there; the others are gone.
             OSError: a folder is not empty, and not `recursive`.
         """
         paths = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
         tree = self._tree()
-        there = {each for each in paths if tree.file(each) is not None or tree.is_folder(each)}
-        if len(there) < len(paths):
-            raise not_found(next(each for each in paths if each not in there))
+        gone = [each for each in paths if tree.file(each) is None and not tree.is_folder(each)]
         at_once(self._delete, [each for each in paths if tree.file(each) is not None])
         for folder in reversed(paths):
             if folder and tree.file(folder) is None and tree.is_folder(folder):
                 tree.unmake(folder)
+        if gone:
+            raise not_found(gone[0])
 
     def _delete(self, path: str) -> None:
         with OsErrors(path):
