@@ -139,8 +139,8 @@ _MAKERS: _Makers = {
     "size": lambda r: (_place(r),),
     "sizes": lambda r: ([_name(r), _name(r)],),
 }  # fmt: skip
-CHANGING = {"pipe", "pipe many", "mkdir", "makedirs", "rmdir", "rm", "rm_file", "cp", "cp_file", "mv",
-            "put", "touch", "write", "write text"}  # fmt: skip
+CHANGING = frozenset(("pipe", "pipe many", "mkdir", "makedirs", "rmdir", "rm", "rm_file", "cp",
+                      "cp_file", "mv", "put", "touch", "write", "write text"))  # fmt: skip
 READING = frozenset(_MAKERS) - CHANGING
 # What is done with them
 

@@ -159,12 +159,15 @@ class Copies(Folders):
             paths = [path for path in paths if not self.isdir(path)]
         if not paths:
             return [], []
-        if is_one and self._is_pattern(source):
-            inside = len(paths) == 1
-        elif is_one:
-            inside = inside and not source.endswith("/")
         rooted = [f"/{path}" if path else "" for path in paths]
-        return paths, other_paths(rooted, target, exists=inside and is_one, flatten=not is_one)
+        if not is_one:
+            return paths, other_paths(rooted, target, flatten=True)
+        if self._is_pattern(source):
+            return paths, other_paths(rooted, target, exists=len(paths) == 1)
+        # With the folder itself among them, also where `maxdepth` leaves one file of it.
+        root = self._strip_protocol(source)
+        inside = inside and not source.endswith("/")
+        return paths, other_paths([f"/{root}" if root else "", *rooted], target, exists=inside)[1:]
 
     def _is_pattern(self, path: str) -> bool:
         return bool(has_magic(path)) and not self.exists(path)

@@ -14,6 +14,7 @@ from deepseek_store.errors import GenerationMismatch, SegmentGone
 from deepseek_store.fs.os_errors import OsErrors, exists, is_folder, not_found
 from deepseek_store.index.rows import Version
 from deepseek_store.store import Store
+from deepseek_store.write.buffers import bytes_of
 from deepseek_store.write.receipt import Receipt
 from deepseek_store.write.upload import Upload
 
@@ -62,18 +63,23 @@ class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
     ) -> None:
         self._upload, self._expect = upload, expect
         self._receipt: Receipt | None = None
-        self._begun = False
+        self._begun = self._given_up = False
         self.closed: bool
         super().__init__(fs, path, mode=mode, autocommit=autocommit)
         self.loc = upload.nbytes
 
     def write(self, data: Any) -> int:
-        """Write all of it; any object with bytes."""
+        """Write all of it, of any object with bytes; the file is given up if that fails."""
         if self.closed:
             raise ValueError("I/O operation on closed file.")
         self._begun = True
-        with OsErrors(self.path):
-            self._upload.write(data)
+        chunk = bytes_of(data)
+        try:
+            with OsErrors(self.path):
+                self._upload.write(chunk)
+        except BaseException:
+            self.discard()  # or closing it, also by itself, would store a part
+            raise
         nbytes = self._upload.nbytes - self.loc
         self.loc += nbytes
         return nbytes
@@ -107,7 +113,7 @@ class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
         Raises:
             FileExistsError: mode `x`, and somebody else was faster.
         """
-        if self._receipt is not None or self._upload.foreign:
+        if self._receipt is not None or self._given_up or self._upload.foreign:
             return  # a child that was forked meanwhile leaves it to its parent
         try:
             with OsErrors(self.path):
@@ -120,7 +126,8 @@ class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
             self.closed = True
 
     def discard(self) -> None:
-        """Store nothing; idempotent."""
+        """Store nothing, also at the end of a transaction; idempotent."""
+        self._given_up = True
         self._upload.abort()
         self.closed = True
 

@@ -74,10 +74,12 @@ class Folders(Reading):
         """
         paths = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
         tree = self._tree()
-        gone = [each for each in paths if tree.file(each) is None and not tree.is_folder(each)]
-        at_once(self._delete, [each for each in paths if tree.file(each) is not None])
-        for folder in reversed(paths):
-            if folder and tree.file(folder) is None and tree.is_folder(folder):
+        files = {each: tree.file(each) is not None for each in paths}
+        folders = [each for each in paths if not files[each] and tree.is_folder(each)]
+        gone = sorted(set(paths) - set(folders) - {each for each in paths if files[each]})
+        at_once(self._delete, [each for each in paths if files[each]])
+        for folder in reversed(folders):
+            if folder and tree.is_folder(folder):
                 tree.unmake(folder)
         if gone:
             raise not_found(gone[0])

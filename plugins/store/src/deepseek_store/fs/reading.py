@@ -70,7 +70,10 @@ class Reading(Listing):
     ) -> Any:
         """Contents of a file, or of several by their names."""
         paths = self.expand_path(path, recursive=recursive)
-        if len(paths) == 1 and isinstance(path, str) and paths[0] == self._strip_protocol(path):
+        if recursive:  # the files in folders, not the folders
+            paths = [each for each in paths if not self._is_just_folder(each)]
+        is_one = isinstance(path, str) and paths == [self._strip_protocol(path)]
+        if is_one:
             return self.cat_file(paths[0], **options)
         kept = "raise" if on_error == "raise" else "return"
         found = self.cat_ranges(paths, options.get("start"), options.get("end"), on_error=kept)

@@ -57,11 +57,16 @@ class Upload:
         Raises:
             NotBytes: it has no bytes.
             InputError: the upload has ended.
-            TierFull, TierUnavailable: no room, or the disk does not answer.
+            TierFull, TierUnavailable: no room, or the disk does not answer; the upload has ended.
         """
         self._check_open()
-        for piece in self._cutter.feed(chunk):
-            self._add(piece)
+        data = bytes_of(chunk)
+        try:
+            for piece in self._cutter.feed(data):
+                self._add(piece)
+        except BaseException:
+            self.abort()  # how much of the chunk is in the log nobody knows
+            raise
         self.nbytes = self._appended_nbytes + self._cutter.held_nbytes
 
     def commit(self, *, expect: int | None = None) -> Receipt:
@@ -122,13 +127,9 @@ class Cutter:
         """Bytes that do not fill a piece yet."""
         return len(self._held)
 
-    def feed(self, chunk: ReadableBuffer) -> Iterator[Buffer]:
-        """The pieces that are full now, of bytes that nobody can change any more.
-
-        Raises:
-            NotBytes: a chunk has no bytes.
-        """
-        view = memoryview(bytes_of(chunk))
+    def feed(self, chunk: bytes | memoryview) -> Iterator[Buffer]:
+        """The pieces that are full now, of bytes that nobody can change any more."""
+        view = memoryview(chunk)
         at = 0
         if self._held:
             at = min(self._nbytes - len(self._held), len(view))
