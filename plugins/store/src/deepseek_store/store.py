@@ -25,14 +25,18 @@ from deepseek_store.home.pins_and_snapshots import (
 )
 from deepseek_store.home.seams import Seams
 from deepseek_store.index.rows import SnapshotRow, Version
-from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Buffer
+from deepseek_store.log.records import PACKED_EXTENT_NBYTES
 from deepseek_store.maintenance import Maintenance, check_tier
+from deepseek_store.object_mapping import ObjectMapping
 from deepseek_store.parts import Parts
 from deepseek_store.planning.policy import Policy
 from deepseek_store.write.keys import check_key
-from deepseek_store.write.upload import Receipt, Upload
+from deepseek_store.write.receipt import Receipt
+from deepseek_store.write.upload import Upload
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from deepseek_store.check.rebuild import RebuildReport
     from deepseek_store.index.base import Index
     from deepseek_store.log.disk import Disk
@@ -64,6 +68,9 @@ class Store:
     that comes by itself where the home may not be written, its log is away, or a copy of the home
     has taken its tiers. With `background` it moves data between its tiers by itself, every
     `tick_s` seconds.
+
+    It can be used like a dictionary of bytes (`key in store`, `store[key]`, `for key in store`), as
+    `shelve` and `diskcache` can; where a real `MutableMapping` is asked for, `objects` is one.
 
     For tests and tools: `clock` gives seconds since the epoch, `tiers` opens the tier of a URL,
     `disk` stands in for the log's folder, `index` for the index that the home names.
@@ -233,7 +240,7 @@ class Store:
     def put(
         self,
         key: str,
-        data: Buffer,
+        data: ReadableBuffer,
         *,
         meta: Mapping[str, str] | None = None,
         if_generation: int | None = None,
@@ -242,11 +249,14 @@ class Store:
     ) -> Receipt:
         """Store an object; when it returns, the object survives a crash (unless not `durable`).
 
+        `data` is any object with bytes: `bytes`, an array of any type and shape, a mapped file, a
+        tensor on the CPU. All its bytes are stored, in C order; it may be changed afterwards.
         `if_generation`: only if the object has that generation now (0: if there is none).
         `tier`: bring it there before it is acknowledged ("hot", "warm", "cold").
 
         Raises:
             KeyRefused: a key that a store does not take.
+            NotBytes: the data has no bytes (text, a number, a list).
             GenerationMismatch: the object is not what was expected.
             TierFull, TierUnavailable: no room, or the disk does not answer; nothing is stored.
         """
@@ -260,7 +270,7 @@ class Store:
     def put_stream(
         self,
         key: str,
-        chunks: Iterable[Buffer],
+        chunks: Iterable[ReadableBuffer],
         *,
         meta: Mapping[str, str] | None = None,
         if_generation: int | None = None,
@@ -295,7 +305,7 @@ class Store:
     def get(
         self, key: str, start: int = 0, stop: int | None = None, *, snapshot: str | None = None
     ) -> memoryview:
-        """Bytes of an object, verified: from `start` to `stop`, fewer where it ends.
+        """Bytes of an object, verified: from `start` to `stop`, fewer or none where it ends.
 
         Raises:
             ObjectMissing: there is none.
@@ -307,7 +317,8 @@ class Store:
             parts.state.refresh()
             version = parts.versions.find(key, snapshot)
             try:
-                return parts.ranges.read(version, start, version.nbytes if stop is None else stop)
+                end = max(start, version.nbytes) if stop is None else stop
+                return parts.ranges.read(version, start, end)
             except SegmentGone:
                 continue
         raise errors.TierUnavailable(
@@ -366,6 +377,26 @@ class Store:
         """Number of objects."""
         self.parts.state.refresh()
         return len(self.parts.state.catalog)
+
+    @property
+    def objects(self) -> ObjectMapping:
+        """All objects as a `MutableMapping` of keys to bytes."""
+        return ObjectMapping(self)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.objects
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.objects)
+
+    def __getitem__(self, key: str) -> bytes:
+        return self.objects[key]
+
+    def __setitem__(self, key: str, data: ReadableBuffer) -> None:
+        self.objects[key] = data
+
+    def __delitem__(self, key: str) -> None:
+        del self.objects[key]
 
     # Reads ahead
 

@@ -45,7 +45,7 @@ from deepseek_store.cli.upload_files import (
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
-    from deepseek_store.write.upload import Receipt
+    from deepseek_store.write.receipt import Receipt
 
 _CHUNK_NBYTES: Final = 512 << 10
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from fsspec.spec import AbstractFileSystem
@@ -11,8 +11,9 @@ from fsspec.utils import stringify_path
 
 from deepseek_core import errors
 from deepseek_store.fs import address
+from deepseek_store.fs.os_errors import is_folder, not_found
 from deepseek_store.fs.shared_stores import close_shared, open_shared
-from deepseek_store.fs.tree import Tree, missing
+from deepseek_store.fs.tree import Tree
 from deepseek_store.store import Store
 
 _READAHEAD_NBYTES: Final = 512 << 10
@@ -80,6 +81,33 @@ class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
         except errors.ConfigError:
             return address.join(None, path)
 
+    def expand_path(
+        self,
+        path: Any,
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        assume_literal: bool = False,
+        **options: Any,
+    ) -> list[str]:
+        """Names that a pattern, a folder or a list of them means.
+
+        A name that is there means itself, also where it looks like a pattern (`image[1].png`).
+        """
+        names = [path] if isinstance(path, str | os.PathLike) else list(path)
+        found: set[str] = set()
+        for name in names:
+            literal = assume_literal or self.exists(name)
+            with suppress(FileNotFoundError):  # one of several may match nothing
+                # fsspec's own hands `assume_literal` on where it is given a list
+                found |= set(
+                    super().expand_path(
+                        [name], recursive, maxdepth, assume_literal=literal, **options
+                    )
+                )
+        if not found:
+            raise not_found(str(path))
+        return sorted(found)
+
     def _tree(self) -> Tree:
         return Tree(self.store)
 
@@ -89,5 +117,5 @@ class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
 
     def _no_file(self, path: str) -> OSError:
         if self._is_just_folder(path):
-            return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        return missing(path)
+            return is_folder(path)
+        return not_found(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 from collections.abc import Callable
 from typing import Any, Final, Self
 
@@ -12,9 +11,12 @@ from fsspec.spec import AbstractBufferedFile
 
 from deepseek_core import errors
 from deepseek_store.errors import GenerationMismatch, SegmentGone
+from deepseek_store.fs.os_errors import OsErrors, exists, is_folder, not_found
 from deepseek_store.index.rows import Version
 from deepseek_store.store import Store
-from deepseek_store.write.upload import Receipt, Upload
+from deepseek_store.write.buffers import bytes_of
+from deepseek_store.write.receipt import Receipt
+from deepseek_store.write.upload import Upload
 
 _LOOKUPS: Final = 8
 _CHUNK_NBYTES: Final = 4 << 20
@@ -31,7 +33,23 @@ class ObjectReader(AbstractBufferedFile):  # type: ignore[misc]
         super().__init__(fs, path, mode="rb", **{**options, "size": version.nbytes})
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        return bytes(read_version(self.fs.store, self._version, start, end))
+        with OsErrors(self.path):
+            return bytes(read_version(self.fs.store, self._version, start, end))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """One line with its end, or the first `size` bytes of it."""
+        if size is None or size < 0:
+            return bytes(self.readuntil(b"\n"))
+        start = self.tell()
+        line: bytes = self.read(size)
+        end = line.find(b"\n") + 1
+        if end:
+            self.seek(start + end)
+        return line[:end] if end else line
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """All lines that are left, or as many as have `hint` bytes."""
+        return io.IOBase.readlines(self, hint)  # type: ignore[arg-type]
 
 
 class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
@@ -45,18 +63,34 @@ class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
     ) -> None:
         self._upload, self._expect = upload, expect
         self._receipt: Receipt | None = None
+        self._begun = self._given_up = False
         self.closed: bool
         super().__init__(fs, path, mode=mode, autocommit=autocommit)
         self.loc = upload.nbytes
 
     def write(self, data: Any) -> int:
-        """Write all of it; any object with bytes."""
+        """Write all of it, of any object with bytes; the file is given up if that fails."""
         if self.closed:
             raise ValueError("I/O operation on closed file.")
-        chunk = memoryview(data).cast("B")
-        self._upload.write(chunk)
-        self.loc += len(chunk)
-        return len(chunk)
+        self._begun = True
+        chunk = bytes_of(data)
+        try:
+            with OsErrors(self.path):
+                self._upload.write(chunk)
+        except BaseException:
+            self.discard()  # or closing it, also by itself, would store a part
+            raise
+        nbytes = self._upload.nbytes - self.loc
+        self.loc += nbytes
+        return nbytes
+
+    def seekable(self) -> bool:
+        """Whether text may begin here with a byte order mark: nothing was written yet.
+
+        `TextIOWrapper` writes one only to what says that it is seekable, and is at 0. There is
+        nothing to seek to: `seek` raises ESPIPE.
+        """
+        return not (self.closed or self._begun)
 
     def flush(self, force: bool = False) -> None:
         """Nothing: bytes are in the log already, and nobody is to see them yet."""
@@ -79,10 +113,11 @@ class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
         Raises:
             FileExistsError: mode `x`, and somebody else was faster.
         """
-        if self._receipt is not None or self._upload.foreign:
+        if self._receipt is not None or self._given_up or self._upload.foreign:
             return  # a child that was forked meanwhile leaves it to its parent
         try:
-            self._receipt = self._upload.commit(expect=self._expect)
+            with OsErrors(self.path):
+                self._receipt = self._upload.commit(expect=self._expect)
         except GenerationMismatch as error:
             if self._expect == 0 and "x" in self.mode:
                 raise exists(self.path) from error
@@ -91,7 +126,8 @@ class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
             self.closed = True
 
     def discard(self) -> None:
-        """Store nothing; idempotent."""
+        """Store nothing, also at the end of a transaction; idempotent."""
+        self._given_up = True
         self._upload.abort()
         self.closed = True
 
@@ -118,10 +154,10 @@ def open_reader(fs: Any, path: str, entry: Callable[[str], dict[str, Any]], **op
     """An object, to be read."""
     details = entry(path)
     if details["type"] != "file":
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise is_folder(path)
     version = fs.store.parts.state.catalog.get(path)
     if version is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        raise not_found(path)
     return ObjectReader(fs, path, version=version, details=details, **options)
 
 
@@ -134,7 +170,8 @@ def open_writer(fs: Any, path: str, mode: str, *, autocommit: bool) -> ObjectWri
         if present is not None:
             raise exists(path)
         expect = 0
-    upload = store.begin(path)
+    with OsErrors(path):
+        upload = store.begin(path)
     try:
         if mode == "ab":
             expect = 0 if present is None else present.generation
@@ -160,11 +197,6 @@ def read_version(store: Store, version: Version, start: int, stop: int) -> memor
             if catalog.find(version.id) is None:
                 break
     raise OSError(errno.ESTALE, "was replaced while it was read; open it again", version.key)
-
-
-def exists(path: str) -> FileExistsError:
-    """Something is there already."""
-    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
 
 def _copy_into(upload: Upload, store: Store, present: Version | None) -> None:

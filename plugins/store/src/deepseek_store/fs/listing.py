@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from fsspec.utils import tokenize
@@ -22,14 +24,21 @@ class Listing(StoreAccess):
         """
         return self._tree().entry(self._strip_protocol(path))
 
-    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
-        """What is right inside a folder.
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
+        """What is right inside a folder, each name once: a file, where a folder has it too.
 
         Raises:
             FileNotFoundError: there is no such folder.
         """
         found = self._tree().children(self._strip_protocol(path))
+        if not options.get("twins"):
+            # An object comes before the folder of its name, and stands for it.
+            found = list({entry["name"]: entry for entry in reversed(found)}.values())[::-1]
         return found if detail else [entry["name"] for entry in found]
+
+    def walk(self, path: str, *args: Any, **options: Any) -> Iterator[tuple[str, Any, Any]]:
+        """Folders with what is right inside them, as `os.walk`; also those named like a file."""
+        yield from super().walk(path, *args, **{**options, "twins": True})
 
     def find(
         self,
@@ -78,12 +87,12 @@ class Listing(StoreAccess):
         return self._tree().file(self._strip_protocol(path)) is not None
 
     def created(self, path: str) -> datetime:
-        """When this version was written."""
-        return datetime.fromtimestamp(self.info(path)["created"], UTC)
+        """When this version was written; of a folder, the oldest file below it."""
+        return datetime.fromtimestamp(self._times(path)[0], UTC)
 
     def modified(self, path: str) -> datetime:
-        """The same: versions do not change."""
-        return self.created(path)
+        """The same, since versions do not change; of a folder, the newest file below it."""
+        return datetime.fromtimestamp(self._times(path)[1], UTC)
 
     def checksum(self, path: str) -> int:
         """A number that changes when the file is written anew."""
@@ -94,3 +103,11 @@ class Listing(StoreAccess):
         entry = self.info(path)
         entry.pop("tier", None)
         return str(tokenize(self.fsid, entry))
+
+    def _times(self, path: str) -> tuple[float, float]:
+        tree, path = self._tree(), self._strip_protocol(path)
+        entry = tree.entry(path)
+        if entry["type"] == "file":
+            return entry["created"], entry["created"]
+        # An empty store has nothing but its root, which is as old as its home.
+        return tree.times_below(path) or (Path(self.home).stat().st_ctime,) * 2

@@ -8,7 +8,8 @@ from typing import Any
 from deepseek_core import errors
 from deepseek_store.fs.listing import Listing
 from deepseek_store.fs.many import at_once
-from deepseek_store.fs.tree import is_marker, missing
+from deepseek_store.fs.os_errors import OsErrors, not_found
+from deepseek_store.fs.tree import is_marker
 
 
 class Reading(Listing):
@@ -23,15 +24,19 @@ class Reading(Listing):
             FileNotFoundError: there is no such file.
         """
         path = self._strip_protocol(path)
+        if is_marker(path):
+            raise not_found(path)
         try:
-            if is_marker(path):
-                raise missing(path)
-            if (start or 0) < 0 or (end or 0) < 0:
-                start, end, _step = slice(start, end).indices(self.store.stat(path).nbytes)
-            start = start or 0
-            return bytes(self.store.get(path, start, end if end is None else max(start, end)))
+            with OsErrors(path):
+                return bytes(self._slice(path, start, end))
         except errors.ObjectMissing as error:
             raise self._no_file(path) from error
+
+    def _slice(self, path: str, start: int | None, end: int | None) -> memoryview:
+        first, last = start or 0, end
+        if first < 0 or (end or 0) < 0:
+            first, last, _step = slice(start, end).indices(self.store.stat(path).nbytes)
+        return self.store.get(path, first, last if last is None else max(first, last))
 
     def cat_ranges(
         self,
@@ -65,7 +70,10 @@ class Reading(Listing):
     ) -> Any:
         """Contents of a file, or of several by their names."""
         paths = self.expand_path(path, recursive=recursive)
-        if len(paths) == 1 and isinstance(path, str) and paths[0] == self._strip_protocol(path):
+        if recursive:  # the files in folders, not the folders
+            paths = [each for each in paths if not self._is_just_folder(each)]
+        is_one = isinstance(path, str) and paths == [self._strip_protocol(path)]
+        if is_one:
             return self.cat_file(paths[0], **options)
         kept = "raise" if on_error == "raise" else "return"
         found = self.cat_ranges(paths, options.get("start"), options.get("end"), on_error=kept)

@@ -7,11 +7,12 @@ stays, for other processes too.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from deepseek_store.errors import GenerationMismatch, KeyRefused
+from deepseek_store.fs.os_errors import OsErrors, is_file, is_folder, not_found, plain
 from deepseek_store.home.state import State
 from deepseek_store.index.rows import Version
 from deepseek_store.log.records import unpack_extents
@@ -49,7 +50,7 @@ class Tree:
             return self._file_entry(version)
         if self.is_folder(path):
             return folder_entry(path)
-        raise missing(path)
+        raise not_found(path)
 
     def children(self, path: str) -> list[Entry]:
         """What is right inside a folder, in order; a file has itself.
@@ -91,6 +92,19 @@ class Tree:
                     yield folder
                 at, level = key.find("/", at + 1), level + 1
 
+    def times_below(self, path: str) -> tuple[float, float] | None:
+        """When the first and the last of what is below a folder were written; its own mark, too."""
+        found = [
+            version.created_s
+            for key in self._keys(path)
+            if (version := self._state.catalog.get(key)) is not None
+        ]
+        return (min(found), max(found)) if found else None
+
+    def is_empty(self, path: str) -> bool:
+        """Whether nothing is in a folder."""
+        return all(key == marker_of(path) for key in self._keys(path))
+
     def has_marker(self, path: str) -> bool:
         """Whether the folder was made, and stays when it is empty."""
         return self._state.catalog.get(marker_of(path)) is not None
@@ -98,10 +112,8 @@ class Tree:
     def make(self, path: str) -> None:
         """Make a folder, if it was not made yet."""
         if path and not self.has_marker(path):
-            try:
+            with OsErrors(path), suppress(GenerationMismatch):  # another one may be faster
                 self._store.put(marker_of(path), b"", if_generation=0, tier="hot")
-            except GenerationMismatch:
-                return  # another one was faster
 
     def unmake(self, path: str) -> None:
         """Take a folder away that was made and is empty.
@@ -109,9 +121,10 @@ class Tree:
         Raises:
             OSError: it is not empty.
         """
-        if any(key != marker_of(path) for key in self._keys(path)):
-            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
-        self._store.delete(marker_of(path))
+        if not self.is_empty(path):
+            raise plain(errno.ENOTEMPTY, path)
+        with OsErrors(path):
+            self._store.delete(marker_of(path))
 
     def check_writable(self, path: str) -> None:
         """Whether there can be a file of that name.
@@ -122,9 +135,11 @@ class Tree:
             KeyRefused: the name stands for a folder.
         """
         if is_marker(path):
-            raise KeyRefused(f"{path!r} marks a folder", remedy=f"use another name than {MARKER!r}")
+            with OsErrors(path):
+                remedy = f"use another name than {MARKER!r}"
+                raise KeyRefused(f"{path!r} marks a folder", remedy=remedy)
         if self.file(path) is None and self.is_folder(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            raise is_folder(path)
         self.check_parents(path)
 
     def check_parents(self, path: str) -> None:
@@ -136,7 +151,7 @@ class Tree:
         at = path.rfind("/")
         while at > 0:
             if self.file(path[:at]) is not None:
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path[:at])
+                raise is_file(path[:at])
             at = path.rfind("/", 0, at)
 
     def _keys(self, path: str) -> Iterator[str]:
@@ -168,8 +183,3 @@ def marker_of(path: str) -> str:
 def is_marker(key: str) -> bool:
     """Whether an object stands for a folder."""
     return key == MARKER or key.endswith(f"/{MARKER}")
-
-
-def missing(path: str) -> FileNotFoundError:
-    """Nothing is there."""
-    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

@@ -5,22 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self
-
-import attrs
+from typing import TYPE_CHECKING, Self
 
 from deepseek_core import errors
 from deepseek_store.log.records import Buffer, Extent
+from deepseek_store.write.buffers import bytes_of, steady
+from deepseek_store.write.receipt import Receipt
 
-
-@attrs.frozen(kw_only=True, slots=True)
-class Receipt:
-    """What a put acknowledges: these bytes, under this generation, survive a crash."""
-
-    key: str
-    generation: int
-    nbytes: int
-    shards: int
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 # Of the pieces, or of all bytes where there are no pieces yet; how many bytes; what is expected.
@@ -58,16 +51,22 @@ class Upload:
         """Whether it is the business of the process that this one was forked from."""
         return self._process != os.getpid()
 
-    def write(self, chunk: Buffer) -> None:
-        """Hand over the next bytes; they may be changed afterwards.
+    def write(self, chunk: ReadableBuffer) -> None:
+        """Hand over the next bytes, of any object that has some; they may be changed afterwards.
 
         Raises:
-            InputError: a chunk is no buffer, or the upload has ended.
-            TierFull, TierUnavailable: no room, or the disk does not answer.
+            NotBytes: it has no bytes.
+            InputError: the upload has ended.
+            TierFull, TierUnavailable: no room, or the disk does not answer; the upload has ended.
         """
         self._check_open()
-        for piece in self._cutter.feed(chunk):
-            self._add(piece)
+        data = bytes_of(chunk)
+        try:
+            for piece in self._cutter.feed(data):
+                self._add(piece)
+        except BaseException:
+            self.abort()  # how much of the chunk is in the log nobody knows
+            raise
         self.nbytes = self._appended_nbytes + self._cutter.held_nbytes
 
     def commit(self, *, expect: int | None = None) -> Receipt:
@@ -128,15 +127,9 @@ class Cutter:
         """Bytes that do not fill a piece yet."""
         return len(self._held)
 
-    def feed(self, chunk: Buffer) -> Iterator[Buffer]:
-        """The pieces that are full now; a view of the chunk is to be used before the next call.
-
-        Raises:
-            InputError: a chunk is no buffer.
-        """
-        if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise errors.InputError(f"a chunk is {type(chunk).__name__}, not bytes")
-        view = memoryview(chunk).cast("B")
+    def feed(self, chunk: bytes | memoryview) -> Iterator[Buffer]:
+        """The pieces that are full now, of bytes that nobody can change any more."""
+        view = memoryview(chunk)
         at = 0
         if self._held:
             at = min(self._nbytes - len(self._held), len(view))
@@ -144,7 +137,7 @@ class Cutter:
             if len(self._held) == self._nbytes:
                 yield self.rest()
         while len(view) - at >= self._nbytes:
-            yield view[at : at + self._nbytes]
+            yield steady(view[at : at + self._nbytes])
             at += self._nbytes
         self._held += view[at:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -15,10 +16,15 @@ from deepseek_store.index.rows import Version
 from deepseek_store.log import records as rec
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Buffer, Extent, Kind, Placed, Record
+from deepseek_store.write.buffers import bytes_of, steady
 from deepseek_store.write.expectations import Expectations
 from deepseek_store.write.in_flight import InFlight
 from deepseek_store.write.key_lock import KeyLock
-from deepseek_store.write.upload import Receipt, Upload
+from deepseek_store.write.receipt import Receipt, pieces_of
+from deepseek_store.write.upload import Upload
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class Writer:
@@ -44,22 +50,22 @@ class Writer:
         self._in_flight, self._expectations = in_flight, expectations
 
     def put(
-        self, key: str, data: Buffer, meta: bytes, *, expect: int | None, durable: bool
+        self, key: str, data: ReadableBuffer, meta: bytes, *, expect: int | None, durable: bool
     ) -> Receipt:
         """An object whose bytes are all here."""
-        if isinstance(data, memoryview) and (data.itemsize != 1 or data.ndim != 1):
-            data = data.cast("B")
-        if rec.nbytes_of(data) > self._shard_nbytes():
+        data = bytes_of(data)
+        if len(data) > self._shard_nbytes():
             return self.put_stream(key, (data,), meta, expect=expect, durable=durable)
+        data = steady(data)
         with self._turn(key, expect):
-            record = self._record(key, Kind.PUT, data, meta=meta, nbytes=rec.nbytes_of(data))
-            self._write([record], _expected(key, expect), durable=durable)
-        return Receipt(key=key, generation=record.generation, nbytes=record.object_nbytes, shards=1)
+            record = self._record(key, Kind.PUT, data, meta=meta, nbytes=len(data))
+            placed = self._write([record], _expected(key, expect), durable=durable)
+        return _receipt(record, [one.extent for one in placed])
 
     def put_stream(
         self,
         key: str,
-        chunks: Iterable[Buffer],
+        chunks: Iterable[ReadableBuffer],
         meta: bytes,
         *,
         expect: int | None = None,
@@ -95,10 +101,9 @@ class Writer:
                 return self.put(key, rest, meta, expect=expect, durable=durable)
             with self._turn(key, expect):
                 manifest = self._manifest(key, extents, nbytes, meta)
+                receipt = _receipt(manifest, extents)
                 self._write([manifest], _expected(key, expect), durable=durable)
-            return Receipt(
-                key=key, generation=manifest.generation, nbytes=nbytes, shards=len(extents)
-            )
+            return receipt
 
         return Upload(
             shard_nbytes=self._shard_nbytes(),
@@ -157,9 +162,7 @@ class Writer:
                 batch.append(self._record(source.key, Kind.DELETE, b""))
                 expected[source.key] = source.generation
             self._write(batch, expected)
-        return Receipt(
-            key=target, generation=manifest.generation, nbytes=source.nbytes, shards=len(extents)
-        )
+        return _receipt(manifest, extents)
 
     def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
         """Write a version's bytes into the log anew, as the same version, moved once more."""
@@ -224,16 +227,18 @@ class Writer:
 
     def _write(
         self, records: Sequence[Record], expected: Mapping[str, int], *, durable: bool = True
-    ) -> None:
+    ) -> list[Placed]:
         """Append records; in a shared store the index compares once more."""
         if not expected or not self._shared:
-            self._show(self._journal.append(records, durable=durable), durable)
-            return
+            placed = self._journal.append(records, durable=durable)
+            self._show(placed, durable)
+            return placed
         names = [(record.key, record.generation, record.writer) for record in records]
         with self._expectations.hold(names, expected) as claim:
-            self._journal.append(records)
+            placed = self._journal.append(records)
             if claim.refusal is not None:
                 raise claim.refusal
+            return placed
 
     def _show(self, placed: Sequence[Placed], durable: bool) -> None:
         """Let readers here see what is not on disk yet; what is, the committer has shown."""
@@ -267,6 +272,16 @@ class Writer:
             meta=meta,
             payload=payload,
         )
+
+
+def _receipt(record: Record, extents: Sequence[Extent]) -> Receipt:
+    return Receipt(
+        key=record.key,
+        generation=record.generation,
+        nbytes=record.object_nbytes,
+        shards=len(extents),
+        pieces=pieces_of(record.key, extents, record.object_nbytes),
+    )
 
 
 def _expected(key: str, expect: int | None) -> dict[str, int]:

@@ -1,0 +1,87 @@
+"""The bytes of what a caller hands over, whatever its items are; copies of what may change."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pickle import PickleBuffer
+from typing import Any, Final
+
+from deepseek_store.errors import NotBytes
+from deepseek_store.log.records import Buffer
+
+_FIELD_NAME: Final = re.compile(r":[^:]*:")  # in the format of a structured array
+_OBJECT: Final = "O"
+
+
+def bytes_of(data: Any) -> bytes | memoryview:
+    """All bytes of an object with the buffer protocol, in C order; a view where it has one.
+
+    A torch tensor on the CPU gives those of its elements.
+
+    Raises:
+        NotBytes: it has no bytes (text, a number, a list, references to objects).
+    """
+    if type(data) is bytes:
+        return data
+    view = _view_of(data)
+    if _OBJECT in _FIELD_NAME.sub("", view.format):
+        raise NotBytes(
+            "an array of objects holds references, not bytes",
+            remedy="pickle.dumps(data), or give the array a dtype of numbers",
+        )
+    if view.ndim == 1 and view.format == "B" and view.c_contiguous:
+        return view
+    # raw() knows formats that cast() does not (structured, half floats), and shapes with zeros.
+    return PickleBuffer(view).raw() if view.c_contiguous else memoryview(view.tobytes())
+
+
+def steady(data: Buffer) -> Buffer:
+    """The same bytes, which nobody changes while they are hashed and written."""
+    owner = data.obj if isinstance(data, memoryview) else data
+    return data if isinstance(owner, bytes) else bytes(data)
+
+
+def _view_of(data: Any) -> memoryview:
+    if isinstance(data, str):
+        raise NotBytes("text is not bytes until it is encoded", remedy='data.encode("utf-8")')
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(data, torch.Tensor):
+        return _view_of_tensor(data, torch)
+    try:
+        return memoryview(data)
+    except (TypeError, ValueError, BufferError) as error:
+        kind = type(data).__name__
+        raise NotBytes(
+            f"{kind} is not bytes, and has none to give: {error}", remedy=_remedy(data)
+        ) from error
+
+
+def _view_of_tensor(tensor: Any, torch: Any) -> memoryview:
+    if tensor.device.type != "cpu":
+        raise NotBytes(f"a tensor on {tensor.device} has no bytes here", remedy="data.cpu()")
+    try:
+        plain = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        return memoryview(plain.view(torch.uint8).numpy())
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise NotBytes(
+            f"this tensor has no plain bytes: {str(error).splitlines()[0]}",
+            remedy="torch.save(data, file)",
+        ) from error
+
+
+def _remedy(data: Any) -> str:
+    if data is None:
+        return "give b'' for an object without bytes"
+    if isinstance(data, os.PathLike):
+        return 'store.put_stream(key, open(data, "rb"))'
+    if isinstance(data, int):
+        return "put() takes all bytes at once; put_stream(key, [data]) takes chunks of them"
+    if hasattr(data, "tobytes"):
+        return "data.tobytes()"
+    if isinstance(data, io.IOBase | Iterable) and not isinstance(data, dict | list | tuple):
+        return "store.put_stream(key, data) takes chunks of bytes"
+    return "pickle.dumps(data), json.dumps(data).encode(), or numpy.asarray(data)"
