@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
 from deepseek_storage_s3 import options
-from deepseek_storage_s3.client import Client, Pace, Refused
+from deepseek_storage_s3.client import Client, Refused
 from deepseek_storage_s3.reading import head, list_objects, list_some, read_object
+from deepseek_storage_s3.stores import Pace
 from deepseek_storage_s3.writing import Writer
 
 if TYPE_CHECKING:
@@ -149,7 +150,9 @@ class S3Tier(Tier):
 
     def close(self) -> None:
         """Let go of the connections; idempotent."""
-        self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def __reduce__(self) -> tuple[Callable[[str], S3Tier], tuple[str]]:
         return open_tier, (self.url,)

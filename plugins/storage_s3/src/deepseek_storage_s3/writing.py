@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from deepseek_core import errors
-from deepseek_storage_s3.client import Pace, Refused
+from deepseek_storage_s3.client import Refused
 from deepseek_storage_s3.reading import read_object
+from deepseek_storage_s3.stores import Pace
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
