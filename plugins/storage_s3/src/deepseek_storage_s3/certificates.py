@@ -34,8 +34,8 @@ def read(file: Path) -> str:
     except (ssl.SSLError, ValueError):
         raise errors.ConfigError(
             f"{file} (ca=) holds no certificate in PEM form",
-            remedy="give a file with -----BEGIN CERTIFICATE----- in it; of a DER file make one: "
-            "openssl x509 -inform der -in FILE -out FILE.pem",
+            remedy="give a PEM file, with -----BEGIN CERTIFICATE----- in it; to make one of a "
+            "DER file: openssl x509 -inform der -in FILE -out FILE.pem",
         ) from None
     return found
 

@@ -107,11 +107,9 @@ class Client:
             if answer.trouble == "no answer":
                 limit = stores.limit_words(self._options, pace, took_s)
             return attrs.evolve(answer, trouble=f"{answer.trouble} within {limit}")
-        if answer.kind == "certificate" and self._refusal:
-            return attrs.evolve(answer, cause=self._refusal)
         relay = self._relay
-        if answer.kind == "connection" and relay is not None and relay.trouble:
-            return attrs.evolve(answer, cause=relay.trouble)
+        if answer.kind == "connection" and relay is not None:
+            return relay.explain(answer)
         return answer
 
     def _is_expected(self, answer: Answer, expected: tuple[int, ...]) -> bool:
@@ -173,6 +171,8 @@ class Client:
         if isinstance(found, KeyTrouble):
             assert self._keys is not None
             return vendor_errors.of_keys(found, self._keys.words, request)
+        if found.kind == "certificate" and self._refusal:
+            found = attrs.evolve(found, cause=self._refusal)
         if vendor_errors.is_elsewhere(found) and not found.region:
             found = attrs.evolve(found, region=bucket_region.look_up(options))
         return vendor_errors.of_answer(found, request)

@@ -13,7 +13,7 @@ _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 def of_json(text: str | bytes, *, session: str, remedy: str, version: int | None = None) -> Keys:
-    """Keys of a JSON object as AWS's servers and programs write it; `session` names the token's entry.
+    """Keys of a JSON object as AWS's servers and programs write it; `session` names the token.
 
     Raises:
         KeyTrouble: they are not in it, or it says another version.

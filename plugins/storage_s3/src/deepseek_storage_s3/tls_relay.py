@@ -22,6 +22,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import attrs
+
+from deepseek_storage_s3.answers import Answer
+
 _log = logging.getLogger(__name__)
 _HOST: Final = "127.0.0.1"
 _PIECE_NBYTES: Final = 1 << 18
@@ -58,8 +62,7 @@ class Relay:
     def __init__(self, endpoint: str, context: ssl.SSLContext, limit_s: float) -> None:
         self.address = _address(endpoint)
         self.endpoint = "http" + endpoint.removeprefix("https")
-        self.trouble = ""
-        """What went wrong with the last connection to the server."""
+        self.refusal, self.trouble = "", ""  # of the last connection to the server
         self._context, self._limit_s = context, limit_s
         password = secrets.token_hex(16)
         self.authorization = f"Basic {base64.b64encode(f'ds:{password}'.encode()).decode()}"
@@ -74,6 +77,16 @@ class Relay:
         """A connection to the server, whose certificate is checked."""
         host, port = self.address
         return http.client.HTTPSConnection(host, port, timeout=self._limit_s, context=self._context)
+
+    def explain(self, answer: Answer) -> Answer:
+        """What went wrong between here and the server, of which obstore sees that it broke."""
+        # Told once: the next connection may break for another reason.
+        refusal, self.refusal = self.refusal, ""
+        trouble, self.trouble = self.trouble, ""
+        if refusal:
+            words = "its certificate is refused"
+            return Answer(kind="certificate", trouble=words, cause=refusal)
+        return attrs.evolve(answer, cause=trouble or answer.cause)
 
     def close(self) -> None:
         """Listen no more; idempotent."""
@@ -114,12 +127,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send()
             self._answer(self._far.getresponse())
         except ssl.SSLCertVerificationError as error:
-            relay.trouble = f"its certificate is refused: {error.verify_message}"
+            relay.refusal = error.verify_message
             raise
         except OSError as error:
             relay.trouble = (error.strerror or str(error)).lower()
             raise
-        relay.trouble = ""
+        relay.refusal, relay.trouble = "", ""
 
     def _send(self) -> None:
         assert self._far is not None
