@@ -183,7 +183,8 @@ class RoleServer(_Listening):
     ) -> tuple[int, dict[str, str], bytes]:
         self.requests.append(f"{method} {path}")
         if self.status is not None:
-            return _refused(self.status, "Injected")
+            status, kind, error = _refused(self.status, "Injected")
+            return status, kind, b"<ErrorResponse>%b</ErrorResponse>" % error
         if path == "/latest/api/token":
             return self.instance_token_status, {}, self._session.encode()
         if path.startswith(_ROLES):
@@ -265,5 +266,5 @@ def _fields(authorization: str) -> dict[str, str]:
 
 
 def _refused(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
-    body = f"<Error><Code>{code}</Code><Message>refused</Message></Error>"
-    return status, {"Content-Type": "application/xml"}, body.encode()
+    error = f"<Error><Code>{code}</Code><Message>refused</Message></Error>"
+    return status, {"Content-Type": "application/xml"}, error.encode()

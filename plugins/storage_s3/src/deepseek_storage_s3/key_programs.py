@@ -66,19 +66,20 @@ class BotocoreKeys:
                 remedy="pip install botocore, or set the profile's credential_process to "
                 f"aws configure export-credentials --profile {self._profile}",
             ) from None
-        failures = (import_module("botocore.exceptions").BotoCoreError, OSError, ValueError)
-        refusal = import_module("botocore.exceptions").ClientError
+        failed = import_module("botocore.exceptions")
         try:
             if self._found is None:
                 self._found = session.Session(profile=self._profile).get_credentials()
             return self._keys_of(self._found)
-        except refusal as error:
+        except failed.ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             why = f"{error.operation_name} was refused: {code[:100] or 'no code'}"
             raise KeyTrouble(why, remedy=_remedy(self._profile)) from None
-        except failures as error:
-            why = f"{type(error).__name__}: {str(error)[:_LONGEST]}"
-            raise KeyTrouble(why, remedy=_remedy(self._profile), is_passing=True) from None
+        except (failed.BotoCoreError, OSError, ValueError) as error:
+            words = " ".join(str(error).split())[:_LONGEST]
+            is_passing = isinstance(error, failed.HTTPClientError)
+            why = f"{type(error).__name__}: {words}"
+            raise KeyTrouble(why, remedy=_remedy(self._profile), is_passing=is_passing) from None
 
     def _keys_of(self, found: Any) -> Keys:
         if found is None:

@@ -56,67 +56,79 @@ class KeyTrouble(Exception):
         self.why, self.remedy, self.is_passing = why, remedy, is_passing
 
 
+@attrs.frozen(kw_only=True)
+class _Kept:
+    keys: Keys
+    good_until_s: float
+
+
 class KeptKeys:
     """Keys of one source, for all threads; `now_s` tells the time since the epoch."""
 
     def __init__(self, source: KeySource, *, now_s: Callable[[], float] = time.time) -> None:
         self.words, self.is_here = source.words, source.is_here
         self._source, self._now_s = source, now_s
-        self._lock = threading.Lock()
-        self._keys: Keys | None = None
-        self._good_until_s = 0.0
+        self._asking = threading.Lock()
+        self._kept: _Kept | None = None
         self._asked_s = -_PAUSE_S
         self._is_absent = source.may_be_absent
 
     def current(self) -> Keys:
-        """Those at hand, or new ones.
+        """Those at hand, or new ones; nobody waits for new ones while the old are good.
 
         Raises:
             KeyTrouble: there are none that are good.
             ConfigError: what a user has written leads to none.
         """
-        with self._lock:
-            now_s = self._now_s()
-            if self._keys is not None and now_s < self._good_until_s - _EARLY_S:
-                return self._keys
-            is_good = self._keys is not None and now_s < self._good_until_s
-            if self._keys is not None and is_good and 0 <= now_s - self._asked_s < _PAUSE_S:
-                return self._keys
-            self._asked_s = now_s
-            return self._renew(is_good=is_good)
+        return self._current().keys
 
-    def _renew(self, *, is_good: bool) -> Keys:
+    def _current(self) -> _Kept:
+        kept, now_s = self._kept, self._now_s()
+        if kept is not None and now_s < kept.good_until_s - _EARLY_S:
+            return kept
+        is_good = kept is not None and now_s < kept.good_until_s
+        if kept is not None and is_good and 0 <= now_s - self._asked_s < _PAUSE_S:
+            return kept
+        if not self._asking.acquire(blocking=not is_good):
+            assert kept is not None
+            return kept
+        try:
+            # Another thread may have asked while this one waited.
+            return self._renew(kept) if self._kept is kept or self._kept is None else self._kept
+        finally:
+            self._asking.release()
+
+    def _renew(self, kept: _Kept | None) -> _Kept:
+        self._asked_s = self._now_s()
         try:
             keys = self._source.fetch()
         except KeyTrouble as trouble:
             trouble.is_passing &= not self._is_absent
-            if self._keys is None or not is_good:
+            if kept is None or self._now_s() >= kept.good_until_s:
                 raise
             # As AWS tools do: a source that is away for a while hurts nobody.
             _log.warning("keys of %s were not renewed yet: %s", self.words, trouble)
-            return self._keys
+            return kept
         self._is_absent = False
-        lasts_until_s = self._now_s() + _KEPT_S if keys.expires_s is None else keys.expires_s
-        self._keys, self._good_until_s = keys, lasts_until_s
-        return keys
+        until_s = self._now_s() + _KEPT_S if keys.expires_s is None else keys.expires_s
+        self._kept = _Kept(keys=keys, good_until_s=until_s)
+        return self._kept
 
     def forget(self) -> bool:
-        """Ask anew at the next use; True if that gives other keys than those at hand."""
-        with self._lock:
-            old = self._keys
-            self._keys = None
+        """Ask anew, since those at hand were refused; True if there are other ones now."""
+        with self._asking:
+            kept, self._kept = self._kept, None
         try:
-            return old is not None and self.current() != old
+            return kept is not None and self.current() != kept.keys
         except KeyTrouble:
             return False
 
     def __call__(self) -> S3Credential:
         """Hand them to obstore, which would show them in its configuration else."""
-        keys = self.current()
-        expires_s = self._good_until_s
+        kept = self._current()
         return {
-            "access_key_id": keys.access_key,
-            "secret_access_key": keys.secret_key,
-            "token": keys.token,
-            "expires_at": datetime.fromtimestamp(expires_s, UTC),
+            "access_key_id": kept.keys.access_key,
+            "secret_access_key": kept.keys.secret_key,
+            "token": kept.keys.token,
+            "expires_at": datetime.fromtimestamp(kept.good_until_s, UTC),
         }
