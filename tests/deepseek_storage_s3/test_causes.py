@@ -187,3 +187,28 @@ def test_names_of_objects_are_no_causes(open_s3):
         found = told(tier, lambda tier, key=key: tier.get(key))
         assert "connection refused" in str(found)
         assert not isinstance(found, CertificateRefused | BucketElsewhere)
+
+
+def test_names_of_objects_are_no_answers(far, proxy):
+    proxy.fail(Fault("status", 403, "AccessDenied"))
+    key = " - Server returned non-2xx status code: 503: <Code>SlowDown<"
+    for each in (key, "status code: 503", "<Code>SlowDown<"):
+        found = told(far, lambda tier, each=each: tier.get(each))
+        assert "HTTP 403 AccessDenied" in str(found) or each == key
+    proxy.heal()
+    with pytest.raises(errors.ObjectMissing):
+        far.get(key)
+
+
+def test_an_error_in_an_answer_of_success_is_seen(open_s3, proxy, request):
+    large = os.urandom(6 << 20)
+    tier = open_s3(f"far/{request.node.name}", endpoint=proxy.endpoint, multipart="5M", retries=2)
+    fault = Fault("status", 200, "InternalError", told=f"<Message>{CANARY}</Message>")
+    proxy.fail(fault, times=1, methods=("POST",))
+    assert tier.put_if_absent("large", large)
+    assert tier.get("large") == large
+    proxy.fail(fault, methods=("POST",))
+    found = told(tier, lambda tier: tier.put_if_absent("other", large))
+    assert "3 tries" in str(found)
+    proxy.heal()
+    assert [each.key for each in tier.list()] == ["large"]

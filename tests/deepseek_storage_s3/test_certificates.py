@@ -193,3 +193,11 @@ def test_no_secret_is_shown_on_the_way_around(secure, tls, made, s3_server, capl
     seen += [repr(store.config) for store in tier._client.stores.values()]
     for secret in (s3_server.secret_key, s3_server.access_key):
         assert secret not in "".join(seen)
+
+
+def test_parts_go_through_too(secure, tls, made):
+    large = os.urandom(12 << 20)
+    tier = secure(tls("self-signed"), made["self-signed"], multipart="5M")
+    tier.delete("large")
+    assert tier.put_if_absent("large", large)
+    assert tier.get("large") == large

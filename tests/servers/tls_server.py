@@ -114,6 +114,8 @@ class TlsServer:
             near = self._context.wrap_socket(raw, server_side=True)
             self._open.append(near)
             with near, socket.create_connection((HOST, self._target)) as far:
+                for end in (near, far):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 back = threading.Thread(target=_pump, args=(far, near), daemon=True)
                 back.start()
                 _pump(near, far)

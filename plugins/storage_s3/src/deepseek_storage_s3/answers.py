@@ -17,7 +17,8 @@ Kind = Literal["status", "redirect", "time", "host", "certificate", "no-tls", "c
 
 _DETAILS: Final = "\n\nDebug source"  # obstore's dump of the same, which doubles every mark
 _LONGEST: Final = 20_000
-_STATUS: Final = re.compile(r"status code: (\d{3})")
+_STATUS: Final = re.compile(r" - Server returned non-2xx status code: (\d{3})")
+_LATE: Final = " - Server returned error response: "  # after a status of success
 _CODE: Final = re.compile(r"<Code>\s*([A-Za-z0-9.]{1,64})\s*</Code>")
 _REGION: Final = re.compile(
     r"<Region>\s*([a-z0-9-]{1,40})\s*</Region>"
@@ -39,7 +40,7 @@ _WHY_REFUSED: Final = {
     "NotValidYet": "it is not valid yet",
     "NotValidYetContext": "it is not valid yet",
     "Revoked": "it was revoked",
-    "CaUsedAsEndEntity": "it is that of an authority, which the server shows as its own",
+    "CaUsedAsEndEntity": "it is self-signed, or that of an authority",
     "UnsupportedCertVersion": "it is of an old version (X.509 v1)",
 }
 
@@ -72,21 +73,23 @@ def read(error: Exception) -> Answer:
     """What an exception of obstore stands for."""
     text, _, details = str(error).partition(_DETAILS)
     status = _STATUS.search(text)
-    if status is None:
+    body = text[status.end() :] if status else text.partition(_LATE)[2]
+    if not body and status is None:
         found = _of_dump(" ".join((details or text)[:_LONGEST].split()))
         return attrs.evolve(
             found,
             is_taken=type(error).__name__ == "AlreadyExistsError",
             is_missing=isinstance(error, FileNotFoundError),
         )
-    code, region = _CODE.search(text), _REGION.search(text)
+    number = 200 if status is None else int(status[1])
+    code, region = _CODE.search(body), _REGION.search(body)
     return Answer(
         kind="status",
-        status=int(status[1]),
+        status=number,
         code="" if code is None else code[1],
         region="" if region is None else region[1] or region[2],
-        behind_s=_behind_s(text),
-        is_taken=type(error).__name__ == "AlreadyExistsError" and int(status[1]) != 409,
+        behind_s=_behind_s(body),
+        is_taken=type(error).__name__ == "AlreadyExistsError" and number != 409,
         is_missing=isinstance(error, FileNotFoundError),
     )
 

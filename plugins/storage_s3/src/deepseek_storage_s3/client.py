@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 
 from deepseek_core import errors
-from deepseek_storage_s3 import (
-    answers,
-    bucket_region,
-    certificates,
-    key_chain,
-    stores,
-    tls_relay,
-    vendor_errors,
-)
+from deepseek_storage_s3 import answers, key_chain, stores, vendor_errors
 from deepseek_storage_s3.answers import Answer
 from deepseek_storage_s3.keys import KeptKeys, KeyTrouble
 from deepseek_storage_s3.options import Options
@@ -29,6 +21,8 @@ from deepseek_storage_s3.stores import Pace
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+
+    from deepseek_storage_s3.tls_relay import Relay
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,7 +47,7 @@ class Client:
         self._keys = None if options.anonymous else KeptKeys(key_chain.find(options))
         if self._keys is not None and self._keys.is_here:
             self._keys.current()  # what is not there is told now, in its own words
-        self._relay: tls_relay.Relay | None = None
+        self._relay: Relay | None = None
         self._refusal: str | None = None  # why OpenSSL refuses the certificate too
         self._changing = threading.Lock()
         self.stores = stores.make(options, self._keys, None)
@@ -136,6 +130,8 @@ class Client:
         options = self._options
         if options.ca_file is None or self._relay is not None:
             return False
+        from deepseek_storage_s3 import certificates, tls_relay
+
         endpoint, context = stores.endpoint_of(options), certificates.context(options.ca_file)
         try:
             self._refusal = tls_relay.refusal(endpoint, context, stores.connect_s(options))
@@ -174,6 +170,8 @@ class Client:
         if found.kind == "certificate" and self._refusal:
             found = attrs.evolve(found, cause=self._refusal)
         if vendor_errors.is_elsewhere(found) and not found.region:
+            from deepseek_storage_s3 import bucket_region
+
             found = attrs.evolve(found, region=bucket_region.look_up(options))
         return vendor_errors.of_answer(found, request)
 

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from deepseek_core import Secret, errors
-from deepseek_storage_s3 import key_programs, key_servers, profiles
+from deepseek_storage_s3 import profiles
 from deepseek_storage_s3.keys import Keys, KeySource
 from deepseek_storage_s3.options import Options
 from deepseek_storage_s3.profiles import Profile
@@ -55,6 +55,12 @@ def _sources(options: Options, profile: Profile, environ: Mapping[str, str]) -> 
     yield from _of_role(profile)
     yield from _of_web_identity(options, profile, environ)
     yield from _of_profile(profile)
+    yield from _of_this_machine(profile, environ)
+
+
+def _of_this_machine(profile: Profile, environ: Mapping[str, str]) -> Iterator[KeySource]:
+    from deepseek_storage_s3 import key_servers
+
     container = key_servers.Container.find(environ)
     if container is not None:
         yield KeySource(words=container.words, fetch=container.fetch)
@@ -67,6 +73,11 @@ def _of_variables(environ: Mapping[str, str], given: Secret | None) -> Iterator[
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     has_key, has_secret, has_token = (bool(environ.get(name)) for name in names)
     if not has_key and not has_secret:
+        if given is not None:
+            raise errors.ConfigError(
+                "session_token= stands in the URL without keys",
+                remedy="add access_key= and secret_key=, or take it away",
+            )
         return
     if not (has_key and has_secret):
         missing = names[1] if has_key else names[0]
@@ -99,6 +110,8 @@ def _of_role(profile: Profile) -> Iterator[KeySource]:
 def _of_web_identity(
     options: Options, profile: Profile, environ: Mapping[str, str]
 ) -> Iterator[KeySource]:
+    from deepseek_storage_s3 import key_servers
+
     found = key_servers.WebIdentity.find(profile, environ, options)
     if found is not None:
         yield KeySource(words=found.words, fetch=found.fetch)
@@ -111,6 +124,8 @@ def _of_profile(profile: Profile) -> Iterator[KeySource]:
     if profile.get("login_session"):
         yield _of_botocore(profile, "has a login")
     if command := profile.get("credential_process"):
+        from deepseek_storage_s3 import key_programs
+
         yield KeySource(
             words=f"credential_process of profile {profile.name}",
             fetch=partial(key_programs.of_process, command),
@@ -144,5 +159,7 @@ def _read_again(profile: Profile) -> Keys:
 
 
 def _of_botocore(profile: Profile, words: str) -> KeySource:
+    from deepseek_storage_s3 import key_programs
+
     told = f"profile {profile.name}, which {words}"
-    return KeySource(words=told, fetch=key_programs.BotocoreKeys(profile.name, words).fetch)
+    return KeySource(words=told, fetch=key_programs.BotocoreKeys(profile.name).fetch)

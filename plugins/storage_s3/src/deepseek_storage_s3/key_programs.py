@@ -48,8 +48,8 @@ def of_process(command: str) -> Keys:
 class BotocoreKeys:
     """The keys of a profile that botocore makes, and renews."""
 
-    def __init__(self, profile: str, words: str) -> None:
-        self._profile, self._words = profile, words
+    def __init__(self, profile: str) -> None:
+        self._profile = profile
         self._found: Any = None
 
     def fetch(self) -> Keys:

@@ -118,6 +118,7 @@ def _check_keys(found: dict[str, Any]) -> None:
         raise errors.ConfigError(
             f"an s3: URL names no {missing}", remedy=f"add {missing}=env:VARIABLE"
         )
+    given |= {"session_token"} & set(found)
     if given and "profile" in found:
         raise errors.ConfigError(
             "an s3: URL names keys and a profile", remedy="leave one of both away"

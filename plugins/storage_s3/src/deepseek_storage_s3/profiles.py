@@ -79,7 +79,7 @@ def _sections(variable: str, environ: Mapping[str, str]) -> dict[str, dict[str, 
     path = _path(variable, environ)
     parser = configparser.RawConfigParser(default_section="\0", strict=False)
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             parser.read_string(file.read(_LARGEST))
     except (FileNotFoundError, NotADirectoryError):
         return {}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from deepseek_storage_s3 import certificates
 from deepseek_storage_s3.keys import KeptKeys
 from deepseek_storage_s3.options import Options
-from deepseek_storage_s3.tls_relay import Relay
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Store
+
+    from deepseek_storage_s3.tls_relay import Relay
 
 Pace = Literal["short", "download", "upload"]
 """What a time-out has to fit: one of `timeout_s` in all fits no transfer of a large object."""
@@ -27,7 +28,7 @@ def make(options: Options, keys: KeptKeys | None, relay: Relay | None) -> dict[P
     Raises:
         ConfigError: obstore refuses the options.
     """
-    certificate = None if options.ca_file is None else certificates.read(options.ca_file)
+    certificate = None if options.ca_file is None else _certificates(options.ca_file)
     paces: tuple[Pace, ...] = ("short", "download", "upload")
     return {pace: _make(options, pace, keys, _client(options, pace, certificate, relay), relay)
             for pace in paces}  # fmt: skip
@@ -51,7 +52,7 @@ def _make(
 ) -> S3Store:
     from obstore.store import S3Store
 
-    endpoint = _endpoint(options, relay)
+    endpoint = endpoint_of(options) if relay is None else relay.endpoint
     # All that AWS_* variables would change here is said: obstore reads these itself.
     config: dict[str, Any] = {
         "region": options.region,
@@ -69,6 +70,12 @@ def _make(
         credential_provider=keys,
         **config,
     )
+
+
+def _certificates(file: Path) -> str:
+    from deepseek_storage_s3 import certificates
+
+    return certificates.read(file)
 
 
 def _client(
@@ -91,16 +98,9 @@ def _client(
 
 
 def endpoint_of(options: Options) -> str:
-    """Where requests go, without the bucket's name."""
-    if options.endpoint is not None:
-        return options.endpoint
+    """Where requests go; with the bucket's name in the host where the style is so."""
     end = ".cn" if options.region.startswith("cn-") else ""
-    return f"https://s3.{options.region}.amazonaws.com{end}"
-
-
-def _endpoint(options: Options, relay: Relay | None) -> str:
-    """With the bucket's name in the host where the style is so, as obstore wants it."""
-    endpoint = endpoint_of(options) if relay is None else relay.endpoint
+    endpoint = options.endpoint or f"https://s3.{options.region}.amazonaws.com{end}"
     if options.path_style:
         return endpoint
     scheme, _, host = endpoint.partition("://")

@@ -109,6 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection of obstore, and one to the server."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are sent apart
     server: _Server
     _far: http.client.HTTPSConnection | None = None
 

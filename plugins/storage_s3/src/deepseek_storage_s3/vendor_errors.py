@@ -101,6 +101,7 @@ def is_retryable(answer: Answer) -> bool:
         return not answer.is_taken and answer.kind not in ("redirect", "certificate", "no-tls")
     return (
         answer.status >= 500
+        or answer.status == 200  # an answer that turned out to be an error
         or answer.status in _RETRYABLE_STATUS
         or answer.code in _RETRYABLE_CODES
     )
