@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import ssl
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -170,6 +171,13 @@ def test_a_file_that_holds_no_certificate_is_told(secure, tls, made, tmp_path):
     both = tmp_path / "both.pem"
     both.write_text(f"a word before\n{nothing.read_text()}{made['self-signed'].file.read_text()}")
     works(secure(server, both))
+
+
+def test_a_long_file_of_authorities_is_taken(secure, tls, made, tmp_path):
+    usual = ssl.create_default_context().get_ca_certs(binary_form=True)
+    own = made["authority"].file.read_text().replace("\n", "\r\n")
+    (tmp_path / "all.pem").write_text("".join(map(ssl.DER_cert_to_PEM_cert, usual)) + own)
+    works(secure(tls("of the authority"), tmp_path / "all.pem"))
 
 
 def test_the_variable_of_aws_tools_names_one_too(secure, tls, made, monkeypatch):

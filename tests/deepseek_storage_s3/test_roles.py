@@ -82,6 +82,22 @@ def test_an_instance_with_the_older_service_only(tier, roles, instance, status):
     works(tier())
 
 
+def test_an_instance_whose_newer_service_is_not_heard(tier, roles, instance):
+    roles.instance_token_waits_s = 3.0
+    works(tier())
+
+
+def test_a_refusal_without_a_body_is_understood_too(tier, roles, container, gate):
+    opened = tier()
+    works(opened)
+    gate.revoke()
+    assert opened.stat("object").nbytes == len(BODY)
+    roles.lasts_s = -10
+    gate.revoke()
+    with pytest.raises(KeysExpired, match=r"HTTP 400 ExpiredToken"):
+        opened.stat("object")
+
+
 def test_the_older_service_may_be_forbidden(tier, roles, instance, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_V1_DISABLED", "true")
     roles.instance_token_status = 403

@@ -172,6 +172,8 @@ class RoleServer(_Listening):
         """What a container sends, and a web identity shows."""
         self.instance_token_status = 200
         """Of the first request of IMDSv2; 403 and such: there is only v1."""
+        self.instance_token_waits_s = 0.0
+        """Before that answer."""
         self.status: int | None = None
         """Of every answer instead of keys."""
         self.requests: list[str] = []
@@ -186,6 +188,7 @@ class RoleServer(_Listening):
             status, kind, error = _refused(self.status, "Injected")
             return status, kind, b"<ErrorResponse>%b</ErrorResponse>" % error
         if path == "/latest/api/token":
+            time.sleep(self.instance_token_waits_s)
             return self.instance_token_status, {}, self._session.encode()
         if path.startswith(_ROLES):
             return self._of_instance(path, headers)
@@ -200,7 +203,8 @@ class RoleServer(_Listening):
         self, path: str, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
         is_v2 = headers.get("X-aws-ec2-metadata-token") == self._session
-        if self.instance_token_status == 200 and not is_v2:
+        is_heard = self.instance_token_status == 200 and not self.instance_token_waits_s
+        if is_heard and not is_v2:
             return _refused(401, "Unauthorized")
         return 200, {}, b"test-role\n" if path == _ROLES else self._json()
 

@@ -63,6 +63,11 @@ class Answer:
     is_taken: bool = False
     is_missing: bool = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is a refusal without a reason, as answers to HEAD are."""
+        return self.status in (400, 401, 403) and not self.code
+
     def __str__(self) -> str:
         if self.status is not None:
             return f"HTTP {self.status}{f' {self.code}' if self.code else ''}"

@@ -16,6 +16,7 @@ from deepseek_storage_s3 import answers, key_chain, stores, vendor_errors
 from deepseek_storage_s3.answers import Answer
 from deepseek_storage_s3.keys import KeptKeys, KeyTrouble
 from deepseek_storage_s3.options import Options
+from deepseek_storage_s3.reading import list_some
 from deepseek_storage_s3.retry import RetryBudget, RetryPolicy
 from deepseek_storage_s3.stores import Pace
 
@@ -78,6 +79,8 @@ class Client:
                 found: Answer | KeyTrouble = trouble
             except _failures() as error:
                 found = self._read(error, pace, time.monotonic() - try_s)
+                if found.is_silent:
+                    found = self._ask_why(found, used)
             failed += 1
             if isinstance(found, Answer) and self._is_expected(found, expected):
                 raise Refused(found, tries=failed)
@@ -104,6 +107,15 @@ class Client:
         relay = self._relay
         if answer.kind == "connection" and relay is not None:
             return relay.explain(answer)
+        return answer
+
+    def _ask_why(self, answer: Answer, used: dict[Pace, S3Store]) -> Answer:
+        """The answer to a request that has a body, where it is the same: it tells the code."""
+        try:
+            list_some(used["short"], "")
+        except _failures() as error:
+            told = self._read(error, "short", 0.0)
+            return told if told.status == answer.status else answer
         return answer
 
     def _is_expected(self, answer: Answer, expected: tuple[int, ...]) -> bool:

@@ -30,6 +30,10 @@ class Refused(KeyTrouble):
         self.status = status
 
 
+class Late(KeyTrouble):
+    """There is a connection, and no answer in time."""
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Tokens go where they were meant to go, and nowhere else."""
 
@@ -80,7 +84,9 @@ class Asker:
             raise self._refused(place, error) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             why = f"{place} does not answer: {self._reason(error)}"
-            raise KeyTrouble(why, remedy=self.remedy, is_passing=True) from None
+            # What happens before there is a connection comes as an URLError.
+            made = Late if isinstance(error, TimeoutError) else KeyTrouble
+            raise made(why, remedy=self.remedy, is_passing=True) from None
 
     def _refused(self, place: str, error: urllib.error.HTTPError) -> Refused:
         with error:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from deepseek_core import errors
 from deepseek_storage_s3.keys import KeptKeys
 from deepseek_storage_s3.options import Options
 
@@ -50,6 +51,7 @@ def connect_s(options: Options) -> float:
 def _make(
     options: Options, pace: Pace, keys: KeptKeys | None, client: ClientConfig, relay: Relay | None
 ) -> S3Store:
+    from obstore.exceptions import BaseError
     from obstore.store import S3Store
 
     endpoint = endpoint_of(options) if relay is None else relay.endpoint
@@ -63,13 +65,19 @@ def _make(
         "conditional_put": "etag",
         "skip_signature": options.anonymous,
     }
-    return S3Store(
-        options.bucket,
-        client_options=client,
-        retry_config={"max_retries": 0},
-        credential_provider=keys,
-        **config,
-    )
+    try:
+        return S3Store(
+            options.bucket,
+            client_options=client,
+            retry_config={"max_retries": 0},
+            credential_provider=keys,
+            **config,
+        )
+    except (BaseError, ValueError):
+        raise errors.ConfigError(
+            "the S3 client refuses the URL, an AWS_* variable or the file of ca=",
+            remedy="leave options away until it is taken; the last one was not",
+        ) from None
 
 
 def _certificates(file: Path) -> str:
