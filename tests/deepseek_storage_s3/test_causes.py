@@ -1,7 +1,9 @@
 """Each fault of a network, a server or an account has its name, its cause and what to do."""
 
+import contextlib
 import os
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -212,3 +214,51 @@ def test_an_error_in_an_answer_of_success_is_seen(open_s3, proxy, request):
     assert "3 tries" in str(found)
     proxy.heal()
     assert [each.key for each in tier.list()] == ["large"]
+
+
+@pytest.fixture
+def odd_server():
+    """Serves each connection by a function of its own, until the test ends."""
+    listeners, ends = [], threading.Event()
+
+    def serve(answer):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    line, _ = listener.accept()
+                    threading.Thread(target=talk, args=(line,), daemon=True).start()
+
+        def talk(line):
+            with line, contextlib.suppress(OSError):
+                answer(line, ends)
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+    yield serve
+    ends.set()
+    for each in listeners:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
+
+
+def test_a_server_that_does_not_greet_back(open_s3, odd_server):
+    place = odd_server(lambda _line, ends: ends.wait(30))
+    found = told(open_s3("x", endpoint=f"https://{place}", retries=1, timeout_s=0.4))
+    assert "within 0.4 s" in str(found) and "2 tries" in str(found)
+
+
+def test_a_server_that_sends_byte_after_byte_is_bounded(open_s3, odd_server):
+    def trickle(line, ends):
+        line.recv(9999)
+        head = 'HTTP/1.1 200 OK\r\nETag: "x"\r\nLast-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n'
+        line.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode())
+        while not ends.wait(0.05):
+            line.sendall(b"x")
+
+    tier = open_s3("x", endpoint=f"http://{odd_server(trickle)}", retries=0, timeout_s=0.15)
+    assert "no answer within 3 s (20 times timeout_s=)" in str(told(tier))

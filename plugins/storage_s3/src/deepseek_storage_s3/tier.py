@@ -43,7 +43,7 @@ class S3Tier(Tier):
         self.failure_domains = self._options.domains
         self._front = f"{self._options.prefix}/" if self._options.prefix else ""
         self._client: Client | None = Client(self._options, url)
-        self._writer = Writer(self._send, verify=self._options.verify)
+        self._writer = Writer(self._send, url=url, verify=self._options.verify)
         self._has_seen_bucket = False
         self._has_swept = False
         self._measured: tuple[float, float] | None = None
