@@ -1,5 +1,7 @@
 """One bucket of the real server for all of these tests, and tiers in it that are closed."""
 
+import os
+
 import pytest
 from slow_proxy import SlowProxy
 
@@ -39,3 +41,13 @@ def proxy(s3_server):
 def far(open_s3, proxy, request):
     """A tier behind that line, in a prefix of its own."""
     return open_s3(f"far/{request.node.name}", endpoint=proxy.endpoint, **QUICK)
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_aws(monkeypatch, tmp_path):
+    """No keys and settings of whoever runs these tests, and no service beyond this machine."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

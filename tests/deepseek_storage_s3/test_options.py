@@ -35,19 +35,6 @@ def test_only_amazon_promises_eleven_nines_unasked():
     assert parse(f"s3://bucket?{KEYS}&endpoint=https://amazonaws.com.example").nines is None
 
 
-def test_keys_come_from_the_usual_variables(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
-    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-    found = parse("s3://bucket")
-    assert found.secret_key == Secret(env="AWS_SECRET_ACCESS_KEY")
-    assert found.session_token is None
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(errors.ConfigError, match="no keys for S3"):
-        parse("s3://bucket")
-    assert parse("s3://bucket?anonymous=1").secret_key is None
-
-
 @pytest.mark.parametrize(
     "url",
     [

@@ -41,13 +41,17 @@ class Fault:
     - `hang`: nothing happens, until the client gives up.
     - `lose`: the server does it, and the connection is reset instead of the answer.
     - `cut`: the answer breaks off after `nbytes` bytes, head included.
+    - `tear`: the same, with a reset.
     - `damage`: the last byte of what is sent arrives as another one.
     """
 
-    kind: Literal["status", "reset", "hang", "lose", "cut", "damage"]
+    kind: Literal["status", "reset", "hang", "lose", "cut", "tear", "damage"]
     status: int = 500
     code: str = "InternalError"
     nbytes: int = 1000
+    told: str = ""
+    """More of the answer's body, in XML."""
+    headers: tuple[str, ...] = ()
 
 
 @dataclass
@@ -160,6 +164,7 @@ class _Connection:
         self._proxy, self._reader, self._writer, self._upstream = proxy, reader, writer, upstream
         self._lost = False  # the answer is not passed on
         self._left: int | None = None  # bytes until the answer breaks off
+        self._tears = False  # then the connection is reset
 
     async def requests(self) -> None:
         """Pass on requests, one after the other."""
@@ -175,7 +180,9 @@ class _Connection:
                 await self._misbehave(fault)
                 continue
             self._lost = fault is not None and fault.kind == "lose"
-            self._left = fault.nbytes if fault is not None and fault.kind == "cut" else None
+            breaks_off = fault is not None and fault.kind in ("cut", "tear")
+            self._left = fault.nbytes if fault is not None and breaks_off else None
+            self._tears = fault is not None and fault.kind == "tear"
             if self._proxy.latency_s:
                 await asyncio.sleep(self._proxy.latency_s)
             await self._pass(head, length, damaged=fault is not None and fault.kind == "damage")
@@ -197,6 +204,8 @@ class _Connection:
             self._writer.write(piece)
             await self._writer.drain()
             if self._left is not None and self._left <= 0:
+                if self._tears:
+                    self._reset()
                 self._writer.close()  # an end, not a reset: what was sent arrives
                 return
         self._writer.close()
@@ -223,8 +232,10 @@ class _Connection:
         if fault.kind == "reset":
             self._reset()
             raise ConnectionResetError
-        body = f"<Error><Code>{fault.code}</Code><Message>injected</Message></Error>".encode()
-        head = f"HTTP/1.1 {fault.status} injected\r\nContent-Length: {len(body)}\r\n"
+        told = f"<Code>{fault.code}</Code><Message>injected</Message>{fault.told}"
+        body = f"<Error>{told}</Error>".encode()
+        lines = [f"HTTP/1.1 {fault.status} injected", f"Content-Length: {len(body)}"]
+        head = "\r\n".join([*lines, *fault.headers, ""])
         self._writer.write(head.encode() + b"Content-Type: application/xml\r\n\r\n" + body)
         await self._writer.drain()
 

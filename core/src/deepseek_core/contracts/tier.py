@@ -68,6 +68,10 @@ class TierProfile:
 MOST_KEY_NBYTES: Final = 1024
 """Of a key in UTF-8, as S3 has it; a tier takes at least half of that, and all if it can."""
 
+MOST_DOMAINS: Final = 1000
+"""That one URL may name."""
+
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _KEY_REMEDY: Final = f"use up to {MOST_KEY_NBYTES} bytes of parts between slashes, no . or .."
 
@@ -96,6 +100,23 @@ class Tier(ABC):
         problem = _problem_of(key)
         if problem:
             raise InputError(f"{key[:100]!r} is no key: {problem}", remedy=_KEY_REMEDY)
+
+    @staticmethod
+    def read_domains(text: str) -> tuple[str, ...]:
+        """Names that `domains=` of a URL means: `3` is `d0`, `d1`, `d2`; `a,b` is itself.
+
+        Raises:
+            ValueError: no number from 1 to 1000, or names that are equal or no parts of keys.
+        """
+        if text.isdecimal():
+            number = int(text) if len(text) < 10 else 0
+            names = tuple(f"d{i}" for i in range(number)) if number <= MOST_DOMAINS else ()
+        else:
+            names = tuple(text.split(","))
+        fits = all(map(_DOMAIN.fullmatch, names)) and len(set(names)) == len(names)
+        if not 0 < len(names) <= MOST_DOMAINS or not fits:
+            raise ValueError("no failure domains: give 1 to 1000, or different names: a,b,c")
+        return names
 
     @abstractmethod
     def put_if_absent(self, key: str, data: bytes | bytearray | memoryview) -> bool:

@@ -10,10 +10,8 @@ from urllib.parse import parse_qsl, unquote
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_core import Tier, errors
 
-_DOMAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-_MOST_DOMAINS: Final = 1000
 _SCALES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _LATENCY_S: Final = {"ssd": 1e-4, "hdd": 8e-3}
@@ -86,17 +84,6 @@ def _option(name: str) -> tuple[str, Any]:
     return field, read
 
 
-def _domains(text: str) -> tuple[str, ...]:
-    if text.isdecimal():
-        number = int(text)
-        names = tuple(f"d{i}" for i in range(number)) if number <= _MOST_DOMAINS else ()
-    else:
-        names = tuple(text.split(","))
-    if len(set(names)) != len(names) or not names or not all(map(_DOMAIN.fullmatch, names)):
-        raise ValueError(text)
-    return names
-
-
 def _flag(text: str) -> bool:
     return {"1": True, "0": False, "true": True, "false": False}[text.lower()]
 
@@ -126,7 +113,7 @@ def _medium(text: str) -> str:
 
 # name in the URL -> field, reader, what to write
 _OPTIONS: Final = {
-    "domains": ("domains", _domains, "a number (1 to 1000) or different names: a,b,c"),
+    "domains": ("domains", Tier.read_domains, "a number (1 to 1000) or different names: a,b,c"),
     "profile": ("medium", _medium, "ssd or hdd"),
     "direct": ("direct", _flag, "1 or 0"),
     "create": ("create", _flag, "1 or 0"),

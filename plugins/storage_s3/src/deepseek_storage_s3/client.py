@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from deepseek_core import Secret, errors
-from deepseek_storage_s3 import faults
-from deepseek_storage_s3.faults import Answer
+import attrs
+
+from deepseek_core import errors
+from deepseek_storage_s3 import answers, key_chain, stores, vendor_errors
+from deepseek_storage_s3.answers import Answer
+from deepseek_storage_s3.keys import KeptKeys, KeyTrouble
 from deepseek_storage_s3.options import Options
+from deepseek_storage_s3.reading import list_some
 from deepseek_storage_s3.retry import RetryBudget, RetryPolicy
+from deepseek_storage_s3.stores import Pace
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Credential, S3Store
+    from obstore.store import S3Store
+
+    from deepseek_storage_s3.tls_relay import Relay
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-Pace = Literal["short", "download", "upload"]
-"""What a time-out has to fit: one of `timeout_s` in all fits no transfer of a large object."""
-
-_CONNECT_S: Final = 5.0
-_LONGER: Final = 20  # a transfer may take this many times as long
-_KEYS_LAST: Final = timedelta(minutes=15)  # then they are read again: they may be renewed
-_chance = random.SystemRandom()
+_chance: Final = random.SystemRandom()
 
 
 class Refused(Exception):
@@ -44,9 +45,13 @@ class Client:
         self._options, self._url = options, url
         self._policy = RetryPolicy(retries=options.retries, give_up_s=options.give_up_s)
         self._budget = RetryBudget(now_s=time.monotonic())
-        self.stores: dict[Pace, S3Store] = {
-            pace: make_store(options, pace) for pace in ("short", "download", "upload")
-        }
+        self._keys = None if options.anonymous else KeptKeys(key_chain.find(options))
+        if self._keys is not None and self._keys.is_here:
+            self._keys.current()  # what is not there is told now, in its own words
+        self._relay: Relay | None = None
+        self._refusal: str | None = None  # why OpenSSL refuses the certificate too
+        self._changing = threading.Lock()
+        self.stores = stores.make(options, self._keys, None)
 
     def call(
         self,
@@ -63,23 +68,92 @@ class Client:
             TierUnavailable: it failed, also when tried again.
             TierFull: the server has no room.
         """
-        start_s, failed = time.monotonic(), 0
+        start_s, failed, has_changed = time.monotonic(), 0, False
         while True:
+            used, try_s = self.stores, time.monotonic()
             try:
-                return request(self.stores[pace])
+                if self._keys is not None:
+                    self._keys.current()
+                return request(used[pace])
+            except KeyTrouble as trouble:
+                found: Answer | KeyTrouble = trouble
             except _failures() as error:
-                answer = faults.read(error)
+                found = self._read(error, pace, time.monotonic() - try_s)
+                if found.is_silent:
+                    found = self._ask_why(found, used)
             failed += 1
-            if self._is_answer(answer, expected):
-                raise Refused(answer, tries=failed)
-            self._wait(what, answer, failed, start_s)
+            if isinstance(found, Answer) and self._is_expected(found, expected):
+                raise Refused(found, tries=failed)
+            if isinstance(found, Answer) and not has_changed and self._change(found, used):
+                has_changed = True
+                continue
+            self._wait(what, found, failed, start_s)
 
-    def _is_answer(self, answer: Answer, expected: tuple[int, ...]) -> bool:
+    def close(self) -> None:
+        """Let go of what is open; idempotent."""
+        with self._changing:
+            if self._relay is not None:
+                self._relay.close()
+                self._relay = None
+
+    def _read(self, error: Exception, pace: Pace, took_s: float) -> Answer:
+        """What went wrong, with what obstore does not know."""
+        answer = answers.read(error)
+        if answer.kind == "time":
+            limit = f"{stores.connect_s(self._options):g} s"
+            if answer.trouble == "no answer":
+                limit = stores.limit_words(self._options, pace, took_s)
+            return attrs.evolve(answer, trouble=f"{answer.trouble} within {limit}")
+        relay = self._relay
+        if answer.kind == "connection" and relay is not None:
+            return relay.explain(answer)
+        return answer
+
+    def _ask_why(self, answer: Answer, used: dict[Pace, S3Store]) -> Answer:
+        """The answer to a request that has a body, where it is the same: it tells the code."""
+        try:
+            list_some(used["short"], "")
+        except _failures() as error:
+            told = self._read(error, "short", 0.0)
+            return told if told.status == answer.status else answer
+        return answer
+
+    def _is_expected(self, answer: Answer, expected: tuple[int, ...]) -> bool:
         if answer.is_missing:
             return answer.code != "NoSuchBucket"
         return answer.is_taken or answer.status in expected
 
-    def _wait(self, what: str, answer: Answer, failed: int, start_s: float) -> None:
+    def _change(self, answer: Answer, used: dict[Pace, S3Store]) -> bool:
+        """Change what would let the same request succeed; True if there is such a thing."""
+        with self._changing:
+            if self.stores is not used:  # another thread has done so meanwhile
+                return True
+            if answer.kind == "certificate":
+                has_changed = self._take_relay()
+            else:
+                is_old = vendor_errors.is_of_old_keys(answer)
+                has_changed = is_old and self._keys is not None and self._keys.forget()
+            if has_changed:
+                self.stores = stores.make(self._options, self._keys, self._relay)
+            return has_changed
+
+    def _take_relay(self) -> bool:
+        """Go around the TLS of obstore, where `ca=` is given and OpenSSL takes the certificate."""
+        options = self._options
+        if options.ca_file is None or self._relay is not None:
+            return False
+        from deepseek_storage_s3 import certificates, tls_relay
+
+        endpoint, context = stores.endpoint_of(options), certificates.context(options.ca_file)
+        try:
+            self._refusal = tls_relay.refusal(endpoint, context, stores.connect_s(options))
+        except OSError:
+            return False
+        if self._refusal is None:
+            self._relay = tls_relay.Relay(endpoint, context, options.timeout_s)
+        return self._relay is not None
+
+    def _wait(self, what: str, found: Answer | KeyTrouble, failed: int, start_s: float) -> None:
         """Wait until the next try.
 
         Raises:
@@ -87,97 +161,37 @@ class Client:
         """
         now_s = time.monotonic()
         delay_s = self._policy.delay_s(failed, _chance.random())
-        if not answer.is_retryable:
-            raise faults.fault(answer, what, self._url, "")
+        if not _may_pass(found):
+            raise self._error(what, found, "")
         refusal = self._policy.refusal(failed, now_s - start_s, delay_s)
         if refusal is None and not self._budget.take(now_s):
             refusal = "the budget of retries is used up"
         if refusal is not None:
             tries = f", {failed} tries in {now_s - start_s:.1f} s ({refusal})"
-            raise faults.fault(answer, what, self._url, tries)
-        _log.debug("%s: %s: %s; again in %.2f s", self._url, what, answer, delay_s)
+            raise self._error(what, found, tries)
+        _log.debug("%s: %s: %s; again in %.2f s", self._url, what, found, delay_s)
         time.sleep(delay_s)
 
+    def _error(self, what: str, found: Answer | KeyTrouble, tries: str) -> errors.DeepSeekError:
+        options = self._options
+        ca = None if options.ca_file is None else str(options.ca_file)
+        request = vendor_errors.Request(url=self._url, what=what, tries=tries, ca=ca)
+        if isinstance(found, KeyTrouble):
+            assert self._keys is not None
+            return vendor_errors.of_keys(found, self._keys.words, request)
+        if found.kind == "certificate" and self._refusal:
+            found = attrs.evolve(found, cause=self._refusal)
+        if vendor_errors.is_elsewhere(found) and not found.region:
+            from deepseek_storage_s3 import bucket_region
 
-def make_store(options: Options, pace: Pace) -> S3Store:
-    """An obstore client without retries of its own; it asks for the keys when it needs them.
-
-    Raises:
-        ConfigError: obstore refuses the options, or a key is not there.
-    """
-    from obstore.store import S3Store
-
-    config: dict[str, Any] = {
-        "region": options.region,
-        "virtual_hosted_style_request": not options.path_style,
-        "copy_if_not_exists": "multipart",
-        "skip_signature": options.anonymous,
-    }
-    if options.endpoint is not None:
-        config["endpoint"] = _endpoint(options)
-    provider = None if options.anonymous else _provider(options)
-    return S3Store(
-        options.bucket,
-        client_options=_client_options(options, pace),
-        retry_config={"max_retries": 0},
-        credential_provider=provider,
-        **config,
-    )
+            found = attrs.evolve(found, region=bucket_region.look_up(options))
+        return vendor_errors.of_answer(found, request)
 
 
-def _client_options(options: Options, pace: Pace) -> ClientConfig:
-    limit_s = options.timeout_s
-    found: ClientConfig = {
-        "allow_http": (options.endpoint or "").startswith("http:"),
-        "timeout": timedelta(seconds=limit_s if pace == "short" else limit_s * _LONGER),
-        "connect_timeout": timedelta(seconds=min(limit_s, _CONNECT_S)),
-    }
-    if pace == "download":  # a stall; it would count the whole of an upload
-        found["read_timeout"] = timedelta(seconds=limit_s)
-    if options.ca_file is not None:
-        found["root_certificate"] = _certificate(options)
-    return found
-
-
-def _endpoint(options: Options) -> str:
-    """With the bucket's name in the host where the style is so, as obstore wants it."""
-    endpoint = options.endpoint or ""
-    if options.path_style:
-        return endpoint
-    scheme, _, host = endpoint.partition("://")
-    return f"{scheme}://{options.bucket}.{host}"
-
-
-def _certificate(options: Options) -> bytes:
-    assert options.ca_file is not None
-    try:
-        return options.ca_file.read_bytes()
-    except OSError as error:
-        raise errors.ConfigError(
-            f"{options.ca_file} (ca=): {error.strerror}", remedy="give the path of a PEM file"
-        ) from error
-
-
-def _provider(options: Options) -> Callable[[], S3Credential]:
-    """What hands the keys to obstore, which else would show them in its configuration."""
-    access_key, secret_key, token = options.access_key, options.secret_key, options.session_token
-    assert access_key is not None and secret_key is not None
-    for secret in (access_key, secret_key, token):
-        _reveal(secret)  # now, so that what is not there is told in its own words
-
-    def keys() -> S3Credential:
-        return {
-            "access_key_id": access_key.reveal(),
-            "secret_access_key": secret_key.reveal(),
-            "token": _reveal(token),
-            "expires_at": datetime.now(UTC) + _KEYS_LAST,
-        }
-
-    return keys
-
-
-def _reveal(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()
+def _may_pass(found: Answer | KeyTrouble) -> bool:
+    if isinstance(found, KeyTrouble):
+        return found.is_passing
+    return vendor_errors.is_retryable(found)
 
 
 def _failures() -> tuple[type[Exception], ...]:

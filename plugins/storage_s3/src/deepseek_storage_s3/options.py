@@ -1,7 +1,8 @@
 """What a URL of the scheme `s3` says: a bucket, a prefix, and options after a question mark.
 
 Secrets are named there, never written: `secret_key=env:VARIABLE` or `secret_key=file:PATH`. No
-error repeats a value of the URL, since it may be a secret that stands where it should not.
+error repeats a value of the URL, since it may be a secret that stands where it should not. What the
+URL leaves open is as the variables and profiles of AWS tools have it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import attrs
 
 from deepseek_core import Secret, Tier, errors
+from deepseek_storage_s3 import profiles, usual
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _REGION: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_DOMAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SCALES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_MOST_DOMAINS: Final = 1000
 _MOST_PART_NBYTES: Final = 5 << 30  # of one PUT, as S3 has it
 _AMAZON_NINES: Final = 11.0  # "99.999999999 % durability", Amazon S3 user guide
 
@@ -38,6 +38,7 @@ class Options:
     access_key: Secret | None = None
     secret_key: Secret | None = None
     session_token: Secret | None = None
+    profile: str | None = None
     anonymous: bool = False
     path_style: bool = False
     ca_file: Path | None = None
@@ -54,7 +55,7 @@ class Options:
 
 
 def parse(url: str) -> Options:
-    """The options of a URL; keys that it does not name are those of the AWS_* variables.
+    """The options of a URL, and of the variables and the profile of AWS tools what it leaves open.
 
     Raises:
         ConfigError: no bucket, an unknown option, a value that does not fit, a secret in words.
@@ -66,16 +67,31 @@ def parse(url: str) -> Options:
         field, read, expected = _option(name)
         if field in found:
             raise errors.ConfigError(f"an s3: URL gives {name}= twice", remedy="give it once")
-        try:
-            found[field] = read(value)
-        except (ValueError, KeyError, OverflowError):
-            message = f"{name}= of an s3: URL does not fit"
-            raise errors.ConfigError(message, remedy=f"write {expected}") from None
-    found.setdefault("region", os.environ.get("AWS_REGION") or "us-east-1")
+        found[field] = _read(read, value, f"{name}= of an s3: URL", expected)
+    _check_keys(found)
+    found = {**_usual(found), **found}
     found.setdefault("path_style", "endpoint" in found)
     if "nines" not in found and _is_amazon(found.get("endpoint")):
         found["nines"] = _AMAZON_NINES
-    return Options(bucket=bucket, prefix=prefix, **{**_keys(found), **found})
+    return Options(bucket=bucket, prefix=prefix, **found)
+
+
+def _usual(given: dict[str, Any]) -> dict[str, Any]:
+    """What is not given, from outside the URL."""
+    found: dict[str, Any] = {}
+    profile = profiles.load(given.get("profile"), os.environ)
+    for name, value, where in usual.settings(profile, os.environ):
+        field, read, expected = _OPTIONS[name]
+        if field not in given and field not in found:
+            found[field] = _read(read, value, where, expected)
+    return found
+
+
+def _read(read: Any, value: str, where: str, expected: str) -> Any:
+    try:
+        return read(value)
+    except (ValueError, KeyError, OverflowError):
+        raise errors.ConfigError(f"{where} does not fit", remedy=f"write {expected}") from None
 
 
 def _place(place: str) -> tuple[str, str]:
@@ -95,33 +111,18 @@ def _place(place: str) -> tuple[str, str]:
     return bucket, prefix
 
 
-def _keys(found: dict[str, Any]) -> dict[str, Secret]:
-    """Keys from the usual variables, unless the URL names some or wants none."""
+def _check_keys(found: dict[str, Any]) -> None:
     given = {"access_key", "secret_key"} & set(found)
-    if found.get("anonymous"):
-        return {}
     if len(given) == 1:
         missing = "secret_key" if "access_key" in given else "access_key"
         raise errors.ConfigError(
             f"an s3: URL names no {missing}", remedy=f"add {missing}=env:VARIABLE"
         )
-    keys = {} if given else _of_environment()
-    if not given and len(keys) < 2:
+    given |= {"session_token"} & set(found)
+    if given and "profile" in found:
         raise errors.ConfigError(
-            "there are no keys for S3",
-            remedy="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write "
-            "access_key=env:..., secret_key=env:... or anonymous=1",
+            "an s3: URL names keys and a profile", remedy="leave one of both away"
         )
-    return keys
-
-
-def _of_environment() -> dict[str, Secret]:
-    names = {
-        "access_key": "AWS_ACCESS_KEY_ID",
-        "secret_key": "AWS_SECRET_ACCESS_KEY",
-        "session_token": "AWS_SESSION_TOKEN",
-    }
-    return {field: Secret(env=name) for field, name in names.items() if os.environ.get(name)}
 
 
 def _option(name: str) -> tuple[str, Any, str]:
@@ -155,17 +156,6 @@ def _endpoint(text: str) -> str:
 def _is_amazon(endpoint: str | None) -> bool:
     host = urlsplit(endpoint or "https://s3.amazonaws.com").hostname or ""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def _domains(text: str) -> tuple[str, ...]:
-    if text.isdecimal():
-        number = int(text)
-        names = tuple(f"d{i}" for i in range(number)) if number <= _MOST_DOMAINS else ()
-    else:
-        names = tuple(text.split(","))
-    if len(set(names)) != len(names) or not names or not all(map(_DOMAIN.fullmatch, names)):
-        raise ValueError
-    return names
 
 
 def _region(text: str) -> str:
@@ -202,6 +192,12 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def _name(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError
+    return text
+
+
 _NAMED: Final = "env:VARIABLE or file:PATH: a secret is named, never written there"
 # name in the URL -> field, reader, what to write
 _OPTIONS: Final[dict[str, tuple[str, Any, str]]] = {
@@ -210,10 +206,11 @@ _OPTIONS: Final[dict[str, tuple[str, Any, str]]] = {
     "access_key": ("access_key", _secret, _NAMED),
     "secret_key": ("secret_key", _secret, _NAMED),
     "session_token": ("session_token", _secret, _NAMED),
+    "profile": ("profile", _name, "the name of a profile of AWS tools"),
     "anonymous": ("anonymous", _flag, "1 or 0"),
     "path_style": ("path_style", _flag, "1 or 0"),
     "ca": ("ca_file", _path, "the path of a PEM file"),
-    "domains": ("domains", _domains, "a number (1 to 1000) or different names: a,b,c"),
+    "domains": ("domains", Tier.read_domains, "a number (1 to 1000) or different names: a,b,c"),
     "nines": ("nines", _positive, "the nines of annual durability that the provider promises"),
     "latency_ms": ("latency_s", lambda t: _positive(t, scale=1e-3), "milliseconds above 0"),
     "mb_per_s": ("bytes_per_s", lambda t: _positive(t, scale=1e6), "a number above 0"),

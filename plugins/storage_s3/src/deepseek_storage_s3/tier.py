@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
 from deepseek_storage_s3 import options
-from deepseek_storage_s3.client import Client, Pace, Refused
+from deepseek_storage_s3.client import Client, Refused
 from deepseek_storage_s3.reading import head, list_objects, list_some, read_object
+from deepseek_storage_s3.stores import Pace
 from deepseek_storage_s3.writing import Writer
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class S3Tier(Tier):
         self.failure_domains = self._options.domains
         self._front = f"{self._options.prefix}/" if self._options.prefix else ""
         self._client: Client | None = Client(self._options, url)
-        self._writer = Writer(self._send, verify=self._options.verify)
+        self._writer = Writer(self._send, url=url, verify=self._options.verify)
         self._has_seen_bucket = False
         self._has_swept = False
         self._measured: tuple[float, float] | None = None
@@ -149,7 +150,9 @@ class S3Tier(Tier):
 
     def close(self) -> None:
         """Let go of the connections; idempotent."""
-        self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def __reduce__(self) -> tuple[Callable[[str], S3Tier], tuple[str]]:
         return open_tier, (self.url,)

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from deepseek_core import errors
-from deepseek_storage_s3.client import Pace, Refused
+from deepseek_storage_s3.client import Refused
 from deepseek_storage_s3.reading import read_object
+from deepseek_storage_s3.stores import Pace
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -45,8 +46,8 @@ class Send(Protocol):
 class Writer:
     """Writes objects of one bucket; safe to use from several threads."""
 
-    def __init__(self, send: Send, *, verify: bool) -> None:
-        self._send = send
+    def __init__(self, send: Send, *, url: str, verify: bool) -> None:
+        self._send, self._url = send, url
         self._verify = verify  # until an entity tag turns out to be no MD5 here
 
     def put(self, path: str, view: memoryview) -> bool:
@@ -166,8 +167,8 @@ class Writer:
         if not self._equals(path, view):
             self.delete(path)
             raise errors.TierUnavailable(
-                f"{path!r} came to the server damaged",
-                url=path,
+                f"{self._url}: {path!r} came to the server damaged",
+                url=self._url,
                 remedy="write it again; look at the network",
             )
         if match:  # encrypted by a key of the server, say: then it tells nothing

@@ -12,7 +12,7 @@ from deepseek_store.cli.common import Command, add_json, count, tell
 from deepseek_store.cli.settings import policy_of, tier_url
 
 if TYPE_CHECKING:
-    from deepseek_store.codes.choose import Choice
+    from deepseek_store.codes.choose import Candidate, Choice
     from deepseek_store.store import Store
 
 _EXAMPLES: Final = """examples:
@@ -129,7 +129,20 @@ def _reasons(choice: Choice) -> Iterator[str]:
     if fitting:
         listed = ", ".join(f"{each.code.name} {each.efficiency:.3f}" for each in fitting)
         yield f"would fit, with efficiency: {listed}"
-    yield from (f"refused: {each.code.name}: {each.refused}" for each in others if each.refused)
+    yield from _refusals([each for each in others if each.refused])
+
+
+def _refusals(refused: list[Candidate]) -> Iterator[str]:
+    """One line for each reason, however many codes it refuses."""
+    by_reason: dict[str, list[Candidate]] = {}
+    for each in refused:
+        by_reason.setdefault(each.refused.partition(":")[0], []).append(each)
+    for reason, codes in by_reason.items():
+        if len(codes) == 1:
+            yield f"refused: {codes[0].code.name}: {codes[0].refused}"
+        else:
+            names = ", ".join(each.code.name for each in codes)
+            yield f"refused: {count(len(codes), 'code')} ({names}): {reason}"
 
 
 def _is_simulated(store: Store, temperature: str) -> bool:
