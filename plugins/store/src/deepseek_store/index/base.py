@@ -27,9 +27,9 @@ from deepseek_store.index.rows import (
     Version,
     VersionId,
 )
+from deepseek_store.index.source import REBUILD, DatabaseSource, sound
 
 _SLOTS: Final = 1024
-REBUILD: Final = "rebuild the index from the log with `ds-sdk store rebuild`"
 
 
 class Index:
@@ -47,6 +47,7 @@ class Index:
     def __init__(self, database: Database, store_id: bytes, *, create: bool = False) -> None:
         self._database = database
         self._store = store_id.hex()
+        self._source = DatabaseSource(database)
         self._client = uuid.uuid4().hex
         self._token = 0
         self._writing = threading.Lock()
@@ -103,14 +104,19 @@ class Index:
 
     def load(self, catalog: Catalog) -> int:
         """Put all versions into a catalog, instead of what it holds; the sequence number so far."""
+        seq, clock, packed = self._source.all_at()
+        catalog.replace(packed, clock)
+        return seq
 
-        def work(session: Session) -> tuple[int, int, Sequence[Sequence[Any]]]:
-            _, _, seq, clock, _ = session.run(schema.HEAD)[0]
-            return seq, clock, session.run(schema.VERSIONS)
+    def attach(self, catalog: Catalog, *, alone: bool) -> int:
+        """Let a catalog load when that pays, with few versions at once; the sequence number so far.
 
-        seq, clock, rows = self._database.read(work)
-        with self._sound():
-            catalog.replace(reads.read_versions(rows), clock)
+        `alone`: nobody else changes the index as long as the catalog is used.
+        """
+        seq, clock, few = self._source.head()
+        if few or self._database.remote:
+            return self.load(catalog)
+        catalog.defer(self._source, clock, alone=alone)
         return seq
 
     def commit(self, batch: Batch, catalog: Catalog | None = None) -> int:
@@ -137,12 +143,7 @@ class Index:
         clock = max((version.generation for version in batch.versions), default=0)
         seq = self._transact(change, clock=clock, durable=batch.durable)
         if catalog is not None:
-            for version in batch.versions:
-                catalog.apply(version)
-            for version in batch.moved:
-                catalog.move(version)
-            for forgotten in set(batch.forget) - kept:
-                catalog.forget(*forgotten)
+            catalog.follow(batch, set(batch.forget) - kept)
         return seq
 
     def changes_since(self, seq: int) -> Changes:
@@ -157,7 +158,7 @@ class Index:
                 return Changes(seq=now, clock=clock, reload=True)
             return reads.read_changes(session, seq, now, clock)
 
-        with self._sound():
+        with sound(self.url):
             return self._database.read(work)
 
     def poll(self, max_age_s: float = 0.0) -> int:
@@ -240,12 +241,12 @@ class Index:
 
     def segments(self) -> list[SegmentRow]:
         """All segments, by their id."""
-        with self._sound():
+        with sound(self.url):
             return reads.read_segments(self._all(schema.SEGMENTS))
 
     def stripes(self) -> list[StripeRow]:
         """All stripes, by their id, those that were given up too."""
-        with self._sound():
+        with sound(self.url):
             return reads.read_stripes(self._all(schema.STRIPES))
 
     def pins(self) -> Mapping[str, str]:
@@ -380,16 +381,6 @@ class Index:
                 return seq
 
             return self._database.write(work, durable=durable)
-
-    @contextmanager
-    def _sound(self) -> Iterator[None]:
-        """Rows that can't be what we wrote: the file is damaged where the database can't see it."""
-        try:
-            yield
-        except (TypeError, ValueError) as error:
-            raise ForeignStore(
-                f"{self.url} holds a damaged row: {error}", url=self.url, remedy=REBUILD
-            ) from error
 
     def _all(self, sql: str) -> Sequence[Sequence[Any]]:
         return self._database.read(lambda session: session.run(sql))

@@ -90,6 +90,17 @@ VERSIONS: Final = _sql("SELECT $version FROM versions ORDER BY key, generation, 
 VERSIONS_SINCE: Final = _sql(
     "SELECT $version FROM versions WHERE seq > :seq AND seq <= :now ORDER BY seq"
 )
+# Keys of objects; with both bounds, so that no tombstones beyond are walked through.
+_LIVE_KEYS: Final = """SELECT key FROM versions WHERE key {above} :start AND key < :beyond
+    AND deleted = 0 AND NOT EXISTS (SELECT 1 FROM versions AS newer WHERE newer.key = versions.key
+    AND (newer.generation, newer.writer) > (versions.generation, versions.writer))
+    ORDER BY key LIMIT :most"""
+LIVE_KEYS_FROM: Final = _LIVE_KEYS.format(above=">=")
+LIVE_KEYS_AFTER: Final = _LIVE_KEYS.format(above=">")
+VERSIONS_OF: Final = _sql(
+    "SELECT $version FROM versions WHERE key = :key ORDER BY generation DESC, writer DESC"
+)
+ANY_VERSION_PAST: Final = "SELECT 1 FROM versions LIMIT 1 OFFSET :count"
 CURRENT: Final = """SELECT generation, writer, deleted FROM versions WHERE key = :key
     ORDER BY generation DESC, writer DESC LIMIT 1"""
 PUT_VERSION: Final = _sql("""INSERT INTO versions ($version, seq) VALUES (:key, :generation,
