@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Self
 
@@ -20,7 +20,6 @@ from deepseek_store.index.port import Database, Session
 from deepseek_store.index.rows import (
     Batch,
     Changes,
-    HeatRow,
     SegmentRow,
     SnapshotRow,
     StripeRow,
@@ -253,9 +252,19 @@ class Index:
         """Key to the tier where it is pinned."""
         return dict(tuple(row) for row in self._all(schema.PINS))
 
-    def heat(self) -> list[HeatRow]:
-        """Temperatures as they were written last."""
-        return [HeatRow(key=k, rate_per_s=r, at_s=t) for k, r, t in self._all(schema.HEAT)]
+    def heat(self) -> dict[str, tuple[float, float]]:
+        """Accesses per second and when they were so many, as they were written last, by key."""
+        with sound(self.url):
+            return reads.read_heat(self._all(schema.HEAT))
+
+    def heat_of(self, keys: Iterable[str]) -> dict[str, tuple[float, float]]:
+        """The same of some objects; nothing of those without."""
+
+        def work(session: Session) -> list[Sequence[Any]]:
+            return [row for key in keys for row in session.run(schema.HEAT_OF, {"key": key})]
+
+        with sound(self.url):
+            return reads.read_heat(self._database.read(work))
 
     def meta(self) -> Mapping[str, str]:
         """What was written as `Batch.meta`."""

@@ -159,6 +159,7 @@ PUT_PIN: Final = """INSERT INTO pins (key, tier, seq) VALUES (:key, :tier, :seq)
     ON CONFLICT (key) DO UPDATE SET tier = excluded.tier, seq = excluded.seq"""
 DROP_PIN: Final = "DELETE FROM pins WHERE key = :key"
 HEAT: Final = "SELECT key, rate_per_s, at_s FROM heat"
+HEAT_OF: Final = HEAT + " WHERE key = :key"
 PUT_HEAT: Final = """INSERT INTO heat (key, rate_per_s, at_s) VALUES (:key, :rate_per_s, :at_s)
     ON CONFLICT (key) DO UPDATE SET rate_per_s = excluded.rate_per_s, at_s = excluded.at_s"""
 META: Final = "SELECT key, value FROM meta ORDER BY key"
