@@ -1,5 +1,7 @@
 import random
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from deepseek_core import errors
 from deepseek_store.index.catalog import Catalog
-from deepseek_store.index.rows import Changes, RecordAt, Version
+from deepseek_store.index.packed import PackedVersions
+from deepseek_store.index.rows import Batch, Changes, RecordAt, Version
 from deepseek_store.index.sorted_keys import SortedKeys
+from deepseek_store.index.source import DatabaseSource
+from deepseek_store.index.sqlite import SqliteDatabase, SqliteIndex
 
 # Few enough that one step meets what another left.
 KEYS = st.sampled_from(("a", "b", "a/a", "a/b", "a/b/c", "b/", "é", "a\U0010ffff", "/", "ab", "a0"))
@@ -24,6 +29,20 @@ class CatalogAgainstLists(RuleBasedStateMachine):
         self.catalog = Catalog()
         self.lists: dict[str, list[Version]] = {}
         self.clock = 0
+        self.index: SqliteIndex | None = None
+        self.database: SqliteDatabase | None = None
+        self.folder = tempfile.TemporaryDirectory()
+
+    def teardown(self) -> None:
+        self.leave_index()
+        self.folder.cleanup()
+
+    def leave_index(self) -> None:
+        if self.index is not None:
+            self.index.close()
+            self.index = None
+        if self.database is not None:
+            self.database.close()
 
     def put(self, version: Version) -> bool:
         self.clock = max(self.clock, version.generation)
@@ -70,6 +89,8 @@ class CatalogAgainstLists(RuleBasedStateMachine):
         forgotten=st.lists(st.tuples(KEYS, st.integers(1, 4), st.integers(0, 1)), max_size=2),
     )  # fmt: skip
     def catch_up(self, versions: list[Version], forgotten: list[tuple[str, int, int]]) -> None:
+        if self.index is not None:  # what others tell of is in the index
+            self.index.commit(Batch(versions=versions, forget=forgotten))
         changes = Changes(seq=1, clock=4, versions=versions, forgotten=forgotten)
         self.catalog.catch_up(changes)
         self.clock = max(self.clock, 4)
@@ -82,7 +103,26 @@ class CatalogAgainstLists(RuleBasedStateMachine):
     def load_anew(self, shuffle: random.Random) -> None:
         everything = [v for kept in self.lists.values() for v in kept]
         shuffle.shuffle(everything)
-        self.catalog.replace(everything)
+        self.leave_index()
+        self.catalog.replace(PackedVersions.of(everything))
+
+    @rule(alone=st.booleans())
+    def go_on_unloaded(self, alone: bool) -> None:
+        self.leave_index()
+        path = Path(self.folder.name) / f"{len(list(Path(self.folder.name).iterdir()))}.sqlite"
+        self.database = SqliteDatabase(path)
+        self.index = SqliteIndex(path, bytes(16), create=True)
+        self.index.commit(Batch(versions=[v for kept in self.lists.values() for v in kept]))
+        self.database.open(create=False)
+        self.catalog.defer(DatabaseSource(self.database), self.clock, alone=alone)
+
+    @rule()
+    def fold(self) -> None:
+        packed = self.catalog.packed()
+        everything = [v for kept in self.lists.values() for v in kept]
+        assert [packed.at(row) for row in range(len(packed))] == sorted(
+            everything, key=lambda v: (v.key, v.order)
+        )
 
     @rule(prefix=PREFIXES, after=PREFIXES)
     def list_keys(self, prefix: str, after: str) -> None:
@@ -101,9 +141,21 @@ class CatalogAgainstLists(RuleBasedStateMachine):
         return [key for key, version in newest.items() if version and not version.deleted]
 
     @invariant()
-    def answers_are_the_same(self) -> None:
-        assert len(self.catalog) == len(self.live())
+    def clock_is_the_same(self) -> None:
         assert self.catalog.clock == self.clock
+
+    @rule()
+    def ask_for_all(self) -> None:
+        assert len(self.catalog) == len(self.live())
+        everything = [v for kept in self.lists.values() for v in kept]
+        superseded = [v for v in everything if v != self.newest(v.key)]
+        tombstones = [v for v in everything if v == self.newest(v.key) and v.deleted]
+        assert sorted(v.id for v in self.catalog.superseded()) == sorted(v.id for v in superseded)
+        assert sorted(v.id for v in self.catalog.tombstones()) == sorted(v.id for v in tombstones)
+        assert sorted(v.id for v in self.catalog.all_versions()) == sorted(v.id for v in everything)
+
+    @rule()
+    def ask_for_each(self) -> None:
         for key, kept in self.lists.items():
             newest = self.newest(key)
             assert self.catalog.current(key) == newest
@@ -111,10 +163,6 @@ class CatalogAgainstLists(RuleBasedStateMachine):
             ordered = sorted(kept, key=lambda v: v.order, reverse=True)
             assert list(self.catalog.versions(key)) == ordered
             assert all(self.catalog.find(v.id) == v for v in kept)
-        everything = [v for kept in self.lists.values() for v in kept]
-        superseded = [v for v in everything if v != self.newest(v.key)]
-        assert sorted(v.id for v in self.catalog.superseded()) == sorted(v.id for v in superseded)
-        assert sorted(v.id for v in self.catalog.all_versions()) == sorted(v.id for v in everything)
 
 
 CatalogAgainstLists.TestCase.settings = settings(

@@ -157,9 +157,10 @@ def test_pins_heat_and_meta_are_kept_and_taken_away(index: Index) -> None:
     index.commit(Batch(pins={"x": None}, heat=[cooler], meta={"a": None, "b": "é"}))
     assert index.pins() == {"k": "hot"}
     assert index.meta() == {"b": "é"}
-    assert {row.key: row for row in index.heat()} == {"k": cooler, "x": heat[1]}
+    assert index.heat() == {"k": (0.25, 20.0), "x": (1.0, 0.0)}
+    assert index.heat_of(["x", "y"]) == {"x": (1.0, 0.0)}
     index.trim(0)
-    assert index.heat() == [cooler]
+    assert index.heat() == {"k": (0.25, 20.0)}
 
 
 def test_changes_tell_all_that_others_did_and_nothing_twice(index_place: IndexPlace) -> None:

@@ -45,8 +45,7 @@ class Parts:
         self.home, self.clock, self.opened = opened.home, clock, opened
         policy = opened.config.policy
         self.tiers = opened.tiers
-        self.heat = AccessRates(policy.half_life_s)
-        self.heat.load(self.state.index.heat())
+        self.heat = AccessRates(policy.half_life_s, self.state.index)
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
         self.suspects = Suspects()
         self.reader = Reader(
@@ -141,11 +140,11 @@ class Parts:
         self.settle()
         self.save_heat()
 
-    def save_heat(self) -> None:
-        """Write what was read how often into the index."""
+    def save_heat(self, *, last: bool = False) -> None:
+        """Write what was read how often into the index; `last`: nothing is read after it."""
         self.heat.settle(self.clock())
         rows = self.heat.take_changed()
-        learned = self.learner.look(self.heat, self.clock())
+        learned = self.learner.look(self.heat, self.clock(), last=last)
         if rows or learned:
             meta = {META: self.learner.remembered()} if learned else {}
             self.state.commit(Batch(heat=rows, meta=meta))
@@ -179,7 +178,7 @@ class Parts:
         try:
             self.journal.close()
             self.committer.close()
-            self.save_heat()
+            self.save_heat(last=True)
             self.ledger.save()
         finally:
             self.reader.close()

@@ -28,7 +28,7 @@ from deepseek_store.errors import KeyRefused
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
-    from deepseek_store.write.upload import Receipt
+    from deepseek_store.write.receipt import Receipt
 
 _RULES: Final = """
 TARGET that ends in / or is a folder already, and that of several KEYs, is the folder to go into;

@@ -27,7 +27,7 @@ from deepseek_store.errors import KeyRefused
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
-    from deepseek_store.write.upload import Receipt
+    from deepseek_store.write.receipt import Receipt
 
 _CHUNK_NBYTES: Final = 512 << 10
 _SMALL_NBYTES: Final = 1 << 20  # read whole, and flushed together with others at the end

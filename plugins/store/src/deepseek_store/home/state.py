@@ -65,7 +65,7 @@ class State:
         if self._epoch is not None:
             self._seen = self._epoch.value
         # Segments first: an extent never names one that is not known.
-        seq = self.index.load(self.catalog)
+        seq = self.index.attach(self.catalog, alone=self._epoch is None)
         self.segments = {row.id: row for row in self.index.segments()}
         self.stripes, self.given_up = {}, {}
         for row in self.index.stripes():

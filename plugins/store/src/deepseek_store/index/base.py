@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Self
 
@@ -20,16 +20,15 @@ from deepseek_store.index.port import Database, Session
 from deepseek_store.index.rows import (
     Batch,
     Changes,
-    HeatRow,
     SegmentRow,
     SnapshotRow,
     StripeRow,
     Version,
     VersionId,
 )
+from deepseek_store.index.source import REBUILD, DatabaseSource, sound
 
 _SLOTS: Final = 1024
-REBUILD: Final = "rebuild the index from the log with `ds-sdk store rebuild`"
 
 
 class Index:
@@ -47,6 +46,7 @@ class Index:
     def __init__(self, database: Database, store_id: bytes, *, create: bool = False) -> None:
         self._database = database
         self._store = store_id.hex()
+        self._source = DatabaseSource(database)
         self._client = uuid.uuid4().hex
         self._token = 0
         self._writing = threading.Lock()
@@ -113,14 +113,19 @@ class Index:
 
     def load(self, catalog: Catalog) -> int:
         """Put all versions into a catalog, instead of what it holds; the sequence number so far."""
+        seq, clock, packed = self._source.all_at()
+        catalog.replace(packed, clock)
+        return seq
 
-        def work(session: Session) -> tuple[int, int, Sequence[Sequence[Any]]]:
-            _, _, seq, clock, _ = session.run(schema.HEAD)[0]
-            return seq, clock, session.run(schema.VERSIONS)
+    def attach(self, catalog: Catalog, *, alone: bool) -> int:
+        """Let a catalog load when that pays, with few versions at once; the sequence number so far.
 
-        seq, clock, rows = self._database.read(work)
-        with self._sound():
-            catalog.replace(reads.read_versions(rows), clock)
+        `alone`: nobody else changes the index as long as the catalog is used.
+        """
+        seq, clock, few = self._source.head()
+        if few or self._database.remote:
+            return self.load(catalog)
+        catalog.defer(self._source, clock, alone=alone)
         return seq
 
     def commit(self, batch: Batch, catalog: Catalog | None = None) -> int:
@@ -147,12 +152,7 @@ class Index:
         clock = max((version.generation for version in batch.versions), default=0)
         seq = self._transact(change, clock=clock, durable=batch.durable)
         if catalog is not None:
-            for version in batch.versions:
-                catalog.apply(version)
-            for version in batch.moved:
-                catalog.move(version)
-            for forgotten in set(batch.forget) - kept:
-                catalog.forget(*forgotten)
+            catalog.follow(batch, set(batch.forget) - kept)
         return seq
 
     def changes_since(self, seq: int) -> Changes:
@@ -167,7 +167,7 @@ class Index:
                 return Changes(seq=now, clock=clock, reload=True)
             return reads.read_changes(session, seq, now, clock)
 
-        with self._sound():
+        with sound(self.url):
             return self._database.read(work)
 
     def poll(self, max_age_s: float = 0.0) -> int:
@@ -258,21 +258,31 @@ class Index:
 
     def segments(self) -> list[SegmentRow]:
         """All segments, by their id."""
-        with self._sound():
+        with sound(self.url):
             return reads.read_segments(self._all(schema.SEGMENTS))
 
     def stripes(self) -> list[StripeRow]:
         """All stripes, by their id, those that were given up too."""
-        with self._sound():
+        with sound(self.url):
             return reads.read_stripes(self._all(schema.STRIPES))
 
     def pins(self) -> Mapping[str, str]:
         """Key to the tier where it is pinned."""
         return dict(tuple(row) for row in self._all(schema.PINS))
 
-    def heat(self) -> list[HeatRow]:
-        """Temperatures as they were written last."""
-        return [HeatRow(key=k, rate_per_s=r, at_s=t) for k, r, t in self._all(schema.HEAT)]
+    def heat(self) -> dict[str, tuple[float, float]]:
+        """Accesses per second and when they were so many, as they were written last, by key."""
+        with sound(self.url):
+            return reads.read_heat(self._all(schema.HEAT))
+
+    def heat_of(self, keys: Iterable[str]) -> dict[str, tuple[float, float]]:
+        """The same of some objects; nothing of those without."""
+
+        def work(session: Session) -> list[Sequence[Any]]:
+            return [row for key in keys for row in session.run(schema.HEAT_OF, {"key": key})]
+
+        with sound(self.url):
+            return reads.read_heat(self._database.read(work))
 
     def meta(self) -> Mapping[str, str]:
         """What was written as `Batch.meta`."""
@@ -400,16 +410,6 @@ class Index:
                 return seq
 
             return self._database.write(work, durable=durable)
-
-    @contextmanager
-    def _sound(self) -> Iterator[None]:
-        """Rows that can't be what we wrote: the file is damaged where the database can't see it."""
-        try:
-            yield
-        except (TypeError, ValueError) as error:
-            raise ForeignStore(
-                f"{self.url} holds a damaged row: {error}", url=self.url, remedy=REBUILD
-            ) from error
 
     def _all(self, sql: str) -> Sequence[Sequence[Any]]:
         return self._database.read(lambda session: session.run(sql))

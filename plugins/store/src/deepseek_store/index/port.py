@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
@@ -19,6 +19,12 @@ class Session(ABC):
     @abstractmethod
     def run(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
         """Run a statement; all rows that it gives."""
+
+    def batches(self, sql: str, *, most: int) -> Iterator[Sequence[Sequence[Any]]]:
+        """All rows of a statement, at most so many at a time."""
+        rows = self.run(sql)
+        for start in range(0, len(rows), most):
+            yield rows[start : start + most]
 
     @abstractmethod
     def run_many(self, sql: str, rows: Sequence[Params]) -> None:

@@ -16,9 +16,10 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
 from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
-from deepseek_store.index.base import REBUILD, Index
+from deepseek_store.index.base import Index
 from deepseek_store.index.port import Database, Params, Session
 from deepseek_store.index.postgres_url import PostgresUrl
+from deepseek_store.index.source import REBUILD
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -28,6 +29,16 @@ def read_versions(rows: Iterable[Sequence[Any]]) -> Iterator[Version]:
             segment=seg,
             offset=at,
         )
+
+
+def read_heat(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[float, float]]:
+    """Rate and time by key, from rows of `schema.HEAT` and its like."""
+    if not rows:
+        return {}
+    keys, rates, at_s = zip(*rows, strict=True)
+    if min(rates) < 0 or not math.isfinite(sum(rates) + sum(at_s)):
+        raise ValueError("a temperature is no number")
+    return dict(zip(keys, zip(rates, at_s, strict=True), strict=True))
 
 
 def read_segments(rows: Iterable[Sequence[Any]]) -> list[SegmentRow]:

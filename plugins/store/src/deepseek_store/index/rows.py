@@ -21,11 +21,6 @@ VersionId = tuple[str, int, int]
 State = Literal["active", "sealed", "gone"]
 
 
-def _check_finite(_row: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not math.isfinite(value):
-        raise errors.InputError(f"{attribute.name} is {value}, which is no number")
-
-
 class RecordAt(NamedTuple):
     """Where the record of a version begins in the log."""
 
@@ -132,8 +127,13 @@ class HeatRow:
     """How often an object is read, per second, as it was at `at_s`."""
 
     key: str
-    rate_per_s: float = attrs.field(validator=[attrs.validators.ge(0.0), _check_finite])
-    at_s: float = attrs.field(validator=_check_finite)
+    rate_per_s: float
+    at_s: float
+
+    def __attrs_post_init__(self) -> None:
+        # One function, not a validator a field: as many are made as there are objects.
+        if not (0.0 <= self.rate_per_s < math.inf and math.isfinite(self.at_s)):
+            raise errors.InputError(f"heat of {self.key!r}: a number is out of range")
 
 
 @attrs.frozen(kw_only=True, slots=True)

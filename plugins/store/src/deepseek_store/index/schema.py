@@ -90,6 +90,17 @@ VERSIONS: Final = _sql("SELECT $version FROM versions ORDER BY key, generation, 
 VERSIONS_SINCE: Final = _sql(
     "SELECT $version FROM versions WHERE seq > :seq AND seq <= :now ORDER BY seq"
 )
+# Keys of objects; with both bounds, so that no tombstones beyond are walked through.
+_LIVE_KEYS: Final = """SELECT key FROM versions WHERE key {above} :start AND key < :beyond
+    AND deleted = 0 AND NOT EXISTS (SELECT 1 FROM versions AS newer WHERE newer.key = versions.key
+    AND (newer.generation, newer.writer) > (versions.generation, versions.writer))
+    ORDER BY key LIMIT :most"""
+LIVE_KEYS_FROM: Final = _LIVE_KEYS.format(above=">=")
+LIVE_KEYS_AFTER: Final = _LIVE_KEYS.format(above=">")
+VERSIONS_OF: Final = _sql(
+    "SELECT $version FROM versions WHERE key = :key ORDER BY generation DESC, writer DESC"
+)
+ANY_VERSION_PAST: Final = "SELECT 1 FROM versions LIMIT 1 OFFSET :count"
 CURRENT: Final = """SELECT generation, writer, deleted FROM versions WHERE key = :key
     ORDER BY generation DESC, writer DESC LIMIT 1"""
 PUT_VERSION: Final = _sql("""INSERT INTO versions ($version, seq) VALUES (:key, :generation,
@@ -148,6 +159,7 @@ PUT_PIN: Final = """INSERT INTO pins (key, tier, seq) VALUES (:key, :tier, :seq)
     ON CONFLICT (key) DO UPDATE SET tier = excluded.tier, seq = excluded.seq"""
 DROP_PIN: Final = "DELETE FROM pins WHERE key = :key"
 HEAT: Final = "SELECT key, rate_per_s, at_s FROM heat"
+HEAT_OF: Final = HEAT + " WHERE key = :key"
 PUT_HEAT: Final = """INSERT INTO heat (key, rate_per_s, at_s) VALUES (:key, :rate_per_s, :at_s)
     ON CONFLICT (key) DO UPDATE SET rate_per_s = excluded.rate_per_s, at_s = excluded.at_s"""
 META: Final = "SELECT key, value FROM meta ORDER BY key"

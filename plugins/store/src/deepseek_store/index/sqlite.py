@@ -18,15 +18,19 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
 from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
-from deepseek_store.index.base import REBUILD, Index
+from deepseek_store.index.base import Index
 from deepseek_store.index.port import Database, Params, Session
 from deepseek_store.index.slot_locks import SlotLocks
+from deepseek_store.index.source import REBUILD
 
 T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x64735831  # "dsX1"
 _BUSY_S: Final = 20.0
 _LOCKS: Final = ".locks"
+_WRITER_CACHE_KIB: Final = 16 << 10
+# It reads everything once, or single keys: the rest of its pages would only be kept.
+_READER_CACHE_KIB: Final = 4 << 10
 
 _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]] = (
     (
@@ -103,8 +107,8 @@ class SqliteDatabase(Database):
                     self._reader = self._look()
                     self._process = os.getpid()
                     return
-                self._writer = self._connect(create=create)
-                self._reader = self._connect(create=False)
+                self._writer = self._connect(create=create, cache_kib=_WRITER_CACHE_KIB)
+                self._reader = self._connect(create=False, cache_kib=_READER_CACHE_KIB)
                 self._locks = SlotLocks(self._path.with_name(self._path.name + _LOCKS))
         except BaseException:
             self.close()
@@ -183,14 +187,14 @@ class SqliteDatabase(Database):
             raise
         return connection
 
-    def _connect(self, *, create: bool) -> sqlite3.Connection:
+    def _connect(self, *, create: bool, cache_kib: int) -> sqlite3.Connection:
         connection = _connected(self._path, f"mode={'rwc' if create else 'rw'}")
         try:
             self._identify(connection, create=create)
             # No mmap: a file that is cut off under a map kills the process (SIGBUS).
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA cache_size=-16384")
+            connection.execute(f"PRAGMA cache_size=-{cache_kib}")
         except BaseException:
             connection.close()
             raise
@@ -253,6 +257,11 @@ class _SqliteSession(Session):
 
     def run(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
         return self._connection.execute(sql, params or {}).fetchall()
+
+    def batches(self, sql: str, *, most: int) -> Iterator[Sequence[Sequence[Any]]]:
+        cursor = self._connection.execute(sql)
+        while rows := cursor.fetchmany(most):
+            yield rows
 
     def run_many(self, sql: str, rows: Sequence[Params]) -> None:
         self._connection.executemany(sql, rows)

@@ -68,7 +68,7 @@ def take_census(state: State, heat: AccessRates, *, without: Container[VersionId
             if (extent.segment, extent.offset) not in seen:
                 seen.add((extent.segment, extent.offset))
                 live[extent.segment] += extent.nbytes
-        if not version.deleted and state.catalog.current(version.key) is version:
+        if not version.deleted and state.catalog.current(version.key) == version:
             objects.append(object_state(version, parts, state, heat))
     return Census(objects=tuple(objects), live_nbytes=live, records=records)
 

@@ -13,8 +13,7 @@ from deepseek_store.planning.policy import Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.size_model import choose_sizes
 from deepseek_store.planning.sizing import Sizes
-from deepseek_store.planning.temperature import Heat
-from deepseek_store.read.access_rates import AccessRates
+from deepseek_store.read.access_rates import AccessRates, RateAt, heat_of
 
 META: Final = "learned"
 
@@ -24,24 +23,27 @@ class Learner:
 
     def __init__(self, policy: Policy, remembered: str | None) -> None:
         self._half_life_s = policy.half_life_s
-        self._picture: Mapping[str, Heat] = {}
+        self._picture: Mapping[str, RateAt] = {}
         self._then_s = 0.0
         self.reaccess = _remembered(remembered) or Reaccess(half_life_s=policy.half_life_s)
 
-    def look(self, heat: AccessRates, now_s: float) -> bool:
-        """Take a picture, or learn from the last one if its time has come; True: learned."""
+    def look(self, heat: AccessRates, now_s: float, *, last: bool = False) -> bool:
+        """Take a picture, or learn from the last one if its time has come; True: learned.
+
+        `last`: it will not be compared with what comes, so none is taken.
+        """
         passed_s = now_s - self._then_s
         due = bool(self._picture) and passed_s >= self._half_life_s
         if due:
             keys = [key for key in self._picture if heat.knows(key)]
             self.reaccess = self.reaccess.learn(
-                [self._picture[key] for key in keys],
+                [heat_of(self._picture[key]) for key in keys],
                 [heat.of(key, now_s) for key in keys],
                 self._then_s,
                 now_s,
             )
         # A clock that was set back makes the picture useless.
-        if due or not self._picture or passed_s < 0:
+        if not last and (due or not self._picture or passed_s < 0):
             self._picture, self._then_s = heat.picture(), now_s
         return due
 

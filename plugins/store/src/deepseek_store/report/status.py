@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +14,9 @@ from deepseek_store.codes.code import Code
 from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
 from deepseek_store.home.counters import Counters, Entry
 from deepseek_store.index.opening import INDEX_FILE
-from deepseek_store.move.census import Census, free_nbytes, stored_nbytes, take_census
+from deepseek_store.move.census import free_nbytes, stored_nbytes
 from deepseek_store.planning.policy import TIERS, TierName
-from deepseek_store.planning.temperature import rate_at
+from deepseek_store.report.tally import Tally, take_tally
 
 if TYPE_CHECKING:
     from deepseek_store.parts import Parts
@@ -128,7 +127,7 @@ class Status:
 
 
 def look(store: Store) -> Status:
-    """The store as it is now; walks through all objects once.
+    """The store as it is now; sums over all objects once.
 
     Raises:
         IndexUnavailable: the database does not answer.
@@ -139,17 +138,23 @@ def look(store: Store) -> Status:
     parts.committer.flush()
     now_s = parts.clock()
     parts.heat.settle(now_s)
-    census = take_census(state, parts.heat)
+    tally = take_tally(
+        state,
+        parts.heat,
+        now_s=now_s,
+        half_life_s=parts.config.policy.half_life_s,
+        borders=[border / DAY_S for border in BORDERS],
+    )
     entries = parts.ledger.all()
     return Status(
         home=str(store.home),
         at_s=now_s,
-        objects=len(census.objects),
-        objects_nbytes=sum(each.nbytes for each in census.objects),
-        tiers=tuple(_tiers(parts, census)),
+        objects=sum(tally.objects.values()),
+        objects_nbytes=sum(tally.nbytes.values()),
+        tiers=tuple(_tiers(parts, tally)),
         index_nbytes=_index_nbytes(parts),
         index_behind=parts.committer.behind,
-        temperatures=_temperatures(parts, census, now_s),
+        temperatures=tally.temperatures,
         pins=len(state.pins),
         snapshots=len(store.snapshots()),
         counts=sum((entry.counts for entry in entries), Counters()),
@@ -159,17 +164,16 @@ def look(store: Store) -> Status:
     )
 
 
-def _tiers(parts: Parts, census: Census) -> Iterable[TierStatus]:
+def _tiers(parts: Parts, tally: Tally) -> Iterable[TierStatus]:
     stored = stored_nbytes(parts.state)
-    live = _live(parts, census)
+    live = _live(parts, tally)
     for temperature in TIERS:
-        inside = [each for each in census.objects if each.tier == temperature]
         facts: dict[str, Any] = {
             "temperature": temperature,
             "stored_nbytes": stored[temperature],
             "live_nbytes": live[temperature],
-            "objects": len(inside),
-            "objects_nbytes": sum(each.nbytes for each in inside),
+            "objects": tally.objects[temperature],
+            "objects_nbytes": tally.nbytes[temperature],
         }
         if temperature == "hot":
             yield TierStatus(**facts | _hot(parts, live["hot"], stored["hot"]))
@@ -177,12 +181,12 @@ def _tiers(parts: Parts, census: Census) -> Iterable[TierStatus]:
             yield TierStatus(**facts | _distant(parts, temperature))
 
 
-def _live(parts: Parts, census: Census) -> Counter[str]:
+def _live(parts: Parts, tally: Tally) -> Counter[str]:
     """Payload that some version needs, by every place that has a copy of it."""
     state = parts.state
     live: Counter[str] = Counter()
     for row in list(state.segments.values()):
-        nbytes = census.live_nbytes.get(row.id, 0)
+        nbytes = tally.live_nbytes.get(row.id, 0)
         live["hot"] += nbytes if row.local else 0
         stripe = None if row.stripe is None else state.stripes.get(row.stripe)
         if stripe is not None:
@@ -252,16 +256,6 @@ def _told(profiles: Sequence[TierProfile]) -> dict[str, Any]:
         "capacity_nbytes": None if None in capacity else sum(filter(None, capacity)),
         "free_nbytes": None if None in free else sum(filter(None, free)),
     }
-
-
-def _temperatures(parts: Parts, census: Census, now_s: float) -> tuple[Mapping[TierName, int], ...]:
-    bins = [dict.fromkeys(TIERS, 0) for _ in range(len(BORDERS) + 1)]
-    half_life_s = parts.config.policy.half_life_s
-    for each in census.objects:
-        per_day = rate_at(each.heat, now_s, half_life_s) * DAY_S
-        number = sum(per_day >= border for border in BORDERS) if math.isfinite(per_day) else 0
-        bins[number][each.tier] += 1
-    return tuple(bins)
 
 
 def _index_nbytes(parts: Parts) -> int:
