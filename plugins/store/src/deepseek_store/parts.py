@@ -9,6 +9,7 @@ from typing import Final
 from deepseek_core import Tier, TierProfile, errors
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.home.counters import Counters, Entry, Ledger
+from deepseek_store.home.findings import Findings
 from deepseek_store.home.open import WRITERS, Opened
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.index.rows import Batch
@@ -55,10 +56,10 @@ class Parts:
         self.heat = AccessRates(policy.half_life_s)
         self.heat.load(self.state.index.heat())
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
-        self.suspects = Suspects()
-        self.reader = Reader(
-            self.state, self.disk, self.tiers, self.cache, on_fault=self.suspects.note
-        )
+        self.findings = Findings(opened.home, clock)
+        self.suspects = Suspects(self.state, self.findings, self.tiers)
+        self.disk.watch(self.suspects.note_copy)
+        self.reader = Reader(self.state, self.disk, self.tiers, self.cache, suspects=self.suspects)
         self.committer = Committer(self.state, writer=opened.writer, at_once=opened.shared)
         self.journal = Journal(
             self.disk,
@@ -101,6 +102,7 @@ class Parts:
             clock=clock,
             exclusive=self.exclusive,
             settle=self.settle,
+            suspects=self.suspects,
         )
         self.tables = SegmentTables(self.state, self.disk, self.tiers)
         self.collector = Collector(
@@ -189,6 +191,7 @@ class Parts:
             self.save_heat()
             self.ledger.save()
         finally:
+            self.findings.flush()
             self.reader.close()
             if self.__dict__.get("read_ahead") is not None:
                 self.__dict__["read_ahead"].close()

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.log.copies import Span, patched
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Placed
 from deepseek_store.log.scan import Fault, Scan, scan
@@ -172,7 +173,7 @@ class _Recovery:
     def take_active(self, segment: int) -> None:
         """List it if its writer lives; else end it where its last good mark is."""
         name = active_name(segment)
-        found: tuple[Scan, bytes, Disk] | None = None
+        found: list[tuple[Scan, bytes, Disk]] = []
         for disk in self._disk.replicas():
             try:
                 data = disk.read_at(name, 0, disk.size(name))
@@ -182,12 +183,30 @@ class _Recovery:
             if header is not None and self._writer_alive(header.writer):
                 self._list_live(header, len(data))
                 return
+            found.append((self._scan(segment, data), data, disk))
+        if found:
             # Every acknowledged group is on all replicas: who has most has all of them.
-            scanned = self._scan(segment, data)
-            if found is None or scanned.end > found[0].end:
-                found = scanned, data, disk
-        if found is not None:
-            self._end(segment, *found)
+            best = max(found, key=lambda one: (one[0].end, -len(one[0].faults)))
+            self._end(segment, *self._patched(segment, best, [data for _, data, _ in found]))
+
+    def _patched(
+        self, segment: int, best: tuple[Scan, bytes, Disk], copies: list[bytes]
+    ) -> tuple[Scan, bytes, Disk]:
+        """A copy whose damaged places are as another copy has them, where that is right."""
+        scanned, data, disk = best
+
+        def damaged(data: bytes) -> list[Span]:
+            found = self._scan(segment, data)
+            spans = [(fault.offset, fault.offset + fault.nbytes) for fault in found.faults]
+            return [*spans, (found.end, scanned.end)] if found.end < scanned.end else spans
+
+        if not scanned.faults or len(copies) < 2:
+            return best
+        data = patched(data, copies, damaged)
+        for start, stop in ((f.offset, f.offset + f.nbytes) for f in scanned.faults):
+            if data[start:stop] != best[1][start:stop]:
+                disk.write_at(active_name(segment), start, [data[start:stop]])
+        return self._scan(segment, data), data, disk
 
     def _scan(self, segment: int, data: bytes) -> Scan:
         synced = self._synced.get(segment, 0)
@@ -256,9 +275,12 @@ class _Recovery:
         nbytes = source.size(name)
         for disk in replicas:
             has_it = name in self._names[disk.url]
-            if disk is not source and not (has_it and disk.size(name) == nbytes):
-                copy_file(source, disk, name)
             disk.remove(active_name(segment))
+            if disk is source or (has_it and disk.size(name) == nbytes):
+                continue
+            if has_it and self._scan(segment, source.read_at(name, 0, nbytes)).faults:
+                continue  # both are damaged: repair puts them together
+            copy_file(source, disk, name)
 
 
 def copy_file(source: Disk, target: Disk, name: str) -> None:

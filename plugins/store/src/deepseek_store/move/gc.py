@@ -267,5 +267,4 @@ class Collector:
         return (stripe for stripe, _ in self._state.given_up.values())
 
     def _url(self, place: Place) -> str:
-        url = self._config.tiers[place.tier].url
-        return f"{url} ({place.domain})" if place.domain else url
+        return self._tiers.url_of(place)

@@ -23,12 +23,19 @@ TIER_FAULTS: Final = (DeepSeekError, OSError)
 Throttle = Callable[[int], None]
 """Called with a number of bytes before each read, from several threads; it may wait."""
 
+Content = Callable[[int, memoryview], str]
+"""Says what is wrong with the segment that a fragment holds, by its number; "" if nothing is."""
+
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
 def no_throttle(_nbytes: int) -> None:
     """Read as fast as it goes."""
+
+
+def _numbered(place: FragmentPlace) -> str:
+    return f"tier number {place.tier}"
 
 
 class FragmentIO:
@@ -93,7 +100,7 @@ class FragmentIO:
         if tier is None:
             url, why = self.url_of(place), self.why_away.get(place.tier, "it is not open")
             raise errors.TierUnavailable(
-                f"{url or f'tier number {place.tier}'}: {why}",
+                why if url and why.startswith(url) else f"{url or _numbered(place)}: {why}",
                 url=url,
                 remedy="bring the tier back, then try again",
             )
@@ -145,11 +152,18 @@ class FragmentIO:
         return data
 
     def inspect(
-        self, stripe: Stripe, index: int, *, deep: bool = True, throttle: Throttle = no_throttle
+        self,
+        stripe: Stripe,
+        index: int,
+        *,
+        deep: bool = True,
+        throttle: Throttle = no_throttle,
+        content: Content | None = None,
     ) -> FragmentFault | None:
         """What is wrong with a fragment as it lies there; None if nothing is.
 
-        `deep` reads all of it, else header, table and length are looked at.
+        `deep` reads all of it, else header, table and length are looked at. `content` judges the
+        segment in it, if all of it was read.
         """
         place = stripe.fragments[index]
         if not place.nbytes:
@@ -160,7 +174,11 @@ class FragmentIO:
             data, object_nbytes = self._look(stripe, index, deep, throttle)
         except TIER_FAULTS as error:
             return fault_of(index, error)
-        return judge(stripe, index, self.store, data, object_nbytes)
+        fault = judge(stripe, index, self.store, data, object_nbytes)
+        if fault is not None or content is None or not deep or index >= stripe.width:
+            return fault
+        why = content(place.segment, memoryview(data)[stripe.payload_start(index) :])
+        return FragmentFault(index=index, kind="corrupt-segment", detail=why) if why else None
 
     def _look(
         self, stripe: Stripe, index: int, deep: bool, throttle: Throttle

@@ -6,7 +6,7 @@ older generation or another store. Such a one is a fault, and its bytes are neve
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import attrs
 import xxhash
@@ -25,9 +25,10 @@ from deepseek_store.stripes.fragment import (
 )
 from deepseek_store.stripes.stripe import Stripe
 
-FaultKind = Literal[
-    "missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable"
-]
+FaultKind: TypeAlias = Literal[
+    "missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable",
+    "corrupt-segment",
+]  # fmt: skip
 
 _IDENTITY: Final = (
     "store", "stripe", "index", "generation", "code", "width", "segment", "nbytes", "xxh3",

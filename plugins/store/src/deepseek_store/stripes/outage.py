@@ -34,9 +34,10 @@ def plan_around(
     try:
         return io.plan(stripe, failed, wanted)
     except Unrecoverable as error:
-        gone = [index for index, fault in failed.items() if fault.kind != "unreachable"]
+        gone = {index for index, fault in failed.items() if fault.kind != "unreachable"}
         try:
-            io.plan(stripe, gone, wanted)
+            # One that is only away needs no decoding once it is back.
+            io.plan(stripe, gone, gone.intersection(wanted)) if gone.intersection(wanted) else None
         except Unrecoverable as loss:
             raise _loss(io, stripe, failed, loss) from None
         raise _outage(io, stripe, failed, error) from None

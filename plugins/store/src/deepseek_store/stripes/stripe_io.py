@@ -11,7 +11,7 @@ from deepseek_store.stripes import read as reading
 from deepseek_store.stripes.check import check_stripe
 from deepseek_store.stripes.discover import Discovery, discover_stripes
 from deepseek_store.stripes.fragment import Buffer, TierName
-from deepseek_store.stripes.fragment_io import FragmentIO, Throttle, no_throttle
+from deepseek_store.stripes.fragment_io import Content, FragmentIO, Throttle, no_throttle
 from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.outage import Failed
@@ -146,10 +146,21 @@ class StripeIO:
         return reading.read_verified(self._io, stripe, span, xxh3, failed)
 
     def check(
-        self, stripe: Stripe, *, deep: bool = True, throttle: Throttle = no_throttle
+        self,
+        stripe: Stripe,
+        *,
+        deep: bool = True,
+        throttle: Throttle = no_throttle,
+        only: Collection[int] | None = None,
+        content: Content | None = None,
     ) -> tuple[FragmentFault, ...]:
-        """What is wrong with the stripe's fragments; `deep` reads all bytes of them."""
-        return check_stripe(self._io, stripe, deep=deep, throttle=throttle)
+        """What is wrong with the stripe's fragments, or with some; `deep` reads all bytes.
+
+        `content` judges the segment that a data fragment holds.
+        """
+        return check_stripe(
+            self._io, stripe, deep=deep, throttle=throttle, only=only, content=content
+        )
 
     def repair(
         self,
