@@ -98,14 +98,14 @@ def fsck(parts: Parts, *, deep: bool = False) -> FsckReport:
     """Compare what the index says with what is there; `deep` reads all bytes."""
     parts.state.refresh()
     checker = _Checker(parts, deep=deep)
-    presence = look_for_places(parts)
+    presence = look_for_places(parts, by="fsck")
     findings = [
         *checker.stripes(),
         *checker.segments(),
         *checker.versions(),
         *checker.files(),
-        *checker.orphans(),
         *checker.places(presence),
+        *checker.orphans(presence),
     ]
     known = parts.findings.all()
     findings += checker.known(known)
@@ -310,7 +310,7 @@ class _Checker:
                 what = "the index does not know this file; the next opening takes it in"
                 yield Finding(severity="warning", what=what, where=name)
 
-    def orphans(self) -> Iterator[Finding]:
+    def orphans(self, presence: Presence) -> Iterator[Finding]:
         """Fragments of this store that no stripe has."""
         state, tiers = self._parts.state, self._parts.tiers
         if not self._parts.config.tiers:
@@ -326,7 +326,8 @@ class _Checker:
             where = self._parts.config.tiers[number].url
             yield Finding(severity="warning", what=f"it can't be reached: {why}", where=where)
         for place in tiers.stripes.places():
-            yield from self._orphans_at(place, known)
+            if place not in presence.away:
+                yield from self._orphans_at(place, known)
 
     def _orphans_at(self, place: Place, known: set[tuple[int, str]]) -> Iterator[Finding]:
         tier, where = self._parts.tiers.tier(place.tier), place_url(self._parts, place)

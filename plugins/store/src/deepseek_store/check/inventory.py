@@ -100,7 +100,7 @@ def take_inventory(parts: Parts, *, sample_nbytes: int = SAMPLE_NBYTES) -> Inven
         ConfigError: no plugin opens the URL of a tier.
     """
     parts.state.refresh()
-    presence = look_for_places(parts)
+    presence = look_for_places(parts, by="repair")
     stock = _Stock(parts, presence, sample_nbytes)
     stock.log()
     stock.listings()

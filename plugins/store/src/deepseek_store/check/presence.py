@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import DeepSeekError, errors
-from deepseek_store.home.findings import MOST_DETAIL, What
+from deepseek_store.home.findings import MOST_DETAIL, By, What
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.layout import Place
@@ -64,7 +64,9 @@ class Presence:
         }
 
 
-def look_for_places(parts: Parts, only: Collection[Place] | None = None) -> Presence:
+def look_for_places(
+    parts: Parts, only: Collection[Place] | None = None, *, by: By = "status"
+) -> Presence:
     """Ask all domains, or only some, and the copies of the log, whether they are there.
 
     Raises:
@@ -72,7 +74,7 @@ def look_for_places(parts: Parts, only: Collection[Place] | None = None) -> Pres
     """
     copies = _copies(parts)
     if not parts.config.tiers or (only is not None and not only):
-        _keep(parts, found := Presence(copies=copies))
+        _keep(parts, found := Presence(copies=copies), by)
         return found
     parts.tiers.reopen(now=True)
     tiers = {
@@ -89,7 +91,7 @@ def look_for_places(parts: Parts, only: Collection[Place] | None = None) -> Pres
         )
         domains = dict(zip(ordered, why, strict=True))
     found = Presence(tiers=tiers, domains=domains, copies=copies)
-    _keep(parts, found)
+    _keep(parts, found, by)
     return found
 
 
@@ -118,7 +120,7 @@ def _why_away(parts: Parts, place: Place, keys: Iterable[str]) -> str:
                 asked += 1
             else:
                 return ""
-        if next(iter(tier.list(folder_of(place.domain))), None) is None and asked:
+        if next(iter(tier.list(folder_of(place.domain))), None) is None and asked > 1:
             return "it is empty: a disk that is not mounted, or another one"
     except (DeepSeekError, OSError) as error:
         return getattr(error, "message", "") or str(error)
@@ -139,7 +141,7 @@ def _copies(parts: Parts) -> dict[str, str]:
     return found
 
 
-def _keep(parts: Parts, found: Presence) -> None:
+def _keep(parts: Parts, found: Presence, by: By) -> None:
     """Note what is away; take off what was and is there again."""
     findings, url = parts.findings, parts.tiers.url_of
     here = {url(place) for place, why in found.domains.items() if not why}
@@ -151,7 +153,7 @@ def _keep(parts: Parts, found: Presence) -> None:
 
     def note(what: What, number: int, kind: str, place: str, why: str) -> None:
         if (place, why[:MOST_DETAIL]) not in known:
-            findings.note(what, number, kind, place, detail=why, by="status")
+            findings.note(what, number, kind, place, detail=why, by=by)
 
     for number, why in found.tiers.items():
         if why:

@@ -180,7 +180,7 @@ def scrub(
     cursor = _Cursor.load(parts) if resume else _Cursor()
     if repair:
         revive_mirrors(parts)
-    round_.away = _away(parts, look_for_places(parts))
+    round_.away = _away(parts, look_for_places(parts, by="scrub"))
     todo = cursor.rest(units_of(parts))
     done = 0
     for done, unit in enumerate(todo):

@@ -13,7 +13,6 @@ from deepseek_store.check.presence import Presence
 from deepseek_store.codes import Code
 from deepseek_store.codes.durability import (
     DurabilityModel,
-    Repair,
     nines_after_by_repair,
     nines_by_repair,
 )
@@ -21,7 +20,7 @@ from deepseek_store.home.findings import KeptFinding
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.stripe import Stripe
 
-Nines = Mapping[Repair, float]
+Nines = Mapping[str, float]
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +109,7 @@ class Health:
         return self._promised[tier]
 
 
-_Items = tuple[tuple[Repair, float], ...]
+_Items = tuple[tuple[str, float], ...]
 
 
 @lru_cache(maxsize=256)

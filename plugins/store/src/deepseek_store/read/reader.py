@@ -258,6 +258,7 @@ class Reader:
         until_s = time.monotonic() + _SHUN_S
         with self._lock:
             shunned = self._shunned.setdefault(stripe, {})
+            new = failed.keys() - shunned.keys()
             shunned.update({index: (until_s, fault) for index, fault in failed.items()})
-        for index in failed:
+        for index in new:
             _LOG.warning("stripe %x: fragment %d failed, read from the others", stripe, index)
