@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import DeepSeekError, errors
-from deepseek_store.home.findings import MOST_DETAIL, By, What
+from deepseek_store.home.findings import MOST_DETAIL, By, KeptFinding, What
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.layout import Place
@@ -147,7 +147,13 @@ def _keep(parts: Parts, found: Presence, by: By) -> None:
     here = {url(place) for place, why in found.domains.items() if not why}
     here |= {url(Place(tier=number)) for number, why in found.tiers.items() if not why}
     here |= {name for name, why in found.copies.items() if not why}
-    findings.heal(lambda each: each.what in ("domain", "tier", "mirror") and each.place in here)
+
+    def back(each: KeptFinding) -> bool:
+        return each.what in ("domain", "tier", "mirror") and each.place in here
+
+    if any(map(back, findings.all())):
+        findings.heal(back)
+        parts.reader.forgive()
     fresh_s = parts.clock() - _AGAIN_S
     known = {(each.place, each.detail) for each in findings.all() if each.last_s > fresh_s}
 

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -181,15 +181,15 @@ def scrub(
     if repair:
         revive_mirrors(parts)
     round_.away = _away(parts, look_for_places(parts, by="scrub"))
-    todo = cursor.rest(units_of(parts))
+    todo = cursor.rest(units_of(parts), list(_found(parts)))
     done = 0
     for done, unit in enumerate(todo):
         if limit_nbytes is not None and round_.read_nbytes >= limit_nbytes:
             break
         if progress is not None:
             progress(done, len(todo), str(unit))
-        left = round_.look(unit)
-        cursor = cursor.after(unit, bad=left)
+        round_.look(unit)
+        cursor = cursor.after(unit)
         cursor.save(parts)
     else:
         done = len(todo)
@@ -235,7 +235,8 @@ def repair(
     for done, unit in enumerate(units):
         if progress is not None:
             progress(done, len(units), str(unit))
-        cursor = cursor.seen(unit, bad=round_.look(unit))
+        round_.look(unit)
+        cursor = cursor.seen(unit)
     cursor.save(parts)
     if progress is not None and units:
         progress(len(units), len(units), "done")
@@ -243,8 +244,8 @@ def repair(
 
 
 def known_damage(parts: Parts) -> tuple[Unit, ...]:
-    """What earlier passes have left damaged."""
-    return _Cursor.load(parts).bad
+    """Segments and stripes of which something was found that is not healed."""
+    return tuple(dict.fromkeys([*_Cursor.load(parts).bad, *_found(parts)]))
 
 
 def _found(parts: Parts) -> Iterator[Unit]:
@@ -304,8 +305,8 @@ class _Round:
         """What was read so far."""
         return self._limit.nbytes
 
-    def look(self, unit: Unit) -> bool:
-        """Look at a unit; whether something is still wrong with it afterwards."""
+    def look(self, unit: Unit) -> None:
+        """Look at a unit, mend it if that is wanted, and keep what is still wrong with it."""
         self._units[unit.where] += 1
         faults: Sequence[Fault] = look_at(self._parts, unit, self._look)
         if faults and self._repair:
@@ -317,7 +318,6 @@ class _Round:
         self._faults += faults
         left = [fault for fault in faults if fault.outcome not in ("repaired", "gone")]
         keep_findings(self._parts, unit, left, deep=self._look.deep, by=self._by)
-        return bool(left)
 
     def report(self, *, complete: bool, resumed: bool) -> ScrubReport:
         """All that was seen."""
@@ -339,7 +339,10 @@ class _Round:
 
 @attrs.frozen(kw_only=True)
 class _Cursor:
-    """How far a pass has come, and which units were left damaged on the way."""
+    """How far a pass has come.
+
+    `bad` are units that passes of earlier versions have left damaged: the findings have them now.
+    """
 
     at: Unit | None = None
     bad: tuple[Unit, ...] = ()
@@ -359,24 +362,23 @@ class _Cursor:
         text = json.dumps({"at": self.at, "bad": self.bad}) if self.at or self.bad else None
         parts.state.commit(Batch(meta={CURSOR: text}))
 
-    def rest(self, units: Sequence[Unit]) -> list[Unit]:
+    def rest(self, units: Sequence[Unit], found: Sequence[Unit]) -> list[Unit]:
         """What is still to be looked at: first what was bad, then what comes after the cursor."""
         at = self.at
         if at is None:
             return list(units)
         known = set(units)
-        bad = [unit for unit in self.bad if unit in known]
+        bad = dict.fromkeys(unit for unit in (*self.bad, *found) if unit in known)
         return [*bad, *(unit for unit in units if unit > at and unit not in bad)]
 
-    def after(self, unit: Unit, *, bad: bool) -> _Cursor:
+    def after(self, unit: Unit) -> _Cursor:
         """The cursor once this unit was looked at."""
-        seen = self.seen(unit, bad=bad)
+        seen = self.seen(unit)
         return seen if self.at is not None and unit < self.at else attrs.evolve(seen, at=unit)
 
-    def seen(self, unit: Unit, *, bad: bool) -> _Cursor:
-        """The same place, with what is known of this unit now."""
-        others: Iterable[Unit] = (each for each in self.bad if each != unit)
-        return attrs.evolve(self, bad=(*others, unit) if bad else tuple(others))
+    def seen(self, unit: Unit) -> _Cursor:
+        """The same place, without what an earlier version knew of this unit."""
+        return attrs.evolve(self, bad=tuple(each for each in self.bad if each != unit))
 
 
 def _unit(found: Sequence[Any]) -> Unit:

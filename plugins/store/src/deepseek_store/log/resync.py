@@ -74,8 +74,9 @@ def _best(target: Disk, segment: Sealed, copies: list[bytes], was_open: bool) ->
         TierUnavailable: no copy can be read at all.
     """
     if was_open:
-        name = active_name(segment.id)
-        copies = [*copies, target.read_at(name, 0, target.size(name))]
+        # Its room was reserved: it is longer than it ever got to be.
+        name, nbytes = active_name(segment.id), segment.nbytes or max(map(len, copies), default=0)
+        copies = [*copies, target.read_at(name, 0, nbytes)]
     if not copies:
         raise errors.TierUnavailable(
             f"segment {segment.id:016x} can't be read on any disk of the log",

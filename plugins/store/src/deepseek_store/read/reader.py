@@ -114,6 +114,11 @@ class Reader:
             return True
         return self._cache is not None and extent in self._cache
 
+    def forgive(self) -> None:
+        """Ask fragments again that failed a moment ago: somebody saw that they are back."""
+        with self._lock:
+            self._shunned.clear()
+
     def close(self) -> None:
         """End the threads that fetch."""
         self._fetcher.close()

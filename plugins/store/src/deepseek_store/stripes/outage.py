@@ -6,6 +6,7 @@ a stripe is lost only if what was read and is bad, or is not there, is more than
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from deepseek_core import errors
@@ -14,7 +15,7 @@ from deepseek_store.errors import Unrecoverable
 from deepseek_store.stripes.fragment_io import FragmentIO
 from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
-from deepseek_store.stripes.stripe import Stripe
+from deepseek_store.stripes.stripe import FragmentPlace, Stripe
 
 Failed = dict[int, FragmentFault]
 """Fragments that are not to be read, by index, each with why."""
@@ -35,9 +36,11 @@ def plan_around(
         return io.plan(stripe, failed, wanted)
     except Unrecoverable as error:
         gone = {index for index, fault in failed.items() if fault.kind != "unreachable"}
+        # One that is only away needs no decoding once it is back.
+        needed = gone.intersection(wanted)
         try:
-            # One that is only away needs no decoding once it is back.
-            io.plan(stripe, gone, gone.intersection(wanted)) if gone.intersection(wanted) else None
+            if needed:
+                io.plan(stripe, gone, needed)
         except Unrecoverable as loss:
             raise _loss(io, stripe, failed, loss) from None
         raise _outage(io, stripe, failed, error) from None
@@ -70,11 +73,20 @@ def _loss(
 
 
 def told(io: FragmentIO, stripe: Stripe, faults: Collection[FragmentFault]) -> str:
-    """What is wrong in words: domains with the same trouble together, each with a cause."""
-    groups: dict[tuple[int, str], list[FragmentFault]] = {}
+    """What is wrong in words: domains with the same trouble together, each with its cause."""
+    groups: dict[tuple[int, str, str], list[FragmentFault]] = {}
     for fault in faults:
-        groups.setdefault((stripe.fragments[fault.index].tier, fault.kind), []).append(fault)
-    return "; ".join(_group(io, stripe, group) for group in groups.values())
+        place = stripe.fragments[fault.index]
+        groups.setdefault((place.tier, fault.kind, _cause(fault, place)), []).append(fault)
+    texts = [_group(io, stripe, group) for group in list(groups.values())[:_MOST_TOLD]]
+    more = len(groups) - len(texts)
+    return "; ".join([*texts, f"and {more} causes more"] if more else texts)
+
+
+def _cause(fault: FragmentFault, place: FragmentPlace) -> str:
+    """Why a fragment failed, without what only names that fragment and its domain."""
+    text = fault.detail.replace(place.key, "-") if place.key else fault.detail
+    return re.sub(rf"\b{re.escape(place.domain)}\b", "-", text) if place.domain else text
 
 
 def _group(io: FragmentIO, stripe: Stripe, faults: list[FragmentFault]) -> str:
