@@ -392,3 +392,37 @@ def test_a_repair_goes_on_beside_writers(site: Site) -> None:
             stop.set()
             writer.join()
         assert contents(store) == objects | written
+
+
+def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
+    """A segment that nobody sealed, with a record that had rotted by then; and a mirror away."""
+    mirror = tmp_path / "mirror"
+    with site.init(mirrors=[mirror]) as store:
+        objects = fill(store, 20, 2000)
+        victim = store.parts.state.catalog.get("k/0003")
+        assert victim is not None
+        image = tmp_path / "image"
+        shutil.copytree(site.home, image, ignore=shutil.ignore_patterns("*.lock", "LOCK"))
+        copy = tmp_path / "mirror-image"
+        shutil.copytree(mirror, copy)
+    shutil.rmtree(site.home)
+    image.rename(site.home)
+    shutil.rmtree(mirror)
+    copy.rename(mirror)
+    for folder in (site.home / "log", mirror):
+        (active,) = folder.glob("active-*")
+        active.write_bytes(flipped(active.read_bytes(), victim.offset + 200))
+    with site.open() as store:
+        found = store.parts.findings.all()
+        assert {(each.by, each.number) for each in found} == {("open", victim.segment)}
+        assert {each.place for each in found} == {str(site.home / "log"), str(mirror)}
+        assert not look(store).healthy
+        report = store.repair()
+        assert report.lost_keys == (victim.key,)
+        for key in objects.keys() - {victim.key}:
+            assert bytes(store.get(key)) == objects[key]
+        # Whoever writes the object anew, and lets the garbage go, has a whole store again.
+        store.put(victim.key, b"new")
+        store.gc()
+        assert store.repair().ok
+        assert look(store).healthy

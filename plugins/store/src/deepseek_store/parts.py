@@ -57,8 +57,8 @@ class Parts:
         self.heat.load(self.state.index.heat())
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
         self.findings = Findings(opened.home, clock)
-        self.suspects = Suspects(self.state, self.findings, self.tiers)
-        self.disk.watch(self.suspects.note_copy)
+        self.suspects = Suspects(self.state, self.findings, self.tiers, self.disk)
+        self.suspects.note_opened(opened.faults)
         self.reader = Reader(self.state, self.disk, self.tiers, self.cache, suspects=self.suspects)
         self.committer = Committer(self.state, writer=opened.writer, at_once=opened.shared)
         self.journal = Journal(

@@ -43,7 +43,7 @@ _WAIT_S: Final = 2.0
 _PAUSE_S: Final = 0.005
 
 What = Literal["segment", "stripe", "domain", "tier", "mirror"]
-By = Literal["read", "scrub", "repair", "fsck", "move", "open", "status"]
+By = Literal["read", "scrub", "repair", "fsck", "write", "open", "status"]
 
 
 @attrs.frozen(kw_only=True)

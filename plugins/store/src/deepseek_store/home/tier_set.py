@@ -30,6 +30,7 @@ class TierSet:
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
         self._retry_s = -float("inf")
+        self._told: Callable[[int, str], None] = lambda _number, _why: None
         self.failed: dict[int, str] = {}
         """Why a tier can't be used: reads go around it, as far as the codes bear that."""
 
@@ -65,6 +66,10 @@ class TierSet:
         if self.failed:
             self.reopen()
         return self._stripes or self._open()
+
+    def watch(self, told: Callable[[int, str], None]) -> None:
+        """Have a function told of tiers that can't be opened, and why; "" when one is back."""
+        self._told = told
 
     def url_of(self, place: Place) -> str:
         """A failure domain as people write it."""
@@ -170,9 +175,12 @@ class TierSet:
         except errors.StorageError as error:
             if tier is not None:
                 tier.close()
+            if self.failed.get(number) != error.message:
+                _LOG.warning("a tier can't be used: %s", error)
+                self._told(number, error.message)
             self.failed[number] = error.message
-            _LOG.warning("a tier can't be used: %s", error)
             return None
+        self._told(number, "")
         return tier
 
     def _check_mark(self, tier: Tier, number: int) -> None:

@@ -78,10 +78,15 @@ class Disk(ABC):
         """Disks that hold the same files each, the most trusted one first."""
         return (self,)
 
-    def watch(self, told: Callable[[int, errors.StorageError], None]) -> None:
-        """Have a function told of copies that were bad in a read which another copy answered.
+    def watch(
+        self,
+        bad_copy: Callable[[int, errors.StorageError], None],
+        left_out: Callable[[str, str], None],
+    ) -> None:
+        """Have functions told of what a log on several disks goes on without.
 
-        It gets the segment and what was wrong; a disk that has no other copy tells nothing.
+        `bad_copy` gets a segment, and what was wrong with the copy of it that a read could not
+        use; `left_out` the folder of a disk that is used no more, and why.
         """
 
     def read_extent(self, extent: Extent, *, active: bool = False) -> bytes:

@@ -35,7 +35,8 @@ class MirroredDisk(Disk):
         if len(self._disks) != len(disks) or len(disks) < 2:
             raise errors.InputError(f"a mirrored log needs disks that differ, not {self.url!r}")
         self._degraded: dict[str, str] = {}
-        self._told: Callable[[int, errors.StorageError], None] | None = None
+        self._bad_copy: Callable[[int, errors.StorageError], None] | None = None
+        self._left_out: Callable[[str, str], None] | None = None
         # Held by each change, so that a disk that is brought up to date misses none.
         self._changing = threading.RLock()
         self._pool = ThreadPoolExecutor(len(disks) - 1, thread_name_prefix="ds-mirror")
@@ -90,11 +91,17 @@ class MirroredDisk(Disk):
         """Verified; at last from a disk that was left out, for what it did get is as good."""
         left_out = [self._disks[url] for url in self._degraded]
         disks = [*self.replicas(), *left_out]
-        return read_verified(disks, extent, active=active, told=self._told)
+        return read_verified(disks, extent, active=active, told=self._bad_copy)
 
-    def watch(self, told: Callable[[int, errors.StorageError], None]) -> None:
-        """Have a function told of copies that were bad in a read which another copy answered."""
-        self._told = told
+    def watch(
+        self,
+        bad_copy: Callable[[int, errors.StorageError], None],
+        left_out: Callable[[str, str], None],
+    ) -> None:
+        """Have functions told of bad copies and of disks left out, those that are so already too."""
+        self._bad_copy, self._left_out = bad_copy, left_out
+        for url, why in self.degraded.items():
+            left_out(url, why)
 
     def view(self, name: str) -> memoryview:
         """Of the first disk that can."""
@@ -175,6 +182,8 @@ class MirroredDisk(Disk):
         """Go on without a disk; the others remember it, before anything else is acknowledged."""
         _log.error("the log goes on without %s: %s", url, why)
         self._degraded[url] = why
+        if self._left_out is not None:
+            self._left_out(url, why)
         for disk in self.replicas():
             if _marker(url) not in self._names(disk):
                 disk.create(_marker(url), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from deepseek_core import errors
@@ -12,6 +12,8 @@ from deepseek_store.errors import Corrupt
 from deepseek_store.home.findings import Findings, What
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.scan import Fault as DamagedRange
 from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe
@@ -26,8 +28,10 @@ class Suspects:
     reader looked: another process may have moved it meanwhile.
     """
 
-    def __init__(self, state: State, findings: Findings, tiers: TierSet) -> None:
-        self._state, self._findings, self._tiers = state, findings, tiers
+    def __init__(self, state: State, findings: Findings, tiers: TierSet, disk: Disk) -> None:
+        self._state, self._findings, self._tiers, self._disk = state, findings, tiers, disk
+        disk.watch(self.note_copy, self.note_left_out)
+        tiers.watch(self.note_tier)
         self._found: dict[int, str] = {}
         self._lock = threading.Lock()
         self.total = 0
@@ -53,6 +57,21 @@ class Suspects:
             return  # it is being written, or was collected
         self._findings.note("segment", segment, kind, error.url, detail=error.message)
 
+    def note_left_out(self, folder: str, why: str) -> None:
+        """The log goes on without one of its disks."""
+        self._findings.note("mirror", 0, "left out", folder, detail=why, by="write")
+
+    def note_opened(self, faults: Mapping[int, Sequence[DamagedRange]]) -> None:
+        """Opening the store met damaged places in segments that nobody had sealed."""
+        for segment, ranges in faults.items():
+            first = ranges[0]
+            detail = f"{len(ranges)} places, {first.nbytes} bytes at {first.offset}: {first.reason}"
+            self.note(segment, detail)
+            for disk in self._disk.replicas():
+                self._findings.note(
+                    "segment", segment, "damaged", disk.url, detail=detail, by="open"
+                )
+
     def note_fragments(self, segment: int, stripe: Stripe, faults: Iterable[FragmentFault]) -> None:
         """Fragments of a stripe did not give the right bytes of a segment, or none."""
         self._state.refresh(sure=True)
@@ -68,6 +87,14 @@ class Suspects:
                 self._findings.note(
                     "stripe", stripe.id, fault.kind, url, index=fault.index, detail=fault.detail
                 )
+
+    def note_tier(self, number: int, why: str) -> None:
+        """A tier can't be opened; or it can again, if there is no reason."""
+        url = self._tiers.url_of(Place(tier=number))
+        if why:
+            self._findings.note("tier", number, "unreachable", url, detail=why, by="open")
+        else:
+            self._findings.heal(lambda each: each.what == "tier" and each.place == url)
 
     def _note_away(self, place: Place, detail: str) -> None:
         """A domain is away, or all of its tier."""
