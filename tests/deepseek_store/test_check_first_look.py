@@ -399,7 +399,8 @@ def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     with site.init(mirrors=[mirror]) as store:
         objects = fill(store, 20, 2000)
-        victim = store.parts.state.catalog.get("k/0003")
+        longest = max(objects, key=lambda key: len(objects[key]))
+        victim = store.parts.state.catalog.get(longest)
         assert victim is not None
         image = tmp_path / "image"
         shutil.copytree(site.home, image, ignore=shutil.ignore_patterns("*.lock", "LOCK"))
@@ -411,7 +412,7 @@ def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
     copy.rename(mirror)
     for folder in (site.home / "log", mirror):
         (active,) = folder.glob("active-*")
-        active.write_bytes(flipped(active.read_bytes(), victim.offset + 200))
+        active.write_bytes(flipped(active.read_bytes(), victim.offset + 500))
     with site.open() as store:
         found = store.parts.findings.all()
         assert {(each.by, each.number) for each in found} == {("open", victim.segment)}

@@ -98,7 +98,7 @@ class MirroredDisk(Disk):
         bad_copy: Callable[[int, errors.StorageError], None],
         left_out: Callable[[str, str], None],
     ) -> None:
-        """Have functions told of bad copies and of disks left out, those that are so already too."""
+        """Have functions told of bad copies, and of disks that are or will be left out."""
         self._bad_copy, self._left_out = bad_copy, left_out
         for url, why in self.degraded.items():
             left_out(url, why)
