@@ -24,7 +24,6 @@ from deepseek_store.check.repair import salvage
 from deepseek_store.errors import Corrupt
 from deepseek_store.home import tier_set
 from deepseek_store.log.mirrored import MirroredDisk
-from deepseek_store.read.suspects import Suspects
 
 
 @pytest.fixture
@@ -311,7 +310,7 @@ def test_salvaging_what_is_whole_loses_nothing(site: Site) -> None:
         store.parts.journal.seal()
         store.flush()
         everything = frozenset(store.parts.state.segments)
-        assert salvage(store.parts, everything) == ()
+        assert salvage(store.parts, everything).lost == ()
         store.flush()
         store.parts.journal.seal()
         store.gc()
@@ -321,13 +320,14 @@ def test_salvaging_what_is_whole_loses_nothing(site: Site) -> None:
         assert store.fsck(deep=True).ok
 
 
-def test_suspects_are_taken_once() -> None:
-    suspects = Suspects()
-    suspects.note(7, "bad")
-    suspects.note(7, "worse")
-    assert len(suspects) == 1
-    assert suspects.take() == {7: "worse"}
-    assert suspects.take() == {}
+def test_suspects_are_taken_once(site: Site) -> None:
+    with site.init() as store:
+        suspects = store.parts.suspects
+        suspects.note(7, "bad")
+        suspects.note(7, "worse")
+        assert len(suspects) == 1
+        assert suspects.take() == {7: "worse"}
+        assert suspects.take() == {}
 
 
 def _extents(version):  # type: ignore[no-untyped-def]

@@ -243,6 +243,12 @@ def test_reads_go_to_the_next_replica_until_none_is_right(disks: list[FlakyDisk]
     assert mirror.read_extent(placed.extent) == b"right"
     assert mirror.read_at(sealed_name(placed.segment), placed.payload_offset, 5) == b"wrong"
     spoil(disks[2])
+    # The disk that does not answer may have it right: so it is not lost yet.
+    with pytest.raises(errors.TierUnavailable):
+        mirror.read_extent(placed.extent)
+    disks[1].broken = False
+    assert mirror.read_extent(placed.extent) == b"right"
+    spoil(disks[1])
     with pytest.raises(Corrupt):
         mirror.read_extent(placed.extent)
     mirror.close()

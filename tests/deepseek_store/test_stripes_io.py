@@ -19,6 +19,8 @@ from deepseek_core import errors
 from deepseek_store.codes import Code
 from deepseek_store.errors import Corrupt, Unrecoverable
 from deepseek_store.stripes import Place, StripeIO, place
+from deepseek_store.stripes.identity import FragmentFault
+from deepseek_store.stripes.outage import Failed
 
 CODES = ["replication(1)", "replication(3)", "rs(6,3)", "lrc(12,2,2)"]
 
@@ -37,6 +39,10 @@ def io(tier: WatchedTier) -> Iterator[StripeIO]:
 @pytest.fixture
 def rng() -> random.Random:
     return random.Random(6)
+
+
+def gone(*indexes: int) -> Failed:
+    return {index: FragmentFault(index=index, kind="missing") for index in indexes}
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -74,11 +80,11 @@ def test_any_tolerated_losses_are_read_around(
             start = rng.randrange(len(content))
             nbytes = rng.randint(1, len(content))
             right = content[start : start + nbytes]
-            failed: set[int] = set()
+            failed: Failed = {}
             assert io.read_degraded(stripe, index, start, nbytes, failed=failed) == right
             assert index in failed
-            assert failed <= set(lost)
-            assert io.read_degraded(stripe, index, start, nbytes, failed=set(lost)) == right
+            assert failed.keys() <= set(lost)
+            assert io.read_degraded(stripe, index, start, nbytes, failed=gone(*lost)) == right
 
 
 def test_a_single_loss_reads_the_same_range_of_its_group_and_no_more(
@@ -88,10 +94,10 @@ def test_a_single_loss_reads_the_same_range_of_its_group_and_no_more(
     stripe = write(io, 1, segments, "lrc(12,2,2)")
     tier.delete(stripe.fragments[3].key)
     tier.gets.clear()
-    failed: set[int] = set()
+    failed: Failed = {}
     assert io.read_degraded(stripe, 3, 500, 100, failed=failed) == segments[3][1][500:600]
     group = set(stripe.code.members(3)) - {3}
-    assert failed == {3}
+    assert failed.keys() == {3}
     assert sorted(tier.gets) == sorted(
         (stripe.fragments[i].key, stripe.payload_start(i) + 500, 100) for i in group
     )
@@ -103,9 +109,9 @@ def test_failures_met_on_the_way_are_told(
     segments = random_segments(rng, 12, 500, even=True)
     stripe = write(io, 1, segments, "lrc(12,2,2)")
     tier.down = {stripe.fragments[4].domain}
-    failed: set[int] = set()
+    failed: Failed = {}
     assert io.read_degraded(stripe, 3, 0, 500, failed=failed) == segments[3][1]
-    assert failed == {3, 4}
+    assert failed.keys() == {3, 4}
     # Who is told once asks no more.
     tier.gets.clear()
     assert io.read_degraded(stripe, 4, 0, 500, failed=failed) == segments[4][1]
@@ -116,10 +122,10 @@ def test_ranges_beyond_shorter_fragments_count_as_zeros(io: StripeIO, tier: Watc
     segments = [(1, b"long" * 100), (2, b"brief"), (3, b"x")]
     stripe = write(io, 1, segments, "rs(4,2)")
     tier.gets.clear()
-    assert io.read_degraded(stripe, 0, 396, 100, failed=set()) == b"long"
+    assert io.read_degraded(stripe, 0, 396, 100, failed={}) == b"long"
     assert len(tier.gets) == 1  # the others end before; one parity is enough
-    assert io.read_degraded(stripe, 1, 3, 100, failed=set()) == b"ef"
-    assert io.read_degraded(stripe, 1, 5, 100, failed=set()) == b""
+    assert io.read_degraded(stripe, 1, 3, 100, failed={}) == b"ef"
+    assert io.read_degraded(stripe, 1, 5, 100, failed={}) == b""
 
 
 def test_a_long_range_is_rebuilt_in_pieces_of_bounded_memory(rng: random.Random) -> None:
@@ -129,7 +135,7 @@ def test_a_long_range_is_rebuilt_in_pieces_of_bounded_memory(rng: random.Random)
         stripe = write(io, 1, segments, "rs(6,3)")
         tier.gets.clear()
         right = segments[2][1][777:]
-        assert io.read_degraded(stripe, 2, 777, 1 << 30, failed={7}) == right
+        assert io.read_degraded(stripe, 2, 777, 1 << 30, failed=gone(7)) == right
         assert {nbytes for _, _, nbytes in tier.gets} == {1 << 16, 199_223 % (1 << 16)}
 
 
@@ -146,7 +152,7 @@ def test_a_tier_that_is_not_open_is_a_fault_like_others(
         assert found.stripes[0].lost == (20, 21)
         assert not io.check(io.repair(found.stripes[0]))
     with StripeIO([tier], STORE) as io:
-        assert [io.read_degraded(stripe, 2, 0, 200, failed={2})] == [segments[2][1]]
+        assert [io.read_degraded(stripe, 2, 0, 200, failed=gone(2))] == [segments[2][1]]
         faults = io.check(stripe)
         assert [(fault.index, fault.kind) for fault in faults] == [
             (20, "unreachable"),
@@ -166,7 +172,7 @@ def test_more_losses_than_the_code_bears_are_told_with_their_list(
         tier.delete(stripe.fragments[index].key)
     before = tier.content()
     with pytest.raises(Unrecoverable, match=r"stripe 1: RS\(6,3\)") as caught:
-        io.read_degraded(stripe, 0, 0, 100, failed=set())
+        io.read_degraded(stripe, 0, 0, 100, failed={})
     assert set(caught.value.lost) == {0, 2, 7, 8}
     assert caught.value.url == tier.url
     assert tier.content() == before
@@ -195,7 +201,7 @@ def test_a_short_last_stripe_stores_no_zeros(rng: random.Random) -> None:
             assert not io.check(stripe)
             lost = {0, *rng.sample(stripe.stored, 6)}
             right = payload_of(io, stripe, 0)
-            assert io.read_degraded(stripe, 0, 0, 65536, failed=lost) == right
+            assert io.read_degraded(stripe, 0, 0, 65536, failed=gone(*lost)) == right
     tier.inner.clear()
 
 
@@ -376,9 +382,9 @@ def test_a_verified_read_goes_around_silent_faults_of_several_fragments(
         at = stripe.payload_start(index) + 150 + index
         tier.replace(place.key, flipped(tier.inner.get(place.key), at))
     right = segments[0][1][100:200]
-    failed: set[int] = set()
+    failed: Failed = {}
     assert io.read_verified(stripe, 0, 100, 100, xxh3=digest(right), failed=failed) == right
-    assert failed == {0, 4, 12}
+    assert failed.keys() == {0, 4, 12}
     # Elsewhere the fragment is good, and nobody is asked in vain.
     tier.gets.clear()
     right = segments[0][1][300:400]
@@ -420,7 +426,7 @@ def test_stripes_of_any_code_are_read_by_their_own(io: StripeIO, rng: random.Ran
         code, segments = written[stripe.id]
         assert stripe.code == Code.parse(code)
         for index, (_, content) in enumerate(segments):
-            assert io.read_degraded(stripe, index, 0, len(content), failed=set()) == content
+            assert io.read_degraded(stripe, index, 0, len(content), failed={}) == content
 
 
 def test_decodable_knows_of_zeros(io: StripeIO) -> None:

@@ -15,6 +15,7 @@ from stripes_kit import (
     write,
 )
 
+from deepseek_core import errors
 from deepseek_store.codes import Code
 from deepseek_store.errors import Unrecoverable
 from deepseek_store.stripes import FragmentFault, Stripe, StripeIO, place, superseded
@@ -169,7 +170,10 @@ def test_a_stripe_that_was_found_again_is_repaired_on_its_own_tiers() -> None:
         repaired = io.repair(io.discover().stripes[0])
         assert {each.tier for each in repaired.fragments} == {1}
         assert_right(io, repaired, segments)
-    with StripeIO([first, None], STORE) as io, pytest.raises(Unrecoverable):
+    with (
+        StripeIO([first, None], STORE, urls=["", "s3://b"], why_away={1: "refused"}) as io,
+        pytest.raises(errors.TierUnavailable, match=r"s3://b .*refused.*besides.* missing"),
+    ):
         io.repair(repaired, lose(second, repaired, 0))
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from deepseek_core import TierProfile, errors
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.home.counters import Counters, Entry, Ledger
+from deepseek_store.home.findings import Findings
 from deepseek_store.home.opened import WRITERS, Opened
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.journal import Journal
@@ -47,10 +48,10 @@ class Parts:
         self.tiers = opened.tiers
         self.heat = AccessRates(policy.half_life_s, self.state.index)
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
-        self.suspects = Suspects()
-        self.reader = Reader(
-            self.state, self.disk, self.tiers, self.cache, on_fault=self.suspects.note
-        )
+        self.findings = Findings(opened.home, clock)
+        self.suspects = Suspects(self.state, self.findings, self.tiers, self.disk)
+        self.suspects.note_opened(opened.faults)
+        self.reader = Reader(self.state, self.disk, self.tiers, self.cache, suspects=self.suspects)
         self.committer = Committer(self.state, writer=opened.writer, at_once=opened.shared)
         self.journal = Journal(
             self.disk,
@@ -93,6 +94,7 @@ class Parts:
             clock=clock,
             exclusive=self.exclusive,
             settle=self.settle,
+            suspects=self.suspects,
         )
         self.tables = SegmentTables(self.state, self.disk, self.tiers)
         self.collector = Collector(
@@ -181,6 +183,7 @@ class Parts:
             self.save_heat(last=True)
             self.ledger.save()
         finally:
+            self.findings.flush()
             self.reader.close()
             if self.__dict__.get("read_ahead") is not None:
                 self.__dict__["read_ahead"].close()

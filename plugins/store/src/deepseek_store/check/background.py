@@ -31,7 +31,7 @@ def tick(parts: Parts, *, seconds: float) -> Tick:
     try:
         if len(parts.suspects):
             # What only can't be reached may be back in a moment: scrubs give it another place.
-            repair(parts, unreachable=False)
+            repair(parts, unreachable=False, look=False)
         budget_nbytes = planning.transition_nbytes(parts.config.policy, terms(parts), seconds)
         moves = make_plan(parts, budget_nbytes=budget_nbytes)
         done = apply_plan(parts, moves)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import attrs
 
 from deepseek_core import errors
 from deepseek_store.check.faults import Fault, Kind, Unit
+from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import SegmentRow
+from deepseek_store.log.copies import Sealed, judge
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.records import Placed
-from deepseek_store.log.scan import scan
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     TRAILER_NBYTES,
@@ -114,33 +114,7 @@ def _look_into(disk: Disk, row: SegmentRow, store_id: bytes, look: Look) -> tupl
     if not look.deep:
         return _judge_ends(disk, name, row, store_id)
     look.throttle(nbytes)
-    return judge_segment(disk.read_at(name, 0, nbytes), row, store_id)
-
-
-def judge_segment(data: bytes, row: SegmentRow, store_id: bytes) -> tuple[Kind, str] | None:
-    """What is wrong with the bytes of a sealed segment; None if nothing is."""
-    try:
-        found = scan(data, segment=row.id, store_id=store_id)
-    except errors.StorageError as error:
-        return "swapped", error.message
-    if found.faults:
-        first = found.faults[0]
-        more = f" and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
-        return "damaged", f"at {first.offset}: {first.reason}{more}"
-    if not found.sealed or found.end != len(data):
-        return "damaged", "it does not end in a footer"
-    if stain := _stained(data, found.placed):
-        return "damaged", f"at {stain}: padding that is not zero"
-    return None
-
-
-def _stained(data: bytes, placed: Sequence[Placed]) -> int | None:
-    """Where padding is not zero: no hash of a record covers that."""
-    for one in placed:
-        start = one.payload_offset + one.payload_nbytes
-        if start < one.end and any(data[start : one.end]):
-            return start
-    return None
+    return judge(disk.read_at(name, 0, nbytes), sealed_of(row, store_id))
 
 
 def _judge_ends(disk: Disk, name: str, row: SegmentRow, store_id: bytes) -> tuple[Kind, str] | None:
@@ -157,9 +131,19 @@ def _judge_ends(disk: Disk, name: str, row: SegmentRow, store_id: bytes) -> tupl
     return None
 
 
-def check_fragments(parts: Parts, stripe: Stripe, look: Look) -> list[Fault]:
-    """The faults of a stripe's fragments."""
-    found = parts.tiers.stripes.check(stripe, deep=look.deep, throttle=look.throttle)
+def check_fragments(
+    parts: Parts, stripe: Stripe, look: Look, only: Collection[int] | None = None
+) -> list[Fault]:
+    """The faults of a stripe's fragments, or of some of them."""
+    store_id = parts.config.store_id
+
+    def content(segment: int, data: memoryview) -> str:
+        wrong = judge(data, Sealed(id=segment, store_id=store_id))
+        return "" if wrong is None else wrong[1]
+
+    found = parts.tiers.stripes.check(
+        stripe, deep=look.deep, throttle=look.throttle, only=only, content=content
+    )
     return [
         Fault(
             unit=Unit("stripe", stripe.id),
@@ -175,5 +159,4 @@ def check_fragments(parts: Parts, stripe: Stripe, look: Look) -> list[Fault]:
 
 def place_url(parts: Parts, place: Place) -> str:
     """A failure domain as people write it."""
-    url = parts.config.tiers[place.tier].url
-    return f"{url} ({place.domain})" if place.domain else url
+    return parts.tiers.url_of(place)

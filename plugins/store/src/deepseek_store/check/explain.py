@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -13,8 +12,9 @@ import attrs
 from deepseek_core import DeepSeekError, TierProfile, errors
 from deepseek_store.check.check_units import place_url
 from deepseek_store.check.plan_moves import terms
-from deepseek_store.codes import Code
-from deepseek_store.codes.durability import DurabilityModel, Repair, nines_by_repair
+from deepseek_store.check.presence import look_for_places
+from deepseek_store.check.stripe_health import Health
+from deepseek_store.codes.durability import Repair
 from deepseek_store.index.rows import SegmentRow, Version
 from deepseek_store.log.records import Extent, unpack_extents
 from deepseek_store.move.census import object_state
@@ -37,7 +37,10 @@ class Copy:
     """Where a part of an object, or all of it, lies.
 
     `places` are folders of the log and its mirrors, or the failure domains of the fragments that
-    hold it; all else is of the stripe. `lost`: some of that stripe is known to be lost.
+    hold it; all else is of the stripe. `lost` fragments of it are gone, or lie where nobody answers
+    (`away`); `nines` and `domain_losses` count what is there now, `nines_whole` and
+    `domain_losses_whole` are those of the stripe when all is. Not `readable`: not now. `found` is
+    what is known to be wrong with it.
     """
 
     temperature: TierName
@@ -51,6 +54,11 @@ class Copy:
     efficiency: float | None = None
     full: bool = True
     lost: int = 0
+    away: Mapping[str, str] = attrs.field(factory=dict)
+    nines_whole: Mapping[str, float] | None = None
+    domain_losses_whole: int | None = None
+    readable: bool = True
+    found: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         size = f"{self.nbytes:,} bytes"
@@ -58,15 +66,29 @@ class Copy:
         places = ", ".join(self.places[:3]) + many
         if self.stripe is None:
             copies = f", {len(self.places)} copies" if len(self.places) > 1 else ""
-            return f"{size} in the log: {places}{copies}"
+            return f"{size} in the log: {places}{copies}{self._troubles}"
         nines = ", ".join(f"{n:.1f} {_MODELS[m]}" for m, n in _ordered(self.nines or {}))
         part = "" if self.full else ", which is not full"
-        lost = f"; {self.lost} of its fragments are lost" if self.lost else ""
+        more = "more " if self.lost else ""
         return (
             f"{size} in {self.temperature} stripe {self.stripe:x}{part}, {self.code}: {places}; "
-            f"its efficiency is {self.efficiency:.3f}, it survives {self.domain_losses} lost "
-            f"domains, nines of annual durability: {nines}{lost}"
+            f"its efficiency is {self.efficiency:.3f}, it survives {self.domain_losses} {more}lost "
+            f"domains, nines of annual durability: {nines}{self._troubles}"
         )
+
+    @property
+    def _troubles(self) -> str:
+        """What is wrong with it now."""
+        told = []
+        if self.lost:
+            whole = min((self.nines_whole or {}).values(), default=0.0)
+            told.append(
+                f"{self.lost} of its fragments are not there now (whole it survives "
+                f"{self.domain_losses_whole} and has {whole:.1f} nines)"
+            )
+        told += [f"{place} is away: {why}" for place, why in self.away.items()]
+        told += [] if self.readable else ["it can't be read now"]
+        return "".join(f"; {each}" for each in [*told, *self.found])
 
 
 @attrs.frozen(kw_only=True)
@@ -147,7 +169,7 @@ class Explanation:
 
 
 def explain(parts: Parts, version: Version) -> Explanation:
-    """All about a version; nothing is read but the index."""
+    """All about a version: by the index, what was found before, and who answers now."""
     extents = unpack_extents(version.extents)
     held: Counter[int] = Counter()
     for extent in extents:
@@ -189,30 +211,36 @@ def _copies(parts: Parts, held: Mapping[int, int]) -> tuple[Copy, ...]:
             local[number] = nbytes
         if row is not None and row.stripe is not None:
             striped.setdefault(row.stripe, {})[number] = nbytes
-    found = [_stripe_copy(parts, number, inside) for number, inside in sorted(striped.items())]
+    stripes = [s for s in map(parts.state.stripes.get, striped) if s is not None]
+    places = {fragment.place for s in stripes for fragment in s.fragments if fragment.key}
+    now = Health.of(parts, look_for_places(parts, places))
+    found = [_stripe_copy(parts, now, number, at) for number, at in sorted(striped.items())]
     if local:
-        found.insert(0, _log_copy(parts, local))
+        found.insert(0, _log_copy(parts, now, local))
     return tuple(copy for copy in found if copy is not None)
 
 
-def _log_copy(parts: Parts, local: Mapping[int, int]) -> Copy:
+def _log_copy(parts: Parts, now: Health, local: Mapping[int, int]) -> Copy:
+    found = [each for number in sorted(local) for each in now.of_segment(number)]
     return Copy(
         temperature="hot",
         nbytes=sum(local.values()),
         segments=tuple(sorted(local)),
         places=tuple(disk.url for disk in parts.disk.replicas()),
+        away={name: why for name, why in now.presence.copies.items() if why},
+        readable=all(map(now.log_has, local)),
+        found=tuple(map(str, found)),
     )
 
 
-def _stripe_copy(parts: Parts, number: int, inside: Mapping[int, int]) -> Copy | None:
+def _stripe_copy(parts: Parts, now: Health, number: int, inside: Mapping[int, int]) -> Copy | None:
     stripe = parts.state.stripes.get(number)
     if stripe is None:
         return None
     rows: list[SegmentRow] = [parts.state.segments[segment] for segment in sorted(inside)]
     fragments = [stripe.fragments[row.fragment] for row in rows if row.fragment is not None]
-    crowd = Counter(each.place for each in stripe.fragments if each.key)
-    per_domain = max(crowd.values(), default=1)
-    nines = _nines(stripe.code, per_domain, _promised(parts, stripe))
+    margin = now.margin(stripe)
+    own = frozenset(row.fragment for row in rows if row.fragment is not None)
     return Copy(
         temperature=stripe.temperature,
         nbytes=sum(inside.values()),
@@ -220,11 +248,16 @@ def _stripe_copy(parts: Parts, number: int, inside: Mapping[int, int]) -> Copy |
         places=tuple(dict.fromkeys(place_url(parts, each.place) for each in fragments)),
         stripe=number,
         code=stripe.code.name,
-        nines=dict(nines),
-        domain_losses=stripe.code.tolerance // per_domain,
+        nines=dict(margin.nines),
+        domain_losses=margin.domain_losses,
         efficiency=_efficiency(stripe),
         full=stripe.width == stripe.code.k,
-        lost=len(stripe.lost),
+        lost=len(margin.lost),
+        away=now.away_of(stripe),
+        nines_whole=dict(margin.nines_whole),
+        domain_losses_whole=margin.domain_losses_whole,
+        readable=margin.decodable or not own & margin.lost,
+        found=tuple(map(str, now.of_stripe(number))),
     )
 
 
@@ -232,22 +265,6 @@ def _efficiency(stripe: Stripe) -> float:
     """Bytes of its segments over all bytes of its objects."""
     logical = sum(each.nbytes for each in stripe.fragments[: stripe.code.k])
     return logical / stripe.object_nbytes if stripe.object_nbytes else 0.0
-
-
-def _promised(parts: Parts, stripe: Stripe) -> float | None:
-    try:
-        return parts.tiers.promised_nines(stripe.temperature)
-    except errors.StorageError:
-        return None
-
-
-@lru_cache(maxsize=256)
-def _nines(code: Code, per_domain: int, promised: float | None) -> tuple[tuple[Repair, float], ...]:
-    """Nines under the three models of repair."""
-    model = DurabilityModel()
-    if promised is not None:
-        model = attrs.evolve(model, afr=10.0**-promised)
-    return tuple(nines_by_repair(code, model, per_domain).items())
 
 
 def _ordered(nines: Mapping[str, float]) -> list[tuple[Repair, float]]:

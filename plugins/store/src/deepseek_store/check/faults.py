@@ -9,8 +9,10 @@ import attrs
 from deepseek_store.stripes.identity import FragmentFault
 
 Kind = Literal[
-    "missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable", "damaged"
-]
+    "missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable",
+    "corrupt-segment", "damaged",
+]  # fmt: skip
+"""corrupt-segment: a fragment as it was written, of a segment that had rotted before that."""
 Outcome = Literal["found", "repaired", "lost", "waiting", "gone"]
 """gone: it was collected meanwhile. waiting: what it takes can't be reached now."""
 

@@ -16,10 +16,12 @@ from deepseek_store.check.check_units import (
     check_segment,
     place_url,
 )
-from deepseek_store.check.faults import Fault
+from deepseek_store.check.faults import Fault, Unit
 from deepseek_store.check.footer_tables import FooterTables
+from deepseek_store.check.found_faults import keep_findings
+from deepseek_store.check.presence import Presence, look_for_places
+from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
-from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.log.segment import parse_name
 from deepseek_store.parts import Parts
@@ -30,6 +32,7 @@ from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
 Severity = Literal["error", "warning", "note"]
 
 _REPAIR: Final = "ds-sdk store scrub HOME --repair"
+_FOUND: Final = "ds-sdk store repair HOME"
 _REBUILD: Final = "ds-sdk store rebuild HOME"
 _GC: Final = "ds-sdk store gc HOME"
 _MOST_KEYS: Final = 20
@@ -63,6 +66,8 @@ class FsckReport:
     stripes: int = 0
     findings: tuple[Finding, ...] = ()
     unreachable: tuple[str, ...] = ()
+    known: tuple[KeptFinding, ...] = ()
+    """What others had found before, and this comparison has not seen healed."""
 
     @property
     def ok(self) -> bool:
@@ -79,10 +84,11 @@ class FsckReport:
         return {**attrs.asdict(self), "ok": self.ok, "lost": self.lost}
 
     def sentences(self) -> tuple[str, ...]:
-        """The same for people."""
+        """The report for people."""
+        by = "all bytes of them" if self.deep else "by heads and lengths"
         head = (
             f"Compared {self.versions} versions, {self.segments} segments and "
-            f"{self.stripes} stripes{', all bytes of them' if self.deep else ''}."
+            f"{self.stripes} stripes, {by}."
         )
         tail = "Index, log and tiers agree." if self.ok else "Something does not fit."
         return (head, *map(str, self.findings), tail)
@@ -92,13 +98,17 @@ def fsck(parts: Parts, *, deep: bool = False) -> FsckReport:
     """Compare what the index says with what is there; `deep` reads all bytes."""
     parts.state.refresh()
     checker = _Checker(parts, deep=deep)
+    presence = look_for_places(parts, by="fsck")
     findings = [
         *checker.stripes(),
         *checker.segments(),
         *checker.versions(),
         *checker.files(),
-        *checker.orphans(),
+        *checker.places(presence),
+        *checker.orphans(presence),
     ]
+    known = parts.findings.all()
+    findings += checker.known(known)
     order = {"error": 0, "warning": 1, "note": 2}
     return FsckReport(
         deep=deep,
@@ -107,6 +117,7 @@ def fsck(parts: Parts, *, deep: bool = False) -> FsckReport:
         stripes=len(parts.state.stripes),
         findings=tuple(sorted(findings, key=lambda each: order[each.severity])),
         unreachable=tuple(sorted(checker.unreachable)),
+        known=known,
     )
 
 
@@ -123,13 +134,9 @@ class _Checker:
         self.unreachable: set[str] = set()
 
     def segments(self) -> Iterator[Finding]:
-        """Segments of the log, each with its file; mirrors that were left out."""
+        """Segments of the log, each with its file."""
         for row in self._rows.values():
             yield from self._segment(row)
-        disk = self._parts.disk
-        if isinstance(disk, MirroredDisk):
-            for url, why in disk.degraded.items():
-                yield Finding(severity="warning", what=why, where=url, remedy=_REPAIR)
 
     def _segment(self, row: SegmentRow) -> Iterator[Finding]:
         where = f"segment {row.id:x}"
@@ -142,6 +149,7 @@ class _Checker:
             what = "the index knows no place where it lies"
             yield Finding(severity="error", what=what, where=where, remedy=_REBUILD)
         faults = check_segment(self._parts, row, self._look)
+        keep_findings(self._parts, Unit("log", row.id), faults, deep=self._deep, by="fsck")
         striped = row.stripe is not None and row.id not in self._broken
         whole = len(faults) < len(self._parts.disk.replicas()) or striped
         if faults and not whole and any(f.kind == "missing" for f in faults):
@@ -171,6 +179,8 @@ class _Checker:
         """Fragments of all stripes, and whether what is there is enough."""
         for stripe in list(self._parts.state.stripes.values()):
             faults = check_fragments(self._parts, stripe, self._look)
+            unit = Unit("stripe", stripe.id)
+            keep_findings(self._parts, unit, faults, deep=self._deep, by="fsck")
             away = {f.place for f in faults if f.kind == "unreachable"}
             self.unreachable |= away
             severity = self._verdict(stripe, faults)
@@ -192,6 +202,26 @@ class _Checker:
         lost = {row.id for row in rows if row.stripe == stripe.id and not row.local}
         self._lost |= lost
         return "error" if lost else "warning"
+
+    def places(self, presence: Presence) -> Iterator[Finding]:
+        """Domains and copies of the log that are not there, whatever lies on them."""
+        for place, why in presence.away.items():
+            where = place_url(self._parts, place)
+            self.unreachable.add(where)
+            if not presence.tiers.get(place.tier):
+                remedy = f"bring it back, or: {_REPAIR}"
+                yield Finding(severity="warning", what=why, where=where, remedy=remedy)
+        for url, why in presence.copies.items():
+            if why:
+                yield Finding(severity="warning", what=why, where=url, remedy=_REPAIR)
+
+    def known(self, known: Iterable[KeptFinding]) -> Iterator[Finding]:
+        """What others have met and this comparison can't tell, for it has not read all bytes."""
+        for each in known:
+            if each.by != "fsck" and each.what in ("segment", "stripe") and not self._deep:
+                yield Finding(
+                    severity="warning", what=str(each), where="found before", remedy=_FOUND
+                )
 
     def _of_fault(self, fault: Fault, severity: Severity) -> Finding:
         which = f", fragment {fault.index}" if fault.index is not None else ""
@@ -280,7 +310,7 @@ class _Checker:
                 what = "the index does not know this file; the next opening takes it in"
                 yield Finding(severity="warning", what=what, where=name)
 
-    def orphans(self) -> Iterator[Finding]:
+    def orphans(self, presence: Presence) -> Iterator[Finding]:
         """Fragments of this store that no stripe has."""
         state, tiers = self._parts.state, self._parts.tiers
         if not self._parts.config.tiers:
@@ -296,7 +326,8 @@ class _Checker:
             where = self._parts.config.tiers[number].url
             yield Finding(severity="warning", what=f"it can't be reached: {why}", where=where)
         for place in tiers.stripes.places():
-            yield from self._orphans_at(place, known)
+            if place not in presence.away:
+                yield from self._orphans_at(place, known)
 
     def _orphans_at(self, place: Place, known: set[tuple[int, str]]) -> Iterator[Finding]:
         tier, where = self._parts.tiers.tier(place.tier), place_url(self._parts, place)

@@ -10,12 +10,12 @@ from typing import Final
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.check.check_units import judge_segment
 from deepseek_store.home.catch_up import segment_row
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.tier_set import TierSet
-from deepseek_store.home.version_records import version_of
+from deepseek_store.home.version_records import sealed_of, version_of
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
+from deepseek_store.log.copies import judge
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Kind, Placed, unpack_extents
 from deepseek_store.log.recovery import Recovered, recover
@@ -202,7 +202,7 @@ class Seeker:
         wrong = []
         for disk in self._disk.replicas():
             try:
-                judged = judge_segment(disk.read_at(name, 0, row.nbytes + 1), row, store_id)
+                judged = judge(disk.read_at(name, 0, row.nbytes + 1), sealed_of(row, store_id))
             except errors.StorageError as error:
                 judged = "unreachable", error.message
             if judged is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Literal
 
 import attrs
 
@@ -15,12 +16,12 @@ from deepseek_store.check.check_units import LogFiles, Look, check_fragments, ch
 from deepseek_store.check.faults import Fault, Outcome, Unit
 from deepseek_store.errors import SegmentGone, Unrecoverable
 from deepseek_store.home.state import stripe_row
+from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
+from deepseek_store.log.copies import Right, Sealed, judge, read_back, right_copy, write_copy
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.log.records import unpack_extents
-from deepseek_store.log.recovery import copy_file, put_in_place
-from deepseek_store.log.segment import sealed_name
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.stripe import Stripe
 from deepseek_store.stripes.stripe_io import superseded
@@ -57,9 +58,17 @@ def revive_mirrors(parts: Parts) -> int:
     if isinstance(parts.disk, MirroredDisk):
         for url in parts.disk.degraded:
             # It is still out of order: the log goes on without it, as before.
-            with suppress(errors.StorageError):
-                count += parts.disk.resync(url)
+            with suppress(errors.StorageError), parts.exclusive:
+                count += parts.disk.resync(url, lambda number: _in_log(parts, number))
     return count
+
+
+def _in_log(parts: Parts, number: int) -> Sealed | None:
+    """A sealed segment that the log should have; None if it was collected, or never sealed."""
+    row = parts.state.segments.get(number)
+    if row is None or not row.local or row.state != "sealed":
+        return None
+    return sealed_of(row, parts.config.store_id)
 
 
 def _ended(faults: Iterable[Fault], outcome: Outcome, why: str = "") -> tuple[Fault, ...]:
@@ -77,23 +86,39 @@ def _mend_segment(parts: Parts, unit: Unit, faults: Sequence[Fault], look: Look)
     row = parts.state.segments.get(unit.number)
     if row is None or not row.local or row.state != "sealed":
         return Mended(faults=_ended(faults, "gone"))
-    fresh = attrs.evolve(look, files=LogFiles(parts.disk.replicas()))
+    # Only what was read wholly and verified may be copied over what was not.
+    fresh = attrs.evolve(look, deep=True, files=LogFiles(parts.disk.replicas()))
     faults = check_segment(parts, row, fresh)
     if not faults:
         return Mended(faults=())
-    bad = {fault.place for fault in faults}
-    targets = [disk for disk in parts.disk.replicas() if disk.url in bad]
-    good = next((disk for disk in parts.disk.replicas() if disk.url not in bad), None)
-    if good is not None:
-        for disk in targets:
-            copy_file(good, disk, sealed_name(row.id))
-        return Mended(faults=_ended(faults, "repaired", f"copied from {good.url}"))
-    data = _from_stripe(parts, row)
-    if data is not None:
-        for disk in targets:
-            write_file(disk, sealed_name(row.id), data)
-        return Mended(faults=_ended(faults, "repaired", "copied from its stripe"))
-    return _salvaged(parts, faults, frozenset((row.id,)))
+    right = _right(parts, row)
+    if right is None:
+        return _salvaged(parts, faults, frozenset((row.id,)))
+    by_place = {disk.url: disk for disk in parts.disk.replicas()}
+    segment = sealed_of(row, parts.config.store_id)
+    return Mended(
+        faults=tuple(_put_right(by_place[fault.place], segment, right, fault) for fault in faults)
+    )
+
+
+def _put_right(disk: Disk, segment: Sealed, right: Right, fault: Fault) -> Fault:
+    try:
+        write_copy(disk, segment, right.data)
+    except errors.StorageError as error:
+        return _ended((fault,), "waiting", str(error))[0]
+    return _ended((fault,), "repaired", f"copied from {right.source}")[0]
+
+
+def _right(parts: Parts, row: SegmentRow) -> Right | None:
+    """A segment's bytes from a disk, or from its stripe; None where none of them is right."""
+    segment = sealed_of(row, parts.config.store_id)
+    try:
+        return right_copy(parts.disk.replicas(), segment, lambda _number, _error: None)
+    except errors.StorageError:
+        data = _from_stripe(parts, row)
+    if data is None or judge(data, segment) is not None:
+        return None
+    return Right(data, "its stripe")
 
 
 def _from_stripe(parts: Parts, row: SegmentRow) -> bytes | None:
@@ -112,16 +137,6 @@ def _from_stripe(parts: Parts, row: SegmentRow) -> bytes | None:
         return None
 
 
-def write_file(disk: Disk, name: str, data: bytes) -> None:
-    """Make a file of the log these bytes, whole or not at all, and durably."""
-    partial = f"copy-{name}"
-    disk.remove(partial)
-    disk.create(partial, len(data))
-    disk.write_at(partial, 0, [data])
-    disk.sync(partial)
-    put_in_place(disk, partial, name)
-
-
 def _mend_stripe(
     parts: Parts, unit: Unit, faults: Sequence[Fault], look: Look, unreachable: bool
 ) -> Mended:
@@ -133,16 +148,27 @@ def _mend_stripe(
     away = [fault for fault in faults if fault.kind == "unreachable"]
     hurt = [fault for fault in faults if unreachable or fault.kind != "unreachable"]
     left = () if unreachable else _ended(away, "waiting")
+    rotten = [fault for fault in hurt if fault.kind == "corrupt-segment"]
+    hurt = [fault for fault in hurt if fault.kind != "corrupt-segment"]
+    if rotten:
+        mended = _salvaged(parts, rotten, _segments(stripe, rotten))
+        if hurt:
+            more = _mend_stripe(parts, unit, [*hurt, *away], look, unreachable)
+            return Mended(faults=(*mended.faults, *more.faults), lost=mended.lost + more.lost)
+        return Mended(faults=(*mended.faults, *left), lost=mended.lost)
     if not hurt:
         return Mended(faults=left)
     try:
         _rebuild(parts, stripe, hurt, look)
-    except Unrecoverable as error:
-        if _only_away(parts, stripe, faults):
-            return Mended(faults=_ended(faults, "waiting", error.message))
+    except Unrecoverable:
         inside = frozenset(each.segment for each in stripe.fragments[: stripe.width])
         return _salvaged(parts, faults, inside)
     return Mended(faults=(*_ended(hurt, "repaired"), *left))
+
+
+def _segments(stripe: Stripe, faults: Iterable[Fault]) -> frozenset[int]:
+    indexes = (fault.index for fault in faults if fault.index is not None)
+    return frozenset(stripe.fragments[index].segment for index in indexes)
 
 
 def _rebuild(parts: Parts, stripe: Stripe, faults: Sequence[Fault], look: Look) -> None:
@@ -160,32 +186,36 @@ def _rebuild(parts: Parts, stripe: Stripe, faults: Sequence[Fault], look: Look) 
     parts.tiers.stripes.delete_fragments(superseded(stripe, new))
 
 
-def _only_away(parts: Parts, stripe: Stripe, faults: Sequence[Fault]) -> bool:
-    """Whether all of it would be there again if what can't be reached came back."""
-    lost = {fault.index for fault in faults if fault.kind != "unreachable"}
-    gone = [index for index in lost if index is not None]
-    return parts.tiers.stripes.decodable(stripe, [*gone, *stripe.lost])
-
-
 def _salvaged(parts: Parts, faults: Sequence[Fault], segments: frozenset[int]) -> Mended:
-    lost = salvage(parts, segments)
-    if lost:
-        why = f"{len(lost)} objects are lost with it; what is left is written anew"
-        return Mended(faults=_ended(faults, "lost", why), lost=lost)
+    saved = salvage(parts, segments)
+    if saved.lost:
+        why = f"{len(saved.lost)} objects are lost with it; what is left is written anew"
+        return Mended(faults=_ended(faults, "lost", why), lost=saved.lost)
+    if saved.waiting:
+        why = f"{len(saved.waiting)} objects of it can't be reached; the others are written anew"
+        return Mended(faults=_ended(faults, "waiting", why))
     return Mended(faults=_ended(faults, "repaired", "all that lives in it is written anew"))
 
 
-def salvage(parts: Parts, segments: frozenset[int]) -> tuple[str, ...]:
-    """Write anew what can still be read of these segments; the keys of what can't be.
+@attrs.frozen(kw_only=True)
+class Salvaged:
+    """What could not be written anew: keys that are lost, and those that may be back."""
+
+    lost: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
+
+
+def salvage(parts: Parts, segments: frozenset[int]) -> Salvaged:
+    """Write anew what can still be read of these segments.
 
     A lost object stays in the index, so that whoever reads it is told, not "there is none".
     """
     seen = _visible(parts)
-    lost = set()
+    found: dict[str, set[str]] = {"lost": set(), "waiting": set(), "saved": set()}
     for version in list(parts.state.catalog.all_versions()):
-        if version.id in seen and not _rescue(parts, version, segments):
-            lost.add(version.key)
-    return tuple(sorted(lost))
+        if version.id in seen:
+            found[_rescue(parts, version, segments)].add(version.key)
+    return Salvaged(lost=tuple(sorted(found["lost"])), waiting=tuple(sorted(found["waiting"])))
 
 
 def _visible(parts: Parts) -> set[VersionId]:
@@ -196,16 +226,20 @@ def _visible(parts: Parts) -> set[VersionId]:
     return {version.id for version in catalog.all_versions()} - hidden
 
 
-def _rescue(parts: Parts, version: Version, segments: frozenset[int]) -> bool:
-    """Bring a version out of segments that are damaged; False if it can't be read any more."""
+def _rescue(
+    parts: Parts, version: Version, segments: frozenset[int]
+) -> Literal["saved", "waiting", "lost"]:
+    """Bring a version out of segments that are damaged, if it can still be read."""
     extents = unpack_extents(version.extents)
     if not any(extent.segment in segments for extent in extents):
         if version.segment in segments:
             parts.writer.relink(version)
-        return True
+        return "saved"
     try:
         pieces = [parts.reader.read(extent) if extent.nbytes else b"" for extent in extents]
+    except errors.TierUnavailable:
+        return "waiting"
     except (errors.StorageError, SegmentGone):
-        return False
-    parts.writer.rewrite(version, pieces)
-    return True
+        return "lost"
+    read_back(parts.disk, parts.writer.rewrite(version, pieces))
+    return "saved"

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -18,9 +18,14 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.check.check_units import LogFiles, Look, look_at, units_of
 from deepseek_store.check.faults import Fault, Unit
+from deepseek_store.check.found_faults import keep_findings
+from deepseek_store.check.inventory import SAMPLE_NBYTES, Inventory, take_inventory
+from deepseek_store.check.presence import Presence, look_for_places
 from deepseek_store.check.repair import Mended, mend, revive_mirrors
+from deepseek_store.home.findings import By
 from deepseek_store.index.rows import Batch
 from deepseek_store.parts import Parts
+from deepseek_store.stripes.layout import Place
 
 Progress = Callable[[int, int, str], None]
 
@@ -32,7 +37,9 @@ CURSOR: Final = "scrub"
 class ScrubReport:
     """What was read, what was wrong, and what became of it.
 
-    `complete`: nothing is left of the pass. `lost_keys`: objects that no copy is left of.
+    `complete`: nothing is left of the pass. `deep`: all bytes were read of what was looked at, not
+    only ends. `lost_keys`: objects that no copy is left of. `looked` is what a repair looked at
+    before it began, `looked_facts` the same as plain values; a scrub has none.
     """
 
     seconds: float
@@ -43,11 +50,16 @@ class ScrubReport:
     resumed: bool = False
     faults: tuple[Fault, ...] = ()
     lost_keys: tuple[str, ...] = ()
+    deep: bool = True
+    looked: Inventory | None = None
+    looked_facts: Mapping[str, Any] | None = None
+    away: Mapping[str, str] = attrs.field(factory=dict)
+    """Domains, tiers and copies of the log that are not there, and why."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong any more."""
-        return not self.left
+        """Whether nothing of what was looked at is wrong any more."""
+        return not self.left and (self.looked is None or self.looked.usable)
 
     @property
     def left(self) -> tuple[Fault, ...]:
@@ -78,21 +90,37 @@ class ScrubReport:
             "repaired": self.repaired,
             "faults": [fault.to_json() for fault in self.faults],
             "lost_keys": list(self.lost_keys),
+            "deep": self.deep,
+            "looked": None if self.looked_facts is None else dict(self.looked_facts),
+            "not_looked_at": [] if self.looked is None else list(self.looked.not_looked_at),
+            "away": dict(self.away),
         }
 
     def sentences(self) -> tuple[str, ...]:
-        """The same for people."""
+        """The report for people."""
         part = "" if self.complete else ", a part of the pass"
         looked = f"{self.segments} segments of the log and {self.stripes} stripes"
-        lines = [f"Read {self.read_nbytes:,} bytes of {looked} in {self.seconds:.1f} s{part}."]
+        lines = [] if self.looked is None else list(self.looked.sentences())
+        if self.looked is None or self.segments or self.stripes:
+            read = f"Read {self.read_nbytes:,} bytes of {looked} in {self.seconds:.1f} s{part}."
+            lines.append(read)
+        lines += [f"Away: {place}: {why}." for place, why in sorted(self.away.items())]
         if not self.faults:
-            return (*lines, "Nothing is wrong.")
+            return (*lines, self._verdict)
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
         lines.append(f"{len(self.faults)} faults ({kinds}), {self.repaired} of them repaired.")
         lines += [f"{fault}." for fault in self.left]
         if self.lost_keys:
             lines.append(f"{len(self.lost_keys)} objects are lost: {', '.join(self.lost_keys)}.")
         return tuple(lines)
+
+    @property
+    def _verdict(self) -> str:
+        """What may be said where no fault was met: no more than was looked at."""
+        if self.away:
+            return "No fault was met in what is there."
+        whole = self.looked.whole if self.looked is not None else self.deep and self.complete
+        return "Nothing is wrong." if whole else "No fault was met in what was looked at."
 
 
 class RateLimit:
@@ -152,15 +180,16 @@ def scrub(
     cursor = _Cursor.load(parts) if resume else _Cursor()
     if repair:
         revive_mirrors(parts)
-    todo = cursor.rest(units_of(parts))
+    round_.away = _away(parts, look_for_places(parts, by="scrub"))
+    todo = cursor.rest(units_of(parts), list(_found(parts)))
     done = 0
     for done, unit in enumerate(todo):
         if limit_nbytes is not None and round_.read_nbytes >= limit_nbytes:
             break
         if progress is not None:
             progress(done, len(todo), str(unit))
-        left = round_.look(unit)
-        cursor = cursor.after(unit, bad=left)
+        round_.look(unit)
+        cursor = cursor.after(unit)
         cursor.save(parts)
     else:
         done = len(todo)
@@ -176,28 +205,38 @@ def repair(
     *,
     unreachable: bool = True,
     dry_run: bool = False,
+    look: bool = True,
+    sample_nbytes: int = SAMPLE_NBYTES,
     progress: Progress | None = None,
 ) -> ScrubReport:
-    """Repair what a report tells of; without one, what scrubs and readers have met so far.
+    """Repair what a report tells of; without one, what is wrong as far as a first look tells.
 
+    That first look asks all domains, compares what is there with the index by name and length, and
+    reads up to `sample_nbytes`; not `look`: only what scrubs, readers and others have met so far.
     `unreachable`: also give fragments that can't be reached now another place. `dry_run`: only
     look at what would be repaired.
 
     Raises:
         IndexUnavailable: the database does not answer.
     """
-    round_ = _Round(parts, repair=not dry_run, unreachable=unreachable)
+    round_ = _Round(parts, repair=not dry_run, unreachable=unreachable, by="repair")
     if not dry_run:
         revive_mirrors(parts)
     cursor = _Cursor.load(parts)
-    units = [fault.unit for fault in report.left] if report is not None else [*cursor.bad]
-    if report is None:
-        units += _suspected(parts)
+    if report is not None:
+        units = [fault.unit for fault in report.left]
+    else:
+        units = [*cursor.bad, *_suspected(parts), *_found(parts)]
+        if look:
+            round_.looked = take_inventory(parts, sample_nbytes=sample_nbytes)
+            round_.away = _away(parts, round_.looked.presence)
+            units += round_.looked.suspect
     units = list(dict.fromkeys(units))
     for done, unit in enumerate(units):
         if progress is not None:
             progress(done, len(units), str(unit))
-        cursor = cursor.seen(unit, bad=round_.look(unit))
+        round_.look(unit)
+        cursor = cursor.seen(unit)
     cursor.save(parts)
     if progress is not None and units:
         progress(len(units), len(units), "done")
@@ -205,8 +244,25 @@ def repair(
 
 
 def known_damage(parts: Parts) -> tuple[Unit, ...]:
-    """What earlier passes have left damaged."""
-    return _Cursor.load(parts).bad
+    """Segments and stripes of which something was found that is not healed."""
+    return tuple(dict.fromkeys([*_Cursor.load(parts).bad, *_found(parts)]))
+
+
+def _found(parts: Parts) -> Iterator[Unit]:
+    """Units of which any process has found something that is not healed yet."""
+    for each in parts.findings.all():
+        if each.what == "segment":
+            yield Unit("log", each.number)
+        elif each.what == "stripe":
+            yield Unit("stripe", each.number)
+
+
+def _away(parts: Parts, found: Presence) -> dict[str, str]:
+    """What is not there, by the name that people know."""
+    url = parts.tiers.url_of
+    tiers = {url(Place(tier=number)): why for number, why in found.tiers.items() if why}
+    domains = {url(p): why for p, why in found.away.items() if not found.tiers.get(p.tier)}
+    return {**tiers, **domains, **{name: why for name, why in found.copies.items() if why}}
 
 
 def _suspected(parts: Parts) -> list[Unit]:
@@ -231,8 +287,12 @@ class _Round:
         deep: bool = True,
         bytes_per_s: float | None = None,
         unreachable: bool = True,
+        by: By = "scrub",
     ) -> None:
         self._parts, self._repair, self._unreachable = parts, repair, unreachable
+        self._by = by
+        self.looked: Inventory | None = None
+        self.away: dict[str, str] = {}
         self._limit = RateLimit(bytes_per_s)
         self._look = Look(deep=deep, throttle=self._limit, files=LogFiles(parts.disk.replicas()))
         self._start_s = time.monotonic()
@@ -245,8 +305,8 @@ class _Round:
         """What was read so far."""
         return self._limit.nbytes
 
-    def look(self, unit: Unit) -> bool:
-        """Look at a unit; whether something is still wrong with it afterwards."""
+    def look(self, unit: Unit) -> None:
+        """Look at a unit, mend it if that is wanted, and keep what is still wrong with it."""
         self._units[unit.where] += 1
         faults: Sequence[Fault] = look_at(self._parts, unit, self._look)
         if faults and self._repair:
@@ -256,7 +316,8 @@ class _Round:
             faults = mended.faults
             self._lost.update(mended.lost)
         self._faults += faults
-        return any(fault.outcome not in ("repaired", "gone") for fault in faults)
+        left = [fault for fault in faults if fault.outcome not in ("repaired", "gone")]
+        keep_findings(self._parts, unit, left, deep=self._look.deep, by=self._by)
 
     def report(self, *, complete: bool, resumed: bool) -> ScrubReport:
         """All that was seen."""
@@ -269,12 +330,19 @@ class _Round:
             resumed=resumed,
             faults=tuple(self._faults),
             lost_keys=tuple(sorted(self._lost)),
+            deep=self._look.deep,
+            looked=self.looked,
+            looked_facts=None if self.looked is None else self.looked.to_json(self._parts),
+            away=self.away,
         )
 
 
 @attrs.frozen(kw_only=True)
 class _Cursor:
-    """How far a pass has come, and which units were left damaged on the way."""
+    """How far a pass has come.
+
+    `bad` are units that passes of earlier versions have left damaged: the findings have them now.
+    """
 
     at: Unit | None = None
     bad: tuple[Unit, ...] = ()
@@ -294,24 +362,23 @@ class _Cursor:
         text = json.dumps({"at": self.at, "bad": self.bad}) if self.at or self.bad else None
         parts.state.commit(Batch(meta={CURSOR: text}))
 
-    def rest(self, units: Sequence[Unit]) -> list[Unit]:
+    def rest(self, units: Sequence[Unit], found: Sequence[Unit]) -> list[Unit]:
         """What is still to be looked at: first what was bad, then what comes after the cursor."""
         at = self.at
         if at is None:
             return list(units)
         known = set(units)
-        bad = [unit for unit in self.bad if unit in known]
+        bad = dict.fromkeys(unit for unit in (*self.bad, *found) if unit in known)
         return [*bad, *(unit for unit in units if unit > at and unit not in bad)]
 
-    def after(self, unit: Unit, *, bad: bool) -> _Cursor:
+    def after(self, unit: Unit) -> _Cursor:
         """The cursor once this unit was looked at."""
-        seen = self.seen(unit, bad=bad)
+        seen = self.seen(unit)
         return seen if self.at is not None and unit < self.at else attrs.evolve(seen, at=unit)
 
-    def seen(self, unit: Unit, *, bad: bool) -> _Cursor:
-        """The same place, with what is known of this unit now."""
-        others: Iterable[Unit] = (each for each in self.bad if each != unit)
-        return attrs.evolve(self, bad=(*others, unit) if bad else tuple(others))
+    def seen(self, unit: Unit) -> _Cursor:
+        """The same place, without what an earlier version knew of this unit."""
+        return attrs.evolve(self, bad=tuple(each for each in self.bad if each != unit))
 
 
 def _unit(found: Sequence[Any]) -> Unit:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deepseek_store.store import Store
 
 _BAR: Final = 30
+_MOST_FINDINGS: Final = 10
 
 _EXAMPLES: Final = """examples:
   ds-sdk store status data
@@ -69,6 +70,7 @@ def _sentences(status: Status) -> Iterator[str]:
             "GARBAGE",
             "FREE",
             "STRIPES",
+            "DOMAINS",
             "CODE",
             "NINES",
             "NOTE",
@@ -87,6 +89,7 @@ def _share(efficiency: float | None) -> str:
 
 def _row(tier: TierStatus) -> tuple[str, ...]:
     least = min(tier.choice.nines.values()) if tier.choice is not None else None
+    least = least if tier.nines_now is None else tier.nines_now
     return (
         tier.temperature,
         f"{tier.objects:,}",
@@ -95,14 +98,26 @@ def _row(tier: TierStatus) -> tuple[str, ...]:
         console.format_bytes(tier.garbage_nbytes),
         "-" if tier.free_nbytes is None else console.format_bytes(tier.free_nbytes),
         str(tier.stripes) if tier.temperature != "hot" else "-",
+        _domains(tier),
         tier.choice.code.name if tier.choice is not None else "-",
         "-" if least is None else f"{least:.1f}",
         _note(tier),
     )
 
 
+def _domains(tier: TierStatus) -> str:
+    """Those that are there now, and of how many."""
+    if not tier.domains_configured:
+        return "-"
+    missing = tier.domains_configured - tier.domains
+    return f"{tier.domains} of {tier.domains_configured}" if missing else str(tier.domains)
+
+
 def _note(tier: TierStatus) -> str:
-    notes = [tier.unreachable, tier.refused, "simulated domains" if tier.simulated else ""]
+    hurt = f"{tier.stripes_hurt} stripes lack fragments" if tier.stripes_hurt else ""
+    broken = f"{tier.stripes_unreadable} can't be read" if tier.stripes_unreadable else ""
+    simulated = "simulated domains" if tier.simulated else ""
+    notes = [tier.unreachable, tier.refused, hurt, broken, simulated]
     return "; ".join(note for note in notes if note) or "-"
 
 
@@ -143,12 +158,17 @@ def _counted(status: Status) -> Iterator[str]:
 
 def _troubles(status: Status) -> Iterator[str]:
     counts = status.counts
+    yield f"health: {status.verdict}"
+    for each in status.findings[:_MOST_FINDINGS]:
+        yield f"  {each}"
+    if len(status.findings) > _MOST_FINDINGS:
+        yield f"  and {len(status.findings) - _MOST_FINDINGS:,} more: --json lists them"
     if counts.degraded or counts.faults or status.damaged:
         yield (
             f"degraded reads: {counts.degraded:,}; faults met by readers: {counts.faults:,}; "
             f"damaged and not repaired: {status.damaged:,} -> ds-sdk store repair HOME"
         )
-    else:
+    elif status.healthy:
         yield "no degraded reads, no faults"
     for line in status.recovered:
         yield f"opening it: {line}"

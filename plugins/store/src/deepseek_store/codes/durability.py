@@ -62,6 +62,50 @@ def nines_by_repair(code: Code, model: DurabilityModel, per_domain: int = 1) -> 
     }
 
 
+def nines_after(code: Code, model: DurabilityModel, lost: int, per_domain: int = 1) -> float:
+    """The nines of a year that begins with `lost` domains away, which are rebuilt from now on.
+
+    0 where so many losses may be fatal already.
+    """
+    if lost * per_domain > code.tolerance:
+        return 0.0
+    whole = -math.log1p(-_fatal_before_whole(code, model, lost, per_domain))
+    loss = -math.expm1(-(whole + _loss_per_year(code, model, per_domain)))
+    return -math.log10(loss)
+
+
+def nines_after_by_repair(
+    code: Code, model: DurabilityModel, lost: int, per_domain: int = 1
+) -> dict[Repair, float]:
+    """The nines of such a year under each of the repair models."""
+    return {
+        repair: nines_after(code, attrs.evolve(model, repair=repair), lost, per_domain)
+        for repair in REPAIRS
+    }
+
+
+def _fatal_before_whole(code: Code, model: DurabilityModel, lost: int, per_domain: int) -> float:
+    """The chance that a stripe with `lost` domains dies before all of them are rebuilt.
+
+    h(i) = a(i) + b(i) h(i - 1), from the last state that survives down to the first.
+    """
+    domains = -(-code.n // per_domain)
+    terms: list[tuple[float, float]] = []
+    above = (1.0, 0.0)
+    for state in range(domains, 0, -1):
+        birth = (domains - state) * model.afr
+        survived = _survived(code, state, per_domain)
+        worse, better = birth * survived, state * _repairs_per_year(code, model, per_domain)
+        fatal = birth * (1.0 - survived) + _latent_per_year(code, model, state, per_domain)
+        rest = worse + better + fatal - worse * above[1]
+        above = (worse * above[0] + fatal) / rest, better / rest
+        terms.append(above)
+    chance = 0.0
+    for a, b in reversed(terms[len(terms) - lost :]):
+        chance = a + b * chance
+    return min(1.0, chance)
+
+
 def fragments_per_domain(code: Code, domains: int) -> int:
     """Fragments of one stripe that the fullest domain holds."""
     return -(-code.n // domains)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -19,6 +20,9 @@ from deepseek_store.stripes.stripe import folder_of, parse_key
 from deepseek_store.stripes.stripe_io import StripeIO
 
 _LOG: Final = logging.getLogger(__name__)
+# A tier that could not be opened is tried again after so long, and for a small share of the time.
+_RETRY_S: Final = 5.0
+_RETRY_SHARE: Final = 10.0
 
 
 class TierSet:
@@ -41,6 +45,8 @@ class TierSet:
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
+        self._retry_s = -float("inf")
+        self._told: Callable[[int, str], None] = lambda _number, _why: None
         self.failed: dict[int, str] = {}
         """Why a tier can't be used: reads go around it, as far as the codes bear that."""
 
@@ -51,6 +57,8 @@ class TierSet:
         Raises:
             ConfigError: no plugin opens one of the URLs.
         """
+        if self.failed:
+            self.reopen()
         self._open()
         return self._tiers
 
@@ -71,7 +79,46 @@ class TierSet:
     @property
     def stripes(self) -> StripeIO:
         """Reads and writes fragments on the tiers."""
+        if self.failed:
+            self.reopen()
         return self._stripes or self._open()
+
+    def watch(self, told: Callable[[int, str], None]) -> None:
+        """Have a function told of tiers that can't be opened, and why; "" when one is back."""
+        self._told = told
+
+    def url_of(self, place: Place) -> str:
+        """A failure domain as people write it."""
+        url = self._config.tiers[place.tier].url
+        return f"{url} ({place.domain})" if place.domain else url
+
+    def reopen(self, *, now: bool = False) -> None:
+        """Try the tiers again that could not be opened, if it is time, or `now`."""
+        if not self.failed or not (now or time.monotonic() >= self._retry_s):
+            return
+        if not self._opening.acquire(blocking=now):
+            return  # somebody tries already; readers go around it meanwhile
+        try:
+            start_s = time.monotonic()
+            for number in list(self.failed):
+                self._reopen_one(number)
+            took_s = time.monotonic() - start_s
+            self._retry_s = start_s + took_s + max(_RETRY_S, took_s * _RETRY_SHARE)
+        finally:
+            self._opening.release()
+
+    def _reopen_one(self, number: int) -> None:
+        stripes, tier = self._stripes, self._open_one(number)
+        if tier is None:
+            return
+        if stripes is None:
+            tier.close()
+            return
+        opened = list(self._tiers)
+        opened[number] = tier
+        self._tiers = tuple(opened)
+        stripes.replace_tier(number, tier)
+        del self.failed[number]
 
     def places(self, temperature: str) -> tuple[Place, ...]:
         """The failure domains of a temperature.
@@ -180,7 +227,13 @@ class TierSet:
                         tier.close()
                     raise
                 self._tiers = tuple(opened)
-                self._stripes = StripeIO(opened, self._config.store_id)
+                self._stripes = StripeIO(
+                    opened,
+                    self._config.store_id,
+                    urls=[tier.url for tier in self._config.tiers],
+                    why_away=self.failed,
+                )
+                self._retry_s = time.monotonic() + _RETRY_S
             return self._stripes
 
     def _open_one(self, number: int) -> Tier | None:
@@ -191,9 +244,12 @@ class TierSet:
         except errors.StorageError as error:
             if tier is not None:
                 tier.close()
+            if self.failed.get(number) != error.message:
+                _LOG.warning("a tier can't be used: %s", error)
+                self._told(number, error.message)
             self.failed[number] = error.message
-            _LOG.warning("a tier can't be used: %s", error)
             return None
+        self._told(number, "")
         return tier
 
     def _check_mark(self, tier: Tier, number: int) -> None:

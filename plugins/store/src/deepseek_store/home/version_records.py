@@ -1,9 +1,10 @@
-"""Versions as records of the log, and back."""
+"""Versions and segments of the index as the log has them, and back."""
 
 from __future__ import annotations
 
-from deepseek_store.index.rows import Version
+from deepseek_store.index.rows import SegmentRow, Version
 from deepseek_store.log import records as rec
+from deepseek_store.log.copies import Sealed
 from deepseek_store.log.records import Buffer, Kind, Placed, Record
 
 
@@ -29,6 +30,11 @@ def version_of(placed: Placed) -> Version:
         segment=placed.segment,
         offset=placed.offset,
     )
+
+
+def sealed_of(row: SegmentRow, store_id: bytes) -> Sealed:
+    """A sealed segment of the index, as the log knows it."""
+    return Sealed(id=row.id, nbytes=row.nbytes, store_id=store_id)
 
 
 def moved_record(version: Version, kind: Kind, payload: Buffer, offset: int = 0) -> Record:

@@ -7,7 +7,7 @@ after `sync_dir`. Until then a crash may keep any part of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from deepseek_core import errors
@@ -86,6 +86,17 @@ class Disk(ABC):
         """Disks that hold the same files each, the most trusted one first."""
         return (self,)
 
+    def watch(
+        self,
+        bad_copy: Callable[[int, errors.StorageError], None],
+        left_out: Callable[[str, str], None],
+    ) -> None:
+        """Have functions told of what a log on several disks goes on without.
+
+        `bad_copy` gets a segment, and what was wrong with the copy of it that a read could not
+        use; `left_out` the folder of a disk that is used no more, and why.
+        """
+
     def read_extent(self, extent: Extent, *, active: bool = False) -> bytes:
         """A piece of an object, verified; `active`: its segment is likely still being written.
 
@@ -96,25 +107,43 @@ class Disk(ABC):
         return read_verified((self,), extent, active=active)
 
 
-def read_verified(disks: Sequence[Disk], extent: Extent, *, active: bool = False) -> bytes:
+def read_verified(
+    disks: Sequence[Disk],
+    extent: Extent,
+    *,
+    active: bool = False,
+    told: Callable[[int, errors.StorageError], None] | None = None,
+) -> bytes:
     """A piece of an object, from the first disk that has it right.
 
+    `told` of the disks before it that had it not. Of several errors the one that leaves most hope
+    is raised: a disk that does not answer may have the bytes.
+
     Raises:
+        TierUnavailable: a disk does not answer, and none of the others has these bytes.
         Corrupt: none has these bytes.
         ObjectMissing: no disk has the segment.
     """
-    found: errors.StorageError | None = None
+    met: list[errors.StorageError] = []
     for disk in disks:
         try:
             data = read_segment(disk, extent, active=active)
         except errors.StorageError as error:
-            found = error if found is None or isinstance(found, errors.ObjectMissing) else found
+            met.append(error)
             continue
         if len(data) == extent.nbytes and hash_of(data) == extent.xxh3:
+            if met and told is not None:
+                for wrong in met:
+                    told(extent.segment, wrong)
             return data
-        found = _corrupt(disk, extent)
-    assert found is not None
-    raise found
+        met.append(_corrupt(disk, extent))
+    raise min(met, key=_hopelessness)
+
+
+def _hopelessness(error: errors.StorageError) -> int:
+    if isinstance(error, errors.TierUnavailable):
+        return 0
+    return 2 if isinstance(error, errors.ObjectMissing) else 1
 
 
 def read_segment(disk: Disk, extent: Extent, *, active: bool = False) -> bytes:

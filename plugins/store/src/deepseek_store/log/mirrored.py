@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from deepseek_core import errors
+from deepseek_store.log.copies import Sealed
 from deepseek_store.log.disk import Disk, read_verified
 from deepseek_store.log.records import Buffer, Extent, hash_of
-from deepseek_store.log.recovery import copy_file
+from deepseek_store.log.resync import MARKER, level
 
 _log = logging.getLogger(__name__)
-_MARKER: Final = "stale-"
-_CHUNK: Final = 4 << 20
 _NONE: Final[Mapping[str, str]] = {}
 T = TypeVar("T")
 
@@ -40,6 +39,8 @@ class MirroredDisk(Disk):
         if len(self._disks) != len(disks) or len(disks) < 2:
             raise errors.InputError(f"a mirrored log needs disks that differ, not {self.url!r}")
         self._degraded: dict[str, str] = {}
+        self._bad_copy: Callable[[int, errors.StorageError], None] | None = None
+        self._left_out: Callable[[str, str], None] | None = None
         # Held by each change, so that a disk that is brought up to date misses none.
         self._changing = threading.RLock()
         self._pool = ThreadPoolExecutor(len(disks) - 1, thread_name_prefix="ds-mirror")
@@ -98,7 +99,18 @@ class MirroredDisk(Disk):
     def read_extent(self, extent: Extent, *, active: bool = False) -> bytes:
         """Verified; at last from a disk that was left out, for what it did get is as good."""
         left_out = [self._disks[url] for url in self._degraded]
-        return read_verified([*self.replicas(), *left_out], extent, active=active)
+        disks = [*self.replicas(), *left_out]
+        return read_verified(disks, extent, active=active, told=self._bad_copy)
+
+    def watch(
+        self,
+        bad_copy: Callable[[int, errors.StorageError], None],
+        left_out: Callable[[str, str], None],
+    ) -> None:
+        """Have functions told of bad copies, and of disks that are or will be left out."""
+        self._bad_copy, self._left_out = bad_copy, left_out
+        for url, why in self.degraded.items():
+            left_out(url, why)
 
     def view(self, name: str) -> memoryview:
         """Of the first disk that can."""
@@ -113,7 +125,7 @@ class MirroredDisk(Disk):
         found: set[str] = set()
         for disk in self.replicas():
             found.update(self._names(disk))
-        return sorted(name for name in found if not name.startswith(_MARKER))
+        return sorted(name for name in found if not name.startswith(MARKER))
 
     def close(self) -> None:
         """Close all disks."""
@@ -121,10 +133,13 @@ class MirroredDisk(Disk):
         for disk in self._disks.values():
             disk.close()
 
-    def resync(self, url: str) -> int:
+    def resync(self, url: str, known: Callable[[int], Sealed | None] | None = None) -> int:
         """Bring a disk that was left out up to date and use it again; how many files it took.
 
-        Writes wait meanwhile; other processes must not write to the same log.
+        Writes wait meanwhile; other processes must not write to the same log. Which bytes are right
+        is for their checksums to say: a segment that is damaged on the disks in use, or missing
+        there, is taken from the one that was away. `known` gives a segment that the index has, or
+        None for one that was collected; without it what the disks in use lack was collected.
 
         Raises:
             InputError: there is no such disk.
@@ -136,7 +151,7 @@ class MirroredDisk(Disk):
             if url not in self._degraded:
                 return 0
             target, sources = self._disks[url], self.replicas()
-            count = _copy_all(sources, target)
+            count = level(sources, target, known or (lambda _number: None))
             for disk in (*sources, target):
                 disk.remove(_marker(url))
                 disk.sync_dir()
@@ -176,6 +191,8 @@ class MirroredDisk(Disk):
         """Go on without a disk; the others remember it, before anything else is acknowledged."""
         _log.error("the log goes on without %s: %s", url, why)
         self._degraded[url] = why
+        if self._left_out is not None:
+            self._left_out(url, why)
         for disk in self.replicas():
             if _marker(url) not in self._names(disk):
                 disk.create(_marker(url), 0)
@@ -229,7 +246,7 @@ class MirroredDisk(Disk):
 
 def _marker(url: str) -> str:
     """The name of the file that says: that disk has missed something."""
-    return f"{_MARKER}{hash_of(url.encode()):016x}"
+    return f"{MARKER}{hash_of(url.encode()):016x}"
 
 
 def _outcome(call: Callable[[Disk], None], disk: Disk) -> errors.StorageError | None:
@@ -244,29 +261,3 @@ def _raise_if_full(failed: Mapping[str, errors.StorageError]) -> None:
     for error in failed.values():
         if isinstance(error, errors.TierFull):
             raise error
-
-
-def _copy_all(sources: Sequence[Disk], target: Disk) -> int:
-    """Give `target` the files that the sources have, and no others; how many were copied."""
-    have = {name: disk for disk in reversed(sources) for name in disk.list()}
-    have = {name: disk for name, disk in have.items() if not name.startswith(_MARKER)}
-    for name in target.list():
-        if name not in have:
-            target.remove(name)
-    count = 0
-    for name, source in have.items():
-        if not _is_same(source, target, name):
-            copy_file(source, target, name)
-            count += 1
-    target.sync_dir()
-    return count
-
-
-def _is_same(source: Disk, target: Disk, name: str) -> bool:
-    if name not in target.list() or source.size(name) != target.size(name):
-        return False
-    nbytes = source.size(name)
-    return all(
-        source.read_at(name, offset, _CHUNK) == target.read_at(name, offset, _CHUNK)
-        for offset in range(0, nbytes, _CHUNK)
-    )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
 
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.log.copies import Span, patched
 from deepseek_store.log.disk import Disk
+from deepseek_store.log.file_copies import copy_file, ends_of, is_copy, set_aside
 from deepseek_store.log.records import Placed
 from deepseek_store.log.scan import Fault, Scan, scan
 from deepseek_store.log.segment import (
@@ -30,9 +30,6 @@ from deepseek_store.log.segment import (
 )
 
 _log = logging.getLogger(__name__)
-_COPY: Final = "copy-"
-_ASIDE: Final = "aside-"
-_COPY_NBYTES: Final = 4 << 20
 
 
 @attrs.frozen(kw_only=True)
@@ -180,8 +177,8 @@ class _Recovery:
         if not disk.size(sealed):  # it only held the name
             self._remove(disk, sealed)
             return sealed
-        there, other = _ends_there(disk, sealed), _ends_there(disk, active)
-        if there is not None and other is not None and _differ(there, other):
+        there, other = ends_there(disk, sealed), ends_there(disk, active)
+        if there is not None and other is not None and differ(there, other):
             self._set_aside(disk, active)
         else:
             self._remove(disk, active)
@@ -228,7 +225,7 @@ class _Recovery:
     def take_active(self, segment: int) -> None:
         """List it if its writer lives; else end it where its last good mark is."""
         name = active_name(segment)
-        found: tuple[Scan, bytes, Disk] | None = None
+        found: list[tuple[Scan, bytes, Disk]] = []
         for disk in self._disk.replicas():
             try:
                 data = disk.read_at(name, 0, disk.size(name))
@@ -238,12 +235,30 @@ class _Recovery:
             if header is not None and self._writer_alive(header.writer):
                 self._list_live(header, len(data))
                 return
+            found.append((self._scan(segment, data), data, disk))
+        if found:
             # Every acknowledged group is on all replicas: who has most has all of them.
-            scanned = self._scan(segment, data)
-            if found is None or scanned.end > found[0].end:
-                found = scanned, data, disk
-        if found is not None:
-            self._end(segment, *found)
+            best = max(found, key=lambda one: (one[0].end, -len(one[0].faults)))
+            self._end(segment, *self._patched(segment, best, [data for _, data, _ in found]))
+
+    def _patched(
+        self, segment: int, best: tuple[Scan, bytes, Disk], copies: list[bytes]
+    ) -> tuple[Scan, bytes, Disk]:
+        """A copy whose damaged places are as another copy has them, where that is right."""
+        scanned, data, disk = best
+
+        def damaged(data: bytes) -> list[Span]:
+            found = self._scan(segment, data)
+            spans = [(fault.offset, fault.offset + fault.nbytes) for fault in found.faults]
+            return [*spans, (found.end, scanned.end)] if found.end < scanned.end else spans
+
+        if not scanned.faults or len(copies) < 2:
+            return best
+        data = patched(data, copies, damaged)
+        for start, stop in ((f.offset, f.offset + f.nbytes) for f in scanned.faults):
+            if data[start:stop] != best[1][start:stop]:
+                disk.write_at(active_name(segment), start, [data[start:stop]])
+        return self._scan(segment, data), data, disk
 
     def _scan(self, segment: int, data: bytes) -> Scan:
         synced = self._synced.get(segment, 0)
@@ -312,9 +327,12 @@ class _Recovery:
         nbytes = source.size(name)
         for disk in replicas:
             has_it = name in self._names[disk.url]
-            if disk is not source and not (has_it and disk.size(name) == nbytes):
-                copy_file(source, disk, name)
             disk.remove(active_name(segment))
+            if disk is source or (has_it and disk.size(name) == nbytes):
+                continue
+            if has_it and self._scan(segment, source.read_at(name, 0, nbytes)).faults:
+                continue  # both are damaged: repair puts them together
+            copy_file(source, disk, name)
 
 
 class _Look(_Recovery):
@@ -349,83 +367,6 @@ def _twice(names: Collection[str]) -> list[int]:
     parsed = [found for name in names if (found := parse_name(name)) is not None]
     sealed = {segment for segment, is_sealed in parsed if is_sealed}
     return [segment for segment, is_sealed in parsed if not is_sealed and segment in sealed]
-
-
-def copy_file(source: Disk, target: Disk, name: str) -> None:
-    """Make a file on `target` what it is on `source`, whole or not at all, and durably."""
-    partial = f"{_COPY}{name}"
-    target.remove(partial)
-    nbytes = source.size(name)
-    target.create(partial, nbytes)
-    for offset in range(0, nbytes, _COPY_NBYTES):
-        target.write_at(partial, offset, [source.read_at(name, offset, _COPY_NBYTES)])
-    target.sync(partial)
-    put_in_place(target, partial, name)
-
-
-def put_in_place(disk: Disk, partial: str, name: str) -> None:
-    """Give a finished copy its name, and make that durable.
-
-    What has the name is replaced if it is the same segment, damaged; another one is kept aside.
-    """
-    there = _ends_there(disk, name)
-    if there is not None and there != (None, None):
-        right = _ends_there(disk, partial)
-        if right is not None and _differ(there, right):
-            set_aside(disk, name)
-    disk.replace(partial, name)
-    disk.sync_dir()
-
-
-def set_aside(disk: Disk, name: str) -> None:
-    """Give a file that must neither be used nor lost a name that nobody reads."""
-    taken = set(disk.list())
-    names = (f"{_ASIDE}{name}-{number}" for number in itertools.count(1))
-    aside = next(each for each in names if each not in taken)
-    _log.error("%s on %s is another segment of that number: kept as %s", name, disk.url, aside)
-    disk.rename(name, aside)
-    disk.sync_dir()
-
-
-Ends = tuple[bytes | None, bytes | None]
-
-
-def ends_of(disk: Disk, name: str) -> Ends | None:
-    """Header and footer of a sealed segment, where both are whole; None otherwise."""
-    found = _ends_there(disk, name)
-    return None if found is None or None in found else found
-
-
-def _ends_there(disk: Disk, name: str) -> Ends | None:
-    """Header and footer of a file, each None where it is damaged; None: there is no such file."""
-    try:
-        nbytes = disk.size(name)
-        head = disk.read_at(name, 0, HEADER_NBYTES)
-        trailer = disk.read_at(name, max(0, nbytes - TRAILER_NBYTES), TRAILER_NBYTES)
-        footer = read_footer(trailer, nbytes)
-        table = b"" if footer is None else disk.read_at(name, footer.offset, footer.nbytes)
-        if footer is not None:
-            parse_footer(table)
-    except errors.ObjectMissing:
-        return None
-    except errors.StorageError:
-        footer, table = None, b""
-    try:
-        is_head = parse_segment_header(head) is not None
-    except errors.StorageError:
-        is_head = False
-    return head if is_head else None, table if footer is not None else None
-
-
-def _differ(there: Ends, right: Ends) -> bool:
-    """Whether two files are of different segments, as far as their ends are whole."""
-    pairs = zip(there, right, strict=True)
-    return any(a is not None and b is not None and a != b for a, b in pairs)
-
-
-def is_copy(name: str) -> bool:
-    """A copy that was not finished."""
-    return name.startswith(_COPY)
 
 
 def _bare(placed: list[Placed]) -> list[Placed]:

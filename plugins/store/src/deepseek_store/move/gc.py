@@ -237,5 +237,4 @@ class Collector:
         return not (found.waiting or found.unknown or found.unreachable or away)
 
     def _url(self, place: Place) -> str:
-        url = self._config.tiers[place.tier].url
-        return f"{url} ({place.domain})" if place.domain else url
+        return self._tiers.url_of(place)

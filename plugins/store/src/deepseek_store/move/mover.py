@@ -5,6 +5,7 @@ A move never deletes what it replaces: that is the collector's, after a grace pe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal
 
@@ -12,10 +13,13 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.codes.choose import Choice, choose_code
+from deepseek_store.errors import Corrupt
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.state import State, stripe_row
 from deepseek_store.home.tier_set import TierSet
+from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version
+from deepseek_store.log.copies import judge, read_back, right_copy
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Buffer, unpack_extents
 from deepseek_store.log.segment import sealed_name
@@ -26,11 +30,13 @@ from deepseek_store.planning.policy import TierName
 from deepseek_store.planning.steps import Move
 from deepseek_store.read.learning import ShardSizes
 from deepseek_store.read.reader import Reader
+from deepseek_store.read.suspects import Suspects
 from deepseek_store.stripes.fragment import HEADER_NBYTES
 from deepseek_store.stripes.layout import Place, place
 from deepseek_store.stripes.stripe import Stripe
 from deepseek_store.write.writer import Writer
 
+_LOG: Final = logging.getLogger(__name__)
 Distant = Literal["warm", "cold"]
 
 _CHUNK_EXTENTS: Final = 8
@@ -53,7 +59,9 @@ class Mover:
         clock: Callable[[], float],
         exclusive: Exclusive,
         settle: Callable[[], None],
+        suspects: Suspects,
     ) -> None:
+        self._suspects = suspects
         self._config, self._state, self._disk, self._tiers = config, state, disk, tiers
         self._reader, self._writer, self._number = reader, writer, writer_number
         self._sizes = sizes
@@ -84,14 +92,14 @@ class Mover:
         """Carry out one step of a plan; what has changed since the plan was made is left out."""
         with self._exclusive:
             if move.kind == "promote":
-                self._promote(move.keys)
+                self._promote(move.keys, skip=True)
             elif move.kind == "adopt":
                 self._adopt(move.segments)
             elif move.kind == "drop":
-                self._promote(move.keys, only=frozenset(move.segments))
+                self._promote(move.keys, only=frozenset(move.segments), skip=True)
                 self._drop(move.segments)
             elif move.kind == "pack":
-                self._pack(map(self._state.catalog.get, move.keys), "cold")
+                self._pack(map(self._state.catalog.get, move.keys), "cold", skip=True)
             else:
                 self._compact(frozenset(move.segments))
             self.moves += 1
@@ -108,7 +116,9 @@ class Mover:
             else:
                 self._pack((self._state.catalog.get(key) for key in keys), temperature)
 
-    def _promote(self, keys: Iterable[str], only: frozenset[int] | None = None) -> None:
+    def _promote(
+        self, keys: Iterable[str], only: frozenset[int] | None = None, *, skip: bool = False
+    ) -> None:
         for key in keys:
             version = self._state.catalog.get(key)
             if version is None:
@@ -119,13 +129,24 @@ class Mover:
                 continue
             if only is not None and not any(extent.segment in only for extent in extents):
                 continue
-            self._writer.rewrite(version, [self._reader.read(extent) for extent in extents])
+            self._rewrite(version, skip=skip)
 
     def _adopt(self, numbers: Sequence[int]) -> None:
-        """Sealed segments become data fragments of one warm stripe, as they are."""
-        rows = [row for number in numbers if (row := self._adoptable(number)) is not None]
+        """Sealed segments become data fragments of one warm stripe, as they were written.
+
+        One of which no copy is right stays where it is, for repair to save what is left of it.
+        """
+        rows, contents = [], []
+        for row in filter(None, map(self._adoptable, numbers)):
+            segment = sealed_of(row, self._config.store_id)
+            try:
+                right = right_copy(self._disk.replicas(), segment, self._suspects.note_copy)
+            except Corrupt as error:
+                _LOG.error("it stays in the log: %s", error)
+                continue
+            rows.append(row)
+            contents.append((row.id, right.data))
         if rows:
-            contents = [(row.id, self._disk.view(sealed_name(row.id))) for row in rows]
             self._stripe(contents, rows, "warm", ())
 
     def _adoptable(self, number: int) -> SegmentRow | None:
@@ -136,7 +157,8 @@ class Mover:
     def _drop(self, numbers: Sequence[int]) -> None:
         """Let go of the log's copy of segments that a stripe holds."""
         rows = [self._state.segments.get(number) for number in numbers]
-        gone = [row for row in rows if row is not None and row.local and row.stripe is not None]
+        held = [row for row in rows if row is not None and row.local and row.stripe is not None]
+        gone = [row for row in held if self._is_safe(row)]
         if not gone:
             return
         changed = [attrs.evolve(row, local=False) for row in gone]
@@ -144,8 +166,41 @@ class Mover:
         for row in gone:
             self._disk.remove(sealed_name(row.id))
 
-    def _pack(self, versions: Iterable[Version | None], temperature: Distant) -> None:
-        """Write versions into new full segments, and those into stripes of their own."""
+    def _is_safe(self, row: SegmentRow) -> bool:
+        """Whether a segment's stripe gives it back, and could still bear to lose a fragment.
+
+        What is wrong is noted; repair then has the log's copy to make it right from.
+        """
+        stripe = None if row.stripe is None else self._state.stripes.get(row.stripe)
+        if stripe is None or row.fragment is None:
+            return False
+        faults = list(self._tiers.stripes.check(stripe, deep=False))
+        if not any(fault.index == row.fragment for fault in faults):
+            faults += self._tiers.stripes.check(stripe, only=[row.fragment])
+        spare = stripe.code.tolerance - len(faults)
+        safe = not any(fault.index == row.fragment for fault in faults)
+        if safe and self._holds(stripe, row) and (spare > 0 or not faults):
+            return True
+        self._suspects.note_fragments(row.id, stripe, faults)
+        _LOG.warning("segment %x stays in the log: its stripe %x is not sound", row.id, stripe.id)
+        return False
+
+    def _holds(self, stripe: Stripe, row: SegmentRow) -> bool:
+        """Whether the fragment is the segment as it was written, not as it had rotted before."""
+        assert row.fragment is not None
+        try:
+            data = self._tiers.stripes.read(stripe, row.fragment, 0, row.nbytes)
+        except errors.StorageError:
+            return False
+        return judge(data, sealed_of(row, self._config.store_id)) is None
+
+    def _pack(
+        self, versions: Iterable[Version | None], temperature: Distant, *, skip: bool = False
+    ) -> None:
+        """Write versions into new full segments, and those into stripes of their own.
+
+        `skip`: those that are damaged stay where they are; without it they end the move.
+        """
         wanted = [version for version in versions if version is not None]
         code = self.choice(temperature).code
         profile = self._tiers.profile(temperature)
@@ -155,7 +210,7 @@ class Mover:
             Source(version=one, chunks=self._chunks(one), sizes=sizes_of(one.key)) for one in wanted
         )
         full: list[Packed] = []
-        for packed in pack(sources, self._form(temperature)):
+        for packed in pack(sources, self._form(temperature), _skipping(skip)):
             full.append(packed)
             if len(full) == code.k:
                 self._write_packed(full, temperature)
@@ -255,24 +310,43 @@ class Mover:
         bodies = [version for version in inside if not version.deleted]
         if not stripes or any(row.local for row in rows):
             for version in bodies:
-                self._rewrite(version)
+                self._rewrite(version, skip=True)
         else:
             stripe = self._state.stripes.get(next(iter(stripes)))
             temperature = "cold" if stripe is None else stripe.temperature
             if temperature == "hot":
                 raise errors.InputError("a stripe is warm or cold")
             bodies.sort(key=lambda version: version.key)
-            self._pack(bodies, temperature)
+            self._pack(bodies, temperature, skip=True)
         for version in inside:
             if version.deleted:
-                self._writer.relink(version)
+                read_back(self._disk, self._writer.relink(version))
 
-    def _rewrite(self, version: Version) -> None:
+    def _rewrite(self, version: Version, *, skip: bool) -> None:
+        """Write an object into the log anew, and read it back; a damaged one stays if `skip`."""
         extents = unpack_extents(version.extents)
-        self._writer.rewrite(version, [self._reader.read(extent) for extent in extents])
+        try:
+            pieces = [self._reader.read(extent) for extent in extents]
+        except Corrupt as error:
+            if not skip:
+                raise
+            _LOG.error("%r stays where it is: %s", version.key, error)
+            return
+        read_back(self._disk, self._writer.rewrite(version, pieces))
 
 
 def _touches(version: Version, segments: frozenset[int]) -> bool:
     if version.segment in segments:
         return True
     return any(extent.segment in segments for extent in unpack_extents(version.extents))
+
+
+def _skipping(skip: bool) -> Callable[[Version, Corrupt], None]:
+    """What becomes of a damaged object: it stays where it is if `skip`, else it ends the move."""
+
+    def damaged(version: Version, error: Corrupt) -> None:
+        if not skip:
+            raise error
+        _LOG.error("%r stays where it is: %s", version.key, error)
+
+    return damaged

@@ -6,11 +6,12 @@ nothing is padded. Pieces are shards: each has its own hash and is read alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import attrs
 
+from deepseek_store.errors import Corrupt
 from deepseek_store.home.version_records import moved_record
 from deepseek_store.index.rows import Version
 from deepseek_store.log import records as rec
@@ -57,11 +58,19 @@ class Packed:
     versions: tuple[Version, ...]
 
 
-def pack(sources: Iterable[Source], form: SegmentForm) -> Iterator[Packed]:
-    """Write objects one after the other into segments, each as full as it gets."""
+def pack(
+    sources: Iterable[Source], form: SegmentForm, damaged: Callable[[Version, Corrupt], None]
+) -> Iterator[Packed]:
+    """Write objects one after the other into segments, each as full as it gets.
+
+    `damaged` is told of an object whose bytes can't be read: it is left out, unless that raises.
+    """
     packer = _Packer(form)
     for source in sources:
-        yield from packer.add(source)
+        try:
+            yield from packer.add(source)
+        except Corrupt as error:
+            damaged(source.version, error)
     yield from packer.flush()
 
 

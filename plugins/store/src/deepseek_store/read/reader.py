@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from deepseek_core import errors
@@ -17,6 +17,10 @@ from deepseek_store.home.tier_set import TierSet
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Extent, hash_of
 from deepseek_store.read.fetcher import Fetcher
+from deepseek_store.read.suspects import Suspects
+from deepseek_store.stripes.identity import FragmentFault
+from deepseek_store.stripes.outage import Failed
+from deepseek_store.stripes.stripe import Stripe
 
 _LOG: Final = logging.getLogger(__name__)
 # A fragment that failed is not asked again for so long: a dead disk would slow every read.
@@ -27,7 +31,7 @@ _FETCH_TIMES: Final = 4096
 class Reader:
     """Reads shards by their extents, wherever their segments are.
 
-    Safe to use from several threads. `on_fault(segment, detail)` is told of bytes that were wrong.
+    Safe to use from several threads. `suspects` are told of bytes that were wrong, or not there.
     `fetch_times` holds what was fetched of late and how long each took, until somebody takes it.
     """
 
@@ -38,14 +42,14 @@ class Reader:
         tiers: TierSet,
         cache: ShardCache | None,
         *,
-        on_fault: Callable[[int, str], None],
+        suspects: Suspects,
         threads: int = 32,
     ) -> None:
         self._state, self._disk, self._tiers, self._cache = state, disk, tiers, cache
         self._fetcher: Fetcher[Extent] = Fetcher(self._fetch_group, self._keep, threads=threads)
-        self._shunned: dict[int, dict[int, float]] = {}
+        self._shunned: dict[int, dict[int, tuple[float, FragmentFault]]] = {}
         self._lock = threading.Lock()
-        self._on_fault = on_fault
+        self._suspects = suspects
         self.fetch_times: deque[tuple[Extent, float]] = deque(maxlen=_FETCH_TIMES)
         self.degraded = 0
         self.fetched = 0
@@ -65,8 +69,8 @@ class Reader:
             return self._disk.read_extent(extent, active=active)
         except errors.ObjectMissing:
             return None
-        except errors.StorageError as error:
-            self._on_fault(extent.segment, str(error))
+        except errors.StorageError:
+            self._note_copies(extent)
             return None
 
     def read(self, extent: Extent) -> bytes | memoryview:
@@ -74,6 +78,7 @@ class Reader:
 
         Raises:
             SegmentGone: no copy of its segment is known any more.
+            TierUnavailable: no copy can be had now; it may come back.
             Corrupt: all copies are damaged.
         """
         data = self.local(extent)
@@ -108,6 +113,11 @@ class Reader:
         if row is None or row.local:
             return True
         return self._cache is not None and extent in self._cache
+
+    def forgive(self) -> None:
+        """Ask fragments again that failed a moment ago: somebody saw that they are back."""
+        with self._lock:
+            self._shunned.clear()
 
     def close(self) -> None:
         """End the threads that fetch."""
@@ -147,34 +157,64 @@ class Reader:
             return b""
 
     def _fetch(self, shard: Extent) -> bytes:
-        segment, offset, nbytes, xxh3 = shard
-        row = self._state.segments.get(segment)
+        row = self._state.segments.get(shard.segment)
         stripe = None if row is None or row.stripe is None else self._state.stripes.get(row.stripe)
         if row is None or row.fragment is None or stripe is None:
             raise self._lost(shard)
         if row.local:
-            self._on_fault(segment, "the log's copy could not be read")
-        failed = self._failed(stripe.id)
-        known = set(failed)
+            self._note_copies(shard)
+        return self._read_striped(shard, stripe, row.fragment)
+
+    def _read_striped(self, shard: Extent, stripe: Stripe, index: int) -> bytes:
+        known = self._shunned_of(stripe.id)
+        failed = dict(known)
         start_s = time.monotonic()
         try:
             data = self._tiers.stripes.read_verified(
-                stripe, row.fragment, offset, nbytes, xxh3=xxh3, failed=failed
+                stripe, index, shard.offset, shard.nbytes, xxh3=shard.xxh3, failed=failed
             )
-        except Corrupt as error:
-            self._state.refresh()
-            if self._state.stripes.get(stripe.id) is not stripe:
-                raise SegmentGone(f"segment {segment:x} went elsewhere") from None
-            self._on_fault(segment, error.message)
-            raise
+        except errors.StorageError as error:
+            if known:  # what was out of order a moment ago may not be so any more
+                self._forgive(stripe.id)
+                return self._read_striped(shard, stripe, index)
+            raise self._unreadable(shard, stripe, failed, error) from None
         self.fetched += 1
         self.fetch_times.append((shard, time.monotonic() - start_s))
         if failed:
             self.degraded += 1
-            self._shun(stripe.id, failed - known)
-            if failed - known:
-                self._on_fault(segment, f"fragments {sorted(failed - known)} failed")
+            new = {index: fault for index, fault in failed.items() if index not in known}
+            if new:
+                self._shun(stripe.id, new)
+                self._suspects.note_fragments(shard.segment, stripe, new.values())
         return data
+
+    def _unreadable(
+        self, shard: Extent, stripe: Stripe, failed: Failed, error: errors.StorageError
+    ) -> Exception:
+        """What to raise of a shard that its stripe does not give."""
+        self._state.refresh()
+        if self._state.stripes.get(stripe.id) is not stripe:
+            return SegmentGone(f"segment {shard.segment:x} went elsewhere")
+        self._suspects.note(shard.segment, error.message)
+        self._suspects.note_fragments(shard.segment, stripe, failed.values())
+        row = self._state.segments.get(shard.segment)
+        if row is not None and row.local and isinstance(error, Corrupt):
+            try:
+                self._disk.read_extent(shard)
+            except errors.TierUnavailable as away:
+                return away  # the log's copy may come back
+            except errors.StorageError:
+                pass
+        return error
+
+    def _note_copies(self, shard: Extent) -> None:
+        """Tell which copies of the log could not give a shard, and why."""
+        row = self._state.segments.get(shard.segment)
+        for disk in self._disk.replicas():
+            try:
+                disk.read_extent(shard, active=row is None or row.state == "active")
+            except errors.StorageError as error:
+                self._suspects.note_copy(shard.segment, error)
 
     def _keep(self, shard: Extent, data: bytes, prefetched: bool) -> None:
         if self._cache is not None:
@@ -196,24 +236,34 @@ class Reader:
         row = self._state.segments.get(segment)
         if row is None or not row.local or row.state != "sealed":
             return SegmentGone(f"segment {segment:x}")
-        self._on_fault(segment, error.message)
+        self._suspects.note(segment, error.message)
+        for disk in self._disk.replicas():
+            gone = errors.ObjectMissing(error.message, url=disk.url)
+            self._suspects.note_copy(segment, gone)
         return Corrupt(
             f"segment {segment:016x} is missing: {error.message}",
             url=self._disk.url,
             remedy="run `ds-sdk store scrub --repair`",
         )
 
-    def _failed(self, stripe: int) -> set[int]:
-        shunned = self._shunned.get(stripe)
-        if not shunned:
-            return set()
+    def _shunned_of(self, stripe: int) -> Failed:
+        """Fragments of a stripe that failed a moment ago."""
+        if stripe not in self._shunned:
+            return {}
         now_s = time.monotonic()
         with self._lock:
-            return {index for index, until_s in shunned.items() if until_s > now_s}
+            shunned = self._shunned.get(stripe, {})
+            return {index: fault for index, (until_s, fault) in shunned.items() if until_s > now_s}
 
-    def _shun(self, stripe: int, failed: set[int]) -> None:
+    def _forgive(self, stripe: int) -> None:
+        with self._lock:
+            self._shunned.pop(stripe, None)
+
+    def _shun(self, stripe: int, failed: Failed) -> None:
         until_s = time.monotonic() + _SHUN_S
         with self._lock:
-            self._shunned.setdefault(stripe, {}).update(dict.fromkeys(failed, until_s))
-        for index in failed:
+            shunned = self._shunned.setdefault(stripe, {})
+            new = failed.keys() - shunned.keys()
+            shunned.update({index: (until_s, fault) for index, fault in failed.items()})
+        for index in new:
             _LOG.warning("stripe %x: fragment %d failed, read from the others", stripe, index)

@@ -13,6 +13,7 @@ from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Placed, Record
 from deepseek_store.log.recovery import read_placed
 from deepseek_store.log.segment import TRAILER_NBYTES, parse_footer, read_footer
+from deepseek_store.stripes.identity import fault_of
 from deepseek_store.stripes.stripe import Stripe
 
 _FIRST_READ_NBYTES = 64 << 10
@@ -61,6 +62,7 @@ def footer_in_stripe(tiers: TierSet, stripe: Stripe, index: int) -> list[Placed]
 
     Raises:
         Corrupt: the fragment holds no sealed segment.
+        TierUnavailable: too many of its domains can't be reached now.
         Unrecoverable: it is lost.
     """
     nbytes = stripe.fragments[index].nbytes
@@ -81,5 +83,6 @@ def footer_in_stripe(tiers: TierSet, stripe: Stripe, index: int) -> list[Placed]
 def _read(tiers: TierSet, stripe: Stripe, index: int, start: int, nbytes: int) -> bytes:
     try:
         return tiers.stripes.read(stripe, index, start, nbytes)
-    except errors.StorageError:
-        return tiers.stripes.read_degraded(stripe, index, start, nbytes, failed=set())
+    except errors.StorageError as error:
+        failed = {index: fault_of(index, error)}
+        return tiers.stripes.read_degraded(stripe, index, start, nbytes, failed=failed)

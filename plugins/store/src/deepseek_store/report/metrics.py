@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -89,6 +90,7 @@ def _of_tiers(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
         tier.temperature: min(tier.choice.nines.values()) if tier.choice else None
         for tier in tiers
     })  # fmt: skip
+    yield from _health(tiers)
     yield Metric(
         name="stripes",
         kind="gauge",
@@ -99,6 +101,23 @@ def _of_tiers(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
             for code, number in tier.codes.items()
         ),
     )
+
+
+def _health(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
+    """What of each tier is there now, and what its stripes bear."""
+    yield _gauge("durability_nines_now", "Least nines of any stripe, by what is there now", {
+        tier.temperature: tier.nines_now for tier in tiers
+    })  # fmt: skip
+    yield _gauge("domain_losses_bearable", "Domains that may go yet, of any stripe", {
+        tier.temperature: tier.domain_losses_now for tier in tiers
+    })  # fmt: skip
+    for name, text in (
+        ("domains", "Failure domains, or disks of the log, that are there"),
+        ("domains_configured", "Those that should be"),
+        ("stripes_hurt", "Stripes that lack fragments now"),
+        ("stripes_unreadable", "Stripes that can't be read now"),
+    ):
+        yield _gauge(name, text, {t.temperature: float(getattr(t, name)) for t in tiers})
 
 
 def _of_store(status: Status) -> Iterator[Metric]:
@@ -112,6 +131,23 @@ def _of_store(status: Status) -> Iterator[Metric]:
         ("damaged_units", "Segments and stripes that scrubs left damaged", status.damaged),
     ):
         yield Metric(name=name, kind="gauge", help=text, samples=(({}, float(value)),))
+    found = Counter((each.what, each.kind) for each in status.findings)
+    yield Metric(
+        name="findings",
+        kind="gauge",
+        help="Things that were found wrong by any process and are not healed",
+        samples=tuple(
+            ({"what": what, "kind": kind}, float(number))
+            for (what, kind), number in sorted(found.items())
+        )
+        or (({}, 0.0),),
+    )
+    yield Metric(
+        name="healthy",
+        kind="gauge",
+        help="Whether nothing is known to be wrong",
+        samples=(({}, float(status.healthy)),),
+    )
 
 
 def _counters(status: Status) -> Iterator[Metric]:

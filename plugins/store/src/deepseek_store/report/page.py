@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import console
+from deepseek_store.home.findings import KeptFinding
 from deepseek_store.planning.policy import TIERS
 from deepseek_store.report.status import BORDERS, Status, TierStatus
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from deepseek_store.planning.moves import Moves
 
 _MOST_MOVES: Final = 40
+_MOST_FINDINGS: Final = 40
 _WIDTH, _LABEL, _ROW, _TALL = 480, 48, 36, 130
 _STYLE: Final = """<style>
 :root{--hot:#d9541e;--warm:#c98a00;--cold:#2f6fc4;--waste:#8d96a0}
@@ -71,8 +73,14 @@ def _figures(status: Status) -> str:
 
 
 def _troubles(status: Status) -> str:
-    told = [f"{tier.temperature} can't be reached: {tier.unreachable}" for tier in status.tiers
-            if tier.unreachable]  # fmt: skip
+    told = [status.verdict] if not status.healthy else []
+    told += [f"{tier.temperature} can't be reached: {tier.unreachable}" for tier in status.tiers
+             if tier.unreachable]  # fmt: skip
+    told += [f"{tier.temperature}: {place} is away: {why}" for tier in status.tiers
+             if not tier.unreachable for place, why in tier.away.items()]  # fmt: skip
+    told += [f"{tier.temperature}: {tier.stripes_hurt:,} stripes lack fragments, "
+             f"{tier.stripes_unreadable:,} of them can't be read now" for tier in status.tiers
+             if tier.stripes_hurt]  # fmt: skip
     told += [f"{tier.temperature}: {tier.refused}" for tier in status.tiers if tier.refused]
     if status.damaged:
         told.append(f"{status.damaged:,} segments or stripes are damaged: ds-sdk store repair HOME")
@@ -84,7 +92,22 @@ def _troubles(status: Status) -> str:
     told += [f"on opening: {line}" for line in status.recovered]
     if not told:
         return '<p class="soft">No faults, no degraded reads.</p>'
-    return "".join(f'<p class="bad">{escape(line)}</p>' for line in told)
+    lines = "".join(f'<p class="bad">{escape(line)}</p>' for line in told)
+    return lines + _findings(status.findings)
+
+
+def _findings(findings: Sequence[KeptFinding]) -> str:
+    """What was found by any process, and is not healed."""
+    if not findings:
+        return ""
+    rows = [
+        (each.where, each.kind, each.detail, _when(each.first_s), _when(each.last_s), each.times)
+        for each in findings[:_MOST_FINDINGS]
+    ]
+    more = len(findings) - len(rows)
+    note = f'<p class="soft">and {more:,} more</p>' if more else ""
+    head = ("what", "is", "how", "first", "last", "times")
+    return console.table(head, rows) + note
 
 
 def _bytes_chart(tiers: Sequence[TierStatus]) -> str:
@@ -137,7 +160,8 @@ def _tiers(tiers: Sequence[TierStatus]) -> str:
 
 def _tier_row(tier: TierStatus) -> tuple[str, ...]:
     codes = ", ".join(f"{number} {code}" for code, number in tier.codes.items())
-    domains = f"{tier.domains}{' simulated' if tier.simulated else ''}" if tier.domains else "-"
+    there = _domains(tier)
+    domains = f"{there}{' simulated' if tier.simulated else ''}" if there != "0" else "-"
     return (
         tier.temperature,
         f"{tier.objects:,}",
@@ -181,13 +205,20 @@ def _bin_names() -> list[str]:
     return [f"&lt;{BORDERS[0]:g}", *between, f"&gt;{BORDERS[-1]:g}"]
 
 
+def _domains(tier: TierStatus) -> str:
+    """How many domains are there, and of how many."""
+    if tier.domains == tier.domains_configured:
+        return str(tier.domains)
+    return f"{tier.domains} (of {tier.domains_configured})"
+
+
 def _durability(tiers: Sequence[TierStatus]) -> str:
     rows = [
         (
             tier.temperature,
             tier.choice.code.name,
             f"{tier.choice.efficiency:.3f}",
-            f"{tier.choice.domain_losses} of {tier.domains}",
+            f"{tier.choice.domain_losses} of {_domains(tier)}",
             *(f"{nines:.1f}" for nines in tier.choice.nines.values()),
             "simulated" if tier.simulated else "as configured",
         )

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_core import TierProfile, errors
+from deepseek_store.check.presence import look_for_places
+from deepseek_store.check.stripe_health import Health
 from deepseek_store.codes.choose import Choice
 from deepseek_store.codes.code import Code
 from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
 from deepseek_store.home.counters import Counters, Entry
+from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.move.census import free_nbytes, stored_nbytes
 from deepseek_store.planning.policy import TIERS, TierName
@@ -34,6 +37,9 @@ class TierStatus:
     `codes` counts stripes by code; `choice` is the code of new stripes, `refused` why there is
     none. `simulated`: its failure domains only stand for devices. `redundancy_nbytes` counts
     parities, copies and headers; `garbage_nbytes` what is no longer needed and not yet collected.
+    `domains` are those that are there now, of `domains_configured`; `away` says why others are not.
+    Of its stripes `stripes_hurt` lack fragments, and `stripes_unreadable` can't be read now;
+    `domain_losses_now` and `nines_now` are the least that any of its stripes has.
     """
 
     temperature: TierName
@@ -53,6 +59,12 @@ class TierStatus:
     choice: Choice | None = None
     refused: str = ""
     unreachable: str = ""
+    domains_configured: int = 0
+    away: Mapping[str, str] = attrs.field(factory=dict)
+    stripes_hurt: int = 0
+    stripes_unreadable: int = 0
+    domain_losses_now: int | None = None
+    nines_now: float | None = None
 
     @property
     def garbage_nbytes(self) -> int:
@@ -100,6 +112,24 @@ class Status:
     entries: tuple[Entry, ...]
     damaged: int
     recovered: tuple[str, ...]
+    findings: tuple[KeptFinding, ...] = ()
+    """What is wrong by all that was found, and is not healed yet; the oldest first."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is known to be wrong; what nobody has looked at may be."""
+        whole = not any(tier.away or tier.stripes_hurt or tier.unreachable for tier in self.tiers)
+        return whole and not self.findings and not self.damaged
+
+    @property
+    def verdict(self) -> str:
+        """The state of the store in a sentence."""
+        broken = sum(tier.stripes_unreadable for tier in self.tiers)
+        if broken:
+            return f"BROKEN: {broken:,} stripes can't be read now"
+        if not self.healthy:
+            return "DEGRADED: it can be read as far as is known, and bears less than it should"
+        return "no fault is known (`scrub` reads all bytes)"
 
     @property
     def stored_nbytes(self) -> int:
@@ -123,11 +153,14 @@ class Status:
             ],
             "stored_nbytes": self.stored_nbytes,
             "efficiency": self.efficiency,
+            "findings": [attrs.asdict(each) for each in self.findings],
+            "healthy": self.healthy,
+            "verdict": self.verdict,
         }
 
 
 def look(store: Store) -> Status:
-    """The store as it is now; sums over all objects once.
+    """The store as it is now; sums over all objects once, and asks each domain if it is there.
 
     Raises:
         IndexUnavailable: the database does not answer.
@@ -146,12 +179,13 @@ def look(store: Store) -> Status:
         borders=[border / DAY_S for border in BORDERS],
     )
     entries = parts.ledger.all()
+    now = Health.of(parts, look_for_places(parts))
     return Status(
         home=str(store.home),
         at_s=now_s,
         objects=sum(tally.objects.values()),
         objects_nbytes=sum(tally.nbytes.values()),
-        tiers=tuple(_tiers(parts, tally)),
+        tiers=tuple(_tiers(parts, tally, now)),
         index_nbytes=_index_nbytes(parts),
         index_behind=parts.committer.behind,
         temperatures=tally.temperatures,
@@ -161,10 +195,11 @@ def look(store: Store) -> Status:
         entries=tuple(entries),
         damaged=_damaged(parts),
         recovered=tuple(_recovered(parts)),
+        findings=now.findings,
     )
 
 
-def _tiers(parts: Parts, tally: Tally) -> Iterable[TierStatus]:
+def _tiers(parts: Parts, tally: Tally, now: Health) -> Iterable[TierStatus]:
     stored = stored_nbytes(parts.state)
     live = _live(parts, tally)
     for temperature in TIERS:
@@ -176,9 +211,9 @@ def _tiers(parts: Parts, tally: Tally) -> Iterable[TierStatus]:
             "objects_nbytes": tally.nbytes[temperature],
         }
         if temperature == "hot":
-            yield TierStatus(**facts | _hot(parts, live["hot"], stored["hot"]))
+            yield TierStatus(**facts | _hot(parts, now, live["hot"], stored["hot"]))
         elif parts.config.of(temperature):
-            yield TierStatus(**facts | _distant(parts, temperature))
+            yield TierStatus(**facts | _distant(parts, temperature) | _now(parts, now, temperature))
 
 
 def _live(parts: Parts, tally: Tally) -> Counter[str]:
@@ -194,17 +229,41 @@ def _live(parts: Parts, tally: Tally) -> Counter[str]:
     return live
 
 
-def _hot(parts: Parts, live_nbytes: int, stored: int) -> dict[str, Any]:
+def _now(parts: Parts, now: Health, temperature: TierName) -> dict[str, Any]:
+    """What of a tier is there now, and what its stripes bear."""
+    numbers = parts.config.of(temperature)
+    domains = [place for place in now.presence.domains if place.tier in numbers]
+    away = {p: why for p, why in now.presence.away.items() if p.tier in numbers}
+    stripes = [each for each in parts.state.stripes.values() if each.temperature == temperature]
+    margins = [now.margin(stripe) for stripe in stripes]
+    return {
+        "domains": len(domains) - len(away),
+        "domains_configured": len(domains),
+        "away": {parts.tiers.url_of(place): why for place, why in away.items()},
+        "stripes_hurt": sum(bool(margin.lost) for margin in margins),
+        "stripes_unreadable": sum(not margin.decodable for margin in margins),
+        "domain_losses_now": min((margin.domain_losses for margin in margins), default=None),
+        "nines_now": min((min(margin.nines.values()) for margin in margins), default=None),
+    }
+
+
+def _hot(parts: Parts, now: Health, live_nbytes: int, stored: int) -> dict[str, Any]:
     """The log: its copies are on disks of their own, as its user says."""
     copies = 1 + len(parts.config.mirrors)
     code = Code.parse(f"replication({copies})")
     nines = nines_by_repair(code, DurabilityModel())
-    degraded: Mapping[str, str] = getattr(parts.disk, "degraded", {})
+    left = max(1, sum(not why for why in now.presence.copies.values()))
+    away = {name: why for name, why in now.presence.copies.items() if why}
+    left_nines = nines_by_repair(Code.parse(f"replication({left})"), DurabilityModel())
     free = free_nbytes(parts.home)
     return {
         "places": (str(parts.home / "log"), *parts.config.mirrors),
         "medium": "log",
-        "domains": copies,
+        "domains": copies - len(away),
+        "domains_configured": copies,
+        "away": away,
+        "domain_losses_now": left - 1,
+        "nines_now": min(left_nines.values()),
         "capacity_nbytes": free + stored,
         "free_nbytes": free,
         "stored_nbytes": stored * copies,
@@ -218,7 +277,7 @@ def _hot(parts: Parts, live_nbytes: int, stored: int) -> dict[str, Any]:
             rule="one copy of the log on each disk",
             candidates=(),
         ),
-        "unreachable": "; ".join(f"{url}: {why}" for url, why in degraded.items()),
+        "unreachable": "; ".join(f"{url}: {why}" for url, why in away.items()),
     }
 
 
@@ -239,7 +298,7 @@ def _distant(parts: Parts, temperature: TierName) -> dict[str, Any]:
         profiles = [parts.tiers.tier(number).profile() for number in numbers]
     except errors.StorageError as error:
         return facts | {"unreachable": error.message}
-    facts |= _told(profiles) | {"domains": len(parts.tiers.places(temperature))}
+    facts |= _told(profiles)
     try:
         facts["choice"] = parts.mover.choice(temperature)
     except errors.ConfigError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Final, TypeVar
@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from deepseek_core import DeepSeekError, Tier, errors
 from deepseek_store.codes import Code, Codec, Plan
 from deepseek_store.errors import Corrupt, Unrecoverable
-from deepseek_store.stripes.identity import FragmentFault, judge
+from deepseek_store.stripes.identity import FragmentFault, fault_of, judge
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import FragmentPlace, Stripe
 
@@ -23,12 +23,19 @@ TIER_FAULTS: Final = (DeepSeekError, OSError)
 Throttle = Callable[[int], None]
 """Called with a number of bytes before each read, from several threads; it may wait."""
 
+Content = Callable[[int, memoryview], str]
+"""Says what is wrong with the segment that a fragment holds, by its number; "" if nothing is."""
+
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
 def no_throttle(_nbytes: int) -> None:
     """Read as fast as it goes."""
+
+
+def _numbered(place: FragmentPlace) -> str:
+    return f"tier number {place.tier}"
 
 
 class FragmentIO:
@@ -41,6 +48,8 @@ class FragmentIO:
         self, tiers: Sequence[Tier | None], store: bytes, *, threads: int, budget_nbytes: int
     ) -> None:
         self.tiers = tuple(tiers)
+        self.urls: Sequence[str] = ()
+        self.why_away: Mapping[int, str] = {}
         self.store = store
         self.threads = threads
         self.budget_nbytes = budget_nbytes
@@ -89,10 +98,11 @@ class FragmentIO:
         """
         tier = self._tier(place.tier)
         if tier is None:
+            url, why = self.url_of(place), self.why_away.get(place.tier, "it is not open")
             raise errors.TierUnavailable(
-                f"{place.key or 'a fragment'} lies on tier number {place.tier}, which is not open",
-                url="",
-                remedy="open the store with all of its tiers",
+                why if url and why.startswith(url) else f"{url or _numbered(place)}: {why}",
+                url=url,
+                remedy="bring the tier back, then try again",
             )
         return tier
 
@@ -102,7 +112,9 @@ class FragmentIO:
     def url_of(self, place: FragmentPlace) -> str:
         """The URL of the tier where a fragment lies."""
         tier = self._tier(place.tier)
-        return "" if tier is None else tier.url
+        if tier is not None:
+            return tier.url
+        return self.urls[place.tier] if place.tier < len(self.urls) else ""
 
     def places(self, tiers: Iterable[int]) -> tuple[Place, ...]:
         """All failure domains of those of the tiers that are open."""
@@ -140,11 +152,18 @@ class FragmentIO:
         return data
 
     def inspect(
-        self, stripe: Stripe, index: int, *, deep: bool = True, throttle: Throttle = no_throttle
+        self,
+        stripe: Stripe,
+        index: int,
+        *,
+        deep: bool = True,
+        throttle: Throttle = no_throttle,
+        content: Content | None = None,
     ) -> FragmentFault | None:
         """What is wrong with a fragment as it lies there; None if nothing is.
 
-        `deep` reads all of it, else header, table and length are looked at.
+        `deep` reads all of it, else header, table and length are looked at. `content` judges the
+        segment in it, if all of it was read.
         """
         place = stripe.fragments[index]
         if not place.nbytes:
@@ -153,11 +172,13 @@ class FragmentIO:
             return FragmentFault(index=index, kind="missing", detail="it is known to be lost")
         try:
             data, object_nbytes = self._look(stripe, index, deep, throttle)
-        except errors.ObjectMissing as error:
-            return FragmentFault(index=index, kind="missing", detail=error.message)
         except TIER_FAULTS as error:
-            return FragmentFault(index=index, kind="unreachable", detail=str(error))
-        return judge(stripe, index, self.store, data, object_nbytes)
+            return fault_of(index, error)
+        fault = judge(stripe, index, self.store, data, object_nbytes)
+        if fault is not None or content is None or not deep or index >= stripe.width:
+            return fault
+        why = content(place.segment, memoryview(data)[stripe.payload_start(index) :])
+        return FragmentFault(index=index, kind="corrupt-segment", detail=why) if why else None
 
     def _look(
         self, stripe: Stripe, index: int, deep: bool, throttle: Throttle

@@ -6,11 +6,13 @@ older generation or another store. Such a one is a fault, and its bytes are neve
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import attrs
 import xxhash
 
+from deepseek_core import errors
+from deepseek_store.errors import Corrupt
 from deepseek_store.stripes.fragment import (
     HEADER_NBYTES,
     BadFragment,
@@ -23,9 +25,10 @@ from deepseek_store.stripes.fragment import (
 )
 from deepseek_store.stripes.stripe import Stripe
 
-FaultKind = Literal[
-    "missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable"
-]
+FaultKind: TypeAlias = Literal[
+    "missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable",
+    "corrupt-segment",
+]  # fmt: skip
 
 _IDENTITY: Final = (
     "store", "stripe", "index", "generation", "code", "width", "segment", "nbytes", "xxh3",
@@ -35,11 +38,23 @@ _IDENTITY: Final = (
 
 @attrs.frozen(kw_only=True)
 class FragmentFault:
-    """What is wrong with one fragment of a stripe; `detail` is for people."""
+    """What is wrong with one fragment of a stripe; `detail` and `remedy` are for people."""
 
     index: int
     kind: FaultKind
     detail: str = ""
+    remedy: str = ""
+
+
+def fault_of(index: int, error: Exception) -> FragmentFault:
+    """The fault of a fragment whose read ended in this error."""
+    if isinstance(error, errors.ObjectMissing):
+        return FragmentFault(index=index, kind="missing", detail=error.message)
+    if isinstance(error, Corrupt):
+        return FragmentFault(index=index, kind="truncated", detail=error.message)
+    message = getattr(error, "message", "") or str(error) or type(error).__name__
+    remedy = getattr(error, "remedy", None) or ""
+    return FragmentFault(index=index, kind="unreachable", detail=message, remedy=remedy)
 
 
 def rows_of(stripe: Stripe) -> tuple[SegmentRow, ...]:

@@ -17,8 +17,9 @@ from deepseek_store.codes import Plan
 from deepseek_store.errors import Corrupt, Unrecoverable
 from deepseek_store.stripes.fragment import HEADER_NBYTES, parse_header
 from deepseek_store.stripes.fragment_io import TIER_FAULTS, FragmentIO, Throttle
-from deepseek_store.stripes.identity import FragmentFault, judge
+from deepseek_store.stripes.identity import FragmentFault, fault_of, judge
 from deepseek_store.stripes.layout import Place, replacements
+from deepseek_store.stripes.outage import Failed, plan_around
 from deepseek_store.stripes.stripe import FragmentPlace, Stripe
 from deepseek_store.stripes.write import FragmentWriter
 
@@ -41,12 +42,13 @@ def repair_stripe(
     """The stripe with the faulty fragments written anew.
 
     Raises:
+        TierUnavailable: it can't be done until what is away is back; nothing is written.
         Unrecoverable: more is lost than the code can bear; nothing is written or deleted.
         StorageError: a fragment could be written nowhere; nothing is left behind.
     """
     faults = tuple(faults)
-    lost = {fault.index for fault in faults} | set(stripe.lost)
-    lost -= set(stripe.virtual)
+    lost: Failed = {index: _known_lost(index) for index in stripe.lost}
+    lost |= {fault.index: fault for fault in faults if fault.index not in stripe.virtual}
     if not lost:
         return stripe
     _check_known(io, stripe, lost)
@@ -64,6 +66,10 @@ def repair_stripe(
     return FragmentWriter(io, spares=spares).write(moved, rebuilt.payloads)
 
 
+def _known_lost(index: int) -> FragmentFault:
+    return FragmentFault(index=index, kind="missing", detail="it is known to be lost")
+
+
 def _check_known(io: FragmentIO, stripe: Stripe, lost: Collection[int]) -> None:
     """A segment of unknown name and length, found without a table, is not to be written."""
     unknown = [i for i in sorted(lost) if i < stripe.code.k and not stripe.fragments[i].segment]
@@ -76,16 +82,16 @@ def _check_known(io: FragmentIO, stripe: Stripe, lost: Collection[int]) -> None:
         )
 
 
-def _rebuild(io: FragmentIO, stripe: Stripe, lost: Iterable[int], throttle: Throttle) -> Rebuilt:
-    gone = set(lost)
+def _rebuild(io: FragmentIO, stripe: Stripe, lost: Failed, throttle: Throttle) -> Rebuilt:
+    gone = dict(lost)
     while True:
-        plan = io.plan(stripe, gone, gone)
+        plan = plan_around(io, stripe, gone, gone)
         reading = _Reading(io, stripe, plan, throttle)
         payloads = reading.run()
         if not reading.bad:
             _check(io, stripe, payloads)
             return Rebuilt(payloads=payloads, lost=frozenset(gone))
-        gone |= reading.bad
+        gone.update(reading.bad)
 
 
 class _Reading:
@@ -103,7 +109,7 @@ class _Reading:
         self._reads = [index for index in plan.reads if stripe.fragments[index].nbytes]
         self._hashes = {index: xxhash.xxh3_64() for index in self._reads}
         self._said: dict[int, int] = {}
-        self.bad: set[int] = set()
+        self.bad: Failed = {}
 
     def run(self) -> dict[int, bytearray]:
         """The wanted payloads; worth nothing if `bad` names a fragment."""
@@ -116,50 +122,59 @@ class _Reading:
             self._column(start, nbytes, made)
             if self.bad:
                 return made
-        self.bad = {i for i, state in self._hashes.items() if state.intdigest() != self._said[i]}
+        self.bad = {
+            index: FragmentFault(index=index, kind="corrupt-payload", detail="its hash differs")
+            for index, state in self._hashes.items()
+            if state.intdigest() != self._said[index]
+        }
         return made
 
     def _column(self, start: int, nbytes: int, made: Mapping[int, bytearray]) -> None:
-        def read(index: int) -> memoryview | None:
+        def read(index: int) -> memoryview | FragmentFault:
             try:
                 return self._read(index, start, nbytes)
-            except TIER_FAULTS:
-                return None
+            except TIER_FAULTS as error:
+                return fault_of(index, error)
 
-        got = dict(self._io.each(read, self._reads, nbytes=nbytes))
-        self.bad = {index for index, data in got.items() if data is None}
+        parts: dict[int, memoryview | None] = dict.fromkeys(self._plan.reads)
+        for index, got in self._io.each(read, self._reads, nbytes=nbytes):
+            if isinstance(got, FragmentFault):
+                self.bad[index] = got
+            else:
+                parts[index] = got
         if self.bad:
             return
-        parts = dict.fromkeys(self._plan.reads) | got
         codec = self._io.codec(self._stripe.code)
         for index, part in codec.rebuild(self._plan, parts, nbytes).items():
             left = max(0, len(made[index]) - start)
             made[index][start : start + nbytes] = memoryview(part)[:left]
 
-    def _read(self, index: int, start: int, nbytes: int) -> memoryview | None:
-        """A column of one fragment; None if the fragment is not what it should be."""
+    def _read(self, index: int, start: int, nbytes: int) -> memoryview | FragmentFault:
+        """A column of one fragment; its fault if the fragment is not what it should be."""
         self._throttle(nbytes)
         if start:
             data = memoryview(self._io.read_range(self._stripe, index, start, nbytes))
-        elif (head := self._read_head(index, nbytes)) is None:
-            return None
         else:
+            head = self._read_head(index, nbytes)
+            if isinstance(head, FragmentFault):
+                return head
             data = head
         self._hashes[index].update(data)
         return data
 
-    def _read_head(self, index: int, nbytes: int) -> memoryview | None:
+    def _read_head(self, index: int, nbytes: int) -> memoryview | FragmentFault:
         """Header, table and first column in one read."""
         place = self._stripe.fragments[index]
         if not place.key:
-            return None
+            return _known_lost(index)
         start = self._stripe.payload_start(index)
         wanted = start + min(nbytes, place.nbytes)
         data = self._io.tier_of(place).get(place.key, 0, wanted)
         # The length beyond this column shows when the next ones are read.
         whole = start + place.nbytes if len(data) == wanted else len(data)
-        if judge(self._stripe, index, self._io.store, data[:start], whole) is not None:
-            return None
+        fault = judge(self._stripe, index, self._io.store, data[:start], whole)
+        if fault is not None:
+            return fault
         self._said[index] = parse_header(data[:HEADER_NBYTES]).xxh3
         return memoryview(data)[start:]
 

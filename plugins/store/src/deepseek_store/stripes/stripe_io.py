@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Self
 
 from deepseek_core import Tier, errors
@@ -11,9 +11,10 @@ from deepseek_store.stripes import read as reading
 from deepseek_store.stripes.check import check_stripe
 from deepseek_store.stripes.discover import Discovery, discover_stripes
 from deepseek_store.stripes.fragment import Buffer, TierName
-from deepseek_store.stripes.fragment_io import FragmentIO, Throttle, no_throttle
+from deepseek_store.stripes.fragment_io import Content, FragmentIO, Throttle, no_throttle
 from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
+from deepseek_store.stripes.outage import Failed
 from deepseek_store.stripes.read import Span
 from deepseek_store.stripes.repair import repair_stripe
 from deepseek_store.stripes.stripe import FragmentPlace, Stripe
@@ -26,7 +27,7 @@ class StripeIO:
     """The stripes of one store on its tiers, which are numbered as they are given.
 
     None stands for a tier that can't be opened now: its fragments are unreachable, and reads go
-    around them.
+    around them. `urls` name all of them, `why_away` says of a number why that tier is not open.
     `threads` read and write at once; at most `budget_nbytes` are in flight. Safe to share
     between threads. Tiers bring their own time-outs: what they take is waited for.
     """
@@ -38,14 +39,23 @@ class StripeIO:
         *,
         threads: int = 16,
         budget_nbytes: int = 256 << 20,
+        urls: Sequence[str] = (),
+        why_away: Mapping[int, str] | None = None,
     ) -> None:
         if len(store_id) != _STORE_ID_NBYTES:
             raise errors.InputError(f"a store's id has 16 bytes, not {len(store_id)}")
         self._io = FragmentIO(tiers, store_id, threads=threads, budget_nbytes=budget_nbytes)
+        self._io.urls, self._io.why_away = tuple(urls), why_away or {}
 
     def close(self) -> None:
         """End the threads; the tiers stay open."""
         self._io.close()
+
+    def replace_tier(self, number: int, tier: Tier) -> None:
+        """Use a tier that could not be opened before."""
+        tiers = list(self._io.tiers)
+        tiers[number] = tier
+        self._io.tiers = tuple(tiers)
 
     def __enter__(self) -> Self:
         return self
@@ -101,14 +111,15 @@ class StripeIO:
         return self._io.read_range(stripe, index, start, nbytes)
 
     def read_degraded(
-        self, stripe: Stripe, index: int, start: int, nbytes: int, *, failed: set[int]
+        self, stripe: Stripe, index: int, start: int, nbytes: int, *, failed: Failed
     ) -> bytes:
         """The range from the same range of other fragments. It is not verified.
 
         `failed` are fragments not to use; more that are met on the way are added.
 
         Raises:
-            Unrecoverable: more failed than the code can bear.
+            TierUnavailable: too many can't be reached now; nothing is known to be lost.
+            Unrecoverable: more are missing or damaged than the code can bear.
         """
         span = Span(index=index, start=start, nbytes=nbytes)
         return reading.read_degraded(self._io, stripe, span, failed)
@@ -121,23 +132,35 @@ class StripeIO:
         nbytes: int,
         *,
         xxh3: int,
-        failed: set[int] | None = None,
+        failed: Failed | None = None,
     ) -> bytes:
         """The range from the fragment or from others, with this hash.
 
         Raises:
-            Unrecoverable: more failed than the code can bear.
+            TierUnavailable: too many can't be reached now; nothing is known to be lost.
+            Unrecoverable: more are missing or damaged than the code can bear.
             Corrupt: the hash fits no way, though no fragment is at fault.
         """
-        failed = set() if failed is None else failed
+        failed = {} if failed is None else failed
         span = Span(index=index, start=start, nbytes=nbytes)
         return reading.read_verified(self._io, stripe, span, xxh3, failed)
 
     def check(
-        self, stripe: Stripe, *, deep: bool = True, throttle: Throttle = no_throttle
+        self,
+        stripe: Stripe,
+        *,
+        deep: bool = True,
+        throttle: Throttle = no_throttle,
+        only: Collection[int] | None = None,
+        content: Content | None = None,
     ) -> tuple[FragmentFault, ...]:
-        """What is wrong with the stripe's fragments; `deep` reads all bytes of them."""
-        return check_stripe(self._io, stripe, deep=deep, throttle=throttle)
+        """What is wrong with the stripe's fragments, or with some; `deep` reads all bytes.
+
+        `content` judges the segment that a data fragment holds.
+        """
+        return check_stripe(
+            self._io, stripe, deep=deep, throttle=throttle, only=only, content=content
+        )
 
     def repair(
         self,

@@ -1,0 +1,173 @@
+"""Looks which tiers, failure domains and copies of the log are there now.
+
+A domain is asked for one fragment that it should have; one without any is asked for a listing. What
+is away is kept among the findings, and what answers again is taken off them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core import DeepSeekError, errors
+from deepseek_store.home.findings import MOST_DETAIL, By, KeptFinding, What
+from deepseek_store.log.mirrored import MirroredDisk
+from deepseek_store.parts import Parts
+from deepseek_store.stripes.layout import Place
+from deepseek_store.stripes.stripe import Stripe, folder_of
+
+_THREADS: Final = 16
+# So many fragments are looked for before a domain that lacks them is listed.
+_SAMPLE: Final = 3
+# What is seen again before that is not counted once more: pages are asked for every few seconds.
+_AGAIN_S: Final = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Presence:
+    """What was looked for and is there; each value says why something is not, "" if it is.
+
+    `tiers` are by number, `domains` as they are placed, `copies` of the log by their folder.
+    """
+
+    tiers: Mapping[int, str] = attrs.field(factory=dict)
+    domains: Mapping[Place, str] = attrs.field(factory=dict)
+    copies: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def away(self) -> Mapping[Place, str]:
+        """Domains that are not there, and why."""
+        return {place: why for place, why in self.domains.items() if why}
+
+    def lost_of(self, stripe: Stripe) -> set[int]:
+        """Fragments of a stripe that are known to be lost, or lie where nobody answers."""
+        gone = set(stripe.lost)
+        if away := self.away:
+            stored = ((index, stripe.fragments[index].place) for index in stripe.stored)
+            gone |= {index for index, place in stored if place in away}
+        return gone
+
+    def to_json(self, parts: Parts) -> dict[str, Any]:
+        """All of it as plain values."""
+        url = parts.tiers.url_of
+        return {
+            "domains": len(self.domains),
+            "domains_there": len(self.domains) - len(self.away),
+            "away": {url(place): why for place, why in self.away.items()},
+            "tiers_away": {url(Place(tier=n)): why for n, why in self.tiers.items() if why},
+            "log_copies": len(self.copies),
+            "log_copies_away": {name: why for name, why in self.copies.items() if why},
+        }
+
+
+def look_for_places(
+    parts: Parts, only: Collection[Place] | None = None, *, by: By = "status"
+) -> Presence:
+    """Ask all domains, or only some, and the copies of the log, whether they are there.
+
+    Raises:
+        ConfigError: no plugin opens the URL of a tier.
+    """
+    copies = _copies(parts)
+    if not parts.config.tiers or (only is not None and not only):
+        _keep(parts, found := Presence(copies=copies), by)
+        return found
+    parts.tiers.reopen(now=True)
+    tiers = {
+        number: "" if tier is not None else parts.tiers.failed.get(number, "it is not open")
+        for number, tier in enumerate(parts.tiers.tiers)
+    }
+    samples = _samples(parts.state.stripes.values())
+    places = only if only is not None else {*samples, *parts.tiers.stripes.places()}
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="ds-look") as pool:
+        ordered = sorted(places, key=lambda place: (place.tier, place.domain))
+        why = pool.map(
+            lambda place: tiers[place.tier] or _why_away(parts, place, samples.get(place, ())),
+            ordered,
+        )
+        domains = dict(zip(ordered, why, strict=True))
+    found = Presence(tiers=tiers, domains=domains, copies=copies)
+    _keep(parts, found, by)
+    return found
+
+
+def _samples(stripes: Iterable[Stripe]) -> dict[Place, list[str]]:
+    """Keys of some fragments that each domain should have, the newest last."""
+    found: dict[Place, list[str]] = defaultdict(list)
+    for stripe in list(stripes):
+        for fragment in stripe.fragments:
+            if fragment.key:
+                keys = found[fragment.place]
+                keys.append(fragment.key)
+                if len(keys) > _SAMPLE:
+                    del keys[0]
+    return found
+
+
+def _why_away(parts: Parts, place: Place, keys: Iterable[str]) -> str:
+    """Why a domain is not there; empty if it is."""
+    tier = parts.tiers.tier(place.tier)
+    asked = 0
+    try:
+        for key in keys:
+            try:
+                tier.stat(key)
+            except errors.ObjectMissing:
+                asked += 1
+            else:
+                return ""
+        if next(iter(tier.list(folder_of(place.domain))), None) is None and asked > 1:
+            return "it is empty: a disk that is not mounted, or another one"
+    except (DeepSeekError, OSError) as error:
+        return getattr(error, "message", "") or str(error)
+    return ""
+
+
+def _copies(parts: Parts) -> dict[str, str]:
+    """The folders of the log: why each is left out, or can't be read."""
+    left_out = parts.disk.degraded if isinstance(parts.disk, MirroredDisk) else {}
+    found = dict(left_out)
+    for disk in parts.disk.replicas():
+        try:
+            disk.list()
+        except errors.StorageError as error:
+            found[disk.url] = error.message
+        else:
+            found[disk.url] = ""
+    return found
+
+
+def _keep(parts: Parts, found: Presence, by: By) -> None:
+    """Note what is away; take off what was and is there again."""
+    findings, url = parts.findings, parts.tiers.url_of
+    here = {url(place) for place, why in found.domains.items() if not why}
+    here |= {url(Place(tier=number)) for number, why in found.tiers.items() if not why}
+    here |= {name for name, why in found.copies.items() if not why}
+
+    def back(each: KeptFinding) -> bool:
+        return each.what in ("domain", "tier", "mirror") and each.place in here
+
+    if any(map(back, findings.all())):
+        findings.heal(back)
+        parts.reader.forgive()
+    fresh_s = parts.clock() - _AGAIN_S
+    known = {(each.place, each.detail) for each in findings.all() if each.last_s > fresh_s}
+
+    def note(what: What, number: int, kind: str, place: str, why: str) -> None:
+        if (place, why[:MOST_DETAIL]) not in known:
+            findings.note(what, number, kind, place, detail=why, by=by)
+
+    for number, why in found.tiers.items():
+        if why:
+            note("tier", number, "unreachable", url(Place(tier=number)), why)
+    for domain, why in found.away.items():
+        if not found.tiers.get(domain.tier):
+            what: What = "domain" if domain.domain else "tier"
+            note(what, domain.tier, "unreachable", url(domain), why)
+    for name, why in found.copies.items():
+        if why:
+            note("mirror", 0, "left out", name, why)

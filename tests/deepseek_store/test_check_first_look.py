@@ -1,0 +1,429 @@
+"""Repair looks before it speaks; what anybody has found is told to all, until it is healed."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from care_kit import (
+    SMALL,
+    Killed,
+    Site,
+    break_fragment,
+    contents,
+    damage_file,
+    fill,
+    flipped,
+    fragments_of,
+    segment_files,
+)
+
+from deepseek_core import errors
+from deepseek_store import Policy, Store
+from deepseek_store.check.background import tick
+from deepseek_store.home import tier_set
+from deepseek_store.log.file_disk import FileDisk
+from deepseek_store.report.metrics import render
+from deepseek_store.report.page import write_status_page
+from deepseek_store.report.status import look
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    made = Site(tmp_path)
+    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
+    monkeypatch.setattr(tier_set, "_RETRY_S", 0.0)
+    monkeypatch.setattr(tier_set, "_RETRY_SHARE", 0.0)
+    yield made
+    made.forget()
+
+
+def cooled(store: Store) -> dict[str, bytes]:
+    objects = fill(store, 100, 9000)
+    store.send(objects, "cold")
+    store.gc()
+    return objects
+
+
+def on_disk(tmp_path: Path, domains: int = 8) -> tuple[Path, Path, dict[str, bytes]]:
+    """A home, its cold tier on a disk, and what lies there."""
+    home, cold = tmp_path / "home", tmp_path / "cold"
+    policy = Policy(
+        cold_fragment_nbytes=SMALL, prefetch=False, cache_nbytes=0, grace_s=0.0,
+        codes={"hot": "auto", "warm": "auto", "cold": "rs(4,2)"},
+    )  # fmt: skip
+    with Store.init(home, cold=[f"{cold.as_uri()}?domains={domains}"], policy=policy) as store:
+        objects = fill(store, 60, 9000)
+        store.send(objects, "cold")
+        store.parts.journal.seal()
+        store.gc()
+    return home, cold, objects
+
+
+def sdk(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deepseek_core", "store", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_a_reader_met_is_told_by_another_process(tmp_path: Path) -> None:
+    home, cold, _ = on_disk(tmp_path)
+    (victim, *_) = sorted(cold.rglob("stripes/*/000*"))
+    data = victim.read_bytes()
+    victim.write_bytes(flipped(data, len(data) // 2))
+    code = (
+        "import sys\nfrom deepseek_store import Store\n"
+        "with Store(sys.argv[1]) as store:\n"
+        "    for info in store.list(): store.get(info.key)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(home)], check=True, timeout=120)
+    status = json.loads(sdk("status", home, "--json").stdout)
+    (found,) = status["findings"]
+    assert (found["what"], found["index"], found["kind"]) == ("stripe", 0, "corrupt-payload")
+    assert found["by"] == "read"
+    assert not status["healthy"]
+    assert "fragment 0 of stripe" in sdk("status", home).stdout
+    assert "corrupt-payload" in sdk("fsck", home).stdout
+    (key, *_) = [info.key for info in _listed(home)]
+    assert any(
+        "corrupt-payload" in text
+        for copy in json.loads(sdk("explain", home, key, "--json").stdout)["copies"]
+        for text in copy["found"]
+    )
+    repaired = sdk("repair", home)
+    assert repaired.returncode == 0
+    assert "1 of them repaired" in repaired.stdout
+    assert json.loads(sdk("status", home, "--json").stdout)["findings"] == []
+
+
+def _listed(home: Path) -> list:  # type: ignore[type-arg]
+    with Store(home) as store:
+        return list(store.list())
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_a_domain_that_went_is_counted_and_its_fragments_made_anew(
+    tmp_path: Path, how: str
+) -> None:
+    home, cold, objects = on_disk(tmp_path)
+    with Store(home) as store:
+        stripes = list(store.parts.state.stripes.values())
+    domain = stripes[0].fragments[0].domain
+    shutil.rmtree(cold / domain / ("stripes" if how == "emptied" else ""))
+    with Store(home) as store:
+        tier = next(each for each in look(store).tiers if each.temperature == "cold")
+        if how == "removed":
+            assert (tier.domains, tier.domains_configured) == (7, 8)
+            assert tier.stripes_hurt
+            assert tier.domain_losses_now == 1
+            assert tier.choice is not None
+            assert tier.nines_now is not None
+            assert tier.nines_now < min(tier.choice.nines.values())
+        report = store.repair()
+        assert report.ok
+        assert report.repaired == sum(
+            each.domain == domain for s in stripes for each in s.fragments if each.key
+        )
+        assert contents(store) == objects
+        tier = next(each for each in look(store).tiers if each.temperature == "cold")
+        assert tier.stripes_hurt == 0
+        assert tier.domain_losses_now == 2
+
+
+def test_an_older_image_of_a_domain_is_noticed(tmp_path: Path) -> None:
+    home, cold, objects = on_disk(tmp_path)
+    shutil.copytree(cold, tmp_path / "image")
+    with Store(home) as store:
+        more = fill(store, 60, 9000, seed=1, prefix="later")
+        store.send(more, "cold")
+        newest = store.parts.state.stripes[max(store.parts.state.stripes)]
+        domain = newest.fragments[0].domain
+    shutil.rmtree(cold / domain)
+    (tmp_path / "image" / domain).rename(cold / domain)
+    with Store(home) as store:
+        report = store.repair()
+        assert report.repaired
+        assert {fault.kind for fault in report.faults} == {"missing"}
+        assert report.ok
+        assert contents(store) == objects | more
+        assert store.scrub(resume=False).ok
+
+
+def test_where_all_domains_are_away_nothing_is_called_healthy(tmp_path: Path) -> None:
+    home, cold, objects = on_disk(tmp_path)
+    cold.rename(tmp_path / "elsewhere")
+    for words in (("repair", home), ("repair", home, "--dry-run"), ("scrub", home)):
+        told = sdk(*words)
+        assert told.returncode == 1, told
+        assert "nothing is wrong" not in told.stdout.lower()
+        assert "Away: " in told.stdout
+    told = sdk("repair", home, "--json")
+    facts = json.loads(told.stdout)
+    assert facts["ok"] is False
+    assert facts["looked"]["domains_there"] == 0
+    assert facts["not_looked_at"]
+    assert "BROKEN" in sdk("status", home).stdout
+    shutil.rmtree(cold, ignore_errors=True)
+    (tmp_path / "elsewhere").rename(cold)
+    told = sdk("repair", home)
+    assert told.returncode == 0, told.stdout
+    assert json.loads(sdk("status", home, "--json").stdout)["healthy"] is True
+    with Store(home) as store:
+        assert contents(store) == objects
+
+
+@pytest.mark.parametrize("where", ["header", "payload", "end"])
+def test_a_small_store_is_read_wholly_before_it_is_called_whole(site: Site, where: str) -> None:
+    with site.init() as store:
+        objects = cooled(store)
+        assert store.repair().sentences()[-1] == "Nothing is wrong."
+        (stripe, *_) = store.parts.state.stripes.values()
+        place = stripe.fragments[3]
+        data = site.cold.get(place.key)
+        at = {"header": 20, "payload": len(data) // 2, "end": len(data) - 1}[where]
+        site.cold.delete(place.key)
+        site.cold.put_if_absent(place.key, flipped(data, at))
+        report = store.repair()
+        assert report.repaired == 1
+        assert report.ok
+        assert contents(store) == objects
+
+
+def test_what_was_not_read_is_not_called_whole(site: Site) -> None:
+    with site.init() as store:
+        cooled(store)
+        report = store.repair(sample_nbytes=0)
+        assert report.ok
+        assert report.sentences()[-1] == "No fault was met in what was looked at."
+        assert any("scrub" in text for text in report.to_json()["not_looked_at"])
+        shallow = store.scrub(deep=False, resume=False)
+        assert shallow.sentences()[-1] == "No fault was met in what was looked at."
+        fill(store, 20, 9000, seed=1, prefix="later")
+        store.parts.journal.seal()
+        part = store.scrub(limit_nbytes=1, resume=False)
+        assert not part.complete
+        assert part.sentences()[-1] == "No fault was met in what was looked at."
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated"])
+def test_by_name_and_length_all_fragments_are_looked_for(site: Site, kind: str) -> None:
+    rng = random.Random(3)
+    with site.init() as store:
+        objects = cooled(store)
+        for stripe in list(store.parts.state.stripes.values()):
+            whole = fragments_of(site, stripe)
+            break_fragment(site, stripe, stripe.stored[-1], kind, whole, rng)
+        report = store.repair(sample_nbytes=0)
+        assert report.repaired == len(store.parts.state.stripes)
+        assert store.scrub(resume=False).faults == ()
+        assert contents(store) == objects
+
+
+def test_findings_come_from_scrubs_and_checks_and_go_with_a_repair(site: Site) -> None:
+    rng = random.Random(4)
+    with site.init() as store:
+        cooled(store)
+        (stripe, *_) = store.parts.state.stripes.values()
+        whole = fragments_of(site, stripe)
+        break_fragment(site, stripe, 2, "corrupt-payload", whole, rng)
+        store.scrub(resume=False)
+        (found,) = store.parts.findings.all()
+        assert (found.by, found.index, found.number) == ("scrub", 2, stripe.id)
+        # A look at heads does not see it, and does not take it for healed.
+        assert any("corrupt-payload" in f.what for f in store.fsck().findings)
+        assert len(store.parts.findings.all()) == 1
+        status = look(store)
+        assert not status.healthy
+        assert 'findings{what="stripe",kind="corrupt-payload"} 1' in render(status)
+        page = site.home / "page.html"
+        write_status_page(page, status, None)
+        assert "corrupt-payload" in page.read_text()
+        assert "DEGRADED" in page.read_text()
+        # Somebody puts the right bytes back: a verified read of it is what heals.
+        site.cold.delete(stripe.fragments[2].key)
+        site.cold.put_if_absent(stripe.fragments[2].key, whole[2])
+        assert store.fsck(deep=True).ok
+        assert store.parts.findings.all() == ()
+        assert look(store).healthy
+
+
+def test_a_domain_that_flaps_is_found_and_taken_off(site: Site) -> None:
+    with site.init() as store:
+        objects = cooled(store)
+        for _ in range(3):
+            site.cold.away.add("d001")
+            assert contents(store) == objects
+            (found,) = store.parts.findings.all()
+            assert (found.what, found.place) == ("domain", f"{site.urls[1]} (d001)")
+            assert not look(store).healthy
+            site.cold.away.clear()
+            assert look(store).healthy
+            assert store.parts.findings.all() == ()
+
+
+def test_a_tier_that_can_not_be_opened_is_found(site: Site) -> None:
+    with site.init() as store:
+        cooled(store)
+    site.cold.dead = True
+    with site.open() as store:
+        status = look(store)
+        (found,) = status.findings
+        assert (found.what, found.place) == ("tier", site.urls[1])
+        assert not store.repair().ok
+        cold = next(each for each in status.tiers if each.temperature == "cold")
+        assert cold.domains == 0
+        assert cold.stripes_unreadable
+        site.cold.dead = False
+        assert look(store).healthy
+
+
+def test_a_mirror_that_is_left_out_is_found_until_it_is_level(site: Site, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    with site.init(mirrors=[mirror]) as store:
+        objects = fill(store, 20, 9000)
+        mirror.rename(tmp_path / "away")
+        objects |= fill(store, 20, 9000, seed=1, prefix="later")
+        status = look(store)
+        hot = status.tiers[0]
+        assert (hot.domains, hot.domains_configured) == (1, 2)
+        assert [each.what for each in status.findings] == ["mirror"]
+        assert any("is away" in str(copy) for copy in store.explain("k/0001").copies)
+        assert not store.repair().ok
+        (tmp_path / "away").rename(mirror)
+        assert store.repair().ok
+        assert look(store).healthy
+        assert contents(store) == objects
+
+
+def test_a_damaged_copy_that_a_mirror_stood_in_for_is_found(site: Site, tmp_path: Path) -> None:
+    with site.init(mirrors=[tmp_path / "mirror"]) as store:
+        objects = fill(store, 20, 9000)
+        store.parts.journal.seal()
+        path = segment_files(store)[0]
+        path.write_bytes(bytes(path.stat().st_size))
+        store.parts.disk.close()
+        assert contents(store) == objects
+        places = {each.place for each in store.parts.findings.all()}
+        assert places == {str(path.parent)}
+        assert tick(store.parts, seconds=30).error is None
+        assert store.parts.findings.all() == ()
+        assert store.scrub(resume=False).ok
+
+
+def test_a_repair_that_was_killed_leaves_what_it_found(site: Site) -> None:
+    rng = random.Random(9)
+    with site.init() as store:
+        objects = cooled(store)
+        for stripe in store.parts.state.stripes.values():
+            whole = fragments_of(site, stripe)
+            for index in rng.sample(stripe.stored, 3):
+                break_fragment(site, stripe, index, "missing", whole, rng)
+        for lives in (0, 1, 2):
+            site.cold.lives = lives
+            with pytest.raises(Killed):
+                store.repair()
+            site.cold.lives = None
+            assert contents(store) == objects
+        assert store.repair().ok
+        assert store.parts.findings.all() == ()
+        assert store.scrub(resume=False).faults == ()
+        assert contents(store) == objects
+
+
+def test_a_repair_of_the_log_on_a_full_disk_loses_nothing(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = tmp_path / "mirror"
+    with site.init(mirrors=[mirror]) as store:
+        objects = fill(store, 40, 9000)
+        store.parts.journal.seal()
+        files = segment_files(store)
+        for path in files:
+            damage_file(path, "damaged", random.Random(1))
+        before = {path: path.read_bytes() for path in files}
+        create = FileDisk.create
+
+        def full(disk: FileDisk, name: str, nbytes: int) -> None:
+            if name.startswith("copy-"):
+                raise errors.TierFull("no room", url=disk.url)
+            create(disk, name, nbytes)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(FileDisk, "create", full)
+            report = store.repair()
+        assert not report.ok
+        assert {fault.outcome for fault in report.faults} == {"waiting"}
+        assert report.lost_keys == ()
+        assert {path: path.read_bytes() for path in files} == before
+        assert contents(store) == objects
+        assert store.repair().ok
+        assert contents(store) == objects
+
+
+def test_a_repair_goes_on_beside_writers(site: Site) -> None:
+    rng = random.Random(10)
+    with site.init() as store:
+        objects = cooled(store)
+        stop = threading.Event()
+        written: dict[str, bytes] = {}
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                key, data = f"w/{number:05d}", random.Random(number).randbytes(3000)
+                store.put(key, data)
+                written[key] = data
+                number += 1
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(3):
+                for stripe in store.parts.state.stripes.values():
+                    whole = fragments_of(site, stripe)
+                    for index in rng.sample(stripe.stored, 2):
+                        break_fragment(site, stripe, index, "missing", whole, rng)
+                assert store.repair().ok
+        finally:
+            stop.set()
+            writer.join()
+        assert contents(store) == objects | written
+
+
+def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
+    """A segment that nobody sealed, with a record that had rotted by then; and a mirror away."""
+    mirror = tmp_path / "mirror"
+    with site.init(mirrors=[mirror]) as store:
+        objects = fill(store, 20, 2000)
+        longest = max(objects, key=lambda key: len(objects[key]))
+        victim = store.parts.state.catalog.get(longest)
+        assert victim is not None
+        image = tmp_path / "image"
+        shutil.copytree(site.home, image, ignore=shutil.ignore_patterns("*.lock", "LOCK"))
+        copy = tmp_path / "mirror-image"
+        shutil.copytree(mirror, copy)
+    shutil.rmtree(site.home)
+    image.rename(site.home)
+    shutil.rmtree(mirror)
+    copy.rename(mirror)
+    for folder in (site.home / "log", mirror):
+        (active,) = folder.glob("active-*")
+        active.write_bytes(flipped(active.read_bytes(), victim.offset + 500))
+    with site.open() as store:
+        found = store.parts.findings.all()
+        assert {(each.by, each.number) for each in found} == {("open", victim.segment)}
+        assert {each.place for each in found} == {str(site.home / "log"), str(mirror)}
+        assert not look(store).healthy
+        report = store.repair()
+        assert report.lost_keys == (victim.key,)
+        for key in objects.keys() - {victim.key}:
+            assert bytes(store.get(key)) == objects[key]
+        # Whoever writes the object anew, and lets the garbage go, has a whole store again.
+        store.put(victim.key, b"new")
+        store.gc()
+        assert store.repair().ok
+        assert look(store).healthy
