@@ -295,11 +295,12 @@ class Journal:
         )
 
     def _has(self, name: str) -> bool:
-        try:
-            self._disk.size(name)
-        except errors.ObjectMissing:
-            return False
-        return True
+        """Whether a disk that answers has a file of that name; one that does not is left out."""
+        for disk in self._disk.replicas():
+            with suppress(errors.StorageError):
+                disk.size(name)
+                return True
+        return False
 
     def _create(self, name: str, least_nbytes: int) -> int:
         """A file with room for a segment; on a disk that is nearly full, for what is at hand."""

@@ -10,7 +10,14 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.log.copies import Span, patched
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.file_copies import copy_file, ends_of, is_copy, set_aside
+from deepseek_store.log.file_copies import (
+    copy_file,
+    differ,
+    ends_of,
+    ends_there,
+    is_copy,
+    set_aside,
+)
 from deepseek_store.log.records import Placed
 from deepseek_store.log.scan import Fault, Scan, scan
 from deepseek_store.log.segment import (
