@@ -113,17 +113,23 @@ class Operator:
 
     def _open(self) -> Store:
         """Open it as an operator would: what a refusal tells to do is done, once."""
+        told = ""
         try:
-            return Store(self.home, clock=self.clock)
+            store = Store(self.home, clock=self.clock)
+            told = store.read_only
+            if "another copy of this home" not in told:
+                return store
+            store.close()
+            told += " adopt"
         except DeepSeekError as error:
-            remedy = error.remedy or ""
-            self.log.append(f"refused: {error}")
-            if "adopt" in remedy:
-                Store.adopt(self.home)
-            elif "rebuild" in remedy:
-                self._rebuild()
-            else:
+            told = f"{error}"
+            if "adopt" not in told and "rebuild" not in told:
                 raise
+        self.log.append(f"refused: {told}")
+        if "adopt" in told:
+            Store.adopt(self.home, force=bool(self.away))
+        else:
+            self._rebuild()
         return Store(self.home, clock=self.clock)
 
     def _rebuild(self) -> None:
@@ -191,16 +197,18 @@ class Operator:
             self.images.pop("index", None)
 
     def copy_home(self) -> None:
-        """The copy is refused as long as its original owns the tiers; sometimes it takes over."""
+        """The copy is refused once its original has gone on; sometimes it takes over."""
         if not self.all_tiers_there:
             return
         with self.opened():
             pass
         copy = self.folder / f"home-{len(self.log)}"
         shutil.copytree(self.home, copy)
+        with self.opened() as store:
+            store.put("owner", b"the original goes on")
         self._must_refuse(copy)
         if self.rng.random() < 0.5:
-            Store.adopt(copy)
+            Store.adopt(copy, force=bool(self.away))
             self._must_refuse(self.home)
             self.home, copy = copy, self.home
             self.flips = [flip for flip in self.flips if not flip.path.is_relative_to(copy)]
