@@ -22,7 +22,7 @@ from deepseek_store.check.rebuild_scan import Found, Seeker
 from deepseek_store.errors import NotOwner
 from deepseek_store.home.config import StoreConfig, sync_folder
 from deepseek_store.home.locks import lock_store
-from deepseek_store.home.log_folders import adopt_folders, open_log
+from deepseek_store.home.log_folders import adopt_folders, lock_mirrors, open_log
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.home.owner import Owner
 from deepseek_store.home.pins_and_snapshots import PinsAndSnapshots
@@ -128,6 +128,8 @@ def rebuild_locked(
     """The same for one who holds the store's lock; `adopt`: take its tiers and mirrors, too."""
     start_s = time.monotonic()
     with ExitStack() as stack:
+        for lock in lock_mirrors(home, config, shared=False):
+            stack.callback(lock.close)
         numbers = Numbers(home)
         owner = Owner(home, config.store_id, numbers)
         if adopt:

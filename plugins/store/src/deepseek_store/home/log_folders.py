@@ -19,14 +19,16 @@ from deepseek_core import errors
 from deepseek_store.errors import NotOwner
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.folder_marks import FolderMarks
+from deepseek_store.home.locks import FileLock
 from deepseek_store.home.owner import Owner
-from deepseek_store.log.disk import Disk
+from deepseek_store.log.disk import MARK, Disk
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.missing_disk import MissingDisk
 from deepseek_store.log.segment import parse_name
 
 _LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
+_LOCK: Final = f"{MARK}lock"
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +60,24 @@ class Folder:
         if self.absent:
             return MissingDisk(str(self.path), self.absent, remedy=self.remedy)
         return FileDisk(self.path)
+
+
+def lock_mirrors(home: Path, config: StoreConfig, *, shared: bool) -> tuple[FileLock, ...]:
+    """Keep copies of this home out of its mirrors while it is open; those that are there.
+
+    Raises:
+        StoreLocked: a copy of this home is open.
+    """
+    locks: list[FileLock] = []
+    try:
+        for folder in folders_of(home, config)[1:]:
+            with suppress(OSError):  # it is away, or full: it is left out, or says so itself
+                locks.append(FileLock(folder.path / _LOCK, shared=shared))
+    except BaseException:
+        for lock in locks:
+            lock.close()
+        raise
+    return tuple(locks)
 
 
 def open_log(home: Path, config: StoreConfig, owner: Owner, *, writing: bool) -> Disk:

@@ -108,6 +108,9 @@ class Owner:
         self.moved = record is not None and (record.doubted or dict(record.where) != where)
         self.copied = record is not None and _file_of(record.where) != _file_of(where)
 
+    def __str__(self) -> str:
+        return str(self._home.absolute())
+
     def is_marked(self, folder: str) -> bool:
         """Whether that folder was given the store's mark once."""
         record = self._read()
@@ -116,13 +119,12 @@ class Owner:
     def note_marked(self, folders: Iterable[str]) -> None:
         """These folders carry the mark."""
         with self._changing() as record:
-            marked = sorted({*record.marked, *folders})
-            if tuple(marked) != record.marked or self.moved:
-                self._save(attrs.evolve(record, marked=tuple(marked)))
+            self._save(attrs.evolve(record, marked=tuple(sorted({*record.marked, *folders}))))
 
     def settle(self) -> None:
         """Remember that the home is here now, and has met no other."""
         with self._changing() as record:
+            self.moved = self.copied = False
             self._save(attrs.evolve(record, doubted=False))
 
     def doubt(self) -> None:
@@ -318,14 +320,21 @@ class Owner:
 
     def _save(self, record: Record) -> None:
         def content(file: int) -> bytes:
-            facts = attrs.asdict(attrs.evolve(record, where=_where_of(os.fstat(file))))
+            where = self._where_to_say(record, os.fstat(file))
+            facts = attrs.asdict(attrs.evolve(record, where=where))
             return json.dumps({"format": _FORMAT, "store": self._store, **facts}).encode() + b"\n"
 
         try:
             write_durably(self._path, content)
         except OSError as error:
             raise _typed(self._path, error) from error
-        self.moved = self.copied = False
+
+    def _where_to_say(self, record: Record, stat: os.stat_result) -> Mapping[str, Any]:
+        """Where the record is; until the home has settled, still that it came from elsewhere."""
+        here = _where_of(stat)
+        if self.copied:
+            return {**here, "file": 0}
+        return {**record.where, "file": here["file"]} if self.moved else here
 
 
 def tier_name(number: int) -> str:

@@ -168,6 +168,17 @@ class TierSet:
             if tier is not None:
                 self._own(self._owner, number, tier, by_force=by_force)
 
+    def check_owner(self) -> None:
+        """Make sure that no other home has taken a tier; nothing is taken.
+
+        Raises:
+            NotOwner: one has.
+        """
+        for number, tier in enumerate(self.tiers):
+            if tier is not None and self._owner is not None:
+                with suppress(errors.TierUnavailable):
+                    self._owner.check(tier_name(number), tier)
+
     def promised(self) -> Marks:
         """How far the numbers of whoever took a tier last can have come."""
         found = Marks()
