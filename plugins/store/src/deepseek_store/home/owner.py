@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -102,6 +103,7 @@ class Owner:
         self._numbers = numbers
         self._taken: dict[str, Marks] = {}
         self._turn = threading.Lock()
+        self._kept: tuple[tuple[int, int], Record | None] | None = None
         record = self._read()
         self.is_new = record is None
         where = _where(self._path)
@@ -298,6 +300,19 @@ class Owner:
                 lock.close()
 
     def _read(self) -> Record | None:
+        """What the file says; it is read again only if somebody has replaced it."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            self._kept = None
+            return self._parsed()
+        version = stat.st_ino, stat.st_mtime_ns
+        kept = self._kept
+        if kept is None or kept[0] != version:
+            kept = self._kept = version, self._parsed()
+        return kept[1]
+
+    def _parsed(self) -> Record | None:
         try:
             content = json.loads(self._path.read_bytes())
             if content["store"] != self._store:
@@ -387,10 +402,12 @@ def _file_of(where: Mapping[str, Any]) -> Any:
     return where.get("file")
 
 
+@cache
 def _machine() -> str:
     return _first_line("/etc/machine-id") or socket.gethostname()
 
 
+@cache
 def _boot() -> str:
     return _first_line("/proc/sys/kernel/random/boot_id")
 
