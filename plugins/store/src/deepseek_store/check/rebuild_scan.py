@@ -41,7 +41,10 @@ _LOST, _ALONE, _WEAK, _WHOLE = range(4)
 
 @attrs.define(kw_only=True)
 class Found:
-    """All that was found of a store; `clock` is the highest generation of any record."""
+    """All that was found of a store; `clock` is the highest generation of any record.
+
+    `left_out` are stripes that hold segments of numbers which other segments have, too.
+    """
 
     rows: list[SegmentRow] = attrs.field(factory=list)
     stripes: list[Stripe] = attrs.field(factory=list)
@@ -52,6 +55,7 @@ class Found:
     truncated_nbytes: int = 0
     faults: list[str] = attrs.field(factory=list)
     unreachable: list[str] = attrs.field(factory=list)
+    left_out: list[int] = attrs.field(factory=list)
     _copies: dict[VersionId, list[Version]] = attrs.field(factory=lambda: defaultdict(list))
 
     def take(self, placed: Iterable[Placed]) -> None:
@@ -230,7 +234,7 @@ class Seeker:
         fits = self._tiers.stripes.decodable(stripe, stripe.lost)
         safety = _WHOLE if not stripe.lost else _WEAK if fits else _ALONE
         inside = []
-        others: list[str] = []
+        others: list[int] = []
         for index, fragment in enumerate(stripe.fragments[: stripe.width]):
             if not fragment.segment:
                 continue
@@ -239,7 +243,7 @@ class Seeker:
             if row is None or fragment.segment in hurt:
                 placed = self._table(stripe, index)
             elif self._is_another(stripe, index, row):
-                others.append(f"segment {row.id:x} of the log and that of stripe {stripe.id:x}")
+                others.append(row.id)
                 continue
             gone = placed is None or (not fragment.key and not fits)
             inside.append(
@@ -247,8 +251,14 @@ class Seeker:
                     stripe=stripe, index=index, safety=_LOST if gone else safety, placed=placed
                 )
             )
-        # Two copies of a home gave the same number: the log's counts, the other one stays there.
-        self._found.faults += [f"{each} are two: that of the stripe is left out" for each in others]
+        if others:
+            # Two copies of a home gave the same number: the log's counts, the other stays there.
+            self._found.left_out.append(stripe.id)
+            self._found.faults += [
+                f"segment {number:x} of the log and that of stripe {stripe.id:x} are two: what "
+                "lies in the stripe is left out, and stays there"
+                for number in others
+            ]
         return inside
 
     def _is_another(self, stripe: Stripe, index: int, row: SegmentRow) -> bool:

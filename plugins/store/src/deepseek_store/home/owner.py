@@ -156,6 +156,16 @@ class Owner:
             self.doubt()
             raise
 
+    def check_age(self, name: str, place: Place) -> None:
+        """Make sure that this store's index has come as far as it had when it wrote there last.
+
+        Raises:
+            IndexOutdated: it is an older one.
+        """
+        held = self._held(name)
+        if held.number:
+            self._check_age(place, held)
+
     def check_stripes(self, url: str, highest: int) -> None:
         """Make sure that a place holds no stripe of later than this store's index.
 
@@ -165,10 +175,11 @@ class Owner:
         if highest > (self._numbers.read() or Marks()).stripe:
             raise outdated(self._home, f"{url} has stripes that it does not know")
 
-    def claim(self, name: str, place: Place, *, by_force: bool = False) -> None:
+    def claim(self, name: str, place: Place, *, by_force: bool = False, anew: bool = False) -> None:
         """Take the next epoch of a place, once in an opening; after that, check it.
 
-        `by_force`: whoever had it before.
+        `by_force`: whoever had it before. `anew`: take another one, which tells of the numbers of
+        now.
 
         Raises:
             NotOwner: another home has taken it.
@@ -177,7 +188,8 @@ class Owner:
         """
         marks = self._numbers.read() or Marks()
         promised = self._taken.get(name)
-        if promised is not None and promised | marks == promised and not by_force:
+        is_enough = promised is not None and promised | marks == promised
+        if is_enough and not by_force and not anew:
             self.check(name, place)
             return
         if not by_force:
@@ -201,6 +213,11 @@ class Owner:
     def holds(self, name: str) -> bool:
         """Whether this home ever took that place."""
         return self._held(name).number > 0
+
+    def told(self, place: Place) -> Marks:
+        """The numbers of whoever had a place last, as they were then; zeros: nobody had."""
+        latest = self._latest(place)
+        return _known(_content(place, self._key(latest))) if latest else Marks()
 
     def numbers_at(self, place: Place) -> Marks:
         """How far the numbers of whoever had a place last can have come; zeros: nobody had."""
@@ -227,7 +244,10 @@ class Owner:
         found = _content(place, self._key(held.number))
         if found and found.get("token") != held.token:
             raise self._lost(place, held.number)
-        self.check_stripes(place.url, int(found.get("stripe", 0)))
+        said, known = _known(found), self._numbers.read() or Marks()
+        if said | known != known:
+            why = f"{place.url} tells of stripe {said.stripe} and segment {said.segment}"
+            raise outdated(self._home, why)
 
     def _take(self, name: str, place: Place, held: Hold, marks: Marks) -> None:
         number = max(self._latest(place), held.number) + 1
@@ -369,6 +389,12 @@ def outdated(home: Path, why: str) -> IndexOutdated:
 def _promise(marks: Marks) -> Marks:
     pairs = zip(attrs.astuple(marks), attrs.astuple(_AHEAD), strict=True)
     return Marks(**dict(zip(attrs.fields_dict(Marks), map(sum, pairs), strict=True)))
+
+
+def _known(content: Mapping[str, Any]) -> Marks:
+    with suppress(ValueError, TypeError):
+        return Marks(segment=int(content.get("segment", 0)), stripe=int(content.get("stripe", 0)))
+    return Marks()
 
 
 def _promised(content: Mapping[str, Any]) -> Marks:

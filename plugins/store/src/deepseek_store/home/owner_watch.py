@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from deepseek_core import DeepSeekError, errors, open_tier
-from deepseek_store.errors import NotOwner
+from deepseek_store.errors import IndexOutdated, NotOwner
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.owner import Owner, tier_name
 from deepseek_store.home.tier_set import TierSet
@@ -43,7 +43,7 @@ class OwnerWatch:
         self._lock = threading.Lock()
         self._asked_s = -float("inf")
         self._asking: threading.Thread | None = None
-        self._refusal: NotOwner | None = None
+        self._refusal: NotOwner | IndexOutdated | None = None
 
     def look(self) -> None:
         """Ask at once where the home may be a copy, or has met another one.
@@ -60,6 +60,7 @@ class OwnerWatch:
 
         Raises:
             NotOwner: another home has taken a tier.
+            IndexOutdated: a tier tells of later numbers than this home's.
         """
         if self._moved:
             self._move_in()
@@ -69,7 +70,7 @@ class OwnerWatch:
                 asking.join(_FIRST_WAIT_S)
         refusal = self._refusal
         if refusal is not None:
-            raise NotOwner(refusal.message, url=refusal.url, remedy=refusal.remedy)
+            raise type(refusal)(refusal.message, url=refusal.url, remedy=refusal.remedy)
 
     def _move_in(self) -> None:
         """Take the tiers for this home, which is another than it was, and go on with new numbers.
@@ -117,7 +118,8 @@ class OwnerWatch:
                 # Its own connection: the store may be closed meanwhile.
                 with open_tier(tier.url) as opened:
                     self._owner.check(tier_name(number), opened)
-            except NotOwner as error:
+                    self._owner.check_age(tier_name(number), opened)
+            except (NotOwner, IndexOutdated) as error:
                 _LOG.error("nothing is written any more: %s", error)
                 self._refusal = error
             except DeepSeekError as error:
