@@ -21,6 +21,7 @@ from deepseek_core import errors
 from deepseek_store.check.rebuild_numbers import count_on
 from deepseek_store.check.rebuild_scan import Found, Seeker
 from deepseek_store.errors import NotOwner
+from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig, sync_folder
 from deepseek_store.home.locks import lock_store
 from deepseek_store.home.log_folders import adopt_folders, lock_mirrors, open_log, told_by_mirrors
@@ -34,7 +35,6 @@ from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.index.sqlite import SqliteIndex
 from deepseek_store.log.disk import Disk
-from deepseek_store.move.gc import INCOMPLETE
 from deepseek_store.move.orphans import LEFT_OUT
 
 Progress = Callable[[int, int, str], None]

@@ -21,6 +21,8 @@ from deepseek_store.index.base import Index
 from deepseek_store.index.rows import Batch
 
 _LOG: Final = logging.getLogger(__name__)
+INCOMPLETE: Final = "incomplete"
+"""An entry of the index's meta table: why it is known to lack something that is stored."""
 
 
 @attrs.frozen(kw_only=True)
@@ -87,6 +89,8 @@ def settle(
     if ages.noted.generation > state.catalog.clock:
         state.index.raise_clock(ages.noted.generation)
         state.catalog.clock = ages.noted.generation
+    if (why := state.index.meta().get(INCOMPLETE)) is not None:
+        _LOG.warning("%s: ds-sdk store rebuild %s", why, home)
     if ages.is_behind:
         _LOG.warning("the index of %s was older than its log, from which it was caught up", home)
         _pin_again(home, state)
