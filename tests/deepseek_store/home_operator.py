@@ -140,6 +140,8 @@ class Sequence:
         if self._indexes:
             self.lose_wal()
             shutil.copy(self._rng.choice(self._indexes), self.home / "index.sqlite")
+            if not self.is_away:
+                self._complete()
 
     def lose_index(self) -> None:
         for path in self.home.glob("index.sqlite*"):
@@ -169,6 +171,14 @@ class Sequence:
             gone=now.gone & then.gone,
         )
         self._indexes.clear()
+        self._complete()
+
+    def _complete(self) -> None:
+        """An index that was made without the tier says so itself until it is made once more."""
+        with self.open() as store:
+            incomplete = store.gc(dry_run=True).unreachable
+        if incomplete:
+            Store.rebuild(self.home)
 
     def take_away(self) -> None:
         if not self.is_away:
@@ -180,11 +190,7 @@ class Sequence:
             shutil.rmtree(self.tier, ignore_errors=True)  # it is made anew by who looks for it
             (self._folder / "away").rename(self.tier)
             self.is_away = False
-            # An index that was made without it says so itself until it is made once more.
-            with self.open() as store:
-                incomplete = store.gc(dry_run=True).unreachable
-            if incomplete:
-                Store.rebuild(self.home)
+            self._complete()
 
     def force(self) -> None:
         """Make the index from what can be reached."""
