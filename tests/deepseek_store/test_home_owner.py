@@ -328,7 +328,7 @@ def test_a_store_with_a_tier_that_does_not_answer_takes_puts_at_once(
 ) -> None:
     from threading import Event
 
-    from deepseek_store.home import owner_watch
+    from deepseek_store.home import owner_watch, tier_set
 
     with operator.init() as store:
         operator.put(store, "a", 3, tier="cold")
@@ -338,7 +338,7 @@ def test_a_store_with_a_tier_that_does_not_answer_takes_puts_at_once(
         gone.wait(30)
         raise errors.TierUnavailable("gone", url="")
 
-    monkeypatch.setattr(owner_watch, "open_tier", hang)
+    monkeypatch.setattr(tier_set, "open_tier", hang)
     monkeypatch.setattr(owner_watch, "_FIRST_WAIT_S", 0.05)
     with operator.open() as store:
         operator.put(store, "b", 10)

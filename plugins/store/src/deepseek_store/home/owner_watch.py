@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from deepseek_core import DeepSeekError, errors, open_tier
+from deepseek_core import DeepSeekError, errors
 from deepseek_store.errors import IndexOutdated, NotOwner
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.owner import Owner, tier_name
@@ -116,7 +116,7 @@ class OwnerWatch:
         for number, tier in enumerate(self._config.tiers):
             try:
                 # Its own connection: the store may be closed meanwhile.
-                with open_tier(tier.url) as opened:
+                with self._tiers.opened(tier.url) as opened:
                     self._owner.check(tier_name(number), opened)
                     self._owner.check_age(tier_name(number), opened)
             except (NotOwner, IndexOutdated) as error:

@@ -152,6 +152,10 @@ class TierSet:
         known = [nines for nines in promised if nines is not None]
         return min(known) if known and len(known) == len(promised) else None
 
+    def opened(self, url: str) -> Tier:
+        """The tier of a URL, opened once more: for one who closes it."""
+        return (self._opener or open_tier)(url)
+
     def own(self, *, by_force: bool = False, anew: bool = False) -> None:
         """Make sure that all tiers that can be reached are this home's: before every change.
 
@@ -257,7 +261,7 @@ class TierSet:
     def _open_one(self, number: int) -> Tier | None:
         tier: Tier | None = None
         try:
-            tier = (self._opener or open_tier)(self._config.tiers[number].url)
+            tier = self.opened(self._config.tiers[number].url)
             self._check_mark(tier, number)
         except errors.StorageError as error:
             if tier is not None:

@@ -40,7 +40,6 @@ from deepseek_store.write.writer import Writer
 _LOG: Final = logging.getLogger(__name__)
 Distant = Literal["warm", "cold"]
 
-_LOG: Final = logging.getLogger(__name__)
 _CHUNK_EXTENTS: Final = 8
 _MOST_NUMBERS: Final = 16
 
