@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import NotOwner, ReadOnlyStore
 from deepseek_store.home import owner as owners
+from deepseek_store.home import owner_watch, tier_set
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.home.owner import Owner
 from deepseek_store.memory_tier import open_memory
@@ -326,13 +328,9 @@ class TestChain:
 def test_a_store_with_a_tier_that_does_not_answer_takes_puts_at_once(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from threading import Event
-
-    from deepseek_store.home import owner_watch, tier_set
-
     with operator.init() as store:
         operator.put(store, "a", 3, tier="cold")
-    gone = Event()
+    gone = threading.Event()
 
     def hang(_url: str) -> None:
         gone.wait(30)
@@ -341,8 +339,8 @@ def test_a_store_with_a_tier_that_does_not_answer_takes_puts_at_once(
     monkeypatch.setattr(tier_set, "open_tier", hang)
     monkeypatch.setattr(owner_watch, "_FIRST_WAIT_S", 0.05)
     with operator.open() as store:
-        operator.put(store, "b", 10)
-        assert operator.lost(store) == {}
+        fresh = operator.put(store, "b", 10)
+        assert operator.lost(store, fresh) == {}
     gone.set()
 
 
