@@ -5,12 +5,14 @@ python tests/deepseek_store/hammer.py kill --kills 500
 python tests/deepseek_store/hammer.py shared --seconds 60
 python tests/deepseek_store/hammer.py postgres --seconds 60
 python tests/deepseek_store/hammer.py operator --sequences 300
+python tests/deepseek_store/hammer.py homes --sequences 300
 python tests/deepseek_store/hammer.py reopen --shards 100000
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -21,6 +23,7 @@ import store_crash
 import store_kill
 import store_operator
 import store_shared
+from home_operator import run_sequences
 from postgres_server import PostgresServer, missing
 
 from deepseek_store import Store
@@ -96,6 +99,13 @@ def operator(folder: Path, arguments: argparse.Namespace) -> str:
     return f"{arguments.sequences} sequences, {steps} steps: nothing lost, nothing wrong or untrue"
 
 
+def homes(folder: Path, arguments: argparse.Namespace) -> str:
+    """Restore, copy, force and lose homes and their indexes, in random order."""
+    logging.disable(logging.CRITICAL)  # a store says all of it loudly
+    done = run_sequences(folder, arguments.sequences, seed=arguments.seed)
+    return f"{arguments.sequences} sequences of {done} actions: nothing lost, wrong or back"
+
+
 def reopen(folder: Path, arguments: argparse.Namespace) -> str:
     """How long a large store takes to open."""
     with Store.init(folder / "home") as store:
@@ -116,7 +126,7 @@ def reopen(folder: Path, arguments: argparse.Namespace) -> str:
 
 MODES: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "crash": crash, "kill": kill, "shared": shared, "postgres": postgres, "reopen": reopen,
-    "operator": operator,
+    "operator": operator, "homes": homes,
 }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class Parts:
             store_id=opened.config.store_id,
             writer=opened.writer,
             segment_nbytes=policy.warm_fragment_nbytes,
-            next_segment=opened.next_segment,
+            next_segment=lambda: self.state.allocate("segment"),
             clock=clock,
             on_group=self.committer.take,
             on_seal=self.committer.take_seal,

@@ -8,6 +8,7 @@ tombstone hides what is below it: a key that was deleted stays deleted.
 from __future__ import annotations
 
 import gc
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,9 +21,10 @@ from deepseek_core import errors
 from deepseek_store.check.rebuild_numbers import count_on
 from deepseek_store.check.rebuild_scan import Found, Seeker
 from deepseek_store.errors import NotOwner
+from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig, sync_folder
 from deepseek_store.home.locks import lock_store
-from deepseek_store.home.log_folders import adopt_folders, open_log
+from deepseek_store.home.log_folders import adopt_folders, lock_mirrors, open_log, told_by_mirrors
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.home.owner import Owner
 from deepseek_store.home.pins_and_snapshots import PinsAndSnapshots
@@ -33,7 +35,7 @@ from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.index.sqlite import SqliteIndex
 from deepseek_store.log.disk import Disk
-from deepseek_store.move.gc import INCOMPLETE
+from deepseek_store.move.orphans import LEFT_OUT
 
 Progress = Callable[[int, int, str], None]
 
@@ -128,18 +130,23 @@ def rebuild_locked(
     """The same for one who holds the store's lock; `adopt`: take its tiers and mirrors, too."""
     start_s = time.monotonic()
     with ExitStack() as stack:
+        for lock in lock_mirrors(home, config, shared=False):
+            stack.callback(lock.close)
         numbers = Numbers(home)
         owner = Owner(home, config.store_id, numbers)
         if adopt:
             # Should this be killed: no index but the one that it makes will do from now on.
             numbers.raise_to(Marks(seq=_NEVER))
             adopt_folders(home, config, owner)
+        # All that is there goes into the new index, so that it will have come as far.
+        numbers.raise_to(told_by_mirrors(home, config, owner))
         disk = _open_log(home, config, owner)
         stack.callback(disk.close)
         tiers = TierSet(config, owner)
         stack.callback(tiers.close)
         seeker = Seeker(config, disk, tiers, progress or _quiet)
         _check_reachable(seeker.list_tiers(), home, force=force)
+        numbers.raise_to(tiers.told())
         if adopt:
             tiers.own(by_force=True)
         stack.enter_context(_uncollected())
@@ -290,7 +297,9 @@ def _fill(index: Index, content: _Content) -> Marks:
         index.commit(Batch(versions=versions[start : start + _BATCH]))
     for name, created_s, members in content.snapshots:
         index.restore_snapshot(name, created_s, [version.id for version in members])
-    seq = index.commit(Batch(meta={INCOMPLETE: _incomplete(found.unreachable)}, durable=True))
+    left_out = json.dumps(sorted(found.left_out)) if found.left_out else None
+    meta = {INCOMPLETE: _incomplete(found.unreachable), LEFT_OUT: left_out}
+    seq = index.commit(Batch(meta=meta, durable=True))
     return Marks(
         segment=found.highest_segment, stripe=found.highest_stripe, generation=found.clock, seq=seq
     )

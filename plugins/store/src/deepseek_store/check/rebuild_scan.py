@@ -17,6 +17,7 @@ from deepseek_store.home.version_records import sealed_of, version_of
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.copies import judge
 from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import HEADER_NBYTES as RECORD_NBYTES
 from deepseek_store.log.records import Kind, Placed, unpack_extents
 from deepseek_store.log.recovery import Recovered, recover
 from deepseek_store.log.segment import (
@@ -40,7 +41,10 @@ _LOST, _ALONE, _WEAK, _WHOLE = range(4)
 
 @attrs.define(kw_only=True)
 class Found:
-    """All that was found of a store; `clock` is the highest generation of any record."""
+    """All that was found of a store; `clock` is the highest generation of any record.
+
+    `left_out` are stripes that hold segments of numbers which other segments have, too.
+    """
 
     rows: list[SegmentRow] = attrs.field(factory=list)
     stripes: list[Stripe] = attrs.field(factory=list)
@@ -51,6 +55,7 @@ class Found:
     truncated_nbytes: int = 0
     faults: list[str] = attrs.field(factory=list)
     unreachable: list[str] = attrs.field(factory=list)
+    left_out: list[int] = attrs.field(factory=list)
     _copies: dict[VersionId, list[Version]] = attrs.field(factory=lambda: defaultdict(list))
 
     def take(self, placed: Iterable[Placed]) -> None:
@@ -229,19 +234,62 @@ class Seeker:
         fits = self._tiers.stripes.decodable(stripe, stripe.lost)
         safety = _WHOLE if not stripe.lost else _WEAK if fits else _ALONE
         inside = []
+        others: list[int] = []
         for index, fragment in enumerate(stripe.fragments[: stripe.width]):
             if not fragment.segment:
                 continue
             placed: Sequence[Placed] | None = ()
-            if fragment.segment not in self._rows or fragment.segment in hurt:
+            row = self._rows.get(fragment.segment)
+            if row is None or fragment.segment in hurt:
                 placed = self._table(stripe, index)
+            elif self._is_another(stripe, index, row):
+                others.append(row.id)
+                continue
             gone = placed is None or (not fragment.key and not fits)
             inside.append(
                 _InStripe(
                     stripe=stripe, index=index, safety=_LOST if gone else safety, placed=placed
                 )
             )
+        if others:
+            # Two copies of a home gave the same number: the log's counts, the other stays there.
+            self._found.left_out.append(stripe.id)
+            self._found.faults += [
+                f"segment {number:x} of the log and that of stripe {stripe.id:x} are two: what "
+                "lies in the stripe is left out, and stays there"
+                for number in others
+            ]
         return inside
+
+    def _is_another(self, stripe: Stripe, index: int, row: SegmentRow) -> bool:
+        """Whether a fragment holds another segment than the log has under that number.
+
+        The head of a footer has a hash over all that is in the segment: it is all that is read.
+        """
+        fragment = stripe.fragments[index]
+        if fragment.nbytes != row.nbytes:
+            return True
+        name = sealed_name(row.id)
+        for disk in self._disk.replicas():
+            try:
+                tail = disk.read_at(name, max(0, row.nbytes - TRAILER_NBYTES), TRAILER_NBYTES)
+                footer = read_footer(tail, row.nbytes)
+                if footer is None:
+                    continue
+                ours = disk.read_at(name, footer.offset, RECORD_NBYTES)
+                return self._read(stripe, index, footer.offset) not in (ours, b"")
+            except errors.StorageError:
+                continue
+        return False
+
+    def _read(self, stripe: Stripe, index: int, start: int) -> bytes:
+        """The head of a record in a fragment; none where it can't be had."""
+        if not stripe.fragments[index].key:
+            return b""
+        try:
+            return self._tiers.stripes.read(stripe, index, start, RECORD_NBYTES)
+        except errors.StorageError:
+            return b""
 
     def _table(self, stripe: Stripe, index: int) -> Sequence[Placed] | None:
         try:
@@ -254,12 +302,6 @@ class Seeker:
         fragment, row = best.stripe.fragments[best.index], self._rows.get(segment)
         if row is not None and whole and best.safety < _WEAK:
             return  # a stripe that was never finished; the log has it all
-        if row is not None and row.nbytes != fragment.nbytes and whole:
-            self._found.faults.append(
-                f"segment {segment:x} has {row.nbytes} bytes in the log, and {fragment.nbytes} in "
-                f"stripe {best.stripe.id:x}"
-            )
-            return
         placed = best.placed or ()
         self._rows[segment] = SegmentRow(
             id=segment,

@@ -21,6 +21,8 @@ from deepseek_store.index.base import Index
 from deepseek_store.index.rows import Batch
 
 _LOG: Final = logging.getLogger(__name__)
+INCOMPLETE: Final = "incomplete"
+"""An entry of the index's meta table: why it is known to lack something that is stored."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,13 +56,14 @@ def compare(home: Path, index: Index, numbers: Numbers) -> Ages:
     return Ages(index=found, noted=noted)
 
 
-def check_files(home: Path, state: State, ages: Ages, present: Collection[int]) -> None:
+def check_files(home: Path, state: State, present: Collection[int]) -> None:
     """Make sure that an index which is behind its log still finds there what it names.
 
     Raises:
         IndexOutdated: something was removed that it does not know of.
     """
-    if max(present, default=0) <= ages.index.segment:
+    # Counted before a file is made, so what others begin meanwhile does no harm.
+    if max(present, default=0) <= state.index.counters().get("segment", 0):
         return
     there = set(present)
     gone = sum(
@@ -86,6 +89,8 @@ def settle(
     if ages.noted.generation > state.catalog.clock:
         state.index.raise_clock(ages.noted.generation)
         state.catalog.clock = ages.noted.generation
+    if (why := state.index.meta().get(INCOMPLETE)) is not None:
+        _LOG.warning("%s: ds-sdk store rebuild %s", why, home)
     if ages.is_behind:
         _LOG.warning("the index of %s was older than its log, from which it was caught up", home)
         _pin_again(home, state)

@@ -33,6 +33,11 @@ def make_home(folder: Path, config: StoreConfig) -> None:
         raise errors.ConfigError(
             f"there is {what} in {folder} already", remedy="choose an empty folder"
         )
+    for mirror in map(Path, config.mirrors):
+        if mirror.is_dir() and any(mirror.iterdir()):
+            raise errors.ConfigError(
+                f"there is something in {mirror} already", remedy="choose an empty folder"
+            )
     for made in (folder / LOG_FOLDER, *map(Path, config.mirrors)):
         made.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,7 +58,8 @@ def unmake_home(folder: Path, config: StoreConfig) -> None:
 
     unmark_tiers(config)
     for mirror in map(Path, config.mirrors):
-        FolderMarks(mirror).unmark()
+        if FolderMarks(mirror).store() == config.store_id:
+            FolderMarks(mirror).unmark()
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -19,14 +19,17 @@ from deepseek_core import errors
 from deepseek_store.errors import NotOwner
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.folder_marks import FolderMarks
+from deepseek_store.home.locks import FileLock
+from deepseek_store.home.numbers import Marks
 from deepseek_store.home.owner import Owner
-from deepseek_store.log.disk import Disk
+from deepseek_store.log.disk import MARK, Disk
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.missing_disk import MissingDisk
 from deepseek_store.log.segment import parse_name
 
 _LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
+_LOCK: Final = f"{MARK}lock"
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +61,26 @@ class Folder:
         if self.absent:
             return MissingDisk(str(self.path), self.absent, remedy=self.remedy)
         return FileDisk(self.path)
+
+
+def lock_mirrors(home: Path, config: StoreConfig, *, shared: bool) -> tuple[FileLock, ...]:
+    """Keep copies of this home out of its mirrors while it is open; those that are there.
+
+    Raises:
+        StoreLocked: a copy of this home is open.
+    """
+    locks: list[FileLock] = []
+    try:
+        for folder in folders_of(home, config)[1:]:
+            # One that is away, full or not ours is left out later, or says so itself.
+            with suppress(OSError, errors.StorageError):
+                if folder.marks.store() == config.store_id:
+                    locks.append(FileLock(folder.path / _LOCK, shared=shared))
+    except BaseException:
+        for lock in locks:
+            lock.close()
+        raise
+    return tuple(locks)
 
 
 def open_log(home: Path, config: StoreConfig, owner: Owner, *, writing: bool) -> Disk:
@@ -93,6 +116,16 @@ def folders_of(home: Path, config: StoreConfig) -> list[Folder]:
         for number, mirror in enumerate(config.mirrors, start=1)
     ]
     return [Folder(home=home, name=LOG_FOLDER, path=home / LOG_FOLDER), *mirrors]
+
+
+def told_by_mirrors(home: Path, config: StoreConfig, owner: Owner) -> Marks:
+    """The numbers of which the mirrors' own marks tell."""
+    found = Marks()
+    for folder in folders_of(home, config)[1:]:
+        if folder.path.is_dir():
+            with suppress(errors.StorageError):
+                found |= owner.told(folder.marks)
+    return found
 
 
 def adopt_folders(home: Path, config: StoreConfig, owner: Owner) -> None:

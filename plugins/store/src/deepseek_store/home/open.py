@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from deepseek_store.home.locks import (
     wait_for_lock,
     writer_is_alive,
 )
-from deepseek_store.home.log_folders import LOG_FOLDER, open_log
+from deepseek_store.home.log_folders import LOG_FOLDER, lock_mirrors, open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.opened import WRITERS, Opened
 from deepseek_store.home.owner import Owner
@@ -93,22 +93,25 @@ def _open_to_write(home: Path, config: StoreConfig, shared: bool, seams: Seams) 
         stack.callback(lock.close)
         number, lease = take_writer(home / WRITERS)
         stack.callback(lease.close)
+        mirrors = lock_mirrors(home, config, shared=shared)
+        for each in mirrors:
+            stack.callback(each.close)
         numbers = Numbers(home)
         owner = Owner(home, config.store_id, numbers)
-        moved, copied = owner.moved, owner.copied
         disk = seams.disk or _log_of(home, config, owner)
         stack.callback(disk.close)
         index = seams.index or open_index(home, config)
         stack.callback(index.close)
+        tiers = TierSet(config, owner, opener=seams.tiers)
+        stack.callback(tiers.close)
+        watch = OwnerWatch(config, owner, tiers, index)
+        watch.look()
         epoch = Epoch(home / "epoch") if shared else None
-        state = State(index, epoch, remote=config.index != "sqlite", numbers=numbers)
+        remote = config.index != "sqlite"
+        state = State(index, epoch, remote=remote, numbers=numbers, gate=watch.check)
         stack.callback(state.close)
         state.load()
         recovered = _recover(home, config, disk, state, number)
-        tiers = TierSet(config, owner, opener=seams.tiers)
-        stack.callback(tiers.close)
-        if moved or owner.is_new:
-            _move_in(tiers, owner, state, copied=copied)
         stack.pop_all()
     return Opened(
         config=config,
@@ -118,10 +121,9 @@ def _open_to_write(home: Path, config: StoreConfig, shared: bool, seams: Seams) 
         state=state,
         writer=number,
         shared=shared,
-        locks=(lease, lock),
+        locks=(*mirrors, lease, lock),
         truncated_nbytes=sum(recovered.truncated.values()),
         faults=dict(recovered.faults),
-        watch=OwnerWatch(config, owner),
     )
 
 
@@ -144,24 +146,6 @@ def _log_of(home: Path, config: StoreConfig, owner: Owner) -> Disk:
         raise LogMissing(error.message, url=error.url, remedy=error.remedy) from error
 
 
-def _move_in(tiers: TierSet, owner: Owner, state: State, *, copied: bool) -> None:
-    """A home that is new here: a copy may go on elsewhere, so make sure at once.
-
-    Raises:
-        NotOwner: it does, and has taken a tier.
-    """
-    if not owner.is_new:
-        try:
-            tiers.own()
-        except errors.ConfigError as error:  # no plugin opens it here: it is as if away
-            _LOG.warning("whose the tiers are can't be asked: %s", error)
-    if copied:
-        # Its copy may never meet it on a tier: what both write keeps numbers of its own.
-        state.leap()
-    with suppress(errors.TierFull):  # it is asked again the next time
-        owner.settle()
-
-
 def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Index:
     """The index that the configuration names."""
     return index_at(config.index, home, config.store_id, create=create)
@@ -181,7 +165,7 @@ def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: 
             known=known_segments(state),
             synced=synced_ends(state),
         )
-        ages.check_files(home, state, found, recovered.present)
+        ages.check_files(home, state, recovered.present)
         catch_up(state, recovered, recovered.segments)
         ages.settle(home, state, numbers, found, [info.id for info in recovered.segments])
     finally:

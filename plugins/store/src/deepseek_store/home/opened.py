@@ -9,7 +9,6 @@ import attrs
 
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import FileLock
-from deepseek_store.home.owner_watch import OwnerWatch
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.log.disk import Disk
@@ -36,18 +35,6 @@ class Opened:
     truncated_nbytes: int = 0
     faults: dict[int, tuple[Fault, ...]] = attrs.field(factory=dict)
     read_only: str = ""
-    watch: OwnerWatch | None = None
-
-    def next_segment(self) -> int:
-        """A number for a segment that is about to be written.
-
-        Raises:
-            NotOwner: another home writes to this one's tiers by now.
-            ReadOnlyStore: the store is open for reading only.
-        """
-        if self.watch is not None:
-            self.watch.check()
-        return self.state.allocate("segment")
 
     def close(self) -> None:
         """Let go of all, the locks last."""

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -102,11 +103,15 @@ class Owner:
         self._numbers = numbers
         self._taken: dict[str, Marks] = {}
         self._turn = threading.Lock()
+        self._kept: tuple[tuple[int, int], Record | None] | None = None
         record = self._read()
         self.is_new = record is None
         where = _where(self._path)
         self.moved = record is not None and (record.doubted or dict(record.where) != where)
         self.copied = record is not None and _file_of(record.where) != _file_of(where)
+
+    def __str__(self) -> str:
+        return str(self._home.absolute())
 
     def is_marked(self, folder: str) -> bool:
         """Whether that folder was given the store's mark once."""
@@ -116,13 +121,12 @@ class Owner:
     def note_marked(self, folders: Iterable[str]) -> None:
         """These folders carry the mark."""
         with self._changing() as record:
-            marked = sorted({*record.marked, *folders})
-            if tuple(marked) != record.marked or self.moved:
-                self._save(attrs.evolve(record, marked=tuple(marked)))
+            self._save(attrs.evolve(record, marked=tuple(sorted({*record.marked, *folders}))))
 
     def settle(self) -> None:
         """Remember that the home is here now, and has met no other."""
         with self._changing() as record:
+            self.moved = self.copied = False
             self._save(attrs.evolve(record, doubted=False))
 
     def doubt(self) -> None:
@@ -152,6 +156,16 @@ class Owner:
             self.doubt()
             raise
 
+    def check_age(self, name: str, place: Place) -> None:
+        """Make sure that this store's index has come as far as it had when it wrote there last.
+
+        Raises:
+            IndexOutdated: it is an older one.
+        """
+        held = self._held(name)
+        if held.number:
+            self._check_age(place, held)
+
     def check_stripes(self, url: str, highest: int) -> None:
         """Make sure that a place holds no stripe of later than this store's index.
 
@@ -161,10 +175,11 @@ class Owner:
         if highest > (self._numbers.read() or Marks()).stripe:
             raise outdated(self._home, f"{url} has stripes that it does not know")
 
-    def claim(self, name: str, place: Place, *, by_force: bool = False) -> None:
+    def claim(self, name: str, place: Place, *, by_force: bool = False, anew: bool = False) -> None:
         """Take the next epoch of a place, once in an opening; after that, check it.
 
-        `by_force`: whoever had it before.
+        `by_force`: whoever had it before. `anew`: take another one, which tells of the numbers of
+        now.
 
         Raises:
             NotOwner: another home has taken it.
@@ -173,7 +188,8 @@ class Owner:
         """
         marks = self._numbers.read() or Marks()
         promised = self._taken.get(name)
-        if promised is not None and promised | marks == promised and not by_force:
+        is_enough = promised is not None and promised | marks == promised
+        if is_enough and not by_force and not anew:
             self.check(name, place)
             return
         if not by_force:
@@ -197,6 +213,11 @@ class Owner:
     def holds(self, name: str) -> bool:
         """Whether this home ever took that place."""
         return self._held(name).number > 0
+
+    def told(self, place: Place) -> Marks:
+        """The numbers of whoever had a place last, as they were then; zeros: nobody had."""
+        latest = self._latest(place)
+        return _known(_content(place, self._key(latest))) if latest else Marks()
 
     def numbers_at(self, place: Place) -> Marks:
         """How far the numbers of whoever had a place last can have come; zeros: nobody had."""
@@ -223,7 +244,10 @@ class Owner:
         found = _content(place, self._key(held.number))
         if found and found.get("token") != held.token:
             raise self._lost(place, held.number)
-        self.check_stripes(place.url, int(found.get("stripe", 0)))
+        said, known = _known(found), self._numbers.read() or Marks()
+        if said | known != known:
+            why = f"{place.url} tells of stripe {said.stripe} and segment {said.segment}"
+            raise outdated(self._home, why)
 
     def _take(self, name: str, place: Place, held: Hold, marks: Marks) -> None:
         number = max(self._latest(place), held.number) + 1
@@ -296,6 +320,19 @@ class Owner:
                 lock.close()
 
     def _read(self) -> Record | None:
+        """What the file says; it is read again only if somebody has replaced it."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            self._kept = None
+            return self._parsed()
+        version = stat.st_ino, stat.st_mtime_ns
+        kept = self._kept
+        if kept is None or kept[0] != version:
+            kept = self._kept = version, self._parsed()
+        return kept[1]
+
+    def _parsed(self) -> Record | None:
         try:
             content = json.loads(self._path.read_bytes())
             if content["store"] != self._store:
@@ -318,14 +355,21 @@ class Owner:
 
     def _save(self, record: Record) -> None:
         def content(file: int) -> bytes:
-            facts = attrs.asdict(attrs.evolve(record, where=_where_of(os.fstat(file))))
+            where = self._where_to_say(record, os.fstat(file))
+            facts = attrs.asdict(attrs.evolve(record, where=where))
             return json.dumps({"format": _FORMAT, "store": self._store, **facts}).encode() + b"\n"
 
         try:
             write_durably(self._path, content)
         except OSError as error:
             raise _typed(self._path, error) from error
-        self.moved = self.copied = False
+
+    def _where_to_say(self, record: Record, stat: os.stat_result) -> Mapping[str, Any]:
+        """Where the record is; until the home has settled, still that it came from elsewhere."""
+        here = _where_of(stat)
+        if self.copied:
+            return {**here, "file": 0}
+        return {**record.where, "file": here["file"]} if self.moved else here
 
 
 def tier_name(number: int) -> str:
@@ -345,6 +389,12 @@ def outdated(home: Path, why: str) -> IndexOutdated:
 def _promise(marks: Marks) -> Marks:
     pairs = zip(attrs.astuple(marks), attrs.astuple(_AHEAD), strict=True)
     return Marks(**dict(zip(attrs.fields_dict(Marks), map(sum, pairs), strict=True)))
+
+
+def _known(content: Mapping[str, Any]) -> Marks:
+    with suppress(ValueError, TypeError):
+        return Marks(segment=int(content.get("segment", 0)), stripe=int(content.get("stripe", 0)))
+    return Marks()
 
 
 def _promised(content: Mapping[str, Any]) -> Marks:
@@ -378,10 +428,12 @@ def _file_of(where: Mapping[str, Any]) -> Any:
     return where.get("file")
 
 
+@cache
 def _machine() -> str:
     return _first_line("/etc/machine-id") or socket.gethostname()
 
 
+@cache
 def _boot() -> str:
     return _first_line("/proc/sys/kernel/random/boot_id")
 

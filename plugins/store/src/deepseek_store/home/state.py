@@ -5,10 +5,9 @@ Reads ask memory only. A change goes to the index first, then to memory, then ot
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
 import attrs
@@ -22,8 +21,6 @@ from deepseek_store.stripes.stripe import Stripe
 
 # How old what we know of other machines' commits may be; on one machine the epoch tells at once.
 _STALE_S: Final = 0.05
-# Two that leap apart meet again once in 2**31 times, and a store can leap a million times.
-_LEAP: Final = 1 << 31
 
 
 class State:
@@ -31,7 +28,7 @@ class State:
 
     `epoch` is shared with other processes on this machine; without one (an exclusive store)
     nobody else changes anything. `remote`: other machines may. `numbers` notes what must not be
-    forgotten even if the index is.
+    forgotten even if the index is; `gate` is passed before each new number.
     """
 
     def __init__(
@@ -41,9 +38,10 @@ class State:
         *,
         remote: bool = False,
         numbers: Numbers | None = None,
+        gate: Callable[[], None] | None = None,
     ) -> None:
         self.index = index
-        self._numbers = numbers
+        self._numbers, self._gate = numbers, gate
         self.catalog = Catalog()
         self.segments: dict[int, SegmentRow] = {}
         self.stripes: dict[int, Stripe] = {}
@@ -120,20 +118,16 @@ class State:
 
         Raises:
             IndexUnavailable: the database does not answer.
+            NotOwner: another home has this store by now.
             ReadOnlyStore: it is open for reading only.
         """
+        if self._gate is not None:
+            self._gate()
         number = self.index.allocate(name)
         if self._numbers is not None:
             clock = self.catalog.clock
             self._numbers.raise_to(attrs.evolve(Marks(generation=clock), **{name: number}))
         return number
-
-    def leap(self) -> None:
-        """Go on with numbers far above those of a copy of this store that may go on as well."""
-        counters = self.index.counters()
-        far = secrets.randbelow(_LEAP) << 12
-        for name in ("segment", "stripe"):
-            self.index.raise_counter(name, counters.get(name, 0) + far)
 
     def trim(self, kept: int) -> None:
         """Let the index forget all removals but the last ones, and the heat of no object."""

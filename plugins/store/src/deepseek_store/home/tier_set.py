@@ -152,10 +152,14 @@ class TierSet:
         known = [nines for nines in promised if nines is not None]
         return min(known) if known and len(known) == len(promised) else None
 
-    def own(self, *, by_force: bool = False) -> None:
+    def opened(self, url: str) -> Tier:
+        """The tier of a URL, opened once more: for one who closes it."""
+        return (self._opener or open_tier)(url)
+
+    def own(self, *, by_force: bool = False, anew: bool = False) -> None:
         """Make sure that all tiers that can be reached are this home's: before every change.
 
-        `by_force`: whoever had them before.
+        `by_force`: whoever had them before. `anew`: let their marks tell of the numbers of now.
 
         Raises:
             NotOwner: a copy of this home has taken one.
@@ -166,24 +170,42 @@ class TierSet:
             raise again(self._refusal)
         for number, tier in enumerate(self.tiers):
             if tier is not None:
-                self._own(self._owner, number, tier, by_force=by_force)
+                self._own(self._owner, number, tier, by_force=by_force, anew=anew)
+
+    def check_owner(self) -> None:
+        """Make sure that no other home has taken a tier; nothing is taken.
+
+        Raises:
+            NotOwner: one has.
+        """
+        for number, tier in enumerate(self.tiers):
+            if tier is not None and self._owner is not None:
+                with suppress(errors.TierUnavailable):
+                    self._owner.check(tier_name(number), tier)
 
     def promised(self) -> Marks:
         """How far the numbers of whoever took a tier last can have come."""
+        return self._marks(lambda owner, tier: owner.numbers_at(tier))
+
+    def told(self) -> Marks:
+        """The numbers of whoever took a tier last, as they were then."""
+        return self._marks(lambda owner, tier: owner.told(tier))
+
+    def _marks(self, ask: Callable[[Owner, Tier], Marks]) -> Marks:
         found = Marks()
         for tier in self.tiers if self._owner is not None else ():
             if tier is not None and self._owner is not None:
                 with suppress(errors.TierUnavailable):
-                    found |= self._owner.numbers_at(tier)
+                    found |= ask(self._owner, tier)
         return found
 
-    def _own(self, owner: Owner, number: int, tier: Tier, *, by_force: bool) -> None:
+    def _own(self, owner: Owner, number: int, tier: Tier, *, by_force: bool, anew: bool) -> None:
         name = tier_name(number)
         try:
             if not by_force and not owner.holds(name):
                 owner.check(name, tier)
                 owner.check_stripes(tier.url, self._highest_stripe(number, tier))
-            owner.claim(name, tier, by_force=by_force)
+            owner.claim(name, tier, by_force=by_force, anew=anew)
         except errors.TierUnavailable as error:
             # What is to be written there will fail by itself; the others must not wait for it.
             _LOG.warning("whose %s is can't be asked: %s", tier.url, error)
@@ -239,7 +261,7 @@ class TierSet:
     def _open_one(self, number: int) -> Tier | None:
         tier: Tier | None = None
         try:
-            tier = (self._opener or open_tier)(self._config.tiers[number].url)
+            tier = self.opened(self._config.tiers[number].url)
             self._check_mark(tier, number)
         except errors.StorageError as error:
             if tier is not None:

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.state import State, stripe_row
 from deepseek_store.home.tier_set import TierSet
@@ -28,8 +29,6 @@ from deepseek_store.stripes.stripe import Stripe
 
 # Removals that a process may lag behind before it loads the whole index anew.
 _KEPT_CHANGES: Final = 100_000
-INCOMPLETE: Final = "incomplete"
-"""An entry of the index's meta table: why it is known to lack something that is stored."""
 
 
 @attrs.define(kw_only=True)

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.codes import Code
 from deepseek_store.codes.choose import Choice, choose_code
 from deepseek_store.errors import Corrupt
 from deepseek_store.home.config import StoreConfig
@@ -40,6 +41,7 @@ _LOG: Final = logging.getLogger(__name__)
 Distant = Literal["warm", "cold"]
 
 _CHUNK_EXTENTS: Final = 8
+_MOST_NUMBERS: Final = 16
 
 
 class Mover:
@@ -273,25 +275,47 @@ class Mover:
         # First: the index takes the move of a version only once it has that version, and what is
         # written there before it is safe here could not be told from what others wrote.
         self._settle()
-        number = self._state.allocate("stripe")
-        placed = place(code, places, self._loads(), turn=number)
-        stripe = self._tiers.stripes.write(
-            number,
-            contents,
-            code,
-            placed,
-            spares=places,
-            temperature=temperature,
-            created_s=self._clock(),
-        )
+        stripe = self._written(contents, code, places, temperature)
+        number = stripe.id
         segments = [
             attrs.evolve(row, stripe=number, fragment=stripe.index_of(row.id)) for row in rows
         ]
-        self._tiers.own()
+        # Now its marks there tell of this stripe, too, should all that tells of it here be lost.
+        self._tiers.own(anew=True)
         self._state.commit(
             Batch(segments=segments, stripes=[stripe_row(stripe)], moved=moved, durable=True)
         )
         return stripe
+
+    def _written(
+        self,
+        contents: Sequence[tuple[int, Buffer]],
+        code: Code,
+        places: Sequence[Place],
+        temperature: Distant,
+    ) -> Stripe:
+        """A new stripe, of a number that nobody has used on these tiers."""
+        for _ in range(_MOST_NUMBERS):
+            number = self._state.allocate("stripe")
+            stripe = self._tiers.stripes.write(
+                number,
+                contents,
+                code,
+                place(code, places, self._loads(), turn=number),
+                spares=places,
+                temperature=temperature,
+                created_s=self._clock(),
+            )
+            if stripe.generation == 1:
+                return stripe
+            # Other fragments had its keys, and it had to take later ones.
+            _LOG.error("stripe %x is there already: its number is passed over", number)
+            self._tiers.stripes.delete(stripe)
+        raise errors.TierUnavailable(
+            f"{_MOST_NUMBERS} stripes were there already",
+            url=self._config.tiers[places[0].tier].url,
+            remedy="ds-sdk store rebuild HOME",
+        )
 
     def _loads(self) -> dict[Place, int]:
         loads: dict[Place, int] = {}

@@ -1,14 +1,15 @@
 """Fragments on tiers that no stripe of the index has: which may go, and which must stay.
 
-A move that was killed leaves some, and they may go. But what an index does not know is garbage only
-if the index knows all that there is: a stripe of a higher number than it ever gave, or one that
-holds a record which it does not have, was written by somebody who knew more. Those stay.
+A move that was killed leaves some, and they may go: an index that is no older than its store, of a
+home that owns the tier, knows every stripe whose number it gave. A stripe of a higher number was
+written by somebody who knew more, and a rebuild may have had to leave some out: those stay.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -17,8 +18,6 @@ from deepseek_core import ObjectStat, Tier, errors
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
-from deepseek_store.log.records import Kind, Placed, unpack_extents
-from deepseek_store.log.segment import TRAILER_NBYTES, parse_footer, read_footer
 from deepseek_store.stripes.fragment import (
     HEADER_NBYTES,
     BadFragment,
@@ -29,6 +28,8 @@ from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
 
 _SKEW_S: Final = 86_400.0
+LEFT_OUT: Final = "left out"
+"""An entry of the index's meta table: the numbers of stripes that it can't have, as JSON."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,15 +66,16 @@ class Orphans:
         for orphan in self._find(found):
             by_stripe[orphan.header.stripe].append(orphan)
         highest = self._state.index.counters().get("stripe", 0) if by_stripe else 0
+        left_out = self._left_out() if by_stripe else ()
         for stripe, orphans in sorted(by_stripe.items()):
             old = [each for each in orphans if self._is_old(each.stat)]
             found.waiting += len(orphans) - len(old)
-            if stripe > highest:
+            if stripe > highest or stripe in left_out:
                 found.unknown.append(stripe)
             elif stripe in self._state.stripes:
                 self._sort_known(stripe, old, found)
             else:
-                self._sort_others(stripe, old, found)
+                found.dead += old
         return found
 
     def _find(self, found: Sorted) -> Iterator[Orphan]:
@@ -107,18 +109,6 @@ class Orphans:
         # A tier's clock that is ahead must not make what a move just wrote look old.
         return not -_SKEW_S < age_s < self._config.policy.grace_s
 
-    def _sort_others(self, number: int, orphans: list[Orphan], found: Sorted) -> None:
-        """Fragments of a stripe that came to nothing, or that this index should know."""
-        try:
-            is_dead = self._is_dead(orphans)
-        except errors.TierUnavailable:
-            found.waiting += len(orphans)
-            return
-        if is_dead:
-            found.dead += orphans
-        else:
-            found.unknown.append(number)
-
     def _sort_known(self, number: int, orphans: Iterable[Orphan], found: Sorted) -> None:
         """Fragments of a repair that was killed, or that has replaced them."""
         stripe = self._state.stripes[number]
@@ -138,42 +128,9 @@ class Orphans:
             return False
         return True
 
-    def _is_dead(self, orphans: Iterable[Orphan]) -> bool:
-        """Whether nothing in these fragments is more than what the index has, or has had."""
-        data = (each for each in orphans if each.header.index < each.header.width)
-        return not any(self._is_news(placed) for each in data for placed in self._placed(each))
-
-    def _placed(self, orphan: Orphan) -> list[Placed]:
-        """The records of a data fragment; none where it can't tell, as it was never whole."""
-        tier, header = self._tiers.tier(orphan.place.tier), orphan.header
-        start, nbytes = header.payload_start, header.nbytes
-        try:
-            tail = tier.get(orphan.stat.key, start + max(0, nbytes - TRAILER_NBYTES), nbytes)
-            footer = read_footer(tail, nbytes)
-            if footer is None:
-                return []
-            return parse_footer(tier.get(orphan.stat.key, start + footer.offset, footer.nbytes))
-        except errors.TierUnavailable:
-            raise
-        except errors.StorageError:
-            return []
-
-    def _is_news(self, placed: Placed) -> bool:
-        record = placed.record
-        if record.kind not in (Kind.PUT, Kind.DELETE):
-            return False
-        current = self._state.catalog.current(record.key)
-        if current is None:
-            # Forgotten keys have been deleted; but that is only done where there is no orphan.
-            return record.kind is Kind.PUT
-        if current.order < (record.generation, record.writer):
-            return True
-        known = self._state.catalog.find((record.key, record.generation, record.writer))
-        return known is not None and known.move < record.move and not self._lies(known.extents)
-
-    def _lies(self, extents: bytes) -> bool:
-        """Whether all segments of a version are known."""
-        return all(each.segment in self._state.segments for each in unpack_extents(extents))
+    def _left_out(self) -> Container[int]:
+        """Stripes that a rebuild could not take in."""
+        return set(json.loads(self._state.index.meta().get(LEFT_OUT, "[]")))
 
     def _given_up(self) -> Iterator[Stripe]:
         return (stripe for stripe, _ in self._state.given_up.values())
