@@ -19,6 +19,7 @@ import contracts
 import error_tree
 import hook_specs
 import store_command_line
+import store_python
 
 MAKERS: Final[dict[str, Callable[[], str]]] = {
     "benchmarks": benchmarks.rows,
@@ -27,6 +28,9 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "cost_constants": constants.cost_model,
     "placement_constants": constants.placement,
     "store_commands": store_command_line.page,
+    "store_classes": store_python.page,
+    "ds_filesystem": store_python.filesystem,
+    "ds_errors": store_python.error_numbers,
     "switches": configuration.switches,
     "plans": contracts.plans,
     "records_and_classes": contracts.page,

@@ -1,6 +1,7 @@
 """The built pages: no warning, nothing from the network, and all that the code has is there."""
 
 import html
+import inspect
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import error_tree
 import hook_specs
 import pytest
 import store_command_line
+import store_python
 from doc_blocks import DOCS, ROOT, blocks_of
 
 import deepseek_core
@@ -126,6 +128,45 @@ def test_every_command_of_a_store_is_documented_with_its_own_help(site):
     text = words(site, "reference/store_cli.html")
     for name in store_command_line.COMMANDS:
         assert " ".join(command_line.help_of("store", name).split()) in text
+
+
+def test_every_class_of_a_store_is_documented_as_it_is(site):
+    text = words(site, "reference/store_python.html")
+    for item in (item for items in store_python.GROUPS.values() for item in items):
+        assert_documented(text, item)
+
+
+def test_every_method_and_error_of_the_filesystem_is_documented_as_it_is(site):
+    text = words(site, "reference/ds_urls.html")
+    assert_documented(text, store_python.FILESYSTEM)
+    for kind, made, _number in store_python.os_errors.KINDS:
+        assert f"{made.__name__} {kind.__name__}" in text
+
+
+def assert_documented(text, item):
+    """Name, first sentence, and each public method with its parameters and sentence."""
+    assert item.__name__ in text
+    assert_says(text, item)
+    mine = [cls for cls in inspect.getmro(item) if "deepseek_store" in cls.__module__] if (
+        inspect.isclass(item)) else []  # fmt: skip
+    for name, method in ((name, value) for cls in mine for name, value in vars(cls).items()):
+        function = getattr(method, "__func__", getattr(method, "fget", method))
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        assert name in text
+        if function.__doc__:
+            assert_says(text, function)
+        if function is method:
+            called = re.escape(name) + r"\s*\((.*?)\)\s*->"
+            shown = [set(re.findall(r"\w+", found)) for found in re.findall(called, text)]
+            parameters = set(inspect.signature(function).parameters) - {"self", "_"}
+            assert any(parameters <= words for words in shown), (item, name, parameters)
+
+
+def assert_says(text, item):
+    """The first sentence of a docstring is there."""
+    first = re.split(r"[`*]", (inspect.getdoc(item) or "").partition("\n")[0])[0]
+    assert " ".join(first.split()) in text, item
 
 
 def test_every_switch_and_variable_is_documented(site):

@@ -278,8 +278,10 @@ class Store:
     ) -> Receipt:
         """Store an object whose bytes come in chunks; it appears when the last one is stored.
 
+        What was written of an object that was not finished is garbage for `gc`.
+
         Raises:
-            As `put`; what was written of an object that was not finished is garbage for `gc`.
+            KeyRefused, NotBytes, GenerationMismatch, TierFull, TierUnavailable: as `put`.
         """
         parts = self.parts
         packed = _pack_meta(meta)

@@ -55,7 +55,7 @@ class FileForbidden(FileUnavailable, PermissionError):
     """What holds the file may not be used (EACCES, EPERM)."""
 
 
-_KINDS: Final[tuple[tuple[type[errors.DeepSeekError], type[FileError], int], ...]] = (
+KINDS: Final[tuple[tuple[type[errors.DeepSeekError], type[FileError], int], ...]] = (
     (KeyRefused, NameRefused, errno.EINVAL),
     (GenerationMismatch, FileReplaced, errno.ESTALE),
     (Unrecoverable, FileUnrecoverable, errno.EIO),
@@ -95,7 +95,7 @@ def os_error(error: errors.DeepSeekError, path: str) -> errors.DeepSeekError:
     if isinstance(error, PermissionError) and error.errno is None:
         error.errno, error.filename = errno.EROFS, path  # a store that is open for reading only
         return error
-    for kind, made, usual in _KINDS:
+    for kind, made, usual in KINDS:
         if isinstance(error, kind):
             number = _number_of(error, made, usual)
             forbidden = made is FileUnavailable and number in _FORBIDDEN
