@@ -1,5 +1,6 @@
 """The job of clients: all scripts are known, what is missing is a reason, faults are told."""
 
+import pytest
 import run_clients
 from run_clients import HERE, NEEDS, clients, main, missing, run
 
@@ -12,9 +13,10 @@ def test_each_script_says_what_it_needs_and_the_requirements_name_it():
     assert {name for needs in NEEDS.values() for name in needs} - names <= {"fsspec", "numpy"}
 
 
-def test_a_script_runs_over_a_store_of_its_own(capsys):
-    assert main(["numpy", "--tier", "cold"]) == 0
-    assert "right    numpy" in capsys.readouterr().out
+@pytest.mark.parametrize("client", ["numpy", "fsspec"])
+def test_a_script_runs_over_a_store_of_its_own(client, capsys):
+    assert main([client, "--tier", "cold"]) == 0
+    assert f"right    {client}" in capsys.readouterr().out
 
 
 def test_a_library_that_is_missing_is_a_reason(monkeypatch):

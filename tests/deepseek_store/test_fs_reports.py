@@ -60,7 +60,7 @@ def test_a_walk_over_marks_of_folders_names_nothing_twice(fs):
     assert fs.du("top") == 2
 
 
-def test_a_file_and_a_folder_of_one_name_are_one_name_and_no_byte_is_lost(fs):
+def test_a_file_and_a_folder_of_one_name_are_one_name_and_no_byte_is_lost(fs, tmp_path):
     """awslabs/mountpoint-s3#725: `ls` showed the name twice. `Store.put` takes both keys."""
     for key in ("a", "a/b", "a/c/d", "z"):
         fs.store.put(key, key.encode())
@@ -74,6 +74,9 @@ def test_a_file_and_a_folder_of_one_name_are_one_name_and_no_byte_is_lost(fs):
     assert sorted(seen) == ["a", "a/b", "a/c/d", "z"]
     assert fs.du("") == sum(map(len, seen))
     assert fs.cat("", recursive=True) == {name: name.encode() for name in seen}
+    with pytest.raises(FileExistsError):
+        fs.get("", f"{tmp_path}/", recursive=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "z"]  # all but what can't be
     fs.rm("a")
     assert fs.find("") == ["a/b", "a/c/d", "z"]
     assert fs.isdir("a")

@@ -36,11 +36,21 @@ class Copies(Folders):
         maxdepth: int | None = None,
         **options: Any,
     ) -> None:
-        """Copy files out of the store; into the folder `lpath`, if it is one or ends in a slash."""
+        """Copy files out of the store; into the folder `lpath`, if it is one or ends in a slash.
+
+        Raises:
+            FileNotFoundError: there is nothing of that name.
+            OSError: a folder has the name of a file (EEXIST); all else was copied.
+        """
         if not (isinstance(rpath, list) and isinstance(lpath, list)):
             lpath = make_path_posix(stringify_path(lpath))
             inside = lpath.endswith("/") or LocalFileSystem().isdir(lpath)
             rpath, lpath = self._pairs(rpath, lpath, inside, recursive, maxdepth)
+            # No disk has a file and a folder of one name: what lies in such a folder fails, last.
+            pairs = sorted(
+                zip(rpath, lpath, strict=True), key=lambda pair: self._below_file(pair[0])
+            )
+            rpath, lpath = [list(each) for each in zip(*pairs, strict=True)] or ([], [])
         super().get(rpath, lpath, callback=callback, **options)
 
     def put_file(self, lpath: Any, rpath: str, *args: Any, **options: Any) -> None:
@@ -168,6 +178,14 @@ class Copies(Folders):
         root = self._strip_protocol(source)
         inside = inside and not source.endswith("/")
         return paths, other_paths([f"/{root}" if root else "", *rooted], target, exists=inside)[1:]
+
+    def _below_file(self, path: str) -> bool:
+        tree = self._tree()
+        try:
+            tree.check_parents(path)
+        except NotADirectoryError:
+            return True
+        return False
 
     def _is_pattern(self, path: str) -> bool:
         return bool(has_magic(path)) and not self.exists(path)

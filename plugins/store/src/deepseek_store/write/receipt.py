@@ -59,11 +59,11 @@ def pieces_of(key: str, extents: Sequence[Extent], nbytes: int) -> tuple[Piece, 
     Raises:
         Corrupt: it is not; nothing is to be acknowledged.
     """
-    written = sum(extent.nbytes for extent in extents)
+    written = sum([extent.nbytes for extent in extents])
     if written != nbytes:
         raise Corrupt(
             f"{key[:200]!r} has {nbytes} bytes, and {written} were written",
             url="log",
             remedy="put it again",
         )
-    return tuple(Piece(extent.nbytes, extent.xxh3) for extent in extents)
+    return tuple([Piece(extent.nbytes, extent.xxh3) for extent in extents])
