@@ -46,7 +46,7 @@ class Copies(Folders):
             lpath = make_path_posix(stringify_path(lpath))
             inside = lpath.endswith("/") or LocalFileSystem().isdir(lpath)
             rpath, lpath = self._pairs(rpath, lpath, inside, recursive, maxdepth)
-            # No disk has a file and a folder of one name: what lies in such a folder fails, last.
+            # No disk has a file and a folder of one name: what lies in such a one fails, last.
             pairs = sorted(
                 zip(rpath, lpath, strict=True), key=lambda pair: self._below_file(pair[0])
             )
