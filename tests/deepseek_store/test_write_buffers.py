@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 import xxhash
@@ -219,6 +220,10 @@ def test_a_receipt_has_the_hashes_of_what_was_written(store):
     assert [piece.nbytes for piece in receipt.pieces] == [65_536] * 3 + [200_000 - 3 * 65_536]
     assert receipt.pieces[1].xxh3 == xxhash.xxh3_64_intdigest(content[65_536 : 2 * 65_536])
     assert receipt.shards == 4
+    assert attrs.asdict(receipt)["pieces"][0]["nbytes"] == 65_536
+    assert receipt.facts() == {"key": "a", "generation": 1, "nbytes": 200_000, "shards": 4} | {
+        "generation": receipt.generation
+    }
     changed = bytearray(content)
     changed[150_000] ^= 1
     assert receipt.matches(content)

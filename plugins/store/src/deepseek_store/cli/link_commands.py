@@ -166,7 +166,7 @@ def _facts(
     done: Sequence[tuple[_Link, Receipt | None]],
     troubles: Troubles,
 ) -> dict[str, Any]:
-    alone = {} if len(done) != 1 or done[0][1] is None else attrs.asdict(done[0][1])
+    alone = {} if len(done) != 1 or done[0][1] is None else done[0][1].facts()
     listed = [
         {
             "source": link.source,

@@ -101,7 +101,7 @@ def _run(args: argparse.Namespace) -> int:
         else:
             receipts, folders = _put_all(store, args, sources, meta, troubles)
     facts = {
-        "objects": [attrs.asdict(receipt) for receipt in receipts],
+        "objects": [receipt.facts() for receipt in receipts],
         "nbytes": sum(receipt.nbytes for receipt in receipts),
         "folders": folders,
         **troubles.to_json(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import xxhash
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class Piece(NamedTuple):
+@attrs.frozen(slots=True)
+class Piece:
     """One shard as it was written: its length, and the xxh3-64 of its bytes."""
 
     nbytes: int
@@ -35,6 +36,10 @@ class Receipt:
     nbytes: int
     shards: int
     pieces: tuple[Piece, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """All but the pieces, as a dictionary."""
+        return attrs.asdict(self, filter=attrs.filters.exclude("pieces"))
 
     def matches(self, data: ReadableBuffer) -> bool:
         """Whether these bytes are what was written, by their number and hashes.
