@@ -16,7 +16,7 @@ from test_store_full_disk import FullDisk
 
 from deepseek_core import errors
 from deepseek_store import Store
-from deepseek_store.errors import Corrupt, GenerationMismatch, KeyRefused
+from deepseek_store.errors import Corrupt, GenerationMismatch, KeyRefused, ReadOnlyStore
 from deepseek_store.fs.filesystem import DeepSeekFileSystem
 from deepseek_store.fs.os_errors import (
     FileCorrupt,
@@ -209,6 +209,34 @@ def test_an_error_comes_whole_out_of_another_process(home):
     assert error.filename == "a" and error.remedy and error.url
     again = pickle.loads(pickle.dumps(error))
     assert (again.errno, again.filename, str(again)) == (errno.EIO, "a", str(error))
+
+
+def test_a_store_that_is_open_for_reading_only_is_erofs(home):
+    fs = DeepSeekFileSystem(home)
+    fs.pipe({"a": b"1", "d/x": b"2"})
+    fs.mkdir("empty")
+    reader = DeepSeekFileSystem(home, read_only=True)  # beside one that writes, in one process
+    for call in (
+        lambda: reader.pipe_file("b", b""),
+        lambda: reader.open("b", "wb"),
+        lambda: reader.open("a", "ab"),
+        lambda: reader.open("t", "w"),
+        lambda: reader.touch("b"),
+        lambda: reader.mkdir("m"),
+        lambda: reader.rmdir("empty"),
+        lambda: reader.rm("a"),
+        lambda: reader.rm("d", recursive=True),
+        lambda: reader.cp("a", "b"),
+        lambda: reader.mv("a", "b"),
+        lambda: reader.put_file(__file__, "b"),
+    ):
+        assert isinstance(caught(errno.EROFS, ReadOnlyStore, call), PermissionError)
+    assert fs.find("", withdirs=True) == ["a", "d", "d/x", "empty"]
+    fs.pipe_file("later", b"3")  # who writes still does
+    assert reader.cat_file("later") == b"3"
+    assert pickle.loads(pickle.dumps(reader)).read_only
+    assert reader.close()
+    assert fs.cat_file("later") == b"3"
 
 
 def test_a_tier_that_is_away_is_an_oserror_that_may_pass(request):

@@ -27,10 +27,15 @@ class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
     blocksize: ClassVar[int] = _READAHEAD_NBYTES
 
     def __init__(
-        self, home: str | os.PathLike[str] | None = None, *, shared: bool = True, **options: Any
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        shared: bool = True,
+        read_only: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.shared = shared
+        self.shared, self.read_only = shared, read_only
         self._home = None if home is None else address.find_home(home, {})
 
     @property
@@ -51,7 +56,7 @@ class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
             ConfigError: nothing names a store, or there is none.
             StoreLocked: another process has it open, and not both share it.
         """
-        return open_shared(self.home, shared=self.shared)
+        return open_shared(self.home, shared=self.shared, read_only=self.read_only)
 
     @property
     def fsid(self) -> str:
@@ -60,7 +65,7 @@ class StoreAccess(AbstractFileSystem):  # type: ignore[misc]
 
     def close(self) -> bool:
         """Close the store, if this class opened it; the next use opens it again."""
-        return close_shared(self.home)
+        return close_shared(self.home, read_only=self.read_only)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from fsspec.spec import AbstractBufferedFile
 
 from deepseek_core import errors
-from deepseek_store.errors import GenerationMismatch, SegmentGone
+from deepseek_store.errors import GenerationMismatch, ReadOnlyStore, SegmentGone
 from deepseek_store.fs.os_errors import OsErrors, exists, is_folder, not_found
 from deepseek_store.index.rows import Version
 from deepseek_store.store import Store
@@ -164,6 +164,9 @@ def open_reader(fs: Any, path: str, entry: Callable[[str], dict[str, Any]], **op
 def open_writer(fs: Any, path: str, mode: str, *, autocommit: bool) -> ObjectWriter:
     """An object, to be written; what is there is gone when the new one appears, or goes before."""
     store: Store = fs.store
+    if store.read_only:
+        with OsErrors(path):
+            raise ReadOnlyStore(store.read_only, url=store.url)
     present = store.parts.state.catalog.get(path)
     expect = None
     if mode == "xb":

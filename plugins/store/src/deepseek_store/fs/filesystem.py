@@ -20,8 +20,9 @@ class DeepSeekFileSystem(Copies):
     """Files and folders of one store; all instances of a process share one open `Store`.
 
     `home` is the store's folder. With `shared`, as by default, other processes may use it at the
-    same time if they share it too; without, writes are a little faster. Objects are written whole:
-    a file appears when it is closed, and who reads one sees one version of it.
+    same time if they share it too; without, writes are a little faster. With
+    `read_only` nothing is changed, and all that would is refused (EROFS). Objects are written
+    whole: a file appears when it is closed, and who reads one sees one version of it.
     """
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> Any:

@@ -14,7 +14,13 @@ from types import TracebackType
 from typing import Any, Final
 
 from deepseek_core import errors
-from deepseek_store.errors import Corrupt, GenerationMismatch, KeyRefused, Unrecoverable
+from deepseek_store.errors import (
+    Corrupt,
+    GenerationMismatch,
+    KeyRefused,
+    ReadOnlyStore,
+    Unrecoverable,
+)
 
 
 class FileError(errors.DeepSeekError, OSError):
@@ -92,8 +98,8 @@ class OsErrors:
 
 def os_error(error: errors.DeepSeekError, path: str) -> errors.DeepSeekError:
     """The same error as an `OSError`; itself, if it is not about a file."""
-    if isinstance(error, PermissionError) and error.errno is None:
-        error.errno, error.filename = errno.EROFS, path  # a store that is open for reading only
+    if isinstance(error, ReadOnlyStore):  # an OSError already, and no other is as exact
+        error.errno, error.strerror, error.filename = errno.EROFS, os.strerror(errno.EROFS), path
         return error
     for kind, made, usual in KINDS:
         if isinstance(error, kind):

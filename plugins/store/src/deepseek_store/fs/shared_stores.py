@@ -17,34 +17,36 @@ from deepseek_core import DeepSeekError
 from deepseek_store.home import open_stores as open_homes
 from deepseek_store.store import Store
 
-_opened_here: dict[str, Store] = {}
+_opened_here: dict[tuple[str, bool], Store] = {}
 _opening = threading.Lock()
 
 
-def open_shared(home: str, *, shared: bool) -> Store:
+def open_shared(home: str, *, shared: bool, read_only: bool = False) -> Store:
     """The open store of a home, a path as `realpath` gives it; opened at the first call.
 
     `shared`: other processes may have it open at the same time, if they share it too.
+    `read_only`: nothing of it is to be changed.
 
     Raises:
         ConfigError: there is no store.
         StoreLocked: another process has it open, and not both share it.
         ForeignStore: its files are damaged or another store's.
     """
-    found = open_homes.find(home)
+    found = open_homes.find(home, read_only=read_only)
     if found is None:
         with _opening:
-            found = open_homes.find(home)
+            found = open_homes.find(home, read_only=read_only)
             if found is None:
-                found = _opened_here[home] = Store(home, shared=shared)
+                found = Store(home, shared=shared, read_only=read_only)
+                _opened_here[home, read_only] = found
                 _close_in_time()
     return cast(Store, found)
 
 
-def close_shared(home: str) -> bool:
+def close_shared(home: str, *, read_only: bool = False) -> bool:
     """Close a store that was opened here; False if there is none. Who asks again gets a new one."""
     with _opening:  # also while it closes: who asks meanwhile waits, or would find it locked
-        store = _opened_here.pop(home, None)
+        store = _opened_here.pop((home, read_only), None)
         if store is None or store.closed:
             return False
         store.close()
@@ -60,9 +62,9 @@ def _close_in_time() -> None:
 
 
 def _close_all() -> None:
-    for home in list(_opened_here):
+    for home, read_only in list(_opened_here):
         with suppress(DeepSeekError):  # nobody is left to be told; what was acknowledged is safe
-            close_shared(home)
+            close_shared(home, read_only=read_only)
 
 
 def _after_fork() -> None:

@@ -21,12 +21,17 @@ class Abandoned(Protocol):
         """Whether it can't be used any more."""
         ...
 
+    @property
+    def read_only(self) -> str:
+        """Why nothing can be changed; empty where it can."""
+        ...
+
     def abandon(self) -> None:
         """Be closed, without writing anything."""
         ...
 
 
-_stores: dict[str, weakref.ref[Abandoned]] = {}
+_stores: dict[str, list[weakref.ref[Abandoned]]] = {}
 _lock = threading.Lock()
 # Collected in the child, their connections would be closed: files of the parent would be touched.
 _parents: list[Abandoned] = []
@@ -35,22 +40,30 @@ _parents: list[Abandoned] = []
 def note(home: Path, store: Abandoned) -> None:
     """A store was opened."""
     with _lock:
-        for name in [name for name, kept in _stores.items() if kept() is None]:
-            del _stores[name]
-        _stores[os.path.realpath(home)] = weakref.ref(store)
+        for name, kept in list(_stores.items()):
+            _stores[name] = [each for each in kept if each() is not None]
+            if not _stores[name]:
+                del _stores[name]
+        _stores.setdefault(os.path.realpath(home), []).append(weakref.ref(store))
 
 
-def find(home: str) -> Abandoned | None:
-    """The store that is open in a home, a path as `realpath` gives it; None if none is."""
-    kept = _stores.get(home)
-    store = None if kept is None else kept()
-    return None if store is None or store.closed else store
+def find(home: str, *, read_only: bool = False) -> Abandoned | None:
+    """The store that is open in a home, a path as `realpath` gives it; None if none is.
+
+    One that can be written comes first, unless `read_only`: then it is none of those.
+    """
+    noted = [kept() for kept in _stores.get(home, ())]
+    found = [store for store in noted if store is not None and not store.closed]
+    for store in reversed(found):
+        if bool(store.read_only) == read_only:
+            return store
+    return found[-1] if found and not read_only else None
 
 
 def _forget_parents() -> None:
     global _lock  # noqa: PLW0603 - another thread of the parent may have held it
     _lock = threading.Lock()
-    for kept in _stores.values():
+    for kept in [each for stores in _stores.values() for each in stores]:
         store = kept()
         if store is not None:
             _parents.append(store)
