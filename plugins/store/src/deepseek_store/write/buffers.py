@@ -74,14 +74,14 @@ def _view_of_tensor(tensor: Any, torch: Any) -> memoryview:
 
 
 def _remedy(data: Any) -> str:
-    if data is None:
-        return "give b'' for an object without bytes"
-    if isinstance(data, os.PathLike):
-        return 'store.put_stream(key, open(data, "rb"))'
-    if isinstance(data, int):
-        return "put() takes all bytes at once; put_stream(key, [data]) takes chunks of them"
-    if hasattr(data, "tobytes"):
-        return "data.tobytes()"
-    if isinstance(data, io.IOBase | Iterable) and not isinstance(data, dict | list | tuple):
-        return "store.put_stream(key, data) takes chunks of bytes"
-    return "pickle.dumps(data), json.dumps(data).encode(), or numpy.asarray(data)"
+    many = isinstance(data, io.IOBase | Iterable) and not isinstance(data, dict | list | tuple)
+    remedies = (
+        (data is None, "give b'' for an object without bytes"),
+        (isinstance(data, os.PathLike), 'store.put_stream(key, open(data, "rb"))'),
+        (isinstance(data, int), "str(data).encode(); and put_stream takes chunks, not bytes"),
+        (hasattr(data, "tobytes"), "data.tobytes()"),
+        (hasattr(data, "__array__"), "numpy.asarray(data), or its own way to write a file"),
+        (many, "store.put_stream(key, data) takes chunks of bytes"),
+        (True, "pickle.dumps(data), json.dumps(data).encode(), or numpy.asarray(data)"),
+    )
+    return next(remedy for fits, remedy in remedies if fits)
