@@ -117,7 +117,8 @@ class OwnerWatch:
             try:
                 # Its own connection: the store may be closed meanwhile.
                 with self._tiers.opened(tier.url) as opened:
-                    self._owner.check(tier_name(number), opened)
+                    # Taken, not only looked at: a copy that begins later must find that we go on.
+                    self._owner.claim(tier_name(number), opened)
                     self._owner.check_age(tier_name(number), opened)
             except (NotOwner, IndexOutdated) as error:
                 _LOG.error("nothing is written any more: %s", error)
