@@ -148,7 +148,8 @@ class StreamSource:
         edges, stride = self._edges, stream.stride
         for at, block in enumerate(blocks):
             if (block if stride > 0 else block - stride) in edges:
-                stream.edge = block
+                if stream.edge is None:
+                    stream.edge = block
                 return blocks[:at] if edges.trusted else blocks
         return blocks
 
