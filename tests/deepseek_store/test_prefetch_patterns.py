@@ -94,4 +94,4 @@ def test_a_gate_that_is_not_told_the_channels_finds_them():
         ours = Prefetcher(capacity_blocks=capacity, sources=["streams"], gated=False)
         closed_loop(trace, ours, store)
         found = ours._channels.count
-        assert channels / 3 <= found <= channels * 2 or channels == 64 and found >= 8
+        assert channels / 3 <= found <= channels * 2 or (channels == 64 and found >= 8)

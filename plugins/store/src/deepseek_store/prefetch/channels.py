@@ -26,7 +26,7 @@ class Channels:
     def __init__(self) -> None:
         self.count = FIRST
         self._flights: dict[int, tuple[float, int, bool]] = {}  # begun, served then, announced
-        self._came: list[tuple[float, float, int, bool]] = []  # begun, seconds of the fetch, ...
+        self._came: list[tuple[float, float, int]] = []  # begun, its seconds, served meanwhile
         self._served = 0
         self._announced = 0  # of the flights
         self._last_s = 0.0
@@ -65,11 +65,20 @@ class Channels:
             begun_s, served, announced = flight
             self._announced -= announced
             if announced or not self._announced:
-                self._came.append((begun_s, seconds, self._served - served, announced))
+                self._came.append((begun_s, seconds, self._served - served))
 
     def tick(self, now_s: float, fetch_s: float) -> None:
         """The next request is here: judge what came in since the last one."""
-        for begun_s, seconds, served, _ in self._came:
+        if self._came:
+            self._judge(now_s, fetch_s)
+        self._last_s = now_s
+        lost_s = now_s - LOST * fetch_s
+        flights = self._flights
+        while flights and flights[block := next(iter(flights))][0] < lost_s:
+            self._announced -= flights.pop(block)[2]
+
+    def _judge(self, now_s: float, fetch_s: float) -> None:
+        for begun_s, seconds, served in self._came:
             least_s = _WAITED * fetch_s + seconds
             if now_s - begun_s <= least_s:
                 self.count = max(self.count, GROWTH * served)
@@ -77,10 +86,3 @@ class Channels:
                 seen = served * fetch_s / (self._last_s - begun_s)
                 self.count += _SMOOTH * (max(1.0, seen) - self.count)
         self._came.clear()
-        self._last_s = now_s
-        self._forget(now_s - LOST * fetch_s)
-
-    def _forget(self, before_s: float) -> None:
-        flights = self._flights
-        while flights and flights[block := next(iter(flights))][0] < before_s:
-            self._announced -= flights.pop(block)[2]

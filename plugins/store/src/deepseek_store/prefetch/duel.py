@@ -107,25 +107,28 @@ class Duel:
         think_s, share = self._thought_s, 1.0 / self.readers
         self._thought_s = 0.0
         for shadow in self._shadows:
+            tags = shadow.ready_s
             shadow.asked_s = now_s = shadow.clock_s + think_s
-            ready_s = shadow.ready_s.pop(block, None)
+            ready_s = tags.pop(block, None)
             if ready_s is not None and ready_s <= now_s:
-                shadow.ready_s[block] = ready_s
+                tags[block] = ready_s
                 shadow.clock_s = now_s
                 shadow.score += decay * (1.0 - shadow.score)
                 continue
-            busy_s = shadow.busy_until_s - now_s
             # Demand overtakes what waits; when no channel is free, it waits for the next.
-            soonest_s = now_s + fetch_s + min(step_s, max(0.0, busy_s - fetch_s + step_s))
+            busy_s = shadow.busy_until_s - now_s
+            wait_s = fetch_s
+            if busy_s > fetch_s:
+                wait_s += step_s
+            elif busy_s > fetch_s - step_s:
+                wait_s += busy_s - fetch_s + step_s
             if ready_s is None:
-                if len(shadow.ready_s) >= capacity:
-                    del shadow.ready_s[next(iter(shadow.ready_s))]
-                shadow.busy_until_s = now_s + max(busy_s, 0.0) + step_s
-                ready_s = soonest_s
-            elif ready_s > soonest_s:
-                ready_s = soonest_s
-            shadow.ready_s[block] = ready_s
-            wait_s = ready_s - now_s
+                if len(tags) >= capacity:
+                    del tags[next(iter(tags))]
+                shadow.busy_until_s = now_s + step_s + (busy_s if busy_s > 0.0 else 0.0)
+            elif ready_s < now_s + wait_s:
+                wait_s = ready_s - now_s
+            tags[block] = now_s + wait_s
             shadow.clock_s = now_s + wait_s * share
             shadow.score += decay * (1.0 - wait_s / fetch_s - shadow.score)
 
@@ -134,6 +137,7 @@ class Duel:
         capacity, cost, step_s = self._capacity, ISSUE_COST * self._decay, self._step_s(fetch_s)
         for shadow in shadows:
             tags, now_s = shadow.ready_s, shadow.asked_s
+            soonest_s = now_s + fetch_s
             for block in blocks:
                 if block in tags:
                     continue
@@ -145,7 +149,7 @@ class Duel:
                 shadow.score -= cost
                 busy_s = (busy_s if busy_s > now_s else now_s) + step_s
                 shadow.busy_until_s = busy_s
-                tags[block] = max(busy_s, now_s + fetch_s)
+                tags[block] = busy_s if busy_s > soonest_s else soonest_s
 
     def _join(self, source: int) -> list[Shadow]:
         """A source announces something for the first time."""

@@ -61,6 +61,7 @@ class StreamSource:
         self._active: OrderedDict[int, _Stream] = OrderedDict()  # by id(), moved long ago first
         self._edges, self._lengths = Edges(), Lengths()
         self._number = 0
+        self._look_at = 0  # number of the request at which a stream may have ended
         self._last = -1
 
     def __len__(self) -> int:
@@ -167,9 +168,11 @@ class StreamSource:
         stream.moved = number
         active[id(stream)] = stream
         active.move_to_end(id(stream))
-        while (oldest := next(iter(active.values()))).moved < number - ACTIVE:
-            del active[id(oldest)]
-            self._ended(oldest)
+        if number >= self._look_at:
+            while (oldest := next(iter(active.values()))).moved < number - ACTIVE:
+                del active[id(oldest)]
+                self._ended(oldest)
+            self._look_at = oldest.moved + ACTIVE + 1
 
     def _ended(self, stream: _Stream) -> None:
         """A run has not moved for long: what it tells of others."""
