@@ -14,7 +14,7 @@ HORIZON = 1500  # requests of the moving average
 ISSUE_COST = 0.03  # of a fetch that was issued ahead, in hits
 MARGIN = 0.005  # by which another subset must be better, in hits per request
 HARM = 0.001  # by which the acting subset may be worse than no prefetch at all
-MAX_TAGS = 4096  # of one shadow; a larger cache is judged on a sample of the blocks
+MAX_TAGS = 2048  # of one shadow; a larger cache is judged on a sample of the blocks
 _SPREAD = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
