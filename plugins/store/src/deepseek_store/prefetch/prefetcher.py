@@ -135,6 +135,7 @@ class Prefetcher:
         """
         usual = min(ORDER_AHEAD, self._capacity * 3 // 4)
         self._order = OrderSource(order, ahead=max(1, min(ahead or usual, self._capacity)))
+        self._held.clear()
         return self._issue(self._order.start())
 
     def clear_order(self) -> None:
