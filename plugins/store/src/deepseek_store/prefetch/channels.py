@@ -6,6 +6,7 @@ how many were served at a time, if the fetch had to wait; if it had not, there m
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 FIRST = 8.0  # channels, before anything was seen
@@ -25,7 +26,9 @@ class Channels:
 
     def __init__(self) -> None:
         self.count = FIRST
-        self._flights: dict[int, tuple[float, int, bool]] = {}  # begun, served then, announced
+        # By block: begun, served then, announced. Its front is looked at and left again and again,
+        # which a dict answers ever more slowly.
+        self._flights: OrderedDict[int, tuple[float, int, bool]] = OrderedDict()
         self._came: list[tuple[float, float, int]] = []  # begun, its seconds, served meanwhile
         self._served = 0
         self._announced = 0  # of the flights

@@ -7,7 +7,7 @@ Pure but for the optional trainer, which is polled.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 from typing import Protocol
@@ -93,7 +93,7 @@ class Prefetcher:
         self._teacher = teacher
         self._history: deque[int] = deque(maxlen=history if teacher is not None else 0)
         self._outstanding: dict[int, None] = {}
-        self._held: dict[int, None] = {}
+        self._held: OrderedDict[int, None] = OrderedDict()
         self._waited: dict[int, int] = {}
         self._lead = 0.0
         self._last_s, self._last_missed = 0.0, False
@@ -187,7 +187,7 @@ class Prefetcher:
         for block in blocks:
             held[block] = None
         while len(held) > MOST_HELD:
-            del held[next(iter(held))]
+            held.popitem(last=False)
         found = list(islice(held, self._channels.room))
         for block in found:
             del held[block]
