@@ -115,21 +115,22 @@ class LstmSource:
         halves[: 3 * hidden] = 0.5
         table = weights.embedding_ce @ weights.input_eg + weights.bias_g
         self._rows = list(np.ascontiguousarray(table * halves))
-        # One product serves the logits of this step and the gates of the next. The hidden state is
-        # held doubled, for its gate is; the last entry stays 1 and adds the offsets.
+        # The hidden state is held doubled, for its gate is; its last entry stays 1 and adds the
+        # offsets. Two products: one of all columns is large enough for OpenBLAS to start threads.
         gates, classes = 4 * hidden, len(weights.offset_c)
         both = np.zeros((hidden + 1, gates + classes), np.float32)
         both[:hidden, :gates] = 0.5 * weights.hidden_hg * halves
         both[:hidden, gates:] = 0.5 * weights.output_hc
         both[hidden, gates:] = weights.offset_c
-        self._both = both
+        self._to_gates = np.ascontiguousarray(both[:, :gates])
+        self._to_logits = np.ascontiguousarray(both[:, gates:])
         self._class = {int(delta): at for at, delta in enumerate(weights.inputs, start=1)}
         self._targets = [0, *map(int, weights.targets)]
         state = np.zeros(hidden + 1, np.float32)
         state[hidden] = 1.0
         out = np.zeros(gates + classes, np.float32)
         self._state, self._hidden, self._cell = state, state[:hidden], np.zeros_like(state[:hidden])
-        self._out, self._gates, self._logits = out, out[:gates], out[gates:]
+        self._gates, self._logits = out[:gates], out[gates:]
         self._open, self._new = out[: 3 * hidden], out[3 * hidden : gates]
         self._in, self._keep, self._shown = np.split(self._open, 3)
         self._least = 1.0 / self._share
@@ -157,7 +158,8 @@ class LstmSource:
         cell *= 0.5
         np.tanh(cell, hidden)
         hidden *= self._shown
-        np.dot(self._state, self._both, self._out)
+        np.dot(self._state, self._to_logits, self._logits)
+        np.dot(self._state, self._to_gates, self._gates)
         return self._logits
 
     def _likely(self, block: int) -> Sequence[int]:
