@@ -121,6 +121,17 @@ def interleave(
     }
 
 
+def additions_s() -> float:
+    """Seconds of a thousand additions: what the machine's Python is measured in."""
+    found = []
+    for _ in range(200):
+        start_s, total = time.perf_counter(), 0.0
+        for _ in range(1000):
+            total += 1.0
+        found.append(time.perf_counter() - start_s)
+    return statistics.median(found)
+
+
 def machine() -> dict[str, object]:
     """The CPU: model, cores, and the flags that matter here."""
     model, flags = platform.processor() or platform.machine(), frozenset[str]()

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 import _traces
-from _report import Report, Timing, interleave, pin, print_head, versions
+from _report import Report, Timing, additions_s, interleave, pin, print_head, versions
 from deepseek_store.cache.belady import Belady
 from deepseek_store.cache.duel import DuelingPolicy
 from deepseek_store.cache.evictor import Evictor
@@ -49,6 +49,7 @@ OTHER_SHARES = (0.05, 0.01)
 LONGEST = 400_000
 TIMED_REQUESTS = 40_000
 ROUNDS = 9
+DUEL_BAR = 0.108  # thousand additions: 2 us where those take 18.5
 
 
 class Outcome(NamedTuple):
@@ -239,11 +240,13 @@ def measure_costs(report: Report, traces: Sequence[tuple[str, list[int]]]) -> No
     print(f"  mean of the duel's medians: {statistics.fmean(t.median_s for t in duel):.2f} us")
     switches = ", ".join(f"{name} {us:.2f}" for name, us in switch_us().items())
     print(f"  a switch, us per resident entry: {switches}")
-    report.at_most(
-        "a request to the duel, mean", statistics.fmean(t.min_s for t in duel), 2.0, "us"
-    )
-    report.at_most("a request to the duel, worst trace", max(t.min_s for t in duel), 2.0, "us")
-    report.at_most("ShardCache.get over the evictor's hit", get_over_hit_us(), 1.0, "us")
+    unit_us = additions_s() * 1e6
+    mean, worst = statistics.fmean(t.min_s for t in duel), max(t.min_s for t in duel)
+    claim = "over a thousand additions"
+    report.at_most(f"a request to the duel, mean, {claim}", mean / unit_us, DUEL_BAR)
+    report.at_most(f"a request to the duel, worst trace, {claim}", worst / unit_us, DUEL_BAR)
+    over = get_over_hit_us() / unit_us
+    report.at_most(f"ShardCache.get beyond the evictor's hit, {claim}", over, DUEL_BAR / 2)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 from _arrivals import SIGMA, arrivals, devices, without
-from _report import Report, pin, print_head, versions
+from _report import Report, additions_s, pin, print_head, versions
 from _serving import RoundRobinServer, Served, Shot, fire, poisson
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,17 +164,6 @@ def rest(log: list[Any], at_s: float) -> float:
     return max((ends[i] - at_s for i, b in begun.items() if b <= at_s < ends[i]), default=0.0)
 
 
-def loop_s() -> float:
-    """Seconds of a thousand additions: what the machine's Python is measured in."""
-    found = []
-    for _ in range(200):
-        start_s, total = time.perf_counter(), 0.0
-        for _ in range(1000):
-            total += 1.0
-        found.append(time.perf_counter() - start_s)
-    return median(found)
-
-
 def admission(report: Report) -> None:
     """CPU time to take in one more task while 10,000 wait, in each class."""
     from deepseek_core import LatencyClass
@@ -182,7 +171,7 @@ def admission(report: Report) -> None:
     from deepseek_core.schedule.online.rules import Rules
     from deepseek_core.schedule.online.scheduler import OnlineScheduler
 
-    unit_s = loop_s()
+    unit_s = additions_s()
     for latency, hurry in (("realtime", True), ("realtime", False), ("offline", False)):
         rng, taken = random.Random(0), []
         scheduler = OnlineScheduler(devices(), Rules(caller_limit=QUEUED * 2))
@@ -226,7 +215,7 @@ def event_cost(report: Report) -> None:
         simulate(devices(), arrivals(400, 30, seconds=10, seed=seed), sigma=SIGMA, watch=watch)
         medians.append(median(taken))
         means.append(sum(taken) / len(taken))
-    unit_s = loop_s()
+    unit_s = additions_s()
     claim = "one event under overload over a thousand additions, mean"
     report.at_most(claim, min(means) / unit_s, 1.6)
     report.at_most("the same, median", min(medians) / unit_s, 1.1)

@@ -22,8 +22,17 @@ from pathlib import Path
 import attrs
 import numpy as np
 
+import _read_patterns as patterns
 import _traces
-from _report import Report, interleave, pin, print_head, print_timings, versions
+from _report import (
+    Report,
+    additions_s,
+    interleave,
+    pin,
+    print_head,
+    print_timings,
+    versions,
+)
 from _simulated_store import (
     Conditions,
     Outcome,
@@ -45,6 +54,7 @@ UNLIMITED = 1 << 20
 SUBSETS = tuple(
     tuple(name for number, name in enumerate(NAMES) if mask >> number & 1) for mask in range(8)
 )
+COST_BAR = 2.16  # thousand additions: 40 us where those take 18.5
 WAIT_BARS_MS = {
     "cloudphysics": 0.15,
     "search": 0.52,
@@ -54,7 +64,9 @@ WAIT_BARS_MS = {
 }
 OPEN_BARS = {"cloudphysics": 0.855, "multi3": 0.63}
 LEFT_OUT = ("scarab", "adaptsize")  # hashes: no distance in them means anything
-QUICK = ("multi3", "orm-busy", "random")
+QUICK = ("multi3", "orm-busy", "random", "files")
+FILES = ("files", "short files")
+MADE_LONGEST = 30_000
 NO_TORCH = """
 import sys
 from deepseek_store.prefetch.prefetcher import Prefetcher
@@ -202,8 +214,20 @@ def cost_us(trace: Sequence[int], weights: Weights | None) -> float:
     return best_s / len(part) * 1e6
 
 
+def patterns_made() -> dict[str, list[int]]:
+    """Reads of training and tables, of other seeds and sizes than the constants were chosen on."""
+    volumes = patterns.volumes(168, 60, 25, seed=11)
+    short = patterns.volumes(900, 12, 5, seed=12)
+    return {
+        "files": patterns.files(volumes, readers=4, epochs=3, seed=13),
+        "short files": patterns.files(short, readers=6, epochs=3, seed=14),
+        "columns": patterns.columns(30, readers=3, epochs=8, seed=15),
+        "scans, runs": patterns.long_and_short(MADE_LONGEST, period=1000, seed=16),
+    }
+
+
 def jobs(arguments: argparse.Namespace) -> list[tuple[str, list[int]]]:
-    """The traces at hand, and two that are made."""
+    """The traces at hand, and some that are made."""
     names = [name for name in _traces.NAMES if name not in LEFT_OUT]
     rng = np.random.default_rng(0)
     made = {
@@ -215,6 +239,7 @@ def jobs(arguments: argparse.Namespace) -> list[tuple[str, list[int]]]:
         for trace in _traces.load_all(arguments.traces, names, longest=LONGEST)
     ]
     found += [(name, ids.tolist()) for name, ids in made.items()]
+    found += [(name, ids[:MADE_LONGEST]) for name, ids in patterns_made().items()]
     return [job for job in found if not arguments.quick or job[0] in QUICK]
 
 
@@ -248,6 +273,9 @@ def judge(report: Report, results: Sequence[Result]) -> None:
             none = r.open_rates[0]
             claim = f"{r.name}: hit rate, open loop, 16 arrivals a fetch (none {none:.2f})"
             report.at_least(claim, r.open_rates[2], OPEN_BARS[r.name], "")
+        if r.name in FILES:
+            fetched = (r.duel.issued + r.duel.misses) / r.duel.requests
+            report.at_most(f"{r.name}: fetches per request", fetched, 1.1, "")
         if r.name == "random":
             report.at_most("random: issued per request", r.duel.issued / r.duel.requests, 0.02, "")
         if r.name == "orm-busy":
@@ -302,7 +330,9 @@ def main() -> int:
     weights = {r.name: r.weights for r in results}
     costs = {name: cost_us(trace, weights[name]) for name, trace in work}
     print("\nus per request, all in: " + ", ".join(f"{n} {us:.1f}" for n, us in costs.items()))
-    report.at_most("prefetcher per request, all in, worst trace", max(costs.values()), 40, "us")
+    share = max(costs.values()) / (additions_s() * 1e6)
+    claim = "prefetcher per request over a thousand additions, all in, worst trace"
+    report.at_most(claim, share, COST_BAR)
     timings = interleave(training_steps(), rounds=40)
     if "torch" in timings:
         print_timings("One step of training, one thread", timings, "torch")

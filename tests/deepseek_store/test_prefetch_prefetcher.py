@@ -7,7 +7,9 @@ import pytest
 import traces  # noqa: F401 - finds the modules of benchmarks
 
 from _simulated_store import Conditions, closed_loop, open_loop
+from deepseek_store.prefetch import channels
 from deepseek_store.prefetch import duel as duel_module
+from deepseek_store.prefetch import prefetcher as prefetcher_module
 from deepseek_store.prefetch.duel import Duel
 from deepseek_store.prefetch.prefetcher import NAMES, Prefetcher
 
@@ -104,7 +106,7 @@ def test_equal_requests_give_equal_answers():
 def test_the_duel_prefers_what_hits_and_counts_what_is_issued():
     duel = Duel(sources=2, capacity_blocks=50)
     for n in range(4000):
-        duel.judge(n, [[n + 1], [10**6 + n]], n * 1.0, 0.5)
+        duel.judge(n, [[n + 1], [10**6 + n]], 1.0, 0.5)
     assert duel.acting == 0b01
     assert duel.scores[0b01] > 0.9
     assert duel.scores[0b11] == pytest.approx(duel.scores[0b01] - duel_module.ISSUE_COST, abs=0.01)
@@ -114,7 +116,8 @@ def test_the_duel_prefers_what_hits_and_counts_what_is_issued():
 def test_what_comes_too_late_is_worth_only_what_it_saves():
     duel = Duel(sources=1, capacity_blocks=50)
     for n in range(6000):
-        duel.judge(n, [[n + 1]], n * 1.0, 4.0)
+        duel.readers = 1e9  # requests do not wait for each other
+        duel.judge(n, [[n + 1]], 1.0, 4.0)
     expected = 0.25 - duel_module.ISSUE_COST
     assert duel.scores[1] == pytest.approx(expected, abs=0.01)
 
@@ -122,25 +125,61 @@ def test_what_comes_too_late_is_worth_only_what_it_saves():
 def test_a_small_advantage_does_not_switch():
     duel = Duel(sources=1, capacity_blocks=50)
     for n in range(6000):  # one of 500 requests is announced rightly
-        duel.judge(n, [[n + 1] if n % 500 == 0 else []], n * 1.0, 0.5)
+        duel.judge(n, [[n + 1] if n % 500 == 0 else []], 1.0, 0.5)
     assert duel.acting == 0
 
 
 def test_a_fetch_of_no_time_and_a_clock_that_jumps_back_do_no_harm():
-    duel = Duel(sources=1, capacity_blocks=50)
+    duel, ours = Duel(sources=1, capacity_blocks=50), prefetcher()
     for n in range(3000):
-        duel.judge(n // 2, [[n // 2 + 1]], 1e6 - n, 0.0)
-    assert all(-0.1 <= score <= 1.0 for score in duel.scores)
+        duel.judge(n // 2, [[n // 2 + 1]], 0.0, 0.0)
+        ours.on_request(n // 2, False, 1e6 - n)
+        ours.on_fetched(n // 2, 0.0)
+    for scores in (duel.scores, ours._duel.scores):
+        assert all(-0.1 <= score <= 1.0 for score in scores.values())
 
 
 def test_a_large_cache_is_judged_on_a_sample_with_the_same_verdict():
     capacity = duel_module.MAX_TAGS * 8
     duel = Duel(sources=2, capacity_blocks=capacity)
     for n in range(40_000):
-        duel.judge(n, [[n + 1], [10**9 + n]], n * 1.0, 0.5)
+        duel.judge(n, [[n + 1], [10**9 + n]], 1.0, 0.5)
     assert duel.acting == 0b01
     assert duel.scores[0b01] > 0.8
-    assert max(len(shadow) for shadow in duel._shadows) <= duel_module.MAX_TAGS
+    assert max(len(shadow.ready_s) for shadow in duel._shadows) <= duel_module.MAX_TAGS
+
+
+def test_fetches_for_nothing_cost_what_they_take_from_the_channels():
+    few, many = (Duel(sources=2, capacity_blocks=500) for _ in range(2))
+    few.channels, many.channels = 2.0, 64.0
+    for n in range(6000):  # the second is right where the first is silent, and wrong four times
+        sure, guess = ([n + 1], []) if n % 2 else ([], [n + 1])
+        wrong = range(10**9 + 4 * n, 10**9 + 4 * n + 4)
+        for duel in (few, many):
+            duel.judge(n, [sure, [*guess, *wrong]], 1.0, 1.0)
+    assert few.acting == 0b01
+    assert many.acting == 0b11
+    assert few.scores[0b11] < few.scores[0b01] < many.scores[0b11]
+
+
+def test_a_source_that_never_announced_anything_has_no_shadows():
+    duel = Duel(sources=3, capacity_blocks=50)
+    for n in range(100):
+        duel.judge(n, [[n + 1], [], []], 1.0, 0.5)
+    assert set(duel.scores) == {0b000, 0b001}
+    duel.judge(100, [[], [], [7]], 1.0, 0.5)
+    assert set(duel.scores) == {0b000, 0b001, 0b100, 0b101}
+
+
+def test_no_more_is_under_way_than_the_channels_bear_and_the_rest_is_held():
+    ours = prefetcher(sources=["lstm"], gated=False)
+    ours._observers = [lambda block, now_s: range(block * 1000, block * 1000 + 90)]
+    fetched = [list(ours.on_request(n, False, n * 1e-6)) for n in range(1, 4)]
+    most = int(channels.QUEUE * channels.FIRST)
+    assert sum(map(len, fetched)) <= most
+    ours.on_request(4, True, 1.0)  # much later all of them are in, or lost
+    assert len(ours._held) <= prefetcher_module.MOST_HELD
+    assert len(ours._channels) <= most
 
 
 def test_a_known_order_hits_always_and_acts_alone():

@@ -1,4 +1,4 @@
-"""The gate: one shadow cache per subset of the sources; the best subset acts.
+"""The gate: one shadow store per subset of the sources; the best subset acts.
 
 Set dueling (Qureshi et al., ISCA 2007) turned to prefetch: accuracy gates fail both ways, a
 source that is right for 31 % may win much and one of 23 % may lose much (benchmarks/prefetch.py).
@@ -8,22 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deepseek_store.prefetch.channels import QUEUE
+
 HORIZON = 1500  # requests of the moving average
 ISSUE_COST = 0.03  # of a fetch that was issued ahead, in hits
 MARGIN = 0.005  # by which another subset must be better, in hits per request
 HARM = 0.001  # by which the acting subset may be worse than no prefetch at all
-MAX_TAGS = 4096  # of one shadow; a larger cache is judged on a sample of the blocks
+MAX_TAGS = 2048  # of one shadow; a larger cache is judged on a sample of the blocks
 _SPREAD = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
+
+
+class Shadow:
+    """A store in a few numbers, as it would be if one subset of the sources acted.
+
+    Tag-only LRU, channels of their own and a clock of their own: a subset that wastes fetches
+    keeps its own demands waiting, one that hits makes the requests come sooner. `score`: moving
+    average of hits per request, less `ISSUE_COST` for each block that was announced. A request
+    whose block comes late is worth the share of the wait that it is spared, which is below zero
+    when it has to wait for a channel.
+    """
+
+    __slots__ = ("asked_s", "busy_until_s", "clock_s", "mask", "ready_s", "score")
+
+    def __init__(self, mask: int) -> None:
+        self.mask = mask
+        self.ready_s: dict[int, float] = {}  # by block, least recently used first
+        self.asked_s = self.clock_s = 0.0  # of the last request; after it was waited for
+        self.busy_until_s = 0.0  # all fetches done, were the channels one that is faster
+        self.score = 0.0
+
+    def joined_by(self, source: int) -> Shadow:
+        """The same with one more source."""
+        found = Shadow(self.mask | 1 << source)
+        found.ready_s = dict(self.ready_s)
+        found.asked_s, found.clock_s = self.asked_s, self.clock_s
+        found.busy_until_s, found.score = self.busy_until_s, self.score
+        return found
 
 
 class Duel:
     """Judges all subsets of `sources` sources side by side; subsets are bit masks.
 
-    Each shadow is tag-only LRU, fed all requests and its own subset's predictions. Score: moving
-    average of hits - `ISSUE_COST` x issued. A cache of more than `MAX_TAGS` blocks is judged on
-    the blocks whose hash falls in a sample, in a cache smaller by the same factor (SHARDS,
-    Waldspurger et al., FAST 2015).
+    Each shadow is fed all requests and its own subset's predictions; those of a source appear
+    with its first prediction. A cache of more than `MAX_TAGS` blocks is judged on the blocks whose
+    hash falls in a sample, in a store smaller by the same factor (SHARDS, Waldspurger et al., FAST
+    2015). `readers` ask at the same time, each waits for its block.
     """
 
     def __init__(self, *, sources: int, capacity_blocks: int) -> None:
@@ -31,63 +61,110 @@ class Duel:
         self._threshold = int(sample * (1 << 32))
         self._decay = 1.0 / max(1.0, HORIZON * sample)
         self._capacity = max(1, int(capacity_blocks * sample))
-        self._shadows: list[dict[int, float]] = [{} for _ in range(1 << sources)]  # ready at
-        masks = range(1 << sources)
-        self._with = [[m for m in masks if m >> number & 1] for number in range(sources)]
-        self.scores = [0.0] * (1 << sources)
+        self._sample = sample
+        self.channels = 8.0
+        self._shadows = [Shadow(0)]
+        self._with: list[list[Shadow]] = [[] for _ in range(sources)]
+        self._thought_s = 0.0  # since the last request that was in the sample
+        self.readers = 1.0
         self.acting = 0
 
+    @property
+    def scores(self) -> dict[int, float]:
+        """By subset, of those that differ from each other so far."""
+        return {shadow.mask: shadow.score for shadow in self._shadows}
+
     def judge(
-        self, block: int, predicted: Sequence[Sequence[int]], now_s: float, fetch_s: float
+        self, block: int, predicted: Sequence[Sequence[int]], think_s: float, fetch_s: float
     ) -> int:
         """Feed one request and each source's predictions; the subset that acts from now on.
 
-        What a shadow fetches is there `fetch_s` later; a request before that is worth the share of
-        the wait that it saves.
+        `think_s` passed since the last request, waiting for it left out. A fetch takes `fetch_s`
+        and as long as no channel is free.
         """
         fetch_s = max(fetch_s, 1e-9)
-        if self._threshold < 1 << 32:
+        self._thought_s += think_s
+        sampled = self._threshold < 1 << 32
+        if sampled:
             predicted = [[b for b in blocks if self._in_sample(b)] for blocks in predicted]
-            if not self._in_sample(block):
-                self._issue_all(predicted, now_s + fetch_s)
-                return self.acting
-        self._request(block, now_s, fetch_s)
-        self._issue_all(predicted, now_s + fetch_s)
-        return self._choose()
+        if not sampled or self._in_sample(block):
+            self._request(block, fetch_s)
+            self._choose()
+        for source, blocks in enumerate(predicted):
+            if blocks:
+                self._issue(source, blocks, fetch_s)
+        return self.acting
 
     def _in_sample(self, block: int) -> bool:
         return ((block * _SPREAD & _MASK) >> 32) < self._threshold
 
-    def _request(self, block: int, now_s: float, fetch_s: float) -> None:
-        scores, decay, capacity = self.scores, self._decay, self._capacity
-        for mask, shadow in enumerate(self._shadows):
-            ready_s = shadow.pop(block, None)
+    def _step_s(self, fetch_s: float) -> float:
+        """Seconds between two ends of fetches when all channels are busy."""
+        return fetch_s / max(1.0, self.channels * self._sample)
+
+    def _request(self, block: int, fetch_s: float) -> None:
+        decay, capacity, step_s = self._decay, self._capacity, self._step_s(fetch_s)
+        think_s, share = self._thought_s, 1.0 / self.readers
+        self._thought_s = 0.0
+        for shadow in self._shadows:
+            tags = shadow.ready_s
+            shadow.asked_s = now_s = shadow.clock_s + think_s
+            ready_s = tags.pop(block, None)
+            if ready_s is not None and ready_s <= now_s:
+                tags[block] = ready_s
+                shadow.clock_s = now_s
+                shadow.score += decay * (1.0 - shadow.score)
+                continue
+            # Demand overtakes what waits; when no channel is free, it waits for the next.
+            busy_s = shadow.busy_until_s - now_s
+            wait_s = fetch_s
+            if busy_s > fetch_s:
+                wait_s += step_s
+            elif busy_s > fetch_s - step_s:
+                wait_s += busy_s - fetch_s + step_s
             if ready_s is None:
-                scores[mask] -= decay * scores[mask]
-                if len(shadow) >= capacity:
-                    del shadow[next(iter(shadow))]
-                shadow[block] = now_s + fetch_s
-            else:
-                shadow[block] = ready_s
-                late_s = ready_s - now_s
-                value = 1.0 if late_s <= 0.0 else max(0.0, 1.0 - late_s / fetch_s)
-                scores[mask] += decay * (value - scores[mask])
+                if len(tags) >= capacity:
+                    del tags[next(iter(tags))]
+                shadow.busy_until_s = now_s + step_s + (busy_s if busy_s > 0.0 else 0.0)
+            elif ready_s < now_s + wait_s:
+                wait_s = ready_s - now_s
+            tags[block] = now_s + wait_s
+            shadow.clock_s = now_s + wait_s * share
+            shadow.score += decay * (1.0 - wait_s / fetch_s - shadow.score)
 
-    def _issue_all(self, predicted: Sequence[Sequence[int]], ready_s: float) -> None:
-        capacity, cost = self._capacity, ISSUE_COST * self._decay
-        for number, blocks in enumerate(predicted):
+    def _issue(self, source: int, blocks: Sequence[int], fetch_s: float) -> None:
+        shadows = self._with[source] or self._join(source)
+        capacity, cost, step_s = self._capacity, ISSUE_COST * self._decay, self._step_s(fetch_s)
+        for shadow in shadows:
+            tags, now_s = shadow.ready_s, shadow.asked_s
+            soonest_s = now_s + fetch_s
             for block in blocks:
-                for mask in self._with[number]:
-                    shadow = self._shadows[mask]
-                    if block not in shadow:
-                        self.scores[mask] -= cost
-                        if len(shadow) >= capacity:
-                            del shadow[next(iter(shadow))]
-                        shadow[block] = ready_s
+                if block in tags:
+                    continue
+                busy_s = shadow.busy_until_s
+                if busy_s - now_s > QUEUE * fetch_s:
+                    break
+                if len(tags) >= capacity:
+                    del tags[next(iter(tags))]
+                shadow.score -= cost
+                busy_s = (busy_s if busy_s > now_s else now_s) + step_s
+                shadow.busy_until_s = busy_s
+                tags[block] = busy_s if busy_s > soonest_s else soonest_s
 
-    def _choose(self) -> int:
-        scores = self.scores
-        best, own = max(scores), scores[self.acting]
-        if best > own + MARGIN or own < scores[0] - HARM:
-            self.acting = scores.index(best)
-        return self.acting
+    def _join(self, source: int) -> list[Shadow]:
+        """A source announces something for the first time."""
+        new = [shadow.joined_by(source) for shadow in self._shadows]
+        self._shadows += new
+        for number, shadows in enumerate(self._with):
+            shadows += [shadow for shadow in new if shadow.mask >> number & 1]
+        return self._with[source]
+
+    def _choose(self) -> None:
+        best = own = none = self._shadows[0]
+        for shadow in self._shadows:
+            if shadow.score > best.score:
+                best = shadow
+            if shadow.mask == self.acting:
+                own = shadow
+        if best.score > own.score + MARGIN or own.score < none.score - HARM:
+            self.acting = best.mask

@@ -115,12 +115,24 @@ class LstmSource:
         halves[: 3 * hidden] = 0.5
         table = weights.embedding_ce @ weights.input_eg + weights.bias_g
         self._rows = list(np.ascontiguousarray(table * halves))
-        self._hidden_hg = np.ascontiguousarray(weights.hidden_hg * halves)
+        # The hidden state is held doubled, for its gate is; its last entry stays 1 and adds the
+        # offsets. Two products: one of all columns is large enough for OpenBLAS to start threads.
+        gates, classes = 4 * hidden, len(weights.offset_c)
+        both = np.zeros((hidden + 1, gates + classes), np.float32)
+        both[:hidden, :gates] = 0.5 * weights.hidden_hg * halves
+        both[:hidden, gates:] = 0.5 * weights.output_hc
+        both[hidden, gates:] = weights.offset_c
+        self._to_gates = np.ascontiguousarray(both[:, :gates])
+        self._to_logits = np.ascontiguousarray(both[:, gates:])
         self._class = {int(delta): at for at, delta in enumerate(weights.inputs, start=1)}
         self._targets = [0, *map(int, weights.targets)]
-        self._hidden, self._cell = np.zeros(hidden, np.float32), np.zeros(hidden, np.float32)
-        self._gates = np.empty(4 * hidden, np.float32)
-        self._logits = np.empty(len(self._targets), np.float32)
+        state = np.zeros(hidden + 1, np.float32)
+        state[hidden] = 1.0
+        out = np.zeros(gates + classes, np.float32)
+        self._state, self._hidden, self._cell = state, state[:hidden], np.zeros_like(state[:hidden])
+        self._gates, self._logits = out[:gates], out[gates:]
+        self._open, self._new = out[: 3 * hidden], out[3 * hidden : gates]
+        self._in, self._keep, self._shown = np.split(self._open, 3)
         self._least = 1.0 / self._share
 
     def observe(self, block: int, now_s: float) -> Sequence[int]:
@@ -136,21 +148,18 @@ class LstmSource:
 
     def step(self, seen: int) -> Floats:
         """Advance by one delta's class; the logits [C] (a view, valid until the next step)."""
-        assert self.weights is not None
-        gates, cell, hidden = self._gates, self._cell, self._hidden
-        size = len(cell)
-        np.dot(hidden, self._hidden_hg, out=gates)
-        gates += self._rows[seen]
-        np.tanh(gates, out=gates)
-        open_ = gates[: 3 * size]
-        open_ += 1.0
-        open_ *= 0.5
-        cell *= open_[size : 2 * size]
-        cell += open_[:size] * gates[3 * size :]
-        np.tanh(cell, out=hidden)
-        hidden *= open_[2 * size :]
-        np.dot(hidden, self.weights.output_hc, out=self._logits)
-        self._logits += self.weights.offset_c
+        cell, hidden, new = self._cell, self._hidden, self._new
+        self._gates += self._rows[seen]
+        np.tanh(self._gates, self._gates)
+        self._open += 1.0  # twice the gates
+        new *= self._in
+        cell *= self._keep
+        cell += new
+        cell *= 0.5
+        np.tanh(cell, hidden)
+        hidden *= self._shown
+        np.dot(self._state, self._to_logits, self._logits)
+        np.dot(self._state, self._to_gates, self._gates)
         return self._logits
 
     def _likely(self, block: int) -> Sequence[int]:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 DEPTH = 3
 SLOTS = 4  # successors remembered per block
 SHARE = 0.3  # of all successions, for a block to be announced
+RIGHT = 0.1  # of the successors that stand on as many observations, at least
+SURE = 3  # observations: more of them are not told apart
+_SMOOTH = 1 / 64
 
 
 class MarkovSource:
@@ -24,6 +27,7 @@ class MarkovSource:
     def __init__(self, *, max_blocks: int = 1 << 17, depth: int = DEPTH, share: float = SHARE):
         self._max_blocks, self._depth, self._share = max_blocks, depth, share
         self._next: dict[int, list[int]] = {}
+        self._right = [0.5] * (SURE + 1)  # share of first successors that came, by observations
         self._last = -1
 
     def __len__(self) -> int:
@@ -47,6 +51,8 @@ class MarkovSource:
                 del self._next[next(iter(self._next))]
             self._next[last] = [block, 1]
             return
+        right, sure = self._right, min(slots[1], SURE)
+        right[sure] += _SMOOTH * ((slots[0] == block) - right[sure])
         for at in range(0, len(slots), 2):
             if slots[at] == block:
                 slots[at + 1] += 1
@@ -65,6 +71,8 @@ class MarkovSource:
         for _ in range(self._depth):
             slots = self._next.get(block)
             if slots is None or slots[1] < self._share * sum(slots[1::2]):
+                break
+            if self._right[min(slots[1], SURE)] < RIGHT:
                 break
             block = slots[0]
             if block in found:

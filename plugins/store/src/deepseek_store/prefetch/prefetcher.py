@@ -7,13 +7,14 @@ Pure but for the optional trainer, which is polled.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Protocol
 
 import attrs
 
+from deepseek_store.prefetch.channels import Channels
 from deepseek_store.prefetch.duel import Duel
 from deepseek_store.prefetch.lstm import LstmSource, Weights
 from deepseek_store.prefetch.markov import MarkovSource
@@ -22,6 +23,7 @@ from deepseek_store.prefetch.streams import StreamSource
 
 NAMES = ("streams", "markov", "lstm")
 ORDER_AHEAD = 64  # blocks of a known order under way or at hand
+MOST_HELD = 256  # blocks that wait until fewer are under way
 MAX_LEAD = 16  # requests ahead that the LSTM predicts at most
 _SMOOTH = 0.1  # of the fetch time
 _POLL = 256  # requests between two looks at the trainer
@@ -85,21 +87,24 @@ class Prefetcher:
         self._names = tuple(name for name in NAMES if name in sources)
         self._observers = [every[name] for name in self._names]
         self._duel = Duel(sources=len(self._names), capacity_blocks=self._capacity)
+        self._channels = Channels()
         self._gated = gated
         self._order: OrderSource | None = None
         self._teacher = teacher
         self._history: deque[int] = deque(maxlen=history if teacher is not None else 0)
         self._outstanding: dict[int, None] = {}
+        self._held: OrderedDict[int, None] = OrderedDict()
         self._waited: dict[int, int] = {}
         self._lead = 0.0
+        self._last_s, self._last_missed = 0.0, False
         self._requests = self._hits = self._used = 0
 
     def on_request(self, block: int, hit: bool, now_s: float) -> Sequence[int]:
         """The blocks to fetch now, the soonest needed first; `hit`: this one was in the cache."""
-        self._count(block, hit)
+        self._count(block, hit, now_s)
         predicted = [observe(block, now_s) for observe in self._observers]
         acting = (
-            self._duel.judge(block, predicted, now_s, self._fetch_s)
+            self._duel.judge(block, predicted, self._think_s(hit, now_s), self._fetch_s)
             if self._gated
             else (1 << len(predicted)) - 1
         )
@@ -107,16 +112,20 @@ class Prefetcher:
         if ordered is not None:
             return self._issue(ordered)
         wanted = [blocks for number, blocks in enumerate(predicted) if acting >> number & 1]
-        return self._issue(chain.from_iterable(wanted)) if any(wanted) else ()
+        if self._held or any(wanted):
+            return self._issue(self._in_turn(chain.from_iterable(wanted)))
+        return ()
 
     def on_fetched(self, block: int, seconds: float) -> None:
         """A fetch of the block came in after so many seconds under way."""
         if seconds > 0.0:
             self._fetch_s += _SMOOTH * (seconds - self._fetch_s)
             self.streams.fetch_s = self._fetch_s
+        self._channels.arrive(block, seconds)
         asked = self._waited.pop(block, None)
         if asked is not None:
             self._lead += _SMOOTH * (self._requests - asked - self._lead)
+            self._duel.readers = 1.0 + min(self._lead, MAX_LEAD)
 
     def set_order(self, order: Iterable[int], *, ahead: int | None = None) -> Sequence[int]:
         """Follow this order from now on; the blocks to fetch at once.
@@ -126,6 +135,7 @@ class Prefetcher:
         """
         usual = min(ORDER_AHEAD, self._capacity * 3 // 4)
         self._order = OrderSource(order, ahead=max(1, min(ahead or usual, self._capacity)))
+        self._held.clear()
         return self._issue(self._order.start())
 
     def clear_order(self) -> None:
@@ -153,6 +163,14 @@ class Prefetcher:
             order=self._order.stats() if self._order is not None else None,
         )
 
+    def _think_s(self, hit: bool, now_s: float) -> float:
+        """Seconds since the last request, less what it had to wait if it missed."""
+        passed_s = max(0.0, now_s - self._last_s)
+        if self._last_missed:
+            passed_s = max(0.0, passed_s - self._fetch_s / self._duel.readers)
+        self._last_s, self._last_missed = now_s, not hit
+        return passed_s
+
     def _order_leads(self) -> bool:
         return self._order is not None and not self._order.lost and not self._order.ended
 
@@ -163,6 +181,18 @@ class Prefetcher:
         blocks = self._order.observe(block, now_s)
         return blocks if blocks or self._order_leads() else None
 
+    def _in_turn(self, blocks: Iterable[int]) -> Iterable[int]:
+        """Those that may be under way at once; the others are held, the oldest dropped."""
+        held = self._held
+        for block in blocks:
+            held[block] = None
+        while len(held) > MOST_HELD:
+            held.popitem(last=False)
+        found = list(islice(held, self._channels.room))
+        for block in found:
+            del held[block]
+        return found
+
     def _issue(self, blocks: Iterable[int]) -> list[int]:
         contains, outstanding = self._contains, self._outstanding
         found = list(dict.fromkeys(blocks))
@@ -170,16 +200,21 @@ class Prefetcher:
             found = [block for block in found if not contains(block)]
         for block in found:
             outstanding[block] = None
+        self._channels.announce(found)
         while len(outstanding) > self._capacity:  # older than the cache: gone unused
             del outstanding[next(iter(outstanding))]
         return found
 
-    def _count(self, block: int, hit: bool) -> None:
+    def _count(self, block: int, hit: bool, now_s: float) -> None:
         self._requests += 1
         self._hits += hit
+        self._held.pop(block, None)
         if block in self._outstanding:
             del self._outstanding[block]
             self._used += 1
+        self._channels.tick(now_s, self._fetch_s)
+        self._duel.channels = self._channels.count
+        self._channels.ask(block, hit)
         if not hit:
             waited = self._waited
             waited[block] = self._requests

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
+from deepseek_store.prefetch.runs import Edges, Lengths
+
 FEW = 8  # last requests, among which a stride other than one is looked for
 RECENT = 256  # requests whose neighbor starts a stream
 MAX_STREAMS = 128
@@ -16,9 +18,10 @@ MAX_STRIDE = 512
 BEHIND = 8  # blocks behind the pointer that still count as the stream's own: reordered requests
 FEWEST = 6  # blocks ahead at least, once the run is long enough
 ACTIVE = 64  # requests within which a stream must move to have its share of the cache
+IDLE = 4 * ACTIVE  # requests after which a run at the next block is another one
 LEAD = 3.0  # fetches that a pointer runs ahead
 MAX_WINDOW = 512  # blocks ahead at most
-RAMP = 2  # times the run so far: the longest window
+RAMP = 3  # times the run so far: the longest window while nothing is known of other runs
 NEVER_S = 1e-9
 _SMOOTH = 0.25
 
@@ -26,12 +29,16 @@ _SMOOTH = 0.25
 class _Stream:
     """One run: where it is, how far it was announced, how fast it goes."""
 
-    __slots__ = ("ahead", "announced", "gap_s", "position", "run", "seen_s", "stride")
+    __slots__ = (
+        "ahead", "announced", "edge", "gap_s", "moved", "position", "run", "seen_s", "stride"
+    )  # fmt: skip
 
     def __init__(self, position: int, stride: int, gap_s: float, now_s: float) -> None:
         self.position = self.ahead = position
         self.stride, self.gap_s, self.seen_s = stride, gap_s, now_s
-        self.run = 1
+        self.run = 1  # steps
+        self.moved = 0  # number of its last request
+        self.edge: int | None = None  # the block before which it is expected to end
         self.announced: deque[int] = deque()
 
 
@@ -51,8 +58,10 @@ class StreamSource:
         self._few: deque[int] = deque(maxlen=FEW)
         self._streams: OrderedDict[int, _Stream] = OrderedDict()  # by id(), oldest first
         self._owner: dict[int, _Stream] = {}
-        self._active: OrderedDict[int, int] = OrderedDict()  # id() -> number of its last request
+        self._active: OrderedDict[int, _Stream] = OrderedDict()  # by id(), moved long ago first
+        self._edges, self._lengths = Edges(), Lengths()
         self._number = 0
+        self._look_at = 0  # number of the request at which a stream may have ended
         self._last = -1
 
     def __len__(self) -> int:
@@ -73,25 +82,43 @@ class StreamSource:
         elif not self._advance(stream, block, now_s):
             return ()
         self._touch(stream)
-        return self._announce(stream)
+        announced = self._announce(stream)
+        if stream.ahead == stream.position:
+            self._own(stream, (stream.position + stream.stride,))
+        return announced
 
     def _advance(self, stream: _Stream, block: int, now_s: float) -> bool:
         """Move a stream to a block of its own; False: the block lies behind."""
-        steps = (block - stream.position) // stream.stride
+        stride = stream.stride
+        steps = (block - stream.position) // stride
         stream.run += 1
         if steps <= 0:
             return False
+        if id(stream) not in self._active:
+            self._resume(stream, block, steps)
+        edge = stream.edge
+        if edge is not None and (block - edge) * stride >= 0:
+            self._edges.met(_border(edge, stride), stopped=False)
+            stream.edge = None
         gap_s = (now_s - stream.seen_s) / steps
         stream.gap_s += _SMOOTH * (max(gap_s, 0.0) - stream.gap_s)
         stream.position, stream.seen_s = block, now_s
         self._streams.move_to_end(id(stream))
         announced, owner = stream.announced, self._owner
-        last = block - BEHIND * stream.stride
-        while announced and (announced[0] - last) * stream.stride < 0:
+        last = block - BEHIND * stride
+        while announced and (announced[0] - last) * stride < 0:
             old = announced.popleft()
             if owner.get(old) is stream:
                 del owner[old]
         return True
+
+    def _resume(self, stream: _Stream, block: int, steps: int) -> None:
+        """A stream that was idle goes on, or another run begins where it had announced blocks."""
+        if steps == 1 and self._number - stream.moved <= IDLE:
+            stream.edge = block
+        else:
+            stream.edge, stream.run = None, 1
+            self._edges.learn(_border(block, stream.stride))
 
     def _announce(self, stream: _Stream) -> Sequence[int]:
         stride = stream.stride
@@ -104,24 +131,57 @@ class StreamSource:
         blocks = range(start + stride, end + stride, stride)
         if end < 0:
             blocks = range(start + stride, -1, stride)
-        stream.ahead = end
+        blocks = self._before_edge(stream, blocks)
+        if not blocks:
+            return ()
+        stream.ahead = end if end < 0 else blocks[-1]
+        self._own(stream, blocks)
+        return blocks
+
+    def _own(self, stream: _Stream, blocks: Sequence[int]) -> None:
+        """A request for one of these moves the stream, announced or not."""
         stream.announced.extend(blocks)
         for block in blocks:
             self._owner[block] = stream
+
+    def _before_edge(self, stream: _Stream, blocks: range) -> range:
+        """Of the blocks those before the next edge, if edges are trusted."""
+        edges, stride = self._edges, stream.stride
+        for at, block in enumerate(blocks):
+            if (block if stride > 0 else block - stride) in edges:
+                if stream.edge is None:
+                    stream.edge = block
+                return blocks[:at] if edges.trusted else blocks
         return blocks
 
     def _window(self, stream: _Stream) -> int:
-        """Blocks ahead: `LEAD` fetches' worth, within the run so far and a share of the cache."""
+        """Blocks ahead: `LEAD` fetches' worth, as far as the run will go, a share of the cache."""
         share = self._capacity // (2 * len(self._active))
         wanted = int(LEAD * self.fetch_s / max(stream.gap_s, NEVER_S)) + 1
-        return max(1, min(max(wanted, FEWEST), RAMP * stream.run, share, MAX_WINDOW))
+        left = self._lengths.left(stream.run)
+        ramp = RAMP * stream.run
+        left = ramp if left is None else min(left, ramp)
+        return min(max(wanted, FEWEST), left, max(1, share), MAX_WINDOW)
 
     def _touch(self, stream: _Stream) -> None:
         active, number = self._active, self._number
-        active.pop(id(stream), None)
-        active[id(stream)] = number
-        while active[next(iter(active))] < number - ACTIVE:
-            active.popitem(last=False)
+        stream.moved = number
+        active[id(stream)] = stream
+        active.move_to_end(id(stream))
+        if number >= self._look_at:
+            while (oldest := next(iter(active.values()))).moved < number - ACTIVE:
+                del active[id(oldest)]
+                self._ended(oldest)
+            self._look_at = oldest.moved + ACTIVE + 1
+
+    def _ended(self, stream: _Stream) -> None:
+        """A run has not moved for long: what it tells of others."""
+        edge = stream.position + stream.stride
+        border = _border(edge, stream.stride)
+        if stream.edge == edge:
+            self._edges.met(border, stopped=True)
+        self._edges.learn(border)
+        self._lengths.learn(stream.run)
 
     def _detect(self, block: int, now_s: float) -> _Stream | None:
         """The stream that this request starts, if any; the request is remembered."""
@@ -136,6 +196,7 @@ class StreamSource:
         if not stride:
             return None
         stream = _Stream(block, stride, max(now_s - before_s, 0.0), now_s)
+        self._edges.learn(_border(block - stride, stride))
         while len(self._streams) >= MAX_STREAMS:
             self._forget(self._streams.popitem(last=False)[1])
         self._streams[id(stream)] = stream
@@ -154,7 +215,13 @@ class StreamSource:
         return 0
 
     def _forget(self, stream: _Stream) -> None:
-        self._active.pop(id(stream), None)
+        if self._active.pop(id(stream), None) is not None:
+            self._ended(stream)
         for block in stream.announced:
             if self._owner.get(block) is stream:
                 del self._owner[block]
+
+
+def _border(block: int, stride: int) -> int:
+    """The edge that a stream crosses when it comes to a block: a number for both directions."""
+    return block if stride > 0 else block - stride

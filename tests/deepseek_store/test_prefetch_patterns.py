@@ -1,0 +1,97 @@
+"""Patterns of training, tables and arrays: prefetch helps or keeps out of the way."""
+
+import attrs
+import pytest
+import traces  # noqa: F401 - finds the modules of benchmarks
+
+import _read_patterns as patterns
+from _simulated_store import Conditions, closed_loop, footprint_share
+from deepseek_store.prefetch.prefetcher import NAMES, Prefetcher
+
+SUBSETS = (NAMES[:1], NAMES[1:2], NAMES[:2])
+LONGEST = 12_000
+
+
+def whole_files(count, mean, spread, readers, **more):
+    sizes = patterns.volumes(count, mean, spread, seed=count)
+    return patterns.files(sizes, readers=readers, epochs=4, seed=readers, **more)
+
+
+FILES = {
+    "one reader": whole_files(60, 50, 20, 1),
+    "four readers": whole_files(60, 50, 20, 4),
+    "eight readers, files of one size": whole_files(50, 60, 0, 8),
+    "files apart": whole_files(60, 50, 20, 6, gap=5),
+    "short files": whole_files(250, 12, 5, 5),
+}
+OTHERS = {
+    "records": patterns.records(3000, epochs=4, seed=1),
+    "columns": patterns.columns(12, readers=3, epochs=8, seed=2),
+    "chunk rows": patterns.chunk_rows(20, reads=600, seed=3),
+    "restores": patterns.restores(4, 600, rounds=4, seed=4),
+    "runs of three": patterns.short_runs(LONGEST, run=3, space=10**5, seed=5),
+    "scans and short runs": patterns.long_and_short(LONGEST, period=1000, seed=6),
+    "look-ups and scans": patterns.look_ups(LONGEST, seed=7),
+    "viewers": patterns.viewers(LONGEST, count=30, seed=8),
+}
+EVERY = {**FILES, **OTHERS}
+
+
+def run(trace, sources=NAMES, *, gated=True, channels=8):
+    capacity = footprint_share(trace)
+    store = Conditions(capacity_blocks=capacity, channels=channels)
+    ours = None
+    if sources:
+        ours = Prefetcher(
+            capacity_blocks=capacity, fetch_s=store.fetch_s, sources=sources, gated=gated
+        )
+    return closed_loop(trace[:LONGEST], ours, store)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_gate_never_hurts_and_comes_near_the_best_subset(name):
+    trace = EVERY[name]
+    none = run(trace, ()).mean_wait_s
+    best = min(none, *(run(trace, s, gated=False).mean_wait_s for s in SUBSETS))
+    gated = run(trace).mean_wait_s
+    assert gated <= 1.005 * none
+    assert gated <= 1.03 * best
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whole_files_are_fetched_once_and_what_lies_behind_them_is_left(name):
+    outcome = run(FILES[name])
+    assert outcome.issued + outcome.misses <= 1.1 * outcome.requests
+    assert outcome.mean_wait_s <= 0.3 * run(FILES[name], ()).mean_wait_s
+
+
+@pytest.mark.parametrize("name", ["four readers", "columns", "runs of three"])
+def test_two_channels_are_noticed_and_not_given_away(name):
+    trace = EVERY[name]
+    none, gated = run(trace, (), channels=2), run(trace, channels=2)
+    assert gated.mean_wait_s <= 1.005 * none.mean_wait_s
+    assert gated.issued + gated.misses <= 1.1 * gated.requests
+
+
+def test_all_that_is_remembered_is_bounded():
+    trace = [block * 7 for name in EVERY for block in EVERY[name][:6000]]
+    ours = Prefetcher(capacity_blocks=200)
+    for number, block in enumerate(trace):
+        for wanted in ours.on_request(block, False, number * 1e-4):
+            if number % 3:
+                ours.on_fetched(wanted, 1e-3)
+    assert len(ours._held) <= 256
+    assert len(ours._channels) <= 16 * max(ours._channels.count, 8) + 16 * 11  # and demands
+    assert all(len(shadow.ready_s) <= 200 for shadow in ours._duel._shadows)
+    assert len(ours.streams._edges) <= 1 << 15
+
+
+def test_a_gate_that_is_not_told_the_channels_finds_them():
+    for channels in (2, 8, 64):
+        trace = FILES["four readers"]
+        capacity = footprint_share(trace)
+        store = attrs.evolve(Conditions(capacity_blocks=capacity), channels=channels)
+        ours = Prefetcher(capacity_blocks=capacity, sources=["streams"], gated=False)
+        closed_loop(trace, ours, store)
+        found = ours._channels.count
+        assert channels / 3 <= found <= channels * 2 or (channels == 64 and found >= 8)
