@@ -188,7 +188,7 @@ def test_ctrl_c_in_a_folder_ends_soon_and_leaves_no_part(home, tmp_path, verb):
     source.mkdir()
     for number in range(6):
         with (source / f"{number}").open("wb") as file:
-            file.truncate(200 << 20)
+            file.truncate(60 << 20)
             file.write(b"x" * (1 << 20))
     if verb == "get":
         with start("put", home, "many", source, "-r", "-q") as process:
@@ -209,7 +209,7 @@ def test_ctrl_c_in_a_folder_ends_soon_and_leaves_no_part(home, tmp_path, verb):
     assert not list(tmp_path.rglob("*.part"))
     with Store(home) as store:
         whole = {info.nbytes for info in store.list("many/")}
-    assert whole <= {200 << 20}
+    assert whole <= {60 << 20}
 
 
 def test_progress_of_one_big_file_is_told_in_lines(home, tmp_path):

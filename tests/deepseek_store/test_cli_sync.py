@@ -56,15 +56,18 @@ def test_both_sides_become_the_same_and_then_nothing_moves(store, here, tmp_path
 
 def test_unchanged_files_are_not_read(store, here, monkeypatch):
     up(store, here)
-    unreadable = []
-    real = os.open
-    monkeypatch.setattr(
-        os,
-        "open",
-        lambda path, *rest, **more: unreadable.append(str(path)) or real(path, *rest, **more),
-    )
+    opened, real = [], os.open
+
+    def noted(path, *rest, **more):
+        opened.append(str(path))
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", noted)
     up(store, here)
-    assert not [path for path in unreadable if str(here) in path]
+    assert not [path for path in opened if str(here) in path]
+    (here / "a").write_bytes(b"new")
+    up(store, here)
+    assert [path for path in opened if str(here) in path] == [str(here / "a")]
 
 
 @pytest.mark.parametrize("flag", [(), ("--checksum",), ("--size-only",)])
