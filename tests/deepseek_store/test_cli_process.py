@@ -224,5 +224,8 @@ def test_progress_of_one_big_file_is_told_in_lines(home, tmp_path):
     assert b"\x1b" not in told
     assert b"\r" not in told
     with start("put", home, "k", "-") as process:
+        _, told = process.communicate(b"x" * (9 << 20), timeout=LIMIT_S)
+    assert told.decode().splitlines()[-1] == "put: 9.0 MiB/9.0 MiB done"
+    with start("put", home, "k", "-") as process:
         _, told = process.communicate(b"x" * 1000, timeout=LIMIT_S)
-    assert told.decode().splitlines()[-1] == "put: 1000 B/1000 B done"
+    assert told == b""

@@ -375,6 +375,29 @@ def test_objects_that_are_damaged_are_told_and_the_rest_is_fetched(cli, tmp_path
     assert list(content(tmp_path / "back")) == ["b"]
 
 
+def test_a_full_disk_ends_it_and_what_is_there_is_whole(store, tmp_path):
+    with Store(store.home) as opened:
+        for number in range(20):
+            opened.put(f"k/{number:02}", bytes([number]) * 100_000)
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode != 0:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        store("get", "k", small / "back", "-r", code=2)
+        assert "No space left" in store.err
+        assert "make room there" in store.err
+        found = content(small / "back")
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert found
+    assert all(data == ("file", bytes([int(name)]) * 100_000) for name, data in found.items())
+
+
 def test_a_snapshot_is_fetched_as_it_was(store, top, tmp_path):
     fill(top, a=b"1", b__c=b"2")
     store("put", "k", top, "-r")
