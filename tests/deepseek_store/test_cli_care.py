@@ -86,8 +86,8 @@ def test_objects_go_where_they_are_sent(store, files, tmp_path):
     assert "sent 24 objects" in store("send", "t/", "cold")
     assert tiers(store) == {"cold"}
     same(store, files, tmp_path)
-    assert "brought 24 objects" in store("warm", "t/")
-    assert "warm: 24/24" in store.err
+    assert "sent 24 objects" in store("send", "t", "--tier", "hot")
+    assert "send: 24/24" in store.err
     assert tiers(store) == {"hot"}
     same(store, files, tmp_path)
 
@@ -100,8 +100,8 @@ def test_a_pin_is_a_move_of_the_next_plan(store):
     assert "pinned" in " ".join(store("explain", "t/00").split())
     store("unpin", "t/")
     assert store.json("status")["pins"] == 0
-    store("pin", "none/", "hot", code=2)
-    assert "no object's key begins with 'none/'" in store.err
+    store("pin", "none/", "hot", code=1)
+    assert "no object or folder 'none/'" in store.err
 
 
 def test_a_store_without_that_tier_says_so(cli, files):

@@ -85,7 +85,9 @@ def test_a_folder_goes_in_and_comes_back(store, tmp_path):
     store("get", "train/", tmp_path / "out", "--recursive")
     assert {name: (tmp_path / "out" / name).read_bytes() for name in files} == files
     store("get", "train/deep", tmp_path / "part", "--recursive")
-    assert (tmp_path / "part" / "deep" / "z").read_bytes() == b""
+    assert (tmp_path / "part" / "z").read_bytes() == b""
+    store("get", "train/de", tmp_path / "raw", "--prefix")
+    assert (tmp_path / "raw" / "deep" / "z").read_bytes() == b""
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -102,6 +104,9 @@ def test_folders_and_objects_are_listed(store, typed):
         store("put", key, "-")
     assert store("ls").split() == ["a/", "b"]
     assert store("ls", "a").split() == ["a/x", "a/y/"]
+    assert store("ls", "a/x") == "a/x\n"
+    assert store("ls", "--null", "a") == "a/x\0a/y/\0"
+    store("ls", "none", code=1)
     assert store("ls", "a", "--all").split() == ["a/x", "a/y/z"]
     assert store("ls", "--all").split() == ["a/x", "a/y/z", "b"]
     head, folder, row = store("ls", "--long").splitlines()
@@ -188,7 +193,7 @@ def test_what_is_not_there_is_told(store, tmp_path):
     assert not list(tmp_path.glob("out*"))
     store("stat", "none", code=1)
     store("mv", "none", "x", code=1)
-    store("get", "none", tmp_path / "x" / "y", code=2)
+    store("get", "none", tmp_path / "x" / "y", code=1)
 
 
 def test_a_home_without_a_store_is_told(cli):
@@ -196,14 +201,15 @@ def test_a_home_without_a_store_is_told(cli):
     assert "there is no store" in cli.err
 
 
-def test_a_store_that_is_open_is_not_opened_again(store):
+def test_a_store_is_shared_with_who_shares_it(store):
     from deepseek_store import Store
 
     with Store(store.home):
         store("ls", code=2)
-        assert "--shared" in store.err
-    with Store(store.home, shared=True):
-        assert store("ls", "--shared") == ""
+        assert "shared=True" in store.err
+    with Store(store.home, shared=True) as other:
+        other.put("k", b"x")
+        assert store("ls") == store("ls", "--shared") == "k\n"
 
 
 def test_init_says_what_it_chose_and_why(cli, tmp_path):

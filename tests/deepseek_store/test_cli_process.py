@@ -78,7 +78,7 @@ def read(url):
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_metrics_are_served_beside_a_writer_until_the_server_is_stopped(home, how, code):
-    words = ("serve-metrics", home, "--shared", "--port", "0", "--every", "0")
+    words = ("serve-metrics", home, "--port", "0", "--every", "0")
     with start(*words) as process:
         url = ready(process)
         assert 'deepseek_store_objects{tier="hot"} 2\n' in read(url)
@@ -157,3 +157,75 @@ def test_a_put_imports_no_heavy_library(home, tmp_path):
     words = ["store", "put", str(home), "k", str(tmp_path / "file")]
     heavy = {"torch", "sqlalchemy", "obstore", "fsspec", "rich", "pandas"}
     assert not modules_after(words, heavy)
+
+
+def test_commands_work_beside_a_process_that_shares_the_store(home, tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    with Store(home, shared=True) as store:
+        for words in (("put", home, "k", tmp_path / "file"), ("mv", home, "k", "m"), ("ls", home)):
+            with start(*words) as process:
+                told, _ = process.communicate(timeout=LIMIT_S)
+            assert process.returncode == 0
+        assert told.split() == [b"big", b"m", b"small"]
+        assert bytes(store.get("m")) == b"mine"
+    with Store(home), start("ls", home) as process:
+        _, told = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 2
+    assert b"shared=True" in told
+
+
+def test_a_reader_of_cat_that_leaves_is_no_error(home):
+    with start("cat", home, "big", "big", "big") as process:
+        assert process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(LIMIT_S) == 141
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("verb", ["put", "get", "sync"])
+def test_ctrl_c_in_a_folder_ends_soon_and_leaves_no_part(home, tmp_path, verb):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(6):
+        with (source / f"{number}").open("wb") as file:
+            file.truncate(60 << 20)
+            file.write(b"x" * (1 << 20))
+    if verb == "get":
+        with start("put", home, "many", source, "-r", "-q") as process:
+            process.communicate(timeout=LIMIT_S)
+    words = {
+        "put": ("put", home, "many", source, "-r"),
+        "get": ("get", home, "many", tmp_path / "back", "-r"),
+        "sync": ("sync", home, source, "ds://many"),
+    }[verb]
+    with start(*words) as process:
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=LIMIT_S)
+    assert first.startswith(f"{verb}: ".encode())
+    assert process.returncode == 130
+    assert b"stopped by Ctrl-C" in told
+    assert b"Traceback" not in told
+    assert not list(tmp_path.rglob("*.part"))
+    with Store(home) as store:
+        whole = {info.nbytes for info in store.list("many/")}
+    assert whole <= {60 << 20}
+
+
+def test_progress_of_one_big_file_is_told_in_lines(home, tmp_path):
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(20 << 20)
+    with start("put", home, "k", tmp_path / "big") as process:
+        _, told = process.communicate(timeout=LIMIT_S)
+    lines = told.decode().splitlines()
+    assert lines[0].startswith("put: ")
+    assert "/20.0 MiB " in lines[0]
+    assert lines[-1] == "put: 20.0 MiB/20.0 MiB done"
+    assert b"\x1b" not in told
+    assert b"\r" not in told
+    with start("put", home, "k", "-") as process:
+        _, told = process.communicate(b"x" * (9 << 20), timeout=LIMIT_S)
+    assert told.decode().splitlines()[-1] == "put: 9.0 MiB/9.0 MiB done"
+    with start("put", home, "k", "-") as process:
+        _, told = process.communicate(b"x" * 1000, timeout=LIMIT_S)
+    assert told == b""

@@ -11,6 +11,7 @@ from deepseek_core import console
 from deepseek_store.cli.local.troubles import shown
 
 _EVERY_S: Final = 0.1
+_SHORT_NBYTES, _SHORT_S = 8 << 20, 1.0  # less than both is done before anybody wonders
 
 
 class ByteProgress:
@@ -32,7 +33,7 @@ class ByteProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
+        if error is None and self._told_s:
             self._tell("done", self._done)
         self._reporter.__exit__(kind, error, trace)
 
@@ -41,7 +42,8 @@ class ByteProgress:
         with self._lock:
             self._done += nbytes
             now_s = time.monotonic()
-            if now_s - self._told_s < _EVERY_S:
+            short = self._done < _SHORT_NBYTES and now_s - self._start_s < _SHORT_S
+            if short or now_s - self._told_s < _EVERY_S:
                 return
             self._told_s = now_s
             self._tell(shown(name), self._nbytes)

@@ -54,7 +54,6 @@ complete -c ds-sdk -a '(__ds_sdk_candidates)'
 _SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 _BREAKS: Final = ":="  # bash completes only what follows them
 _KEYS_FIRST: Final = ("put",)  # then come files
-_NO_KEYS: Final = ("sync", "snapshot", "restore", "set")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _ALONE_NBYTES: Final = 8 << 20  # read at once of one object: many shards, asked for together
 _EACH_NBYTES: Final = 1 << 20  # of each of several
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other file could be written either
 _TRIES: Final = 3
 
 
@@ -94,7 +96,7 @@ class Downloader:
 
         Raises:
             StorageError: the store can't be read.
-            OSError: the disk is full.
+            InputError: the disk is full.
         """
         self._piece_nbytes = _EACH_NBYTES
         for download, nbytes in self._at_once.results(self._get, downloads):
@@ -119,8 +121,8 @@ class Downloader:
         except DeepSeekError:
             raise
         except OSError as error:
-            if is_full(error):
-                raise
+            if error.errno in _FULL:
+                raise _no_room(download, error) from error
             self._troubles.fail(
                 download.key, f"{download.path} can't be written: {error.strerror or error}"
             )
@@ -218,8 +220,8 @@ def pieces_of(
         at += len(piece)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether no other file could be written either."""
-    import errno
-
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+def _no_room(download: Download, error: OSError) -> errors.InputError:
+    return errors.InputError(
+        f"{shown(download.path)} can't be written, nor what comes after it: {error.strerror}",
+        remedy="make room there, and run it again; files that are there are whole",
+    )

@@ -15,6 +15,7 @@ from deepseek_store.cli.local.patterns import is_glob
 from deepseek_store.cli.local.troubles import shown
 from deepseek_store.cli.selection import (
     Chosen,
+    Wish,
     add_names,
     choose,
     folder_name,
@@ -61,8 +62,8 @@ def _run(args: argparse.Namespace) -> int:
     rows: list[tuple[str, _Sum]] = []
     with open_store(args) as store:
         view = KeyView(store, args.snapshot)
-        for name in _expanded(view, args):
-            rows += _rows(view, args, name, depth)
+        for name, wish in _expanded(view, args):
+            rows += _rows(view, wish, name, depth)
     told = [
         {"name": name, "objects": found.objects, "nbytes": found.nbytes} for name, found in rows
     ]
@@ -71,20 +72,21 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _expanded(view: KeyView, args: argparse.Namespace) -> Iterator[str]:
+def _expanded(view: KeyView, args: argparse.Namespace) -> Iterator[tuple[str, Wish]]:
     """The names, and for a glob what it matches: a row each, as a shell would have it."""
     for name in args.names or [""]:
         plain = args.prefix or args.no_glob or not is_glob(name) or view.has(name)
         found = [] if plain or view.is_folder(name) else list(matches(view, name))
-        yield from found or [name]
+        if not found:
+            yield name, wish_of(args, [name], recursive=True)
+        for each in found:
+            yield each, wish_of(args, [each], recursive=each.endswith("/"))
 
 
-def _rows(
-    view: KeyView, args: argparse.Namespace, name: str, depth: int | None
-) -> list[tuple[str, _Sum]]:
+def _rows(view: KeyView, wish: Wish, name: str, depth: int | None) -> list[tuple[str, _Sum]]:
     """Folders below a name, the deepest first, as du has them; its own sum last."""
     try:
-        chosen: Iterable[Chosen] = choose(view, wish_of(args, [name], recursive=True))
+        chosen: Iterable[Chosen] = choose(view, wish)
     except errors.ObjectMissing:
         if folder_name(name):
             raise

@@ -189,7 +189,8 @@ def last_part(key: str) -> str:
 def nothing_there(view: KeyView, wish: Wish, name: str) -> errors.ObjectMissing:
     """That a name means nothing, and what it may have meant."""
     home = shlex.quote(str(view.store.home))
-    what = "object's key begins with" if wish.prefix else "object or folder"
+    what = "object or folder" if wish.recursive else "object"
+    what = "object's key begins with" if wish.prefix else what
     remedy = f"ds-sdk store ls {home}"
     if not wish.recursive and view.is_folder(name):
         return errors.ObjectMissing(

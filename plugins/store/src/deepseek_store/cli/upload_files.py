@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _CHUNK_NBYTES: Final = 512 << 10
 _SMALL_NBYTES: Final = 1 << 20  # read whole, and flushed together with others at the end
 _TRIES: Final = 3
+_THREADS: Final = 4  # the log is one; more would only hold more pieces in memory
 
 
 class ChangedMeanwhile(Exception):
@@ -94,7 +95,7 @@ class Uploader:
     ) -> None:
         self._store, self._kept, self._meta = store, kept, meta
         self._troubles, self._progress = troubles, progress
-        self._at_once = AtOnce()
+        self._at_once = AtOnce(_THREADS)
 
     def put_all(self, uploads: Iterable[Upload]) -> Iterator[tuple[Upload, Receipt]]:
         """What was stored; durable once `finish` has returned.

@@ -102,7 +102,7 @@ def _locked(path: Path, holder: str) -> StoreLocked:
     who = f"process {holder}" if holder else "another process"
     return StoreLocked(
         f"{who} has the store in {path.parent} open",
-        remedy="wait for it, or open the store with shared=True (--shared) in all processes",
+        remedy="wait for it, or open the store with shared=True in all processes",
     )
 
 
