@@ -134,6 +134,11 @@ class Placed(NamedTuple):
         return Extent(self.segment, self.payload_offset, self.payload_nbytes, self.xxh3)
 
     @property
+    def packed_extent(self) -> bytes:
+        """The same as `pack_extents` packs it."""
+        return _EXTENT.pack(self.segment, self.payload_offset, self.payload_nbytes, self.xxh3)
+
+    @property
     def end(self) -> int:
         """The first byte after it."""
         return self.offset + self.nbytes

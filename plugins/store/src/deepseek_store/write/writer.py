@@ -168,9 +168,16 @@ class Writer:
         active = self._journal.active
         return max(list(self._state.segments), default=0) if active is None else active
 
-    @contextmanager
-    def _turn(self, key: str, expect: int | None, *, also: str | None = None) -> Iterator[None]:
+    def _turn(
+        self, key: str, expect: int | None, *, also: str | None = None
+    ) -> AbstractContextManager[None]:
         """Our turn at a key: alone if something is compared, else among others."""
+        if expect is None and also is None and not self._shared:
+            return self._gate.plain(key)
+        return self._turn_of(key, expect, also)
+
+    @contextmanager
+    def _turn_of(self, key: str, expect: int | None, also: str | None) -> Iterator[None]:
         keys = frozenset(name for name in (key, also) if name is not None)
         with ExitStack() as stack:
             conditional = expect is not None or also is not None
