@@ -235,6 +235,34 @@ class Store:
         receipt = parts.writer.put_stream(check_key(key), chunks, packed, expect=if_generation)
         return self._landed(receipt, tier)
 
+    def append(self, key: str, data: Buffer, *, if_generation: int | None = None) -> Receipt:
+        """Add bytes to the end of an object, or begin one; durable when it returns.
+
+        What is there already is not copied, but for a short piece at its end.
+
+        Raises:
+            As `put`.
+        """
+        parts = self.parts
+        for _ in range(_LOOKUPS):
+            parts.state.refresh()
+            version = parts.state.catalog.get(check_key(key))
+            found = 0 if version is None else version.generation
+            if if_generation is not None and if_generation != found:
+                version = None  # the put compares, and says what it found
+            try:
+                if version is None:
+                    return self.put(key, data, if_generation=if_generation or 0)
+                return parts.writer.append(version, data, parts.reader.read)
+            except SegmentGone:
+                continue
+            except GenerationMismatch:
+                if if_generation is not None:
+                    raise  # else: it was written meanwhile; add to the new one
+        raise errors.TierUnavailable(
+            f"{key!r} changes faster than it can be appended to", url=self.url, remedy="try again"
+        )
+
     def begin(
         self, key: str, *, meta: Mapping[str, str] | None = None, tier: str | None = None
     ) -> Upload:

@@ -235,7 +235,7 @@ def _is_removed(descriptor: int) -> bool:
     and later, ext4).
     """
     try:
-        return os.readlink(f"/proc/self/fd/{descriptor}").endswith(_REMOVED)
+        return os.readlink(f"/proc/self/fd/{descriptor}").endswith(_REMOVED)  # noqa: PTH115 - hot
     except OSError:
         return os.fstat(descriptor).st_nlink == 0
 

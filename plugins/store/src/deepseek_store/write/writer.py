@@ -137,6 +137,52 @@ class Writer:
             key=target, generation=manifest.generation, nbytes=source.nbytes, shards=len(extents)
         )
 
+    def append(self, version: Version, data: Buffer, read: Callable[[Extent], Buffer]) -> Receipt:
+        """Bytes behind those of an object, which stay where they are, in one step.
+
+        Only short pieces at its end, together no longer than what is added, are read by `read` and
+        written anew with it: so many small appends leave few pieces, and copy each byte seldom.
+
+        Raises:
+            GenerationMismatch: the object is another one by now.
+            SegmentGone: its bytes lie elsewhere by now: look it up again.
+        """
+        extents = list(rec.unpack_extents(version.extents))
+        first = min([self._next_place(), *(extent.segment for extent in extents)])
+        with self._turn(version.key, version.generation), self._in_flight.holding(first):
+            # From here on they are kept, if they were there just now.
+            self._state.refresh(sure=True)
+            now = self._state.catalog.get(version.key)
+            if now is None or now.id != version.id or now.extents != version.extents:
+                raise SegmentGone(f"{version.key!r} moved")
+            added = self._with_tail(extents, data, read)
+            nbytes = version.nbytes + rec.nbytes_of(data)
+            extents += self._write_pieces(version.key, added, nbytes - rec.nbytes_of(added))
+            manifest = self._manifest(version.key, extents, nbytes, version.meta)
+            self._write([manifest], {version.key: version.generation})
+        return Receipt(
+            key=version.key, generation=manifest.generation, nbytes=nbytes, shards=len(extents)
+        )
+
+    def _with_tail(
+        self, extents: list[Extent], data: Buffer, read: Callable[[Extent], Buffer]
+    ) -> Buffer:
+        """The bytes to write: short pieces are taken off the end of `extents`, and come first."""
+        parts, nbytes = [data], rec.nbytes_of(data)
+        while extents and extents[-1].nbytes <= min(nbytes, self._shard_nbytes() - nbytes):
+            parts.insert(0, read(extents[-1]))
+            nbytes += extents.pop().nbytes
+        return data if len(parts) == 1 else b"".join(parts)
+
+    def _write_pieces(self, key: str, data: Buffer, offset: int) -> list[Extent]:
+        """Where the bytes lie that begin at `offset` of an object; durable with its manifest."""
+        view, most = memoryview(data).cast("B"), self._shard_nbytes()
+        extents: list[Extent] = []
+        for at in range(0, len(view), most):
+            piece = self._record(key, Kind.SHARD, view[at : at + most], offset=offset + at)
+            extents += [one.extent for one in self._journal.append([piece], durable=False)]
+        return extents
+
     def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
         """Write a version's bytes into the log anew, as the same version, moved once more."""
         if len(pieces) <= 1:
