@@ -4,8 +4,8 @@ All write 64 KiB to the same file system, in turns in one process. `flush` is `p
 `fdatasync` on a growing file, the least that a durable write costs; `file` writes a file of its
 own (fsync, rename, fsync of the folder); `sqlite` a row with `synchronous=FULL`; `juicefs` a file
 on a JuiceFS mount (written, fsync, closed). `log` is the store's journal alone, `store` a whole put
-with its index. The same of 1 kB, durable and not. Then 32 threads write at once, the log that this left is read again, and the store's
-index is rebuilt from its segments alone.
+with its index. The same of 1 kB, durable and not. Then 32 threads write at once, the log that this
+left is read again, and the store's index is rebuilt from its segments alone.
 
     python benchmarks/store_writes.py [--folder FOLDER] [--json FILE]
 """
