@@ -13,7 +13,8 @@ from typing import Final
 
 from deepseek_core import errors
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.records import Buffer
+from deepseek_store.log.records import Buffer, Extent, hash_of
+from deepseek_store.log.segment import active_name, sealed_name
 
 _MOST_PARTS: Final = 1024  # IOV_MAX of Linux and the BSDs
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -91,6 +92,19 @@ class FileDisk(Disk):
             return _read_rest(file.descriptor, data, offset, nbytes)
         except OSError as error:
             raise self._typed(error, name) from error
+
+    def read_extent(self, extent: Extent, *, active: bool = False) -> bytes:
+        """By the file that is open already, in one step; whatever is odd takes the long way."""
+        segment, offset, nbytes, xxh3 = extent
+        file = self._files.find(active_name(segment) if active else sealed_name(segment))
+        if file is not None:
+            try:
+                data = os.pread(file.descriptor, nbytes, offset)
+            except OSError:
+                data = b""
+            if len(data) == nbytes and hash_of(data) == xxh3:
+                return data
+        return super().read_extent(extent, active=active)
 
     def view(self, name: str) -> memoryview:
         """A mapping of the file; it must not be truncated while somebody looks at it."""
@@ -190,13 +204,19 @@ class _OpenFiles:
         Raises:
             OSError: it can't be opened.
         """
+        file = self.find(name)
+        if file is not None:
+            return file
+        file = _opened(self._prefix + name)
+        self.add(name, file)
+        return file
+
+    def find(self, name: str) -> _File | None:
+        """The file of that name, if it is open."""
         with self._lock:
             file = self._files.get(name)
             if file is not None:
                 self._files.move_to_end(name)
-                return file
-        file = _opened(self._prefix + name)
-        self.add(name, file)
         return file
 
     def rename(self, old: str, new: str) -> None:

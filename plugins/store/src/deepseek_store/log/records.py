@@ -385,6 +385,8 @@ def unpack_extents(data: Buffer) -> tuple[Extent, ...]:
     Raises:
         Corrupt: it is no list of extents.
     """
+    if len(data) == _EXTENT.size:
+        return (Extent._make(_EXTENT.unpack(data)),)
     if len(data) % _EXTENT.size:
         raise Corrupt(
             f"a list of extents has {len(data)} bytes, no multiple of {_EXTENT.size}",
