@@ -4,8 +4,8 @@ All write 64 KiB to the same file system, in turns in one process. `flush` is `p
 `fdatasync` on a growing file, the least that a durable write costs; `file` writes a file of its
 own (fsync, rename, fsync of the folder); `sqlite` a row with `synchronous=FULL`; `juicefs` a file
 on a JuiceFS mount (written, fsync, closed). `log` is the store's journal alone, `store` a whole put
-with its index. Then 32 threads write at once, the log that this left is read again, and the store's
-index is rebuilt from its segments alone.
+with its index. The same of 1 kB, durable and not. Then 32 threads write at once, the log that this
+left is read again, and the store's index is rebuilt from its segments alone.
 
     python benchmarks/store_writes.py [--folder FOLDER] [--json FILE]
 """
@@ -35,6 +35,7 @@ from deepseek_store.log.scan import scan
 from deepseek_store.log.segment import sealed_name
 
 NBYTES = 64 << 10
+SMALL_NBYTES = 1000
 SEGMENT_NBYTES = 64 << 20
 STORE_ID = b"store of benches"
 WRITERS = 32
@@ -62,9 +63,9 @@ class Objects:
         self.store = Store.init(home)
         self._keys = itertools.count()
 
-    def put(self, payload: bytes) -> None:
-        """One durable object."""
-        self.store.put(f"bench/{next(self._keys)}", payload)
+    def put(self, payload: bytes, *, durable: bool = True) -> None:
+        """One object."""
+        self.store.put(f"bench/{next(self._keys)}", payload, durable=durable)
 
 
 class Log:
@@ -101,6 +102,29 @@ def flusher(path: Path, payload: bytes) -> Callable[[], None]:
         os.fdatasync(descriptor)
 
     return flush
+
+
+def appender(path: Path, payload: bytes) -> Callable[[], None]:
+    """A file that grows by each write, flushed each time: the least that a log can be."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def append() -> None:
+        os.write(descriptor, payload)
+        os.fdatasync(descriptor)
+
+    return append
+
+
+def loose_file_writer(folder: Path, payload: bytes) -> Callable[[], None]:
+    """A file for each write, and no flush."""
+    folder.mkdir()
+    numbers = itertools.count()
+
+    def write() -> None:
+        with (folder / f"{next(numbers)}").open("wb") as file:
+            file.write(payload)
+
+    return write
 
 
 def file_writer(folder: Path, payload: bytes) -> Callable[[], None]:
@@ -166,6 +190,35 @@ def single(folder: Path, log: Log, objects: Objects, mount: Path | None, report:
             statistics.mean(sorted(ratios)[:3]),
             bar,
         )
+
+
+def small(folder: Path, report: Report) -> None:
+    """One thread of 1 kB objects: durable beside a bare log and SQLite, and not durable."""
+    folder.mkdir()
+    objects, lazy = Objects(folder / "home"), Objects(folder / "lazy")
+    payload = os.urandom(SMALL_NBYTES)
+    durable: dict[str, Callable[[], object]] = {
+        "append": appender(folder / "raw", payload),
+        "store": lambda: objects.put(payload),
+        "sqlite": row_writer(folder / "rows.sqlite", payload),
+    }
+    loose: dict[str, Callable[[], object]] = {
+        "store": lambda: lazy.put(payload, durable=False),
+        "files": loose_file_writer(folder / "files", payload),
+    }
+    windows = [interleave(durable, rounds=ROUNDS, seconds=4) for _ in range(WINDOWS)]
+    print_timings("a durable write of 1 kB, one writer (first window)", windows[0], "append")
+    for rival, what, bar in (("append", "append + fdatasync", 0.85), ("sqlite", "SQLite", 1.1)):
+        ratios = [window[rival].median_s / window["store"].median_s for window in windows]
+        claim = f"1 kB durable, speed over {what} (medians, best 3 of 5 windows)"
+        report.at_least(claim, statistics.mean(sorted(ratios)[-3:]), bar)
+    windows = [interleave(loose, rounds=ROUNDS, seconds=4) for _ in range(WINDOWS)]
+    print_timings("a write of 1 kB that waits for no disk (first window)", windows[0], "files")
+    ratios = [window["files"].median_s / window["store"].median_s for window in windows]
+    claim = "1 kB not durable, speed over plain files (medians, best 3 of 5 windows)"
+    report.at_least(claim, statistics.mean(sorted(ratios)[-3:]), 2.5)
+    objects.store.close()
+    lazy.store.close()
 
 
 def together(folder: Path, log: Log, objects: Objects, mount: Path | None, report: Report) -> None:
@@ -294,6 +347,7 @@ def main() -> int:
         with maybe_mounted(folder / "juicefs") as mount:
             single(folder, log, objects, mount, report)
             together(folder, log, objects, mount, report)
+        small(folder / "small", report)
         reading(log, report)
         rebuilding(objects, folder / "home", report)
     return report.finish(arguments.json)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -25,7 +26,7 @@ from deepseek_store.home.pins_and_snapshots import (
 )
 from deepseek_store.home.seams import Seams
 from deepseek_store.index.rows import SnapshotRow, Version
-from deepseek_store.log.records import PACKED_EXTENT_NBYTES
+from deepseek_store.log.records import EXTENT_NBYTES
 from deepseek_store.maintenance import Maintenance, check_tier
 from deepseek_store.object_mapping import ObjectMapping
 from deepseek_store.parts import Parts
@@ -288,10 +289,48 @@ class Store:
         receipt = parts.writer.put_stream(check_key(key), chunks, packed, expect=if_generation)
         return self._landed(receipt, tier)
 
+    def append(
+        self, key: str, data: ReadableBuffer, *, if_generation: int | None = None
+    ) -> Receipt:
+        """Add bytes to the end of an object, or begin one; durable when it returns.
+
+        What is there already is not copied, but for a short piece at its end.
+
+        Raises:
+            As `put`.
+        """
+        parts = self.parts
+        for _ in range(_LOOKUPS):
+            parts.state.refresh()
+            version = parts.state.catalog.get(check_key(key))
+            found = 0 if version is None else version.generation
+            if if_generation is not None and if_generation != found:
+                version = None  # the put compares, and says what it found
+            try:
+                if version is None:
+                    return self.put(key, data, if_generation=if_generation or 0)
+                return parts.writer.append(version, data, parts.reader.read)
+            except SegmentGone:
+                continue
+            except GenerationMismatch:
+                if if_generation is not None:
+                    raise  # else: it was written meanwhile; add to the new one
+        raise errors.TierUnavailable(
+            f"{key!r} changes faster than it can be appended to", url=self.url, remedy="try again"
+        )
+
     def begin(
-        self, key: str, *, meta: Mapping[str, str] | None = None, tier: str | None = None
+        self,
+        key: str,
+        *,
+        meta: Mapping[str, str] | None = None,
+        tier: str | None = None,
+        append: bool = False,
     ) -> Upload:
         """Store an object whose bytes are handed over one after the other.
+
+        `append`: behind the bytes and with the meta of the object that there is, which are not
+        copied; if it is another one by the time of `commit`, that is refused.
 
         with store.begin("runs/7/log") as upload:
             upload.write(b"...")
@@ -300,8 +339,28 @@ class Store:
         Raises:
             KeyRefused: a key that a store does not take.
         """
-        return self.parts.writer.begin(
-            check_key(key), _pack_meta(meta), landed=lambda receipt: self._landed(receipt, tier)
+        parts = self.parts
+
+        def landed(receipt: Receipt) -> Receipt:
+            return self._landed(receipt, tier)
+
+        if not append:
+            return parts.writer.begin(check_key(key), _pack_meta(meta), landed=landed)
+        for _ in range(_LOOKUPS):
+            parts.state.refresh()
+            there = parts.state.catalog.get(check_key(key))
+            kept = _pack_meta(meta) if there is None else there.meta
+            with suppress(SegmentGone):
+                return parts.writer.begin(
+                    key,
+                    kept,
+                    landed=landed,
+                    after=there,
+                    read=parts.reader.read,
+                    expect=0 if there is None else there.generation,
+                )
+        raise errors.TierUnavailable(
+            f"{key!r} changes faster than it can be appended to", url=self.url, remedy="try again"
         )
 
     def get(
@@ -551,6 +610,6 @@ def _info(version: Version) -> ObjectInfo:
         nbytes=version.nbytes,
         generation=version.generation,
         created_s=version.created_s,
-        shards=len(version.extents) // PACKED_EXTENT_NBYTES,
+        shards=len(version.extents) // EXTENT_NBYTES,
         meta=json.loads(version.meta) if version.meta else {},
     )

@@ -22,7 +22,7 @@ from deepseek_store.check.found_faults import keep_findings
 from deepseek_store.check.presence import Presence, look_for_places
 from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
-from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Extent, unpack_extents
+from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.log.segment import parse_name
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
@@ -271,7 +271,7 @@ class _Checker:
         return ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
 
     def _version(self, version: Version, tables: FooterTables | None) -> Iterator[str]:
-        if len(version.extents) % PACKED_EXTENT_NBYTES:
+        if len(version.extents) % EXTENT_NBYTES:
             yield "its list of pieces is no such list"
             return
         extents = _extents(version)
@@ -358,7 +358,7 @@ class _Checker:
 
 
 def _extents(version: Version) -> tuple[Extent, ...]:
-    return () if len(version.extents) % PACKED_EXTENT_NBYTES else unpack_extents(version.extents)
+    return () if len(version.extents) % EXTENT_NBYTES else unpack_extents(version.extents)
 
 
 def _segments(version: Version) -> set[int]:

@@ -17,8 +17,8 @@ from deepseek_store.home.version_records import sealed_of, version_of
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.copies import judge
 from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import EXTENT_NBYTES, Kind, Placed, segments_in, unpack_extents
 from deepseek_store.log.records import HEADER_NBYTES as RECORD_NBYTES
-from deepseek_store.log.records import Kind, Placed, unpack_extents
 from deepseek_store.log.recovery import Recovered, recover
 from deepseek_store.log.segment import (
     TRAILER_NBYTES,
@@ -67,7 +67,7 @@ class Found:
                 version = version_of(one)
                 self._copies[version.id].append(version)
                 if record.manifest:
-                    named = (extent.segment for extent in unpack_extents(version.extents))
+                    named = segments_in(version.extents)
                     self.highest_segment = max(self.highest_segment, *named, 0)
 
     def chains(self) -> dict[str, list[Version]]:
@@ -85,7 +85,7 @@ class Found:
         used: set[int] = set()
         for version in versions:
             used.add(version.segment)
-            used.update(extent.segment for extent in unpack_extents(version.extents))
+            used.update(segments_in(version.extents))
         self.rows = [row for row in self.rows if row.local or row.id in used]
         needed = {row.stripe for row in self.rows}
         self.stripes = [stripe for stripe in self.stripes if stripe.id in needed]
@@ -105,6 +105,9 @@ class Found:
         return attrs.evolve(best, move=max(version.move for version in copies))
 
     def _safety_of(self, version: Version) -> int:
+        if len(version.extents) == EXTENT_NBYTES and version.nbytes:
+            (segment,) = segments_in(version.extents)
+            return self.safety.get(segment, _LOST)
         extents = unpack_extents(version.extents)
         found = (self.safety.get(extent.segment, _LOST) for extent in extents if extent.nbytes)
         return min(found, default=_WHOLE)

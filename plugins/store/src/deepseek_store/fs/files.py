@@ -9,7 +9,6 @@ from typing import Any, Final, Self
 
 from fsspec.spec import AbstractBufferedFile
 
-from deepseek_core import errors
 from deepseek_store.errors import GenerationMismatch, ReadOnlyStore, SegmentGone
 from deepseek_store.fs.os_errors import OsErrors, exists, is_folder, not_found
 from deepseek_store.index.rows import Version
@@ -174,11 +173,8 @@ def open_writer(fs: Any, path: str, mode: str, *, autocommit: bool) -> ObjectWri
             raise exists(path)
         expect = 0
     with OsErrors(path):
-        upload = store.begin(path)
+        upload = store.begin(path, append=mode == "ab")
     try:
-        if mode == "ab":
-            expect = 0 if present is None else present.generation
-            _copy_into(upload, store, present)
         return ObjectWriter(fs, path, mode, upload=upload, expect=expect, autocommit=autocommit)
     except BaseException:
         upload.abort()
@@ -200,14 +196,3 @@ def read_version(store: Store, version: Version, start: int, stop: int) -> memor
             if catalog.find(version.id) is None:
                 break
     raise OSError(errno.ESTALE, "was replaced while it was read; open it again", version.key)
-
-
-def _copy_into(upload: Upload, store: Store, present: Version | None) -> None:
-    nbytes = 0 if present is None else present.nbytes
-    for start in range(0, nbytes, _CHUNK_NBYTES):
-        assert present is not None
-        stop = min(start + _CHUNK_NBYTES, nbytes)
-        chunk = read_version(store, present, start, stop)
-        if len(chunk) != stop - start:
-            raise errors.InputError(f"{present.key!r} ends early", remedy="ds-sdk store scrub HOME")
-        upload.write(chunk)

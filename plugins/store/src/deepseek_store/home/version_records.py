@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from deepseek_store.index.rows import SegmentRow, Version
-from deepseek_store.log import records as rec
 from deepseek_store.log.copies import Sealed
 from deepseek_store.log.records import Buffer, Kind, Placed, Record
 
@@ -16,7 +15,7 @@ def version_of(placed: Placed) -> Version:
         extents = bytes(record.payload)
     else:
         # No bytes, no extent: nothing would keep its segment.
-        extents = rec.pack_extents([placed.extent]) if record.object_nbytes else b""
+        extents = placed.packed_extent if record.object_nbytes else b""
     return Version(
         key=record.key,
         generation=record.generation,

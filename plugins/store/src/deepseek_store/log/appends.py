@@ -25,8 +25,7 @@ class Append:
         self.placed: list[Placed] = []
         self.error: Exception | None = None
         self.done = False
-        self.wake = threading.Lock()
-        self.wake.acquire()
+        self.wake: threading.Lock | None = None
 
     def finish(self, error: Exception | None = None) -> None:
         """Done, well or not; wakes the one who waits."""
@@ -36,7 +35,21 @@ class Append:
 
     def rouse(self) -> None:
         """Make the one who waits look again."""
-        release(self.wake)
+        wake = self.wake
+        if wake is not None:
+            release(wake)
+
+    def wait(self, busy: threading.Lock, longest_s: float) -> None:
+        """Sleep until roused, unless it is done or nobody is busy; the first time, not at all.
+
+        Most appends find nobody who writes, and never need a lock to wait for.
+        """
+        if self.wake is None:
+            wake = threading.Lock()
+            wake.acquire()
+            self.wake = wake  # who rouses it from now on is heard; what came before is looked up
+        elif not self.done and busy.locked():
+            self.wake.acquire(timeout=longest_s)
 
 
 def release(lock: threading.Lock) -> None:

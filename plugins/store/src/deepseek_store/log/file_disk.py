@@ -14,10 +14,12 @@ from typing import Final
 from deepseek_core import errors
 from deepseek_store.log.disk import MARK, Disk
 from deepseek_store.log.new_names import rename_new
-from deepseek_store.log.records import Buffer
+from deepseek_store.log.records import Buffer, Extent, hash_of
+from deepseek_store.log.segment import active_name, sealed_name
 
 _MOST_PARTS: Final = 1024  # IOV_MAX of Linux and the BSDs
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REMOVED: Final = " (deleted)"
 _NO_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
@@ -65,10 +67,10 @@ class FileDisk(Disk):
         try:
             file = self._files.get(name)
             os.fdatasync(file.descriptor)
-            links = os.fstat(file.descriptor).st_nlink
+            removed = _is_removed(file.descriptor)
         except OSError as error:
             raise self._typed(error, name) from error
-        if links == 0:
+        if removed:
             # The folder is gone: the file takes all that is written, and vanishes when it closes.
             raise _unavailable(self.url, f"{self._prefix}{name} was removed")
 
@@ -91,6 +93,19 @@ class FileDisk(Disk):
             return _read_rest(file.descriptor, data, offset, nbytes)
         except OSError as error:
             raise self._typed(error, name) from error
+
+    def read_extent(self, extent: Extent, *, active: bool = False) -> bytes:
+        """By the file that is open already, in one step; whatever is odd takes the long way."""
+        segment, offset, nbytes, xxh3 = extent
+        file = self._files.find(active_name(segment) if active else sealed_name(segment))
+        if file is not None:
+            try:
+                data = os.pread(file.descriptor, nbytes, offset)
+            except OSError:
+                data = b""
+            if len(data) == nbytes and hash_of(data) == xxh3:
+                return data
+        return super().read_extent(extent, active=active)
 
     def view(self, name: str) -> memoryview:
         """A mapping of the file; it must not be truncated while somebody looks at it."""
@@ -204,13 +219,19 @@ class _OpenFiles:
         Raises:
             OSError: it can't be opened.
         """
+        file = self.find(name)
+        if file is not None:
+            return file
+        file = _opened(self._prefix + name)
+        self.add(name, file)
+        return file
+
+    def find(self, name: str) -> _File | None:
+        """The file of that name, if it is open."""
         with self._lock:
             file = self._files.get(name)
             if file is not None:
                 self._files.move_to_end(name)
-                return file
-        file = _opened(self._prefix + name)
-        self.add(name, file)
         return file
 
     def rename(self, old: str, new: str) -> None:
@@ -239,6 +260,19 @@ def _opened(path: str) -> _File:
         if error.errno not in (errno.EACCES, errno.EROFS):
             raise
         return _File(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def _is_removed(descriptor: int) -> bool:
+    """Whether an open file has no name any more.
+
+    Linux tells by the link in /proc. `fstat` would mark the file's times as seen, so that the next
+    write has to store new ones, and its flush a transaction of the file system: 40 us (Linux 6.13
+    and later, ext4).
+    """
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}").endswith(_REMOVED)  # noqa: PTH115 - hot
+    except OSError:
+        return os.fstat(descriptor).st_nlink == 0
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:

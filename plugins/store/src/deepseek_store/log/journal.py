@@ -109,7 +109,7 @@ class Journal:
                 release(gate)
             while not mine.done:
                 if self._lead.locked():
-                    mine.wake.acquire(timeout=_LOOK_AGAIN_S)
+                    mine.wait(self._lead, _LOOK_AGAIN_S)
                 else:
                     self._lead_for(mine)
         except BaseException:

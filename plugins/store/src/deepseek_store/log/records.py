@@ -41,7 +41,7 @@ _LARGEST: Final = (1 << 63) - 1
 _HEAD: Final = struct.Struct("<4sBBHHHIQQQQdQQQ")
 _HASH: Final = struct.Struct("<Q")
 _EXTENT: Final = struct.Struct("<QQQQ")
-PACKED_EXTENT_NBYTES: Final = _EXTENT.size
+EXTENT_NBYTES: Final = _EXTENT.size
 _MASK: Final = (1 << 64) - 1
 
 MANIFEST: Final = 1
@@ -133,6 +133,11 @@ class Placed(NamedTuple):
     def extent(self) -> Extent:
         """Where the payload lies."""
         return Extent(self.segment, self.payload_offset, self.payload_nbytes, self.xxh3)
+
+    @property
+    def packed_extent(self) -> bytes:
+        """The same as `pack_extents` packs it."""
+        return _EXTENT.pack(self.segment, self.payload_offset, self.payload_nbytes, self.xxh3)
 
     @property
     def end(self) -> int:
@@ -317,6 +322,57 @@ def placed_of(header: Header, record: Record, *, segment: int, offset: int) -> P
     return Placed(record, segment, offset, start, payload_nbytes, header.nbytes, xxh3, first)
 
 
+def placed_in_table(
+    table: bytes, at: int, *, segment: int, offset: int
+) -> tuple[Placed, int] | None:
+    """The record whose front stands at `at` of a footer's table, and where its entry ends.
+
+    All in one function: a rebuild calls it once for each record of a store. None: it is no record.
+    """
+    tail = at + HEADER_NBYTES
+    if tail > len(table):
+        return None
+    magic, version, number, flags, key_nbytes, _, meta_nbytes, nbytes, *numbers = _HEAD.unpack_from(
+        table, at
+    )
+    kind = _KINDS.get(number)
+    if magic != MAGIC or version != FORMAT or kind is None:
+        return None
+    generation, writer, move, created_s, object_offset, object_nbytes, xxh3 = numbers
+    meta_at = tail + key_nbytes
+    end = meta_at + meta_nbytes
+    manifest = flags & MANIFEST != 0
+    entry_end = end + nbytes if manifest else end
+    record = Record(
+        kind=kind,
+        key=table[tail:meta_at].decode(),
+        generation=generation,
+        writer=writer,
+        move=move,
+        created_s=created_s,
+        object_offset=object_offset,
+        object_nbytes=object_nbytes,
+        meta=table[meta_at:end],
+        manifest=manifest,
+        payload=table[end:entry_end] if manifest else b"",
+    )
+    start = offset + end - at
+    first = flags & BATCH_START != 0
+    whole_nbytes = (end - at + nbytes + 7) & ~7
+    return Placed(record, segment, offset, start, nbytes, whole_nbytes, xxh3, first), entry_end
+
+
+def segments_in(extents: bytes) -> Sequence[int]:
+    """The segments that packed extents name, one for each.
+
+    Raises:
+        Corrupt: it is no list of extents.
+    """
+    if len(extents) == _EXTENT.size:
+        return _HASH.unpack_from(extents)
+    return [extent.segment for extent in unpack_extents(extents)]
+
+
 def pack_extents(extents: Sequence[Extent]) -> bytes:
     """32 bytes each, in order."""
     pack = _EXTENT.pack
@@ -329,6 +385,8 @@ def unpack_extents(data: Buffer) -> tuple[Extent, ...]:
     Raises:
         Corrupt: it is no list of extents.
     """
+    if len(data) == _EXTENT.size:
+        return (Extent._make(_EXTENT.unpack(data)),)
     if len(data) % _EXTENT.size:
         raise Corrupt(
             f"a list of extents has {len(data)} bytes, no multiple of {_EXTENT.size}",

@@ -361,15 +361,10 @@ def _parse_table(data: Buffer) -> tuple[SegmentHeader, bytes]:
 
 def _parse_entry(table: bytes, at: int, segment: int) -> tuple[Placed, int]:
     (offset,) = _OFFSET.unpack_from(table, at)
-    head = rec.parse_header(table, at + _OFFSET.size)
-    if head is None:
+    found = rec.placed_in_table(table, at + _OFFSET.size, segment=segment, offset=offset)
+    if found is None:
         raise _corrupt(f"the entry at {at} is no record")
-    tail = at + _OFFSET.size + rec.HEADER_NBYTES
-    end = at + _OFFSET.size + head.front_nbytes
-    payload_end = end + head.payload_nbytes * bool(head.flags & rec.MANIFEST)
-    record = rec.record_of(head, table[tail:end], table[end:payload_end])
-    placed = rec.placed_of(head, record, segment=segment, offset=offset)
-    return placed, payload_end
+    return found
 
 
 def _corrupt(why: str) -> Corrupt:

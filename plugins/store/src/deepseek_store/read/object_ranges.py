@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from deepseek_core import errors
 from deepseek_store.index.rows import Version
-from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Extent, unpack_extents
+from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.planning.access_log import AccessLog
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.read_ahead import ReadAhead
@@ -45,7 +45,7 @@ class ObjectRanges:
             )
         self._rates.note(version.key)
         packed = version.extents
-        if len(packed) == PACKED_EXTENT_NBYTES:
+        if len(packed) == EXTENT_NBYTES:
             (extent,) = unpack_extents(packed)
             data = self._reader.local(extent)
             if data is not None:
@@ -74,7 +74,7 @@ class ObjectRanges:
                 (first + i, extent, self._reader.is_near(extent))
                 for i, extent in enumerate(extents)
             ]
-            ahead.note(version.key, near, len(version.extents) // PACKED_EXTENT_NBYTES)
+            ahead.note(version.key, near, len(version.extents) // EXTENT_NBYTES)
 
 
 def overlapping(extents: Sequence[Extent], start: int, stop: int) -> tuple[list[Extent], int, int]:

@@ -18,7 +18,7 @@ from deepseek_store.cache.belady import Belady
 from deepseek_store.cache.duel import DuelingPolicy
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.index.catalog import Catalog
-from deepseek_store.log.records import PACKED_EXTENT_NBYTES, Extent, unpack_extents
+from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.prefetch.prefetcher import Prefetcher, PrefetchStats
 from deepseek_store.prefetch.trainer import Trainer
 from deepseek_store.read.reader import Reader
@@ -57,14 +57,14 @@ class BlockNumbers:
             return None
         position = number - self._firsts[at]
         # Cheaper than unpacking all of a large object's.
-        packed = version.extents[PACKED_EXTENT_NBYTES * position :][:PACKED_EXTENT_NBYTES]
+        packed = version.extents[EXTENT_NBYTES * position :][:EXTENT_NBYTES]
         return unpack_extents(packed)[0] if packed else None
 
     def _number_all(self) -> None:
         for key in self._catalog.keys(prefix=""):
             version = self._catalog.get(key)
             if version is not None:
-                self._add(key, len(version.extents) // PACKED_EXTENT_NBYTES)
+                self._add(key, len(version.extents) // EXTENT_NBYTES)
 
     def _add(self, key: str, shards: int) -> int:
         first = self._next
@@ -165,7 +165,7 @@ class ReadAhead:
         for key in keys:
             version = catalog.get(key)
             if version is not None:
-                shards = len(version.extents) // PACKED_EXTENT_NBYTES
+                shards = len(version.extents) // EXTENT_NBYTES
                 first = self._numbers.of(key, shards)
                 yield from range(first, first + shards)
 

@@ -27,15 +27,21 @@ class KeyLock:
         """Among others that write without a condition."""
         me = threading.get_ident()
         try:
-            with self._lock:
-                self._forget(me)
-                while any(key in keys for keys in self._alone.values()):
-                    self._changed.wait()
-                self._plain[me] = key
+            # First we say that we are here, then look whether somebody is alone; who wants to be
+            # alone says so first, then looks for us: one of the two sees the other.
+            self._plain[me] = key
+            if self._alone:
+                with self._lock:
+                    self._forget(me)
+                    while any(key in keys for keys in self._alone.values()):
+                        self._changed.wait()
+                    self._plain[me] = key
             yield
         finally:
-            with self._lock:
-                self._forget(me)
+            self._plain.pop(me, None)
+            if self._alone:
+                with self._lock:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self, keys: frozenset[str]) -> Iterator[None]:
@@ -47,7 +53,7 @@ class KeyLock:
                 while any(keys & others for others in self._alone.values()):
                     self._changed.wait()
                 self._alone[me] = keys
-                while not keys.isdisjoint(self._plain.values()):
+                while not keys.isdisjoint(list(self._plain.values())):
                     self._changed.wait()
             yield
         finally:

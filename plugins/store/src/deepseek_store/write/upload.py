@@ -24,7 +24,9 @@ class Upload:
     """Nobody sees the object before `commit`; without it, its pieces are garbage for `gc`.
 
     For one thread at a time. As a context it ends itself, so pieces are never kept for long.
-    `landed` is given the receipt before `commit` returns what it answers.
+    `landed` is given the receipt before `commit` returns what it answers. `extents` are pieces that
+    come first, of the object's generation `expect`; `join` takes short ones off their end, and puts
+    their bytes before those that it is given.
     """
 
     def __init__(
@@ -35,16 +37,20 @@ class Upload:
         finish: Finish,
         release: Callable[[], None],
         landed: Callable[[Receipt], Receipt],
+        extents: Sequence[Extent] = (),
+        join: Callable[[list[Extent], Buffer], Buffer] | None = None,
+        expect: int | None = None,
     ) -> None:
         self._cutter = Cutter(shard_nbytes)
         self._append, self._finish, self._release = append, finish, release
         self._landed = landed
-        self._extents: list[Extent] = []
-        self._appended_nbytes = 0
+        self._extents, self._join, self._expect = list(extents), join, expect
+        self._kept = len(extents)
+        self._appended_nbytes = sum(extent.nbytes for extent in extents)
         self._ended = False
         self._process = os.getpid()
-        self.nbytes = 0
-        """How many bytes were handed over so far."""
+        self.nbytes = self._appended_nbytes
+        """Length of the object so far: what was handed over, behind what was there."""
 
     @property
     def foreign(self) -> bool:
@@ -80,11 +86,12 @@ class Upload:
         """
         self._check_open()
         try:
-            rest = self._cutter.rest()
+            rest = self._joined(self._cutter.rest())
             if self._extents and rest:
                 self._add(rest)
                 rest = b""
-            return self._landed(self._finish(self._extents, rest, self.nbytes, expect))
+            wanted = self._expect if expect is None else expect
+            return self._landed(self._finish(self._extents, rest, self.nbytes, wanted))
         finally:
             self.abort()
 
@@ -105,6 +112,14 @@ class Upload:
         _trace: TracebackType | None,
     ) -> None:
         self.abort()
+
+    def _joined(self, rest: Buffer) -> Buffer:
+        """What is left to write, with short pieces before it: many appends leave few pieces."""
+        if self._join is None or not rest or len(self._extents) > self._kept:
+            return rest
+        rest = self._join(self._extents, rest)
+        self._appended_nbytes = sum(extent.nbytes for extent in self._extents)
+        return rest
 
     def _add(self, piece: Buffer) -> None:
         self._extents += self._append(piece, self._appended_nbytes)

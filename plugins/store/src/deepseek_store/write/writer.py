@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -86,9 +87,26 @@ class Writer:
         *,
         durable: bool = True,
         landed: Callable[[Receipt], Receipt] = lambda receipt: receipt,
+        after: Version | None = None,
+        read: Callable[[Extent], Buffer] | None = None,
+        expect: int | None = None,
     ) -> Upload:
-        """An object whose bytes will be handed over; see `Upload`."""
-        token = self._in_flight.begin(self._next_place())
+        """An object whose bytes will be handed over; see `Upload`.
+
+        `after`: an object whose bytes come first; they stay where they are, but for short pieces at
+        its end that `read` reads. `expect`: what `commit` expects if it is not told.
+
+        Raises:
+            SegmentGone: those lie elsewhere by now: look it up again.
+        """
+        there = () if after is None else rec.unpack_extents(after.extents)
+        token = self._in_flight.begin(self._first_place(there))
+        if after is not None:
+            try:
+                self._must_be_there(after)
+            except BaseException:
+                self._in_flight.end(token)
+                raise
 
         def append(piece: Buffer, at: int) -> list[Extent]:
             record = self._record(key, Kind.SHARD, piece, offset=at)
@@ -111,6 +129,9 @@ class Writer:
             finish=finish,
             release=lambda: self._in_flight.end(token),
             landed=landed,
+            extents=there,
+            join=None if read is None else partial(self._with_tail, read),
+            expect=expect,
         )
 
     def delete(self, key: str, *, expect: int | None = None) -> bool:
@@ -150,12 +171,7 @@ class Writer:
         ):
             if remove:
                 self._compare(source.key, source.generation)
-            # From here on they are kept, if they were there just now.
-            self._state.refresh(sure=True)
-            catalog = self._state.catalog
-            now = catalog.find(source.id) if superseded else catalog.get(source.key)
-            if now is None or now.id != source.id or now.extents != source.extents:
-                raise SegmentGone(f"{source.key!r} moved")
+            self._must_be_there(source, superseded=superseded)
             manifest = self._manifest(target, extents, source.nbytes, source.meta)
             batch, expected = [manifest], _expected(target, expect)
             if remove and source.key != target:
@@ -163,6 +179,50 @@ class Writer:
                 expected[source.key] = source.generation
             self._write(batch, expected)
         return _receipt(manifest, extents)
+
+    def append(
+        self, version: Version, data: ReadableBuffer, read: Callable[[Extent], Buffer]
+    ) -> Receipt:
+        """Bytes behind those of an object, which stay where they are, in one step.
+
+        Only short pieces at its end, together no longer than what is added, are read by `read` and
+        written anew with it: so many small appends leave few pieces, and copy each byte seldom.
+
+        Raises:
+            GenerationMismatch: the object is another one by now.
+            SegmentGone: its bytes lie elsewhere by now: look it up again.
+        """
+        added = steady(bytes_of(data))
+        nbytes = version.nbytes + rec.nbytes_of(added)
+        extents = list(rec.unpack_extents(version.extents))
+        first = self._first_place(extents)
+        with self._turn(version.key, version.generation), self._in_flight.holding(first):
+            self._must_be_there(version)
+            added = self._with_tail(read, extents, added)
+            extents += self._write_pieces(version.key, added, nbytes - rec.nbytes_of(added))
+            manifest = self._manifest(version.key, extents, nbytes, version.meta)
+            receipt = _receipt(manifest, extents)
+            self._write([manifest], {version.key: version.generation})
+        return receipt
+
+    def _with_tail(
+        self, read: Callable[[Extent], Buffer], extents: list[Extent], data: Buffer
+    ) -> Buffer:
+        """The bytes to write: short pieces are taken off the end of `extents`, and come first."""
+        parts, nbytes = [data], rec.nbytes_of(data)
+        while extents and extents[-1].nbytes <= min(nbytes, self._shard_nbytes() - nbytes):
+            parts.insert(0, read(extents[-1]))
+            nbytes += extents.pop().nbytes
+        return data if len(parts) == 1 else b"".join(parts)
+
+    def _write_pieces(self, key: str, data: Buffer, offset: int) -> list[Extent]:
+        """Where the bytes lie that begin at `offset` of an object; durable with its manifest."""
+        view, most = memoryview(data).cast("B"), self._shard_nbytes()
+        extents: list[Extent] = []
+        for at in range(0, len(view), most):
+            piece = self._record(key, Kind.SHARD, view[at : at + most], offset=offset + at)
+            extents += [one.extent for one in self._journal.append([piece], durable=False)]
+        return extents
 
     def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
         """Write a version's bytes into the log anew, as the same version, moved once more."""
@@ -190,14 +250,33 @@ class Writer:
             self._last = max(self._last, self._state.catalog.clock) + 1
             return self._last
 
+    def _must_be_there(self, version: Version, *, superseded: bool = False) -> None:
+        """Make sure that a version lies where it did: what is held by now is kept from here on."""
+        self._state.refresh(sure=True)
+        catalog = self._state.catalog
+        now = catalog.find(version.id) if superseded else catalog.get(version.key)
+        if now is None or now.id != version.id or now.extents != version.extents:
+            raise SegmentGone(f"{version.key!r} moved")
+
+    def _first_place(self, extents: Iterable[Extent]) -> int:
+        """The lowest segment that an object with these pieces and some new ones needs."""
+        return min([self._next_place(), *(extent.segment for extent in extents)])
+
     def _next_place(self) -> int:
         """The lowest segment that the next record may come into."""
         active = self._journal.active
         return max(list(self._state.segments), default=0) if active is None else active
 
-    @contextmanager
-    def _turn(self, key: str, expect: int | None, *, also: str | None = None) -> Iterator[None]:
+    def _turn(
+        self, key: str, expect: int | None, *, also: str | None = None
+    ) -> AbstractContextManager[None]:
         """Our turn at a key: alone if something is compared, else among others."""
+        if expect is None and also is None and not self._shared:
+            return self._gate.plain(key)
+        return self._turn_of(key, expect, also)
+
+    @contextmanager
+    def _turn_of(self, key: str, expect: int | None, also: str | None) -> Iterator[None]:
         keys = frozenset(name for name in (key, also) if name is not None)
         with ExitStack() as stack:
             conditional = expect is not None or also is not None
