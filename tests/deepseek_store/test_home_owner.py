@@ -71,9 +71,10 @@ def test_the_home_that_writes_first_has_the_store_and_its_copy_learns_it(
         # What goes to its own log alone is enough.
         operator.put(first, "first", 30)
         before = _fragments(operator)
-        assert isinstance(refused(lambda: second.put("x", b"x")), NotOwner)
-        assert isinstance(refused(lambda: second.send(["a/0"], "cold")), NotOwner)
-        assert isinstance(refused(second.gc), NotOwner)
+        for call in (
+            lambda: second.put("x", b"x"), lambda: second.send(["a/0"], "cold"), second.gc,
+        ):  # fmt: skip
+            assert isinstance(refused(call), ReadOnlyStore)
         assert _fragments(operator) == before
         assert operator.lost(second, operator.kept[:10]) == operator.lost(first) == {}
     with operator.open(copy) as second:
@@ -90,6 +91,30 @@ def test_the_home_that_writes_first_has_the_store_and_its_copy_learns_it(
         assert isinstance(refused(lambda: first.put("x", b"x")), NotOwner | ReadOnlyStore)
         # What the owner has replaced and collected is gone here; nothing is ever other than it was.
         assert "other bytes" not in operator.lost(first).values()
+
+
+def test_a_home_that_was_replaced_is_fenced_on_the_tier(operator: Operator) -> None:
+    with operator.init() as store:
+        operator.put(store, "a", 10, tier="cold")
+    copy = operator.save(operator.home, "copy")
+    with operator.open() as first:
+        operator.put(first, "first", 30)
+        ours = operator.kept[:]
+        Store.adopt(copy)
+        with operator.open(copy) as second:
+            theirs = [*ours[:10], *operator.put(second, "second", 30, tier="cold")]
+            before = _fragments(operator)
+            assert isinstance(refused(lambda: first.send(ours, "cold")), NotOwner)
+            assert isinstance(refused(first.gc), NotOwner)
+            assert _fragments(operator) == before
+            second.gc()
+            assert operator.lost(first, ours) == operator.lost(second, theirs) == {}
+    assert Store.adopt(operator.home).ok
+    with operator.open() as first:
+        assert operator.lost(first, [*ours, *theirs]) == {}
+        first.send(ours, "cold")
+        first.gc()
+        assert operator.lost(first, [*ours, *theirs]) == {}
 
 
 def test_the_older_owner_learns_it_before_it_acknowledges_a_put(operator: Operator) -> None:
@@ -130,6 +155,7 @@ def test_to_look_into_a_copy_takes_nothing_from_the_home(operator: Operator) -> 
     for _ in range(2):
         with operator.open(copy) as store:
             assert operator.lost(store) == {}
+            assert "store adopt" in str(refused(lambda: store.put("x", b"")))
             store.fsck()
     with operator.open() as store:
         operator.put(store, "b", 10, tier="cold")
@@ -150,21 +176,40 @@ def test_a_home_without_its_record_does_not_pass_for_the_owner(operator: Operato
         assert operator.lost(store) == {}
 
 
-def test_a_home_that_was_moved_goes_on(operator: Operator) -> None:
+@pytest.mark.parametrize("how", ["renamed", "restored in its place"])
+def test_a_home_that_was_moved_goes_on(operator: Operator, how: str) -> None:
+    with operator.init() as store:
+        operator.put(store, "a", 10, tier="cold")
+    home = operator.folder / "there"
+    if how == "renamed":
+        operator.home.rename(home)
+    else:
+        shutil.copytree(operator.home, home)
+        shutil.rmtree(operator.home)
+        home.rename(operator.home)
+        home = operator.home
+    for prefix in ("b", "c"):
+        with operator.open(home) as store:
+            assert not store.read_only
+            operator.put(store, prefix, 10, tier="cold")
+            assert store.gc().unknown == []
+            assert operator.lost(store) == {}
+
+
+def test_a_home_that_was_copied_to_another_disk_asks_once(operator: Operator) -> None:
     with operator.init() as store:
         operator.put(store, "a", 10, tier="cold")
     there = operator.folder / "there"
     shutil.copytree(operator.home, there)
     shutil.rmtree(operator.home)
     with operator.open(there) as store:
-        assert not store.read_only
-        operator.put(store, "b", 10, tier="cold")
+        assert store.read_only
         assert operator.lost(store) == {}
-    there.rename(operator.home)
-    with operator.open() as store:
-        operator.put(store, "c", 10, tier="cold")
-        assert store.gc().unknown == []
-        assert operator.lost(store) == {}
+    Store.adopt(there)
+    for prefix in ("b", "c"):
+        with operator.open(there) as store:
+            operator.put(store, prefix, 10, tier="cold")
+            assert operator.lost(store) == {}
 
 
 def test_adopting_an_older_home_without_a_tier_is_refused_and_changes_nothing(

@@ -37,8 +37,9 @@ def count_on(
     )
     known |= old or Marks()
     known |= noted or Marks()
-    if leap or (noted is None and found.unreachable):
+    if noted is None:
         known |= promised
+    if leap or (noted is None and found.unreachable):
         far = (1 + secrets.randbelow(_LEAP)) * _STEP
         known |= Marks(
             segment=known.segment + far,

@@ -93,7 +93,8 @@ class Owner:
     """The owner's side of the chains of one home; safe between threads and processes.
 
     `moved`: the record was written elsewhere: the home is a copy, was restored, or the machine was;
-    or it is doubted for another reason. `copied`: its very file is another one.
+    or it is doubted for another reason. `copied`: its very file is another one. `elsewhere`: and in
+    another folder: by that it is a copy, or was moved from one disk to another.
     """
 
     def __init__(self, home: Path, store_id: bytes, numbers: Numbers) -> None:
@@ -109,9 +110,25 @@ class Owner:
         where = _where(self._path)
         self.moved = record is not None and (record.doubted or dict(record.where) != where)
         self.copied = record is not None and _file_of(record.where) != _file_of(where)
+        said = "" if record is None else record.where.get("path", "")
+        self.elsewhere = self.copied and said not in ("", where.get("path"))
+        self._said = said
 
     def __str__(self) -> str:
         return str(self._home.absolute())
+
+    def check_home(self) -> None:
+        """Make sure that this is the very home that has written to its places so far.
+
+        Raises:
+            NotOwner: it is a copy, as far as can be told.
+        """
+        if self.elsewhere:
+            raise NotOwner(
+                f"this home is a copy of {self._said}, which may go on",
+                url=str(self._home),
+                remedy=f"use that one, or decide for this one: ds-sdk store adopt {self._home}",
+            )
 
     def is_marked(self, folder: str) -> bool:
         """Whether that folder was given the store's mark once."""
@@ -126,7 +143,7 @@ class Owner:
     def settle(self) -> None:
         """Remember that the home is here now, and has met no other."""
         with self._changing() as record:
-            self.moved = self.copied = False
+            self.moved = self.copied = self.elsewhere = False
             self._save(attrs.evolve(record, doubted=False))
 
     def doubt(self) -> None:
@@ -366,9 +383,9 @@ class Owner:
 
     def _where_to_say(self, record: Record, stat: os.stat_result) -> Mapping[str, Any]:
         """Where the record is; until the home has settled, still that it came from elsewhere."""
-        here = _where_of(stat)
+        here = _where_of(stat, self._path)
         if self.copied:
-            return {**here, "file": 0}
+            return {**here, "file": 0, "path": self._said}
         return {**record.where, "file": here["file"]} if self.moved else here
 
 
@@ -415,13 +432,14 @@ def _content(place: Place, key: str) -> Mapping[str, Any]:
 
 def _where(path: Path) -> Mapping[str, Any]:
     try:
-        return _where_of(path.stat())
+        return _where_of(path.stat(), path)
     except OSError:
         return {}
 
 
-def _where_of(stat: os.stat_result) -> dict[str, Any]:
-    return {"file": stat.st_ino, "machine": _machine(), "boot": _boot()}
+def _where_of(stat: os.stat_result, path: Path) -> dict[str, Any]:
+    folder = os.path.realpath(path.parent)
+    return {"file": stat.st_ino, "path": folder, "machine": _machine(), "boot": _boot()}
 
 
 def _file_of(where: Mapping[str, Any]) -> Any:

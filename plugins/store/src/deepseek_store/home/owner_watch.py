@@ -32,8 +32,8 @@ _STEP: Final = 1 << 12
 class OwnerWatch:
     """Refuses to go on once another home has taken a tier; safe to use from several threads.
 
-    A home that was moved here, or is a copy, takes its tiers when it writes for the first time: who
-    only looks into a copy does no harm to the home that it is a copy of.
+    A home that was restored in its place takes its tiers when it writes for the first time: who
+    only looks into it does no harm to a copy that goes on elsewhere.
     """
 
     def __init__(self, config: StoreConfig, owner: Owner, tiers: TierSet, index: Index) -> None:
@@ -118,6 +118,7 @@ class OwnerWatch:
                 # Its own connection: the store may be closed meanwhile.
                 with self._tiers.opened(tier.url) as opened:
                     # Taken, not only looked at: a copy that begins later must find that we go on.
+                    self._tiers.check_stripes(self._owner, number, opened)
                     self._owner.claim(tier_name(number), opened)
                     self._owner.check_age(tier_name(number), opened)
             except (NotOwner, IndexOutdated) as error:

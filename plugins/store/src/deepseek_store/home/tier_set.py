@@ -200,22 +200,31 @@ class TierSet:
         return found
 
     def _own(self, owner: Owner, number: int, tier: Tier, *, by_force: bool, anew: bool) -> None:
-        name = tier_name(number)
         try:
-            if not by_force and not owner.holds(name):
-                owner.check(name, tier)
-                owner.check_stripes(tier.url, self._highest_stripe(number, tier))
-            owner.claim(name, tier, by_force=by_force, anew=anew)
+            if not by_force:
+                self.check_stripes(owner, number, tier)
+            owner.claim(tier_name(number), tier, by_force=by_force, anew=anew)
         except errors.TierUnavailable as error:
             # What is to be written there will fail by itself; the others must not wait for it.
             _LOG.warning("whose %s is can't be asked: %s", tier.url, error)
 
-    def _highest_stripe(self, number: int, tier: Tier) -> int:
+    def check_stripes(self, owner: Owner, number: int, tier: Tier) -> None:
+        """Make sure of a tier that this home never took: it has no stripe of later than the index.
+
+        Raises:
+            NotOwner: another home has taken it.
+            IndexOutdated: it has such a stripe.
+        """
+        if not owner.holds(tier_name(number)):
+            owner.check(tier_name(number), tier)
+            owner.check_stripes(tier.url, self._highest_stripe(tier))
+
+    def _highest_stripe(self, tier: Tier) -> int:
         """Of this store's stripes, by the keys alone."""
         highest = 0
-        for place in self.stripes.places((number,)):
-            for stat in tier.list(folder_of(place.domain)):
-                named = parse_key(place.domain, stat.key)
+        for domain in tier.failure_domains or ("",):
+            for stat in tier.list(folder_of(domain)):
+                named = parse_key(domain, stat.key)
                 if named is not None and named[0] > highest and self._is_ours(tier, stat.key):
                     highest = named[0]
         return highest
