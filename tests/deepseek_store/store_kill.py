@@ -99,7 +99,7 @@ class Child:
     def _guarded(self, thread: int | None) -> None:
         try:
             if thread is None:
-                self._exclusive()
+                self._care()
             else:
                 self._write(thread)
         except BaseException as error:  # noqa: BLE001 - told to the parent, which fails
