@@ -82,5 +82,11 @@ def writer_is_alive(folder: Path, number: int) -> bool:
     return False
 
 
+def has_other_writers(folder: Path, number: int) -> bool:
+    """Whether somebody writes under another number."""
+    numbers = [int(path.stem) for path in folder.glob("*.lock") if path.stem.isdigit()]
+    return any(each != number and writer_is_alive(folder, each) for each in numbers)
+
+
 def _writer_path(folder: Path, number: int) -> Path:
     return folder / f"{number}.lock"

@@ -11,7 +11,13 @@ import attrs
 
 from deepseek_store.errors import StoreLocked
 from deepseek_store.home.config import StoreConfig
-from deepseek_store.home.locks import LOCK_FILE, FileLock, take_writer, writer_is_alive
+from deepseek_store.home.locks import (
+    LOCK_FILE,
+    FileLock,
+    has_other_writers,
+    take_writer,
+    writer_is_alive,
+)
 from deepseek_store.home.state import State
 from deepseek_store.home.version_records import version_of
 from deepseek_store.index.base import Index
@@ -77,7 +83,10 @@ def open_parts(
     try:
         index = index or open_index(home, config)
         state = State(
-            index, Epoch(home / "epoch") if shared else None, remote=config.index != "sqlite"
+            index,
+            Epoch(home / "epoch") if shared else None,
+            remote=config.index != "sqlite",
+            others=lambda: has_other_writers(home / WRITERS, number),
         )
         state.load()
         recovered = _recover(home, config, disk, state, number)

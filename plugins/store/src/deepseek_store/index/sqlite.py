@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x64735831  # "dsX1"
 _BUSY_S: Final = 20.0
+_SHRINK_BUSY_S: Final = 0.1
+_FEW_PAGES: Final = 64  # free ones, of 4 KiB: not worth a copy of the file
+_WAL_NBYTES: Final = 4 << 20  # a longer WAL is cut when it was folded into the file
 _LOCKS: Final = ".locks"
 
 _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]] = (
@@ -46,6 +49,10 @@ _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]]
         "check that the store's home is there and may be written to",
     ),
 )
+
+
+# What a later try may find otherwise.
+_LATER: Final = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL))
 
 
 class SqliteIndex(Index):
@@ -114,6 +121,26 @@ class SqliteDatabase(Database):
             connection.execute("BEGIN")
             return _finish(connection, lambda: work(_SqliteSession(connection)))
 
+    def shrink(self) -> None:
+        """Copy the file where half of it is free, and empty the WAL; not if others are busy."""
+        with self._writing, self._translated():
+            connection = self._usable(self._writer)
+            _roll_back(connection)
+            try:
+                _set_busy(connection, _SHRINK_BUSY_S)
+                free, pages = (
+                    connection.execute(f"PRAGMA {name}").fetchone()[0]
+                    for name in ("freelist_count", "page_count")
+                )
+                if free > _FEW_PAGES and 2 * free > pages:
+                    connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _LATER:
+                    raise
+            finally:
+                _set_busy(connection, _BUSY_S)
+
     @contextmanager
     def exclusive(self, slots: Sequence[int]) -> Iterator[None]:
         """Locks in a file beside: the database's own would keep all commits out."""
@@ -150,6 +177,7 @@ class SqliteDatabase(Database):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA cache_size=-16384")
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_NBYTES}")
         except BaseException:
             connection.close()
             raise
@@ -205,6 +233,10 @@ class _SqliteSession(Session):
 
     def run_many(self, sql: str, rows: Sequence[Params]) -> None:
         self._connection.executemany(sql, rows)
+
+
+def _set_busy(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

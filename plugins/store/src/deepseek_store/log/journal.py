@@ -20,7 +20,7 @@ from deepseek_store.errors import StoreClosed
 from deepseek_store.log import records as rec
 from deepseek_store.log.appends import Append, fresh, release
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.records import Buffer, Placed, Record
+from deepseek_store.log.records import Buffer, Kind, Placed, Record
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     SegmentHeader,
@@ -47,8 +47,9 @@ class Journal:
 
     `next_segment` gives a new id, unique in the store, each time; `clock` the seconds since the
     epoch. `on_group` is called for each group once it is on disk, in the order of the log, before
-    the appends return; `on_seal` for each segment that is sealed. A group holds the records of up
-    to `max_group` appends; a leader waits `linger_s` for more of them, or an eighth of the time of
+    the appends return; `on_seal` for each segment that is sealed; `on_written` for what was written
+    and is not on disk yet, and `on_lost` if it never will be, for its disk failed. A group holds
+    the records of up to `max_group` appends; a leader waits `linger_s` for more of them, or an eighth of the time of
     a flush where several threads append (one alone never waits for others).
     """
 
@@ -63,6 +64,8 @@ class Journal:
         clock: Callable[[], float],
         on_group: Callable[[list[Placed]], None] = lambda placed: None,
         on_seal: Callable[[SegmentInfo], None] = lambda info: None,
+        on_written: Callable[[Sequence[Placed]], None] = lambda placed: None,
+        on_lost: Callable[[Sequence[Placed]], None] = lambda placed: None,
         max_group: int = 32,
         linger_s: float = 0.0,
     ) -> None:
@@ -73,6 +76,8 @@ class Journal:
         self._linger_s = linger_s
         self._next_segment, self._clock = next_segment, clock
         self._on_group, self._on_seal = on_group, on_seal
+        self._on_written, self._on_lost = on_written, on_lost
+        self._unsynced = self._lost = 0
         self._queue: deque[Append] = deque()
         self._lead = threading.Lock()
         self._expected = 1
@@ -119,8 +124,24 @@ class Journal:
         return mine.placed
 
     def flush(self) -> None:
-        """Make what was appended without `durable` durable."""
-        self.append(())
+        """Make what was appended without `durable` durable.
+
+        Raises:
+            TierFull, TierUnavailable: it is not.
+            TierUnavailable: some of it was lost since the last flush, when the disk failed.
+        """
+        try:
+            self.append(())
+        except errors.StorageError:
+            self._lost = 0  # told by this error
+            raise
+        lost, self._lost = self._lost, 0
+        if lost:
+            raise errors.TierUnavailable(
+                f"{lost} records that nobody waited for were lost when a segment failed",
+                url=self._disk.url,
+                remedy="put again what was put since the last flush",
+            )
 
     def seal(self) -> SegmentInfo | None:
         """End the active segment; the next append begins another. None: there was nothing in it.
@@ -299,6 +320,7 @@ class Journal:
         parts: list[Buffer] = []
         name, offset = active_name(layout.id), layout.cursor
         durable = False
+        before = len(layout.open)
         self._dirty = True
         for one in group:
             if self._abandoned and (lost := self._lost_piece(one)):
@@ -312,13 +334,21 @@ class Journal:
             parts.append(layout.mark())
         if parts:
             self._disk.write_at(name, offset, parts)
+        if not durable:
+            self._tell_written(layout.open[before:])
         if durable:
             start_s = time.perf_counter()
             self._disk.sync(name)
             self._flush_s = min(time.perf_counter() - start_s, _LONGEST_FLUSH_S)
             placed = layout.commit()
+            self._unsynced = 0
         self._dirty = False
         return placed
+
+    def _tell_written(self, placed: Sequence[Placed]) -> None:
+        if placed:
+            self._unsynced += sum(one.record.kind is not Kind.SHARD for one in placed)
+            self._on_written(placed)
 
     def _lost_piece(self, one: Append) -> Exception | None:
         """The error of a manifest that names pieces which went with an abandoned segment."""
@@ -364,6 +394,7 @@ class Journal:
         name, offset = active_name(layout.id), layout.cursor
         self._disk.write_at(name, offset, [layout.mark()])
         self._disk.sync(name)
+        self._unsynced = 0
         return layout.commit()
 
     def _seal_file(self, layout: SegmentLayout) -> SegmentInfo:
@@ -385,8 +416,10 @@ class Journal:
         """
         layout = self._layout
         if layout is not None:
-            layout.rewind()
+            lost = layout.rewind()
             self._abandoned[layout.id] = layout.end
+            self._lost, self._unsynced = self._lost + self._unsynced, 0
+            self._on_lost(lost)
             self._layout = None
             self._dirty = False
             _log.warning("segment %016x is given up at %d: %s", layout.id, layout.end, reason)

@@ -27,8 +27,6 @@ from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
 
 _SKEW_S: Final = 86_400.0
-# Removals that a process may lag behind before it loads the whole index anew.
-_KEPT_CHANGES: Final = 100_000
 INCOMPLETE: Final = "incomplete"
 """An entry of the index's meta table: why it is known to lack something that is stored."""
 
@@ -94,7 +92,8 @@ class Collector:
         if self._config.tiers:
             self._delete_given_up(report)
         if not dry_run:
-            self._state.trim(_KEPT_CHANGES)
+            self._state.trim()
+            self._state.index.shrink()
         return report
 
     def _invisible(self) -> Iterator[VersionId]:
