@@ -64,6 +64,7 @@ class Parts:
             on_seal=self.committer.take_seal,
             on_written=self.committer.show,
             on_lost=self.committer.hide,
+            reserve=opened.reserve,
         )
         hot_nbytes = sizing.ruled(policy, "hot", HOT_SPEED).base_nbytes
         folder = opened.home / WRITERS

@@ -5,15 +5,20 @@ The locks are the kernel's (`flock`): they end with the process, however it ends
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from deepseek_store import handles, os_faults
 from deepseek_store.errors import StoreLocked
 
 LOCK_FILE: Final = "LOCK"
 _MOST_WRITERS: Final = 1024
+_PAUSE_S: Final = 0.005
 
 
 class FileLock:
@@ -22,16 +27,26 @@ class FileLock:
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
         self._process = os.getpid()
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = _open(path)
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
+            self._lock(kind)
+        except BaseException:
+            self.close()  # also if an interrupt came when it was taken
+            raise
+
+    def _lock(self, kind: int) -> None:
+        try:
             fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise os_faults.typed(error, str(self._path), str(self._path.parent)) from error
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._descriptor)
-            raise _locked(path, holder) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+            raise _locked(self._path, holder) from None
+        # Only for the message to others: a full disk keeps nobody from a lock.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Let go of it; idempotent. In a forked child it stays its parent's."""
@@ -42,6 +57,36 @@ class FileLock:
             # Closing is not enough: a child that was forked meanwhile has the descriptor too.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def wait_for_lock(path: Path, *, longest_s: float) -> FileLock:
+    """The lock, when whoever has it lets go.
+
+    Raises:
+        StoreLocked: nobody did for so long.
+    """
+    end_s = time.monotonic() + longest_s
+    while True:
+        try:
+            return FileLock(path)
+        except StoreLocked as error:
+            if time.monotonic() > end_s:
+                raise StoreLocked(
+                    f"{error.message}, and has held {path.name} for {longest_s:.0f} s",
+                    remedy="wait for what it does, or end that process if it hangs",
+                ) from None
+        time.sleep(_PAUSE_S)
+
+
+def _open(path: Path) -> int:
+    try:
+        return handles.patiently(
+            lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        )
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise os_faults.typed(error, str(path), str(path.parent)) from error
 
 
 def _locked(path: Path, holder: str) -> StoreLocked:

@@ -9,13 +9,14 @@ from typing import Final
 
 import attrs
 
-from deepseek_store.errors import StoreLocked
+from deepseek_core import errors
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import (
     LOCK_FILE,
     FileLock,
     has_other_writers,
     take_writer,
+    wait_for_lock,
     writer_is_alive,
 )
 from deepseek_store.home.state import State
@@ -28,12 +29,14 @@ from deepseek_store.log.disk import Disk
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.records import Kind
 from deepseek_store.log.recovery import Recovered, recover
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.log.scan import Fault
 from deepseek_store.log.segment import SegmentInfo, sealed_name
 
 _LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
 WRITERS: Final = "writers"
+_LONGEST_RECOVERY_S: Final = 3600.0
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +49,7 @@ class Opened:
     state: State
     writer: int
     shared: bool
+    reserve: Reserve
     locks: tuple[FileLock, ...]
     truncated_nbytes: int
     faults: dict[int, tuple[Fault, ...]]
@@ -69,6 +73,26 @@ def open_parts(
         ForeignStore: a file is not this store's, or the index is damaged.
         StorageError: the disk or the database does not answer.
     """
+    reserve = Reserve(home)
+    try:
+        opened = _open_parts(home, reserve, shared=shared, disk=disk, index=index)
+    except errors.TierFull:
+        # A full disk: what is kept back is for this.
+        if disk is not None or index is not None or not reserve.release():
+            raise
+        opened = _open_parts(home, reserve, shared=shared)
+    reserve.take()
+    return opened
+
+
+def _open_parts(
+    home: Path,
+    reserve: Reserve,
+    *,
+    shared: bool,
+    disk: Disk | None = None,
+    index: Index | None = None,
+) -> Opened:
     config = StoreConfig.load(home)
     if config.index != "sqlite" and not shared:
         shared = True  # a database is there to be shared
@@ -79,21 +103,23 @@ def open_parts(
         lock.close()
         raise
     locks = (lease, lock)
-    disk = disk or open_disk(home, config)
     try:
+        disk = disk or open_disk(home, config)
         index = index or open_index(home, config)
         state = State(
             index,
             Epoch(home / "epoch") if shared else None,
             remote=config.index != "sqlite",
             others=lambda: has_other_writers(home / WRITERS, number),
+            reserve=reserve,
         )
         state.load()
         recovered = _recover(home, config, disk, state, number)
     except BaseException:
         if index is not None:
             index.close()
-        disk.close()
+        if disk is not None:
+            disk.close()
         for each in locks:
             each.close()
         raise
@@ -104,6 +130,7 @@ def open_parts(
         state=state,
         writer=number,
         shared=shared,
+        reserve=reserve,
         locks=locks,
         truncated_nbytes=sum(recovered.truncated.values()),
         faults=dict(recovered.faults),
@@ -127,7 +154,7 @@ def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Inde
 
 def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: int) -> Recovered:
     """Bring the log into order, and the index up to it; one process at a time."""
-    lock = _wait_for_lock(home / "recovery.lock")
+    lock = wait_for_lock(home / "recovery.lock", longest_s=_LONGEST_RECOVERY_S)
     try:
         _finish_removals(disk, state)
         rows = state.segments
@@ -199,13 +226,3 @@ def _finish_removals(disk: Disk, state: State) -> None:
         disk.remove(name)
     if left:
         disk.sync_dir()
-
-
-def _wait_for_lock(path: Path) -> FileLock:
-    import time
-
-    while True:
-        try:
-            return FileLock(path)
-        except StoreLocked:
-            time.sleep(0.01)

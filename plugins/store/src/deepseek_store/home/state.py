@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from deepseek_core import errors
-
 from deepseek_store.index.base import Index
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.epoch import Epoch
 from deepseek_store.index.rows import Batch, Changes, SegmentRow, StripeRow, Version
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.stripes.stripe import Stripe
 
 _LOG: Final = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class State:
 
     `epoch` is shared with other processes on this machine; without one (an exclusive store)
     nobody else changes anything. `remote`: other machines may. `others`: whether another process
-    of this machine has the store open.
+    of this machine has the store open. `reserve` is what the index may take of a full disk.
     """
 
     def __init__(
@@ -43,8 +43,12 @@ class State:
         *,
         remote: bool = False,
         others: Callable[[], bool] = lambda: True,
+        reserve: Reserve | None = None,
     ) -> None:
         self.index = index
+        self.reserve = reserve
+        if reserve is not None:
+            index.make_room = reserve.release
         self._others = others
         self._removed = 0
         self.catalog = Catalog()

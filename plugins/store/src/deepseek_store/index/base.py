@@ -54,6 +54,8 @@ class Index:
         self._slots = tuple(threading.RLock() for _ in range(_SLOTS))
         self._held: set[int] = set()
         self._polled = (0, -float("inf"))
+        self.make_room: Callable[[], bool] = lambda: False
+        """Frees what is kept back on the index's disk for when it is full; False: nothing was."""
         database.open(create=create)
         try:
             if create:
@@ -393,7 +395,12 @@ class Index:
                 change(session, seq)
                 return seq
 
-            return self._database.write(work, durable=durable)
+            try:
+                return self._database.write(work, durable=durable)
+            except errors.TierFull:
+                if self._database.remote or not self.make_room():
+                    raise
+                return self._database.write(work, durable=durable)
 
     @contextmanager
     def _sound(self) -> Iterator[None]:

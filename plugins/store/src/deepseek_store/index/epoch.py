@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final, Self
 
-from deepseek_core import errors
+from deepseek_store import handles, os_faults
 
 _NBYTES: Final = 8
 
@@ -24,19 +24,17 @@ class Epoch:
 
     def __init__(self, path: Path) -> None:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            file = handles.patiently(lambda: os.open(path, flags, 0o644))
             try:
-                if os.fstat(file).st_size < _NBYTES:
-                    os.ftruncate(file, _NBYTES)
+                # Not only its length: to write to a map without a block on a full disk is SIGBUS.
+                if os.fstat(file).st_size < _NBYTES or not os.fstat(file).st_blocks:
+                    os.pwrite(file, os.pread(file, _NBYTES, 0).ljust(_NBYTES, b"\0"), 0)
                 self._map = mmap.mmap(file, _NBYTES)
             finally:
                 os.close(file)
         except OSError as error:
-            raise errors.TierUnavailable(
-                f"{path}: {error.strerror}",
-                url=str(path),
-                remedy="check that the store's home is there and may be written to",
-            ) from error
+            raise os_faults.typed(error, str(path), str(path)) from error
         self._cell = memoryview(self._map).cast("Q")
 
     @property

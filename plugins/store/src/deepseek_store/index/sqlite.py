@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
+from deepseek_store import os_faults
 from deepseek_store.errors import ForeignStore, IndexUnavailable, StoreClosed
 from deepseek_store.index.base import REBUILD, Index
 from deepseek_store.index.port import Database, Params, Session
@@ -29,6 +30,8 @@ _FEW_PAGES: Final = 64  # free ones, of 4 KiB: not worth a copy of the file
 _WAL_NBYTES: Final = 4 << 20  # a longer WAL is cut when it was folded into the file
 _LOCKS: Final = ".locks"
 
+_ROOM: Final = "delete objects and run `ds-sdk store gc`, or make room on the disk of the home"
+
 _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]] = (
     (
         # SQLITE_ERROR: a table or column that ought to be there is not.
@@ -36,7 +39,7 @@ _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]]
         ForeignStore,
         REBUILD,
     ),
-    (frozenset((sqlite3.SQLITE_FULL,)), errors.TierFull, "make room in the store's home"),
+    (frozenset((sqlite3.SQLITE_FULL,)), errors.TierFull, _ROOM),
     (
         frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)),
         IndexUnavailable,
@@ -212,16 +215,19 @@ class SqliteDatabase(Database):
         try:
             yield
         except sqlite3.Error as error:
-            raise translate(error, self.url) from error
+            found = translate(error, self.url)
+            if isinstance(found, errors.TierUnavailable) and (
+                why := os_faults.why_full(self._path)
+            ):
+                raise errors.TierFull(found.message, url=self.url, remedy=why) from error
+            raise found from error
         except UnicodeDecodeError as error:
             # SQLite's message quotes the damaged file.
             raise ForeignStore(
                 f"{self.url}: database disk image is malformed", url=self.url, remedy=REBUILD
             ) from error
         except OSError as error:
-            raise errors.TierUnavailable(
-                f"{self.url}: {error.strerror}", url=self.url, remedy="check the folder"
-            ) from error
+            raise os_faults.typed(error, self.url, self.url) from error
 
 
 class _SqliteSession(Session):

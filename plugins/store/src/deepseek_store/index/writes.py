@@ -57,7 +57,7 @@ def write_batch(
         if rows:
             session.run_many(sql, rows)
     removals = list(_removals(batch, forget))
-    for sql, rows in (_notes(batch, seq, forget) if noted else ()):
+    for sql, rows in _notes(batch, seq, forget) if noted else ():
         if rows:
             session.run_many(sql, rows)
     if not noted and any(rows for _, rows in removals):
@@ -100,9 +100,7 @@ def _notes(
     yield schema.NOTE_REMOVED, gone
 
 
-def _removals(
-    batch: Batch, forget: Sequence[VersionId]
-) -> Iterator[tuple[str, Sequence[Params]]]:
+def _removals(batch: Batch, forget: Sequence[VersionId]) -> Iterator[tuple[str, Sequence[Params]]]:
     yield schema.FORGET_VERSION, [_version_id(version) for version in forget]
     yield schema.DROP_SEGMENT, [{"id": id_} for id_ in batch.drop_segments]
     yield schema.DROP_STRIPE, [{"id": id_} for id_ in batch.drop_stripes]

@@ -21,6 +21,7 @@ from deepseek_store.log import records as rec
 from deepseek_store.log.appends import Append, fresh, release
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Buffer, Kind, Placed, Record
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     SegmentHeader,
@@ -66,6 +67,7 @@ class Journal:
         on_seal: Callable[[SegmentInfo], None] = lambda info: None,
         on_written: Callable[[Sequence[Placed]], None] = lambda placed: None,
         on_lost: Callable[[Sequence[Placed]], None] = lambda placed: None,
+        reserve: Reserve | None = None,
         max_group: int = 32,
         linger_s: float = 0.0,
     ) -> None:
@@ -78,6 +80,7 @@ class Journal:
         self._on_group, self._on_seal = on_group, on_seal
         self._on_written, self._on_lost = on_written, on_lost
         self._unsynced = self._lost = 0
+        self._reserve = reserve
         self._queue: deque[Append] = deque()
         self._lead = threading.Lock()
         self._expected = 1
@@ -256,7 +259,7 @@ class Journal:
             is_first = body == 0
             body, table = body + one.body_nbytes, table + one.table_nbytes
             if is_first:
-                self._make_room(body, table)
+                self._make_room(body, table, is_care=one.is_care)
             elif body > _MOST_GROUP_NBYTES or not self._fits(body, table):
                 break
             group.append(one)
@@ -268,7 +271,7 @@ class Journal:
             layout.nbytes_with(body_nbytes, table_nbytes) <= self._room_nbytes
         )
 
-    def _make_room(self, body_nbytes: int, table_nbytes: int) -> None:
+    def _make_room(self, body_nbytes: int, table_nbytes: int, *, is_care: bool) -> None:
         """See that there is an active segment which takes so much."""
         if self._layout is not None and not self._fits(body_nbytes, table_nbytes):
             try:
@@ -277,7 +280,14 @@ class Journal:
                 # What counts in it is safe. If the disk is gone, the next segment will say so.
                 _log.warning("%s; going on in another segment", error)
         if self._layout is None and body_nbytes:
-            self._begin(body_nbytes, table_nbytes)
+            if self._reserve is not None and not is_care:
+                self._reserve.require()
+            try:
+                self._begin(body_nbytes, table_nbytes)
+            except errors.TierFull:
+                if self._reserve is None or not is_care or not self._reserve.release():
+                    raise
+                self._begin(body_nbytes, table_nbytes)
 
     def _begin(self, body_nbytes: int, table_nbytes: int) -> None:
         """A new segment: it gets its name when it has its header, so others know whose it is."""

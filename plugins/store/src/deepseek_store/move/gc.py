@@ -94,6 +94,8 @@ class Collector:
         if not dry_run:
             self._state.trim()
             self._state.index.shrink()
+            if self._state.reserve is not None:
+                self._state.reserve.take()
         return report
 
     def _invisible(self) -> Iterator[VersionId]:
