@@ -10,7 +10,7 @@ from care_machine import StoreMachine
 from hypothesis import HealthCheck, settings
 
 from deepseek_store import Store
-from deepseek_store.home import tier_set
+from deepseek_store.home import state, tier_set
 
 TestNothingLiveIsCollected = StoreMachine.TestCase
 TestNothingLiveIsCollected.settings = settings(

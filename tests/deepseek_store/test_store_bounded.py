@@ -90,7 +90,7 @@ def test_gc_gives_the_room_of_an_index_back(tmp_path: Path) -> None:
             store.put(f"some/long/name/of/an/object/{number}", b"x", durable=False)
         store.flush()
         full = (home / "index.sqlite").stat().st_size
-        for number in range(8000):
+        for _ in range(8000):
             store.put("k", b"x", durable=False)
         store.flush()
         # What gc would forget, without the log's part of it.
@@ -201,7 +201,7 @@ def test_what_was_not_waited_for_and_is_lost_is_told_by_flush(
 def few_files() -> Iterator[None]:
     """This process may open few files more than it has."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = max(int(name) for name in os.listdir("/proc/self/fd"))
+    used = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 48, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -233,7 +233,7 @@ def test_files_of_the_user_that_take_all_descriptors_are_waited_for(tmp_path: Pa
             store.put(key, data)
         handles.make_room()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        used = max(int(name) for name in os.listdir("/proc/self/fd"))
+        used = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 8, hard))
         mine: list[int] = []
         try:
