@@ -28,6 +28,7 @@ from deepseek_store.index.base import Index
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.index.sqlite import SqliteIndex
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.move.gc import INCOMPLETE
 
 Progress = Callable[[int, int, str], None]
@@ -102,6 +103,19 @@ def rebuild_index(
         TierUnavailable: a tier can't be reached.
         ForeignStore: the database holds the index of another store.
     """
+    options = {"verify": verify, "force": force, "progress": progress}
+    reserve = Reserve(home)
+    try:
+        report = _rebuild(home, **options)
+    except errors.TierFull:
+        if not reserve.release():
+            raise
+        report = _rebuild(home, **options)
+    reserve.take()
+    return report
+
+
+def _rebuild(home: Path, *, verify: bool, force: bool, progress: Progress | None) -> RebuildReport:
     start_s = time.monotonic()
     config = StoreConfig.load(home)
     with ExitStack() as stack:
@@ -222,8 +236,13 @@ def _write(home: Path, config: StoreConfig, content: _Content) -> str | None:
     fresh = home / f"{INDEX_FILE}.new"
     for side in (*_SIDES, ".locks"):
         Path(f"{fresh}{side}").unlink(missing_ok=True)
-    with SqliteIndex(fresh, config.store_id, create=True) as index:
-        _fill(index, content)
+    try:
+        with SqliteIndex(fresh, config.store_id, create=True) as index:
+            _fill(index, content)
+    except BaseException:
+        for side in (*_SIDES, ".locks"):  # what is not whole takes room for nothing
+            Path(f"{fresh}{side}").unlink(missing_ok=True)
+        raise
     Path(f"{fresh}.locks").unlink(missing_ok=True)
     aside = _set_aside(home)
     fresh.replace(home / INDEX_FILE)

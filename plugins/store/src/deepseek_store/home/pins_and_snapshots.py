@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_store import os_faults
 
 FILE: Final = "notes.jsonl"
 
@@ -72,14 +72,18 @@ def _append(home: Path, note: Mapping[str, Any]) -> None:
     try:
         file = os.open(home / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            os.write(file, line)
+            _write_all(file, line)
             os.fsync(file)
         finally:
             os.close(file)
     except OSError as error:
-        raise errors.TierUnavailable(
-            f"{home / FILE}: {error.strerror}", url=str(home), remedy="check the store's home"
-        ) from error
+        raise os_faults.typed(error, str(home / FILE), str(home)) from error
+
+
+def _write_all(file: int, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:  # a disk that gets full takes a part of it
+        rest = rest[os.write(file, rest) :]
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

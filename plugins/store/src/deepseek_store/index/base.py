@@ -398,8 +398,10 @@ class Index:
             try:
                 return self._database.write(work, durable=durable)
             except errors.TierFull:
-                if self._database.remote or not self.make_room():
+                if self._database.remote:
                     raise
+                self.make_room()
+                self._database.shrink()  # the WAL may be most of what there is
                 return self._database.write(work, durable=durable)
 
     @contextmanager

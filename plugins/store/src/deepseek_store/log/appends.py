@@ -14,7 +14,8 @@ class Append:
     """What one call of `append` wants, and what has become of it."""
 
     __slots__ = (
-        "body_nbytes", "done", "durable", "error", "is_care", "placed", "ready", "table_nbytes", "wake",
+        "body_nbytes", "done", "durable", "error", "is_care", "placed", "ready",
+        "table_nbytes", "wake",
     )  # fmt: skip
 
     def __init__(self, records: Sequence[Record], *, durable: bool) -> None:

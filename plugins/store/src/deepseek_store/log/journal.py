@@ -50,8 +50,9 @@ class Journal:
     epoch. `on_group` is called for each group once it is on disk, in the order of the log, before
     the appends return; `on_seal` for each segment that is sealed; `on_written` for what was written
     and is not on disk yet, and `on_lost` if it never will be, for its disk failed. A group holds
-    the records of up to `max_group` appends; a leader waits `linger_s` for more of them, or an eighth of the time of
-    a flush where several threads append (one alone never waits for others).
+    the records of up to `max_group` appends; a leader waits `linger_s` for more of them, or an
+    eighth of the time of a flush where several threads append (one alone never waits for others).
+    Where a disk is full, deletes and moves may have what `reserve` keeps; other records may not.
     """
 
     def __init__(

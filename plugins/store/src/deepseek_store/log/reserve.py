@@ -16,7 +16,7 @@ from typing import Final
 from deepseek_core import errors
 
 FILE: Final = "reserve"
-_LEAST_NBYTES: Final = 256 << 10
+_LEAST_NBYTES: Final = 512 << 10
 _MOST_NBYTES: Final = 16 << 20
 _SHARE: Final = 64  # of the disk, one part of so many
 
