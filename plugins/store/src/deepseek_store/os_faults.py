@@ -18,6 +18,7 @@ _FULL: Final = {
 _OTHER: Final = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of open files of the system (fs.file-max)",
+    errno.ENOENT: "check that the store's home is there and may be written to",
     errno.EROFS: "mount it for writing",
     errno.EACCES: "give this user the right to read and write there",
     errno.EPERM: "give this user the right to read and write there",

@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,14 +104,14 @@ def rebuild_index(
         TierUnavailable: a tier can't be reached.
         ForeignStore: the database holds the index of another store.
     """
-    options = {"verify": verify, "force": force, "progress": progress}
+    attempt = partial(_rebuild, home, verify=verify, force=force, progress=progress)
     reserve = Reserve(home)
     try:
-        report = _rebuild(home, **options)
+        report = attempt()
     except errors.TierFull:
         if not reserve.release():
             raise
-        report = _rebuild(home, **options)
+        report = attempt()
     reserve.take()
     return report
 
