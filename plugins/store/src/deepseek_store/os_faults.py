@@ -26,11 +26,6 @@ _OTHER: Final = {
 _HARDLY_ANY_NBYTES: Final = 64 << 10
 
 
-def is_full(error: OSError) -> bool:
-    """Whether there is no room, of the disk, of a quota or of a limit."""
-    return error.errno in _FULL
-
-
 def typed(error: OSError, what: str, url: str) -> errors.StorageError:
     """Our error for one of the system's about `what`, a path or a part of one."""
     text = f"{what}: {error.strerror or error}"
