@@ -368,3 +368,15 @@ def test_a_round_of_care_that_fails_does_not_end_the_thread(
     with Store.init(tmp_path / "s", policy=SMALL, background=True, tick_s=0.01):
         assert rounds.acquire(timeout=20)
         assert rounds.acquire(timeout=20)
+
+
+def test_one_gc_leaves_no_row_of_what_is_deleted(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    with Store.init(home, policy=SMALL) as store:
+        for number in range(500):
+            store.put(f"k/{number}", b"x", durable=False)
+        store.gc()
+        for number in range(500):
+            store.delete(f"k/{number}")
+        store.gc()
+    assert rows_of(home)["versions"] == 0

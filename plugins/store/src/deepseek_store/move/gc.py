@@ -45,6 +45,12 @@ class GcReport:
     freed_nbytes: int = 0
     unreachable: list[str] = attrs.field(factory=list)
 
+    def add(self, later: GcReport) -> None:
+        """What another run right after it has freed, too; what waits is as that one saw it."""
+        for name in ("versions", "tombstones", "segments", "stripes", "orphans", "freed_nbytes"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        self.stripes_waiting, self.unreachable = later.stripes_waiting, later.unreachable
+
 
 class Collector:
     """Collects garbage of one store; one run at a time."""
@@ -69,7 +75,11 @@ class Collector:
     def collect(self, heat: AccessRates, *, dry_run: bool = False) -> GcReport:
         """Free what can be freed now; what a move has replaced waits for its grace period."""
         with self._exclusive:
-            return self._collect(heat, dry_run=dry_run)
+            report = self._collect(heat, dry_run=dry_run)
+            if report.segments and not dry_run and any(self._state.catalog.tombstones()):
+                # What the tombstones hid may have gone with these segments.
+                report.add(self._collect(heat, dry_run=False))
+            return report
 
     def _collect(self, heat: AccessRates, *, dry_run: bool) -> GcReport:
         report = GcReport(dry_run=dry_run)
