@@ -5,7 +5,8 @@ All write 64 KiB to the same file system, in turns in one process. `flush` is `p
 own (fsync, rename, fsync of the folder); `sqlite` a row with `synchronous=FULL`; `juicefs` a file
 on a JuiceFS mount (written, fsync, closed). `log` is the store's journal alone, `store` a whole put
 with its index. The same of 1 kB, durable and not. Then 32 threads write at once, the log that this
-left is read again, and the store's index is rebuilt from its segments alone.
+left is read again, and the store's index is rebuilt from its segments alone. At last one key is put
+again and again.
 
     python benchmarks/store_writes.py [--folder FOLDER] [--json FILE]
 """
@@ -41,6 +42,7 @@ STORE_ID = b"store of benches"
 WRITERS = 32
 APPENDS = 60  # of each writer in each of the windows
 WINDOWS = 5
+OVERWRITES = 100_000
 ROUNDS = 200  # in each of the windows
 WHAT = {
     "flush": "pwrite + fdatasync",
@@ -312,6 +314,19 @@ def rebuilding(objects: Objects, home: Path, report: Report) -> None:
         assert len(store) == count
 
 
+def overwriting(folder: Path, report: Report) -> None:
+    """What 100,000 puts of one key leave of the index after gc, its WAL included."""
+    from deepseek_store import Store
+
+    with Store.init(folder) as store:
+        for number in range(OVERWRITES):
+            store.put("latest", b"%d" % number, durable=False)
+        store.gc()
+        nbytes = sum(file.stat().st_size for file in folder.glob("index.sqlite*"))
+        assert bytes(store.get("latest")) == b"%d" % (OVERWRITES - 1)
+    report.at_most(f"index after {OVERWRITES:,} puts of one key and gc", nbytes / 1e6, 1.0, "MB")
+
+
 def scans(disk: FileDisk, segments: list[int]) -> Iterator[list[object]]:
     """Records of each segment, from its bytes; none may be damaged."""
     for segment in segments:
@@ -350,6 +365,7 @@ def main() -> int:
         small(folder / "small", report)
         reading(log, report)
         rebuilding(objects, folder / "home", report)
+        overwriting(folder / "latest", report)
     return report.finish(arguments.json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
+import weakref
 from collections import OrderedDict
 from contextlib import suppress
 from typing import Final
@@ -33,9 +34,10 @@ class Handles:
     """The files that were read last, by key. Safe to use from several threads."""
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = _room() if most is None else most
+        self._most = most
         self._open: OrderedDict[str, Descriptor] = OrderedDict()
         self._lock = threading.Lock()
+        _all.add(self)
 
     def find(self, key: str) -> Descriptor | None:
         """The open file of a key, if it is kept."""
@@ -50,7 +52,10 @@ class Handles:
         with self._lock:
             self._open[key] = opened
             self._open.move_to_end(key)
-            evicted = self._open.popitem(last=False) if len(self._open) > self._most else None
+            most = _room() if self._most is None else self._most
+            evicted = []
+            while len(self._open) > most:
+                evicted.append(self._open.popitem(last=False))
         del evicted  # closed here, outside the lock
 
     def drop(self, key: str) -> None:
@@ -65,7 +70,11 @@ class Handles:
         del dropped
 
 
+_all: weakref.WeakSet[Handles] = weakref.WeakSet()
+
+
 def _room() -> int:
-    """An eighth of the files that this process may open."""
+    """Of each tier: together an eighth of the files that this process may open now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else max(8, min(_MOST, soft // 8))
+    most = _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 8)
+    return max(2, most // max(1, len(_all)))

@@ -62,6 +62,9 @@ class Parts:
             clock=clock,
             on_group=self.committer.take,
             on_seal=self.committer.take_seal,
+            on_written=self.committer.show,
+            on_lost=self.committer.hide,
+            reserve=opened.reserve,
         )
         hot_nbytes = sizing.ruled(policy, "hot", HOT_SPEED).base_nbytes
         folder = opened.home / WRITERS
@@ -75,7 +78,7 @@ class Parts:
             clock=clock,
             shared=opened.shared,
             in_flight=self.in_flight,
-            expectations=self.committer.expectations,
+            committer=self.committer,
         )
         self.sizes = ShardSizes(policy)
         self.ranges = ObjectRanges(

@@ -59,13 +59,17 @@ class Background:
 
     def _work(self) -> None:
         while not self._stop.wait(self._tick_s):
-            self.last = tick(self._parts, seconds=self._tick_s)
-            self._parts.ledger.note(self._parts.clock(), attrs.asdict(self.last))
-            self._save_counts()
-            if self.last.error is not None:
-                _LOG.warning("moves wait: %s", self.last.error)
+            try:
+                self._round()
+            except Exception as error:  # noqa: BLE001 - the next round may do better
+                self.last = Tick(error=f"{type(error).__name__}: {error}")
+                _LOG.exception("a round of care failed")
 
-    def _save_counts(self) -> None:
+    def _round(self) -> None:
+        self.last = tick(self._parts, seconds=self._tick_s)
+        self._parts.ledger.note(self._parts.clock(), attrs.asdict(self.last))
+        if self.last.error is not None:
+            _LOG.warning("moves wait: %s", self.last.error)
         try:
             self._parts.ledger.save()
         except DeepSeekError as error:

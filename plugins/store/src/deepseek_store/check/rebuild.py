@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.index.sqlite import SqliteIndex
 from deepseek_store.log.disk import Disk
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.move.orphans import LEFT_OUT
 
 Progress = Callable[[int, int, str], None]
@@ -127,7 +129,33 @@ def rebuild_locked(
     adopt: bool = False,
     progress: Progress | None = None,
 ) -> RebuildReport:
-    """The same for one who holds the store's lock; `adopt`: take its tiers and mirrors, too."""
+    """The same for one who holds the store's lock; `adopt`: take its tiers and mirrors, too.
+
+    On a full disk it has the room that is kept for this.
+    """
+    attempt = partial(
+        _rebuild, home, config, verify=verify, force=force, adopt=adopt, progress=progress
+    )
+    reserve = Reserve(home)
+    try:
+        report = attempt()
+    except errors.TierFull:
+        if not reserve.release():
+            raise
+        report = attempt()
+    reserve.take()
+    return report
+
+
+def _rebuild(
+    home: Path,
+    config: StoreConfig,
+    *,
+    verify: bool,
+    force: bool,
+    adopt: bool,
+    progress: Progress | None,
+) -> RebuildReport:
     start_s = time.monotonic()
     with ExitStack() as stack:
         for lock in lock_mirrors(home, config, shared=False):
@@ -269,8 +297,13 @@ def _write(home: Path, config: StoreConfig, content: _Content, numbers: Numbers)
     fresh = home / f"{INDEX_FILE}.new"
     for side in (*_SIDES, ".locks"):
         Path(f"{fresh}{side}").unlink(missing_ok=True)
-    with SqliteIndex(fresh, config.store_id, create=True) as index:
-        marks = _fill(index, content)
+    try:
+        with SqliteIndex(fresh, config.store_id, create=True) as index:
+            marks = _fill(index, content)
+    except BaseException:
+        for side in (*_SIDES, ".locks"):  # what is not whole takes room for nothing
+            Path(f"{fresh}{side}").unlink(missing_ok=True)
+        raise
     Path(f"{fresh}.locks").unlink(missing_ok=True)
     aside = _set_aside(home)
     fresh.replace(home / INDEX_FILE)

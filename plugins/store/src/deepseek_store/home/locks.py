@@ -5,13 +5,15 @@ The locks are the kernel's (`flock`): they end with the process, however it ends
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from deepseek_core import errors
+from deepseek_store import handles, os_faults
 from deepseek_store.errors import StoreLocked
 
 LOCK_FILE: Final = "LOCK"
@@ -26,23 +28,31 @@ class FileLock:
 
     Raises:
         StoreLocked: somebody else holds it, and not both share it.
-        OSError: the file can't be opened.
+        FileNotFoundError: there is no such folder, or (`read_only`) no such file.
+        StorageError: the file can't be opened.
     """
 
     def __init__(self, path: Path, *, shared: bool = False, read_only: bool = False) -> None:
         self._path = path
         self._process = os.getpid()
-        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
-        self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        self._descriptor = _open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT)
         kind = fcntl.LOCK_SH if shared or read_only else fcntl.LOCK_EX
         try:
+            self._lock(kind)
+            if not read_only:
+                self._sign()
+        except BaseException:
+            self.close()  # also if an interrupt came when it was taken
+            raise
+
+    def _lock(self, kind: int) -> None:
+        try:
             fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise os_faults.typed(error, str(self._path), str(self._path.parent)) from error
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._descriptor)
-            raise _locked(path, holder) from None
-        if not read_only:
-            self._sign()
+            raise _locked(self._path, holder) from None
 
     def close(self) -> None:
         """Let go of it; idempotent. In a forked child it stays its parent's."""
@@ -56,14 +66,9 @@ class FileLock:
 
     def _sign(self) -> None:
         """Leave our number; a full disk only costs the others that part of their message."""
-        try:
+        with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-        except OSError:
-            return
-        except BaseException:
-            self.close()
-            raise
 
 
 def lock_store(home: Path, *, shared: bool = False) -> FileLock:
@@ -76,26 +81,36 @@ def lock_store(home: Path, *, shared: bool = False) -> FileLock:
     path = home / LOCK_FILE
     try:
         return FileLock(path, shared=shared)
-    except OSError as error:
-        raise errors.TierUnavailable(
-            f"{path}: {error.strerror}", url=str(home), remedy="check who may write to that folder"
-        ) from error
+    except FileNotFoundError as error:
+        raise os_faults.typed(error, str(path), str(home)) from error
 
 
-def wait_for_lock(path: Path, *, seconds: float = 600.0) -> FileLock:
-    """The lock of a file, once whoever holds it lets go of it.
+def wait_for_lock(path: Path, *, longest_s: float = 600.0) -> FileLock:
+    """The lock, when whoever has it lets go.
 
     Raises:
-        StoreLocked: that takes longer than so many seconds.
+        StoreLocked: nobody did for so long.
     """
-    end_s = time.monotonic() + seconds
+    end_s = time.monotonic() + longest_s
     while True:
         try:
             return FileLock(path)
-        except StoreLocked:
+        except StoreLocked as error:
             if time.monotonic() > end_s:
-                raise
-            time.sleep(_PAUSE_S)
+                raise StoreLocked(
+                    f"{error.message}, and has held {path.name} for {longest_s:.0f} s",
+                    remedy="wait for what it does, or end that process if it hangs",
+                ) from None
+        time.sleep(_PAUSE_S)
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return handles.patiently(lambda: os.open(path, flags | os.O_CLOEXEC, 0o644))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise os_faults.typed(error, str(path), str(path.parent)) from error
 
 
 def _locked(path: Path, holder: str) -> StoreLocked:
@@ -134,6 +149,12 @@ def writer_is_alive(folder: Path, number: int) -> bool:
     except StoreLocked:
         return True
     return False
+
+
+def has_other_writers(folder: Path, number: int) -> bool:
+    """Whether somebody writes under another number."""
+    numbers = [int(path.stem) for path in folder.glob("*.lock") if path.stem.isdigit()]
+    return any(each != number and writer_is_alive(folder, each) for each in numbers)
 
 
 def _writer_path(folder: Path, number: int) -> Path:

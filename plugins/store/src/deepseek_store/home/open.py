@@ -15,6 +15,7 @@ from deepseek_store.home.catch_up import catch_up, known_segments, synced_ends
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import (
     LOCK_FILE,
+    has_other_writers,
     lock_store,
     take_writer,
     wait_for_lock,
@@ -36,9 +37,11 @@ from deepseek_store.index.opening import open_index as index_at
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.recovery import Recovered, recover
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.log.segment import sealed_name
 
 _LOG: Final = logging.getLogger(__name__)
+_LONGEST_RECOVERY_S: Final = 3600.0
 
 
 def open_parts(
@@ -60,11 +63,26 @@ def open_parts(
         IndexOutdated: the index is older than the store, and can't be caught up from the log.
         StorageError: the disk or the database does not answer.
     """
+    reserve = Reserve(home)
+    try:
+        return _open_parts(home, shared, read_only, seams, reserve)
+    except errors.TierFull:
+        # A full disk: what is kept back is for this.
+        if seams.disk is not None or seams.index is not None or not reserve.release():
+            raise
+        return _open_parts(home, shared, read_only, seams, reserve)
+
+
+def _open_parts(
+    home: Path, shared: bool, read_only: bool, seams: Seams, reserve: Reserve
+) -> Opened:
     config = StoreConfig.load(home)
     refusal = _asked(home) if read_only else _unwritable(home, config)
     if refusal is None:
         try:
-            return _open_to_write(home, config, shared, seams)
+            opened = _open_to_write(home, config, shared, seams, reserve)
+            reserve.take()
+            return opened
         except (NotOwner, LogMissing) as error:
             refusal = _refusal(home, error)
     if not read_only:
@@ -86,7 +104,9 @@ def _refusal(home: Path, error: errors.StorageError) -> ReadOnlyStore:
     return ReadOnlyStore(what, url=error.url, remedy=error.remedy)
 
 
-def _open_to_write(home: Path, config: StoreConfig, shared: bool, seams: Seams) -> Opened:
+def _open_to_write(
+    home: Path, config: StoreConfig, shared: bool, seams: Seams, reserve: Reserve
+) -> Opened:
     shared = shared or config.index != "sqlite"  # a database is there to be shared
     with ExitStack() as stack:
         lock = lock_store(home, shared=shared)
@@ -108,9 +128,15 @@ def _open_to_write(home: Path, config: StoreConfig, shared: bool, seams: Seams) 
         stack.callback(tiers.close)
         watch = OwnerWatch(config, owner, tiers, index)
         watch.look()
-        epoch = Epoch(home / "epoch") if shared else None
-        remote = config.index != "sqlite"
-        state = State(index, epoch, remote=remote, numbers=numbers, gate=watch.check)
+        state = State(
+            index,
+            Epoch(home / "epoch") if shared else None,
+            remote=config.index != "sqlite",
+            numbers=numbers,
+            gate=watch.check,
+            others=lambda: has_other_writers(home / WRITERS, number),
+            reserve=reserve,
+        )
         stack.callback(state.close)
         state.load()
         recovered = _recover(home, config, disk, state, number)
@@ -123,6 +149,7 @@ def _open_to_write(home: Path, config: StoreConfig, shared: bool, seams: Seams) 
         state=state,
         writer=number,
         shared=shared,
+        reserve=reserve,
         locks=(*mirrors, lease, lock),
         truncated_nbytes=sum(recovered.truncated.values()),
         faults=dict(recovered.faults),
@@ -156,7 +183,7 @@ def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Inde
 def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: int) -> Recovered:
     """Bring the log into order, and the index up to it; one process at a time."""
     numbers = Numbers(home)
-    lock = wait_for_lock(home / "recovery.lock")
+    lock = wait_for_lock(home / "recovery.lock", longest_s=_LONGEST_RECOVERY_S)
     try:
         found = ages.compare(home, state.index, numbers)
         _finish_removals(disk, state)

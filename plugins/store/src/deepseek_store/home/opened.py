@@ -12,6 +12,7 @@ from deepseek_store.home.locks import FileLock
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.log.disk import Disk
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.log.scan import Fault
 
 WRITERS: Final = "writers"
@@ -32,6 +33,7 @@ class Opened:
     writer: int
     shared: bool
     locks: tuple[FileLock, ...]
+    reserve: Reserve | None = None
     truncated_nbytes: int = 0
     faults: dict[int, tuple[Fault, ...]] = attrs.field(factory=dict)
     read_only: str = ""

@@ -328,7 +328,7 @@ class Owner:
         """Alone among all threads and processes of this home."""
         with self._turn:
             try:
-                lock: FileLock = wait_for_lock(self._home / _LOCK, seconds=_WAIT_S)
+                lock: FileLock = wait_for_lock(self._home / _LOCK, longest_s=_WAIT_S)
             except OSError as error:
                 raise _typed(self._home / _LOCK, error) from error
             try:

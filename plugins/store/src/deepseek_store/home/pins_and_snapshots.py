@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_store import os_faults
 from deepseek_store.home.config import sync_folder
 
 FILE: Final = "notes.jsonl"
@@ -82,9 +82,7 @@ def _append(home: Path, note: Mapping[str, Any]) -> None:
         if is_new:
             sync_folder(home)
     except OSError as error:
-        raise errors.TierUnavailable(
-            f"{home / FILE}: {error.strerror}", url=str(home), remedy="check the store's home"
-        ) from error
+        raise os_faults.typed(error, str(home / FILE), str(home)) from error
 
 
 def _write_whole(file: int, line: bytes) -> None:

@@ -5,6 +5,7 @@ Reads ask memory only. A change goes to the index first, then to memory, then ot
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,13 +13,20 @@ from typing import Final, Literal
 
 import attrs
 
+from deepseek_core import errors
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.index.base import Index
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.epoch import Epoch
-from deepseek_store.index.rows import Batch, Changes, SegmentRow, StripeRow
+from deepseek_store.index.rows import Batch, Changes, SegmentRow, StripeRow, Version
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.stripes.stripe import Stripe
 
+_LOG: Final = logging.getLogger(__name__)
+# Removals that others are told one by one: who lags behind further loads the index anew, which
+# costs no more where there are as many objects.
+_LEAST_NOTES: Final = 1000
+_TRIM_EVERY: Final = 4096
 # How old what we know of other machines' commits may be; on one machine the epoch tells at once.
 _STALE_S: Final = 0.05
 
@@ -28,7 +36,9 @@ class State:
 
     `epoch` is shared with other processes on this machine; without one (an exclusive store)
     nobody else changes anything. `remote`: other machines may. `numbers` notes what must not be
-    forgotten even if the index is; `gate` is passed before each new number.
+    forgotten even if the index is; `gate` is passed before each new number. `others`: whether
+    another process of this machine has the store open. `reserve` is what the index may take of a
+    full disk.
     """
 
     def __init__(
@@ -39,14 +49,23 @@ class State:
         remote: bool = False,
         numbers: Numbers | None = None,
         gate: Callable[[], None] | None = None,
+        others: Callable[[], bool] = lambda: True,
+        reserve: Reserve | None = None,
     ) -> None:
         self.index = index
+        self.reserve = reserve
+        if reserve is not None:
+            index.make_room = reserve.release
         self._numbers, self._gate = numbers, gate
+        self._others = others
+        self._removed = 0
         self.catalog = Catalog()
         self.segments: dict[int, SegmentRow] = {}
         self.stripes: dict[int, Stripe] = {}
         self.given_up: dict[int, tuple[Stripe, float]] = {}
         self.pins: dict[str, str] = {}
+        self.shown: dict[str, Version] = {}
+        """The newest of each key that readers here see and that is not on disk yet."""
         self._epoch, self._remote = epoch, remote
         self._seen = -1
         self._looked_s = -float("inf")
@@ -64,6 +83,8 @@ class State:
             self._seen = self._epoch.value
         # Segments first: an extent never names one that is not known.
         seq = self.index.attach(self.catalog, alone=self._epoch is None)
+        for version in list(self.shown.values()):
+            self.catalog.apply(version)
         self.segments = {row.id: row for row in self.index.segments()}
         self.stripes, self.given_up = {}, {}
         for row in self.index.stripes():
@@ -97,12 +118,13 @@ class State:
         """
         if self.index.read_only and _is_of_readers(batch):
             return
-        seq = self.index.commit(batch, self.catalog)
+        seq = self.index.commit(batch, self.catalog, noted=self._epoch is not None)
         self._apply_rows(batch.segments, batch.drop_segments, batch.stripes, batch.drop_stripes)
         self._apply_pins(batch.pins)
         if self._epoch is not None:
             # Our own number does not stand for what others committed before it: so catch up later.
             self._epoch.bump(seq)
+            self._trim_now_and_then(len(batch.forget))
         else:
             self._seq = seq
         if batch.durable:
@@ -129,9 +151,23 @@ class State:
             self._numbers.raise_to(attrs.evolve(Marks(generation=clock), **{name: number}))
         return number
 
-    def trim(self, kept: int) -> None:
-        """Let the index forget all removals but the last ones, and the heat of no object."""
-        self.index.trim(max(0, self.index.poll() - kept))
+    def trim(self) -> None:
+        """Let the index forget removals that nobody needs to be told any more.
+
+        Where others have the store open, as many are kept as there are objects.
+        """
+        followed = self._epoch is not None and (self._remote or self._others())
+        seen = 0 if followed else self.index.poll()
+        self.index.trim(seen, most=max(_LEAST_NOTES, len(self.catalog)))
+
+    def _trim_now_and_then(self, removed: int) -> None:
+        self._removed += removed
+        if self._removed >= max(_TRIM_EVERY, len(self.catalog)):
+            self._removed = 0
+            try:
+                self.index.trim(0, most=max(_LEAST_NOTES, len(self.catalog)))
+            except errors.StorageError as error:
+                _LOG.warning("old removals stay in the index: %s", error)
 
     def close(self) -> None:
         """Let go of the index."""

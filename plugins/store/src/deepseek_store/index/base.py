@@ -54,6 +54,8 @@ class Index:
         self._slots = tuple(threading.RLock() for _ in range(_SLOTS))
         self._held: set[int] = set()
         self._polled = (0, -float("inf"))
+        self.make_room: Callable[[], bool] = lambda: False
+        """Frees what is kept back on the index's disk for when it is full; False: nothing was."""
         database.open(create=create)
         try:
             if create:
@@ -128,11 +130,12 @@ class Index:
         catalog.defer(self._source, clock, alone=alone)
         return seq
 
-    def commit(self, batch: Batch, catalog: Catalog | None = None) -> int:
+    def commit(self, batch: Batch, catalog: Catalog | None = None, *, noted: bool = True) -> int:
         """Change everything in the batch, or nothing; the sequence number of this commit.
 
         A `catalog` then gets what was really done: a version that a snapshot has is not forgotten.
-        A batch that was committed before does no harm.
+        A batch that was committed before does no harm. Without `noted`, whoever asks for changes
+        since before a removal is told to reload: for an index that nobody else follows.
 
         Raises:
             GenerationMismatch: not what the batch expects.
@@ -147,7 +150,7 @@ class Index:
             kept.clear()
             kept.update(writes.kept_by_snapshots(session, batch.forget))
             forget = [version for version in batch.forget if version not in kept]
-            writes.write_batch(session, batch, seq, forget)
+            writes.write_batch(session, batch, seq, forget, noted=noted)
 
         clock = max((version.generation for version in batch.versions), default=0)
         seq = self._transact(change, clock=clock, durable=batch.durable)
@@ -354,18 +357,31 @@ class Index:
         self._transact(change)
         return found
 
-    def trim(self, before: int) -> None:
-        """Drop the notes of what was removed up to a sequence number, and heat of no object.
+    def trim(self, before: int, *, most: int | None = None) -> None:
+        """Drop the notes of what was removed up to a sequence number, and what no object needs.
 
-        Whoever asks for changes since an earlier number is told to reload.
+        `most`: keep no more notes than so many, whatever their number. Whoever asks for changes
+        since an earlier number is told to reload. Heat and pins of keys without any version go.
         """
 
-        def change(session: Session, _seq: int) -> None:
-            session.run_many(schema.TRIM_REMOVED, [{"seq": before}])
-            session.run_many(schema.TRIM_HEAD, [{"seq": before}])
+        def change(session: Session, seq: int) -> None:
+            last = before
+            if most is not None:
+                rows = session.run(schema.NOT_AMONG_LAST, {"most": most})
+                last = max([last, *(int(row[0]) for row in rows)])
+            session.run_many(schema.TRIM_REMOVED, [{"seq": last}])
+            session.run_many(schema.TRIM_HEAD, [{"seq": last}])
             session.run_many(schema.TRIM_HEAT, [{}])
+            session.run_many(schema.NOTE_LOOSE_PINS, [{"seq": seq}])
+            session.run_many(schema.TRIM_PINS, [{}])
+            if self._database.remote:
+                session.run_many(schema.TRIM_OUTCOMES, [{}])
 
         self._transact(change)
+
+    def shrink(self) -> None:
+        """Give room that is not needed back to the file system, as far as others let us."""
+        self._database.shrink()
 
     def close(self) -> None:
         """Let go of the database; idempotent."""
@@ -409,7 +425,14 @@ class Index:
                 change(session, seq)
                 return seq
 
-            return self._database.write(work, durable=durable)
+            try:
+                return self._database.write(work, durable=durable)
+            except errors.TierFull:
+                if self._database.remote:
+                    raise
+                self.make_room()
+                self._database.shrink()  # the WAL may be most of what there is
+                return self._database.write(work, durable=durable)
 
     def _all(self, sql: str) -> Sequence[Sequence[Any]]:
         return self._database.read(lambda session: session.run(sql))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from deepseek_core import errors
+from deepseek_store import handles, os_faults
 
 _NBYTES: Final = 8
 
@@ -28,18 +29,20 @@ class Epoch:
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         access = mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE
         try:
-            file = os.open(path, flags | os.O_CLOEXEC, 0o644)
+            file = handles.patiently(lambda: os.open(path, flags | os.O_CLOEXEC, 0o644))
             try:
-                if not read_only and os.fstat(file).st_size < _NBYTES:
-                    os.ftruncate(file, _NBYTES)
+                # Not only its length: to write to a map without a block on a full disk is SIGBUS.
+                found = os.fstat(file)
+                if not read_only and (found.st_size < _NBYTES or not found.st_blocks):
+                    os.pwrite(file, os.pread(file, _NBYTES, 0).ljust(_NBYTES, b"\0"), 0)
                 self._map = mmap.mmap(file, _NBYTES, access=access)
             finally:
                 os.close(file)
-        except (OSError, ValueError) as error:  # a value: it is empty
+        except OSError as error:
+            raise os_faults.typed(error, str(path), str(path)) from error
+        except ValueError as error:  # it is empty
             raise errors.TierUnavailable(
-                f"{path}: {error}",
-                url=str(path),
-                remedy="check that the store's home is there and may be written to",
+                f"{path}: {error}", url=str(path), remedy="open the store for writing once"
             ) from error
         self._cell = memoryview(self._map).cast("Q")
 

@@ -119,12 +119,25 @@ FORGET_VERSION: Final = """DELETE FROM versions
 
 NOTE_REMOVED: Final = """INSERT INTO removed (seq, kind, key, generation, writer)
     VALUES (:seq, :kind, :key, :generation, :writer)"""
+# Only of what is there: nobody has seen what was hidden before it came into the index.
+NOTE_FORGOTTEN: Final = """INSERT INTO removed (seq, kind, key, generation, writer)
+    SELECT CAST(:seq AS BIGINT), 'version', key, generation, writer FROM versions
+    WHERE key = :key AND generation = :generation AND writer = :writer"""
 REMOVED_SINCE: Final = """SELECT kind, key, generation, writer FROM removed
     WHERE seq > :seq AND seq <= :now ORDER BY seq"""
 TRIM_REMOVED: Final = "DELETE FROM removed WHERE seq <= :seq"
 TRIM_HEAD: Final = "UPDATE head SET trimmed = CASE WHEN trimmed < :seq THEN :seq ELSE trimmed END"
+NOT_AMONG_LAST: Final = "SELECT seq FROM removed ORDER BY seq DESC LIMIT 1 OFFSET :most"
 TRIM_HEAT: Final = """DELETE FROM heat WHERE NOT EXISTS
     (SELECT 1 FROM versions WHERE versions.key = heat.key)"""
+NOTE_LOOSE_PINS: Final = """INSERT INTO removed (seq, kind, key, generation, writer)
+    SELECT CAST(:seq AS BIGINT), 'pin', key, 0, 0 FROM pins WHERE NOT EXISTS
+    (SELECT 1 FROM versions WHERE versions.key = pins.key)"""
+TRIM_PINS: Final = """DELETE FROM pins WHERE NOT EXISTS
+    (SELECT 1 FROM versions WHERE versions.key = pins.key)"""
+# A row is looked at only while its client tries a commit again: so many at once never do.
+TRIM_OUTCOMES: Final = """DELETE FROM outcomes WHERE seq <=
+    (SELECT seq FROM outcomes ORDER BY seq DESC LIMIT 1 OFFSET 1024)"""
 
 SEGMENTS: Final = _sql("SELECT $segment FROM segments ORDER BY id")
 SEGMENTS_SINCE: Final = _sql(

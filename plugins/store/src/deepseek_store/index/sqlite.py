@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
+from deepseek_store import os_faults
 from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import Index
 from deepseek_store.index.port import Database, Params, Session
@@ -27,10 +28,15 @@ T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x64735831  # "dsX1"
 _BUSY_S: Final = 20.0
+_SHRINK_BUSY_S: Final = 0.1
+_FEW_PAGES: Final = 64  # free ones, of 4 KiB: not worth a copy of the file
+_WAL_NBYTES: Final = 4 << 20  # a longer WAL is cut when it was folded into the file
 _LOCKS: Final = ".locks"
 _WRITER_CACHE_KIB: Final = 16 << 10
 # It reads everything once, or single keys: the rest of its pages would only be kept.
 _READER_CACHE_KIB: Final = 4 << 10
+
+_ROOM: Final = "delete objects and run `ds-sdk store gc`, or make room on the disk of the home"
 
 _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]] = (
     (
@@ -39,7 +45,7 @@ _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]]
         ForeignStore,
         REBUILD,
     ),
-    (frozenset((sqlite3.SQLITE_FULL,)), errors.TierFull, "make room in the store's home"),
+    (frozenset((sqlite3.SQLITE_FULL,)), errors.TierFull, _ROOM),
     (
         frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)),
         IndexUnavailable,
@@ -52,6 +58,10 @@ _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]]
         "check that the store's home is there and may be written to",
     ),
 )
+
+
+# What a later try may find otherwise.
+_LATER: Final = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL))
 
 
 class SqliteIndex(Index):
@@ -137,6 +147,26 @@ class SqliteDatabase(Database):
             connection.execute("BEGIN")
             return _finish(connection, lambda: work(_SqliteSession(connection)))
 
+    def shrink(self) -> None:
+        """Copy the file where half of it is free, and empty the WAL; not if others are busy."""
+        with self._writing, self._translated():
+            connection = self._usable(self._writer)
+            _roll_back(connection)
+            try:
+                _set_busy(connection, _SHRINK_BUSY_S)
+                free, pages = (
+                    connection.execute(f"PRAGMA {name}").fetchone()[0]
+                    for name in ("freelist_count", "page_count")
+                )
+                if free > _FEW_PAGES and 2 * free > pages:
+                    connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _LATER:
+                    raise
+            finally:
+                _set_busy(connection, _BUSY_S)
+
     @contextmanager
     def exclusive(self, slots: Sequence[int]) -> Iterator[None]:
         """Locks in a file beside: the database's own would keep all commits out."""
@@ -195,6 +225,7 @@ class SqliteDatabase(Database):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute(f"PRAGMA cache_size=-{cache_kib}")
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_NBYTES}")
         except BaseException:
             connection.close()
             raise
@@ -229,16 +260,19 @@ class SqliteDatabase(Database):
         try:
             yield
         except sqlite3.Error as error:
-            raise translate(error, self.url) from error
+            found = translate(error, self.url)
+            if isinstance(found, errors.TierUnavailable) and (
+                why := os_faults.why_full(self._path)
+            ):
+                raise errors.TierFull(found.message, url=self.url, remedy=why) from error
+            raise found from error
         except UnicodeDecodeError as error:
             # SQLite's message quotes the damaged file.
             raise ForeignStore(
                 f"{self.url}: database disk image is malformed", url=self.url, remedy=REBUILD
             ) from error
         except OSError as error:
-            raise errors.TierUnavailable(
-                f"{self.url}: {error.strerror}", url=self.url, remedy="check the folder"
-            ) from error
+            raise os_faults.typed(error, self.url, self.url) from error
 
 
 def _connected(path: Path, options: str) -> sqlite3.Connection:
@@ -265,6 +299,10 @@ class _SqliteSession(Session):
 
     def run_many(self, sql: str, rows: Sequence[Params]) -> None:
         self._connection.executemany(sql, rows)
+
+
+def _set_busy(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -46,9 +46,23 @@ def kept_by_snapshots(session: Session, versions: Sequence[VersionId]) -> set[Ve
     return kept.intersection(versions)
 
 
-def write_batch(session: Session, batch: Batch, seq: int, forget: Sequence[VersionId]) -> None:
-    """Everything in a batch but `forget`, in whose place comes what may really go."""
+def write_batch(
+    session: Session, batch: Batch, seq: int, forget: Sequence[VersionId], *, noted: bool
+) -> None:
+    """Everything in a batch but `forget`, in whose place comes what may really go.
+
+    `noted`: others may want to know what was removed.
+    """
     for sql, rows in _statements(batch, seq, forget):
+        if rows:
+            session.run_many(sql, rows)
+    removals = list(_removals(batch, forget))
+    for sql, rows in _notes(batch, seq, forget) if noted else ():
+        if rows:
+            session.run_many(sql, rows)
+    if not noted and any(rows for _, rows in removals):
+        session.run_many(schema.TRIM_HEAD, [{"seq": seq}])
+    for sql, rows in removals:
         if rows:
             session.run_many(sql, rows)
 
@@ -56,7 +70,10 @@ def write_batch(session: Session, batch: Batch, seq: int, forget: Sequence[Versi
 def _statements(
     batch: Batch, seq: int, forget: Sequence[VersionId]
 ) -> Iterator[tuple[str, Sequence[Params]]]:
-    yield schema.PUT_VERSION, [_version_params(version, seq) for version in batch.versions]
+    # What a later one of the same batch hides was never there.
+    hidden = set(forget)
+    new = [version for version in batch.versions if version.id not in hidden]
+    yield schema.PUT_VERSION, [_version_params(version, seq) for version in new]
     yield schema.MOVE_VERSION, [_version_params(version, seq) for version in batch.moved]
     yield schema.PUT_SEGMENT, [_segment_params(segment, seq) for segment in batch.segments]
     yield (
@@ -70,22 +87,24 @@ def _statements(
     meta = batch.meta.items()
     yield schema.PUT_META, [{"key": key, "value": v} for key, v in meta if v is not None]
     yield schema.DROP_META, [{"key": key} for key, value in meta if value is None]
-    yield from _removals(batch, seq, forget)
 
 
-def _removals(
+def _notes(
     batch: Batch, seq: int, forget: Sequence[VersionId]
 ) -> Iterator[tuple[str, Sequence[Params]]]:
-    gone = [_removed("version", seq, *version) for version in forget]
+    """What others will want to know of the removals; before they are done."""
+    yield schema.NOTE_FORGOTTEN, [{**_version_id(version), "seq": seq} for version in forget]
+    gone = [_removed("segment", seq, "", id_) for id_ in batch.drop_segments]
+    gone += [_removed("stripe", seq, "", id_) for id_ in batch.drop_stripes]
+    gone += [_removed("pin", seq, key) for key, tier in batch.pins.items() if tier is None]
+    yield schema.NOTE_REMOVED, gone
+
+
+def _removals(batch: Batch, forget: Sequence[VersionId]) -> Iterator[tuple[str, Sequence[Params]]]:
     yield schema.FORGET_VERSION, [_version_id(version) for version in forget]
     yield schema.DROP_SEGMENT, [{"id": id_} for id_ in batch.drop_segments]
-    gone += [_removed("segment", seq, "", id_) for id_ in batch.drop_segments]
     yield schema.DROP_STRIPE, [{"id": id_} for id_ in batch.drop_stripes]
-    gone += [_removed("stripe", seq, "", id_) for id_ in batch.drop_stripes]
-    unpinned = [key for key, tier in batch.pins.items() if tier is None]
-    yield schema.DROP_PIN, [{"key": key} for key in unpinned]
-    gone += [_removed("pin", seq, key) for key in unpinned]
-    yield schema.NOTE_REMOVED, gone
+    yield schema.DROP_PIN, [{"key": key} for key, tier in batch.pins.items() if tier is None]
 
 
 def _version_params(version: Version, seq: int) -> Params:

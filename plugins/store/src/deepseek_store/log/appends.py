@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 from deepseek_core import errors
 from deepseek_store.log import records as rec
-from deepseek_store.log.records import Placed, Record
+from deepseek_store.log.records import Kind, Placed, Record
 
 
 class Append:
     """What one call of `append` wants, and what has become of it."""
 
     __slots__ = (
-        "body_nbytes", "done", "durable", "error", "placed", "ready", "table_nbytes", "wake",
+        "body_nbytes", "done", "durable", "error", "is_care", "placed", "ready",
+        "table_nbytes", "wake",
     )  # fmt: skip
 
     def __init__(self, records: Sequence[Record], *, durable: bool) -> None:
@@ -22,6 +23,7 @@ class Append:
         self.ready = [rec.prepare(one, batch_start=not i) for i, one in enumerate(records)]
         self.body_nbytes = sum([one.nbytes for one in self.ready])
         self.table_nbytes = sum([one.table_nbytes for one in self.ready])
+        self.is_care = all(one.kind is Kind.DELETE or one.move for one in records)
         self.placed: list[Placed] = []
         self.error: Exception | None = None
         self.done = False

@@ -12,25 +12,25 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
+from deepseek_store import handles, os_faults
 from deepseek_store.log.disk import MARK, Disk
 from deepseek_store.log.new_names import rename_new
 from deepseek_store.log.records import Buffer, Extent, hash_of
 from deepseek_store.log.segment import active_name, sealed_name
 
 _MOST_PARTS: Final = 1024  # IOV_MAX of Linux and the BSDs
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REMOVED: Final = " (deleted)"
 _NO_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
 class FileDisk(Disk):
-    """Segments as files of one folder; up to `most_open` of them stay open.
+    """Segments as files of one folder; up to `most_open` of them stay open (None: as `handles`).
 
     Raises:
         TierUnavailable: there is no such folder.
     """
 
-    def __init__(self, folder: Path, *, most_open: int = 256) -> None:
+    def __init__(self, folder: Path, *, most_open: int | None = None) -> None:
         self.folder = folder
         self.url = str(folder)
         self._prefix = f"{self.url}/"  # paths are built on the hot path
@@ -42,7 +42,8 @@ class FileDisk(Disk):
         """A new file whose blocks are reserved, where the file system can do that."""
         path = self._prefix + name
         try:
-            file = _File(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            file = _File(handles.patiently(lambda: os.open(path, flags, 0o644)))
             try:
                 _reserve(file.descriptor, nbytes)
             except OSError:
@@ -78,7 +79,8 @@ class FileDisk(Disk):
         """`fsync` of the folder."""
         try:
             # Not a kept descriptor: the folder may have been moved and another put in its place.
-            folder = _File(os.open(self.url, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            folder = _File(handles.patiently(lambda: os.open(self.url, flags)))
             os.fsync(folder.descriptor)
         except OSError as error:
             raise self._typed(error, "") from error
@@ -159,7 +161,7 @@ class FileDisk(Disk):
     def list(self) -> list[str]:
         """Names of the files in the folder, but for marks, which are its own."""
         try:
-            with os.scandir(self.url) as entries:
+            with handles.patiently(lambda: os.scandir(self.url)) as entries:
                 return sorted(
                     entry.name
                     for entry in entries
@@ -170,18 +172,16 @@ class FileDisk(Disk):
 
     def close(self) -> None:
         """Close all descriptors; the next use opens them again."""
-        self._files.clear()
+        self._files.let_go()
 
     def _typed(self, error: OSError, name: str) -> errors.StorageError:
         """Our error for one of the system's."""
-        what = f"{self._prefix}{name}: {error.strerror or error}"
-        if error.errno in _FULL:
-            return errors.TierFull(what, url=self.url, remedy="free some room on that disk")
         if error.errno == errno.EEXIST:
+            what = f"{self._prefix}{name}: {error.strerror}"
             return errors.TierUnavailable(what, url=self.url, remedy="ds-sdk store rebuild HOME")
         if error.errno == errno.ENOENT and name and self.folder.is_dir():
-            return errors.ObjectMissing(what, url=self.url)
-        return _unavailable(self.url, what)
+            return errors.ObjectMissing(f"{self._prefix}{name}: {error.strerror}", url=self.url)
+        return os_faults.typed(error, f"{self._prefix}{name}", self.url)
 
 
 class _File:
@@ -201,16 +201,18 @@ class _File:
 class _OpenFiles:
     """Open files by name, the least recently used one dropped; safe between threads."""
 
-    def __init__(self, prefix: str, most: int) -> None:
+    def __init__(self, prefix: str, most: int | None) -> None:
         self._prefix, self._most = prefix, most
         self._lock = threading.Lock()
         self._files: OrderedDict[str, _File] = OrderedDict()
+        handles.register(self)
 
     def add(self, name: str, file: _File) -> None:
         """Keep an open file."""
         with self._lock:
             self._files[name] = file
-            if len(self._files) > self._most:
+            most = handles.share() if self._most is None else self._most
+            while len(self._files) > most:
                 self._files.popitem(last=False)
 
     def get(self, name: str) -> _File:
@@ -222,7 +224,7 @@ class _OpenFiles:
         file = self.find(name)
         if file is not None:
             return file
-        file = _opened(self._prefix + name)
+        file = handles.patiently(lambda: _opened(self._prefix + name))
         self.add(name, file)
         return file
 
@@ -247,10 +249,11 @@ class _OpenFiles:
         with self._lock:
             self._files.pop(name, None)
 
-    def clear(self) -> None:
-        """Forget all."""
+    def let_go(self) -> None:
+        """Forget all; the next use opens them again."""
         with self._lock:
-            self._files.clear()
+            dropped, self._files = self._files, OrderedDict()
+        del dropped  # closed here, outside of the lock
 
 
 def _opened(path: str) -> _File:

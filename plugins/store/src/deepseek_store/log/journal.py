@@ -20,7 +20,8 @@ from deepseek_store.errors import StoreClosed
 from deepseek_store.log import records as rec
 from deepseek_store.log.appends import Append, fresh, release
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.records import Buffer, Placed, Record
+from deepseek_store.log.records import Buffer, Kind, Placed, Record
+from deepseek_store.log.reserve import Reserve
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     SegmentHeader,
@@ -48,9 +49,11 @@ class Journal:
 
     `next_segment` gives a new id, unique in the store, each time; `clock` the seconds since the
     epoch. `on_group` is called for each group once it is on disk, in the order of the log, before
-    the appends return; `on_seal` for each segment that is sealed. A group holds the records of up
-    to `max_group` appends; a leader waits `linger_s` for more of them, or an eighth of the time of
-    a flush where several threads append (one alone never waits for others).
+    the appends return; `on_seal` for each segment that is sealed; `on_written` for what was written
+    and is not on disk yet, and `on_lost` if it never will be, for its disk failed. A group holds
+    the records of up to `max_group` appends; a leader waits `linger_s` for more of them, or an
+    eighth of the time of a flush where several threads append (one alone never waits for others).
+    Where a disk is full, deletes and moves may have what `reserve` keeps; other records may not.
     """
 
     def __init__(
@@ -64,6 +67,9 @@ class Journal:
         clock: Callable[[], float],
         on_group: Callable[[list[Placed]], None] = lambda placed: None,
         on_seal: Callable[[SegmentInfo], None] = lambda info: None,
+        on_written: Callable[[Sequence[Placed]], None] = lambda placed: None,
+        on_lost: Callable[[Sequence[Placed]], None] = lambda placed: None,
+        reserve: Reserve | None = None,
         max_group: int = 32,
         linger_s: float = 0.0,
     ) -> None:
@@ -74,6 +80,9 @@ class Journal:
         self._linger_s = linger_s
         self._next_segment, self._clock = next_segment, clock
         self._on_group, self._on_seal = on_group, on_seal
+        self._on_written, self._on_lost = on_written, on_lost
+        self._unsynced = self._lost = 0
+        self._reserve = reserve
         self._queue: deque[Append] = deque()
         self._lead = threading.Lock()
         self._expected = 1
@@ -120,8 +129,24 @@ class Journal:
         return mine.placed
 
     def flush(self) -> None:
-        """Make what was appended without `durable` durable."""
-        self.append(())
+        """Make what was appended without `durable` durable.
+
+        Raises:
+            TierFull, TierUnavailable: it is not.
+            TierUnavailable: some of it was lost since the last flush, when the disk failed.
+        """
+        try:
+            self.append(())
+        except errors.StorageError:
+            self._lost = 0  # told by this error
+            raise
+        lost, self._lost = self._lost, 0
+        if lost:
+            raise errors.TierUnavailable(
+                f"{lost} records that nobody waited for were lost when a segment failed",
+                url=self._disk.url,
+                remedy="put again what was put since the last flush",
+            )
 
     def seal(self) -> SegmentInfo | None:
         """End the active segment; the next append begins another. None: there was nothing in it.
@@ -236,7 +261,7 @@ class Journal:
             is_first = body == 0
             body, table = body + one.body_nbytes, table + one.table_nbytes
             if is_first:
-                self._make_room(body, table)
+                self._make_room(body, table, is_care=one.is_care)
             elif body > _MOST_GROUP_NBYTES or not self._fits(body, table):
                 break
             group.append(one)
@@ -248,7 +273,7 @@ class Journal:
             layout.nbytes_with(body_nbytes, table_nbytes) <= self._room_nbytes
         )
 
-    def _make_room(self, body_nbytes: int, table_nbytes: int) -> None:
+    def _make_room(self, body_nbytes: int, table_nbytes: int, *, is_care: bool) -> None:
         """See that there is an active segment which takes so much."""
         if self._layout is not None and not self._fits(body_nbytes, table_nbytes):
             try:
@@ -257,7 +282,14 @@ class Journal:
                 # What counts in it is safe. If the disk is gone, the next segment will say so.
                 _log.warning("%s; going on in another segment", error)
         if self._layout is None and body_nbytes:
-            self._begin(body_nbytes, table_nbytes)
+            if self._reserve is not None and not is_care:
+                self._reserve.require()
+            try:
+                self._begin(body_nbytes, table_nbytes)
+            except errors.TierFull:
+                if self._reserve is None or not is_care or not self._reserve.release():
+                    raise
+                self._begin(body_nbytes, table_nbytes)
 
     def _begin(self, body_nbytes: int, table_nbytes: int) -> None:
         """A new segment: it gets its name when it has its header, so others know whose it is."""
@@ -322,6 +354,7 @@ class Journal:
         parts: list[Buffer] = []
         name, offset = active_name(layout.id), layout.cursor
         durable = False
+        before = len(layout.open)
         self._dirty = True
         for one in group:
             if self._abandoned and (lost := self._lost_piece(one)):
@@ -335,13 +368,21 @@ class Journal:
             parts.append(layout.mark())
         if parts:
             self._disk.write_at(name, offset, parts)
+        if not durable:
+            self._tell_written(layout.open[before:])
         if durable:
             start_s = time.perf_counter()
             self._disk.sync(name)
             self._flush_s = min(time.perf_counter() - start_s, _LONGEST_FLUSH_S)
             placed = layout.commit()
+            self._unsynced = 0
         self._dirty = False
         return placed
+
+    def _tell_written(self, placed: Sequence[Placed]) -> None:
+        if placed:
+            self._unsynced += sum(one.record.kind is not Kind.SHARD for one in placed)
+            self._on_written(placed)
 
     def _lost_piece(self, one: Append) -> Exception | None:
         """The error of a manifest that names pieces which went with an abandoned segment."""
@@ -387,6 +428,7 @@ class Journal:
         name, offset = active_name(layout.id), layout.cursor
         self._disk.write_at(name, offset, [layout.mark()])
         self._disk.sync(name)
+        self._unsynced = 0
         return layout.commit()
 
     def _seal_file(self, layout: SegmentLayout) -> SegmentInfo:
@@ -408,8 +450,10 @@ class Journal:
         """
         layout = self._layout
         if layout is not None:
-            layout.rewind()
+            lost = layout.rewind()
             self._abandoned[layout.id] = layout.end
+            self._lost, self._unsynced = self._lost + self._unsynced, 0
+            self._on_lost(lost)
             self._layout = None
             self._dirty = False
             _log.warning("segment %016x is given up at %d: %s", layout.id, layout.end, reason)

@@ -247,12 +247,14 @@ class SegmentLayout:
         self.open, self._fronts = [], []
         return placed
 
-    def rewind(self) -> None:
-        """Forget what was placed since the last commit, even one that was broken off."""
+    def rewind(self) -> list[Placed]:
+        """Forget what was placed since the last commit, even one that was broken off: this."""
+        lost = self.open
         self.open, self._fronts = [], []
         self.cursor = self.end
         self._entries = [entry for entry in self._entries if entry.offset < self.end]
         self._table_nbytes = HEADER_NBYTES + sum(entry.nbytes for entry in self._entries)
+        return lost
 
     def adopt(self, placed: Iterable[Placed], data: Buffer, end: int) -> None:
         """Take over what a scan of `data` found up to `end`."""

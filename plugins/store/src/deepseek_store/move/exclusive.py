@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Final, Self
 
 from deepseek_store.errors import StoreLocked
-from deepseek_store.home.locks import FileLock
+from deepseek_store.home.locks import FileLock, wait_for_lock
 from deepseek_store.home.state import State
 
-_PAUSE_S: Final = 0.005
+LONGEST_WAIT_S: Final = 3600.0
 
 
 class Exclusive:
@@ -28,7 +27,11 @@ class Exclusive:
         self._file: FileLock | None = None
 
     def __enter__(self) -> Self:
-        self._turn.acquire()
+        if not self._turn.acquire(timeout=LONGEST_WAIT_S):
+            raise StoreLocked(
+                f"another thread has moved or collected for {LONGEST_WAIT_S:.0f} s",
+                remedy="wait for it, and try again",
+            )
         try:
             if not self._depth:
                 self._file = self._wait()
@@ -50,9 +53,6 @@ class Exclusive:
         self._turn.release()
 
     def _wait(self) -> FileLock | None:
-        while self._path is not None:
-            try:
-                return FileLock(self._path)
-            except StoreLocked:
-                time.sleep(_PAUSE_S)
-        return None
+        if self._path is None:
+            return None
+        return wait_for_lock(self._path, longest_s=LONGEST_WAIT_S)

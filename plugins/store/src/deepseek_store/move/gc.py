@@ -7,7 +7,6 @@ index forgets that it was there. So a crash in between leaves what the next run 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
 import attrs
 
@@ -27,9 +26,6 @@ from deepseek_store.read.segment_tables import SegmentTables
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe
 
-# Removals that a process may lag behind before it loads the whole index anew.
-_KEPT_CHANGES: Final = 100_000
-
 
 @attrs.define(kw_only=True)
 class GcReport:
@@ -48,6 +44,12 @@ class GcReport:
     freed_nbytes: int = 0
     unreachable: list[str] = attrs.field(factory=list)
     unknown: list[str] = attrs.field(factory=list)
+
+    def add(self, later: GcReport) -> None:
+        """What another run right after it has freed, too; what waits is as that one saw it."""
+        for name in ("versions", "tombstones", "segments", "stripes", "orphans", "freed_nbytes"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        self.stripes_waiting, self.unreachable = later.stripes_waiting, later.unreachable
 
 
 class Collector:
@@ -74,7 +76,11 @@ class Collector:
     def collect(self, heat: AccessRates, *, dry_run: bool = False) -> GcReport:
         """Free what can be freed now; what a move has replaced waits for its grace period."""
         with self._exclusive:
-            return self._collect(heat, dry_run=dry_run)
+            report = self._collect(heat, dry_run=dry_run)
+            if report.segments and not dry_run and any(self._state.catalog.tombstones()):
+                # What the tombstones hid may have gone with these segments.
+                report.add(self._collect(heat, dry_run=False))
+            return report
 
     def _collect(self, heat: AccessRates, *, dry_run: bool) -> GcReport:
         report = GcReport(dry_run=dry_run)
@@ -99,7 +105,10 @@ class Collector:
         if self._config.tiers:
             self._delete_given_up(report)
         if not dry_run:
-            self._state.trim(_KEPT_CHANGES)
+            self._state.trim()
+            self._state.index.shrink()
+            if self._state.reserve is not None:
+                self._state.reserve.take()
         return report
 
     def _invisible(self) -> Iterator[VersionId]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
+_MOST_QUEUED: Final = 65_536  # groups; more than any cache has room for
 
 
 class _Fetch:
@@ -102,7 +103,8 @@ class Fetcher(Generic[T]):
             if self._closed:
                 return 0
             new = [tuple(tag for tag in group if self._is_new(tag)) for group in groups]
-            new = [group for group in new if group]
+            room = max(0, _MOST_QUEUED - len(self._ahead))
+            new = [group for group in new if group][:room]
             self._ahead.extend(new)
             for group in new:
                 self._queued.update(group)
@@ -141,8 +143,11 @@ class Fetcher(Generic[T]):
         self._wake.notify(count)
         for _ in range(min(count - self._idle, self._most - len(self._threads))):
             thread = threading.Thread(target=self._work, name="ds-fetch", daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):  # no more: who asks for a shard reads it itself
+                return
             self._threads.append(thread)
-            thread.start()
 
     def _work(self) -> None:
         while (found := self._next()) is not None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from deepseek_core import errors
+from deepseek_store import handles
 from deepseek_store.cache.shard_cache import ShardCache
 from deepseek_store.errors import Corrupt, SegmentGone
 from deepseek_store.home.state import State
@@ -46,6 +47,7 @@ class Reader:
         threads: int = 32,
     ) -> None:
         self._state, self._disk, self._tiers, self._cache = state, disk, tiers, cache
+        threads = max(1, min(threads, handles.limit() // 8))  # each has some files open
         self._fetcher: Fetcher[Extent] = Fetcher(self._fetch_group, self._keep, threads=threads)
         self._shunned: dict[int, dict[int, tuple[float, FragmentFault]]] = {}
         self._lock = threading.Lock()

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from deepseek_core import DeepSeekError, Tier, errors
+from deepseek_store import handles
 from deepseek_store.codes import Code, Codec, Plan
 from deepseek_store.errors import Corrupt, Unrecoverable
 from deepseek_store.stripes.identity import FragmentFault, fault_of, judge
@@ -142,7 +143,9 @@ class FragmentIO:
             raise errors.ObjectMissing(
                 f"fragment {index} of stripe {stripe.id:x} is lost", url=self.url_of(place)
             )
-        data = self.tier_of(place).get(place.key, stripe.payload_start(index) + start, nbytes)
+        tier, begin = self.tier_of(place), stripe.payload_start(index) + start
+        # Want of descriptors is ours, not the tier's: no fragment is taken for lost because of it.
+        data = handles.patiently(lambda: tier.get(place.key, begin, nbytes))
         if len(data) != nbytes:
             raise Corrupt(
                 f"{place.key} ends early: {len(data)} bytes where {nbytes} were written",
@@ -189,7 +192,7 @@ class FragmentIO:
         # One byte more than it should have: a longer object is seen, and memory stays bounded.
         nbytes = start + place.nbytes + 1 if deep else start
         throttle(nbytes)
-        data = tier.get(place.key, 0, nbytes)
+        data = handles.patiently(lambda: tier.get(place.key, 0, nbytes))
         return data, len(data) if deep else tier.stat(place.key).nbytes
 
     def delete(self, places: Iterable[FragmentPlace]) -> tuple[FragmentPlace, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -20,27 +21,35 @@ from deepseek_store.home.state import State
 from deepseek_store.home.version_records import version_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
 from deepseek_store.log import records as rec
+from deepseek_store.log.appends import fresh
 from deepseek_store.log.records import Kind, Placed
 from deepseek_store.log.segment import SegmentInfo
+from deepseek_store.write.backlog import Backlog, newest
 from deepseek_store.write.expectations import Expectations
 
 _LOG: Final = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.02
 _RETRY_S: Final = 0.5
-_MOST_BEHIND: Final = 200_000
+_MOST_BEHIND: Final = 100_000
+# So long a writer waits for an index that is too far behind the log.
+_PATIENCE_S: Final = 20.0
+_LOOK_AGAIN_S: Final = 0.005
+_LONGEST_COMMIT_S: Final = 60.0
 
 
 class Committer:
-    """Takes groups of the log in; `at_once` makes a group's writers wait for the index."""
+    """Takes groups of the log in; `at_once` makes a group's writers wait for the index.
+
+    The thread that writes the index survives whatever goes wrong in it: `error` says what did last,
+    and writers are refused once the index is too far behind.
+    """
 
     def __init__(self, state: State, *, writer: int, at_once: bool) -> None:
         self._state, self._writer, self._at_once = state, writer, at_once
         self.expectations = Expectations()
-        self._pending: list[Version] = []
-        self._applied: dict[int, int] = {}
-        self._sealed: list[SegmentRow] = []
-        self._lock = threading.Lock()
+        self._backlog = Backlog()
         self._committing = threading.Lock()
+        self._starting = threading.Lock()
         self._wake, self._end = _Bell(), _Bell()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -49,7 +58,49 @@ class Committer:
     @property
     def behind(self) -> int:
         """How many versions are in the log and not yet in the index."""
-        return len(self._pending)
+        return len(self._backlog)
+
+    def admit(self) -> None:
+        """Wait while the index is too far behind for more to be written to the log.
+
+        Raises:
+            IndexUnavailable, TierFull: it does not come nearer.
+        """
+        if self.behind < _MOST_BEHIND:
+            return
+        end_s = time.monotonic() + _PATIENCE_S
+        while self.behind >= _MOST_BEHIND:
+            if self.error is not None:
+                raise fresh(self.error)
+            if time.monotonic() > end_s:
+                raise IndexUnavailable(
+                    f"the index is {self.behind} objects behind the log",
+                    url=self._state.index.url,
+                    remedy="write more slowly, or to a faster disk",
+                )
+            if not self._rouse():
+                self.flush()
+            time.sleep(_LOOK_AGAIN_S)
+
+    def show(self, placed: Sequence[Placed]) -> None:
+        """Let readers here see what is written and not on disk yet."""
+        shown, catalog = self._state.shown, self._state.catalog
+        for version in _versions(placed):
+            before = shown.get(version.key)
+            if before is None or before.order < version.order:
+                shown[version.key] = version
+            catalog.apply(version)
+            # Both would be lost together: the older one is not needed any more.
+            if before is not None and before.order != version.order:
+                catalog.forget(*min(before, version, key=_order).id)
+
+    def hide(self, placed: Sequence[Placed]) -> None:
+        """What was written and never got to disk: readers see again what was before."""
+        for version in _versions(placed):
+            shown = self._state.shown.get(version.key)
+            if shown is not None and shown.id == version.id:
+                del self._state.shown[version.key]
+                self._state.catalog.forget(*version.id)
 
     def take(self, placed: Sequence[Placed]) -> None:
         """A group that is on disk; after this readers see it.
@@ -57,25 +108,24 @@ class Committer:
         Raises:
             IndexUnavailable: in a shared store, the database does not answer: nobody sees it yet.
         """
-        versions = [version_of(one) for one in placed if one.record.kind is not Kind.SHARD]
+        # What was shown is on disk now, too: also if an interrupt kept it from coming here.
+        shown = {version.id: version for version in self._state.shown.values()}
+        versions = {**shown, **{version.id: version for version in _versions(placed)}}
         last = placed[-1]
         end = last.end + rec.HEADER_NBYTES  # the group's mark
         if self._at_once:
-            self._commit_now(versions, {last.segment: end})
+            self._commit_now(list(versions.values()), {last.segment: end})
+            self._state.shown.clear()
             return
-        if self.error is not None and len(self._pending) > _MOST_BEHIND:
-            raise IndexUnavailable(
-                f"the index can't be written: {self.error}",
-                url=self._state.index.url,
-                remedy=self.error.remedy,
-            )
         # First: an interrupt in between must not show what the index never hears of.
-        with self._lock:
-            self._pending += versions
-            self._applied[last.segment] = end
-        apply = self._state.catalog.apply
-        for version in versions:
-            apply(version)
+        hidden = self._backlog.add(versions.values(), {last.segment: end})
+        self._state.shown.clear()
+        catalog = self._state.catalog
+        for version in versions.values():
+            if version.id not in hidden:
+                catalog.apply(version)
+        for name in hidden:
+            catalog.forget(*name)
         self._rouse()
 
     def _commit_now(self, versions: Sequence[Version], applied: dict[int, int]) -> None:
@@ -107,9 +157,7 @@ class Committer:
             self._state.commit(Batch(segments=[row]))
             return
         self._state.segments[row.id] = row
-        with self._lock:
-            self._sealed.append(row)
-            self._applied.pop(row.id, None)
+        self._backlog.add_seal(row)
         self._rouse()
 
     def flush(self) -> None:
@@ -119,18 +167,11 @@ class Committer:
             StorageError: the index can't be written; what was pending still is.
         """
         with self._committing:
-            with self._lock:
-                versions, sealed = list(self._pending), list(self._sealed)
-                applied = dict(self._applied)
-            if not versions and not applied and not sealed:
-                return
-            self._state.commit(self._batch(versions, applied, sealed))
-            # Only now: an interrupt may fall anywhere, and twice in the index does no harm.
-            with self._lock:
-                del self._pending[: len(versions)], self._sealed[: len(sealed)]
-                for segment, end in applied.items():
-                    if self._applied.get(segment) == end:
-                        del self._applied[segment]
+            due = self._backlog.begin()
+            if due.versions or due.applied or due.sealed:
+                self._state.commit(self._batch(due.versions, due.applied, due.sealed))
+                # Only now: an interrupt may fall anywhere, and twice in the index does no harm.
+                self._backlog.done(due)
             self.error = None
 
     def close(self) -> None:
@@ -139,7 +180,7 @@ class Committer:
         self._end.ring()
         self._wake.ring()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_LONGEST_COMMIT_S)
         self.flush()
 
     def _batch(
@@ -157,25 +198,43 @@ class Committer:
             versions=versions,
             segments=[*new, *sealed],
             applied=applied,
-            forget=[old for version in versions for old in self._hidden(version)],
+            forget=list(self._hidden(versions)),
         )
 
-    def _hidden(self, new: Version) -> list[VersionId]:
-        """What nobody sees any more once this version is there; the index keeps snapshots'.
+    def _hidden(self, versions: Sequence[Version]) -> Iterator[VersionId]:
+        """What nobody sees any more once these are there; the index keeps snapshots'.
 
-        Only what is older than this one: a newer one may not be on disk yet.
+        Only what is older than they: a newer one may not be on disk yet.
         """
-        chain = self._state.catalog.versions(new.key)
-        return [old.id for old in chain if old.order < new.order]
+        last = newest(versions)
+        for version in last.values():
+            chain = self._state.catalog.versions(version.key)
+            yield from (old.id for old in chain if old.order < version.order)
+        # Those of this batch that the catalog has not seen.
+        for version in versions:
+            if version.order < last[version.key].order:
+                yield version.id
 
-    def _rouse(self) -> None:
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None and not self._closed:
-                    thread = threading.Thread(target=self._work, name="ds-index", daemon=True)
-                    thread.start()
-                    self._thread = thread  # only now: one that an interrupt kept back is no use
+    def _rouse(self) -> bool:
+        """Wake the thread, which is started where it does not run; False if there can be none."""
+        thread = self._thread
+        if (thread is None or not thread.is_alive()) and not self._start():
+            return False
         self._wake.ring()
+        return True
+
+    def _start(self) -> bool:
+        with self._starting:
+            if self._closed or (self._thread is not None and self._thread.is_alive()):
+                return not self._closed
+            thread = threading.Thread(target=self._work, name="ds-index", daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError) as error:  # no more threads: writers do its work
+                self._note(error)
+                return False
+            self._thread = thread  # only now: one that an interrupt kept back is no use
+            return True
 
     def _work(self) -> None:
         while not self._closed:
@@ -183,13 +242,34 @@ class Committer:
             pause_s = _PAUSE_S
             try:
                 self.flush()
-            except DeepSeekError as error:
-                if self.error is None:
-                    _LOG.error("the index is behind the log: %s", error)
-                self.error, pause_s = error, _RETRY_S
+            except BaseException as error:  # noqa: BLE001 - kept for writers, who would wait for us
+                pause_s = _RETRY_S
+                self._note(error)
                 self._wake.ring()
             # Gathers what comes meanwhile into one transaction.
             self._end.wait(pause_s)
+
+    def _note(self, error: BaseException) -> None:
+        """Keep what went wrong for those who write, and say it once."""
+        before = self.error
+        with suppress(Exception):  # no memory for even that: the next try will tell
+            if not isinstance(error, DeepSeekError):
+                error = IndexUnavailable(
+                    f"the index can't be written: {type(error).__name__}: {error}",
+                    url=self._state.index.url,
+                    remedy="close the store and open it again; the log has all that was put",
+                )
+            self.error = error
+            if before is None:
+                _LOG.error("the index is behind the log: %s", error)
+
+
+def _versions(placed: Iterable[Placed]) -> Iterator[Version]:
+    return (version_of(one) for one in placed if one.record.kind is not Kind.SHARD)
+
+
+def _order(version: Version) -> tuple[int, int]:
+    return version.order
 
 
 class _Bell:

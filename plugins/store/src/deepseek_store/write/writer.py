@@ -12,13 +12,13 @@ import attrs
 
 from deepseek_store.errors import GenerationMismatch, SegmentGone
 from deepseek_store.home.state import State
-from deepseek_store.home.version_records import moved_record, version_of
+from deepseek_store.home.version_records import moved_record
 from deepseek_store.index.rows import Version
 from deepseek_store.log import records as rec
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Buffer, Extent, Kind, Placed, Record
 from deepseek_store.write.buffers import bytes_of, steady
-from deepseek_store.write.expectations import Expectations
+from deepseek_store.write.committer import Committer
 from deepseek_store.write.in_flight import InFlight
 from deepseek_store.write.key_lock import KeyLock
 from deepseek_store.write.receipt import Receipt, pieces_of
@@ -41,14 +41,14 @@ class Writer:
         clock: Callable[[], float],
         shared: bool,
         in_flight: InFlight,
-        expectations: Expectations,
+        committer: Committer,
     ) -> None:
         self._state, self._journal, self._writer = state, journal, writer
         self._shard_nbytes, self._clock, self._shared = shard_nbytes, clock, shared
         self._gate = KeyLock()
         self._numbering = threading.Lock()
         self._last = 0
-        self._in_flight, self._expectations = in_flight, expectations
+        self._in_flight, self._committer = in_flight, committer
 
     def put(
         self, key: str, data: ReadableBuffer, meta: bytes, *, expect: int | None, durable: bool
@@ -308,22 +308,15 @@ class Writer:
         self, records: Sequence[Record], expected: Mapping[str, int], *, durable: bool = True
     ) -> list[Placed]:
         """Append records; in a shared store the index compares once more."""
+        self._committer.admit()
         if not expected or not self._shared:
-            placed = self._journal.append(records, durable=durable)
-            self._show(placed, durable)
-            return placed
+            return self._journal.append(records, durable=durable)
         names = [(record.key, record.generation, record.writer) for record in records]
-        with self._expectations.hold(names, expected) as claim:
+        with self._committer.expectations.hold(names, expected) as claim:
             placed = self._journal.append(records)
             if claim.refusal is not None:
                 raise claim.refusal
             return placed
-
-    def _show(self, placed: Sequence[Placed], durable: bool) -> None:
-        """Let readers here see what is not on disk yet; what is, the committer has shown."""
-        if not durable:
-            for one in placed:
-                self._state.catalog.apply(version_of(one))
 
     def _manifest(self, key: str, extents: Sequence[Extent], nbytes: int, meta: bytes) -> Record:
         payload = rec.pack_extents(extents)

@@ -1,0 +1,89 @@
+"""How many files the stores of this process may keep open, by the limit that it lives under.
+
+Kept files only spare the time to open them again: they take a quarter of `ulimit -n`, shared by all
+who keep some, and make room at once where a file can't be opened for want of descriptors.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+T = TypeVar("T")
+
+_MOST: Final = 256
+_LEAST: Final = 2
+_SHARE: Final = 4
+_NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE})
+# So long others are waited for, who hold descriptors for the moment of a read.
+_PATIENCE_S: Final = 5.0
+_PAUSE_S: Final = 0.005
+
+
+class KeepsFiles(Protocol):
+    """Who keeps files open that it could open again."""
+
+    def let_go(self) -> None:
+        """Close them all."""
+        ...
+
+
+_keepers: weakref.WeakSet[KeepsFiles] = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+def register(keeper: KeepsFiles) -> None:
+    """Count one who keeps files as long as it lives."""
+    with _lock:
+        _keepers.add(keeper)
+
+
+def limit() -> int:
+    """How many files this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def share() -> int:
+    """How many files each of those who registered may keep now."""
+    most = min(_MOST, limit() // _SHARE)
+    return max(_LEAST, most // max(1, len(_keepers)))
+
+
+def make_room() -> None:
+    """Have all kept files closed."""
+    with _lock:
+        keepers = list(_keepers)
+    for keeper in keepers:
+        keeper.let_go()
+
+
+def none_left(error: BaseException | None) -> bool:
+    """Whether it says that there are no descriptors left, or was caused by one that does."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NONE_LEFT:
+            return True
+        error = error.__cause__
+    return False
+
+
+def patiently(use: Callable[[], T]) -> T:
+    """What `use` gives; tried again while there are no descriptors left for it.
+
+    Raises:
+        What `use` raises at last.
+    """
+    end_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return use()
+        except Exception as error:
+            if not none_left(error) or time.monotonic() > end_s:
+                raise
+        make_room()
+        time.sleep(_PAUSE_S)

@@ -1,0 +1,382 @@
+"""What a store keeps is bounded: rows of its index, open files, room of its disk, its threads."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_kit import SMALL, data_of, urls
+
+from deepseek_core import errors
+from deepseek_store import Store, handles
+from deepseek_store.errors import IndexUnavailable, StoreLocked
+from deepseek_store.home.locks import FileLock
+from deepseek_store.index.rows import Batch
+
+
+def rows_of(home: Path) -> dict[str, int]:
+    """How many rows each table of a store's index has."""
+    with closing(sqlite3.connect(home / "index.sqlite")) as index:
+        names = [
+            name for (name,) in index.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        return {n: index.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("durable", [False, True])
+def test_overwrites_leave_few_rows(tmp_path: Path, shared: bool, durable: bool) -> None:
+    home = tmp_path / "s"
+    with Store.init(home, policy=SMALL, shared=shared) as store:
+        for number in range(600):
+            store.put(f"k/{number % 3}", b"%d" % number, durable=durable)
+        store.flush()
+        for number in range(3):
+            assert bytes(store.get(f"k/{number}")) == b"%d" % (597 + number)
+        assert len(list(store.parts.state.catalog.all_versions())) == 3
+        store.gc()
+    rows = rows_of(home)
+    assert rows["versions"] == 3
+    assert rows["removed"] <= 3
+
+
+def test_overwrites_without_gc_leave_as_many_notes_as_objects_at_most(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    with Store.init(home, policy=SMALL, shared=True) as one, Store(home, shared=True) as two:
+        for number in range(5000):
+            one.put("k", b"%d" % number, durable=False)
+            if number % 100 == 99:
+                one.flush()
+        for number in range(5000):
+            one.parts.state.commit(
+                Batch(pins={"k": "hot"}) if number % 2 else Batch(pins={"k": None})
+            )
+        assert bytes(two.get("k")) == b"4999"
+        one.gc()
+        assert bytes(two.get("k")) == b"4999"
+    assert rows_of(home)["removed"] <= 1000
+
+
+def test_a_snapshot_keeps_its_versions_while_their_keys_are_overwritten(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    with Store.init(home, policy=SMALL) as store:
+        for number in range(50):
+            store.put("k", b"%d" % number, durable=False)
+        store.snapshot("then")
+        for number in range(50, 2000):
+            store.put("k", b"%d" % number, durable=number % 100 == 0)
+        store.gc()
+        assert bytes(store.get("k", snapshot="then")) == b"49"
+        assert bytes(store.get("k")) == b"1999"
+    with Store(home) as store:
+        assert bytes(store.get("k", snapshot="then")) == b"49"
+        assert bytes(store.get("k")) == b"1999"
+    assert rows_of(home)["versions"] == 2
+
+
+def test_gc_gives_the_room_of_an_index_back(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    with Store.init(home, policy=SMALL) as store:
+        for number in range(8000):
+            store.put(f"some/long/name/of/an/object/{number}", b"x", durable=False)
+        store.flush()
+        store.parts.state.index.shrink()
+        full = (home / "index.sqlite").stat().st_size
+        for _ in range(8000):
+            store.put("k", b"x", durable=False)
+        store.flush()
+        # What gc would forget, without the log's part of it.
+        gone = [v.id for v in store.parts.state.catalog.all_versions() if v.key != "k"]
+        store.parts.state.commit(Batch(forget=gone))
+        store.gc()
+        assert (home / "index.sqlite").stat().st_size < full / 4
+        assert (home / "index.sqlite-wal").stat().st_size == 0
+
+
+def test_pins_and_heat_of_keys_that_are_gone_go_too(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    with Store.init(home, policy=SMALL) as store:
+        store.put("kept", b"1")
+        store.put("gone", b"1")
+        store.pin("", "hot")
+        store.get("gone")
+        store.flush()
+        version = store.parts.state.catalog.get("gone")
+        assert version is not None
+        store.parts.state.commit(Batch(forget=[version.id]))
+        store.gc()
+    rows = rows_of(home)
+    assert rows["pins"] == 1
+    assert rows["heat"] <= 1
+
+
+class Sick(Exception):
+    """Nothing that the index thread expects."""
+
+
+@pytest.mark.parametrize(
+    "sickness", [MemoryError, Sick, KeyboardInterrupt, sqlite3.ProgrammingError]
+)
+def test_the_index_thread_survives_what_it_did_not_expect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sickness: type[BaseException]
+) -> None:
+    with Store.init(tmp_path / "s", policy=SMALL) as store:
+        state = store.parts.state
+        commit, met = state.commit, threading.Event()
+
+        def fail(batch: Batch) -> None:
+            if threading.current_thread().name != "ds-index":
+                return commit(batch)
+            met.set()
+            raise sickness("it is sick")
+
+        monkeypatch.setattr(state, "commit", fail)
+        store.put("a", b"1")
+        assert met.wait(20)
+        store.put("b", b"2")
+        monkeypatch.undo()
+        store.flush()
+        assert store.parts.committer.behind == 0
+        assert bytes(store.get("a")) + bytes(store.get("b")) == b"12"
+        assert store.parts.committer._thread is not None
+        assert store.parts.committer._thread.is_alive()
+
+
+def test_writers_are_refused_when_the_index_does_not_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.init(tmp_path / "s", policy=SMALL) as store:
+        state = store.parts.state
+
+        def fail(_batch: Batch) -> None:
+            raise Sick("it is sick")
+
+        monkeypatch.setattr("deepseek_store.write.committer._MOST_BEHIND", 10)
+        monkeypatch.setattr(state, "commit", fail)
+        acknowledged = []
+        with pytest.raises(IndexUnavailable) as caught:
+            for number in range(100):
+                store.put(f"k/{number}", b"x")
+                acknowledged.append(f"k/{number}")
+        assert caught.value.remedy
+        assert len(acknowledged) == 10
+        monkeypatch.undo()
+        store.flush()
+        store.put("after", b"x")
+    with Store(tmp_path / "s") as store:
+        assert {info.key for info in store.list()} == {*acknowledged, "after"}
+
+
+def test_what_was_not_waited_for_and_is_lost_is_told_by_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.init(tmp_path / "s", policy=SMALL) as store:
+        store.put("k", b"on disk")
+        store.put("k", b"not waited for", durable=False)
+        disk = store.parts.disk
+
+        def fail(name: str) -> None:
+            raise errors.TierUnavailable("it failed", url=disk.url, remedy="look")
+
+        monkeypatch.setattr(disk, "sync", fail)
+        with pytest.raises(errors.TierUnavailable):
+            store.put("other", b"x")
+        monkeypatch.undo()
+        assert bytes(store.get("k")) == b"on disk"
+        with pytest.raises(errors.TierUnavailable, match="lost"):
+            store.flush()
+        store.flush()
+        assert bytes(store.get("k")) == b"on disk"
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """This process may open few files more than it has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 48, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_many_segments_and_stores_are_read_with_few_files(tmp_path: Path, few_files: None) -> None:
+    objects = {f"k/{number}": data_of(number, 40_000) for number in range(150)}
+    tiers = urls(tmp_path, domains=12)
+    with (
+        Store.init(tmp_path / "a", policy=SMALL, **tiers) as one,
+        Store.init(tmp_path / "b", policy=SMALL) as two,
+    ):
+        for key, data in objects.items():
+            one.put(key, data, durable=False)
+            two.put(key, data, durable=False)
+        one.flush()
+        two.flush()
+        one.send(list(objects)[:60], "cold")
+        for _ in range(2):
+            for key, data in objects.items():
+                assert bytes(one.get(key)) == data
+                assert bytes(two.get(key)) == data
+
+
+def test_files_of_the_user_that_take_all_descriptors_are_waited_for(tmp_path: Path) -> None:
+    with Store.init(tmp_path / "s", policy=SMALL) as store:
+        objects = {f"k/{number}": data_of(number, 40_000) for number in range(20)}
+        for key, data in objects.items():
+            store.put(key, data)
+        handles.make_room()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 8, hard))
+        mine: list[int] = []
+        try:
+            with suppress(OSError):
+                while True:
+                    mine.append(os.dup(0))
+            timer = threading.Timer(0.3, lambda: os.close(mine.pop()))
+            timer.start()
+            for key, data in objects.items():
+                assert bytes(store.get(key)) == data
+            timer.join()
+        finally:
+            for each in mine:
+                os.close(each)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 6 MiB, where this process may mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("no right to mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Take all room that is left."""
+    with (folder / "filler").open("ab", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(512))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_store_that_has_filled_its_disk_deletes_collects_opens_and_rebuilds(
+    small_disk: Path, shared: bool
+) -> None:
+    home = small_disk / "s"
+    objects: dict[str, bytes] = {}
+    store = Store.init(home, policy=SMALL, shared=shared)
+    with pytest.raises(errors.TierFull) as caught:
+        for number in range(2000):
+            store.put(f"k/{number}", data_of(number, 5000))
+            objects[f"k/{number}"] = data_of(number, 5000)
+    assert caught.value.remedy
+    assert "gc" in caught.value.remedy
+    fill(small_disk)  # and somebody else takes the rest
+    gone = list(objects)[: len(objects) // 2]
+    for key in gone:
+        assert store.delete(key)
+        del objects[key]
+    store.close()
+    with Store(home, shared=shared) as store:
+        assert {info.key for info in store.list()} == set(objects)
+        before = sum(path.stat().st_size for path in (home / "log").iterdir())
+        store.gc()
+        assert sum(path.stat().st_size for path in (home / "log").iterdir()) < before
+        store.put("after", b"there is room again")
+        objects["after"] = b"there is room again"
+    fill(small_disk)
+    Store.rebuild(home)
+    with Store(home, shared=shared) as store:
+        assert {info.key: bytes(store.get(info.key)) for info in store.list()} == objects
+
+
+def test_a_full_disk_leaves_no_lock_taken(small_disk: Path) -> None:
+    lock = small_disk / "care.lock"
+    fill(small_disk)
+    with closing(FileLock(lock)):
+        child = subprocess.run(
+            [sys.executable, "-c", _TRY, str(lock)], capture_output=True, text=True, check=False
+        )
+        assert child.stdout.strip() == "locked"
+    with closing(FileLock(lock)):
+        pass
+
+
+_TRY = """
+import sys
+from pathlib import Path
+from deepseek_store.errors import StoreLocked
+from deepseek_store.home.locks import FileLock
+try:
+    FileLock(Path(sys.argv[1]))
+except StoreLocked:
+    print("locked")
+"""
+
+
+def test_a_lock_that_nobody_lets_go_of_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    from deepseek_store.home.locks import wait_for_lock
+
+    with closing(FileLock(tmp_path / "x")), pytest.raises(StoreLocked) as caught:
+        wait_for_lock(tmp_path / "x", longest_s=0.05)
+    assert caught.value.remedy
+
+
+def test_a_limit_of_file_sizes_is_told_as_that(tmp_path: Path) -> None:
+    with Store.init(tmp_path / "s", policy=SMALL) as store:
+        store.put("before", b"x")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+        try:
+            with pytest.raises(errors.TierFull) as caught:
+                for number in range(20):
+                    store.put(f"k/{number}", data_of(number, 30_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "ulimit -f" in str(caught.value.remedy)
+        store.put("after", b"x")
+        assert bytes(store.get("before")) == b"x"
+
+
+def test_a_round_of_care_that_fails_does_not_end_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = threading.Semaphore(0)
+
+    def fail(*_args: Any, **_options: Any) -> None:
+        rounds.release()
+        raise Sick("it is sick")
+
+    monkeypatch.setattr("deepseek_store.check.background.tick", fail)
+    with Store.init(tmp_path / "s", policy=SMALL, background=True, tick_s=0.01):
+        assert rounds.acquire(timeout=20)
+        assert rounds.acquire(timeout=20)
+
+
+def test_one_gc_leaves_no_row_of_what_is_deleted(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    with Store.init(home, policy=SMALL) as store:
+        for number in range(500):
+            store.put(f"k/{number}", b"x", durable=False)
+        store.gc()
+        for number in range(500):
+            store.delete(f"k/{number}")
+        store.gc()
+    assert rows_of(home)["versions"] == 0
