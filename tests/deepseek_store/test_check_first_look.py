@@ -427,3 +427,35 @@ def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
         store.gc()
         assert store.repair().ok
         assert look(store).healthy
+
+
+def test_a_file_of_the_log_that_is_gone_is_seen_without_a_read(site: Site, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    with site.init(mirrors=[mirror]) as store:
+        objects = fill(store, 40, 9000)
+        store.parts.journal.seal()
+        gone, *_ = segment_files(store)
+        number = int(gone.name[8:24], 16)
+        gone.unlink()
+        status = look(store)
+        assert [(each.what, each.number, each.place) for each in status.findings] == [
+            ("segment", number, str(gone.parent))
+        ]
+        assert status.verdict.startswith("DEGRADED")
+        kept = (mirror / gone.name).read_bytes()
+        (mirror / gone.name).unlink()
+        status = look(store)
+        assert status.verdict == "BROKEN: 0 stripes and 1 segments can't be read now"
+        store.parts.disk.close()
+        key = next(
+            v.key for v in map(store.parts.state.catalog.get, objects) if v and v.segment == number
+        )
+        assert not store.explain(key).copies[0].readable
+        for _ in range(2):  # it stays lost, however often it is said
+            report = store.repair()
+            assert key in report.lost_keys
+            assert not report.ok
+        (mirror / gone.name).write_bytes(kept)
+        assert store.repair().ok
+        assert contents(store) == objects
+        assert look(store).healthy

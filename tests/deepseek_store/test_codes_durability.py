@@ -93,8 +93,9 @@ def test_worse_disks_and_slower_repair_cost_nines(name: str, repair: Repair) -> 
     assert nines(code, slow) < base
 
 
-def exact_fatal_share(n: int, tolerance: int, lost: int, afr: Fraction, repairs: Fraction) -> float:
+def exact_fatal_share(n: int, tolerance: int, lost: int) -> float:
     """The chance to lose one more than is borne before all is rebuilt: gambler's ruin, exactly."""
+    afr, repairs = Fraction(2, 100), Fraction(8766, 24)
     # Products of (down / up) over the states below: P(ruin from i) = sum(i terms) / sum(all).
     terms = [Fraction(1)]
     for i in range(1, tolerance + 1):
@@ -106,9 +107,7 @@ def exact_fatal_share(n: int, tolerance: int, lost: int, afr: Fraction, repairs:
 def test_with_losses_it_is_the_chance_to_lose_more_before_they_are_rebuilt(name: str) -> None:
     code = Code.parse(name)
     for lost in range(1, code.tolerance + 1):
-        share = exact_fatal_share(
-            code.n, code.tolerance, lost, Fraction(2, 100), Fraction(8766, 24)
-        )
+        share = exact_fatal_share(code.n, code.tolerance, lost)
         loss = 10.0 ** -nines_after(code, MODEL, lost)
         assert loss == pytest.approx(share + annual_loss(code, MODEL), rel=0.01)
 

@@ -104,12 +104,12 @@ class ScrubReport:
         if self.looked is None or self.segments or self.stripes:
             read = f"Read {self.read_nbytes:,} bytes of {looked} in {self.seconds:.1f} s{part}."
             lines.append(read)
-        lines += [f"Away: {place}: {why}." for place, why in sorted(self.away.items())]
+        away = [f"Away: {place}: {why}." for place, why in sorted(self.away.items())]
         if not self.faults:
-            return (*lines, self._verdict)
+            return (*lines, *away, self._verdict)
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
         lines.append(f"{len(self.faults)} faults ({kinds}), {self.repaired} of them repaired.")
-        lines += [f"{fault}." for fault in self.left]
+        lines += [*away, *(f"{fault}." for fault in self.left)]
         if self.lost_keys:
             lines.append(f"{len(self.lost_keys)} objects are lost: {', '.join(self.lost_keys)}.")
         return tuple(lines)
