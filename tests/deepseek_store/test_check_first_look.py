@@ -459,3 +459,47 @@ def test_a_file_of_the_log_that_is_gone_is_seen_without_a_read(site: Site, tmp_p
         assert store.repair().ok
         assert contents(store) == objects
         assert look(store).healthy
+
+
+@pytest.mark.parametrize("where", ["log", "stripe"])
+def test_a_loss_is_called_a_loss_until_the_object_is_written_anew(
+    site: Site, tmp_path: Path, where: str
+) -> None:
+    rng = random.Random(11)
+    with site.init() as store:
+        objects = fill(store, 100, 9000)
+        if where == "stripe":
+            store.send(objects, "cold")
+            store.parts.journal.seal()
+            store.gc()
+            (stripe,) = store.parts.state.stripes.values()
+            whole = fragments_of(site, stripe)
+            parities = [index for index in stripe.stored if index >= stripe.code.k]
+            for index in (0, *parities):
+                break_fragment(site, stripe, index, "missing", whole, rng)
+        else:
+            store.parts.journal.seal()
+            path = segment_files(store)[0]
+            path.write_bytes(flipped(path.read_bytes(), path.stat().st_size // 2))
+            store.parts.disk.close()
+        lost = []
+        for key in objects:
+            try:
+                store.get(key)
+            except errors.StorageError:
+                lost.append(key)
+        assert lost
+        # Readers say so, and repair, however often.
+        assert look(store).verdict.startswith("LOST")
+        for _ in range(2):
+            report = store.repair()
+            assert report.lost_keys == tuple(sorted(lost))
+            assert look(store).verdict.startswith("LOST")
+        for key in lost:
+            store.put(key, objects[key])
+        store.parts.journal.seal()
+        store.gc()
+        store.gc()
+        assert store.repair().ok
+        assert look(store).healthy
+        assert contents(store) == objects
