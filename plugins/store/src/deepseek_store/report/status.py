@@ -130,13 +130,13 @@ class Status:
     @property
     def verdict(self) -> str:
         """The state of the store in a sentence."""
+        lost = sum(each.lost for each in self.findings)
+        if lost:
+            return f"LOST: bytes of objects in {lost:,} places; `repair` names what it can't mend"
         stripes = sum(tier.stripes_unreadable for tier in self.tiers)
         segments = sum(tier.segments_unreadable for tier in self.tiers)
         if stripes or segments:
             return f"BROKEN: {stripes:,} stripes and {segments:,} segments can't be read now"
-        lost = sum(each.lost for each in self.findings)
-        if lost:
-            return f"LOST: bytes of objects in {lost:,} places; `repair` names what it can't mend"
         if not self.healthy:
             return "DEGRADED: it can be read as far as is known, and bears less than it should"
         return "no fault is known (`scrub` reads all bytes)"
