@@ -26,6 +26,7 @@ from care_kit import (
 from deepseek_core import errors
 from deepseek_store import Policy, Store
 from deepseek_store.check.background import tick
+from deepseek_store.errors import ReadOnlyStore
 from deepseek_store.home import tier_set
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.report.metrics import render
@@ -503,3 +504,20 @@ def test_a_loss_is_called_a_loss_until_the_object_is_written_anew(
         assert store.repair().ok
         assert look(store).healthy
         assert contents(store) == objects
+
+
+def test_a_store_that_is_only_read_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
+    home, cold, objects = on_disk(tmp_path)
+    shutil.rmtree(cold / "d1")
+    before = {path: path.read_bytes() for path in cold.rglob("*") if path.is_file()}
+    with Store(home, read_only=True) as store:
+        assert contents(store) == objects
+        assert not store.maintenance.scrub().ok
+        assert not store.maintenance.repair(dry_run=True).ok
+        assert not store.maintenance.fsck().ok
+        assert look(store).verdict.startswith("DEGRADED")
+        for repair in (store.maintenance.repair, lambda: store.maintenance.scrub(repair=True)):
+            with pytest.raises(ReadOnlyStore, match="a repair writes"):
+                repair()
+    assert not (home / "findings.json").exists()
+    assert {path: path.read_bytes() for path in cold.rglob("*") if path.is_file()} == before

@@ -104,12 +104,12 @@ class KeptFinding:
 class Findings:
     """The findings of one store; safe to use from several threads and processes.
 
-    `clock` gives seconds since the epoch. Notes are written at once, but for those that come faster
-    than they can be written: those wait for the next one, or for `flush`.
+    `clock` gives seconds since the epoch; `read_only` leaves the home as it is. Notes are written
+    at once, but for those that come faster than that takes: they wait for the next one, or `flush`.
     """
 
-    def __init__(self, home: Path, clock: Callable[[], float]) -> None:
-        self._home, self._clock = home, clock
+    def __init__(self, home: Path, clock: Callable[[], float], *, read_only: bool = False) -> None:
+        self._home, self._clock, self._read_only = home, clock, read_only
         self._process = f"{socket.gethostname()}:{os.getpid()}"
         self._lock = threading.Lock()
         # Notes that are not in the file yet, and what was healed meanwhile.
@@ -181,6 +181,8 @@ class Findings:
         return merged
 
     def _write(self) -> None:
+        if self._read_only:
+            return
         start_s = time.monotonic()
         try:
             with _locked(self._home / _LOCK):
