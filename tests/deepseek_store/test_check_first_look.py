@@ -26,6 +26,7 @@ from care_kit import (
 from deepseek_core import errors
 from deepseek_store import Policy, Store
 from deepseek_store.check.background import tick
+from deepseek_store.errors import ReadOnlyStore
 from deepseek_store.home import tier_set
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.report.metrics import render
@@ -427,3 +428,96 @@ def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
         store.gc()
         assert store.repair().ok
         assert look(store).healthy
+
+
+def test_a_file_of_the_log_that_is_gone_is_seen_without_a_read(site: Site, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    with site.init(mirrors=[mirror]) as store:
+        objects = fill(store, 40, 9000)
+        store.parts.journal.seal()
+        gone, *_ = segment_files(store)
+        number = int(gone.name[8:24], 16)
+        gone.unlink()
+        status = look(store)
+        assert [(each.what, each.number, each.place) for each in status.findings] == [
+            ("segment", number, str(gone.parent))
+        ]
+        assert status.verdict.startswith("DEGRADED")
+        kept = (mirror / gone.name).read_bytes()
+        (mirror / gone.name).unlink()
+        status = look(store)
+        assert status.verdict == "BROKEN: 0 stripes and 1 segments can't be read now"
+        store.parts.disk.close()
+        key = next(
+            v.key for v in map(store.parts.state.catalog.get, objects) if v and v.segment == number
+        )
+        assert not store.explain(key).copies[0].readable
+        for _ in range(2):  # it stays lost, however often it is said
+            report = store.repair()
+            assert key in report.lost_keys
+            assert not report.ok
+        (mirror / gone.name).write_bytes(kept)
+        assert store.repair().ok
+        assert contents(store) == objects
+        assert look(store).healthy
+
+
+@pytest.mark.parametrize("where", ["log", "stripe"])
+def test_a_loss_is_called_a_loss_until_the_object_is_written_anew(
+    site: Site, tmp_path: Path, where: str
+) -> None:
+    rng = random.Random(11)
+    with site.init() as store:
+        objects = fill(store, 100, 9000)
+        if where == "stripe":
+            store.send(objects, "cold")
+            store.parts.journal.seal()
+            store.gc()
+            (stripe,) = store.parts.state.stripes.values()
+            whole = fragments_of(site, stripe)
+            parities = [index for index in stripe.stored if index >= stripe.code.k]
+            for index in (0, *parities):
+                break_fragment(site, stripe, index, "missing", whole, rng)
+        else:
+            store.parts.journal.seal()
+            path = segment_files(store)[0]
+            path.write_bytes(flipped(path.read_bytes(), path.stat().st_size // 2))
+            store.parts.disk.close()
+        lost = []
+        for key in objects:
+            try:
+                store.get(key)
+            except errors.StorageError:
+                lost.append(key)
+        assert lost
+        # Readers say so, and repair, however often.
+        assert look(store).verdict.startswith("LOST")
+        for _ in range(2):
+            report = store.repair()
+            assert report.lost_keys == tuple(sorted(lost))
+            assert look(store).verdict.startswith("LOST")
+        for key in lost:
+            store.put(key, objects[key])
+        store.parts.journal.seal()
+        store.gc()
+        store.gc()
+        assert store.repair().ok
+        assert look(store).healthy
+        assert contents(store) == objects
+
+
+def test_a_store_that_is_only_read_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
+    home, cold, objects = on_disk(tmp_path)
+    shutil.rmtree(cold / "d1")
+    before = {path: path.read_bytes() for path in cold.rglob("*") if path.is_file()}
+    with Store(home, read_only=True) as store:
+        assert contents(store) == objects
+        assert not store.maintenance.scrub().ok
+        assert not store.maintenance.repair(dry_run=True).ok
+        assert not store.maintenance.fsck().ok
+        assert look(store).verdict.startswith("DEGRADED")
+        for repair in (store.maintenance.repair, lambda: store.maintenance.scrub(repair=True)):
+            with pytest.raises(ReadOnlyStore, match="a repair writes"):
+                repair()
+    assert not (home / "findings.json").exists()
+    assert {path: path.read_bytes() for path in cold.rglob("*") if path.is_file()} == before

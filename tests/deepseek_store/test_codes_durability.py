@@ -18,6 +18,7 @@ from deepseek_store.codes.durability import (
     efficiency_limit,
     fragments_per_domain,
     nines,
+    nines_after,
     nines_by_repair,
 )
 
@@ -90,6 +91,35 @@ def test_worse_disks_and_slower_repair_cost_nines(name: str, repair: Repair) -> 
     assert nines(code, DurabilityModel(repair=repair, afr=0.04)) < base
     slow = DurabilityModel(repair=repair, equal_h=48, fixed_h=12, read_h=6)
     assert nines(code, slow) < base
+
+
+def exact_fatal_share(n: int, tolerance: int, lost: int) -> float:
+    """The chance to lose one more than is borne before all is rebuilt: gambler's ruin, exactly."""
+    afr, repairs = Fraction(2, 100), Fraction(8766, 24)
+    # Products of (down / up) over the states below: P(ruin from i) = sum(i terms) / sum(all).
+    terms = [Fraction(1)]
+    for i in range(1, tolerance + 1):
+        terms.append(terms[-1] * i * repairs / ((n - i) * afr))
+    return float(sum(terms[:lost]) / sum(terms))
+
+
+@pytest.mark.parametrize("name", ["replication(2)", "RS(4,2)", "RS(6,3)", "RS(14,4)"])
+def test_with_losses_it_is_the_chance_to_lose_more_before_they_are_rebuilt(name: str) -> None:
+    code = Code.parse(name)
+    for lost in range(1, code.tolerance + 1):
+        share = exact_fatal_share(code.n, code.tolerance, lost)
+        loss = 10.0 ** -nines_after(code, MODEL, lost)
+        assert loss == pytest.approx(share + annual_loss(code, MODEL), rel=0.01)
+
+
+@pytest.mark.parametrize("repair", REPAIRS)
+@pytest.mark.parametrize("name", TABLE)
+def test_each_loss_costs_nines_until_none_is_left(name: str, repair: Repair) -> None:
+    code, model = Code.parse(name), DurabilityModel(repair=repair)
+    found = [nines_after(code, model, lost) for lost in range(code.tolerance + 2)]
+    assert found[0] == pytest.approx(nines(code, model))
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == 0.0 < found[-2]
 
 
 def test_fragments_that_share_a_domain_are_lost_together() -> None:

@@ -107,7 +107,7 @@ class Maintenance:
         return scrub(parts, **options)
 
     def repair(self, report: ScrubReport | None = None, **options: Any) -> ScrubReport:
-        """Repair what a scrub has found; without a report, what scrubs and readers have met."""
+        """Repair what a report tells of; without one, look first: see `check.scrub.repair`."""
         from deepseek_store.check.scrub import repair
 
         parts = self._parts()

@@ -48,7 +48,7 @@ class Parts:
         self.tiers = opened.tiers
         self.heat = AccessRates(policy.half_life_s, self.state.index)
         self.cache = ShardCache(policy.cache_nbytes) if policy.cache_nbytes else None
-        self.findings = Findings(opened.home, clock)
+        self.findings = Findings(opened.home, clock, read_only=self.state.index.read_only)
         self.suspects = Suspects(self.state, self.findings, self.tiers, self.disk)
         self.suspects.note_opened(opened.faults)
         self.reader = Reader(self.state, self.disk, self.tiers, self.cache, suspects=self.suspects)

@@ -228,7 +228,7 @@ def _log_copy(parts: Parts, now: Health, local: Mapping[int, int]) -> Copy:
         segments=tuple(sorted(local)),
         places=tuple(disk.url for disk in parts.disk.replicas()),
         away={name: why for name, why in now.presence.copies.items() if why},
-        readable=all(map(now.log_has, local)),
+        readable=all(map(now.presence.in_log, local)),
         found=tuple(map(str, found)),
     )
 

@@ -36,4 +36,5 @@ def keep_findings(parts: Parts, unit: Unit, left: Iterable[Fault], *, deep: bool
             index=fault.index,
             detail=fault.detail,
             by=by,
+            lost=fault.outcome == "lost",
         )

@@ -16,6 +16,7 @@ import attrs
 from deepseek_core import DeepSeekError, errors
 from deepseek_store.home.findings import MOST_DETAIL, By, KeptFinding, What
 from deepseek_store.log.mirrored import MirroredDisk
+from deepseek_store.log.segment import sealed_name
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe, folder_of
@@ -25,23 +26,31 @@ _THREADS: Final = 16
 _SAMPLE: Final = 3
 # What is seen again before that is not counted once more: pages are asked for every few seconds.
 _AGAIN_S: Final = 60.0
+_MOST_MISSING: Final = 100
 
 
 @attrs.frozen(kw_only=True)
 class Presence:
     """What was looked for and is there; each value says why something is not, "" if it is.
 
-    `tiers` are by number, `domains` as they are placed, `copies` of the log by their folder.
+    `tiers` are by number, `domains` as they are placed, `copies` of the log by their folder;
+    `missing` are sealed segments of which there is no file in such a folder.
     """
 
     tiers: Mapping[int, str] = attrs.field(factory=dict)
     domains: Mapping[Place, str] = attrs.field(factory=dict)
     copies: Mapping[str, str] = attrs.field(factory=dict)
+    missing: Mapping[str, frozenset[int]] = attrs.field(factory=dict)
 
     @property
     def away(self) -> Mapping[Place, str]:
         """Domains that are not there, and why."""
         return {place: why for place, why in self.domains.items() if why}
+
+    def in_log(self, segment: int) -> bool:
+        """Whether a copy of the log that is there has a file of a sealed segment."""
+        there = (name for name, why in self.copies.items() if not why)
+        return any(segment not in self.missing.get(name, ()) for name in there)
 
     def lost_of(self, stripe: Stripe) -> set[int]:
         """Fragments of a stripe that are known to be lost, or lie where nobody answers."""
@@ -72,9 +81,9 @@ def look_for_places(
     Raises:
         ConfigError: no plugin opens the URL of a tier.
     """
-    copies = _copies(parts)
+    copies, missing = _copies(parts)
     if not parts.config.tiers or (only is not None and not only):
-        _keep(parts, found := Presence(copies=copies), by)
+        _keep(parts, found := Presence(copies=copies, missing=missing), by)
         return found
     parts.tiers.reopen(now=True)
     tiers = {
@@ -90,7 +99,7 @@ def look_for_places(
             ordered,
         )
         domains = dict(zip(ordered, why, strict=True))
-    found = Presence(tiers=tiers, domains=domains, copies=copies)
+    found = Presence(tiers=tiers, domains=domains, copies=copies, missing=missing)
     _keep(parts, found, by)
     return found
 
@@ -127,18 +136,29 @@ def _why_away(parts: Parts, place: Place, keys: Iterable[str]) -> str:
     return ""
 
 
-def _copies(parts: Parts) -> dict[str, str]:
-    """The folders of the log: why each is left out, or can't be read."""
-    left_out = parts.disk.degraded if isinstance(parts.disk, MirroredDisk) else {}
-    found = dict(left_out)
+def _copies(parts: Parts) -> tuple[dict[str, str], dict[str, frozenset[int]]]:
+    """The folders of the log: why each is left out or can't be read, and what it lacks."""
+    found = dict(parts.disk.degraded if isinstance(parts.disk, MirroredDisk) else {})
+    missing: dict[str, frozenset[int]] = {}
     for disk in parts.disk.replicas():
         try:
-            disk.list()
+            names = set(disk.list())
         except errors.StorageError as error:
             found[disk.url] = error.message
-        else:
-            found[disk.url] = ""
-    return found
+            continue
+        found[disk.url] = ""
+        if lacking := _lacking(parts, names):
+            # They may have been collected just now, or sealed: both are known by a second look.
+            parts.state.refresh(sure=True)
+            missing[disk.url] = frozenset(lacking & _lacking(parts, set(disk.list())))
+    return found, missing
+
+
+def _lacking(parts: Parts, names: Collection[str]) -> set[int]:
+    """Sealed segments that the log should have, and of which there is no file."""
+    rows = list(parts.state.segments.values())
+    sealed = (row.id for row in rows if row.local and row.state == "sealed")
+    return {number for number in sealed if sealed_name(number) not in names}
 
 
 def _keep(parts: Parts, found: Presence, by: By) -> None:
@@ -155,7 +175,9 @@ def _keep(parts: Parts, found: Presence, by: By) -> None:
         findings.heal(back)
         parts.reader.forgive()
     fresh_s = parts.clock() - _AGAIN_S
-    known = {(each.place, each.detail) for each in findings.all() if each.last_s > fresh_s}
+    fresh = [each for each in findings.all() if each.last_s > fresh_s]
+    known = {(each.place, each.detail) for each in fresh}
+    known_missing = {(each.number, each.place) for each in fresh if each.what == "segment"}
 
     def note(what: What, number: int, kind: str, place: str, why: str) -> None:
         if (place, why[:MOST_DETAIL]) not in known:
@@ -171,3 +193,7 @@ def _keep(parts: Parts, found: Presence, by: By) -> None:
     for name, why in found.copies.items():
         if why:
             note("mirror", 0, "left out", name, why)
+    for name, numbers in found.missing.items():
+        for number in sorted(numbers)[:_MOST_MISSING]:
+            if (number, name) not in known_missing:
+                findings.note("segment", number, "missing", name, detail="no such file", by=by)

@@ -22,6 +22,7 @@ from deepseek_store.check.found_faults import keep_findings
 from deepseek_store.check.inventory import SAMPLE_NBYTES, Inventory, take_inventory
 from deepseek_store.check.presence import Presence, look_for_places
 from deepseek_store.check.repair import Mended, mend, revive_mirrors
+from deepseek_store.errors import ReadOnlyStore
 from deepseek_store.home.findings import By
 from deepseek_store.index.rows import Batch
 from deepseek_store.parts import Parts
@@ -104,12 +105,12 @@ class ScrubReport:
         if self.looked is None or self.segments or self.stripes:
             read = f"Read {self.read_nbytes:,} bytes of {looked} in {self.seconds:.1f} s{part}."
             lines.append(read)
-        lines += [f"Away: {place}: {why}." for place, why in sorted(self.away.items())]
+        away = [f"Away: {place}: {why}." for place, why in sorted(self.away.items())]
         if not self.faults:
-            return (*lines, self._verdict)
+            return (*lines, *away, self._verdict)
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
         lines.append(f"{len(self.faults)} faults ({kinds}), {self.repaired} of them repaired.")
-        lines += [f"{fault}." for fault in self.left]
+        lines += [*away, *(f"{fault}." for fault in self.left)]
         if self.lost_keys:
             lines.append(f"{len(self.lost_keys)} objects are lost: {', '.join(self.lost_keys)}.")
         return tuple(lines)
@@ -179,6 +180,7 @@ def scrub(
     round_ = _Round(parts, repair=repair, deep=deep, bytes_per_s=bytes_per_s)
     cursor = _Cursor.load(parts) if resume else _Cursor()
     if repair:
+        _check_writable(parts)
         revive_mirrors(parts)
     round_.away = _away(parts, look_for_places(parts, by="scrub"))
     todo = cursor.rest(units_of(parts), list(_found(parts)))
@@ -221,6 +223,7 @@ def repair(
     """
     round_ = _Round(parts, repair=not dry_run, unreachable=unreachable, by="repair")
     if not dry_run:
+        _check_writable(parts)
         revive_mirrors(parts)
     cursor = _Cursor.load(parts)
     if report is not None:
@@ -241,6 +244,15 @@ def repair(
     if progress is not None and units:
         progress(len(units), len(units), "done")
     return round_.report(complete=True, resumed=False)
+
+
+def _check_writable(parts: Parts) -> None:
+    if parts.state.index.read_only:
+        raise ReadOnlyStore(
+            f"{parts.home} is open for reading only, and a repair writes",
+            url=f"ds:{parts.home}",
+            remedy="open it for writing; a scrub, or a repair with dry_run (--dry-run), only looks",
+        )
 
 
 def known_damage(parts: Parts) -> tuple[Unit, ...]:

@@ -62,12 +62,6 @@ class Health:
         """What was found of a segment of the log."""
         return self._found.get(("segment", number), ())
 
-    def log_has(self, segment: int) -> bool:
-        """Whether a copy of the log has a segment, as far as is known without reading it."""
-        bad = {each.place for each in self.of_segment(segment) if each.kind == "missing"}
-        there = [name for name, why in self.presence.copies.items() if not why]
-        return any(name not in bad for name in there)
-
     def away_of(self, stripe: Stripe) -> dict[str, str]:
         """The domains of a stripe that are not there, and why."""
         places = dict.fromkeys(stripe.fragments[index].place for index in stripe.stored)

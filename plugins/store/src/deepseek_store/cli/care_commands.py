@@ -31,10 +31,13 @@ _SCRUB_EXAMPLES: Final = """examples:
 Exit code 1: something is wrong that was not repaired."""
 
 _REPAIR_EXAMPLES: Final = """examples:
-  ds-sdk store repair data --dry-run     what earlier scrubs have found
+  ds-sdk store repair data --dry-run     look, and say what would be made good
   ds-sdk store repair data
 
-Fragments that can't be reached get another place, unless --wait. Exit code 1: some is left."""
+It looks first: are all domains there, are all files and fragments there by name and length, are
+the bytes of a sample right. What readers, scrubs and openings had found is made good, too.
+Fragments that can't be reached get another place, unless --wait. Exit code 1: something is left,
+or a tier is away."""
 
 _FSCK_EXAMPLES: Final = """examples:
   ds-sdk store fsck data

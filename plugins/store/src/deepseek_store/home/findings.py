@@ -65,6 +65,8 @@ class KeptFinding:
     first_s: float = attrs.field(default=0.0, converter=float)
     last_s: float = attrs.field(default=0.0, converter=float)
     times: int = attrs.field(default=1, converter=int)
+    lost: bool = attrs.field(default=False, converter=bool)
+    """Whether bytes of objects are lost with it, as far as whoever met it could tell."""
 
     @property
     def id(self) -> str:
@@ -84,9 +86,10 @@ class KeptFinding:
 
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
+        lost = "; bytes are lost with it" if self.lost else ""
         again = f", {self.times:,} times until {_local(self.last_s)}" if self.times > 1 else ""
         by = f"by {self.by} in {self.process}" if self.process else f"by {self.by}"
-        return f"{self.where} is {self.kind}{detail}; met {_local(self.first_s)} {by}{again}"
+        return f"{self.where} is {self.kind}{detail}; met {_local(self.first_s)} {by}{again}{lost}"
 
     def again(self, later: KeptFinding) -> KeptFinding:
         """This one, met once more."""
@@ -101,12 +104,12 @@ class KeptFinding:
 class Findings:
     """The findings of one store; safe to use from several threads and processes.
 
-    `clock` gives seconds since the epoch. Notes are written at once, but for those that come faster
-    than they can be written: those wait for the next one, or for `flush`.
+    `clock` gives seconds since the epoch; `read_only` leaves the home as it is. Notes are written
+    at once, but for those that come faster than that takes: they wait for the next one, or `flush`.
     """
 
-    def __init__(self, home: Path, clock: Callable[[], float]) -> None:
-        self._home, self._clock = home, clock
+    def __init__(self, home: Path, clock: Callable[[], float], *, read_only: bool = False) -> None:
+        self._home, self._clock, self._read_only = home, clock, read_only
         self._process = f"{socket.gethostname()}:{os.getpid()}"
         self._lock = threading.Lock()
         # Notes that are not in the file yet, and what was healed meanwhile.
@@ -125,12 +128,14 @@ class Findings:
         detail: str = "",
         by: By = "read",
         index: int | None = None,
+        lost: bool = False,
     ) -> None:
         """Something is wrong; the same again counts up."""
         now_s = self._clock()
         found = KeptFinding(
             what=what, number=number, index=index, kind=kind, place=place,
-            detail=detail[:MOST_DETAIL], by=by, process=self._process, first_s=now_s, last_s=now_s,
+            detail=detail[:MOST_DETAIL], by=by, process=self._process, lost=lost,
+            first_s=now_s, last_s=now_s,
         )  # fmt: skip
         with self._lock:
             known = self._waiting.get(found.id)
@@ -176,6 +181,8 @@ class Findings:
         return merged
 
     def _write(self) -> None:
+        if self._read_only:
+            return
         start_s = time.monotonic()
         try:
             with _locked(self._home / _LOCK):

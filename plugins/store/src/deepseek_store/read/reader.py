@@ -71,8 +71,9 @@ class Reader:
             return self._disk.read_extent(extent, active=active)
         except errors.ObjectMissing:
             return None
-        except errors.StorageError:
-            self._note_copies(extent)
+        except errors.StorageError as error:
+            only = row is None or row.stripe is None
+            self._note_copies(extent, lost=only and isinstance(error, Corrupt))
             return None
 
     def read(self, extent: Extent) -> bytes | memoryview:
@@ -198,7 +199,8 @@ class Reader:
         if self._state.stripes.get(stripe.id) is not stripe:
             return SegmentGone(f"segment {shard.segment:x} went elsewhere")
         self._suspects.note(shard.segment, error.message)
-        self._suspects.note_fragments(shard.segment, stripe, failed.values())
+        lost = isinstance(error, Corrupt)
+        self._suspects.note_fragments(shard.segment, stripe, failed.values(), lost=lost)
         row = self._state.segments.get(shard.segment)
         if row is not None and row.local and isinstance(error, Corrupt):
             try:
@@ -209,14 +211,14 @@ class Reader:
                 pass
         return error
 
-    def _note_copies(self, shard: Extent) -> None:
+    def _note_copies(self, shard: Extent, *, lost: bool = False) -> None:
         """Tell which copies of the log could not give a shard, and why."""
         row = self._state.segments.get(shard.segment)
         for disk in self._disk.replicas():
             try:
                 disk.read_extent(shard, active=row is None or row.state == "active")
             except errors.StorageError as error:
-                self._suspects.note_copy(shard.segment, error)
+                self._suspects.note_copy(shard.segment, error, lost=lost)
 
     def _keep(self, shard: Extent, data: bytes, prefetched: bool) -> None:
         if self._cache is not None:
@@ -241,7 +243,7 @@ class Reader:
         self._suspects.note(segment, error.message)
         for disk in self._disk.replicas():
             gone = errors.ObjectMissing(error.message, url=disk.url)
-            self._suspects.note_copy(segment, gone)
+            self._suspects.note_copy(segment, gone, lost=True)
         return Corrupt(
             f"segment {segment:016x} is missing: {error.message}",
             url=self._disk.url,

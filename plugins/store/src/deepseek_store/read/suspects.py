@@ -45,7 +45,7 @@ class Suspects:
         if not known:
             _LOG.warning("segment %x: %s", segment, detail)
 
-    def note_copy(self, segment: int, error: errors.StorageError) -> None:
+    def note_copy(self, segment: int, error: errors.StorageError, *, lost: bool = False) -> None:
         """A file of the log, on the disk that the error names, did not give the right bytes."""
         self._state.refresh(sure=True)
         row = self._state.segments.get(segment)
@@ -55,7 +55,7 @@ class Suspects:
         kind = _kind_of(error)
         if kind == "missing" and (row is None or row.state != "sealed"):
             return  # it is being written, or was collected
-        self._findings.note("segment", segment, kind, error.url, detail=error.message)
+        self._findings.note("segment", segment, kind, error.url, detail=error.message, lost=lost)
 
     def note_left_out(self, folder: str, why: str) -> None:
         """The log goes on without one of its disks."""
@@ -72,8 +72,18 @@ class Suspects:
                     "segment", segment, "damaged", disk.url, detail=detail, by="open"
                 )
 
-    def note_fragments(self, segment: int, stripe: Stripe, faults: Iterable[FragmentFault]) -> None:
-        """Fragments of a stripe did not give the right bytes of a segment, or none."""
+    def note_fragments(
+        self,
+        segment: int,
+        stripe: Stripe,
+        faults: Iterable[FragmentFault],
+        *,
+        lost: bool = False,
+    ) -> None:
+        """Fragments of a stripe did not give the right bytes of a segment, or none.
+
+        `lost`: nor do the others together.
+        """
         self._state.refresh(sure=True)
         if self._state.stripes.get(stripe.id) is not stripe:
             return
@@ -85,8 +95,9 @@ class Suspects:
                 self._note_away(place, fault.detail)
             else:
                 self._findings.note(
-                    "stripe", stripe.id, fault.kind, url, index=fault.index, detail=fault.detail
-                )
+                    "stripe", stripe.id, fault.kind, url,
+                    index=fault.index, detail=fault.detail, lost=lost,
+                )  # fmt: skip
 
     def note_tier(self, number: int, why: str) -> None:
         """A tier can't be opened; or it can again, if there is no reason."""

@@ -116,6 +116,7 @@ def _health(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
         ("domains_configured", "Those that should be"),
         ("stripes_hurt", "Stripes that lack fragments now"),
         ("stripes_unreadable", "Stripes that can't be read now"),
+        ("segments_unreadable", "Segments of the log that are nowhere now"),
     ):
         yield _gauge(name, text, {t.temperature: float(getattr(t, name)) for t in tiers})
 

@@ -63,6 +63,8 @@ class TierStatus:
     away: Mapping[str, str] = attrs.field(factory=dict)
     stripes_hurt: int = 0
     stripes_unreadable: int = 0
+    segments_unreadable: int = 0
+    """Of the log: they are in no folder that is there, and in no stripe."""
     domain_losses_now: int | None = None
     nines_now: float | None = None
 
@@ -118,15 +120,23 @@ class Status:
     @property
     def healthy(self) -> bool:
         """Whether nothing is known to be wrong; what nobody has looked at may be."""
-        whole = not any(tier.away or tier.stripes_hurt or tier.unreachable for tier in self.tiers)
+        hurt = (
+            tier.away or tier.stripes_hurt or tier.segments_unreadable or tier.unreachable
+            for tier in self.tiers
+        )
+        whole = not any(hurt)
         return whole and not self.findings and not self.damaged
 
     @property
     def verdict(self) -> str:
         """The state of the store in a sentence."""
-        broken = sum(tier.stripes_unreadable for tier in self.tiers)
-        if broken:
-            return f"BROKEN: {broken:,} stripes can't be read now"
+        lost = sum(each.lost for each in self.findings)
+        if lost:
+            return f"LOST: bytes of objects in {lost:,} places; `repair` names what it can't mend"
+        stripes = sum(tier.stripes_unreadable for tier in self.tiers)
+        segments = sum(tier.segments_unreadable for tier in self.tiers)
+        if stripes or segments:
+            return f"BROKEN: {stripes:,} stripes and {segments:,} segments can't be read now"
         if not self.healthy:
             return "DEGRADED: it can be read as far as is known, and bears less than it should"
         return "no fault is known (`scrub` reads all bytes)"
@@ -264,6 +274,13 @@ def _hot(parts: Parts, now: Health, live_nbytes: int, stored: int) -> dict[str, 
         "away": away,
         "domain_losses_now": left - 1,
         "nines_now": min(left_nines.values()),
+        "segments_unreadable": sum(
+            row.local
+            and row.state == "sealed"
+            and row.stripe is None
+            and not now.presence.in_log(row.id)
+            for row in list(parts.state.segments.values())
+        ),
         "capacity_nbytes": free + stored,
         "free_nbytes": free,
         "stored_nbytes": stored * copies,
