@@ -270,13 +270,13 @@ class Catalog:
 
     def _apply(self, version: Version) -> bool:
         key = version.key
-        old = self.versions(key)
+        self.clock = max(self.clock, version.generation)
+        old = self.versions(key)  # from an index that may have it already
         new = with_version(old, version)
         if new is old:
             return False
         if not old and self._keys is not None:
             self._keys.add(key)
-        self.clock = max(self.clock, version.generation)
         self._store(key, old, new)
         return True
 

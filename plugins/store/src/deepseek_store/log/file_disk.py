@@ -8,6 +8,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -270,12 +271,12 @@ def _is_removed(descriptor: int) -> bool:
 
     Linux tells by the link in /proc. `fstat` would mark the file's times as seen, so that the next
     write has to store new ones, and its flush a transaction of the file system: 40 us (Linux 6.13
-    and later, ext4).
+    and later, ext4). The link says so too of a file that got another name by link and unlink.
     """
-    try:
-        return os.readlink(f"/proc/self/fd/{descriptor}").endswith(_REMOVED)  # noqa: PTH115 - hot
-    except OSError:
-        return os.fstat(descriptor).st_nlink == 0
+    with suppress(OSError):
+        if not os.readlink(f"/proc/self/fd/{descriptor}").endswith(_REMOVED):  # noqa: PTH115 - hot
+            return False
+    return os.fstat(descriptor).st_nlink == 0
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:
