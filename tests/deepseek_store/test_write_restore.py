@@ -66,8 +66,11 @@ def test_a_folder_is_brought_back_alone(tmp_path):
         for key in KEYS:
             store.put(key, b"new")
         store.put("a/3", b"new")
+        store.put("a/1-neighbor", b"new")
+        assert store.restore("then", "a/1").restored == 1
+        assert bytes(store.get("a/1-neighbor")) == b"new"
         done = store.restore("then", "a/")
-        assert (done.restored, done.deleted, done.same) == (2, 1, 0)
+        assert (done.restored, done.deleted, done.same) == (1, 2, 1)
         assert _content(store, "a/") == {"a/1": b"a/1", "a/2": b"a/2"}
         assert bytes(store.get("b/1")) == b"new"
 

@@ -512,11 +512,11 @@ class Store:
             note_dropped(self.home, name)
         return found
 
-    def restore(self, snapshot: str, prefix: str = "", *, dry_run: bool = False) -> Restored:
-        """Bring objects whose key begins with `prefix` back as a snapshot has them.
+    def restore(self, snapshot: str, name: str = "", *, dry_run: bool = False) -> Restored:
+        """Bring the object of that name and all in the folder of that name back ("": all there is).
 
-        What is there now and was not then is deleted. No bytes are copied; each object changes in
-        one step. Take a snapshot before, and this can be undone.
+        What is there now and was not in the snapshot is deleted. No bytes are copied; each object
+        changes in one step. Take a snapshot before, and this can be undone.
 
         Raises:
             InputError: there is no snapshot of that name.
@@ -525,9 +525,9 @@ class Store:
 
         parts = self.parts
         parts.state.refresh()
-        keys = [key for key in parts.versions.snapshot(snapshot) if key.startswith(prefix)]
+        keys = parts.versions.snapshot(snapshot)
         kept = {key: partial(parts.versions.find, key, snapshot) for key in keys}
-        return restore(parts.state, parts.writer, kept, prefix=prefix, dry_run=dry_run)
+        return restore(parts.state, parts.writer, kept, name=name, dry_run=dry_run)
 
     def flush(self) -> None:
         """Make everything that was put durable, and the index equal to the log."""

@@ -27,7 +27,7 @@ _SNAPSHOT_EXAMPLES: Final = """examples:
 _RESTORE_EXAMPLES: Final = """examples:
   ds-sdk store restore data before-cleaning --dry-run
   ds-sdk store restore data before-cleaning              all objects, as they were then
-  ds-sdk store restore data before-cleaning runs/1/      those below runs/1/ only"""
+  ds-sdk store restore data before-cleaning runs/1       those in runs/1 only"""
 
 _SNAPSHOTS_EXAMPLES: Final = """examples:
   ds-sdk store snapshots data"""
@@ -71,9 +71,8 @@ def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _restore(args: argparse.Namespace) -> int:
     """Objects that were not there then are deleted; nothing is copied."""
-    prefix = f"{args.folder.rstrip('/')}/" if args.folder.strip("/") else ""
     with open_store(args) as store:
-        done = store.restore(args.name, prefix, dry_run=args.dry_run)
+        done = store.restore(args.name, args.only, dry_run=args.dry_run)
     would = "would be " if args.dry_run else ""
     text = (
         f"{count(done.restored, 'object')} {would}restored, {done.deleted:,} {would}deleted, "

@@ -30,22 +30,30 @@ def restore(
     writer: Writer,
     kept: Mapping[str, Callable[[], Version]],
     *,
-    prefix: str = "",
+    name: str = "",
     dry_run: bool = False,
 ) -> Restored:
-    """Give each key what `kept` has of it, and delete the others that begin with `prefix`.
+    """Give each key of a name what `kept` has of it, and delete the others of that name.
 
-    Each object changes in one step, all of them do not: after an interruption call it again.
+    A name is that of an object, and of the folder that others lie in ("": all). Each object changes
+    in one step, all of them do not: after an interruption call it again.
     `kept` gives the version of a key where it lies at that moment.
     """
-    same = {key for key, find in kept.items() if _is_current(state, find())}
-    gone = [key for key in state.catalog.keys(prefix) if key not in kept]
+    folder = name.rstrip("/")
+    wanted = {key: find for key, find in kept.items() if _is_of(key, folder)}
+    same = {key for key, find in wanted.items() if _is_current(state, find())}
+    there = [key for key in state.catalog.keys(folder) if _is_of(key, folder)]
+    gone = [key for key in there if key not in wanted]
     if not dry_run:
-        for key in kept.keys() - same:
-            _bring_back(writer, key, kept[key])
+        for key in wanted.keys() - same:
+            _bring_back(writer, key, wanted[key])
         for key in gone:
             writer.delete(key)
-    return Restored(restored=len(kept) - len(same), deleted=len(gone), same=len(same))
+    return Restored(restored=len(wanted) - len(same), deleted=len(gone), same=len(same))
+
+
+def _is_of(key: str, folder: str) -> bool:
+    return not folder or key == folder or key.startswith(f"{folder}/")
 
 
 def _is_current(state: State, version: Version) -> bool:
