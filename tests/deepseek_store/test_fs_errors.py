@@ -266,16 +266,16 @@ def test_the_number_of_the_disk_is_kept(number, kind):
         try:
             raise OSError(number, "of the disk") if number else OSError("of the disk")
         except OSError as cause:
-            raise errors.TierUnavailable("away", url="file:///x", remedy="mount it") from cause
+            raise errors.TierUnavailable("away", url="s3://bucket", remedy="mount it") from cause
     except errors.TierUnavailable as error:
         told = os_error(error, "a")
     assert type(told) is kind and told.errno == (number or errno.EIO)
     assert isinstance(told, PermissionError) == (kind is FileForbidden)
-    assert told.retryable and told.url == "file:///x" and told.remedy == "mount it"
+    assert told.retryable and told.url == "s3://bucket" and told.remedy == "mount it"
 
 
 def test_room_that_a_quota_ends_says_so():
-    error = errors.TierFull("full", url="file:///x")
+    error = errors.TierFull("full", url="s3://bucket")
     error.__cause__ = OSError(errno.EDQUOT, "quota")
     assert os_error(error, "a").errno == errno.EDQUOT
     assert isinstance(os_error(error, "a"), NoRoom)

@@ -297,7 +297,7 @@ class Store:
         What is there already is not copied, but for a short piece at its end.
 
         Raises:
-            As `put`.
+            KeyRefused, NotBytes, GenerationMismatch, TierFull, TierUnavailable: as `put`.
         """
         parts = self.parts
         for _ in range(_LOOKUPS):

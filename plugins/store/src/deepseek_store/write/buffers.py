@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from pickle import PickleBuffer
+from contextlib import suppress
 from typing import Any, Final
 
 from deepseek_store.errors import NotBytes
@@ -35,8 +35,10 @@ def bytes_of(data: Any) -> bytes | memoryview:
         )
     if view.ndim == 1 and view.format == "B" and view.c_contiguous:
         return view
-    # raw() knows formats that cast() does not (structured, half floats), and shapes with zeros.
-    return PickleBuffer(view).raw() if view.c_contiguous else memoryview(view.tobytes())
+    if view.c_contiguous:
+        with suppress(TypeError):  # of formats that cast() does not know, and shapes with zeros
+            return view.cast("B")
+    return memoryview(view.tobytes())
 
 
 def steady(data: Buffer) -> Buffer:
