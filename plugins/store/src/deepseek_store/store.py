@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 _MOVED: Final = frozenset(
     ("apply", "codes", "explain", "fsck", "gc", "pin", "plan", "repair", "scrub", "send", "unpin")
 )
-_LOOKUPS: Final = 8  # a reader that finds its segment collected looks the object up again
+# Who finds a segment collected looks the object up again, a little later each time: 2.7 s in all.
+_PAUSES_S: Final = (0.0, 0.0, 0.002, 0.008, 0.032, 0.128, 0.5, 2.0)
 
 
 @attrs.frozen(kw_only=True, slots=True)
@@ -299,9 +300,7 @@ class Store:
         Raises:
             KeyRefused, NotBytes, GenerationMismatch, TierFull, TierUnavailable: as `put`.
         """
-        parts = self.parts
-        for _ in range(_LOOKUPS):
-            parts.state.refresh()
+        for parts in self._up_to_date():
             version = parts.state.catalog.get(check_key(key))
             found = 0 if version is None else version.generation
             if if_generation is not None and if_generation != found:
@@ -346,8 +345,7 @@ class Store:
 
         if not append:
             return parts.writer.begin(check_key(key), _pack_meta(meta), landed=landed)
-        for _ in range(_LOOKUPS):
-            parts.state.refresh()
+        for parts in self._up_to_date():
             there = parts.state.catalog.get(check_key(key))
             kept = _pack_meta(meta) if there is None else there.meta
             with suppress(SegmentGone):
@@ -373,9 +371,7 @@ class Store:
             Corrupt, Unrecoverable: all copies are damaged; nothing wrong is ever returned.
             TierUnavailable: too many tiers can't be reached.
         """
-        parts = self.parts
-        for _ in range(_LOOKUPS):
-            parts.state.refresh()
+        for parts in self._up_to_date():
             version = parts.versions.find(key, snapshot)
             try:
                 end = max(start, version.nbytes) if stop is None else stop
@@ -577,11 +573,19 @@ class Store:
             self.maintenance.send([receipt.key], landing)
         return receipt
 
-    def _link(self, source: str, target: str, expect: int | None, *, remove: bool) -> Receipt:
+    def _up_to_date(self) -> Iterator[Parts]:
+        """The parts, as of now, until the caller has found what it looks for."""
         parts = self.parts
+        parts.state.refresh()
+        yield parts
+        for pause_s in _PAUSES_S:
+            time.sleep(pause_s)
+            parts.state.refresh(sure=True)  # one that died may have told nobody of its last commit
+            yield parts
+
+    def _link(self, source: str, target: str, expect: int | None, *, remove: bool) -> Receipt:
         check_key(target)
-        for _ in range(_LOOKUPS):
-            parts.state.refresh()
+        for parts in self._up_to_date():
             try:
                 return parts.writer.link(
                     parts.versions.find(source), target, expect=expect, remove=remove
