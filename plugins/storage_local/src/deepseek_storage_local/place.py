@@ -37,6 +37,8 @@ class Place:
             self._session = Session(options.root, url, exclusive=options.exclusive)
             self.session_name = self._session.name
             self._clean()
+        except errors.TierUnavailable:  # an OSError, and it says all already
+            raise
         except OSError as error:
             raise fault(error, error.filename or options.root, url) from error
 

@@ -97,6 +97,8 @@ class LocalTier(Tier):
             if wanted <= _MOST_NBYTES:
                 return os.pread(opened.number, wanted, start)
             return _read_long(opened.number, start, wanted)
+        except errors.TierUnavailable:  # an OSError, and it says all already
+            raise
         except OSError as error:
             self._handles.drop(key)
             raise faults.fault(error, f"{self.url}, object {key!r}", self.url) from error
@@ -243,6 +245,8 @@ class LocalTier(Tier):
     def _faults(self, volume: Volume) -> Iterator[None]:
         try:
             yield
+        except errors.TierUnavailable:  # an OSError, and it says all already
+            raise
         except OSError as error:
             self._check(volume)
             raise faults.fault(error, volume.path, self.url) from error

@@ -329,7 +329,7 @@ class Owner:
         with self._turn:
             try:
                 lock: FileLock = wait_for_lock(self._home / _LOCK, longest_s=_WAIT_S)
-            except OSError as error:
+            except FileNotFoundError as error:  # all else comes typed
                 raise _typed(self._home / _LOCK, error) from error
             try:
                 yield self._read() or Record()
