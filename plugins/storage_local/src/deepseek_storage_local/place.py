@@ -120,6 +120,8 @@ class Place:
         """Remove what dead writers left; a disk that is sick or gone has its turn later."""
         for volume in [self.root(), *self.present()]:
             with suppress(OSError):
+                if not self._session.name:  # we may not write here
+                    return
                 for name in names_aside(volume):
                     if self._session.is_dead(name.partition(".")[0]):
                         clean_aside(volume, name)

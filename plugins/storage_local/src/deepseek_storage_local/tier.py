@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -198,6 +199,8 @@ class LocalTier(Tier):
 
     def _write(self, volume: Volume, path: str, view: memoryview) -> bool:
         self._check(volume)
+        if not self._opened().session_name:
+            raise OSError(errno.EROFS, "it may only be read: it did not let us enroll as a writer")
         buffer = self._buffers.get() if self._direct else None
         return write_object(volume, path, view, self._opened().session_name, buffer)
 
