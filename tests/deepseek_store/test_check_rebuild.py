@@ -574,3 +574,21 @@ def test_an_empty_object_is_not_sought_in_a_stripe_that_was_never_finished(site:
     with site.open() as store:
         assert contents(store) == objects
         assert store.fsck(deep=True).ok
+
+
+def test_a_delete_while_a_tier_is_away_holds_when_it_is_back(tmp_path: Path) -> None:
+    home, cold = tmp_path / "home", tmp_path / "cold"
+    with Store.init(home, cold=[f"{cold.as_uri()}?domains=8"]) as store:
+        store.put("gone", bytes(50_000))
+        store.put("kept", bytes(50_000))
+        store.maintenance.send(["gone", "kept"], "cold")
+        store.maintenance.gc()
+    cold.rename(tmp_path / "away")
+    Store.rebuild(home, force=True)
+    with Store(home) as store:
+        assert not store.delete("gone")
+    shutil.rmtree(cold)  # the empty one, made meanwhile
+    (tmp_path / "away").rename(cold)
+    Store.rebuild(home)
+    with Store(home) as store:
+        assert list(store) == ["kept"]
