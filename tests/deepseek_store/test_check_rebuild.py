@@ -193,6 +193,10 @@ def test_an_old_index_is_never_overwritten(site: Site) -> None:
     names = [Store.rebuild(site.home).aside for _ in range(3)]
     assert names == [f"index.sqlite.broken-{number}" for number in (1, 2, 3)]
     assert all((site.home / str(name)).exists() for name in names)
+    # Some are kept, not all of them for ever.
+    assert Store.rebuild(site.home).aside == "index.sqlite.broken-4"
+    kept = sorted(path.name for path in site.home.glob("*.broken-?"))
+    assert kept == [f"index.sqlite.broken-{number}" for number in (2, 3, 4)]
 
 
 def test_a_store_that_goes_on_after_a_rebuild_gives_no_number_twice(site: Site) -> None:
