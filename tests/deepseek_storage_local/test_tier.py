@@ -281,3 +281,36 @@ def test_a_range_that_is_none_is_refused(open_local):
     for start, nbytes in ((-1, None), (0, -1)):
         with pytest.raises(errors.InputError, match="no range"):
             tier.get("x", start, nbytes)
+
+
+_READ = """
+import sys
+from deepseek_core import errors
+from deepseek_storage_local.tier import open_tier
+with open_tier(sys.argv[1]) as tier:
+    print(tier.get("d0/key"), [each.key for each in tier.list()])
+    try:
+        tier.put_if_absent("d0/other", b"1")
+    except errors.TierUnavailable as error:
+        print(error.remedy)
+"""
+
+
+def test_a_tier_that_may_only_be_read_is_read(tmp_path, open_local):
+    with open_local(domains=2) as tier:
+        tier.put_if_absent("d0/key", b"data")
+    folder = tmp_path / "tier"
+    paths = [folder, *folder.rglob("*")]
+    for path in paths:
+        path.chmod(path.stat().st_mode & ~0o222)
+    # Root may write all the same: it goes without that right.
+    plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if not os.geteuid() else []
+    try:
+        done = subprocess.run(
+            [*plain, sys.executable, "-c", _READ, f"{folder.as_uri()}?domains=2"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        for path in paths:
+            path.chmod(path.stat().st_mode | 0o200)
+    assert done.stdout.splitlines() == ["b'data' ['d0/key']", "mount it for writing"], done.stderr

@@ -193,6 +193,10 @@ def test_an_old_index_is_never_overwritten(site: Site) -> None:
     names = [Store.rebuild(site.home).aside for _ in range(3)]
     assert names == [f"index.sqlite.broken-{number}" for number in (1, 2, 3)]
     assert all((site.home / str(name)).exists() for name in names)
+    # Some are kept, not all of them for ever.
+    assert Store.rebuild(site.home).aside == "index.sqlite.broken-4"
+    kept = sorted(path.name for path in site.home.glob("*.broken-?"))
+    assert kept == [f"index.sqlite.broken-{number}" for number in (2, 3, 4)]
 
 
 def test_a_store_that_goes_on_after_a_rebuild_gives_no_number_twice(site: Site) -> None:
@@ -574,3 +578,21 @@ def test_an_empty_object_is_not_sought_in_a_stripe_that_was_never_finished(site:
     with site.open() as store:
         assert contents(store) == objects
         assert store.fsck(deep=True).ok
+
+
+def test_a_delete_while_a_tier_is_away_holds_when_it_is_back(tmp_path: Path) -> None:
+    home, cold = tmp_path / "home", tmp_path / "cold"
+    with Store.init(home, cold=[f"{cold.as_uri()}?domains=8"]) as store:
+        store.put("gone", bytes(50_000))
+        store.put("kept", bytes(50_000))
+        store.maintenance.send(["gone", "kept"], "cold")
+        store.maintenance.gc()
+    cold.rename(tmp_path / "away")
+    Store.rebuild(home, force=True)
+    with Store(home) as store:
+        assert not store.delete("gone")
+    shutil.rmtree(cold)  # the empty one, made meanwhile
+    (tmp_path / "away").rename(cold)
+    Store.rebuild(home)
+    with Store(home) as store:
+        assert list(store) == ["kept"]

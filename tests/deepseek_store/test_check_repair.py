@@ -334,3 +334,19 @@ def _extents(version):  # type: ignore[no-untyped-def]
     from deepseek_store.log.records import unpack_extents
 
     return unpack_extents(version.extents)
+
+
+def test_a_segment_without_its_footer_is_gone_when_repair_says_repaired(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Store.init(home) as store:
+        objects = fill(store, 20, 9000)
+    (path,) = (home / "log").glob("segment-*")
+    data = bytearray(path.read_bytes())
+    data[-200:] = bytes(200)
+    path.write_bytes(data)
+    with Store(home) as store:
+        assert store.maintenance.repair().repaired == 1
+        assert store.maintenance.repair().faults == ()
+        assert store.maintenance.scrub().faults == ()
+        assert store.maintenance.fsck(deep=True).ok
+        assert contents(store) == objects

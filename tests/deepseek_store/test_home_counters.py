@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from deepseek_store import Policy, Store
 from deepseek_store.check.background import Tick
+from deepseek_store.home import counters
 from deepseek_store.home.counters import Counters, Entry
+from deepseek_store.index.rows import Batch
 
 NUMBERS = st.builds(
     Counters, **{field.name: st.integers(0, 1 << 60) for field in attrs.fields(Counters)}
@@ -94,3 +96,18 @@ def test_rounds_that_did_something_are_remembered(home):
         ticks = store.parts.ledger.mine().ticks
         assert len(ticks) == 20
         assert ticks[-1] == {"at_s": 32.0, "moves": 0, "freed_nbytes": 0, "error": "no 29"}
+
+
+def test_hosts_that_are_gone_leave_one_row_between_them(home):
+    with Store(home) as store:
+        before = totals(store)
+        for number in range(200):
+            told = Entry(counts=Counters(moves=3), at_s=1000.0 + number)
+            store.parts.state.commit(Batch(meta={f"counts:box{number}:1": told.to_text()}))
+        store.get("k")
+        store.parts.ledger.save()
+        rows = [n for n in store.parts.state.index.meta() if n.startswith("counts:")]
+        assert len(rows) <= counters.MOST
+        assert totals(store).moves == before.moves + 600
+    with Store(home) as store:
+        assert totals(store).moves == before.moves + 600

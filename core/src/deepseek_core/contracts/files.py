@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from deepseek_core.contracts.errors import WriteError
+from deepseek_core.contracts.errors import DeepSeekError, WriteError
 
 _START: Final = 50  # characters, of up to 4 bytes each
 
@@ -37,6 +37,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+    except DeepSeekError:  # what the block says is no fault of the file, an OSError or not
+        raise
     except OSError as error:
         raise WriteError(
             f"{path} can't be written: {error.strerror or error}",

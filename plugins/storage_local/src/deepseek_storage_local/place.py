@@ -37,6 +37,8 @@ class Place:
             self._session = Session(options.root, url, exclusive=options.exclusive)
             self.session_name = self._session.name
             self._clean()
+        except errors.TierUnavailable:  # an OSError, and it says all already
+            raise
         except OSError as error:
             raise fault(error, error.filename or options.root, url) from error
 
@@ -118,6 +120,8 @@ class Place:
         """Remove what dead writers left; a disk that is sick or gone has its turn later."""
         for volume in [self.root(), *self.present()]:
             with suppress(OSError):
+                if not self._session.name:  # we may not write here
+                    return
                 for name in names_aside(volume):
                     if self._session.is_dead(name.partition(".")[0]):
                         clean_aside(volume, name)

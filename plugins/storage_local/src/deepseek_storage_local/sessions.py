@@ -6,6 +6,7 @@ within one process too. A process's number would not do: containers that share a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -22,17 +23,21 @@ from deepseek_storage_local.names import OWN
 
 # For reading, which a lock needs no more than: a disk may be mounted read-only below us.
 _FLAGS: Final = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
+_READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Session:
-    """One opening of a tier; `name` is the front part of the files that it writes aside."""
+    """One opening of a tier; `name` is the front part of the files that it writes aside.
+
+    It has no name where the tier may only be read.
+    """
 
     def __init__(self, root: Path, url: str, *, exclusive: bool) -> None:
         """Join the others, or have the tier alone.
 
         Raises:
             TierLocked: someone has it alone, or others have it when `exclusive` is asked for.
-            OSError: the folder can't be written to.
+            OSError: the folder can't be read.
         """
         self._folder = root / OWN / "sessions"
         self._folder.mkdir(exist_ok=True)
@@ -46,7 +51,7 @@ class Session:
                 url=url,
                 remedy="close it there, or open both without exclusive=1",
             ) from None
-        self.name, self._mine = self._enroll()
+        self.name, self._mine = self._enroll_if_allowed()
 
     def is_dead(self, name: str) -> bool:
         """Whether a session of this name has ended."""
@@ -63,6 +68,8 @@ class Session:
 
     def forget_dead(self) -> None:
         """Remove what ended sessions left of themselves."""
+        if not self.name:
+            return
         for name in os.listdir(self._folder):  # noqa: PTH208 (names, not paths)
             if self.is_dead(name):
                 (self._folder / name).unlink(missing_ok=True)
@@ -70,7 +77,16 @@ class Session:
     def close(self) -> None:
         """Leave; the locks go with the descriptors."""
         with suppress(OSError):
-            (self._folder / self.name).unlink(missing_ok=True)
+            if self.name:
+                (self._folder / self.name).unlink(missing_ok=True)
+
+    def _enroll_if_allowed(self) -> tuple[str, Descriptor | None]:
+        try:
+            return self._enroll()
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            return "", None
 
     def _enroll(self) -> tuple[str, Descriptor]:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -97,6 +98,8 @@ class LocalTier(Tier):
             if wanted <= _MOST_NBYTES:
                 return os.pread(opened.number, wanted, start)
             return _read_long(opened.number, start, wanted)
+        except errors.TierUnavailable:  # an OSError, and it says all already
+            raise
         except OSError as error:
             self._handles.drop(key)
             raise faults.fault(error, f"{self.url}, object {key!r}", self.url) from error
@@ -196,6 +199,8 @@ class LocalTier(Tier):
 
     def _write(self, volume: Volume, path: str, view: memoryview) -> bool:
         self._check(volume)
+        if not self._opened().session_name:
+            raise OSError(errno.EROFS, "it may only be read: it did not let us enroll as a writer")
         buffer = self._buffers.get() if self._direct else None
         return write_object(volume, path, view, self._opened().session_name, buffer)
 
@@ -243,6 +248,8 @@ class LocalTier(Tier):
     def _faults(self, volume: Volume) -> Iterator[None]:
         try:
             yield
+        except errors.TierUnavailable:  # an OSError, and it says all already
+            raise
         except OSError as error:
             self._check(volume)
             raise faults.fault(error, volume.path, self.url) from error

@@ -43,6 +43,7 @@ Progress = Callable[[int, int, str], None]
 
 _BATCH: Final = 50_000
 _NEVER: Final = 1 << 62
+_MOST_ASIDE: Final = 3
 _SIDES: Final = ("-wal", "-shm", "")
 
 
@@ -346,10 +347,15 @@ def _incomplete(unreachable: Sequence[str]) -> str | None:
 
 
 def _set_aside(home: Path) -> str | None:
-    """Keep the old index under another name; what belongs to it goes first, should we be killed."""
-    number = 1
-    while any(Path(f"{home / INDEX_FILE}.broken-{number}{side}").exists() for side in _SIDES):
-        number += 1
+    """Keep the old index under another name; what belongs to it goes first, should we be killed.
+
+    So are a few before it; all are made of what is in the log and on the tiers.
+    """
+    known = _numbers_aside(home)
+    number = max(known, default=0) + 1
+    for old_number in sorted(known)[: -(_MOST_ASIDE - 1)]:
+        for side in _SIDES:
+            Path(f"{home / INDEX_FILE}.broken-{old_number}{side}").unlink(missing_ok=True)
     target = f"{INDEX_FILE}.broken-{number}"
     moved = False
     for side in _SIDES:
@@ -358,3 +364,8 @@ def _set_aside(home: Path) -> str | None:
             old.rename(home / f"{target}{side}")
             moved = True
     return target if moved else None
+
+
+def _numbers_aside(home: Path) -> set[int]:
+    found = (path.name.partition(".broken-")[2] for path in home.glob(f"{INDEX_FILE}.broken-*"))
+    return {int(name.partition("-")[0]) for name in found if name.partition("-")[0].isdigit()}

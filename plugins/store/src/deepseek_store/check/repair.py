@@ -29,10 +29,14 @@ from deepseek_store.stripes.stripe_io import superseded
 
 @attrs.frozen(kw_only=True)
 class Mended:
-    """What became of a unit's faults; `lost` are keys of objects that no copy is left of."""
+    """What became of a unit's faults; `lost` are keys of objects that no copy is left of.
+
+    `emptied`: it is damaged still, but nobody needs it any more; the collector may have it.
+    """
 
     faults: tuple[Fault, ...]
     lost: tuple[str, ...] = ()
+    emptied: bool = False
 
 
 def mend(
@@ -154,8 +158,12 @@ def _mend_stripe(
         mended = _salvaged(parts, rotten, _segments(stripe, rotten))
         if hurt:
             more = _mend_stripe(parts, unit, [*hurt, *away], look, unreachable)
-            return Mended(faults=(*mended.faults, *more.faults), lost=mended.lost + more.lost)
-        return Mended(faults=(*mended.faults, *left), lost=mended.lost)
+            return Mended(
+                faults=(*mended.faults, *more.faults),
+                lost=mended.lost + more.lost,
+                emptied=mended.emptied or more.emptied,
+            )
+        return attrs.evolve(mended, faults=(*mended.faults, *left))
     if not hurt:
         return Mended(faults=left)
     try:
@@ -194,7 +202,8 @@ def _salvaged(parts: Parts, faults: Sequence[Fault], segments: frozenset[int]) -
     if saved.waiting:
         why = f"{len(saved.waiting)} objects of it can't be reached; the others are written anew"
         return Mended(faults=_ended(faults, "waiting", why))
-    return Mended(faults=_ended(faults, "repaired", "all that lives in it is written anew"))
+    why = "all that lives in it is written anew"
+    return Mended(faults=_ended(faults, "repaired", why), emptied=True)
 
 
 @attrs.frozen(kw_only=True)

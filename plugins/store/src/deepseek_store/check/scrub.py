@@ -198,6 +198,7 @@ def scrub(
         _Cursor(bad=cursor.bad).save(parts)
     if progress is not None and todo:
         progress(done, len(todo), "done")
+    round_.collect_emptied()
     return round_.report(complete=done == len(todo), resumed=len(todo) < len(units_of(parts)))
 
 
@@ -243,6 +244,7 @@ def repair(
     cursor.save(parts)
     if progress is not None and units:
         progress(len(units), len(units), "done")
+    round_.collect_emptied()
     return round_.report(complete=True, resumed=False)
 
 
@@ -311,6 +313,7 @@ class _Round:
         self._units: Counter[str] = Counter()
         self._faults: list[Fault] = []
         self._lost: set[str] = set()
+        self._emptied = False
 
     @property
     def read_nbytes(self) -> int:
@@ -327,9 +330,17 @@ class _Round:
             )
             faults = mended.faults
             self._lost.update(mended.lost)
+            self._emptied = self._emptied or mended.emptied
         self._faults += faults
         left = [fault for fault in faults if fault.outcome not in ("repaired", "gone")]
         keep_findings(self._parts, unit, left, deep=self._look.deep, by=self._by)
+
+    def collect_emptied(self) -> None:
+        """Free what was given up: as long as it is there, every check finds it damaged."""
+        if self._emptied:
+            self._parts.journal.seal()  # what lives is there now, and what died shares its segment
+            self._parts.flush()
+            self._parts.collector.collect(self._parts.heat)
 
     def report(self, *, complete: bool, resumed: bool) -> ScrubReport:
         """All that was seen."""

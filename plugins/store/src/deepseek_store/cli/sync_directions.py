@@ -126,6 +126,8 @@ class Sync:
         file = Path(self.entries[path, False].file)
         try:
             return has_bytes_of(self.store, self.sides.folder + path, file)
+        except errors.TierUnavailable:  # of the store, not of the file
+            raise
         except OSError:
             return False  # told when it is copied
 

@@ -14,6 +14,10 @@ from deepseek_store.index.rows import Batch
 
 _PREFIX: Final = "counts:"
 _MOST_TICKS: Final = 20
+_FOLDED: Final = f"{_PREFIX}others"
+MOST: Final = 64
+_KEPT: Final = 32
+_OLD_S: Final = 7 * 86400.0
 
 
 @attrs.frozen(kw_only=True)
@@ -120,12 +124,7 @@ class Ledger:
 
     def all(self) -> list[Entry]:
         """Of every process that ever told something, the last to tell first."""
-        told = self._state.index.meta().items()
-        others = [
-            Entry.from_text(text)
-            for name, text in told
-            if name.startswith(_PREFIX) and name != self._name
-        ]
+        others = [entry for name, entry in self._entries().items() if name != self._name]
         return sorted([self.mine(), *others], key=lambda entry: -entry.at_s)
 
     def save(self) -> None:
@@ -139,3 +138,30 @@ class Ledger:
         if told != self._saved:
             self._state.commit(Batch(meta={self._name: entry.to_text()}))
             self._saved = told
+            self._fold(entry.at_s)
+
+    def _fold(self, now_s: float) -> None:
+        """Count those who have not told anything for long as one, if there are many of them.
+
+        Each container has a host's name of its own, and would leave a row for ever.
+        """
+        if self._count() <= MOST:
+            return
+        with self._state.index.exclusive(_FOLDED):
+            entries = self._entries()
+            folded = entries.pop(_FOLDED, Entry())
+            by_age = sorted(entries, key=lambda name: entries[name].at_s)
+            old = [name for name in by_age[:-_KEPT] if entries[name].at_s < now_s - _OLD_S]
+            counts = sum((entries[name].counts for name in old), folded.counts)
+            at_s = max([folded.at_s, *(entries[name].at_s for name in old)])
+            one = Entry(counts=counts, at_s=at_s)
+            if old:
+                gone: dict[str, str | None] = dict.fromkeys(old)
+                self._state.commit(Batch(meta={**gone, _FOLDED: one.to_text()}))
+
+    def _count(self) -> int:
+        return sum(name.startswith(_PREFIX) for name in self._state.index.meta())
+
+    def _entries(self) -> dict[str, Entry]:
+        told = self._state.index.meta().items()
+        return {name: Entry.from_text(t) for name, t in told if name.startswith(_PREFIX)}

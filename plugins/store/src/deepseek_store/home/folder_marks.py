@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import ObjectStat, errors
+from deepseek_store import os_faults
 from deepseek_store.home.config import sync_folder, write_durably
 from deepseek_store.log.disk import MARK
 from deepseek_store.log.new_names import rename_new
@@ -105,6 +105,4 @@ class FolderMarks:
         return self._folder / f"{MARK}{key.replace('/', _SLASH)}"
 
     def _typed(self, error: OSError) -> errors.StorageError:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        kind = errors.TierFull if full else errors.TierUnavailable
-        return kind(f"{self.url}: {error.strerror}", url=self.url, remedy="check that disk")
+        return os_faults.typed(error, self.url, self.url)

@@ -7,7 +7,6 @@ file is an older one, and no number is given out twice.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import struct
@@ -20,7 +19,7 @@ from typing import Final
 import attrs
 import xxhash
 
-from deepseek_core import errors
+from deepseek_store import os_faults
 from deepseek_store.home.config import sync_folder
 
 FILE: Final = "numbers"
@@ -31,7 +30,6 @@ _HASH: Final = struct.Struct("<Q")
 _SLOT_NBYTES: Final = 512
 _WAIT_S: Final = 30.0
 _PAUSE_S: Final = 0.002
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +70,7 @@ class Numbers:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _typed(self._path, error) from error
+            raise os_faults.typed(error, str(self._path), str(self._home)) from error
         return None if found is None else found[1]
 
     def raise_to(self, marks: Marks) -> None:
@@ -96,7 +94,7 @@ class Numbers:
                     os.fdatasync(file)
                 self._known = wanted
         except OSError as error:
-            raise _typed(self._path, error) from error
+            raise os_faults.typed(error, str(self._path), str(self._home)) from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -159,8 +157,3 @@ def _wait_for(file: int) -> None:
             time.sleep(_PAUSE_S)
         else:
             return
-
-
-def _typed(path: Path, error: OSError) -> errors.StorageError:
-    kind = errors.TierFull if error.errno in _FULL else errors.TierUnavailable
-    return kind(f"{path}: {error.strerror}", url=str(path), remedy="check the store's home")

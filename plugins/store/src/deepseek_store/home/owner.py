@@ -9,7 +9,6 @@ Two homes that have no place in common can't notice each other.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from deepseek_core import ObjectStat, errors
+from deepseek_store import os_faults
 from deepseek_store.errors import IndexOutdated, NotOwner, StoreLocked
 from deepseek_store.home.config import write_durably
 from deepseek_store.home.locks import FileLock, wait_for_lock
@@ -329,8 +329,8 @@ class Owner:
         with self._turn:
             try:
                 lock: FileLock = wait_for_lock(self._home / _LOCK, longest_s=_WAIT_S)
-            except OSError as error:
-                raise _typed(self._home / _LOCK, error) from error
+            except FileNotFoundError as error:  # all else comes typed
+                raise os_faults.typed(error, str(self._home / _LOCK), str(self._home)) from error
             try:
                 yield self._read() or Record()
             finally:
@@ -365,7 +365,7 @@ class Owner:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _typed(self._path, error) from error
+            raise os_faults.typed(error, str(self._path), str(self._home)) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             _LOG.error("%s can't be read, and is made anew: %s", self._path, error)
             return None
@@ -379,7 +379,7 @@ class Owner:
         try:
             write_durably(self._path, content)
         except OSError as error:
-            raise _typed(self._path, error) from error
+            raise os_faults.typed(error, str(self._path), str(self._home)) from error
 
     def _where_to_say(self, record: Record, stat: os.stat_result) -> Mapping[str, Any]:
         """Where the record is; until the home has settled, still that it came from elsewhere."""
@@ -461,9 +461,3 @@ def _first_line(path: str) -> str:
         return Path(path).read_text("ascii").strip()
     except (OSError, ValueError):
         return ""
-
-
-def _typed(path: Path, error: OSError) -> errors.StorageError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    kind = errors.TierFull if full else errors.TierUnavailable
-    return kind(f"{path}: {error.strerror}", url=str(path), remedy="check the store's home")

@@ -8,15 +8,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from deepseek_store import os_faults
-from deepseek_store.home.config import sync_folder
+from deepseek_store.home.config import sync_folder, write_durably
+from deepseek_store.home.locks import wait_for_lock
 
 FILE: Final = "notes.jsonl"
+_LOCK: Final = "notes.lock"
+_WAIT_S: Final = 30.0
+_LOOK_NBYTES: Final = 64 << 10  # so often it is seen whether the file can be made shorter
 
 
 @attrs.frozen(kw_only=True)
@@ -68,8 +73,16 @@ def note_pins(home: Path, keys: Iterable[str], tier: str | None) -> None:
 
 
 def _append(home: Path, note: Mapping[str, Any]) -> None:
-    # The line break comes first as well: it ends a line that a crash has torn.
-    line = f"\n{json.dumps(note, separators=(',', ':'))}\n".encode()
+    """Note it, alone among all processes; now and then the file is made small again."""
+    try:
+        with closing(wait_for_lock(home / _LOCK, longest_s=_WAIT_S)):
+            _append_alone(home, note)
+    except FileNotFoundError as error:
+        raise os_faults.typed(error, str(home / FILE), str(home)) from error
+
+
+def _append_alone(home: Path, note: Mapping[str, Any]) -> None:
+    line = _line(note)
     path = home / FILE
     is_new = not path.exists()
     try:
@@ -81,8 +94,32 @@ def _append(home: Path, note: Mapping[str, Any]) -> None:
             os.close(file)
         if is_new:
             sync_folder(home)
+        nbytes = path.stat().st_size
     except OSError as error:
         raise os_faults.typed(error, str(home / FILE), str(home)) from error
+    if nbytes // _LOOK_NBYTES > (nbytes - len(line)) // _LOOK_NBYTES:
+        _shorten(home, nbytes)
+
+
+def _shorten(home: Path, nbytes: int) -> None:
+    """Leave out what later notes have undone, if that is most of the file."""
+    known = PinsAndSnapshots.load(home)
+    notes: list[Mapping[str, Any]] = [
+        {"snapshot": attrs.asdict(each)} for each in known.snapshots.values()
+    ]
+    for tier in sorted(set(known.pins.values())):
+        keys = [key for key, pinned in known.pins.items() if pinned == tier]
+        notes.append({"pin": tier, "keys": keys})
+    text = b"".join(_line(note) for note in notes)
+    if len(text) < nbytes // 2:
+        # On a full disk the long file will do.
+        with suppress(OSError):
+            write_durably(home / FILE, lambda _file: text)
+
+
+def _line(note: Mapping[str, Any]) -> bytes:
+    # The line break comes first as well: it ends a line that a crash has torn.
+    return f"\n{json.dumps(note, separators=(',', ':'))}\n".encode()
 
 
 def _write_whole(file: int, line: bytes) -> None:

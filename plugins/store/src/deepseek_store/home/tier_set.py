@@ -70,9 +70,11 @@ class TierSet:
         """
         found = self.tiers[number]
         if found is None:
-            url = self._config.tiers[number].url
+            url, why = self._config.tiers[number].url, self.failed[number]
             raise errors.TierUnavailable(
-                f"{url}: {self.failed[number]}", url=url, remedy="ds-sdk doctor; then open it again"
+                why if why.startswith(url) else f"{url}: {why}",
+                url=url,
+                remedy="ds-sdk doctor; then open it again",
             )
         return found
 

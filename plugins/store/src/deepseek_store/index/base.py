@@ -26,6 +26,7 @@ from deepseek_store.index.rows import (
     Version,
     VersionId,
 )
+from deepseek_store.index.slot_locks import LONGEST_S, held_too_long
 from deepseek_store.index.source import REBUILD, DatabaseSource, sound
 
 _SLOTS: Final = 1024
@@ -197,7 +198,9 @@ class Index:
         slots = sorted({zlib.crc32(key.encode()) % len(self._slots) for key in keys})
         with ExitStack() as stack:
             for slot in slots:
-                stack.enter_context(self._slots[slot])
+                if not self._slots[slot].acquire(timeout=LONGEST_S):
+                    raise held_too_long(self.url, LONGEST_S)
+                stack.callback(self._slots[slot].release)
             fresh = [slot for slot in slots if slot not in self._held]
             stack.enter_context(self._database.exclusive(fresh))
             self._held.update(fresh)

@@ -271,6 +271,8 @@ class SqliteDatabase(Database):
             raise ForeignStore(
                 f"{self.url}: database disk image is malformed", url=self.url, remedy=REBUILD
             ) from error
+        except errors.TierUnavailable:  # an OSError, and it says all already
+            raise
         except OSError as error:
             raise os_faults.typed(error, self.url, self.url) from error
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from deepseek_store.errors import StoreLocked
+from deepseek_store.index.slot_locks import LONGEST_S
 
 
 class KeyLock:
@@ -12,9 +15,13 @@ class KeyLock:
 
     A thread is in one gate at a time. An interrupt may fall anywhere: what a thread left behind
     goes when it comes again.
+
+    Raises (both gates):
+        StoreLocked: somebody is at the key for too long.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, longest_s: float = LONGEST_S) -> None:
+        self._longest_s = longest_s
         # `with` on the lock itself: that of a `Condition` has a gap in which an interrupt would
         # leave it taken.
         self._lock = threading.Lock()
@@ -33,8 +40,7 @@ class KeyLock:
             if self._alone:
                 with self._lock:
                     self._forget(me)
-                    while any(key in keys for keys in self._alone.values()):
-                        self._changed.wait()
+                    self._wait_until(lambda: not any(key in k for k in self._alone.values()))
                     self._plain[me] = key
             yield
         finally:
@@ -50,15 +56,20 @@ class KeyLock:
         try:
             with self._lock:
                 self._forget(me)
-                while any(keys & others for others in self._alone.values()):
-                    self._changed.wait()
+                self._wait_until(lambda: not any(keys & k for k in self._alone.values()))
                 self._alone[me] = keys
-                while not keys.isdisjoint(list(self._plain.values())):
-                    self._changed.wait()
+                self._wait_until(lambda: keys.isdisjoint(list(self._plain.values())))
             yield
         finally:
             with self._lock:
                 self._forget(me)
+
+    def _wait_until(self, is_free: Callable[[], bool]) -> None:
+        if not self._changed.wait_for(is_free, self._longest_s):
+            raise StoreLocked(
+                f"another thread has written to this key for {self._longest_s:.0f} s",
+                remedy="try it again; see what that thread waits for",
+            )
 
     def _forget(self, thread: int) -> None:
         had_alone = self._alone.pop(thread, None) is not None

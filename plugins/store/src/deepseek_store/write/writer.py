@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from deepseek_store.errors import GenerationMismatch, SegmentGone
+from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.state import State
 from deepseek_store.home.version_records import moved_record
 from deepseek_store.index.rows import Version
@@ -135,12 +136,16 @@ class Writer:
         )
 
     def delete(self, key: str, *, expect: int | None = None) -> bool:
-        """Take an object away; False if there was none."""
+        """Take an object away; False if there was none.
+
+        An index that was made without a tier can't tell: it notes the delete all the same, for
+        when the tier is back.
+        """
         with self._turn(key, expect):
-            if self._state.catalog.get(key) is None:
-                return False
-            self._write([self._record(key, Kind.DELETE, b"")], _expected(key, expect))
-        return True
+            there = self._state.catalog.get(key) is not None
+            if there or self._state.index.meta().get(INCOMPLETE) is not None:
+                self._write([self._record(key, Kind.DELETE, b"")], _expected(key, expect))
+        return there
 
     @property
     def url(self) -> str:
