@@ -373,7 +373,7 @@ class Store:
             Corrupt, Unrecoverable: all copies are damaged; nothing wrong is ever returned.
             TierUnavailable: too many tiers can't be reached.
         """
-        parts = self.parts
+        parts = self._parts if not self._closed else self.parts
         for _ in range(_LOOKUPS):
             parts.state.refresh()
             version = parts.versions.find(key, snapshot)

@@ -51,6 +51,9 @@ BATCH_START: Final = 2
 
 _hash64 = xxhash.xxh3_64_intdigest
 
+hash_of = _hash64
+"""xxh3-64 of a payload."""
+
 
 class Kind(IntEnum):
     """What a record says."""
@@ -185,11 +188,6 @@ def salt_of(store_id: bytes, segment: int) -> int:
 def nbytes_of(data: Buffer) -> int:
     """Length in bytes, whatever the items are."""
     return data.nbytes if isinstance(data, memoryview) else len(data)
-
-
-def hash_of(data: Buffer) -> int:
-    """xxh3-64 of a payload."""
-    return _hash64(data)
 
 
 def front_nbytes(record: Record) -> int:
@@ -379,14 +377,20 @@ def pack_extents(extents: Sequence[Extent]) -> bytes:
     return b"".join([pack(*extent) for extent in extents])
 
 
+def unpack_extent(data: Buffer) -> Extent:
+    """The one that is packed in 32 bytes."""
+    # Not Extent._make: it is a function in Python, and this is on the path of every hot read.
+    return tuple.__new__(Extent, _EXTENT.unpack(data))
+
+
 def unpack_extents(data: Buffer) -> tuple[Extent, ...]:
     """What `pack_extents` packed.
 
     Raises:
         Corrupt: it is no list of extents.
     """
-    if len(data) == _EXTENT.size:
-        return (Extent._make(_EXTENT.unpack(data)),)
+    if len(data) == EXTENT_NBYTES:
+        return (unpack_extent(data),)
     if len(data) % _EXTENT.size:
         raise Corrupt(
             f"a list of extents has {len(data)} bytes, no multiple of {_EXTENT.size}",
