@@ -283,9 +283,11 @@ def _is_removed(descriptor: int) -> bool:
     and later, ext4).
     """
     try:
-        return os.readlink(f"/proc/self/fd/{descriptor}").endswith(_REMOVED)  # noqa: PTH115 - hot
+        link = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - hot
     except OSError:
-        return os.fstat(descriptor).st_nlink == 0
+        link = _REMOVED
+    # One that got another name by a hard link still goes by its first one, which is gone.
+    return link.endswith(_REMOVED) and os.fstat(descriptor).st_nlink == 0
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:

@@ -21,7 +21,7 @@ where it was written (an old block, a segment stored as somebody's payload) is n
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -358,6 +358,44 @@ def placed_in_table(
     first = flags & BATCH_START != 0
     whole_nbytes = (end - at + nbytes + 7) & ~7
     return Placed(record, segment, offset, start, nbytes, whole_nbytes, xxh3, first), entry_end
+
+
+TableRow = tuple[int, bool, str, int, int, int, float, int, bytes, bytes, int]
+"""Kind, manifest, key, generation, writer, move, created_s, object_nbytes, meta, extents, offset"""
+
+
+def rows_in_table(table: bytes, at: int, *, segment: int) -> Iterator[TableRow]:
+    """The entries of a footer's table from `at` on: what a rebuild wants, and no records.
+
+    `extents` are those of a manifest, else the packed place of the payload.
+
+    Raises:
+        ValueError: what stands there is no entry.
+    """
+    unpack, entry, pack, total = _HEAD.unpack_from, _HASH.unpack_from, _EXTENT.pack, len(table)
+    while at < total:
+        start = at + _HASH.size
+        tail = start + HEADER_NBYTES
+        if tail > total:
+            raise ValueError(f"the entry at {at} is cut off")
+        (offset,) = entry(table, at)
+        (
+            magic, version, kind, flags, key_nbytes, _, meta_nbytes, nbytes,
+            generation, writer, move, created_s, _, object_nbytes, xxh3,
+        ) = unpack(table, start)  # fmt: skip
+        if magic != MAGIC or version != FORMAT or kind not in _KINDS:
+            raise ValueError(f"the entry at {at} is no record")
+        meta_at = tail + key_nbytes
+        end = at = meta_at + meta_nbytes
+        if flags & MANIFEST:
+            at = end + nbytes
+            where = table[end:at]
+        else:
+            where = pack(segment, offset + end - start, nbytes, xxh3)
+        yield (
+            kind, flags & MANIFEST != 0, table[tail:meta_at].decode(), generation, writer, move,
+            created_s, object_nbytes, table[meta_at:end], where, offset,
+        )  # fmt: skip
 
 
 def segments_in(extents: bytes) -> Sequence[int]:
