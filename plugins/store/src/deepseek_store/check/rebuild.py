@@ -242,7 +242,7 @@ class _Content:
     def of(cls, found: Found, notes: PinsAndSnapshots) -> _Content:
         """Current versions, and those that snapshots have; the rest is garbage already."""
         chains = found.chains()
-        current = [chain[0] for _, chain in sorted(chains.items())]
+        current = [chains[key][0] for key in sorted(chains)]
         snapshots = []
         kept: dict[tuple[str, int, int], Version] = {}
         for note in sorted(notes.snapshots.values(), key=lambda note: note.clock):
@@ -259,7 +259,7 @@ class _Content:
             kept=list(kept.values()),
             snapshots=snapshots,
             pins=dict(notes.pins),
-            damaged_keys=tuple(sorted({v.key for v in used if not found.is_whole(v)})),
+            damaged_keys=tuple(sorted({version.key for version in found.lacking(used)})),
             clocks=tuple(note.clock for note in notes.snapshots.values()),
         )
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.check.footer_versions import Told, told_by, told_by_footer
 from deepseek_store.home.catch_up import segment_row
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.tier_set import TierSet
-from deepseek_store.home.version_records import sealed_of, version_of
+from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.copies import judge
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.records import EXTENT_NBYTES, Kind, Placed, segments_in, unpack_extents
+from deepseek_store.log.records import EXTENT_NBYTES, Placed, segments_in, unpack_extents
 from deepseek_store.log.records import HEADER_NBYTES as RECORD_NBYTES
 from deepseek_store.log.recovery import Recovered, recover
 from deepseek_store.log.segment import (
     TRAILER_NBYTES,
     SegmentInfo,
-    parse_footer,
     read_footer,
     sealed_name,
 )
@@ -56,25 +56,27 @@ class Found:
     faults: list[str] = attrs.field(factory=list)
     unreachable: list[str] = attrs.field(factory=list)
     left_out: list[int] = attrs.field(factory=list)
-    _copies: dict[VersionId, list[Version]] = attrs.field(factory=lambda: defaultdict(list))
+    _versions: dict[VersionId, Version] = attrs.field(factory=dict)
+    _copies: dict[VersionId, list[Version]] = attrs.field(factory=dict)
 
-    def take(self, placed: Iterable[Placed]) -> None:
-        """Records of a segment."""
-        for one in placed:
-            record = one.record
-            self.clock = max(self.clock, record.generation)
-            if record.kind in (Kind.PUT, Kind.DELETE):
-                version = version_of(one)
-                self._copies[version.id].append(version)
-                if record.manifest:
-                    named = segments_in(version.extents)
-                    self.highest_segment = max(self.highest_segment, *named, 0)
+    def take(self, told: Told) -> None:
+        """What the records of a segment say."""
+        self.clock = max(self.clock, told.clock)
+        self.highest_segment = max(self.highest_segment, told.segment)
+        add = self._versions.setdefault
+        for version in told.versions:
+            name = version.key, version.generation, version.writer
+            known = add(name, version)
+            if known is not version:
+                self._copies.setdefault(name, [known]).append(version)
 
     def chains(self) -> dict[str, list[Version]]:
         """The versions of each key, the current one first; of each the copy that lies safest."""
         chains: dict[str, list[Version]] = defaultdict(list)
-        for (key, _, _), copies in self._copies.items():
-            chains[key].append(copies[0] if len(copies) == 1 else self._safest(copies))
+        copies = self._copies
+        for name, version in self._versions.items():
+            same = copies.get(name) if copies else None
+            chains[name[0]].append(version if same is None else self._safest(same))
         for chain in chains.values():
             if len(chain) > 1:
                 chain.sort(key=lambda version: version.order, reverse=True)
@@ -82,17 +84,26 @@ class Found:
 
     def prune(self, versions: Iterable[Version]) -> None:
         """Leave out what lies on tiers and none of these versions needs: moves that were killed."""
-        used: set[int] = set()
-        for version in versions:
-            used.add(version.segment)
-            used.update(segments_in(version.extents))
-        self.rows = [row for row in self.rows if row.local or row.id in used]
+        if not all(row.local for row in self.rows):
+            used: set[int] = set()
+            for version in versions:
+                used.add(version.segment)
+                used.update(segments_in(version.extents))
+            self.rows = [row for row in self.rows if row.local or row.id in used]
         needed = {row.stripe for row in self.rows}
         self.stripes = [stripe for stripe in self.stripes if stripe.id in needed]
 
-    def is_whole(self, version: Version) -> bool:
-        """Whether all its bytes are somewhere."""
-        return self._safety_of(version) > _LOST
+    def lacking(self, versions: Iterable[Version]) -> Iterator[Version]:
+        """Those of which some bytes are nowhere."""
+        there = {segment for segment, safety in self.safety.items() if safety > _LOST}
+        for version in versions:
+            # Nearly all lie in the segment of their record, which was found.
+            if version.extents[:8] == version.segment.to_bytes(8, "little") and (
+                len(version.extents) == EXTENT_NBYTES and version.segment in there
+            ):
+                continue
+            if self._safety_of(version) <= _LOST:
+                yield version
 
     def _safest(self, copies: Sequence[Version]) -> Version:
         def rank(version: Version) -> tuple[int, int, int]:
@@ -169,19 +180,19 @@ class Seeker:
         for done, info in enumerate(infos):
             self._progress(done, len(infos), f"segment {info.id:x}")
             self._rows[info.id] = segment_row(info)
-            placed: Sequence[Placed] | None = self._footer(info)
+            told = self._footer(info)
             faults = [each.reason for each in recovered.faults.get(info.id, ())]
-            if placed is None:
+            if told is None:
                 hurt.add(info.id)
-                placed = self._scanned(recovered, info, faults)
+                told = told_by(self._scanned(recovered, info, faults))
             elif verify:
                 faults = self._verify(self._rows[info.id])
             self._found.faults += [f"segment {info.id:x}: {fault}" for fault in faults]
             self._found.safety[info.id] = _ALONE if faults or info.id in hurt else _WHOLE
-            self._found.take(placed)
+            self._found.take(told)
         return hurt
 
-    def _footer(self, info: SegmentInfo) -> list[Placed] | None:
+    def _footer(self, info: SegmentInfo) -> Told | None:
         """The records of a segment from the footer of any of its files; None if none is right."""
         name = sealed_name(info.id)
         for disk in self._disk.replicas():
@@ -189,7 +200,7 @@ class Seeker:
                 tail = disk.read_at(name, max(0, info.nbytes - TRAILER_NBYTES), TRAILER_NBYTES)
                 footer = read_footer(tail, info.nbytes)
                 if footer is not None:
-                    return parse_footer(disk.read_at(name, footer.offset, footer.nbytes))
+                    return told_by_footer(disk.read_at(name, footer.offset, footer.nbytes))
             except errors.StorageError:
                 continue
         return None
@@ -322,7 +333,7 @@ class Seeker:
         )
         safety = self._found.safety
         safety[segment] = max(safety.get(segment, _LOST), best.safety)
-        self._found.take(placed)
+        self._found.take(told_by(placed))
 
     def _verify_stripes(self) -> None:
         for stripe in self._found.stripes:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_store.errors import ReadOnlyStore
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
+NAMED: Final = re.compile(r"(?<!:):(\w+)")
+"""A parameter in a statement."""
 
 
 class Session(ABC):
@@ -29,6 +32,11 @@ class Session(ABC):
     @abstractmethod
     def run_many(self, sql: str, rows: Sequence[Params]) -> None:
         """Run a statement once for each of `rows`."""
+
+    def run_rows(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """The same with values in the order of the statement's parameters, each named once."""
+        names = NAMED.findall(sql)
+        self.run_many(sql, [dict(zip(names, row, strict=True)) for row in rows])
 
 
 class Database(ABC):

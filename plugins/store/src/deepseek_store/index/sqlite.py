@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final, TypeVar
@@ -20,7 +21,7 @@ from deepseek_core import errors
 from deepseek_store import os_faults
 from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import Index
-from deepseek_store.index.port import Database, Params, Session
+from deepseek_store.index.port import NAMED, Database, Params, Session
 from deepseek_store.index.slot_locks import SlotLocks
 from deepseek_store.index.source import REBUILD
 
@@ -301,6 +302,15 @@ class _SqliteSession(Session):
 
     def run_many(self, sql: str, rows: Sequence[Params]) -> None:
         self._connection.executemany(sql, rows)
+
+    def run_rows(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        # By position: SQLite asks for each name anew with each row, a third of an insert's time.
+        self._connection.executemany(_by_position(sql), rows)
+
+
+@cache
+def _by_position(sql: str) -> str:
+    return NAMED.sub("?", sql)
 
 
 def _set_busy(connection: sqlite3.Connection, seconds: float) -> None:

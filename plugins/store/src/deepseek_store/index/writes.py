@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from deepseek_store.errors import GenerationMismatch
 from deepseek_store.index import schema
-from deepseek_store.index.port import Params, Session
+from deepseek_store.index.port import NAMED, Params, Session
 from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
+
+_VERSION_NAMES: Final = tuple(NAMED.findall(schema.PUT_VERSION))
 
 
 def check_expected(session: Session, batch: Batch, url: str) -> None:
@@ -53,7 +55,12 @@ def write_batch(
 
     `noted`: others may want to know what was removed.
     """
-    for sql, rows in _statements(batch, seq, forget):
+    # What a later one of the same batch hides was never there.
+    hidden = set(forget)
+    new = [_version_row(each, seq) for each in batch.versions if each.id not in hidden]
+    if new:
+        session.run_rows(schema.PUT_VERSION, new)
+    for sql, rows in _statements(batch, seq):
         if rows:
             session.run_many(sql, rows)
     removals = list(_removals(batch, forget))
@@ -67,13 +74,7 @@ def write_batch(
             session.run_many(sql, rows)
 
 
-def _statements(
-    batch: Batch, seq: int, forget: Sequence[VersionId]
-) -> Iterator[tuple[str, Sequence[Params]]]:
-    # What a later one of the same batch hides was never there.
-    hidden = set(forget)
-    new = [version for version in batch.versions if version.id not in hidden]
-    yield schema.PUT_VERSION, [_version_params(version, seq) for version in new]
+def _statements(batch: Batch, seq: int) -> Iterator[tuple[str, Sequence[Params]]]:
     yield schema.MOVE_VERSION, [_version_params(version, seq) for version in batch.moved]
     yield schema.PUT_SEGMENT, [_segment_params(segment, seq) for segment in batch.segments]
     yield (
@@ -107,21 +108,26 @@ def _removals(batch: Batch, forget: Sequence[VersionId]) -> Iterator[tuple[str, 
     yield schema.DROP_PIN, [{"key": key} for key, tier in batch.pins.items() if tier is None]
 
 
+def _version_row(version: Version, seq: int) -> tuple[object, ...]:
+    """In the order of the parameters of `PUT_VERSION`."""
+    return (
+        version.key,
+        version.generation,
+        version.writer,
+        version.move,
+        version.nbytes,
+        version.created_s,
+        int(version.deleted),
+        version.meta,
+        version.extents,
+        version.segment,
+        version.offset,
+        seq,
+    )
+
+
 def _version_params(version: Version, seq: int) -> Params:
-    return {
-        "key": version.key,
-        "generation": version.generation,
-        "writer": version.writer,
-        "move": version.move,
-        "nbytes": version.nbytes,
-        "created_s": version.created_s,
-        "deleted": int(version.deleted),
-        "meta": version.meta,
-        "extents": version.extents,
-        "segment": version.segment,
-        "record_offset": version.offset,
-        "seq": seq,
-    }
+    return dict(zip(_VERSION_NAMES, _version_row(version, seq), strict=True))
 
 
 def _version_id(version: VersionId) -> Params:

@@ -8,7 +8,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -188,10 +187,11 @@ class FileDisk(Disk):
 class _File:
     """A descriptor that is closed when the last one who uses it lets go."""
 
-    __slots__ = ("descriptor",)
+    __slots__ = ("descriptor", "used")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self.used = True
 
     # Counting references is the interpreter's job: no reader pays for a lock, and no number is
     # used again for another file while somebody reads by it.
@@ -200,7 +200,7 @@ class _File:
 
 
 class _OpenFiles:
-    """Open files by name, the least recently used one dropped; safe between threads."""
+    """Open files by name, one that was not used of late dropped; safe between threads."""
 
     def __init__(self, prefix: str, most: int | None) -> None:
         self._prefix, self._most = prefix, most
@@ -214,7 +214,7 @@ class _OpenFiles:
             self._files[name] = file
             most = handles.share() if self._most is None else self._most
             while len(self._files) > most:
-                self._files.popitem(last=False)
+                self._drop_one()
 
     def get(self, name: str) -> _File:
         """The open file of that name; opened if it is not.
@@ -231,10 +231,9 @@ class _OpenFiles:
 
     def find(self, name: str) -> _File | None:
         """The file of that name, if it is open."""
-        with self._lock:
-            file = self._files.get(name)
-            if file is not None:
-                self._files.move_to_end(name)
+        file = self._files.get(name)  # without the lock: every hot read goes through here
+        if file is not None:
+            file.used = True
         return file
 
     def rename(self, old: str, new: str) -> None:
@@ -249,6 +248,16 @@ class _OpenFiles:
         """Forget a file."""
         with self._lock:
             self._files.pop(name, None)
+
+    def _drop_one(self) -> None:
+        """Forget the oldest that nobody used since it was looked at here."""
+        for name, file in list(self._files.items()):
+            if not file.used:
+                del self._files[name]
+                return
+            file.used = False
+            self._files.move_to_end(name)
+        self._files.popitem(last=False)
 
     def let_go(self) -> None:
         """Forget all; the next use opens them again."""
@@ -273,10 +282,12 @@ def _is_removed(descriptor: int) -> bool:
     write has to store new ones, and its flush a transaction of the file system: 40 us (Linux 6.13
     and later, ext4). The link says so too of a file that got another name by link and unlink.
     """
-    with suppress(OSError):
-        if not os.readlink(f"/proc/self/fd/{descriptor}").endswith(_REMOVED):  # noqa: PTH115 - hot
-            return False
-    return os.fstat(descriptor).st_nlink == 0
+    try:
+        link = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - hot
+    except OSError:
+        link = _REMOVED
+    # One that got another name by a hard link still goes by its first one, which is gone.
+    return link.endswith(_REMOVED) and os.fstat(descriptor).st_nlink == 0
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:

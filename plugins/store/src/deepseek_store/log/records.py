@@ -21,7 +21,7 @@ where it was written (an old block, a segment stored as somebody's payload) is n
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -50,6 +50,9 @@ BATCH_START: Final = 2
 """Flag: the first record of one `append`; what follows up to the next one is of that batch too."""
 
 _hash64 = xxhash.xxh3_64_intdigest
+
+hash_of = _hash64
+"""xxh3-64 of a payload."""
 
 
 class Kind(IntEnum):
@@ -185,11 +188,6 @@ def salt_of(store_id: bytes, segment: int) -> int:
 def nbytes_of(data: Buffer) -> int:
     """Length in bytes, whatever the items are."""
     return data.nbytes if isinstance(data, memoryview) else len(data)
-
-
-def hash_of(data: Buffer) -> int:
-    """xxh3-64 of a payload."""
-    return _hash64(data)
 
 
 def front_nbytes(record: Record) -> int:
@@ -362,6 +360,44 @@ def placed_in_table(
     return Placed(record, segment, offset, start, nbytes, whole_nbytes, xxh3, first), entry_end
 
 
+TableRow = tuple[int, bool, str, int, int, int, float, int, bytes, bytes, int]
+"""Kind, manifest, key, generation, writer, move, created_s, object_nbytes, meta, extents, offset"""
+
+
+def rows_in_table(table: bytes, at: int, *, segment: int) -> Iterator[TableRow]:
+    """The entries of a footer's table from `at` on: what a rebuild wants, and no records.
+
+    `extents` are those of a manifest, else the packed place of the payload.
+
+    Raises:
+        ValueError: what stands there is no entry.
+    """
+    unpack, entry, pack, total = _HEAD.unpack_from, _HASH.unpack_from, _EXTENT.pack, len(table)
+    while at < total:
+        start = at + _HASH.size
+        tail = start + HEADER_NBYTES
+        if tail > total:
+            raise ValueError(f"the entry at {at} is cut off")
+        (offset,) = entry(table, at)
+        (
+            magic, version, kind, flags, key_nbytes, _, meta_nbytes, nbytes,
+            generation, writer, move, created_s, _, object_nbytes, xxh3,
+        ) = unpack(table, start)  # fmt: skip
+        if magic != MAGIC or version != FORMAT or kind not in _KINDS:
+            raise ValueError(f"the entry at {at} is no record")
+        meta_at = tail + key_nbytes
+        end = at = meta_at + meta_nbytes
+        if flags & MANIFEST:
+            at = end + nbytes
+            where = table[end:at]
+        else:
+            where = pack(segment, offset + end - start, nbytes, xxh3)
+        yield (
+            kind, flags & MANIFEST != 0, table[tail:meta_at].decode(), generation, writer, move,
+            created_s, object_nbytes, table[meta_at:end], where, offset,
+        )  # fmt: skip
+
+
 def segments_in(extents: bytes) -> Sequence[int]:
     """The segments that packed extents name, one for each.
 
@@ -379,14 +415,20 @@ def pack_extents(extents: Sequence[Extent]) -> bytes:
     return b"".join([pack(*extent) for extent in extents])
 
 
+def unpack_extent(data: Buffer) -> Extent:
+    """The one that is packed in 32 bytes."""
+    # Not Extent._make: it is a function in Python, and this is on the path of every hot read.
+    return tuple.__new__(Extent, _EXTENT.unpack(data))
+
+
 def unpack_extents(data: Buffer) -> tuple[Extent, ...]:
     """What `pack_extents` packed.
 
     Raises:
         Corrupt: it is no list of extents.
     """
-    if len(data) == _EXTENT.size:
-        return (Extent._make(_EXTENT.unpack(data)),)
+    if len(data) == EXTENT_NBYTES:
+        return (unpack_extent(data),)
     if len(data) % _EXTENT.size:
         raise Corrupt(
             f"a list of extents has {len(data)} bytes, no multiple of {_EXTENT.size}",

@@ -20,7 +20,7 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.errors import Corrupt, ForeignStore
 from deepseek_store.log import records as rec
-from deepseek_store.log.records import Buffer, Kind, Placed, Prepared, Record
+from deepseek_store.log.records import Buffer, Kind, Placed, Prepared, Record, TableRow
 
 HEADER_NBYTES: Final = 64
 TRAILER_NBYTES: Final = 48
@@ -155,6 +155,16 @@ def parse_footer(data: Buffer) -> list[Placed]:
 def footer_header(data: Buffer) -> SegmentHeader:
     """The copy of the segment's header in a footer; raises as `parse_footer` does."""
     return _parse_table(data)[0]
+
+
+def footer_rows(data: Buffer) -> tuple[int, list[TableRow]]:
+    """The segment's number, and its records as a rebuild wants them; raises as `parse_footer`."""
+    header, table = _parse_table(data)
+    try:
+        rows = list(rec.rows_in_table(table, HEADER_NBYTES, segment=header.segment))
+    except ValueError as error:
+        raise _corrupt(str(error)) from error
+    return header.segment, rows
 
 
 # Mark, header of the footer record, padding, trailer.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from deepseek_core import errors
 from deepseek_store.index.rows import Version
-from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
+from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extent, unpack_extents
 from deepseek_store.planning.access_log import AccessLog
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.read_ahead import ReadAhead
@@ -46,10 +46,10 @@ class ObjectRanges:
         self._rates.note(version.key)
         packed = version.extents
         if len(packed) == EXTENT_NBYTES:
-            (extent,) = unpack_extents(packed)
-            data = self._reader.local(extent)
+            data = self._reader.local(unpack_extent(packed))
             if data is not None:
-                return memoryview(data)[start:stop]
+                whole = memoryview(data)
+                return whole if start == 0 and stop >= len(data) else whole[start:stop]
         elif not packed:
             return memoryview(b"")
         return self._read_pieces(version, start, min(stop, version.nbytes))
