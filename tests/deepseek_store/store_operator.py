@@ -418,9 +418,9 @@ class Operator:
 
 STEPS: dict[str, int] = {
     "put": 8, "send": 5, "care": 3, "keep_index": 2, "restore_index": 3, "lose_index": 1,
-    "keep_home": 2, "restore_home": 2, "copy_home": 1, "take_away": 2, "take_domain_away": 2, "bring_back": 4,
-    "old_domain": 3, "old_mirror": 2, "flip": 4, "rebuild": 1, "change_code": 1, "set_clock": 2,
-    "repair": 3,
+    "keep_home": 2, "restore_home": 2, "copy_home": 1, "take_away": 2, "take_domain_away": 2,
+    "bring_back": 4, "old_domain": 3, "old_mirror": 2, "flip": 4, "rebuild": 1, "change_code": 1,
+    "set_clock": 2, "repair": 3,
 }  # fmt: skip
 
 
