@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from deepseek_core import errors
-from deepseek_fpga import errors as translation
 from deepseek_fpga import platforms, pocl_target
+from deepseek_fpga import vendor_errors as translation
 from deepseek_fpga.opening import open_device
 from deepseek_fpga.platforms import judge_evidence, list_devices, platform_slug
 

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from three_ways import as_one, bits, cut, plainly, run_graph
 
 from deepseek_core import errors
-from deepseek_onnx.faults import FAULTS
+from deepseek_onnx.vendor_errors import FAULTS
 
 DATA = Path(onnx.backend.test.__file__).parent / "data"
 

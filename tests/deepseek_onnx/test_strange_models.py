@@ -9,8 +9,8 @@ from onnx_models import make_model, tensor
 from three_ways import as_artifact, as_one, bits, check, cut, plainly, run_graph
 
 from deepseek_core import LoadOptions, Support, errors
-from deepseek_onnx.faults import FAULTS
 from deepseek_onnx.frontend import OnnxFrontend, whole_model_stage
+from deepseek_onnx.vendor_errors import FAULTS
 
 X = np.array([[-2, -1, 0], [1, 2, 3]], np.float32)
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from deepseek_core import errors
-from deepseek_storage_local import faults
+from deepseek_storage_local import vendor_errors
 
 
 def test_a_full_disk_is_told_and_nothing_is_left(with_mounts, tmp_path):
@@ -195,6 +195,6 @@ def test_a_place_of_another_version_is_refused(open_local, tmp_path):
     ],
 )
 def test_each_failure_has_its_kind_and_a_remedy(number, kind):
-    found = faults.fault(OSError(number, os.strerror(number)), "/disk", "file:x")
+    found = vendor_errors.fault(OSError(number, os.strerror(number)), "/disk", "file:x")
     assert type(found) is kind
     assert found.remedy and "/disk" in str(found)

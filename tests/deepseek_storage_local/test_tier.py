@@ -11,7 +11,7 @@ import pytest
 
 from deepseek_core import errors, open_tier
 from deepseek_storage_local import direct, handles, medium
-from deepseek_storage_local.faults import TierLocked
+from deepseek_storage_local.vendor_errors import TierLocked
 
 HOLD = """
 import sys

@@ -27,7 +27,6 @@ from deepseek_core import (
     errors,
 )
 from deepseek_onnx.executable import OnnxExecutable
-from deepseek_onnx.faults import FAULTS, load_error, short_text
 from deepseek_onnx.host import cpu_facts, cpu_flags, memory_bytes, readings
 from deepseek_onnx.opened import Sessions
 from deepseek_onnx.ort import ort
@@ -35,6 +34,7 @@ from deepseek_onnx.parts import OnnxArtifact
 from deepseek_onnx.sessions import Threads, check_libraries
 from deepseek_onnx.settings import Settings
 from deepseek_onnx.values import to_host
+from deepseek_onnx.vendor_errors import FAULTS, load_error, short_text
 from deepseek_onnx.work import work_with_constants
 
 DEVICE_ID: Final = "onnx:cpu"

@@ -22,10 +22,10 @@ from deepseek_core import (
 )
 from deepseek_onnx.data_files import Watch
 from deepseek_onnx.dtypes import NOT_OF_NUMPY
-from deepseek_onnx.faults import FAULTS, mismatch, run_error
 from deepseek_onnx.ort import ort
 from deepseek_onnx.sessions import Opened
 from deepseek_onnx.values import exotic, from_ort, nested, to_host, to_ort
+from deepseek_onnx.vendor_errors import FAULTS, mismatch, run_error
 
 Array = NDArray[Any]
 _ARRAY: Final = np.ndarray

@@ -31,7 +31,7 @@ class Sessions:
 
         Raises:
             ArtifactError: the file is gone or changed.
-            Exception: one of `faults.FAULTS` for what ONNX Runtime refuses.
+            Exception: one of `vendor_errors.FAULTS` for what ONNX Runtime refuses.
         """
         key = _key(stage, threads)
         with self._lock:

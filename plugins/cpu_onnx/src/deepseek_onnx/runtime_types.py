@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from deepseek_onnx.dtypes import dtype_of_ort
-from deepseek_onnx.faults import FAULTS
 from deepseek_onnx.model import Model
 from deepseek_onnx.parts import Part
 from deepseek_onnx.protos import ModelProto
 from deepseek_onnx.sessions import as_bytes, output_types
 from deepseek_onnx.shapes import Value, value_of
+from deepseek_onnx.vendor_errors import FAULTS
 
 
 def typed(model: Model) -> Model:

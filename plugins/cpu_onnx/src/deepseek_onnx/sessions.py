@@ -15,7 +15,6 @@ from deepseek_core import Stage, errors
 from deepseek_onnx.attributes import subgraphs
 from deepseek_onnx.data_files import Watch, tensors
 from deepseek_onnx.domain import DOMAIN
-from deepseek_onnx.faults import FAULTS, short_text
 from deepseek_onnx.host import saturates_u8s8
 from deepseek_onnx.model_file import MIN_IR_VERSION, model_bytes, parse_model
 from deepseek_onnx.ort import MAPS_DATA, ort, state
@@ -23,6 +22,7 @@ from deepseek_onnx.parts import Mapped, OnnxArtifact, Part
 from deepseek_onnx.protos import ModelProto, TensorProto
 from deepseek_onnx.settings import Settings
 from deepseek_onnx.values import exotic
+from deepseek_onnx.vendor_errors import FAULTS, short_text
 
 Array = NDArray[Any]
 # Smaller constants go into the model itself: shape inference reads their values (a `k`).
@@ -65,7 +65,7 @@ def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
 
     Raises:
         ArtifactError: the file is gone or changed, or a constant has no input to fix.
-        Exception: one of `faults.FAULTS` for what ONNX Runtime refuses.
+        Exception: one of `vendor_errors.FAULTS` for what ONNX Runtime refuses.
     """
     options = _options(threads, settings, dynamic=_is_dynamic(stage))
     if saturates_u8s8() and _EXACT & stage.operators:
@@ -146,7 +146,7 @@ def trial(content: bytes, settings: Settings) -> None:
     """Raise whatever ONNX Runtime says when it loads this model.
 
     Raises:
-        Exception: one of `faults.FAULTS`.
+        Exception: one of `vendor_errors.FAULTS`.
     """
     options = _options(Threads(1), settings, dynamic=True)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -159,7 +159,7 @@ def output_types(
     """Output name -> ONNX Runtime's type text and shape, by its own inference.
 
     Raises:
-        Exception: one of `faults.FAULTS`.
+        Exception: one of `vendor_errors.FAULTS`.
     """
     options = _options(Threads(1), Settings(graph_optimization="disabled"), dynamic=True)
     if folder is not None:

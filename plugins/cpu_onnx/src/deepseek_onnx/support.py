@@ -16,11 +16,11 @@ from onnx import helper
 from deepseek_core import Operation, Support, TensorSpec
 from deepseek_onnx.attributes import FUNCTIONS, captured_names, node_attributes
 from deepseek_onnx.dtypes import ELEMENT
-from deepseek_onnx.faults import FAULTS, short_text
 from deepseek_onnx.protos import GraphProto
 from deepseek_onnx.sessions import trial
 from deepseek_onnx.settings import Settings
 from deepseek_onnx.shapes import type_of
+from deepseek_onnx.vendor_errors import FAULTS, short_text
 
 # The lowest version that has functions, and functions with overloads.
 _IR_VERSION: Final = 8

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from deepseek_fpga import packing
-from deepseek_fpga.errors import translated
 from deepseek_fpga.opening import OpenDevice
 from deepseek_fpga.packing import Array
 from deepseek_fpga.variants import Variant
+from deepseek_fpga.vendor_errors import translated
 
 _CHUNK_BYTES = 1 << 18  # gallery bytes that stay in a second-level cache beside the queries
 _SPLITS_PER_UNIT = 2  # more shares than units: the slowest thread waits less

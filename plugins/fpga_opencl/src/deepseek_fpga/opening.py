@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from deepseek_core import errors
-from deepseek_fpga.errors import NO_PYOPENCL, install_pocl, translated
 from deepseek_fpga.platforms import DeviceRecord, vendor_devices
 from deepseek_fpga.pocl_target import ensure_known_cpu
+from deepseek_fpga.vendor_errors import NO_PYOPENCL, install_pocl, translated
 
 
 class OpenDevice:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from deepseek_fpga.errors import NO_PYOPENCL, install_pocl, translated
+from deepseek_fpga.vendor_errors import NO_PYOPENCL, install_pocl, translated
 
 Evidence = Literal["hardware", "cpu-runtime", "emulator"]
 DeviceType = Literal["cpu", "gpu", "accelerator", "other"]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from deepseek_core import errors
-from deepseek_fpga.errors import translated
 from deepseek_fpga.opening import OpenDevice
+from deepseek_fpga.vendor_errors import translated
 
 _log = logging.getLogger(__name__)
 

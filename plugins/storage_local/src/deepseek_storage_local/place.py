@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from deepseek_core import errors
-from deepseek_storage_local.faults import fault, vanished
 from deepseek_storage_local.names import OWN
 from deepseek_storage_local.options import Options
 from deepseek_storage_local.sessions import Session, alone
+from deepseek_storage_local.vendor_errors import fault, vanished
 from deepseek_storage_local.volume import IDENTITY, Volume, make_volume, write_whole
 from deepseek_storage_local.writing import clean_aside, names_aside
 

@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from deepseek_storage_local.faults import TierLocked
 from deepseek_storage_local.handles import Descriptor
 from deepseek_storage_local.names import OWN
+from deepseek_storage_local.vendor_errors import TierLocked
 
 # For reading, which a lock needs no more than: a disk may be mounted read-only below us.
 _FLAGS: Final = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC

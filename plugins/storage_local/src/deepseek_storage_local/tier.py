@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NoReturn
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
-from deepseek_storage_local import faults, options
+from deepseek_storage_local import options, vendor_errors
 from deepseek_storage_local.direct import AlignedBuffers, read_direct, refusal
 from deepseek_storage_local.handles import Descriptor, Handles
 from deepseek_storage_local.listing import walk
@@ -102,7 +102,7 @@ class LocalTier(Tier):
             raise
         except OSError as error:
             self._handles.drop(key)
-            raise faults.fault(error, f"{self.url}, object {key!r}", self.url) from error
+            raise vendor_errors.fault(error, f"{self.url}, object {key!r}", self.url) from error
 
     def delete(self, key: str) -> None:
         """Remove an object; none of that name is no error.
@@ -218,7 +218,7 @@ class LocalTier(Tier):
 
     def _raise_missing(self, volume: Volume, key: str) -> NoReturn:
         self._check(volume)
-        raise faults.missing(key, self.url)
+        raise vendor_errors.missing(key, self.url)
 
     def _stat(self, volume: Volume, path: str) -> os.stat_result:
         return os.stat(path, dir_fd=volume.folder, follow_symlinks=False)
@@ -252,7 +252,7 @@ class LocalTier(Tier):
             raise
         except OSError as error:
             self._check(volume)
-            raise faults.fault(error, volume.path, self.url) from error
+            raise vendor_errors.fault(error, volume.path, self.url) from error
 
 
 def _may_hold(domain: str, prefix: str) -> bool:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
-from deepseek_storage_local.faults import vanished
 from deepseek_storage_local.handles import Descriptor
 from deepseek_storage_local.names import OWN
+from deepseek_storage_local.vendor_errors import vanished
 
 IDENTITY: Final = f"{OWN}/identity"
 ASIDE: Final = f"{OWN}/aside"
