@@ -18,7 +18,6 @@ from deepseek_store.write.receipt import Receipt
 from deepseek_store.write.upload import Upload
 
 _LOOKUPS: Final = 8
-_CHUNK_NBYTES: Final = 4 << 20
 
 
 class ObjectReader(AbstractBufferedFile):  # type: ignore[misc]
