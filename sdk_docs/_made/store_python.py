@@ -11,7 +11,7 @@ import contracts
 from deepseek_store.check.explain import Explanation
 from deepseek_store.check.fsck import FsckReport
 from deepseek_store.check.scrub import ScrubReport
-from deepseek_store.fs import os_errors
+from deepseek_store.fs import to_os_error
 from deepseek_store.fs.filesystem import DeepSeekFileSystem
 from deepseek_store.maintenance import Maintenance
 from deepseek_store.move.gc import GcReport
@@ -51,7 +51,7 @@ def filesystem() -> str:
 def error_numbers() -> str:
     """A row for each error of a file: what it is besides, and its number."""
     rows = ["| error | is also | errno | when |", "|---|---|---|---|"]
-    for kind, made, number in os_errors.KINDS:
+    for kind, made, number in to_os_error.KINDS:
         about = (inspect.getdoc(made) or "").partition("(")[0].strip().rstrip(".")
         rows.append(
             f"| `{made.__name__}` | `{kind.__name__}` | {errno.errorcode[number]} | {about} |"

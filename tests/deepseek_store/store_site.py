@@ -21,8 +21,8 @@ from deepseek_store.home.config import FILE, StoreConfig, TierConfig
 from deepseek_store.home.log_folders import LOG_FOLDER
 from deepseek_store.home.numbers import FILE as NUMBERS
 from deepseek_store.home.numbers import Numbers
-from deepseek_store.home.owner import FILE as OWNER
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_epochs import FILE as OWNER
+from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.pins_and_snapshots import FILE as NOTES
 from deepseek_store.home.tier_set import mark_tiers
 from deepseek_store.index.base import Index

@@ -18,7 +18,7 @@ from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import Corrupt, GenerationMismatch, KeyRefused, ReadOnlyStore
 from deepseek_store.fs.filesystem import DeepSeekFileSystem
-from deepseek_store.fs.os_errors import (
+from deepseek_store.fs.to_os_error import (
     FileCorrupt,
     FileError,
     FileForbidden,

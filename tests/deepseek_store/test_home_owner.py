@@ -14,10 +14,10 @@ from store_kit import data_of
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import NotOwner, ReadOnlyStore
-from deepseek_store.home import owner as owners
+from deepseek_store.home import owner_epochs as owners
 from deepseek_store.home import owner_watch, tier_set
 from deepseek_store.home.numbers import Marks, Numbers
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.memory_tier import open_memory
 
 

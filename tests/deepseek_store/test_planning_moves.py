@@ -12,7 +12,7 @@ from deepseek_store.planning.moves import SegmentState, plan, transition_nbytes
 from deepseek_store.planning.policy import TIERS, Policy
 from deepseek_store.planning.temperature import LN2, Heat
 from deepseek_store.planning.tiering import ObjectState, TierTerms, weigh
-from deepseek_store.planning.wishes import wishes
+from deepseek_store.planning.wanted_tiers import wishes
 
 DAY_S = 86_400.0
 KIB, MIB = 1 << 10, 1 << 20

@@ -160,7 +160,7 @@ def test_writers_are_refused_when_the_index_does_not_follow(
         def fail(_batch: Batch) -> None:
             raise Sick("it is sick")
 
-        monkeypatch.setattr("deepseek_store.write.committer._MOST_BEHIND", 10)
+        monkeypatch.setattr("deepseek_store.write.index_committer._MOST_BEHIND", 10)
         monkeypatch.setattr(state, "commit", fail)
         acknowledged = []
         with pytest.raises(IndexUnavailable) as caught:

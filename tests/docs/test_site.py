@@ -139,7 +139,7 @@ def test_every_class_of_a_store_is_documented_as_it_is(site):
 def test_every_method_and_error_of_the_filesystem_is_documented_as_it_is(site):
     text = words(site, "reference/ds_urls.html")
     assert_documented(text, store_python.FILESYSTEM)
-    for kind, made, _number in store_python.os_errors.KINDS:
+    for kind, made, _number in store_python.to_os_error.KINDS:
         assert f"{made.__name__} {kind.__name__}" in text
 
 

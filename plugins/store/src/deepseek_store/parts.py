@@ -21,12 +21,12 @@ from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.learning import META, Learner, ShardSizes
 from deepseek_store.read.object_ranges import ObjectRanges
 from deepseek_store.read.read_ahead import ReadAhead
-from deepseek_store.read.reader import Reader
 from deepseek_store.read.segment_tables import SegmentTables
+from deepseek_store.read.shard_reader import Reader
 from deepseek_store.read.suspects import Suspects
 from deepseek_store.read.version_lookup import VersionLookup
-from deepseek_store.write.committer import Committer
 from deepseek_store.write.in_flight import InFlight
+from deepseek_store.write.index_committer import Committer
 from deepseek_store.write.writer import Writer
 
 # A file of the log in memory or on an SSD: what sizes its shards. Measured at opening it would

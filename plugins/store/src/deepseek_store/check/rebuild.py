@@ -27,7 +27,7 @@ from deepseek_store.home.config import StoreConfig, sync_folder
 from deepseek_store.home.locks import lock_store
 from deepseek_store.home.log_folders import adopt_folders, lock_mirrors, open_log, told_by_mirrors
 from deepseek_store.home.numbers import Marks, Numbers
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.pins_and_snapshots import PinsAndSnapshots
 from deepseek_store.home.state import stripe_row
 from deepseek_store.home.tier_set import TierSet

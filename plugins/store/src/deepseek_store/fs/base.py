@@ -11,8 +11,8 @@ from fsspec.utils import stringify_path
 
 from deepseek_core import errors
 from deepseek_store.fs import address
-from deepseek_store.fs.os_errors import is_folder, not_found
 from deepseek_store.fs.shared_stores import close_shared, open_shared
+from deepseek_store.fs.to_os_error import is_folder, not_found
 from deepseek_store.fs.tree import Tree
 from deepseek_store.store import Store
 

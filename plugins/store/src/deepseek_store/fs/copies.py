@@ -19,7 +19,7 @@ from fsspec.utils import other_paths, stringify_path
 
 from deepseek_core import errors
 from deepseek_store.fs.folders import Folders
-from deepseek_store.fs.os_errors import OsErrors, exists, not_found, plain
+from deepseek_store.fs.to_os_error import OsErrors, exists, not_found, plain
 
 _CHUNK_NBYTES = 4 << 20
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from fsspec.spec import AbstractBufferedFile
 
 from deepseek_store.errors import GenerationMismatch, ReadOnlyStore, SegmentGone
-from deepseek_store.fs.os_errors import OsErrors, exists, is_folder, not_found
+from deepseek_store.fs.to_os_error import OsErrors, exists, is_folder, not_found
 from deepseek_store.index.rows import Version
 from deepseek_store.store import Store
 from deepseek_store.write.buffers import bytes_of

@@ -13,7 +13,7 @@ from typing import Any
 from deepseek_store.errors import GenerationMismatch
 from deepseek_store.fs import files
 from deepseek_store.fs.copies import Copies
-from deepseek_store.fs.os_errors import OsErrors, exists
+from deepseek_store.fs.to_os_error import OsErrors, exists
 
 
 class DeepSeekFileSystem(Copies):

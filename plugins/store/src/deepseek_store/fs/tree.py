@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from deepseek_store.errors import GenerationMismatch, KeyRefused
-from deepseek_store.fs.os_errors import OsErrors, is_file, is_folder, not_found, plain
+from deepseek_store.fs.to_os_error import OsErrors, is_file, is_folder, not_found, plain
 from deepseek_store.home.state import State
 from deepseek_store.index.rows import Version
 from deepseek_store.log.records import unpack_extents

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from deepseek_store.home.numbers import Marks, Numbers
-from deepseek_store.home.owner import outdated
+from deepseek_store.home.owner_epochs import outdated
 from deepseek_store.home.pins_and_snapshots import PinsAndSnapshots
 from deepseek_store.home.state import State
 from deepseek_store.index.base import Index

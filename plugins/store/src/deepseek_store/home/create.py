@@ -15,7 +15,7 @@ from deepseek_store.home.locks import lock_store
 from deepseek_store.home.log_folders import LOG_FOLDER, open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.open import open_index
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.tier_set import mark_tiers, unmark_tiers
 from deepseek_store.planning.policy import Policy
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import ObjectStat, errors
-from deepseek_store import os_faults
+from deepseek_store import from_os_error
 from deepseek_store.home.config import sync_folder, write_durably
 from deepseek_store.log.disk import MARK
 from deepseek_store.log.new_names import rename_new
@@ -105,4 +105,4 @@ class FolderMarks:
         return self._folder / f"{MARK}{key.replace('/', _SLASH)}"
 
     def _typed(self, error: OSError) -> errors.StorageError:
-        return os_faults.typed(error, self.url, self.url)
+        return from_os_error.typed(error, self.url, self.url)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from deepseek_store import handles, os_faults
+from deepseek_store import from_os_error, handles
 from deepseek_store.errors import StoreLocked
 
 LOCK_FILE: Final = "LOCK"
@@ -50,7 +50,7 @@ class FileLock:
             fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise os_faults.typed(error, str(self._path), str(self._path.parent)) from error
+                raise from_os_error.typed(error, str(self._path), str(self._path.parent)) from error
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
             raise _locked(self._path, holder) from None
 
@@ -82,7 +82,7 @@ def lock_store(home: Path, *, shared: bool = False) -> FileLock:
     try:
         return FileLock(path, shared=shared)
     except FileNotFoundError as error:
-        raise os_faults.typed(error, str(path), str(home)) from error
+        raise from_os_error.typed(error, str(path), str(home)) from error
 
 
 def wait_for_lock(path: Path, *, longest_s: float = 600.0) -> FileLock:
@@ -110,7 +110,7 @@ def _open(path: Path, flags: int) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise os_faults.typed(error, str(path), str(path.parent)) from error
+        raise from_os_error.typed(error, str(path), str(path.parent)) from error
 
 
 def _locked(path: Path, holder: str) -> StoreLocked:

@@ -21,7 +21,7 @@ from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.folder_marks import FolderMarks
 from deepseek_store.home.locks import FileLock
 from deepseek_store.home.numbers import Marks
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.log.disk import MARK, Disk
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.missing_disk import MissingDisk

@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 import xxhash
 
-from deepseek_store import os_faults
+from deepseek_store import from_os_error
 from deepseek_store.home.config import sync_folder
 
 FILE: Final = "numbers"
@@ -70,7 +70,7 @@ class Numbers:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise os_faults.typed(error, str(self._path), str(self._home)) from error
+            raise from_os_error.typed(error, str(self._path), str(self._home)) from error
         return None if found is None else found[1]
 
     def raise_to(self, marks: Marks) -> None:
@@ -94,7 +94,7 @@ class Numbers:
                     os.fdatasync(file)
                 self._known = wanted
         except OSError as error:
-            raise os_faults.typed(error, str(self._path), str(self._home)) from error
+            raise from_os_error.typed(error, str(self._path), str(self._home)) from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

@@ -24,7 +24,7 @@ from deepseek_store.home.locks import (
 from deepseek_store.home.log_folders import LOG_FOLDER, lock_mirrors, open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.opened import WRITERS, Opened
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.owner_watch import OwnerWatch
 from deepseek_store.home.read_only import open_to_read
 from deepseek_store.home.seams import NO_SEAMS, Seams

@@ -17,7 +17,7 @@ from typing import Final
 from deepseek_core import DeepSeekError, errors
 from deepseek_store.errors import IndexOutdated, NotOwner
 from deepseek_store.home.config import StoreConfig
-from deepseek_store.home.owner import Owner, tier_name
+from deepseek_store.home.owner_epochs import Owner, tier_name
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.index.base import Index
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_store import os_faults
+from deepseek_store import from_os_error
 from deepseek_store.home.config import sync_folder, write_durably
 from deepseek_store.home.locks import wait_for_lock
 
@@ -78,7 +78,7 @@ def _append(home: Path, note: Mapping[str, Any]) -> None:
         with closing(wait_for_lock(home / _LOCK, longest_s=_WAIT_S)):
             _append_alone(home, note)
     except FileNotFoundError as error:
-        raise os_faults.typed(error, str(home / FILE), str(home)) from error
+        raise from_os_error.typed(error, str(home / FILE), str(home)) from error
 
 
 def _append_alone(home: Path, note: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ def _append_alone(home: Path, note: Mapping[str, Any]) -> None:
             sync_folder(home)
         nbytes = path.stat().st_size
     except OSError as error:
-        raise os_faults.typed(error, str(home / FILE), str(home)) from error
+        raise from_os_error.typed(error, str(home / FILE), str(home)) from error
     if nbytes // _LOOK_NBYTES > (nbytes - len(line)) // _LOOK_NBYTES:
         _shorten(home, nbytes)
 

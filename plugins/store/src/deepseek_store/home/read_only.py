@@ -22,7 +22,7 @@ from deepseek_store.home.locks import LOCK_FILE, FileLock, writer_is_alive
 from deepseek_store.home.log_folders import open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.opened import WRITERS, Opened
-from deepseek_store.home.owner import Owner
+from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.seams import Seams
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet

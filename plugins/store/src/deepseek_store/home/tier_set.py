@@ -13,7 +13,7 @@ from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
 from deepseek_store.errors import ForeignStore, ReadOnlyStore, again
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.numbers import Marks
-from deepseek_store.home.owner import Owner, tier_name
+from deepseek_store.home.owner_epochs import Owner, tier_name
 from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import folder_of, parse_key

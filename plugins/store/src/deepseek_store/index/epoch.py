@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from deepseek_core import errors
-from deepseek_store import handles, os_faults
+from deepseek_store import from_os_error, handles
 
 _NBYTES: Final = 8
 
@@ -39,7 +39,7 @@ class Epoch:
             finally:
                 os.close(file)
         except OSError as error:
-            raise os_faults.typed(error, str(path), str(path)) from error
+            raise from_os_error.typed(error, str(path), str(path)) from error
         except ValueError as error:  # it is empty
             raise errors.TierUnavailable(
                 f"{path}: {error}", url=str(path), remedy="open the store for writing once"

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final, TypeVar
 
 from deepseek_core import errors
-from deepseek_store import os_faults
+from deepseek_store import from_os_error
 from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import Index
 from deepseek_store.index.port import NAMED, Database, Params, Session
@@ -263,7 +263,7 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             found = translate(error, self.url)
             if isinstance(found, errors.TierUnavailable) and (
-                why := os_faults.why_full(self._path)
+                why := from_os_error.why_full(self._path)
             ):
                 raise errors.TierFull(found.message, url=self.url, remedy=why) from error
             raise found from error
@@ -275,7 +275,7 @@ class SqliteDatabase(Database):
         except errors.TierUnavailable:  # an OSError, and it says all already
             raise
         except OSError as error:
-            raise os_faults.typed(error, self.url, self.url) from error
+            raise from_os_error.typed(error, self.url, self.url) from error
 
 
 def _connected(path: Path, options: str) -> sqlite3.Connection:

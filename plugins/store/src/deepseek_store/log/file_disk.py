@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
-from deepseek_store import handles, os_faults
+from deepseek_store import from_os_error, handles
 from deepseek_store.log.disk import MARK, Disk
 from deepseek_store.log.new_names import rename_new
 from deepseek_store.log.records import Buffer, Extent, hash_of
@@ -181,7 +181,7 @@ class FileDisk(Disk):
             return errors.TierUnavailable(what, url=self.url, remedy="ds-sdk store rebuild HOME")
         if error.errno == errno.ENOENT and name and self.folder.is_dir():
             return errors.ObjectMissing(f"{self._prefix}{name}: {error.strerror}", url=self.url)
-        return os_faults.typed(error, f"{self._prefix}{name}", self.url)
+        return from_os_error.typed(error, f"{self._prefix}{name}", self.url)
 
 
 class _File:

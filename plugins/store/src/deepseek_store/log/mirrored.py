@@ -212,7 +212,9 @@ class MirroredDisk(Disk):
             )
         for url in names:
             if any(_marker(url) in found for other, found in names.items() if other != url):
-                self._degraded[url] = "it has missed writes; bring it up to date with resync"
+                self._degraded[url] = (
+                    "it has missed writes, which a repair brings: ds-sdk store repair HOME"
+                )
         if len(self._degraded) == len(self._disks):
             raise errors.TierUnavailable(
                 f"each of {self.url} has missed writes of another",

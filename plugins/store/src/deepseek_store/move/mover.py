@@ -30,7 +30,7 @@ from deepseek_store.move.packer import Packed, SegmentForm, Source, pack
 from deepseek_store.planning.policy import TierName
 from deepseek_store.planning.steps import Move
 from deepseek_store.read.learning import ShardSizes
-from deepseek_store.read.reader import Reader
+from deepseek_store.read.shard_reader import Reader
 from deepseek_store.read.suspects import Suspects
 from deepseek_store.stripes.fragment import HEADER_NBYTES
 from deepseek_store.stripes.layout import Place, place

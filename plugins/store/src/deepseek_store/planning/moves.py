@@ -19,7 +19,7 @@ from deepseek_store.planning.policy import Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.steps import Move, SegmentState, Steps, size_text
 from deepseek_store.planning.tiering import ObjectState, TierTerms
-from deepseek_store.planning.wishes import wishes
+from deepseek_store.planning.wanted_tiers import wishes
 
 __all__ = ["Move", "Moves", "ObjectState", "SegmentState", "plan", "transition_nbytes"]
 

@@ -13,7 +13,7 @@ import attrs
 
 from deepseek_store.planning.policy import SMALLEST_SHARD_NBYTES, TIERS, Policy, TierName
 from deepseek_store.planning.tiering import TierTerms
-from deepseek_store.planning.wishes import Wish
+from deepseek_store.planning.wanted_tiers import Wish
 
 Kind = Literal["promote", "adopt", "drop", "pack", "compact"]
 

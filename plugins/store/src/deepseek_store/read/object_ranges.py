@@ -10,7 +10,7 @@ from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extent, unp
 from deepseek_store.planning.access_log import AccessLog
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.read_ahead import ReadAhead
-from deepseek_store.read.reader import Reader
+from deepseek_store.read.shard_reader import Reader
 
 
 class ObjectRanges:

@@ -21,7 +21,7 @@ from deepseek_store.index.catalog import Catalog
 from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.prefetch.prefetcher import Prefetcher, PrefetchStats
 from deepseek_store.prefetch.trainer import Trainer
-from deepseek_store.read.reader import Reader
+from deepseek_store.read.shard_reader import Reader
 
 _MOST_GROUP_NBYTES: Final = 4 << 20
 

@@ -19,8 +19,8 @@ from deepseek_store.log import records as rec
 from deepseek_store.log.journal import Journal
 from deepseek_store.log.records import Buffer, Extent, Kind, Placed, Record
 from deepseek_store.write.buffers import bytes_of, steady
-from deepseek_store.write.committer import Committer
 from deepseek_store.write.in_flight import InFlight
+from deepseek_store.write.index_committer import Committer
 from deepseek_store.write.key_lock import KeyLock
 from deepseek_store.write.receipt import Receipt, pieces_of
 from deepseek_store.write.upload import Upload

@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from deepseek_core import ObjectStat, errors
-from deepseek_store import os_faults
+from deepseek_store import from_os_error
 from deepseek_store.errors import IndexOutdated, NotOwner, StoreLocked
 from deepseek_store.home.config import write_durably
 from deepseek_store.home.locks import FileLock, wait_for_lock
@@ -330,7 +330,9 @@ class Owner:
             try:
                 lock: FileLock = wait_for_lock(self._home / _LOCK, longest_s=_WAIT_S)
             except FileNotFoundError as error:  # all else comes typed
-                raise os_faults.typed(error, str(self._home / _LOCK), str(self._home)) from error
+                raise from_os_error.typed(
+                    error, str(self._home / _LOCK), str(self._home)
+                ) from error
             try:
                 yield self._read() or Record()
             finally:
@@ -365,7 +367,7 @@ class Owner:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise os_faults.typed(error, str(self._path), str(self._home)) from error
+            raise from_os_error.typed(error, str(self._path), str(self._home)) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             _LOG.error("%s can't be read, and is made anew: %s", self._path, error)
             return None
@@ -379,7 +381,7 @@ class Owner:
         try:
             write_durably(self._path, content)
         except OSError as error:
-            raise os_faults.typed(error, str(self._path), str(self._home)) from error
+            raise from_os_error.typed(error, str(self._path), str(self._home)) from error
 
     def _where_to_say(self, record: Record, stat: os.stat_result) -> Mapping[str, Any]:
         """Where the record is; until the home has settled, still that it came from elsewhere."""
