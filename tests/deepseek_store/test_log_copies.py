@@ -71,6 +71,25 @@ def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
     assert judge(right + b"\0", segment) is not None
 
 
+@pytest.mark.parametrize("length", range(1, 10))
+def test_every_flipped_byte_of_a_footer_is_seen_its_padding_too(
+    tmp_path: Path, length: int
+) -> None:
+    disk = FileDisk(tmp_path)
+    journal = journal_on(disk)
+    journal.append([put("k" * length, payload=b"content")])
+    journal.seal()
+    journal.close()
+    (name,) = disk.list()
+    data = disk.read_at(name, 0, disk.size(name))
+    segment = Sealed(id=1, nbytes=len(data), store_id=STORE)
+    assert judge(data, segment) is None
+    for at in range(len(data)):
+        spoiled = bytearray(data)
+        spoiled[at] ^= 0x20
+        assert judge(bytes(spoiled), segment) is not None, at
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_copies_that_are_damaged_in_different_places_make_a_right_one(
     tmp_path: Path, seed: int

@@ -17,7 +17,7 @@ from deepseek_store.log.disk import Disk
 from deepseek_store.log.file_copies import COPY, put_in_place
 from deepseek_store.log.records import Buffer, Placed, unpack_extents
 from deepseek_store.log.scan import Scan, scan
-from deepseek_store.log.segment import sealed_name
+from deepseek_store.log.segment import footer_padding, sealed_name
 
 Wrong = tuple[Literal["swapped", "damaged", "truncated", "missing", "unreachable"], str]
 """What is wrong with a copy, and in words."""
@@ -69,9 +69,9 @@ def _judge_scan(found: Scan, data: Buffer) -> Wrong | None:
 
 def _stained(data: Buffer, placed: Sequence[Placed]) -> int | None:
     """Where padding is not zero: no hash of a record covers that."""
-    for one in placed:
-        start = one.payload_offset + one.payload_nbytes
-        if start < one.end and any(data[start : one.end]):
+    padded = [(one.payload_offset + one.payload_nbytes, one.end) for one in placed]
+    for start, stop in (*padded, footer_padding(data)):
+        if start < stop and any(data[start:stop]):
             return start
     return None
 

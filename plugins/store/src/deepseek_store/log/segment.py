@@ -140,6 +140,16 @@ def read_footer(tail: Buffer, segment_nbytes: int) -> FooterAt | None:
     return FooterAt(offset=offset, nbytes=nbytes, min_generation=min_generation, count=count)
 
 
+def footer_padding(data: Buffer) -> tuple[int, int]:
+    """Where a sealed segment, whose footer is whole, is padded before its trailer."""
+    end = len(data) - TRAILER_NBYTES
+    footer = read_footer(data[end:], len(data))
+    if footer is None:
+        return end, end
+    (nbytes,) = _PAYLOAD_NBYTES.unpack_from(data, footer.offset + _PAYLOAD_NBYTES_AT)
+    return footer.offset + rec.HEADER_NBYTES + nbytes, end
+
+
 def parse_footer(data: Buffer) -> list[Placed]:
     """All records of a segment from its footer (`data` is from `FooterAt.offset` to the end).
 
@@ -167,6 +177,9 @@ def footer_rows(data: Buffer) -> tuple[int, list[TableRow]]:
     return header.segment, rows
 
 
+# In the header of a record; see the table in `records`.
+_PAYLOAD_NBYTES: Final = struct.Struct("<Q")
+_PAYLOAD_NBYTES_AT: Final = 16
 # Mark, header of the footer record, padding, trailer.
 _FRAME_NBYTES: Final = 2 * rec.HEADER_NBYTES + 7 + TRAILER_NBYTES
 
