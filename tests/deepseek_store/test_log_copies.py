@@ -82,7 +82,9 @@ def test_every_flipped_byte_of_a_footer_is_seen_its_padding_too(
     journal.close()
     (name,) = disk.list()
     data = disk.read_at(name, 0, disk.size(name))
-    segment = Sealed(id=1, nbytes=len(data), store_id=STORE)
+    parsed = parse_name(name)
+    assert parsed is not None
+    segment = Sealed(id=parsed[0], nbytes=len(data), store_id=STORE)
     assert judge(data, segment) is None
     for at in range(len(data)):
         spoiled = bytearray(data)

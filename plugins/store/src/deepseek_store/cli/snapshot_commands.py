@@ -59,11 +59,7 @@ def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     parser.add_argument("name", metavar="NAME", help="the snapshot")
     parser.add_argument(
-        "folder",
-        metavar="FOLDER",
-        nargs="?",
-        default="",
-        help="only what lies in it",
+        "only", metavar="KEY", nargs="?", default="", help="only this object, or this folder"
     )
     add_dry_run(parser)
     add_json(parser)
