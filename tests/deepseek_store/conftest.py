@@ -1,5 +1,6 @@
 """What the tests of the store share: a real PostgreSQL server."""
 
+import logging
 import secrets
 import sys
 from collections.abc import Iterator
@@ -37,3 +38,15 @@ def index_place(request: pytest.FixtureRequest, tmp_path: Path) -> IndexPlace:
 def cli(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Cli:
     """`ds-sdk store` for a home that is not there yet."""
     return Cli(tmp_path / "home", capfdbinary)
+
+
+@pytest.fixture
+def no_logs():
+    """Nothing is logged: an interrupt inside of `logging` leaves a lock of its handlers taken.
+
+    Whoever logs after that, in any other thread and test, waits for ever. That is Python's fault,
+    and would hide what a test of interrupts is about.
+    """
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)

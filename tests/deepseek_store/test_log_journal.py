@@ -361,6 +361,7 @@ class Alarm(BaseException):
 
 # An interrupt that falls into a finalizer (a file that is closed) is swallowed by the interpreter.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("no_logs")
 def test_interrupts_at_random_moments_hang_nobody_and_lose_nothing(disk: WatchedDisk) -> None:
     journal = journal_on(disk, segment_nbytes=40_000)
     acknowledged: list[str] = []

@@ -138,6 +138,7 @@ def test_a_clock_that_jumps_back_and_forth_loses_nothing_and_keeps_moving(tmp_pa
 
 # One that falls into a `__del__` is swallowed there by Python, with a warning.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("no_logs")
 def test_an_interrupt_at_any_moment_of_a_put_leaves_the_store_in_order(tmp_path: Path) -> None:
     # By key: what was acknowledged last, then what was interrupted since, which may count or not.
     allowed: dict[str, list[bytes | None]] = {f"k/{number}": [None] for number in range(8)}
