@@ -179,7 +179,7 @@ def test_a_buffer_that_changes_while_it_is_stored_is_stored_as_it_was_at_some_mo
     thread = threading.Thread(target=scribble)
     thread.start()
     try:
-        for number in range(40):
+        for number in range(12):
             store.put(f"a/{number}", data, durable=number % 2 == 0)
             store.put_stream(f"b/{number}", [data, data])
     finally:
