@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,7 @@ def _paths(names: Iterable[Name]) -> list[str]:
     return [path + "/" * is_folder for path, is_folder in names]
 
 
-class Sync:
+class Sync(ABC):
     """What both directions share."""
 
     def __init__(
@@ -89,13 +90,13 @@ class Sync:
             return done_of(plan, _paths(plan.copy), _paths(plan.delete), nbytes)
         return self.carry_out(plan, nbytes)
 
+    @abstractmethod
     def look(self) -> tuple[Mapping[Name, Item], Mapping[Name, Item]]:
         """What lies in source and target."""
-        raise NotImplementedError
 
+    @abstractmethod
     def carry_out(self, plan: SyncPlan, nbytes: int) -> Done:
-        """Do it."""
-        raise NotImplementedError
+        """Do what was planned; `nbytes` are to be copied."""
 
     def local_items(self, troubles: Troubles, *, keep_links: bool = False) -> dict[Name, Item]:
         """What lies here."""
