@@ -117,6 +117,22 @@ def test_a_home_that_was_replaced_is_fenced_on_the_tier(operator: Operator) -> N
         assert operator.lost(first, [*ours, *theirs]) == {}
 
 
+def test_a_folder_where_no_disk_is_mounted_is_never_taken(operator: Operator) -> None:
+    with operator.init() as store:
+        operator.put(store, "a", 10, tier="cold")
+    away = operator.cold.rename(operator.cold.with_name("away"))
+    operator.cold.mkdir()
+    with operator.open() as store:
+        operator.put(store, "b", 3)
+    assert not list(operator.cold.rglob("*.owners*"))
+    shutil.rmtree(operator.cold)
+    away.rename(operator.cold)
+    with operator.open() as store:
+        assert operator.lost(store) == {}
+        operator.put(store, "c", 3, tier="cold")
+        assert operator.lost(store) == {}
+
+
 def test_the_older_owner_learns_it_before_it_acknowledges_a_put(operator: Operator) -> None:
     with operator.init() as store:
         operator.put(store, "a", 10, tier="cold")

@@ -116,7 +116,7 @@ class OwnerWatch:
         for number, tier in enumerate(self._config.tiers):
             try:
                 # Its own connection: the store may be closed meanwhile.
-                with self._tiers.opened(tier.url) as opened:
+                with self._tiers.opened(number) as opened:
                     # Taken, not only looked at: a copy that begins later must find that we go on.
                     self._tiers.check_stripes(self._owner, number, opened)
                     self._owner.claim(tier_name(number), opened)

@@ -154,9 +154,20 @@ class TierSet:
         known = [nines for nines in promised if nines is not None]
         return min(known) if known and len(known) == len(promised) else None
 
-    def opened(self, url: str) -> Tier:
-        """The tier of a URL, opened once more: for one who closes it."""
-        return (self._opener or open_tier)(url)
+    def opened(self, number: int) -> Tier:
+        """A tier, opened once more and known by its mark: for one who closes it.
+
+        Raises:
+            ForeignStore: it is another place, such as the folder of a disk that is not mounted.
+            TierUnavailable: it can't be reached.
+        """
+        tier = (self._opener or open_tier)(self._config.tiers[number].url)
+        try:
+            self._check_mark(tier, number)
+        except BaseException:
+            tier.close()
+            raise
+        return tier
 
     def own(self, *, by_force: bool = False, anew: bool = False) -> None:
         """Make sure that all tiers that can be reached are this home's: before every change.
@@ -270,13 +281,9 @@ class TierSet:
             return self._stripes
 
     def _open_one(self, number: int) -> Tier | None:
-        tier: Tier | None = None
         try:
-            tier = self.opened(self._config.tiers[number].url)
-            self._check_mark(tier, number)
+            tier = self.opened(number)
         except errors.StorageError as error:
-            if tier is not None:
-                tier.close()
             if self.failed.get(number) != error.message:
                 _LOG.warning("a tier can't be used: %s", error)
                 self._told(number, error.message)
