@@ -138,12 +138,7 @@ def rebuild_locked(
         _rebuild, home, config, verify=verify, force=force, adopt=adopt, progress=progress
     )
     reserve = Reserve(home)
-    try:
-        report = attempt()
-    except errors.TierFull:
-        if not reserve.release():
-            raise
-        report = attempt()
+    report = reserve.lend(attempt, whole=True)
     reserve.take()
     return report
 

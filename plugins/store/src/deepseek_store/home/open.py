@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -53,8 +54,8 @@ def open_parts(
 ) -> Opened:
     """Open what lies in a home.
 
-    Where the home may not be written, its log is away, or another home has taken its tiers, it is
-    opened for reading only, and that is said loudly.
+    Where the home may not be written or its disk has no room at all, its log is away, or another
+    home has taken its tiers, it is opened for reading only, and that is said loudly.
 
     Raises:
         ConfigError: there is no store.
@@ -64,13 +65,15 @@ def open_parts(
         StorageError: the disk or the database does not answer.
     """
     reserve = Reserve(home)
+    attempt = partial(_open_parts, home, shared, read_only, seams, reserve)
+    if seams.disk is not None or seams.index is not None:
+        return attempt()
     try:
-        return _open_parts(home, shared, read_only, seams, reserve)
-    except errors.TierFull:
-        # A full disk: what is kept back is for this.
-        if seams.disk is not None or seams.index is not None or not reserve.release():
-            raise
-        return _open_parts(home, shared, read_only, seams, reserve)
+        return reserve.lend(attempt)
+    except errors.TierFull as error:
+        refusal = _refusal(home, error)
+        _LOG.error("%s", refusal)
+        return open_to_read(home, StoreConfig.load(home), refusal, seams)
 
 
 def _open_parts(

@@ -7,7 +7,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, Self
 
 import attrs
@@ -56,7 +56,7 @@ class Index:
         self._held: set[int] = set()
         self._polled = (0, -float("inf"))
         self.make_room: Callable[[], bool] = lambda: False
-        """Frees what is kept back on the index's disk for when it is full; False: nothing was."""
+        """Frees some of what is kept back for when the index's disk is full; False: no more."""
         database.open(create=create)
         try:
             if create:
@@ -428,14 +428,16 @@ class Index:
                 change(session, seq)
                 return seq
 
-            try:
-                return self._database.write(work, durable=durable)
-            except errors.TierFull:
-                if self._database.remote:
-                    raise
-                self.make_room()
-                self._database.shrink()  # the WAL may be most of what there is
-                return self._database.write(work, durable=durable)
+            shrunk = False
+            while True:
+                try:
+                    return self._database.write(work, durable=durable)
+                except errors.TierFull:
+                    if self._database.remote or not (self.make_room() or not shrunk):
+                        raise
+                    with suppress(errors.TierFull):
+                        self._database.shrink()  # the WAL may be most of what there is
+                    shrunk = True
 
     def _all(self, sql: str) -> Sequence[Sequence[Any]]:
         return self._database.read(lambda session: session.run(sql))

@@ -265,7 +265,8 @@ class SqliteDatabase(Database):
             if isinstance(found, errors.TierUnavailable) and (
                 why := from_os_error.why_full(self._path)
             ):
-                raise errors.TierFull(found.message, url=self.url, remedy=why) from error
+                what = f"{found.message}: its disk has no room"
+                raise errors.TierFull(what, url=self.url, remedy=why) from error
             raise found from error
         except UnicodeDecodeError as error:
             # SQLite's message quotes the damaged file.

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from deepseek_core import errors
@@ -282,14 +283,15 @@ class Journal:
                 # What counts in it is safe. If the disk is gone, the next segment will say so.
                 _log.warning("%s; going on in another segment", error)
         if self._layout is None and body_nbytes:
-            if self._reserve is not None and not is_care:
-                self._reserve.require()
-            try:
-                self._begin(body_nbytes, table_nbytes)
-            except errors.TierFull:
-                if self._reserve is None or not is_care or not self._reserve.release():
-                    raise
-                self._begin(body_nbytes, table_nbytes)
+            begin = partial(self._begin, body_nbytes, table_nbytes)
+            if self._reserve is None:
+                begin()
+                return
+            self._reserve.require(for_delete=is_care)
+            if is_care:
+                self._reserve.lend(begin)
+            else:
+                begin()
 
     def _begin(self, body_nbytes: int, table_nbytes: int) -> None:
         """A new segment: it gets its name when it has its header, so others know whose it is."""

@@ -1,7 +1,9 @@
 """Room kept back on a store's disk, so that a full one can still be cared for.
 
 A file of zeros in the home. Deletes, collecting, opening and the index may have its room when there
-is no other; objects may not, so they are refused until it is back.
+is no other; objects may not, so they are refused until it is back. It is lent in parts: whoever
+else fills the disk gets the part that is free, never all of it. Deletes leave half of it to what
+makes room.
 """
 
 from __future__ import annotations
@@ -9,16 +11,20 @@ from __future__ import annotations
 import os
 import resource
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from deepseek_core import errors
 
+T = TypeVar("T")
+
 FILE: Final = "reserve"
-_LEAST_NBYTES: Final = 512 << 10
+_LEAST_NBYTES: Final = 1 << 20
 _MOST_NBYTES: Final = 16 << 20
 _SHARE: Final = 64  # of the disk, one part of so many
+_PARTS: Final = 8
 
 
 class Reserve:
@@ -42,47 +48,74 @@ class Reserve:
     @property
     def is_whole(self) -> bool:
         """Whether all of it is there."""
-        try:
-            return self._path.stat().st_size >= self.nbytes
-        except OSError:
-            return False
+        return self._kept_nbytes() >= self.nbytes
 
     def take(self) -> bool:
         """Keep the room back, if it is not; False if there is too little."""
         with self._lock:
-            if self.is_whole:
+            kept = self._kept_nbytes()
+            if kept >= self.nbytes:
                 return True
             try:
                 _allocate(self._path, self.nbytes)
             except OSError:
-                self._remove()
+                self._cut(kept)
                 return False
             return True
 
-    def release(self) -> bool:
-        """Let whoever comes first have the room; False if there was none."""
+    def release(self, *, whole: bool = False) -> bool:
+        """Let whoever comes first have a part of the room, or all; False if none is left."""
         with self._lock:
-            had_some = self._path.exists()
-            self._remove()
-            return had_some
+            kept = self._kept_nbytes()
+            if kept:
+                self._cut(0 if whole else max(0, kept - self.nbytes // _PARTS))
+            return kept > 0
 
-    def require(self) -> None:
-        """Make sure that objects do not take what is kept for care.
+    def lend(self, work: Callable[[], T], *, whole: bool = False) -> T:
+        """Do some work; where the disk is full, again with a part of the room, while there is any.
+
+        `whole`: with all of it at once, for work that would leave much behind at each attempt.
 
         Raises:
-            TierFull: it is lent, and there is too little room to take it back.
+            TierFull: all of it was not enough.
         """
-        if not self.take():
-            raise errors.TierFull(
-                f"{self._path.parent}: the disk is full but for what deletes and gc need",
-                url=str(self._path.parent),
-                remedy=f"delete objects and run `ds-sdk store gc {self._path.parent}`, or free"
-                f" {self.nbytes >> 10} KiB and what you want to put on that disk",
-            )
+        while True:
+            try:
+                return work()
+            except errors.TierFull:
+                if not self.release(whole=whole):
+                    raise
 
-    def _remove(self) -> None:
+    def require(self, *, for_delete: bool) -> None:
+        """Make sure that objects do not take what is kept for care, nor deletes what gc needs.
+
+        Raises:
+            TierFull: too much is lent, and there is too little room to take it back.
+        """
+        if self.take() or (for_delete and 2 * self._kept_nbytes() >= self.nbytes):
+            return
+        home = self._path.parent
+        needed = "gc needs" if for_delete else "deletes and gc need"
+        gc = f"run `ds-sdk store gc {home}`"
+        room = f"free {self.nbytes >> 10} KiB and what you want to put on that disk"
+        raise errors.TierFull(
+            f"{home}: the disk is full but for what {needed}",
+            url=str(home),
+            remedy=gc if for_delete else f"delete objects and {gc}, or {room}",
+        )
+
+    def _kept_nbytes(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
+    def _cut(self, nbytes: int) -> None:
         with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            if nbytes:
+                os.truncate(self._path, nbytes)
+            else:
+                self._path.unlink(missing_ok=True)
 
 
 def _wanted_nbytes(home: Path) -> int:
@@ -95,16 +128,9 @@ def _wanted_nbytes(home: Path) -> int:
 
 
 def _allocate(path: Path, nbytes: int) -> None:
-    # Under another name until it is whole, or others would count on it.
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    # In place, from the front: its size says at any moment how much others may count on.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            os.posix_fallocate(descriptor, 0, nbytes)
-        finally:
-            os.close(descriptor)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+        os.posix_fallocate(descriptor, 0, nbytes)
+    finally:
+        os.close(descriptor)

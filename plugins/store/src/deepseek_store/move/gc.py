@@ -7,6 +7,7 @@ index forgets that it was there. So a crash in between leaves what the next run 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 import attrs
 
@@ -25,6 +26,8 @@ from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.segment_tables import SegmentTables
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe
+
+_FEW: Final = 64  # versions that take so little room in a transaction that fewer gain nothing
 
 
 @attrs.define(kw_only=True)
@@ -98,7 +101,7 @@ class Collector:
             self._settle()  # what hides the forgotten ones may not be on disk yet
             for version in purge:
                 heat.forget(version.key)
-            self._state.commit(Batch(forget=[*forget, *(v.id for v in purge)], durable=True))
+            self._forget([*forget, *(v.id for v in purge)])
         dead = self._dead_segments(heat, set(forget) | {v.id for v in purge})
         self._drop_local([row for row in dead if row.stripe is None], report)
         self._give_up([row.id for row in dead if row.stripe is not None], report)
@@ -110,6 +113,17 @@ class Collector:
             if self._state.reserve is not None:
                 self._state.reserve.take()
         return report
+
+    def _forget(self, ids: list[VersionId]) -> None:
+        """Commit that these versions are gone; in halves, where a full disk does not take all."""
+        try:
+            self._state.commit(Batch(forget=ids, durable=True))
+        except errors.TierFull:
+            if len(ids) < _FEW:
+                raise
+            middle = len(ids) // 2
+            self._forget(ids[:middle])
+            self._forget(ids[middle:])
 
     def _invisible(self) -> Iterator[VersionId]:
         """Versions that a later one hides, but for those of snapshots."""
