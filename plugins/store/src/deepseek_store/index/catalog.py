@@ -272,7 +272,7 @@ class Catalog:
         key = version.key
         self.clock = max(self.clock, version.generation)
         old = self.versions(key)  # from an index that may have it already
-        new = with_version(old, version)
+        new = with_version(old, version) if old else (version,)
         if new is old:
             return False
         if not old and self._keys is not None:

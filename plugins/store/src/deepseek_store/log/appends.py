@@ -20,10 +20,15 @@ class Append:
 
     def __init__(self, records: Sequence[Record], *, durable: bool) -> None:
         self.durable = durable
-        self.ready = [rec.prepare(one, batch_start=not i) for i, one in enumerate(records)]
-        self.body_nbytes = sum([one.nbytes for one in self.ready])
-        self.table_nbytes = sum([one.table_nbytes for one in self.ready])
-        self.is_care = all(one.kind is Kind.DELETE or one.move for one in records)
+        self.ready: list[rec.Prepared] = []
+        self.body_nbytes = self.table_nbytes = 0
+        self.is_care = True
+        for record in records:
+            ready = rec.prepare(record, batch_start=not self.ready)
+            self.ready.append(ready)
+            self.body_nbytes += ready.nbytes
+            self.table_nbytes += ready.table_nbytes
+            self.is_care = self.is_care and (record.kind is Kind.DELETE or record.move > 0)
         self.placed: list[Placed] = []
         self.error: Exception | None = None
         self.done = False

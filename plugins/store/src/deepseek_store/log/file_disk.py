@@ -56,10 +56,13 @@ class FileDisk(Disk):
     def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
         """Write all parts, in one system call where that is enough."""
         try:
-            file = self._files.get(name)
+            descriptor = self._files.get(name).descriptor
+            if len(parts) <= _MOST_PARTS:
+                _write_all(descriptor, parts, offset)
+                return
             for start in range(0, len(parts), _MOST_PARTS):
                 batch = parts[start : start + _MOST_PARTS]
-                offset += _write_all(file.descriptor, batch, offset)
+                offset += _write_all(descriptor, batch, offset)
         except OSError as error:
             raise self._typed(error, name) from error
 

@@ -383,7 +383,7 @@ class Journal:
 
     def _tell_written(self, placed: Sequence[Placed]) -> None:
         if placed:
-            self._unsynced += sum(one.record.kind is not Kind.SHARD for one in placed)
+            self._unsynced += sum([one.record.kind is not Kind.SHARD for one in placed])
             self._on_written(placed)
 
     def _lost_piece(self, one: Append) -> Exception | None:

@@ -108,21 +108,24 @@ class Committer:
         Raises:
             IndexUnavailable: in a shared store, the database does not answer: nobody sees it yet.
         """
-        # What was shown is on disk now, too: also if an interrupt kept it from coming here.
-        shown = {version.id: version for version in self._state.shown.values()}
-        versions = {**shown, **{version.id: version for version in _versions(placed)}}
+        state = self._state
+        versions = _versions(placed)
+        if state.shown:
+            # It is on disk now, too: also if an interrupt kept it from coming here.
+            shown = {version.id: version for version in state.shown.values()}
+            versions = list({**shown, **{version.id: version for version in versions}}.values())
         last = placed[-1]
         end = last.end + rec.HEADER_NBYTES  # the group's mark
         if self._at_once:
-            self._commit_now(list(versions.values()), {last.segment: end})
-            self._state.shown.clear()
+            self._commit_now(versions, {last.segment: end})
+            state.shown.clear()
             return
         # First: an interrupt in between must not show what the index never hears of.
-        hidden = self._backlog.add(versions.values(), {last.segment: end})
-        self._state.shown.clear()
-        catalog = self._state.catalog
-        for version in versions.values():
-            if version.id not in hidden:
+        hidden = self._backlog.add(versions, {last.segment: end})
+        state.shown.clear()
+        catalog = state.catalog
+        for version in versions:
+            if not hidden or version.id not in hidden:
                 catalog.apply(version)
         for name in hidden:
             catalog.forget(*name)
@@ -264,8 +267,8 @@ class Committer:
                 _LOG.error("the index is behind the log: %s", error)
 
 
-def _versions(placed: Iterable[Placed]) -> Iterator[Version]:
-    return (version_of(one) for one in placed if one.record.kind is not Kind.SHARD)
+def _versions(placed: Iterable[Placed]) -> list[Version]:
+    return [version_of(one) for one in placed if one.record.kind is not Kind.SHARD]
 
 
 def _order(version: Version) -> tuple[int, int]:
@@ -281,8 +284,9 @@ class _Bell:
 
     def ring(self) -> None:
         """Once is enough until somebody has waited for it."""
-        with suppress(RuntimeError):  # it has been rung
-            self._lock.release()
+        if self._lock.locked():
+            with suppress(RuntimeError):  # somebody else did
+                self._lock.release()
 
     def wait(self, timeout_s: float = -1) -> None:
         """Until it is rung, or was since the last time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from deepseek_store.errors import StoreLocked
 from deepseek_store.index.slot_locks import LONGEST_S
@@ -29,25 +29,28 @@ class KeyLock:
         self._plain: dict[int, str] = {}
         self._alone: dict[int, frozenset[str]] = {}
 
-    @contextmanager
-    def plain(self, key: str) -> Iterator[None]:
+    def plain(self, key: str) -> AbstractContextManager[None]:
         """Among others that write without a condition."""
+        return _Plain(self, key)
+
+    def enter_plain(self, key: str) -> None:
+        """Say that this thread writes to a key, once nobody is alone at it."""
         me = threading.get_ident()
-        try:
-            # First we say that we are here, then look whether somebody is alone; who wants to be
-            # alone says so first, then looks for us: one of the two sees the other.
-            self._plain[me] = key
-            if self._alone:
-                with self._lock:
-                    self._forget(me)
-                    self._wait_until(lambda: not any(key in k for k in self._alone.values()))
-                    self._plain[me] = key
-            yield
-        finally:
-            self._plain.pop(me, None)
-            if self._alone:
-                with self._lock:
-                    self._changed.notify_all()
+        # First we say that we are here, then look whether somebody is alone; who wants to be
+        # alone says so first, then looks for us: one of the two sees the other.
+        self._plain[me] = key
+        if self._alone:
+            with self._lock:
+                self._forget(me)
+                self._wait_until(lambda: not any(key in k for k in self._alone.values()))
+                self._plain[me] = key
+
+    def leave_plain(self) -> None:
+        """This thread does not write any more."""
+        self._plain.pop(threading.get_ident(), None)
+        if self._alone:
+            with self._lock:
+                self._changed.notify_all()
 
     @contextmanager
     def alone(self, keys: frozenset[str]) -> Iterator[None]:
@@ -76,3 +79,22 @@ class KeyLock:
         had_plain = self._plain.pop(thread, None) is not None
         if had_alone or (had_plain and self._alone):
             self._changed.notify_all()
+
+
+class _Plain:
+    """One stay among plain writers; a class, for a generator costs three times as much a put."""
+
+    __slots__ = ("_key", "_lock")
+
+    def __init__(self, lock: KeyLock, key: str) -> None:
+        self._lock, self._key = lock, key
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.enter_plain(self._key)
+        except BaseException:
+            self._lock.leave_plain()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.leave_plain()

@@ -252,8 +252,9 @@ class Writer:
     def next_generation(self) -> int:
         """A number above all that were seen so far."""
         with self._numbering:
-            self._last = max(self._last, self._state.catalog.clock) + 1
-            return self._last
+            clock, last = self._state.catalog.clock, self._last
+            self._last = last = (clock if clock > last else last) + 1
+            return last
 
     def _must_be_there(self, version: Version, *, superseded: bool = False) -> None:
         """Make sure that a version lies where it did: what is held by now is kept from here on."""
