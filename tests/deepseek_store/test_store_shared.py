@@ -17,7 +17,8 @@ from postgres_server import PostgresServer, missing
 
 from deepseek_core import errors
 from deepseek_store import Policy, Store
-from deepseek_store.errors import GenerationMismatch, StoreLocked
+from deepseek_store.errors import GenerationMismatch, IndexUnavailable, StoreLocked
+from deepseek_store.index.rows import Batch
 from deepseek_store.log.records import Record
 
 HAMMER = Path(__file__).with_name("hammer.py")
@@ -210,3 +211,24 @@ def test_a_plan_leaves_out_what_another_process_has_collected_meanwhile(tmp_path
         ours.apply(moves)
         assert bytes(theirs.get("k/7")) == bytes([7]) * 30_000
         assert len(theirs) == 1
+
+
+def test_a_seal_that_the_index_was_away_for_is_told_with_the_next_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.init(tmp_path / "s", policy=SMALL, shared=True) as store:
+        store.put("a", bytes(50_000))
+        commit = store.parts.state.commit
+        refused: list[Batch] = []
+
+        def away(batch: Batch) -> None:
+            if not refused:
+                refused.append(batch)
+                raise IndexUnavailable("the server is gone", url="postgresql:")
+            commit(batch)
+
+        monkeypatch.setattr(store.parts.state, "commit", away)
+        store.put("b", bytes(50_000))  # does not fit in: the first segment is sealed
+        assert [row.state for row in refused[0].segments] == ["sealed"]
+        states = {row.id: row.state for row in store.parts.state.index.segments()}
+        assert [states[number] for number in sorted(states)] == ["sealed", "active"]

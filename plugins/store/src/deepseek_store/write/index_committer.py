@@ -48,6 +48,7 @@ class Committer:
         self._state, self._writer, self._at_once = state, writer, at_once
         self.expectations = Expectations()
         self._backlog = Backlog()
+        self._untold: dict[int, SegmentRow] = {}
         self._committing = threading.Lock()
         self._starting = threading.Lock()
         self._wake, self._end = _Bell(), _Bell()
@@ -143,7 +144,10 @@ class Committer:
             except GenerationMismatch as mismatch:
                 claim.refusal = mismatch
         # Last: what is applied is not looked at again after a crash.
-        self._state.commit(self._batch(free, applied))
+        sealed = dict(self._untold)
+        self._state.commit(self._batch(free, applied, list(sealed.values())))
+        for number in sealed:
+            del self._untold[number]
 
     def take_seal(self, info: SegmentInfo) -> None:
         """A segment of ours that is complete."""
@@ -157,7 +161,9 @@ class Committer:
             applied=info.nbytes,
         )
         if self._at_once:
+            self._untold[row.id] = row  # with the next group, if the database is away now
             self._state.commit(Batch(segments=[row]))
+            del self._untold[row.id]
             return
         self._state.segments[row.id] = row
         self._backlog.add_seal(row)
