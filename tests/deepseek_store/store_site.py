@@ -27,7 +27,7 @@ from deepseek_store.home.pins_and_snapshots import FILE as NOTES
 from deepseek_store.home.tier_set import mark_tiers
 from deepseek_store.index.base import Index
 from deepseek_store.index.opening import INDEX_FILE
-from deepseek_store.index.port import Session
+from deepseek_store.index.port import Transaction
 from deepseek_store.index.sqlite import SqliteDatabase
 from deepseek_store.memory_tier import open_memory
 
@@ -57,7 +57,7 @@ class WatchedDatabase(SqliteDatabase):
         super().__init__(site.home / INDEX_FILE)
         self._site = site
 
-    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+    def write(self, work: Callable[[Transaction, bool], T], *, durable: bool = False) -> T:
         with self._site.lock:
             result = super().write(work)
             assert self._writer is not None
