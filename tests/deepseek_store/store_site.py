@@ -151,9 +151,9 @@ class Site:
     def image(self, rng: random.Random) -> Image:
         """What may be left of it right now."""
         tiers = {}
-        for temperature in _DOMAINS:
-            with self._tier(temperature) as tier:
-                tiers[temperature] = {stat.key: tier.get(stat.key) for stat in tier.list()}
+        for name in _DOMAINS:
+            with self._tier(name) as tier:
+                tiers[name] = {stat.key: tier.get(stat.key) for stat in tier.list()}
         kept = [path for name in _KEPT if (path := self.home / name).exists()]
         return Image(
             disk=self.disk.crash(rng),
@@ -165,8 +165,8 @@ class Site:
     def objects(self) -> set[tuple[int, str]]:
         """All that lies on the tiers."""
         found = set()
-        for number, temperature in enumerate(_DOMAINS):
-            with self._tier(temperature) as tier:
+        for number, name in enumerate(_DOMAINS):
+            with self._tier(name) as tier:
                 keys = (stat.key for stat in tier.list())
                 found |= {(number, key) for key in keys if not key.startswith("stores/")}
         return found
@@ -180,26 +180,26 @@ class Site:
 
     def remove(self) -> None:
         """Let go of all."""
-        for temperature in _DOMAINS:
-            with self._tier(temperature) as tier:
+        for name in _DOMAINS:
+            with self._tier(name) as tier:
                 tier.clear()
         shutil.rmtree(self.home)
 
     def _make_home(self) -> None:
         self.home.mkdir(parents=True)
-        tiers = [TierConfig(temperature=name, url=self._url(name)) for name in _DOMAINS]
+        tiers = [TierConfig(name=name, url=self._url(name)) for name in _DOMAINS]
         config = StoreConfig(store_id=STORE_ID, tiers=tuple(tiers), policy=POLICY)
         if not _CONFIGS:
             config.save(self.home)
             _CONFIGS.append((self.home / FILE).read_text("utf-8").replace(self.name, "{name}"))
         (self.home / FILE).write_text(_CONFIGS[0].replace("{name}", self.name), "utf-8")
 
-    def _url(self, temperature: str) -> str:
-        return f"memory://{self.name}-{temperature}?domains={_DOMAINS[temperature]}"
+    def _url(self, name: str) -> str:
+        return f"memory://{self.name}-{name}?domains={_DOMAINS[name]}"
 
     @contextmanager
-    def _tier(self, temperature: str) -> Iterator[Any]:
-        tier = open_memory(self._url(temperature))
+    def _tier(self, name: str) -> Iterator[Any]:
+        tier = open_memory(self._url(name))
         try:
             yield tier
         finally:

@@ -36,7 +36,7 @@ def _made(folder: Path) -> Path:
                 versions=_versions(500),
                 segments=[SegmentRow(id=n, writer=1, state="sealed") for n in range(40)],
                 stripes=[
-                    StripeRow(id=n, temperature="cold", generation=1, code="rs", places=bytes(99))
+                    StripeRow(id=n, tier="cold", generation=1, code="rs", places=bytes(99))
                     for n in range(40)
                 ],
             )

@@ -122,7 +122,7 @@ SEGMENT = SegmentRow(
     id=3, writer=2, state="active", nbytes=4096, min_generation=5, created_s=2.5, applied=100
 )
 STRIPE = StripeRow(
-    id=8, temperature="cold", generation=2, code="LRC(140,4,6)", created_s=1.5, places=b"\0\1"
+    id=8, tier="cold", generation=2, code="LRC(140,4,6)", created_s=1.5, places=b"\0\1"
 )
 
 
