@@ -86,9 +86,9 @@ def fill(folder: Path, name: str, stripes: int, fragment_nbytes: int) -> Measure
     warm = name == "lrc(48,4,3)"
     tier = folder / "tier"
     tier.mkdir()
-    temperature = "warm" if warm else "cold"
+    tier_name = "warm" if warm else "cold"
     policy = Policy(
-        codes={"hot": "auto", "warm": "auto", "cold": "auto"} | {temperature: name},
+        codes={"hot": "auto", "warm": "auto", "cold": "auto"} | {tier_name: name},
         warm_fragment_nbytes=fragment_nbytes if warm else 16 << 20,
         cold_fragment_nbytes=fragment_nbytes,
         sizing=1 << 20,
@@ -99,14 +99,14 @@ def fill(folder: Path, name: str, stripes: int, fragment_nbytes: int) -> Measure
     width = max(code.k, 140)
     wanted = int((stripes + 0.96) * width * fragment_nbytes)
     rng = np.random.default_rng(7)
-    tiers = {temperature: [url]}
+    tiers = {tier_name: [url]}
     with Store.init(folder / "home", policy=policy, **tiers) as store:
         logical = 0
         while logical < wanted:
             nbytes = int(np.exp(rng.uniform(*np.log(OBJECT_NBYTES))))
             store.put(f"objects/{logical:012d}", rng.bytes(nbytes), durable=False)
             logical += nbytes
-        store.send([info.key for info in store.list()], temperature)
+        store.send([info.key for info in store.list()], tier_name)
         store.gc()
         for info in list(store.list())[::97]:
             assert len(store.get(info.key)) == info.nbytes

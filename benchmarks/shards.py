@@ -39,9 +39,9 @@ CACHE_SHARE, SEEN_SHARE = 0.1, 0.5
 # Fixed rule: the busiest fifth of the extents is hot, the next three tenths are warm.
 HOT_EXTENTS, WARM_EXTENTS = 0.2, 0.5
 TIERS = (
-    ("object store nearby", TierTerms(temperature="cold", latency_s=1e-3, bytes_per_s=400e6)),
-    ("disk", TierTerms(temperature="warm", latency_s=8e-3, bytes_per_s=160e6)),
-    ("cloud", TierTerms(temperature="cold", latency_s=30e-3, bytes_per_s=80e6)),
+    ("object store nearby", TierTerms(name="cold", latency_s=1e-3, bytes_per_s=400e6)),
+    ("disk", TierTerms(name="warm", latency_s=8e-3, bytes_per_s=160e6)),
+    ("cloud", TierTerms(name="cold", latency_s=30e-3, bytes_per_s=80e6)),
 )
 
 

@@ -1,4 +1,4 @@
-"""What three tiers cost when objects move by learned temperature, and by the usual rules.
+"""What three tiers cost when objects move by learned heat, and by the usual rules.
 
 A trace is played as 60 days of reads. Objects are born hot at their first read; twice a day a rule
 looks at what was read so far and says where each should be. Counted are the room (per stored GiB
@@ -33,9 +33,9 @@ from numpy.typing import NDArray  # noqa: E402
 
 from _traces import TraceMissing, add_argument, load, load_requests  # noqa: E402
 from deepseek_store.planning.columns import Columns, choose_many  # noqa: E402
+from deepseek_store.planning.heat import LN2  # noqa: E402
 from deepseek_store.planning.policy import DAY_S, TIERS, Policy  # noqa: E402
 from deepseek_store.planning.reaccess import Reaccess  # noqa: E402
-from deepseek_store.planning.temperature import LN2  # noqa: E402
 from deepseek_store.planning.tiering import TierTerms, move_price, room_price, wait_price  # noqa: E402
 
 Floats = NDArray[np.float64]
@@ -48,9 +48,9 @@ LONGEST = 400_000  # requests of a trace
 OBJECT_NBYTES = 1 << 20
 HOT, WARM, COLD = range(3)
 TERMS = (
-    TierTerms(temperature="hot", latency_s=1e-4, bytes_per_s=1e9),
-    TierTerms(temperature="warm", latency_s=8e-3, bytes_per_s=150e6, stored_per_logical=55 / 48),
-    TierTerms(temperature="cold", latency_s=30e-3, bytes_per_s=80e6, stored_per_logical=150 / 140),
+    TierTerms(name="hot", latency_s=1e-4, bytes_per_s=1e9),
+    TierTerms(name="warm", latency_s=8e-3, bytes_per_s=150e6, stored_per_logical=55 / 48),
+    TierTerms(name="cold", latency_s=30e-3, bytes_per_s=80e6, stored_per_logical=150 / 140),
 )
 POLICY = Policy()
 PREVIEW_STEPS = 14 * STEPS_A_DAY
@@ -164,7 +164,7 @@ def by_rate(world: World, now_s: float) -> Numbers:
 
 
 class Learning:
-    """The store's planner with the learned temperature; looks back on pictures `PICTURE` old."""
+    """The store's planner with the learned heat; looks back on pictures `PICTURE` old."""
 
     PICTURE = 3 * STEPS_A_DAY
 
@@ -295,7 +295,7 @@ def contest(trace: Reads) -> dict[str, float]:
         "count, 4 and 1 in 7 days": tallies[4, 1, 7],
         "count, best in hindsight": min(tallies.values()),
         "decaying rate": play(trace, counts, by_rate),
-        "learned temperature": play(trace, counts, Learning()),
+        "learned heat": play(trace, counts, Learning()),
         "knows 14 days": play(trace, counts, Knowing(counts)),
     }
 
@@ -306,7 +306,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     used = versions(["deepseek-store", "numpy"])
-    print_head("Tiers by learned temperature", used)
+    print_head("Tiers by learned heat", used)
     report, costs = Report(versions=used), dict[str, dict[str, float]]()
     for trace in reads(options.traces):
         costs[trace.name] = contest(trace)
@@ -314,7 +314,7 @@ def main() -> int:
     print(f"\ncost of 60 days\n{'':26}" + "".join(f"{name:>13}" for name in costs))
     for name in names:
         print(f"{name:26}" + "".join(f"{cost[name]:13.4f}" for cost in costs.values()))
-    mine = "learned temperature"
+    mine = "learned heat"
     for name in names[:-1]:
         if name != mine:
             ratios = [cost[mine] / cost[name] for cost in costs.values()]

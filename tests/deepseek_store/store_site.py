@@ -27,7 +27,7 @@ from deepseek_store.home.pins_and_snapshots import FILE as NOTES
 from deepseek_store.home.tier_set import mark_tiers
 from deepseek_store.index.base import Index
 from deepseek_store.index.opening import INDEX_FILE
-from deepseek_store.index.port import Session
+from deepseek_store.index.port import Transaction
 from deepseek_store.index.sqlite import SqliteDatabase
 from deepseek_store.memory_tier import open_memory
 
@@ -57,7 +57,7 @@ class WatchedDatabase(SqliteDatabase):
         super().__init__(site.home / INDEX_FILE)
         self._site = site
 
-    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+    def write(self, work: Callable[[Transaction, bool], T], *, durable: bool = False) -> T:
         with self._site.lock:
             result = super().write(work)
             assert self._writer is not None
@@ -151,9 +151,9 @@ class Site:
     def image(self, rng: random.Random) -> Image:
         """What may be left of it right now."""
         tiers = {}
-        for temperature in _DOMAINS:
-            with self._tier(temperature) as tier:
-                tiers[temperature] = {stat.key: tier.get(stat.key) for stat in tier.list()}
+        for name in _DOMAINS:
+            with self._tier(name) as tier:
+                tiers[name] = {stat.key: tier.get(stat.key) for stat in tier.list()}
         kept = [path for name in _KEPT if (path := self.home / name).exists()]
         return Image(
             disk=self.disk.crash(rng),
@@ -165,8 +165,8 @@ class Site:
     def objects(self) -> set[tuple[int, str]]:
         """All that lies on the tiers."""
         found = set()
-        for number, temperature in enumerate(_DOMAINS):
-            with self._tier(temperature) as tier:
+        for number, name in enumerate(_DOMAINS):
+            with self._tier(name) as tier:
                 keys = (stat.key for stat in tier.list())
                 found |= {(number, key) for key in keys if not key.startswith("stores/")}
         return found
@@ -180,26 +180,26 @@ class Site:
 
     def remove(self) -> None:
         """Let go of all."""
-        for temperature in _DOMAINS:
-            with self._tier(temperature) as tier:
+        for name in _DOMAINS:
+            with self._tier(name) as tier:
                 tier.clear()
         shutil.rmtree(self.home)
 
     def _make_home(self) -> None:
         self.home.mkdir(parents=True)
-        tiers = [TierConfig(temperature=name, url=self._url(name)) for name in _DOMAINS]
+        tiers = [TierConfig(name=name, url=self._url(name)) for name in _DOMAINS]
         config = StoreConfig(store_id=STORE_ID, tiers=tuple(tiers), policy=POLICY)
         if not _CONFIGS:
             config.save(self.home)
             _CONFIGS.append((self.home / FILE).read_text("utf-8").replace(self.name, "{name}"))
         (self.home / FILE).write_text(_CONFIGS[0].replace("{name}", self.name), "utf-8")
 
-    def _url(self, temperature: str) -> str:
-        return f"memory://{self.name}-{temperature}?domains={_DOMAINS[temperature]}"
+    def _url(self, name: str) -> str:
+        return f"memory://{self.name}-{name}?domains={_DOMAINS[name]}"
 
     @contextmanager
-    def _tier(self, temperature: str) -> Iterator[Any]:
-        tier = open_memory(self._url(temperature))
+    def _tier(self, name: str) -> Iterator[Any]:
+        tier = open_memory(self._url(name))
         try:
             yield tier
         finally:

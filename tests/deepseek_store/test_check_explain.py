@@ -42,7 +42,7 @@ def test_an_adopted_object_has_a_copy_in_a_stripe_too(site: Site) -> None:
         store.apply(store.plan(flush=True))
         told = store.explain("k/0001")
         assert told.tier == "hot"
-        assert [copy.temperature for copy in told.copies] == ["hot", "warm"]
+        assert [copy.tier for copy in told.copies] == ["hot", "warm"]
         assert told.copies[1].stripe in store.parts.state.stripes
 
 

@@ -116,7 +116,7 @@ def test_a_domain_that_went_is_counted_and_its_fragments_made_anew(
     domain = stripes[0].fragments[0].domain
     shutil.rmtree(cold / domain / ("stripes" if how == "emptied" else ""))
     with Store(home) as store:
-        tier = next(each for each in look(store).tiers if each.temperature == "cold")
+        tier = next(each for each in look(store).tiers if each.name == "cold")
         if how == "removed":
             assert (tier.domains, tier.domains_configured) == (7, 8)
             assert tier.stripes_hurt
@@ -130,7 +130,7 @@ def test_a_domain_that_went_is_counted_and_its_fragments_made_anew(
             each.domain == domain for s in stripes for each in s.fragments if each.key
         )
         assert contents(store) == objects
-        tier = next(each for each in look(store).tiers if each.temperature == "cold")
+        tier = next(each for each in look(store).tiers if each.name == "cold")
         assert tier.stripes_hurt == 0
         assert tier.domain_losses_now == 2
 
@@ -275,7 +275,7 @@ def test_a_tier_that_can_not_be_opened_is_found(site: Site) -> None:
         (found,) = status.findings
         assert (found.what, found.place) == ("tier", site.urls[1])
         assert not store.repair().ok
-        cold = next(each for each in status.tiers if each.temperature == "cold")
+        cold = next(each for each in status.tiers if each.name == "cold")
         assert cold.domains == 0
         assert cold.stripes_unreadable
         site.cold.dead = False

@@ -14,7 +14,7 @@ from deepseek_store.errors import CodeRefused
 
 
 @pytest.mark.parametrize(
-    ("temperature", "domains", "floor", "expected"),
+    ("tier", "domains", "floor", "expected"),
     [
         ("cold", 228, 9.8, "LRC(216,4,8)"),
         ("cold", 150, 9.8, "LRC(140,4,6)"),
@@ -29,9 +29,9 @@ from deepseek_store.errors import CodeRefused
     ],
 )
 def test_the_best_code_that_the_domains_carry_is_chosen(
-    temperature: str, domains: int, floor: float, expected: str
+    tier: str, domains: int, floor: float, expected: str
 ) -> None:
-    choice = choose_code(temperature, domains, floor)  # type: ignore[arg-type]
+    choice = choose_code(tier, domains, floor)  # type: ignore[arg-type]
     assert choice.code.name == expected
     assert min(choice.nines.values()) >= floor and set(choice.nines) == set(REPAIRS)
 
@@ -57,13 +57,13 @@ def test_several_fragments_share_a_domain_where_the_losses_asked_for_are_borne()
         choose_code("cold", 75, 5.0, tolerate_domains=4, candidates=wide)
 
 
-@pytest.mark.parametrize("temperature", ["hot", "warm", "cold"])
-def test_on_one_domain_only_a_single_copy_is_possible(temperature: str) -> None:
+@pytest.mark.parametrize("tier", ["hot", "warm", "cold"])
+def test_on_one_domain_only_a_single_copy_is_possible(tier: str) -> None:
     for floor in (None, 0.0):
-        choice = choose_code(temperature, 1, floor)  # type: ignore[arg-type]
+        choice = choose_code(tier, 1, floor)  # type: ignore[arg-type]
         assert choice.code == Code.parse("replication(1)") and choice.domain_losses == 0
     with pytest.raises(CodeRefused) as caught:
-        choose_code(temperature, 1, 9.0)  # type: ignore[arg-type]
+        choose_code(tier, 1, 9.0)  # type: ignore[arg-type]
     assert "1.7 nines" in str(caught.value)
 
 
@@ -111,17 +111,17 @@ def test_no_domain_at_all_is_refused() -> None:
 
 
 @given(
-    temperature=st.sampled_from(["hot", "warm", "cold"]),
+    tier=st.sampled_from(["hot", "warm", "cold"]),
     domains=st.integers(1, 300),
     floor=st.none() | st.floats(0, 14),
     losses=st.none() | st.integers(0, 8),
 )
 def test_a_choice_keeps_what_was_asked_and_none_that_fits_is_better(
-    temperature: str, domains: int, floor: float | None, losses: int | None
+    tier: str, domains: int, floor: float | None, losses: int | None
 ) -> None:
     try:
         choice = choose_code(
-            temperature,  # type: ignore[arg-type]
+            tier,  # type: ignore[arg-type]
             domains,
             floor,
             tolerate_domains=losses,
@@ -140,7 +140,7 @@ def test_a_choice_keeps_what_was_asked_and_none_that_fits_is_better(
             assert min(choice.nines.values()) == most
             return
         fitting = durable
-    if temperature == "hot":
+    if tier == "hot":
         assert choice.code.repair_reads == min(each.code.repair_reads for each in fitting)
     else:
         assert choice.efficiency == max(each.efficiency for each in fitting)

@@ -36,7 +36,7 @@ def _made(folder: Path) -> Path:
                 versions=_versions(500),
                 segments=[SegmentRow(id=n, writer=1, state="sealed") for n in range(40)],
                 stripes=[
-                    StripeRow(id=n, temperature="cold", generation=1, code="rs", places=bytes(99))
+                    StripeRow(id=n, tier="cold", generation=1, code="rs", places=bytes(99))
                     for n in range(40)
                 ],
             )
@@ -195,7 +195,7 @@ def _die_in_a_transaction(path: Path) -> None:
     index.commit(Batch(versions=_versions(1, first=600)))
     index.commit(Batch(versions=_versions(1, first=601), durable=True))
 
-    def half(session: object, seq: int) -> None:
+    def half(transaction: object, seq: int) -> None:
         index._database._writer.execute("DELETE FROM versions")  # type: ignore[attr-defined]
         os._exit(0)
 
@@ -214,7 +214,7 @@ def test_a_durable_commit_is_flushed_and_the_next_one_is_not(tmp_path: Path) -> 
     with SqliteIndex(_made(tmp_path), STORE) as index:
         levels = []
 
-        def look(session: object, seq: int) -> None:
+        def look(transaction: object, seq: int) -> None:
             writer = index._database._writer  # type: ignore[attr-defined]
             levels.append(writer.execute("PRAGMA synchronous").fetchone()[0])
 

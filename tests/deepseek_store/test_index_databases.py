@@ -12,7 +12,7 @@ from deepseek_core import errors
 from deepseek_store.errors import ForeignStore, GenerationMismatch, IndexUnavailable, StoreClosed
 from deepseek_store.index.base import Index
 from deepseek_store.index.catalog import Catalog
-from deepseek_store.index.port import Session
+from deepseek_store.index.port import Transaction
 from deepseek_store.index.rows import Batch, HeatRow, SegmentRow, StripeRow, Version
 
 
@@ -122,7 +122,7 @@ SEGMENT = SegmentRow(
     id=3, writer=2, state="active", nbytes=4096, min_generation=5, created_s=2.5, applied=100
 )
 STRIPE = StripeRow(
-    id=8, temperature="cold", generation=2, code="LRC(140,4,6)", created_s=1.5, places=b"\0\1"
+    id=8, tier="cold", generation=2, code="LRC(140,4,6)", created_s=1.5, places=b"\0\1"
 )
 
 
@@ -275,7 +275,7 @@ def test_a_snapshots_name_is_taken_once(index: Index) -> None:
 
 def test_an_index_of_another_store_or_format_is_refused(index_place: IndexPlace) -> None:
     with index_place.open() as index:
-        index._database.write(lambda session, _: session.run("UPDATE head SET format = 99"))
+        index._database.write(lambda transaction, _: transaction.run("UPDATE head SET format = 99"))
     with pytest.raises(ForeignStore, match="format 99"):
         index_place.open(create=False)
     with pytest.raises(ForeignStore, match="format 99"):
@@ -298,7 +298,7 @@ def index_place_of(place: IndexPlace, statement: str) -> Index:
         else PostgresDatabase(PostgresUrl.parse(place.url))
     )
     database.open(create=False)
-    database.write(lambda session, _: session.run(statement))
+    database.write(lambda transaction, _: transaction.run(statement))
     database.close()
     return place.open(create=False)
 
@@ -421,7 +421,7 @@ def test_a_later_commit_is_never_seen_before_an_earlier_one(index_place: IndexPl
     started, go_on = threading.Event(), threading.Event()
     numbers: dict[str, int] = {}
 
-    def slow(session: Session, seq: int) -> None:
+    def slow(transaction: Transaction, seq: int) -> None:
         started.set()
         go_on.wait()
 
@@ -479,7 +479,7 @@ def test_an_index_that_waits_too_long_for_its_turn_says_to_try_again(
     monkeypatch.setattr("deepseek_store.index.postgres._LOCK_S", 0.1)
     started, go_on = threading.Event(), threading.Event()
 
-    def slow(session: Session, seq: int) -> None:
+    def slow(transaction: Transaction, seq: int) -> None:
         started.set()
         go_on.wait()
 

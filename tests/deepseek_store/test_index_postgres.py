@@ -17,7 +17,7 @@ from deepseek_core import errors
 from deepseek_store.errors import IndexUnavailable
 from deepseek_store.index.catalog import Catalog
 from deepseek_store.index.opening import open_index
-from deepseek_store.index.port import Session
+from deepseek_store.index.port import Transaction
 from deepseek_store.index.postgres import PostgresIndex
 from deepseek_store.index.postgres_url import PostgresUrl
 from deepseek_store.index.rows import Batch, Version
@@ -101,7 +101,7 @@ def test_a_commit_whose_answer_was_lost_is_not_done_again(frail: PostgresServer)
         once = database._once  # type: ignore[attr-defined]
         losing = [True]
 
-        def lose_the_answer(work: Callable[[Session], object], options: object) -> object:
+        def lose_the_answer(work: Callable[[Transaction], object], options: object) -> object:
             result = once(work, options)
             if losing:
                 losing.pop()
@@ -188,12 +188,12 @@ def test_the_password_appears_nowhere(
 def _dump(index: PostgresIndex) -> str:
     """Every row of every table."""
 
-    def work(session: Session) -> str:
-        tables = session.run(
+    def work(transaction: Transaction) -> str:
+        tables = transaction.run(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'canary'"
         )
         assert len(tables) > 10
-        return repr([session.run(f"SELECT * FROM {name}") for (name,) in tables])
+        return repr([transaction.run(f"SELECT * FROM {name}") for (name,) in tables])
 
     return index._database.read(work)
 

@@ -8,25 +8,25 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseek_store.planning.heat import LN2, Heat
 from deepseek_store.planning.moves import SegmentState, plan, transition_nbytes
 from deepseek_store.planning.policy import TIERS, Policy
-from deepseek_store.planning.temperature import LN2, Heat
 from deepseek_store.planning.tiering import ObjectState, TierTerms, weigh
 from deepseek_store.planning.wanted_tiers import wishes
 
 DAY_S = 86_400.0
 KIB, MIB = 1 << 10, 1 << 20
 NOW_S = 1000 * DAY_S
-HOT = TierTerms(temperature="hot", latency_s=1e-4, bytes_per_s=1e9)
+HOT = TierTerms(name="hot", latency_s=1e-4, bytes_per_s=1e9)
 WARM = TierTerms(
-    temperature="warm",
+    name="warm",
     latency_s=8e-3,
     bytes_per_s=1.5e8,
     stored_per_logical=1.25,
     data_fragments=4,
 )
 COLD = TierTerms(
-    temperature="cold",
+    name="cold",
     latency_s=3e-2,
     bytes_per_s=8e7,
     stored_per_logical=1.1,
@@ -63,7 +63,7 @@ def segment_states(draw, number):
         sealed_s=draw(st.floats(0.0, NOW_S)),
         local=stripe is None or draw(st.booleans()),
         stripe=stripe,
-        temperature="hot" if stripe is None else "warm",
+        tier="hot" if stripe is None else "warm",
     )
 
 
@@ -207,7 +207,7 @@ def test_a_segment_of_mostly_cold_objects_is_packed_and_not_adopted():
 
 
 def test_a_segment_in_a_stripe_loses_its_local_copy_when_it_has_cooled():
-    cooled, needed = (a_segment(n, stripe=5, temperature="warm") for n in (1, 2))
+    cooled, needed = (a_segment(n, stripe=5, tier="warm") for n in (1, 2))
     objects = [
         an_object("w", 0.3, nbytes=4 * MIB, parts=((1, 4 * MIB),)),
         an_object("h", 90.0, nbytes=4 * MIB, parts=((2, 4 * MIB),)),
@@ -219,7 +219,7 @@ def test_a_segment_in_a_stripe_loses_its_local_copy_when_it_has_cooled():
 
 
 def test_few_hot_objects_are_written_anew_before_their_segment_goes():
-    segment = a_segment(1, stripe=5, temperature="warm")
+    segment = a_segment(1, stripe=5, tier="warm")
     objects = [
         an_object("w", 0.3, nbytes=4 * MIB - 64 * KIB, parts=((1, 4 * MIB - 64 * KIB),)),
         an_object("h", 90.0, nbytes=64 * KIB, parts=((1, 64 * KIB),)),
@@ -229,7 +229,7 @@ def test_few_hot_objects_are_written_anew_before_their_segment_goes():
 
 
 def test_a_local_copy_stays_as_long_as_nobody_knows_what_is_in_it():
-    segment = a_segment(1, stripe=5, temperature="warm")
+    segment = a_segment(1, stripe=5, tier="warm")
     assert kinds(plan([an_object("k", 0.3)], [segment], TERMS, POLICY, NOW_S)) == []
 
 
@@ -267,8 +267,8 @@ def test_what_is_mostly_dead_is_compacted_the_emptiest_first():
     segments = [
         a_segment(1, live_nbytes=2 * MIB),
         a_segment(2, live_nbytes=0),
-        a_segment(3, live_nbytes=4 * MIB - 1, stripe=9, temperature="cold", local=False),
-        a_segment(4, live_nbytes=MIB, stripe=9, temperature="cold", local=False),
+        a_segment(3, live_nbytes=4 * MIB - 1, stripe=9, tier="cold", local=False),
+        a_segment(4, live_nbytes=MIB, stripe=9, tier="cold", local=False),
         a_segment(5, live_nbytes=4 * MIB),
     ]
     moves = plan([], segments, TERMS, POLICY, NOW_S).moves

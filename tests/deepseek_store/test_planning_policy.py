@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_core import errors
-from deepseek_store.planning.policy import TIERS, PerTemperature, Policy
+from deepseek_store.planning.policy import TIERS, PerTier, Policy
 
 NINES = {"hot": None, "warm": 11.0, "cold": 12.5}
 CODES = {"hot": "auto", "warm": "rs(6,3)", "cold": "lrc(140,4,6)"}
@@ -64,7 +64,7 @@ def test_borders_in_the_wrong_order_are_refused():
         Policy(hot_per_day=1.0, warm_per_day=2.0)
 
 
-def test_a_value_per_temperature_names_the_temperature_that_is_wrong():
+def test_a_value_per_tier_names_the_tier_that_is_wrong():
     with pytest.raises(errors.ConfigError, match=r"codes\.warm"):
         Policy(codes={"hot": "auto", "warm": "raid", "cold": "auto"})
 
@@ -100,9 +100,9 @@ def test_json_that_does_not_fit_is_refused(content):
         Policy.from_json(content)
 
 
-def test_values_per_temperature_are_asked_by_name():
+def test_values_per_tier_are_asked_by_name():
     policy = Policy(codes=CODES)
     assert policy.codes["cold"] == policy.codes.cold == "lrc(140,4,6)"
     assert [name for name, _ in policy.codes.items()] == list(TIERS)
     with pytest.raises(errors.ConfigError, match="tepid"):
-        PerTemperature(hot=1, warm=2, cold=3)["tepid"]
+        PerTier(hot=1, warm=2, cold=3)["tepid"]

@@ -1,4 +1,4 @@
-"""Learned temperature: finds what objects do, believes the rate where it saw little, and pays."""
+"""Learned heat: finds what objects do, believes the rate where it saw little, and pays."""
 
 import json
 from random import Random
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_store.planning.columns import Columns, choose_many
+from deepseek_store.planning.heat import LN2, Heat, rate_at, touch
 from deepseek_store.planning.policy import Policy
 from deepseek_store.planning.reaccess import Reaccess, columns
-from deepseek_store.planning.temperature import LN2, Heat, rate_at, touch
 from deepseek_store.planning.tiering import TierTerms, room_price, wait_price
 
 DAY_S = 86_400.0
@@ -125,9 +125,9 @@ def test_json_brings_back_what_was_learned():
 
 STEPS, STEP_S = 60, 0.5 * DAY_S
 TERMS = (
-    TierTerms(temperature="hot", latency_s=1e-4, bytes_per_s=1e9),
-    TierTerms(temperature="warm", latency_s=8e-3, bytes_per_s=150e6, stored_per_logical=1.15),
-    TierTerms(temperature="cold", latency_s=30e-3, bytes_per_s=80e6, stored_per_logical=1.07),
+    TierTerms(name="hot", latency_s=1e-4, bytes_per_s=1e9),
+    TierTerms(name="warm", latency_s=8e-3, bytes_per_s=150e6, stored_per_logical=1.15),
+    TierTerms(name="cold", latency_s=30e-3, bytes_per_s=80e6, stored_per_logical=1.07),
 )
 
 
@@ -183,7 +183,7 @@ def cost_of(counts: np.ndarray, rule: str) -> float:
 
 
 @pytest.mark.parametrize(("name", "longest"), [("web07", 76_118), ("orm-busy", 400_000)])
-def test_learned_temperature_costs_less_than_ages_and_the_plain_rate_on_real_traces(name, longest):
+def test_learned_heat_costs_less_than_ages_and_the_plain_rate_on_real_traces(name, longest):
     ids = traces.ids(name, longest)
     counts = np.zeros((STEPS, ids.max() + 1))
     np.add.at(counts, (np.arange(len(ids)) * STEPS // len(ids), ids), 1.0)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_store.planning.columns import Columns, choose_many
+from deepseek_store.planning.heat import Heat, touch
 from deepseek_store.planning.policy import TIERS, Policy
 from deepseek_store.planning.reaccess import Reaccess
-from deepseek_store.planning.temperature import Heat, touch
 from deepseek_store.planning.tiering import (
     ObjectState,
     TierTerms,
@@ -22,9 +22,9 @@ from deepseek_store.planning.tiering import (
 
 DAY_S = 86_400.0
 MIB = 1 << 20
-HOT = TierTerms(temperature="hot", latency_s=1e-4, bytes_per_s=1e9)
-WARM = TierTerms(temperature="warm", latency_s=8e-3, bytes_per_s=1.5e8, stored_per_logical=1.15)
-COLD = TierTerms(temperature="cold", latency_s=3e-2, bytes_per_s=8e7, stored_per_logical=1.07)
+HOT = TierTerms(name="hot", latency_s=1e-4, bytes_per_s=1e9)
+WARM = TierTerms(name="warm", latency_s=8e-3, bytes_per_s=1.5e8, stored_per_logical=1.15)
+COLD = TierTerms(name="cold", latency_s=3e-2, bytes_per_s=8e7, stored_per_logical=1.07)
 TERMS = (HOT, WARM, COLD)
 POLICY = Policy()
 
@@ -104,7 +104,7 @@ def test_the_choice_in_columns_is_the_choice_one_by_one(
 ):
     terms = tuple(
         TierTerms(
-            temperature=one.temperature,
+            name=one.name,
             latency_s=one.latency_s,
             bytes_per_s=one.bytes_per_s,
             stored_per_logical=one.stored_per_logical,
@@ -120,7 +120,7 @@ def test_the_choice_in_columns_is_the_choice_one_by_one(
 @given(states, st.one_of(policies, bordered), offers, st.floats(-1e6, 1e6))
 def test_only_an_offered_tier_is_chosen_and_a_pin_is_kept(state, policy, terms, now_s):
     verdict = weigh(state, terms, policy, now_s)
-    names = {one.temperature for one in terms}
+    names = {one.name for one in terms}
     assert verdict.tier in names | {state.tier}
     if state.pinned in names:
         assert (verdict.tier, verdict.rule) == (state.pinned, "pinned")
@@ -132,9 +132,9 @@ def test_the_cheapest_of_plain_sums_is_chosen():
         sums = {}
         for terms in TERMS:
             room = MIB * terms.stored_per_logical / 2**30
-            room *= POLICY.price_per_gib_month[terms.temperature] / 30
+            room *= POLICY.price_per_gib_month[terms.name] / 30
             wait_s = terms.latency_s + MIB / terms.bytes_per_s
-            sums[terms.temperature] = room + per_day * wait_s / 3600.0
+            sums[terms.name] = room + per_day * wait_s / 3600.0
         found = {one.tier: one.per_day - one.move_per_day for one in verdict.candidates}
         assert found == pytest.approx(sums)
         assert verdict.tier == min(verdict.candidates, key=lambda one: one.per_day).tier
@@ -194,7 +194,7 @@ def test_what_should_land_colder_does_not_wait_above_its_landing_tier():
 
 def test_a_full_tier_is_refused_and_the_reason_told():
     full = TierTerms(
-        temperature="hot", latency_s=1e-4, bytes_per_s=1e9, capacity_nbytes=100, used_nbytes=90
+        name="hot", latency_s=1e-4, bytes_per_s=1e9, capacity_nbytes=100, used_nbytes=90
     )
     verdict = weigh(at_rate(100.0, "warm"), (full, WARM, COLD), POLICY, 0.0)
     assert verdict.tier == "warm"
@@ -203,7 +203,7 @@ def test_a_full_tier_is_refused_and_the_reason_told():
 
 @given(st.floats(0.01, 50.0), st.sampled_from((HOT, WARM)))
 def test_the_closed_form_of_cooling_is_when_the_verdict_changes(per_day, here):
-    state = at_rate(per_day, here.temperature)
+    state = at_rate(per_day, here.name)
     cooler = WARM if here is HOT else COLD
     at_s = cools_at_s(state, cooler, here, POLICY)
     verdict = judge(state, (here, cooler), POLICY, 0.0)

@@ -100,13 +100,13 @@ def test_bars_are_as_long_as_what_they_stand_for(store, tmp_path):
         assert abs(width - max(0.8, nbytes / most * (480 - 48 - 8))) <= 0.06
 
 
-def test_every_object_stands_in_one_bin_of_its_temperature(store):
+def test_every_object_stands_in_one_bin_of_its_heat(store):
     status = look(store)
-    assert sum(sum(bin_.values()) for bin_ in status.temperatures) == status.objects == 19
-    assert len(status.temperatures) == len(BORDERS) + 1
+    assert sum(sum(bin_.values()) for bin_ in status.heat_bins) == status.objects == 19
+    assert len(status.heat_bins) == len(BORDERS) + 1
     for tier in status.tiers:
-        assert sum(bin_[tier.temperature] for bin_ in status.temperatures) == tier.objects
-    assert sum(any(bin_.values()) for bin_ in status.temperatures) > 1
+        assert sum(bin_[tier.name] for bin_ in status.heat_bins) == tier.objects
+    assert sum(any(bin_.values()) for bin_ in status.heat_bins) > 1
 
 
 def test_bytes_are_needed_redundant_or_garbage(store):

@@ -16,8 +16,8 @@ from deepseek_store.index.packed import PackedVersions
 from deepseek_store.index.rows import SegmentRow, Version
 from deepseek_store.log.records import Extent, pack_extents
 from deepseek_store.move.census import take_census
+from deepseek_store.planning.heat import rate_at
 from deepseek_store.planning.policy import TIERS
-from deepseek_store.planning.temperature import rate_at
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.report.tally import Tally, take_tally
 
@@ -53,7 +53,7 @@ def agrees_with_the_census(state: State, heat: AccessRates) -> None:
         assert math.isfinite(rate)
         bins[sum(rate >= border for border in BORDERS)][each.tier] += 1
         nbytes[each.tier] += each.nbytes
-    assert list(found.temperatures) == bins
+    assert list(found.heat_bins) == bins
     assert found.objects == {tier: sum(bin_[tier] for bin_ in bins) for tier in TIERS}
     assert found.nbytes == {tier: nbytes[tier] for tier in TIERS}
     assert found.live_nbytes == census.live_nbytes

@@ -41,7 +41,7 @@ def some_stripes(io: StripeIO, count: int, seed: int = 1) -> dict[int, Stripe]:
         code = CODES[number % len(CODES)]
         segments = random_segments(rng, rng.randint(1, Code.parse(code).k), 300, first=100 * number)
         warmth = rng.choice(["warm", "cold"])
-        stripes[number] = write(io, number, segments, code, temperature=warmth)
+        stripes[number] = write(io, number, segments, code, tier=warmth)
     return stripes
 
 

@@ -37,7 +37,7 @@ headers = st.builds(
     stripe_nbytes=words,
     xxh3=words,
     segment=words,
-    temperature=st.sampled_from(["hot", "warm", "cold"]),
+    tier=st.sampled_from(["hot", "warm", "cold"]),
     created_s=st.floats(allow_nan=False),
     table_nbytes=st.integers(0, 2**32 - 1),
     table_xxh3=words,

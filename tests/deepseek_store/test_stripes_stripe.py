@@ -31,9 +31,7 @@ def made(code: str = "lrc(12,2,2)", segments: int = 9, *, seed: int = 1) -> Stri
             generation=3,
         )
         fragments.append(stored if nbytes else FragmentPlace())
-    return Stripe(
-        id=5, generation=4, temperature="warm", code=parsed, created_s=1.5, fragments=fragments
-    )
+    return Stripe(id=5, generation=4, tier="warm", code=parsed, created_s=1.5, fragments=fragments)
 
 
 @pytest.mark.parametrize("code", ["replication(1)", "replication(3)", "rs(20,3)", "lrc(12,2,2)"])

@@ -27,7 +27,7 @@ class Maintenance:
         self._parts = parts
 
     def explain(self, key: str) -> Explanation:
-        """Where an object lies, in which code and shards, how warm it is, why, and what comes.
+        """Where an object lies, in which code and shards, its heat, why, and what comes.
 
         Raises:
             ObjectMissing: there is none.

@@ -121,7 +121,7 @@ class Parts:
         if self.cache is None or not self.config.tiers or not self.config.policy.prefetch:
             return None
         try:
-            profile = self.tiers.profile(self.config.tiers[0].temperature)
+            profile = self.tiers.profile(self.config.tiers[0].name)
         except errors.StorageError:
             return None  # it is down: reads go around it, and nobody guesses
         assert profile is not None

@@ -140,7 +140,7 @@ class Store:
         folder = Path(home)
         tiers = [("warm", url) for url in warm] + [("cold", url) for url in cold]
         config = StoreConfig(
-            tiers=tuple(TierConfig(temperature=name, url=url) for name, url in tiers),
+            tiers=tuple(TierConfig(name=name, url=url) for name, url in tiers),
             policy=policy or Policy(),
             index=index,
             mirrors=tuple(str(Path(mirror).resolve()) for mirror in mirrors),

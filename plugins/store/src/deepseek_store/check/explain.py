@@ -1,4 +1,4 @@
-"""Tells of one object where it lies, in which code and shards, how warm it is, and what comes."""
+"""Tells of one object where it lies, in which code and shards, its heat, and what comes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Copy:
     what is known to be wrong with it.
     """
 
-    temperature: TierName
+    tier: TierName
     nbytes: int
     segments: tuple[int, ...]
     places: tuple[str, ...]
@@ -71,10 +71,15 @@ class Copy:
         part = "" if self.full else ", which is not full"
         more = "more " if self.lost else ""
         return (
-            f"{size} in {self.temperature} stripe {self.stripe:x}{part}, {self.code}: {places}; "
+            f"{size} in {self.tier} stripe {self.stripe:x}{part}, {self.code}: {places}; "
             f"its efficiency is {self.efficiency:.3f}, it survives {self.domain_losses} {more}lost "
             f"domains, nines of annual durability: {nines}{self._troubles}"
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        facts = attrs.asdict(self)
+        return {"temperature": facts.pop("tier"), **facts}
 
     @property
     def _troubles(self) -> str:
@@ -134,6 +139,7 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values."""
         found = attrs.asdict(self, filter=lambda field, _value: field.name != "verdict")
+        found["copies"] = [copy.to_json() for copy in self.copies]
         found["shards"] = {str(nbytes): count for nbytes, count in self.shards.items()}
         found["verdict"] = None if self.verdict is None else self.verdict.to_json()
         found["next_tier"], found["next_at_s"] = self.next_tier, self.next_at_s
@@ -223,7 +229,7 @@ def _copies(parts: Parts, held: Mapping[int, int]) -> tuple[Copy, ...]:
 def _log_copy(parts: Parts, now: Health, local: Mapping[int, int]) -> Copy:
     found = [each for number in sorted(local) for each in now.of_segment(number)]
     return Copy(
-        temperature="hot",
+        tier="hot",
         nbytes=sum(local.values()),
         segments=tuple(sorted(local)),
         places=tuple(disk.url for disk in parts.disk.replicas()),
@@ -242,7 +248,7 @@ def _stripe_copy(parts: Parts, now: Health, number: int, inside: Mapping[int, in
     margin = now.margin(stripe)
     own = frozenset(row.fragment for row in rows if row.fragment is not None)
     return Copy(
-        temperature=stripe.temperature,
+        tier=stripe.tier,
         nbytes=sum(inside.values()),
         segments=tuple(row.id for row in rows),
         places=tuple(dict.fromkeys(place_url(parts, each.place) for each in fragments)),

@@ -62,10 +62,10 @@ def apply_plan(parts: Parts, moves: Moves, progress: Progress | None = None) -> 
 
 
 def terms(parts: Parts) -> list[TierTerms]:
-    """What each temperature costs here: speed, redundancy and room."""
+    """What each tier costs here: speed, redundancy and room."""
     stored = stored_nbytes(parts.state)
     hot = TierTerms(
-        temperature="hot",
+        name="hot",
         latency_s=HOT_SPEED.latency_s,
         bytes_per_s=HOT_SPEED.bytes_per_s,
         stored_per_logical=float(1 + len(parts.config.mirrors)),
@@ -73,19 +73,19 @@ def terms(parts: Parts) -> list[TierTerms]:
         used_nbytes=stored["hot"],
     )
     found = [hot]
-    for temperature in TIERS[1:]:
-        if parts.config.of(temperature):
-            found.append(_terms(parts, temperature, stored[temperature]))
+    for tier in TIERS[1:]:
+        if parts.config.of(tier):
+            found.append(_terms(parts, tier, stored[tier]))
     return found
 
 
-def _terms(parts: Parts, temperature: TierName, used_nbytes: int) -> TierTerms:
-    assert temperature != "hot"
-    profile = parts.tiers.profile(temperature)
+def _terms(parts: Parts, tier: TierName, used_nbytes: int) -> TierTerms:
+    assert tier != "hot"
+    profile = parts.tiers.profile(tier)
     assert profile is not None
-    code = parts.mover.choice(temperature).code
+    code = parts.mover.choice(tier).code
     return TierTerms(
-        temperature=temperature,
+        name=tier,
         latency_s=profile.latency_s,
         bytes_per_s=profile.bytes_per_s,
         stored_per_logical=1 / code.efficiency,

@@ -84,8 +84,8 @@ class RebuildReport:
             f"{self.objects} objects and {self.tombstones} deleted ones from {self.segments} "
             f"segments ({self.segment_nbytes:,} bytes) and {self.stripes} stripes in "
             f"{self.seconds:.2f} s.",
-            f"{self.snapshots} snapshots and {self.pins} pins are as they were noted; how warm "
-            "the objects were is not known any more.",
+            f"{self.snapshots} snapshots and {self.pins} pins are as they were noted; how often "
+            "the objects were read is not known any more.",
         ]
         if self.truncated_nbytes:
             lines.append(f"A torn tail of {self.truncated_nbytes} bytes was cut off.")

@@ -185,7 +185,7 @@ def _rebuild(parts: Parts, stripe: Stripe, faults: Sequence[Fault], look: Look) 
     new = parts.tiers.stripes.repair(
         stripe,
         [fault.fragment for fault in faults],
-        parts.tiers.places(stripe.temperature),
+        parts.tiers.places(stripe.tier),
         throttle=look.throttle,
     )
     parts.tiers.own()

@@ -94,7 +94,7 @@ class Health:
         )
 
     def _promised_nines(self, stripe: Stripe) -> float | None:
-        tier = stripe.temperature
+        tier = stripe.tier
         if tier not in self._promised:
             try:
                 self._promised[tier] = self._parts.tiers.promised_nines(tier)

@@ -55,7 +55,7 @@ _REBUILD_EXAMPLES: Final = """examples:
   ds-sdk store rebuild data     when index.sqlite is lost or damaged
 
 The log and the fragments on the tiers are the truth; the index is made from them alone. Snapshots
-and pins come back by the notes in the home, temperatures are lost. Nobody may have it open."""
+and pins come back by the notes in the home, their heat is lost. Nobody may have it open."""
 
 
 def _add_scrub_arguments(parser: argparse.ArgumentParser) -> None:

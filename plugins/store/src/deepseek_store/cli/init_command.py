@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
 from deepseek_store.cli.common import Command, add_json, count, tell
 from deepseek_store.cli.settings import policy_of, tier_url
 
@@ -22,18 +20,18 @@ _EXAMPLES: Final = """examples:
   ds-sdk store init data --mirror /mnt/second/log               the log on two disks
   ds-sdk store init data --set half_life_s=7d --set codes.cold='lrc(24,2,4)'
 
-The code of each temperature follows from the number of failure domains and from floor_nines."""
+The code of each tier follows from the number of failure domains and from floor_nines."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("home", metavar="HOME", help="an empty folder, or one to be made")
-    for temperature in ("warm", "cold"):
+    for tier in ("warm", "cold"):
         parser.add_argument(
-            f"--{temperature}",
+            f"--{tier}",
             action="append",
             default=[],
             metavar="URL",
-            help=f"a {temperature} tier: a folder, or a URL that a plugin opens; may be repeated",
+            help=f"a {tier} tier: a folder, or a URL that a plugin opens; may be repeated",
         )
     parser.add_argument(
         "--mirror",
@@ -53,7 +51,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of the policy; NAME.warm=VALUE where there is one per temperature",
+        help="a setting of the policy; NAME.warm=VALUE where there is one per tier",
     )
     add_json(parser)
 
@@ -79,7 +77,7 @@ def _facts(store: Store) -> dict[str, Any]:
     return {
         "home": str(store.home),
         "store_id": config.store_id.hex(),
-        "tiers": [attrs.asdict(tier) for tier in config.tiers],
+        "tiers": [tier.to_json() for tier in config.tiers],
         "codes": {name: _code_facts(choice) for name, choice in store.codes().items()},
         "policy": config.policy.to_json(),
     }
@@ -102,11 +100,11 @@ def _sentences(store: Store) -> Iterator[str]:
     yield f"made a store in {store.home}"
     copies = 1 + len(parts.config.mirrors)
     yield f"hot: the log in {store.home / 'log'}" + (f", {copies} copies" if copies > 1 else "")
-    for temperature, choice in store.codes().items():
-        domains = len(parts.tiers.places(temperature))
-        yield f"{temperature}: {code_sentence(choice, domains)}"
+    for tier, choice in store.codes().items():
+        domains = len(parts.tiers.places(tier))
+        yield f"{tier}: {code_sentence(choice, domains)}"
         yield from (f"  {line}" for line in _reasons(choice))
-        if _is_simulated(store, temperature):
+        if _is_simulated(store, tier):
             yield "  simulated: its failure domains share a disk or a bucket, and fail together"
     if not parts.config.tiers:
         yield "no other tiers: --warm and --cold name some; objects stay in the log"
@@ -145,9 +143,9 @@ def _refusals(refused: list[Candidate]) -> Iterator[str]:
             yield f"refused: {count(len(codes), 'code')} ({names}): {reason}"
 
 
-def _is_simulated(store: Store, temperature: str) -> bool:
+def _is_simulated(store: Store, tier: str) -> bool:
     tiers = store.parts.tiers
-    numbers = store.parts.config.of(temperature)
+    numbers = store.parts.config.of(tier)
     return any(tiers.tier(number).profile().evidence == "simulated" for number in numbers)
 
 

@@ -51,7 +51,7 @@ COMMANDS: Final = {
     "adopt": ("adopt_command", "let this copy of a home have the store from now on"),
     "rebuild": ("care_commands", "make the index anew from the data alone"),
     "bench": ("bench_command", "measure this store beside its bare disk"),
-    "status": ("status_command", "tiers, temperatures, cache, faults; as a page with --html"),
+    "status": ("status_command", "tiers, heat, cache, faults; as a page with --html"),
     "serve-metrics": ("serve_command", "serve counters and gauges in Prometheus' format"),
     "completion": ("completion_command", "print what completes commands and keys in your shell"),
 }

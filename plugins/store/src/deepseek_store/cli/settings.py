@@ -20,7 +20,7 @@ _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
 def policy_of(settings: Iterable[str], base: Policy | None = None) -> Policy:
-    """The policy that `name=value` texts make of `base`; `name.warm=value` sets one temperature's.
+    """The policy that `name=value` texts make of `base`; `name.warm=value` sets one tier's.
 
     Values are JSON or bare words; those of `..._nbytes` may be written `64M`, those of `..._s`
     `12h` or `3d`.
@@ -38,21 +38,21 @@ def policy_of(settings: Iterable[str], base: Policy | None = None) -> Policy:
 
 
 def _put(given: dict[str, Any], name: str, text: str) -> None:
-    field, dot, temperature = name.partition(".")
+    field, dot, tier = name.partition(".")
     if not dot:
         given[field] = _value(field, text)
         return
     if not isinstance(given.get(field), dict):
         known = ", ".join(key for key, value in given.items() if isinstance(value, dict))
         raise errors.ConfigError(
-            f"policy: {field} has no value per temperature", remedy=f"these have: {known}"
+            f"policy: {field} has no value per tier", remedy=f"these have: {known}"
         )
-    if temperature not in TIERS:
+    if tier not in TIERS:
         raise errors.ConfigError(
-            f"policy: {name}: there is no temperature {temperature!r}",
+            f"policy: {name}: there is no tier {tier!r}",
             remedy=f"use one of {', '.join(TIERS)}",
         )
-    given[field][temperature] = _value(field, text)
+    given[field][tier] = _value(field, text)
 
 
 def _value(name: str, text: str) -> Any:

@@ -77,7 +77,7 @@ def _sentences(status: Status) -> Iterator[str]:
         ),
         [_row(tier) for tier in status.tiers],
     )
-    yield "temperatures, in reads a day:"
+    yield "heat, in reads a day:"
     yield from _histogram(status)
     yield from _counted(status)
     yield from _troubles(status)
@@ -91,13 +91,13 @@ def _row(tier: TierStatus) -> tuple[str, ...]:
     least = min(tier.choice.nines.values()) if tier.choice is not None else None
     least = least if tier.nines_now is None else tier.nines_now
     return (
-        tier.temperature,
+        tier.name,
         f"{tier.objects:,}",
         console.format_bytes(tier.objects_nbytes),
         console.format_bytes(tier.stored_nbytes),
         console.format_bytes(tier.garbage_nbytes),
         "-" if tier.free_nbytes is None else console.format_bytes(tier.free_nbytes),
-        str(tier.stripes) if tier.temperature != "hot" else "-",
+        str(tier.stripes) if tier.name != "hot" else "-",
         _domains(tier),
         tier.choice.code.name if tier.choice is not None else "-",
         "-" if least is None else f"{least:.1f}",
@@ -131,7 +131,7 @@ def bin_names() -> list[str]:
 
 
 def _histogram(status: Status) -> Iterable[str]:
-    totals = [sum(bin_.values()) for bin_ in status.temperatures]
+    totals = [sum(bin_.values()) for bin_ in status.heat_bins]
     most = max(totals, default=0) or 1
     for name, total in zip(bin_names(), totals, strict=True):
         bar = "#" * -(-total * _BAR // most)

@@ -1,4 +1,4 @@
-"""Which code a temperature gets on the domains there are, and why. Pure.
+"""Which code a tier gets on the domains there are, and why. Pure.
 
 Rules, in this order: the domains must carry the code and survive the losses asked for; the nines
 must reach the floor under all three repair models, or 9 where no floor is set and that is possible;
@@ -36,8 +36,8 @@ _COPIES = ("replication(1)", "replication(2)", "replication(3)")
 _NARROW = ("rs(2,1)", "rs(3,2)", "rs(4,2)", "rs(6,3)", "rs(10,4)", "rs(14,4)")
 _WIDE = ("lrc(126,3,6)", "lrc(140,4,6)", "lrc(216,4,8)")
 CANDIDATES: Mapping[str, tuple[Code, ...]] = {
-    temperature: tuple(map(Code.parse, names))
-    for temperature, names in {
+    tier: tuple(map(Code.parse, names))
+    for tier, names in {
         "hot": _COPIES,
         "warm": (*_COPIES, *_NARROW, "lrc(48,4,3)"),
         "cold": (*_COPIES, *_NARROW, "lrc(12,2,2)", "lrc(24,2,4)", "lrc(48,4,3)", *_WIDE),
@@ -100,7 +100,7 @@ class _Demand:
 
 
 def choose_code(
-    temperature: TierName,
+    tier: TierName,
     domains: int,
     floor_nines: float | None = None,
     model: DurabilityModel | None = None,
@@ -110,7 +110,7 @@ def choose_code(
     least_efficiency: float = 0.0,
     candidates: Sequence[Code] | None = None,
 ) -> Choice:
-    """The best code for data of that temperature on `domains` equal failure domains.
+    """The best code for data of that tier on `domains` equal failure domains.
 
     `floor_nines`: annual durability that each repair model has to show. None: 9 nines if the
     domains carry them, else the most that they do; 0: any.
@@ -122,7 +122,7 @@ def choose_code(
         CodeRefused: Nothing fits; says what would.
     """
     if domains < 1:
-        raise CodeRefused(f"{domains} failure domains for {temperature} data", remedy=_ADD_TIER)
+        raise CodeRefused(f"{domains} failure domains for {tier} data", remedy=_ADD_TIER)
     demand = _Demand(
         domains=domains,
         floor_nines=floor_nines or 0.0,
@@ -130,12 +130,12 @@ def choose_code(
         least_efficiency=least_efficiency,
     )
     rates = _rates(model or DurabilityModel(), promised_nines)
-    codes = CANDIDATES[temperature] if candidates is None else candidates
+    codes = CANDIDATES[tier] if candidates is None else candidates
     weighed = tuple(_weigh(code, demand, rates) for code in codes)
     fitting = [each for each in weighed if not each.refused]
     if not fitting:
-        raise _refusal(temperature, demand, weighed)
-    best, rule = _best(temperature, fitting, aimed=floor_nines is None)
+        raise _refusal(tier, demand, weighed)
+    best, rule = _best(tier, fitting, aimed=floor_nines is None)
     return Choice(
         code=best.code,
         nines=best.nines,
@@ -186,23 +186,23 @@ def _problem(each: Candidate, demand: _Demand) -> str:
     return ""
 
 
-def _best(temperature: str, fitting: Sequence[Candidate], *, aimed: bool) -> tuple[Candidate, str]:
+def _best(tier: str, fitting: Sequence[Candidate], *, aimed: bool) -> tuple[Candidate, str]:
     durable = [each for each in fitting if each.least_nines >= AIM_NINES - _ROUNDING]
     if aimed and not durable:
         best = max(fitting, key=lambda each: (each.least_nines, each.efficiency))
         return best, f"the most nines that these domains carry; none reaches {AIM_NINES:g}"
     among = durable if aimed else fitting
     said = f", of those with {AIM_NINES:g} nines" if aimed else ""
-    if temperature == "hot":
+    if tier == "hot":
         best = min(among, key=lambda each: (each.code.repair_reads, -each.efficiency))
         return best, f"fewest reads, then most efficient{said}"
     best = min(among, key=lambda each: (-each.efficiency, each.code.repair_reads))
     return best, f"most efficient, then fewest reads per repair{said}"
 
 
-def _refusal(temperature: str, demand: _Demand, weighed: Sequence[Candidate]) -> CodeRefused:
+def _refusal(tier: str, demand: _Demand, weighed: Sequence[Candidate]) -> CodeRefused:
     asked = (
-        f"{temperature} data on {demand.domains} failure domains: no code survives "
+        f"{tier} data on {demand.domains} failure domains: no code survives "
         f"{demand.tolerate_domains} lost domains with {demand.floor_nines:g} nines"
     )
     if demand.least_efficiency:

@@ -22,10 +22,20 @@ FORMAT: Final = 1
 
 @attrs.frozen(kw_only=True)
 class TierConfig:
-    """A tier of a store: what lies there, and the URL that opens it."""
+    """One URL of a tier, with the name of the tier; a tier may have several."""
 
-    temperature: str = attrs.field(validator=attrs.validators.in_(("warm", "cold")))
+    name: str = attrs.field(validator=attrs.validators.in_(("warm", "cold")))
     url: str
+
+    def to_json(self) -> dict[str, str]:
+        """It as plain values; the file's word for a tier's name is "temperature"."""
+        return {"temperature": self.name, "url": self.url}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, str]) -> Self:
+        """What `to_json` gave."""
+        rest = {key: value for key, value in content.items() if key != "temperature"}
+        return cls(name=content["temperature"], **rest)
 
 
 @attrs.frozen(kw_only=True)
@@ -42,9 +52,9 @@ class StoreConfig:
     index: str = "sqlite"
     mirrors: tuple[str, ...] = ()
 
-    def of(self, temperature: str) -> tuple[int, ...]:
-        """The numbers of the tiers of a temperature."""
-        return tuple(i for i, tier in enumerate(self.tiers) if tier.temperature == temperature)
+    def of(self, tier: str) -> tuple[int, ...]:
+        """The numbers of the URLs of a tier."""
+        return tuple(i for i, one in enumerate(self.tiers) if one.name == tier)
 
     def save(self, home: Path) -> None:
         """Write it whole or not at all, and durably.
@@ -55,7 +65,7 @@ class StoreConfig:
         content = {
             "format": FORMAT,
             "store_id": self.store_id.hex(),
-            "tiers": [attrs.asdict(tier) for tier in self.tiers],
+            "tiers": [tier.to_json() for tier in self.tiers],
             "index": self.index,
             "mirrors": list(self.mirrors),
             "policy": self.policy.to_json(),
@@ -82,7 +92,9 @@ class StoreConfig:
         try:
             content = json.loads(text)
             return cls._read(content, home)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except errors.ConfigError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _foreign(home, f"{type(error).__name__}: {error}") from error
 
     @classmethod
@@ -91,7 +103,7 @@ class StoreConfig:
             raise _foreign(home, f"format {content['format']}, and this is format {FORMAT}")
         return cls(
             store_id=bytes.fromhex(content["store_id"]),
-            tiers=tuple(TierConfig(**tier) for tier in content["tiers"]),
+            tiers=tuple(map(TierConfig.from_json, content["tiers"])),
             policy=Policy.from_json(content["policy"]),
             index=content["index"],
             mirrors=tuple(content["mirrors"]),

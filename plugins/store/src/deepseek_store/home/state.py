@@ -114,7 +114,7 @@ class State:
         Raises:
             GenerationMismatch: not what the batch expects; nothing is changed.
             IndexUnavailable: the database does not answer.
-            ReadOnlyStore: it is open for reading only; how warm things are is passed over.
+            ReadOnlyStore: it is open for reading only; what is read how often is passed over.
         """
         if self.index.read_only and _is_of_readers(batch):
             return
@@ -231,7 +231,7 @@ def stripe_row(stripe: Stripe, *, deleted_s: float | None = None) -> StripeRow:
     """The row that the index keeps of a stripe."""
     return StripeRow(
         id=stripe.id,
-        temperature=stripe.temperature,
+        tier=stripe.tier,
         generation=stripe.generation,
         code=stripe.code.name,
         created_s=stripe.created_s,

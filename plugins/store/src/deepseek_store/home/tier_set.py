@@ -122,35 +122,35 @@ class TierSet:
         stripes.replace_tier(number, tier)
         del self.failed[number]
 
-    def places(self, temperature: str) -> tuple[Place, ...]:
-        """The failure domains of a temperature.
+    def places(self, tier: str) -> tuple[Place, ...]:
+        """The failure domains of a tier.
 
         Raises:
             ConfigError: the store has no such tier.
         """
-        numbers = self._config.of(temperature)
+        numbers = self._config.of(tier)
         if not numbers:
             raise errors.ConfigError(
-                f"the store has no {temperature} tier",
-                remedy=f"ds-sdk store init HOME --{temperature} URL",
+                f"the store has no {tier} tier",
+                remedy=f"ds-sdk store init HOME --{tier} URL",
             )
         return self.stripes.places(numbers)
 
-    def profile(self, temperature: str) -> TierProfile | None:
-        """What the first tier of a temperature that answers says of itself; None if it has none.
+    def profile(self, tier: str) -> TierProfile | None:
+        """What the first URL of a tier that answers says of itself; None if it has none.
 
         Raises:
             TierUnavailable: none of them can be reached.
         """
-        numbers = self._config.of(temperature)
+        numbers = self._config.of(tier)
         if not numbers:
             return None
         able = [number for number in numbers if self.tiers[number] is not None]
         return self.tier((able or numbers)[0]).profile()
 
-    def promised_nines(self, temperature: str) -> float | None:
-        """The durability that all tiers of a temperature promise by themselves."""
-        promised = [self.tier(number).profile().nines for number in self._config.of(temperature)]
+    def promised_nines(self, tier: str) -> float | None:
+        """The durability that all URLs of a tier promise by themselves."""
+        promised = [self.tier(number).profile().nines for number in self._config.of(tier)]
         known = [nines for nines in promised if nines is not None]
         return min(known) if known and len(known) == len(promised) else None
 

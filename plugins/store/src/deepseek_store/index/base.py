@@ -16,7 +16,7 @@ from deepseek_core import errors
 from deepseek_store.errors import ForeignStore, again
 from deepseek_store.index import reads, schema, writes
 from deepseek_store.index.catalog import Catalog
-from deepseek_store.index.port import Database, Session
+from deepseek_store.index.port import Database, Transaction
 from deepseek_store.index.rows import (
     Batch,
     Changes,
@@ -89,7 +89,7 @@ class Index:
         Raises:
             ForeignStore: it is not.
         """
-        rows = self._database.read(lambda session: session.run(schema.HEAD))
+        rows = self._database.read(lambda transaction: transaction.run(schema.HEAD))
         if len(rows) != 1:
             raise ForeignStore(f"{self.url} holds no index", url=self.url, remedy=REBUILD)
         store, found = str(rows[0][0]), int(rows[0][1])
@@ -146,12 +146,12 @@ class Index:
         """
         kept: set[VersionId] = set()
 
-        def change(session: Session, seq: int) -> None:
-            writes.check_expected(session, batch, self.url)
+        def change(transaction: Transaction, seq: int) -> None:
+            writes.check_expected(transaction, batch, self.url)
             kept.clear()
-            kept.update(writes.kept_by_snapshots(session, batch.forget))
+            kept.update(writes.kept_by_snapshots(transaction, batch.forget))
             forget = [version for version in batch.forget if version not in kept]
-            writes.write_batch(session, batch, seq, forget, noted=noted)
+            writes.write_batch(transaction, batch, seq, forget, noted=noted)
 
         clock = max((version.generation for version in batch.versions), default=0)
         seq = self._transact(change, clock=clock, durable=batch.durable)
@@ -162,14 +162,14 @@ class Index:
     def changes_since(self, seq: int) -> Changes:
         """What was committed after a sequence number, by anyone."""
 
-        def work(session: Session) -> Changes:
-            _, _, now, clock, trimmed = session.run(schema.HEAD)[0]
+        def work(transaction: Transaction) -> Changes:
+            _, _, now, clock, trimmed = transaction.run(schema.HEAD)[0]
             if now == seq:
                 return Changes(seq=now, clock=clock)
             # A number from the future: the index was rebuilt, or restored from a copy.
             if seq < trimmed or seq > now:
                 return Changes(seq=now, clock=clock, reload=True)
-            return reads.read_changes(session, seq, now, clock)
+            return reads.read_changes(transaction, seq, now, clock)
 
         with sound(self.url):
             return self._database.read(work)
@@ -180,7 +180,7 @@ class Index:
         now_s = time.monotonic()
         if now_s - at_s < max_age_s:
             return seq
-        seq = int(self._database.read(lambda session: session.run(schema.HEAD))[0][2])
+        seq = int(self._database.read(lambda transaction: transaction.run(schema.HEAD))[0][2])
         self._polled = (seq, now_s)
         return seq
 
@@ -216,9 +216,9 @@ class Index:
         """
         taken = 0
 
-        def change(session: Session, _seq: int) -> None:
+        def change(transaction: Transaction, _seq: int) -> None:
             nonlocal taken
-            taken = int(session.run(schema.ALLOCATE, {"name": name, "count": count})[0][0])
+            taken = int(transaction.run(schema.ALLOCATE, {"name": name, "count": count})[0][0])
 
         self._transact(change, durable=True)
         return taken - count + 1
@@ -234,11 +234,11 @@ class Index:
     def raise_counter(self, name: str, used: int) -> None:
         """Let `allocate` give only numbers above `used`: a rebuilt index has to be told."""
         row = {"name": name, "value": used}
-        self._transact(lambda session, _: session.run_many(schema.RAISE_COUNTER, [row]))
+        self._transact(lambda transaction, _: transaction.run_many(schema.RAISE_COUNTER, [row]))
 
     def raise_clock(self, clock: int) -> None:
         """Let `load` tell a clock of this or more: a rebuilt index has to be told."""
-        self._transact(lambda _session, _seq: None, clock=clock)
+        self._transact(lambda _transaction, _seq: None, clock=clock)
 
     def clear(self) -> None:
         """Forget all but what the store is and what was counted; nobody opens it until `finish`.
@@ -246,19 +246,19 @@ class Index:
         An index that lacks something is worse than none: what it lacks is garbage to a collector.
         """
 
-        def change(session: Session, seq: int) -> None:
+        def change(transaction: Transaction, seq: int) -> None:
             for table in schema.EMPTIED:
-                session.run(f"DELETE FROM {table}")  # noqa: S608 - names of ours
-            session.run_many(schema.TRIM_HEAD, [{"seq": seq}])
-            session.run_many(schema.SET_FORMAT, [{"format": schema.UNFINISHED}])
+                transaction.run(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+            transaction.run_many(schema.TRIM_HEAD, [{"seq": seq}])
+            transaction.run_many(schema.SET_FORMAT, [{"format": schema.UNFINISHED}])
 
         self._transact(change, durable=True)
 
     def finish(self) -> None:
         """All that was cleared is there again."""
 
-        def change(session: Session, _seq: int) -> None:
-            session.run_many(schema.SET_FORMAT, [{"format": schema.FORMAT}])
+        def change(transaction: Transaction, _seq: int) -> None:
+            transaction.run_many(schema.SET_FORMAT, [{"format": schema.FORMAT}])
 
         self._transact(change, durable=True)
 
@@ -284,8 +284,8 @@ class Index:
     def heat_of(self, keys: Iterable[str]) -> dict[str, tuple[float, float]]:
         """The same of some objects; nothing of those without."""
 
-        def work(session: Session) -> list[Sequence[Any]]:
-            return [row for key in keys for row in session.run(schema.HEAT_OF, {"key": key})]
+        def work(transaction: Transaction) -> list[Sequence[Any]]:
+            return [row for key in keys for row in transaction.run(schema.HEAT_OF, {"key": key})]
 
         with sound(self.url):
             return reads.read_heat(self._database.read(work))
@@ -303,13 +303,13 @@ class Index:
         taken = False
         clock = 0
 
-        def change(session: Session, seq: int) -> None:
+        def change(transaction: Transaction, seq: int) -> None:
             nonlocal taken, clock
-            clock = int(session.run(schema.HEAD)[0][3])
+            clock = int(transaction.run(schema.HEAD)[0][3])
             row = {"name": name, "created_s": created_s, "seq": seq}
-            taken = not session.run(schema.PUT_SNAPSHOT, row)
+            taken = not transaction.run(schema.PUT_SNAPSHOT, row)
             if not taken:
-                session.run_many(schema.PUT_MEMBERS, [{"name": name}])
+                transaction.run_many(schema.PUT_MEMBERS, [{"name": name}])
 
         self._transact(change, durable=True)
         if taken:
@@ -326,9 +326,9 @@ class Index:
             for key, generation, writer in members
         ]
 
-        def change(session: Session, seq: int) -> None:
-            session.run(schema.PUT_SNAPSHOT, {"name": name, "created_s": created_s, "seq": seq})
-            session.run_many(schema.PUT_MEMBER, rows)
+        def change(transaction: Transaction, seq: int) -> None:
+            transaction.run(schema.PUT_SNAPSHOT, {"name": name, "created_s": created_s, "seq": seq})
+            transaction.run_many(schema.PUT_MEMBER, rows)
 
         self._transact(change, durable=True)
 
@@ -352,10 +352,10 @@ class Index:
         """Let go of a snapshot; False if there is none. Its versions are garbage for gc to find."""
         found = False
 
-        def change(session: Session, _seq: int) -> None:
+        def change(transaction: Transaction, _seq: int) -> None:
             nonlocal found
-            found = bool(session.run(schema.DROP_SNAPSHOT, {"name": name}))
-            session.run_many(schema.DROP_MEMBERS, [{"name": name}])
+            found = bool(transaction.run(schema.DROP_SNAPSHOT, {"name": name}))
+            transaction.run_many(schema.DROP_MEMBERS, [{"name": name}])
 
         self._transact(change)
         return found
@@ -367,18 +367,18 @@ class Index:
         since an earlier number is told to reload. Heat and pins of keys without any version go.
         """
 
-        def change(session: Session, seq: int) -> None:
+        def change(transaction: Transaction, seq: int) -> None:
             last = before
             if most is not None:
-                rows = session.run(schema.NOT_AMONG_LAST, {"most": most})
+                rows = transaction.run(schema.NOT_AMONG_LAST, {"most": most})
                 last = max([last, *(int(row[0]) for row in rows)])
-            session.run_many(schema.TRIM_REMOVED, [{"seq": last}])
-            session.run_many(schema.TRIM_HEAD, [{"seq": last}])
-            session.run_many(schema.TRIM_HEAT, [{}])
-            session.run_many(schema.NOTE_LOOSE_PINS, [{"seq": seq}])
-            session.run_many(schema.TRIM_PINS, [{}])
+            transaction.run_many(schema.TRIM_REMOVED, [{"seq": last}])
+            transaction.run_many(schema.TRIM_HEAD, [{"seq": last}])
+            transaction.run_many(schema.TRIM_HEAT, [{}])
+            transaction.run_many(schema.NOTE_LOOSE_PINS, [{"seq": seq}])
+            transaction.run_many(schema.TRIM_PINS, [{}])
             if self._database.remote:
-                session.run_many(schema.TRIM_OUTCOMES, [{}])
+                transaction.run_many(schema.TRIM_OUTCOMES, [{}])
 
         self._transact(change)
 
@@ -400,15 +400,15 @@ class Index:
         return f"{type(self).__name__}({self.url!r})"
 
     def _make(self) -> None:
-        def work(session: Session, _again: bool) -> None:
+        def work(transaction: Transaction, _again: bool) -> None:
             for table in schema.TABLES:
-                session.run(table.format_map(self._database.words))
-            session.run(schema.CREATE_HEAD, {"store": self._store})
+                transaction.run(table.format_map(self._database.words))
+            transaction.run(schema.CREATE_HEAD, {"store": self._store})
 
         self._database.write(work, durable=True)
 
     def _transact(
-        self, change: Callable[[Session, int], None], *, clock: int = 0, durable: bool = False
+        self, change: Callable[[Transaction, int], None], *, clock: int = 0, durable: bool = False
     ) -> int:
         """Run a change in one transaction that happens once; its sequence number."""
         if self._database.read_only is not None:
@@ -417,15 +417,15 @@ class Index:
             self._token += 1
             mine = {"client": self._client, "token": self._token}
 
-            def work(session: Session, again: bool) -> int:
-                seq = int(session.run(schema.NEXT_SEQ, {"clock": clock})[0][0])
+            def work(transaction: Transaction, again: bool) -> int:
+                seq = int(transaction.run(schema.NEXT_SEQ, {"clock": clock})[0][0])
                 if self._database.remote:
                     # Now that the head is locked, no older transaction of ours is under way.
-                    landed = again and session.run(schema.OUTCOME, mine)
+                    landed = again and transaction.run(schema.OUTCOME, mine)
                     if landed and landed[0][0] == self._token:
                         return int(landed[0][1])
-                    session.run(schema.NOTE_OUTCOME, {**mine, "seq": seq})
-                change(session, seq)
+                    transaction.run(schema.NOTE_OUTCOME, {**mine, "seq": seq})
+                change(transaction, seq)
                 return seq
 
             shrunk = False
@@ -440,4 +440,4 @@ class Index:
                     shrunk = True
 
     def _all(self, sql: str) -> Sequence[Sequence[Any]]:
-        return self._database.read(lambda session: session.run(sql))
+        return self._database.read(lambda transaction: transaction.run(sql))

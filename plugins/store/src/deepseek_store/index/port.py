@@ -16,7 +16,7 @@ NAMED: Final = re.compile(r"(?<!:):(\w+)")
 """A parameter in a statement."""
 
 
-class Session(ABC):
+class Transaction(ABC):
     """One transaction under way."""
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+    def write(self, work: Callable[[Transaction, bool], T], *, durable: bool = False) -> T:
         """Run `work` in a transaction, again where it failed for a passing reason.
 
         The second argument of `work` is True once an earlier run of it may have been committed.
@@ -77,7 +77,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def read(self, work: Callable[[Session], T]) -> T:
+    def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work`, all of whose statements see the same moment.
 
         Raises:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from deepseek_core import errors
 from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import Index
-from deepseek_store.index.port import Database, Params, Session
+from deepseek_store.index.port import Database, Params, Transaction
 from deepseek_store.index.postgres_url import PostgresUrl
 from deepseek_store.index.source import REBUILD
 
@@ -112,18 +112,18 @@ class PostgresDatabase(Database):
             self.close()
             raise
 
-    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+    def write(self, work: Callable[[Transaction, bool], T], *, durable: bool = False) -> T:
         """Run `work` in a transaction; always durable."""
         again = False
 
         def attempt() -> T:
             nonlocal again
             was, again = again, True
-            return self._once(lambda session: work(session, was), {})
+            return self._once(lambda transaction: work(transaction, was), {})
 
         return self._patiently(attempt)
 
-    def read(self, work: Callable[[Session], T]) -> T:
+    def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one snapshot of the database."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         return self._patiently(lambda: self._once(work, options))
@@ -160,13 +160,13 @@ class PostgresDatabase(Database):
             remedy="see that PostgreSQL runs there and lets this user in",
         )
 
-    def _once(self, work: Callable[[Session], T], options: dict[str, Any]) -> T:
+    def _once(self, work: Callable[[Transaction], T], options: dict[str, Any]) -> T:
         from sqlalchemy.exc import DBAPIError
 
         engine = self._usable()
         try:
             with engine.execution_options(**options).begin() as connection:
-                return work(_PostgresSession(connection, self._texts))
+                return work(_PostgresTransaction(connection, self._texts))
         except DBAPIError as error:
             raise self._translated(error) from error
 
@@ -193,7 +193,7 @@ class PostgresDatabase(Database):
             connection.begin()
             for slot in slots:
                 # Of a transaction: whatever ends it, a lost connection too, lets go of the lock.
-                _PostgresSession(connection, self._texts).run(
+                _PostgresTransaction(connection, self._texts).run(
                     "SELECT pg_advisory_xact_lock(:family, :slot)",
                     {"family": family, "slot": slot},
                 )
@@ -201,10 +201,10 @@ class PostgresDatabase(Database):
             stack.close()
             raise self._translated(error) from error
 
-    def _make_schema(self, session: Session) -> None:
+    def _make_schema(self, transaction: Transaction) -> None:
         # Under a lock: two that create it at once fail on PostgreSQL's own catalog.
-        session.run("SELECT pg_advisory_xact_lock(7236837201)")
-        session.run(f"CREATE SCHEMA IF NOT EXISTS {self._where.schema}")
+        transaction.run("SELECT pg_advisory_xact_lock(7236837201)")
+        transaction.run(f"CREATE SCHEMA IF NOT EXISTS {self._where.schema}")
 
     def _usable(self) -> Any:
         if self._engine is None:
@@ -248,7 +248,7 @@ def _let_go(connection: Any) -> None:
         connection.close()
 
 
-def _nothing(_session: Session) -> None:
+def _nothing(_transaction: Transaction) -> None:
     """Being connected is all."""
 
 
@@ -260,7 +260,7 @@ def _is_passing(error: Any, state: str) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
-class _PostgresSession(Session):
+class _PostgresTransaction(Transaction):
     def __init__(self, connection: Any, texts: dict[str, Any]) -> None:
         self._connection = connection
         self._texts = texts

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from deepseek_store.index import schema
-from deepseek_store.index.port import Session
+from deepseek_store.index.port import Transaction
 from deepseek_store.index.rows import Changes, SegmentRow, StripeRow, Version
 
 
@@ -37,7 +37,7 @@ def read_heat(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[float, float]]:
         return {}
     keys, rates, at_s = zip(*rows, strict=True)
     if min(rates) < 0 or not math.isfinite(sum(rates) + sum(at_s)):
-        raise ValueError("a temperature is no number")
+        raise ValueError("a heat is no number")
     return dict(zip(keys, zip(rates, at_s, strict=True), strict=True))
 
 
@@ -54,22 +54,22 @@ def read_stripes(rows: Iterable[Sequence[Any]]) -> list[StripeRow]:
     return [StripeRow(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def read_changes(session: Session, seq: int, now: int, clock: int) -> Changes:
+def read_changes(transaction: Transaction, seq: int, now: int, clock: int) -> Changes:
     """What the commits after `seq` up to `now` left behind."""
     since = {"seq": seq, "now": now}
     removed: dict[str, list[tuple[str, int, int]]] = {}
-    for kind, key, generation, writer in session.run(schema.REMOVED_SINCE, since):
+    for kind, key, generation, writer in transaction.run(schema.REMOVED_SINCE, since):
         removed.setdefault(kind, []).append((key, generation, writer))
     pins: dict[str, str | None] = {key: None for key, _, _ in removed.get("pin", ())}
-    pins.update((key, tier) for key, tier in session.run(schema.PINS_SINCE, since))
+    pins.update((key, tier) for key, tier in transaction.run(schema.PINS_SINCE, since))
     return Changes(
         seq=now,
         clock=clock,
-        versions=tuple(read_versions(session.run(schema.VERSIONS_SINCE, since))),
+        versions=tuple(read_versions(transaction.run(schema.VERSIONS_SINCE, since))),
         forgotten=tuple(removed.get("version", ())),
-        segments=read_segments(session.run(schema.SEGMENTS_SINCE, since)),
+        segments=read_segments(transaction.run(schema.SEGMENTS_SINCE, since)),
         dropped_segments=tuple(id_ for _, id_, _ in removed.get("segment", ())),
-        stripes=read_stripes(session.run(schema.STRIPES_SINCE, since)),
+        stripes=read_stripes(transaction.run(schema.STRIPES_SINCE, since)),
         dropped_stripes=tuple(id_ for _, id_, _ in removed.get("stripe", ())),
         pins=pins,
     )

@@ -114,7 +114,7 @@ class StripeRow:
     """
 
     id: int = attrs.field(validator=[attrs.validators.ge(0), attrs.validators.le(LARGEST)])
-    temperature: str
+    tier: str
     generation: int = attrs.field(validator=attrs.validators.ge(0))
     code: str
     created_s: float = 0.0

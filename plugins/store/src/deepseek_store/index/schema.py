@@ -159,7 +159,7 @@ STRIPES: Final = _sql("SELECT $stripe FROM stripes ORDER BY id")
 STRIPES_SINCE: Final = _sql(
     "SELECT $stripe FROM stripes WHERE seq > :seq AND seq <= :now ORDER BY seq"
 )
-PUT_STRIPE: Final = _sql("""INSERT INTO stripes ($stripe, seq) VALUES (:id, :temperature,
+PUT_STRIPE: Final = _sql("""INSERT INTO stripes ($stripe, seq) VALUES (:id, :tier,
     :generation, :code, :created_s, :deleted_s, :places, :seq)
     ON CONFLICT (id) DO UPDATE SET temperature = excluded.temperature,
     generation = excluded.generation, code = excluded.code, created_s = excluded.created_s,

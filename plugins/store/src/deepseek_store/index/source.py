@@ -10,7 +10,7 @@ from deepseek_store.errors import ForeignStore
 from deepseek_store.index import reads, schema
 from deepseek_store.index.chains import Chain
 from deepseek_store.index.packed import CHUNK, PackedVersions
-from deepseek_store.index.port import Database, Session
+from deepseek_store.index.port import Database, Transaction
 
 REBUILD: Final = "rebuild the index from the log with `ds-sdk store rebuild`"
 # So few are loaded in the time of some hundred questions.
@@ -28,9 +28,9 @@ class DatabaseSource:
     def head(self) -> tuple[int, int, bool]:
         """The last sequence number, the highest generation, and whether there are few versions."""
 
-        def work(session: Session) -> tuple[int, int, bool]:
-            _, _, seq, clock, _ = session.run(schema.HEAD)[0]
-            return seq, clock, not session.run(schema.ANY_VERSION_PAST, {"count": _FEW})
+        def work(transaction: Transaction) -> tuple[int, int, bool]:
+            _, _, seq, clock, _ = transaction.run(schema.HEAD)[0]
+            return seq, clock, not transaction.run(schema.ANY_VERSION_PAST, {"count": _FEW})
 
         return self._database.read(work)
 
@@ -54,10 +54,10 @@ class DatabaseSource:
     def all_at(self) -> tuple[int, int, PackedVersions]:
         """The last sequence number, the highest generation, and all versions of that moment."""
 
-        def work(session: Session) -> tuple[int, int, PackedVersions]:
-            _, _, seq, clock, _ = session.run(schema.HEAD)[0]
+        def work(transaction: Transaction) -> tuple[int, int, PackedVersions]:
+            _, _, seq, clock, _ = transaction.run(schema.HEAD)[0]
             packed = PackedVersions()
-            for rows in session.batches(schema.VERSIONS, most=CHUNK):
+            for rows in transaction.batches(schema.VERSIONS, most=CHUNK):
                 packed.add_rows(rows)
             return seq, clock, packed
 

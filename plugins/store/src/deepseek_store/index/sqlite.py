@@ -21,7 +21,7 @@ from deepseek_core import errors
 from deepseek_store import from_os_error
 from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore, StoreClosed
 from deepseek_store.index.base import Index
-from deepseek_store.index.port import NAMED, Database, Params, Session
+from deepseek_store.index.port import NAMED, Database, Params, Transaction
 from deepseek_store.index.slot_locks import SlotLocks
 from deepseek_store.index.source import REBUILD
 
@@ -126,7 +126,7 @@ class SqliteDatabase(Database):
             raise
         self._process = os.getpid()
 
-    def write(self, work: Callable[[Session, bool], T], *, durable: bool = False) -> T:
+    def write(self, work: Callable[[Transaction, bool], T], *, durable: bool = False) -> T:
         """Run `work` in a transaction; others wait up to 20 s for their turn."""
         with self._writing, self._translated():
             connection = self._usable(self._writer)
@@ -138,15 +138,15 @@ class SqliteDatabase(Database):
                 connection.execute(f"PRAGMA synchronous={level}")
                 self._level = level
             connection.execute("BEGIN IMMEDIATE")
-            return _finish(connection, lambda: work(_SqliteSession(connection), False))
+            return _finish(connection, lambda: work(_SqliteTransaction(connection), False))
 
-    def read(self, work: Callable[[Session], T]) -> T:
+    def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one moment of the file; writers go on."""
         with self._reading, self._translated():
             connection = self._usable(self._reader)
             _roll_back(connection)
             connection.execute("BEGIN")
-            return _finish(connection, lambda: work(_SqliteSession(connection)))
+            return _finish(connection, lambda: work(_SqliteTransaction(connection)))
 
     def shrink(self) -> None:
         """Copy the file where half of it is free, and empty the WAL; not if others are busy."""
@@ -289,7 +289,7 @@ def _connected(path: Path, options: str) -> sqlite3.Connection:
     )
 
 
-class _SqliteSession(Session):
+class _SqliteTransaction(Transaction):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 

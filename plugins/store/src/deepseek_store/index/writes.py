@@ -9,13 +9,13 @@ import attrs
 
 from deepseek_store.errors import GenerationMismatch
 from deepseek_store.index import schema
-from deepseek_store.index.port import NAMED, Params, Session
+from deepseek_store.index.port import NAMED, Params, Transaction
 from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
 
 _VERSION_NAMES: Final = tuple(NAMED.findall(schema.PUT_VERSION))
 
 
-def check_expected(session: Session, batch: Batch, url: str) -> None:
+def check_expected(transaction: Transaction, batch: Batch, url: str) -> None:
     """Refuse the batch unless every key has the generation that it is expected to have.
 
     Raises:
@@ -23,7 +23,7 @@ def check_expected(session: Session, batch: Batch, url: str) -> None:
     """
     ours = {version.id for version in batch.versions} if batch.expect else set()
     for key, expected in batch.expect.items():
-        rows = session.run(schema.CURRENT, {"key": key})
+        rows = transaction.run(schema.CURRENT, {"key": key})
         found = int(rows[0][0]) if rows and not rows[0][2] else 0
         # A version that is there already: this very batch was committed before.
         if found != expected and not (rows and (key, rows[0][0], rows[0][1]) in ours):
@@ -37,19 +37,19 @@ def check_expected(session: Session, batch: Batch, url: str) -> None:
             )
 
 
-def kept_by_snapshots(session: Session, versions: Sequence[VersionId]) -> set[VersionId]:
+def kept_by_snapshots(transaction: Transaction, versions: Sequence[VersionId]) -> set[VersionId]:
     """Those of the versions that some snapshot has."""
-    if not versions or not session.run(schema.ANY_SNAPSHOT):
+    if not versions or not transaction.run(schema.ANY_SNAPSHOT):
         return set()
     kept: set[VersionId] = set()
     for key in {version[0] for version in versions}:
-        rows = session.run(schema.MEMBERS_OF_KEY, {"key": key})
+        rows = transaction.run(schema.MEMBERS_OF_KEY, {"key": key})
         kept.update((key, generation, writer) for generation, writer in rows)
     return kept.intersection(versions)
 
 
 def write_batch(
-    session: Session, batch: Batch, seq: int, forget: Sequence[VersionId], *, noted: bool
+    transaction: Transaction, batch: Batch, seq: int, forget: Sequence[VersionId], *, noted: bool
 ) -> None:
     """Everything in a batch but `forget`, in whose place comes what may really go.
 
@@ -59,19 +59,19 @@ def write_batch(
     hidden = set(forget)
     new = [_version_row(each, seq) for each in batch.versions if each.id not in hidden]
     if new:
-        session.run_rows(schema.PUT_VERSION, new)
+        transaction.run_rows(schema.PUT_VERSION, new)
     for sql, rows in _statements(batch, seq):
         if rows:
-            session.run_many(sql, rows)
+            transaction.run_many(sql, rows)
     removals = list(_removals(batch, forget))
     for sql, rows in _notes(batch, seq, forget) if noted else ():
         if rows:
-            session.run_many(sql, rows)
+            transaction.run_many(sql, rows)
     if not noted and any(rows for _, rows in removals):
-        session.run_many(schema.TRIM_HEAD, [{"seq": seq}])
+        transaction.run_many(schema.TRIM_HEAD, [{"seq": seq}])
     for sql, rows in removals:
         if rows:
-            session.run_many(sql, rows)
+            transaction.run_many(sql, rows)
 
 
 def _statements(batch: Batch, seq: int) -> Iterator[tuple[str, Sequence[Params]]]:

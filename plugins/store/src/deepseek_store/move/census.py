@@ -45,7 +45,7 @@ class Census:
                 sealed_s=row.created_s,
                 local=row.local,
                 stripe=row.stripe,
-                temperature=temperature_of(row, state),
+                tier=tier_of_segment(row, state),
             )
             for row in list(state.segments.values())
             if row.state == "sealed"
@@ -73,28 +73,28 @@ def take_census(state: State, heat: AccessRates, *, without: Container[VersionId
     return Census(objects=tuple(objects), live_nbytes=live, records=records)
 
 
-def temperature_of(row: SegmentRow | None, state: State) -> TierName:
+def tier_of_segment(row: SegmentRow | None, state: State) -> TierName:
     """Where readers of a segment find it."""
     if row is None or row.local or row.stripe is None:
         return "hot"
     stripe = state.stripes.get(row.stripe)
-    return "cold" if stripe is None else stripe.temperature
+    return "cold" if stripe is None else stripe.tier
 
 
 def tier_of(segments: Iterable[int], state: State) -> TierName:
     """The coldest place that a read of these segments has to go to."""
-    found = {temperature_of(state.segments.get(number), state) for number in segments}
+    found = {tier_of_segment(state.segments.get(number), state) for number in segments}
     return next((each for each in _COLDEST_FIRST if each in found), "hot")
 
 
 def stored_nbytes(state: State) -> dict[str, int]:
-    """Bytes that each temperature takes: files, headers, parities and all."""
+    """Bytes that each tier takes: files, headers, parities and all."""
     stored = dict.fromkeys(TIERS, 0)
     for row in state.segments.values():
         if row.local:
             stored["hot"] += row.nbytes
     for stripe in state.stripes.values():
-        stored[stripe.temperature] += stripe.object_nbytes
+        stored[stripe.tier] += stripe.object_nbytes
     return cast(dict[str, int], stored)
 
 
@@ -104,9 +104,9 @@ def free_nbytes(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def named_code(config: StoreConfig, temperature: Literal["hot", "warm", "cold"]) -> Code | None:
-    """The code that the policy names for a temperature; None for `auto`."""
-    text = config.policy.codes[temperature]
+def named_code(config: StoreConfig, tier: Literal["hot", "warm", "cold"]) -> Code | None:
+    """The code that the policy names for a tier; None for `auto`."""
+    text = config.policy.codes[tier]
     return None if text == "auto" else Code.parse(text)
 
 

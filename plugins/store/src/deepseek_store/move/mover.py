@@ -72,23 +72,23 @@ class Mover:
         self.moves = 0
         self._choices: dict[str, Choice] = {}
 
-    def choice(self, temperature: Distant) -> Choice:
-        """The code of new stripes of a temperature, with its reasons.
+    def choice(self, tier: Distant) -> Choice:
+        """The code of new stripes of a tier, with its reasons.
 
         Raises:
             CodeRefused: the tiers can't carry what the policy asks for.
             ConfigError: the store has no such tier.
         """
-        if temperature not in self._choices:
-            named = named_code(self._config, temperature)
-            self._choices[temperature] = choose_code(
-                temperature,
-                len(self._tiers.places(temperature)),
-                self._config.policy.floor_nines[temperature],
-                promised_nines=self._tiers.promised_nines(temperature),
+        if tier not in self._choices:
+            named = named_code(self._config, tier)
+            self._choices[tier] = choose_code(
+                tier,
+                len(self._tiers.places(tier)),
+                self._config.policy.floor_nines[tier],
+                promised_nines=self._tiers.promised_nines(tier),
                 candidates=None if named is None else [named],
             )
-        return self._choices[temperature]
+        return self._choices[tier]
 
     def apply(self, move: Move) -> None:
         """Carry out one step of a plan; what has changed since the plan was made is left out."""
@@ -106,17 +106,17 @@ class Mover:
                 self._compact(frozenset(move.segments))
             self.moves += 1
 
-    def send(self, keys: Iterable[str], temperature: TierName) -> None:
+    def send(self, keys: Iterable[str], tier: TierName) -> None:
         """Bring these objects to a tier now, in stripes of their own.
 
         Raises:
             ConfigError: the store has no such tier.
         """
         with self._exclusive:
-            if temperature == "hot":
+            if tier == "hot":
                 self._promote(keys)
             else:
-                self._pack((self._state.catalog.get(key) for key in keys), temperature)
+                self._pack((self._state.catalog.get(key) for key in keys), tier)
 
     def _promote(
         self, keys: Iterable[str], only: frozenset[int] | None = None, *, skip: bool = False
@@ -197,33 +197,33 @@ class Mover:
         return judge(data, sealed_of(row, self._config.store_id)) is None
 
     def _pack(
-        self, versions: Iterable[Version | None], temperature: Distant, *, skip: bool = False
+        self, versions: Iterable[Version | None], tier: Distant, *, skip: bool = False
     ) -> None:
         """Write versions into new full segments, and those into stripes of their own.
 
         `skip`: those that are damaged stay where they are; without it they end the move.
         """
         wanted = [version for version in versions if version is not None]
-        code = self.choice(temperature).code
-        profile = self._tiers.profile(temperature)
+        code = self.choice(tier).code
+        profile = self._tiers.profile(tier)
         assert profile is not None
-        _, sizes_of = self._sizes.chooser(temperature, profile)
+        _, sizes_of = self._sizes.chooser(tier, profile)
         sources = (
             Source(version=one, chunks=self._chunks(one), sizes=sizes_of(one.key)) for one in wanted
         )
         full: list[Packed] = []
-        for packed in pack(sources, self._form(temperature), _skipping(skip)):
+        for packed in pack(sources, self._form(tier), _skipping(skip)):
             full.append(packed)
             if len(full) == code.k:
-                self._write_packed(full, temperature)
+                self._write_packed(full, tier)
                 full = []
         if full:
-            self._write_packed(full, temperature)
+            self._write_packed(full, tier)
 
-    def _form(self, temperature: Distant) -> SegmentForm:
+    def _form(self, tier: Distant) -> SegmentForm:
         policy = self._config.policy
         fragment_nbytes = (
-            policy.cold_fragment_nbytes if temperature == "cold" else policy.warm_fragment_nbytes
+            policy.cold_fragment_nbytes if tier == "cold" else policy.warm_fragment_nbytes
         )
         return SegmentForm(
             store_id=self._config.store_id,
@@ -242,7 +242,7 @@ class Mover:
         for start in range(0, len(extents), _CHUNK_EXTENTS):
             yield from self._reader.read_all(extents[start : start + _CHUNK_EXTENTS])
 
-    def _write_packed(self, full: Sequence[Packed], temperature: Distant) -> None:
+    def _write_packed(self, full: Sequence[Packed], tier: Distant) -> None:
         now_s = self._clock()
         rows = [
             SegmentRow(
@@ -259,23 +259,23 @@ class Mover:
         ]
         contents = [(packed.id, packed.content) for packed in full]
         moved = [version for packed in full for version in packed.versions]
-        self._stripe(contents, rows, temperature, moved)
+        self._stripe(contents, rows, tier, moved)
 
     def _stripe(
         self,
         contents: Sequence[tuple[int, Buffer]],
         rows: Sequence[SegmentRow],
-        temperature: Distant,
+        tier: Distant,
         moved: Sequence[Version],
     ) -> Stripe:
         """Write a stripe, read it back, then switch the index to it in one durable transaction."""
-        code = self.choice(temperature).code
-        places = self._tiers.places(temperature)
+        code = self.choice(tier).code
+        places = self._tiers.places(tier)
         self._tiers.own()
         # First: the index takes the move of a version only once it has that version, and what is
         # written there before it is safe here could not be told from what others wrote.
         self._settle()
-        stripe = self._written(contents, code, places, temperature)
+        stripe = self._written(contents, code, places, tier)
         number = stripe.id
         segments = [
             attrs.evolve(row, stripe=number, fragment=stripe.index_of(row.id)) for row in rows
@@ -292,7 +292,7 @@ class Mover:
         contents: Sequence[tuple[int, Buffer]],
         code: Code,
         places: Sequence[Place],
-        temperature: Distant,
+        tier: Distant,
     ) -> Stripe:
         """A new stripe, of a number that nobody has used on these tiers."""
         for _ in range(_MOST_NUMBERS):
@@ -303,7 +303,7 @@ class Mover:
                 code,
                 place(code, places, self._loads(), turn=number),
                 spares=places,
-                temperature=temperature,
+                tier=tier,
                 created_s=self._clock(),
             )
             if stripe.generation == 1:
@@ -337,11 +337,11 @@ class Mover:
                 self._rewrite(version, skip=True)
         else:
             stripe = self._state.stripes.get(next(iter(stripes)))
-            temperature = "cold" if stripe is None else stripe.temperature
-            if temperature == "hot":
+            tier = "cold" if stripe is None else stripe.tier
+            if tier == "hot":
                 raise errors.InputError("a stripe is warm or cold")
             bodies.sort(key=lambda version: version.key)
-            self._pack(bodies, temperature, skip=True)
+            self._pack(bodies, tier, skip=True)
         for version in inside:
             if version.deleted:
                 read_back(self._disk, self._writer.relink(version))

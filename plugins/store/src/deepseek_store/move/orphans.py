@@ -84,10 +84,10 @@ class Orphans:
             for stripe in (*self._state.stripes.values(), *self._given_up())
             for each in stripe.fragments
         }
-        for temperature in ("warm", "cold"):
-            if not self._config.of(temperature):
+        for tier in ("warm", "cold"):
+            if not self._config.of(tier):
                 continue
-            for place in self._tiers.places(temperature):
+            for place in self._tiers.places(tier):
                 try:
                     yield from self._find_at(place, known)
                 except errors.TierUnavailable:

@@ -71,7 +71,7 @@ def choose_many(
     learned: Reaccess | None = None,
 ) -> Numbers:
     """The number of the tier that each object belongs to."""
-    offered = {_NUMBER[one.temperature]: one for one in terms}
+    offered = {_NUMBER[one.name]: one for one in terms}
     rate = expected_per_s(columns, policy, now_s, learned)
     if policy.hot_per_day is not None and policy.warm_per_day is not None:
         wanted = _by_borders(columns, offered, policy, rate * DAY_S)
@@ -126,7 +126,7 @@ def _cost(
     for number, here in offered.items():
         if here is not terms:
             move_s = columns.nbytes / here.bytes_per_s + stored / terms.bytes_per_s
-            price = tiering.move_price(TIERS[number], terms.temperature, policy)
+            price = tiering.move_price(TIERS[number], terms.name, policy)
             cost += np.where(columns.tier == number, move_s * price, 0.0)
     return cost
 

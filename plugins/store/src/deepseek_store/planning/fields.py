@@ -1,4 +1,4 @@
-"""Values per temperature, and the checks of a policy's fields."""
+"""Values per tier, and the checks of a policy's fields."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ Check = Callable[[str, Any], None]
 
 
 @attrs.frozen(kw_only=True)
-class PerTemperature(Generic[T]):
-    """One value for each temperature."""
+class PerTier(Generic[T]):
+    """One value for each tier."""
 
     hot: T
     warm: T
     cold: T
 
-    def __getitem__(self, temperature: str) -> T:
-        if temperature not in TIERS:
+    def __getitem__(self, tier: str) -> T:
+        if tier not in TIERS:
             raise errors.ConfigError(
-                f"{temperature!r} is no temperature", remedy=f"use one of {', '.join(TIERS)}"
+                f"{tier!r} is no tier", remedy=f"use one of {', '.join(TIERS)}"
             )
-        value: T = getattr(self, temperature)
+        value: T = getattr(self, tier)
         return value
 
     def items(self) -> Iterator[tuple[TierName, T]]:
-        """Temperatures with their values, hot first."""
+        """Tiers with their values, hot first."""
         return ((name, self[name]) for name in TIERS)
 
 
 def as_three(value: Any) -> Any:
-    """A mapping as values per temperature; all else stays as it is, for the check to refuse."""
+    """A mapping as values per tier; all else stays as it is, for the check to refuse."""
     if isinstance(value, Mapping) and set(value) == set(TIERS):
-        return PerTemperature(**value)
+        return PerTier(**value)
     return value
 
 
 def three(hot: T, warm: T, cold: T) -> Any:
-    """The default of a field with a value per temperature."""
-    return attrs.Factory(lambda: PerTemperature(hot=hot, warm=warm, cold=cold))
+    """The default of a field with a value per tier."""
+    return attrs.Factory(lambda: PerTier(hot=hot, warm=warm, cold=cold))
 
 
 def bad(name: str, value: object, wanted: str) -> errors.ConfigError:
@@ -93,8 +93,8 @@ def yes_or_no(name: str, value: Any) -> None:
         raise bad(name, value, "true or false")
 
 
-def temperature(name: str, value: Any) -> None:
-    """One of the temperatures."""
+def tier_name(name: str, value: Any) -> None:
+    """One of the tiers."""
     if value not in TIERS:
         raise bad(name, value, f"one of {', '.join(TIERS)}")
 
@@ -105,10 +105,10 @@ def maybe(check: Check) -> Check:
 
 
 def each(check: Check) -> Check:
-    """What the check allows, for each temperature."""
+    """What the check allows, for each tier."""
 
     def check_each(name: str, value: Any) -> None:
-        if not isinstance(value, PerTemperature):
+        if not isinstance(value, PerTier):
             raise bad(name, value, f"one value for each of {', '.join(TIERS)}")
         for one, part in value.items():
             check(f"{name}.{one}", part)

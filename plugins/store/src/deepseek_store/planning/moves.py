@@ -28,7 +28,7 @@ __all__ = ["Move", "Moves", "ObjectState", "SegmentState", "plan", "transition_n
 class Moves:
     """A plan. `deferred` are steps that the budget has no room for.
 
-    `waiting_nbytes`: payload that waits for a stripe to fill, per temperature.
+    `waiting_nbytes`: payload that waits for a stripe to fill, per tier.
     """
 
     moves: tuple[Move, ...]

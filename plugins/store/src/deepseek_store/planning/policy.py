@@ -13,7 +13,7 @@ from deepseek_store.planning.fields import (
     LARGEST_SHARD_NBYTES,
     SMALLEST_SHARD_NBYTES,
     TIERS,
-    PerTemperature,
+    PerTier,
     TierName,
 )
 
@@ -21,7 +21,7 @@ __all__ = [
     "LARGEST_SHARD_NBYTES",
     "SMALLEST_SHARD_NBYTES",
     "TIERS",
-    "PerTemperature",
+    "PerTier",
     "Policy",
     "TierName",
 ]
@@ -37,7 +37,7 @@ class Policy:
         ConfigError: a value does not fit; the message names its field.
     """
 
-    landing: TierName = attrs.field(default="hot", validator=f.by(f.temperature))
+    landing: TierName = attrs.field(default="hot", validator=f.by(f.tier_name))
     """Where new objects go. All pass the log; others than "hot" leave it at the next chance."""
 
     half_life_s: float = attrs.field(default=3 * DAY_S, validator=f.by(f.between(1.0, 1e10)))
@@ -46,7 +46,7 @@ class Policy:
     learn: bool = attrs.field(default=True, validator=f.by(f.yes_or_no))
     """Correct the decaying rate by what objects of that heat and age were seen to do."""
 
-    price_per_gib_month: PerTemperature[float] = attrs.field(
+    price_per_gib_month: PerTier[float] = attrs.field(
         default=f.three(0.08, 0.025, 0.01),
         converter=f.as_three,
         validator=f.by(f.each(f.between(0.0, 1e6))),
@@ -70,31 +70,31 @@ class Policy:
     min_residence_s: float = attrs.field(default=6 * 3600.0, validator=f.by(f.between(0.0, 1e10)))
     """Nothing moves down sooner after a move."""
 
-    quota_nbytes: PerTemperature[int | None] = attrs.field(
+    quota_nbytes: PerTier[int | None] = attrs.field(
         default=f.three(None, None, None),
         converter=f.as_three,
         validator=f.by(f.each(f.maybe(f.whole(0)))),
     )
-    """Stored bytes that a temperature may take; None: what its tiers have."""
+    """Stored bytes that a tier may take; None: what its URLs have."""
 
     sizing: Literal["cost_model", "fixed_rule"] | int = attrs.field(
         default="cost_model", validator=f.by(f.sizing)
     )
     """How large shards are: by cost, by the fixed rule, or this many bytes."""
 
-    floor_nines: PerTemperature[float | None] = attrs.field(
+    floor_nines: PerTier[float | None] = attrs.field(
         default=f.three(None, None, None),
         converter=f.as_three,
         validator=f.by(f.each(f.maybe(f.between(0.0, 30.0)))),
     )
     """Nines of annual durability to keep at least; None: the best that the domains carry."""
 
-    codes: PerTemperature[str] = attrs.field(
+    codes: PerTier[str] = attrs.field(
         default=f.three("auto", "auto", "auto"),
         converter=f.as_three,
         validator=f.by(f.each(f.code)),
     )
-    """A code for each temperature, such as "lrc(140,4,6)"; "auto": chosen by the domains."""
+    """A code for each tier, such as "lrc(140,4,6)"; "auto": chosen by the domains."""
 
     warm_fragment_nbytes: int = attrs.field(default=16 << 20, validator=f.by(f.whole(64 << 10)))
     """Length of the log's segments, which become fragments of warm stripes as they are."""

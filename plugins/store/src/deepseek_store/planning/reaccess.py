@@ -1,4 +1,4 @@
-"""Learned temperature: what objects of some heat and age did next, in this very store.
+"""Learned heat: what objects of some heat and age did next, in this very store.
 
 A decaying rate expects the past to go on. Real objects differ: many are read once and never again,
 others come back after a day. So two pictures of all heats, some time apart, are compared: how many
@@ -19,7 +19,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from deepseek_store.planning.temperature import LN2, Heat, age_s, rate_at
+from deepseek_store.planning.heat import LN2, Heat, age_s, rate_at
 
 CLASSES: Final = 16
 AGES: Final = 16

@@ -15,7 +15,7 @@ import attrs
 from deepseek_store.planning.fields import (
     LARGEST_SHARD_NBYTES,
     SMALLEST_SHARD_NBYTES,
-    PerTemperature,
+    PerTier,
     TierName,
 )
 from deepseek_store.planning.policy import Policy
@@ -29,7 +29,7 @@ REGION_SPANS: Final = 64
 SIZES: Final = tuple(SMALLEST_SHARD_NBYTES << i for i in range(7))
 """All sizes there are: powers of two, so that each divides a span."""
 
-FIXED_RULE: Final = PerTemperature(hot=512 << 10, warm=256 << 10, cold=64 << 10)
+FIXED_RULE: Final = PerTier(hot=512 << 10, warm=256 << 10, cold=64 << 10)
 """The rule of the article that the SDK began with; a baseline, dearer than most fixed sizes."""
 
 _SHARE: Final = 0.5  # 0.4 to 1 x latency x bandwidth was best on traces: benchmarks/shards.py
@@ -86,10 +86,10 @@ def unmeasured(speed: Speed) -> Sizes:
     return Sizes(base_nbytes=nbytes, why=why)
 
 
-def ruled(policy: Policy, temperature: TierName, speed: Speed) -> Sizes:
+def ruled(policy: Policy, tier: TierName, speed: Speed) -> Sizes:
     """The size by the policy alone, for data that nobody has measured."""
     if policy.sizing == "fixed_rule":
-        return Sizes(base_nbytes=FIXED_RULE[temperature], why=f"the fixed rule for {temperature}")
+        return Sizes(base_nbytes=FIXED_RULE[tier], why=f"the fixed rule for {tier}")
     if policy.sizing == "cost_model":
         return unmeasured(speed)
     return Sizes(base_nbytes=policy.sizing, why="the policy's size")

@@ -29,7 +29,7 @@ class SegmentState:
     """What is known of a sealed segment.
 
     `nbytes` are of payloads, `live_nbytes` those that a version still needs. `local`: the log has a
-    copy. `stripe`: it is a data fragment of that stripe, whose temperature is `temperature`.
+    copy. `stripe`: it is a data fragment of that stripe, which is in `tier`.
     """
 
     id: int
@@ -38,7 +38,7 @@ class SegmentState:
     sealed_s: float = 0.0
     local: bool = True
     stripe: int | None = None
-    temperature: TierName = "hot"
+    tier: TierName = "hot"
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +77,7 @@ class Steps:
     ) -> None:
         self._wishes = wishes
         self._segments = sorted(segments, key=lambda segment: segment.id)
-        self._terms = {one.temperature: one for one in terms}
+        self._terms = {one.name: one for one in terms}
         self._policy = policy
         self._now_s = now_s
         self._striped: dict[int, list[SegmentState]] = defaultdict(list)
@@ -90,7 +90,7 @@ class Steps:
                 self._in_segment[number].append((wish, nbytes))
 
     def promote(self) -> tuple[Move, ...]:
-        """Objects that should be warmer, by what a byte of them saves."""
+        """Objects that should be in a faster tier, by what a byte of them saves."""
         rising = [wish for wish in self._wishes if _is_up(wish.state.tier, wish.tier)]
         rising.sort(
             key=lambda wish: (-wish.saving_per_day / max(wish.state.nbytes, 1), wish.state.key)
@@ -169,13 +169,13 @@ class Steps:
         return Move(
             kind="drop",
             source="hot",
-            target=segment.temperature,
+            target=segment.tier,
             keys=keys,
             segments=(segment.id,),
             stripe=segment.stripe,
             nbytes=segment.nbytes,
             written_nbytes=sum(again.values()),
-            reason=f"it is in a {segment.temperature} stripe and has cooled{rest}",
+            reason=f"it is in a {segment.tier} stripe and has cooled{rest}",
         )
 
     def pack(self, flush: bool) -> tuple[tuple[Move, ...], int]:
@@ -235,24 +235,24 @@ class Steps:
     def _compaction(self, group: Sequence[SegmentState]) -> Move:
         inside = [wish for segment in group for wish, _ in self._in_segment[segment.id]]
         live_nbytes = sum(segment.live_nbytes for segment in group)
-        temperature = group[0].temperature
+        tier = group[0].tier
         return Move(
             kind="compact",
-            source=temperature,
-            target=temperature,
+            source=tier,
+            target=tier,
             keys=tuple(sorted({wish.state.key for wish in inside if not wish.moves})),
             segments=tuple(segment.id for segment in group),
             stripe=group[0].stripe,
             nbytes=live_nbytes,
-            written_nbytes=self._stored(live_nbytes, temperature),
+            written_nbytes=self._stored(live_nbytes, tier),
             reason=f"{_garbage_share(group):.0%} of it is dead",
         )
 
     def _is_garbage(self, group: Sequence[SegmentState]) -> bool:
         return _garbage_share(group) >= self._policy.garbage_share
 
-    def _stored(self, nbytes: int, temperature: TierName) -> int:
-        terms = self._terms.get(temperature)
+    def _stored(self, nbytes: int, tier: TierName) -> int:
+        terms = self._terms.get(tier)
         return round(nbytes * (terms.stored_per_logical if terms is not None else 1.0))
 
 

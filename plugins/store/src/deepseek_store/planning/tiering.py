@@ -13,9 +13,9 @@ from typing import Final
 
 import attrs
 
+from deepseek_store.planning.heat import Heat, rate_at
 from deepseek_store.planning.policy import DAY_S, TIERS, Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
-from deepseek_store.planning.temperature import Heat, rate_at
 from deepseek_store.planning.verdict import (
     Candidate,
     NextMove,
@@ -99,7 +99,7 @@ def weigh(
 def _candidates(
     state: ObjectState, terms: Sequence[TierTerms], policy: Policy, rate_per_s: float
 ) -> tuple[Candidate, ...]:
-    here = next((one for one in terms if one.temperature == state.tier), None)
+    here = next((one for one in terms if one.name == state.tier), None)
     return tuple(_candidate(state, one, here, policy, rate_per_s) for one in terms)
 
 
@@ -119,17 +119,17 @@ def _candidate(
         refused = _refusal(stored, terms, policy)
     waits_s = rate_per_s * DAY_S * terms.read_s(read_nbytes)
     return Candidate(
-        tier=terms.temperature,
+        tier=terms.name,
         storage_per_day=stored * room_price(terms, policy),
         access_per_day=waits_s * wait_price(policy),
-        move_per_day=move_s * move_price(state.tier, terms.temperature, policy),
+        move_per_day=move_s * move_price(state.tier, terms.name, policy),
         refused=refused,
     )
 
 
 def room_price(terms: TierTerms, policy: Policy) -> float:
     """What a stored byte costs a day."""
-    return policy.price_per_gib_month[terms.temperature] / _MONTH_DAYS / _GIB
+    return policy.price_per_gib_month[terms.name] / _MONTH_DAYS / _GIB
 
 
 def wait_price(policy: Policy) -> float:
@@ -155,7 +155,7 @@ def on_its_way(target: TierName, policy: Policy) -> bool:
 
 def room_nbytes(terms: TierTerms, policy: Policy) -> float:
     """Stored bytes that still fit: by the policy's quota and the tier's capacity."""
-    quota = policy.quota_nbytes[terms.temperature]
+    quota = policy.quota_nbytes[terms.name]
     limits = [limit for limit in (quota, terms.capacity_nbytes) if limit is not None]
     return min(limits) - terms.used_nbytes if limits else math.inf
 

@@ -7,20 +7,20 @@ from typing import Any, Literal
 import attrs
 
 from deepseek_store.planning.fields import TierName
-from deepseek_store.planning.temperature import Heat
+from deepseek_store.planning.heat import Heat
 
 Rule = Literal["pinned", "border", "cost", "stays", "residence", "no-room", "only-tier"]
 
 
 @attrs.frozen(kw_only=True)
 class TierTerms:
-    """What a temperature costs: speed, stored bytes per logical byte, and room.
+    """What a tier costs: speed, stored bytes per logical byte, and room.
 
     `used_nbytes` and `capacity_nbytes` are stored bytes; None: as much as one likes.
     `data_fragments` is k of its code.
     """
 
-    temperature: TierName
+    name: TierName
     latency_s: float
     bytes_per_s: float
     stored_per_logical: float = 1.0

@@ -59,7 +59,7 @@ def wishes(
         Wish(state=state, tier=state.tier) if TIERS[number] == state.tier else weighed(state)
         for state, number in zip(objects, numbers, strict=True)
     ]
-    by_tier = sorted(terms, key=lambda one: TIERS.index(one.temperature))
+    by_tier = sorted(terms, key=lambda one: TIERS.index(one.name))
     for tier, cooler in itertools.pairwise(by_tier):
         found = _within_room(found, tier, cooler, policy, weighed)
     return tuple(found)
@@ -75,7 +75,7 @@ def _within_room(
     room = room_nbytes(tier, policy)
     if math.isinf(room):
         return found
-    here = tier.temperature
+    here = tier.name
     coming = [i for i, wish in enumerate(found) if wish.moves and wish.tier == here]
     staying = [i for i, wish in enumerate(found) if not wish.moves and wish.tier == here]
     leaving = (wish for wish in found if wish.moves and wish.state.tier == here)
@@ -89,13 +89,13 @@ def _within_room(
         if over <= 0:
             break
         source = found[i].state.tier
-        down = source if _warmer(here, source) else cooler.temperature
+        down = source if _is_faster(here, source) else cooler.name
         found[i] = _sent(found[i], down, f"{here} has no room for it; {found[i].why}")
         over -= found[i].state.nbytes * tier.stored_per_logical
-    for i in _least_loss(found, staying, here, cooler.temperature):
+    for i in _least_loss(found, staying, here, cooler.name):
         if over <= 0:
             break
-        found[i] = _sent(found[i], cooler.temperature, f"{here} is over its room")
+        found[i] = _sent(found[i], cooler.name, f"{here} is over its room")
         over -= found[i].state.nbytes * tier.stored_per_logical
     return found
 
@@ -122,5 +122,5 @@ def _sent(wish: Wish, tier: TierName, why: str) -> Wish:
     return attrs.evolve(wish, tier=tier, why=why)
 
 
-def _warmer(one: TierName, other: TierName) -> bool:
+def _is_faster(one: TierName, other: TierName) -> bool:
     return TIERS.index(one) < TIERS.index(other)

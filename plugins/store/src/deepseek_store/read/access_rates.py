@@ -1,4 +1,4 @@
-"""How warm each object is: counted while it is read, kept in the index now and then."""
+"""The heat of each object: counted while it is read, kept in the index now and then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from deepseek_store.index.rows import HeatRow
-from deepseek_store.planning.temperature import Heat, touch
+from deepseek_store.planning.heat import Heat, touch
 
 # So many single questions cost as much as reading the heat of some thousand objects.
 _MOST_QUESTIONS: Final = 500

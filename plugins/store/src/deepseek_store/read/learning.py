@@ -64,12 +64,10 @@ class ShardSizes:
         self._policy = policy
         self.log = AccessLog()
 
-    def chooser(
-        self, temperature: TierName, profile: TierProfile
-    ) -> tuple[Sizes, Callable[[str], Sizes]]:
+    def chooser(self, tier: TierName, profile: TierProfile) -> tuple[Sizes, Callable[[str], Sizes]]:
         """The sizes in general with the reason, and a function for those of one object."""
-        if self._policy.sizing != "cost_model" or not len(self.log) or temperature == "hot":
-            sizes = sizing.ruled(self._policy, temperature, profile)
+        if self._policy.sizing != "cost_model" or not len(self.log) or tier == "hot":
+            sizes = sizing.ruled(self._policy, tier, profile)
             return sizes, lambda _key: sizes
         accesses, places = self.log.accesses()
         chosen = choose_sizes(accesses, profile, max(1, self._policy.cache_nbytes))

@@ -140,9 +140,9 @@ def bench(
                 rates.append(_rate("store", count, _put(store, data), nbytes, seconds))
             tell(len(rates), steps, "reads")
             latencies = [*_hot(store, raw, nbytes, seconds)]
-        for done, temperature in enumerate(store.codes(), start=len(rates) + 1):
-            tell(done, steps, f"reads from {temperature}")
-            latencies.append(_distant(store, temperature, data, seconds))
+        for done, tier in enumerate(store.codes(), start=len(rates) + 1):
+            tell(done, steps, f"reads from {tier}")
+            latencies.append(_distant(store, tier, data, seconds))
         tell(steps, steps, "done")
     finally:
         clean(store)
@@ -271,12 +271,12 @@ def _hot(store: Store, raw: _Raw, nbytes: int, seconds: float) -> Iterator[Laten
     yield Latency(name="hot", nbytes=nbytes, samples_s=_settled(mine))
 
 
-def _distant(store: Store, temperature: str, data: bytes, seconds: float) -> Latency:
+def _distant(store: Store, tier: str, data: bytes, seconds: float) -> Latency:
     """Reads of objects that are in stripes of a tier, past the cache."""
-    keys = [f"{PREFIX}{temperature}/{number}" for number in range(32)]
+    keys = [f"{PREFIX}{tier}/{number}" for number in range(32)]
     for key in keys:
         store.put(key, data, durable=False)
-    store.send(keys, temperature)
+    store.send(keys, tier)
     order = Random(SEED)  # noqa: S311 - no secret
     samples: list[float] = []
     until_s = time.perf_counter() + seconds
@@ -286,7 +286,7 @@ def _distant(store: Store, temperature: str, data: bytes, seconds: float) -> Lat
         start_s = time.perf_counter()
         store.get(key)
         samples.append(time.perf_counter() - start_s)
-    return Latency(name=temperature, nbytes=len(data), samples_s=_settled(samples))
+    return Latency(name=tier, nbytes=len(data), samples_s=_settled(samples))
 
 
 def _forget(store: Store, key: str) -> None:

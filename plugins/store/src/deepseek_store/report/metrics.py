@@ -55,10 +55,10 @@ def render(status: Status) -> str:
 def metrics(status: Status) -> Iterator[Metric]:
     """All measures of a store at one moment."""
     yield _gauge("objects", "Objects that can be read, by the tier a read goes to", {
-        tier.temperature: tier.objects for tier in status.tiers
+        tier.name: tier.objects for tier in status.tiers
     })  # fmt: skip
     yield _gauge("object_bytes", "Bytes of those objects", {
-        tier.temperature: tier.objects_nbytes for tier in status.tiers
+        tier.name: tier.objects_nbytes for tier in status.tiers
     })  # fmt: skip
     yield from _of_tiers(status.tiers)
     yield from _of_store(status)
@@ -70,7 +70,7 @@ def _of_tiers(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
     for tier in tiers:
         for what in ("live", "redundancy", "garbage"):
             nbytes = float(getattr(tier, f"{what}_nbytes"))
-            parts.append(({"tier": tier.temperature, "part": what}, nbytes))
+            parts.append(({"tier": tier.name, "part": what}, nbytes))
     yield Metric(
         name="stored_bytes",
         kind="gauge",
@@ -78,16 +78,16 @@ def _of_tiers(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
         samples=tuple(parts),
     )
     yield _gauge("capacity_bytes", "Bytes that a tier can hold", {
-        tier.temperature: tier.capacity_nbytes for tier in tiers
+        tier.name: tier.capacity_nbytes for tier in tiers
     })  # fmt: skip
     yield _gauge("free_bytes", "Bytes that a tier has left", {
-        tier.temperature: tier.free_nbytes for tier in tiers
+        tier.name: tier.free_nbytes for tier in tiers
     })  # fmt: skip
     yield _gauge("tier_up", "Whether the tier, or each disk of the log, answers", {
-        tier.temperature: not tier.unreachable for tier in tiers
+        tier.name: not tier.unreachable for tier in tiers
     })  # fmt: skip
     yield _gauge("durability_nines", "Least nines of annual durability of the code in use", {
-        tier.temperature: min(tier.choice.nines.values()) if tier.choice else None
+        tier.name: min(tier.choice.nines.values()) if tier.choice else None
         for tier in tiers
     })  # fmt: skip
     yield from _health(tiers)
@@ -96,7 +96,7 @@ def _of_tiers(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
         kind="gauge",
         help="Stripes by their code",
         samples=tuple(
-            ({"tier": tier.temperature, "code": code}, float(number))
+            ({"tier": tier.name, "code": code}, float(number))
             for tier in tiers
             for code, number in tier.codes.items()
         ),
@@ -106,10 +106,10 @@ def _of_tiers(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
 def _health(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
     """What of each tier is there now, and what its stripes bear."""
     yield _gauge("durability_nines_now", "Least nines of any stripe, by what is there now", {
-        tier.temperature: tier.nines_now for tier in tiers
+        tier.name: tier.nines_now for tier in tiers
     })  # fmt: skip
     yield _gauge("domain_losses_bearable", "Domains that may go yet, of any stripe", {
-        tier.temperature: tier.domain_losses_now for tier in tiers
+        tier.name: tier.domain_losses_now for tier in tiers
     })  # fmt: skip
     for name, text in (
         ("domains", "Failure domains, or disks of the log, that are there"),
@@ -118,11 +118,11 @@ def _health(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
         ("stripes_unreadable", "Stripes that can't be read now"),
         ("segments_unreadable", "Segments of the log that are nowhere now"),
     ):
-        yield _gauge(name, text, {t.temperature: float(getattr(t, name)) for t in tiers})
+        yield _gauge(name, text, {t.name: float(getattr(t, name)) for t in tiers})
 
 
 def _of_store(status: Status) -> Iterator[Metric]:
-    log_nbytes = next(tier.stored_nbytes for tier in status.tiers if tier.temperature == "hot")
+    log_nbytes = next(tier.stored_nbytes for tier in status.tiers if tier.name == "hot")
     for name, text, value in (
         ("log_bytes", "Bytes of the log's files", log_nbytes),
         ("index_bytes", "Bytes of the index's files in the home", status.index_nbytes),

@@ -44,7 +44,7 @@ def write_status_page(path: Path, status: Status, moves: Moves | None, refusal: 
         _figures(status),
         _troubles(status),
         f"<h2>Where bytes lie</h2>{_bytes_chart(status.tiers)}{_tiers(status.tiers)}",
-        f"<h2>Temperatures</h2>{_temperature_chart(status)}",
+        f"<h2>Heat</h2>{_heat_chart(status)}",
         f"<h2>Durability</h2>{_durability(status.tiers)}",
         f"<h2>Moves that are due</h2>{_moves(moves, refusal)}",
         f"<h2>Last rounds of moves</h2>{_rounds(status)}",
@@ -74,14 +74,14 @@ def _figures(status: Status) -> str:
 
 def _troubles(status: Status) -> str:
     told = [status.verdict] if not status.healthy else []
-    told += [f"{tier.temperature} can't be reached: {tier.unreachable}" for tier in status.tiers
+    told += [f"{tier.name} can't be reached: {tier.unreachable}" for tier in status.tiers
              if tier.unreachable]  # fmt: skip
-    told += [f"{tier.temperature}: {place} is away: {why}" for tier in status.tiers
+    told += [f"{tier.name}: {place} is away: {why}" for tier in status.tiers
              if not tier.unreachable for place, why in tier.away.items()]  # fmt: skip
-    told += [f"{tier.temperature}: {tier.stripes_hurt:,} stripes lack fragments, "
+    told += [f"{tier.name}: {tier.stripes_hurt:,} stripes lack fragments, "
              f"{tier.stripes_unreadable:,} of them can't be read now" for tier in status.tiers
              if tier.stripes_hurt]  # fmt: skip
-    told += [f"{tier.temperature}: {tier.refused}" for tier in status.tiers if tier.refused]
+    told += [f"{tier.name}: {tier.refused}" for tier in status.tiers if tier.refused]
     if status.damaged:
         told.append(f"{status.damaged:,} segments or stripes are damaged: ds-sdk store repair HOME")
     if status.counts.degraded or status.counts.faults:
@@ -122,7 +122,7 @@ def _bytes_chart(tiers: Sequence[TierStatus]) -> str:
 
 
 def _bytes_row(number: int, tier: TierStatus, most: int) -> str:
-    name, y = tier.temperature, number * _ROW
+    name, y = tier.name, number * _ROW
     scale = (_WIDTH - _LABEL - 8) / most
     bars, x = "", float(_LABEL)
     for what, nbytes, look in (
@@ -151,8 +151,7 @@ def _tiers(tiers: Sequence[TierStatus]) -> str:
         "count in both: when they cool, only the log's copy goes."
     )
     places = "".join(
-        f'<p class="soft">{tier.temperature}: {escape(", ".join(tier.places))}</p>'
-        for tier in tiers
+        f'<p class="soft">{tier.name}: {escape(", ".join(tier.places))}</p>' for tier in tiers
     )
     rows = [_tier_row(tier) for tier in tiers]
     return f'<p class="soft">{both}</p>{console.table(head, rows)}{places}'
@@ -163,7 +162,7 @@ def _tier_row(tier: TierStatus) -> tuple[str, ...]:
     there = _domains(tier)
     domains = f"{there}{' simulated' if tier.simulated else ''}" if there != "0" else "-"
     return (
-        tier.temperature,
+        tier.name,
         f"{tier.objects:,}",
         console.format_bytes(tier.objects_nbytes),
         console.format_bytes(tier.stored_nbytes),
@@ -176,14 +175,14 @@ def _tier_row(tier: TierStatus) -> tuple[str, ...]:
     )
 
 
-def _temperature_chart(status: Status) -> str:
+def _heat_chart(status: Status) -> str:
     """Objects by reads a day, stacked by tier."""
-    most = max((sum(bin_.values()) for bin_ in status.temperatures), default=0)
+    most = max((sum(bin_.values()) for bin_ in status.heat_bins), default=0)
     if not most:
         return '<p class="soft">There are no objects yet.</p>'
-    step = (_WIDTH - 8) / len(status.temperatures)
+    step = (_WIDTH - 8) / len(status.heat_bins)
     drawn = ""
-    for number, (bin_, name) in enumerate(zip(status.temperatures, _bin_names(), strict=True)):
+    for number, (bin_, name) in enumerate(zip(status.heat_bins, _bin_names(), strict=True)):
         x, y = 4 + number * step, float(_TALL)
         for tier in reversed(TIERS):
             height = bin_[tier] / most * (_TALL - 22)
@@ -197,7 +196,7 @@ def _temperature_chart(status: Status) -> str:
     base = f'<line x1="4" y1="{_TALL}" x2="{_WIDTH - 4}" y2="{_TALL}"/>'
     legend = _legend((tier, 1.0, tier) for tier in TIERS)
     head = '<p class="soft">Objects by reads a day, as they have decayed by now.</p>'
-    return head + _svg(_TALL + 22, base + drawn, "objects by temperature") + legend
+    return head + _svg(_TALL + 22, base + drawn, "objects by heat") + legend
 
 
 def _bin_names() -> list[str]:
@@ -215,7 +214,7 @@ def _domains(tier: TierStatus) -> str:
 def _durability(tiers: Sequence[TierStatus]) -> str:
     rows = [
         (
-            tier.temperature,
+            tier.name,
             tier.choice.code.name,
             f"{tier.choice.efficiency:.3f}",
             f"{tier.choice.domain_losses} of {_domains(tier)}",

@@ -1,4 +1,4 @@
-"""A store at one moment: tiers, where bytes lie, temperatures, durability, counts and faults."""
+"""A store at one moment: tiers, where bytes lie, heat, durability, counts and faults."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 DAY_S: Final = 86_400.0
 BORDERS: Final = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
-"""Of the histogram of temperatures, in accesses a day."""
+"""Of the bins of heat, in accesses a day."""
 
 
 @attrs.frozen(kw_only=True)
 class TierStatus:
-    """One temperature. Its `stored_nbytes` are live, redundancy and garbage.
+    """One tier. Its `stored_nbytes` are live, redundancy and garbage.
 
     `codes` counts stripes by code; `choice` is the code of new stripes, `refused` why there is
     none. `simulated`: its failure domains only stand for devices. `redundancy_nbytes` counts
@@ -42,7 +42,7 @@ class TierStatus:
     `domain_losses_now` and `nines_now` are the least that any of its stripes has.
     """
 
-    temperature: TierName
+    name: TierName
     places: tuple[str, ...]
     medium: str = ""
     simulated: bool = False
@@ -80,9 +80,9 @@ class TierStatus:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values."""
-        facts = attrs.asdict(self, recurse=False, filter=attrs.filters.exclude("choice"))
+        facts = attrs.asdict(self, recurse=False, filter=attrs.filters.exclude("choice", "name"))
         choice = self.choice
-        return facts | {
+        return {"temperature": self.name, **facts} | {
             "garbage_nbytes": self.garbage_nbytes,
             "efficiency": self.efficiency,
             "code": None if choice is None else choice.code.name,
@@ -96,7 +96,7 @@ class TierStatus:
 class Status:
     """All of a store at one moment.
 
-    `temperatures`: objects by tier in each bin between `BORDERS`. `damaged` are units that scrubs
+    `heat_bins`: objects by tier in each bin between `BORDERS`. `damaged` are units that scrubs
     left damaged; `recovered` says what opening it had to put right.
     """
 
@@ -107,7 +107,7 @@ class Status:
     tiers: tuple[TierStatus, ...]
     index_nbytes: int
     index_behind: int
-    temperatures: tuple[Mapping[TierName, int], ...]
+    heat_bins: tuple[Mapping[TierName, int], ...]
     pins: int
     snapshots: int
     counts: Counters
@@ -153,13 +153,14 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values."""
-        return attrs.asdict(self, recurse=False) | {
+        facts = attrs.asdict(self, recurse=False, filter=attrs.filters.exclude("heat_bins"))
+        return facts | {
             "tiers": [tier.to_json() for tier in self.tiers],
             "counts": attrs.asdict(self.counts) | {"cache_hit_rate": self.counts.cache_hit_rate},
             "entries": [attrs.asdict(entry) for entry in self.entries],
             "temperatures": [
                 {"below_per_day": border, **bin_}
-                for border, bin_ in zip((*BORDERS, None), self.temperatures, strict=True)
+                for border, bin_ in zip((*BORDERS, None), self.heat_bins, strict=True)
             ],
             "stored_nbytes": self.stored_nbytes,
             "efficiency": self.efficiency,
@@ -198,7 +199,7 @@ def look(store: Store) -> Status:
         tiers=tuple(_tiers(parts, tally, now)),
         index_nbytes=_index_nbytes(parts),
         index_behind=parts.committer.behind,
-        temperatures=tally.temperatures,
+        heat_bins=tally.heat_bins,
         pins=len(state.pins),
         snapshots=len(store.snapshots()),
         counts=sum((entry.counts for entry in entries), Counters()),
@@ -212,18 +213,18 @@ def look(store: Store) -> Status:
 def _tiers(parts: Parts, tally: Tally, now: Health) -> Iterable[TierStatus]:
     stored = stored_nbytes(parts.state)
     live = _live(parts, tally)
-    for temperature in TIERS:
+    for tier in TIERS:
         facts: dict[str, Any] = {
-            "temperature": temperature,
-            "stored_nbytes": stored[temperature],
-            "live_nbytes": live[temperature],
-            "objects": tally.objects[temperature],
-            "objects_nbytes": tally.nbytes[temperature],
+            "name": tier,
+            "stored_nbytes": stored[tier],
+            "live_nbytes": live[tier],
+            "objects": tally.objects[tier],
+            "objects_nbytes": tally.nbytes[tier],
         }
-        if temperature == "hot":
+        if tier == "hot":
             yield TierStatus(**facts | _hot(parts, now, live["hot"], stored["hot"]))
-        elif parts.config.of(temperature):
-            yield TierStatus(**facts | _distant(parts, temperature) | _now(parts, now, temperature))
+        elif parts.config.of(tier):
+            yield TierStatus(**facts | _distant(parts, tier) | _now(parts, now, tier))
 
 
 def _live(parts: Parts, tally: Tally) -> Counter[str]:
@@ -235,16 +236,16 @@ def _live(parts: Parts, tally: Tally) -> Counter[str]:
         live["hot"] += nbytes if row.local else 0
         stripe = None if row.stripe is None else state.stripes.get(row.stripe)
         if stripe is not None:
-            live[stripe.temperature] += nbytes
+            live[stripe.tier] += nbytes
     return live
 
 
-def _now(parts: Parts, now: Health, temperature: TierName) -> dict[str, Any]:
+def _now(parts: Parts, now: Health, tier: TierName) -> dict[str, Any]:
     """What of a tier is there now, and what its stripes bear."""
-    numbers = parts.config.of(temperature)
+    numbers = parts.config.of(tier)
     domains = [place for place in now.presence.domains if place.tier in numbers]
     away = {p: why for p, why in now.presence.away.items() if p.tier in numbers}
-    stripes = [each for each in parts.state.stripes.values() if each.temperature == temperature]
+    stripes = [each for each in parts.state.stripes.values() if each.tier == tier]
     margins = [now.margin(stripe) for stripe in stripes]
     return {
         "domains": len(domains) - len(away),
@@ -298,10 +299,10 @@ def _hot(parts: Parts, now: Health, live_nbytes: int, stored: int) -> dict[str, 
     }
 
 
-def _distant(parts: Parts, temperature: TierName) -> dict[str, Any]:
-    assert temperature != "hot"
-    stripes = [each for each in parts.state.stripes.values() if each.temperature == temperature]
-    numbers = parts.config.of(temperature)
+def _distant(parts: Parts, tier: TierName) -> dict[str, Any]:
+    assert tier != "hot"
+    stripes = [each for each in parts.state.stripes.values() if each.tier == tier]
+    numbers = parts.config.of(tier)
     facts: dict[str, Any] = {
         "places": tuple(parts.config.tiers[number].url for number in numbers),
         "stripes": len(stripes),
@@ -317,7 +318,7 @@ def _distant(parts: Parts, temperature: TierName) -> dict[str, Any]:
         return facts | {"unreachable": error.message}
     facts |= _told(profiles)
     try:
-        facts["choice"] = parts.mover.choice(temperature)
+        facts["choice"] = parts.mover.choice(tier)
     except errors.ConfigError as error:
         facts["refused"] = error.message
     return facts

@@ -13,9 +13,9 @@ import numpy as np
 from deepseek_store.home.state import State
 from deepseek_store.index.packed import PackedVersions
 from deepseek_store.log.records import unpack_extents
-from deepseek_store.move.census import temperature_of
+from deepseek_store.move.census import tier_of_segment
+from deepseek_store.planning.heat import LN2
 from deepseek_store.planning.policy import TIERS, TierName
-from deepseek_store.planning.temperature import LN2
 from deepseek_store.read.access_rates import AccessRates
 
 _EXTENT_WORDS: Final = 4  # segment, offset, nbytes, hash
@@ -27,13 +27,13 @@ class Tally:
     """What objects and bytes there are, by the coldest tier that a read of them has to go to.
 
     `live_nbytes` are bytes by segment that any version that is kept needs, of a snapshot too.
-    `temperatures`: objects by tier in each bin between borders, in accesses per second.
+    `heat_bins`: objects by tier in each bin between borders, in accesses per second.
     """
 
     objects: Mapping[TierName, int]
     nbytes: Mapping[TierName, int]
     live_nbytes: Mapping[int, int]
-    temperatures: tuple[Mapping[TierName, int], ...]
+    heat_bins: tuple[Mapping[TierName, int], ...]
 
 
 def take_tally(
@@ -56,7 +56,7 @@ def take_tally(
         objects=_named(np.bincount(tiers, minlength=len(TIERS)).tolist()),
         nbytes=_named([int(nbytes[tiers == number].sum()) for number in range(len(TIERS))]),
         live_nbytes=_live(extents),
-        temperatures=tuple(map(_named, cells.reshape(-1, len(TIERS)).tolist())),
+        heat_bins=tuple(map(_named, cells.reshape(-1, len(TIERS)).tolist())),
     )
 
 
@@ -66,7 +66,7 @@ def _named(values: Iterable[int]) -> Mapping[TierName, int]:
 
 def _coldness(state: State, segments: Iterable[int]) -> _Column:
     """The number of the tier of each segment."""
-    found = [TIERS.index(temperature_of(state.segments.get(number), state)) for number in segments]
+    found = [TIERS.index(tier_of_segment(state.segments.get(number), state)) for number in segments]
     return np.array(found, dtype=np.int64)
 
 

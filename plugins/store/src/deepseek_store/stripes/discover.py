@@ -158,7 +158,7 @@ def _choose(fragments: Iterable[_Found]) -> tuple[dict[int, _Found], list[_Found
 def _birth(found: _Found) -> object:
     header = found.header
     assert header is not None
-    return header.code, header.width, header.stripe_nbytes, header.created_s, header.temperature
+    return header.code, header.width, header.stripe_nbytes, header.created_s, header.tier
 
 
 def _rank(fragments: Sequence[_Found]) -> tuple[int, float]:
@@ -208,7 +208,7 @@ def _assemble(chosen: dict[int, _Found], rows: tuple[SegmentRow, ...] | None) ->
     return Stripe(
         id=header.stripe,
         generation=max(each.header.generation for each in chosen.values() if each.header),
-        temperature=header.temperature, code=header.code, created_s=header.created_s,
+        tier=header.tier, code=header.code, created_s=header.created_s,
         fragments=(*data, *parities),
     )  # fmt: skip
 

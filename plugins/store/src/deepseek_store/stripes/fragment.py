@@ -33,7 +33,7 @@ _CODE: Final = struct.Struct("<BHHH")  # family, k, groups, parities
 _ROW: Final = struct.Struct("<QQQ")
 _HASH: Final = struct.Struct("<Q")
 # magic, version, store | stripe, generation, segment, nbytes, stripe's, payload's hash |
-# created_s | index, width | code | matrix, temperature | table's length and hash | zeros
+# created_s | index, width | code | matrix, tier | table's length and hash | zeros
 _BODY: Final = struct.Struct("<4sH16sQQQQQQdHH7sBBIQ17x")
 assert _BODY.size + _HASH.size == HEADER_NBYTES
 
@@ -70,7 +70,7 @@ class FragmentHeader:
     stripe_nbytes: int
     xxh3: int
     segment: int = 0
-    temperature: TierName = "cold"
+    tier: TierName = "cold"
     created_s: float = 0.0
     matrix: int = CAUCHY
     table_nbytes: int = 0
@@ -109,7 +109,7 @@ def pack_header(header: FragmentHeader) -> bytes:
         _MAGIC, FORMAT_VERSION, header.store,
         header.stripe, header.generation, header.segment, header.nbytes, header.stripe_nbytes,
         header.xxh3, header.created_s, header.index, header.width, pack_code(header.code),
-        header.matrix, _TIERS.index(header.temperature),
+        header.matrix, _TIERS.index(header.tier),
         header.table_nbytes, header.table_xxh3,
     )  # fmt: skip
     return body + _HASH.pack(xxhash.xxh3_64_intdigest(body))
@@ -137,15 +137,15 @@ def _from_fields(fields: tuple[Any, ...]) -> FragmentHeader:
     if version != FORMAT_VERSION:
         raise BadFragment(f"its format is version {version}, this reads {FORMAT_VERSION}")
     (store, stripe, generation, segment, nbytes, stripe_nbytes, xxh3, created_s, index, width,
-     code, matrix, temperature, table_nbytes, table_xxh3) = rest  # fmt: skip
+     code, matrix, tier, table_nbytes, table_xxh3) = rest  # fmt: skip
     if matrix != CAUCHY:
         raise BadFragment(f"its matrix is of kind {matrix}, this knows {CAUCHY}")
-    if temperature >= len(_TIERS):
-        raise BadFragment(f"its temperature is number {temperature}")
+    if tier >= len(_TIERS):
+        raise BadFragment(f"its tier is number {tier}")
     return FragmentHeader(
         store=store, stripe=stripe, generation=generation, segment=segment, nbytes=nbytes,
         stripe_nbytes=stripe_nbytes, xxh3=xxh3, created_s=created_s, index=index, width=width,
-        code=unpack_code(code), temperature=_TIERS[temperature],
+        code=unpack_code(code), tier=_TIERS[tier],
         table_nbytes=table_nbytes, table_xxh3=table_xxh3,
     )  # fmt: skip
 

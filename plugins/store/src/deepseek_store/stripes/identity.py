@@ -72,7 +72,7 @@ def header_of(stripe: Stripe, index: int, store: bytes) -> tuple[FragmentHeader,
     header = FragmentHeader(
         store=store, stripe=stripe.id, generation=place.generation, index=index,
         code=stripe.code, width=stripe.width, nbytes=place.nbytes, stripe_nbytes=stripe.nbytes,
-        xxh3=place.xxh3 or 0, segment=place.segment, temperature=stripe.temperature,
+        xxh3=place.xxh3 or 0, segment=place.segment, tier=stripe.tier,
         created_s=stripe.created_s, table_nbytes=len(table),
         table_xxh3=xxhash.xxh3_64_intdigest(table) if table else 0,
     )  # fmt: skip

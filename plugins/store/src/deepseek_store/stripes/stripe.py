@@ -24,7 +24,7 @@ from deepseek_store.stripes.layout import Place
 
 FOLDER: Final = "stripes"
 _VERSION: Final = 1
-_HEAD: Final = struct.Struct("<BBQQd7sHI")  # version, temperature, id, generation, created_s, ...
+_HEAD: Final = struct.Struct("<BBQQd7sHI")  # version, tier, id, generation, created_s, ...
 _ENTRY: Final = struct.Struct("<HQQQQ?HH")
 _HASH: Final = struct.Struct("<Q")
 _TIERS: Final[tuple[TierName, ...]] = ("hot", "warm", "cold")
@@ -80,7 +80,7 @@ class Stripe:
 
     id: int
     generation: int = 1
-    temperature: TierName = "cold"
+    tier: TierName = "cold"
     code: Code
     created_s: float = 0.0
     fragments: tuple[FragmentPlace, ...] = attrs.field(
@@ -143,9 +143,9 @@ class Stripe:
     def to_bytes(self) -> bytes:
         """A compact form for the index; with its own hash."""
         body = zlib.compress(b"".join(map(_pack_place, self.fragments)), 6)
-        temperature = _TIERS.index(self.temperature)
+        tier = _TIERS.index(self.tier)
         head = _HEAD.pack(
-            _VERSION, temperature, self.id, self.generation, self.created_s,
+            _VERSION, tier, self.id, self.generation, self.created_s,
             pack_code(self.code), len(self.fragments), len(body),
         )  # fmt: skip
         return head + body + _HASH.pack(xxhash.xxh3_64_intdigest(head + body))
@@ -161,9 +161,7 @@ class Stripe:
         whole, said = data[: -_HASH.size], data[-_HASH.size :]
         if len(whole) < _HEAD.size or _HASH.pack(xxhash.xxh3_64_intdigest(whole)) != said:
             raise errors.InputError(f"{len(data)} bytes that are no stripe")
-        version, temperature, number, generation, created_s, code, count, _ = _HEAD.unpack_from(
-            whole
-        )
+        version, tier, number, generation, created_s, code, count, _ = _HEAD.unpack_from(whole)
         if version != _VERSION:
             raise errors.InputError(
                 f"a stripe of version {version}; this reads {_VERSION}",
@@ -171,7 +169,7 @@ class Stripe:
             )
         try:
             return cls(
-                id=number, generation=generation, temperature=_TIERS[temperature],
+                id=number, generation=generation, tier=_TIERS[tier],
                 created_s=created_s, code=unpack_code(code),
                 fragments=_unpack_places(zlib.decompress(whole[_HEAD.size :]), count),
             )  # fmt: skip

@@ -80,7 +80,7 @@ class StripeIO:
         places: Sequence[Place],
         *,
         spares: Iterable[Place] = (),
-        temperature: TierName = "cold",
+        tier: TierName = "cold",
         created_s: float = 0.0,
         deep: bool = True,
     ) -> Stripe:
@@ -95,7 +95,7 @@ class StripeIO:
             InputError: no segment, too many, an empty one, or not a place for each fragment.
             StorageError: a fragment could be written nowhere; those written are deleted again.
         """
-        birth = Birth(id=id, code=code, temperature=temperature, created_s=created_s)
+        birth = Birth(id=id, code=code, tier=tier, created_s=created_s)
         free = [place for place in spares if place not in set(places)]
         writer = FragmentWriter(self._io, spares=free, deep=deep)
         return write_stripe(self._io, birth, segments, places, writer)

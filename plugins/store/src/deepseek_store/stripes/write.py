@@ -30,7 +30,7 @@ class Birth:
 
     id: int
     code: Code
-    temperature: TierName = "cold"
+    tier: TierName = "cold"
     created_s: float = 0.0
 
 
@@ -81,7 +81,7 @@ def _draft(
     return Stripe(
         id=birth.id,
         code=birth.code,
-        temperature=birth.temperature,
+        tier=birth.tier,
         created_s=birth.created_s,
         fragments=tuple(fragments),
     )

@@ -1,4 +1,4 @@
-"""How warm an object is: a rate of accesses that decays with its half-life.
+"""The heat of an object: a rate of accesses that decays with its half-life.
 
 Times are seconds of any clock, and the clock may jump: no time passes while it is behind the last
 access, so heat never grows by itself, and is never negative or NaN.

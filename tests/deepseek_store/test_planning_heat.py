@@ -7,7 +7,7 @@ from cooling import when_below
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_store.planning.temperature import Heat, accesses, rate_at, touch
+from deepseek_store.planning.heat import Heat, accesses, rate_at, touch
 
 HALF_LIFE_S = 3600.0
 times = st.floats(-1e12, 1e12)
