@@ -52,7 +52,7 @@ class RebuildMachine(StoreMachine):
         try:
             if hasattr(self, "store"):
                 # What a killed move has left may be taken for a stripe that lost fragments.
-                assert self.store.scrub(repair=True, resume=False).ok
+                assert self.store.maintenance.scrub(repair=True, resume=False).ok
             super().teardown()
         finally:
             tier_set.open_tier = self._plain
@@ -62,11 +62,11 @@ class RebuildMachine(StoreMachine):
         self.site.tier(tier).lives = lives
         try:
             if what == "s":
-                self.store.send(sorted(self.twin), ("warm", "cold")[tier])
+                self.store.maintenance.send(sorted(self.twin), ("warm", "cold")[tier])
             elif what == "a":
-                self.store.apply(self.store.plan(flush=True))
+                self.store.maintenance.apply(self.store.maintenance.plan(flush=True))
             else:
-                self.store.gc()
+                self.store.maintenance.gc()
         except Killed:
             pass
         self.site.tier(tier).lives = None
@@ -88,10 +88,10 @@ class RebuildMachine(StoreMachine):
 
     @rule()
     def scrubbed(self) -> None:
-        report = self.store.scrub(repair=True, resume=False)
+        report = self.store.maintenance.scrub(repair=True, resume=False)
         assert report.ok, report.sentences()
         assert report.lost_keys == ()
-        assert self.store.scrub(resume=False).faults == ()
+        assert self.store.maintenance.scrub(resume=False).faults == ()
 
 
 TestNothingIsLostWithTheIndex = RebuildMachine.TestCase
@@ -114,16 +114,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def _lived(store: Store) -> dict[str, bytes]:
     """Some of everything: overwritten, deleted, renamed, copied, adopted, packed, collected."""
     objects = fill(store, 150, 9000)
-    store.apply(store.plan(flush=True))
+    store.maintenance.apply(store.maintenance.plan(flush=True))
     keys = sorted(objects)
-    store.send(keys[:60], "cold")
+    store.maintenance.send(keys[:60], "cold")
     for key in keys[::5]:
         objects[key] = b"new " + key.encode()
         store.put(key, objects[key], meta={"about": key})
     for key in keys[1::7]:
         store.delete(key)
         objects.pop(key, None)
-    store.gc()
+    store.maintenance.gc()
     for key in keys[2::11]:
         if key in objects:
             store.rename(key, f"moved/{key}")
@@ -183,8 +183,8 @@ def test_everything_is_there_again_whatever_became_of_the_index(site: Site, how:
                 assert (found.local, found.stripe, found.fragment, found.nbytes) == (
                     row.local, row.stripe, row.fragment, row.nbytes,
                 )  # fmt: skip
-        assert store.fsck(deep=True).ok
-        assert store.scrub().ok
+        assert store.maintenance.fsck(deep=True).ok
+        assert store.maintenance.scrub().ok
 
 
 def test_an_old_index_is_never_overwritten(site: Site) -> None:
@@ -212,8 +212,8 @@ def test_a_store_that_goes_on_after_a_rebuild_gives_no_number_twice(site: Site) 
         assert store.put("last", b"2", if_generation=generation).generation > generation
         objects["last"] = b"2"
         more = fill(store, 60, 9000, seed=3, prefix="more")
-        store.apply(store.plan(flush=True))
-        store.send(more, "cold")
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        store.maintenance.send(more, "cold")
         new = [row.id for row in store.parts.state.segments.values() if row.id > highest]
         assert len(new) > 3
         assert max(store.parts.state.stripes) > stripe
@@ -225,9 +225,9 @@ def test_snapshots_and_pins_come_back(site: Site) -> None:
         objects = fill(store, 60, 9000)
         store.snapshot("first")
         old = dict(objects)
-        store.pin("k/000", "cold")
-        store.pin("k/001", "hot")
-        store.unpin("k/0005")
+        store.maintenance.pin("k/000", "cold")
+        store.maintenance.pin("k/001", "hot")
+        store.maintenance.unpin("k/0005")
         store.snapshot("dropped")
         store.drop_snapshot("dropped")
         for key in list(objects)[::2]:
@@ -236,7 +236,7 @@ def test_snapshots_and_pins_come_back(site: Site) -> None:
         for key in list(objects)[::3]:
             store.put(key, b"later")
             objects[key] = b"later"
-        store.gc()
+        store.maintenance.gc()
         pins = dict(store.parts.state.pins)
         assert len(pins) == 19
     (site.home / "index.sqlite").unlink()
@@ -245,7 +245,7 @@ def test_snapshots_and_pins_come_back(site: Site) -> None:
     with site.open() as store:
         assert store.parts.state.pins == pins
         assert [row.name for row in store.snapshots()] == ["first"]
-        store.gc()
+        store.maintenance.gc()
         assert contents(store, "first") == old
         assert contents(store) == objects
 
@@ -315,8 +315,8 @@ def test_lost_fragments_are_known_and_repaired_after_a_rebuild(site: Site) -> No
     assert report.damaged_keys == ()
     with site.open() as store:
         assert contents(store) == objects
-        assert store.scrub(repair=True, resume=False).ok
-        assert store.scrub().faults == ()
+        assert store.maintenance.scrub(repair=True, resume=False).ok
+        assert store.maintenance.scrub().faults == ()
         assert contents(store) == objects
 
 
@@ -325,8 +325,8 @@ def test_a_stripe_that_is_lost_for_good_is_told_of(site: Site, tables: int) -> N
     rng = random.Random(3)
     with site.init() as store:
         objects = fill(store, 60, 9000)
-        store.send(objects, "cold")
-        store.gc()
+        store.maintenance.send(objects, "cold")
+        store.maintenance.gc()
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         data = [index for index in stripe.stored if index < stripe.width]
@@ -358,14 +358,14 @@ def test_the_copy_that_lies_safest_is_taken(site: Site) -> None:
         objects = fill(store, 60, 9000)
         site.cold.lives = 7
         with pytest.raises(Killed):
-            store.send(objects, "cold")
+            store.maintenance.send(objects, "cold")
         site.cold.lives = None
     (site.home / "index.sqlite").unlink()
     report = Store.rebuild(site.home)
     assert report.damaged_keys == ()
     with site.open() as store:
         assert store.parts.state.stripes == {}
-        assert {store.explain(key).tier for key in objects} == {"hot"}
+        assert {store.maintenance.explain(key).tier for key in objects} == {"hot"}
         for each in list(site.cold.inner.list()):
             site.cold.delete(each.key)
         assert contents(store) == objects
@@ -428,8 +428,8 @@ def test_deleted_keys_stay_deleted_wherever_a_collection_was_killed(
     with site.init() as store:
         objects = fill(store, 40, 9000)
         keys = sorted(objects)
-        store.apply(store.plan(flush=True))
-        store.send(keys[:20], "cold")
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        store.maintenance.send(keys[:20], "cold")
         store.parts.journal.seal()
         for key in [*keys[:10], *keys[20:]]:
             store.delete(key)
@@ -449,7 +449,7 @@ def test_deleted_keys_stay_deleted_wherever_a_collection_was_killed(
             with site.open() as store:
                 _die_after(store, site, steps)
                 for _ in range(3):
-                    store.gc()
+                    store.maintenance.gc()
         except Killed:
             killed += 1
         (site.home / "index.sqlite").unlink()
@@ -504,7 +504,7 @@ def test_a_schema_of_postgresql_is_filled_anew(site: Site, postgres: PostgresSer
     with site.open() as store:
         assert contents(store) == objects
         assert contents(store, "one") == kept
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
 
 
 def test_the_schema_of_another_store_is_left_alone(
@@ -534,13 +534,13 @@ def test_nothing_is_collected_by_an_index_that_is_known_to_lack_something(site: 
     assert Store.rebuild(site.home, force=True).unreachable
     site.cold.dead = False
     with site.open() as store:
-        report = store.gc()
+        report = store.maintenance.gc()
         assert "rebuild it again" in report.unreachable[0]
         assert (report.orphans, report.segments, report.stripes) == (0, 0, 0)
     assert Store.rebuild(site.home).ok
     with site.open() as store:
         assert contents(store) == objects
-        assert store.gc().unreachable == []
+        assert store.maintenance.gc().unreachable == []
         assert contents(store) == objects
 
 
@@ -571,13 +571,13 @@ def test_an_empty_object_is_not_sought_in_a_stripe_that_was_never_finished(site:
             store.put(key, content)
         site.warm.lives = 1
         with pytest.raises(Killed):
-            store.send(objects, "warm")
+            store.maintenance.send(objects, "warm")
         site.warm.lives = None
     (site.home / "index.sqlite").unlink()
     assert Store.rebuild(site.home).stripes == 0
     with site.open() as store:
         assert contents(store) == objects
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
 
 
 def test_a_delete_while_a_tier_is_away_holds_when_it_is_back(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def _facts(store: Store) -> dict[str, Any]:
         "home": str(store.home),
         "store_id": config.store_id.hex(),
         "tiers": [attrs.asdict(tier) for tier in config.tiers],
-        "codes": {name: _code_facts(choice) for name, choice in store.codes().items()},
+        "codes": {name: _code_facts(choice) for name, choice in store.maintenance.codes().items()},
         "policy": config.policy.to_json(),
     }
 
@@ -102,7 +102,7 @@ def _sentences(store: Store) -> Iterator[str]:
     yield f"made a store in {store.home}"
     copies = 1 + len(parts.config.mirrors)
     yield f"hot: the log in {store.home / 'log'}" + (f", {copies} copies" if copies > 1 else "")
-    for temperature, choice in store.codes().items():
+    for temperature, choice in store.maintenance.codes().items():
         domains = len(parts.tiers.places(temperature))
         yield f"{temperature}: {code_sentence(choice, domains)}"
         yield from (f"  {line}" for line in _reasons(choice))
