@@ -11,14 +11,12 @@ from care_kit import Site, fill
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
-from deepseek_store.home import tier_set
 from deepseek_store.planning.policy import DAY_S
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path, warm=18, cold=18)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 

@@ -37,7 +37,6 @@ from deepseek_store.report.status import look
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     monkeypatch.setattr(tier_set, "_RETRY_S", 0.0)
     monkeypatch.setattr(tier_set, "_RETRY_SHARE", 0.0)
     yield made

@@ -11,15 +11,13 @@ from care_kit import Killed, Site, break_fragment, damage_file, fill, fragments_
 
 from deepseek_store import Store
 from deepseek_store.check.fsck import FsckReport
-from deepseek_store.home import tier_set
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.log.records import Extent, pack_extents, unpack_extents
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -234,7 +232,7 @@ def test_an_index_that_lacks_what_the_log_has_is_found(site: Site) -> None:
         assert "'k/0001'" in said
         # That one was deleted; whoever has forgotten it knows no less.
         assert "'k/0003'" not in said
-    Store.rebuild(site.home)
+    site.rebuild()
     with site.open() as store:
         assert store.maintenance.fsck(deep=True).ok
         assert store.exists("k/0001")

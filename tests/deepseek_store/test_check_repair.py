@@ -22,14 +22,12 @@ from deepseek_store import Store
 from deepseek_store.check.background import tick
 from deepseek_store.check.repair import salvage
 from deepseek_store.errors import Corrupt
-from deepseek_store.home import tier_set
 from deepseek_store.log.mirrored import MirroredDisk
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -245,7 +243,7 @@ def test_a_mirror_that_missed_something_is_brought_up_to_date(site: Site, tmp_pa
         # An empty folder in place of the mirror may be a disk that is not mounted.
         store.maintenance.repair()
         assert not list(mirror.iterdir())
-    Store.adopt(site.home)
+    site.adopt()
     with site.open() as store:
         # Its owner says that it is a new disk: its files are missing, and come back.
         assert store.maintenance.scrub(repair=True).ok

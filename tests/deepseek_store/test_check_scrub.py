@@ -21,15 +21,13 @@ from care_kit import (
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.check.scrub import CURSOR, RateLimit
-from deepseek_store.home import tier_set
 
 KINDS = ("missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path, warm=18, cold=60, cold_code="lrc(48,4,3)")
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 

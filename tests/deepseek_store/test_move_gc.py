@@ -10,7 +10,7 @@ from care_machine import StoreMachine
 from hypothesis import HealthCheck, settings
 
 from deepseek_store import Store
-from deepseek_store.home import state, tier_set
+from deepseek_store.home import state
 
 TestNothingLiveIsCollected = StoreMachine.TestCase
 TestNothingLiveIsCollected.settings = settings(
@@ -22,9 +22,8 @@ TestNothingLiveIsCollected.settings = settings(
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -86,13 +85,10 @@ def test_no_orphan_is_left_when_a_move_was_killed(site: Site, lives: int) -> Non
         assert _objects_on(site) == _known(store)
 
 
-def test_orphans_wait_for_their_grace_period(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_orphans_wait_for_their_grace_period(tmp_path: Path) -> None:
     import time
 
     site = Site(tmp_path, grace_s=100)
-    monkeypatch.setattr(tier_set, "open_tier", site.open_tier)
     shift_s = 0.0
     with site.init(clock=lambda: time.time() + shift_s) as store:
         objects = fill(store, 60, 9000)
@@ -116,9 +112,7 @@ def test_another_stores_fragments_on_the_same_tier_are_left_alone(
     site: Site, tmp_path: Path
 ) -> None:
     ours = site.init()
-    theirs = Store.init(
-        tmp_path / "other", warm=[site.urls[0]], cold=[site.urls[1]], policy=site.policy
-    )
+    theirs = site.init_at(tmp_path / "other")
     with ours, theirs:
         mine = fill(ours, 60, 9000, seed=1)
         other = fill(theirs, 60, 9000, seed=2)
@@ -164,7 +158,7 @@ def test_a_tombstone_stays_while_an_orphan_could_bring_its_key_back(site: Site) 
         assert report.unreachable
         assert len(list(store.parts.state.catalog.tombstones())) == len(objects)
         site.cold.away.clear()
-    assert Store.rebuild(site.home).objects == 0
+    assert site.rebuild().objects == 0
     with site.open() as store:
         assert len(store) == 0
         for _ in range(4):
@@ -187,7 +181,7 @@ def test_a_tombstone_stays_while_an_open_segment_has_an_older_record(site: Site)
         for _ in range(4):
             two.maintenance.gc()
         assert not list(two.parts.state.catalog.tombstones())
-    assert Store.rebuild(site.home).objects == 0
+    assert site.rebuild().objects == 0
 
 
 def test_the_index_forgets_old_removals_and_who_lags_behind_loads_it_anew(

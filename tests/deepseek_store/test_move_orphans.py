@@ -12,15 +12,13 @@ from home_kit import Operator, refused
 
 from deepseek_store import Store
 from deepseek_store.errors import IndexOutdated
-from deepseek_store.home import tier_set
 from deepseek_store.index.rows import Batch
 from deepseek_store.stripes.stripe import parse_key
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -67,7 +65,7 @@ def test_an_older_image_of_a_tier_brings_nothing_back_that_was_deleted(site: Sit
             site.cold.inner.put_if_absent(key, data)
         assert store.maintenance.gc().orphans > 0
         store.maintenance.gc()
-    assert Store.rebuild(site.home).objects == 0
+    assert site.rebuild().objects == 0
 
 
 def test_a_number_that_lies_on_a_tier_already_is_passed_over(tmp_path: Path) -> None:
@@ -188,10 +186,9 @@ def test_the_only_copy_of_a_fragment_stays_whoever_wrote_it(site: Site) -> None:
 
 
 def test_a_clock_that_is_set_back_neither_hurries_nor_keeps_what_was_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     site = Site(tmp_path, grace_s=100)
-    monkeypatch.setattr(tier_set, "open_tier", site.open_tier)
     now = [1e9]
     with site.init(clock=lambda: now[0]) as store:
         objects = fill(store, 20, 9000)

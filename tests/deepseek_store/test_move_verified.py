@@ -18,14 +18,12 @@ from care_kit import (
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import Corrupt
-from deepseek_store.home import tier_set
 from deepseek_store.planning.steps import Kind, Move
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 

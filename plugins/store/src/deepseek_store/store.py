@@ -139,14 +139,15 @@ class Store:
             CacheTooSmall: the policy's cache holds not even one shard.
         """
         folder = Path(home)
-        tiers = [("warm", url) for url in warm] + [("cold", url) for url in cold]
+        urls = [("warm", url) for url in warm] + [("cold", url) for url in cold]
         config = StoreConfig(
-            tiers=tuple(TierConfig(temperature=name, url=url) for name, url in tiers),
+            tiers=tuple(TierConfig(temperature=name, url=url) for name, url in urls),
             policy=policy or Policy(),
             index=index,
             mirrors=tuple(str(Path(mirror).resolve()) for mirror in mirrors),
         )
-        make_home(folder, config)
+        tiers = options.get("tiers")
+        make_home(folder, config, tiers)
         store: Self | None = None
         try:
             store = cls(folder, **options)
@@ -154,7 +155,7 @@ class Store:
         except BaseException:
             if store is not None:
                 store.close()
-            unmake_home(folder, config)
+            unmake_home(folder, config, tiers)
             raise
         return store
 
