@@ -106,8 +106,8 @@ def fill(folder: Path, name: str, stripes: int, fragment_nbytes: int) -> Measure
             nbytes = int(np.exp(rng.uniform(*np.log(OBJECT_NBYTES))))
             store.put(f"objects/{logical:012d}", rng.bytes(nbytes), durable=False)
             logical += nbytes
-        store.send([info.key for info in store.list()], tier_name)
-        store.gc()
+        store.maintenance.send([info.key for info in store.list()], tier_name)
+        store.maintenance.gc()
         for info in list(store.list())[::97]:
             assert len(store.get(info.key)) == info.nbytes
         made = list(store.parts.state.stripes.values())

@@ -93,8 +93,8 @@ def _fill(home: Path, server: object, nbytes: int, total_nbytes: int) -> dict[st
     with Store.init(home, cold=[server.url(bucket)], policy=policy) as store:  # type: ignore[attr-defined]
         for key, content in contents.items():
             store.put(key, content, durable=False)
-        store.send(list(contents), "cold")
-        store.gc()
+        store.maintenance.send(list(contents), "cold")
+        store.maintenance.gc()
         assert not any(row.local for row in store.parts.state.segments.values())
     return contents
 

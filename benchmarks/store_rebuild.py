@@ -65,8 +65,8 @@ def _large_objects(folder: Path, count: int, report: Report) -> None:
     _measure(home, before, report, f"{count} objects of 64 KiB in the log", verify=False)
     _measure(home, before, report, f"{count} objects of 64 KiB in the log, verified", verify=True)
     with Store(home) as store:
-        store.send([info.key for info in store.list()], "warm")
-        store.gc()
+        store.maintenance.send([info.key for info in store.list()], "warm")
+        store.maintenance.gc()
         rows = store.parts.state.segments.values()
         # Tombstones stay in the log, with what lies beside them.
         assert sum(row.nbytes for row in rows if row.local) < 64 << 20

@@ -334,7 +334,7 @@ def overwriting(folder: Path, report: Report) -> None:
     with Store.init(folder) as store:
         for number in range(OVERWRITES):
             store.put("latest", b"%d" % number, durable=False)
-        store.gc()
+        store.maintenance.gc()
         nbytes = sum(file.stat().st_size for file in folder.glob("index.sqlite*"))
         assert bytes(store.get("latest")) == b"%d" % (OVERWRITES - 1)
     report.at_most(f"index after {OVERWRITES:,} puts of one key and gc", nbytes / 1e6, 1.0, "MB")

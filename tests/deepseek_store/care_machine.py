@@ -93,19 +93,19 @@ class StoreMachine(RuleBasedStateMachine):
                 if tier is not None:
                     self.pins[key] = tier
         if tier is None:
-            self.store.unpin(folder)
+            self.store.maintenance.unpin(folder)
         else:
-            self.store.pin(folder, tier)
+            self.store.maintenance.pin(folder, tier)
 
     @rule()
     def adopt(self) -> None:
-        self.store.apply(self.store.plan(flush=True))
+        self.store.maintenance.apply(self.store.maintenance.plan(flush=True))
 
     @precondition(lambda self: self.twin)
     @rule(data=st.data(), tier=st.sampled_from(["hot", "warm", "cold"]))
     def send(self, data: Any, tier: str) -> None:
         keys = data.draw(st.lists(st.sampled_from(sorted(self.twin)), unique=True, min_size=1))
-        self.store.send(keys, tier)
+        self.store.maintenance.send(keys, tier)
 
     @rule()
     def seal(self) -> None:
@@ -121,7 +121,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def gc(self) -> None:
-        self.store.gc()
+        self.store.maintenance.gc()
 
     @rule()
     def reopen(self) -> None:
@@ -143,5 +143,5 @@ class StoreMachine(RuleBasedStateMachine):
         assert contents(self.store) == self.twin
         for name, members in self.snapshots.items():
             assert contents(self.store, name) == members
-        report = self.store.fsck(deep=True)
+        report = self.store.maintenance.fsck(deep=True)
         assert not [each for each in report.findings if each.severity != "note"], report.sentences()

@@ -42,7 +42,7 @@ class Operator:
         for key in keys:
             store.put(key, data_of(key))
         if tier != "hot":
-            store.send(keys, tier)
+            store.maintenance.send(keys, tier)
         self.kept += keys
         return keys
 

@@ -112,7 +112,7 @@ class Sequence:
         if self.is_away:
             return
         keys = sorted(self.known.must)[: self._rng.randrange(12)]
-        self.changed(lambda store: store.send(keys, "cold"))
+        self.changed(lambda store: store.maintenance.send(keys, "cold"))
         self.known.cold.update(keys)
 
     def delete(self) -> None:
@@ -129,7 +129,7 @@ class Sequence:
 
     def collect(self) -> None:
         for _ in range(2):
-            self.changed(lambda store: store.gc())  # type: ignore[arg-type, return-value]
+            self.changed(lambda store: store.maintenance.gc())  # type: ignore[arg-type, return-value]
 
     def keep_index(self) -> None:
         path = self._folder / f"index-{next(self._numbers)}"
@@ -176,7 +176,7 @@ class Sequence:
     def _complete(self) -> None:
         """An index that was made without the tier says so itself until it is made once more."""
         with self.open() as store:
-            incomplete = store.gc(dry_run=True).unreachable
+            incomplete = store.maintenance.gc(dry_run=True).unreachable
         if incomplete:
             Store.rebuild(self.home)
 
@@ -225,8 +225,8 @@ class Sequence:
         def change(store: Store) -> None:
             for key in keys:
                 store.put(key, data_of(key))
-            store.send(keys, "cold")
-            store.gc()
+            store.maintenance.send(keys, "cold")
+            store.maintenance.gc()
 
         self.changed(change)
         self.home = first
@@ -239,7 +239,7 @@ class Sequence:
         shutil.copytree(self.home, copy)
         try:
             with Store(copy, read_only=self._rng.random() < 0.5) as store:
-                store.fsck()
+                store.maintenance.fsck()
         except DeepSeekError as error:
             assert error.remedy
 

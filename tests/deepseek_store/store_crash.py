@@ -82,7 +82,7 @@ def check_store(store: Store, site: Site, ledger: Ledger) -> Content:
     """All is there, and a collection changes nothing and leaves nothing behind."""
     wanted = ledger.states[ledger.match(contents(store))]
     _check_snapshots(store, ledger)
-    store.gc()
+    store.maintenance.gc()
     if contents(store) != wanted:
         raise Lost("a collection changed what is there")
     _check_snapshots(store, ledger)

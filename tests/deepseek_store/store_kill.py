@@ -156,13 +156,13 @@ class Child:
         while True:
             kind = rng.choice(("adopt", "send", "send", "gc", "gc", "pause"))
             if kind == "adopt":
-                store.apply(store.plan(flush=True))
+                store.maintenance.apply(store.maintenance.plan(flush=True))
             elif kind == "send":
                 keys = [info.key for info in store.list()]
                 wanted = rng.sample(keys, min(5, len(keys)))
-                store.send(wanted, rng.choice(("hot", "warm", "cold")))
+                store.maintenance.send(wanted, rng.choice(("hot", "warm", "cold")))
             elif kind == "gc":
-                store.gc()
+                store.maintenance.gc()
             else:
                 time.sleep(0.005)
 
@@ -267,7 +267,7 @@ class Loop:
                 found |= fitting[0]
             if self.kills % 5 == 0:
                 time.sleep(POLICY.grace_s)
-                store.gc()
+                store.maintenance.gc()
                 self.orphans += len(orphans(store))
         self._known = found
         self.objects += len(found)

@@ -154,15 +154,17 @@ def check(store: Store, board: Board, slot: int) -> None:
 def move(store: Store, rng: random.Random) -> None:
     """One move."""
     if rng.random() < 0.4:
-        store.apply(store.plan(flush=rng.random() < 0.5))
+        store.maintenance.apply(store.maintenance.plan(flush=rng.random() < 0.5))
     else:
         keys = [info.key for info in store.list()]
-        store.send(rng.sample(keys, min(6, len(keys))), rng.choice(("hot", "warm", "cold")))
+        store.maintenance.send(
+            rng.sample(keys, min(6, len(keys))), rng.choice(("hot", "warm", "cold"))
+        )
 
 
 def collect(store: Store, _rng: random.Random) -> None:
     """One collection."""
-    store.gc()
+    store.maintenance.gc()
 
 
 def _process(
@@ -275,7 +277,7 @@ def _settle(home: Path, board: Board) -> None:
                 check(store, board, slot)
             for counter in range(COUNTERS):
                 _check_counter(store, board, counter)
-            store.gc()
+            store.maintenance.gc()
 
 
 def _check_counter(store: Store, board: Board, counter: int) -> None:

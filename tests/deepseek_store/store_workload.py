@@ -136,16 +136,16 @@ class Workload:
         self.ledger.settle()
 
     def _adopt(self) -> None:
-        self.store.apply(self.store.plan(flush=True))
+        self.store.maintenance.apply(self.store.maintenance.plan(flush=True))
 
     def _send(self) -> None:
         wanted = self._rng.sample(KEYS, 4)
-        self.store.send(wanted, self._rng.choice(("hot", "warm", "cold", "cold")))
+        self.store.maintenance.send(wanted, self._rng.choice(("hot", "warm", "cold", "cold")))
         self.ledger.settle()
         self._see_all()
 
     def _gc(self) -> None:
-        self.store.gc()
+        self.store.maintenance.gc()
         self.ledger.settle()
         self._see_all()
 

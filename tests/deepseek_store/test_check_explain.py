@@ -11,14 +11,12 @@ from care_kit import Site, fill
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
-from deepseek_store.home import tier_set
 from deepseek_store.planning.policy import DAY_S
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path, warm=18, cold=18)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -26,7 +24,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def test_an_object_of_the_log_lies_in_the_log_and_its_mirrors(site: Site, tmp_path: Path) -> None:
     with site.init(mirrors=[tmp_path / "mirror"]) as store:
         objects = fill(store, 20, 9000)
-        told = store.explain("k/0007")
+        told = store.maintenance.explain("k/0007")
         assert told.tier == "hot"
         assert told.nbytes == len(objects["k/0007"])
         (copy,) = told.copies
@@ -39,8 +37,8 @@ def test_an_object_of_the_log_lies_in_the_log_and_its_mirrors(site: Site, tmp_pa
 def test_an_adopted_object_has_a_copy_in_a_stripe_too(site: Site) -> None:
     with site.init() as store:
         fill(store, 40, 9000)
-        store.apply(store.plan(flush=True))
-        told = store.explain("k/0001")
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        told = store.maintenance.explain("k/0001")
         assert told.tier == "hot"
         assert [copy.tier for copy in told.copies] == ["hot", "warm"]
         assert told.copies[1].stripe in store.parts.state.stripes
@@ -49,8 +47,8 @@ def test_an_adopted_object_has_a_copy_in_a_stripe_too(site: Site) -> None:
 def test_the_nines_and_the_losses_are_those_of_the_stripe_as_it_lies(site: Site) -> None:
     with site.init() as store:
         fill(store, 40, 9000)
-        store.send(["k/0001"], "cold")
-        told = store.explain("k/0001")
+        store.maintenance.send(["k/0001"], "cold")
+        told = store.maintenance.explain("k/0001")
         assert told.tier == "cold"
         (copy,) = told.copies
         stripe = store.parts.state.stripes[copy.stripe or 0]
@@ -70,11 +68,11 @@ def test_the_nines_and_the_losses_are_those_of_the_stripe_as_it_lies(site: Site)
 def test_a_large_object_has_many_shards_and_a_reason_for_their_size(site: Site) -> None:
     with site.init() as store:
         store.put("big", bytes(1_000_000))
-        hot = store.explain("big")
+        hot = store.maintenance.explain("big")
         assert sum(nbytes * count for nbytes, count in hot.shards.items()) == 1_000_000
         assert "nothing measured" in hot.shards_why
-        store.send(["big"], "cold")
-        cold = store.explain("big")
+        store.maintenance.send(["big"], "cold")
+        cold = store.maintenance.explain("big")
         assert sum(nbytes * count for nbytes, count in cold.shards.items()) == 1_000_000
         assert max(cold.shards) <= 65_536
         assert "cut" in cold.shards_why
@@ -84,13 +82,13 @@ def test_a_large_object_has_many_shards_and_a_reason_for_their_size(site: Site) 
 def test_a_pin_decides_and_is_told(site: Site) -> None:
     with site.init() as store:
         fill(store, 10, 9000)
-        store.pin("k/0001", "cold")
-        told = store.explain("k/0001")
+        store.maintenance.pin("k/0001", "cold")
+        told = store.maintenance.explain("k/0001")
         assert told.pinned == "cold"
         assert (told.next_tier, told.next_at_s) == ("cold", told.now_s)
         assert "with the next plan" in told.sentences()[-1]
-        store.send(["k/0001"], "cold")
-        assert store.explain("k/0001").next_at_s is None
+        store.maintenance.send(["k/0001"], "cold")
+        assert store.maintenance.explain("k/0001").next_at_s is None
 
 
 def test_when_it_says_that_an_object_moves_it_moves(tmp_path: Path) -> None:
@@ -98,28 +96,28 @@ def test_when_it_says_that_an_object_moves_it_moves(tmp_path: Path) -> None:
     now_s = 1_700_000_000.0
     with site.init(clock=lambda: now_s) as store:
         fill(store, 60, 9000)
-        told = store.explain("k/0001")
+        told = store.maintenance.explain("k/0001")
         assert told.next_at_s is not None
         assert told.next_at_s > now_s + 60
         local = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told.next_at_s))
         assert local in told.sentences()[-1]
         now_s = told.next_at_s - 60
-        store.apply(store.plan(flush=True))
-        assert store.explain("k/0001").tier == "hot"
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        assert store.maintenance.explain("k/0001").tier == "hot"
         now_s = told.next_at_s + 60
         for _ in range(3):
-            store.apply(store.plan(flush=True))
-        assert store.explain("k/0001").tier == told.next_tier
+            store.maintenance.apply(store.maintenance.plan(flush=True))
+        assert store.maintenance.explain("k/0001").tier == told.next_tier
     site.forget()
 
 
 def test_reads_make_an_object_warmer(site: Site) -> None:
     with site.init() as store:
         fill(store, 10, 9000)
-        before = store.explain("k/0001").accesses_per_day
+        before = store.maintenance.explain("k/0001").accesses_per_day
         for _ in range(50):
             store.get("k/0001")
-        after = store.explain("k/0001")
+        after = store.maintenance.explain("k/0001")
         assert after.accesses_per_day > before
         assert after.verdict is not None
         assert f"{after.accesses_per_day:.3g} accesses a day" in " ".join(after.sentences())
@@ -128,8 +126,8 @@ def test_reads_make_an_object_warmer(site: Site) -> None:
 def test_it_is_plain_json(site: Site) -> None:
     with site.init() as store:
         fill(store, 40, 9000)
-        store.apply(store.plan(flush=True))
-        told = json.loads(json.dumps(store.explain("k/0001").to_json()))
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        told = json.loads(json.dumps(store.maintenance.explain("k/0001").to_json()))
         assert told["key"] == "k/0001"
         assert told["tier"] == "hot"
         assert len(told["verdict"]["candidates"]) == 3
@@ -139,10 +137,10 @@ def test_it_is_plain_json(site: Site) -> None:
 def test_a_tier_that_does_not_answer_is_no_reason_to_say_nothing(site: Site) -> None:
     with site.init() as store:
         fill(store, 40, 9000)
-        store.send(["k/0001"], "cold")
+        store.maintenance.send(["k/0001"], "cold")
     site.cold.dead = True
     with site.open() as store:
-        told = store.explain("k/0001")
+        told = store.maintenance.explain("k/0001")
         assert told.tier == "cold"
         assert told.verdict is None
         assert told.unknown is not None
@@ -152,24 +150,24 @@ def test_a_tier_that_does_not_answer_is_no_reason_to_say_nothing(site: Site) -> 
 def test_an_explanation_reads_no_fragment(site: Site) -> None:
     with site.init() as store:
         fill(store, 40, 9000)
-        store.send(["k/0001", "k/0002"], "cold")
+        store.maintenance.send(["k/0001", "k/0002"], "cold")
         site.cold.away |= set(site.cold.failure_domains)
-        assert store.explain("k/0001").tier == "cold"
-        assert store.explain("k/0001").verdict is not None
+        assert store.maintenance.explain("k/0001").tier == "cold"
+        assert store.maintenance.explain("k/0001").verdict is not None
 
 
 def test_an_object_that_is_not_there_is_an_error(site: Site) -> None:
     with site.init() as store, pytest.raises(errors.ObjectMissing):
-        store.explain("nothing")
+        store.maintenance.explain("nothing")
 
 
 def test_a_store_without_tiers_explains_too(tmp_path: Path) -> None:
     with Store.init(tmp_path / "store") as store:
         store.put("key", b"data")
         store.put("empty", b"")
-        told = store.explain("key")
+        told = store.maintenance.explain("key")
         assert told.tier == "hot"
         assert told.next_at_s is None
         assert told.verdict is not None
         assert told.verdict.rule == "only-tier"
-        assert store.explain("empty").nbytes == 0
+        assert store.maintenance.explain("empty").nbytes == 0

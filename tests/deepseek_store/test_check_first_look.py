@@ -37,7 +37,6 @@ from deepseek_store.report.status import look
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     monkeypatch.setattr(tier_set, "_RETRY_S", 0.0)
     monkeypatch.setattr(tier_set, "_RETRY_SHARE", 0.0)
     yield made
@@ -46,8 +45,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def cooled(store: Store) -> dict[str, bytes]:
     objects = fill(store, 100, 9000)
-    store.send(objects, "cold")
-    store.gc()
+    store.maintenance.send(objects, "cold")
+    store.maintenance.gc()
     return objects
 
 
@@ -60,9 +59,9 @@ def on_disk(tmp_path: Path, domains: int = 8) -> tuple[Path, Path, dict[str, byt
     )  # fmt: skip
     with Store.init(home, cold=[f"{cold.as_uri()}?domains={domains}"], policy=policy) as store:
         objects = fill(store, 60, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         store.parts.journal.seal()
-        store.gc()
+        store.maintenance.gc()
     return home, cold, objects
 
 
@@ -124,7 +123,7 @@ def test_a_domain_that_went_is_counted_and_its_fragments_made_anew(
             assert tier.choice is not None
             assert tier.nines_now is not None
             assert tier.nines_now < min(tier.choice.nines.values())
-        report = store.repair()
+        report = store.maintenance.repair()
         assert report.ok
         assert report.repaired == sum(
             each.domain == domain for s in stripes for each in s.fragments if each.key
@@ -140,18 +139,18 @@ def test_an_older_image_of_a_domain_is_noticed(tmp_path: Path) -> None:
     shutil.copytree(cold, tmp_path / "image")
     with Store(home) as store:
         more = fill(store, 60, 9000, seed=1, prefix="later")
-        store.send(more, "cold")
+        store.maintenance.send(more, "cold")
         newest = store.parts.state.stripes[max(store.parts.state.stripes)]
         domain = newest.fragments[0].domain
     shutil.rmtree(cold / domain)
     (tmp_path / "image" / domain).rename(cold / domain)
     with Store(home) as store:
-        report = store.repair()
+        report = store.maintenance.repair()
         assert report.repaired
         assert {fault.kind for fault in report.faults} == {"missing"}
         assert report.ok
         assert contents(store) == objects | more
-        assert store.scrub(resume=False).ok
+        assert store.maintenance.scrub(resume=False).ok
 
 
 def test_where_all_domains_are_away_nothing_is_called_healthy(tmp_path: Path) -> None:
@@ -181,14 +180,14 @@ def test_where_all_domains_are_away_nothing_is_called_healthy(tmp_path: Path) ->
 def test_a_small_store_is_read_wholly_before_it_is_called_whole(site: Site, where: str) -> None:
     with site.init() as store:
         objects = cooled(store)
-        assert store.repair().sentences()[-1] == "Nothing is wrong."
+        assert store.maintenance.repair().sentences()[-1] == "Nothing is wrong."
         (stripe, *_) = store.parts.state.stripes.values()
         place = stripe.fragments[3]
         data = site.cold.get(place.key)
         at = {"header": 20, "payload": len(data) // 2, "end": len(data) - 1}[where]
         site.cold.delete(place.key)
         site.cold.put_if_absent(place.key, flipped(data, at))
-        report = store.repair()
+        report = store.maintenance.repair()
         assert report.repaired == 1
         assert report.ok
         assert contents(store) == objects
@@ -197,15 +196,15 @@ def test_a_small_store_is_read_wholly_before_it_is_called_whole(site: Site, wher
 def test_what_was_not_read_is_not_called_whole(site: Site) -> None:
     with site.init() as store:
         cooled(store)
-        report = store.repair(sample_nbytes=0)
+        report = store.maintenance.repair(sample_nbytes=0)
         assert report.ok
         assert report.sentences()[-1] == "No fault was met in what was looked at."
         assert any("scrub" in text for text in report.to_json()["not_looked_at"])
-        shallow = store.scrub(deep=False, resume=False)
+        shallow = store.maintenance.scrub(deep=False, resume=False)
         assert shallow.sentences()[-1] == "No fault was met in what was looked at."
         fill(store, 20, 9000, seed=1, prefix="later")
         store.parts.journal.seal()
-        part = store.scrub(limit_nbytes=1, resume=False)
+        part = store.maintenance.scrub(limit_nbytes=1, resume=False)
         assert not part.complete
         assert part.sentences()[-1] == "No fault was met in what was looked at."
 
@@ -218,9 +217,9 @@ def test_by_name_and_length_all_fragments_are_looked_for(site: Site, kind: str) 
         for stripe in list(store.parts.state.stripes.values()):
             whole = fragments_of(site, stripe)
             break_fragment(site, stripe, stripe.stored[-1], kind, whole, rng)
-        report = store.repair(sample_nbytes=0)
+        report = store.maintenance.repair(sample_nbytes=0)
         assert report.repaired == len(store.parts.state.stripes)
-        assert store.scrub(resume=False).faults == ()
+        assert store.maintenance.scrub(resume=False).faults == ()
         assert contents(store) == objects
 
 
@@ -231,11 +230,11 @@ def test_findings_come_from_scrubs_and_checks_and_go_with_a_repair(site: Site) -
         (stripe, *_) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         break_fragment(site, stripe, 2, "corrupt-payload", whole, rng)
-        store.scrub(resume=False)
+        store.maintenance.scrub(resume=False)
         (found,) = store.parts.findings.all()
         assert (found.by, found.index, found.number) == ("scrub", 2, stripe.id)
         # A look at heads does not see it, and does not take it for healed.
-        assert any("corrupt-payload" in f.what for f in store.fsck().findings)
+        assert any("corrupt-payload" in f.what for f in store.maintenance.fsck().findings)
         assert len(store.parts.findings.all()) == 1
         status = look(store)
         assert not status.healthy
@@ -247,7 +246,7 @@ def test_findings_come_from_scrubs_and_checks_and_go_with_a_repair(site: Site) -
         # Somebody puts the right bytes back: a verified read of it is what heals.
         site.cold.delete(stripe.fragments[2].key)
         site.cold.put_if_absent(stripe.fragments[2].key, whole[2])
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
         assert store.parts.findings.all() == ()
         assert look(store).healthy
 
@@ -274,7 +273,7 @@ def test_a_tier_that_can_not_be_opened_is_found(site: Site) -> None:
         status = look(store)
         (found,) = status.findings
         assert (found.what, found.place) == ("tier", site.urls[1])
-        assert not store.repair().ok
+        assert not store.maintenance.repair().ok
         cold = next(each for each in status.tiers if each.name == "cold")
         assert cold.domains == 0
         assert cold.stripes_unreadable
@@ -292,10 +291,10 @@ def test_a_mirror_that_is_left_out_is_found_until_it_is_level(site: Site, tmp_pa
         hot = status.tiers[0]
         assert (hot.domains, hot.domains_configured) == (1, 2)
         assert [each.what for each in status.findings] == ["mirror"]
-        assert any("is away" in str(copy) for copy in store.explain("k/0001").copies)
-        assert not store.repair().ok
+        assert any("is away" in str(copy) for copy in store.maintenance.explain("k/0001").copies)
+        assert not store.maintenance.repair().ok
         (tmp_path / "away").rename(mirror)
-        assert store.repair().ok
+        assert store.maintenance.repair().ok
         assert look(store).healthy
         assert contents(store) == objects
 
@@ -312,7 +311,7 @@ def test_a_damaged_copy_that_a_mirror_stood_in_for_is_found(site: Site, tmp_path
         assert places == {str(path.parent)}
         assert tick(store.parts, seconds=30).error is None
         assert store.parts.findings.all() == ()
-        assert store.scrub(resume=False).ok
+        assert store.maintenance.scrub(resume=False).ok
 
 
 def test_a_repair_that_was_killed_leaves_what_it_found(site: Site) -> None:
@@ -326,12 +325,12 @@ def test_a_repair_that_was_killed_leaves_what_it_found(site: Site) -> None:
         for lives in (0, 1, 2):
             site.cold.lives = lives
             with pytest.raises(Killed):
-                store.repair()
+                store.maintenance.repair()
             site.cold.lives = None
             assert contents(store) == objects
-        assert store.repair().ok
+        assert store.maintenance.repair().ok
         assert store.parts.findings.all() == ()
-        assert store.scrub(resume=False).faults == ()
+        assert store.maintenance.scrub(resume=False).faults == ()
         assert contents(store) == objects
 
 
@@ -355,13 +354,13 @@ def test_a_repair_of_the_log_on_a_full_disk_loses_nothing(
 
         with monkeypatch.context() as patched:
             patched.setattr(FileDisk, "create", full)
-            report = store.repair()
+            report = store.maintenance.repair()
         assert not report.ok
         assert {fault.outcome for fault in report.faults} == {"waiting"}
         assert report.lost_keys == ()
         assert {path: path.read_bytes() for path in files} == before
         assert contents(store) == objects
-        assert store.repair().ok
+        assert store.maintenance.repair().ok
         assert contents(store) == objects
 
 
@@ -388,7 +387,7 @@ def test_a_repair_goes_on_beside_writers(site: Site) -> None:
                     whole = fragments_of(site, stripe)
                     for index in rng.sample(stripe.stored, 2):
                         break_fragment(site, stripe, index, "missing", whole, rng)
-                assert store.repair().ok
+                assert store.maintenance.repair().ok
         finally:
             stop.set()
             writer.join()
@@ -419,14 +418,14 @@ def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
         assert {(each.by, each.number) for each in found} == {("open", victim.segment)}
         assert {each.place for each in found} == {str(site.home / "log"), str(mirror)}
         assert not look(store).healthy
-        report = store.repair()
+        report = store.maintenance.repair()
         assert report.lost_keys == (victim.key,)
         for key in objects.keys() - {victim.key}:
             assert bytes(store.get(key)) == objects[key]
         # Whoever writes the object anew, and lets the garbage go, has a whole store again.
         store.put(victim.key, b"new")
-        store.gc()
-        assert store.repair().ok
+        store.maintenance.gc()
+        assert store.maintenance.repair().ok
         assert look(store).healthy
 
 
@@ -451,13 +450,13 @@ def test_a_file_of_the_log_that_is_gone_is_seen_without_a_read(site: Site, tmp_p
         key = next(
             v.key for v in map(store.parts.state.catalog.get, objects) if v and v.segment == number
         )
-        assert not store.explain(key).copies[0].readable
+        assert not store.maintenance.explain(key).copies[0].readable
         for _ in range(2):  # it stays lost, however often it is said
-            report = store.repair()
+            report = store.maintenance.repair()
             assert key in report.lost_keys
             assert not report.ok
         (mirror / gone.name).write_bytes(kept)
-        assert store.repair().ok
+        assert store.maintenance.repair().ok
         assert contents(store) == objects
         assert look(store).healthy
 
@@ -470,9 +469,9 @@ def test_a_loss_is_called_a_loss_until_the_object_is_written_anew(
     with site.init() as store:
         objects = fill(store, 100, 9000)
         if where == "stripe":
-            store.send(objects, "cold")
+            store.maintenance.send(objects, "cold")
             store.parts.journal.seal()
-            store.gc()
+            store.maintenance.gc()
             (stripe,) = store.parts.state.stripes.values()
             whole = fragments_of(site, stripe)
             parities = [index for index in stripe.stored if index >= stripe.code.k]
@@ -493,15 +492,15 @@ def test_a_loss_is_called_a_loss_until_the_object_is_written_anew(
         # Readers say so, and repair, however often.
         assert look(store).verdict.startswith("LOST")
         for _ in range(2):
-            report = store.repair()
+            report = store.maintenance.repair()
             assert report.lost_keys == tuple(sorted(lost))
             assert look(store).verdict.startswith("LOST")
         for key in lost:
             store.put(key, objects[key])
         store.parts.journal.seal()
-        store.gc()
-        store.gc()
-        assert store.repair().ok
+        store.maintenance.gc()
+        store.maintenance.gc()
+        assert store.maintenance.repair().ok
         assert look(store).healthy
         assert contents(store) == objects
 

@@ -26,7 +26,6 @@ from postgres_server import PostgresServer
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import Corrupt, ForeignStore, StoreLocked
-from deepseek_store.home import tier_set
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.pins_and_snapshots import (
     PinsAndSnapshots,
@@ -43,30 +42,22 @@ from deepseek_store.log.records import unpack_extents
 class RebuildMachine(StoreMachine):
     """The same, with moves and collections that are killed, and an index that is lost at times."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._plain = tier_set.open_tier
-        tier_set.open_tier = self.site.open_tier
-
     def teardown(self) -> None:
-        try:
-            if hasattr(self, "store"):
-                # What a killed move has left may be taken for a stripe that lost fragments.
-                assert self.store.scrub(repair=True, resume=False).ok
-            super().teardown()
-        finally:
-            tier_set.open_tier = self._plain
+        if hasattr(self, "store"):
+            # What a killed move has left may be taken for a stripe that lost fragments.
+            assert self.store.maintenance.scrub(repair=True, resume=False).ok
+        super().teardown()
 
     @rule(lives=st.integers(0, 15), tier=st.integers(0, 1), what=st.sampled_from("sag"))
     def killed(self, lives: int, tier: int, what: str) -> None:
         self.site.tier(tier).lives = lives
         try:
             if what == "s":
-                self.store.send(sorted(self.twin), ("warm", "cold")[tier])
+                self.store.maintenance.send(sorted(self.twin), ("warm", "cold")[tier])
             elif what == "a":
-                self.store.apply(self.store.plan(flush=True))
+                self.store.maintenance.apply(self.store.maintenance.plan(flush=True))
             else:
-                self.store.gc()
+                self.store.maintenance.gc()
         except Killed:
             pass
         self.site.tier(tier).lives = None
@@ -76,7 +67,7 @@ class RebuildMachine(StoreMachine):
         names = [row.name for row in self.store.snapshots()]
         self.store.close()
         (self.site.home / "index.sqlite").unlink()
-        report = Store.rebuild(self.site.home)
+        report = self.site.rebuild()
         assert report.damaged_keys == ()
         assert report.objects == len(self.twin)
         self.store = self.site.open()
@@ -88,10 +79,10 @@ class RebuildMachine(StoreMachine):
 
     @rule()
     def scrubbed(self) -> None:
-        report = self.store.scrub(repair=True, resume=False)
+        report = self.store.maintenance.scrub(repair=True, resume=False)
         assert report.ok, report.sentences()
         assert report.lost_keys == ()
-        assert self.store.scrub(resume=False).faults == ()
+        assert self.store.maintenance.scrub(resume=False).faults == ()
 
 
 TestNothingIsLostWithTheIndex = RebuildMachine.TestCase
@@ -104,9 +95,8 @@ TestNothingIsLostWithTheIndex.settings = settings(
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -114,16 +104,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def _lived(store: Store) -> dict[str, bytes]:
     """Some of everything: overwritten, deleted, renamed, copied, adopted, packed, collected."""
     objects = fill(store, 150, 9000)
-    store.apply(store.plan(flush=True))
+    store.maintenance.apply(store.maintenance.plan(flush=True))
     keys = sorted(objects)
-    store.send(keys[:60], "cold")
+    store.maintenance.send(keys[:60], "cold")
     for key in keys[::5]:
         objects[key] = b"new " + key.encode()
         store.put(key, objects[key], meta={"about": key})
     for key in keys[1::7]:
         store.delete(key)
         objects.pop(key, None)
-    store.gc()
+    store.maintenance.gc()
     for key in keys[2::11]:
         if key in objects:
             store.rename(key, f"moved/{key}")
@@ -166,7 +156,7 @@ def test_everything_is_there_again_whatever_became_of_the_index(site: Site, how:
         store.parts.journal.seal()
     if how != "whole":
         _damage_index(site.home, how)
-    report = Store.rebuild(site.home)
+    report = site.rebuild()
     assert report.ok
     assert report.objects == len(objects)
     assert (report.aside is None) == (how == "missing")
@@ -183,18 +173,18 @@ def test_everything_is_there_again_whatever_became_of_the_index(site: Site, how:
                 assert (found.local, found.stripe, found.fragment, found.nbytes) == (
                     row.local, row.stripe, row.fragment, row.nbytes,
                 )  # fmt: skip
-        assert store.fsck(deep=True).ok
-        assert store.scrub().ok
+        assert store.maintenance.fsck(deep=True).ok
+        assert store.maintenance.scrub().ok
 
 
 def test_an_old_index_is_never_overwritten(site: Site) -> None:
     with site.init() as store:
         store.put("key", b"data")
-    names = [Store.rebuild(site.home).aside for _ in range(3)]
+    names = [site.rebuild().aside for _ in range(3)]
     assert names == [f"index.sqlite.broken-{number}" for number in (1, 2, 3)]
     assert all((site.home / str(name)).exists() for name in names)
     # Some are kept, not all of them for ever.
-    assert Store.rebuild(site.home).aside == "index.sqlite.broken-4"
+    assert site.rebuild().aside == "index.sqlite.broken-4"
     kept = sorted(path.name for path in site.home.glob("*.broken-?"))
     assert kept == [f"index.sqlite.broken-{number}" for number in (2, 3, 4)]
 
@@ -207,13 +197,13 @@ def test_a_store_that_goes_on_after_a_rebuild_gives_no_number_twice(site: Site) 
         generation = store.put("last", b"1").generation
         objects["last"] = b"1"
     (site.home / "index.sqlite").unlink()
-    Store.rebuild(site.home)
+    site.rebuild()
     with site.open() as store:
         assert store.put("last", b"2", if_generation=generation).generation > generation
         objects["last"] = b"2"
         more = fill(store, 60, 9000, seed=3, prefix="more")
-        store.apply(store.plan(flush=True))
-        store.send(more, "cold")
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        store.maintenance.send(more, "cold")
         new = [row.id for row in store.parts.state.segments.values() if row.id > highest]
         assert len(new) > 3
         assert max(store.parts.state.stripes) > stripe
@@ -225,9 +215,9 @@ def test_snapshots_and_pins_come_back(site: Site) -> None:
         objects = fill(store, 60, 9000)
         store.snapshot("first")
         old = dict(objects)
-        store.pin("k/000", "cold")
-        store.pin("k/001", "hot")
-        store.unpin("k/0005")
+        store.maintenance.pin("k/000", "cold")
+        store.maintenance.pin("k/001", "hot")
+        store.maintenance.unpin("k/0005")
         store.snapshot("dropped")
         store.drop_snapshot("dropped")
         for key in list(objects)[::2]:
@@ -236,16 +226,16 @@ def test_snapshots_and_pins_come_back(site: Site) -> None:
         for key in list(objects)[::3]:
             store.put(key, b"later")
             objects[key] = b"later"
-        store.gc()
+        store.maintenance.gc()
         pins = dict(store.parts.state.pins)
         assert len(pins) == 19
     (site.home / "index.sqlite").unlink()
-    report = Store.rebuild(site.home)
+    report = site.rebuild()
     assert (report.snapshots, report.pins) == (1, len(pins))
     with site.open() as store:
         assert store.parts.state.pins == pins
         assert [row.name for row in store.snapshots()] == ["first"]
-        store.gc()
+        store.maintenance.gc()
         assert contents(store, "first") == old
         assert contents(store) == objects
 
@@ -288,16 +278,16 @@ def test_a_tier_that_can_not_be_reached_is_not_taken_for_lost(site: Site) -> Non
         objects = _lived(store)
     site.cold.dead = True
     with pytest.raises(errors.TierUnavailable, match="objects would seem to be lost"):
-        Store.rebuild(site.home)
+        site.rebuild()
     site.cold.dead = False
     site.cold.away.add("d003")
     with pytest.raises(errors.TierUnavailable, match="d003"):
-        Store.rebuild(site.home)
+        site.rebuild()
     assert not list(site.home.glob("*.broken-*"))
-    report = Store.rebuild(site.home, force=True)
+    report = site.rebuild(force=True)
     assert len(report.unreachable) == 1
     site.cold.away.clear()
-    assert Store.rebuild(site.home).ok
+    assert site.rebuild().ok
     with site.open() as store:
         assert contents(store) == objects
 
@@ -310,13 +300,13 @@ def test_lost_fragments_are_known_and_repaired_after_a_rebuild(site: Site) -> No
             whole = fragments_of(site, stripe)
             for index in rng.sample(stripe.stored, stripe.code.tolerance):
                 break_fragment(site, stripe, index, "missing", whole, rng)
-    report = Store.rebuild(site.home)
+    report = site.rebuild()
     assert report.objects == len(objects)
     assert report.damaged_keys == ()
     with site.open() as store:
         assert contents(store) == objects
-        assert store.scrub(repair=True, resume=False).ok
-        assert store.scrub().faults == ()
+        assert store.maintenance.scrub(repair=True, resume=False).ok
+        assert store.maintenance.scrub().faults == ()
         assert contents(store) == objects
 
 
@@ -325,8 +315,8 @@ def test_a_stripe_that_is_lost_for_good_is_told_of(site: Site, tables: int) -> N
     rng = random.Random(3)
     with site.init() as store:
         objects = fill(store, 60, 9000)
-        store.send(objects, "cold")
-        store.gc()
+        store.maintenance.send(objects, "cold")
+        store.maintenance.gc()
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         data = [index for index in stripe.stored if index < stripe.width]
@@ -336,7 +326,7 @@ def test_a_stripe_that_is_lost_for_good_is_told_of(site: Site, tables: int) -> N
         gone = {stripe.fragments[index].segment for index in data[:2]}
         found = {key: store.parts.state.catalog.get(key) for key in objects}
         parted = {key for key, version in found.items() if version and _is_in(version, gone)}
-    report = Store.rebuild(site.home)
+    report = site.rebuild()
     assert not report.ok
     assert f"stripe {stripe.id:x}" in " ".join(report.faults)
     with site.open() as store:
@@ -358,14 +348,14 @@ def test_the_copy_that_lies_safest_is_taken(site: Site) -> None:
         objects = fill(store, 60, 9000)
         site.cold.lives = 7
         with pytest.raises(Killed):
-            store.send(objects, "cold")
+            store.maintenance.send(objects, "cold")
         site.cold.lives = None
     (site.home / "index.sqlite").unlink()
-    report = Store.rebuild(site.home)
+    report = site.rebuild()
     assert report.damaged_keys == ()
     with site.open() as store:
         assert store.parts.state.stripes == {}
-        assert {store.explain(key).tier for key in objects} == {"hot"}
+        assert {store.maintenance.explain(key).tier for key in objects} == {"hot"}
         for each in list(site.cold.inner.list()):
             site.cold.delete(each.key)
         assert contents(store) == objects
@@ -376,8 +366,8 @@ def test_verify_reads_what_else_would_be_met_by_a_reader(site: Site) -> None:
         objects = _lived(store)
     path = sorted((site.home / "log").glob("segment-*.seg"))[-1]
     path.write_bytes(flipped(path.read_bytes(), 300))
-    assert Store.rebuild(site.home).ok
-    report = Store.rebuild(site.home, verify=True)
+    assert site.rebuild().ok
+    report = site.rebuild(verify=True)
     assert len(report.faults) == 1
     assert not report.ok
     assert report.objects == len(objects)
@@ -391,7 +381,7 @@ def test_a_footer_that_is_damaged_is_made_up_for_by_the_mirror(site: Site, tmp_p
     for path in sorted((site.home / "log").glob("segment-*.seg")):
         data = path.read_bytes()
         path.write_bytes(flipped(data, len(data) - 100))
-    report = Store.rebuild(site.home)
+    report = site.rebuild()
     assert report.objects == len(objects)
     with site.open() as store:
         assert contents(store) == objects
@@ -399,7 +389,7 @@ def test_a_footer_that_is_damaged_is_made_up_for_by_the_mirror(site: Site, tmp_p
 
 def test_an_open_store_is_not_rebuilt(site: Site) -> None:
     with site.init(), pytest.raises(StoreLocked):
-        Store.rebuild(site.home)
+        site.rebuild()
 
 
 def test_a_folder_without_a_store_is_not_rebuilt(tmp_path: Path) -> None:
@@ -414,22 +404,19 @@ def test_a_killed_rebuild_is_done_by_the_next(site: Site, monkeypatch: pytest.Mo
     for name in ("index.sqlite.new", "index.sqlite.new-wal", "index.sqlite-wal"):
         (path / name).write_bytes(b"left behind")
     (path / "index.sqlite").unlink()
-    assert Store.rebuild(site.home).ok
+    assert site.rebuild().ok
     with site.open() as store:
         assert contents(store) == objects
 
 
-def test_deleted_keys_stay_deleted_wherever_a_collection_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deleted_keys_stay_deleted_wherever_a_collection_was_killed(tmp_path: Path) -> None:
     """The index is lost right after each single step of a collector."""
     site = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", site.open_tier)
     with site.init() as store:
         objects = fill(store, 40, 9000)
         keys = sorted(objects)
-        store.apply(store.plan(flush=True))
-        store.send(keys[:20], "cold")
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        store.maintenance.send(keys[:20], "cold")
         store.parts.journal.seal()
         for key in [*keys[:10], *keys[20:]]:
             store.delete(key)
@@ -449,11 +436,11 @@ def test_deleted_keys_stay_deleted_wherever_a_collection_was_killed(
             with site.open() as store:
                 _die_after(store, site, steps)
                 for _ in range(3):
-                    store.gc()
+                    store.maintenance.gc()
         except Killed:
             killed += 1
         (site.home / "index.sqlite").unlink()
-        report = Store.rebuild(site.home)
+        report = site.rebuild()
         assert report.damaged_keys == ()
         with site.open() as store:
             assert contents(store) == objects
@@ -500,11 +487,11 @@ def test_a_schema_of_postgresql_is_filled_anew(site: Site, postgres: PostgresSer
         kept = dict(objects)
         store.put("k/0004", b"later")
         objects["k/0004"] = b"later"
-    assert Store.rebuild(site.home).ok
+    assert site.rebuild().ok
     with site.open() as store:
         assert contents(store) == objects
         assert contents(store, "one") == kept
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
 
 
 def test_the_schema_of_another_store_is_left_alone(
@@ -531,16 +518,16 @@ def test_nothing_is_collected_by_an_index_that_is_known_to_lack_something(site: 
     with site.init() as store:
         objects = _lived(store)
     site.cold.dead = True
-    assert Store.rebuild(site.home, force=True).unreachable
+    assert site.rebuild(force=True).unreachable
     site.cold.dead = False
     with site.open() as store:
-        report = store.gc()
+        report = store.maintenance.gc()
         assert "rebuild it again" in report.unreachable[0]
         assert (report.orphans, report.segments, report.stripes) == (0, 0, 0)
-    assert Store.rebuild(site.home).ok
+    assert site.rebuild().ok
     with site.open() as store:
         assert contents(store) == objects
-        assert store.gc().unreachable == []
+        assert store.maintenance.gc().unreachable == []
         assert contents(store) == objects
 
 
@@ -556,10 +543,10 @@ def test_a_schema_that_is_only_half_filled_is_not_opened(
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr("deepseek_store.index.base.Index.restore_snapshot", die)
         patched.setattr("deepseek_store.index.base.Index.finish", die)
-        Store.rebuild(site.home)
+        site.rebuild()
     with pytest.raises(ForeignStore, match="rebuild of it is under way, or was killed"):
         site.open()
-    assert Store.rebuild(site.home).ok
+    assert site.rebuild().ok
     with site.open() as store:
         assert contents(store) == objects
 
@@ -571,13 +558,13 @@ def test_an_empty_object_is_not_sought_in_a_stripe_that_was_never_finished(site:
             store.put(key, content)
         site.warm.lives = 1
         with pytest.raises(Killed):
-            store.send(objects, "warm")
+            store.maintenance.send(objects, "warm")
         site.warm.lives = None
     (site.home / "index.sqlite").unlink()
-    assert Store.rebuild(site.home).stripes == 0
+    assert site.rebuild().stripes == 0
     with site.open() as store:
         assert contents(store) == objects
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
 
 
 def test_a_delete_while_a_tier_is_away_holds_when_it_is_back(tmp_path: Path) -> None:

@@ -22,14 +22,12 @@ from deepseek_store import Store
 from deepseek_store.check.background import tick
 from deepseek_store.check.repair import salvage
 from deepseek_store.errors import Corrupt
-from deepseek_store.home import tier_set
 from deepseek_store.log.mirrored import MirroredDisk
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -37,7 +35,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def _adopted(store: Store, count: int = 60) -> dict[str, bytes]:
     """Objects in the log and in a warm stripe, both."""
     objects = fill(store, count, 9000)
-    store.apply(store.plan(flush=True))
+    store.maintenance.apply(store.maintenance.plan(flush=True))
     assert store.parts.state.stripes
     return objects
 
@@ -53,9 +51,9 @@ def test_a_file_of_the_log_comes_back_from_a_mirror(site: Site, tmp_path: Path, 
         for number, path in enumerate(files):
             # Now the first copy, now the second one.
             damage_file(tmp_path / "mirror" / path.name if number % 2 else path, kind, rng)
-        report = store.scrub(repair=True)
+        report = store.maintenance.scrub(repair=True)
         assert report.repaired == len(files)
-        assert store.scrub().faults == ()
+        assert store.maintenance.scrub().faults == ()
         assert [path.read_bytes() for path in files] == before
         assert contents(store) == objects
 
@@ -70,11 +68,11 @@ def test_a_file_of_the_log_comes_back_from_its_stripe(site: Site, kind: str) -> 
         for path in files:
             damage_file(path, kind, rng)
         assert contents(store) == objects
-        report = store.scrub(repair=True)
+        report = store.maintenance.scrub(repair=True)
         assert report.repaired == len(files)
         assert report.lost_keys == ()
         assert [path.read_bytes() for path in files] == before
-        assert store.scrub().faults == ()
+        assert store.maintenance.scrub().faults == ()
 
 
 def test_what_is_left_of_a_segment_without_a_copy_is_written_anew(site: Site) -> None:
@@ -92,7 +90,7 @@ def test_what_is_left_of_a_segment_without_a_copy_is_written_anew(site: Site) ->
         at = victim.offset + 88 + len(victim.key) + 5
         path.write_bytes(flipped(data, at))
 
-        report = store.scrub(repair=True)
+        report = store.maintenance.scrub(repair=True)
         assert report.lost_keys == (victim.key,)
         assert {fault.outcome for fault in report.faults} == {"lost"}
         assert not report.ok
@@ -108,8 +106,8 @@ def test_what_is_left_of_a_segment_without_a_copy_is_written_anew(site: Site) ->
         with pytest.raises(Corrupt, match="is missing"):
             store.get(victim.key)
         store.put(victim.key, b"again")
-        store.gc()
-        assert store.scrub(resume=False).ok
+        store.maintenance.gc()
+        assert store.maintenance.scrub(resume=False).ok
         assert "k/0003" not in contents(store)
 
 
@@ -120,11 +118,11 @@ def test_nothing_is_lost_where_only_a_footer_is(site: Site) -> None:
         for path in segment_files(store):
             data = path.read_bytes()
             path.write_bytes(flipped(data, len(data) - 20))
-        report = store.scrub(repair=True)
+        report = store.maintenance.scrub(repair=True)
         assert report.lost_keys == ()
         assert report.ok
-        store.gc()
-        assert store.scrub(resume=False).faults == ()
+        store.maintenance.gc()
+        assert store.maintenance.scrub(resume=False).faults == ()
         assert contents(store) == objects
 
 
@@ -132,14 +130,14 @@ def test_more_losses_than_a_code_bears_cost_only_what_lay_there(site: Site) -> N
     rng = random.Random(4)
     with site.init() as store:
         objects = fill(store, 150, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         data = [index for index in stripe.stored if index < stripe.width]
         parities = [index for index in stripe.stored if index >= stripe.code.k]
         for index in [data[0], data[1], *parities]:
             break_fragment(site, stripe, index, "missing", whole, rng)
-        report = store.scrub(repair=True)
+        report = store.maintenance.scrub(repair=True)
         gone = {stripe.fragments[index].segment for index in data[:2]}
         inside = {
             version.key
@@ -161,28 +159,28 @@ def test_more_losses_than_a_code_bears_cost_only_what_lay_there(site: Site) -> N
 def test_what_only_can_not_be_reached_is_waited_for(site: Site) -> None:
     with site.init() as store:
         objects = fill(store, 150, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         site.cold.away |= set(site.cold.failure_domains)
-        report = store.scrub(repair=True)
+        report = store.maintenance.scrub(repair=True)
         assert {fault.kind for fault in report.faults} == {"unreachable"}
         assert {fault.outcome for fault in report.faults} == {"waiting"}
         assert report.lost_keys == ()
         site.cold.away.clear()
-        assert store.repair(report).ok
+        assert store.maintenance.repair(report).ok
         assert contents(store) == objects
 
 
 def test_repair_without_moving_leaves_unreachable_fragments_where_they_are(site: Site) -> None:
     with site.init() as store:
         fill(store, 150, 9000)
-        store.send([info.key for info in store.list()], "cold")
+        store.maintenance.send([info.key for info in store.list()], "cold")
         (before,) = store.parts.state.stripes.values()
         site.cold.away.add("d001")
-        found = store.scrub()
-        left = store.repair(found, unreachable=False)
+        found = store.maintenance.scrub()
+        left = store.maintenance.repair(found, unreachable=False)
         assert {fault.outcome for fault in left.faults} == {"waiting"}
         assert list(store.parts.state.stripes.values()) == [before]
-        moved = store.repair(found)
+        moved = store.maintenance.repair(found)
         assert moved.ok
         (after,) = store.parts.state.stripes.values()
         assert all(each.domain != "d001" for each in after.fragments)
@@ -192,23 +190,25 @@ def test_repair_makes_good_what_a_report_tells_of_and_nothing_else(site: Site) -
     rng = random.Random(6)
     with site.init() as store:
         objects = fill(store, 100, 9000)
-        store.send(list(objects)[:50], "cold")
-        store.send(list(objects)[50:], "cold")
+        store.maintenance.send(list(objects)[:50], "cold")
+        store.maintenance.send(list(objects)[50:], "cold")
         one, other = store.parts.state.stripes.values()
         break_fragment(site, one, 0, "missing", fragments_of(site, one), rng)
-        report = store.scrub()
+        report = store.maintenance.scrub()
         break_fragment(site, other, 0, "missing", fragments_of(site, other), rng)
-        repaired = store.repair(report)
+        repaired = store.maintenance.repair(report)
         assert repaired.stripes == 1
         assert repaired.ok
-        assert [fault.unit.number for fault in store.scrub(resume=False).faults] == [other.id]
+        assert [fault.unit.number for fault in store.maintenance.scrub(resume=False).faults] == [
+            other.id
+        ]
 
 
 def test_what_readers_met_is_repaired_by_the_next_round_of_care(site: Site) -> None:
     rng = random.Random(7)
     with site.init() as store:
         objects = fill(store, 100, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         break_fragment(site, stripe, 0, "corrupt-payload", whole, rng)
@@ -217,7 +217,7 @@ def test_what_readers_met_is_repaired_by_the_next_round_of_care(site: Site) -> N
         assert len(store.parts.suspects)
         assert tick(store.parts, seconds=30).error is None
         assert not len(store.parts.suspects)
-        assert store.scrub().faults == ()
+        assert store.maintenance.scrub().faults == ()
 
 
 def test_a_damaged_file_of_the_log_that_a_reader_met_is_repaired(site: Site) -> None:
@@ -226,10 +226,10 @@ def test_a_damaged_file_of_the_log_that_a_reader_met_is_repaired(site: Site) -> 
         path = segment_files(store)[0]
         path.write_bytes(bytes(path.stat().st_size))
         assert contents(store) == objects
-        report = store.repair()
+        report = store.maintenance.repair()
         assert report.segments
         assert report.ok
-        assert store.scrub().faults == ()
+        assert store.maintenance.scrub().faults == ()
 
 
 def test_a_mirror_that_missed_something_is_brought_up_to_date(site: Site, tmp_path: Path) -> None:
@@ -241,12 +241,12 @@ def test_a_mirror_that_missed_something_is_brought_up_to_date(site: Site, tmp_pa
     mirror.mkdir()
     with site.open() as store:
         # An empty folder in place of the mirror may be a disk that is not mounted.
-        store.repair()
+        store.maintenance.repair()
         assert not list(mirror.iterdir())
-    Store.adopt(site.home)
+    site.adopt()
     with site.open() as store:
         # Its owner says that it is a new disk: its files are missing, and come back.
-        assert store.scrub(repair=True).ok
+        assert store.maintenance.scrub(repair=True).ok
         assert isinstance(store.parts.disk, MirroredDisk)
         assert {p.name for p in segment_files(store)} <= {p.name for p in mirror.iterdir()}
         assert contents(store) == objects
@@ -256,15 +256,16 @@ def test_two_repairers_at_once_leave_one_right_stripe(site: Site) -> None:
     rng = random.Random(8)
     with site.init() as store:
         objects = fill(store, 150, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         for index in rng.sample(stripe.stored, stripe.code.tolerance):
             break_fragment(site, stripe, index, "missing", whole, rng)
-        found = store.scrub()
+        found = store.maintenance.scrub()
         reports = []
         threads = [
-            threading.Thread(target=lambda: reports.append(store.repair(found))) for _ in range(4)
+            threading.Thread(target=lambda: reports.append(store.maintenance.repair(found)))
+            for _ in range(4)
         ]
         for thread in threads:
             thread.start()
@@ -272,8 +273,8 @@ def test_two_repairers_at_once_leave_one_right_stripe(site: Site) -> None:
             thread.join()
         assert len(reports) == 4
         assert sum(report.repaired for report in reports) == len(found.faults)
-        assert store.scrub().faults == ()
-        assert store.gc().orphans == 0
+        assert store.maintenance.scrub().faults == ()
+        assert store.maintenance.gc().orphans == 0
         assert contents(store) == objects
 
 
@@ -281,18 +282,18 @@ def test_a_repair_that_was_killed_is_done_by_the_next(site: Site) -> None:
     rng = random.Random(9)
     with site.init() as store:
         objects = fill(store, 150, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         for index in rng.sample(stripe.stored, stripe.code.tolerance):
             break_fragment(site, stripe, index, "missing", whole, rng)
         site.cold.lives = 1
         with pytest.raises(Killed):
-            store.scrub(repair=True)
+            store.maintenance.scrub(repair=True)
         site.cold.lives = None
-        report = store.scrub(repair=True, resume=False)
+        report = store.maintenance.scrub(repair=True, resume=False)
         assert report.ok
-        assert store.scrub().faults == ()
+        assert store.maintenance.scrub().faults == ()
         assert contents(store) == objects
 
 
@@ -313,11 +314,11 @@ def test_salvaging_what_is_whole_loses_nothing(site: Site) -> None:
         assert salvage(store.parts, everything).lost == ()
         store.flush()
         store.parts.journal.seal()
-        store.gc()
+        store.maintenance.gc()
         assert not everything & set(store.parts.state.segments)
         assert contents(store) == objects
         assert contents(store, "before") == old
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
 
 
 def test_suspects_are_taken_once(site: Site) -> None:

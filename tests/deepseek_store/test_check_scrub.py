@@ -21,15 +21,13 @@ from care_kit import (
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.check.scrub import CURSOR, RateLimit
-from deepseek_store.home import tier_set
 
 KINDS = ("missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path, warm=18, cold=60, cold_code="lrc(48,4,3)")
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -37,16 +35,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def _spread(store: Store) -> None:
     """Some of it in the log, some adopted, some packed."""
     keys = sorted(info.key for info in store.list())
-    store.apply(store.plan(flush=True))
-    store.send(keys[: len(keys) // 2], "cold")
-    store.gc()
+    store.maintenance.apply(store.maintenance.plan(flush=True))
+    store.maintenance.send(keys[: len(keys) // 2], "cold")
+    store.maintenance.gc()
 
 
 def test_a_whole_store_has_no_faults(site: Site) -> None:
     with site.init() as store:
         fill(store, 120, 9000)
         _spread(store)
-        report = store.scrub()
+        report = store.maintenance.scrub()
         assert report.ok
         assert report.complete
         assert not report.resumed
@@ -79,14 +77,14 @@ def test_1000_of_1000_faults_of_six_kinds_are_found_and_repaired(
                     break_fragment(site, stripe, index, kind, whole, rng)
                     expected.add((stripe.id, index, kind))
                     injected[kind] += 1
-            looked = store.scrub(resume=False)
+            looked = store.maintenance.scrub(resume=False)
             seen = {(each.unit.number, each.index, each.kind) for each in looked.faults}
             assert seen == expected
             assert all(fault.outcome == "found" for fault in looked.faults)
-            repaired = store.scrub(repair=True, resume=False)
+            repaired = store.maintenance.scrub(repair=True, resume=False)
             assert repaired.ok
             assert repaired.repaired == len(expected)
-            assert store.scrub(resume=False).faults == ()
+            assert store.maintenance.scrub(resume=False).faults == ()
             found += repaired.by_kind
             for tier in (site.warm, site.cold):
                 tier.away.clear()
@@ -94,10 +92,10 @@ def test_1000_of_1000_faults_of_six_kinds_are_found_and_repaired(
         assert found.total() == 1000
         assert set(found) == set(KINDS)
         assert contents(store) == objects
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
         # What the repairs have replaced is gone, but for what could not be reached.
-        assert store.gc().orphans == injected["unreachable"]
-        assert store.scrub(resume=False).ok
+        assert store.maintenance.gc().orphans == injected["unreachable"]
+        assert store.maintenance.scrub(resume=False).ok
 
 
 @pytest.mark.parametrize("kind", ["missing", "truncated", "damaged"])
@@ -110,7 +108,7 @@ def test_every_fault_of_a_file_of_the_log_is_found(site: Site, kind: str) -> Non
         assert len(files) > 4
         for path in files:
             damage_file(path, kind, rng)
-        report = store.scrub()
+        report = store.maintenance.scrub()
         assert len(report.faults) == len(files)
         assert set(report.by_kind) <= {kind, "damaged"}
 
@@ -119,7 +117,7 @@ def test_a_pass_that_was_killed_goes_on_where_it_was(site: Site) -> None:
     with site.init() as store:
         fill(store, 120, 9000)
         _spread(store)
-        units = store.scrub().segments + store.scrub().stripes
+        units = store.maintenance.scrub().segments + store.maintenance.scrub().stripes
         assert CURSOR not in store.parts.state.index.meta()
 
         def die(done: int, _total: int, _what: str) -> None:
@@ -127,12 +125,12 @@ def test_a_pass_that_was_killed_goes_on_where_it_was(site: Site) -> None:
                 raise Killed
 
         with pytest.raises(Killed):
-            store.scrub(progress=die)
+            store.maintenance.scrub(progress=die)
     with site.open() as store:
-        rest = store.scrub()
+        rest = store.maintenance.scrub()
         assert rest.resumed
         assert rest.segments + rest.stripes == units - 5
-        again = store.scrub()
+        again = store.maintenance.scrub()
         assert not again.resumed
         assert again.segments + again.stripes == units
 
@@ -142,23 +140,25 @@ def test_faults_found_before_a_kill_are_looked_at_again(site: Site) -> None:
         fill(store, 80, 9000)
         store.parts.journal.seal()
         damage_file(segment_files(store)[0], "damaged", random.Random(0))
-        first = store.scrub(limit_nbytes=1)
+        first = store.maintenance.scrub(limit_nbytes=1)
         assert not first.complete
         assert len(first.faults) == first.segments == 1
-        rest = store.scrub()
+        rest = store.maintenance.scrub()
         assert rest.complete
         assert [fault.unit for fault in rest.faults] == [first.faults[0].unit]
-        assert [fault.unit for fault in store.repair(dry_run=True).faults] == [first.faults[0].unit]
+        assert [fault.unit for fault in store.maintenance.repair(dry_run=True).faults] == [
+            first.faults[0].unit
+        ]
 
 
 def test_a_limit_ends_a_pass_and_many_small_ones_make_a_whole_one(site: Site) -> None:
     with site.init() as store:
         fill(store, 120, 9000)
         _spread(store)
-        whole = store.scrub()
+        whole = store.maintenance.scrub()
         parts = []
         while not parts or not parts[-1].complete:
-            parts.append(store.scrub(limit_nbytes=200_000))
+            parts.append(store.maintenance.scrub(limit_nbytes=200_000))
         assert len(parts) > 2
         assert sum(part.read_nbytes for part in parts) == whole.read_nbytes
         assert sum(part.segments + part.stripes for part in parts) == (
@@ -186,16 +186,16 @@ def test_the_rate_is_kept_on_average() -> None:
 
 def test_a_rate_of_nothing_is_refused(site: Site) -> None:
     with site.init() as store, pytest.raises(errors.InputError, match="0 bytes per second"):
-        store.scrub(bytes_per_s=0)
+        store.maintenance.scrub(bytes_per_s=0)
 
 
 def test_a_slow_scrub_takes_its_time(site: Site) -> None:
     with site.init() as store:
         fill(store, 40, 9000)
         store.parts.journal.seal()
-        nbytes = store.scrub().read_nbytes
+        nbytes = store.maintenance.scrub().read_nbytes
         start_s = time.monotonic()
-        store.scrub(bytes_per_s=nbytes * 4)
+        store.maintenance.scrub(bytes_per_s=nbytes * 4)
         # The last read need not be waited for.
         assert time.monotonic() - start_s >= (nbytes - 2 * 65536) / (nbytes * 4)
 
@@ -204,11 +204,11 @@ def test_a_shallow_scrub_sees_what_is_missing_and_reads_little(site: Site) -> No
     with site.init() as store:
         fill(store, 120, 9000)
         _spread(store)
-        whole = store.scrub()
+        whole = store.maintenance.scrub()
         stripe = next(iter(store.parts.state.stripes.values()))
         whole_fragments = fragments_of(site, stripe)
         break_fragment(site, stripe, 0, "missing", whole_fragments, random.Random(0))
-        report = store.scrub(deep=False)
+        report = store.maintenance.scrub(deep=False)
         assert report.by_kind == {"missing": 1}
         assert report.read_nbytes < whole.read_nbytes / 20
 
@@ -220,7 +220,7 @@ def test_the_report_is_plain_json(site: Site) -> None:
         fill(store, 30, 9000)
         store.parts.journal.seal()
         damage_file(segment_files(store)[0], "missing", random.Random(0))
-        told = json.loads(json.dumps(store.scrub().to_json()))
+        told = json.loads(json.dumps(store.maintenance.scrub().to_json()))
         assert told["by_kind"] == {"missing": 1}
         assert told["faults"][0]["outcome"] == "found"
         assert not told["ok"]

@@ -145,7 +145,7 @@ def test_a_checksum_changes_with_the_version_and_not_with_the_tier(request):
         fs = DeepSeekFileSystem(folder / "store")
         fs.pipe_file("a", b"1")
         first = (fs.checksum("a"), fs.ukey("a"))
-        fs.store.send(["a"], "cold")
+        fs.store.maintenance.send(["a"], "cold")
         assert fs.info("a")["tier"] == "cold"
         assert (fs.checksum("a"), fs.ukey("a")) == first
         fs.pipe_file("a", b"1")
@@ -335,7 +335,7 @@ def test_a_version_that_is_gone_is_never_mixed_with_another(fs):
         file.read(1_000)
         fs.store.parts.journal.seal()
         fs.pipe_file("a", os.urandom(3_000_000))
-        fs.store.gc()
+        fs.store.maintenance.gc()
         with pytest.raises(OSError) as caught:
             file.read()
     assert caught.value.errno == errno.ESTALE

@@ -47,7 +47,7 @@ def test_a_missing_mirror_is_gone_on_without_and_said_loudly(
         assert str(mirror) in caplog.text
         assert _degraded(store) == {str(mirror)}
         operator.put(store, "b", 20)
-        store.repair()
+        store.maintenance.repair()
         assert operator.lost(store) == {}
     if how == "empty":
         assert list(mirror.iterdir()) == []
@@ -55,7 +55,7 @@ def test_a_missing_mirror_is_gone_on_without_and_said_loudly(
     away.rename(mirror)
     with operator.open() as store:
         assert _degraded(store) == {str(mirror)}  # it has missed what was put meanwhile
-        store.repair()
+        store.maintenance.repair()
         assert _degraded(store) == set()
     assert _segments(mirror) == _segments(operator.home / "log")
     with operator.open() as store:
@@ -75,7 +75,7 @@ def test_the_mirror_has_all_when_the_log_of_the_home_is_lost(
     (operator.home / "log").mkdir(exist_ok=True)
     assert Store.adopt(operator.home).ok  # this is the new disk
     with operator.open() as store:
-        store.repair()
+        store.maintenance.repair()
         assert _degraded(store) == set()
     shutil.rmtree(mirror)
     with operator.open() as store:
@@ -89,13 +89,13 @@ def test_an_older_image_of_a_mirror_brings_nothing_back(operator: Operator, mirr
             store.delete(key)
         operator.kept.clear()
         operator.put(store, "b", 20)
-        store.gc()
-        store.gc()
+        store.maintenance.gc()
+        store.maintenance.gc()
     operator.restore(saved, mirror)
     with operator.open() as store:
         assert _degraded(store) == {str(mirror)}
         assert operator.lost(store) == {}
-        store.repair()
+        store.maintenance.repair()
         assert _degraded(store) == set()
     assert Store.rebuild(operator.home).ok
     with operator.open() as store:
@@ -143,7 +143,7 @@ def test_another_stores_folder_is_no_mirror(operator: Operator, mirror: Path) ->
     before = _segments(mirror)
     with operator.open() as store:
         operator.put(store, "b", 20)
-        store.repair()
+        store.maintenance.repair()
         assert operator.lost(store) == {}
         assert _degraded(store) == {str(mirror)}
     assert _segments(mirror) == before

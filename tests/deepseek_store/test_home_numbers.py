@@ -78,7 +78,7 @@ def test_an_older_index_is_caught_up_from_the_log(operator: Operator) -> None:
     with operator.open() as store:
         operator.put(store, "b", 60)
         store.delete("a/0")
-        store.pin("a/1", "hot")
+        store.maintenance.pin("a/1", "hot")
     operator.kept.remove("a/0")
     operator.restore(saved, operator.home / "index.sqlite")
     with operator.open() as store:
@@ -86,7 +86,7 @@ def test_an_older_index_is_caught_up_from_the_log(operator: Operator) -> None:
         assert store.parts.state.pins == {"a/1": "hot"}
         operator.put(store, "c", 60)
         assert operator.lost(store) == {}
-        assert store.fsck(deep=True).findings == ()
+        assert store.maintenance.fsck(deep=True).findings == ()
     assert Store.rebuild(operator.home).ok
     with operator.open() as store:
         assert operator.lost(store) == {}
@@ -107,8 +107,8 @@ def test_an_index_that_missed_more_than_the_log_tells_is_refused(
             for key in operator.kept:
                 store.delete(key)
             operator.kept.clear()
-            store.gc()
-            store.gc()
+            store.maintenance.gc()
+            store.maintenance.gc()
         else:
             store.snapshot("then")
     operator.restore(saved, operator.home / "index.sqlite")
@@ -132,7 +132,7 @@ def test_a_refused_opening_lets_go_of_every_lock(operator: Operator) -> None:
         operator.put(store, "a", 3)
     saved = operator.save(operator.home / "index.sqlite", "backup")
     with operator.open() as store:
-        store.send(operator.kept, "cold")
+        store.maintenance.send(operator.kept, "cold")
     operator.restore(saved, operator.home / "index.sqlite")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
@@ -152,8 +152,8 @@ def test_a_home_that_was_copied_over_from_a_backup_is_noticed(operator: Operator
         operator.kept.clear()
         operator.put(store, "b", 40)
         store.parts.journal.seal()
-        store.gc()
-        store.gc()
+        store.maintenance.gc()
+        store.maintenance.gc()
     for path in (path for path in saved.rglob("*") if path.is_file() and path.parent == saved):
         shutil.copyfile(path, operator.home / path.name)  # the log stays as it is
     for side in ("-wal", "-shm"):
@@ -171,15 +171,15 @@ def test_what_a_tier_that_was_away_holds_is_there_when_it_returns(
 ) -> None:
     with operator.init() as store:
         operator.put(store, "old", 30, tier="cold")
-        store.gc()
-        store.gc()
+        store.maintenance.gc()
+        store.maintenance.gc()
     for name in lost:
         (operator.home / name).unlink()
     away = operator.cold.rename(operator.folder / "away")
     assert not Store.rebuild(operator.home, force=True).ok
     with operator.open() as store:
         operator.put(store, "new", 60)
-        store.gc()
+        store.maintenance.gc()
     shutil.rmtree(operator.cold, ignore_errors=True)
     away.rename(operator.cold)
     assert Store.rebuild(operator.home).ok
@@ -187,8 +187,8 @@ def test_what_a_tier_that_was_away_holds_is_there_when_it_returns(
         Store.adopt(operator.home)
     with operator.open() as store:
         assert operator.lost(store) == {}
-        store.send(operator.kept, "cold")
-        store.gc()
+        store.maintenance.send(operator.kept, "cold")
+        store.maintenance.gc()
         assert operator.lost(store) == {}
 
 
@@ -219,7 +219,7 @@ def test_a_lost_wal_costs_nothing(operator: Operator) -> None:
     with operator.open() as store:
         operator.put(store, "c", 40)
         assert operator.lost(store) == {}
-        assert store.fsck(deep=True).findings == ()
+        assert store.maintenance.fsck(deep=True).findings == ()
 
 
 def test_a_store_of_before_there_were_marks_gets_them_silently(
@@ -241,7 +241,7 @@ def test_a_store_of_before_there_were_marks_gets_them_silently(
         assert not store.read_only
         assert operator.lost(store) == {}
         operator.put(store, "c", 10, tier="cold")
-        assert store.gc().unknown == []
+        assert store.maintenance.gc().unknown == []
         assert operator.lost(store) == {}
     assert not caplog.records
     assert (operator.home / "numbers").exists()

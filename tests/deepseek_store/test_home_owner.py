@@ -41,20 +41,20 @@ def test_an_older_home_is_read_only_until_it_is_adopted(operator: Operator) -> N
     with operator.open() as store:
         operator.put(store, "b", 10, tier="cold")
         store.delete("a/0")
-        store.gc()
+        store.maintenance.gc()
     operator.kept.remove("a/0")
     operator.restore(saved, operator.home)
     before = _fragments(operator)
     with operator.open() as store:
         assert "store adopt" in str(refused(lambda: store.put("x", b"x")))
-        assert isinstance(refused(store.gc), ReadOnlyStore)
+        assert isinstance(refused(store.maintenance.gc), ReadOnlyStore)
         assert bytes(store.get("a/1")) == data_of("a/1")
     assert _fragments(operator) == before
     assert Store.adopt(operator.home).ok
     with operator.open() as store:
         assert operator.lost(store) == {}
         operator.put(store, "c", 30, tier="cold")
-        store.gc()
+        store.maintenance.gc()
         assert operator.lost(store) == {}
     assert Store.rebuild(operator.home).ok
     with operator.open() as store:
@@ -72,7 +72,8 @@ def test_the_home_that_writes_first_has_the_store_and_its_copy_learns_it(
         operator.put(first, "first", 30)
         before = _fragments(operator)
         for call in (
-            lambda: second.put("x", b"x"), lambda: second.send(["a/0"], "cold"), second.gc,
+            lambda: second.put("x", b"x"),
+            lambda: second.maintenance.send(["a/0"], "cold"), second.maintenance.gc,
         ):  # fmt: skip
             assert isinstance(refused(call), ReadOnlyStore)
         assert _fragments(operator) == before
@@ -81,11 +82,11 @@ def test_the_home_that_writes_first_has_the_store_and_its_copy_learns_it(
         assert second.read_only
         assert operator.lost(second, operator.kept[:10]) == {}
     with operator.open() as first:
-        first.send(operator.kept[20:], "cold")
+        first.maintenance.send(operator.kept[20:], "cold")
     assert Store.adopt(copy).ok
     with operator.open(copy) as second:
         assert operator.lost(second, operator.kept[20:]) == {}
-        second.gc()
+        second.maintenance.gc()
         assert operator.lost(second, operator.kept[20:]) == {}
     with operator.open() as first:
         assert isinstance(refused(lambda: first.put("x", b"x")), NotOwner | ReadOnlyStore)
@@ -104,16 +105,16 @@ def test_a_home_that_was_replaced_is_fenced_on_the_tier(operator: Operator) -> N
         with operator.open(copy) as second:
             theirs = [*ours[:10], *operator.put(second, "second", 30, tier="cold")]
             before = _fragments(operator)
-            assert isinstance(refused(lambda: first.send(ours, "cold")), NotOwner)
-            assert isinstance(refused(first.gc), NotOwner)
+            assert isinstance(refused(lambda: first.maintenance.send(ours, "cold")), NotOwner)
+            assert isinstance(refused(first.maintenance.gc), NotOwner)
             assert _fragments(operator) == before
-            second.gc()
+            second.maintenance.gc()
             assert operator.lost(first, ours) == operator.lost(second, theirs) == {}
     assert Store.adopt(operator.home).ok
     with operator.open() as first:
         assert operator.lost(first, [*ours, *theirs]) == {}
-        first.send(ours, "cold")
-        first.gc()
+        first.maintenance.send(ours, "cold")
+        first.maintenance.gc()
         assert operator.lost(first, [*ours, *theirs]) == {}
 
 
@@ -172,7 +173,7 @@ def test_to_look_into_a_copy_takes_nothing_from_the_home(operator: Operator) -> 
         with operator.open(copy) as store:
             assert operator.lost(store) == {}
             assert "store adopt" in str(refused(lambda: store.put("x", b"")))
-            store.fsck()
+            store.maintenance.fsck()
     with operator.open() as store:
         operator.put(store, "b", 10, tier="cold")
         assert operator.lost(store) == {}
@@ -208,7 +209,7 @@ def test_a_home_that_was_moved_goes_on(operator: Operator, how: str) -> None:
         with operator.open(home) as store:
             assert not store.read_only
             operator.put(store, prefix, 10, tier="cold")
-            assert store.gc().unknown == []
+            assert store.maintenance.gc().unknown == []
             assert operator.lost(store) == {}
 
 
@@ -269,7 +270,7 @@ def test_an_adoption_that_is_killed_can_be_done_again(operator: Operator, stop: 
         assert not store.read_only
         assert operator.lost(store) == {}
         operator.put(store, "c", 10, tier="cold")
-        store.gc()
+        store.maintenance.gc()
         assert operator.lost(store) == {}
 
 
@@ -414,6 +415,6 @@ def test_init_in_the_place_of_a_store_that_was_deleted_is_another_store(
     ) as store:
         operator.kept.clear()
         operator.put(store, "b", 6, tier="cold")
-        store.gc()
+        store.maintenance.gc()
         assert operator.lost(store) == {}
     assert before.items() <= _fragments(operator).items()

@@ -23,12 +23,12 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "delete": lambda store: store.delete("hot/1"),
     "rename": lambda store: store.rename("hot/1", "y"),
     "copy": lambda store: store.copy("hot/1", "y"),
-    "send": lambda store: store.send(["hot/1"], "cold"),
-    "bring back": lambda store: store.send(["cold/1"], "hot"),
-    "pin": lambda store: store.pin("hot/", "hot"),
+    "send": lambda store: store.maintenance.send(["hot/1"], "cold"),
+    "bring back": lambda store: store.maintenance.send(["cold/1"], "hot"),
+    "pin": lambda store: store.maintenance.pin("hot/", "hot"),
     "snapshot": lambda store: store.snapshot("now"),
     "drop a snapshot": lambda store: store.drop_snapshot("then"),
-    "collect": lambda store: store.gc(),
+    "collect": lambda store: store.maintenance.gc(),
 }
 WRITER = """
 import os, signal, sys
@@ -47,7 +47,7 @@ from store_kit import data_of
 with Store(sys.argv[1]) as store:
     keys = [info.key for info in store.list()]
     wrong = [key for key in keys if bytes(store.get(key)) != data_of(key)]
-    print(len(keys), wrong, bool(store.read_only), store.fsck().findings)
+    print(len(keys), wrong, bool(store.read_only), store.maintenance.fsck().findings)
 """
 
 
@@ -104,11 +104,11 @@ def test_what_only_looks_works(operator: Operator) -> None:
         assert store.read_only
         assert store.stat("hot/1").nbytes == 20_000
         assert len(list(store.list())) == len(store) == 12
-        assert store.explain("cold/1").tier == "cold"
-        assert store.fsck(deep=True).findings == ()
-        assert store.scrub().ok
-        store.plan()
-        assert not store.gc(dry_run=True).segments
+        assert store.maintenance.explain("cold/1").tier == "cold"
+        assert store.maintenance.fsck(deep=True).findings == ()
+        assert store.maintenance.scrub().ok
+        store.maintenance.plan()
+        assert not store.maintenance.gc(dry_run=True).segments
         assert [row.name for row in store.snapshots()] == ["then"]
         store.flush()
     assert _facts(operator.folder) == before

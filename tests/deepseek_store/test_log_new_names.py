@@ -71,9 +71,9 @@ class TestEveryWay:
             operator.put(store, "a", 30)
         with operator.open() as store:
             operator.put(store, "b", 30, tier="cold")
-            store.gc()
+            store.maintenance.gc()
             assert operator.lost(store) == {}
-            assert store.fsck(deep=True).findings == ()
+            assert store.maintenance.fsck(deep=True).findings == ()
 
 
 def test_other_errors_are_not_tried_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_a_crash_between_two_steps_costs_nothing(tmp_path: Path, left: str) -> N
     with operator.open() as store:
         assert operator.lost(store) == {}
         assert [path.name for path in log.glob("*.seg")] == [sealed.name]
-        assert store.fsck(deep=True).findings == ()
+        assert store.maintenance.fsck(deep=True).findings == ()
 
 
 def test_a_number_whose_file_is_there_is_passed_over(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from care_machine import StoreMachine
 from hypothesis import HealthCheck, settings
 
 from deepseek_store import Store
-from deepseek_store.home import state, tier_set
+from deepseek_store.home import state
 
 TestNothingLiveIsCollected = StoreMachine.TestCase
 TestNothingLiveIsCollected.settings = settings(
@@ -22,9 +22,8 @@ TestNothingLiveIsCollected.settings = settings(
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -44,13 +43,13 @@ def _known(store: Store) -> set[str]:
 def test_an_emptied_store_takes_no_room(site: Site) -> None:
     with site.init() as store:
         objects = fill(store, 120, 9000)
-        store.apply(store.plan(flush=True))
-        store.send(list(objects)[:60], "cold")
+        store.maintenance.apply(store.maintenance.plan(flush=True))
+        store.maintenance.send(list(objects)[:60], "cold")
         for key in objects:
             store.delete(key)
         store.parts.journal.seal()
         for _ in range(4):
-            store.gc()
+            store.maintenance.gc()
         assert _objects_on(site) == set()
         assert store.parts.state.stripes == {}
         assert list(store.parts.state.catalog.all_versions()) == []
@@ -64,9 +63,9 @@ def test_a_dry_run_changes_nothing_and_tells_what_would_go(site: Site) -> None:
             store.put(key, b"new")
         store.flush()
         before = list(store.parts.state.catalog.all_versions())
-        would = store.gc(dry_run=True)
+        would = store.maintenance.gc(dry_run=True)
         assert list(store.parts.state.catalog.all_versions()) == before
-        assert store.gc().versions == would.versions
+        assert store.maintenance.gc().versions == would.versions
 
 
 @pytest.mark.parametrize("lives", [0, 1, 7])
@@ -75,39 +74,36 @@ def test_no_orphan_is_left_when_a_move_was_killed(site: Site, lives: int) -> Non
         objects = fill(store, 60, 9000)
         site.cold.lives = lives
         with pytest.raises(Killed):
-            store.send(objects, "cold")
+            store.maintenance.send(objects, "cold")
         site.cold.lives = None
-        report = store.gc()
+        report = store.maintenance.gc()
         assert report.orphans >= min(lives, 1)
         assert _objects_on(site) == _known(store) == set()
         assert contents(store) == objects
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         assert contents(store) == objects
         assert _objects_on(site) == _known(store)
 
 
-def test_orphans_wait_for_their_grace_period(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_orphans_wait_for_their_grace_period(tmp_path: Path) -> None:
     import time
 
     site = Site(tmp_path, grace_s=100)
-    monkeypatch.setattr(tier_set, "open_tier", site.open_tier)
     shift_s = 0.0
     with site.init(clock=lambda: time.time() + shift_s) as store:
         objects = fill(store, 60, 9000)
         site.cold.lives = 5
         with pytest.raises(Killed):
-            store.send(objects, "cold")
+            store.maintenance.send(objects, "cold")
         site.cold.lives = None
         left = _objects_on(site)
         assert len(left) == 5
-        assert store.gc().orphans == 0
+        assert store.maintenance.gc().orphans == 0
         shift_s = -50.0  # a tier whose clock is ahead of ours
-        assert store.gc().orphans == 0
+        assert store.maintenance.gc().orphans == 0
         assert _objects_on(site) == left
         shift_s = 101.0
-        assert store.gc().orphans == 5
+        assert store.maintenance.gc().orphans == 5
         assert _objects_on(site) == set()
     site.forget()
 
@@ -116,23 +112,21 @@ def test_another_stores_fragments_on_the_same_tier_are_left_alone(
     site: Site, tmp_path: Path
 ) -> None:
     ours = site.init()
-    theirs = Store.init(
-        tmp_path / "other", warm=[site.urls[0]], cold=[site.urls[1]], policy=site.policy
-    )
+    theirs = site.init_at(tmp_path / "other")
     with ours, theirs:
         mine = fill(ours, 60, 9000, seed=1)
         other = fill(theirs, 60, 9000, seed=2)
-        ours.send(mine, "cold")
-        theirs.send(other, "cold")
+        ours.maintenance.send(mine, "cold")
+        theirs.maintenance.send(other, "cold")
         site.cold.inner.put_if_absent("d000/stripes/0000000000000009/000.1", b"what is this?")
         before = _objects_on(site)
-        assert ours.gc().orphans == theirs.gc().orphans == 0
+        assert ours.maintenance.gc().orphans == theirs.maintenance.gc().orphans == 0
         assert _objects_on(site) == before
         for key in mine:
             ours.delete(key)
         ours.parts.journal.seal()
         for _ in range(3):
-            ours.gc()
+            ours.maintenance.gc()
         assert contents(theirs) == other
         assert _objects_on(site) == before - (
             before - _known(theirs) - {"d000/stripes/0000000000000009/000.1"}
@@ -160,17 +154,17 @@ def test_a_tombstone_stays_while_an_orphan_could_bring_its_key_back(site: Site) 
         # It can't be deleted now.
         site.cold.away |= set(site.cold.failure_domains)
         for _ in range(3):
-            report = store.gc()
+            report = store.maintenance.gc()
         assert report.unreachable
         assert len(list(store.parts.state.catalog.tombstones())) == len(objects)
         site.cold.away.clear()
-    assert Store.rebuild(site.home).objects == 0
+    assert site.rebuild().objects == 0
     with site.open() as store:
         assert len(store) == 0
         for _ in range(4):
-            store.apply(store.plan())
+            store.maintenance.apply(store.maintenance.plan())
             store.parts.journal.seal()
-            store.gc()
+            store.maintenance.gc()
         assert _objects_on(site) == set()
         assert not list(store.parts.state.catalog.tombstones())
 
@@ -181,13 +175,13 @@ def test_a_tombstone_stays_while_an_open_segment_has_an_older_record(site: Site)
         assert two.delete("key")
         two.parts.journal.seal()
         for _ in range(3):
-            two.gc()
+            two.maintenance.gc()
         assert [each.key for each in two.parts.state.catalog.tombstones()] == ["key"]
         one.parts.journal.seal()
         for _ in range(4):
-            two.gc()
+            two.maintenance.gc()
         assert not list(two.parts.state.catalog.tombstones())
-    assert Store.rebuild(site.home).objects == 0
+    assert site.rebuild().objects == 0
 
 
 def test_the_index_forgets_old_removals_and_who_lags_behind_loads_it_anew(
@@ -201,11 +195,11 @@ def test_the_index_forgets_old_removals_and_who_lags_behind_loads_it_anew(
         for key in gone:
             one.delete(key)
         one.parts.journal.seal()
-        one.gc()
+        one.maintenance.gc()
         assert not one.parts.state.index.changes_since(start).reload
         # More removals than objects: to read those is less than to be told of these.
         monkeypatch.setattr(state, "_LEAST_NOTES", 0)
-        one.gc()
+        one.maintenance.gc()
         assert one.parts.state.index.changes_since(start).reload
         left = {key: value for key, value in objects.items() if key not in gone}
         assert contents(two) == contents(one) == left
@@ -214,7 +208,7 @@ def test_the_index_forgets_old_removals_and_who_lags_behind_loads_it_anew(
 def test_one_stripe_that_is_lost_does_not_stop_the_collector(site: Site) -> None:
     with site.init() as store:
         objects = fill(store, 60, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         (stripe,) = store.parts.state.stripes.values()
         for each in stripe.fragments:
             if each.key:
@@ -224,7 +218,7 @@ def test_one_stripe_that_is_lost_does_not_stop_the_collector(site: Site) -> None
         store.put("more", b"less")
         store.delete("k/0001")
         store.parts.journal.seal()
-        report = store.gc()
+        report = store.maintenance.gc()
         assert report.segments
         # Whoever may be in the lost stripe is not forgotten.
         assert "k/0001" in {each.key for each in store.parts.state.catalog.tombstones()}

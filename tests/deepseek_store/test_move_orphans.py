@@ -12,15 +12,13 @@ from home_kit import Operator, refused
 
 from deepseek_store import Store
 from deepseek_store.errors import IndexOutdated
-from deepseek_store.home import tier_set
 from deepseek_store.index.rows import Batch
 from deepseek_store.stripes.stripe import parse_key
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -40,34 +38,34 @@ def test_stripes_of_later_than_the_index_stay_and_a_rebuild_finds_them(tmp_path:
     saved = operator.save(operator.home / "index.sqlite", "backup")
     with operator.open() as store:
         operator.put(store, "b", 10, tier="cold")
-        store.gc()
+        store.maintenance.gc()
     operator.restore(saved, operator.home / "index.sqlite")
     _forget_marks(operator)
     before = {path for path in operator.cold.rglob("stripes/**/*") if path.is_file()}
     with operator.open() as store:
-        assert isinstance(refused(store.gc), IndexOutdated)
+        assert isinstance(refused(store.maintenance.gc), IndexOutdated)
     assert before == {path for path in operator.cold.rglob("stripes/**/*") if path.is_file()}
     assert Store.rebuild(operator.home).ok
     with operator.open() as store:
-        store.gc()
+        store.maintenance.gc()
         assert operator.lost(store) == {}
 
 
 def test_an_older_image_of_a_tier_brings_nothing_back_that_was_deleted(site: Site) -> None:
     with site.init() as store:
         objects = fill(store, 20, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         image = {stat.key: site.cold.get(stat.key) for stat in site.cold.inner.list()}
         for key in objects:
             store.delete(key)
         for _ in range(3):
-            store.gc()
+            store.maintenance.gc()
         assert not store.parts.state.stripes
         for key, data in image.items():
             site.cold.inner.put_if_absent(key, data)
-        assert store.gc().orphans > 0
-        store.gc()
-    assert Store.rebuild(site.home).objects == 0
+        assert store.maintenance.gc().orphans > 0
+        store.maintenance.gc()
+    assert site.rebuild().objects == 0
 
 
 def test_a_number_that_lies_on_a_tier_already_is_passed_over(tmp_path: Path) -> None:
@@ -79,7 +77,7 @@ def test_a_number_that_lies_on_a_tier_already_is_passed_over(tmp_path: Path) -> 
         tier = store.parts.tiers.tier(0)
         for key in theirs:
             tier.put_if_absent(key, b"somebody else's")
-        store.send(operator.kept, "cold")
+        store.maintenance.send(operator.kept, "cold")
         assert following not in store.parts.state.stripes
         assert {bytes(tier.get(key)) for key in theirs} == {b"somebody else's"}
         assert operator.lost(store) == {}
@@ -95,18 +93,18 @@ def test_index_and_numbers_from_one_backup_are_noticed_on_the_tier(tmp_path: Pat
     }
     with operator.open() as store:
         operator.put(store, "b", 10, tier="cold")
-        store.gc()
+        store.maintenance.gc()
     for name, path in saved.items():
         operator.restore(path, operator.home / name)
     before = {path for path in operator.cold.rglob("stripes/**/*") if path.is_file()}
     with operator.open() as store:
         assert isinstance(refused(lambda: store.put("c", b"")), IndexOutdated)
-        assert isinstance(refused(store.gc), IndexOutdated)
+        assert isinstance(refused(store.maintenance.gc), IndexOutdated)
     assert before == {path for path in operator.cold.rglob("stripes/**/*") if path.is_file()}
     assert Store.rebuild(operator.home).ok
     with operator.open() as store:
         operator.put(store, "c", 10, tier="cold")
-        store.gc()
+        store.maintenance.gc()
         assert operator.lost(store) == {}
 
 
@@ -134,7 +132,7 @@ def test_two_segments_of_one_number_are_both_kept(tmp_path: Path) -> None:
     assert any("are two" in fault for fault in report.faults)
     with operator.open() as store:
         assert operator.lost(store, [key for key in operator.kept if key[0] != "b"]) == {}
-        assert store.gc().unknown
+        assert store.maintenance.gc().unknown
         assert operator.lost(store, ours) == {}
         assert "other bytes" not in operator.lost(store).values()
     left = {int(path.name, 16) for path in operator.cold.glob("d*/stripes/*")}
@@ -152,7 +150,7 @@ def test_the_only_copy_of_a_fragment_stays_whoever_wrote_it(site: Site) -> None:
     rng = random.Random(5)
     with site.init() as store:
         objects = fill(store, 60, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         (stripe,) = store.parts.state.stripes.values()
         index = rng.choice(stripe.stored)
         place = stripe.fragments[index]
@@ -167,7 +165,7 @@ def test_the_only_copy_of_a_fragment_stays_whoever_wrote_it(site: Site) -> None:
 
         store.parts.state.commit = die  # type: ignore[method-assign]
         with pytest.raises(Killed):
-            store.scrub(repair=True)
+            store.maintenance.scrub(repair=True)
         store.parts.state.commit = commit  # type: ignore[method-assign]
         repaired = [
             stat.key
@@ -176,11 +174,11 @@ def test_the_only_copy_of_a_fragment_stays_whoever_wrote_it(site: Site) -> None:
             and named[:2] == (stripe.id, index)
         ]
         assert len(repaired) == 1
-        assert store.gc().orphans == 0
+        assert store.maintenance.gc().orphans == 0
         assert site.cold.get(repaired[0])
-        assert store.scrub(repair=True).ok
+        assert store.maintenance.scrub(repair=True).ok
         for _ in range(2):
-            store.gc()
+            store.maintenance.gc()
         (stripe,) = store.parts.state.stripes.values()
         known = {each.key for each in stripe.fragments if each.key}
         assert {k.key for k in site.cold.inner.list() if "stripes" in k.key} == known
@@ -188,25 +186,24 @@ def test_the_only_copy_of_a_fragment_stays_whoever_wrote_it(site: Site) -> None:
 
 
 def test_a_clock_that_is_set_back_neither_hurries_nor_keeps_what_was_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     site = Site(tmp_path, grace_s=100)
-    monkeypatch.setattr(tier_set, "open_tier", site.open_tier)
     now = [1e9]
     with site.init(clock=lambda: now[0]) as store:
         objects = fill(store, 20, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         for key in objects:
             store.delete(key)
-        store.gc()
+        store.maintenance.gc()
         now[0] += 10
-        store.gc()
+        store.maintenance.gc()
         (given_up,) = store.parts.state.given_up
         now[0] -= 1e6
         for _ in range(2):
-            assert store.gc().stripes_waiting == 1
+            assert store.maintenance.gc().stripes_waiting == 1
         assert given_up in store.parts.state.given_up
         now[0] += 101
-        store.gc()
+        store.maintenance.gc()
         assert store.parts.state.given_up == {}
     site.forget()

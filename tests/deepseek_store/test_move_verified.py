@@ -18,14 +18,12 @@ from care_kit import (
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import Corrupt
-from deepseek_store.home import tier_set
 from deepseek_store.planning.steps import Kind, Move
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     yield made
     made.forget()
 
@@ -58,8 +56,8 @@ def test_what_is_demoted_is_the_copy_that_verifies(site: Site, tmp_path: Path, r
         store.parts.mover.apply(step("drop", store))
         assert segment_files(store) == []
         assert contents(store) == objects
-        assert store.scrub(resume=False).ok
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.scrub(resume=False).ok
+        assert store.maintenance.fsck(deep=True).ok
 
 
 def test_copies_that_rotted_in_different_places_are_put_together(
@@ -101,7 +99,7 @@ def test_a_segment_of_which_no_copy_is_right_stays_and_is_named(site: Site, tmp_
             except Corrupt:
                 lost.append(key)
         assert len(lost) == 1
-        report = store.repair()
+        report = store.maintenance.repair()
         assert report.lost_keys == tuple(lost)
         assert not report.ok
         assert any(lost[0] in line for line in report.sentences())
@@ -122,7 +120,7 @@ def test_the_logs_copy_stays_while_its_stripe_is_not_sound(site: Site) -> None:
         kept = next(path for path in files if path.name.endswith(name))
         assert segment_files(store) == [kept]
         assert [each.index for each in store.parts.findings.all()] == [0]
-        assert store.repair().ok
+        assert store.maintenance.repair().ok
         assert store.parts.findings.all() == ()
         store.parts.mover.apply(step("drop", store))
         assert segment_files(store) == []
@@ -144,7 +142,7 @@ def test_the_logs_copy_stays_while_its_stripe_bears_no_loss(site: Site, kind: st
         files = segment_files(store)
         store.parts.mover.apply(step("drop", store))
         assert segment_files(store) == files
-        assert store.repair().ok
+        assert store.maintenance.repair().ok
         store.parts.mover.apply(step("drop", store))
         assert segment_files(store) == []
         assert contents(store) == objects
@@ -167,10 +165,10 @@ def test_a_stripe_that_holds_what_had_rotted_before_is_not_trusted(
         store.parts.disk.close()
         store.parts.mover.apply(step("drop", store))
         assert segment_files(store) == [rotten]
-        report = store.scrub(resume=False)
+        report = store.maintenance.scrub(resume=False)
         assert [fault.kind for fault in report.faults] == ["corrupt-segment"]
         # The log's copy is right: all that lives there is written anew from it.
-        mended = store.repair(report)
+        mended = store.maintenance.repair(report)
         assert mended.lost_keys == ()
         assert contents(store) == objects
 
@@ -185,23 +183,23 @@ def test_an_object_that_is_damaged_does_not_hold_up_the_others(site: Site) -> No
         spoil(path, victim.offset + 200)
         move = step("pack", store, keys=tuple(objects))
         store.parts.mover.apply(move)
-        store.gc()
+        store.maintenance.gc()
         assert segment_files(store) == [path]
         for key, content in objects.items():
             if key == victim.key:
                 with pytest.raises(Corrupt):
                     store.get(key)
                 with pytest.raises(Corrupt):
-                    store.send([key], "cold")
+                    store.maintenance.send([key], "cold")
             else:
-                assert store.explain(key).tier == "cold"
+                assert store.maintenance.explain(key).tier == "cold"
                 assert bytes(store.get(key)) == content
 
 
 def test_an_outage_ends_a_move_and_leaves_all_as_it_was(site: Site) -> None:
     with site.init() as store:
         objects = fill(store, 40, 9000)
-        store.send(objects, "cold")
+        store.maintenance.send(objects, "cold")
         before = dict(store.parts.state.segments)
         site.cold.away |= set(site.cold.failure_domains)
         move = Move(

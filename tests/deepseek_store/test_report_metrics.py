@@ -60,9 +60,9 @@ def test_every_sample_stands_below_its_help_and_type(store):
 
 
 def test_the_figures_are_those_of_the_store(store):
-    store.send([f"k{number}" for number in range(4)], "cold")
+    store.maintenance.send([f"k{number}" for number in range(4)], "cold")
     store.snapshot("one")
-    store.pin("k9", "hot")
+    store.maintenance.pin("k9", "hot")
     store.get("k1")
     store.get("k1")
     found = values(render(look(store)))

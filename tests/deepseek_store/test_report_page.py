@@ -59,14 +59,14 @@ def store(tmp_path):
             opened.put(f"<b>&{number}", bytes([number]) * 20_000)
             opened.flush()  # as a process that runs all day does now and then
             now[0] += 43_200.0
-        opened.send([f"<b>&{number}" for number in range(5)], "cold")
-        opened.send([f"<b>&{number}" for number in range(5, 12)], "warm")
+        opened.maintenance.send([f"<b>&{number}" for number in range(5)], "cold")
+        opened.maintenance.send([f"<b>&{number}" for number in range(5, 12)], "warm")
         opened.delete("<b>&7")
         yield opened
 
 
 def test_the_page_tells_what_the_store_is(store, tmp_path):
-    status, moves = look(store), store.plan(flush=True)
+    status, moves = look(store), store.maintenance.plan(flush=True)
     write_status_page(tmp_path / "page.html", status, moves)
     reader = read(tmp_path / "page.html")
     text = " ".join(reader.texts)
@@ -118,7 +118,7 @@ def test_bytes_are_needed_redundant_or_garbage(store):
 def test_a_store_with_nothing_in_it_has_a_page(tmp_path):
     with Store.init(tmp_path / "home") as empty:
         status = look(empty)
-        write_status_page(tmp_path / "page.html", status, empty.plan())
+        write_status_page(tmp_path / "page.html", status, empty.maintenance.plan())
     reader = read(tmp_path / "page.html")
     assert "There are no objects yet." in reader.texts
     assert status.efficiency is None
@@ -129,8 +129,8 @@ def test_troubles_stand_at_the_top(store, tmp_path):
     place = stripe.fragments[0]
     with open_tier(store.parts.config.tiers[place.tier].url) as tier:
         tier.delete(place.key)
-    store.scrub()
-    write_status_page(tmp_path / "page.html", look(store), store.plan())
+    store.maintenance.scrub()
+    write_status_page(tmp_path / "page.html", look(store), store.maintenance.plan())
     page = (tmp_path / "page.html").read_text()
     assert "1 segments or stripes are damaged" in page
     assert page.index("are damaged") < page.index("Where bytes lie")

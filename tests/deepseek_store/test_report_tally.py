@@ -123,8 +123,8 @@ def test_a_store_over_tiers_is_summed_as_its_census_has_it(tmp_path: Path) -> No
             store.put(f"k/{number:02d}", b"again")
         for number in range(1, 30, 7):
             store.delete(f"k/{number:02d}")
-        store.send([f"k/{number:02d}" for number in (2, 3, 5, 9)], "warm")
-        store.send([f"k/{number:02d}" for number in (6, 11, 12)], "cold")
+        store.maintenance.send([f"k/{number:02d}" for number in (2, 3, 5, 9)], "warm")
+        store.maintenance.send([f"k/{number:02d}" for number in (6, 11, 12)], "cold")
         for number in (2, 2, 6):
             store.get(f"k/{number:02d}")
         parts = store.parts

@@ -44,8 +44,8 @@ def test_strange_keys_that_are_keys_work_through_all_tiers_and_a_rebuild(tmp_pat
     with Store.init(tmp_path / "s", policy=SMALL, **urls(tmp_path)) as store:
         for number, key in enumerate(keys):
             store.put(key, data_of(key, 100 + number))
-        store.send(keys[::2], "cold")
-        store.apply(store.plan(flush=True))
+        store.maintenance.send(keys[::2], "cold")
+        store.maintenance.apply(store.maintenance.plan(flush=True))
         assert [info.key for info in store.list()] == sorted(keys)
     for rebuilt in (False, True):
         if rebuilt:
@@ -62,14 +62,14 @@ def test_a_code_that_changes_after_data_was_written_leaves_old_stripes_readable(
     with Store.init(tmp_path / "s", policy=SMALL, **urls(tmp_path)) as store:
         for key in keys:
             store.put(key, data_of(key))
-        store.send(keys[:6], "cold")
+        store.maintenance.send(keys[:6], "cold")
         old = {stripe.code.name for stripe in store.parts.state.stripes.values()}
     path = tmp_path / "s" / "store.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["policy"]["codes"]["cold"] = "rs(8,4)"
     path.write_text(json.dumps(content), encoding="utf-8")
     with Store(tmp_path / "s") as store:
-        store.send(keys[6:], "cold")
+        store.maintenance.send(keys[6:], "cold")
         new = {stripe.code.name for stripe in store.parts.state.stripes.values()}
         assert len(new) == 2 and old < new
         first = min(store.parts.state.stripes)
@@ -121,12 +121,12 @@ def test_a_clock_that_jumps_back_and_forth_loses_nothing_and_keeps_moving(tmp_pa
         key, data = f"k/{rng.randrange(10)}", data_of(turn)
         store.put(key, data)
         wanted[key] = data
-        store.send([rng.choice(sorted(wanted))], rng.choice(("hot", "warm", "cold")))
-        store.apply(store.plan(flush=bool(turn % 2)))
+        store.maintenance.send([rng.choice(sorted(wanted))], rng.choice(("hot", "warm", "cold")))
+        store.maintenance.apply(store.maintenance.plan(flush=bool(turn % 2)))
         if turn % 5 == 0:
             store.delete(wanted and (gone := rng.choice(sorted(wanted))))
             del wanted[gone]
-            store.gc()
+            store.maintenance.gc()
         if turn % 20 == 0:
             store.close()
             store = Store(tmp_path / "s", **options)

@@ -43,7 +43,7 @@ def test_overwrites_leave_few_rows(tmp_path: Path, shared: bool, durable: bool) 
         for number in range(3):
             assert bytes(store.get(f"k/{number}")) == b"%d" % (597 + number)
         assert len(list(store.parts.state.catalog.all_versions())) == 3
-        store.gc()
+        store.maintenance.gc()
     rows = rows_of(home)
     assert rows["versions"] == 3
     assert rows["removed"] <= 3
@@ -61,7 +61,7 @@ def test_overwrites_without_gc_leave_as_many_notes_as_objects_at_most(tmp_path: 
                 Batch(pins={"k": "hot"}) if number % 2 else Batch(pins={"k": None})
             )
         assert bytes(two.get("k")) == b"4999"
-        one.gc()
+        one.maintenance.gc()
         assert bytes(two.get("k")) == b"4999"
     assert rows_of(home)["removed"] <= 1000
 
@@ -74,7 +74,7 @@ def test_a_snapshot_keeps_its_versions_while_their_keys_are_overwritten(tmp_path
         store.snapshot("then")
         for number in range(50, 2000):
             store.put("k", b"%d" % number, durable=number % 100 == 0)
-        store.gc()
+        store.maintenance.gc()
         assert bytes(store.get("k", snapshot="then")) == b"49"
         assert bytes(store.get("k")) == b"1999"
     with Store(home) as store:
@@ -97,7 +97,7 @@ def test_gc_gives_the_room_of_an_index_back(tmp_path: Path) -> None:
         # What gc would forget, without the log's part of it.
         gone = [v.id for v in store.parts.state.catalog.all_versions() if v.key != "k"]
         store.parts.state.commit(Batch(forget=gone))
-        store.gc()
+        store.maintenance.gc()
         assert (home / "index.sqlite").stat().st_size < full / 4
         assert (home / "index.sqlite-wal").stat().st_size == 0
 
@@ -107,13 +107,13 @@ def test_pins_and_heat_of_keys_that_are_gone_go_too(tmp_path: Path) -> None:
     with Store.init(home, policy=SMALL) as store:
         store.put("kept", b"1")
         store.put("gone", b"1")
-        store.pin("", "hot")
+        store.maintenance.pin("", "hot")
         store.get("gone")
         store.flush()
         version = store.parts.state.catalog.get("gone")
         assert version is not None
         store.parts.state.commit(Batch(forget=[version.id]))
-        store.gc()
+        store.maintenance.gc()
     rows = rows_of(home)
     assert rows["pins"] == 1
     assert rows["heat"] <= 1
@@ -220,7 +220,7 @@ def test_many_segments_and_stores_are_read_with_few_files(tmp_path: Path, few_fi
             two.put(key, data, durable=False)
         one.flush()
         two.flush()
-        one.send(list(objects)[:60], "cold")
+        one.maintenance.send(list(objects)[:60], "cold")
         for _ in range(2):
             for key, data in objects.items():
                 assert bytes(one.get(key)) == data
@@ -400,8 +400,8 @@ def test_one_gc_leaves_no_row_of_what_is_deleted(tmp_path: Path) -> None:
     with Store.init(home, policy=SMALL) as store:
         for number in range(500):
             store.put(f"k/{number}", b"x", durable=False)
-        store.gc()
+        store.maintenance.gc()
         for number in range(500):
             store.delete(f"k/{number}")
-        store.gc()
+        store.maintenance.gc()
     assert rows_of(home)["versions"] == 0

@@ -40,7 +40,7 @@ def test_an_index_that_is_damaged_or_foreign_is_refused_and_can_be_rebuilt(
         for number in range(20):
             store.put(f"k/{number}", data_of(number))
         store.delete("k/0")
-        store.send(["k/1", "k/2"], "cold")
+        store.maintenance.send(["k/1", "k/2"], "cold")
     index = tmp_path / "s" / "index.sqlite"
     if how == "other":
         Store.init(tmp_path / "t").close()
@@ -111,10 +111,10 @@ def test_a_damaged_segment_gives_right_bytes_or_none(
         for number in range(12):
             store.put(f"k/{number}", data_of(number))
         if striped:
-            moves = store.plan(flush=True)
+            moves = store.maintenance.plan(flush=True)
             kinds = {move.kind for move in moves.moves}
             assert kinds == {"adopt"}
-            store.apply(moves)
+            store.maintenance.apply(moves)
     with Store(tmp_path / "s") as store:
         store.parts.journal.seal()
         path = segment_of(store, "k/5")
@@ -135,7 +135,7 @@ def test_a_damaged_segment_gives_right_bytes_or_none(
                     assert error.remedy and not striped
                     assert how != "flipped" or number == 5
             store.put("later", b"x")
-            store.gc()
+            store.maintenance.gc()
 
 
 def test_fragments_that_were_swapped_and_are_whole_in_themselves_are_not_believed(
@@ -145,8 +145,8 @@ def test_fragments_that_were_swapped_and_are_whole_in_themselves_are_not_believe
         keys = [f"k/{number}" for number in range(30)]
         for key in keys:
             store.put(key, data_of(key, 15_000))
-        store.send(keys[:15], "cold")
-        store.send(keys[15:], "cold")
+        store.maintenance.send(keys[:15], "cold")
+        store.maintenance.send(keys[15:], "cold")
         one, two = sorted(store.parts.state.stripes)
     cold = tmp_path / "cold"
     for index, (first, second) in enumerate([(one, two), (one, one)]):
@@ -165,8 +165,8 @@ def test_more_damage_than_the_code_bears_is_refused_and_the_rest_is_read(tmp_pat
         keys = [f"k/{number}" for number in range(15)]
         for key in keys:
             store.put(key, data_of(key, 15_000))
-        store.send(keys, "cold")
-        store.gc()
+        store.maintenance.send(keys, "cold")
+        store.maintenance.gc()
         (number,) = store.parts.state.stripes
     for path in (tmp_path / "cold").rglob(f"stripes/{number:016x}/*"):
         if not path.name.startswith("000"):

@@ -125,9 +125,9 @@ def test_a_full_tier_leaves_objects_where_they_are(tmp_path: Path) -> None:
         for number in range(30):
             store.put(f"k/{number}", data_of(number))
         with pytest.raises(errors.TierFull) as caught:
-            store.send([info.key for info in store.list()], "cold")
+            store.maintenance.send([info.key for info in store.list()], "cold")
         assert caught.value.remedy
         for _ in range(2):
             for number in range(30):
                 assert bytes(store.get(f"k/{number}")) == data_of(number)
-            store.gc()
+            store.maintenance.gc()

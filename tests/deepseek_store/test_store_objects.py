@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_a_stream_that_breaks_off_leaves_no_object_and_no_lasting_room(store: St
     assert bytes(store.get("kept")) == b"old"
     store.parts.journal.seal()
     store.put("kept", b"new")
-    store.gc()
+    store.maintenance.gc()
     assert sum(row.nbytes for row in store.parts.state.segments.values()) < 20_000
 
 
@@ -123,7 +124,7 @@ def test_copies_and_renames_move_no_bytes_and_live_on_their_own(store: Store, ti
         assert bytes(store.get(key)) == data
         assert store.stat(key).meta == {"kind": "model"}
     store.delete("b")
-    store.gc()
+    store.maintenance.gc()
     assert bytes(store.get("c")) == data
     store.rename("c", "c")
     assert bytes(store.get("c")) == data
@@ -192,10 +193,10 @@ def test_a_snapshot_keeps_what_was_there_through_all_that_comes_after(
     store.put("k/0", b"new")
     store.delete("k/1")
     store.rename("k/2", "k/z")
-    store.send([key for key in was if store.exists(key)], "cold")
-    store.gc()
-    store.apply(store.plan(flush=True))
-    store.gc()
+    store.maintenance.send([key for key in was if store.exists(key)], "cold")
+    store.maintenance.gc()
+    store.maintenance.apply(store.maintenance.plan(flush=True))
+    store.maintenance.gc()
     for _ in range(2):
         for key, data in was.items():
             assert bytes(store.get(key, snapshot="then")) == data
@@ -209,7 +210,7 @@ def test_a_snapshot_keeps_what_was_there_through_all_that_comes_after(
     with pytest.raises(errors.InputError, match="no snapshot"):
         store.get("k/0", snapshot="never")
     assert store.drop_snapshot("then") and not store.drop_snapshot("then")
-    store.gc()
+    store.maintenance.gc()
     with pytest.raises(errors.InputError, match="no snapshot"):
         store.get("k/0", snapshot="then")
     store.close()
@@ -267,3 +268,40 @@ def test_what_is_not_on_disk_yet_can_be_expected(tmp_path: Path, shared: bool) -
         assert bytes(store.get("key")) == b"loose"
         store.put("key", b"durable", if_generation=loose.generation)
         assert bytes(store.get("key")) == b"durable"
+
+
+MOVED = (
+    "apply",
+    "codes",
+    "explain",
+    "fsck",
+    "gc",
+    "pin",
+    "plan",
+    "repair",
+    "scrub",
+    "send",
+    "unpin",
+)
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_what_moved_to_maintenance_is_found_by_its_old_name_with_a_warning(
+    store: Store, name: str
+) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"use store\.maintenance\.{name}$") as told:
+        found = getattr(store, name)
+    assert [warning.filename for warning in told] == [__file__]
+    assert found == getattr(store.maintenance, name)
+
+
+def test_each_place_that_uses_an_old_name_is_told_once(store: Store) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            store.gc()  # type: ignore[attr-defined]
+        store.gc()  # type: ignore[attr-defined]
+    lines = [warning.lineno for warning in told]
+    assert len(lines) == 2 and lines[1] == lines[0] + 1
+    with pytest.raises(AttributeError, match="no attribute 'defragment'"):
+        store.defragment()  # type: ignore[attr-defined]

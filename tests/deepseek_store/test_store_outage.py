@@ -16,7 +16,6 @@ from deepseek_store.home import tier_set
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "open_tier", made.open_tier)
     monkeypatch.setattr(tier_set, "_RETRY_S", 0.0)
     monkeypatch.setattr(tier_set, "_RETRY_SHARE", 0.0)
     yield made
@@ -26,9 +25,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def cooled(store: Store) -> dict[str, bytes]:
     """Objects that lie on the cold tier alone, in one stripe."""
     objects = fill(store, 100, 9000)
-    store.send(objects, "cold")
+    store.maintenance.send(objects, "cold")
     store.parts.journal.seal()
-    store.gc()
+    store.maintenance.gc()
     assert len(store.parts.state.stripes) == 1
     return objects
 
@@ -124,7 +123,7 @@ def test_a_fragment_that_is_away_is_not_lost_because_others_are(site: Site) -> N
                 assert others[0] in _indexes(store, key, stripe)
             except errors.TierUnavailable:
                 pass
-        report = store.repair()
+        report = store.maintenance.repair()
         whole_keys = [key for key in keys if _indexes(store, key, stripe) == {away}]
         assert whole_keys
         assert not set(report.lost_keys) & set(whole_keys)
@@ -162,18 +161,18 @@ def test_salvage_during_an_outage_gives_nobody_up(site: Site) -> None:
     """An object with one piece in a damaged segment and another on a tier that is away."""
     with site.init() as store:
         cold = fill(store, 40, 9000, prefix="c")
-        store.send(cold, "cold")
+        store.maintenance.send(cold, "cold")
         big = random.Random(3).randbytes(300_000)
         store.put("big", big)
         store.parts.journal.seal()
-        store.gc()
+        store.maintenance.gc()
         hurt = segment_files(store)[0]
         data = bytearray(hurt.read_bytes())
         data[len(data) // 2] ^= 1
         hurt.write_bytes(data)
         store.parts.disk.close()
         site.cold.away |= set(site.cold.failure_domains)
-        report = store.scrub(repair=True)
+        report = store.maintenance.scrub(repair=True)
         assert set(report.lost_keys) <= {"big"}
         site.cold.away.clear()
         for key, content in cold.items():

@@ -71,12 +71,12 @@ def test_keys_of_s3_appear_nowhere(
     with Store.init(tmp_path / "s", cold=[url], policy=REMOTE) as store:
         store.put("a", b"x" * 70_000, tier="cold")
         everything += texts_of(store)
-        everything.append(json.dumps(store.explain("a"), default=repr))
+        everything.append(json.dumps(store.maintenance.explain("a"), default=repr))
     for arguments in (["stat", str(tmp_path / "s"), "a"], ["explain", str(tmp_path / "s"), "a"]):
         everything.append(cli(*arguments))
     monkeypatch.setenv("DEEPSEEK_TEST_S3_ACCESS_KEY", "nobody-knows-me")
     with Store(tmp_path / "s") as store, pytest.raises(DeepSeekError) as caught:
-        store.send(["a"], "hot")
+        store.maintenance.send(["a"], "hot")
     everything.append(told(caught.value))
     everything += [content.decode("latin-1") for content in files_of(tmp_path)]
     assert all(canary not in text and s3_server.access_key not in text for text in everything)

@@ -123,8 +123,8 @@ def test_thirty_two_threads_read_what_they_write_and_never_half_of_it(tmp_path: 
 
         def care() -> None:
             while not stop.is_set():
-                store.apply(store.plan(flush=True))
-                store.gc()
+                store.maintenance.apply(store.maintenance.plan(flush=True))
+                store.maintenance.gc()
 
         keeper = threading.Thread(target=care)
         keeper.start()
@@ -145,7 +145,7 @@ def test_a_collection_spares_an_object_that_is_still_being_written(tmp_path: Pat
             for at in range(0, len(data), 100_000):
                 yield data[at : at + 100_000]
                 store.parts.journal.seal()
-                store.gc()
+                store.maintenance.gc()
 
         store.put_stream("stream", chunks())
         assert bytes(store.get("stream")) == data
@@ -162,7 +162,7 @@ def test_a_collection_by_another_process_spares_it_too(tmp_path: Path) -> None:
             for at in range(0, len(data), 100_000):
                 yield data[at : at + 100_000]
                 ours.parts.journal.seal()
-                theirs.gc()
+                theirs.maintenance.gc()
 
         ours.put_stream("stream", chunks())
         assert bytes(theirs.get("stream")) == data
@@ -183,13 +183,13 @@ def test_a_copy_keeps_bytes_whose_source_is_deleted_and_collected_meanwhile(
             # Another thread, between the look-up of the source and the record of the copy.
             store.parts.journal.append = append  # type: ignore[method-assign]
             store.delete("source")
-            store.gc()
+            store.maintenance.gc()
             return append(records, **options)
 
         store.parts.journal.append = late  # type: ignore[method-assign]
         store.copy("source", "target")
         assert bytes(store.get("target")) == data
-        store.gc()
+        store.maintenance.gc()
         assert bytes(store.get("target")) == data
     with Store(tmp_path / "s") as store:
         assert bytes(store.get("target")) == data
@@ -203,12 +203,12 @@ def test_a_plan_leaves_out_what_another_process_has_collected_meanwhile(tmp_path
     with Store(tmp_path / "s", shared=True) as ours, Store(tmp_path / "s", shared=True) as theirs:
         for number in range(8):
             ours.put(f"k/{number}", bytes([number]) * 30_000)
-        moves = ours.plan(flush=True)
+        moves = ours.maintenance.plan(flush=True)
         assert {move.kind for move in moves.moves} == {"adopt"}
         for number in range(7):
             theirs.delete(f"k/{number}")
-        assert theirs.gc().segments
-        ours.apply(moves)
+        assert theirs.maintenance.gc().segments
+        ours.maintenance.apply(moves)
         assert bytes(theirs.get("k/7")) == bytes([7]) * 30_000
         assert len(theirs) == 1
 

@@ -43,8 +43,8 @@ HOT = [f"hot/{number}" for number in range(5)]
 def fill(store: Store) -> None:
     for key in [*COLD, *HOT]:
         store.put(key, data_of(key))
-    store.send(COLD, "cold")
-    store.gc()
+    store.maintenance.send(COLD, "cold")
+    store.maintenance.gc()
 
 
 def check(store: Store, keys: list[str]) -> None:
@@ -108,13 +108,13 @@ def test_a_tier_that_vanishes_refuses_and_is_read_again_when_it_is_back(
         store.put("new", b"still taken")
         assert bytes(store.get("new")) == b"still taken"
         assert store.delete("hot/0")
-        store.gc()
+        store.maintenance.gc()
     if (tmp_path / "cold").exists():
         shutil.rmtree(tmp_path / "cold")
     (tmp_path / "away").rename(tmp_path / "cold")
     with Store(home) as store:
         check(store, [*COLD, *HOT[1:]])
-        store.send(["new"], "cold")
+        store.maintenance.send(["new"], "cold")
         assert bytes(store.get("new")) == b"still taken"
 
 
@@ -122,9 +122,9 @@ def test_a_scrub_finds_and_repairs_what_a_lost_domain_took_with_it(
     local: Store, tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path / "cold" / "d4" / "stripes")
-    report = local.scrub(repair=True)
+    report = local.maintenance.scrub(repair=True)
     assert report.ok, report.sentences()
-    assert not local.fsck(deep=True).sentences() or local.fsck(deep=True).ok
+    assert not local.maintenance.fsck(deep=True).sentences() or local.maintenance.fsck(deep=True).ok
     before = local.parts.reader.degraded
     with Store(_closed(local)) as store:
         check(store, [*COLD, *HOT])
@@ -186,13 +186,13 @@ def test_s3_that_refuses_or_hangs_is_told_and_loses_nothing(
     assert refused(remote, COLD[:1]) == 1
     check(remote, HOT)
     with pytest.raises(errors.StorageError) as caught:
-        remote.send(["new"], "cold")
+        remote.maintenance.send(["new"], "cold")
     assert caught.value.remedy
     check(remote, ["new"])
     proxy.heal()
     check(remote, [*COLD, *HOT, "new"])
-    remote.send(["new"], "cold")
-    remote.gc()
+    remote.maintenance.send(["new"], "cold")
+    remote.maintenance.gc()
     check(remote, [*COLD, *HOT, "new"])
 
 
@@ -202,12 +202,12 @@ def test_what_arrives_damaged_at_the_tier_never_replaces_what_is_right(
     remote.put("new", data_of("new"))
     proxy.fail(Fault("damage"), methods=("PUT", "POST"))
     with pytest.raises(errors.StorageError) as caught:
-        remote.send(["new"], "cold")
+        remote.maintenance.send(["new"], "cold")
     assert caught.value.remedy
     check(remote, [*COLD, *HOT, "new"])
     proxy.heal()
-    remote.send(["new"], "cold")
-    remote.gc()
+    remote.maintenance.send(["new"], "cold")
+    remote.maintenance.gc()
     check(remote, [*COLD, *HOT, "new"])
 
 
@@ -238,14 +238,14 @@ def test_an_empty_folder_does_not_pass_for_a_disk_that_was_mounted(tmp_path: Pat
     with Store(tmp_path / "s") as store:
         store.put("b", data_of("b"))
         with pytest.raises(errors.TierUnavailable, match="not mounted"):
-            store.send(["b"], "cold")
+            store.maintenance.send(["b"], "cold")
         with pytest.raises(errors.StorageError):
             store.get("a")
         check(store, ["b"])
     shutil.rmtree(tier, ignore_errors=True)
     (tmp_path / "unmounted").rename(tier)
     with Store(tmp_path / "s") as store:
-        store.send(["b"], "cold")
+        store.maintenance.send(["b"], "cold")
         check(store, ["a", "b"])
 
 

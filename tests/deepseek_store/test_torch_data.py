@@ -44,7 +44,7 @@ def home(request):
         with Store.init(folder / "store", cold=[cold], policy=policy()) as store:
             for number in range(COUNT):
                 store.put(f"train/{number:04d}", sample(number), tier="hot")
-            store.send((f"train/{number:04d}" for number in range(COUNT)), "cold")
+            store.maintenance.send((f"train/{number:04d}" for number in range(COUNT)), "cold")
         yield folder / "store"
 
 

@@ -23,7 +23,7 @@ def test_random_appends_equal_a_plain_byte_string(tmp_path: Path, shared: bool) 
             plain[key] = plain.get(key, b"") + piece
             assert receipt.nbytes == len(plain[key])
             assert store.get(key) == plain[key]
-        store.gc()
+        store.maintenance.gc()
         assert {key: bytes(store.get(key)) for key in plain} == plain
     with Store(tmp_path / "home", shared=shared) as store:
         assert {key: bytes(store.get(key)) for key in plain} == plain
@@ -31,7 +31,7 @@ def test_random_appends_equal_a_plain_byte_string(tmp_path: Path, shared: bool) 
     Store.rebuild(tmp_path / "home")
     with Store(tmp_path / "home") as store:
         assert {key: bytes(store.get(key)) for key in plain} == plain
-        assert store.fsck(deep=True).ok
+        assert store.maintenance.fsck(deep=True).ok
 
 
 def test_an_append_to_a_large_object_writes_little(tmp_path: Path) -> None:
@@ -95,6 +95,6 @@ def test_a_snapshot_keeps_what_was_before_an_append(tmp_path: Path) -> None:
         store.put("k", b"old")
         store.snapshot("then")
         store.append("k", b" and new")
-        store.gc()
+        store.maintenance.gc()
         assert store.get("k", snapshot="then") == b"old"
         assert store.get("k") == b"old and new"

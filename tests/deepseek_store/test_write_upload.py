@@ -52,7 +52,7 @@ def test_an_upload_that_is_not_committed_is_garbage(store):
         upload.write(os.urandom(2_000_000))
     assert not store.exists("a")
     store.parts.journal.seal()
-    assert store.gc().freed_nbytes > 1_000_000
+    assert store.maintenance.gc().freed_nbytes > 1_000_000
     with pytest.raises(errors.InputError, match="has ended"):
         upload.write(b"more")
     with pytest.raises(errors.InputError, match="has ended"):
@@ -64,12 +64,12 @@ def test_the_collector_leaves_what_is_under_way(store):
     with store.begin("a") as upload:
         upload.write(content)
         store.parts.journal.seal()
-        store.gc()
+        store.maintenance.gc()
         upload.write(content)
-        store.gc()
+        store.maintenance.gc()
         upload.commit()
     assert bytes(store.get("a")) == content * 2
-    store.gc()
+    store.maintenance.gc()
     assert bytes(store.get("a")) == content * 2
 
 
@@ -79,7 +79,7 @@ def test_a_stream_of_chunks_is_left_alone_too(store):
     def chunks():
         for _ in range(4):
             yield content
-            store.gc()
+            store.maintenance.gc()
 
     store.put_stream("a", chunks())
     assert bytes(store.get("a")) == content * 4
@@ -98,7 +98,7 @@ def test_what_is_sealed_while_the_collector_looks_is_not_taken_for_dead(store, m
         return census
 
     monkeypatch.setattr(collector, "take_census", census_and_then_a_put)
-    store.gc()
+    store.maintenance.gc()
     assert bytes(store.get("late")) == content
 
 
@@ -109,12 +109,12 @@ def test_the_collector_of_another_process_leaves_it_too(tmp_path):
         with one.begin("a") as upload:
             upload.write(content)
             one.parts.journal.seal()
-            assert two.gc().segments == 0
+            assert two.maintenance.gc().segments == 0
             upload.commit()
         assert bytes(two.get("a")) == content
         one.delete("a")
     with Store(tmp_path / "s") as store:
-        store.gc()
+        store.maintenance.gc()
         assert not any(row.nbytes > 100_000 for row in store.parts.state.segments.values())
 
 

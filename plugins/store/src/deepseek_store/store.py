@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
@@ -138,14 +139,15 @@ class Store:
             CacheTooSmall: the policy's cache holds not even one shard.
         """
         folder = Path(home)
-        tiers = [("warm", url) for url in warm] + [("cold", url) for url in cold]
+        urls = [("warm", url) for url in warm] + [("cold", url) for url in cold]
         config = StoreConfig(
-            tiers=tuple(TierConfig(name=name, url=url) for name, url in tiers),
+            tiers=tuple(TierConfig(name=name, url=url) for name, url in urls),
             policy=policy or Policy(),
             index=index,
             mirrors=tuple(str(Path(mirror).resolve()) for mirror in mirrors),
         )
-        make_home(folder, config)
+        tiers = options.get("tiers")
+        make_home(folder, config, tiers)
         store: Self | None = None
         try:
             store = cls(folder, **options)
@@ -153,7 +155,7 @@ class Store:
         except BaseException:
             if store is not None:
                 store.close()
-            unmake_home(folder, config)
+            unmake_home(folder, config, tiers)
             raise
         return store
 
@@ -225,11 +227,15 @@ class Store:
         """Upkeep: where things lie and why, moves between tiers, checks, repairs, garbage."""
         return Maintenance(lambda: self.parts)
 
-    def __getattr__(self, name: str) -> Any:
-        """Find what was a method of the store before `maintenance` had it."""
-        if name in _MOVED:
+    if not TYPE_CHECKING:  # a type checker reports who uses the old names
+
+        def __getattr__(self, name: str) -> Any:
+            """Find what was a method of the store before `maintenance` had it."""
+            if name not in _MOVED:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            text = f"Store.{name} will go: use store.maintenance.{name}"
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
             return getattr(self.maintenance, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def parts(self) -> Parts:
@@ -280,7 +286,7 @@ class Store:
     ) -> Receipt:
         """Store an object whose bytes come in chunks; it appears when the last one is stored.
 
-        What was written of an object that was not finished is garbage for `gc`.
+        What was written of an object that was not finished is garbage for `maintenance.gc`.
 
         Raises:
             KeyRefused, NotBytes, GenerationMismatch, TierFull, TierUnavailable: as `put`.

@@ -30,7 +30,7 @@ from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.pins_and_snapshots import PinsAndSnapshots
 from deepseek_store.home.state import stripe_row
-from deepseek_store.home.tier_set import TierSet
+from deepseek_store.home.tier_set import Opener, TierSet
 from deepseek_store.index.base import Index
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.index.rows import Batch, Version
@@ -99,13 +99,30 @@ class RebuildReport:
         return tuple(lines)
 
 
+@attrs.frozen(kw_only=True)
+class Wishes:
+    """What a rebuild is asked for: as `rebuild_index`; `adopt`: take tiers and mirrors, too."""
+
+    verify: bool = False
+    force: bool = False
+    adopt: bool = False
+    progress: Progress | None = None
+    tiers: Opener | None = None
+
+
 def rebuild_index(
-    home: Path, *, verify: bool = False, force: bool = False, progress: Progress | None = None
+    home: Path,
+    *,
+    verify: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+    tiers: Opener | None = None,
 ) -> RebuildReport:
     """Make the index of a store anew; nobody may have it open.
 
     `verify` reads all payloads too. `force`: also if a tier can't be reached, whose objects then
     are lacking in the index until it is rebuilt again; nothing is collected before that.
+    `tiers` opens the tier of a URL, as for `Store`.
 
     Raises:
         ConfigError: there is no store.
@@ -116,49 +133,31 @@ def rebuild_index(
     config = StoreConfig.load(home)
     lock = lock_store(home)
     try:
-        return rebuild_locked(home, config, verify=verify, force=force, progress=progress)
+        wishes = Wishes(verify=verify, force=force, progress=progress, tiers=tiers)
+        return rebuild_locked(home, config, wishes)
     finally:
         lock.close()
 
 
-def rebuild_locked(
-    home: Path,
-    config: StoreConfig,
-    *,
-    verify: bool = False,
-    force: bool = False,
-    adopt: bool = False,
-    progress: Progress | None = None,
-) -> RebuildReport:
-    """The same for one who holds the store's lock; `adopt`: take its tiers and mirrors, too.
+def rebuild_locked(home: Path, config: StoreConfig, wishes: Wishes) -> RebuildReport:
+    """The same for one who holds the store's lock.
 
     On a full disk it has the room that is kept for this.
     """
-    attempt = partial(
-        _rebuild, home, config, verify=verify, force=force, adopt=adopt, progress=progress
-    )
     reserve = Reserve(home)
-    report = reserve.lend(attempt, whole=True)
+    report = reserve.lend(partial(_rebuild, home, config, wishes), whole=True)
     reserve.take()
     return report
 
 
-def _rebuild(
-    home: Path,
-    config: StoreConfig,
-    *,
-    verify: bool,
-    force: bool,
-    adopt: bool,
-    progress: Progress | None,
-) -> RebuildReport:
+def _rebuild(home: Path, config: StoreConfig, wishes: Wishes) -> RebuildReport:
     start_s = time.monotonic()
     with ExitStack() as stack:
         for lock in lock_mirrors(home, config, shared=False):
             stack.callback(lock.close)
         numbers = Numbers(home)
         owner = Owner(home, config.store_id, numbers)
-        if adopt:
+        if wishes.adopt:
             # Should this be killed: no index but the one that it makes will do from now on.
             numbers.raise_to(Marks(seq=_NEVER))
             adopt_folders(home, config, owner)
@@ -166,16 +165,16 @@ def _rebuild(
         numbers.raise_to(told_by_mirrors(home, config, owner))
         disk = _open_log(home, config, owner)
         stack.callback(disk.close)
-        tiers = TierSet(config, owner)
+        tiers = TierSet(config, owner, opener=wishes.tiers)
         stack.callback(tiers.close)
-        seeker = Seeker(config, disk, tiers, progress or _quiet)
-        _check_reachable(seeker.list_tiers(), home, force=force)
+        seeker = Seeker(config, disk, tiers, wishes.progress or _quiet)
+        _check_reachable(seeker.list_tiers(), home, force=wishes.force)
         numbers.raise_to(tiers.told())
-        if adopt:
+        if wishes.adopt:
             tiers.own(by_force=True)
         stack.enter_context(_uncollected())
-        found = seeker.seek(verify=verify)
-        count_on(home, config, found, numbers, tiers.promised(), leap=adopt)
+        found = seeker.seek(verify=wishes.verify)
+        count_on(home, config, found, numbers, tiers.promised(), leap=wishes.adopt)
         content = _Content.of(found, PinsAndSnapshots.load(home))
         aside = _write(home, config, content, numbers)
         owner.settle()

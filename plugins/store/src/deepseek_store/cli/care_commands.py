@@ -75,7 +75,7 @@ def _add_scrub_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _scrub(args: argparse.Namespace) -> int:
     with open_store(args) as store, console.ProgressReporter("scrub", quiet=args.quiet) as progress:
-        report = store.scrub(
+        report = store.maintenance.scrub(
             repair=args.repair,
             bytes_per_s=args.rate,
             limit_nbytes=args.limit,
@@ -100,7 +100,9 @@ def _repair(args: argparse.Namespace) -> int:
         open_store(args) as store,
         console.ProgressReporter("repair", quiet=args.quiet) as progress,
     ):
-        report = store.repair(unreachable=not args.wait, dry_run=args.dry_run, progress=progress)
+        report = store.maintenance.repair(
+            unreachable=not args.wait, dry_run=args.dry_run, progress=progress
+        )
     tell(report.to_json(), "\n".join(report.sentences()), as_json=args.json)
     return 0 if report.ok else 1
 
@@ -113,7 +115,7 @@ def _add_fsck_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _fsck(args: argparse.Namespace) -> int:
     with open_store(args) as store:
-        report = store.fsck(deep=args.deep)
+        report = store.maintenance.fsck(deep=args.deep)
     tell(report.to_json(), "\n".join(report.sentences()), as_json=args.json)
     return 0 if report.ok else 1
 
@@ -126,7 +128,7 @@ def _add_gc_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _gc(args: argparse.Namespace) -> int:
     with open_store(args) as store:
-        report = store.gc(dry_run=args.dry_run)
+        report = store.maintenance.gc(dry_run=args.dry_run)
     tell(attrs.asdict(report), "\n".join(_freed(report)), as_json=args.json)
     return 0
 

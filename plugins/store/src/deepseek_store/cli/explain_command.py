@@ -20,7 +20,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     with open_store(args) as store:
-        found = store.explain(args.key)
+        found = store.maintenance.explain(args.key)
     tell(found.to_json(), "\n".join(found.sentences()), as_json=args.json)
     return 0
 

@@ -78,7 +78,7 @@ def _facts(store: Store) -> dict[str, Any]:
         "home": str(store.home),
         "store_id": config.store_id.hex(),
         "tiers": [tier.to_json() for tier in config.tiers],
-        "codes": {name: _code_facts(choice) for name, choice in store.codes().items()},
+        "codes": {name: _code_facts(choice) for name, choice in store.maintenance.codes().items()},
         "policy": config.policy.to_json(),
     }
 
@@ -100,7 +100,7 @@ def _sentences(store: Store) -> Iterator[str]:
     yield f"made a store in {store.home}"
     copies = 1 + len(parts.config.mirrors)
     yield f"hot: the log in {store.home / 'log'}" + (f", {copies} copies" if copies > 1 else "")
-    for tier, choice in store.codes().items():
+    for tier, choice in store.maintenance.codes().items():
         domains = len(parts.tiers.places(tier))
         yield f"{tier}: {code_sentence(choice, domains)}"
         yield from (f"  {line}" for line in _reasons(choice))

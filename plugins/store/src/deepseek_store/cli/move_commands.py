@@ -45,7 +45,7 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _plan(args: argparse.Namespace) -> int:
     with open_store(args) as store:
-        moves = store.plan(flush=args.flush, budget_nbytes=args.budget)
+        moves = store.maintenance.plan(flush=args.flush, budget_nbytes=args.budget)
     tell(moves.to_json(), "\n".join(moves.sentences()), as_json=args.json)
     return 0
 
@@ -58,7 +58,7 @@ def _add_apply_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _apply(args: argparse.Namespace) -> int:
     with open_store(args) as store:
-        moves = store.plan(flush=args.flush, budget_nbytes=args.budget)
+        moves = store.maintenance.plan(flush=args.flush, budget_nbytes=args.budget)
         done = 0 if args.dry_run else _carry_out(store, moves, args.quiet)
     sentences = moves.sentences()
     if not args.dry_run:

@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
 def _planned(store: Store) -> tuple[Moves | None, str]:
     """The moves, or why none can be planned."""
     try:
-        return store.plan(), ""
+        return store.maintenance.plan(), ""
     except DeepSeekError as error:
         return None, str(error)
 

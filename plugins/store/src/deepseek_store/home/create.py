@@ -16,11 +16,11 @@ from deepseek_store.home.log_folders import LOG_FOLDER, open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.open import open_index
 from deepseek_store.home.owner_epochs import Owner
-from deepseek_store.home.tier_set import mark_tiers, unmark_tiers
+from deepseek_store.home.tier_set import Opener, mark_tiers, unmark_tiers
 from deepseek_store.planning.policy import Policy
 
 
-def make_home(folder: Path, config: StoreConfig) -> None:
+def make_home(folder: Path, config: StoreConfig, tiers: Opener | None = None) -> None:
     """Put an empty store into an empty folder.
 
     Raises:
@@ -44,19 +44,19 @@ def make_home(folder: Path, config: StoreConfig) -> None:
         owner = Owner(folder, config.store_id, Numbers(folder))
         open_log(folder, config, owner, writing=True).close()
         open_index(folder, config, create=True).close()
-        mark_tiers(config)
+        mark_tiers(config, tiers)
         config.save(folder)
     except BaseException:
-        unmake_home(folder, config)
+        unmake_home(folder, config, tiers)
         raise
     sync_folder(folder.parent)
 
 
-def unmake_home(folder: Path, config: StoreConfig) -> None:
+def unmake_home(folder: Path, config: StoreConfig, tiers: Opener | None = None) -> None:
     """Leave the folder as it was: empty; and the tiers, as far as they can be reached."""
     import shutil
 
-    unmark_tiers(config)
+    unmark_tiers(config, tiers)
     for mirror in map(Path, config.mirrors):
         if FolderMarks(mirror).store() == config.store_id:
             FolderMarks(mirror).unmark()

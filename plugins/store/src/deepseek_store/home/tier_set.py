@@ -24,12 +24,15 @@ _LOG: Final = logging.getLogger(__name__)
 _RETRY_S: Final = 5.0
 _RETRY_SHARE: Final = 10.0
 
+Opener = Callable[[str], Tier]
+"""Opens the tier of a URL, in place of the plugins."""
+
 
 class TierSet:
     """Opens a store's tiers and reads and writes stripes on them.
 
     `owner`: who takes them before something is written; without one they can only be read, and
-    `refusal` says why. `opener` opens the tier of a URL in place of the plugins.
+    `refusal` says why.
     """
 
     def __init__(
@@ -38,10 +41,10 @@ class TierSet:
         owner: Owner | None = None,
         *,
         refusal: ReadOnlyStore | None = None,
-        opener: Callable[[str], Tier] | None = None,
+        opener: Opener | None = None,
     ) -> None:
         self._config, self._owner, self._refusal = config, owner, refusal
-        self._opener = opener
+        self._opener = opener or open_tier
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
@@ -161,7 +164,7 @@ class TierSet:
             ForeignStore: it is another place, such as the folder of a disk that is not mounted.
             TierUnavailable: it can't be reached.
         """
-        tier = (self._opener or open_tier)(self._config.tiers[number].url)
+        tier = self._opener(self._config.tiers[number].url)
         try:
             self._check_mark(tier, number)
         except BaseException:
@@ -308,7 +311,7 @@ class TierSet:
         )
 
 
-def mark_tiers(config: StoreConfig) -> None:
+def mark_tiers(config: StoreConfig, opener: Opener | None = None) -> None:
     """Put the mark of a store on each of its tiers, by which it knows them again.
 
     Without it, the empty folder where a disk was mounted would pass for the tier.
@@ -318,14 +321,14 @@ def mark_tiers(config: StoreConfig) -> None:
         StorageError: one can't be written to.
     """
     for number, tier in enumerate(config.tiers):
-        with open_tier(tier.url) as opened:
+        with (opener or open_tier)(tier.url) as opened:
             opened.put_if_absent(mark_key(config), mark_content(number))
 
 
-def unmark_tiers(config: StoreConfig) -> None:
+def unmark_tiers(config: StoreConfig, opener: Opener | None = None) -> None:
     """Take the marks away again, of a store that did not come to be."""
     for tier in config.tiers:
-        with suppress(DeepSeekError), open_tier(tier.url) as opened:
+        with suppress(DeepSeekError), (opener or open_tier)(tier.url) as opened:
             opened.delete(mark_key(config))
 
 

@@ -140,7 +140,7 @@ def bench(
                 rates.append(_rate("store", count, _put(store, data), nbytes, seconds))
             tell(len(rates), steps, "reads")
             latencies = [*_hot(store, raw, nbytes, seconds)]
-        for done, tier in enumerate(store.codes(), start=len(rates) + 1):
+        for done, tier in enumerate(store.maintenance.codes(), start=len(rates) + 1):
             tell(done, steps, f"reads from {tier}")
             latencies.append(_distant(store, tier, data, seconds))
         tell(steps, steps, "done")
@@ -276,7 +276,7 @@ def _distant(store: Store, tier: str, data: bytes, seconds: float) -> Latency:
     keys = [f"{PREFIX}{tier}/{number}" for number in range(32)]
     for key in keys:
         store.put(key, data, durable=False)
-    store.send(keys, tier)
+    store.maintenance.send(keys, tier)
     order = Random(SEED)  # noqa: S311 - no secret
     samples: list[float] = []
     until_s = time.perf_counter() + seconds
