@@ -71,7 +71,7 @@ def test_the_windows_of_all_streams_fit_half_the_cache():
     for n in range(400):
         for base in (0, 10_000, 20_000, 30_000):
             source.observe(base + n, n * 1e-6)
-    windows = {id(s): s.ahead - s.position for s in source._streams.values()}
+    windows = {id(s): s.ahead - s.position for s in source._streams}
     assert len(windows) == 4
     assert sum(windows.values()) <= 20
 

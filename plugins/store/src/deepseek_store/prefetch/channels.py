@@ -33,6 +33,7 @@ class Channels:
         self._served = 0
         self._announced = 0  # of the flights
         self._last_s = 0.0
+        self._oldest_s = 0.0  # no flight began earlier
 
     def __len__(self) -> int:
         """Fetches under way."""
@@ -75,10 +76,20 @@ class Channels:
         if self._came:
             self._judge(now_s, fetch_s)
         self._last_s = now_s
-        lost_s = now_s - LOST * fetch_s
+        if self._oldest_s < now_s - LOST * fetch_s:
+            self._forget(now_s - LOST * fetch_s)
+
+    def _forget(self, lost_s: float) -> None:
+        """Leave what began before `lost_s`."""
         flights = self._flights
-        while flights and flights[block := next(iter(flights))][0] < lost_s:
-            self._announced -= flights.pop(block)[2]
+        self._oldest_s = self._last_s
+        while flights:
+            begun_s, _, announced = flights[block := next(iter(flights))]
+            if begun_s >= lost_s:
+                self._oldest_s = begun_s
+                break
+            self._announced -= announced
+            del flights[block]
 
     def _judge(self, now_s: float, fetch_s: float) -> None:
         for begun_s, seconds, served in self._came:

@@ -6,7 +6,9 @@ source that is right for 31 % may win much and one of 23 % may lose much (benchm
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from math import inf
 
 from deepseek_store.prefetch.channels import QUEUE
 
@@ -33,7 +35,8 @@ class Shadow:
 
     def __init__(self, mask: int) -> None:
         self.mask = mask
-        self.ready_s: dict[int, float] = {}  # by block, least recently used first
+        # By block, least recently used first: a dict finds its front ever more slowly.
+        self.ready_s: OrderedDict[int, float] = OrderedDict()
         self.asked_s = self.clock_s = 0.0  # of the last request; after it was waited for
         self.busy_until_s = 0.0  # all fetches done, were the channels one that is faster
         self.score = 0.0
@@ -41,7 +44,7 @@ class Shadow:
     def joined_by(self, source: int) -> Shadow:
         """The same with one more source."""
         found = Shadow(self.mask | 1 << source)
-        found.ready_s = dict(self.ready_s)
+        found.ready_s = self.ready_s.copy()
         found.asked_s, found.clock_s = self.asked_s, self.clock_s
         found.busy_until_s, found.score = self.busy_until_s, self.score
         return found
@@ -84,60 +87,73 @@ class Duel:
         """
         fetch_s = max(fetch_s, 1e-9)
         self._thought_s += think_s
-        sampled = self._threshold < 1 << 32
-        if sampled:
+        if self._sample < 1.0:
             predicted = [[b for b in blocks if self._in_sample(b)] for blocks in predicted]
-        if not sampled or self._in_sample(block):
-            self._request(block, fetch_s)
-            self._choose()
+            asked = self._in_sample(block)
+        else:
+            asked = True
+        step_s = fetch_s / max(1.0, self.channels * self._sample)
+        if asked:
+            self._request(block, fetch_s, step_s)
         for source, blocks in enumerate(predicted):
             if blocks:
-                self._issue(source, blocks, fetch_s)
+                self._issue(source, blocks, fetch_s, step_s)
         return self.acting
 
     def _in_sample(self, block: int) -> bool:
         return ((block * _SPREAD & _MASK) >> 32) < self._threshold
 
-    def _step_s(self, fetch_s: float) -> float:
-        """Seconds between two ends of fetches when all channels are busy."""
-        return fetch_s / max(1.0, self.channels * self._sample)
-
-    def _request(self, block: int, fetch_s: float) -> None:
-        decay, capacity, step_s = self._decay, self._capacity, self._step_s(fetch_s)
-        think_s, share = self._thought_s, 1.0 / self.readers
+    def _request(self, block: int, fetch_s: float, step_s: float) -> None:
+        """Feed a request to all shadows and choose; `step_s` is a fetch's share of all channels."""
+        decay, think_s, share = self._decay, self._thought_s, 1.0 / self.readers
+        own_score = best_score = -inf
+        best = acting = self.acting
         self._thought_s = 0.0
         for shadow in self._shadows:
             tags = shadow.ready_s
             shadow.asked_s = now_s = shadow.clock_s + think_s
-            ready_s = tags.pop(block, None)
+            ready_s = tags.get(block)
             if ready_s is not None and ready_s <= now_s:
-                tags[block] = ready_s
+                tags.move_to_end(block)
                 shadow.clock_s = now_s
-                shadow.score += decay * (1.0 - shadow.score)
-                continue
-            # Demand overtakes what waits; when no channel is free, it waits for the next.
-            busy_s = shadow.busy_until_s - now_s
-            wait_s = fetch_s
-            if busy_s > fetch_s:
-                wait_s += step_s
-            elif busy_s > fetch_s - step_s:
-                wait_s += busy_s - fetch_s + step_s
-            if ready_s is None:
-                if len(tags) >= capacity:
-                    del tags[next(iter(tags))]
-                shadow.busy_until_s = now_s + step_s + (busy_s if busy_s > 0.0 else 0.0)
-            elif ready_s < now_s + wait_s:
-                wait_s = ready_s - now_s
-            tags[block] = now_s + wait_s
-            shadow.clock_s = now_s + wait_s * share
-            shadow.score += decay * (1.0 - wait_s / fetch_s - shadow.score)
+                shadow.score = score = shadow.score + decay * (1.0 - shadow.score)
+            else:
+                wait_s = self._wait_s(shadow, ready_s, fetch_s, step_s)
+                tags[block] = now_s + wait_s
+                tags.move_to_end(block)
+                shadow.clock_s = now_s + wait_s * share
+                gain = 1.0 - wait_s / fetch_s - shadow.score
+                shadow.score = score = shadow.score + decay * gain
+            if score > best_score:
+                best_score, best = score, shadow.mask
+            if shadow.mask == acting:
+                own_score = score
+        if best_score > own_score + MARGIN or own_score < self._shadows[0].score - HARM:
+            self.acting = best
 
-    def _issue(self, source: int, blocks: Sequence[int], fetch_s: float) -> None:
-        shadows = self._with[source] or self._join(source)
-        capacity, cost, step_s = self._capacity, ISSUE_COST * self._decay, self._step_s(fetch_s)
-        for shadow in shadows:
+    def _wait_s(
+        self, shadow: Shadow, ready_s: float | None, fetch_s: float, step_s: float
+    ) -> float:
+        """How long a request waits whose block is not there; one that is on its way is joined."""
+        now_s = shadow.asked_s
+        busy_s = shadow.busy_until_s - now_s
+        # Demand overtakes what waits; when no channel is free, it waits for the next.
+        wait_s = fetch_s
+        if busy_s > fetch_s:
+            wait_s += step_s
+        elif busy_s > fetch_s - step_s:
+            wait_s += busy_s - fetch_s + step_s
+        if ready_s is not None:
+            return ready_s - now_s if ready_s < now_s + wait_s else wait_s
+        if len(shadow.ready_s) >= self._capacity:
+            shadow.ready_s.popitem(last=False)
+        shadow.busy_until_s = now_s + step_s + (busy_s if busy_s > 0.0 else 0.0)
+        return wait_s
+
+    def _issue(self, source: int, blocks: Sequence[int], fetch_s: float, step_s: float) -> None:
+        capacity, cost = self._capacity, ISSUE_COST * self._decay
+        for shadow in self._with[source] or self._join(source):
             tags, now_s = shadow.ready_s, shadow.asked_s
-            soonest_s = now_s + fetch_s
             for block in blocks:
                 if block in tags:
                     continue
@@ -145,10 +161,10 @@ class Duel:
                 if busy_s - now_s > QUEUE * fetch_s:
                     break
                 if len(tags) >= capacity:
-                    del tags[next(iter(tags))]
+                    tags.popitem(last=False)
                 shadow.score -= cost
-                busy_s = (busy_s if busy_s > now_s else now_s) + step_s
-                shadow.busy_until_s = busy_s
+                shadow.busy_until_s = busy_s = (busy_s if busy_s > now_s else now_s) + step_s
+                soonest_s = now_s + fetch_s
                 tags[block] = busy_s if busy_s > soonest_s else soonest_s
 
     def _join(self, source: int) -> list[Shadow]:
@@ -158,13 +174,3 @@ class Duel:
         for number, shadows in enumerate(self._with):
             shadows += [shadow for shadow in new if shadow.mask >> number & 1]
         return self._with[source]
-
-    def _choose(self) -> None:
-        best = own = none = self._shadows[0]
-        for shadow in self._shadows:
-            if shadow.score > best.score:
-                best = shadow
-            if shadow.mask == self.acting:
-                own = shadow
-        if best.score > own.score + MARGIN or own.score < none.score - HARM:
-            self.acting = best.mask

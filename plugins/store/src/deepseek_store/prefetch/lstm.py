@@ -22,6 +22,7 @@ CLASSES = 512
 EMBEDDING = 64
 HIDDEN = 64
 SHARE = 0.3  # probability of a block that is announced
+PART = 128  # columns of one product in serving
 PARTS = ("embedding_ce", "input_eg", "hidden_hg", "bias_g", "output_hc", "offset_c")
 FORMAT = 1
 
@@ -94,7 +95,7 @@ class Weights:
 class LstmSource:
     """Predicts one block from the distances so far; announces nothing before it has weights.
 
-    A step multiplies two matrices: embedding and input weights are folded into one table at load.
+    Embedding and input weights are folded into one table at load.
     """
 
     name = "lstm"
@@ -115,25 +116,36 @@ class LstmSource:
         halves[: 3 * hidden] = 0.5
         table = weights.embedding_ce @ weights.input_eg + weights.bias_g
         self._rows = list(np.ascontiguousarray(table * halves))
-        # The hidden state is held doubled, for its gate is; its last entry stays 1 and adds the
-        # offsets. Two products: one of all columns is large enough for OpenBLAS to start threads.
-        gates, classes = 4 * hidden, len(weights.offset_c)
-        both = np.zeros((hidden + 1, gates + classes), np.float32)
-        both[:hidden, :gates] = 0.5 * weights.hidden_hg * halves
-        both[:hidden, gates:] = 0.5 * weights.output_hc
-        both[hidden, gates:] = weights.offset_c
-        self._to_gates = np.ascontiguousarray(both[:, :gates])
-        self._to_logits = np.ascontiguousarray(both[:, gates:])
+        self._weave(weights, halves)
         self._class = {int(delta): at for at, delta in enumerate(weights.inputs, start=1)}
         self._targets = [0, *map(int, weights.targets)]
-        state = np.zeros(hidden + 1, np.float32)
-        state[hidden] = 1.0
-        out = np.zeros(gates + classes, np.float32)
-        self._state, self._hidden, self._cell = state, state[:hidden], np.zeros_like(state[:hidden])
-        self._gates, self._logits = out[:gates], out[gates:]
-        self._open, self._new = out[: 3 * hidden], out[3 * hidden : gates]
-        self._in, self._keep, self._shown = np.split(self._open, 3)
         self._least = 1.0 / self._share
+
+    def _weave(self, weights: Weights, halves: Floats) -> None:
+        """Lay logits, gates and cell side by side, so that a step is few calls of numpy.
+
+        The hidden state is held doubled, for its gate is; its last entry stays 1 and adds the
+        offsets. The product is cut into parts of `PART` columns, each too small for any OpenBLAS
+        to wake its threads for it.
+        """
+        hidden, gates, classes = len(weights.hidden_hg), len(halves), len(weights.offset_c)
+        columns = -(-(classes + gates) // PART) * PART
+        first = columns - gates
+        both = np.zeros((hidden + 1, columns), np.float32)
+        both[:hidden, :classes] = 0.5 * weights.output_hc
+        both[hidden, :classes] = weights.offset_c
+        both[:hidden, first:] = 0.5 * weights.hidden_hg * halves
+        self._both = np.ascontiguousarray(both.reshape(hidden + 1, -1, PART).swapaxes(0, 1))
+        self._state = np.append(np.zeros(hidden, np.float32), np.float32(1.0))
+        self._hidden = self._state[:hidden]
+        out = np.zeros(columns + hidden, np.float32)
+        self._out, self._logits = out[:columns].reshape(-1, PART), out[:classes]
+        self._gates, self._open = out[first:columns], out[first : columns - hidden]
+        self._factors = out[first : first + 2 * hidden]  # of input and cell
+        self._shown = out[columns - 2 * hidden : columns - hidden]
+        self._new, self._cell = out[columns - hidden : columns], out[columns:]
+        self._parts = out[columns - hidden :]
+        self._ones, self._halves = np.ones_like(self._open), np.full_like(self._cell, 0.5)
 
     def observe(self, block: int, now_s: float) -> Sequence[int]:
         """The likely block some requests ahead, if any is likely enough."""
@@ -148,18 +160,16 @@ class LstmSource:
 
     def step(self, seen: int) -> Floats:
         """Advance by one delta's class; the logits [C] (a view, valid until the next step)."""
-        cell, hidden, new = self._cell, self._hidden, self._new
-        self._gates += self._rows[seen]
-        np.tanh(self._gates, self._gates)
-        self._open += 1.0  # twice the gates
-        new *= self._in
-        cell *= self._keep
-        cell += new
-        cell *= 0.5
+        gates, opened, cell, hidden = self._gates, self._open, self._cell, self._hidden
+        np.add(gates, self._rows[seen], gates)
+        np.tanh(gates, gates)
+        np.add(opened, self._ones, opened)  # twice the gates
+        np.multiply(self._parts, self._factors, self._parts)
+        np.add(cell, self._new, cell)
+        np.multiply(cell, self._halves, cell)
         np.tanh(cell, hidden)
-        hidden *= self._shown
-        np.dot(self._state, self._to_logits, self._logits)
-        np.dot(self._state, self._to_gates, self._gates)
+        np.multiply(hidden, self._shown, hidden)
+        np.matmul(self._state, self._both, self._out)
         return self._logits
 
     def _likely(self, block: int) -> Sequence[int]:
@@ -168,9 +178,9 @@ class LstmSource:
         found = block + self._targets[best]
         if best == 0 or found < 0:
             return ()
-        logits -= logits[best]
-        np.exp(logits, out=logits)
-        return (found,) if float(logits.sum()) <= self._least else ()
+        np.subtract(logits, logits[best : best + 1].copy(), logits)
+        np.exp(logits, logits)
+        return (found,) if np.add.reduce(logits) <= self._least else ()
 
 
 def classes_of(deltas: Ints, vocabulary: Ints) -> Ints:

@@ -92,7 +92,7 @@ class Prefetcher:
         self._order: OrderSource | None = None
         self._teacher = teacher
         self._history: deque[int] = deque(maxlen=history if teacher is not None else 0)
-        self._outstanding: dict[int, None] = {}
+        self._outstanding: OrderedDict[int, None] = OrderedDict()
         self._held: OrderedDict[int, None] = OrderedDict()
         self._waited: dict[int, int] = {}
         self._lead = 0.0
@@ -108,12 +108,13 @@ class Prefetcher:
             if self._gated
             else (1 << len(predicted)) - 1
         )
-        ordered = self._follow(block, now_s)
-        if ordered is not None:
-            return self._issue(ordered)
+        if self._order is not None:
+            ordered = self._follow(self._order, block, now_s)
+            if ordered is not None:
+                return self._issue(dict.fromkeys(ordered))
         wanted = [blocks for number, blocks in enumerate(predicted) if acting >> number & 1]
         if self._held or any(wanted):
-            return self._issue(self._in_turn(chain.from_iterable(wanted)))
+            return self._issue(self._in_turn(wanted))
         return ()
 
     def on_fetched(self, block: int, seconds: float) -> None:
@@ -136,7 +137,7 @@ class Prefetcher:
         usual = min(ORDER_AHEAD, self._capacity * 3 // 4)
         self._order = OrderSource(order, ahead=max(1, min(ahead or usual, self._capacity)))
         self._held.clear()
-        return self._issue(self._order.start())
+        return self._issue(dict.fromkeys(self._order.start()))
 
     def clear_order(self) -> None:
         """Follow no order."""
@@ -174,36 +175,33 @@ class Prefetcher:
     def _order_leads(self) -> bool:
         return self._order is not None and not self._order.lost and not self._order.ended
 
-    def _follow(self, block: int, now_s: float) -> Sequence[int] | None:
-        """What the known order announces; None when there is none to follow."""
-        if self._order is None:
-            return None
-        blocks = self._order.observe(block, now_s)
+    def _follow(self, order: OrderSource, block: int, now_s: float) -> Sequence[int] | None:
+        """What the known order announces; None when it leads no more."""
+        blocks = order.observe(block, now_s)
         return blocks if blocks or self._order_leads() else None
 
-    def _in_turn(self, blocks: Iterable[int]) -> Iterable[int]:
+    def _in_turn(self, wanted: Iterable[Iterable[int]]) -> dict[int, None]:
         """Those that may be under way at once; the others are held, the oldest dropped."""
-        held = self._held
-        for block in blocks:
-            held[block] = None
+        held, found = self._held, dict.fromkeys(chain.from_iterable(wanted))
+        if not held and len(found) <= min(MOST_HELD, self._channels.room):
+            return found
+        held.update(found)
         while len(held) > MOST_HELD:
             held.popitem(last=False)
-        found = list(islice(held, self._channels.room))
+        found = dict.fromkeys(islice(held, self._channels.room))
         for block in found:
             del held[block]
         return found
 
-    def _issue(self, blocks: Iterable[int]) -> list[int]:
+    def _issue(self, wanted: dict[int, None]) -> list[int]:
         contains, outstanding = self._contains, self._outstanding
-        found = list(dict.fromkeys(blocks))
         if contains is not None:
-            found = [block for block in found if not contains(block)]
-        for block in found:
-            outstanding[block] = None
-        self._channels.announce(found)
+            wanted = {block: None for block in wanted if not contains(block)}
+        outstanding.update(wanted)
+        self._channels.announce(wanted)
         while len(outstanding) > self._capacity:  # older than the cache: gone unused
-            del outstanding[next(iter(outstanding))]
-        return found
+            outstanding.popitem(last=False)
+        return list(wanted)
 
     def _count(self, block: int, hit: bool, now_s: float) -> None:
         self._requests += 1

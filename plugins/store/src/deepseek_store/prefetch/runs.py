@@ -24,15 +24,15 @@ class Edges:
     """
 
     def __init__(self) -> None:
-        self._edges: dict[int, None] = {}
+        self.known: dict[int, None] = {}
         self._stops = 0.4  # share of the runs that ended at the edge they came to
 
     def __len__(self) -> int:
         """Edges remembered."""
-        return len(self._edges)
+        return len(self.known)
 
     def __contains__(self, block: object) -> bool:
-        return block in self._edges
+        return block in self.known
 
     @property
     def trusted(self) -> bool:
@@ -41,7 +41,7 @@ class Edges:
 
     def learn(self, block: int) -> None:
         """A run ended before this block, or began with it."""
-        edges = self._edges
+        edges = self.known
         if block not in edges:
             if len(edges) >= MAX_EDGES:
                 del edges[next(iter(edges))]
@@ -51,7 +51,7 @@ class Edges:
         """A run came to an edge and ended there, or passed it."""
         self._stops += _SMOOTH * (stopped - self._stops)
         if not stopped:
-            self._edges.pop(block, None)
+            self.known.pop(block, None)
 
 
 class Lengths:

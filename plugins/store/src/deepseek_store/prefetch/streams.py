@@ -56,9 +56,9 @@ class StreamSource:
         self._capacity = max(1, capacity_blocks)
         self._recent: OrderedDict[int, float] = OrderedDict()
         self._few: deque[int] = deque(maxlen=FEW)
-        self._streams: OrderedDict[int, _Stream] = OrderedDict()  # by id(), oldest first
+        self._streams: OrderedDict[_Stream, None] = OrderedDict()  # oldest first
         self._owner: dict[int, _Stream] = {}
-        self._active: OrderedDict[int, _Stream] = OrderedDict()  # by id(), moved long ago first
+        self._active: OrderedDict[_Stream, None] = OrderedDict()  # moved long ago first
         self._edges, self._lengths = Edges(), Lengths()
         self._number = 0
         self._look_at = 0  # number of the request at which a stream may have ended
@@ -94,16 +94,16 @@ class StreamSource:
         stream.run += 1
         if steps <= 0:
             return False
-        if id(stream) not in self._active:
+        if stream not in self._active:
             self._resume(stream, block, steps)
         edge = stream.edge
         if edge is not None and (block - edge) * stride >= 0:
             self._edges.met(_border(edge, stride), stopped=False)
             stream.edge = None
         gap_s = (now_s - stream.seen_s) / steps
-        stream.gap_s += _SMOOTH * (max(gap_s, 0.0) - stream.gap_s)
+        stream.gap_s += _SMOOTH * ((gap_s if gap_s > 0.0 else 0.0) - stream.gap_s)
         stream.position, stream.seen_s = block, now_s
-        self._streams.move_to_end(id(stream))
+        self._streams.move_to_end(stream)
         announced, owner = stream.announced, self._owner
         last = block - BEHIND * stride
         while announced and (announced[0] - last) * stride < 0:
@@ -122,10 +122,10 @@ class StreamSource:
 
     def _announce(self, stream: _Stream) -> Sequence[int]:
         stride = stream.stride
-        end = stream.position + self._window(stream) * stride
-        start = (
-            max(stream.ahead, stream.position) if stride > 0 else min(stream.ahead, stream.position)
-        )
+        start = position = stream.position
+        end = position + self._window(stream) * stride
+        if (stream.ahead - position) * stride > 0:
+            start = stream.ahead
         if (end - start) * stride <= 0:
             return ()
         blocks = range(start + stride, end + stride, stride)
@@ -146,31 +146,32 @@ class StreamSource:
 
     def _before_edge(self, stream: _Stream, blocks: range) -> range:
         """Of the blocks those before the next edge, if edges are trusted."""
-        edges, stride = self._edges, stream.stride
-        for at, block in enumerate(blocks):
-            if (block if stride > 0 else block - stride) in edges:
+        edges, back = self._edges, min(stream.stride, 0)
+        known = edges.known
+        for block in blocks:
+            if block - back in known:
                 if stream.edge is None:
                     stream.edge = block
-                return blocks[:at] if edges.trusted else blocks
+                return blocks[: blocks.index(block)] if edges.trusted else blocks
         return blocks
 
     def _window(self, stream: _Stream) -> int:
         """Blocks ahead: `LEAD` fetches' worth, as far as the run will go, a share of the cache."""
         share = self._capacity // (2 * len(self._active))
-        wanted = int(LEAD * self.fetch_s / max(stream.gap_s, NEVER_S)) + 1
-        left = self._lengths.left(stream.run)
-        ramp = RAMP * stream.run
-        left = ramp if left is None else min(left, ramp)
-        return min(max(wanted, FEWEST), left, max(1, share), MAX_WINDOW)
+        gap_s = stream.gap_s
+        wanted = int(LEAD * self.fetch_s / (gap_s if gap_s > NEVER_S else NEVER_S)) + 1
+        ramp, left = RAMP * stream.run, self._lengths.left(stream.run)
+        most = min(share or 1, ramp, MAX_WINDOW, ramp if left is None else left)
+        return min(most, max(wanted, FEWEST))
 
     def _touch(self, stream: _Stream) -> None:
         active, number = self._active, self._number
         stream.moved = number
-        active[id(stream)] = stream
-        active.move_to_end(id(stream))
+        active[stream] = None
+        active.move_to_end(stream)
         if number >= self._look_at:
-            while (oldest := next(iter(active.values()))).moved < number - ACTIVE:
-                del active[id(oldest)]
+            while (oldest := next(iter(active))).moved < number - ACTIVE:
+                del active[oldest]
                 self._ended(oldest)
             self._look_at = oldest.moved + ACTIVE + 1
 
@@ -198,8 +199,8 @@ class StreamSource:
         stream = _Stream(block, stride, max(now_s - before_s, 0.0), now_s)
         self._edges.learn(_border(block - stride, stride))
         while len(self._streams) >= MAX_STREAMS:
-            self._forget(self._streams.popitem(last=False)[1])
-        self._streams[id(stream)] = stream
+            self._forget(self._streams.popitem(last=False)[0])
+        self._streams[stream] = None
         return stream
 
     def _stride_to(self, block: int) -> int:
@@ -215,7 +216,8 @@ class StreamSource:
         return 0
 
     def _forget(self, stream: _Stream) -> None:
-        if self._active.pop(id(stream), None) is not None:
+        if stream in self._active:
+            del self._active[stream]
             self._ended(stream)
         for block in stream.announced:
             if self._owner.get(block) is stream:
