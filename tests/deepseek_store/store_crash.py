@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from store_site import Image, Site, one_search
+from store_site import Image, Site
 from store_workload import Content, Ledger, Lost, Workload
 
 from deepseek_store import Store
@@ -51,8 +51,6 @@ def check(
             site.on_cut = lambda operation: on_cut(site)
             site.watch_disk()
         with site.open(shared=shared) as store:
-            if on_cut is not None:
-                site.watch(store)
             wanted = check_store(store, site, ledger)
             if again:
                 store.put("later", b"later")
@@ -71,8 +69,8 @@ def check_rebuilt(image: Image, home: Path, ledger: Ledger) -> None:
     try:
         site.write_log()
         (home / INDEX_FILE).unlink()
-        Store.rebuild(home)
-        with Store(home) as store:
+        Store.rebuild(home, tiers=site.open_tier)
+        with Store(home, tiers=site.open_tier) as store:
             check_store(store, site, ledger)
     finally:
         site.remove()
@@ -216,11 +214,10 @@ class Cutter:
 def crash_runs(folder: Path, cuts: int, seed: int = 0, *, shared: bool = False) -> dict[str, int]:
     """Workloads, one after the other, until there were so many cuts; how many of each kind."""
     done: dict[str, int] = {}
-    with one_search():
-        while sum(done.values()) < cuts:
-            cutter = Cutter(folder, seed, shared=shared)
-            cutter.run(60)
-            for kind, count in cutter.cuts.items():
-                done[kind] = done.get(kind, 0) + count
-            seed += 1
+    while sum(done.values()) < cuts:
+        cutter = Cutter(folder, seed, shared=shared)
+        cutter.run(60)
+        for kind, count in cutter.cuts.items():
+            done[kind] = done.get(kind, 0) + count
+        seed += 1
     return done

@@ -13,10 +13,8 @@ from typing import Any, TypeVar
 import attrs
 from sim_disk import SimDisk
 
-from deepseek_core import open_tier
-from deepseek_core.discovery.loader import discover
+from deepseek_core import Tier
 from deepseek_store import Policy, Store
-from deepseek_store.home import tier_set
 from deepseek_store.home.config import FILE, StoreConfig, TierConfig
 from deepseek_store.home.log_folders import LOG_FOLDER
 from deepseek_store.home.numbers import FILE as NUMBERS
@@ -75,18 +73,7 @@ class SimStore(Store):
     def __init__(self, site: Site, **options: Any) -> None:
         database = WatchedDatabase(site)
         index = Index(database, StoreConfig.load(site.home).store_id)
-        super().__init__(site.home, disk=site.disk, index=index, **options)
-
-
-@contextmanager
-def one_search() -> Iterator[None]:
-    """Plugins are looked for once, not at each of thousands of openings."""
-    registry = discover()
-    tier_set.open_tier = lambda url: open_tier(url, registry=registry)
-    try:
-        yield
-    finally:
-        tier_set.open_tier = open_tier
+        super().__init__(site.home, disk=site.disk, index=index, tiers=site.open_tier, **options)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -118,7 +105,7 @@ class Site:
         self._make_home()
         if image is None:
             Index(WatchedDatabase(self), STORE_ID, create=True).close()
-            mark_tiers(StoreConfig.load(home))
+            mark_tiers(StoreConfig.load(home), open_memory)
         else:
             (home / INDEX_FILE).write_bytes(image.index)
             for name, data in image.files.items():
@@ -135,12 +122,12 @@ class Site:
         """Open the store."""
         return SimStore(self, **options)
 
-    def watch(self, store: SimStore) -> None:
-        """Let the power also fail at every operation of its tiers, which are atomic."""
-        for tier in store.parts.tiers.tiers:
-            for name in ("put_if_absent", "delete"):
-                setattr(tier, name, self._watched(getattr(tier, name)))
-        self.watch_disk()
+    def open_tier(self, url: str) -> Tier:
+        """A tier of which every operation is atomic, and a moment for the power to fail."""
+        tier = open_memory(url)
+        for name in ("put_if_absent", "delete"):
+            setattr(tier, name, self._watched(getattr(tier, name)))
+        return tier
 
     def cut(self, operation: str) -> None:
         """A moment at which the power may fail."""

@@ -72,7 +72,7 @@ class Workload:
 
     def _open(self) -> SimStore:
         store = self.site.open(shared=self._shared)
-        self.site.watch(store)
+        self.site.watch_disk()
         return store
 
     def _data(self) -> bytes:

@@ -11,11 +11,11 @@ from care_kit import FaultyTier
 from home_kit import POLICY, Operator, refused
 from store_kit import data_of
 
-from deepseek_core import errors
+from deepseek_core import Tier, errors
 from deepseek_store import Store
 from deepseek_store.errors import NotOwner, ReadOnlyStore
 from deepseek_store.home import owner_epochs as owners
-from deepseek_store.home import owner_watch, tier_set
+from deepseek_store.home import owner_watch
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.memory_tier import open_memory
@@ -391,13 +391,12 @@ def test_a_store_with_a_tier_that_does_not_answer_takes_puts_at_once(
         operator.put(store, "a", 3, tier="cold")
     gone = threading.Event()
 
-    def hang(_url: str) -> None:
+    def hang(_url: str) -> Tier:
         gone.wait(30)
         raise errors.TierUnavailable("gone", url="")
 
-    monkeypatch.setattr(tier_set, "open_tier", hang)
     monkeypatch.setattr(owner_watch, "_FIRST_WAIT_S", 0.05)
-    with operator.open() as store:
+    with operator.open(tiers=hang) as store:
         fresh = operator.put(store, "b", 10)
         assert operator.lost(store, fresh) == {}
     gone.set()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sim_disk import SimDisk
 from store_kit import SMALL, data_of
-from store_site import Site, one_search
+from store_site import Site
 
 from deepseek_core import errors
 from deepseek_store import Store
@@ -67,14 +67,14 @@ def test_a_full_log_refuses_and_keeps_what_it_acknowledged(tmp_path: Path) -> No
         site = Site(tmp_path / f"s{seed}")
         site.disk = FullDisk()
         rng = random.Random(seed)
-        with one_search(), site.open() as store:
+        with site.open() as store:
             acknowledged, _ = fill(store, rng)
             for key, data in acknowledged.items():
                 assert bytes(store.get(key)) == data
             site.disk.left_nbytes += 1_000_000
             store.put("after", b"there is room again")
         site.disk = site.disk.crash(rng)
-        with one_search(), site.open() as store:
+        with site.open() as store:
             assert {info.key for info in store.list()} == {*acknowledged, "after"}
             for key, data in acknowledged.items():
                 assert bytes(store.get(key)) == data
