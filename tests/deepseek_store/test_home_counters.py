@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_store import Policy, Store
-from deepseek_store.check.background import Tick
+from deepseek_store.check.background import CareRound
 from deepseek_store.home import counters
-from deepseek_store.home.counters import Counters, Entry
+from deepseek_store.home.counters import Counters, LedgerEntry
 from deepseek_store.index.rows import Batch
 
 NUMBERS = st.builds(
@@ -25,20 +25,22 @@ def test_sums_are_of_each_count(one, other):
 
 @given(NUMBERS, st.lists(st.sampled_from(["streams", "markov", "lstm"]), max_size=3))
 def test_an_entry_comes_back_from_its_text(counts, acting):
-    entry = Entry(counts=counts, at_s=1.5, acting=tuple(acting), why="so", ticks=({"at_s": 1.0},))
-    assert Entry.from_text(entry.to_text()) == entry
+    entry = LedgerEntry(
+        counts=counts, at_s=1.5, acting=tuple(acting), why="so", ticks=({"at_s": 1.0},)
+    )
+    assert LedgerEntry.from_text(entry.to_text()) == entry
 
 
 @pytest.mark.parametrize(
     "text", [None, "", "no json", "[]", '{"counts": 7}', '{"at_s": "x"}', "null"]
 )
 def test_a_text_that_is_none_counts_nothing(text):
-    assert Entry.from_text(text) == Entry()
+    assert LedgerEntry.from_text(text) == LedgerEntry()
 
 
 def test_a_count_that_later_versions_have_is_passed_over():
     text = '{"counts": {"cache_hits": 3, "from_the_future": 9}}'
-    assert Entry.from_text(text).counts == Counters(cache_hits=3)
+    assert LedgerEntry.from_text(text).counts == Counters(cache_hits=3)
 
 
 @pytest.fixture
@@ -88,10 +90,10 @@ def test_nothing_is_written_where_nothing_was_counted(home):
 
 def test_rounds_that_did_something_are_remembered(home):
     with Store(home) as store:
-        store.parts.ledger.note(1.0, attrs.asdict(Tick()))
-        store.parts.ledger.note(2.0, attrs.asdict(Tick(moves=2, freed_nbytes=5)))
+        store.parts.ledger.note(1.0, attrs.asdict(CareRound()))
+        store.parts.ledger.note(2.0, attrs.asdict(CareRound(moves=2, freed_nbytes=5)))
         for number in range(30):
-            store.parts.ledger.note(3.0 + number, attrs.asdict(Tick(error=f"no {number}")))
+            store.parts.ledger.note(3.0 + number, attrs.asdict(CareRound(error=f"no {number}")))
     with Store(home) as store:
         ticks = store.parts.ledger.mine().ticks
         assert len(ticks) == 20
@@ -102,7 +104,7 @@ def test_hosts_that_are_gone_leave_one_row_between_them(home):
     with Store(home) as store:
         before = totals(store)
         for number in range(200):
-            told = Entry(counts=Counters(moves=3), at_s=1000.0 + number)
+            told = LedgerEntry(counts=Counters(moves=3), at_s=1000.0 + number)
             store.parts.state.commit(Batch(meta={f"counts:box{number}:1": told.to_text()}))
         store.get("k")
         store.parts.ledger.save()

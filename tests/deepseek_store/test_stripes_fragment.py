@@ -14,7 +14,7 @@ from deepseek_store.stripes.fragment import (
     HEADER_NBYTES,
     BadFragment,
     FragmentHeader,
-    SegmentRow,
+    TableRow,
     pack_header,
     pack_table,
     parse_header,
@@ -42,7 +42,7 @@ headers = st.builds(
     table_nbytes=st.integers(0, 2**32 - 1),
     table_xxh3=words,
 )
-rows = st.lists(st.builds(SegmentRow, segment=words, nbytes=words, xxh3=words), min_size=1)
+rows = st.lists(st.builds(TableRow, segment=words, nbytes=words, xxh3=words), min_size=1)
 EXAMPLE = FragmentHeader(
     store=b"0123456789abcdef",
     stripe=7,
@@ -97,7 +97,7 @@ def test_a_format_of_the_future_is_named(at: int, value: int, said: str) -> None
 
 @given(rows, st.data())
 def test_a_table_comes_back_and_no_flipped_bit_goes_unseen(
-    table: list[SegmentRow], data: st.DataObject
+    table: list[TableRow], data: st.DataObject
 ) -> None:
     packed = pack_table(table)
     header = attrs.evolve(

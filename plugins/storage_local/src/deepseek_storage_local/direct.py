@@ -65,9 +65,9 @@ def read_direct(number: int, start: int, nbytes: int, buffer: memoryview) -> byt
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def refusal(volume: Volume, session: str) -> str | None:
+def refusal(volume: Volume, opening: str) -> str | None:
     """Why this volume takes no direct I/O; None if it does."""
-    name = f"{ASIDE}/{session}.direct"
+    name = f"{ASIDE}/{opening}.direct"
     buffer = AlignedBuffers().get()[:BLOCK_NBYTES]
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_DIRECT

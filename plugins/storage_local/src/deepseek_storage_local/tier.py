@@ -16,8 +16,8 @@ from deepseek_storage_local.handles import Descriptor, Handles
 from deepseek_storage_local.listing import walk
 from deepseek_storage_local.medium import profile_of
 from deepseek_storage_local.names import path_of
-from deepseek_storage_local.place import Place
 from deepseek_storage_local.quota import Quota
+from deepseek_storage_local.tier_folders import TierFolders
 from deepseek_storage_local.volume import Volume
 from deepseek_storage_local.writing import write_object
 
@@ -46,7 +46,7 @@ class LocalTier(Tier):
         self.url = url
         self._options = options.parse(url)
         self.failure_domains = self._options.domains
-        self._place: Place | None = Place(self._options, url)
+        self._folders: TierFolders | None = TierFolders(self._options, url)
         self._handles = Handles()
         self._buffers = AlignedBuffers()
         self.direct_refusal = self._try_direct() if self._options.direct else None
@@ -130,12 +130,12 @@ class LocalTier(Tier):
         Raises:
             TierUnavailable: a disk that may hold such objects is gone or broken.
         """
-        place = self._opened()
+        folders = self._opened()
         domains = [name for name in self.failure_domains if _may_hold(name, prefix)]
-        for volume in [place.root(), *map(place.domain, domains)]:
+        for volume in [folders.root(), *map(folders.domain, domains)]:
             self._check(volume)
-        with self._faults(place.root()):
-            yield from walk(place.root().folder, prefix)
+        with self._faults(folders.root()):
+            yield from walk(folders.root().folder, prefix)
 
     def stat(self, key: str) -> ObjectStat:
         """Size and age of an object.
@@ -158,20 +158,20 @@ class LocalTier(Tier):
         Raises:
             TierUnavailable: no disk is there.
         """
-        place = self._opened()
-        volumes = place.present() if self.failure_domains else [place.root()]
+        folders = self._opened()
+        volumes = folders.present() if self.failure_domains else [folders.root()]
         if not volumes:
-            volumes = [place.domain(self.failure_domains[0])]
-        with self._faults(place.root()):
+            volumes = [folders.domain(self.failure_domains[0])]
+        with self._faults(folders.root()):
             used = None if self._quota is None else self._quota.used_nbytes
             return profile_of(self._options, volumes, used)
 
     def close(self) -> None:
         """Let go of the folders and of the lock; idempotent."""
-        place, self._place = self._place, None
+        folders, self._folders = self._folders, None
         self._handles.clear()
-        if place is not None:
-            place.close()
+        if folders is not None:
+            folders.close()
 
     def __reduce__(self) -> tuple[Callable[[str], LocalTier], tuple[str]]:
         return open_tier, (self.url,)
@@ -179,30 +179,30 @@ class LocalTier(Tier):
     def __repr__(self) -> str:
         return f"LocalTier({self.url!r})"
 
-    def _opened(self) -> Place:
-        if self._place is None:
+    def _opened(self) -> TierFolders:
+        if self._folders is None:
             raise errors.StorageError(f"{self.url} is closed", url=self.url, remedy="open it again")
-        return self._place
+        return self._folders
 
     def _locate(self, key: str) -> tuple[Volume, str]:
         """The volume of a key, and the object's path there."""
         self.check_key(key)
-        place = self._opened()
+        folders = self._opened()
         first, slash, rest = key.partition("/")
         if first not in self.failure_domains:
-            return place.root(), path_of(key)
+            return folders.root(), path_of(key)
         if not slash:
             raise errors.InputError(
                 f"{key!r} is the name of a failure domain", remedy=f"use {key}/..., say"
             )
-        return place.domain(first), path_of(rest)
+        return folders.domain(first), path_of(rest)
 
     def _write(self, volume: Volume, path: str, view: memoryview) -> bool:
         self._check(volume)
-        if not self._opened().session_name:
+        if not self._opened().opening_name:
             raise OSError(errno.EROFS, "it may only be read: it did not let us enroll as a writer")
         buffer = self._buffers.get() if self._direct else None
-        return write_object(volume, path, view, self._opened().session_name, buffer)
+        return write_object(volume, path, view, self._opened().opening_name, buffer)
 
     def _open(self, key: str) -> Descriptor:
         volume, path = self._locate(key)
@@ -227,9 +227,9 @@ class LocalTier(Tier):
         return sum(found.nbytes for found in walk(self._opened().root().folder, ""))
 
     def _try_direct(self) -> str | None:
-        place = self._opened()
-        volumes = {v.device: v for v in [place.root(), *place.present()]}.values()
-        reasons = (refusal(volume, place.session_name) for volume in volumes)
+        folders = self._opened()
+        volumes = {v.device: v for v in [folders.root(), *folders.present()]}.values()
+        reasons = (refusal(volume, folders.opening_name) for volume in volumes)
         reason = next((reason for reason in reasons if reason), None)
         if reason:
             _log.warning("direct=1 is not used: %s", reason)

@@ -21,7 +21,7 @@ _LINK_TRIES: Final = 100  # each lost to someone who removed the folder as an em
 
 
 def write_object(
-    volume: Volume, path: str, data: memoryview, session: str, buffer: memoryview | None
+    volume: Volume, path: str, data: memoryview, opening: str, buffer: memoryview | None
 ) -> bool:
     """Write a durable file unless there is one of that path; `buffer` is for direct I/O.
 
@@ -32,7 +32,7 @@ def write_object(
     if _exists(volume, path):
         volume.sync_folder(folder)  # whoever wrote it may not have got this far
         return False
-    aside = f"{ASIDE}/{session}.{threading.get_ident():x}.{next(_numbers)}"
+    aside = f"{ASIDE}/{opening}.{threading.get_ident():x}.{next(_numbers)}"
     try:
         _write_aside(volume, aside, data, buffer)
         wrote = _link(volume, aside, path, folder)

@@ -30,7 +30,7 @@ T = TypeVar("T")
 _chance: Final = random.SystemRandom()
 
 
-class Refused(Exception):
+class RefusedAnswer(Exception):
     """A request was answered in a way that is no failure of the server; carries the answer."""
 
     def __init__(self, answer: Answer, *, tries: int) -> None:
@@ -64,7 +64,7 @@ class Client:
         """The result of a request; `what` names it in errors.
 
         Raises:
-            Refused: the object is missing or taken, or the status is one of those `expected`.
+            RefusedAnswer: the object is missing or taken, or the status is one of those `expected`.
             TierUnavailable: it failed, also when tried again.
             TierFull: the server has no room.
         """
@@ -83,7 +83,7 @@ class Client:
                     found = self._ask_why(found, used)
             failed += 1
             if isinstance(found, Answer) and self._is_expected(found, expected):
-                raise Refused(found, tries=failed)
+                raise RefusedAnswer(found, tries=failed)
             if isinstance(found, Answer) and not has_changed and self._change(found, used):
                 has_changed = True
                 continue
@@ -175,7 +175,7 @@ class Client:
     def _error(self, what: str, found: Answer | KeyTrouble, tries: str) -> errors.DeepSeekError:
         options = self._options
         ca = None if options.ca_file is None else str(options.ca_file)
-        request = vendor_errors.Request(url=self._url, what=what, tries=tries, ca=ca)
+        request = vendor_errors.FailedRequest(url=self._url, what=what, tries=tries, ca=ca)
         if isinstance(found, KeyTrouble):
             assert self._keys is not None
             return vendor_errors.of_keys(found, self._keys.words, request)

@@ -22,7 +22,7 @@ METADATA_S: Final = 2.0
 """A server of this machine or its network is near, or is not there."""
 
 
-class Refused(KeyTrouble):
+class KeysRefused(KeyTrouble):
     """An answer that is none; `status` is that of HTTP."""
 
     def __init__(self, why: str, *, status: int, remedy: str) -> None:
@@ -88,11 +88,11 @@ class Asker:
             made = Late if isinstance(error, TimeoutError) else KeyTrouble
             raise made(why, remedy=self.remedy, is_passing=True) from None
 
-    def _refused(self, place: str, error: urllib.error.HTTPError) -> Refused:
+    def _refused(self, place: str, error: urllib.error.HTTPError) -> KeysRefused:
         with error:
             code = _CODE.search(error.read(_LARGEST).decode("utf-8", "replace"))
         why = f"{place} answered HTTP {error.code}{f' {code[1]}' if code else ''}"
-        return Refused(why, status=error.code, remedy=self.remedy)
+        return KeysRefused(why, status=error.code, remedy=self.remedy)
 
     def _reason(self, error: Exception) -> str:
         reason = getattr(error, "reason", error)

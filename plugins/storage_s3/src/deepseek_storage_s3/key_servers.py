@@ -18,7 +18,7 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_storage_s3 import certificates, key_answers
-from deepseek_storage_s3.key_requests import Asker, Late, Refused
+from deepseek_storage_s3.key_requests import Asker, KeysRefused, Late
 from deepseek_storage_s3.keys import Keys, KeyTrouble
 from deepseek_storage_s3.options import Options
 from deepseek_storage_s3.profiles import Profile
@@ -121,7 +121,7 @@ class Instance:
                 method="PUT",
                 headers={"X-aws-ec2-metadata-token-ttl-seconds": "600"},
             )
-        except (Refused, Late) as error:
+        except (KeysRefused, Late) as error:
             # An answer of v2 may not pass the border of a container: it has one hop to live.
             has_no_v2 = isinstance(error, Late) or error.status in _NO_IMDS_V2
             if self.is_v1_allowed and has_no_v2:

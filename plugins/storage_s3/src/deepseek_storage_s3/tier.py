@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
 from deepseek_storage_s3 import options
-from deepseek_storage_s3.client import Client, Refused
+from deepseek_storage_s3.client import Client, RefusedAnswer
 from deepseek_storage_s3.reading import head, list_objects, list_some, read_object
 from deepseek_storage_s3.stores import Pace
 from deepseek_storage_s3.writing import Writer
@@ -87,7 +87,7 @@ class S3Tier(Tier):
                 expected=(416,),
                 pace="download",
             )
-        except Refused as error:
+        except RefusedAnswer as error:
             if error.answer.status == 416:  # the range begins where the object has ended
                 return b""
             self._raise_missing(key)
@@ -127,7 +127,7 @@ class S3Tier(Tier):
         path = self._path(key)
         try:
             return self._stat_of(self._send(f"asking for {key!r}", lambda s: head(s, path)))
-        except Refused:
+        except RefusedAnswer:
             self._raise_missing(key)
 
     def profile(self) -> TierProfile:

@@ -84,7 +84,7 @@ class CertificateRefused(errors.TierUnavailable):
 
 
 @attrs.frozen(kw_only=True)
-class Request:
+class FailedRequest:
     """What failed: a request to a `url`, after `tries` in words; `ca` is the file of `ca=`."""
 
     url: str
@@ -121,7 +121,7 @@ def is_elsewhere(answer: Answer) -> bool:
     )
 
 
-def of_answer(answer: Answer, request: Request) -> errors.DeepSeekError:
+def of_answer(answer: Answer, request: FailedRequest) -> errors.DeepSeekError:
     """The SDK's error for a request that failed for good."""
     said = f"{request.url}: {request.what} failed: {answer}{request.tries}"
     url = request.url
@@ -181,7 +181,7 @@ def _elsewhere(answer: Answer, said: str, url: str) -> BucketElsewhere:
     )
 
 
-def _of_certificate(answer: Answer, request: Request) -> str:
+def _of_certificate(answer: Answer, request: FailedRequest) -> str:
     if any(word in answer.cause for word in ("expired", "valid yet", "yet valid")):
         return "let the server have a new certificate, or set the clock of this machine right"
     if answer.cause.startswith(("it is for", "it names", "Hostname", "hostname", "IP address")):
@@ -191,7 +191,7 @@ def _of_certificate(answer: Answer, request: Request) -> str:
     return f"put its certificate, or that of its authority, into {request.ca} (ca=)"
 
 
-def of_keys(trouble: KeyTrouble, source: str, request: Request) -> errors.TierUnavailable:
+def of_keys(trouble: KeyTrouble, source: str, request: FailedRequest) -> errors.TierUnavailable:
     """The SDK's error for keys that are not to be had."""
     said = f"{request.url}: there are no keys for S3: {source}: {trouble.why}{request.tries}"
     made = errors.TierUnavailable if trouble.is_passing else KeysMissing

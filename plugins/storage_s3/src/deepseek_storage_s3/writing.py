@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from deepseek_core import errors
-from deepseek_storage_s3.client import Refused
+from deepseek_storage_s3.client import RefusedAnswer
 from deepseek_storage_s3.reading import read_object
 from deepseek_storage_s3.stores import Pace
 
@@ -30,7 +30,7 @@ _PROBE_NBYTES: Final = 1 << 20
 
 
 class Send(Protocol):
-    """Sends a request, again where that helps; raises `Refused` or an error of the SDK."""
+    """Sends a request, again where that helps; raises `RefusedAnswer` or an error of the SDK."""
 
     def __call__(
         self,
@@ -40,7 +40,7 @@ class Send(Protocol):
         expected: tuple[int, ...] = (),
         pace: Pace = "short",
     ) -> T:
-        """The result; statuses that are `expected` are no failures, but `Refused`."""
+        """The result; statuses that are `expected` are no failures, but `RefusedAnswer`."""
 
 
 class Writer:
@@ -69,7 +69,7 @@ class Writer:
         try:
             pace: Pace = "upload" if len(view) > LARGE_NBYTES else "short"
             made = self._send(f"writing {path!r}", create, pace=pace)
-        except Refused as error:
+        except RefusedAnswer as error:
             # Who was first may be an earlier try of ours, of which the answer was lost.
             if error.tries == 1 or not self._wrote(path, token):
                 return False
@@ -100,7 +100,7 @@ class Writer:
         try:
             self._send(f"writing {path!r} in parts", upload, pace="upload")
             self._send(f"naming {path!r}", create, pace="upload")
-        except Refused as error:
+        except RefusedAnswer as error:
             # As above; a copy has no writer's name, but an equal object is as good as ours.
             return error.tries > 1 and self._equals(path, view)
         finally:
@@ -123,7 +123,7 @@ class Writer:
 
         try:
             self._send(f"deleting {path!r}", remove)
-        except Refused:
+        except RefusedAnswer:
             return  # there was none
 
     def measure(self, path: str) -> tuple[float, float]:
@@ -154,7 +154,7 @@ class Writer:
 
         try:
             return self._send(f"asking who wrote {path!r}", writer) == token
-        except Refused:
+        except RefusedAnswer:
             return False
 
     def _check(self, path: str, view: memoryview, etag: str | None) -> None:
@@ -179,6 +179,6 @@ class Writer:
             found = self._send(
                 f"reading {path!r} back", lambda s: read_object(s, path, 0, None), pace="download"
             )
-        except Refused:
+        except RefusedAnswer:
             return False
         return found == view

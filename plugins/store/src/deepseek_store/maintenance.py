@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from deepseek_store.check.explain import Explanation
     from deepseek_store.check.fsck import FsckReport
     from deepseek_store.check.scrub import ScrubReport
-    from deepseek_store.codes.choose import Choice
+    from deepseek_store.codes.choose import CodeChoice
     from deepseek_store.move.gc import GcReport
-    from deepseek_store.planning.moves import Moves
+    from deepseek_store.planning.moves import MovePlan
 
 
 class Maintenance:
@@ -38,7 +38,7 @@ class Maintenance:
         parts.state.refresh()
         return explain(parts, parts.versions.find(key))
 
-    def codes(self) -> dict[str, Choice]:
+    def codes(self) -> dict[str, CodeChoice]:
         """The code that new stripes of each tier get, with reasons.
 
         Raises:
@@ -49,14 +49,14 @@ class Maintenance:
             tier: parts.mover.choice(tier) for tier in ("warm", "cold") if parts.config.of(tier)
         }
 
-    def plan(self, *, flush: bool = False, budget_nbytes: int | None = None) -> Moves:
+    def plan(self, *, flush: bool = False, budget_nbytes: int | None = None) -> MovePlan:
         """What should move now, and why; nothing is done. `flush`: also stripes not full."""
         from deepseek_store.check.plan_moves import make_plan
 
         return make_plan(self._parts(), flush=flush, budget_nbytes=budget_nbytes)
 
     def apply(
-        self, moves: Moves, *, progress: Callable[[int, int, str], None] | None = None
+        self, moves: MovePlan, *, progress: Callable[[int, int, str], None] | None = None
     ) -> int:
         """Carry out a plan; how many steps. What has changed since it was made is left out."""
         from deepseek_store.check.plan_moves import apply_plan

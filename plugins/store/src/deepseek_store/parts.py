@@ -8,9 +8,9 @@ from typing import Final
 
 from deepseek_core import TierProfile, errors
 from deepseek_store.cache.shard_cache import ShardCache
-from deepseek_store.home.counters import Counters, Entry, Ledger
+from deepseek_store.home.counters import Counters, Ledger, LedgerEntry
 from deepseek_store.home.findings import Findings
-from deepseek_store.home.opened import WRITERS, Opened
+from deepseek_store.home.opened import WRITERS, OpenedHome
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.journal import Journal
 from deepseek_store.move.exclusive import Exclusive
@@ -41,7 +41,7 @@ _GAP_SHARE: Final = 0.25
 class Parts:
     """What an open store is made of. Made by `Store`; closes what it opened."""
 
-    def __init__(self, opened: Opened, clock: Callable[[], float]) -> None:
+    def __init__(self, opened: OpenedHome, clock: Callable[[], float]) -> None:
         self.config, self.state, self.disk = opened.config, opened.state, opened.disk
         self.home, self.clock, self.opened = opened.home, clock, opened
         policy = opened.config.policy
@@ -154,12 +154,12 @@ class Parts:
             meta = {META: self.learner.remembered()} if learned else {}
             self.state.commit(Batch(heat=rows, meta=meta))
 
-    def _told(self) -> Entry:
+    def _told(self) -> LedgerEntry:
         """What this process has counted so far."""
         cache = None if self.cache is None else self.cache.stats()
         ahead = self.__dict__.get("read_ahead")  # to ask for it would connect to the tiers
         stats = None if ahead is None else ahead.stats()
-        return Entry(
+        return LedgerEntry(
             counts=Counters(
                 cache_hits=0 if cache is None else cache.hits,
                 cache_misses=0 if cache is None else cache.misses,

@@ -18,7 +18,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
-class Tick:
+class CareRound:
     """What one round of care did; `error` is what ended it early."""
 
     moves: int = 0
@@ -26,7 +26,7 @@ class Tick:
     error: str | None = None
 
 
-def tick(parts: Parts, *, seconds: float) -> Tick:
+def tick(parts: Parts, *, seconds: float) -> CareRound:
     """One round of care within the I/O that moves may take in `seconds`."""
     try:
         if len(parts.suspects):
@@ -37,9 +37,9 @@ def tick(parts: Parts, *, seconds: float) -> Tick:
         done = apply_plan(parts, moves)
         report = parts.collector.collect(parts.heat)
         parts.save_heat()
-        return Tick(moves=done, freed_nbytes=report.freed_nbytes)
+        return CareRound(moves=done, freed_nbytes=report.freed_nbytes)
     except DeepSeekError as error:
-        return Tick(error=str(error))
+        return CareRound(error=str(error))
 
 
 class Background:
@@ -48,7 +48,7 @@ class Background:
     def __init__(self, parts: Parts, tick_s: float) -> None:
         self._parts, self._tick_s = parts, tick_s
         self._stop = threading.Event()
-        self.last: Tick | None = None
+        self.last: CareRound | None = None
         self._thread = threading.Thread(target=self._work, name="ds-keeper", daemon=True)
         self._thread.start()
 
@@ -62,7 +62,7 @@ class Background:
             try:
                 self._round()
             except Exception as error:  # noqa: BLE001 - the next round may do better
-                self.last = Tick(error=f"{type(error).__name__}: {error}")
+                self.last = CareRound(error=f"{type(error).__name__}: {error}")
                 _LOG.exception("a round of care failed")
 
     def _round(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.check.faults import Fault, Kind, Unit
+from deepseek_store.check.faults import CheckUnit, Fault, Kind
 from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import SegmentRow
 from deepseek_store.log.copies import Sealed, judge
@@ -56,7 +56,7 @@ class Look:
     files: LogFiles
 
 
-def look_at(parts: Parts, unit: Unit, look: Look) -> list[Fault]:
+def look_at(parts: Parts, unit: CheckUnit, look: Look) -> list[Fault]:
     """What is wrong with a unit; nothing if it is no longer there."""
     if unit.where == "log":
         row = parts.state.segments.get(unit.number)
@@ -65,13 +65,13 @@ def look_at(parts: Parts, unit: Unit, look: Look) -> list[Fault]:
     return [] if stripe is None else check_fragments(parts, stripe, look)
 
 
-def units_of(parts: Parts) -> list[Unit]:
+def units_of(parts: Parts) -> list[CheckUnit]:
     """All that a whole pass looks at: sealed segments of the log, then stripes, by number."""
     rows = list(parts.state.segments.values())
     segments = sorted(row.id for row in rows if row.local and row.state == "sealed")
     return [
-        *(Unit("log", number) for number in segments),
-        *(Unit("stripe", number) for number in sorted(parts.state.stripes)),
+        *(CheckUnit("log", number) for number in segments),
+        *(CheckUnit("stripe", number) for number in sorted(parts.state.stripes)),
     ]
 
 
@@ -84,7 +84,7 @@ def check_segment(parts: Parts, row: SegmentRow, look: Look) -> list[Fault]:
         wrong = _look_at_file(disk, row, parts.config.store_id, look)
         if wrong is not None:
             kind, detail = wrong
-            unit = Unit("log", row.id)
+            unit = CheckUnit("log", row.id)
             found.append(Fault(unit=unit, kind=kind, place=disk.url, detail=detail))
     return found
 
@@ -146,7 +146,7 @@ def check_fragments(
     )
     return [
         Fault(
-            unit=Unit("stripe", stripe.id),
+            unit=CheckUnit("stripe", stripe.id),
             index=each.index,
             kind=each.kind,
             place=place_url(parts, stripe.fragments[each.index].place),

@@ -22,7 +22,7 @@ from deepseek_store.parts import HOT_SPEED, Parts
 from deepseek_store.planning import sizing
 from deepseek_store.planning.policy import Policy, TierName
 from deepseek_store.planning.tiering import judge
-from deepseek_store.planning.verdict import Verdict
+from deepseek_store.planning.verdict import TierVerdict
 from deepseek_store.stripes.stripe import Stripe
 
 _MODELS: Final[Mapping[Repair, str]] = {
@@ -116,7 +116,7 @@ class Explanation:
     pinned: TierName | None = None
     accesses_per_day: float = 0.0
     learned: bool = False
-    verdict: Verdict | None = None
+    verdict: TierVerdict | None = None
     unknown: str | None = None
 
     @property

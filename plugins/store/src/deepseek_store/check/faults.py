@@ -17,7 +17,7 @@ Outcome = Literal["found", "repaired", "lost", "waiting", "gone"]
 """gone: it was collected meanwhile. waiting: what it takes can't be reached now."""
 
 
-class Unit(NamedTuple):
+class CheckUnit(NamedTuple):
     """What is looked at as a whole: a segment of the log, or a stripe, by its number."""
 
     where: Literal["log", "stripe"]
@@ -35,7 +35,7 @@ class Fault:
     `generation` is that of the stripe that was looked at.
     """
 
-    unit: Unit
+    unit: CheckUnit
     index: int | None = None
     kind: Kind
     place: str

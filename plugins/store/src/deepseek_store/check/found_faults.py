@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from deepseek_store.check.faults import Fault, Unit
+from deepseek_store.check.faults import CheckUnit, Fault
 from deepseek_store.home.findings import By, KeptFinding, What
 from deepseek_store.parts import Parts
 
@@ -13,7 +13,9 @@ from deepseek_store.parts import Parts
 _DEEP: Final = frozenset({"corrupt-payload", "corrupt-segment", "damaged"})
 
 
-def keep_findings(parts: Parts, unit: Unit, left: Iterable[Fault], *, deep: bool, by: By) -> None:
+def keep_findings(
+    parts: Parts, unit: CheckUnit, left: Iterable[Fault], *, deep: bool, by: By
+) -> None:
     """Note the faults that are left of a unit, and that nothing else is wrong with it any more."""
     faults = list(left)
     what: What = "segment" if unit.where == "log" else "stripe"

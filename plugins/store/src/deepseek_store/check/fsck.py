@@ -16,7 +16,7 @@ from deepseek_store.check.check_units import (
     check_segment,
     place_url,
 )
-from deepseek_store.check.faults import Fault, Unit
+from deepseek_store.check.faults import CheckUnit, Fault
 from deepseek_store.check.footer_tables import FooterTables
 from deepseek_store.check.found_faults import keep_findings
 from deepseek_store.check.presence import Presence, look_for_places
@@ -39,7 +39,7 @@ _MOST_KEYS: Final = 20
 
 
 @attrs.frozen(kw_only=True)
-class Finding:
+class FsckFinding:
     """One thing that does not fit.
 
     error: bytes are lost, or the index is wrong; warning: what can be put right, or may come back;
@@ -64,7 +64,7 @@ class FsckReport:
     versions: int = 0
     segments: int = 0
     stripes: int = 0
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[FsckFinding, ...] = ()
     unreachable: tuple[str, ...] = ()
     known: tuple[KeptFinding, ...] = ()
     """What others had found before, and this comparison has not seen healed."""
@@ -133,23 +133,23 @@ class _Checker:
         self._broken: set[int] = set()
         self.unreachable: set[str] = set()
 
-    def segments(self) -> Iterator[Finding]:
+    def segments(self) -> Iterator[FsckFinding]:
         """Segments of the log, each with its file."""
         for row in self._rows.values():
             yield from self._segment(row)
 
-    def _segment(self, row: SegmentRow) -> Iterator[Finding]:
+    def _segment(self, row: SegmentRow) -> Iterator[FsckFinding]:
         where = f"segment {row.id:x}"
         if row.state == "gone":
-            yield Finding(severity="note", what="it was collected", where=where, remedy=_GC)
+            yield FsckFinding(severity="note", what="it was collected", where=where, remedy=_GC)
         elif row.stripe is not None:
             yield from self._membership(row)
         elif not row.local:
             self._lost.add(row.id)
             what = "the index knows no place where it lies"
-            yield Finding(severity="error", what=what, where=where, remedy=_REBUILD)
+            yield FsckFinding(severity="error", what=what, where=where, remedy=_REBUILD)
         faults = check_segment(self._parts, row, self._look)
-        keep_findings(self._parts, Unit("log", row.id), faults, deep=self._deep, by="fsck")
+        keep_findings(self._parts, CheckUnit("log", row.id), faults, deep=self._deep, by="fsck")
         striped = row.stripe is not None and row.id not in self._broken
         whole = len(faults) < len(self._parts.disk.replicas()) or striped
         if faults and not whole and any(f.kind == "missing" for f in faults):
@@ -157,7 +157,7 @@ class _Checker:
         for fault in faults:
             yield self._of_fault(fault, "warning" if whole else "error")
 
-    def _membership(self, row: SegmentRow) -> Iterator[Finding]:
+    def _membership(self, row: SegmentRow) -> Iterator[FsckFinding]:
         """Whether row and stripe say the same."""
         where = f"segment {row.id:x}"
         state = self._parts.state
@@ -168,18 +168,18 @@ class _Checker:
             if row.stripe not in state.given_up:
                 self._lost |= set() if row.local else {row.id}
                 what = f"its stripe {row.stripe:x} is not in the index"
-                yield Finding(severity="error", what=what, where=where, remedy=_REBUILD)
+                yield FsckFinding(severity="error", what=what, where=where, remedy=_REBUILD)
             return
         fragment = stripe.fragments[row.fragment] if row.fragment < stripe.code.k else None
         if fragment is None or (fragment.segment, fragment.nbytes) != (row.id, row.nbytes):
             what = f"fragment {row.fragment} of stripe {row.stripe:x} is another segment's"
-            yield Finding(severity="error", what=what, where=where, remedy=_REBUILD)
+            yield FsckFinding(severity="error", what=what, where=where, remedy=_REBUILD)
 
-    def stripes(self) -> Iterator[Finding]:
+    def stripes(self) -> Iterator[FsckFinding]:
         """Fragments of all stripes, and whether what is there is enough."""
         for stripe in list(self._parts.state.stripes.values()):
             faults = check_fragments(self._parts, stripe, self._look)
-            unit = Unit("stripe", stripe.id)
+            unit = CheckUnit("stripe", stripe.id)
             keep_findings(self._parts, unit, faults, deep=self._deep, by="fsck")
             away = {f.place for f in faults if f.kind == "unreachable"}
             self.unreachable |= away
@@ -189,7 +189,7 @@ class _Checker:
             if severity == "error":
                 what = "more fragments are lost than its code bears"
                 where = f"stripe {stripe.id:x}, {stripe.code.name}"
-                yield Finding(severity="error", what=what, where=where, remedy=_REPAIR)
+                yield FsckFinding(severity="error", what=what, where=where, remedy=_REPAIR)
 
     def _verdict(self, stripe: Stripe, faults: Iterable[Fault]) -> Severity:
         gone = {f.index for f in faults if f.kind != "unreachable" and f.index is not None}
@@ -203,37 +203,37 @@ class _Checker:
         self._lost |= lost
         return "error" if lost else "warning"
 
-    def places(self, presence: Presence) -> Iterator[Finding]:
+    def places(self, presence: Presence) -> Iterator[FsckFinding]:
         """Domains and copies of the log that are not there, whatever lies on them."""
         for place, why in presence.away.items():
             where = place_url(self._parts, place)
             self.unreachable.add(where)
             if not presence.tiers.get(place.tier):
                 remedy = f"bring it back, or: {_REPAIR}"
-                yield Finding(severity="warning", what=why, where=where, remedy=remedy)
+                yield FsckFinding(severity="warning", what=why, where=where, remedy=remedy)
         for url, why in presence.copies.items():
             if why:
-                yield Finding(severity="warning", what=why, where=url, remedy=_REPAIR)
+                yield FsckFinding(severity="warning", what=why, where=url, remedy=_REPAIR)
 
-    def known(self, known: Iterable[KeptFinding]) -> Iterator[Finding]:
+    def known(self, known: Iterable[KeptFinding]) -> Iterator[FsckFinding]:
         """What others have met and this comparison can't tell, for it has not read all bytes."""
         for each in known:
             if each.by != "fsck" and each.what in ("segment", "stripe") and not self._deep:
-                yield Finding(
+                yield FsckFinding(
                     severity="warning", what=str(each), where="found before", remedy=_FOUND
                 )
 
-    def _of_fault(self, fault: Fault, severity: Severity) -> Finding:
+    def _of_fault(self, fault: Fault, severity: Severity) -> FsckFinding:
         which = f", fragment {fault.index}" if fault.index is not None else ""
         away = fault.kind == "unreachable"
-        return Finding(
+        return FsckFinding(
             severity="warning" if away else severity,
             what=f"{fault.kind}: {fault.detail}",
             where=f"{fault.unit}{which} on {fault.place}",
             remedy="bring it back, or: " + _REPAIR if away else _REPAIR,
         )
 
-    def versions(self) -> Iterator[Finding]:
+    def versions(self) -> Iterator[FsckFinding]:
         """Extents and records of all versions that somebody can see, and what pins them."""
         state = self._parts.state
         members = state.index.snapshot_members()
@@ -245,24 +245,24 @@ class _Checker:
             if version.id in hidden:
                 continue
             for problem in self._version(version, tables):
-                yield Finding(
+                yield FsckFinding(
                     severity="error", what=problem, where=repr(version.key), remedy=_REBUILD
                 )
             lost.update({each.segment for each in _extents(version)} & self._lost)
         for segment, count in sorted(lost.items()):
             what = f"{count} objects have bytes in it: {self._names(segment)}"
             where = f"segment {segment:x}, which is lost"
-            yield Finding(severity="error", what=what, where=where, remedy=_REPAIR)
+            yield FsckFinding(severity="error", what=what, where=where, remedy=_REPAIR)
         yield from self._dangling(members)
         if tables is not None:
             yield from self._footers(tables)
 
-    def _footers(self, tables: FooterTables) -> Iterator[Finding]:
+    def _footers(self, tables: FooterTables) -> Iterator[FsckFinding]:
         for key, generation in tables.newer():
             what = f"a segment has generation {generation} of it, which the index has not"
-            yield Finding(severity="error", what=what, where=repr(key), remedy=_REBUILD)
+            yield FsckFinding(severity="error", what=what, where=repr(key), remedy=_REBUILD)
         for segment, why in tables.unread.items():
-            yield Finding(severity="warning", what=why, where=f"segment {segment:x}")
+            yield FsckFinding(severity="warning", what=why, where=f"segment {segment:x}")
 
     def _names(self, segment: int) -> str:
         catalog = self._parts.state.catalog
@@ -290,27 +290,29 @@ class _Checker:
         elif tables is not None and not tables.has_record(version):
             yield f"segment {version.segment:x} has no record of it at {version.offset}"
 
-    def _dangling(self, members: Iterable[VersionId]) -> Iterator[Finding]:
+    def _dangling(self, members: Iterable[VersionId]) -> Iterator[FsckFinding]:
         state = self._parts.state
         for member in members:
             if state.catalog.find(member) is None:
                 what = "a snapshot has a version of it that is not there"
-                yield Finding(severity="error", what=what, where=repr(member[0]), remedy=_REBUILD)
+                yield FsckFinding(
+                    severity="error", what=what, where=repr(member[0]), remedy=_REBUILD
+                )
         loose = sorted(key for key in state.pins if state.catalog.get(key) is None)
         if loose:
             what = f"{len(loose)} pins of objects that are not there, {loose[0]!r} among them"
-            yield Finding(severity="note", what=what, where="index")
+            yield FsckFinding(severity="note", what=what, where="index")
 
-    def files(self) -> Iterator[Finding]:
+    def files(self) -> Iterator[FsckFinding]:
         """Files of the log that the index does not know."""
         known = {row.id for row in self._parts.state.segments.values() if row.local}
         for name in self._parts.disk.list():
             parsed = parse_name(name)
             if parsed is not None and parsed[1] and parsed[0] not in known:
                 what = "the index does not know this file; the next opening takes it in"
-                yield Finding(severity="warning", what=what, where=name)
+                yield FsckFinding(severity="warning", what=what, where=name)
 
-    def orphans(self, presence: Presence) -> Iterator[Finding]:
+    def orphans(self, presence: Presence) -> Iterator[FsckFinding]:
         """Fragments of this store that no stripe has."""
         state, tiers = self._parts.state, self._parts.tiers
         if not self._parts.config.tiers:
@@ -324,12 +326,12 @@ class _Checker:
         for number, why in tiers.failed.items():
             self.unreachable.add(self._parts.config.tiers[number].url)
             where = self._parts.config.tiers[number].url
-            yield Finding(severity="warning", what=f"it can't be reached: {why}", where=where)
+            yield FsckFinding(severity="warning", what=f"it can't be reached: {why}", where=where)
         for place in tiers.stripes.places():
             if place not in presence.away:
                 yield from self._orphans_at(place, known)
 
-    def _orphans_at(self, place: Place, known: set[tuple[int, str]]) -> Iterator[Finding]:
+    def _orphans_at(self, place: Place, known: set[tuple[int, str]]) -> Iterator[FsckFinding]:
         tier, where = self._parts.tiers.tier(place.tier), place_url(self._parts, place)
         count = nbytes = 0
         try:
@@ -343,12 +345,12 @@ class _Checker:
             pass  # a move that was under way has tidied up
         except errors.StorageError as error:
             self.unreachable.add(where)
-            yield Finding(
+            yield FsckFinding(
                 severity="warning", what=f"it can't be reached: {error.message}", where=where
             )
         if count:
             what = f"{count} fragments, {nbytes:,} bytes, that no stripe has"
-            yield Finding(severity="note", what=what, where=where, remedy=_GC)
+            yield FsckFinding(severity="note", what=what, where=where, remedy=_GC)
 
     def _is_ours(self, data: bytes) -> bool:
         try:

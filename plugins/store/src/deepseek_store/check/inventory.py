@@ -16,7 +16,7 @@ import attrs
 
 from deepseek_core import DeepSeekError
 from deepseek_store.check.check_units import LogFiles, Look, check_fragments, check_segment
-from deepseek_store.check.faults import Unit
+from deepseek_store.check.faults import CheckUnit
 from deepseek_store.check.presence import Presence, look_for_places
 from deepseek_store.parts import Parts
 from deepseek_store.stripes.layout import Place
@@ -36,7 +36,7 @@ class Inventory:
     """
 
     presence: Presence
-    suspect: tuple[Unit, ...] = ()
+    suspect: tuple[CheckUnit, ...] = ()
     segments: int = 0
     segments_read: int = 0
     fragments: int = 0
@@ -113,7 +113,7 @@ class _Stock:
 
     def __init__(self, parts: Parts, presence: Presence, sample_nbytes: int) -> None:
         self._parts, self._presence, self._left_nbytes = parts, presence, sample_nbytes
-        self._suspect: dict[Unit, None] = {}
+        self._suspect: dict[CheckUnit, None] = {}
         self._count: dict[str, int] = defaultdict(int)
         self._stripes = list(parts.state.stripes.values())
 
@@ -132,7 +132,7 @@ class _Stock:
             self._count["segments"] += copies
             self._count["segments_read"] += copies * deep
             if check_segment(self._parts, row, attrs.evolve(look, deep=deep)):
-                self._suspect[Unit("log", row.id)] = None
+                self._suspect[CheckUnit("log", row.id)] = None
 
     def listings(self) -> None:
         """Fragments: whether each is where it should be, and as long as it should be."""
@@ -140,7 +140,7 @@ class _Stock:
         for stripe in self._stripes:
             self._count["fragments"] += len(stripe.stored) + len(stripe.lost)
             if stripe.lost:
-                self._suspect[Unit("stripe", stripe.id)] = None
+                self._suspect[CheckUnit("stripe", stripe.id)] = None
             for index in stripe.stored:
                 fragment = stripe.fragments[index]
                 expected[fragment.place][fragment.key] = stripe, index
@@ -164,7 +164,7 @@ class _Stock:
         for key, (stripe, index) in expected.items():
             nbytes = stripe.payload_start(index) + stripe.fragments[index].nbytes
             if found is None or found.get(key) != nbytes:
-                self._suspect[Unit("stripe", stripe.id)] = None
+                self._suspect[CheckUnit("stripe", stripe.id)] = None
 
     def sample(self) -> None:
         """Bytes of fragments: all, where the budget allows it; else one of each stripe."""
@@ -180,7 +180,7 @@ class _Stock:
                 continue
             self._count["fragments_read"] += len(there)
             if check_fragments(self._parts, stripe, look, there):
-                self._suspect[Unit("stripe", stripe.id)] = None
+                self._suspect[CheckUnit("stripe", stripe.id)] = None
 
     def _takes(self, nbytes: int) -> bool:
         """Whether the budget allows so many bytes; they are taken from it."""

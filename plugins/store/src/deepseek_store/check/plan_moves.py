@@ -7,14 +7,14 @@ from collections.abc import Callable
 from deepseek_store.move.census import free_nbytes, stored_nbytes, take_census
 from deepseek_store.parts import HOT_SPEED, Parts
 from deepseek_store.planning import moves as planning
-from deepseek_store.planning.moves import Moves
+from deepseek_store.planning.moves import MovePlan
 from deepseek_store.planning.policy import TIERS, TierName
 from deepseek_store.planning.tiering import TierTerms
 
 Progress = Callable[[int, int, str], None]
 
 
-def make_plan(parts: Parts, *, flush: bool = False, budget_nbytes: int | None = None) -> Moves:
+def make_plan(parts: Parts, *, flush: bool = False, budget_nbytes: int | None = None) -> MovePlan:
     """What should move now.
 
     Raises:
@@ -46,7 +46,7 @@ def make_plan(parts: Parts, *, flush: bool = False, budget_nbytes: int | None = 
     return moves
 
 
-def apply_plan(parts: Parts, moves: Moves, progress: Progress | None = None) -> int:
+def apply_plan(parts: Parts, moves: MovePlan, progress: Progress | None = None) -> int:
     """Carry out a plan, step by step; how many steps were done.
 
     Raises:

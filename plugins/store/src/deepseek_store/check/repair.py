@@ -13,7 +13,7 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.check.check_units import LogFiles, Look, check_fragments, check_segment
-from deepseek_store.check.faults import Fault, Outcome, Unit
+from deepseek_store.check.faults import CheckUnit, Fault, Outcome
 from deepseek_store.errors import SegmentGone, Unrecoverable
 from deepseek_store.home.state import stripe_row
 from deepseek_store.home.version_records import sealed_of
@@ -40,7 +40,7 @@ class Mended:
 
 
 def mend(
-    parts: Parts, unit: Unit, faults: Sequence[Fault], look: Look, *, unreachable: bool = True
+    parts: Parts, unit: CheckUnit, faults: Sequence[Fault], look: Look, *, unreachable: bool = True
 ) -> Mended:
     """Repair a unit. `unreachable`: give fragments that can't be reached another place, too.
 
@@ -86,7 +86,7 @@ def _ended(faults: Iterable[Fault], outcome: Outcome, why: str = "") -> tuple[Fa
     )
 
 
-def _mend_segment(parts: Parts, unit: Unit, faults: Sequence[Fault], look: Look) -> Mended:
+def _mend_segment(parts: Parts, unit: CheckUnit, faults: Sequence[Fault], look: Look) -> Mended:
     row = parts.state.segments.get(unit.number)
     if row is None or not row.local or row.state != "sealed":
         return Mended(faults=_ended(faults, "gone"))
@@ -142,7 +142,7 @@ def _from_stripe(parts: Parts, row: SegmentRow) -> bytes | None:
 
 
 def _mend_stripe(
-    parts: Parts, unit: Unit, faults: Sequence[Fault], look: Look, unreachable: bool
+    parts: Parts, unit: CheckUnit, faults: Sequence[Fault], look: Look, unreachable: bool
 ) -> Mended:
     stripe = parts.state.stripes.get(unit.number)
     if stripe is None:

@@ -17,7 +17,7 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.check.check_units import LogFiles, Look, look_at, units_of
-from deepseek_store.check.faults import Fault, Unit
+from deepseek_store.check.faults import CheckUnit, Fault
 from deepseek_store.check.found_faults import keep_findings
 from deepseek_store.check.inventory import SAMPLE_NBYTES, Inventory, take_inventory
 from deepseek_store.check.presence import Presence, look_for_places
@@ -257,18 +257,18 @@ def _check_writable(parts: Parts) -> None:
         )
 
 
-def known_damage(parts: Parts) -> tuple[Unit, ...]:
+def known_damage(parts: Parts) -> tuple[CheckUnit, ...]:
     """Segments and stripes of which something was found that is not healed."""
     return tuple(dict.fromkeys([*_Cursor.load(parts).bad, *_found(parts)]))
 
 
-def _found(parts: Parts) -> Iterator[Unit]:
+def _found(parts: Parts) -> Iterator[CheckUnit]:
     """Units of which any process has found something that is not healed yet."""
     for each in parts.findings.all():
         if each.what == "segment":
-            yield Unit("log", each.number)
+            yield CheckUnit("log", each.number)
         elif each.what == "stripe":
-            yield Unit("stripe", each.number)
+            yield CheckUnit("stripe", each.number)
 
 
 def _away(parts: Parts, found: Presence) -> dict[str, str]:
@@ -279,14 +279,14 @@ def _away(parts: Parts, found: Presence) -> dict[str, str]:
     return {**tiers, **domains, **{name: why for name, why in found.copies.items() if why}}
 
 
-def _suspected(parts: Parts) -> list[Unit]:
+def _suspected(parts: Parts) -> list[CheckUnit]:
     units = []
     for number in parts.suspects.take():
         row = parts.state.segments.get(number)
         if row is not None and row.local:
-            units.append(Unit("log", number))
+            units.append(CheckUnit("log", number))
         if row is not None and row.stripe is not None:
-            units.append(Unit("stripe", row.stripe))
+            units.append(CheckUnit("stripe", row.stripe))
     return units
 
 
@@ -320,7 +320,7 @@ class _Round:
         """What was read so far."""
         return self._limit.nbytes
 
-    def look(self, unit: Unit) -> None:
+    def look(self, unit: CheckUnit) -> None:
         """Look at a unit, mend it if that is wanted, and keep what is still wrong with it."""
         self._units[unit.where] += 1
         faults: Sequence[Fault] = look_at(self._parts, unit, self._look)
@@ -367,8 +367,8 @@ class _Cursor:
     `bad` are units that passes of earlier versions have left damaged: the findings have them now.
     """
 
-    at: Unit | None = None
-    bad: tuple[Unit, ...] = ()
+    at: CheckUnit | None = None
+    bad: tuple[CheckUnit, ...] = ()
 
     @classmethod
     def load(cls, parts: Parts) -> _Cursor:
@@ -385,7 +385,7 @@ class _Cursor:
         text = json.dumps({"at": self.at, "bad": self.bad}) if self.at or self.bad else None
         parts.state.commit(Batch(meta={CURSOR: text}))
 
-    def rest(self, units: Sequence[Unit], found: Sequence[Unit]) -> list[Unit]:
+    def rest(self, units: Sequence[CheckUnit], found: Sequence[CheckUnit]) -> list[CheckUnit]:
         """What is still to be looked at: first what was bad, then what comes after the cursor."""
         at = self.at
         if at is None:
@@ -394,16 +394,16 @@ class _Cursor:
         bad = dict.fromkeys(unit for unit in (*self.bad, *found) if unit in known)
         return [*bad, *(unit for unit in units if unit > at and unit not in bad)]
 
-    def after(self, unit: Unit) -> _Cursor:
+    def after(self, unit: CheckUnit) -> _Cursor:
         """The cursor once this unit was looked at."""
         seen = self.seen(unit)
         return seen if self.at is not None and unit < self.at else attrs.evolve(seen, at=unit)
 
-    def seen(self, unit: Unit) -> _Cursor:
+    def seen(self, unit: CheckUnit) -> _Cursor:
         """The same place, without what an earlier version knew of this unit."""
         return attrs.evolve(self, bad=tuple(each for each in self.bad if each != unit))
 
 
-def _unit(found: Sequence[Any]) -> Unit:
+def _unit(found: Sequence[Any]) -> CheckUnit:
     where, number = found
-    return Unit(where, int(number))
+    return CheckUnit(where, int(number))

@@ -17,7 +17,7 @@ from deepseek_store.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from deepseek_store.report.bench import Report
+    from deepseek_store.report.bench import BenchReport
 
 _EXAMPLES: Final = """examples:
   ds-sdk store bench data
@@ -74,7 +74,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _text(report: Report) -> str:
+def _text(report: BenchReport) -> str:
     size = console.format_bytes(report.nbytes)
     puts = console.render_table(
         ("DURABLE WRITES", "THREADS", "PER SECOND", "MB/S"),

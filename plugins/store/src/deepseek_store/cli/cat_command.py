@@ -11,7 +11,7 @@ from deepseek_store.cli.common import Command, add_home, nbytes_of, open_store, 
 from deepseek_store.cli.download_objects import Replaced, pieces_of
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.troubles import Troubles
-from deepseek_store.cli.selection import add_names, choose, wish_of
+from deepseek_store.cli.selection import add_names, choose, selection_of
 from deepseek_store.errors import Corrupt
 
 _EXAMPLES: Final = """examples:
@@ -49,7 +49,7 @@ def _run(args: argparse.Namespace) -> int:
         view = KeyView(store, args.snapshot)
         for name in args.names:
             try:
-                keys = sorted(each.key for each in choose(view, wish_of(args, [name])))
+                keys = sorted(each.key for each in choose(view, selection_of(args, [name])))
             except errors.ObjectMissing as error:
                 troubles.fail(name, f"{error.message} -> {error.remedy}")
                 continue

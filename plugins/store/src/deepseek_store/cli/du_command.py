@@ -15,12 +15,12 @@ from deepseek_store.cli.local.patterns import is_glob
 from deepseek_store.cli.local.troubles import shown
 from deepseek_store.cli.selection import (
     Chosen,
-    Wish,
+    NameSelection,
     add_names,
     choose,
     folder_name,
     matches,
-    wish_of,
+    selection_of,
 )
 
 _EXAMPLES: Final = """examples:
@@ -62,8 +62,8 @@ def _run(args: argparse.Namespace) -> int:
     rows: list[tuple[str, _Sum]] = []
     with open_store(args) as store:
         view = KeyView(store, args.snapshot)
-        for name, wish in _expanded(view, args):
-            rows += _rows(view, wish, name, depth)
+        for name, selection in _expanded(view, args):
+            rows += _rows(view, selection, name, depth)
     told = [
         {"name": name, "objects": found.objects, "nbytes": found.nbytes} for name, found in rows
     ]
@@ -72,21 +72,23 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _expanded(view: KeyView, args: argparse.Namespace) -> Iterator[tuple[str, Wish]]:
+def _expanded(view: KeyView, args: argparse.Namespace) -> Iterator[tuple[str, NameSelection]]:
     """The names, and for a glob what it matches: a row each, as a shell would have it."""
     for name in args.names or [""]:
         plain = args.prefix or args.no_glob or not is_glob(name) or view.has(name)
         found = [] if plain or view.is_folder(name) else list(matches(view, name))
         if not found:
-            yield name, wish_of(args, [name], recursive=True)
+            yield name, selection_of(args, [name], recursive=True)
         for each in found:
-            yield each, wish_of(args, [each], recursive=each.endswith("/"))
+            yield each, selection_of(args, [each], recursive=each.endswith("/"))
 
 
-def _rows(view: KeyView, wish: Wish, name: str, depth: int | None) -> list[tuple[str, _Sum]]:
+def _rows(
+    view: KeyView, selection: NameSelection, name: str, depth: int | None
+) -> list[tuple[str, _Sum]]:
     """Folders below a name, the deepest first, as du has them; its own sum last."""
     try:
-        chosen: Iterable[Chosen] = choose(view, wish)
+        chosen: Iterable[Chosen] = choose(view, selection)
     except errors.ObjectMissing:
         if folder_name(name):
             raise

@@ -34,7 +34,7 @@ from deepseek_store.cli.file_options import add_kept, check_outside, kept_of
 from deepseek_store.cli.key_view import KeyView
 from deepseek_store.cli.local.target_folder import Unwritable, opened_to_write
 from deepseek_store.cli.local.troubles import Troubles, shown
-from deepseek_store.cli.selection import Chosen, add_names, choose, last_part, wish_of
+from deepseek_store.cli.selection import Chosen, add_names, choose, last_part, selection_of
 from deepseek_store.cli.upload_files import own_folders, store_folders
 
 _EXAMPLES: Final = """examples:
@@ -91,7 +91,7 @@ def _run(args: argparse.Namespace) -> int:
     troubles = Troubles()
     with open_store(args) as store:
         view = KeyView(store, args.snapshot)
-        chosen = choose(view, wish_of(args, several=len(args.names) > 1))
+        chosen = choose(view, selection_of(args, several=len(args.names) > 1))
         objects, nbytes = _get(view, args, chosen, troubles)
     if args.file != "-":
         facts = {"objects": objects, "nbytes": nbytes, "file": args.file, **troubles.to_json()}

@@ -10,7 +10,7 @@ from deepseek_store.cli.common import Command, add_json, count, tell
 from deepseek_store.cli.settings import policy_of, tier_url
 
 if TYPE_CHECKING:
-    from deepseek_store.codes.choose import Candidate, Choice
+    from deepseek_store.codes.choose import CodeChoice, WeighedCode
     from deepseek_store.store import Store
 
 _EXAMPLES: Final = """examples:
@@ -83,7 +83,7 @@ def _facts(store: Store) -> dict[str, Any]:
     }
 
 
-def _code_facts(choice: Choice) -> dict[str, Any]:
+def _code_facts(choice: CodeChoice) -> dict[str, Any]:
     return {
         "code": choice.code.name,
         "efficiency": choice.efficiency,
@@ -110,7 +110,7 @@ def _sentences(store: Store) -> Iterator[str]:
         yield "no other tiers: --warm and --cold name some; objects stay in the log"
 
 
-def code_sentence(choice: Choice, domains: int) -> str:
+def code_sentence(choice: CodeChoice, domains: int) -> str:
     """A code with what it promises, in one line."""
     models = ", ".join(f"{name} {nines:.1f}" for name, nines in choice.nines.items())
     return (
@@ -119,7 +119,7 @@ def code_sentence(choice: Choice, domains: int) -> str:
     )
 
 
-def _reasons(choice: Choice) -> Iterator[str]:
+def _reasons(choice: CodeChoice) -> Iterator[str]:
     """Why this code, what would fit too, and what was refused."""
     yield f"chosen: {choice.rule}"
     others = [each for each in choice.candidates if each.code != choice.code]
@@ -130,9 +130,9 @@ def _reasons(choice: Choice) -> Iterator[str]:
     yield from _refusals([each for each in others if each.refused])
 
 
-def _refusals(refused: list[Candidate]) -> Iterator[str]:
+def _refusals(refused: list[WeighedCode]) -> Iterator[str]:
     """One line for each reason, however many codes it refuses."""
-    by_reason: dict[str, list[Candidate]] = {}
+    by_reason: dict[str, list[WeighedCode]] = {}
     for each in refused:
         by_reason.setdefault(each.refused.partition(":")[0], []).append(each)
     for reason, codes in by_reason.items():

@@ -23,7 +23,7 @@ from deepseek_store.cli.common import (
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.patterns import is_glob
 from deepseek_store.cli.local.troubles import Troubles, shown
-from deepseek_store.cli.selection import add_names, choose, folder_name, wish_of
+from deepseek_store.cli.selection import add_names, choose, folder_name, selection_of
 from deepseek_store.errors import KeyRefused
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _links(view: KeyView, args: argparse.Namespace, troubles: Troubles) -> Itera
     """What gets which key; all is looked at before anything is changed."""
     into = _is_into(view, args)
     base = folder_name(args.target)
-    chosen = choose(view, wish_of(args, several=into))
+    chosen = choose(view, selection_of(args, several=into))
     sources = {each.key for each in chosen}
     taken: dict[str, str] = {}
     for each in chosen:

@@ -17,13 +17,13 @@ from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.patterns import is_glob, literal_folder
 from deepseek_store.cli.local.troubles import shown
 from deepseek_store.cli.selection import (
-    Wish,
+    NameSelection,
     add_names,
     choose,
     folder_name,
     matches,
     nothing_there,
-    wish_of,
+    selection_of,
 )
 
 if TYPE_CHECKING:
@@ -81,48 +81,48 @@ def _ls(args: argparse.Namespace) -> int:
 
 def _names(view: KeyView, args: argparse.Namespace, name: str) -> Iterator[str]:
     """Keys, and folders, which end in `/`."""
-    wish = wish_of(args, [name])
+    selection = selection_of(args, [name])
     if args.recursive or args.prefix:
-        yield from _below(view, wish, name)
+        yield from _below(view, selection, name)
         return
-    if wish.glob and is_glob(name) and not view.has(name) and not view.is_folder(name):
-        yield from _matching(view, wish, name)
+    if selection.glob and is_glob(name) and not view.has(name) and not view.is_folder(name):
+        yield from _matching(view, selection, name)
         return
     folder = folder_name(name)
     key = folder.rstrip("/")
     if key and not name.endswith("/") and view.has(key):
         yield key
     elif not view.is_folder(folder):
-        raise nothing_there(view, wish, name)
+        raise nothing_there(view, selection, name)
     for child in view.children(folder):
-        if not is_folder_mark(child) and _is_taken(wish, child, folder):
+        if not is_folder_mark(child) and _is_taken(selection, child, folder):
             yield child
 
 
-def _below(view: KeyView, wish: Wish, name: str) -> Iterator[str]:
+def _below(view: KeyView, selection: NameSelection, name: str) -> Iterator[str]:
     """All objects that are meant."""
-    if not folder_name(name) and not wish.prefix and view.is_empty():
+    if not folder_name(name) and not selection.prefix and view.is_empty():
         return
-    for each in choose(view, wish):
+    for each in choose(view, selection):
         if not is_folder_mark(each.key):
             yield each.key
 
 
-def _matching(view: KeyView, wish: Wish, name: str) -> Iterator[str]:
+def _matching(view: KeyView, selection: NameSelection, name: str) -> Iterator[str]:
     base, some = literal_folder(name), False
     for found in matches(view, name):
         some = True
-        if not is_folder_mark(found) and _is_taken(wish, found, base):
+        if not is_folder_mark(found) and _is_taken(selection, found, base):
             yield found
     if not some:
-        raise nothing_there(view, wish, name)
+        raise nothing_there(view, selection, name)
 
 
-def _is_taken(wish: Wish, child: str, folder: str) -> bool:
+def _is_taken(selection: NameSelection, child: str, folder: str) -> bool:
     path = child[len(folder) :]
     if path.endswith("/"):
-        return not wish.filter.leaves_out(path[:-1])
-    return wish.filter.takes(path)
+        return not selection.filter.leaves_out(path[:-1])
+    return selection.filter.takes(path)
 
 
 def _print_names(names: Iterable[str], args: argparse.Namespace) -> None:

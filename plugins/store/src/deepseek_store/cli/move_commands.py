@@ -19,7 +19,7 @@ from deepseek_store.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from deepseek_store.planning.moves import Moves
+    from deepseek_store.planning.moves import MovePlan
     from deepseek_store.store import Store
 
 _PLAN_EXAMPLES: Final = """examples:
@@ -70,7 +70,7 @@ def _apply(args: argparse.Namespace) -> int:
     return 0
 
 
-def _carry_out(store: Store, moves: Moves, quiet: bool) -> int:
+def _carry_out(store: Store, moves: MovePlan, quiet: bool) -> int:
     with console.ProgressReporter("apply", quiet=quiet) as progress:
         return store.maintenance.apply(moves, progress=progress)
 

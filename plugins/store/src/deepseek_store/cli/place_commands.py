@@ -21,7 +21,7 @@ from deepseek_store.cli.common import (
 )
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.troubles import shown
-from deepseek_store.cli.selection import add_names, keys_of, wish_of
+from deepseek_store.cli.selection import add_names, keys_of, selection_of
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -86,7 +86,7 @@ def _pin(args: argparse.Namespace) -> int:
 
 def _keys(store: Store, args: argparse.Namespace) -> list[str]:
     """Objects with bytes to be somewhere; marks of folders have none."""
-    return [key for key in keys_of(KeyView(store), wish_of(args)) if not is_folder_mark(key)]
+    return [key for key in keys_of(KeyView(store), selection_of(args)) if not is_folder_mark(key)]
 
 
 def _check_tier(store: Store, tier: str) -> None:

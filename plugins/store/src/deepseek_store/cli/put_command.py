@@ -32,11 +32,11 @@ from deepseek_store.cli.file_options import (
 )
 from deepseek_store.cli.local.patterns import Filter
 from deepseek_store.cli.local.troubles import Troubles, shown
-from deepseek_store.cli.local.walk import Walk, WalkOptions, kind_of_other
+from deepseek_store.cli.local.walk import FolderWalk, WalkOptions, kind_of_other
 from deepseek_store.cli.selection import add_filter, folder_name
 from deepseek_store.cli.upload_files import (
-    Upload,
     Uploader,
+    UploadItem,
     basename,
     own_folders,
     store_folders,
@@ -231,7 +231,7 @@ def _uploads(
     sources: Sequence[_Source],
     options: WalkOptions,
     troubles: Troubles,
-) -> Iterator[Upload]:
+) -> Iterator[UploadItem]:
     """Each key once: of two files that would have the same one, the second is told."""
     taken: set[str] = set()
     for source in sources:
@@ -246,12 +246,12 @@ def _uploads(
 
 def _of_source(
     args: argparse.Namespace, source: _Source, options: WalkOptions, troubles: Troubles
-) -> Iterator[Upload]:
+) -> Iterator[UploadItem]:
     if source.is_folder:
-        for entry in Walk(source.path, options, troubles):
+        for entry in FolderWalk(source.path, options, troubles):
             yield upload_of(entry, source.key, top=source.path, follow=args.copy_links)
     elif Filter(args.rules).takes(basename(source.path)):
-        yield Upload(
+        yield UploadItem(
             key=source.key,
             file=source.path,
             name=source.path,

@@ -19,7 +19,7 @@ from deepseek_store.cli.common import (
 )
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.troubles import shown
-from deepseek_store.cli.selection import add_names, folder_name, keys_of, wish_of
+from deepseek_store.cli.selection import add_names, folder_name, keys_of, selection_of
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -74,7 +74,7 @@ def _wanted(view: KeyView, args: argparse.Namespace) -> list[str]:
     found: set[str] = set()
     for name in args.names:
         try:
-            found.update(keys_of(view, wish_of(args, [name])))
+            found.update(keys_of(view, selection_of(args, [name])))
         except errors.ObjectMissing as error:
             if not args.force or view.is_folder(name):
                 error.message = f"{error.message}; nothing was deleted"

@@ -32,7 +32,7 @@ class Chosen:
 
 
 @attrs.frozen(kw_only=True)
-class Wish:
+class NameSelection:
     """The names of a command line, and how they are to be understood."""
 
     names: tuple[str, ...]
@@ -77,9 +77,11 @@ def add_filter(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, action=_AddRule, dest="_rule", metavar="GLOB", help=what)
 
 
-def wish_of(args: argparse.Namespace, names: Sequence[str] | None = None, **more: Any) -> Wish:
+def selection_of(
+    args: argparse.Namespace, names: Sequence[str] | None = None, **more: Any
+) -> NameSelection:
     """What the options say."""
-    return Wish(
+    return NameSelection(
         names=tuple(args.names if names is None else names),
         prefix=args.prefix,
         glob=not args.no_glob,
@@ -94,56 +96,56 @@ def folder_name(name: str) -> str:
     return f"{bare}/" if bare else ""
 
 
-def choose(view: KeyView, wish: Wish) -> list[Chosen]:
+def choose(view: KeyView, selection: NameSelection) -> list[Chosen]:
     """All objects that are meant, each once.
 
     Raises:
         ObjectMissing: a name means nothing that is there; says what it may have meant.
     """
     found: dict[str, Chosen] = {}
-    for name in wish.names:
+    for name in selection.names:
         some = False
-        for each in _of_name(view, wish, name):
+        for each in _of_name(view, selection, name):
             some = True
-            if wish.filter.takes(each.path or last_part(each.key)):
+            if selection.filter.takes(each.path or last_part(each.key)):
                 found.setdefault(each.key, each)
         if not some:
-            raise nothing_there(view, wish, name)
+            raise nothing_there(view, selection, name)
     return list(found.values())
 
 
-def keys_of(view: KeyView, wish: Wish) -> list[str]:
+def keys_of(view: KeyView, selection: NameSelection) -> list[str]:
     """The keys of what is meant, in order; raises as `choose`."""
-    return sorted(each.key for each in choose(view, wish))
+    return sorted(each.key for each in choose(view, selection))
 
 
-def _of_name(view: KeyView, wish: Wish, name: str) -> Iterator[Chosen]:
-    if wish.prefix:
+def _of_name(view: KeyView, selection: NameSelection, name: str) -> Iterator[Chosen]:
+    if selection.prefix:
         cut = name.rfind("/") + 1
         yield from (Chosen(key=key, path=key[cut:]) for key in view.below(name))
         return
     some = False
-    for each in _literally(view, wish, name):
+    for each in _literally(view, selection, name):
         some = True
         yield each
-    if not some and wish.glob and is_glob(name):
-        yield from _matching(view, wish, name)
+    if not some and selection.glob and is_glob(name):
+        yield from _matching(view, selection, name)
 
 
-def _literally(view: KeyView, wish: Wish, name: str) -> Iterator[Chosen]:
+def _literally(view: KeyView, selection: NameSelection, name: str) -> Iterator[Chosen]:
     folder = folder_name(name)
     key = folder.rstrip("/")
     is_object = bool(key) and not name.endswith("/") and view.has(key)
-    is_folder = wish.recursive and view.is_folder(key)
+    is_folder = selection.recursive and view.is_folder(key)
     if is_object:
-        yield Chosen(key=key, path=last_part(key) if wish.several else "")
+        yield Chosen(key=key, path=last_part(key) if selection.several else "")
     if is_folder:
-        start = f"{last_part(key)}/" if wish.several and key and not name.endswith("/") else ""
+        start = f"{last_part(key)}/" if selection.several and key and not name.endswith("/") else ""
         for below in view.below(folder):
             yield Chosen(key=below, path=start + below[len(folder) :])
 
 
-def _matching(view: KeyView, wish: Wish, pattern: str) -> Iterator[Chosen]:
+def _matching(view: KeyView, selection: NameSelection, pattern: str) -> Iterator[Chosen]:
     """What lies below the folder of the pattern keeps its place there."""
     pattern = pattern.removeprefix("./")
     base = literal_folder(pattern)
@@ -152,7 +154,7 @@ def _matching(view: KeyView, wish: Wish, pattern: str) -> Iterator[Chosen]:
     deep = "**" in pattern or "{" in pattern
     for key in view.below(base):
         itself = not only_folders and regex.fullmatch(key) is not None
-        if itself or (wish.recursive and _lies_in_match(regex, key, None if deep else depth)):
+        if itself or (selection.recursive and _lies_in_match(regex, key, None if deep else depth)):
             yield Chosen(key=key, path=key[len(base) :])
 
 
@@ -186,17 +188,17 @@ def last_part(key: str) -> str:
     return key.rstrip("/").rpartition("/")[2]
 
 
-def nothing_there(view: KeyView, wish: Wish, name: str) -> errors.ObjectMissing:
+def nothing_there(view: KeyView, selection: NameSelection, name: str) -> errors.ObjectMissing:
     """That a name means nothing, and what it may have meant."""
     home = shlex.quote(str(view.store.home))
-    what = "object or folder" if wish.recursive else "object"
-    what = "object's key begins with" if wish.prefix else what
+    what = "object or folder" if selection.recursive else "object"
+    what = "object's key begins with" if selection.prefix else what
     remedy = f"ds-sdk store ls {home}"
-    if not wish.recursive and view.is_folder(name):
+    if not selection.recursive and view.is_folder(name):
         return errors.ObjectMissing(
             f"{shown(name)!r} is a folder", url=view.store.url, remedy="add -r"
         )
-    if not wish.prefix and next(view.below(name), None) is not None:
+    if not selection.prefix and next(view.below(name), None) is not None:
         remedy = "add --prefix, if all keys that begin so are meant"
     return errors.ObjectMissing(
         f"there is no {what} {shown(name)!r}", url=view.store.url, remedy=remedy

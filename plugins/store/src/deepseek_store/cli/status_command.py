@@ -12,8 +12,8 @@ from deepseek_core import DeepSeekError, console
 from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
 
 if TYPE_CHECKING:
-    from deepseek_store.planning.moves import Moves
-    from deepseek_store.report.status import Status, TierStatus
+    from deepseek_store.planning.moves import MovePlan
+    from deepseek_store.report.status import StoreStatus, TierStatus
     from deepseek_store.store import Store
 
 _BAR: Final = 30
@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _planned(store: Store) -> tuple[Moves | None, str]:
+def _planned(store: Store) -> tuple[MovePlan | None, str]:
     """The moves, or why none can be planned."""
     try:
         return store.maintenance.plan(), ""
@@ -56,7 +56,7 @@ def _planned(store: Store) -> tuple[Moves | None, str]:
         return None, str(error)
 
 
-def _sentences(status: Status) -> Iterator[str]:
+def _sentences(status: StoreStatus) -> Iterator[str]:
     yield (
         f"{count(status.objects, 'object')}, {console.format_bytes(status.objects_nbytes)}; stored "
         f"{console.format_bytes(status.stored_nbytes)}{_share(status.efficiency)}"
@@ -130,7 +130,7 @@ def bin_names() -> list[str]:
     return [*names, f"{BORDERS[-1]:g} and more"]
 
 
-def _histogram(status: Status) -> Iterable[str]:
+def _histogram(status: StoreStatus) -> Iterable[str]:
     totals = [sum(bin_.values()) for bin_ in status.heat_bins]
     most = max(totals, default=0) or 1
     for name, total in zip(bin_names(), totals, strict=True):
@@ -138,7 +138,7 @@ def _histogram(status: Status) -> Iterable[str]:
         yield f"  {name:>14}  {total:>9,}  {bar}".rstrip()
 
 
-def _counted(status: Status) -> Iterator[str]:
+def _counted(status: StoreStatus) -> Iterator[str]:
     counts = status.counts
     rate = counts.cache_hit_rate
     yield "cache: " + (
@@ -156,7 +156,7 @@ def _counted(status: Status) -> Iterator[str]:
     yield f"moves: {counts.moves:,}; fetched from tiers: {counts.fetched:,} shards"
 
 
-def _troubles(status: Status) -> Iterator[str]:
+def _troubles(status: StoreStatus) -> Iterator[str]:
     counts = status.counts
     yield f"health: {status.verdict}"
     for each in status.findings[:_MOST_FINDINGS]:

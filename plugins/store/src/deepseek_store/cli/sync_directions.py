@@ -24,10 +24,16 @@ from deepseek_store.cli.local.names import file_names, folders_above
 from deepseek_store.cli.local.patterns import Filter
 from deepseek_store.cli.local.target_folder import TargetFolder, Unwritable
 from deepseek_store.cli.local.troubles import Troubles, shown
-from deepseek_store.cli.local.walk import FOLDER_MARK, Entry, Walk
+from deepseek_store.cli.local.walk import FOLDER_MARK, FolderWalk, WalkEntry
 from deepseek_store.cli.sync_plan import Item, Name, SyncPlan, SyncRules, make_sync_plan
 from deepseek_store.cli.sync_sides import has_bytes_of, item_of, name_of, stored_items
-from deepseek_store.cli.upload_files import Upload, Uploader, own_folders, store_folders, upload_of
+from deepseek_store.cli.upload_files import (
+    Uploader,
+    UploadItem,
+    own_folders,
+    store_folders,
+    upload_of,
+)
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -77,7 +83,7 @@ class Sync(ABC):
         self.store, self.args, self.sides, self.troubles = store, args, sides, troubles
         self.view = KeyView(store, args.snapshot)
         self.never = store_folders(store)
-        self.entries: dict[Name, Entry] = {}
+        self.entries: dict[Name, WalkEntry] = {}
         check_outside(sides.local, own=own_folders(store), never=self.never)
 
     def run(self) -> Done:
@@ -104,7 +110,7 @@ class Sync(ABC):
         if keep_links:
             options = attrs.evolve(options, links="keep")
         found: dict[Name, Item] = {}
-        for entry in Walk(self.sides.local, options, troubles):
+        for entry in FolderWalk(self.sides.local, options, troubles):
             self.entries[name_of(entry)] = entry
             found[name_of(entry)] = item_of(entry)
         return found
@@ -177,7 +183,7 @@ class SyncUp(Sync):
             uploader.finish(keys, None)
         return done_of(plan, copied, deleted, nbytes)
 
-    def _uploads(self, names: Iterable[Name]) -> Iterator[Upload]:
+    def _uploads(self, names: Iterable[Name]) -> Iterator[UploadItem]:
         for name in names:
             yield upload_of(
                 self.entries[name],

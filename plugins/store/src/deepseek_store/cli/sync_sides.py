@@ -11,7 +11,7 @@ import xxhash
 from deepseek_store.cli.key_view import KeyView, folder_of_mark, is_folder_mark
 from deepseek_store.cli.local.file_facts import is_link, mode_of, mtime_ns_of
 from deepseek_store.cli.local.patterns import Filter
-from deepseek_store.cli.local.walk import Entry
+from deepseek_store.cli.local.walk import WalkEntry
 from deepseek_store.cli.sync_plan import Item, Name
 from deepseek_store.log.records import unpack_extents
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from deepseek_store.store import ObjectInfo, Store
 
 
-def name_of(entry: Entry) -> Name:
+def name_of(entry: WalkEntry) -> Name:
     """An entry as a sync knows it."""
     return entry.path, entry.kind == "folder"
 
 
-def item_of(entry: Entry) -> Item:
+def item_of(entry: WalkEntry) -> Item:
     """What lies here."""
     link = entry.kind == "link"
     return Item(

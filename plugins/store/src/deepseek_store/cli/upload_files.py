@@ -18,8 +18,8 @@ from deepseek_store.cli.local.file_facts import Kept, facts_of
 from deepseek_store.cli.local.troubles import Troubles
 from deepseek_store.cli.local.walk import (
     FOLDER_MARK,
-    Entry,
     Identity,
+    WalkEntry,
     folders_of_store,
     kind_of_other,
 )
@@ -40,7 +40,7 @@ class ChangedMeanwhile(Exception):
 
 
 @attrs.frozen(kw_only=True, slots=True)
-class Upload:
+class UploadItem:
     """One thing to be stored; `name` is what people know it by."""
 
     key: str
@@ -52,10 +52,10 @@ class Upload:
     expect: int | None = None
 
 
-def upload_of(entry: Entry, prefix: str, *, top: str, follow: bool) -> Upload:
+def upload_of(entry: WalkEntry, prefix: str, *, top: str, follow: bool) -> UploadItem:
     """An entry of a walk, to be stored below a folder (`""` or ending in `/`)."""
     key = prefix + entry.path
-    return Upload(
+    return UploadItem(
         key=f"{key}/{FOLDER_MARK}" if entry.kind == "folder" else key,
         file=entry.file,
         name=os.path.join(top, entry.path),  # noqa: PTH118 - as it was given
@@ -97,7 +97,7 @@ class Uploader:
         self._troubles, self._progress = troubles, progress
         self._at_once = AtOnce(_THREADS)
 
-    def put_all(self, uploads: Iterable[Upload]) -> Iterator[tuple[Upload, Receipt]]:
+    def put_all(self, uploads: Iterable[UploadItem]) -> Iterator[tuple[UploadItem, Receipt]]:
         """What was stored; durable once `finish` has returned.
 
         Raises:
@@ -114,7 +114,7 @@ class Uploader:
         if wanted != "hot" and (found := list(keys)):
             self._store.maintenance.send(found, wanted)
 
-    def _put(self, upload: Upload) -> tuple[Upload, Receipt | None]:
+    def _put(self, upload: UploadItem) -> tuple[UploadItem, Receipt | None]:
         from deepseek_core import DeepSeekError
 
         try:
@@ -131,7 +131,7 @@ class Uploader:
             self._troubles.fail(upload.name, f"can't be read: {error.strerror or error}")
         return upload, None
 
-    def _put_kind(self, upload: Upload) -> Receipt:
+    def _put_kind(self, upload: UploadItem) -> Receipt:
         if upload.kind == "file":
             return self._put_file(upload)
         link = upload.kind == "link"
@@ -140,7 +140,7 @@ class Uploader:
         meta = facts_of(found, self._kept, link=link) | self._meta
         return self._store.put(upload.key, body, meta=meta, durable=False, tier="hot")
 
-    def _put_file(self, upload: Upload) -> Receipt:
+    def _put_file(self, upload: UploadItem) -> Receipt:
         for left in reversed(range(_TRIES)):
             with _opened(upload) as descriptor:
                 try:
@@ -150,7 +150,7 @@ class Uploader:
                         raise
         raise AssertionError("the last try returns or raises")
 
-    def _put_open(self, upload: Upload, descriptor: int) -> Receipt:
+    def _put_open(self, upload: UploadItem, descriptor: int) -> Receipt:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise OSError(0, f"it is a {kind_of_other(before.st_mode) or 'folder'}")
@@ -185,7 +185,7 @@ class Uploader:
 
 
 @contextmanager
-def _opened(upload: Upload) -> Iterator[int]:
+def _opened(upload: UploadItem) -> Iterator[int]:
     """The file, though a FIFO or a link may have taken its place since it was found."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(upload.file, flags if upload.follow else flags | os.O_NOFOLLOW)

@@ -2,6 +2,6 @@
 
 from deepseek_store.codes.code import Code
 from deepseek_store.codes.codec import Codec
-from deepseek_store.codes.solve import Plan
+from deepseek_store.codes.solve import DecodePlan
 
-__all__ = ["Code", "Codec", "Plan"]
+__all__ = ["Code", "Codec", "DecodePlan"]

@@ -46,7 +46,7 @@ CANDIDATES: Mapping[str, tuple[Code, ...]] = {
 
 
 @attrs.frozen(kw_only=True)
-class Candidate:
+class WeighedCode:
     """One code that was weighed; `refused` says why it was not taken, if it could not be."""
 
     code: Code
@@ -67,7 +67,7 @@ class Candidate:
 
 
 @attrs.frozen(kw_only=True)
-class Choice:
+class CodeChoice:
     """The code that was chosen, what it promises, and all that were weighed."""
 
     code: Code
@@ -76,14 +76,14 @@ class Choice:
     fragments_per_domain: int
     domain_losses: int
     rule: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[WeighedCode, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """A line for each code: chosen, refused with its reason, or outranked."""
         return tuple(f"{each.code.name}: {self._verdict(each)}" for each in self.candidates)
 
-    def _verdict(self, each: Candidate) -> str:
+    def _verdict(self, each: WeighedCode) -> str:
         if each.code == self.code:
             return f"chosen: {self.rule}"
         return each.refused or f"fits, efficiency {each.efficiency:.3f}"
@@ -109,7 +109,7 @@ def choose_code(
     promised_nines: float | None = None,
     least_efficiency: float = 0.0,
     candidates: Sequence[Code] | None = None,
-) -> Choice:
+) -> CodeChoice:
     """The best code for data of that tier on `domains` equal failure domains.
 
     `floor_nines`: annual durability that each repair model has to show. None: 9 nines if the
@@ -136,7 +136,7 @@ def choose_code(
     if not fitting:
         raise _refusal(tier, demand, weighed)
     best, rule = _best(tier, fitting, aimed=floor_nines is None)
-    return Choice(
+    return CodeChoice(
         code=best.code,
         nines=best.nines,
         efficiency=best.efficiency,
@@ -154,9 +154,9 @@ def _rates(model: DurabilityModel, promised_nines: float | None) -> DurabilityMo
     return attrs.evolve(model, afr=10.0**-promised_nines)
 
 
-def _weigh(code: Code, demand: _Demand, model: DurabilityModel) -> Candidate:
+def _weigh(code: Code, demand: _Demand, model: DurabilityModel) -> WeighedCode:
     per_domain = fragments_per_domain(code, demand.domains)
-    candidate = Candidate(
+    candidate = WeighedCode(
         code=code,
         fragments_per_domain=per_domain,
         domain_losses=domain_losses(code, demand.domains),
@@ -165,7 +165,7 @@ def _weigh(code: Code, demand: _Demand, model: DurabilityModel) -> Candidate:
     return attrs.evolve(candidate, refused=_problem(candidate, demand))
 
 
-def _problem(each: Candidate, demand: _Demand) -> str:
+def _problem(each: WeighedCode, demand: _Demand) -> str:
     """Why a code does not do; empty where it does."""
     spread = f"{each.fragments_per_domain} of {each.code.n} fragments on each of {demand.domains}"
     if each.code.n > 1 and not each.domain_losses:
@@ -186,7 +186,7 @@ def _problem(each: Candidate, demand: _Demand) -> str:
     return ""
 
 
-def _best(tier: str, fitting: Sequence[Candidate], *, aimed: bool) -> tuple[Candidate, str]:
+def _best(tier: str, fitting: Sequence[WeighedCode], *, aimed: bool) -> tuple[WeighedCode, str]:
     durable = [each for each in fitting if each.least_nines >= AIM_NINES - _ROUNDING]
     if aimed and not durable:
         best = max(fitting, key=lambda each: (each.least_nines, each.efficiency))
@@ -200,7 +200,7 @@ def _best(tier: str, fitting: Sequence[Candidate], *, aimed: bool) -> tuple[Cand
     return best, f"most efficient, then fewest reads per repair{said}"
 
 
-def _refusal(tier: str, demand: _Demand, weighed: Sequence[Candidate]) -> CodeRefused:
+def _refusal(tier: str, demand: _Demand, weighed: Sequence[WeighedCode]) -> CodeRefused:
     asked = (
         f"{tier} data on {demand.domains} failure domains: no code survives "
         f"{demand.tolerate_domains} lost domains with {demand.floor_nines:g} nines"
@@ -220,7 +220,7 @@ def _refusal(tier: str, demand: _Demand, weighed: Sequence[Candidate]) -> CodeRe
     return error
 
 
-def _remedy(demand: _Demand, weighed: Sequence[Candidate]) -> str:
+def _remedy(demand: _Demand, weighed: Sequence[WeighedCode]) -> str:
     """What would help: more domains, or less asked for."""
     limit = efficiency_limit(demand.domains, demand.tolerate_domains)
     if demand.least_efficiency > limit:
@@ -238,7 +238,7 @@ def _remedy(demand: _Demand, weighed: Sequence[Candidate]) -> str:
     return f"give {_domains_needed(demand, weighed)} failure domains or more, or tolerate fewer"
 
 
-def _domains_needed(demand: _Demand, weighed: Sequence[Candidate]) -> str:
+def _domains_needed(demand: _Demand, weighed: Sequence[WeighedCode]) -> str:
     """The fewest domains on which some code survives the losses asked for."""
     able = [each.code for each in weighed if each.code.tolerance >= demand.tolerate_domains]
     most = max((code.n for code in able), default=0)

@@ -12,7 +12,7 @@ from deepseek_store.codes.choose_kernel import find_kernel
 from deepseek_store.codes.code import Code
 from deepseek_store.codes.kernel import Buffer, Row
 from deepseek_store.codes.matrix import parity_rows
-from deepseek_store.codes.solve import Plan
+from deepseek_store.codes.solve import DecodePlan
 
 _NOTHING = np.zeros(0, np.uint8)
 
@@ -49,7 +49,7 @@ class Codec:
         lost: Collection[int],
         wanted: Collection[int] | None = None,
         virtual: Collection[int] = (),
-    ) -> Plan:
+    ) -> DecodePlan:
         """The fewest reads that rebuild `wanted` (all of `lost` where None).
 
         `virtual` are data fragments of nothing but zeros (a short stripe's), never read.
@@ -60,7 +60,7 @@ class Codec:
         return solve.plan(self.code, lost, wanted, virtual)
 
     def rebuild(
-        self, plan: Plan, fragments: Mapping[int, Buffer | None], nbytes: int
+        self, plan: DecodePlan, fragments: Mapping[int, Buffer | None], nbytes: int
     ) -> dict[int, bytearray]:
         """The wanted fragments (or one byte range of them), from the same range of the reads.
 

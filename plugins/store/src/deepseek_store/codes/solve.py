@@ -18,7 +18,7 @@ from deepseek_store.errors import Unrecoverable
 
 
 @attrs.frozen(kw_only=True)
-class Plan:
+class DecodePlan:
     """What to read, and how the wanted fragments follow from it.
 
     `coefficients[i][j]` is the factor of fragment `reads[j]` in fragment `wanted[i]`.
@@ -46,7 +46,7 @@ def plan(
     lost: Collection[int],
     wanted: Collection[int] | None = None,
     virtual: Collection[int] = (),
-) -> Plan:
+) -> DecodePlan:
     """The fewest reads that rebuild `wanted` (all of `lost` where None).
 
     `virtual` are data fragments of nothing but zeros, which are never read.
@@ -65,7 +65,7 @@ def plan(
     matrix = np.array([rows[index] for index in targets], np.uint8).reshape(len(targets), code.n)
     matrix[:, list(virtual)] = 0
     reads = np.flatnonzero(matrix.any(axis=0))
-    return Plan(
+    return DecodePlan(
         code=code,
         reads=tuple(map(int, reads)),
         wanted=targets,

@@ -57,7 +57,7 @@ class Counters:
 
 
 @attrs.frozen(kw_only=True)
-class Entry:
+class LedgerEntry:
     """What one process has told: its counts, when, who fetches ahead and why, its last rounds."""
 
     counts: Counters = attrs.field(factory=Counters)
@@ -94,10 +94,10 @@ class Ledger:
     `mine` tells what this process has counted since it opened the store.
     """
 
-    def __init__(self, state: State, *, writer: int, mine: Callable[[], Entry]) -> None:
+    def __init__(self, state: State, *, writer: int, mine: Callable[[], LedgerEntry]) -> None:
         self._state, self._mine = state, mine
         self._name = f"{_PREFIX}{socket.gethostname()}:{writer}"
-        self._before = Entry.from_text(state.index.meta().get(self._name))
+        self._before = LedgerEntry.from_text(state.index.meta().get(self._name))
         self._ticks = self._before.ticks
         self._saved = self._before.counts, self._ticks
 
@@ -106,7 +106,7 @@ class Ledger:
         if any(told.values()):
             self._ticks = (*self._ticks, {"at_s": at_s, **told})[-_MOST_TICKS:]
 
-    def mine(self) -> Entry:
+    def mine(self) -> LedgerEntry:
         """What this process would tell now."""
         now = self._mine()
         return attrs.evolve(
@@ -122,7 +122,7 @@ class Ledger:
         left_out = self.mine().counts - counts
         self._before = attrs.evolve(self._before, counts=self._before.counts - left_out)
 
-    def all(self) -> list[Entry]:
+    def all(self) -> list[LedgerEntry]:
         """Of every process that ever told something, the last to tell first."""
         others = [entry for name, entry in self._entries().items() if name != self._name]
         return sorted([self.mine(), *others], key=lambda entry: -entry.at_s)
@@ -149,12 +149,12 @@ class Ledger:
             return
         with self._state.index.exclusive(_FOLDED):
             entries = self._entries()
-            folded = entries.pop(_FOLDED, Entry())
+            folded = entries.pop(_FOLDED, LedgerEntry())
             by_age = sorted(entries, key=lambda name: entries[name].at_s)
             old = [name for name in by_age[:-_KEPT] if entries[name].at_s < now_s - _OLD_S]
             counts = sum((entries[name].counts for name in old), folded.counts)
             at_s = max([folded.at_s, *(entries[name].at_s for name in old)])
-            one = Entry(counts=counts, at_s=at_s)
+            one = LedgerEntry(counts=counts, at_s=at_s)
             if old:
                 gone: dict[str, str | None] = dict.fromkeys(old)
                 self._state.commit(Batch(meta={**gone, _FOLDED: one.to_text()}))
@@ -162,6 +162,6 @@ class Ledger:
     def _count(self) -> int:
         return sum(name.startswith(_PREFIX) for name in self._state.index.meta())
 
-    def _entries(self) -> dict[str, Entry]:
+    def _entries(self) -> dict[str, LedgerEntry]:
         told = self._state.index.meta().items()
-        return {name: Entry.from_text(t) for name, t in told if name.startswith(_PREFIX)}
+        return {name: LedgerEntry.from_text(t) for name, t in told if name.startswith(_PREFIX)}

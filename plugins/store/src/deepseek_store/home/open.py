@@ -24,7 +24,7 @@ from deepseek_store.home.locks import (
 )
 from deepseek_store.home.log_folders import LOG_FOLDER, lock_mirrors, open_log
 from deepseek_store.home.numbers import Numbers
-from deepseek_store.home.opened import WRITERS, Opened
+from deepseek_store.home.opened import WRITERS, OpenedHome
 from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.owner_watch import OwnerWatch
 from deepseek_store.home.read_only import open_to_read
@@ -51,7 +51,7 @@ def open_parts(
     shared: bool,
     read_only: bool = False,
     seams: Seams = NO_SEAMS,
-) -> Opened:
+) -> OpenedHome:
     """Open what lies in a home.
 
     Where the home may not be written or its disk has no room at all, its log is away, or another
@@ -78,7 +78,7 @@ def open_parts(
 
 def _open_parts(
     home: Path, shared: bool, read_only: bool, seams: Seams, reserve: Reserve
-) -> Opened:
+) -> OpenedHome:
     config = StoreConfig.load(home)
     refusal = _asked(home) if read_only else _unwritable(home, config)
     if refusal is None:
@@ -109,7 +109,7 @@ def _refusal(home: Path, error: errors.StorageError) -> ReadOnlyStore:
 
 def _open_to_write(
     home: Path, config: StoreConfig, shared: bool, seams: Seams, reserve: Reserve
-) -> Opened:
+) -> OpenedHome:
     shared = shared or config.index != "sqlite"  # a database is there to be shared
     with ExitStack() as stack:
         lock = lock_store(home, shared=shared)
@@ -144,7 +144,7 @@ def _open_to_write(
         state.load()
         recovered = _recover(home, config, disk, state, number)
         stack.pop_all()
-    return Opened(
+    return OpenedHome(
         config=config,
         home=home,
         disk=disk,

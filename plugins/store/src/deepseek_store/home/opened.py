@@ -13,13 +13,13 @@ from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.reserve import Reserve
-from deepseek_store.log.scan import Fault
+from deepseek_store.log.scan import DamagedRange
 
 WRITERS: Final = "writers"
 
 
 @attrs.frozen(kw_only=True)
-class Opened:
+class OpenedHome:
     """The parts that an open store is made of, and what recovery had to do.
 
     `read_only` says why nothing can be changed; empty: it can.
@@ -35,7 +35,7 @@ class Opened:
     locks: tuple[FileLock, ...]
     reserve: Reserve | None = None
     truncated_nbytes: int = 0
-    faults: dict[int, tuple[Fault, ...]] = attrs.field(factory=dict)
+    faults: dict[int, tuple[DamagedRange, ...]] = attrs.field(factory=dict)
     read_only: str = ""
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ _AHEAD: Final = Marks(segment=1 << 20, stripe=1 << 16, generation=1 << 32)
 _WAIT_S: Final = 60.0
 
 
-class Place(Protocol):
+class EpochStorage(Protocol):
     """What a chain of epochs lies on: a tier, or a folder."""
 
     url: str
@@ -73,7 +73,7 @@ class Hold:
 
 
 @attrs.frozen(kw_only=True)
-class Record:
+class OwnerRecord:
     """What a home remembers of itself: what it took, and what it was about to take.
 
     `marked` are the folders that carry the store's mark. `doubted`: another home was met when it
@@ -104,7 +104,7 @@ class Owner:
         self._numbers = numbers
         self._taken: dict[str, Marks] = {}
         self._turn = threading.Lock()
-        self._kept: tuple[tuple[int, int], Record | None] | None = None
+        self._kept: tuple[tuple[int, int], OwnerRecord | None] | None = None
         record = self._read()
         self.is_new = record is None
         where = _where(self._path)
@@ -151,7 +151,7 @@ class Owner:
         with suppress(errors.StorageError, StoreLocked), self._changing() as record:
             self._save(attrs.evolve(record, doubted=True))
 
-    def lag(self, name: str, place: Place) -> bool:
+    def lag(self, name: str, place: EpochStorage) -> bool:
         """Whether a place is an older copy of itself: this home took later epochs than it has.
 
         Raises:
@@ -160,7 +160,7 @@ class Owner:
         held = self._check(name, place)
         return self._latest(place) < held.number
 
-    def check(self, name: str, place: Place) -> None:
+    def check(self, name: str, place: EpochStorage) -> None:
         """Make sure that nobody has taken a place since.
 
         Raises:
@@ -173,7 +173,7 @@ class Owner:
             self.doubt()
             raise
 
-    def check_age(self, name: str, place: Place) -> None:
+    def check_age(self, name: str, place: EpochStorage) -> None:
         """Make sure that this store's index has come as far as it had when it wrote there last.
 
         Raises:
@@ -192,7 +192,9 @@ class Owner:
         if highest > (self._numbers.read() or Marks()).stripe:
             raise outdated(self._home, f"{url} has stripes that it does not know")
 
-    def claim(self, name: str, place: Place, *, by_force: bool = False, anew: bool = False) -> None:
+    def claim(
+        self, name: str, place: EpochStorage, *, by_force: bool = False, anew: bool = False
+    ) -> None:
         """Take the next epoch of a place, once in an opening; after that, check it.
 
         `by_force`: whoever had it before. `anew`: take another one, which tells of the numbers of
@@ -231,20 +233,20 @@ class Owner:
         """Whether this home ever took that place."""
         return self._held(name).number > 0
 
-    def told(self, place: Place) -> Marks:
+    def told(self, place: EpochStorage) -> Marks:
         """The numbers of whoever had a place last, as they were then; zeros: nobody had."""
         latest = self._latest(place)
         return _known(_content(place, self._key(latest))) if latest else Marks()
 
-    def numbers_at(self, place: Place) -> Marks:
+    def numbers_at(self, place: EpochStorage) -> Marks:
         """How far the numbers of whoever had a place last can have come; zeros: nobody had."""
         latest = self._latest(place)
         return _promised(_content(place, self._key(latest))) if latest else Marks()
 
-    def _check(self, name: str, place: Place) -> Hold:
+    def _check(self, name: str, place: EpochStorage) -> Hold:
         """What this home holds of a place, which nobody else has taken since."""
         latest = self._latest(place)
-        record = self._read() or Record()
+        record = self._read() or OwnerRecord()
         held, pending = record.held.get(name, Hold()), record.pending.get(name, Hold())
         if latest > held.number:
             # Taken, and killed before that was noted; or it arrived damaged, with no token at all.
@@ -255,9 +257,9 @@ class Owner:
         return held
 
     def _held(self, name: str) -> Hold:
-        return (self._read() or Record()).held.get(name, Hold())
+        return (self._read() or OwnerRecord()).held.get(name, Hold())
 
-    def _check_age(self, place: Place, held: Hold) -> None:
+    def _check_age(self, place: EpochStorage, held: Hold) -> None:
         found = _content(place, self._key(held.number))
         if found and found.get("token") != held.token:
             raise self._lost(place, held.number)
@@ -266,13 +268,13 @@ class Owner:
             why = f"{place.url} tells of stripe {said.stripe} and segment {said.segment}"
             raise outdated(self._home, why)
 
-    def _take(self, name: str, place: Place, held: Hold, marks: Marks) -> None:
+    def _take(self, name: str, place: EpochStorage, held: Hold, marks: Marks) -> None:
         number = max(self._latest(place), held.number) + 1
         mine = Hold(number=number, token=secrets.token_hex(16))
         self._note(name, pending=mine)
         content = json.dumps(
             {
-                "token": mine.token, "home": (self._read() or Record()).home,
+                "token": mine.token, "home": (self._read() or OwnerRecord()).home,
                 "host": socket.gethostname(), "path": str(self._home.absolute()),
                 "at_s": time.time(), **attrs.asdict(marks),
                 "promised": attrs.asdict(_promise(marks)),
@@ -292,28 +294,28 @@ class Owner:
                     place.delete(self._key(old))
 
     def _note(self, name: str, *, held: Hold | None = None, pending: Hold | None = None) -> None:
-        record = self._read() or Record()
+        record = self._read() or OwnerRecord()
         if held is not None:
             record = attrs.evolve(record, held={**record.held, name: held})
         if pending is not None:
             record = attrs.evolve(record, pending={**record.pending, name: pending})
         self._save(record)
 
-    def _latest(self, place: Place) -> int:
+    def _latest(self, place: EpochStorage) -> int:
         return max(self._numbers_of(place), default=0)
 
-    def _numbers_of(self, place: Place) -> Iterator[int]:
+    def _numbers_of(self, place: EpochStorage) -> Iterator[int]:
         for stat in place.list(self._prefix):
             with suppress(ValueError):
                 yield int(stat.key.removeprefix(self._prefix), 16)
 
-    def _token(self, place: Place, number: int) -> str:
+    def _token(self, place: EpochStorage, number: int) -> str:
         return str(_content(place, self._key(number)).get("token", ""))
 
     def _key(self, number: int) -> str:
         return f"{self._prefix}{number:016x}"
 
-    def _lost(self, place: Place, number: int) -> NotOwner:
+    def _lost(self, place: EpochStorage, number: int) -> NotOwner:
         found = _content(place, self._key(number))
         who = f"{found.get('host', '?')}:{found.get('path', '?')}"
         return NotOwner(
@@ -324,7 +326,7 @@ class Owner:
         )
 
     @contextmanager
-    def _changing(self) -> Iterator[Record]:
+    def _changing(self) -> Iterator[OwnerRecord]:
         """Alone among all threads and processes of this home."""
         with self._turn:
             try:
@@ -334,11 +336,11 @@ class Owner:
                     error, str(self._home / _LOCK), str(self._home)
                 ) from error
             try:
-                yield self._read() or Record()
+                yield self._read() or OwnerRecord()
             finally:
                 lock.close()
 
-    def _read(self) -> Record | None:
+    def _read(self) -> OwnerRecord | None:
         """What the file says; it is read again only if somebody has replaced it."""
         try:
             stat = self._path.stat()
@@ -351,12 +353,12 @@ class Owner:
             kept = self._kept = version, self._parsed()
         return kept[1]
 
-    def _parsed(self) -> Record | None:
+    def _parsed(self) -> OwnerRecord | None:
         try:
             content = json.loads(self._path.read_bytes())
             if content["store"] != self._store:
                 return None
-            return Record(
+            return OwnerRecord(
                 home=str(content["home"]),
                 held={name: Hold(**epoch) for name, epoch in content["held"].items()},
                 pending={name: Hold(**epoch) for name, epoch in content["pending"].items()},
@@ -372,7 +374,7 @@ class Owner:
             _LOG.error("%s can't be read, and is made anew: %s", self._path, error)
             return None
 
-    def _save(self, record: Record) -> None:
+    def _save(self, record: OwnerRecord) -> None:
         def content(file: int) -> bytes:
             where = self._where_to_say(record, os.fstat(file))
             facts = attrs.asdict(attrs.evolve(record, where=where))
@@ -383,7 +385,7 @@ class Owner:
         except OSError as error:
             raise from_os_error.typed(error, str(self._path), str(self._home)) from error
 
-    def _where_to_say(self, record: Record, stat: os.stat_result) -> Mapping[str, Any]:
+    def _where_to_say(self, record: OwnerRecord, stat: os.stat_result) -> Mapping[str, Any]:
         """Where the record is; until the home has settled, still that it came from elsewhere."""
         here = _where_of(stat, self._path)
         if self.copied:
@@ -424,7 +426,7 @@ def _promised(content: Mapping[str, Any]) -> Marks:
     return Marks()
 
 
-def _content(place: Place, key: str) -> Mapping[str, Any]:
+def _content(place: EpochStorage, key: str) -> Mapping[str, Any]:
     try:
         found = json.loads(place.get(key))
     except (errors.ObjectMissing, ValueError):

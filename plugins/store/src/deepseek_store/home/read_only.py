@@ -21,7 +21,7 @@ from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import LOCK_FILE, FileLock, writer_is_alive
 from deepseek_store.home.log_folders import open_log
 from deepseek_store.home.numbers import Numbers
-from deepseek_store.home.opened import WRITERS, Opened
+from deepseek_store.home.opened import WRITERS, OpenedHome
 from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.home.seams import Seams
 from deepseek_store.home.state import State
@@ -41,7 +41,7 @@ def open_to_read(
     config: StoreConfig,
     refusal: ReadOnlyStore,
     seams: Seams,
-) -> Opened:
+) -> OpenedHome:
     """Open what lies in a home without a change of it; `refusal` is told to whoever tries one.
 
     Raises:
@@ -65,7 +65,7 @@ def open_to_read(
         state.load()
         recovered = _look(home, config, disk, state)
         stack.pop_all()
-    return Opened(
+    return OpenedHome(
         config=config,
         home=home,
         disk=disk,

@@ -15,7 +15,7 @@ from deepseek_store.index.chains import Chain, is_live, with_version
 from deepseek_store.index.packed import PackedVersions, merged
 from deepseek_store.index.rows import Batch, Changes, Version, VersionId
 from deepseek_store.index.sorted_keys import SortedKeys
-from deepseek_store.index.unloaded import Source, Unloaded
+from deepseek_store.index.unloaded import Unloaded, VersionSource
 
 _MOST_REMEMBERED: Final = 1 << 13
 # Folding copies everything: rarely enough that it costs some microseconds a change.
@@ -184,7 +184,7 @@ class Catalog:
             self._set(versions, {})
             self.clock = max(self.clock, clock, max(versions.generations, default=0))
 
-    def defer(self, source: Source, clock: int, *, alone: bool) -> None:
+    def defer(self, source: VersionSource, clock: int, *, alone: bool) -> None:
         """Hold what a database has instead of all that was here, and load it when that pays.
 
         `alone`: what others know of does not change.

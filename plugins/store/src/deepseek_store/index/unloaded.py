@@ -14,7 +14,7 @@ _FIRST_PAGE: Final = 16
 _LONGEST_PAGE: Final = 4096
 
 
-class Source(Protocol):
+class VersionSource(Protocol):
     """A database that can be asked for versions."""
 
     def chain(self, key: str) -> Chain:
@@ -34,7 +34,7 @@ class Unloaded:
     knows of segments, so keys are only listed.
     """
 
-    def __init__(self, source: Source, *, alone: bool) -> None:
+    def __init__(self, source: VersionSource, *, alone: bool) -> None:
         self._source = source
         self._left = _MOST_QUESTIONS if alone else 0
 

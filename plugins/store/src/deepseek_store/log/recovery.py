@@ -19,7 +19,7 @@ from deepseek_store.log.file_copies import (
     set_aside,
 )
 from deepseek_store.log.records import Placed
-from deepseek_store.log.scan import Fault, Scan, scan
+from deepseek_store.log.scan import DamagedRange, Scan, scan
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     TRAILER_NBYTES,
@@ -51,7 +51,7 @@ class Recovered:
     """
 
     segments: tuple[SegmentInfo, ...]
-    faults: Mapping[int, tuple[Fault, ...]]
+    faults: Mapping[int, tuple[DamagedRange, ...]]
     truncated: Mapping[int, int]
     open: Collection[int] = ()
     present: Collection[int] = ()
@@ -143,7 +143,7 @@ class _Recovery:
         self._writer_alive, self._synced = writer_alive, synced
         self._names: dict[str, frozenset[str]] = {}
         self.segments: list[SegmentInfo] = []
-        self.faults: dict[int, tuple[Fault, ...]] = {}
+        self.faults: dict[int, tuple[DamagedRange, ...]] = {}
         self.truncated: dict[int, int] = {}
         self.open: set[int] = set()
         self.found: dict[int, list[Placed]] = {}
@@ -318,7 +318,7 @@ class _Recovery:
         """A sealed segment without a header or a trailer: what can be read of it."""
         scanned = self._scan(segment, data)
         self.faults[segment] = scanned.faults or (
-            Fault(offset=scanned.end, nbytes=len(data) - scanned.end, reason="no footer"),
+            DamagedRange(offset=scanned.end, nbytes=len(data) - scanned.end, reason="no footer"),
         )
         layout = SegmentLayout(scanned.header or self._unknown_header(segment, scanned.placed))
         layout.adopt(scanned.placed, data, scanned.end)

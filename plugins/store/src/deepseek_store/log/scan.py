@@ -30,7 +30,7 @@ _CHUNK: Final = 1 << 20
 
 
 @attrs.frozen(kw_only=True, slots=True)
-class Fault:
+class DamagedRange:
     """Bytes that were written and synced once, and are not what was written."""
 
     offset: int
@@ -51,7 +51,7 @@ class Scan:
     placed: list[Placed]
     end: int
     torn_nbytes: int
-    faults: tuple[Fault, ...]
+    faults: tuple[DamagedRange, ...]
     sealed: bool
 
 
@@ -118,7 +118,7 @@ class _Scanner:
         self._view, self._segment, self._salt = view, segment, salt
         self.verify_payload = True
         self.placed: list[Placed] = []
-        self.faults: list[Fault] = []
+        self.faults: list[DamagedRange] = []
         self.end = HEADER_NBYTES
         self.sealed = False
         self._waiting: list[_Group] = []
@@ -233,23 +233,23 @@ class _Scanner:
     def _salvage(self, group: _Group) -> None:
         """Keep what is good of a group that counted and is damaged."""
         for offset, end in group.gaps:
-            self.faults.append(Fault(offset=offset, nbytes=end - offset, reason="no record"))
+            self.faults.append(DamagedRange(offset=offset, nbytes=end - offset, reason="no record"))
         for placed, hurt in _with_batches(group):
             if placed.offset in group.bad:
                 reason = f"the payload of {placed.record.key[:80]!r} has another hash"
-                fault = Fault(offset=placed.offset, nbytes=placed.nbytes, reason=reason)
+                fault = DamagedRange(offset=placed.offset, nbytes=placed.nbytes, reason=reason)
                 self.faults.append(fault)
             elif hurt and placed.record.kind is Kind.DELETE:
                 # What it was to give way to may be what is damaged: better too much than too little
                 reason = f"delete of {placed.record.key[:80]!r} withheld: its batch is damaged"
-                fault = Fault(offset=placed.offset, nbytes=placed.nbytes, reason=reason)
+                fault = DamagedRange(offset=placed.offset, nbytes=placed.nbytes, reason=reason)
                 self.faults.append(fault)
             else:
                 self.placed.append(placed)
         if not group.gaps and not group.bad:
             reason = "the mark of a group does not fit it"
             nbytes = group.end - group.start
-            self.faults.append(Fault(offset=group.start, nbytes=nbytes, reason=reason))
+            self.faults.append(DamagedRange(offset=group.start, nbytes=nbytes, reason=reason))
 
 
 def _split(group: _Group, start: int) -> tuple[_Group | None, _Group]:
@@ -300,12 +300,12 @@ def _with_batches(group: _Group) -> Iterator[tuple[Placed, bool]]:
 
 def _header_of(
     view: memoryview, segment: int, store_id: bytes | None
-) -> tuple[SegmentHeader | None, Fault | None]:
+) -> tuple[SegmentHeader | None, DamagedRange | None]:
     """The segment's header; from its footer, if its begin is damaged."""
     header = parse_segment_header(view, store_id=store_id, segment=segment)
     if header is not None:
         return header, None
-    fault = Fault(offset=0, nbytes=HEADER_NBYTES, reason="no segment header")
+    fault = DamagedRange(offset=0, nbytes=HEADER_NBYTES, reason="no segment header")
     return _from_footer(view, segment), fault
 
 
@@ -323,7 +323,7 @@ def _from_footer(view: memoryview, segment: int) -> SegmentHeader | None:
     return header if header.segment == segment else None
 
 
-def _nothing(view: memoryview, fault: Fault | None) -> Scan:
+def _nothing(view: memoryview, fault: DamagedRange | None) -> Scan:
     """Not one byte of it can be told."""
     used = _used_nbytes(view, 0)
     faults = (fault,) if fault and used else ()

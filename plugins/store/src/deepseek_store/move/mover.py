@@ -13,7 +13,7 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.codes import Code
-from deepseek_store.codes.choose import Choice, choose_code
+from deepseek_store.codes.choose import CodeChoice, choose_code
 from deepseek_store.errors import Corrupt
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.state import State, stripe_row
@@ -26,7 +26,7 @@ from deepseek_store.log.records import Buffer, unpack_extents
 from deepseek_store.log.segment import sealed_name
 from deepseek_store.move.census import named_code
 from deepseek_store.move.exclusive import Exclusive
-from deepseek_store.move.packer import Packed, SegmentForm, Source, pack
+from deepseek_store.move.packer import PackedSegment, PackSource, SegmentForm, pack
 from deepseek_store.planning.policy import TierName
 from deepseek_store.planning.steps import Move
 from deepseek_store.read.learning import ShardSizes
@@ -70,9 +70,9 @@ class Mover:
         self._clock = clock
         self._exclusive, self._settle = exclusive, settle
         self.moves = 0
-        self._choices: dict[str, Choice] = {}
+        self._choices: dict[str, CodeChoice] = {}
 
-    def choice(self, tier: Distant) -> Choice:
+    def choice(self, tier: Distant) -> CodeChoice:
         """The code of new stripes of a tier, with its reasons.
 
         Raises:
@@ -209,9 +209,10 @@ class Mover:
         assert profile is not None
         _, sizes_of = self._sizes.chooser(tier, profile)
         sources = (
-            Source(version=one, chunks=self._chunks(one), sizes=sizes_of(one.key)) for one in wanted
+            PackSource(version=one, chunks=self._chunks(one), sizes=sizes_of(one.key))
+            for one in wanted
         )
-        full: list[Packed] = []
+        full: list[PackedSegment] = []
         for packed in pack(sources, self._form(tier), _skipping(skip)):
             full.append(packed)
             if len(full) == code.k:
@@ -242,7 +243,7 @@ class Mover:
         for start in range(0, len(extents), _CHUNK_EXTENTS):
             yield from self._reader.read_all(extents[start : start + _CHUNK_EXTENTS])
 
-    def _write_packed(self, full: Sequence[Packed], tier: Distant) -> None:
+    def _write_packed(self, full: Sequence[PackedSegment], tier: Distant) -> None:
         now_s = self._clock()
         rows = [
             SegmentRow(

@@ -26,7 +26,7 @@ _LEAST_PIECE_NBYTES: Final = 4096
 
 
 @attrs.frozen(kw_only=True)
-class Source:
+class PackSource:
     """An object to pack: its version, its bytes in chunks of any length, and its shard sizes."""
 
     version: Version
@@ -46,7 +46,7 @@ class SegmentForm:
 
 
 @attrs.frozen(kw_only=True)
-class Packed:
+class PackedSegment:
     """A full segment: its bytes, and the versions whose last record it holds.
 
     These have `move` raised, and their new extents.
@@ -59,8 +59,8 @@ class Packed:
 
 
 def pack(
-    sources: Iterable[Source], form: SegmentForm, damaged: Callable[[Version, Corrupt], None]
-) -> Iterator[Packed]:
+    sources: Iterable[PackSource], form: SegmentForm, damaged: Callable[[Version, Corrupt], None]
+) -> Iterator[PackedSegment]:
     """Write objects one after the other into segments, each as full as it gets.
 
     `damaged` is told of an object whose bytes can't be read: it is left out, unless that raises.
@@ -87,7 +87,7 @@ class _Packer:
         self._versions: list[Version] = []
         self._left_nbytes = self._form.nbytes - _EMPTY_NBYTES
 
-    def add(self, source: Source) -> Iterator[Packed]:
+    def add(self, source: PackSource) -> Iterator[PackedSegment]:
         version = source.version
         chunks = _Chunks(source.chunks)
         whole = moved_record(version, Kind.PUT, b"")
@@ -116,7 +116,7 @@ class _Packer:
             yield from self.flush()
         self._finish(version, self._place(manifest), extents)
 
-    def flush(self) -> Iterator[Packed]:
+    def flush(self) -> Iterator[PackedSegment]:
         """The segment under way, as full as it is; then an empty one."""
         layout, parts, versions = self._layout, self._parts, tuple(self._versions)
         if layout is None:
@@ -127,7 +127,7 @@ class _Packer:
         content = b"".join(parts)
         lowest = layout.info(len(content), sealed=True).min_generation
         self._begin()
-        yield Packed(id=layout.id, content=content, min_generation=lowest, versions=versions)
+        yield PackedSegment(id=layout.id, content=content, min_generation=lowest, versions=versions)
 
     def _place(self, record: Record) -> Placed:
         if self._layout is None:

@@ -21,11 +21,11 @@ from deepseek_store.planning.steps import Move, SegmentState, Steps, size_text
 from deepseek_store.planning.tiering import ObjectState, TierTerms
 from deepseek_store.planning.wanted_tiers import wishes
 
-__all__ = ["Move", "Moves", "ObjectState", "SegmentState", "plan", "transition_nbytes"]
+__all__ = ["Move", "MovePlan", "ObjectState", "SegmentState", "plan", "transition_nbytes"]
 
 
 @attrs.frozen(kw_only=True)
-class Moves:
+class MovePlan:
     """A plan. `deferred` are steps that the budget has no room for.
 
     `waiting_nbytes`: payload that waits for a stripe to fill, per tier.
@@ -81,7 +81,7 @@ def plan(
     budget_nbytes: int | None = None,
     cold_waiting_since_s: float | None = None,
     flush: bool = False,
-) -> Moves:
+) -> MovePlan:
     """The steps that should be done now, the most worth first, within the budget.
 
     `objects` and `segments` are all there are, `budget_nbytes` bounds what is written (None: no
@@ -95,7 +95,7 @@ def plan(
     adopts, warm_waiting = steps.adopt(flush)
     ordered = (*steps.promote(), *adopts, *steps.drop(), *packs, *steps.compact())
     moves, deferred = _within_budget(ordered, budget_nbytes)
-    return Moves(
+    return MovePlan(
         moves=moves,
         deferred=deferred,
         waiting_nbytes={"warm": warm_waiting, "cold": cold_waiting},

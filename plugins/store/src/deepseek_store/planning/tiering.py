@@ -17,20 +17,20 @@ from deepseek_store.planning.heat import Heat, rate_at
 from deepseek_store.planning.policy import DAY_S, TIERS, Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.verdict import (
-    Candidate,
     NextMove,
     ObjectState,
     Rule,
+    TierCost,
     TierTerms,
-    Verdict,
+    TierVerdict,
 )
 
 __all__ = [
-    "Candidate",
     "NextMove",
     "ObjectState",
+    "TierCost",
     "TierTerms",
-    "Verdict",
+    "TierVerdict",
     "expected_per_s",
     "is_of_use",
     "judge",
@@ -65,7 +65,7 @@ def judge(
     policy: Policy,
     now_s: float,
     learned: Reaccess | None = None,
-) -> Verdict:
+) -> TierVerdict:
     """The tier of an object, with all reasons and what comes next if nobody reads it."""
     verdict = weigh(state, terms, policy, now_s, learned)
     if verdict.rule == "pinned" or verdict.tier != state.tier:
@@ -79,12 +79,12 @@ def weigh(
     policy: Policy,
     now_s: float,
     learned: Reaccess | None = None,
-) -> Verdict:
+) -> TierVerdict:
     """The tier of an object now; `judge` without a look ahead, for those that ask for many."""
     rate = expected_per_s(state.heat, policy, now_s, learned)
     candidates = _candidates(state, terms, policy, rate)
     tier, rule, why = _choose(state, candidates, policy, now_s, rate)
-    return Verdict(
+    return TierVerdict(
         key=state.key,
         current=state.tier,
         tier=tier,
@@ -98,7 +98,7 @@ def weigh(
 
 def _candidates(
     state: ObjectState, terms: Sequence[TierTerms], policy: Policy, rate_per_s: float
-) -> tuple[Candidate, ...]:
+) -> tuple[TierCost, ...]:
     here = next((one for one in terms if one.name == state.tier), None)
     return tuple(_candidate(state, one, here, policy, rate_per_s) for one in terms)
 
@@ -109,7 +109,7 @@ def _candidate(
     here: TierTerms | None,
     policy: Policy,
     rate_per_s: float,
-) -> Candidate:
+) -> TierCost:
     stored = state.nbytes * terms.stored_per_logical
     read_nbytes = state.nbytes if state.read_nbytes is None else state.read_nbytes
     move_s, refused = 0.0, None
@@ -118,7 +118,7 @@ def _candidate(
         move_s = state.nbytes / here.bytes_per_s + stored / terms.bytes_per_s
         refused = _refusal(stored, terms, policy)
     waits_s = rate_per_s * DAY_S * terms.read_s(read_nbytes)
-    return Candidate(
+    return TierCost(
         tier=terms.name,
         storage_per_day=stored * room_price(terms, policy),
         access_per_day=waits_s * wait_price(policy),
@@ -167,7 +167,7 @@ def _refusal(stored_nbytes: float, terms: TierTerms, policy: Policy) -> str | No
 
 def _choose(
     state: ObjectState,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[TierCost],
     policy: Policy,
     now_s: float,
     rate_per_s: float,
@@ -185,7 +185,7 @@ def _choose(
 
 
 def _by_pin(
-    pinned: TierName, current: TierName, offered: Mapping[TierName, Candidate]
+    pinned: TierName, current: TierName, offered: Mapping[TierName, TierCost]
 ) -> tuple[TierName, Rule, str]:
     if pinned not in offered:
         return current, "pinned", f"it is pinned to {pinned}, which this store does not have"
@@ -193,7 +193,7 @@ def _by_pin(
 
 
 def _by_borders(
-    state: ObjectState, offered: Mapping[TierName, Candidate], policy: Policy, per_day: float
+    state: ObjectState, offered: Mapping[TierName, TierCost], policy: Policy, per_day: float
 ) -> tuple[TierName, Rule, str]:
     """Borders are higher on the way up and lower on the way down, so that nothing oscillates."""
     here = TIERS.index(state.tier)
@@ -209,7 +209,7 @@ def _by_borders(
 
 
 def _by_cost(
-    state: ObjectState, offered: Mapping[TierName, Candidate], policy: Policy
+    state: ObjectState, offered: Mapping[TierName, TierCost], policy: Policy
 ) -> tuple[TierName, Rule, str]:
     possible = [one for one in offered.values() if one.refused is None] or list(offered.values())
     best = min(possible, key=lambda one: (one.per_day, TIERS.index(one.tier)))
@@ -227,7 +227,7 @@ def _by_cost(
 
 def _allowed(
     state: ObjectState,
-    offered: Mapping[TierName, Candidate],
+    offered: Mapping[TierName, TierCost],
     policy: Policy,
     now_s: float,
     wish: tuple[TierName, Rule, str],

@@ -52,7 +52,7 @@ class ObjectState:
 
 
 @attrs.frozen(kw_only=True)
-class Candidate:
+class TierCost:
     """A tier with what it would cost a day, in the policy's currency."""
 
     tier: TierName
@@ -77,7 +77,7 @@ class NextMove:
 
 
 @attrs.frozen(kw_only=True)
-class Verdict:
+class TierVerdict:
     """The tier that an object belongs to, and how that was found."""
 
     key: str
@@ -87,7 +87,7 @@ class Verdict:
     why: str
     accesses_per_day: float
     learned: bool
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[TierCost, ...]
     next_move: NextMove | None = None
 
     @property
@@ -117,7 +117,7 @@ class Verdict:
         return tuple(lines)
 
 
-def _cost_sentence(candidate: Candidate) -> str:
+def _cost_sentence(candidate: TierCost) -> str:
     parts = f"room {candidate.storage_per_day:.3g}, waiting {candidate.access_per_day:.3g}"
     move = f", the move {candidate.move_per_day:.3g}" if candidate.move_per_day else ""
     refused = f"; not possible: {candidate.refused}" if candidate.refused else ""

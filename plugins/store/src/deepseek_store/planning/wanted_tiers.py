@@ -11,7 +11,7 @@ import attrs
 from deepseek_store.planning.columns import Columns, choose_many
 from deepseek_store.planning.policy import TIERS, Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
-from deepseek_store.planning.tiering import ObjectState, TierTerms, Verdict, room_nbytes, weigh
+from deepseek_store.planning.tiering import ObjectState, TierTerms, TierVerdict, room_nbytes, weigh
 
 
 @attrs.frozen(kw_only=True)
@@ -21,7 +21,7 @@ class Wish:
     state: ObjectState
     tier: TierName
     why: str = ""
-    verdict: Verdict | None = None
+    verdict: TierVerdict | None = None
 
     @property
     def moves(self) -> bool:

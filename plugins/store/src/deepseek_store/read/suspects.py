@@ -13,7 +13,7 @@ from deepseek_store.home.findings import Findings, What
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.log.disk import Disk
-from deepseek_store.log.scan import Fault as DamagedRange
+from deepseek_store.log.scan import DamagedRange
 from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe

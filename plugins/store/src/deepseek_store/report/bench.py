@@ -63,7 +63,7 @@ class Latency:
 
 
 @attrs.frozen(kw_only=True)
-class Report:
+class BenchReport:
     """All of one run; `raw` names are of the bare folder."""
 
     nbytes: int
@@ -118,7 +118,7 @@ def bench(
     seconds: float,
     threads: Sequence[int],
     progress: Progress | None = None,
-) -> Report:
+) -> BenchReport:
     """Measure each thing for about `seconds`; what it put is deleted again.
 
     Raises:
@@ -147,7 +147,7 @@ def bench(
     finally:
         clean(store)
         ledger.leave_out_since(counted)
-    return Report(nbytes=nbytes, rates=tuple(rates), latencies=tuple(latencies))
+    return BenchReport(nbytes=nbytes, rates=tuple(rates), latencies=tuple(latencies))
 
 
 def clean(store: Store) -> None:

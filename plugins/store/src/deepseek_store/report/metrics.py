@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import attrs
 
 from deepseek_core import DeepSeekError, errors
-from deepseek_store.report.status import Status, TierStatus, look
+from deepseek_store.report.status import StoreStatus, TierStatus, look
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -47,12 +47,12 @@ class Metric:
             yield f"{_PREFIX}{self.name}{braces} {value:.17g}"
 
 
-def render(status: Status) -> str:
+def render(status: StoreStatus) -> str:
     """The page that a scraper reads."""
     return "".join(f"{line}\n" for metric in metrics(status) for line in metric.lines())
 
 
-def metrics(status: Status) -> Iterator[Metric]:
+def metrics(status: StoreStatus) -> Iterator[Metric]:
     """All measures of a store at one moment."""
     yield _gauge("objects", "Objects that can be read, by the tier a read goes to", {
         tier.name: tier.objects for tier in status.tiers
@@ -121,7 +121,7 @@ def _health(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
         yield _gauge(name, text, {t.name: float(getattr(t, name)) for t in tiers})
 
 
-def _of_store(status: Status) -> Iterator[Metric]:
+def _of_store(status: StoreStatus) -> Iterator[Metric]:
     log_nbytes = next(tier.stored_nbytes for tier in status.tiers if tier.name == "hot")
     for name, text, value in (
         ("log_bytes", "Bytes of the log's files", log_nbytes),
@@ -151,7 +151,7 @@ def _of_store(status: Status) -> Iterator[Metric]:
     )
 
 
-def _counters(status: Status) -> Iterator[Metric]:
+def _counters(status: StoreStatus) -> Iterator[Metric]:
     counts = status.counts
     for name, text, value in (
         ("cache_hits_total", "Shards of warm and cold objects found in memory", counts.cache_hits),

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from deepseek_core import console
 from deepseek_store.home.findings import KeptFinding
 from deepseek_store.planning.policy import TIERS
-from deepseek_store.report.status import BORDERS, Status, TierStatus
+from deepseek_store.report.status import BORDERS, StoreStatus, TierStatus
 
 if TYPE_CHECKING:
-    from deepseek_store.planning.moves import Moves
+    from deepseek_store.planning.moves import MovePlan
 
 _MOST_MOVES: Final = 40
 _MOST_FINDINGS: Final = 40
@@ -38,7 +38,9 @@ p.bad{border-left:3px solid #c0392b;padding-left:.7rem}
 </style>"""
 
 
-def write_status_page(path: Path, status: Status, moves: Moves | None, refusal: str = "") -> None:
+def write_status_page(
+    path: Path, status: StoreStatus, moves: MovePlan | None, refusal: str = ""
+) -> None:
     """Write the page whole or not at all; `refusal` says why there is no plan."""
     sections = (
         _figures(status),
@@ -54,7 +56,7 @@ def write_status_page(path: Path, status: Status, moves: Moves | None, refusal: 
     console.write_html(path, title, _STYLE + "".join(sections))
 
 
-def _figures(status: Status) -> str:
+def _figures(status: StoreStatus) -> str:
     rate = status.counts.cache_hit_rate
     figures = [
         (f"{status.objects:,}", "objects"),
@@ -72,7 +74,7 @@ def _figures(status: Status) -> str:
     return f'<p class="soft">{when}</p><div class="figures">{boxes}</div>'
 
 
-def _troubles(status: Status) -> str:
+def _troubles(status: StoreStatus) -> str:
     told = [status.verdict] if not status.healthy else []
     told += [f"{tier.name} can't be reached: {tier.unreachable}" for tier in status.tiers
              if tier.unreachable]  # fmt: skip
@@ -175,7 +177,7 @@ def _tier_row(tier: TierStatus) -> tuple[str, ...]:
     )
 
 
-def _heat_chart(status: Status) -> str:
+def _heat_chart(status: StoreStatus) -> str:
     """Objects by reads a day, stacked by tier."""
     most = max((sum(bin_.values()) for bin_ in status.heat_bins), default=0)
     if not most:
@@ -233,7 +235,7 @@ def _durability(tiers: Sequence[TierStatus]) -> str:
     return f'<p class="soft">{note}</p>{console.table(head, rows)}'
 
 
-def _moves(moves: Moves | None, refusal: str) -> str:
+def _moves(moves: MovePlan | None, refusal: str) -> str:
     if moves is None:
         return f'<p class="bad">{escape(refusal)}</p>'
     last = moves.sentences()[len(moves) :]
@@ -257,7 +259,7 @@ def _moves(moves: Moves | None, refusal: str) -> str:
     return told + console.table(head, shown) + note
 
 
-def _rounds(status: Status) -> str:
+def _rounds(status: StoreStatus) -> str:
     ticks = sorted(
         (tick for entry in status.entries for tick in entry.ticks), key=lambda tick: -tick["at_s"]
     )
@@ -271,7 +273,7 @@ def _round(tick: Any) -> tuple[str, ...]:
     return _when(tick["at_s"]), str(tick.get("moves", 0)), freed, tick.get("error") or "its end"
 
 
-def _cache(status: Status) -> str:
+def _cache(status: StoreStatus) -> str:
     counts = status.counts
     newest = next((entry for entry in status.entries if entry.why), None)
     rows = [

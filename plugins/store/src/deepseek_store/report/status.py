@@ -11,10 +11,10 @@ import attrs
 from deepseek_core import TierProfile, errors
 from deepseek_store.check.presence import look_for_places
 from deepseek_store.check.stripe_health import Health
-from deepseek_store.codes.choose import Choice
+from deepseek_store.codes.choose import CodeChoice
 from deepseek_store.codes.code import Code
 from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
-from deepseek_store.home.counters import Counters, Entry
+from deepseek_store.home.counters import Counters, LedgerEntry
 from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.move.census import free_nbytes, stored_nbytes
@@ -56,7 +56,7 @@ class TierStatus:
     objects_nbytes: int = 0
     stripes: int = 0
     codes: Mapping[str, int] = attrs.field(factory=dict)
-    choice: Choice | None = None
+    choice: CodeChoice | None = None
     refused: str = ""
     unreachable: str = ""
     domains_configured: int = 0
@@ -93,7 +93,7 @@ class TierStatus:
 
 
 @attrs.frozen(kw_only=True)
-class Status:
+class StoreStatus:
     """All of a store at one moment.
 
     `heat_bins`: objects by tier in each bin between `BORDERS`. `damaged` are units that scrubs
@@ -111,7 +111,7 @@ class Status:
     pins: int
     snapshots: int
     counts: Counters
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
     damaged: int
     recovered: tuple[str, ...]
     findings: tuple[KeptFinding, ...] = ()
@@ -170,7 +170,7 @@ class Status:
         }
 
 
-def look(store: Store) -> Status:
+def look(store: Store) -> StoreStatus:
     """The store as it is now; sums over all objects once, and asks each domain if it is there.
 
     Raises:
@@ -191,7 +191,7 @@ def look(store: Store) -> Status:
     )
     entries = parts.ledger.all()
     now = Health.of(parts, look_for_places(parts))
-    return Status(
+    return StoreStatus(
         home=str(store.home),
         at_s=now_s,
         objects=sum(tally.objects.values()),
@@ -286,7 +286,7 @@ def _hot(parts: Parts, now: Health, live_nbytes: int, stored: int) -> dict[str, 
         "free_nbytes": free,
         "stored_nbytes": stored * copies,
         "redundancy_nbytes": live_nbytes * (copies - 1),
-        "choice": Choice(
+        "choice": CodeChoice(
             code=code,
             nines=nines,
             efficiency=code.efficiency,

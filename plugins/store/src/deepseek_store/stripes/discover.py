@@ -13,7 +13,7 @@ from deepseek_store.stripes.fragment import (
     HEADER_NBYTES,
     BadFragment,
     FragmentHeader,
-    SegmentRow,
+    TableRow,
     parse_header,
     parse_table,
     payload_lengths,
@@ -171,7 +171,7 @@ def _age(found: _Found) -> tuple[int, int, str]:
     return found.header.generation, found.place.tier, found.key
 
 
-def _find_rows(io: FragmentIO, chosen: dict[int, _Found]) -> tuple[SegmentRow, ...] | None:
+def _find_rows(io: FragmentIO, chosen: dict[int, _Found]) -> tuple[TableRow, ...] | None:
     """The table of segments, read only if a data fragment can't speak for itself."""
     header = _any_header(chosen)
     if all(index in chosen for index in range(header.width)):
@@ -195,7 +195,7 @@ def _any_header(chosen: dict[int, _Found]) -> FragmentHeader:
     return header
 
 
-def _assemble(chosen: dict[int, _Found], rows: tuple[SegmentRow, ...] | None) -> Stripe:
+def _assemble(chosen: dict[int, _Found], rows: tuple[TableRow, ...] | None) -> Stripe:
     header = _any_header(chosen)
     data = [_place(chosen.get(index), rows[index] if rows else None, header.stripe_nbytes)
             for index in range(header.width)]  # fmt: skip
@@ -213,7 +213,7 @@ def _assemble(chosen: dict[int, _Found], rows: tuple[SegmentRow, ...] | None) ->
     )  # fmt: skip
 
 
-def _place(found: _Found | None, row: SegmentRow | None, nbytes: int) -> FragmentPlace:
+def _place(found: _Found | None, row: TableRow | None, nbytes: int) -> FragmentPlace:
     """Where a fragment lies; of a lost one what its row says, or its length at least."""
     if found is not None and found.header is not None:
         header = found.header

@@ -43,7 +43,7 @@ class BadFragment(ValueError):
 
 
 @attrs.frozen(kw_only=True)
-class SegmentRow:
+class TableRow:
     """One data fragment in the table of its stripe."""
 
     segment: int
@@ -168,12 +168,12 @@ def unpack_code(data: bytes) -> Code:
         raise BadFragment(f"its code is none: {error}") from error
 
 
-def pack_table(rows: Sequence[SegmentRow]) -> bytes:
+def pack_table(rows: Sequence[TableRow]) -> bytes:
     """The table that a parity carries: 24 bytes for each segment."""
     return b"".join(_ROW.pack(row.segment, row.nbytes, row.xxh3) for row in rows)
 
 
-def parse_table(header: FragmentHeader, data: Buffer) -> tuple[SegmentRow, ...]:
+def parse_table(header: FragmentHeader, data: Buffer) -> tuple[TableRow, ...]:
     """The rows of the table, checked against the header; a data fragment has none.
 
     Raises:
@@ -186,6 +186,6 @@ def parse_table(header: FragmentHeader, data: Buffer) -> tuple[SegmentRow, ...]:
     if table and xxhash.xxh3_64_intdigest(table) != header.table_xxh3:
         raise BadFragment("its table's hash does not fit")
     return tuple(
-        SegmentRow(segment=segment, nbytes=nbytes, xxh3=xxh3)
+        TableRow(segment=segment, nbytes=nbytes, xxh3=xxh3)
         for segment, nbytes, xxh3 in _ROW.iter_unpack(table)
     )

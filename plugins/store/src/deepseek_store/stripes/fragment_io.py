@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from deepseek_core import DeepSeekError, Tier, errors
 from deepseek_store import handles
-from deepseek_store.codes import Code, Codec, Plan
+from deepseek_store.codes import Code, Codec, DecodePlan
 from deepseek_store.errors import Corrupt, Unrecoverable
 from deepseek_store.stripes.identity import FragmentFault, fault_of, judge
 from deepseek_store.stripes.layout import Place
@@ -73,7 +73,7 @@ class FragmentIO:
         """How much of each of so many fragments may be held at once."""
         return max(_SMALLEST_COLUMN, self.budget_nbytes // max(1, fragments))
 
-    def plan(self, stripe: Stripe, lost: Collection[int], wanted: Collection[int]) -> Plan:
+    def plan(self, stripe: Stripe, lost: Collection[int], wanted: Collection[int]) -> DecodePlan:
         """What to read to rebuild the wanted fragments.
 
         Raises:

@@ -18,7 +18,7 @@ from deepseek_store.stripes.fragment import (
     BadFragment,
     Buffer,
     FragmentHeader,
-    SegmentRow,
+    TableRow,
     pack_table,
     parse_header,
     parse_table,
@@ -57,10 +57,10 @@ def fault_of(index: int, error: Exception) -> FragmentFault:
     return FragmentFault(index=index, kind="unreachable", detail=message, remedy=remedy)
 
 
-def rows_of(stripe: Stripe) -> tuple[SegmentRow, ...]:
+def rows_of(stripe: Stripe) -> tuple[TableRow, ...]:
     """The table of a stripe's segments; a hash that is not known is 0 there."""
     return tuple(
-        SegmentRow(segment=each.segment, nbytes=each.nbytes, xxh3=each.xxh3 or 0)
+        TableRow(segment=each.segment, nbytes=each.nbytes, xxh3=each.xxh3 or 0)
         for each in stripe.fragments[: stripe.width]
     )
 

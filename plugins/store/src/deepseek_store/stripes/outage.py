@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from deepseek_core import errors
-from deepseek_store.codes import Plan
+from deepseek_store.codes import DecodePlan
 from deepseek_store.errors import Unrecoverable
 from deepseek_store.stripes.fragment_io import FragmentIO
 from deepseek_store.stripes.identity import FragmentFault
@@ -25,7 +25,7 @@ _MOST_TOLD = 4
 
 def plan_around(
     io: FragmentIO, stripe: Stripe, failed: Mapping[int, FragmentFault], wanted: Collection[int]
-) -> Plan:
+) -> DecodePlan:
     """What to read to rebuild the wanted fragments without those that failed.
 
     Raises:

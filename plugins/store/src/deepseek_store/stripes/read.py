@@ -15,7 +15,7 @@ from deepseek_store.stripes.stripe import Stripe
 
 
 @attrs.frozen(kw_only=True)
-class Span:
+class FragmentRange:
     """A range of the payload of one fragment."""
 
     index: int
@@ -23,7 +23,7 @@ class Span:
     nbytes: int
 
 
-def read_degraded(io: FragmentIO, stripe: Stripe, span: Span, failed: Failed) -> bytes:
+def read_degraded(io: FragmentIO, stripe: Stripe, span: FragmentRange, failed: Failed) -> bytes:
     """A range of a fragment from the others; failures met on the way are added to `failed`.
 
     Raises:
@@ -34,11 +34,13 @@ def read_degraded(io: FragmentIO, stripe: Stripe, span: Span, failed: Failed) ->
     end = min(span.start + span.nbytes, stripe.fragments[span.index].nbytes)
     column = io.column_nbytes(stripe.code.k)
     starts = range(span.start, end, column)
-    parts = [Span(index=span.index, start=at, nbytes=min(column, end - at)) for at in starts]
+    parts = [
+        FragmentRange(index=span.index, start=at, nbytes=min(column, end - at)) for at in starts
+    ]
     return b"".join(_rebuild(io, stripe, part, failed) for part in parts)
 
 
-def _rebuild(io: FragmentIO, stripe: Stripe, span: Span, failed: Failed) -> bytearray:
+def _rebuild(io: FragmentIO, stripe: Stripe, span: FragmentRange, failed: Failed) -> bytearray:
     got: dict[int, bytes] = {}
     while True:
         plan = plan_around(io, stripe, failed, (span.index,))
@@ -55,13 +57,15 @@ def _rebuild(io: FragmentIO, stripe: Stripe, span: Span, failed: Failed) -> byte
 
 
 def _read_all(
-    io: FragmentIO, stripe: Stripe, indexes: Iterable[int], span: Span
+    io: FragmentIO, stripe: Stripe, indexes: Iterable[int], span: FragmentRange
 ) -> Iterable[tuple[int, bytes | FragmentFault]]:
     """The range of each fragment, in parallel; what is wrong with one that can't be read."""
     return io.each(lambda index: _read_one(io, stripe, index, span), indexes, nbytes=span.nbytes)
 
 
-def _read_one(io: FragmentIO, stripe: Stripe, index: int, span: Span) -> bytes | FragmentFault:
+def _read_one(
+    io: FragmentIO, stripe: Stripe, index: int, span: FragmentRange
+) -> bytes | FragmentFault:
     try:
         return io.read_range(stripe, index, span.start, span.nbytes)
     except TIER_FAULTS as error:
@@ -72,7 +76,9 @@ def _bad(index: int, why: str) -> FragmentFault:
     return FragmentFault(index=index, kind="corrupt-payload", detail=why)
 
 
-def read_verified(io: FragmentIO, stripe: Stripe, span: Span, xxh3: int, failed: Failed) -> bytes:
+def read_verified(
+    io: FragmentIO, stripe: Stripe, span: FragmentRange, xxh3: int, failed: Failed
+) -> bytes:
     """The range, from wherever its hash fits.
 
     Where the fragment does not give it and neither do those that stand in, a fault among them

@@ -13,7 +13,7 @@ import attrs
 import xxhash
 
 from deepseek_core import errors
-from deepseek_store.codes import Plan
+from deepseek_store.codes import DecodePlan
 from deepseek_store.errors import Corrupt, Unrecoverable
 from deepseek_store.stripes.fragment import HEADER_NBYTES, parse_header
 from deepseek_store.stripes.fragment_io import TIER_FAULTS, FragmentIO, Throttle
@@ -100,7 +100,9 @@ class _Reading:
     Memory: a column of each fragment that is read, and the wanted ones as a whole.
     """
 
-    def __init__(self, io: FragmentIO, stripe: Stripe, plan: Plan, throttle: Throttle) -> None:
+    def __init__(
+        self, io: FragmentIO, stripe: Stripe, plan: DecodePlan, throttle: Throttle
+    ) -> None:
         self._io = io
         self._stripe = stripe
         self._plan = plan

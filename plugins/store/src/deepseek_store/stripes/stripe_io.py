@@ -15,7 +15,7 @@ from deepseek_store.stripes.fragment_io import Content, FragmentIO, Throttle, no
 from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.outage import Failed
-from deepseek_store.stripes.read import Span
+from deepseek_store.stripes.read import FragmentRange
 from deepseek_store.stripes.repair import repair_stripe
 from deepseek_store.stripes.stripe import FragmentPlace, Stripe
 from deepseek_store.stripes.write import Birth, FragmentWriter, write_stripe
@@ -121,7 +121,7 @@ class StripeIO:
             TierUnavailable: too many can't be reached now; nothing is known to be lost.
             Unrecoverable: more are missing or damaged than the code can bear.
         """
-        span = Span(index=index, start=start, nbytes=nbytes)
+        span = FragmentRange(index=index, start=start, nbytes=nbytes)
         return reading.read_degraded(self._io, stripe, span, failed)
 
     def read_verified(
@@ -142,7 +142,7 @@ class StripeIO:
             Corrupt: the hash fits no way, though no fragment is at fault.
         """
         failed = {} if failed is None else failed
-        span = Span(index=index, start=start, nbytes=nbytes)
+        span = FragmentRange(index=index, start=start, nbytes=nbytes)
         return reading.read_verified(self._io, stripe, span, xxh3, failed)
 
     def check(

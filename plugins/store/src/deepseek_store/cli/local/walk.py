@@ -28,7 +28,7 @@ Identity = tuple[int, int]
 
 
 @attrs.frozen(kw_only=True, slots=True)
-class Entry:
+class WalkEntry:
     """A file, a folder that is to be kept, or a symbolic link; `path` is the object's, relative."""
 
     path: str
@@ -58,14 +58,14 @@ def kind_of_other(mode: int) -> str | None:
     return next((name for is_it, name in _OTHERS if is_it(mode)), None)
 
 
-class Walk:
+class FolderWalk:
     """One walk below a folder; what can't be taken along is told to `troubles`."""
 
     def __init__(self, top: str, options: WalkOptions, troubles: Troubles) -> None:
         self._top, self._options, self._troubles = top, options, troubles
         self._device = -1
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[WalkEntry]:
         """All entries, folder by folder.
 
         Raises:
@@ -87,7 +87,7 @@ class Walk:
         found: os.stat_result,
         above: frozenset[Identity],
         inside: list[tuple[str, str, os.stat_result, frozenset[Identity]]],
-    ) -> Iterator[Entry]:
+    ) -> Iterator[WalkEntry]:
         """The files of one folder; folders in it are put into `inside`."""
         listing = self._listing(path, file)
         if listing is None:
@@ -97,7 +97,7 @@ class Walk:
         for each in listing:
             taken = self._entry(path, each, folders, above)
             bare = bare and taken is _NOTHING
-            if isinstance(taken, Entry):
+            if isinstance(taken, WalkEntry):
                 if taken.kind == "folder":
                     below = above | {identity(taken.found)}
                     inside.append((taken.path, taken.file, taken.found, below))
@@ -105,7 +105,7 @@ class Walk:
                     yield taken
         wanted = self._options.empty_folders and not self._options.filter.has_includes
         if path and wanted and (bare or _unusual(found)):
-            yield Entry(path=path, file=file, kind="folder", found=found)
+            yield WalkEntry(path=path, file=file, kind="folder", found=found)
 
     def _listing(self, path: str, file: str) -> list[os.DirEntry[str]] | None:
         try:
@@ -117,7 +117,7 @@ class Walk:
 
     def _entry(
         self, folder: str, each: os.DirEntry[str], folders: set[str], above: frozenset[Identity]
-    ) -> Entry | object:
+    ) -> WalkEntry | object:
         """What to take along; `_NOTHING` for what is no content, `_LEFT_OUT` for the rest."""
         path = f"{folder}/{each.name}" if folder else each.name
         try:
@@ -136,14 +136,14 @@ class Walk:
 
     def _link(
         self, path: str, each: os.DirEntry[str], found: os.stat_result, above: frozenset[Identity]
-    ) -> Entry | object:
+    ) -> WalkEntry | object:
         if not self._options.filter.takes(path):
             return _LEFT_OUT
         if self._options.links == "skip":
             self._troubles.skip(path, "symbolic link", " (-L follows it, --links keeps it)")
             return _NOTHING
         if self._options.links == "keep":
-            return Entry(path=path, file=each.path, kind="link", found=found)
+            return WalkEntry(path=path, file=each.path, kind="link", found=found)
         return self._plain(path, each, each.stat(), set(), above)
 
     def _plain(
@@ -153,7 +153,7 @@ class Walk:
         found: os.stat_result,
         folders: set[str],
         above: frozenset[Identity],
-    ) -> Entry | object:
+    ) -> WalkEntry | object:
         if stat.S_ISDIR(found.st_mode):
             return self._subfolder(path, each, found, above)
         if each.name == FOLDER_MARK:
@@ -165,11 +165,11 @@ class Walk:
         if not stat.S_ISREG(found.st_mode):
             self._troubles.skip(path, kind_of_other(found.st_mode) or "no file")
             return _NOTHING
-        return Entry(path=name, file=each.path, kind="file", found=found)
+        return WalkEntry(path=name, file=each.path, kind="file", found=found)
 
     def _subfolder(
         self, path: str, each: os.DirEntry[str], found: os.stat_result, above: frozenset[Identity]
-    ) -> Entry | object:
+    ) -> WalkEntry | object:
         options = self._options
         if options.filter.leaves_out(path):
             return _LEFT_OUT
@@ -182,7 +182,7 @@ class Walk:
         if options.one_file_system and found.st_dev != self._device:
             self._troubles.skip(path, "another file system")
             return _LEFT_OUT
-        return Entry(path=path, file=each.path, kind="folder", found=found)
+        return WalkEntry(path=path, file=each.path, kind="folder", found=found)
 
 
 _NOTHING: Final = object()

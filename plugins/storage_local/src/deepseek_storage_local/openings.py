@@ -26,7 +26,7 @@ _FLAGS: Final = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-class Session:
+class Opening:
     """One opening of a tier; `name` is the front part of the files that it writes aside.
 
     It has no name where the tier may only be read.
@@ -54,7 +54,7 @@ class Session:
         self.name, self._mine = self._enroll_if_allowed()
 
     def is_dead(self, name: str) -> bool:
-        """Whether a session of this name has ended."""
+        """Whether an opening of this name has ended."""
         if name == self.name:
             return False
         try:
@@ -67,7 +67,7 @@ class Session:
         return False
 
     def forget_dead(self) -> None:
-        """Remove what ended sessions left of themselves."""
+        """Remove what ended openings left of themselves."""
         if not self.name:
             return
         for name in os.listdir(self._folder):  # noqa: PTH208 (names, not paths)
@@ -107,7 +107,7 @@ class Session:
                     found.append((self._folder / name).read_text("utf-8"))
         return ", ".join(found)
 
-    # `is_dead` is asked before this session has a name of its own.
+    # `is_dead` is asked before this opening has a name of its own.
     name: str = ""
 
 

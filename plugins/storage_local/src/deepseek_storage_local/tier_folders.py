@@ -12,14 +12,14 @@ from pathlib import Path
 
 from deepseek_core import errors
 from deepseek_storage_local.names import OWN
+from deepseek_storage_local.openings import Opening, alone
 from deepseek_storage_local.options import Options
-from deepseek_storage_local.sessions import Session, alone
 from deepseek_storage_local.vendor_errors import fault, vanished
 from deepseek_storage_local.volume import IDENTITY, Volume, make_volume, write_whole
 from deepseek_storage_local.writing import clean_aside, names_aside
 
 
-class Place:
+class TierFolders:
     """Opens volumes when they are asked for, and again when they are back."""
 
     def __init__(self, options: Options, url: str) -> None:
@@ -34,8 +34,8 @@ class Place:
         self._lock = threading.Lock()
         try:
             self._make(create=options.create)
-            self._session = Session(options.root, url, exclusive=options.exclusive)
-            self.session_name = self._session.name
+            self._opening = Opening(options.root, url, exclusive=options.exclusive)
+            self.opening_name = self._opening.name
             self._clean()
         except errors.TierUnavailable:  # an OSError, and it says all already
             raise
@@ -76,8 +76,8 @@ class Place:
     def close(self) -> None:
         """Let go of all folders and of the lock; idempotent."""
         self._volumes = {}
-        self._session.close()
-        del self._session
+        self._opening.close()
+        del self._opening
 
     def _make(self, *, create: bool) -> None:
         if create:
@@ -120,9 +120,9 @@ class Place:
         """Remove what dead writers left; a disk that is sick or gone has its turn later."""
         for volume in [self.root(), *self.present()]:
             with suppress(OSError):
-                if not self._session.name:  # we may not write here
+                if not self._opening.name:  # we may not write here
                     return
                 for name in names_aside(volume):
-                    if self._session.is_dead(name.partition(".")[0]):
+                    if self._opening.is_dead(name.partition(".")[0]):
                         clean_aside(volume, name)
-        self._session.forget_dead()
+        self._opening.forget_dead()
