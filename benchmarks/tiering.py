@@ -32,11 +32,11 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from _traces import TraceMissing, add_argument, load, load_requests  # noqa: E402
-from deepseek_store.planning.columns import Columns, choose_many  # noqa: E402
 from deepseek_store.planning.heat import LN2  # noqa: E402
 from deepseek_store.planning.policy import DAY_S, TIERS, Policy  # noqa: E402
 from deepseek_store.planning.reaccess import Reaccess  # noqa: E402
 from deepseek_store.planning.tiering import TierTerms, move_price, room_price, wait_price  # noqa: E402
+from deepseek_store.planning.tiering_many import Columns, choose_many  # noqa: E402
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int8]

@@ -10,7 +10,7 @@ import contracts
 
 from deepseek_store.check.explain import Explanation
 from deepseek_store.check.fsck import FsckReport
-from deepseek_store.check.scrub import ScrubReport
+from deepseek_store.check.scrub_report import ScrubReport
 from deepseek_store.fs import to_os_error
 from deepseek_store.fs.filesystem import DeepSeekFileSystem
 from deepseek_store.maintenance import Maintenance

@@ -10,7 +10,7 @@ from typing import Any
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
 from deepseek_store import Policy, Store
-from deepseek_store.check.rebuild import RebuildReport
+from deepseek_store.check.rebuild_index import RebuildReport
 from deepseek_store.memory_tier import MemoryTier, open_memory
 from deepseek_store.stripes.stripe import Stripe
 

@@ -20,7 +20,7 @@ from care_kit import (
 
 from deepseek_store import Store
 from deepseek_store.check.background import tick
-from deepseek_store.check.repair import salvage
+from deepseek_store.check.mend import salvage
 from deepseek_store.errors import Corrupt
 from deepseek_store.log.mirrored import MirroredDisk
 

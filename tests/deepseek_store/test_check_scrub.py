@@ -20,7 +20,8 @@ from care_kit import (
 
 from deepseek_core import errors
 from deepseek_store import Store
-from deepseek_store.check.scrub import CURSOR, RateLimit
+from deepseek_store.check.rate_limit import RateLimit
+from deepseek_store.check.scrub_cursor import CURSOR
 
 KINDS = ("missing", "truncated", "corrupt-header", "corrupt-payload", "swapped", "unreachable")
 

@@ -9,7 +9,7 @@ from deepseek_core import errors
 from deepseek_store.cli.local.names import BESIDE, file_names, object_path
 from deepseek_store.cli.local.patterns import Filter, Rule, literal_folder, matcher
 from deepseek_store.cli.local.target_folder import stays_inside
-from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.partial_failures import shown
 from deepseek_store.cli.sync_plan import Item, SyncRules, make_sync_plan
 
 

@@ -9,11 +9,11 @@ import traces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_store.planning.columns import Columns, choose_many
 from deepseek_store.planning.heat import LN2, Heat, rate_at, touch
 from deepseek_store.planning.policy import Policy
 from deepseek_store.planning.reaccess import Reaccess, columns
 from deepseek_store.planning.tiering import TierTerms, room_price, wait_price
+from deepseek_store.planning.tiering_many import Columns, choose_many
 
 DAY_S = 86_400.0
 HALF_LIFE_S = DAY_S

@@ -9,7 +9,6 @@ from cooling import break_even_per_s, cools_at_s
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_store.planning.columns import Columns, choose_many
 from deepseek_store.planning.heat import Heat, touch
 from deepseek_store.planning.policy import TIERS, Policy
 from deepseek_store.planning.reaccess import Reaccess
@@ -19,6 +18,7 @@ from deepseek_store.planning.tiering import (
     judge,
     weigh,
 )
+from deepseek_store.planning.tiering_many import Columns, choose_many
 
 DAY_S = 86_400.0
 MIB = 1 << 20

@@ -14,7 +14,7 @@ from deepseek_store.planning.policy import TIERS, TierName
 if TYPE_CHECKING:
     from deepseek_store.check.explain import Explanation
     from deepseek_store.check.fsck import FsckReport
-    from deepseek_store.check.scrub import ScrubReport
+    from deepseek_store.check.scrub_report import ScrubReport
     from deepseek_store.codes.choose import CodeChoice
     from deepseek_store.move.gc import GcReport
     from deepseek_store.planning.moves import MovePlan
@@ -107,8 +107,8 @@ class Maintenance:
         return scrub(parts, **options)
 
     def repair(self, report: ScrubReport | None = None, **options: Any) -> ScrubReport:
-        """Repair what a report tells of; without one, look first: see `check.scrub.repair`."""
-        from deepseek_store.check.scrub import repair
+        """Repair what a report tells of; without one, look first: see `check.repair.repair`."""
+        from deepseek_store.check.repair import repair
 
         parts = self._parts()
         parts.flush()

@@ -39,7 +39,7 @@ from deepseek_store.write.upload import Upload
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-    from deepseek_store.check.rebuild import RebuildReport
+    from deepseek_store.check.rebuild_index import RebuildReport
     from deepseek_store.index.base import Index
     from deepseek_store.log.disk import Disk
     from deepseek_store.write.restore import Restored
@@ -189,7 +189,7 @@ class Store:
             StoreLocked: somebody has it open.
             TierUnavailable: a tier can't be reached.
         """
-        from deepseek_store.check.rebuild import rebuild_index
+        from deepseek_store.check.rebuild_index import rebuild_index
 
         return rebuild_index(Path(home), **options)
 

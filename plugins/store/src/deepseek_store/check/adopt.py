@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepseek_store.check.rebuild import Progress, RebuildReport, Wishes, rebuild_locked
+from deepseek_store.check.rebuild_index import Progress, RebuildReport, Wishes, rebuild_locked
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.locks import lock_store
 from deepseek_store.home.tier_set import Opener

@@ -10,7 +10,7 @@ import attrs
 
 from deepseek_core import DeepSeekError
 from deepseek_store.check.plan_moves import apply_plan, make_plan, terms
-from deepseek_store.check.scrub import repair
+from deepseek_store.check.repair import repair
 from deepseek_store.parts import Parts
 from deepseek_store.planning import moves as planning
 

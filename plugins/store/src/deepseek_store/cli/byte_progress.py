@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from deepseek_core import console
-from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.partial_failures import shown
 
 _EVERY_S: Final = 0.1
 _SHORT_NBYTES, _SHORT_S = 8 << 20, 1.0  # less than both is done before anybody wonders

@@ -10,7 +10,7 @@ from deepseek_core import errors
 from deepseek_store.cli.common import Command, add_home, nbytes_of, open_store, write_whole
 from deepseek_store.cli.download_objects import Replaced, pieces_of
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
-from deepseek_store.cli.local.troubles import Troubles
+from deepseek_store.cli.partial_failures import Troubles
 from deepseek_store.cli.selection import add_names, choose, selection_of
 from deepseek_store.errors import Corrupt
 

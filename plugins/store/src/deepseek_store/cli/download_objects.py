@@ -22,7 +22,7 @@ from deepseek_store.cli.local.target_folder import (
     Unwritable,
     stays_inside,
 )
-from deepseek_store.cli.local.troubles import Troubles, shown
+from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import Chosen
 from deepseek_store.errors import Corrupt
 

@@ -12,7 +12,7 @@ from deepseek_core import console, errors
 from deepseek_store.cli.common import Command, add_home, add_json, open_store, tell
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.patterns import is_glob
-from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.partial_failures import shown
 from deepseek_store.cli.selection import (
     Chosen,
     NameSelection,

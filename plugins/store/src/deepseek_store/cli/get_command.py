@@ -33,7 +33,7 @@ from deepseek_store.cli.download_objects import (
 from deepseek_store.cli.file_options import add_kept, check_outside, kept_of
 from deepseek_store.cli.key_view import KeyView
 from deepseek_store.cli.local.target_folder import Unwritable, opened_to_write
-from deepseek_store.cli.local.troubles import Troubles, shown
+from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import Chosen, add_names, choose, last_part, selection_of
 from deepseek_store.cli.upload_files import own_folders, store_folders
 

@@ -22,7 +22,7 @@ from deepseek_store.cli.common import (
 )
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.patterns import is_glob
-from deepseek_store.cli.local.troubles import Troubles, shown
+from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import add_names, choose, folder_name, selection_of
 from deepseek_store.errors import KeyRefused
 

@@ -15,7 +15,7 @@ from deepseek_core import console
 from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.patterns import is_glob, literal_folder
-from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.partial_failures import shown
 from deepseek_store.cli.selection import (
     NameSelection,
     add_names,

@@ -20,7 +20,7 @@ from deepseek_store.cli.common import (
     tell,
 )
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
-from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.partial_failures import shown
 from deepseek_store.cli.selection import add_names, keys_of, selection_of
 
 if TYPE_CHECKING:

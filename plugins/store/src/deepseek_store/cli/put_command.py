@@ -31,8 +31,8 @@ from deepseek_store.cli.file_options import (
     walk_options_of,
 )
 from deepseek_store.cli.local.patterns import Filter
-from deepseek_store.cli.local.troubles import Troubles, shown
 from deepseek_store.cli.local.walk import FolderWalk, WalkOptions, kind_of_other
+from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import add_filter, folder_name
 from deepseek_store.cli.upload_files import (
     Uploader,

@@ -18,7 +18,7 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.cli.key_view import KeyView
 from deepseek_store.cli.local.patterns import Filter, Rule, is_glob, literal_folder, matcher
-from deepseek_store.cli.local.troubles import shown
+from deepseek_store.cli.partial_failures import shown
 
 _ROOT: Final = ("", "/", ".", "./")
 

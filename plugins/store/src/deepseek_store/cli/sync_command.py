@@ -21,7 +21,7 @@ from deepseek_store.cli.common import (
     tell,
 )
 from deepseek_store.cli.file_options import add_kept, add_walk
-from deepseek_store.cli.local.troubles import Troubles, shown
+from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import add_filter, folder_name
 from deepseek_store.cli.sync_directions import Done, Sides, SyncDown, SyncUp
 

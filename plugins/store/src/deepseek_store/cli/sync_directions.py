@@ -23,8 +23,8 @@ from deepseek_store.cli.key_view import KeyView
 from deepseek_store.cli.local.names import file_names, folders_above
 from deepseek_store.cli.local.patterns import Filter
 from deepseek_store.cli.local.target_folder import TargetFolder, Unwritable
-from deepseek_store.cli.local.troubles import Troubles, shown
 from deepseek_store.cli.local.walk import FOLDER_MARK, FolderWalk, WalkEntry
+from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.sync_plan import Item, Name, SyncPlan, SyncRules, make_sync_plan
 from deepseek_store.cli.sync_sides import has_bytes_of, item_of, name_of, stored_items
 from deepseek_store.cli.upload_files import (

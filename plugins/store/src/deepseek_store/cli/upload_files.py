@@ -15,7 +15,6 @@ import attrs
 from deepseek_store.cli.at_once import AtOnce
 from deepseek_store.cli.byte_progress import ByteProgress
 from deepseek_store.cli.local.file_facts import Kept, facts_of
-from deepseek_store.cli.local.troubles import Troubles
 from deepseek_store.cli.local.walk import (
     FOLDER_MARK,
     Identity,
@@ -23,6 +22,7 @@ from deepseek_store.cli.local.walk import (
     folders_of_store,
     kind_of_other,
 )
+from deepseek_store.cli.partial_failures import Troubles
 from deepseek_store.errors import KeyRefused
 
 if TYPE_CHECKING:

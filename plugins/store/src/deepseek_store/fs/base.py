@@ -11,9 +11,9 @@ from fsspec.utils import stringify_path
 
 from deepseek_core import errors
 from deepseek_store.fs import address
+from deepseek_store.fs.folders_of_keys import Tree
 from deepseek_store.fs.shared_stores import close_shared, open_shared
 from deepseek_store.fs.to_os_error import is_folder, not_found
-from deepseek_store.fs.tree import Tree
 from deepseek_store.store import Store
 
 _READAHEAD_NBYTES: Final = 512 << 10

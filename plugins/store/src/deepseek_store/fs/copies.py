@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem, make_path_posix
 from fsspec.utils import other_paths, stringify_path
 
 from deepseek_core import errors
-from deepseek_store.fs.folders import Folders
+from deepseek_store.fs.make_and_remove import Folders
 from deepseek_store.fs.to_os_error import OsErrors, exists, not_found, plain
 
 _CHUNK_NBYTES = 4 << 20

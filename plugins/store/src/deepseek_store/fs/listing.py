@@ -10,7 +10,7 @@ from typing import Any
 from fsspec.utils import tokenize
 
 from deepseek_store.fs.base import StoreAccess
-from deepseek_store.fs.tree import Entry, folder_entry
+from deepseek_store.fs.folders_of_keys import Entry, folder_entry
 
 
 class Listing(StoreAccess):

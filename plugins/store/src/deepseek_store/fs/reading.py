@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from deepseek_core import errors
+from deepseek_store.fs.folders_of_keys import is_marker
 from deepseek_store.fs.listing import Listing
 from deepseek_store.fs.many import at_once
 from deepseek_store.fs.to_os_error import OsErrors, not_found
-from deepseek_store.fs.tree import is_marker
 
 
 class Reading(Listing):

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from deepseek_store.planning.columns import Columns, choose_many
 from deepseek_store.planning.policy import TIERS, Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
 from deepseek_store.planning.tiering import ObjectState, TierTerms, TierVerdict, room_nbytes, weigh
+from deepseek_store.planning.tiering_many import Columns, choose_many
 
 
 @attrs.frozen(kw_only=True)

@@ -19,7 +19,7 @@ from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.opening import INDEX_FILE
 from deepseek_store.move.census import free_nbytes, stored_nbytes
 from deepseek_store.planning.policy import TIERS, TierName
-from deepseek_store.report.tally import Tally, take_tally
+from deepseek_store.report.tier_totals import Tally, take_tally
 
 if TYPE_CHECKING:
     from deepseek_store.parts import Parts
@@ -341,7 +341,7 @@ def _index_nbytes(parts: Parts) -> int:
 
 
 def _damaged(parts: Parts) -> int:
-    from deepseek_store.check.scrub import known_damage
+    from deepseek_store.check.repair import known_damage
 
     return len(known_damage(parts))
 

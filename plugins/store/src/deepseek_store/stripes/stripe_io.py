@@ -16,7 +16,7 @@ from deepseek_store.stripes.identity import FragmentFault
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.outage import Failed
 from deepseek_store.stripes.read import FragmentRange
-from deepseek_store.stripes.repair import repair_stripe
+from deepseek_store.stripes.rebuild_fragments import repair_stripe
 from deepseek_store.stripes.stripe import FragmentPlace, Stripe
 from deepseek_store.stripes.write import Birth, FragmentWriter, write_stripe
 

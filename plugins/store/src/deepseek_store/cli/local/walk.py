@@ -12,7 +12,7 @@ import attrs
 
 from deepseek_store.cli.local.names import object_path
 from deepseek_store.cli.local.patterns import Filter
-from deepseek_store.cli.local.troubles import Troubles
+from deepseek_store.cli.partial_failures import Troubles
 
 Links = Literal["skip", "follow", "keep"]
 FOLDER_MARK: Final = ".ds-folder"

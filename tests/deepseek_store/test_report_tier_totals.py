@@ -19,7 +19,7 @@ from deepseek_store.move.census import take_census
 from deepseek_store.planning.heat import rate_at
 from deepseek_store.planning.policy import TIERS
 from deepseek_store.read.access_rates import AccessRates
-from deepseek_store.report.tally import Tally, take_tally
+from deepseek_store.report.tier_totals import Tally, take_tally
 
 BORDERS = (0.001, 0.01, 0.1)
 NOW_S = 1000.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from deepseek_store.fs.folders_of_keys import Tree, is_marker
 from deepseek_store.fs.many import at_once
 from deepseek_store.fs.reading import Reading
 from deepseek_store.fs.to_os_error import OsErrors, exists, is_file, not_found
-from deepseek_store.fs.tree import Tree, is_marker
 
 
 class Folders(Reading):
