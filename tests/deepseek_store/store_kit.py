@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from deepseek_store import Policy
+from deepseek_store.home.config import StoreConfig
+from deepseek_store.index.catalog import Catalog
+from deepseek_store.index.opening import INDEX_FILE
+from deepseek_store.index.rows import Batch
+from deepseek_store.index.sqlite import SqliteIndex
 
 SMALL = Policy(
     warm_fragment_nbytes=64 << 10,
@@ -15,6 +21,25 @@ SMALL = Policy(
     prefetch=False,
     codes={"hot": "auto", "warm": "rs(4,2)", "cold": "lrc(6,2,2)"},
 )
+
+
+def _take(_batch: Batch) -> None:
+    """Let all changes pass."""
+
+
+class WatchedIndex(SqliteIndex):
+    """The index of a home; `before` sees each change before it is made, and may raise."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home / INDEX_FILE, StoreConfig.load(home).store_id)
+        self.before: Callable[[Batch], None] = _take
+
+    def commit(self, batch: Batch, catalog: Catalog | None = None, *, noted: bool = True) -> int:
+        self.before(batch)
+        return super().commit(batch, catalog, noted=noted)
+
+    def let_pass(self) -> None:
+        self.before = _take
 
 
 def data_of(seed: object, nbytes: int = 20_000) -> bytes:

@@ -231,11 +231,11 @@ def test_findings_come_from_scrubs_and_checks_and_go_with_a_repair(site: Site) -
         whole = fragments_of(site, stripe)
         break_fragment(site, stripe, 2, "corrupt-payload", whole, rng)
         store.maintenance.scrub(resume=False)
-        (found,) = store.parts.findings.all()
+        (found,) = look(store).findings
         assert (found.by, found.index, found.number) == ("scrub", 2, stripe.id)
         # A look at heads does not see it, and does not take it for healed.
         assert any("corrupt-payload" in f.what for f in store.maintenance.fsck().findings)
-        assert len(store.parts.findings.all()) == 1
+        assert len(look(store).findings) == 1
         status = look(store)
         assert not status.healthy
         assert 'findings{what="stripe",kind="corrupt-payload"} 1' in render(status)
@@ -247,7 +247,7 @@ def test_findings_come_from_scrubs_and_checks_and_go_with_a_repair(site: Site) -
         site.cold.delete(stripe.fragments[2].key)
         site.cold.put_if_absent(stripe.fragments[2].key, whole[2])
         assert store.maintenance.fsck(deep=True).ok
-        assert store.parts.findings.all() == ()
+        assert look(store).findings == ()
         assert look(store).healthy
 
 
@@ -257,12 +257,12 @@ def test_a_domain_that_flaps_is_found_and_taken_off(site: Site) -> None:
         for _ in range(3):
             site.cold.away.add("d001")
             assert contents(store) == objects
-            (found,) = store.parts.findings.all()
+            (found,) = look(store).findings
             assert (found.what, found.place) == ("domain", f"{site.urls[1]} (d001)")
             assert not look(store).healthy
             site.cold.away.clear()
             assert look(store).healthy
-            assert store.parts.findings.all() == ()
+            assert look(store).findings == ()
 
 
 def test_a_tier_that_can_not_be_opened_is_found(site: Site) -> None:
@@ -307,10 +307,10 @@ def test_a_damaged_copy_that_a_mirror_stood_in_for_is_found(site: Site, tmp_path
         path.write_bytes(bytes(path.stat().st_size))
         store.parts.disk.close()
         assert contents(store) == objects
-        places = {each.place for each in store.parts.findings.all()}
+        places = {each.place for each in look(store).findings}
         assert places == {str(path.parent)}
         assert tick(store.parts, seconds=30).error is None
-        assert store.parts.findings.all() == ()
+        assert look(store).findings == ()
         assert store.maintenance.scrub(resume=False).ok
 
 
@@ -329,7 +329,7 @@ def test_a_repair_that_was_killed_leaves_what_it_found(site: Site) -> None:
             site.cold.lives = None
             assert contents(store) == objects
         assert store.maintenance.repair().ok
-        assert store.parts.findings.all() == ()
+        assert look(store).findings == ()
         assert store.maintenance.scrub(resume=False).faults == ()
         assert contents(store) == objects
 
@@ -414,7 +414,7 @@ def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
         (active,) = folder.glob("active-*")
         active.write_bytes(flipped(active.read_bytes(), victim.offset + 500))
     with site.open() as store:
-        found = store.parts.findings.all()
+        found = look(store).findings
         assert {(each.by, each.number) for each in found} == {("open", victim.segment)}
         assert {each.place for each in found} == {str(site.home / "log"), str(mirror)}
         assert not look(store).healthy

@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 
 from deepseek_store import Store
+from deepseek_store.report.status import look
 
 COMMAND = (
     sys.executable,
@@ -105,7 +106,7 @@ def test_a_server_that_moves_collects_what_was_deleted(home):
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=LIMIT_S)
     with Store(home) as store:
-        ticks = [tick for entry in store.parts.ledger.all() for tick in entry.ticks]
+        ticks = [tick for entry in look(store).entries for tick in entry.ticks]
     assert sum(tick["freed_nbytes"] for tick in ticks) > 8 << 20
 
 

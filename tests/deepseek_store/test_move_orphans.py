@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from care_kit import Killed, Site, contents, fill
 from home_kit import Operator, refused
+from store_kit import WatchedIndex
 
 from deepseek_store import Store
 from deepseek_store.errors import IndexOutdated
@@ -148,25 +149,25 @@ def _as_if_written_here(record: Path) -> str:
 
 def test_the_only_copy_of_a_fragment_stays_whoever_wrote_it(site: Site) -> None:
     rng = random.Random(5)
-    with site.init() as store:
+    site.init().close()
+    watched = WatchedIndex(site.home)
+    with site.open(index=watched) as store:
         objects = fill(store, 60, 9000)
         store.maintenance.send(objects, "cold")
         (stripe,) = store.parts.state.stripes.values()
         index = rng.choice(stripe.stored)
         place = stripe.fragments[index]
         site.tier(place.tier).delete(place.key)
-        # A repair that is killed when it has written, and before the index knows.
-        commit = store.parts.state.commit
 
+        # A repair that is killed when it has written, and before the index knows.
         def die(batch: Batch) -> None:
             if batch.stripes:
                 raise Killed
-            commit(batch)
 
-        store.parts.state.commit = die  # type: ignore[method-assign]
+        watched.before = die
         with pytest.raises(Killed):
             store.maintenance.scrub(repair=True)
-        store.parts.state.commit = commit  # type: ignore[method-assign]
+        watched.let_pass()
         repaired = [
             stat.key
             for stat in site.cold.inner.list()

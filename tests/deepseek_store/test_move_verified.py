@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from care_kit import (
     Site,
@@ -19,6 +20,7 @@ from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import Corrupt
 from deepseek_store.planning.steps import Kind, Move
+from deepseek_store.report.status import look
 
 
 @pytest.fixture
@@ -38,6 +40,12 @@ def step(kind: Kind, store: Store, *, keys: tuple[str, ...] = ()) -> Move:
     )  # fmt: skip
 
 
+def carry_out(store: Store, move: Move) -> None:
+    """A plan of this one move."""
+    plan = store.maintenance.plan()
+    store.maintenance.apply(attrs.evolve(plan, moves=(move,)))
+
+
 def spoil(path: Path, *offsets: int) -> None:
     data = path.read_bytes()
     for at in offsets:
@@ -52,8 +60,8 @@ def test_what_is_demoted_is_the_copy_that_verifies(site: Site, tmp_path: Path, r
         store.parts.journal.seal()
         for path in segment_files(store):
             spoil(path if rotten == "first" else tmp_path / "mirror" / path.name, 5000, 30_000)
-        store.parts.mover.apply(step("adopt", store))
-        store.parts.mover.apply(step("drop", store))
+        carry_out(store, step("adopt", store))
+        carry_out(store, step("drop", store))
         assert segment_files(store) == []
         assert contents(store) == objects
         assert store.maintenance.scrub(resume=False).ok
@@ -70,8 +78,8 @@ def test_copies_that_rotted_in_different_places_are_put_together(
             middle = path.stat().st_size // 2
             spoil(path, 500, middle - 9000)
             spoil(tmp_path / "mirror" / path.name, middle + 9000, path.stat().st_size - 20)
-        store.parts.mover.apply(step("adopt", store))
-        store.parts.mover.apply(step("drop", store))
+        carry_out(store, step("adopt", store))
+        carry_out(store, step("drop", store))
         assert segment_files(store) == []
         assert contents(store) == objects
 
@@ -83,14 +91,14 @@ def test_a_segment_of_which_no_copy_is_right_stays_and_is_named(site: Site, tmp_
         bad, *others = segment_files(store)
         for path in (bad, tmp_path / "mirror" / bad.name):
             spoil(path, 5000)
-        store.parts.mover.apply(step("adopt", store))
-        store.parts.mover.apply(step("drop", store))
+        carry_out(store, step("adopt", store))
+        carry_out(store, step("drop", store))
         # The others have gone their way.
         assert segment_files(store) == [bad]
         assert not any(path.exists() for path in others)
         number = int(bad.name[8:24], 16)
         assert store.parts.state.segments[number].stripe is None
-        places = {each.place for each in store.parts.findings.all() if each.number == number}
+        places = {each.place for each in look(store).findings if each.number == number}
         assert places == {str(bad.parent), str(tmp_path / "mirror")}
         lost = []
         for key, content in objects.items():
@@ -110,19 +118,19 @@ def test_the_logs_copy_stays_while_its_stripe_is_not_sound(site: Site) -> None:
     with site.init() as store:
         objects = fill(store, 60, 9000)
         store.parts.journal.seal()
-        store.parts.mover.apply(step("adopt", store))
+        carry_out(store, step("adopt", store))
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         files = segment_files(store)
         break_fragment(site, stripe, 0, "corrupt-payload", whole, rng)
-        store.parts.mover.apply(step("drop", store))
+        carry_out(store, step("drop", store))
         name = f"{stripe.fragments[0].segment:016x}.seg"
         kept = next(path for path in files if path.name.endswith(name))
         assert segment_files(store) == [kept]
-        assert [each.index for each in store.parts.findings.all()] == [0]
+        assert [each.index for each in look(store).findings] == [0]
         assert store.maintenance.repair().ok
-        assert store.parts.findings.all() == ()
-        store.parts.mover.apply(step("drop", store))
+        assert look(store).findings == ()
+        carry_out(store, step("drop", store))
         assert segment_files(store) == []
         assert contents(store) == objects
 
@@ -133,17 +141,17 @@ def test_the_logs_copy_stays_while_its_stripe_bears_no_loss(site: Site, kind: st
     with site.init() as store:
         objects = fill(store, 60, 9000)
         store.parts.journal.seal()
-        store.parts.mover.apply(step("adopt", store))
+        carry_out(store, step("adopt", store))
         (stripe,) = store.parts.state.stripes.values()
         whole = fragments_of(site, stripe)
         parities = [index for index in stripe.stored if index >= stripe.code.k]
         for index in parities[: stripe.code.tolerance]:
             break_fragment(site, stripe, index, kind, whole, rng)
         files = segment_files(store)
-        store.parts.mover.apply(step("drop", store))
+        carry_out(store, step("drop", store))
         assert segment_files(store) == files
         assert store.maintenance.repair().ok
-        store.parts.mover.apply(step("drop", store))
+        carry_out(store, step("drop", store))
         assert segment_files(store) == []
         assert contents(store) == objects
 
@@ -160,10 +168,10 @@ def test_a_stripe_that_holds_what_had_rotted_before_is_not_trusted(
         spoil(rotten, 5000)
         with monkeypatch.context() as patched:
             patched.setattr("deepseek_store.log.copies.judge", lambda _data, _segment: None)
-            store.parts.mover.apply(step("adopt", store))
+            carry_out(store, step("adopt", store))
         rotten.write_bytes(right)
         store.parts.disk.close()
-        store.parts.mover.apply(step("drop", store))
+        carry_out(store, step("drop", store))
         assert segment_files(store) == [rotten]
         report = store.maintenance.scrub(resume=False)
         assert [fault.kind for fault in report.faults] == ["corrupt-segment"]
@@ -182,7 +190,7 @@ def test_an_object_that_is_damaged_does_not_hold_up_the_others(site: Site) -> No
         path = next(p for p in segment_files(store) if p.name.endswith(f"{victim.segment:x}.seg"))
         spoil(path, victim.offset + 200)
         move = step("pack", store, keys=tuple(objects))
-        store.parts.mover.apply(move)
+        carry_out(store, move)
         store.maintenance.gc()
         assert segment_files(store) == [path]
         for key, content in objects.items():
@@ -207,7 +215,7 @@ def test_an_outage_ends_a_move_and_leaves_all_as_it_was(site: Site) -> None:
             nbytes=0, written_nbytes=0, reason="the test says so",
         )  # fmt: skip
         with pytest.raises(errors.TierUnavailable):
-            store.parts.mover.apply(move)
+            carry_out(store, move)
         assert {n: r for n, r in store.parts.state.segments.items() if n in before} == before
         site.cold.away.clear()
         assert contents(store) == objects

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_kit import SMALL, data_of, urls
+from store_kit import SMALL, WatchedIndex, data_of, urls
 
 from deepseek_core import errors
 from deepseek_store import Store, handles
 from deepseek_store.errors import IndexUnavailable, ReadOnlyStore, StoreLocked
 from deepseek_store.home.locks import FileLock
 from deepseek_store.index.rows import Batch
+from deepseek_store.log.file_disk import FileDisk
 
 
 def rows_of(home: Path) -> dict[str, int]:
@@ -127,23 +128,22 @@ class Sick(Exception):
     "sickness", [MemoryError, Sick, KeyboardInterrupt, sqlite3.ProgrammingError]
 )
 def test_the_index_thread_survives_what_it_did_not_expect(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sickness: type[BaseException]
+    tmp_path: Path, sickness: type[BaseException]
 ) -> None:
-    with Store.init(tmp_path / "s", policy=SMALL) as store:
-        state = store.parts.state
-        commit, met = state.commit, threading.Event()
+    Store.init(tmp_path / "s", policy=SMALL).close()
+    index, met = WatchedIndex(tmp_path / "s"), threading.Event()
 
-        def fail(batch: Batch) -> None:
-            if threading.current_thread().name != "ds-index":
-                return commit(batch)
+    def fail(_batch: Batch) -> None:
+        if threading.current_thread().name == "ds-index":
             met.set()
             raise sickness("it is sick")
 
-        monkeypatch.setattr(state, "commit", fail)
+    with Store(tmp_path / "s", index=index) as store:
+        index.before = fail
         store.put("a", b"1")
         assert met.wait(20)
         store.put("b", b"2")
-        monkeypatch.undo()
+        index.let_pass()
         store.flush()
         assert store.parts.committer.behind == 0
         assert bytes(store.get("a")) + bytes(store.get("b")) == b"12"
@@ -154,14 +154,15 @@ def test_the_index_thread_survives_what_it_did_not_expect(
 def test_writers_are_refused_when_the_index_does_not_follow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Store.init(tmp_path / "s", policy=SMALL) as store:
-        state = store.parts.state
+    Store.init(tmp_path / "s", policy=SMALL).close()
+    index = WatchedIndex(tmp_path / "s")
 
-        def fail(_batch: Batch) -> None:
-            raise Sick("it is sick")
+    def fail(_batch: Batch) -> None:
+        raise Sick("it is sick")
 
-        monkeypatch.setattr("deepseek_store.write.index_committer._MOST_BEHIND", 10)
-        monkeypatch.setattr(state, "commit", fail)
+    monkeypatch.setattr("deepseek_store.write.index_committer._MOST_BEHIND", 10)
+    with Store(tmp_path / "s", index=index) as store:
+        index.before = fail
         acknowledged = []
         with pytest.raises(IndexUnavailable) as caught:
             for number in range(100):
@@ -169,28 +170,34 @@ def test_writers_are_refused_when_the_index_does_not_follow(
                 acknowledged.append(f"k/{number}")
         assert caught.value.remedy
         assert len(acknowledged) == 10
-        monkeypatch.undo()
+        index.let_pass()
         store.flush()
         store.put("after", b"x")
     with Store(tmp_path / "s") as store:
         assert {info.key for info in store.list()} == {*acknowledged, "after"}
 
 
-def test_what_was_not_waited_for_and_is_lost_is_told_by_flush(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Store.init(tmp_path / "s", policy=SMALL) as store:
+class SickDisk(FileDisk):
+    """Does not sync while it is `sick`."""
+
+    sick = False
+
+    def sync(self, name: str) -> None:
+        if self.sick:
+            raise errors.TierUnavailable("it failed", url=self.url, remedy="look")
+        super().sync(name)
+
+
+def test_what_was_not_waited_for_and_is_lost_is_told_by_flush(tmp_path: Path) -> None:
+    Store.init(tmp_path / "s", policy=SMALL).close()
+    disk = SickDisk(tmp_path / "s" / "log")
+    with Store(tmp_path / "s", disk=disk) as store:
         store.put("k", b"on disk")
         store.put("k", b"not waited for", durable=False)
-        disk = store.parts.disk
-
-        def fail(name: str) -> None:
-            raise errors.TierUnavailable("it failed", url=disk.url, remedy="look")
-
-        monkeypatch.setattr(disk, "sync", fail)
+        disk.sick = True
         with pytest.raises(errors.TierUnavailable):
             store.put("other", b"x")
-        monkeypatch.undo()
+        disk.sick = False
         assert bytes(store.get("k")) == b"on disk"
         with pytest.raises(errors.TierUnavailable, match="lost"):
             store.flush()

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from slow_proxy import Fault, SlowProxy
 
-from deepseek_core import errors
+from deepseek_core import Tier, errors
 from deepseek_store import Policy, Store
-from deepseek_store.errors import Unrecoverable
+from deepseek_store.errors import CodeRefused, Unrecoverable
+from deepseek_store.memory_tier import open_memory
 
 if TYPE_CHECKING:
     from s3_server import S3Server
@@ -275,3 +276,34 @@ def test_a_server_that_is_down_when_the_store_opens_leaves_the_log_usable(
     proxy.heal()
     with Store(home) as store:
         check(store, [*COLD, *HOT, "new"])
+
+
+def test_a_store_lives_on_tiers_that_no_plugin_opens(tmp_path: Path) -> None:
+    asked = []
+
+    def opened(url: str) -> Tier:
+        asked.append(url)
+        return open_memory(url.replace("tape:", "memory:"))
+
+    home, url = tmp_path / "s", "tape://no-plugin?domains=10"
+    with Store.init(home, cold=[url], policy=LOCAL, tiers=opened) as store:
+        fill(store)
+    marks = len(asked)
+    (home / "index.sqlite").unlink()
+    assert Store.rebuild(home, tiers=opened).ok
+    assert Store.adopt(home, tiers=opened).ok
+    with Store(home, tiers=opened) as store:
+        check(store, [*COLD, *HOT])
+    assert marks >= 2
+    assert set(asked) == {url}
+    with pytest.raises(errors.ConfigError):
+        Store.rebuild(home)
+    open_memory("memory://no-plugin?domains=10").clear()
+
+
+def test_a_store_that_did_not_come_to_be_leaves_no_mark_on_such_tiers(tmp_path: Path) -> None:
+    tier = open_memory("memory://no-mark?domains=2")
+    with pytest.raises(CodeRefused):
+        Store.init(tmp_path / "s", cold=["tape://x"], policy=LOCAL, tiers=lambda _url: tier)
+    assert list(tier.list()) == []
+    assert list((tmp_path / "s").iterdir()) == []
