@@ -14,6 +14,7 @@ from deepseek_core.cli.main import main
 from deepseek_store import Store
 from deepseek_store.check.explain import Explanation
 from deepseek_store.check.fsck import FsckFinding
+from deepseek_store.errors import Corrupt
 
 
 @pytest.fixture
@@ -94,3 +95,16 @@ def test_a_store_without_a_tier_says_when_it_gets_one(home: Path) -> None:
         store.maintenance.send(["k"], "cold")
     assert "no cold tier" in caught.value.message
     assert "--cold URL" in str(caught.value.remedy)
+
+
+def test_damage_in_the_log_is_told_with_the_store_that_has_it(tmp_path: Path) -> None:
+    home = tmp_path / "a home"
+    with Store.init(home, policy=SMALL) as store:
+        store.put("k", data_of("k", 40_000))
+    for path in (home / "log").glob("*.seg*"):
+        content = bytearray(path.read_bytes())
+        content[20_000:20_100] = bytes(100)
+        path.write_bytes(content)
+    with Store(home) as store, pytest.raises(Corrupt) as caught:
+        store.get("k")
+    assert caught.value.remedy == f"ds-sdk store scrub {shlex.quote(str(home))} --repair"

@@ -61,8 +61,11 @@ class Folder:
     def disk(self) -> Disk:
         """It as a disk."""
         if self.absent:
-            return MissingDisk(str(self.path), self.absent, remedy=self.remedy)
-        return FileDisk(self.path)
+            disk: Disk = MissingDisk(str(self.path), self.absent, remedy=self.remedy)
+        else:
+            disk = FileDisk(self.path)
+        disk.home = self.home
+        return disk
 
 
 def lock_mirrors(home: Path, config: StoreConfig, *, shared: bool) -> tuple[FileLock, ...]:

@@ -38,6 +38,7 @@ class MirroredDisk(Disk):
         self._disks = {disk.url: disk for disk in disks}
         if len(self._disks) != len(disks) or len(disks) < 2:
             raise errors.InputError(f"a mirrored log needs disks that differ, not {self.url!r}")
+        self.home = disks[0].home
         self._degraded: dict[str, str] = {}
         self._remedies: dict[str, str] = {}
         self._bad_copy: Callable[[int, errors.StorageError], None] | None = None
