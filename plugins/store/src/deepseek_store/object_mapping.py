@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.errors import GenerationMismatch
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ class KeyValueStore(Protocol):
     @property
     def url(self) -> str:
         """Names it in errors."""
+        ...
+
+    @property
+    def home(self) -> Path:
+        """The folder of the store."""
         ...
 
     def put(self, key: str, data: Any, *, if_generation: int | None = None) -> Any:
@@ -143,5 +150,5 @@ class ObjectMapping(MutableMapping[str, bytes]):
         return errors.ObjectMissing(
             f"there is no object {str(key)[:200]!r}",
             url=self._store.url,
-            remedy="ds-sdk store ls HOME",
+            remedy=command("ls", self._store.home),
         )

@@ -84,7 +84,7 @@ class Parts:
         self.ranges = ObjectRanges(
             self.reader, rates=self.heat, log=self.sizes.log, read_ahead=lambda: self.read_ahead
         )
-        self.versions = VersionLookup(self.state, url=f"ds:{opened.home}")
+        self.versions = VersionLookup(self.state, home=opened.home)
         self.mover = Mover(
             opened.config,
             state=self.state,

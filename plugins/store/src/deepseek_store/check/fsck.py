@@ -20,6 +20,7 @@ from deepseek_store.check.faults import CheckUnit, Fault
 from deepseek_store.check.footer_tables import FooterTables
 from deepseek_store.check.found_faults import keep_findings
 from deepseek_store.check.presence import Presence, look_for_places
+from deepseek_store.commands import command
 from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
@@ -31,10 +32,6 @@ from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
 
 Severity = Literal["error", "warning", "note"]
 
-_REPAIR: Final = "ds-sdk store scrub HOME --repair"
-_FOUND: Final = "ds-sdk store repair HOME"
-_REBUILD: Final = "ds-sdk store rebuild HOME"
-_GC: Final = "ds-sdk store gc HOME"
 _MOST_KEYS: Final = 20
 
 
@@ -132,6 +129,10 @@ class _Checker:
         # Segments that their stripe has no more.
         self._broken: set[int] = set()
         self.unreachable: set[str] = set()
+        self._mend, self._repair, self._rebuild, self._gc = (
+            command("scrub", parts.home, "--repair"),
+            *(command(name, parts.home) for name in ("repair", "rebuild", "gc")),
+        )
 
     def segments(self) -> Iterator[FsckFinding]:
         """Segments of the log, each with its file."""
@@ -141,13 +142,15 @@ class _Checker:
     def _segment(self, row: SegmentRow) -> Iterator[FsckFinding]:
         where = f"segment {row.id:x}"
         if row.state == "gone":
-            yield FsckFinding(severity="note", what="it was collected", where=where, remedy=_GC)
+            yield FsckFinding(
+                severity="note", what="it was collected", where=where, remedy=self._gc
+            )
         elif row.stripe is not None:
             yield from self._membership(row)
         elif not row.local:
             self._lost.add(row.id)
             what = "the index knows no place where it lies"
-            yield FsckFinding(severity="error", what=what, where=where, remedy=_REBUILD)
+            yield FsckFinding(severity="error", what=what, where=where, remedy=self._rebuild)
         faults = check_segment(self._parts, row, self._look)
         keep_findings(self._parts, CheckUnit("log", row.id), faults, deep=self._deep, by="fsck")
         striped = row.stripe is not None and row.id not in self._broken
@@ -168,12 +171,12 @@ class _Checker:
             if row.stripe not in state.given_up:
                 self._lost |= set() if row.local else {row.id}
                 what = f"its stripe {row.stripe:x} is not in the index"
-                yield FsckFinding(severity="error", what=what, where=where, remedy=_REBUILD)
+                yield FsckFinding(severity="error", what=what, where=where, remedy=self._rebuild)
             return
         fragment = stripe.fragments[row.fragment] if row.fragment < stripe.code.k else None
         if fragment is None or (fragment.segment, fragment.nbytes) != (row.id, row.nbytes):
             what = f"fragment {row.fragment} of stripe {row.stripe:x} is another segment's"
-            yield FsckFinding(severity="error", what=what, where=where, remedy=_REBUILD)
+            yield FsckFinding(severity="error", what=what, where=where, remedy=self._rebuild)
 
     def stripes(self) -> Iterator[FsckFinding]:
         """Fragments of all stripes, and whether what is there is enough."""
@@ -189,7 +192,7 @@ class _Checker:
             if severity == "error":
                 what = "more fragments are lost than its code bears"
                 where = f"stripe {stripe.id:x}, {stripe.code.name}"
-                yield FsckFinding(severity="error", what=what, where=where, remedy=_REPAIR)
+                yield FsckFinding(severity="error", what=what, where=where, remedy=self._mend)
 
     def _verdict(self, stripe: Stripe, faults: Iterable[Fault]) -> Severity:
         gone = {f.index for f in faults if f.kind != "unreachable" and f.index is not None}
@@ -209,18 +212,19 @@ class _Checker:
             where = place_url(self._parts, place)
             self.unreachable.add(where)
             if not presence.tiers.get(place.tier):
-                remedy = f"bring it back, or: {_REPAIR}"
+                remedy = f"bring it back, or: {self._mend}"
                 yield FsckFinding(severity="warning", what=why, where=where, remedy=remedy)
         for url, why in presence.copies.items():
             if why:
-                yield FsckFinding(severity="warning", what=why, where=url, remedy=_REPAIR)
+                remedy = presence.remedies.get(url) or self._repair
+                yield FsckFinding(severity="warning", what=why, where=url, remedy=remedy)
 
     def known(self, known: Iterable[KeptFinding]) -> Iterator[FsckFinding]:
         """What others have met and this comparison can't tell, for it has not read all bytes."""
         for each in known:
             if each.by != "fsck" and each.what in ("segment", "stripe") and not self._deep:
                 yield FsckFinding(
-                    severity="warning", what=str(each), where="found before", remedy=_FOUND
+                    severity="warning", what=str(each), where="found before", remedy=self._repair
                 )
 
     def _of_fault(self, fault: Fault, severity: Severity) -> FsckFinding:
@@ -230,7 +234,7 @@ class _Checker:
             severity="warning" if away else severity,
             what=f"{fault.kind}: {fault.detail}",
             where=f"{fault.unit}{which} on {fault.place}",
-            remedy="bring it back, or: " + _REPAIR if away else _REPAIR,
+            remedy=f"bring it back, or: {self._mend}" if away else self._mend,
         )
 
     def versions(self) -> Iterator[FsckFinding]:
@@ -246,13 +250,13 @@ class _Checker:
                 continue
             for problem in self._version(version, tables):
                 yield FsckFinding(
-                    severity="error", what=problem, where=repr(version.key), remedy=_REBUILD
+                    severity="error", what=problem, where=repr(version.key), remedy=self._rebuild
                 )
             lost.update({each.segment for each in _extents(version)} & self._lost)
         for segment, count in sorted(lost.items()):
             what = f"{count} objects have bytes in it: {self._names(segment)}"
             where = f"segment {segment:x}, which is lost"
-            yield FsckFinding(severity="error", what=what, where=where, remedy=_REPAIR)
+            yield FsckFinding(severity="error", what=what, where=where, remedy=self._mend)
         yield from self._dangling(members)
         if tables is not None:
             yield from self._footers(tables)
@@ -260,7 +264,7 @@ class _Checker:
     def _footers(self, tables: FooterTables) -> Iterator[FsckFinding]:
         for key, generation in tables.newer():
             what = f"a segment has generation {generation} of it, which the index has not"
-            yield FsckFinding(severity="error", what=what, where=repr(key), remedy=_REBUILD)
+            yield FsckFinding(severity="error", what=what, where=repr(key), remedy=self._rebuild)
         for segment, why in tables.unread.items():
             yield FsckFinding(severity="warning", what=why, where=f"segment {segment:x}")
 
@@ -296,7 +300,7 @@ class _Checker:
             if state.catalog.find(member) is None:
                 what = "a snapshot has a version of it that is not there"
                 yield FsckFinding(
-                    severity="error", what=what, where=repr(member[0]), remedy=_REBUILD
+                    severity="error", what=what, where=repr(member[0]), remedy=self._rebuild
                 )
         loose = sorted(key for key in state.pins if state.catalog.get(key) is None)
         if loose:
@@ -350,7 +354,7 @@ class _Checker:
             )
         if count:
             what = f"{count} fragments, {nbytes:,} bytes, that no stripe has"
-            yield FsckFinding(severity="note", what=what, where=where, remedy=_GC)
+            yield FsckFinding(severity="note", what=what, where=where, remedy=self._gc)
 
     def _is_ours(self, data: bytes) -> bool:
         try:

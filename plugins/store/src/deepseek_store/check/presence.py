@@ -34,13 +34,15 @@ class Presence:
     """What was looked for and is there; each value says why something is not, "" if it is.
 
     `tiers` are by number, `domains` as they are placed, `copies` of the log by their folder;
-    `missing` are sealed segments of which there is no file in such a folder.
+    `missing` are sealed segments of which there is no file in such a folder; `remedies` say what
+    to do about a copy that is not there, where its folder tells.
     """
 
     tiers: Mapping[int, str] = attrs.field(factory=dict)
     domains: Mapping[Place, str] = attrs.field(factory=dict)
     copies: Mapping[str, str] = attrs.field(factory=dict)
     missing: Mapping[str, frozenset[int]] = attrs.field(factory=dict)
+    remedies: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def away(self) -> Mapping[Place, str]:
@@ -81,9 +83,9 @@ def look_for_places(
     Raises:
         ConfigError: no plugin opens the URL of a tier.
     """
-    copies, missing = _copies(parts)
+    found = _copies(parts)
     if not parts.config.tiers or (only is not None and not only):
-        _keep(parts, found := Presence(copies=copies, missing=missing), by)
+        _keep(parts, found, by)
         return found
     parts.tiers.reopen(now=True)
     tiers = {
@@ -99,7 +101,7 @@ def look_for_places(
             ordered,
         )
         domains = dict(zip(ordered, why, strict=True))
-    found = Presence(tiers=tiers, domains=domains, copies=copies, missing=missing)
+    found = attrs.evolve(found, tiers=tiers, domains=domains)
     _keep(parts, found, by)
     return found
 
@@ -136,22 +138,25 @@ def _why_away(parts: Parts, place: Place, keys: Iterable[str]) -> str:
     return ""
 
 
-def _copies(parts: Parts) -> tuple[dict[str, str], dict[str, frozenset[int]]]:
+def _copies(parts: Parts) -> Presence:
     """The folders of the log: why each is left out or can't be read, and what it lacks."""
-    found = dict(parts.disk.degraded if isinstance(parts.disk, MirroredDisk) else {})
+    mirrored = parts.disk if isinstance(parts.disk, MirroredDisk) else None
+    found = dict(mirrored.degraded) if mirrored else {}
+    remedies = dict(mirrored.remedies) if mirrored else {}
     missing: dict[str, frozenset[int]] = {}
     for disk in parts.disk.replicas():
         try:
             names = set(disk.list())
         except errors.StorageError as error:
-            found[disk.url] = error.message
+            found[disk.url] = error.message.removeprefix(f"{disk.url}: ")
+            remedies[disk.url] = error.remedy or ""
             continue
         found[disk.url] = ""
         if lacking := _lacking(parts, names):
             # They may have been collected just now, or sealed: both are known by a second look.
             parts.state.refresh(sure=True)
             missing[disk.url] = frozenset(lacking & _lacking(parts, set(disk.list())))
-    return found, missing
+    return Presence(copies=found, missing=missing, remedies=remedies)
 
 
 def _lacking(parts: Parts, names: Collection[str]) -> set[int]:

@@ -165,7 +165,7 @@ def _rebuild(home: Path, config: StoreConfig, wishes: Wishes) -> RebuildReport:
         numbers.raise_to(told_by_mirrors(home, config, owner))
         disk = _open_log(home, config, owner)
         stack.callback(disk.close)
-        tiers = TierSet(config, owner, opener=wishes.tiers)
+        tiers = TierSet(config, owner, home=home, opener=wishes.tiers)
         stack.callback(tiers.close)
         seeker = Seeker(config, disk, tiers, wishes.progress or _quiet)
         _check_reachable(seeker.list_tiers(), home, force=wishes.force)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from deepseek_core import DeepSeekError, console
 from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
+from deepseek_store.commands import command
 
 if TYPE_CHECKING:
     from deepseek_store.planning.moves import MovePlan
@@ -166,7 +167,7 @@ def _troubles(status: StoreStatus) -> Iterator[str]:
     if counts.degraded or counts.faults or status.damaged:
         yield (
             f"degraded reads: {counts.degraded:,}; faults met by readers: {counts.faults:,}; "
-            f"damaged and not repaired: {status.damaged:,} -> ds-sdk store repair HOME"
+            f"damaged and not repaired: {status.damaged:,} -> {command('repair', status.home)}"
         )
     elif status.healthy:
         yield "no degraded reads, no faults"

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from deepseek_store.commands import command
 from deepseek_store.home.numbers import Marks, Numbers
 from deepseek_store.home.owner_epochs import outdated
 from deepseek_store.home.pins_and_snapshots import PinsAndSnapshots
@@ -90,7 +91,7 @@ def settle(
         state.index.raise_clock(ages.noted.generation)
         state.catalog.clock = ages.noted.generation
     if (why := state.index.meta().get(INCOMPLETE)) is not None:
-        _LOG.warning("%s: ds-sdk store rebuild %s", why, home)
+        _LOG.warning("%s: %s", why, command("rebuild", home))
     if ages.is_behind:
         _LOG.warning("the index of %s was older than its log, from which it was caught up", home)
         _pin_again(home, state)

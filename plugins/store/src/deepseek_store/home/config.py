@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.errors import ForeignStore
 from deepseek_store.planning.policy import Policy
 
@@ -85,7 +86,7 @@ class StoreConfig:
             text = (home / FILE).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise errors.ConfigError(
-                f"there is no store in {home}", remedy=f"ds-sdk store init {home}"
+                f"there is no store in {home}", remedy=command("init", home)
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise _foreign(home, str(error)) from error

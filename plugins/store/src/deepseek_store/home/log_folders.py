@@ -16,6 +16,7 @@ from typing import Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.errors import NotOwner
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.folder_marks import FolderMarks
@@ -54,13 +55,17 @@ class Folder:
     @property
     def remedy(self) -> str:
         """What to do where it is absent."""
-        return f"mount it; or take what is there for a new disk: ds-sdk store adopt {self.home}"
+        adopt = command("adopt", self.home)
+        return f"mount it; or take what is there for a new disk: {adopt}"
 
     def disk(self) -> Disk:
         """It as a disk."""
         if self.absent:
-            return MissingDisk(str(self.path), self.absent, remedy=self.remedy)
-        return FileDisk(self.path)
+            disk: Disk = MissingDisk(str(self.path), self.absent, remedy=self.remedy)
+        else:
+            disk = FileDisk(self.path)
+        disk.home = self.home
+        return disk
 
 
 def lock_mirrors(home: Path, config: StoreConfig, *, shared: bool) -> tuple[FileLock, ...]:
@@ -95,7 +100,7 @@ def open_log(home: Path, config: StoreConfig, owner: Owner, *, writing: bool) ->
     if writing:
         found = [_marked(folder, config, owner) for folder in found]
     for folder in found:
-        if why := folder.absent or folder.late:
+        if not writing and (why := folder.absent or folder.late):  # else the mirrored disk says it
             _LOG.error("the log goes on without %s: %s", folder.path, why)
     sound = [folder for folder in found if not folder.absent and not folder.late]
     if not sound and writing:

@@ -127,7 +127,7 @@ def _open_to_write(
         stack.callback(disk.close)
         index = seams.index or open_index(home, config)
         stack.callback(index.close)
-        tiers = TierSet(config, owner, opener=seams.tiers)
+        tiers = TierSet(config, owner, home=home, opener=seams.tiers)
         stack.callback(tiers.close)
         watch = OwnerWatch(config, owner, tiers, index)
         watch.look()

@@ -26,6 +26,7 @@ import attrs
 
 from deepseek_core import ObjectStat, errors
 from deepseek_store import from_os_error
+from deepseek_store.commands import command
 from deepseek_store.errors import IndexOutdated, NotOwner, StoreLocked
 from deepseek_store.home.config import write_durably
 from deepseek_store.home.locks import FileLock, wait_for_lock
@@ -127,7 +128,7 @@ class Owner:
             raise NotOwner(
                 f"this home is a copy of {self._said}, which may go on",
                 url=str(self._home),
-                remedy=f"use that one, or decide for this one: ds-sdk store adopt {self._home}",
+                remedy=f"use that one, or decide for this one: {command('adopt', self._home)}",
             )
 
     def is_marked(self, folder: str) -> bool:
@@ -217,7 +218,7 @@ class Owner:
             held = self._held(name) if by_force else self._check(name, place)
             if self._latest(place) < held.number:
                 _LOG.error(
-                    "%s is an older copy of itself: ds-sdk store scrub %s", place.url, self._home
+                    "%s is an older copy of itself: %s", place.url, command("scrub", self._home)
                 )
             if held.number and not by_force:
                 self._check_age(place, held)
@@ -322,7 +323,7 @@ class Owner:
             f"{place.url} was taken by another copy of this home ({who}); this one is "
             f"{self._home.absolute()}",
             url=place.url,
-            remedy=f"use that one, or decide for this one: ds-sdk store adopt {self._home}",
+            remedy=f"use that one, or decide for this one: {command('adopt', self._home)}",
         )
 
     @contextmanager
@@ -403,7 +404,7 @@ def outdated(home: Path, why: str) -> IndexOutdated:
     return IndexOutdated(
         f"the index of {home} is older than its store: {why}",
         url=str(home),
-        remedy=f"ds-sdk store rebuild {home}",
+        remedy=command("rebuild", home),
     )
 
 

@@ -69,7 +69,7 @@ def open_to_read(
         config=config,
         home=home,
         disk=disk,
-        tiers=TierSet(config, refusal=refusal, opener=seams.tiers),
+        tiers=TierSet(config, home=home, refusal=refusal, opener=seams.tiers),
         state=state,
         writer=0,
         shared=False,

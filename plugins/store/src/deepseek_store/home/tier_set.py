@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
@@ -40,11 +41,13 @@ class TierSet:
         config: StoreConfig,
         owner: Owner | None = None,
         *,
+        home: Path,
         refusal: ReadOnlyStore | None = None,
         opener: Opener | None = None,
     ) -> None:
         self._config, self._owner, self._refusal = config, owner, refusal
         self._opener = opener or open_tier
+        self.home = home
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
         self._tiers: tuple[Tier | None, ...] = ()
@@ -135,7 +138,7 @@ class TierSet:
         if not numbers:
             raise errors.ConfigError(
                 f"the store has no {tier} tier",
-                remedy=f"ds-sdk store init HOME --{tier} URL",
+                remedy=f"a store gets tiers when it is made: ds-sdk store init FOLDER --{tier} URL",
             )
         return self.stripes.places(numbers)
 

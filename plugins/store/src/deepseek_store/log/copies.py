@@ -7,11 +7,13 @@ another that has it, piece by piece, and the result is judged like any other cop
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.errors import Corrupt
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.file_copies import COPY, put_in_place
@@ -98,9 +100,11 @@ def right_copy(
         TierUnavailable: no copy is right, and a disk that may have one does not answer.
         Corrupt: no copy is right, nor can one be put together.
     """
+    home: Path | str = "HOME"
     copies: list[bytes] = []
     met: list[errors.StorageError] = []
     for disk in disks:
+        home = disk.home
         data, wrong = read_copy(disk, segment)
         if wrong is None:
             return Right(data, disk.url)
@@ -111,7 +115,7 @@ def right_copy(
     merged = merge(copies, segment)
     if len(copies) > 1 and judge(merged, segment) is None:
         return Right(merged, "what is right of each copy")
-    raise _no_copy(segment, met)
+    raise _no_copy(segment, met, home)
 
 
 class Right(NamedTuple):
@@ -128,17 +132,19 @@ def _error_of(disk: Disk, segment: Sealed, wrong: Wrong) -> errors.StorageError:
     if wrong[0] == "unreachable":
         remedy = "check that disk and its mount"
         return errors.TierUnavailable(message, url=disk.url, remedy=remedy)
-    return Corrupt(message, url=disk.url, remedy="ds-sdk store repair HOME")
+    return Corrupt(message, url=disk.url, remedy=command("repair", disk.home))
 
 
-def _no_copy(segment: Sealed, met: Sequence[errors.StorageError]) -> errors.StorageError:
+def _no_copy(
+    segment: Sealed, met: Sequence[errors.StorageError], home: Path | str
+) -> errors.StorageError:
     told = "; ".join(error.message for error in met)
     away = next((error for error in met if isinstance(error, errors.TierUnavailable)), None)
     what = f"no copy of segment {segment.id:016x} is right: {told}"
     if away is not None:
         return errors.TierUnavailable(what, url=away.url, remedy=away.remedy)
     url = met[0].url if met else "log"
-    return Corrupt(what, url=url, remedy="ds-sdk store repair HOME saves what is left of it")
+    return Corrupt(what, url=url, remedy=f"save what is left of it: {command('repair', home)}")
 
 
 def merge(copies: Sequence[bytes], segment: Sealed) -> bytes:

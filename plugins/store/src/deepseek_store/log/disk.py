@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.errors import Corrupt
 from deepseek_store.log.records import Buffer, Extent, hash_of
 from deepseek_store.log.segment import active_name, sealed_name
@@ -27,6 +29,8 @@ class Disk(ABC):
     """
 
     url: str
+    home: Path | str = "HOME"
+    """The folder of the store that it is of, for remedies."""
 
     @abstractmethod
     def create(self, name: str, nbytes: int) -> None:
@@ -170,5 +174,5 @@ def _corrupt(disk: Disk, extent: Extent) -> Corrupt:
         f"segment {extent.segment:016x} on {disk.url}: {extent.nbytes} bytes at {extent.offset}"
         " are not what was written",
         url=disk.url,
-        remedy="run `ds-sdk store scrub --repair`",
+        remedy=command("scrub", disk.home, "--repair"),
     )

@@ -13,6 +13,7 @@ from typing import Final
 
 from deepseek_core import errors
 from deepseek_store import from_os_error, handles
+from deepseek_store.commands import command
 from deepseek_store.log.disk import MARK, Disk
 from deepseek_store.log.new_names import rename_new
 from deepseek_store.log.records import Buffer, Extent, hash_of
@@ -181,7 +182,8 @@ class FileDisk(Disk):
         """Our error for one of the system's."""
         if error.errno == errno.EEXIST:
             what = f"{self._prefix}{name}: {error.strerror}"
-            return errors.TierUnavailable(what, url=self.url, remedy="ds-sdk store rebuild HOME")
+            remedy = command("rebuild", self.home)
+            return errors.TierUnavailable(what, url=self.url, remedy=remedy)
         if error.errno == errno.ENOENT and name and self.folder.is_dir():
             return errors.ObjectMissing(f"{self._prefix}{name}: {error.strerror}", url=self.url)
         return from_os_error.typed(error, f"{self._prefix}{name}", self.url)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.errors import StoreClosed
 from deepseek_store.log import records as rec
 from deepseek_store.log.appends import Append, fresh, release
@@ -325,7 +326,7 @@ class Journal:
         raise errors.TierUnavailable(
             f"{_MOST_TAKEN} segments were there already",
             url=self._disk.url,
-            remedy="ds-sdk store rebuild HOME",
+            remedy=command("rebuild", self._disk.home),
         )
 
     def _has(self, name: str) -> bool:

@@ -38,7 +38,9 @@ class MirroredDisk(Disk):
         self._disks = {disk.url: disk for disk in disks}
         if len(self._disks) != len(disks) or len(disks) < 2:
             raise errors.InputError(f"a mirrored log needs disks that differ, not {self.url!r}")
+        self.home = disks[0].home
         self._degraded: dict[str, str] = {}
+        self._remedies: dict[str, str] = {}
         self._bad_copy: Callable[[int, errors.StorageError], None] | None = None
         self._left_out: Callable[[str, str], None] | None = None
         # Held by each change, so that a disk that is brought up to date misses none.
@@ -51,6 +53,11 @@ class MirroredDisk(Disk):
     def degraded(self) -> Mapping[str, str]:
         """Why a disk is left out, by its url."""
         return dict(self._degraded)
+
+    @property
+    def remedies(self) -> Mapping[str, str]:
+        """What to do about a disk that is left out, by its url, where its error said so."""
+        return dict(self._remedies)
 
     def replicas(self) -> Sequence[Disk]:
         """The disks that have missed nothing."""
@@ -156,6 +163,7 @@ class MirroredDisk(Disk):
                 disk.remove(_marker(url))
                 disk.sync_dir()
             del self._degraded[url]
+            self._remedies.pop(url, None)
         return count
 
     def _all(
@@ -174,7 +182,7 @@ class MirroredDisk(Disk):
             if len(failed) == len(disks):
                 raise next(iter(failed.values()))
             for url, error in failed.items():
-                self._leave_out(url, str(error))
+                self._leave_out(url, self._told(url, error))
 
     def _failed(
         self, call: Callable[[Disk], None], disks: Sequence[Disk], *, at_once: bool
@@ -186,6 +194,12 @@ class MirroredDisk(Disk):
             outcomes = [(disks[0].url, _outcome(call, disks[0]))] if disks else []
             outcomes += [(url, future.result()) for url, future in others]
         return {url: error for url, error in outcomes if error is not None}
+
+    def _told(self, url: str, error: errors.StorageError) -> str:
+        """What is wrong with a disk; what to do about it is kept."""
+        if error.remedy:
+            self._remedies[url] = error.remedy
+        return error.message.removeprefix(f"{url}: ")
 
     def _leave_out(self, url: str, why: str) -> None:
         """Go on without a disk; the others remember it, before anything else is acknowledged."""
@@ -205,16 +219,14 @@ class MirroredDisk(Disk):
             try:
                 names[url] = set(disk.list())
             except errors.StorageError as error:
-                self._degraded[url] = str(error)
+                self._degraded[url] = self._told(url, error)
         if not names:
             raise errors.TierUnavailable(
                 f"none of {self.url} can be read", url=self.url, remedy="check the disks"
             )
         for url in names:
             if any(_marker(url) in found for other, found in names.items() if other != url):
-                self._degraded[url] = (
-                    "it has missed writes, which a repair brings: ds-sdk store repair HOME"
-                )
+                self._degraded[url] = "it has missed writes, which a repair brings"
         if len(self._degraded) == len(self._disks):
             raise errors.TierUnavailable(
                 f"each of {self.url} has missed writes of another",

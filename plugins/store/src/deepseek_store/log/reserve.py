@@ -96,7 +96,7 @@ class Reserve:
             return
         home = self._path.parent
         needed = "gc needs" if for_delete else "deletes and gc need"
-        gc = f"run `ds-sdk store gc {home}`"
+        gc = f"run `{command('gc', home)}`"
         room = f"free {self.nbytes >> 10} KiB and what you want to put on that disk"
         raise errors.TierFull(
             f"{home}: the disk is full but for what {needed}",

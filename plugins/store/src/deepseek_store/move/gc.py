@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.state import State, stripe_row
@@ -246,7 +247,8 @@ class Collector:
         away = [Place(tier=n) for n, tier in enumerate(self._tiers.tiers) if tier is None]
         report.unreachable += [self._url(place) for place in (*found.unreachable, *away)]
         report.unknown += [
-            f"stripe {number:x} holds what the index does not know: ds-sdk store rebuild HOME"
+            f"stripe {number:x} holds what the index does not know: "
+            + command("rebuild", self._tiers.home)
             for number in found.unknown
         ]
         if found.dead and not report.dry_run:

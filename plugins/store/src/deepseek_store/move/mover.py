@@ -14,6 +14,7 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.codes import Code
 from deepseek_store.codes.choose import CodeChoice, choose_code
+from deepseek_store.commands import command
 from deepseek_store.errors import Corrupt
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.state import State, stripe_row
@@ -315,7 +316,7 @@ class Mover:
         raise errors.TierUnavailable(
             f"{_MOST_NUMBERS} stripes were there already",
             url=self._config.tiers[places[0].tier].url,
-            remedy="ds-sdk store rebuild HOME",
+            remedy=command("rebuild", self._tiers.home),
         )
 
     def _loads(self) -> dict[Place, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.errors import Corrupt
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
@@ -73,7 +74,7 @@ def footer_in_stripe(tiers: TierSet, stripe: Stripe, index: int) -> list[Placed]
         raise Corrupt(
             f"fragment {index} of stripe {stripe.id:x} ends in no footer",
             url=f"stripe {stripe.id:x}",
-            remedy="ds-sdk store scrub HOME --repair",
+            remedy=command("scrub", tiers.home, "--repair"),
         )
     if footer.nbytes > len(tail):
         tail = _read(tiers, stripe, index, footer.offset, footer.nbytes)

@@ -12,6 +12,7 @@ from typing import Final
 from deepseek_core import errors
 from deepseek_store import handles
 from deepseek_store.cache.shard_cache import ShardCache
+from deepseek_store.commands import command
 from deepseek_store.errors import Corrupt, SegmentGone
 from deepseek_store.home.state import State
 from deepseek_store.home.tier_set import TierSet
@@ -247,7 +248,7 @@ class Reader:
         return Corrupt(
             f"segment {segment:016x} is missing: {error.message}",
             url=self._disk.url,
-            remedy="run `ds-sdk store scrub --repair`",
+            remedy=command("scrub", self._tiers.home, "--repair"),
         )
 
     def _shunned_of(self, stripe: int) -> Failed:

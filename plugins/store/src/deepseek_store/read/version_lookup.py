@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.home.state import State
 from deepseek_store.index.rows import Version
 
@@ -13,8 +15,8 @@ from deepseek_store.index.rows import Version
 class VersionLookup:
     """Looks versions up; snapshots are read from the index once. Safe to use from any thread."""
 
-    def __init__(self, state: State, *, url: str) -> None:
-        self._state, self._url = state, url
+    def __init__(self, state: State, *, home: Path) -> None:
+        self._state, self._home = state, home
         self._snapshots: dict[str, Mapping[str, Version]] = {}
         self._lock = threading.Lock()
 
@@ -28,7 +30,9 @@ class VersionLookup:
         version = self._state.catalog.get(key) if snapshot is None else self._kept(snapshot, key)
         if version is None:
             raise errors.ObjectMissing(
-                f"there is no object {key[:200]!r}", url=self._url, remedy="ds-sdk store ls HOME"
+                f"there is no object {key[:200]!r}",
+                url=f"ds:{self._home}",
+                remedy=command("ls", self._home),
             )
         return version
 
@@ -57,6 +61,6 @@ class VersionLookup:
         versions = self._state.index.snapshot_versions(name)
         if not versions and name not in {row.name for row in self._state.index.snapshots()}:
             raise errors.InputError(
-                f"there is no snapshot {name!r}", remedy="ds-sdk store snapshots HOME"
+                f"there is no snapshot {name!r}", remedy=command("snapshots", self._home)
             )
         return {version.key: version for version in versions if not version.deleted}

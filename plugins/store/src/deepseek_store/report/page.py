@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import console
+from deepseek_store.commands import command
 from deepseek_store.home.findings import KeptFinding
 from deepseek_store.planning.policy import TIERS
 from deepseek_store.report.status import BORDERS, StoreStatus, TierStatus
@@ -85,7 +86,8 @@ def _troubles(status: StoreStatus) -> str:
              if tier.stripes_hurt]  # fmt: skip
     told += [f"{tier.name}: {tier.refused}" for tier in status.tiers if tier.refused]
     if status.damaged:
-        told.append(f"{status.damaged:,} segments or stripes are damaged: ds-sdk store repair HOME")
+        mend = command("repair", status.home)
+        told.append(f"{status.damaged:,} segments or stripes are damaged: {mend}")
     if status.counts.degraded or status.counts.faults:
         told.append(
             f"{status.counts.degraded:,} degraded reads and {status.counts.faults:,} faults "
