@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Tests that import ONNX Runtime themselves send nothing either.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+# Hundreds of processes are started: each would compile all sources anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Timing never decides a test: a busy machine must not fail one. Nor does chance: what fails here
 # fails again. `pytest --hypothesis-profile=search` looks for new examples.
 settings.register_profile("sdk", deadline=None, derandomize=True)

@@ -23,7 +23,6 @@ import store_crash
 import store_kill
 import store_operator
 import store_shared
-from home_operator import run_sequences
 from postgres_server import PostgresServer, missing
 
 from deepseek_store import Store
@@ -92,18 +91,21 @@ class Crashes:
 
 def operator(folder: Path, arguments: argparse.Namespace) -> str:
     """Do to stores what operators do, in random order."""
-    steps = 0
-    for seed in range(arguments.seed, arguments.seed + arguments.sequences):
-        with tempfile.TemporaryDirectory(dir=folder) as one:
-            steps += store_operator.sequence(Path(one), seed)
-    return f"{arguments.sequences} sequences, {steps} steps: nothing lost, nothing wrong or untrue"
+    return _sequences(folder, arguments, store_operator.ALL)
 
 
 def homes(folder: Path, arguments: argparse.Namespace) -> str:
     """Restore, copy, force and lose homes and their indexes, in random order."""
+    return _sequences(folder, arguments, store_operator.HOMES)
+
+
+def _sequences(folder: Path, arguments: argparse.Namespace, kind: store_operator.Kind) -> str:
     logging.disable(logging.CRITICAL)  # a store says all of it loudly
-    done = run_sequences(folder, arguments.sequences, seed=arguments.seed)
-    return f"{arguments.sequences} sequences of {done} actions: nothing lost, wrong or back"
+    steps = 0
+    for seed in range(arguments.seed, arguments.seed + arguments.sequences):
+        with tempfile.TemporaryDirectory(dir=folder) as one:
+            steps += store_operator.sequence(Path(one), seed, kind)
+    return f"{arguments.sequences} sequences, {steps} steps: nothing lost, wrong, untrue or back"
 
 
 def reopen(folder: Path, arguments: argparse.Namespace) -> str:

@@ -107,7 +107,7 @@ def test_thirty_two_threads_read_what_they_write_and_never_half_of_it(tmp_path: 
         def work(number: int) -> int:
             rng = random.Random(number)
             mine: dict[str, bytes] = {}
-            for turn in range(25):
+            for turn in range(14):
                 key, data = f"{number}/{rng.randrange(4)}", rng.randbytes(rng.randrange(90_000))
                 if turn % 7 == 6:
                     store.delete(key)

@@ -133,7 +133,7 @@ def test_tensors_on_the_cpu_are_stored(store):
         ([b"a"], "pickle"),
         ({"a": 1}, "json"),
         (Path("/etc/passwd"), "open"),
-        (iter([b"a"]), "put_stream"),
+        pytest.param(iter([b"a"]), "put_stream", id="an iterator"),
         (np.array(["a", 1], dtype=object), "pickle"),
         (np.zeros(2, dtype=[("x", object), ("y", "i4")]), "pickle"),
         (np.array(["2026-01-01"], dtype="M8[D]"), "tobytes"),
