@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import attrs
 
@@ -90,6 +90,13 @@ class Downloader:
         self._all_links, self._troubles, self._progress = all_links, troubles, progress
         self._at_once = AtOnce()
         self._piece_nbytes = _ALONE_NBYTES
+
+    def __enter__(self) -> Self:
+        self._at_once.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._at_once.__exit__(*error)
 
     def get_all(self, downloads: Iterable[Download]) -> Iterator[tuple[Download, int]]:
         """What was fetched, and how many bytes.

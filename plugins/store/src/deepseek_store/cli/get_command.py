@@ -184,8 +184,7 @@ def _downloading(
     with (
         open_target(folder, troubles) as target,
         ByteProgress("get", nbytes, quiet=args.quiet) as progress,
-    ):
-        yield Downloader(
+        Downloader(
             view,
             target,
             kept=kept_of(args),
@@ -193,7 +192,9 @@ def _downloading(
             troubles=troubles,
             progress=progress,
             span=args.range,
-        )
+        ) as downloader,
+    ):
+        yield downloader
 
 
 COMMANDS: Final = {

@@ -164,8 +164,11 @@ def _done(
             return link, None
 
     name = "mv" if rename else "cp"
-    with console.ProgressReporter(name, quiet=args.quiet or len(links) < 2) as progress:
-        for number, (link, receipt) in enumerate(AtOnce(CHANGES).results(work, links), 1):
+    with (
+        console.ProgressReporter(name, quiet=args.quiet or len(links) < 2) as progress,
+        AtOnce(CHANGES) as at_once,
+    ):
+        for number, (link, receipt) in enumerate(at_once.results(work, links), 1):
             progress(number, len(links), shown(link.target))
             if receipt is not None:
                 yield link, receipt

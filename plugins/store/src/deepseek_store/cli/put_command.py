@@ -213,10 +213,12 @@ def _put_all(
             check_outside(source.path, own=own_folders(store), never=options.never)
     receipts: list[Receipt] = []
     folders: list[str] = []
-    with ByteProgress("put", nbytes, quiet=args.quiet) as progress:
-        uploader = Uploader(
+    with (
+        ByteProgress("put", nbytes, quiet=args.quiet) as progress,
+        Uploader(
             store, kept=kept_of(args), meta=meta, troubles=troubles, progress=progress
-        )
+        ) as uploader,
+    ):
         uploads = _uploads(args, sources, options, troubles)
         for upload, receipt in uploader.put_all(uploads):
             if upload.kind == "folder":

@@ -172,14 +172,16 @@ class SyncUp(Sync):
         dressed = set(_paths(plan.dress))
         stored: dict[str, int] = {}
         keys = []
-        with ByteProgress("sync", nbytes, quiet=self.args.quiet) as progress:
-            uploader = Uploader(
+        with (
+            ByteProgress("sync", nbytes, quiet=self.args.quiet) as progress,
+            Uploader(
                 self.store,
                 kept=kept_of(self.args),
                 meta={},
                 troubles=self.troubles,
                 progress=progress,
-            )
+            ) as uploader,
+        ):
             for upload, receipt in uploader.put_all(self._uploads([*plan.copy, *plan.dress])):
                 path = upload.key.removeprefix(self.sides.folder).removesuffix(FOLDER_MARK)
                 stored[path] = receipt.nbytes if upload.kind == "file" else 0
@@ -213,12 +215,13 @@ class SyncUp(Sync):
                 follow=self.args.copy_links,
             )
 
-    def _delete(self, names: Sequence[Name]) -> Iterator[Name]:
+    def _delete(self, names: Sequence[Name]) -> list[Name]:
         def delete(name: Name) -> Name | None:
             key = self.sides.folder + name[0] + (f"/{FOLDER_MARK}" if name[1] else "")
             return name if self.store.delete(key) else None
 
-        yield from filter(None, AtOnce(CHANGES).results(delete, names))
+        with AtOnce(CHANGES) as at_once:
+            return [name for name in at_once.results(delete, names) if name is not None]
 
 
 class SyncDown(Sync):
@@ -270,9 +273,10 @@ class SyncDown(Sync):
                 troubles=self.troubles,
                 progress=progress,
             )
-            for download, got in downloader.get_all(map(self._download, plan.copy)):
-                path = download.key.removeprefix(self.sides.folder)
-                fetched[path.removesuffix(FOLDER_MARK)] = got
+            with downloader:
+                for download, got in downloader.get_all(map(self._download, plan.copy)):
+                    path = download.key.removeprefix(self.sides.folder)
+                    fetched[path.removesuffix(FOLDER_MARK)] = got
             dressed = self._dress(target, downloader, plan.dress)
         return Done(
             copied=sorted(fetched),
