@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -230,3 +231,30 @@ def test_progress_of_one_big_file_is_told_in_lines(home, tmp_path):
     with start("put", home, "k", "-") as process:
         _, told = process.communicate(b"x" * 1000, timeout=LIMIT_S)
     assert told == b""
+
+
+@pytest.mark.parametrize("words", [("get", "small", "-"), ("cat", "small"), ("put", "new", "-")])
+def test_bytes_do_not_go_to_a_stream_that_is_closed(home, words):
+    shell = ["sh", "-c", 'exec "$@" <&- >&-', "sh"]
+    command, *rest = words
+    ran = subprocess.run(
+        [*shell, *COMMAND, "store", command, str(home), *rest], stderr=subprocess.PIPE, check=False
+    )
+    assert ran.returncode == 2
+    assert b"is closed\nfix: leave it open, or name a file\n" in ran.stderr
+    with Store(home) as store:
+        assert sorted(store) == ["big", "small"]
+
+
+def test_what_is_only_told_may_have_nowhere_to_go(home):
+    for command in ("ls", "status"):
+        with start(command, home, stdout=None, preexec_fn=lambda: os.closerange(0, 2)) as process:
+            assert process.wait(LIMIT_S) == 0
+
+
+def test_a_full_disk_below_stdout_is_named(home):
+    with Path("/dev/full").open("wb") as full, start("ls", home, stdout=full) as process:
+        _, told = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1
+    assert told.startswith(b"error: No space left on device\n")
+    assert b"pip" not in told

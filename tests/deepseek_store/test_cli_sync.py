@@ -1,6 +1,7 @@
 """Sync, both ways: the same on both sides, what is unchanged is left alone, deletes with care."""
 
 import os
+import shlex
 import shutil
 
 import pytest
@@ -204,3 +205,57 @@ def test_a_snapshot_can_be_the_source(store, here, tmp_path):
     store("sync", "ds://t", tmp_path / "there", "--snapshot", "before", "-q")
     assert tree(tmp_path / "there") == tree(here)
     store("sync", here, "ds://t", "--snapshot", "before", code=2)
+
+
+def test_links_and_empty_folders_keep_names_that_folders_have_too(store, tmp_path):
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    for folder in (one, two, three):
+        folder.mkdir()
+    (one / "l").symlink_to("elsewhere")
+    (two / "l").mkdir()
+    (two / "l" / "file").write_bytes(b"1")
+    (two / "bare").mkdir()
+    (three / "bare").write_bytes(b"2")
+    for folder in (one, two, three):
+        store("put", "t", folder, "-r", "--links")
+    there = tmp_path / "there"
+    assert len(down(store, there, "--links", "--delete")["copied"]) == 4
+    for again in (down, up):
+        done = again(store, there, "--links", "--delete")
+        assert (done["copied"], done["deleted"], done["same"]) == ([], [], 4)
+    store("put", "u", there, "-r", "--links")
+    assert "u/l\n" in store("ls", "u", "-R") and "u/bare\n" in store("ls", "u", "-R")
+
+
+def test_what_is_told_is_what_was_done(store, here, tmp_path):
+    up(store, here)
+    (here / "a").chmod(0o600)
+    dry, done = up(store, here, "--dry-run"), up(store, here)
+    assert dry | {"dry_run": False} == done
+    assert (done["copied"], done["permissions"]) == ([], 1)
+    there = tmp_path / "there"
+    (there / "a").mkdir(parents=True)
+    (there / "a" / "in the way").touch()
+    done = down(store, there, code=1)
+    assert "a" not in done["copied"] and done["failed_count"] == 1
+    assert done["nbytes"] == sum((here / path).stat().st_size for path in ("sub/b", "sub/deep/c"))
+
+
+def test_a_dry_run_knows_what_the_target_refuses(store, here, tmp_path):
+    (here / "out").symlink_to("../../elsewhere")
+    up(store, here, "--links")
+    there = tmp_path / "there"
+    assert down(store, there, "--dry-run")["copied"] == down(store, there)["copied"]
+    for flag in ("--dry-run", "-q"):
+        refused = store.json("sync", here, "ds://../t", flag, "--links", code=1)
+        assert refused["copied"] == [] and refused["failed_count"] == 5
+    assert store.json("cp", "t/a", "../a", "--dry-run", code=1)["objects"] == []
+
+
+def test_two_folders_of_the_store_are_for_cp(store, here):
+    up(store, here)
+    store("sync", "ds://t", "ds:/new folder", code=2)
+    words = store.err.split("fix: ds-sdk store ")[1].split(str(store.home))[1]
+    assert store.err.count(" cp ") == 1
+    store("cp", *shlex.split(words))
+    assert "new folder/sub/b\n" in store("ls", "new folder", "-R")

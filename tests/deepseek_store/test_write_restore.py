@@ -93,3 +93,16 @@ def test_an_unknown_snapshot_changes_nothing(tmp_path):
         with pytest.raises(errors.InputError, match="no snapshot 'never'"):
             store.restore("never")
         assert bytes(store.get("a")) == b"content"
+
+
+def test_a_name_that_neither_has_is_no_success(tmp_path):
+    with Store.init(tmp_path / "home") as store:
+        store.put("runs/1/a", b"1")
+        store.snapshot("then")
+        for name in ("run/1", "runs/10", "runs/1/a/b"):
+            for dry_run in (False, True):
+                with pytest.raises(errors.ObjectMissing, match=name):
+                    store.restore("then", name, dry_run=dry_run)
+        store.delete("runs/1/a")
+        store.put("later", b"2")
+        assert store.restore("then", "runs").restored == store.restore("then", "later").deleted == 1

@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 the work failed, 2 wrong arguments, input or configuration
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from deepseek_core.cli.parser import CommandParser
 from deepseek_core.cli.reporting import (
     exit_code,
+    occupy_closed_descriptors,
     plain_warnings,
     reader_left,
     report,
@@ -75,6 +77,8 @@ COMMANDS: Final = {
     ),
 }
 
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 # They show every name that means nothing, those of the configuration file too.
 _TELL_OF_SWITCHES: Final = {"config", "doctor", "list-plugins"}
 
@@ -108,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `ds-sdk` with these arguments, `sys.argv` by default, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    occupy_closed_descriptors()
     if sys.stderr is None:  # closed by the caller: what is printed to it would go to stdout
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     restore = plain_warnings()
@@ -261,6 +266,8 @@ def _call(
         from deepseek_core.discovery.installing import update_command
 
         raise_if_ours(error)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:  # as of stdout into a file
+            raise
         raise DeepSeekError(
             f"command {found.record.name!r} of plugin {found.plugin!r} failed: {one_line(error)}",
             remedy=f"run it with --debug, or {update_command(found.dist)}",

@@ -118,6 +118,18 @@ def reader_left() -> int:
     return 141
 
 
+def occupy_closed_descriptors() -> None:
+    """Let no file of a command become stdin, stdout or stderr where the caller closed those.
+
+    What native code prints would else land in it. Python's own streams stay as they are.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest free number is given out
+            os.open(os.devnull, os.O_RDWR)
+
+
 def plain_warnings() -> Callable[[], None]:
     """Print warnings as a sentence, without file, line and source; returns what undoes that."""
     import warnings

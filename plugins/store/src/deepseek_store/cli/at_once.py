@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 THREADS: Final = 8
 CHANGES: Final = 32  # for small changes, which share the flushes of the log
@@ -20,11 +20,26 @@ class Stopped(Exception):
 
 
 class AtOnce:
-    """Runs work on items; `check` raises in all threads once one of them has failed."""
+    """Runs work on items; `check` raises in all threads once one of them has failed.
+
+    As a context, it outlives no thread: what they work on may be closed right after.
+    """
 
     def __init__(self, threads: int = THREADS) -> None:
         self._threads = threads
         self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-cli")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        try:
+            self._pool.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:  # a second one, while they end
+            self._pool.shutdown(cancel_futures=True)
+            raise
 
     def check(self) -> None:
         """Called within long work.
@@ -37,18 +52,12 @@ class AtOnce:
 
     def results(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The results in the order in which they come; the first error ends it all."""
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="store-cli")
         pending: set[Future[Result]] = set()
-        try:
-            for item in items:
-                pending.add(pool.submit(work, item))
-                if len(pending) >= self._threads * _WAITING:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (each.result() for each in done)
-            while pending:
+        for item in items:
+            pending.add(self._pool.submit(work, item))
+            if len(pending) >= self._threads * _WAITING:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
-        finally:
-            if pending:
-                self._stop.set()
-            pool.shutdown(cancel_futures=True)
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (each.result() for each in done)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import Final
+from typing import BinaryIO, Final
 
 from deepseek_core import errors
-from deepseek_store.cli.common import Command, add_home, nbytes_of, open_store, write_whole
+from deepseek_store.cli.common import (
+    Command,
+    add_home,
+    nbytes_of,
+    open_store,
+    stdout_bytes,
+    write_whole,
+)
 from deepseek_store.cli.download_objects import Replaced, pieces_of
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.partial_failures import Troubles
@@ -44,7 +50,7 @@ def _offset(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    troubles = Troubles()
+    troubles, out = Troubles(), stdout_bytes()
     with open_store(args) as store:
         view = KeyView(store, args.snapshot)
         for name in args.names:
@@ -55,18 +61,20 @@ def _run(args: argparse.Namespace) -> int:
                 continue
             for key in keys:
                 if not is_folder_mark(key):
-                    _write(view, args, key, troubles)
-        sys.stdout.flush()
+                    _write(out, view, args, key, troubles)
+        out.flush()
     return troubles.exit_code
 
 
-def _write(view: KeyView, args: argparse.Namespace, key: str, troubles: Troubles) -> None:
+def _write(
+    out: BinaryIO, view: KeyView, args: argparse.Namespace, key: str, troubles: Troubles
+) -> None:
     info = view.info(key)
     start = args.offset if args.offset >= 0 else max(0, info.nbytes + args.offset)
     stop = None if args.count is None else start + args.count
     try:
         for piece in pieces_of(view, info, start, stop):
-            write_whole(sys.stdout.buffer, piece)
+            write_whole(out, piece)
     except (Corrupt, Replaced, errors.ObjectMissing) as error:
         troubles.fail(key, error.message)
 

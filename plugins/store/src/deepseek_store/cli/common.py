@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import attrs
+
+from deepseek_core import errors
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -108,6 +111,28 @@ def nbytes_of(text: str) -> int:
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 4096, 64K, 200M or 1.5G")
     return int(float(found[1]) * _SCALES[found[2].upper()])
+
+
+def stdout_bytes() -> BinaryIO:
+    """Stdout, for bytes of objects.
+
+    Raises:
+        InputError: the caller closed it.
+    """
+    if sys.stdout is None:
+        raise errors.InputError("stdout is closed", remedy="leave it open, or name a file")
+    return sys.stdout.buffer
+
+
+def stdin_bytes() -> BinaryIO:
+    """Stdin, for bytes of objects.
+
+    Raises:
+        InputError: the caller closed it.
+    """
+    if sys.stdin is None:
+        raise errors.InputError("stdin is closed", remedy="leave it open, or name a file")
+    return sys.stdin.buffer
 
 
 def write_whole(out: BinaryIO, piece: memoryview) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
@@ -76,8 +75,7 @@ def _complete(args: argparse.Namespace) -> int:
     words = _words_of(args.words[0] if args.words else "") if bash else list(args.words)
     for found in islice(candidates(words), _MOST):
         if "\n" not in found:
-            print(_for_bash(found, words[-1]) if bash else found)
-    sys.stdout.flush()
+            print(_for_bash(found, words[-1]) if bash else found, flush=True)
     return 0
 
 

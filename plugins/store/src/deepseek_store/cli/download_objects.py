@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import attrs
 
@@ -91,6 +91,13 @@ class Downloader:
         self._at_once = AtOnce()
         self._piece_nbytes = _ALONE_NBYTES
 
+    def __enter__(self) -> Self:
+        self._at_once.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._at_once.__exit__(*error)
+
     def get_all(self, downloads: Iterable[Download]) -> Iterator[tuple[Download, int]]:
         """What was fetched, and how many bytes.
 
@@ -159,8 +166,7 @@ class Downloader:
     def _get_link(self, download: Download) -> int | None:
         text = bytes(self._view.store.get(download.key, snapshot=self._view.snapshot))
         if not self._all_links and not stays_inside(download.path, os.fsdecode(text)):
-            hint = " (--links makes it)"
-            self._troubles.skip(download.key, "symbolic link that leads out of the folder", hint)
+            tell_of_outer_link(self._troubles, download.key)
             return None
         self._target.link(download.path, text)
         return 0
@@ -171,6 +177,11 @@ class Downloader:
             self._at_once.check()
             yield piece
             self._progress.add(len(piece), info.key)
+
+
+def tell_of_outer_link(troubles: Troubles, key: str) -> None:
+    """That a link is not made, and what makes it."""
+    troubles.skip(key, "symbolic link that leads out of the folder", " (--links makes it)")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -20,6 +19,7 @@ from deepseek_store.cli.common import (
     add_quiet,
     count,
     open_store,
+    stdout_bytes,
     tell,
     write_whole,
 )
@@ -128,8 +128,9 @@ def _check_folder(file: str) -> None:
 def _get_one(view: KeyView, args: argparse.Namespace, key: str, troubles: Troubles) -> int:
     """One object, under the name that was given, or its own in a folder."""
     if args.file == "-":
-        nbytes = sum(write_whole(sys.stdout.buffer, each) for each in _pieces(view, args, key))
-        sys.stdout.flush()
+        out = stdout_bytes()
+        nbytes = sum(write_whole(out, each) for each in _pieces(view, args, key))
+        out.flush()
         return nbytes
     if (straight := opened_to_write(args.file)) is not None:
         with straight:
@@ -183,8 +184,7 @@ def _downloading(
     with (
         open_target(folder, troubles) as target,
         ByteProgress("get", nbytes, quiet=args.quiet) as progress,
-    ):
-        yield Downloader(
+        Downloader(
             view,
             target,
             kept=kept_of(args),
@@ -192,7 +192,9 @@ def _downloading(
             troubles=troubles,
             progress=progress,
             span=args.range,
-        )
+        ) as downloader,
+    ):
+        yield downloader
 
 
 COMMANDS: Final = {

@@ -25,6 +25,7 @@ from deepseek_store.cli.local.patterns import is_glob
 from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import add_names, choose, folder_name, selection_of
 from deepseek_store.errors import KeyRefused
+from deepseek_store.write.keys import check_key
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -117,8 +118,17 @@ def _links(view: KeyView, args: argparse.Namespace, troubles: Troubles) -> Itera
             )
         elif args.no_clobber and view.has(target):
             troubles.skip(target, "there already")
-        else:
+        elif not args.dry_run or _is_key(target, troubles, each.key):
             yield _Link(each.key, target)
+
+
+def _is_key(target: str, troubles: Troubles, source: str) -> bool:
+    try:
+        check_key(target)
+    except KeyRefused as error:
+        troubles.fail(source, error.message)
+        return False
+    return True
 
 
 def _is_into(view: KeyView, args: argparse.Namespace) -> bool:
@@ -154,8 +164,11 @@ def _done(
             return link, None
 
     name = "mv" if rename else "cp"
-    with console.ProgressReporter(name, quiet=args.quiet or len(links) < 2) as progress:
-        for number, (link, receipt) in enumerate(AtOnce(CHANGES).results(work, links), 1):
+    with (
+        console.ProgressReporter(name, quiet=args.quiet or len(links) < 2) as progress,
+        AtOnce(CHANGES) as at_once,
+    ):
+        for number, (link, receipt) in enumerate(at_once.results(work, links), 1):
             progress(number, len(links), shown(link.target))
             if receipt is not None:
                 yield link, receipt

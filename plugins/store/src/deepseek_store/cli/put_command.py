@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +20,7 @@ from deepseek_store.cli.common import (
     add_quiet,
     count,
     open_store,
+    stdin_bytes,
     tell,
 )
 from deepseek_store.cli.file_options import (
@@ -184,10 +184,11 @@ def _folder(
 
 
 def _put_stdin(store: Store, args: argparse.Namespace, meta: dict[str, str]) -> Receipt:
+    source = stdin_bytes()
     with ByteProgress("put", None, quiet=args.quiet) as progress:
 
         def chunks() -> Iterator[bytes]:
-            while chunk := sys.stdin.buffer.read(_CHUNK_NBYTES):
+            while chunk := source.read(_CHUNK_NBYTES):
                 yield chunk
                 progress.add(len(chunk), args.key)
 
@@ -212,10 +213,12 @@ def _put_all(
             check_outside(source.path, own=own_folders(store), never=options.never)
     receipts: list[Receipt] = []
     folders: list[str] = []
-    with ByteProgress("put", nbytes, quiet=args.quiet) as progress:
-        uploader = Uploader(
+    with (
+        ByteProgress("put", nbytes, quiet=args.quiet) as progress,
+        Uploader(
             store, kept=kept_of(args), meta=meta, troubles=troubles, progress=progress
-        )
+        ) as uploader,
+    ):
         uploads = _uploads(args, sources, options, troubles)
         for upload, receipt in uploader.put_all(uploads):
             if upload.kind == "folder":

@@ -86,9 +86,12 @@ def _delete(store: Store, keys: list[str], args: argparse.Namespace) -> list[str
     def delete(key: str) -> str | None:
         return key if store.delete(key, if_generation=args.if_generation) else None
 
-    with console.ProgressReporter("rm", quiet=args.quiet or len(keys) < 2) as progress:
+    with (
+        console.ProgressReporter("rm", quiet=args.quiet or len(keys) < 2) as progress,
+        AtOnce(CHANGES) as at_once,
+    ):
         done = []
-        for key in AtOnce(CHANGES).results(delete, keys):
+        for key in at_once.results(delete, keys):
             if key is not None:
                 done.append(key)
                 progress(len(done), len(keys), shown(key))

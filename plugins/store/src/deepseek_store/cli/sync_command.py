@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import time
 from typing import Final
 
@@ -88,7 +89,14 @@ def _sides(args: argparse.Namespace) -> Sides:
     from deepseek_store.fs.address import split
 
     stored = [text.startswith("ds:") for text in (args.source, args.target)]
-    if sum(stored) != 1:
+    if all(stored):
+        paths = [url.removeprefix("ds:").strip("/") for url in (args.source, args.target)]
+        source, target = (shlex.quote(f"{path}/") for path in paths)
+        raise errors.ConfigError(
+            "SOURCE and TARGET are both of the store",
+            remedy=f"ds-sdk store cp HOME {source} {target} -r",
+        )
+    if not any(stored):
         guess = f"{args.source} ds://{args.target.lstrip('/')}"
         raise errors.ConfigError(
             "one of SOURCE and TARGET is a folder of the store, and begins with ds://",

@@ -17,12 +17,17 @@ from deepseek_core import errors
 from deepseek_store.cli.at_once import CHANGES, AtOnce
 from deepseek_store.cli.byte_progress import ByteProgress
 from deepseek_store.cli.common import count
-from deepseek_store.cli.download_objects import Download, Downloader, open_target
+from deepseek_store.cli.download_objects import (
+    Download,
+    Downloader,
+    open_target,
+    tell_of_outer_link,
+)
 from deepseek_store.cli.file_options import check_outside, kept_of, walk_options_of
 from deepseek_store.cli.key_view import KeyView
 from deepseek_store.cli.local.names import file_names, folders_above
 from deepseek_store.cli.local.patterns import Filter
-from deepseek_store.cli.local.target_folder import TargetFolder, Unwritable
+from deepseek_store.cli.local.target_folder import TargetFolder, Unwritable, stays_inside
 from deepseek_store.cli.local.walk import FOLDER_MARK, FolderWalk, WalkEntry
 from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.sync_plan import Item, Name, SyncPlan, SyncRules, make_sync_plan
@@ -34,6 +39,8 @@ from deepseek_store.cli.upload_files import (
     store_folders,
     upload_of,
 )
+from deepseek_store.errors import KeyRefused
+from deepseek_store.write.keys import check_key
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -59,17 +66,6 @@ class Done:
     nbytes: int
 
 
-def done_of(plan: SyncPlan, copied: Sequence[str], deleted: Sequence[str], nbytes: int) -> Done:
-    """What was done of a plan."""
-    return Done(
-        copied=tuple(sorted(copied)),
-        deleted=tuple(sorted(deleted)),
-        permissions=len(plan.dress),
-        same=plan.same,
-        nbytes=nbytes,
-    )
-
-
 def _paths(names: Iterable[Name]) -> list[str]:
     return [path + "/" * is_folder for path, is_folder in names]
 
@@ -90,15 +86,27 @@ class Sync(ABC):
         """Look at both sides, and do what makes the target like the source."""
         source, target = self.look()
         plan = make_sync_plan(source, target, self._rules())
-        plan = attrs.evolve(plan, delete=self._deletable(plan))
+        delete = self._deletable(plan)
+        copy = tuple(name for name in plan.copy if self.may_copy(name, source[name]))
+        plan = attrs.evolve(plan, copy=copy, delete=delete)
         nbytes = sum(source[name].nbytes for name in plan.copy if source[name].kind == "file")
-        if self.args.dry_run:
-            return done_of(plan, _paths(plan.copy), _paths(plan.delete), nbytes)
-        return self.carry_out(plan, nbytes)
+        if not self.args.dry_run:
+            return self.carry_out(plan, nbytes)
+        return Done(
+            copied=_paths(plan.copy),
+            deleted=sorted(_paths(plan.delete)),
+            permissions=len(plan.dress),
+            same=plan.same,
+            nbytes=nbytes,
+        )
 
     @abstractmethod
     def look(self) -> tuple[Mapping[Name, Item], Mapping[Name, Item]]:
         """What lies in source and target."""
+
+    @abstractmethod
+    def may_copy(self, name: Name, item: Item) -> bool:
+        """Whether the target takes that; it is told if not."""
 
     @abstractmethod
     def carry_out(self, plan: SyncPlan, nbytes: int) -> Done:
@@ -167,21 +175,42 @@ class SyncUp(Sync):
     def carry_out(self, plan: SyncPlan, nbytes: int) -> Done:
         """Permissions are part of an object: where they differ it is stored anew."""
         deleted = _paths(self._delete(plan.delete))
-        copied, keys = [], []
-        with ByteProgress("sync", nbytes, quiet=self.args.quiet) as progress:
-            uploader = Uploader(
+        dressed = set(_paths(plan.dress))
+        stored: dict[str, int] = {}
+        keys = []
+        with (
+            ByteProgress("sync", nbytes, quiet=self.args.quiet) as progress,
+            Uploader(
                 self.store,
                 kept=kept_of(self.args),
                 meta={},
                 troubles=self.troubles,
                 progress=progress,
-            )
+            ) as uploader,
+        ):
             for upload, receipt in uploader.put_all(self._uploads([*plan.copy, *plan.dress])):
-                path = upload.key.removeprefix(self.sides.folder)
-                copied.append(path.removesuffix(FOLDER_MARK))
+                path = upload.key.removeprefix(self.sides.folder).removesuffix(FOLDER_MARK)
+                stored[path] = receipt.nbytes if upload.kind == "file" else 0
                 keys += [receipt.key] if receipt.nbytes else []
             uploader.finish(keys, None)
-        return done_of(plan, copied, deleted, nbytes)
+        copied = sorted(stored.keys() - dressed)
+        return Done(
+            copied=copied,
+            deleted=sorted(deleted),
+            permissions=len(stored.keys() & dressed),
+            same=plan.same,
+            nbytes=sum(stored[path] for path in copied),
+        )
+
+    def may_copy(self, name: Name, item: Item) -> bool:
+        """A store takes no keys with `..`, nor very long ones."""
+        path, is_folder = name
+        try:
+            check_key(self.sides.folder + path + (f"/{FOLDER_MARK}" if is_folder else ""))
+        except KeyRefused as error:
+            self.troubles.fail(self.entries[name].file, f"{error.message} ({error.remedy})")
+            return False
+        return True
 
     def _uploads(self, names: Iterable[Name]) -> Iterator[UploadItem]:
         for name in names:
@@ -192,12 +221,13 @@ class SyncUp(Sync):
                 follow=self.args.copy_links,
             )
 
-    def _delete(self, names: Sequence[Name]) -> Iterator[Name]:
+    def _delete(self, names: Sequence[Name]) -> list[Name]:
         def delete(name: Name) -> Name | None:
             key = self.sides.folder + name[0] + (f"/{FOLDER_MARK}" if name[1] else "")
             return name if self.store.delete(key) else None
 
-        yield from filter(None, AtOnce(CHANGES).results(delete, names))
+        with AtOnce(CHANGES) as at_once:
+            return [name for name in at_once.results(delete, names) if name is not None]
 
 
 class SyncDown(Sync):
@@ -206,7 +236,7 @@ class SyncDown(Sync):
     def look(self) -> tuple[Mapping[Name, Item], Mapping[Name, Item]]:
         """What lies in the store, and here."""
         source = self.stored_items()
-        self._renamed = file_names(path for path, is_folder in source if not is_folder)
+        self._renamed = file_names(f"{path}/." if is_folder else path for path, is_folder in source)
         self._needed = {path for path, is_folder in source if is_folder}
         self._needed.update(folder for path, _ in source for folder in folders_above(path))
         if self.sides.folder and not source and not self.view.is_folder(self.sides.folder):
@@ -235,7 +265,7 @@ class SyncDown(Sync):
 
     def carry_out(self, plan: SyncPlan, nbytes: int) -> Done:
         """What has to go goes first: a file may have to give way to a folder."""
-        copied: list[str] = []
+        fetched: dict[str, int] = {}
         with (
             open_target(self.sides.local, self.troubles) as target,
             ByteProgress("sync", nbytes, quiet=self.args.quiet) as progress,
@@ -249,11 +279,26 @@ class SyncDown(Sync):
                 troubles=self.troubles,
                 progress=progress,
             )
-            for download, _ in downloader.get_all(map(self._download, plan.copy)):
-                path = download.key.removeprefix(self.sides.folder)
-                copied.append(path.removesuffix(FOLDER_MARK))
-            self._dress(target, downloader, plan.dress)
-        return done_of(plan, copied, deleted, nbytes)
+            with downloader:
+                for download, got in downloader.get_all(map(self._download, plan.copy)):
+                    path = download.key.removeprefix(self.sides.folder)
+                    fetched[path.removesuffix(FOLDER_MARK)] = got
+            dressed = self._dress(target, downloader, plan.dress)
+        return Done(
+            copied=sorted(fetched),
+            deleted=sorted(deleted),
+            permissions=dressed,
+            same=plan.same,
+            nbytes=sum(fetched.values()),
+        )
+
+    def may_copy(self, name: Name, item: Item) -> bool:
+        """Links that lead out of the folder are made only if one asks for it."""
+        wanted = self.args.links or item.text is None
+        if not wanted and not stays_inside(name[0], os.fsdecode(item.text or b"")):
+            tell_of_outer_link(self.troubles, self.sides.folder + name[0])
+            return False
+        return True
 
     def _download(self, name: Name) -> Download:
         path, is_folder = name
@@ -280,12 +325,15 @@ class SyncDown(Sync):
             return True
         return False
 
-    def _dress(self, target: TargetFolder, downloader: Downloader, names: Iterable[Name]) -> None:
+    def _dress(self, target: TargetFolder, downloader: Downloader, names: Iterable[Name]) -> int:
+        dressed = 0
         for name in names:
             download = self._download(name)
             looks = downloader.looks_of(self.view.info(download.key))
             with self._told(name[0]):
                 target.dress(download.path, looks)
+                dressed += 1
+        return dressed
 
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:

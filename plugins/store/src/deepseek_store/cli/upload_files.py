@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -96,6 +96,13 @@ class Uploader:
         self._store, self._kept, self._meta = store, kept, meta
         self._troubles, self._progress = troubles, progress
         self._at_once = AtOnce(_THREADS)
+
+    def __enter__(self) -> Self:
+        self._at_once.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._at_once.__exit__(*error)
 
     def put_all(self, uploads: Iterable[UploadItem]) -> Iterator[tuple[UploadItem, Receipt]]:
         """What was stored; durable once `finish` has returned.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 
 T = TypeVar("T")
 

@@ -92,7 +92,8 @@ class FolderWalk:
         listing = self._listing(path, file)
         if listing is None:
             return
-        folders = {each.name for each in listing if each.is_dir()}
+        follow = self._options.links == "follow"
+        folders = {each.name for each in listing if each.is_dir(follow_symlinks=follow)}
         bare = True  # until something in it is taken along, or was left out on purpose
         for each in listing:
             taken = self._entry(path, each, folders, above)
@@ -128,23 +129,29 @@ class FolderWalk:
         try:
             found = each.stat(follow_symlinks=False)
             if stat.S_ISLNK(found.st_mode):
-                return self._link(path, each, found, above)
+                return self._link(path, each, found, folders, above)
             return self._plain(path, each, found, folders, above)
         except OSError as error:
             self._troubles.fail(path, f"can't be read: {error.strerror}")
             return _LEFT_OUT
 
     def _link(
-        self, path: str, each: os.DirEntry[str], found: os.stat_result, above: frozenset[Identity]
+        self,
+        path: str,
+        each: os.DirEntry[str],
+        found: os.stat_result,
+        folders: set[str],
+        above: frozenset[Identity],
     ) -> WalkEntry | object:
-        if not self._options.filter.takes(path):
+        name = _object_path(path, folders)
+        if not self._options.filter.takes(name):
             return _LEFT_OUT
         if self._options.links == "skip":
             self._troubles.skip(path, "symbolic link", " (-L follows it, --links keeps it)")
             return _NOTHING
         if self._options.links == "keep":
-            return WalkEntry(path=path, file=each.path, kind="link", found=found)
-        return self._plain(path, each, each.stat(), set(), above)
+            return WalkEntry(path=name, file=each.path, kind="link", found=found)
+        return self._plain(path, each, each.stat(), folders, above)
 
     def _plain(
         self,
@@ -159,7 +166,7 @@ class FolderWalk:
         if each.name == FOLDER_MARK:
             self._troubles.fail(path, "its name is kept for empty folders; give it another one")
             return _LEFT_OUT
-        name = object_path(path, lambda stem: stem.rpartition("/")[2] in folders)
+        name = _object_path(path, folders)
         if not self._options.filter.takes(name):
             return _LEFT_OUT
         if not stat.S_ISREG(found.st_mode):
@@ -183,6 +190,11 @@ class FolderWalk:
             self._troubles.skip(path, "another file system")
             return _LEFT_OUT
         return WalkEntry(path=path, file=each.path, kind="folder", found=found)
+
+
+def _object_path(path: str, folders: set[str]) -> str:
+    """The object that a file or a link stands for, beside these folders."""
+    return object_path(path, lambda stem: stem.rpartition("/")[2] in folders)
 
 
 _NOTHING: Final = object()
