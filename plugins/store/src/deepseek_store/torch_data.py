@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Batch(list[int]):
+class BatchIndexes(list[int]):
     """Indexes of one batch; `ahead`, if set, are all that this process will be asked for."""
 
     ahead: Sequence[int] | None = None
@@ -103,7 +103,7 @@ class OrderedBatches:
         """Begin with that epoch; each pass through the batches is one more."""
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[BatchIndexes]:
         # As a generator: a loader with workers makes two of these for an epoch, and uses one.
         batches = self.batches(self.epoch)
         self.epoch += 1
@@ -115,12 +115,12 @@ class OrderedBatches:
         full, rest = divmod(self._count, self.batch_size)
         return full if self.drop_last or not rest else full + 1
 
-    def batches(self, epoch: int) -> list[Batch]:
+    def batches(self, epoch: int) -> list[BatchIndexes]:
         """All batches of an epoch."""
         order = self._order(epoch)
         stop = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
         return [
-            Batch(order[start : min(start + self.batch_size, stop)])
+            BatchIndexes(order[start : min(start + self.batch_size, stop)])
             for start in range(0, stop, self.batch_size)
         ]
 
