@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stripes_kit import Killed, flipped
+
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
 from deepseek_store import Policy, Store
 from deepseek_store.check.rebuild_index import RebuildReport
@@ -16,10 +18,6 @@ from deepseek_store.stripes.stripe import Stripe
 
 _names = itertools.count()
 SMALL = 64 << 10
-
-
-class Killed(BaseException):
-    """The process ends here: nobody tidies up after it."""
 
 
 class FaultyTier(Tier):
@@ -153,6 +151,33 @@ def fill(
     return made
 
 
+def adopted(store: Store, count: int = 60, nbytes: int = 9000) -> dict[str, bytes]:
+    """Objects in the log and in a warm stripe, both."""
+    objects = fill(store, count, nbytes)
+    store.maintenance.apply(store.maintenance.plan(flush=True))
+    assert store.parts.state.stripes
+    return objects
+
+
+def cooled(store: Store, count: int = 100) -> dict[str, bytes]:
+    """Objects that lie on the cold tier alone."""
+    objects = fill(store, count, 9000)
+    store.maintenance.send(objects, "cold")
+    store.parts.journal.seal()
+    store.maintenance.gc()
+    return objects
+
+
+def spread(
+    store: Store, count: int, *, nbytes: int = 9000, cold: int | None = None
+) -> dict[str, bytes]:
+    """Some objects in the log and adopted, so many (or half of them) packed."""
+    objects = adopted(store, count, nbytes)
+    store.maintenance.send(list(objects)[: count // 2 if cold is None else cold], "cold")
+    store.maintenance.gc()
+    return objects
+
+
 def contents(store: Store, snapshot: str | None = None) -> dict[str, bytes]:
     """All objects that a store lists, read."""
     if snapshot is None:
@@ -165,13 +190,6 @@ def replace(tier: Tier, key: str, data: bytes) -> None:
     """Other bytes under a key that is taken."""
     tier.delete(key)
     assert tier.put_if_absent(key, data)
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    """The data with one bit changed."""
-    changed = bytearray(data)
-    changed[at] ^= 0x20
-    return bytes(changed)
 
 
 def fragments_of(site: Site, stripe: Stripe) -> dict[int, bytes]:

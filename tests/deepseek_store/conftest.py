@@ -1,4 +1,4 @@
-"""What the tests of the store share: a real PostgreSQL server."""
+"""What the tests of the store share: real PostgreSQL servers, homes and their sites."""
 
 import logging
 import secrets
@@ -11,9 +11,14 @@ import pytest
 # Tests import what lies beside them by name.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from care_kit import Site
+from home_kit import Operator
 from index_places import IndexPlace
 from postgres_server import PostgresServer, missing
 from store_cli import Cli
+
+from deepseek_store.fs.filesystem import DeepSeekFileSystem
+from deepseek_store.home import tier_set
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +28,42 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip(why)
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def frail() -> Iterator[PostgresServer]:
+    """A server that tests kill; each starts it again."""
+    if why := missing():
+        pytest.skip(why)
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A home that is not there yet, and tiers in memory that can be out of order."""
+    made = Site(tmp_path)
+    yield made
+    made.forget()
+
+
+@pytest.fixture
+def tiers_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tier that was out of reach is asked again by the next who needs it."""
+    monkeypatch.setattr(tier_set, "_RETRY_S", 0.0)
+    monkeypatch.setattr(tier_set, "_RETRY_SHARE", 0.0)
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    """A home that is not there yet, with a cold tier, and backups of both."""
+    return Operator(tmp_path)
+
+
+@pytest.fixture
+def fs(home: str) -> DeepSeekFileSystem:
+    """The filesystem of the `home` of a module."""
+    return DeepSeekFileSystem(home)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -6,10 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepseek_store import Policy, Store
+from deepseek_store.fs.filesystem import DeepSeekFileSystem
 
 # Nothing is kept in memory, and nothing stays in the log: what is read comes from the tier.
 FAR = Policy(
@@ -34,6 +36,16 @@ def quick_folder() -> Iterator[Path]:
         prefix="ds-fs-", dir=memory if usable else None, ignore_cleanup_errors=True
     ) as folder:
         yield Path(folder)
+
+
+@contextmanager
+def new_home(**options: Any) -> Iterator[str]:
+    """The home of a new store without tiers, in a quick folder, and closed in the end."""
+    with quick_folder() as folder:
+        home = str(folder / "store")
+        Store.init(home, **options).close()
+        yield home
+        DeepSeekFileSystem(home).close()
 
 
 def tier_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:

@@ -157,6 +157,14 @@ class OperatedStore:
                 raise
             Store.rebuild(self.home, force=True)
 
+    def complete_index(self) -> None:
+        """An index that was made without a tier says so itself until it is made once more."""
+        if self.all_tiers_there:
+            with self.opened() as store:
+                incomplete = store.maintenance.gc(dry_run=True).unreachable
+            if incomplete:
+                Store.rebuild(self.home)
+
     # Checks
 
     def check(self) -> None:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from care_kit import contents
 from store_site import Image, Site
 from store_workload import Content, Ledger, Lost, Workload
 
@@ -22,11 +23,6 @@ from deepseek_store.read.access_rates import AccessRates
 
 _MOST_NESTED = 6
 _REBUILT_SHARE = 0.04
-
-
-def contents(store: Store) -> Content:
-    """All objects of a store."""
-    return {info.key: bytes(store.get(info.key)) for info in store.list()}
 
 
 def check(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from deepseek_store import Policy
@@ -53,6 +55,19 @@ def urls(folder: Path, *, domains: int = 12) -> dict[str, list[str]]:
         (folder / name).mkdir(exist_ok=True)
         found[name] = [f"{(folder / name).as_uri()}?domains={domains}"]
     return found
+
+
+def damage_index(path: Path, how: str) -> None:
+    """Let the file of an index be missing, empty, truncated, foreign, or noise."""
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        return
+    path.unlink()
+    if how == "foreign":
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("CREATE TABLE phones (name TEXT)")
+    elif how != "missing":
+        path.write_bytes({"empty": b"", "noise": data_of("noise")}[how])
 
 
 def fragment_file(folder: Path, stripe: int, index: int) -> Path:

@@ -111,6 +111,7 @@ class Operator(OperatedStore):
         if "index" in self.images:
             self.lose_index()
             self.restore("index", self.home / "index.sqlite")
+            self.complete_index()
 
     def lose_index(self) -> None:
         for path in self.home.glob("index.sqlite*"):
@@ -128,6 +129,7 @@ class Operator(OperatedStore):
         if not self.flipped(self.home) and (moment := self.restore("home", self.home)) is not None:
             self.model.roll_back(moment, mirror=self.mirror_there)
             self.images.pop("index", None)
+            self.complete_index()
 
     def copy_home(self) -> None:
         """The copy is refused once its original has gone on; sometimes it takes over."""
@@ -147,7 +149,7 @@ class Operator(OperatedStore):
             self.images.clear()
 
     def use_copy_and_return(self) -> None:
-        """A copy writes to the tiers and the mirror; then the first home goes on."""
+        """A copy writes to the tiers; then the first home goes on."""
         if self.away or self.flipped(self.home):
             return
         with self.opened():
@@ -159,7 +161,10 @@ class Operator(OperatedStore):
         self.care()
         self.home = first
         Store.adopt(self.home)
-        self.model.roll_back(then, mirror=self.mirror_there)
+        # Who adopts decides for the first home's log; what the copy put on tiers is found.
+        self.model.roll_back(then, mirror=False)
+        for key, life in self.model.lives.items():
+            life.mirrored = min(life.mirrored, then.get(key, 0))
         self.must_refuse(copy)
 
     def look_into_copy(self) -> None:
@@ -192,6 +197,7 @@ class Operator(OperatedStore):
                 shutil.rmtree(path)
             hidden.rename(path)
             del self.away[path]
+        self.complete_index()
 
     def old_domain(self) -> None:
         """A failure domain is an older image of itself."""

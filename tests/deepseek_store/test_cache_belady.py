@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import random
 
+from cache_kit import hits_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_store.cache.belady import Belady
-from deepseek_store.cache.evictor import Evictor
 from deepseek_store.cache.lru import Lru
-
-
-def hits_of(policy: Evictor, trace: list[int]) -> int:
-    hits = 0
-    for tag in trace:
-        if policy.hit(tag):
-            hits += 1
-        else:
-            policy.admit(tag, 1)
-    return hits
 
 
 def epochs(count: int, blocks: int, seed: int) -> list[int]:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pytest
+from cache_kit import hits_of
 
 from deepseek_store.cache.duel import CANDIDATES, DuelingPolicy, Shadows, rank
-from deepseek_store.cache.evictor import Evictor
 from deepseek_store.cache.lirs import Lirs
 from deepseek_store.cache.lru import Lru
 from deepseek_store.cache.s3fifo import S3Fifo
 
 CAPACITY = 400
-
-
-def hits_of(policy: Evictor, trace: Iterable[int]) -> int:
-    hits = 0
-    for tag in trace:
-        if policy.hit(tag):
-            hits += 1
-        else:
-            policy.admit(tag, 1)
-    return hits
 
 
 def loop(length: int) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import pytest
+from cache_kit import hits_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,17 +38,6 @@ _operations = st.lists(
     ),
     max_size=200,
 )
-
-
-def hits_of(policy: Evictor, trace: Sequence[int]) -> int:
-    """Requests of one byte each that found their tag."""
-    hits = 0
-    for tag in trace:
-        if policy.hit(tag):
-            hits += 1
-        else:
-            policy.admit(tag, 1)
-    return hits
 
 
 class Books:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from care_kit import (
     Site,
     break_fragment,
     contents,
+    cooled,
     damage_file,
     fill,
     flipped,
@@ -27,27 +27,12 @@ from deepseek_core import errors
 from deepseek_store import Policy, Store
 from deepseek_store.check.background import tick
 from deepseek_store.errors import ReadOnlyStore
-from deepseek_store.home import tier_set
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.report.metrics import render
 from deepseek_store.report.page import write_status_page
 from deepseek_store.report.status import look
 
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "_RETRY_S", 0.0)
-    monkeypatch.setattr(tier_set, "_RETRY_SHARE", 0.0)
-    yield made
-    made.forget()
-
-
-def cooled(store: Store) -> dict[str, bytes]:
-    objects = fill(store, 100, 9000)
-    store.maintenance.send(objects, "cold")
-    store.maintenance.gc()
-    return objects
+pytestmark = pytest.mark.usefixtures("tiers_asked_at_once")
 
 
 def on_disk(tmp_path: Path, domains: int = 8) -> tuple[Path, Path, dict[str, bytes]]:
@@ -58,10 +43,7 @@ def on_disk(tmp_path: Path, domains: int = 8) -> tuple[Path, Path, dict[str, byt
         codes={"hot": "auto", "warm": "auto", "cold": "rs(4,2)"},
     )  # fmt: skip
     with Store.init(home, cold=[f"{cold.as_uri()}?domains={domains}"], policy=policy) as store:
-        objects = fill(store, 60, 9000)
-        store.maintenance.send(objects, "cold")
-        store.parts.journal.seal()
-        store.maintenance.gc()
+        objects = cooled(store, 60)
     return home, cold, objects
 
 

@@ -2,32 +2,25 @@
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
-from care_kit import Killed, Site, break_fragment, damage_file, fill, fragments_of, segment_files
+from care_kit import (
+    Killed,
+    Site,
+    break_fragment,
+    damage_file,
+    fill,
+    fragments_of,
+    segment_files,
+    spread,
+)
 
 from deepseek_store import Store
 from deepseek_store.check.fsck import FsckReport
 from deepseek_store.index.rows import Batch, Version
 from deepseek_store.log.records import Extent, pack_extents, unpack_extents
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.forget()
-
-
-def _spread(store: Store) -> dict[str, bytes]:
-    objects = fill(store, 120, 9000)
-    store.maintenance.apply(store.maintenance.plan(flush=True))
-    store.maintenance.send(list(objects)[:50], "cold")
-    store.maintenance.gc()
-    return objects
 
 
 def _said(report: FsckReport, severity: str) -> str:
@@ -37,7 +30,7 @@ def _said(report: FsckReport, severity: str) -> str:
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_whole_store_fits(site: Site, deep: bool) -> None:
     with site.init() as store:
-        objects = _spread(store)
+        objects = spread(store, 120, cold=50)
         store.snapshot("one")
         for key in list(objects)[::3]:
             store.delete(key)
@@ -52,7 +45,7 @@ def test_a_whole_store_fits(site: Site, deep: bool) -> None:
 
 def test_nothing_is_changed(site: Site) -> None:
     with site.init() as store:
-        _spread(store)
+        spread(store, 120, cold=50)
         damage_file(segment_files(store)[0], "damaged", random.Random(0))
         store.flush()
         seq = store.parts.state.index.poll()
@@ -65,7 +58,7 @@ def test_nothing_is_changed(site: Site) -> None:
 def test_a_fault_that_can_be_repaired_is_a_warning(site: Site) -> None:
     rng = random.Random(1)
     with site.init() as store:
-        _spread(store)
+        spread(store, 120, cold=50)
         for stripe in store.parts.state.stripes.values():
             break_fragment(site, stripe, 0, "missing", fragments_of(site, stripe), rng)
         report = store.maintenance.fsck()
@@ -77,7 +70,7 @@ def test_a_fault_that_can_be_repaired_is_a_warning(site: Site) -> None:
 
 def test_payloads_are_looked_at_only_if_deep(site: Site) -> None:
     with site.init() as store:
-        _spread(store)
+        spread(store, 120, cold=50)
         stripe = next(iter(store.parts.state.stripes.values()))
         whole = fragments_of(site, stripe)
         break_fragment(site, stripe, 1, "corrupt-payload", whole, random.Random(2))

@@ -3,8 +3,7 @@
 import json
 import random
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from postgres_server import PostgresServer
+from store_kit import damage_index
 
 from deepseek_core import errors
 from deepseek_store import Store
@@ -94,13 +94,6 @@ TestNothingIsLostWithTheIndex.settings = settings(
 )
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.forget()
-
-
 def _lived(store: Store) -> dict[str, bytes]:
     """Some of everything: overwritten, deleted, renamed, copied, adopted, packed, collected."""
     objects = fill(store, 150, 9000)
@@ -127,24 +120,6 @@ def _lived(store: Store) -> dict[str, bytes]:
     return objects
 
 
-def _damage_index(home: Path, how: str) -> None:
-    path = home / "index.sqlite"
-    if how == "missing":
-        path.unlink()
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "truncated":
-        with path.open("r+b") as file:
-            file.truncate(path.stat().st_size // 2)
-    elif how == "foreign":
-        path.unlink()
-        with sqlite3.connect(path) as other:
-            other.execute("CREATE TABLE mine (a)")
-        other.close()
-    else:
-        path.write_bytes(random.Random(0).randbytes(9000))
-
-
 @pytest.mark.parametrize("how", ["missing", "empty", "truncated", "foreign", "noise", "whole"])
 def test_everything_is_there_again_whatever_became_of_the_index(site: Site, how: str) -> None:
     with site.init() as store:
@@ -155,7 +130,7 @@ def test_everything_is_there_again_whatever_became_of_the_index(site: Site, how:
         clock = store.parts.state.catalog.clock
         store.parts.journal.seal()
     if how != "whole":
-        _damage_index(site.home, how)
+        damage_index(site.home / "index.sqlite", how)
     report = site.rebuild()
     assert report.ok
     assert report.objects == len(objects)

@@ -2,13 +2,13 @@
 
 import random
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from care_kit import (
     Killed,
     Site,
+    adopted,
     break_fragment,
     contents,
     damage_file,
@@ -23,21 +23,6 @@ from deepseek_store.check.background import tick
 from deepseek_store.check.mend import salvage
 from deepseek_store.errors import Corrupt
 from deepseek_store.log.mirrored import MirroredDisk
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.forget()
-
-
-def _adopted(store: Store, count: int = 60) -> dict[str, bytes]:
-    """Objects in the log and in a warm stripe, both."""
-    objects = fill(store, count, 9000)
-    store.maintenance.apply(store.maintenance.plan(flush=True))
-    assert store.parts.state.stripes
-    return objects
 
 
 @pytest.mark.parametrize("kind", ["missing", "truncated", "damaged"])
@@ -62,7 +47,7 @@ def test_a_file_of_the_log_comes_back_from_a_mirror(site: Site, tmp_path: Path, 
 def test_a_file_of_the_log_comes_back_from_its_stripe(site: Site, kind: str) -> None:
     rng = random.Random(3)
     with site.init() as store:
-        objects = _adopted(store)
+        objects = adopted(store)
         files = segment_files(store)
         before = [path.read_bytes() for path in files]
         for path in files:
@@ -222,7 +207,7 @@ def test_what_readers_met_is_repaired_by_the_next_round_of_care(site: Site) -> N
 
 def test_a_damaged_file_of_the_log_that_a_reader_met_is_repaired(site: Site) -> None:
     with site.init() as store:
-        objects = _adopted(store)
+        objects = adopted(store)
         path = segment_files(store)[0]
         path.write_bytes(bytes(path.stat().st_size))
         assert contents(store) == objects

@@ -16,10 +16,10 @@ from care_kit import (
     fill,
     fragments_of,
     segment_files,
+    spread,
 )
 
 from deepseek_core import errors
-from deepseek_store import Store
 from deepseek_store.check.rate_limit import RateLimit
 from deepseek_store.check.scrub_cursor import CURSOR
 
@@ -33,18 +33,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.forget()
 
 
-def _spread(store: Store) -> None:
-    """Some of it in the log, some adopted, some packed."""
-    keys = sorted(info.key for info in store.list())
-    store.maintenance.apply(store.maintenance.plan(flush=True))
-    store.maintenance.send(keys[: len(keys) // 2], "cold")
-    store.maintenance.gc()
-
-
 def test_a_whole_store_has_no_faults(site: Site) -> None:
     with site.init() as store:
-        fill(store, 120, 9000)
-        _spread(store)
+        spread(store, 120)
         report = store.maintenance.scrub()
         assert report.ok
         assert report.complete
@@ -63,8 +54,7 @@ def test_1000_of_1000_faults_of_six_kinds_are_found_and_repaired(
     rng = random.Random(1)
     found: Counter[str] = Counter()
     with site.init() as store:
-        objects = fill(store, 700, 12000)
-        _spread(store)
+        objects = spread(store, 700, nbytes=12000)
         injected: Counter[str] = Counter()
         while injected.total() < 1000:
             expected = set()
@@ -116,8 +106,7 @@ def test_every_fault_of_a_file_of_the_log_is_found(site: Site, kind: str) -> Non
 
 def test_a_pass_that_was_killed_goes_on_where_it_was(site: Site) -> None:
     with site.init() as store:
-        fill(store, 120, 9000)
-        _spread(store)
+        spread(store, 120)
         units = store.maintenance.scrub().segments + store.maintenance.scrub().stripes
         assert CURSOR not in store.parts.state.index.meta()
 
@@ -154,8 +143,7 @@ def test_faults_found_before_a_kill_are_looked_at_again(site: Site) -> None:
 
 def test_a_limit_ends_a_pass_and_many_small_ones_make_a_whole_one(site: Site) -> None:
     with site.init() as store:
-        fill(store, 120, 9000)
-        _spread(store)
+        spread(store, 120)
         whole = store.maintenance.scrub()
         parts = []
         while not parts or not parts[-1].complete:
@@ -203,8 +191,7 @@ def test_a_slow_scrub_takes_its_time(site: Site) -> None:
 
 def test_a_shallow_scrub_sees_what_is_missing_and_reads_little(site: Site) -> None:
     with site.init() as store:
-        fill(store, 120, 9000)
-        _spread(store)
+        spread(store, 120)
         whole = store.maintenance.scrub()
         stripe = next(iter(store.parts.state.stripes.values()))
         whole_fragments = fragments_of(site, stripe)

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 import fsspec
 import pytest
-from fs_stores import FAR, quick_folder, tier_url
+from fs_stores import FAR, new_home, quick_folder, tier_url
 from store_kit import SMALL
 from test_store_full_disk import FullDisk
 
@@ -31,16 +31,8 @@ from deepseek_store.log.segment import sealed_name
 
 @pytest.fixture
 def home():
-    with quick_folder() as folder:
-        home = folder / "store"
-        Store.init(home, policy=SMALL).close()
-        yield str(home)
-        DeepSeekFileSystem(home).close()
-
-
-@pytest.fixture
-def fs(home):
-    return DeepSeekFileSystem(home)
+    with new_home(policy=SMALL) as home:
+        yield home
 
 
 def caught(number, kind, call):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import fsspec
 import pytest
-from fs_stores import FAR, quick_folder, tier_url
+from fs_stores import FAR, new_home, quick_folder, tier_url
 from fsspec.spec import AbstractFileSystem
 
 from deepseek_core import errors
@@ -23,16 +23,8 @@ from deepseek_store.fs.filesystem import DeepSeekFileSystem
 
 @pytest.fixture
 def home():
-    with quick_folder() as folder:
-        home = folder / "store"
-        Store.init(home).close()
-        yield str(home)
-        DeepSeekFileSystem(home).close()
-
-
-@pytest.fixture
-def fs(home):
-    return DeepSeekFileSystem(home)
+    with new_home() as home:
+        yield home
 
 
 # Addresses

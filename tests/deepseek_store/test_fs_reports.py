@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from fs_stores import quick_folder
+from fs_stores import new_home
 from fsspec.implementations.dirfs import DirFileSystem
 
 from deepseek_store import Store
@@ -18,16 +18,8 @@ from deepseek_store.fs.filesystem import DeepSeekFileSystem
 
 @pytest.fixture
 def home():
-    with quick_folder() as folder:
-        home = folder / "store"
-        Store.init(home).close()
-        yield str(home)
-        DeepSeekFileSystem(home).close()
-
-
-@pytest.fixture
-def fs(home):
-    return DeepSeekFileSystem(home)
+    with new_home() as home:
+        yield home
 
 
 def test_every_range_is_that_of_a_slice(fs):

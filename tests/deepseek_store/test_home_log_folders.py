@@ -13,11 +13,6 @@ from deepseek_store.log.mirrored import MirroredDisk
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Operator:
-    return Operator(tmp_path)
-
-
-@pytest.fixture
 def mirror(operator: Operator) -> Path:
     folder = operator.folder / "mirror"
     with operator.init(cold=[], mirrors=[folder]) as store:

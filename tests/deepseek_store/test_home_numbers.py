@@ -16,11 +16,6 @@ from deepseek_store.errors import IndexOutdated
 from deepseek_store.home.numbers import FILE, Marks, Numbers
 
 
-@pytest.fixture
-def operator(tmp_path: Path) -> Operator:
-    return Operator(tmp_path)
-
-
 def test_what_was_noted_is_read_again_and_never_goes_down(tmp_path: Path) -> None:
     assert Numbers(tmp_path).read() is None
     numbers = Numbers(tmp_path)

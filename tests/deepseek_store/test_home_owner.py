@@ -21,11 +21,6 @@ from deepseek_store.home.owner_epochs import Owner
 from deepseek_store.memory_tier import open_memory
 
 
-@pytest.fixture
-def operator(tmp_path: Path) -> Operator:
-    return Operator(tmp_path)
-
-
 def _fragments(operator: Operator) -> dict[str, bytes]:
     return {
         str(path.relative_to(operator.cold)): path.read_bytes()

@@ -5,13 +5,13 @@ import multiprocessing
 import pickle
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 from index_places import STORE, IndexPlace, increment
-from postgres_server import PostgresServer, missing
+from postgres_server import PostgresServer
 
 from deepseek_core import errors
 from deepseek_store.errors import IndexUnavailable
@@ -23,15 +23,6 @@ from deepseek_store.index.postgres_url import PostgresUrl
 from deepseek_store.index.rows import Batch, Version
 
 _FORK = multiprocessing.get_context("fork")
-
-
-@pytest.fixture(scope="module")
-def frail() -> Iterator[PostgresServer]:
-    """A server that these tests kill; each starts it again."""
-    if why := missing():
-        pytest.skip(why)
-    with PostgresServer() as server:
-        yield server
 
 
 def _count_and_tell(place: IndexPlace, writer: int, times: int, told: Connection) -> None:

@@ -1,7 +1,6 @@
 """The collector takes all that nobody can see any more, and never anything else."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,6 @@ TestNothingLiveIsCollected.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.forget()
 
 
 def _objects_on(site: Site) -> set[str]:

@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from deepseek_store import Store
 from deepseek_store.errors import IndexOutdated
 from deepseek_store.index.rows import Batch
 from deepseek_store.stripes.stripe import parse_key
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.forget()
 
 
 def _forget_marks(operator: Operator) -> None:

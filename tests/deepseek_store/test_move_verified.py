@@ -1,7 +1,6 @@
 """Moves read through the checksum, and nothing is let go of before what replaces it is right."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -21,13 +20,6 @@ from deepseek_store import Store
 from deepseek_store.errors import Corrupt
 from deepseek_store.planning.steps import Kind, Move
 from deepseek_store.report.status import look
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.forget()
 
 
 def step(kind: Kind, store: Store, *, keys: tuple[str, ...] = ()) -> Move:

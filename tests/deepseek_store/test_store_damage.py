@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
-from store_kit import SMALL, data_of, fragment_file, urls
+from store_kit import SMALL, damage_index, data_of, fragment_file, urls
 
 from deepseek_core import errors
 from deepseek_store import Store
@@ -15,24 +14,7 @@ from deepseek_store.errors import ForeignStore, Unrecoverable
 from deepseek_store.log.segment import sealed_name
 
 
-def damage_index(path: Path, how: str) -> None:
-    if how == "removed":
-        path.unlink()
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "truncated":
-        path.write_bytes(path.read_bytes()[:9000])
-    elif how == "rubbish":
-        path.write_bytes(data_of("rubbish"))
-    else:
-        path.unlink()
-        connection = sqlite3.connect(path)
-        connection.execute("CREATE TABLE phones (name TEXT)")
-        connection.commit()
-        connection.close()
-
-
-@pytest.mark.parametrize("how", ["removed", "empty", "truncated", "rubbish", "foreign", "other"])
+@pytest.mark.parametrize("how", ["missing", "empty", "truncated", "noise", "foreign", "other"])
 def test_an_index_that_is_damaged_or_foreign_is_refused_and_can_be_rebuilt(
     tmp_path: Path, how: str
 ) -> None:

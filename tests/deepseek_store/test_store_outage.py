@@ -1,35 +1,16 @@
 """An outage is not a loss: it is told as what it is, who is away and why, and it ends."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from care_kit import Site, break_fragment, contents, fill, fragments_of, segment_files
+from care_kit import Site, break_fragment, contents, cooled, fill, fragments_of, segment_files
 
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import Corrupt, Unrecoverable
-from deepseek_store.home import tier_set
 
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    made = Site(tmp_path)
-    monkeypatch.setattr(tier_set, "_RETRY_S", 0.0)
-    monkeypatch.setattr(tier_set, "_RETRY_SHARE", 0.0)
-    yield made
-    made.forget()
-
-
-def cooled(store: Store) -> dict[str, bytes]:
-    """Objects that lie on the cold tier alone, in one stripe."""
-    objects = fill(store, 100, 9000)
-    store.maintenance.send(objects, "cold")
-    store.parts.journal.seal()
-    store.maintenance.gc()
-    assert len(store.parts.state.stripes) == 1
-    return objects
+pytestmark = pytest.mark.usefixtures("tiers_asked_at_once")
 
 
 def test_a_tier_that_is_down_is_unavailable_and_comes_back(site: Site) -> None:

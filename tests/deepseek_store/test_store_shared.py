@@ -49,18 +49,10 @@ def test_nor_do_two_whose_database_is_killed_again_and_again() -> None:
     assert re.search(r"was killed [1-9]\d* times: nothing lost", text), text
 
 
-@pytest.fixture
-def killed_server() -> Iterator[PostgresServer]:
-    if why := missing():
-        pytest.skip(why)
-    with PostgresServer() as server:
-        yield server
-
-
 def test_compare_and_set_holds_when_the_database_forgets_its_locks(
-    tmp_path: Path, killed_server: PostgresServer
+    tmp_path: Path, frail: PostgresServer
 ) -> None:
-    url = killed_server.url("forgets")
+    url = frail.url("forgets")
     with (
         Store.init(tmp_path / "s", index=url, policy=SMALL) as ours,
         Store(tmp_path / "s") as theirs,
@@ -70,8 +62,8 @@ def test_compare_and_set_holds_when_the_database_forgets_its_locks(
 
         def late(records: Sequence[Record], **options: Any) -> Any:
             # The lock on the key is held, and what it holds was compared.
-            killed_server.stop("immediate")
-            killed_server.start()
+            frail.stop("immediate")
+            frail.start()
             theirs.put("n", b"theirs", if_generation=generation)
             return append(records, **options)
 

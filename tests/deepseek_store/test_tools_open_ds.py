@@ -21,11 +21,6 @@ def home(request):
 
 
 @pytest.fixture
-def fs(home):
-    return DeepSeekFileSystem(home)
-
-
-@pytest.fixture
 def options(home):
     return {"home": home}
 
