@@ -107,8 +107,8 @@ def interrupted(work, session, delay_s):
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     pressing = threading.Thread(target=press)
-    pressing.start()
     try:
+        pressing.start()  # which may be interrupted itself
         work(session, closing)
     except KeyboardInterrupt:
         caught.set()
