@@ -17,8 +17,7 @@ from deepseek_core import open_tier
 from deepseek_core.discovery.loader import discover
 from deepseek_store import Policy, Store
 from deepseek_store.home import tier_set
-from deepseek_store.home.config import FILE, StoreConfig, TierConfig
-from deepseek_store.home.log_folders import LOG_FOLDER
+from deepseek_store.home.config import FILE, LOG_FOLDER, StoreConfig, TierConfig
 from deepseek_store.home.numbers import FILE as NUMBERS
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.owner_epochs import FILE as OWNER

@@ -17,7 +17,7 @@ def test_no_thread_works_on_after_whoever_takes_the_results_has_failed(error):
             at_once.check()
         ended.append(number)
 
-    with pytest.raises(error), AtOnce(4) as at_once:  # noqa: PT012 - as a command does it
+    with pytest.raises(error), AtOnce(4) as at_once:
         for _ in at_once.results(work, range(100)):
             for _ in range(4):
                 begun.acquire()

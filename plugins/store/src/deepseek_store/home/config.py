@@ -18,6 +18,7 @@ from deepseek_store.planning.policy import Policy
 
 FILE: Final = "store.json"
 FORMAT: Final = 1
+LOG_FOLDER: Final = "log"
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +75,8 @@ class StoreConfig:
         try:
             text = (home / FILE).read_text(encoding="utf-8")
         except FileNotFoundError:
+            if next((home / LOG_FOLDER).glob("segment-*"), None) is not None:
+                raise _foreign(home, "it is missing") from None
             raise errors.ConfigError(
                 f"there is no store in {home}", remedy=f"ds-sdk store init {home}"
             ) from None
