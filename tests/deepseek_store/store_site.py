@@ -16,8 +16,7 @@ from sim_disk import SimDisk
 
 from deepseek_core import Tier
 from deepseek_store import Policy, Store
-from deepseek_store.home.config import FILE, StoreConfig, TierConfig
-from deepseek_store.home.log_folders import LOG_FOLDER
+from deepseek_store.home.config import FILE, LOG_FOLDER, StoreConfig, TierConfig
 from deepseek_store.home.numbers import FILE as NUMBERS
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.owner_epochs import FILE as OWNER

@@ -12,8 +12,15 @@ from typing import Any
 import pytest
 from store_kit import SMALL, data_of, fragment_file, urls
 
+from deepseek_core import errors
 from deepseek_store import Policy, Store
-from deepseek_store.errors import CacheTooSmall, CodeRefused, GenerationMismatch, KeyRefused
+from deepseek_store.errors import (
+    CacheTooSmall,
+    CodeRefused,
+    ForeignStore,
+    GenerationMismatch,
+    KeyRefused,
+)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +186,56 @@ def _generation(store: Store, key: str, rng: random.Random) -> int | None:
     if rng.random() < 0.5:
         return None
     return store.stat(key).generation if store.exists(key) else 0
+
+
+@pytest.mark.parametrize("meta", [{"epoch": 7}, {7: "epoch"}, ["epoch"], "epoch", 7], ids=repr)
+def test_meta_that_is_no_mapping_of_texts_is_refused(tmp_path: Path, meta: Any) -> None:
+    with Store.init(tmp_path / "s") as store:
+        for use in (
+            lambda: store.put("key", b"", meta=meta),
+            lambda: store.put_stream("key", [b""], meta=meta),
+            lambda: store.begin("key", meta=meta),
+        ):
+            with pytest.raises(errors.InputError, match="texts"):
+                use()
+        assert list(store) == []
+
+
+@pytest.mark.parametrize("name", ["", 7, None, b"monday"], ids=repr)
+def test_a_snapshot_without_a_name_is_refused(tmp_path: Path, name: Any) -> None:
+    with Store.init(tmp_path / "s") as store:
+        with pytest.raises(errors.InputError, match="no name"):
+            store.snapshot(name)
+        assert list(store.snapshots()) == []
+
+
+def test_who_comes_second_to_make_a_store_leaves_that_of_the_first_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, look = tmp_path / "s", Path.iterdir
+
+    def just_before(folder: Path) -> Any:
+        found = list(look(folder))
+        if folder == home:
+            monkeypatch.undo()
+            Store.init(home).close()
+        return iter(found)
+
+    monkeypatch.setattr(Path, "iterdir", just_before)
+    with pytest.raises(errors.ConfigError, match="another process"):
+        Store.init(home)
+    with Store(home) as store:
+        store.put("key", b"1")
+
+
+def test_a_store_without_its_configuration_is_not_told_to_be_none(tmp_path: Path) -> None:
+    with Store.init(tmp_path / "s") as store:
+        store.put("key", b"1")
+    (tmp_path / "s" / "store.json").rename(tmp_path / "backup")
+    for use in (Store, Store.rebuild):
+        with pytest.raises(ForeignStore, match="missing") as caught:
+            use(tmp_path / "s")
+        assert "backup" in (caught.value.remedy or "")
+    (tmp_path / "backup").rename(tmp_path / "s" / "store.json")
+    with Store(tmp_path / "s") as store:
+        assert bytes(store.get("key")) == b"1"

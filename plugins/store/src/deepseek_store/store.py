@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from deepseek_core import Tier, errors
-from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed
+from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed, StoreLocked
 from deepseek_store.home import open_stores as open_homes
 from deepseek_store.home.config import StoreConfig, TierConfig
 from deepseek_store.home.create import change_policy, make_home, unmake_home
@@ -152,6 +152,8 @@ class Store:
         try:
             store = cls(folder, **options)
             store.maintenance.codes()
+        except StoreLocked:
+            raise  # by who found it as soon as it was there: it is theirs, too
         except BaseException:
             if store is not None:
                 store.close()
@@ -494,8 +496,10 @@ class Store:
         """Keep all objects as they are now under a name; nothing is copied.
 
         Raises:
-            InputError: the name is taken.
+            InputError: the name is taken, or is none.
         """
+        if not isinstance(name, str) or not name:
+            raise errors.InputError(f"{name!r} is no name", remedy="give a text such as 'monday'")
         self.flush()
         row = self.parts.state.index.snapshot(name, self.parts.clock())
         self.parts.state.note_seq(row.seq)
@@ -609,7 +613,10 @@ class Store:
 def _pack_meta(meta: Mapping[str, str] | None) -> bytes:
     if not meta:
         return b""
-    if not all(isinstance(part, str) for pair in meta.items() for part in pair):
+    of_texts = isinstance(meta, Mapping) and all(
+        isinstance(part, str) for pair in meta.items() for part in pair
+    )
+    if not of_texts:
         raise errors.InputError("meta maps texts to texts", remedy='meta={"epoch": "7"}')
     return json.dumps(dict(meta), separators=(",", ":")).encode()
 

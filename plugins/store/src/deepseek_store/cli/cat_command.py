@@ -69,10 +69,10 @@ def _run(args: argparse.Namespace) -> int:
 def _write(
     out: BinaryIO, view: KeyView, args: argparse.Namespace, key: str, troubles: Troubles
 ) -> None:
-    info = view.info(key)
-    start = args.offset if args.offset >= 0 else max(0, info.nbytes + args.offset)
-    stop = None if args.count is None else start + args.count
     try:
+        info = view.info(key)
+        start = args.offset if args.offset >= 0 else max(0, info.nbytes + args.offset)
+        stop = None if args.count is None else start + args.count
         for piece in pieces_of(view, info, start, stop):
             write_whole(out, piece)
     except (Corrupt, Replaced, errors.ObjectMissing) as error:

@@ -96,13 +96,12 @@ def _rows(
     sums: dict[str, _Sum] = {}
     total = sums.setdefault("", _Sum())
     for each in chosen:
-        if is_folder_mark(each.key):
+        if is_folder_mark(each.key) or (info := view.look(each.key)) is None:
             continue
-        nbytes = view.info(each.key).nbytes
         for folder in _folders(each.path, depth):
             found = total if not folder else sums.setdefault(folder, _Sum())
             found.objects += 1
-            found.nbytes += nbytes
+            found.nbytes += info.nbytes
     del sums[""]
     base = folder_name(name)
     below = sorted(sums.items(), key=lambda row: [*row[0].split("/"), "\U0010ffff"])

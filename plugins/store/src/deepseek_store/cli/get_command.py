@@ -167,7 +167,8 @@ def _get_all(
     view: KeyView, args: argparse.Namespace, chosen: Sequence[Chosen], troubles: Troubles
 ) -> tuple[int, int]:
     """All of them below the folder; how many objects, and how many bytes."""
-    total = sum(view.info(each.key).nbytes for each in chosen)
+    looked = (view.look(each.key) for each in chosen)
+    total = sum(info.nbytes for info in looked if info is not None)
     objects = nbytes = 0
     with _downloading(view, args, args.file, troubles, total) as downloader:
         for download, got in downloader.get_all(downloads_of(chosen, troubles)):

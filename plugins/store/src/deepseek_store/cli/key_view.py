@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from deepseek_core import errors
 from deepseek_store.cli.local.walk import FOLDER_MARK
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ class KeyView:
             ObjectMissing: there is none.
         """
         return self.store.stat(key, snapshot=self.snapshot)
+
+    def look(self, key: str) -> ObjectInfo | None:
+        """What is known of an object that was listed; None if it was deleted since."""
+        try:
+            return self.info(key)
+        except errors.ObjectMissing:
+            return None
 
     @cached_property
     def _kept(self) -> list[str]:

@@ -136,29 +136,35 @@ def _print_names(names: Iterable[str], args: argparse.Namespace) -> None:
 def _listing(view: KeyView, names: Sequence[str]) -> dict[str, Any]:
     return {
         "folders": [name for name in names if name.endswith("/")],
-        "objects": [_object_facts(view, name) for name in names if not name.endswith("/")],
+        "objects": [
+            _object_facts(view, info)
+            for name in names
+            if not name.endswith("/") and (info := view.look(name)) is not None
+        ],
     }
 
 
 def _print_long(view: KeyView, names: Iterator[str], args: argparse.Namespace) -> None:
     head: tuple[str, ...] = ("SIZE", "GENERATION", "TIER", "STORED", "KEY")
     while batch := list(islice(names, _BATCH)):
-        console.print_table(head, [_row(view, name, args) for name in batch])
+        rows = (_row(view, name, args) for name in batch)
+        console.print_table(head, [row for row in rows if row is not None])
         head = ("", "", "", "", "")
 
 
-def _row(view: KeyView, name: str, args: argparse.Namespace) -> tuple[str, ...]:
+def _row(view: KeyView, name: str, args: argparse.Namespace) -> tuple[str, ...] | None:
     if name.endswith("/"):
         return "-", "-", "-", "-", shown(name)
-    info = view.info(name)
+    if (info := view.look(name)) is None:
+        return None
     size = console.format_bytes(info.nbytes) if args.human_readable else str(info.nbytes)
     tier = _tier(view.store, name) if view.snapshot is None else "-"
     return size, str(info.generation), tier, _when(info.created_s), shown(name)
 
 
-def _object_facts(view: KeyView, key: str) -> dict[str, Any]:
-    tier = _tier(view.store, key) if view.snapshot is None else None
-    return {**attrs.asdict(view.info(key)), "tier": tier}
+def _object_facts(view: KeyView, info: ObjectInfo) -> dict[str, Any]:
+    tier = _tier(view.store, info.key) if view.snapshot is None else None
+    return {**attrs.asdict(info), "tier": tier}
 
 
 def _tier(store: Store, key: str) -> str:

@@ -57,9 +57,11 @@ def _run(args: argparse.Namespace) -> int:
             remedy="ds-sdk store rm HOME '**' -r deletes everything",
         )
     with open_store(args) as store:
-        keys = _wanted(KeyView(store), args)
-        nbytes = sum(store.stat(key).nbytes for key in keys)
-        done = keys if args.dry_run else _delete(store, keys, args)
+        view = KeyView(store)
+        looked = ((key, view.look(key)) for key in _wanted(view, args))
+        sizes = {key: info.nbytes for key, info in looked if info is not None}
+        done = list(sizes) if args.dry_run else _delete(store, list(sizes), args)
+        nbytes = sum(sizes[key] for key in done)
     objects = [key for key in done if not is_folder_mark(key)]
     verb = "would delete" if args.dry_run else "deleted"
     text = f"{verb} {count(len(objects), 'object')}, {console.format_bytes(nbytes)}"

@@ -329,8 +329,8 @@ class SyncDown(Sync):
         dressed = 0
         for name in names:
             download = self._download(name)
-            looks = downloader.looks_of(self.view.info(download.key))
             with self._told(name[0]):
+                looks = downloader.looks_of(self.view.info(download.key))
                 target.dress(download.path, looks)
                 dressed += 1
         return dressed
@@ -339,5 +339,7 @@ class SyncDown(Sync):
     def _told(self, path: str) -> Iterator[None]:
         try:
             yield
+        except errors.ObjectMissing as error:
+            self.troubles.fail(path, error.message)
         except (OSError, Unwritable) as error:
             self.troubles.fail(path, getattr(error, "strerror", None) or str(error))

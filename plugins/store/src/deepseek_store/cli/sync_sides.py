@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
+from deepseek_core import errors
 from deepseek_store.cli.key_view import KeyView, folder_of_mark, is_folder_mark
 from deepseek_store.cli.local.file_facts import is_link, mode_of, mtime_ns_of
 from deepseek_store.cli.local.patterns import Filter
 from deepseek_store.cli.local.walk import WalkEntry
-from deepseek_store.cli.sync_plan import Item, Name
+from deepseek_store.cli.sync_plan import Item, Kind, Name
 from deepseek_store.log.records import unpack_extents
 
 if TYPE_CHECKING:
@@ -43,19 +44,28 @@ def stored_items(view: KeyView, folder: str, filter_: Filter) -> dict[Name, Item
         path = key[len(folder) :]
         if is_folder_mark(path):
             inside = folder_of_mark(path)
-            if inside and not filter_.has_includes and not filter_.leaves_out(inside):
-                found[inside, True] = _stored(view, view.info(key), "folder")
-        elif filter_.takes(path):
-            info = view.info(key)
-            found[path, False] = _stored(view, info, "link" if is_link(info.meta) else "file")
+            wanted = inside and not filter_.has_includes and not filter_.leaves_out(inside)
+            if wanted and (info := view.look(key)) is not None:
+                found[inside, True] = _stored(info, "folder")
+        elif filter_.takes(path) and (info := view.look(key)) is not None:
+            if not is_link(info.meta):
+                found[path, False] = _stored(info, "file")
+            elif (text := _link_text(view, key)) is not None:
+                found[path, False] = _stored(info, "link", text)
     return found
 
 
-def _stored(view: KeyView, info: ObjectInfo, kind: str) -> Item:
-    text = bytes(view.store.get(info.key, snapshot=view.snapshot)) if kind == "link" else None
+def _link_text(view: KeyView, key: str) -> bytes | None:
+    try:
+        return bytes(view.store.get(key, snapshot=view.snapshot))
+    except errors.ObjectMissing:  # deleted since
+        return None
+
+
+def _stored(info: ObjectInfo, kind: Kind, text: bytes | None = None) -> Item:
     mtime_ns = mtime_ns_of(info.meta)
     return Item(
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         nbytes=info.nbytes,
         mtime_ns=int(info.created_s * 1e9) if mtime_ns is None else mtime_ns,
         mode=mode_of(info.meta),

@@ -19,6 +19,7 @@ from deepseek_store.planning.policy import Policy
 
 FILE: Final = "store.json"
 FORMAT: Final = 1
+LOG_FOLDER: Final = "log"
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +86,8 @@ class StoreConfig:
         try:
             text = (home / FILE).read_text(encoding="utf-8")
         except FileNotFoundError:
+            if next((home / LOG_FOLDER).glob("segment-*"), None) is not None:
+                raise _foreign(home, "it is missing") from None
             raise errors.ConfigError(
                 f"there is no store in {home}", remedy=command("init", home)
             ) from None

@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.home.config import StoreConfig, sync_folder
+from deepseek_store.home.config import LOG_FOLDER, StoreConfig, sync_folder
 from deepseek_store.home.folder_marks import FolderMarks
 from deepseek_store.home.locks import lock_store
-from deepseek_store.home.log_folders import LOG_FOLDER, open_log
+from deepseek_store.home.log_folders import open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.open import open_index
 from deepseek_store.home.owner_epochs import Owner
@@ -38,9 +38,15 @@ def make_home(folder: Path, config: StoreConfig, tiers: Opener | None = None) ->
             raise errors.ConfigError(
                 f"there is something in {mirror} already", remedy="choose an empty folder"
             )
-    for made in (folder / LOG_FOLDER, *map(Path, config.mirrors)):
-        made.mkdir(parents=True, exist_ok=True)
     try:
+        (folder / LOG_FOLDER).mkdir()  # whoever makes it has the folder, and may empty it again
+    except FileExistsError as error:
+        raise errors.ConfigError(
+            f"another process makes a store in {folder}", remedy="choose another folder"
+        ) from error
+    try:
+        for mirror in map(Path, config.mirrors):
+            mirror.mkdir(parents=True, exist_ok=True)
         owner = Owner(folder, config.store_id, Numbers(folder))
         open_log(folder, config, owner, writing=True).close()
         open_index(folder, config, create=True).close()
@@ -74,9 +80,10 @@ def change_policy(folder: Path, changes: Mapping[str, Any]) -> tuple[Policy, Pol
         ConfigError: there is no store, no such field, or a value does not fit.
         StoreLocked: a process has the store open.
     """
-    config = StoreConfig.load(folder)
+    StoreConfig.load(folder)  # before a file of ours is made where there is no store
     lock = lock_store(folder)
     try:
+        config = StoreConfig.load(folder)
         policy = Policy.from_json({**config.policy.to_json(), **changes})
         attrs.evolve(config, policy=policy).save(folder)
     finally:

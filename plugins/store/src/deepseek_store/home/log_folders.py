@@ -18,7 +18,7 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.commands import command
 from deepseek_store.errors import NotOwner
-from deepseek_store.home.config import StoreConfig
+from deepseek_store.home.config import LOG_FOLDER, StoreConfig
 from deepseek_store.home.folder_marks import FolderMarks
 from deepseek_store.home.locks import FileLock
 from deepseek_store.home.numbers import Marks
@@ -29,7 +29,6 @@ from deepseek_store.log.missing_disk import MissingDisk
 from deepseek_store.log.segment import parse_name
 
 _LOG: Final = logging.getLogger(__name__)
-LOG_FOLDER: Final = "log"
 _LOCK: Final = f"{MARK}lock"
 
 

@@ -13,7 +13,7 @@ from deepseek_core import errors
 from deepseek_store.errors import NotOwner, ReadOnlyStore
 from deepseek_store.home import ages
 from deepseek_store.home.catch_up import catch_up, known_segments, synced_ends
-from deepseek_store.home.config import StoreConfig
+from deepseek_store.home.config import LOG_FOLDER, StoreConfig
 from deepseek_store.home.locks import (
     LOCK_FILE,
     has_other_writers,
@@ -22,7 +22,7 @@ from deepseek_store.home.locks import (
     wait_for_lock,
     writer_is_alive,
 )
-from deepseek_store.home.log_folders import LOG_FOLDER, lock_mirrors, open_log
+from deepseek_store.home.log_folders import lock_mirrors, open_log
 from deepseek_store.home.numbers import Numbers
 from deepseek_store.home.opened import WRITERS, OpenedHome
 from deepseek_store.home.owner_epochs import Owner

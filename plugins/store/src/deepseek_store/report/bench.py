@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from deepseek_store.home.log_folders import LOG_FOLDER
+from deepseek_store.home.config import LOG_FOLDER
 from deepseek_store.log.records import unpack_extents
 
 if TYPE_CHECKING:

@@ -66,12 +66,12 @@ class FolderWalk:
         self._device = -1
 
     def __iter__(self) -> Iterator[WalkEntry]:
-        """All entries, folder by folder.
-
-        Raises:
-            OSError: the folder itself can't be looked at.
-        """
-        found = Path(self._top).stat()
+        """All entries, folder by folder."""
+        try:
+            found = Path(self._top).stat()
+        except OSError as error:  # as if it vanished just now
+            self._troubles.fail(self._top, f"the folder can't be read: {error.strerror}")
+            return
         self._device = found.st_dev
         folders = [("", self._top, found, frozenset((identity(found),)))]
         while folders:
