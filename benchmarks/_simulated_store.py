@@ -24,8 +24,8 @@ class Predictor(Protocol):
         """The blocks to fetch now."""
         ...
 
-    def on_fetched(self, block: int, seconds: float) -> None:
-        """A fetch took so long."""
+    def on_fetched(self, block: int, seconds: float, now_s: float) -> None:
+        """A fetch took so long and ends now."""
         ...
 
 
@@ -238,5 +238,5 @@ class _Store:
             self._queue.finished(block)
             self._cache.admit(block, 1)
             if self._prefetcher is not None:
-                self._prefetcher.on_fetched(block, self._fetch_s)
+                self._prefetcher.on_fetched(block, self._fetch_s, end_ns / NS)
             self._start(end_ns)

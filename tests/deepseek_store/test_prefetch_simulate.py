@@ -27,7 +27,7 @@ class Announced:
         self.number += 1
         return self.plan[self.number % len(self.plan)]
 
-    def on_fetched(self, block, seconds):
+    def on_fetched(self, block, seconds, now_s):
         self.fetched.append(block)
 
 

@@ -22,6 +22,35 @@ CANDIDATES: tuple[Candidate, ...] = (S3Fifo, Lirs, Lru)
 _HASHES = 1 << 16  # hash values that the sample is cut from
 
 
+class Tally:
+    """Hits of each candidate, faded over `window` requests per entry of a shadow.
+
+    A lead counts from a `share` of the entries on: it has to pay for another order of eviction.
+    """
+
+    LEAST_LEAD = 8.0  # hits; below it is noise
+
+    def __init__(self, candidates: int, *, window: float, share: float) -> None:
+        self.hits = [0.0] * candidates
+        self._window, self._share = window, share
+
+    def add(self, hits: Sequence[int], requests: int, entries: int) -> None:
+        """Take the hits of so many more requests in."""
+        keep = 1.0 - requests / max(requests, self._window * entries)
+        self.hits = [old * keep + new for old, new in zip(self.hits, hits, strict=True)]
+
+    def leader(self, acting: int, entries: int) -> int:
+        """The candidate with the most hits if its lead counts, else `acting`."""
+        hits = self.hits
+        best = max(range(len(hits)), key=hits.__getitem__)
+        least = max(self.LEAST_LEAD, self._share * entries)
+        return best if hits[best] - hits[acting] > least else acting
+
+    def thin(self, factor: int) -> None:
+        """Of the requests only one in `factor` would have been counted."""
+        self.hits = [hits / factor for hits in self.hits]
+
+
 class Shadows:
     """One small cache of tags per candidate, all fed the same sample of the requests.
 
@@ -34,17 +63,18 @@ class Shadows:
     FEW_ENTRIES = 32  # of the largest shadow: more of all tags are enough for a quarter of them
     MOST_ENTRIES = 512  # more of a part of the tags are enough for half of that part
     EPOCH_REQUESTS = 64  # between two verdicts, of the sample
-    WINDOW_ENTRIES = 16.0  # old hits fade over so many requests per entry of a shadow
-    SWITCH_SHARE = 0.075  # a lead of so many hits per entry pays for another order of eviction
-    LEAST_LEAD = 8.0  # hits; below it is noise
+    # A large lead of late counts at once; a smaller one over a longer past, while it lasts: what
+    # leads for a moment is often behind again when it has taken over.
+    LATE_WINDOW, LATE_SHARE = 16.0, 0.15
+    LONG_WINDOW, LONG_SHARE = 64.0, 0.075
 
     def __init__(self, capacity_nbytes: int, candidates: Sequence[Candidate]) -> None:
         self.sample = 1
         self.below = _HASHES // self.sample  # a tag whose hash is below is in the sample
         self._caches = [make(self._scaled(capacity_nbytes)) for make in candidates]
         self._epoch_hits = [0] * len(candidates)
-        self._hits = [0.0] * len(candidates)  # faded
-        self._seen = 0.0  # requests, faded
+        self._late = Tally(len(candidates), window=self.LATE_WINDOW, share=self.LATE_SHARE)
+        self._long = Tally(len(candidates), window=self.LONG_WINDOW, share=self.LONG_SHARE)
         self._requests = 0
 
     def request(self, tag: Tag, nbytes: int) -> bool:
@@ -77,30 +107,30 @@ class Shadows:
     def verdict(self, acting: int, capacity_nbytes: int) -> int:
         """Close the epoch; the candidate that should act, with hysteresis for `acting`."""
         entries = max(map(len, self._caches))
-        self._fade(max(self.EPOCH_REQUESTS, self.WINDOW_ENTRIES * entries))
-        best = max(range(len(self._hits)), key=self._hits.__getitem__)
-        lead = self._hits[best] - self._hits[acting]
+        for tally in (self._late, self._long):
+            tally.add(self._epoch_hits, self._requests, entries)
+        self._epoch_hits = [0] * len(self._epoch_hits)
+        self._requests = 0
+        best = self._leader(acting, entries)
         if self.sample == 1 and entries > self.FEW_ENTRIES:
             self._thin(4, capacity_nbytes)
         elif entries > self.MOST_ENTRIES and self.below > 1:
             self._thin(2, capacity_nbytes)
-        return best if lead > max(self.LEAST_LEAD, self.SWITCH_SHARE * entries) else acting
+        return best
 
-    def _fade(self, window_requests: float) -> None:
-        keep = 1.0 - self._requests / window_requests
-        self._hits = [
-            old * keep + new for old, new in zip(self._hits, self._epoch_hits, strict=True)
-        ]
-        self._seen = self._seen * keep + self._requests
-        self._epoch_hits = [0] * len(self._hits)
-        self._requests = 0
+    def _leader(self, acting: int, entries: int) -> int:
+        late = self._late.leader(acting, entries)
+        if late != acting:
+            return late
+        best = self._long.leader(acting, entries)
+        return best if self._late.hits[best] >= self._late.hits[acting] else acting
 
     def _thin(self, factor: int, capacity_nbytes: int) -> None:
         """Keep one in `factor` of the sample; what is counted in entries shrinks with it."""
         self.sample *= factor
         self.below //= factor
-        self._hits = [hits / factor for hits in self._hits]
-        self._seen /= factor
+        self._late.thin(factor)
+        self._long.thin(factor)
         for cache in self._caches:
             for tag in [tag for tag, _ in cache.coldest_first() if rank(tag) >= self.below]:
                 cache.remove(tag)

@@ -10,10 +10,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from math import inf
 
-from deepseek_store.prefetch.channels import QUEUE
+from deepseek_store.prefetch.channels import FIRST, QUEUE
 
 HORIZON = 1500  # requests of the moving average
 ISSUE_COST = 0.03  # of a fetch that was issued ahead, in hits
+CHANNEL_COST = 0.12  # the same for a fetch that has the only channel; others share it
 MARGIN = 0.005  # by which another subset must be better, in hits per request
 HARM = 0.001  # by which the acting subset may be worse than no prefetch at all
 MAX_TAGS = 2048  # of one shadow; a larger cache is judged on a sample of the blocks
@@ -65,7 +66,7 @@ class Duel:
         self._decay = 1.0 / max(1.0, HORIZON * sample)
         self._capacity = max(1, int(capacity_blocks * sample))
         self._sample = sample
-        self.channels = 8.0
+        self._channels = self._trusted = FIRST  # channels: now, and when the scores began
         self._shadows = [Shadow(0)]
         self._with: list[list[Shadow]] = [[] for _ in range(sources)]
         self._thought_s = 0.0  # since the last request that was in the sample
@@ -76,6 +77,26 @@ class Duel:
     def scores(self) -> dict[int, float]:
         """By subset, of those that differ from each other so far."""
         return {shadow.mask: shadow.score for shadow in self._shadows}
+
+    @property
+    def channels(self) -> float:
+        """Fetches that are served at a time."""
+        return self._channels
+
+    @channels.setter
+    def channels(self, count: float) -> None:
+        """When only half of them are left, what was gained with more says nothing any more."""
+        self._channels = count
+        self._trusted = max(self._trusted, count)
+        if count <= 0.5 * self._trusted:
+            self._trusted = count
+            self._start_over()
+
+    def _start_over(self) -> None:
+        for shadow in self._shadows:
+            shadow.score = min(shadow.score, self._shadows[0].score)
+            shadow.busy_until_s = 0.0
+        self.acting = 0
 
     def judge(
         self, block: int, predicted: Sequence[Sequence[int]], think_s: float, fetch_s: float
@@ -92,7 +113,7 @@ class Duel:
             asked = self._in_sample(block)
         else:
             asked = True
-        step_s = fetch_s / max(1.0, self.channels * self._sample)
+        step_s = fetch_s / max(1.0, self._channels * self._sample)
         if asked:
             self._request(block, fetch_s, step_s)
         for source, blocks in enumerate(predicted):
@@ -151,7 +172,8 @@ class Duel:
         return wait_s
 
     def _issue(self, source: int, blocks: Sequence[int], fetch_s: float, step_s: float) -> None:
-        capacity, cost = self._capacity, ISSUE_COST * self._decay
+        capacity = self._capacity
+        cost = max(ISSUE_COST, CHANNEL_COST / self._channels) * self._decay
         for shadow in self._with[source] or self._join(source):
             tags, now_s = shadow.ready_s, shadow.asked_s
             for block in blocks:

@@ -94,9 +94,9 @@ class Prefetcher:
         self._history: deque[int] = deque(maxlen=history if teacher is not None else 0)
         self._outstanding: OrderedDict[int, None] = OrderedDict()
         self._held: OrderedDict[int, None] = OrderedDict()
-        self._waited: dict[int, int] = {}
-        self._lead = 0.0
-        self._last_s, self._last_missed = 0.0, False
+        self._waited: dict[int, tuple[int, float]] = {}  # missed: number of the request, its time
+        self._lead, self._wait_s = 0.0, fetch_s  # requests, and seconds, of a wait
+        self._last_s, self._last_wait_s = 0.0, 0.0  # of the last request
         self._requests = self._hits = self._used = 0
 
     def on_request(self, block: int, hit: bool, now_s: float) -> Sequence[int]:
@@ -117,16 +117,15 @@ class Prefetcher:
             return self._issue(self._in_turn(wanted))
         return ()
 
-    def on_fetched(self, block: int, seconds: float) -> None:
-        """A fetch of the block came in after so many seconds under way."""
+    def on_fetched(self, block: int, seconds: float, now_s: float) -> None:
+        """A fetch of the block came in now, after so many seconds under way."""
         if seconds > 0.0:
             self._fetch_s += _SMOOTH * (seconds - self._fetch_s)
             self.streams.fetch_s = self._fetch_s
-        self._channels.arrive(block, seconds)
+        self._channels.arrive(block, seconds, now_s)
         asked = self._waited.pop(block, None)
         if asked is not None:
-            self._lead += _SMOOTH * (self._requests - asked - self._lead)
-            self._duel.readers = 1.0 + min(self._lead, MAX_LEAD)
+            self._waited_for(*asked, now_s)
 
     def set_order(self, order: Iterable[int], *, ahead: int | None = None) -> Sequence[int]:
         """Follow this order from now on; the blocks to fetch at once.
@@ -166,11 +165,18 @@ class Prefetcher:
 
     def _think_s(self, hit: bool, now_s: float) -> float:
         """Seconds since the last request, less what it had to wait if it missed."""
-        passed_s = max(0.0, now_s - self._last_s)
-        if self._last_missed:
-            passed_s = max(0.0, passed_s - self._fetch_s / self._duel.readers)
-        self._last_s, self._last_missed = now_s, not hit
-        return passed_s
+        passed_s = now_s - self._last_s - self._last_wait_s / self._duel.readers
+        self._last_s, self._last_wait_s = now_s, 0.0 if hit else self._wait_s
+        return max(0.0, passed_s)
+
+    def _waited_for(self, number: int, asked_s: float, now_s: float) -> None:
+        """What that request missed is here: how long it waited, what came meanwhile."""
+        waited_s = max(0.0, now_s - asked_s)
+        self._wait_s += _SMOOTH * (waited_s - self._wait_s)
+        if number == self._requests:
+            self._last_wait_s = waited_s
+        self._lead += _SMOOTH * (self._requests - number - self._lead)
+        self._duel.readers = 1.0 + min(self._lead, MAX_LEAD)
 
     def _order_leads(self) -> bool:
         return self._order is not None and not self._order.lost and not self._order.ended
@@ -215,7 +221,7 @@ class Prefetcher:
         self._channels.ask(block, hit)
         if not hit:
             waited = self._waited
-            waited[block] = self._requests
+            waited[block] = (self._requests, now_s)
             if len(waited) > MAX_LEAD * 4:
                 del waited[next(iter(waited))]
         if self._teacher is not None:

@@ -192,10 +192,10 @@ class ReadAhead:
     def _take_fetch_times(self) -> None:
         times = self._reader.fetch_times
         while times:
-            shard, seconds = times.popleft()
+            shard, seconds, ended_s = times.popleft()
             number = self._expected.pop(shard, None)
             if number is not None:
-                self._prefetcher.on_fetched(number, seconds)
+                self._prefetcher.on_fetched(number, seconds, ended_s)
 
 
 def grouped(shards: Sequence[Extent], gap_nbytes: int) -> list[list[Extent]]:

@@ -34,7 +34,8 @@ class Reader:
     """Reads shards by their extents, wherever their segments are.
 
     Safe to use from several threads. `suspects` are told of bytes that were wrong, or not there.
-    `fetch_times` holds what was fetched of late and how long each took, until somebody takes it.
+    `fetch_times` holds what was fetched of late, how long each took and when it ended, until
+    somebody takes it.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Reader:
         self._shunned: dict[int, dict[int, tuple[float, FragmentFault]]] = {}
         self._lock = threading.Lock()
         self._suspects = suspects
-        self.fetch_times: deque[tuple[Extent, float]] = deque(maxlen=_FETCH_TIMES)
+        self.fetch_times: deque[tuple[Extent, float, float]] = deque(maxlen=_FETCH_TIMES)
         self.degraded = 0
         self.fetched = 0
 
@@ -183,7 +184,8 @@ class Reader:
                 return self._read_striped(shard, stripe, index)
             raise self._unreadable(shard, stripe, failed, error) from None
         self.fetched += 1
-        self.fetch_times.append((shard, time.monotonic() - start_s))
+        ended_s = time.monotonic()
+        self.fetch_times.append((shard, ended_s - start_s, ended_s))
         if failed:
             self.degraded += 1
             new = {index: fault for index, fault in failed.items() if index not in known}
