@@ -163,7 +163,7 @@ class OperatedStore:
             with self.opened() as store:
                 incomplete = store.maintenance.gc(dry_run=True).unreachable
             if incomplete:
-                Store.rebuild(self.home)
+                self.make_index()
 
     # Checks
 
