@@ -18,9 +18,9 @@ EARLIER = {
     "format": 1,
     "store_id": "8e0c04e1253be5f4b747bc463e92fa35",
     "tiers": [
-        {"temperature": "warm", "url": "file:///srv/warm?domains=4"},
+        {"temperature": "warm", "url": "memory://warm?domains=4"},
         {"temperature": "cold", "url": "s3://bucket/cold"},
-        {"temperature": "cold", "url": "file:///srv/cold"},
+        {"temperature": "cold", "url": "memory://cold"},
     ],
     "index": "sqlite",
     "mirrors": ["/mnt/second/log"],
@@ -42,9 +42,9 @@ def test_the_file_of_an_earlier_store_is_read_and_written_as_it_was(tmp_path: Pa
 @pytest.mark.parametrize(
     "change",
     [
-        {"tiers": [{"temperature": "tepid", "url": "file:///srv"}]},
-        {"tiers": [{"name": "warm", "url": "file:///srv"}]},
-        {"tiers": [{"temperature": "warm", "url": "file:///srv", "name": "cold"}]},
+        {"tiers": [{"temperature": "tepid", "url": "memory://srv"}]},
+        {"tiers": [{"name": "warm", "url": "memory://srv"}]},
+        {"tiers": [{"temperature": "warm", "url": "memory://srv", "name": "cold"}]},
         {"tiers": [{"temperature": "warm"}]},
         {"tiers": ["warm"]},
         {"store_id": "no number"},
@@ -92,4 +92,4 @@ def test_the_words_on_disk_and_in_json_stay(tmp_path: Path) -> None:
 
 def test_a_tier_is_warm_or_cold() -> None:
     with pytest.raises(ValueError, match="name"):
-        TierConfig(name="hot", url="file:///srv")
+        TierConfig(name="hot", url="memory://srv")
