@@ -83,3 +83,15 @@ def test_a_folder_that_vanished_before_the_walk_is_told(here):
     troubles = Troubles()
     assert list(Walk(str(here), WalkOptions(), troubles)) == []
     assert troubles.exit_code == 1 and "can't be read" in troubles.failed[0]["why"]
+
+
+def test_a_link_that_can_not_be_read_keeps_a_sync_from_deleting(store, here, monkeypatch):
+    (here / "link").symlink_to("a")
+    (here / "b").unlink()
+
+    def refused(*_words, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.readlink", refused)
+    told = store.json("sync", here, "ds://t", "--links", "--delete", code=1)
+    assert (told["deleted"], told["same"], told["failed_count"]) == ([], 2, 1)

@@ -82,6 +82,40 @@ def test_no_reader_gets_bytes_of_another_file_while_files_are_closed_and_opened(
     assert wrong == []
 
 
+def test_no_writer_writes_into_another_file_while_files_are_closed_and_opened(
+    disk: FileDisk,
+) -> None:
+    for i in range(12):
+        disk.create(f"{i}", 0)
+    failed: list[BaseException] = []
+    done = threading.Event()
+
+    def write(first: int) -> None:
+        parts = [bytes([first]) * 4] * 3000  # more than one system call takes
+        try:
+            for turn in range(100):
+                disk.write_at(f"{first + turn * 4 % 12}", 0, parts)
+                assert disk.size(f"{first}") in (0, 12_000)
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failed.append(error)
+
+    def let_go() -> None:
+        while not done.is_set():
+            disk.close()
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in range(4)]
+    closing = threading.Thread(target=let_go)
+    for thread in (closing, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    done.set()
+    closing.join(60)
+    assert failed == []
+    for i in range(12):
+        assert disk.read_at(f"{i}", 0, 1 << 20) == bytes([i % 4]) * 12_000
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.TierUnavailable, match="no such folder"):
         FileDisk(tmp_path / "missing")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +232,37 @@ def test_many_segments_and_stores_are_read_with_few_files(tmp_path: Path, few_fi
             for key, data in objects.items():
                 assert bytes(one.get(key)) == data
                 assert bytes(two.get(key)) == data
+
+
+def test_threads_on_many_stores_write_right_with_few_files(tmp_path: Path, few_files: None) -> None:
+    failed: list[BaseException] = []
+    with ExitStack() as stack:
+        stores = [
+            stack.enter_context(Store.init(tmp_path / name, policy=SMALL))
+            for name in ("a", "b", "c")
+        ]
+
+        def work(store: Store, thread: int) -> None:
+            try:
+                for turn in range(60):
+                    key = f"{thread}/{turn}"
+                    store.put(key, data_of(turn, 20_000), durable=turn % 3 == 0)
+                    assert bytes(store.get(key)) == data_of(turn, 20_000)
+            except BaseException as error:  # noqa: BLE001 - told by the test
+                failed.append(error)
+
+        threads = [
+            threading.Thread(target=work, args=(store, number))
+            for store in stores
+            for number in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        assert failed == []
+        for store in stores:
+            assert store.maintenance.scrub().faults == ()
 
 
 def test_files_of_the_user_that_take_all_descriptors_are_waited_for(tmp_path: Path) -> None:

@@ -134,8 +134,9 @@ class LocalTier(Tier):
         domains = [name for name in self.failure_domains if _may_hold(name, prefix)]
         for volume in [folders.root(), *map(folders.domain, domains)]:
             self._check(volume)
-        with self._faults(folders.root()):
-            yield from walk(folders.root().folder, prefix)
+        root = folders.root()  # held to the end: its number alone may come to be another folder's
+        with self._faults(root):
+            yield from walk(root.folder, prefix)
 
     def stat(self, key: str) -> ObjectStat:
         """Size and age of an object.
@@ -224,7 +225,8 @@ class LocalTier(Tier):
         return os.stat(path, dir_fd=volume.folder, follow_symlinks=False)
 
     def _count(self) -> int:
-        return sum(found.nbytes for found in walk(self._opened().root().folder, ""))
+        root = self._opened().root()
+        return sum(found.nbytes for found in walk(root.folder, ""))
 
     def _try_direct(self) -> str | None:
         folders = self._opened()

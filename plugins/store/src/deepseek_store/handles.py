@@ -7,11 +7,13 @@ who keep some, and make room at once where a file can't be opened for want of de
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -70,6 +72,11 @@ def none_left(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def open_file(path: str | Path, flags: int, mode: int = 0o644) -> int:
+    """`os.open`, patiently; not handed on to other programs."""
+    return patiently(lambda: os.open(path, flags | os.O_CLOEXEC, mode))
 
 
 def patiently(use: Callable[[], T]) -> T:

@@ -526,6 +526,7 @@ class Store:
 
         Raises:
             InputError: there is no snapshot of that name.
+            ObjectMissing: neither the snapshot nor the store has such an object or folder.
         """
         from deepseek_store.write.restore import restore
 

@@ -119,8 +119,12 @@ class Sync(ABC):
             options = attrs.evolve(options, links="keep")
         found: dict[Name, Item] = {}
         for entry in FolderWalk(self.sides.local, options, troubles):
-            self.entries[name_of(entry)] = entry
-            found[name_of(entry)] = item_of(entry)
+            try:
+                found[name_of(entry)] = item_of(entry)
+            except OSError as error:  # where a link leads: as of /proc, or one that vanished
+                troubles.fail(entry.path, f"can't be read: {error.strerror}")
+            else:
+                self.entries[name_of(entry)] = entry
         return found
 
     def stored_items(self) -> dict[Name, Item]:

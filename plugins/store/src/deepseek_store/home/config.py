@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import attrs
 
 from deepseek_core import errors
+from deepseek_store import handles
 from deepseek_store.commands import command
 from deepseek_store.errors import ForeignStore
 from deepseek_store.planning.policy import Policy
@@ -122,7 +123,7 @@ def write_durably(path: Path, content: Callable[[int], bytes]) -> None:
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with partial.open("wb") as file:
+        with handles.patiently(lambda: partial.open("wb")) as file:
             file.write(content(file.fileno()))
             file.flush()
             os.fsync(file.fileno())
@@ -135,7 +136,7 @@ def write_durably(path: Path, content: Callable[[int], bytes]) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = handles.open_file(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

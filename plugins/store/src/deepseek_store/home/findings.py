@@ -21,6 +21,8 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from deepseek_store import handles
+
 _LOG: Final = logging.getLogger(__name__)
 FILE: Final = "findings.json"
 _LOCK: Final = "findings.lock"
@@ -237,7 +239,7 @@ def _locked(path: Path) -> Iterator[None]:
     Raises:
         OSError: it can't be opened, or somebody holds it for too long.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = handles.open_file(path, os.O_RDWR | os.O_CREAT)
     until_s = time.monotonic() + _WAIT_S
     try:
         while True:
@@ -259,7 +261,7 @@ def _replace(path: Path, text: str) -> None:
     """Make a file this text, whole or not at all."""
     partial = path.with_name(f"{path.name}.part")
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        with handles.patiently(lambda: partial.open("w", encoding="utf-8")) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import ObjectStat, errors
-from deepseek_store import from_os_error
+from deepseek_store import from_os_error, handles
 from deepseek_store.home.config import sync_folder, write_durably
 from deepseek_store.log.disk import MARK
 from deepseek_store.log.new_names import rename_new
@@ -60,7 +60,7 @@ class FolderMarks:
         path = self._path(key)
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            with partial.open("wb") as file:
+            with handles.patiently(lambda: partial.open("wb")) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -106,7 +106,7 @@ def wait_for_lock(path: Path, *, longest_s: float = 600.0) -> FileLock:
 
 def _open(path: Path, flags: int) -> int:
     try:
-        return handles.patiently(lambda: os.open(path, flags | os.O_CLOEXEC, 0o644))
+        return handles.open_file(path, flags)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 import xxhash
 
-from deepseek_store import from_os_error
+from deepseek_store import from_os_error, handles
 from deepseek_store.home.config import sync_folder
 
 FILE: Final = "numbers"
@@ -65,7 +65,7 @@ class Numbers:
     def read(self) -> Marks | None:
         """What was noted; None where there is no file, or none that can be read."""
         try:
-            with self._path.open("rb") as file:
+            with handles.patiently(lambda: self._path.open("rb")) as file:
                 found = _newest(file.read(2 * _SLOT_NBYTES))
         except FileNotFoundError:
             return None
@@ -107,9 +107,9 @@ class Numbers:
 
     def _opened(self) -> int:
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            return handles.open_file(self._path, os.O_RDWR)
         except FileNotFoundError:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = handles.open_file(self._path, os.O_RDWR | os.O_CREAT)
             # Its room is taken now: a full disk must not keep a store from freeing some.
             if os.fstat(file).st_size < 2 * _SLOT_NBYTES:
                 write_all(file, bytes(_SLOT_NBYTES), _SLOT_NBYTES)

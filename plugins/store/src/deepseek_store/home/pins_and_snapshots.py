@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_store import from_os_error
+from deepseek_store import from_os_error, handles
 from deepseek_store.home.config import sync_folder, write_durably
 from deepseek_store.home.locks import wait_for_lock
 
@@ -86,7 +86,7 @@ def _append_alone(home: Path, note: Mapping[str, Any]) -> None:
     path = home / FILE
     is_new = not path.exists()
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        file = handles.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             _write_whole(file, line)
             os.fsync(file)

@@ -29,7 +29,7 @@ class Epoch:
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         access = mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE
         try:
-            file = handles.patiently(lambda: os.open(path, flags | os.O_CLOEXEC, 0o644))
+            file = handles.open_file(path, flags)
             try:
                 # Not only its length: to write to a map without a block on a full disk is SIGBUS.
                 found = os.fstat(file)

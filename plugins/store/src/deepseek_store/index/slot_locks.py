@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from deepseek_store import handles
 from deepseek_store.errors import IndexUnavailable
 
 # struct flock of 64-bit Linux: type, whence, start, length, pid.
@@ -30,7 +31,7 @@ class SlotLocks:
 
     def __init__(self, path: Path, *, longest_s: float = LONGEST_S) -> None:
         self._path, self._longest_s = path, longest_s
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = handles.open_file(path, os.O_RDWR | os.O_CREAT)
 
     @contextmanager
     def hold(self, slot: int) -> Iterator[None]:

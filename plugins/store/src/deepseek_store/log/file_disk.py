@@ -57,13 +57,14 @@ class FileDisk(Disk):
     def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
         """Write all parts, in one system call where that is enough."""
         try:
-            descriptor = self._files.get(name).descriptor
+            # Held to the end: by its number alone, what comes to be closed is another's soon.
+            file = self._files.get(name)
             if len(parts) <= _MOST_PARTS:
-                _write_all(descriptor, parts, offset)
+                _write_all(file.descriptor, parts, offset)
                 return
             for start in range(0, len(parts), _MOST_PARTS):
                 batch = parts[start : start + _MOST_PARTS]
-                offset += _write_all(descriptor, batch, offset)
+                offset += _write_all(file.descriptor, batch, offset)
         except OSError as error:
             raise self._typed(error, name) from error
 
@@ -126,7 +127,8 @@ class FileDisk(Disk):
     def size(self, name: str) -> int:
         """Of the file, reserved room included."""
         try:
-            return os.fstat(self._files.get(name).descriptor).st_size
+            file = self._files.get(name)
+            return os.fstat(file.descriptor).st_size
         except OSError as error:
             raise self._typed(error, name) from error
 

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_store import handles
+
 _AT_FDCWD: Final = -100
 _NOREPLACE: Final = 1
 # What kernels and file systems say that do not know `renameat2`, or no hard links (FAT, some NFS).
@@ -49,7 +51,7 @@ def _exchange_free(old: str, new: str) -> None:
 def _link(old: str, new: str) -> None:
     """In two; a crash in between leaves both names, the old one of which recovery removes."""
     os.link(old, new, follow_symlinks=False)
-    folder = os.open(Path(new).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = handles.open_file(Path(new).parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # The new name first: a power cut must not keep the removal alone.
         os.fsync(folder)
@@ -60,7 +62,7 @@ def _link(old: str, new: str) -> None:
 
 def _claim(old: str, new: str) -> None:
     """Take the name with an empty file, and replace that; recovery removes one that stays empty."""
-    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    os.close(handles.open_file(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     try:
         Path(old).replace(new)
     except BaseException:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from deepseek_core import errors
+from deepseek_store import handles
 from deepseek_store.commands import command
 
 T = TypeVar("T")
@@ -130,7 +131,7 @@ def _wanted_nbytes(home: Path) -> int:
 
 def _allocate(path: Path, nbytes: int) -> None:
     # In place, from the front: its size says at any moment how much others may count on.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = handles.open_file(path, os.O_RDWR | os.O_CREAT)
     try:
         os.posix_fallocate(descriptor, 0, nbytes)
     finally:
