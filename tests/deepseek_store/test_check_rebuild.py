@@ -489,6 +489,24 @@ def test_the_schema_of_another_store_is_left_alone(
         assert bytes(store.get("key")) == b"data"
 
 
+def test_an_object_whose_bytes_the_index_does_not_know_asks_for_a_rebuild(site: Site) -> None:
+    with site.init() as store:
+        store.put("a", b"1" * 50_000)
+        store.maintenance.send(["a"], "cold")
+        store.copy("a", "b")  # a record in the log, of bytes on the tier
+    site.cold.dead = True
+    assert site.rebuild(force=True).unreachable
+    site.cold.dead = False
+    with site.open() as store:
+        with pytest.raises(errors.TierUnavailable, match="rebuilt without") as caught:
+            store.get("b")
+        assert caught.value.remedy == f"ds-sdk store rebuild {site.home}"
+        store.append("b", b"2")  # needs none of them
+    site.rebuild()
+    with site.open() as store:
+        assert bytes(store.get("b")) == b"1" * 50_000 + b"2"
+
+
 def test_nothing_is_collected_by_an_index_that_is_known_to_lack_something(site: Site) -> None:
     with site.init() as store:
         objects = _lived(store)

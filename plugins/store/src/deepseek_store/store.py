@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from deepseek_core import Tier, errors
+from deepseek_store.commands import command
 from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed, StoreLocked
 from deepseek_store.home import open_stores as open_homes
+from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig, TierConfig
 from deepseek_store.home.create import change_policy, make_home, unmake_home
 from deepseek_store.home.open import open_parts
@@ -322,9 +324,7 @@ class Store:
             except GenerationMismatch:
                 if if_generation is not None:
                     raise  # else: it was written meanwhile; add to the new one
-        raise errors.TierUnavailable(
-            f"{key!r} changes faster than it can be appended to", url=self.url, remedy="try again"
-        )
+        raise self._never_there(key, "changes faster than it can be appended to")
 
     def begin(
         self,
@@ -365,9 +365,7 @@ class Store:
                     read=parts.reader.read,
                     expect=0 if there is None else there.generation,
                 )
-        raise errors.TierUnavailable(
-            f"{key!r} changes faster than it can be appended to", url=self.url, remedy="try again"
-        )
+        raise self._never_there(key, "changes faster than it can be appended to")
 
     def get(
         self, key: str, start: int = 0, stop: int | None = None, *, snapshot: str | None = None
@@ -386,9 +384,7 @@ class Store:
                 return parts.ranges.read(version, start, end)
             except SegmentGone:
                 continue
-        raise errors.TierUnavailable(
-            f"{key!r} moves faster than it can be read", url=self.url, remedy="try again"
-        )
+        raise self._never_there(key, "moves faster than it can be read")
 
     def stat(self, key: str, *, snapshot: str | None = None) -> ObjectInfo:
         """What is known of an object.
@@ -606,9 +602,15 @@ class Store:
             except GenerationMismatch:
                 if expect is not None or not remove:
                     raise  # else: the source was written meanwhile; link the new one
-        raise errors.TierUnavailable(
-            f"{source!r} changes faster than it can be renamed", url=self.url, remedy="try again"
-        )
+        raise self._never_there(source, "changes faster than it can be renamed")
+
+    def _never_there(self, key: str, why: str) -> errors.TierUnavailable:
+        """What to raise of an object whose bytes were not where the index said, again and again."""
+        lacks = self._parts.state.index.meta().get(INCOMPLETE)
+        if lacks is None:
+            return errors.TierUnavailable(f"{key!r} {why}", url=self.url, remedy="try again")
+        what = f"{key!r} lies where the index knows nothing of: {lacks}"
+        return errors.TierUnavailable(what, url=self.url, remedy=command("rebuild", self.home))
 
 
 def _pack_meta(meta: Mapping[str, str] | None) -> bytes:
