@@ -14,6 +14,7 @@ FIRST = 8.0  # channels, before anything was seen
 QUEUE = 16.0  # fetches for each channel that may be under way: those after them come too late
 LOST = 16.0  # fetch times after which nothing comes any more
 GROWTH = 1.25  # times what was served without a wait: so much might be, or one more
+SEVERAL = 4.0  # served at a time without a wait: then more are likely, not just possible
 _WAITED = 0.25  # of a fetch time: below it no wait, above it one
 _SMOOTH = 0.1
 _HOPE = 1 / 4096  # of the way to what might be, with each fetch that had not to wait
@@ -92,7 +93,8 @@ class Channels:
             self.count += _SMOOTH * (seen - self.count)
         else:
             might_be = max(GROWTH * seen, seen + 1.0)
-            self.count += _HOPE * max(0.0, might_be - self.count)
+            share = _SMOOTH if seen >= SEVERAL else _HOPE
+            self.count += share * max(0.0, might_be - self.count)
 
     def _served(self, seconds: float, now_s: float) -> float:
         """Fetches that were served beside the one that just came in, and that one."""
