@@ -3,11 +3,11 @@
 import shutil
 
 import pytest
-from deepseek_store.cli.local.troubles import Troubles
 
 from deepseek_store import Store
 from deepseek_store.cli.key_view import KeyView
-from deepseek_store.cli.local.walk import Walk, WalkOptions
+from deepseek_store.cli.local.walk import FolderWalk, WalkOptions
+from deepseek_store.cli.partial_failures import Troubles
 
 GONE = "t/b"
 
@@ -81,7 +81,7 @@ def test_the_rest_is_fetched_and_the_missing_one_told(store, tmp_path, listed_be
 def test_a_folder_that_vanished_before_the_walk_is_told(here):
     shutil.rmtree(here)
     troubles = Troubles()
-    assert list(Walk(str(here), WalkOptions(), troubles)) == []
+    assert list(FolderWalk(str(here), WalkOptions(), troubles)) == []
     assert troubles.exit_code == 1 and "can't be read" in troubles.failed[0]["why"]
 
 

@@ -530,7 +530,14 @@ class Store:
         parts.state.refresh()
         keys = parts.versions.snapshot(snapshot)
         kept = {key: partial(parts.versions.find, key, snapshot) for key in keys}
-        return restore(parts.state, parts.writer, kept, name=name, dry_run=dry_run)
+        done = restore(parts.state, parts.writer, kept, name=name, dry_run=dry_run)
+        if name.rstrip("/") and not any(attrs.astuple(done)):
+            raise errors.ObjectMissing(
+                f"neither the snapshot nor the store has an object or folder {name!r}",
+                url=self.url,
+                remedy=command("ls", self.home, "--snapshot", snapshot),
+            )
+        return done
 
     def flush(self) -> None:
         """Make everything that was put durable, and the index equal to the log."""

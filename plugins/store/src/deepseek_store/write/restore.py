@@ -44,12 +44,6 @@ def restore(
     same = {key for key, find in wanted.items() if _is_current(state, find())}
     there = [key for key in state.catalog.keys(folder) if _is_of(key, folder)]
     gone = [key for key in there if key not in wanted]
-    if folder and not wanted and not gone:
-        raise errors.ObjectMissing(
-            f"neither the snapshot nor the store has an object or folder {folder!r}",
-            url=writer.url,
-            remedy="ds-sdk store snapshots HOME",
-        )
     if not dry_run:
         for key in wanted.keys() - same:
             _bring_back(writer, key, wanted[key])
