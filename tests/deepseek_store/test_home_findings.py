@@ -2,8 +2,9 @@
 
 import fcntl
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,21 +59,23 @@ def test_there_is_a_bound(tmp_path: Path) -> None:
     assert (tmp_path / FILE).stat().st_size < MOST * 1200
 
 
-def _note(home: Path, process: int) -> None:
-    findings = Findings(home, lambda: 1.0)
-    for number in range(60):
-        findings.note("segment", number, "damaged", "/log", detail=str(process))
-    findings.flush()
+_NOTE = """
+import sys
+from pathlib import Path
+from deepseek_store.home.findings import Findings
+
+findings = Findings(Path(sys.argv[1]), lambda: 1.0)
+for number in range(60):
+    findings.note("segment", number, "damaged", "/log", detail=sys.argv[2])
+findings.flush()
+"""
 
 
 def test_processes_that_find_the_same_at_once_lose_nothing(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_note, args=(tmp_path, n)) for n in range(3)]
+    command = [sys.executable, "-c", _NOTE, str(tmp_path)]
+    workers = [subprocess.Popen([*command, str(number)]) for number in range(3)]
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
+        assert worker.wait(60) == 0
     found = made(tmp_path).all()
     assert [each.number for each in sorted(found, key=lambda each: each.number)] == [*range(60)]
     assert {each.times for each in found} == {3}

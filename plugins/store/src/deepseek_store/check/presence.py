@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core import DeepSeekError, errors
+from deepseek_store import handles
 from deepseek_store.home.findings import MOST_DETAIL, By, KeptFinding, What
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.log.segment import sealed_name
@@ -126,7 +128,7 @@ def _why_away(parts: Parts, place: Place, keys: Iterable[str]) -> str:
     try:
         for key in keys:
             try:
-                tier.stat(key)
+                handles.patiently(partial(tier.stat, key))
             except errors.ObjectMissing:
                 asked += 1
             else:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
 import xxhash
 
 from deepseek_core import DeepSeekError, errors
+from deepseek_store import handles
 from deepseek_store.codes import Code
 from deepseek_store.errors import Corrupt
 from deepseek_store.stripes.fragment import Buffer, TierName, pack_header, payload_lengths
@@ -164,7 +166,8 @@ class FragmentWriter:
         for attempt in range(_ATTEMPTS):
             try:
                 # A write that seemed to fail may be there all the same.
-                wrote = self._io.tier_of(target).put_if_absent(target.key, content)
+                tier = self._io.tier_of(target)
+                wrote = handles.patiently(partial(tier.put_if_absent, target.key, content))
             except errors.TierUnavailable:
                 maybe_written = True
                 if attempt + 1 == _ATTEMPTS:
