@@ -23,7 +23,6 @@ from deepseek_store.errors import IndexOutdated
 SIZES = (0, 10, 3_000, 30_000, 90_000)
 CODES = ("rs(4,2)", "rs(2,2)", "lrc(4,2,2)")
 DOMAINS = 8
-DOMAINS = 8
 POLICY = Policy(
     warm_fragment_nbytes=64 << 10,
     cold_fragment_nbytes=64 << 10,
@@ -270,9 +269,12 @@ class OperatedStore:
         found = [p for p in found if known is None or p.name == known]
         return name, self.rng.choice(found) if found else None
 
-    def flip_below(self, folder: Path) -> None:
+    def flip_below(self, folder: Path, *, mirror: Path | None = None) -> None:
+        """Change a byte of a file; of the log, of one that the other side has too."""
         files = sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size > 200)
         files = [p for p in files if "segment-" in p.name or "stripes" in p.parts]
+        if mirror is not None:
+            files = [p for p in files if (mirror / p.relative_to(folder)).exists()]
         if not files:
             return
         path = self.rng.choice(files)

@@ -60,9 +60,10 @@ class Operator(OperatedStore):
         keys = self.rng.sample(sorted(self.model.lives), min(3, len(self.model.lives)))
 
         def change(store: Store) -> None:
+            # One that was made without a tier does not know what lies there, and notes the delete.
+            incomplete = bool(store.maintenance.gc(dry_run=True).unreachable)
             for key in keys:
-                # An index that was made without a tier does not know what lies there.
-                if store.delete(key):
+                if store.delete(key) or incomplete:
                     self.model.of(key).become(None, mirrored=self.mirror_there)
 
         self.changed(change)
@@ -228,7 +229,7 @@ class Operator(OperatedStore):
             side = self.rng.choice(list(sides))
             other = sides["mirror" if side == "log" else "log"]
             if not self.flipped(other):
-                self.flip_below(sides[side])
+                self.flip_below(sides[side], mirror=other)
         elif (
             domain is not None
             and domain not in self.away
