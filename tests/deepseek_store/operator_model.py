@@ -28,8 +28,14 @@ class Life:
             self.mirrored = self.floor
 
     def roll_back(self, to: int, *, mirror: bool) -> None:
-        """The log of some earlier moment came back; newer states live where copies of them are."""
+        """The log of some earlier moment came back; newer states live where copies of them are.
+
+        But for a delete: what it hid may be in that log, and no note of it anywhere once that was
+        collected.
+        """
         kept = max(to, self.tiered, self.mirrored if mirror else 0)
+        while kept > to and self.states[kept] is None:
+            kept -= 1
         self.floor = min(self.floor, kept)
 
     @property
