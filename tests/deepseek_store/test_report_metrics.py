@@ -1,6 +1,8 @@
 """What a scraper reads: valid text, and figures that are those of the store."""
 
+import html
 import re
+import shutil
 import urllib.error
 import urllib.request
 
@@ -9,6 +11,7 @@ import pytest
 from deepseek_core import errors
 from deepseek_store import Policy, Store
 from deepseek_store.report.metrics import CONTENT_TYPE, Metric, MetricsServer, metrics, render
+from deepseek_store.report.page import write_status_page
 from deepseek_store.report.status import look
 
 LINE = re.compile(r'deepseek_store_[a-z_]+(\{([a-z]+="([^"\\\n]|\\["\\n])*",?)+\})? [-+0-9.e]+|inf')
@@ -78,6 +81,24 @@ def test_the_figures_are_those_of_the_store(store):
     assert found['tier_up{tier="cold"}'] == 1
     stored = sum(value for name, value in found.items() if name.startswith("stored_bytes"))
     assert stored + found["index_bytes"] == look(store).stored_nbytes
+
+
+def test_a_log_that_lacks_a_copy_is_up_and_says_what_it_lacks(tmp_path):
+    with Store.init(tmp_path / "home", mirrors=[tmp_path / "mirror"]) as store:
+        store.put("k", b"1")
+    shutil.move(tmp_path / "mirror", tmp_path / "unmounted")
+    with Store(tmp_path / "home") as store:
+        status = look(store)
+        assert bytes(store.get("k")) == b"1"
+    (hot,) = [tier for tier in status.tiers if tier.name == "hot"]
+    assert not hot.unreachable and list(hot.away) == [str(tmp_path / "mirror")]
+    assert (hot.domains, hot.domains_configured) == (1, 2)
+    assert not status.healthy
+    assert values(render(status))['tier_up{tier="hot"}'] == 1
+    write_status_page(tmp_path / "page.html", status, None)
+    told = html.unescape((tmp_path / "page.html").read_text())
+    assert "hot can't be reached" not in told
+    assert f"hot: {tmp_path / 'mirror'} is away: there is no such folder" in told
 
 
 def test_labels_are_quoted():

@@ -118,8 +118,15 @@ def _note(tier: TierStatus) -> str:
     hurt = f"{tier.stripes_hurt} stripes lack fragments" if tier.stripes_hurt else ""
     broken = f"{tier.stripes_unreadable} can't be read" if tier.stripes_unreadable else ""
     simulated = "simulated domains" if tier.simulated else ""
-    notes = [tier.unreachable, tier.refused, hurt, broken, simulated]
+    notes = [tier.unreachable or _away(tier), tier.refused, hurt, broken, simulated]
     return "; ".join(note for note in notes if note) or "-"
+
+
+def _away(tier: TierStatus) -> str:
+    """What is not there of it, the first two by name."""
+    named = [f"{place}: {why}" for place, why in list(tier.away.items())[:2]]
+    more = len(tier.away) - len(named)
+    return "; ".join([*named, *([f"{more} more away"] if more else [])])
 
 
 def bin_names() -> list[str]:

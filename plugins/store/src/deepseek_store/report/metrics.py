@@ -83,7 +83,7 @@ def _of_tiers(tiers: tuple[TierStatus, ...]) -> Iterator[Metric]:
     yield _gauge("free_bytes", "Bytes that a tier has left", {
         tier.name: tier.free_nbytes for tier in tiers
     })  # fmt: skip
-    yield _gauge("tier_up", "Whether the tier, or each disk of the log, answers", {
+    yield _gauge("tier_up", "Whether the tier, or some disk of the log, answers", {
         tier.name: not tier.unreachable for tier in tiers
     })  # fmt: skip
     yield _gauge("durability_nines", "Least nines of annual durability of the code in use", {

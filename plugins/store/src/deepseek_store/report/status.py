@@ -295,8 +295,12 @@ def _hot(parts: Parts, now: Health, live_nbytes: int, stored: int) -> dict[str, 
             rule="one copy of the log on each disk",
             candidates=(),
         ),
-        "unreachable": "; ".join(f"{url}: {why}" for url, why in away.items()),
+        "unreachable": _joined(away) if len(away) == copies else "",
     }
+
+
+def _joined(away: Mapping[str, str]) -> str:
+    return "; ".join(f"{place}: {why}" for place, why in away.items())
 
 
 def _distant(parts: Parts, tier: TierName) -> dict[str, Any]:
