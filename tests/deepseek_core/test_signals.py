@@ -12,6 +12,7 @@ from plain_graphs import chain
 from plain_sessions import plain_session
 
 from deepseek_core.contracts.errors import DeviceClosed
+from deepseek_core.runtime.served_requests import Answer
 from deepseek_core.runtime.server import Server
 
 SCRIPT = Path(__file__).with_name("signaled.py")
@@ -51,6 +52,49 @@ def test_two_threads_may_close_the_same(what, tmp_path):
         assert all(future.done() for future in futures)
         with pytest.raises(DeviceClosed):
             plan.run(X)
+
+
+def test_a_close_does_not_wait_for_who_answers_a_future_that_the_closer_holds(tmp_path):
+    """As a handler does that has interrupted its thread in a method of the future."""
+    session = plain_session(tmp_path, "a", "wide")
+    server = Server(session, chain())
+    server.submit(X).result(10)
+    ended = threading.Event()
+
+    def close():
+        future = server.submit(X)
+        with future._condition:
+            server.close()
+        ended.set()
+        future.exception(10)
+
+    closer = threading.Thread(target=close, daemon=True)
+    closer.start()
+    assert ended.wait(10)
+    closer.join(10)
+    assert not closer.is_alive()
+    session.close()
+
+
+def test_who_waits_for_an_answer_with_a_limit_leaves_nothing_behind(tmp_path):
+    session = plain_session(tmp_path, "a", "wide")
+    with Server(session, chain()) as server:
+        future = server.submit(X)
+        future.cancel()
+        idle = Answer(lambda: None)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                idle.result(0.001)
+        assert not idle._gates
+        waiting = [threading.Thread(target=idle.exception) for _ in range(3)]
+        for each in waiting:
+            each.start()
+        idle.set_result(server.submit(X).result(10))
+        for each in waiting:
+            each.join(10)
+            assert not each.is_alive()
+        assert idle.result().ran_on and not idle._gates
+    session.close()
 
 
 GARBAGE = """

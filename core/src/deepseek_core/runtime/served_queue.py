@@ -181,8 +181,8 @@ class ServedQueue:
             self._give_up(task, r.Fail(task_id="", reason=str(error)), after)
             return
         request.left -= 1
-        if request.future.done():
-            return  # another branch failed
+        if request.failed:
+            return  # another branch did; its future would not be asked here, for it has a lock
         if request.left == 0:
             result = request.result(self._graph, _now_s())
             after.append(partial(answer, request.future, result))
@@ -195,6 +195,7 @@ class ServedQueue:
 
     def _fail(self, request: ServedRequest, error: DeepSeekError, after: list[Then]) -> None:
         """End a request; what else of it waits is nobody's any more."""
+        request.failed = True
         after.append(partial(fail, request.future, error))
         after.append(partial(self.withdraw, request.tasks))
 

@@ -34,13 +34,27 @@ def _duration(value: Any) -> float | None:
 class Answer(Future[Result]):
     """A request's future; canceled before it is done, it gives up its place at once.
 
-    What a device runs at that moment is finished in vain.
+    What a device runs at that moment is finished in vain. Who waits holds nothing that a worker
+    needs: a signal handler may interrupt it, and close the server that is to answer.
     """
 
     def __init__(self, withdraw: Callable[[], None]) -> None:
         super().__init__()
         self._withdraw = withdraw
         self._once = threading.Lock()
+        self._gates: list[threading.Lock] = []  # of those who wait
+        self._is_over = False
+        self.add_done_callback(_let_through)
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Wait for the answer, up to so many seconds."""
+        self._wait(timeout)
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for what went wrong, None if nothing did."""
+        self._wait(timeout)
+        return super().exception(0)
 
     def cancel(self) -> bool:
         """Withdraw the request; whether it was not done yet."""
@@ -50,6 +64,25 @@ class Answer(Future[Result]):
             self.set_running_or_notify_cancel()  # tells those who wait for it
             self._withdraw()
         return True
+
+    def _wait(self, timeout: float | None) -> None:
+        gate = threading.Lock()
+        gate.acquire()
+        self._gates.append(gate)  # who lets through from now on sees it; what came before is over
+        if not self._is_over:
+            gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        self._gates.remove(gate)
+
+    def let_through(self) -> None:
+        """Wake all who wait; it is done."""
+        self._is_over = True
+        for gate in list(self._gates):
+            gate.release()
+
+
+def _let_through(future: Future[Result]) -> None:
+    if isinstance(future, Answer):
+        future.let_through()
 
 
 @attrs.frozen(kw_only=True)
@@ -100,6 +133,7 @@ class ServedRequest:
         self.left = len(graph.stages)
         self.ran_on: dict[str, str] = {}
         self.tasks: set[int] = set()  # numbers of those that have not ended
+        self.failed = False
         self.future = Answer(partial(withdraw, self.tasks))
 
     def result(self, graph: Graph, now_s: float) -> Result:
