@@ -11,8 +11,8 @@ from typing import Final
 from deepseek_core import errors
 
 _FULL: Final = {
-    errno.ENOSPC: "delete objects and run `ds-sdk store gc`, or free some room on that disk",
-    errno.EDQUOT: "delete objects and run `ds-sdk store gc`, or ask for a larger quota there",
+    errno.ENOSPC: "delete objects and run `ds-sdk store gc HOME`, or free some room on that disk",
+    errno.EDQUOT: "delete objects and run `ds-sdk store gc HOME`, or ask for a larger quota there",
     errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
 }
 _OTHER: Final = {

@@ -27,7 +27,7 @@ from deepseek_store.index.rows import (
     VersionId,
 )
 from deepseek_store.index.slot_locks import LONGEST_S, held_too_long
-from deepseek_store.index.source import REBUILD, DatabaseSource, sound
+from deepseek_store.index.source import DatabaseSource, rebuild_it, sound
 
 _SLOTS: Final = 1024
 
@@ -91,7 +91,9 @@ class Index:
         """
         rows = self._database.read(lambda transaction: transaction.run(schema.HEAD))
         if len(rows) != 1:
-            raise ForeignStore(f"{self.url} holds no index", url=self.url, remedy=REBUILD)
+            raise ForeignStore(
+                f"{self.url} holds no index", url=self.url, remedy=rebuild_it(self.url)
+            )
         store, found = str(rows[0][0]), int(rows[0][1])
         if found == schema.UNFINISHED and unfinished:
             found = schema.FORMAT
@@ -99,19 +101,19 @@ class Index:
             raise ForeignStore(
                 f"{self.url} is not whole: a rebuild of it is under way, or was killed",
                 url=self.url,
-                remedy=REBUILD,
+                remedy=rebuild_it(self.url),
             )
         if found != schema.FORMAT:
             raise ForeignStore(
                 f"{self.url} has format {found}, this is format {schema.FORMAT}",
                 url=self.url,
-                remedy=f"use the release that wrote it, or {REBUILD}",
+                remedy=f"use the release that wrote it, or {rebuild_it(self.url)}",
             )
         if store != self._store:
             raise ForeignStore(
                 f"{self.url} is the index of store {store}, not of {self._store}",
                 url=self.url,
-                remedy=f"give the index of this store, or {REBUILD}",
+                remedy=f"give the index of this store, or {rebuild_it(self.url)}",
             )
 
     def load(self, catalog: Catalog) -> int:

@@ -19,7 +19,7 @@ from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore,
 from deepseek_store.index.base import Index
 from deepseek_store.index.port import Database, Params, Transaction
 from deepseek_store.index.postgres_url import PostgresUrl
-from deepseek_store.index.source import REBUILD
+from deepseek_store.index.source import rebuild_it
 
 T = TypeVar("T")
 
@@ -222,7 +222,7 @@ class PostgresDatabase(Database):
         state = getattr(cause, "sqlstate", None) or ""
         text = f"{self.url}: {self._first_line(cause)}"
         if state.startswith(_DAMAGED):
-            return ForeignStore(text, url=self.url, remedy=REBUILD)
+            return ForeignStore(text, url=self.url, remedy=rebuild_it(self.url))
         if state == "53100":
             return errors.TierFull(text, url=self.url, remedy="make room on the database's disk")
         if state.startswith(_READ_ONLY):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
+from deepseek_store.commands import command
 from deepseek_store.errors import ForeignStore
 from deepseek_store.index import reads, schema
 from deepseek_store.index.chains import Chain
 from deepseek_store.index.packed import CHUNK, PackedVersions
 from deepseek_store.index.port import Database, Transaction
 
-REBUILD: Final = "rebuild the index from the log with `ds-sdk store rebuild`"
 # So few are loaded in the time of some hundred questions.
 _FEW: Final = 10_000
 # No key has as many characters, so this one comes after all that begin with what is in front of it.
@@ -65,6 +66,13 @@ class DatabaseSource:
             return self._database.read(work)
 
 
+def rebuild_it(url: str) -> str:
+    """The remedy for an index that can't be used; a SQLite file lies in the home that it is of."""
+    kind, _, path = url.partition(":")
+    home = Path(path).parent if kind == "sqlite" else "HOME"
+    return f"rebuild the index from the log with `{command('rebuild', home)}`"
+
+
 @contextmanager
 def sound(url: str) -> Iterator[None]:
     """Rows that can't be what we wrote: the file is damaged where the database can't see it."""
@@ -72,5 +80,5 @@ def sound(url: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise ForeignStore(
-            f"{url} holds a damaged row: {error}", url=url, remedy=REBUILD
+            f"{url} holds a damaged row: {error}", url=url, remedy=rebuild_it(url)
         ) from error

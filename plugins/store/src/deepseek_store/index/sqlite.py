@@ -23,7 +23,7 @@ from deepseek_store.errors import ForeignStore, IndexUnavailable, ReadOnlyStore,
 from deepseek_store.index.base import Index
 from deepseek_store.index.port import NAMED, Database, Params, Transaction
 from deepseek_store.index.slot_locks import SlotLocks
-from deepseek_store.index.source import REBUILD
+from deepseek_store.index.source import rebuild_it
 
 T = TypeVar("T")
 
@@ -37,14 +37,14 @@ _WRITER_CACHE_KIB: Final = 16 << 10
 # It reads everything once, or single keys: the rest of its pages would only be kept.
 _READER_CACHE_KIB: Final = 4 << 10
 
-_ROOM: Final = "delete objects and run `ds-sdk store gc`, or make room on the disk of the home"
+_ROOM: Final = "delete objects and run `ds-sdk store gc HOME`, or make room on the disk of the home"
 
 _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]] = (
     (
         # SQLITE_ERROR: a table or column that ought to be there is not.
         frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)),
         ForeignStore,
-        REBUILD,
+        "",  # how to make it anew: by its URL
     ),
     (frozenset((sqlite3.SQLITE_FULL,)), errors.TierFull, _ROOM),
     (
@@ -111,7 +111,9 @@ class SqliteDatabase(Database):
         """Open the file; with `create` also one that is missing or empty."""
         if not create and (not self._path.exists() or not self._path.stat().st_size):
             state = "is empty" if self._path.exists() else "is not there"
-            raise ForeignStore(f"the index {self._path} {state}", url=self.url, remedy=REBUILD)
+            raise ForeignStore(
+                f"the index {self._path} {state}", url=self.url, remedy=rebuild_it(self.url)
+            )
         try:
             with self._translated():
                 if self.read_only is not None:
@@ -239,7 +241,9 @@ class SqliteDatabase(Database):
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         elif found != APPLICATION_ID:
             raise ForeignStore(
-                f"{self._path} is a database, but not of a store", url=self.url, remedy=REBUILD
+                f"{self._path} is a database, but not of a store",
+                url=self.url,
+                remedy=rebuild_it(self.url),
             )
 
     def _usable(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
@@ -271,7 +275,9 @@ class SqliteDatabase(Database):
         except UnicodeDecodeError as error:
             # SQLite's message quotes the damaged file.
             raise ForeignStore(
-                f"{self.url}: database disk image is malformed", url=self.url, remedy=REBUILD
+                f"{self.url}: database disk image is malformed",
+                url=self.url,
+                remedy=rebuild_it(self.url),
             ) from error
         except errors.TierUnavailable:  # an OSError, and it says all already
             raise
@@ -340,8 +346,8 @@ def translate(error: sqlite3.Error, url: str) -> errors.DeepSeekError:
     text = f"{url}: {error}"
     if code is None and isinstance(error, sqlite3.OperationalError):
         # Python's own: the file holds a text that is no UTF-8.
-        return ForeignStore(text, url=url, remedy=REBUILD)
+        return ForeignStore(text, url=url, remedy=rebuild_it(url))
     for kinds, kind, remedy in _MEANING:
         if code is not None and code & 0xFF in kinds:
-            return kind(text, url=url, remedy=remedy)
+            return kind(text, url=url, remedy=remedy or rebuild_it(url))
     return errors.StorageError(text, url=url)

@@ -433,7 +433,7 @@ def unpack_extents(data: Buffer) -> tuple[Extent, ...]:
         raise Corrupt(
             f"a list of extents has {len(data)} bytes, no multiple of {_EXTENT.size}",
             url="log",
-            remedy="run `ds-sdk store fsck`",
+            remedy="run `ds-sdk store fsck HOME`",
         )
     return tuple(map(Extent._make, _EXTENT.iter_unpack(data)))
 

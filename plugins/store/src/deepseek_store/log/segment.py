@@ -396,7 +396,7 @@ def _corrupt(why: str) -> Corrupt:
     return Corrupt(
         f"a segment's footer is damaged: {why}",
         url="log",
-        remedy="scan the segment itself (`ds-sdk store fsck`)",
+        remedy="scan the segment itself (`ds-sdk store fsck HOME`)",
     )
 
 

@@ -150,7 +150,7 @@ class FragmentIO:
             raise Corrupt(
                 f"{place.key} ends early: {len(data)} bytes where {nbytes} were written",
                 url=self.url_of(place),
-                remedy="`ds-sdk store scrub` finds it, `ds-sdk store repair` rebuilds it",
+                remedy="`ds-sdk store scrub HOME` finds it, `ds-sdk store repair HOME` rebuilds it",
             )
         return data
 

@@ -107,7 +107,7 @@ def read_verified(
                 f"{span.nbytes} bytes from {span.start} of fragment {span.index} of stripe "
                 f"{stripe.id:x} have another hash, and so they have when they are rebuilt",
                 url=io.url_of(stripe.fragments[span.index]),
-                remedy="run `ds-sdk store fsck`: the index may be of another store",
+                remedy="run `ds-sdk store fsck HOME`: the index may be of another store",
             )
         failed.update(silent)
 

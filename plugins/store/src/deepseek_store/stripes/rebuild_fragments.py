@@ -190,7 +190,7 @@ def _check(io: FragmentIO, stripe: Stripe, payloads: Mapping[int, bytearray]) ->
                 f"fragment {index} of stripe {stripe.id:x} is rebuilt with another hash than "
                 "it was written with",
                 url=io.url_of(stripe.fragments[index]),
-                remedy="run `ds-sdk store fsck`: the index may be of another store",
+                remedy="run `ds-sdk store fsck HOME`: the index may be of another store",
             )
 
 

@@ -165,7 +165,7 @@ class Stripe:
         if version != _VERSION:
             raise errors.InputError(
                 f"a stripe of version {version}; this reads {_VERSION}",
-                remedy="open it with the release that wrote it, or run `ds-sdk store rebuild`",
+                remedy="open it with the release that wrote it, or run `ds-sdk store rebuild HOME`",
             )
         try:
             return cls(
