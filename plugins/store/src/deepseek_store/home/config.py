@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import attrs
 
 from deepseek_core import errors
-from deepseek_store import handles
+from deepseek_store import from_os_error, handles
 from deepseek_store.commands import command
 from deepseek_store.errors import ForeignStore
 from deepseek_store.planning.policy import Policy
@@ -83,6 +83,7 @@ class StoreConfig:
         Raises:
             ConfigError: there is no store in that folder, or a setting does not fit.
             ForeignStore: the file is none of ours, or of a later format.
+            TierUnavailable: this user may not read it, or its disk does not answer.
         """
         try:
             text = (home / FILE).read_text(encoding="utf-8")
@@ -92,8 +93,13 @@ class StoreConfig:
             raise errors.ConfigError(
                 f"there is no store in {home}", remedy=command("init", home)
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise _foreign(home, str(error)) from error
+        except OSError as error:
+            # A folder in its place is another's; all else is an outage, and the file may be whole.
+            if isinstance(error, IsADirectoryError):
+                raise _foreign(home, "it is a folder") from error
+            raise from_os_error.typed(error, str(home / FILE), str(home)) from error
         try:
             content = json.loads(text)
             return cls._read(content, home)

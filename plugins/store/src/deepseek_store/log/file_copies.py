@@ -69,6 +69,7 @@ def ends_of(disk: Disk, name: str) -> Ends | None:
 
 def ends_there(disk: Disk, name: str) -> Ends | None:
     """Header and footer of a file, each None where it is damaged; None: there is no such file."""
+    head = b""  # a bad sector, or a right that lacks: as damaged as other bytes
     try:
         nbytes = disk.size(name)
         head = disk.read_at(name, 0, HEADER_NBYTES)
