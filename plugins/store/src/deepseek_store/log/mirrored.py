@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, TypeVar
 
 from deepseek_core import errors
@@ -260,7 +261,8 @@ class MirroredDisk(Disk):
 
 def _marker(url: str) -> str:
     """The name of the file that says: that disk has missed something."""
-    return f"{MARKER}{hash_of(url.encode()):016x}"
+    # A home is named from any folder: relative paths mean the same disk.
+    return f"{MARKER}{hash_of(str(Path(url).absolute()).encode()):016x}"
 
 
 def _outcome(call: Callable[[Disk], None], disk: Disk) -> errors.StorageError | None:
