@@ -23,8 +23,13 @@ def release():
 
 @pytest.mark.parametrize("kind", chaos_devices.KINDS)
 def test_answers_are_right_and_ends_are_ends(kind, tmp_path):
-    outcome = chaos_rounds.play(tmp_path, kind, requests=32, batches=10)
-    assert outcome.faults() == []
+    for turn in range(5):  # where the good device was quick enough to have done it all, once more
+        folder = tmp_path / f"{turn}"
+        folder.mkdir()
+        outcome = chaos_rounds.play(folder, kind, requests=32, batches=10)
+        assert outcome.faults() == []
+        if outcome.bad_calls:
+            break
     assert outcome.bad_calls
     assert outcome.counts["right"] + outcome.counts["refused"] == 32 + 10 + 1
     if chaos_devices.KINDS[kind].legal:
