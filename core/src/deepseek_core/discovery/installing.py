@@ -31,6 +31,8 @@ FOLDERS: Final = {
     "deepseek-storage-local": "plugins/storage_local",
     "deepseek-storage-s3": "plugins/storage_s3",
     "deepseek-store": "plugins/store",
+    "deepseek-compress": "plugins/compress_torch",
+    "deepseek-trt": "plugins/compress_trt",
 }
 """The SDK's own distributions that exist, and the folder of each in a checkout."""
 

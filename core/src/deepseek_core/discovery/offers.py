@@ -18,7 +18,7 @@ SCHEMES: Final = {
     "memory": "deepseek-store",
     "s3": "deepseek-storage-s3",
 }
-COMMANDS: Final = {"store": "deepseek-store"}
+COMMANDS: Final = {"store": "deepseek-store", "compress": "deepseek-compress"}
 
 
 def how_to_get(

@@ -1,0 +1,1 @@
+"""Model compression to a budget: prune, distill, quantize, lower."""

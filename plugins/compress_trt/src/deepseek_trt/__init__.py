@@ -1,0 +1,1 @@
+"""TensorRT engines: checks, builds and a cache."""
