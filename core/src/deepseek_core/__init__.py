@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepseek_core.cli import console as console
+    from deepseek_core.contracts import compression as compression
     from deepseek_core.contracts import errors as errors
     from deepseek_core.contracts import event as events
     from deepseek_core.contracts.artifact import Artifact
@@ -98,6 +99,7 @@ _HOME = {
     "open_tier": "runtime.tiers",
 }
 _MODULES = {
+    "compression": "contracts.compression",
     "console": "cli.console",
     "errors": "contracts.errors",
     "events": "contracts.event",
@@ -152,6 +154,7 @@ __all__ = [
     "Work",
     "Workload",
     "as_array",
+    "compression",
     "console",
     "errors",
     "events",

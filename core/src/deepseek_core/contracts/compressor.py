@@ -8,15 +8,21 @@ from typing import Any, Literal
 
 import attrs
 
+from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 
 @attrs.frozen(kw_only=True)
 class CompressorSpec:
-    """A step of a compression recipe; `factory` names a callable `() -> Compressor`.
+    """A step of a compression recipe.
 
-    `target` says what it is for; this contract is for arrays (`gradient`, `data`).
+    `target` says what it is for. Of arrays (`gradient`, `data`), `factory` names a callable
+    `() -> Compressor`. Of a `model`, it names `(**options) -> compression.ModelCompressor`;
+    `options` names an attrs class with the options, their types and defaults. `takes` and `gives`
+    are forms of a model (`torch`, `onnx`; `gives` is `takes` if empty), and `needs` what must be
+    there before: `train`, `calibration`, `original`, `evaluate`, `latency`, or a name out of the
+    `provides` of an earlier step.
     `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
     when this can't be used here.
     """
@@ -28,8 +34,20 @@ class CompressorSpec:
     summary: str = ""
     lossy: bool = True
     needs_calibration: bool = False
+    takes: str = ""
+    gives: str = ""
+    needs: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    provides: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    options: str | None = attrs.field(default=None, validator=check_locator)
     requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        if self.target == "model" and not self.takes:
+            raise ConfigError(
+                f"compressor {self.name!r} is for models and does not say which form it takes",
+                remedy='add takes="torch" or takes="onnx"',
+            )
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -1,0 +1,273 @@
+"""Budgets: what a compressed model may cost, and whether it does."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import attrs
+
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.units import check_count
+
+_NUMBER: Final = re.compile(r"(?:<=\s*)?(/)?\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([kKMGT]i?B?|B)?")
+_SCALES: Final = {
+    "": 1, "B": 1,
+    "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+    "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_POINTS: Final = re.compile(r"(?:<=\s*)?(\d+(?:\.\d*)?)\s*(?:pt|pts|points?|%)?")
+_LEAST: Final = re.compile(r"(?:>=\s*)?(\d+(?:\.\d*)?)\s*(%)?")
+_QUANTILES: Final = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+
+
+@attrs.frozen(kw_only=True)
+class Limit:
+    """At most so much (`most`), or the original's figure divided by `divisor`; one of the two."""
+
+    divisor: float | None = None
+    most: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        given = [value for value in (self.divisor, self.most) if value is not None]
+        if len(given) != 1 or not 0 < given[0] < math.inf:
+            raise ConfigError("a limit is one number above 0: a divisor or an amount")
+
+    @classmethod
+    def parse(cls, value: Any, *, where: str) -> Limit:
+        """`"/3.7"` of the original; `700000`, `"0.7M"`, `"4 MiB"` as an amount.
+
+        Raises:
+            ConfigError: anything else; `where` is named.
+        """
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return cls(most=float(value))
+        found = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
+        scale = _SCALES.get(found[3] or "") if found else None
+        if found is None or scale is None or (found[1] and found[3]):
+            raise ConfigError(
+                f"{where} is {value!r}, which is no limit",
+                remedy='write "/3.7" for a part of the original, or an amount as 700000 or "4 MiB"',
+            )
+        number = float(found[2])
+        return cls(divisor=number) if found[1] else cls(most=number * scale)
+
+    def of(self, original: float) -> float:
+        """The largest amount that holds, for an original of that size."""
+        return original / self.divisor if self.divisor is not None else float(self.most or 0)
+
+    def __str__(self) -> str:
+        return f"/{self.divisor:g}" if self.divisor is not None else f"{self.most:,.0f}"
+
+
+@attrs.frozen(kw_only=True)
+class LatencyBudget:
+    """So many seconds on a device, for a batch, at a quantile of the runs."""
+
+    device: str
+    seconds: float
+    quantile: float = 0.99
+    batch: int = attrs.field(default=1, validator=check_count(1))
+    threads: int = attrs.field(default=1, validator=check_count(1))
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 < self.seconds < math.inf or self.quantile not in _QUANTILES.values():
+            raise ConfigError("a latency budget is a time above 0 at p50, p95 or p99")
+
+    @classmethod
+    def parse(cls, table: Any) -> LatencyBudget:
+        """`{ device = "cpu", p99_ms = 8.0, batch = 1, threads = 1 }`.
+
+        Raises:
+            ConfigError: an unknown key, or not exactly one of p50_ms, p95_ms and p99_ms.
+        """
+        if not isinstance(table, Mapping):
+            raise ConfigError(
+                f"budget.latency is {table!r}",
+                remedy='write it as { device = "cpu", p99_ms = 8.0 }',
+            )
+        refuse_unknown(table, ("device", "batch", "threads", *_QUANTILES), where="budget.latency")
+        times = [key for key in _QUANTILES if key in table]
+        if len(times) != 1 or not isinstance(table.get("device"), str):
+            raise ConfigError(
+                "budget.latency names a device and one of p50_ms, p95_ms and p99_ms",
+                remedy='write it as { device = "cpu", p99_ms = 8.0 }',
+            )
+        wanted_ms = table[times[0]]
+        if not isinstance(wanted_ms, int | float) or isinstance(wanted_ms, bool):
+            raise ConfigError(f"budget.latency.{times[0]} is {wanted_ms!r}", remedy="use a number")
+        counts = {key: table[key] for key in ("batch", "threads") if key in table}
+        return cls(
+            device=table["device"],
+            seconds=wanted_ms / 1e3,
+            quantile=_QUANTILES[times[0]],
+            **counts,
+        )
+
+    def to_table(self) -> dict[str, Any]:
+        """As `parse` reads it."""
+        (time,) = [key for key, quantile in _QUANTILES.items() if quantile == self.quantile]
+        found = {"device": self.device, time: self.seconds * 1e3}
+        return found | {"batch": self.batch, "threads": self.threads}
+
+    def __str__(self) -> str:
+        return f"p{self.quantile * 100:.0f} <= {self.seconds * 1e3:g} ms on {self.device}"
+
+
+Outcome = Literal["holds", "fails", "not measured"]
+
+
+@attrs.frozen(kw_only=True)
+class BudgetRow:
+    """One line of a verdict: what was wanted, what came out, whether it holds.
+
+    `got` is None and the outcome `not measured` where there is no figure.
+    """
+
+    name: str
+    wanted: str
+    bound: float
+    got: float | None
+    outcome: Outcome
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields."""
+        return attrs.asdict(self)
+
+
+_KEYS: Final = ("parameters", "macs", "nbytes", "accuracy_drop", "accuracy", "latency")
+
+
+@attrs.frozen(kw_only=True)
+class Budget:
+    """What the result may cost; None: no matter.
+
+    `parameters`, `macs` and `nbytes` (of the shipped file) are limits; `accuracy_drop` is in
+    points (hundredths) below the original; `accuracy` is the least, 0 to 1.
+    """
+
+    parameters: Limit | None = None
+    macs: Limit | None = None
+    nbytes: Limit | None = None
+    accuracy_drop: float | None = None
+    accuracy: float | None = None
+    latency: LatencyBudget | None = None
+
+    @classmethod
+    def parse(cls, table: Any) -> Budget:
+        """The table `[budget]` of a recipe.
+
+        Raises:
+            ConfigError: an unknown key (the nearest one is named) or a value that is no limit.
+        """
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"budget is {table!r}", remedy="write it as a table: [budget]")
+        refuse_unknown(table, _KEYS, where="budget")
+        given: dict[str, Any] = {
+            key: Limit.parse(table[key], where=f"budget.{key}")
+            for key in ("parameters", "macs", "nbytes")
+            if key in table
+        }
+        if "accuracy_drop" in table:
+            given["accuracy_drop"] = _points(table["accuracy_drop"])
+        if "accuracy" in table:
+            given["accuracy"] = _least(table["accuracy"])
+        if "latency" in table:
+            given["latency"] = LatencyBudget.parse(table["latency"])
+        return cls(**given)
+
+    def to_table(self) -> dict[str, Any]:
+        """As `parse` reads it."""
+        limits = {"parameters": self.parameters, "macs": self.macs, "nbytes": self.nbytes}
+        table: dict[str, Any] = {
+            name: limit.most if limit.divisor is None else f"/{limit.divisor!r}"
+            for name, limit in limits.items()
+            if limit is not None
+        }
+        points = {"accuracy_drop": self.accuracy_drop, "accuracy": self.accuracy}
+        table |= {name: value for name, value in points.items() if value is not None}
+        return table | ({"latency": self.latency.to_table()} if self.latency else {})
+
+    def rows(
+        self, original: Mapping[str, float], got: Mapping[str, float]
+    ) -> tuple[BudgetRow, ...]:
+        """The verdict, line by line.
+
+        Both map `parameters`, `macs`, `nbytes`, `accuracy` and, of the result, `latency_s` to
+        figures; one that is missing is not measured.
+        """
+        found = [
+            _row(name, str(limit), limit.of(original[name]), got.get(name))
+            for name, limit in (
+                ("parameters", self.parameters),
+                ("macs", self.macs),
+                ("nbytes", self.nbytes),
+            )
+            if limit is not None and (limit.most is not None or name in original)
+        ]
+        if self.accuracy_drop is not None:
+            drop = None
+            if "accuracy" in got and "accuracy" in original:
+                drop = (original["accuracy"] - got["accuracy"]) * 100
+            wanted = f"<= {self.accuracy_drop:g} points"
+            found.append(_row("accuracy_drop", wanted, self.accuracy_drop, drop))
+        if self.accuracy is not None:
+            least = f">= {self.accuracy:.2%}"
+            found.append(_row("accuracy", least, self.accuracy, got.get("accuracy"), sign=-1))
+        if self.latency is not None:
+            wanted = str(self.latency)
+            found.append(_row("latency_s", wanted, self.latency.seconds, got.get("latency_s")))
+        return tuple(found)
+
+
+def _row(name: str, wanted: str, bound: float, got: float | None, *, sign: int = 1) -> BudgetRow:
+    outcome: Outcome = "not measured"
+    if got is not None:
+        # A difference of two shares is not exact in binary: a billionth is none.
+        outcome = "holds" if sign * got <= sign * bound + 1e-9 * abs(bound) + 1e-12 else "fails"
+    return BudgetRow(name=name, wanted=wanted, bound=bound, got=got, outcome=outcome)
+
+
+def _points(value: Any) -> float:
+    found = _POINTS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100:
+        return float(value)
+    if found is None or float(found[1]) > 100:
+        raise ConfigError(
+            f"budget.accuracy_drop is {value!r}",
+            remedy='write it in points, hundredths of the samples: 1.0 or "<= 1.0 pt"',
+        )
+    return float(found[1])
+
+
+def _least(value: Any) -> float:
+    found = _LEAST.fullmatch(value.strip()) if isinstance(value, str) else None
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if found is not None:
+        number = float(found[1]) / (100 if found[2] else 1)
+    if number is None or not 0 <= number <= 1:
+        raise ConfigError(
+            f"budget.accuracy is {value!r}", remedy='write it as 0.92, or as ">= 92 %"'
+        )
+    return float(number)
+
+
+def refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], *, where: str) -> None:
+    """Refuse keys that mean nothing, and name the nearest one that does.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from difflib import get_close_matches
+
+    for key in table:
+        if key not in known:
+            close = get_close_matches(str(key), known, n=1)
+            raise ConfigError(
+                f"{where} has no key {key!r}",
+                remedy=f"did you mean {close[0]!r}?" if close else f"its keys: {', '.join(known)}",
+            )

@@ -1,0 +1,126 @@
+"""The report of a compression: what was wanted, what each step did, what each file costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core.contracts.compression.budget import BudgetRow
+from deepseek_core.contracts.compression.step import ModelProfile
+from deepseek_core.contracts.errors import ArtifactError
+from deepseek_core.contracts.units import as_names
+
+SCHEMA: Final = 1
+
+
+@attrs.frozen(kw_only=True)
+class Interval:
+    """A figure with its 95 % interval; `count` samples or seeds stand behind it."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether a difference between the two is not shown."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@attrs.frozen(kw_only=True)
+class StepRow:
+    """What one step did to the model; accuracy where it was measured after the step."""
+
+    step: str
+    profile: ModelProfile
+    accuracy: Interval | None = None
+    seconds: float | None = None
+    figures: Mapping[str, float] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+
+
+@attrs.frozen(kw_only=True)
+class Variant:
+    """One file that came out, for one target.
+
+    `int8_coverage` is the share of multiply-accumulates that run in integer arithmetic after the
+    runtime's own optimization. `latency_s` was measured on `device`, `predicted_s` before it was
+    made. `shipped` says that this is the file to use on its target; `evidence` what a latency
+    rests on: hardware, cpu-runtime, emulator or model.
+    """
+
+    name: str
+    file: str
+    target: str
+    nbytes: int
+    accuracy: Interval | None = None
+    int8_coverage: float | None = None
+    float_layers: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    device: str | None = None
+    latency_s: float | None = None
+    predicted_s: float | None = None
+    evidence: str = ""
+    shipped: bool = False
+    notes: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+
+
+@attrs.frozen(kw_only=True)
+class CompressionReport:
+    """All that a run has to say; `not_measured` says what it could not look at, and why.
+
+    `layers` has a row of plain figures for each layer (`name`, `channels_before`,
+    `channels_after`, ...).
+    """
+
+    model: str
+    verdict: tuple[BudgetRow, ...]
+    steps: tuple[StepRow, ...]
+    variants: tuple[Variant, ...]
+    layers: tuple[Mapping[str, Any], ...] = ()
+    not_measured: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    machine: Mapping[str, Any] = attrs.field(factory=dict)
+    versions: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every line of the budget was measured and holds."""
+        return all(row.outcome == "holds" for row in self.verdict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept in `report.json`."""
+        return {"schema": SCHEMA, "holds": self.holds, **attrs.asdict(self)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> CompressionReport:
+        """What `to_json` gave.
+
+        Raises:
+            ArtifactError: it is of another schema, or lacks a part.
+        """
+        if kept.get("schema") != SCHEMA:
+            raise ArtifactError(f"a report of schema {kept.get('schema')!r}; this reads {SCHEMA}")
+        plain = ("model", "layers", "not_measured", "machine", "versions")
+        try:
+            return cls(
+                verdict=tuple(BudgetRow(**row) for row in kept["verdict"]),
+                steps=tuple(_step(row) for row in kept["steps"]),
+                variants=tuple(_variant(row) for row in kept["variants"]),
+                **{name: kept[name] for name in plain},
+            )
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"a report that lacks a part: {error}") from error
+
+
+def _step(row: Mapping[str, Any]) -> StepRow:
+    profile = ModelProfile(**row["profile"])
+    return StepRow(**{**row, "profile": profile, "accuracy": _interval(row["accuracy"])})
+
+
+def _variant(row: Mapping[str, Any]) -> Variant:
+    return Variant(**{**row, "accuracy": _interval(row["accuracy"])})
+
+
+def _interval(kept: Mapping[str, Any] | None) -> Interval | None:
+    return None if kept is None else Interval(**kept)
