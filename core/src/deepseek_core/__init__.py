@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.tier import ObjectStat, Tier, TierProfile, TierSpec
     from deepseek_core.discovery import hooks as hooks
     from deepseek_core.discovery.hooks import hookimpl
+    from deepseek_core.runtime.compressors import OpenedCompressor, open_compressor
     from deepseek_core.runtime.plan import Plan
     from deepseek_core.runtime.server import Server
     from deepseek_core.runtime.session import Session
@@ -75,6 +76,7 @@ _HOME = {
     "Mesh": "contracts.strategy",
     "ObjectStat": "contracts.tier",
     "OpenOptions": "contracts.device",
+    "OpenedCompressor": "runtime.compressors",
     "Operation": "contracts.stage",
     "Packed": "contracts.compressor",
     "Plan": "runtime.plan",
@@ -96,6 +98,7 @@ _HOME = {
     "Workload": "contracts.task",
     "as_array": "contracts.convert",
     "hookimpl": "discovery.hooks",
+    "open_compressor": "runtime.compressors",
     "open_tier": "runtime.tiers",
 }
 _MODULES = {
@@ -134,6 +137,7 @@ __all__ = [
     "Mesh",
     "ObjectStat",
     "OpenOptions",
+    "OpenedCompressor",
     "Operation",
     "Packed",
     "Plan",
@@ -160,6 +164,7 @@ __all__ = [
     "events",
     "hookimpl",
     "hooks",
+    "open_compressor",
     "open_tier",
 ]
 

@@ -175,12 +175,12 @@ class _Reader:
                 else Secret.of(value, where=origin, folder=from_file)
             )
         try:
-            return _fitted(value, hint)
+            return fitted(value, hint)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{origin}: {value!r} does not fit", remedy=str(error)) from error
 
 
-def _fitted(value: object, hint: Any) -> object:
+def fitted(value: object, hint: Any) -> object:
     """The value as the annotation wants it; text, as a variable has it, is read.
 
     Raises:

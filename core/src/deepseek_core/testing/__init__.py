@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deepseek_core.testing.device_case import DeviceCase
     from deepseek_core.testing.executor import ExecutorConformance
     from deepseek_core.testing.frontend import FrontendConformance
+    from deepseek_core.testing.model_compressor import ModelCompressorConformance
     from deepseek_core.testing.plugin import PluginConformance
     from deepseek_core.testing.strategy import StrategyConformance
     from deepseek_core.testing.tier import TierConformance
@@ -43,6 +44,7 @@ _HOME = {
     "DeviceConformance": "device",
     "ExecutorConformance": "executor",
     "FrontendConformance": "frontend",
+    "ModelCompressorConformance": "model_compressor",
     "PluginConformance": "plugin",
     "StrategyConformance": "strategy",
     "TierConformance": "tier",
@@ -55,6 +57,7 @@ __all__ = [
     "DeviceConformance",
     "ExecutorConformance",
     "FrontendConformance",
+    "ModelCompressorConformance",
     "PluginConformance",
     "StrategyConformance",
     "TierConformance",

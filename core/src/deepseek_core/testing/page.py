@@ -15,6 +15,7 @@ _NAMES: Final = {
     "tier": "Storage tier",
     "strategy": "Parallel strategy",
     "compressor": "Compressor",
+    "model_compressor": "Compressor of models",
     "frontend": "Frontend",
     "command": "Command",
     "executor": "Executor",

@@ -14,6 +14,7 @@ from deepseek_core.testing.device import DeviceConformance
 from deepseek_core.testing.executor import ExecutorConformance
 from deepseek_core.testing.facts import facts_of
 from deepseek_core.testing.frontend import FrontendConformance
+from deepseek_core.testing.model_compressor import ModelCompressorConformance
 from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.strategy import StrategyConformance
 from deepseek_core.testing.subject import entry_points_of, records_of, registry_of
@@ -31,6 +32,13 @@ CLASSES: Final[dict[str, type[PluginConformance]]] = {
 """Kind of record -> the class with its rules."""
 
 
+def class_for(kind: str, record: Any) -> type[PluginConformance]:
+    """The class with the rules of this record: compressors of models have their own."""
+    if kind == "compressor" and record.target == "model":
+        return ModelCompressorConformance
+    return CLASSES[kind]
+
+
 def classes_of(plugin: str) -> dict[str, type[PluginConformance]]:
     """Test classes by the names under which pytest collects them.
 
@@ -43,7 +51,8 @@ def classes_of(plugin: str) -> dict[str, type[PluginConformance]]:
     classes = {f"Test{cls.__name__.removeprefix('Test')}": cls for cls in shipped}
     for kind, registered in records_of(registry_of(plugin)):
         if kind in CLASSES and not any(_covers(cls, kind, registered) for cls in shipped):
-            made = _made(plugin, CLASSES[kind], registered.record.name)
+            base = class_for(kind, registered.record)
+            made = _made(plugin, base, registered.record.name)
             classes[f"Test_{kind}_{registered.record.name}"] = made
     return classes or {"TestPlugin": _made(plugin, PluginConformance)}
 
@@ -55,7 +64,9 @@ def _made(plugin: str, base: type[PluginConformance], name: str = "") -> type[Pl
 
 
 def _covers(cls: type[PluginConformance], kind: str, registered: Registered[Any]) -> bool:
-    return cls.kind == kind and cls.name in ("", registered.record.name)
+    if cls.kind != kind or cls.name not in ("", registered.record.name):
+        return False
+    return issubclass(cls, class_for(kind, registered.record))
 
 
 def _shipped(plugin: str) -> list[type[PluginConformance]]:

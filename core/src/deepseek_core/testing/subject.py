@@ -25,7 +25,7 @@ FIELDS: Final = {
 }
 """Kind of record -> the field of the registry that holds it."""
 
-LOCATORS: Final = ("factory", "probe", "main", "run")
+LOCATORS: Final = ("factory", "probe", "main", "run", "options")
 """Fields of records that name code."""
 
 

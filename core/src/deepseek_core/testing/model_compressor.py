@@ -1,0 +1,201 @@
+"""What every compressor of models promises, as tests that a plugin inherits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+import attrs
+import numpy as np
+import pytest
+
+from deepseek_core.contracts.artifact import Artifact
+from deepseek_core.contracts.compression.step import (
+    ModelCompressor,
+    StepContext,
+    StepPlan,
+    StepResult,
+)
+from deepseek_core.contracts.errors import ConfigError, InputError, Interrupted
+from deepseek_core.discovery.registry import Registered
+from deepseek_core.runtime.compressors import open_compressor
+from deepseek_core.testing.plugin import PluginConformance
+from deepseek_core.testing.subject import registry_of
+
+
+class ModelCompressorConformance(PluginConformance):
+    """Inherit it as `Test...`, set `plugin` and `name`, and give a small model.
+
+    `options` are the step's. `deterministic` is false for one whose results differ although
+    seed and threads are equal.
+    """
+
+    kind = "compressor"
+    options: ClassVar[Mapping[str, Any]] = {}
+    deterministic: ClassVar[bool] = True
+
+    def model(self) -> Any:
+        """A small model that it can treat, made anew by each call and always equal."""
+        raise NotImplementedError("give a small model: def model(self)")
+
+    def context(self, workspace: Path) -> StepContext:
+        """What the step is told; a class whose step `needs` data gives them here."""
+        return StepContext(workspace=workspace)
+
+    def weights(self, model: Any) -> Mapping[str, Any]:
+        """The model's weights by name: of what has a `state_dict`, of an artifact its bytes."""
+        return weights_of(model)
+
+    @pytest.fixture
+    def usable(self, spec: Registered[Any]) -> Registered[Any]:
+        """The record, of a compressor for models."""
+        if spec.record.target != "model":
+            pytest.skip(f'target = "{spec.record.target}": this contract is for models')
+        return spec
+
+    @pytest.fixture
+    def step(self, usable: Registered[Any]) -> ModelCompressor:
+        """The step, with the options of this class."""
+        opened = open_compressor(
+            usable.record.name, self.options, registry=registry_of(self.plugin)
+        )
+        assert isinstance(opened.compressor, ModelCompressor)
+        return opened.compressor
+
+    def _digest(self, model: Any) -> str:
+        whole = hashlib.sha256()
+        for name, value in sorted(self.weights(model).items()):
+            array = np.ascontiguousarray(value)
+            whole.update(f"{name} {array.dtype} {array.shape}".encode())
+            whole.update(array.tobytes())
+        return whole.hexdigest()
+
+    def _applied(self, step: ModelCompressor, model: Any, folder: Path) -> StepResult:
+        context = self.context(folder)
+        return step.apply(model, step.plan(model, context), context)
+
+    def test_an_unknown_option_is_refused(self, usable: Registered[Any]) -> None:
+        """Recipes are typed by people: a key that means nothing is a mistake."""
+        with pytest.raises(ConfigError):
+            open_compressor(
+                usable.record.name,
+                {**self.options, "no_such_option_": 1},
+                registry=registry_of(self.plugin),
+            )
+
+    def test_planning_changes_nothing(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """Neither the model nor a file."""
+        model = self.model()
+        before = self._digest(model)
+        step.plan(model, self.context(tmp_path))
+        assert self._digest(model) == before
+        assert not list(tmp_path.iterdir())
+
+    def test_equal_calls_give_equal_plans(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """What is planned depends on the model and the context alone."""
+        context = self.context(tmp_path)
+        assert step.plan(self.model(), context) == step.plan(self.model(), context)
+
+    def test_a_plan_survives_a_file(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """Its choices are values as JSON has them; a run goes on from them after a kill."""
+        plan = step.plan(self.model(), self.context(tmp_path))
+        assert StepPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+    def test_the_given_model_stays_as_it_was(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """`apply` works on a copy."""
+        model = self.model()
+        before = self._digest(model)
+        self._applied(step, model, tmp_path)
+        assert self._digest(model) == before
+
+    def test_it_does_what_it_planned(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """Parameters, and operations where both know them."""
+        model, context = self.model(), self.context(tmp_path)
+        plan = step.plan(model, context)
+        result = step.apply(model, plan, context)
+        assert result.profile.parameters == plan.after.parameters
+        if None not in (result.profile.macs, plan.after.macs):
+            assert result.profile.macs == plan.after.macs
+
+    def test_it_provides_what_its_record_says(
+        self, usable: Registered[Any], step: ModelCompressor, tmp_path: Path
+    ) -> None:
+        """By name; files of it lie in the workspace."""
+        result = self._applied(step, self.model(), tmp_path)
+        assert set(result.provided) == set(usable.record.provides)
+        for value in result.provided.values():
+            if isinstance(value, Path):
+                assert value.is_file()
+                assert value.is_relative_to(tmp_path)
+
+    def test_equal_runs_give_equal_models(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """With one seed and one number of threads."""
+        if not self.deterministic:
+            pytest.skip("deterministic = False")
+        folders = [tmp_path / name for name in ("one", "other")]
+        for folder in folders:
+            folder.mkdir()
+        one, other = (self._applied(step, self.model(), folder) for folder in folders)
+        assert self._digest(one.model) == self._digest(other.model)
+
+    def test_the_structure_can_be_made_again(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """`reshape` gives a model whose weights have the names and shapes that `apply` left."""
+        model, context = self.model(), self.context(tmp_path)
+        plan = step.plan(model, context)
+        if isinstance(model, Artifact):
+            pytest.skip("the model is a file: it is kept whole")
+        again = self.weights(step.reshape(model, plan))
+        made = self.weights(step.apply(model, plan, context).model)
+        shapes = [{name: np.shape(value) for name, value in w.items()} for w in (again, made)]
+        assert shapes[0] == shapes[1]
+
+    def test_what_is_no_model_is_refused(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """By `InputError`, before anything is done."""
+        with pytest.raises(InputError):
+            step.plan(object(), self.context(tmp_path))
+
+    def test_it_can_be_stopped(self, step: ModelCompressor, tmp_path: Path) -> None:
+        """What `progress` raises comes through, and the model stays as it was."""
+        asked: list[int] = []
+
+        def stop(_done: int, _of: int, _text: str) -> NoReturn:
+            asked.append(1)
+            raise Interrupted("stopped by the test")
+
+        model = self.model()
+        before = self._digest(model)
+        context = attrs.evolve(self.context(tmp_path), progress=stop)
+        try:
+            step.apply(model, step.plan(model, context), context)
+        except Interrupted:
+            assert asked
+        else:
+            assert not asked, "it went on although progress raised"
+        assert self._digest(model) == before
+
+
+def weights_of(model: Any) -> Mapping[str, Any]:
+    """Weights by name of what has a `state_dict`, of an artifact, or of a mapping of arrays.
+
+    Raises:
+        NotImplementedError: none of these; the class that checks gives `weights`.
+    """
+    if isinstance(model, Artifact):
+        return {"content": np.frombuffer(model.read(), np.uint8)}
+    if callable(getattr(model, "state_dict", None)):
+        return {name: _array(value) for name, value in model.state_dict().items()}
+    if isinstance(model, Mapping):
+        return model
+    raise NotImplementedError(f"give the weights of a {type(model).__name__}: def weights(self, m)")
+
+
+def _array(value: Any) -> Any:
+    """A numpy array of a tensor; of dtypes that numpy lacks, the float32 that equals it."""
+    plain = value.detach().cpu() if hasattr(value, "detach") else value
+    try:
+        return np.asarray(plain)
+    except TypeError:
+        return np.asarray(plain.float())
