@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 FILES = {
     "tier": "tiers",
     "compressor": "compressors",
+    "model_compressor": "model_compressors",
     "strategy": "strategies",
     "frontend": "frontends",
     "command": "commands",

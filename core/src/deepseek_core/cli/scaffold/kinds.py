@@ -60,6 +60,14 @@ KINDS: Final = {
             needs=(_NUMPY,),
         ),
         Kind(
+            name="model-compressor",
+            module="step",
+            conformance="TestHalfWeights",
+            summary="a step of compression recipes that keeps weights in half precision",
+            usage="ds-sdk list-plugins --kind compressor",
+            needs=("attrs>=23.2", _NUMPY, _ONNX),
+        ),
+        Kind(
             name="frontend",
             module="frontend",
             conformance="TestAffineReader",

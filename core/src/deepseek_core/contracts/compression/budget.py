@@ -56,9 +56,11 @@ class Limit:
         number = float(found[2])
         return cls(divisor=number) if found[1] else cls(most=number * scale)
 
-    def of(self, original: float) -> float:
-        """The largest amount that holds, for an original of that size."""
-        return original / self.divisor if self.divisor is not None else float(self.most or 0)
+    def of(self, original: float | None) -> float | None:
+        """The largest amount that holds, for an original of that size; None if that is unknown."""
+        if self.divisor is None:
+            return self.most
+        return None if original is None else original / self.divisor
 
     def __str__(self) -> str:
         return f"/{self.divisor:g}" if self.divisor is not None else f"{self.most:,.0f}"
@@ -125,12 +127,13 @@ Outcome = Literal["holds", "fails", "not measured"]
 class BudgetRow:
     """One line of a verdict: what was wanted, what came out, whether it holds.
 
-    `got` is None and the outcome `not measured` where there is no figure.
+    `bound` is None where the original's figure is unknown, `got` where the result's is; the
+    outcome is `not measured` then.
     """
 
     name: str
     wanted: str
-    bound: float
+    bound: float | None
     got: float | None
     outcome: Outcome
 
@@ -200,14 +203,15 @@ class Budget:
         Both map `parameters`, `macs`, `nbytes`, `accuracy` and, of the result, `latency_s` to
         figures; one that is missing is not measured.
         """
+        limits = (
+            ("parameters", self.parameters),
+            ("macs", self.macs),
+            ("nbytes", self.nbytes),
+        )
         found = [
-            _row(name, str(limit), limit.of(original[name]), got.get(name))
-            for name, limit in (
-                ("parameters", self.parameters),
-                ("macs", self.macs),
-                ("nbytes", self.nbytes),
-            )
-            if limit is not None and (limit.most is not None or name in original)
+            _row(name, str(limit), limit.of(original.get(name)), got.get(name))
+            for name, limit in limits
+            if limit is not None
         ]
         if self.accuracy_drop is not None:
             drop = None
@@ -224,9 +228,11 @@ class Budget:
         return tuple(found)
 
 
-def _row(name: str, wanted: str, bound: float, got: float | None, *, sign: int = 1) -> BudgetRow:
+def _row(
+    name: str, wanted: str, bound: float | None, got: float | None, *, sign: int = 1
+) -> BudgetRow:
     outcome: Outcome = "not measured"
-    if got is not None:
+    if got is not None and bound is not None:
         # A difference of two shares is not exact in binary: a billionth is none.
         outcome = "holds" if sign * got <= sign * bound + 1e-9 * abs(bound) + 1e-12 else "fails"
     return BudgetRow(name=name, wanted=wanted, bound=bound, got=got, outcome=outcome)

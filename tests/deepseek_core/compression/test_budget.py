@@ -1,0 +1,121 @@
+"""Budgets: what people write, and the verdict."""
+
+import math
+
+import pytest
+
+from deepseek_core import compression, errors
+
+Budget, Limit = compression.Budget, compression.Limit
+
+
+ORIGINAL = {"parameters": 1000, "macs": 10_000, "nbytes": 4096, "accuracy": 0.91}
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("/3.7", 1000 / 3.7),
+        ("<= /4", 250),
+        (700_000, 700_000),
+        ("700k", 700_000),
+        ("0.7M", 700_000),
+        ("4 MiB", 4 * 2**20),
+        ("1e3", 1000),
+        ("<= 2 kB", 2000),
+    ],
+)
+def test_a_limit_reads_as_people_write_it(text, most):
+    assert Limit.parse(text, where="budget.parameters").of(1000) == most
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/", "/0", 0, -3, "3 apples", "/3 MiB", True, None, [1], "1/3"]
+)
+def test_what_is_no_limit_is_refused_with_the_way_to_write_it(text):
+    with pytest.raises(errors.ConfigError) as refused:
+        Limit.parse(text, where="budget.parameters")
+    assert "limit" in refused.value.message
+
+
+def test_a_limit_is_one_of_the_two():
+    with pytest.raises(errors.ConfigError):
+        Limit()
+    with pytest.raises(errors.ConfigError):
+        Limit(divisor=2, most=3)
+    with pytest.raises(errors.ConfigError):
+        Limit(divisor=math.inf)
+
+
+def test_a_budget_survives_its_table():
+    table = {
+        "parameters": "/3.7",
+        "nbytes": "1 MiB",
+        "accuracy_drop": "<= 1.0 pt",
+        "accuracy": ">= 90 %",
+        "latency": {"device": "cpu", "p95_ms": 8.5, "batch": 4},
+    }
+    budget = Budget.parse(table)
+    assert Budget.parse(budget.to_table()) == budget
+    assert budget.accuracy == 0.9
+    assert budget.latency.seconds == 0.0085
+
+
+def test_an_unknown_key_names_the_nearest():
+    with pytest.raises(errors.ConfigError, match="accuracy_drop"):
+        Budget.parse({"acuracy_drop": 1})
+
+
+@pytest.mark.parametrize(
+    "latency",
+    [
+        {"device": "cpu"},
+        {"p99_ms": 8},
+        {"device": "cpu", "p99_ms": 8, "p50_ms": 3},
+        {"device": "cpu", "p99_ms": "8"},
+        {"device": "cpu", "p99_ms": -8},
+        {"device": "cpu", "p99_ms": 8, "batch": 0},
+        {"device": "cpu", "p98_ms": 8},
+        "8 ms",
+    ],
+)
+def test_a_latency_that_says_too_little_is_refused(latency):
+    with pytest.raises(errors.DeepSeekError):
+        Budget.parse({"latency": latency})
+
+
+def outcomes(budget, **got):
+    return {row.name: row.outcome for row in Budget.parse(budget).rows(ORIGINAL, got)}
+
+
+def test_the_verdict_has_a_line_for_each_limit():
+    budget = {
+        "parameters": "/4",
+        "macs": 5000,
+        "accuracy_drop": 1.0,
+        "latency": {"device": "cpu", "p99_ms": 8},
+    }
+    found = outcomes(budget, parameters=250, macs=5001, accuracy=0.90)
+    assert found == {
+        "parameters": "holds",
+        "macs": "fails",
+        "accuracy_drop": "holds",  # .91 - .90 is a little above .01 in binary
+        "latency_s": "not measured",
+    }
+
+
+def test_the_accuracy_must_not_fall_below_its_least():
+    assert outcomes({"accuracy": 0.9}, accuracy=0.8999) == {"accuracy": "fails"}
+    assert outcomes({"accuracy": 0.9}, accuracy=0.9) == {"accuracy": "holds"}
+
+
+def test_what_was_not_measured_never_holds():
+    rows = Budget.parse({"nbytes": 10}).rows(ORIGINAL, {})
+    assert [row.outcome for row in rows] == ["not measured"]
+    report = compression.CompressionReport(model="m", verdict=rows, steps=(), variants=())
+    assert not report.holds
+
+
+def test_a_part_of_an_unknown_original_is_not_measured():
+    (row,) = Budget.parse({"macs": "/2"}).rows({}, {"macs": 10})
+    assert row.outcome == "not measured"

@@ -1,0 +1,98 @@
+"""Recipes: all faults at once, nearest keys, and the way back to a table."""
+
+import tomllib
+
+import pytest
+
+from deepseek_core import compression, errors
+
+Recipe = compression.Recipe
+
+
+TEXT = """
+[model]
+entry = "mine.net:make"
+weights = "net.npz"
+input = [1, 3, 224, 224]
+
+[data]
+train = "mine.data:train"
+test = "mine.data:test"
+calibration_samples = 256
+
+[[step]]
+use = "prune"
+criterion = "cis"
+round_to = 8
+
+[[step]]
+use = "distill"
+epochs = 4
+
+[[lower]]
+use = "ort_x86"
+
+[budget]
+parameters = "/3.7"
+accuracy_drop = "<= 1.0 pt"
+
+[run]
+seed = 3
+threads = 1
+"""
+
+
+def faults(table):
+    with pytest.raises(errors.ConfigError) as refused:
+        Recipe.parse(table)
+    return str(refused.value).splitlines()
+
+
+def test_a_recipe_survives_its_table():
+    recipe = Recipe.parse(tomllib.loads(TEXT))
+    assert Recipe.parse(recipe.to_table()) == recipe
+    assert recipe.steps[0].options == {"criterion": "cis", "round_to": 8}
+    assert recipe.model.inputs == {"input": (1, 3, 224, 224)}
+
+
+def test_every_fault_has_its_own_line():
+    table = tomllib.loads(TEXT)
+    table["bugdet"] = {}
+    table["data"]["trian"] = "x:y"
+    table["run"]["threads"] = 0
+    table["step"][1] = {"epochs": 4}
+    found = faults(table)
+    assert len(found) == 4
+    assert "budget" in found[0]
+    assert "train" in found[1]
+    assert "step[1]" in found[2]
+    assert "threads" in found[3]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        None,
+        "net.onnx",
+        {},
+        {"entry": "a:b", "path": "m.onnx"},
+        {"path": ""},
+        {"path": "m.onnx", "input": [1], "inputs": {"x": [1]}},
+        {"path": "m.onnx", "input": []},
+        {"path": "m.onnx", "input": [0, 3]},
+        {"path": "m.onnx", "input": [1, True]},
+        {"path": "m.onnx", "inputs": [1, 3]},
+        {"path": "m.onnx", "input": 3},
+    ],
+)
+def test_a_model_that_is_none_is_refused(model):
+    assert faults({} if model is None else {"model": model})
+
+
+@pytest.mark.parametrize("steps", ["prune", {"use": "prune"}, [3], [{"use": 1}], 7])
+def test_steps_are_tables_that_say_what_they_use(steps):
+    assert any("step" in line for line in faults({"model": {"path": "m.onnx"}, "step": steps}))
+
+
+def test_a_recipe_of_a_later_version_is_refused():
+    assert "schema" in faults({"model": {"path": "m.onnx"}, "schema": 99})[0]
