@@ -78,7 +78,7 @@ class CompressionReport:
     verdict: tuple[BudgetRow, ...]
     steps: tuple[StepRow, ...]
     variants: tuple[Variant, ...]
-    layers: tuple[Mapping[str, Any], ...] = ()
+    layers: tuple[Mapping[str, Any], ...] = attrs.field(default=(), converter=tuple)
     not_measured: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     machine: Mapping[str, Any] = attrs.field(factory=dict)
     versions: Mapping[str, str] = attrs.field(factory=dict)
