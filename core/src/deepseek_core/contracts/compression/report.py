@@ -78,7 +78,7 @@ class CompressionReport:
     verdict: tuple[BudgetRow, ...]
     steps: tuple[StepRow, ...]
     variants: tuple[Variant, ...]
-    layers: tuple[Mapping[str, Any], ...] = attrs.field(default=(), converter=tuple)
+    layers: tuple[Mapping[str, Any], ...] = ()
     not_measured: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     machine: Mapping[str, Any] = attrs.field(factory=dict)
     versions: Mapping[str, str] = attrs.field(factory=dict)
@@ -101,12 +101,13 @@ class CompressionReport:
         """
         if kept.get("schema") != SCHEMA:
             raise ArtifactError(f"a report of schema {kept.get('schema')!r}; this reads {SCHEMA}")
-        plain = ("model", "layers", "not_measured", "machine", "versions")
+        plain = ("model", "not_measured", "machine", "versions")
         try:
             return cls(
                 verdict=tuple(BudgetRow(**row) for row in kept["verdict"]),
                 steps=tuple(_step(row) for row in kept["steps"]),
                 variants=tuple(_variant(row) for row in kept["variants"]),
+                layers=tuple(kept["layers"]),
                 **{name: kept[name] for name in plain},
             )
         except (KeyError, TypeError) as error:

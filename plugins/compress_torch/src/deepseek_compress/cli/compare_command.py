@@ -1,0 +1,81 @@
+"""`ds-sdk compress compare`: two runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from deepseek_compress.cli.common import add_json, print_json, read_report
+from deepseek_compress.report.rows import percent
+from deepseek_core import compression, console
+
+EXAMPLES: Final = """examples:
+  ds-sdk compress compare out other
+  ds-sdk compress compare out other --json
+
+A difference in accuracy is called one only where the intervals do not overlap."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("one", metavar="A", type=Path, help="what `compress run` left")
+    parser.add_argument("other", metavar="B", type=Path, help="and another one")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print both."""
+    one, other = read_report(args.one), read_report(args.other)
+    if args.json:
+        print_json({"a": one.to_json(), "b": other.to_json()})
+        return 0
+    rows = list(_rows(one, other))
+    console.print_table(("FIGURE", str(args.one), str(args.other), "B / A"), rows)
+    print(_accuracy_sentence(one, other))
+    return 0
+
+
+def _rows(
+    one: compression.CompressionReport, other: compression.CompressionReport
+) -> Iterator[tuple[str, ...]]:
+    a, b = _figures(one), _figures(other)
+    for name in a:
+        ratio = "-" if not a[name] or b[name] is None else f"{b[name] / a[name]:.2f}"
+        yield name, _text(name, a[name]), _text(name, b[name]), ratio
+    yield "accuracy", percent(_shipped(one).accuracy), percent(_shipped(other).accuracy), ""
+
+
+def _shipped(report: compression.CompressionReport) -> compression.Variant:
+    return next(v for v in report.variants if v.shipped)
+
+
+def _figures(report: compression.CompressionReport) -> dict[str, Any]:
+    profile, shipped = report.steps[-1].profile, _shipped(report)
+    return {
+        "parameters": profile.parameters,
+        "macs": profile.macs,
+        "nbytes": shipped.nbytes,
+        "latency_s": shipped.latency_s,
+    }
+
+
+def _text(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if name == "latency_s":
+        return console.format_seconds(value)
+    return console.format_bytes(value) if name == "nbytes" else f"{value:,.0f}"
+
+
+def _accuracy_sentence(
+    one: compression.CompressionReport, other: compression.CompressionReport
+) -> str:
+    a, b = _shipped(one).accuracy, _shipped(other).accuracy
+    if a is None or b is None:
+        return "accuracy was not measured in both"
+    if a.overlaps(b):
+        return "no significant difference in accuracy: the 95 % intervals overlap"
+    better = "B" if b.value > a.value else "A"
+    return f"{better} is more accurate: the 95 % intervals do not overlap"

@@ -1,0 +1,65 @@
+"""`ds-sdk compress COMMAND ...`: finds the command, imports its module alone, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final
+
+from deepseek_core import console, errors
+
+# name -> (module of this package, one line for --help, which imports none of them)
+COMMANDS: Final = {
+    "init": ("init_command", "write a recipe to begin with"),
+    "plan": ("plan_command", "what each step of a recipe would do; nothing is trained"),
+    "run": ("run_command", "run a recipe: files for each target, a report, a verdict"),
+    "verify": ("verify_command", "check that the files of a run are whole"),
+    "compare": ("compare_command", "two runs side by side"),
+    "inspect": ("inspect_command", "a model's layers, and what could be pruned"),
+}
+_EXAMPLES: Final = """examples:
+  ds-sdk compress init recipe.toml             a recipe to begin with, explained
+  ds-sdk compress plan recipe.toml             what it would do, in seconds
+  ds-sdk compress run recipe.toml -o out       train, lower, measure, judge
+  ds-sdk compress verify out                   whether its files are whole
+  ds-sdk compress compare out other            two runs side by side
+  ds-sdk run out/model.ort_x86.onnx --input batch.npz
+
+exit codes: 0 done and the budget holds, 1 it does not hold or a file is damaged, 2 wrong
+arguments, recipe, model or data, 130 Ctrl-C (go on with --resume)"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `ds-sdk compress` with these words and return the exit code."""
+    words = list(argv)
+    if not words or words[0].startswith("-"):
+        _top_help(words)
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, n=1)
+        raise errors.ConfigError(
+            f"ds-sdk compress has no command {name!r}",
+            remedy=f"ds-sdk compress {close[0]}" if close else "ds-sdk compress",
+        )
+    module_name, summary = COMMANDS[name]
+    module = import_module(f"{__package__}.{module_name}")
+    parser = console.command_parser(f"compress {name}", summary=summary, examples=module.EXAMPLES)
+    module.add_arguments(parser)
+    code: int = module.run(parser.parse_args(rest))
+    return code
+
+
+def _top_help(words: list[str]) -> None:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items())
+    summary = "from a trained model and a budget to the file that a device wants"
+    parser = console.command_parser(
+        "compress", summary=f"{summary}\n\ncommands:\n{lines}", examples=_EXAMPLES
+    )
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of the above")
+    if words in ([], ["-h"], ["--help"]):
+        parser.print_help()
+        return
+    parser.parse_args(words)

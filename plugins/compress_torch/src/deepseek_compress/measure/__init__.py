@@ -1,0 +1,1 @@
+"""Measures files on devices, through the SDK's scheduler."""

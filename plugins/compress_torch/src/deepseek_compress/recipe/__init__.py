@@ -1,0 +1,1 @@
+"""Recipes: read, checked as a chain, planned, run, resumed."""

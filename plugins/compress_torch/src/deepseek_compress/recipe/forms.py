@@ -1,0 +1,94 @@
+"""The forms that a model takes on its way, and how each is kept in a file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Protocol
+
+from deepseek_core import Artifact, compression, errors
+
+
+class Form(Protocol):
+    """How models of one form are kept: `save` and `load` are each other's opposite."""
+
+    def save(self, model: Any, path: Path) -> None:
+        """Write what `load` needs."""
+        ...
+
+    def load(self, model: Any, path: Path) -> Any:
+        """The kept model; `model` has its structure."""
+        ...
+
+
+class TorchForm:
+    """Modules, kept as the arrays of their `state_dict`: no code lies in the file."""
+
+    def save(self, model: Any, path: Path) -> None:
+        """Write the weights, in torch's own format of plain tensors."""
+        import torch
+
+        state = {
+            name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+        }
+        torch.save(state, path)
+
+    def load(self, model: Any, path: Path) -> Any:
+        """Fill a copy of a module of that structure.
+
+        Raises:
+            ArtifactError: the file is damaged or of another structure.
+        """
+        import copy
+
+        import torch
+
+        model = copy.deepcopy(model)  # a step whose structure stays gives the user's own
+        try:
+            model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+        except Exception as error:
+            raise errors.ArtifactError(
+                f"{path} does not fit the model: {error}", remedy="run the recipe into a new folder"
+            ) from error
+        return model
+
+
+class OnnxForm:
+    """ONNX files, kept as they are."""
+
+    def save(self, model: Any, path: Path) -> None:
+        """Write the file."""
+        path.write_bytes(model.read())
+
+    def load(self, model: Any, path: Path) -> Any:
+        """The file as an artifact."""
+        return Artifact(format="onnx", content=path.read_bytes())
+
+
+FORMS: dict[str, Form] = {"torch": TorchForm(), "onnx": OnnxForm()}
+
+
+def form_of(name: str) -> Form:
+    """The form of that name.
+
+    Raises:
+        PluginError: a step gives a form that this runner can't keep.
+    """
+    if name not in FORMS:
+        raise errors.PluginError(
+            f"a step gives models of form {name!r}", remedy=f"known forms: {', '.join(FORMS)}"
+        )
+    return FORMS[name]
+
+
+def profile_of(
+    model: Any, form: str, inputs: dict[str, tuple[int, ...]]
+) -> compression.ModelProfile:
+    """Parameters, multiply-accumulates for one sample, and bytes of a file."""
+    if form == "onnx":
+        import onnx
+
+        proto = onnx.load_from_string(model.read())
+        counts = [math.prod(tensor.dims) for tensor in proto.graph.initializer]
+        return compression.ModelProfile(parameters=sum(counts), nbytes=len(model.read()))
+    return compression.ModelProfile(parameters=sum(p.numel() for p in model.parameters()))

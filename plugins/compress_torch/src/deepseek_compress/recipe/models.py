@@ -1,0 +1,133 @@
+"""Models that recipes begin with: a function of the user, a torch.export program, an ONNX file."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from deepseek_compress.entries import load_entry
+from deepseek_core import Artifact, compression, errors
+
+_PROGRAMS: Final = (".pt2",)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class SourceModel:
+    """A model as a recipe names it: the object, its form, and shapes of its inputs by name."""
+
+    name: str
+    form: str
+    model: Any
+    inputs: dict[str, tuple[int, ...]]
+
+
+def load_model(source: compression.ModelSource, folder: Path) -> SourceModel:
+    """The model of a recipe that lies in `folder`.
+
+    Raises:
+        ConfigError: the entry can't be imported or called.
+        ArtifactError: no such file, or of a format that is not known.
+        InputError: what the entry gave is no model, or the shapes of its inputs are not given.
+    """
+    if source.entry is not None:
+        return _of_entry(source, folder)
+    assert source.path is not None
+    path = folder / source.path
+    if path.suffix in _PROGRAMS:
+        return _of_program(path, source)
+    artifact = Artifact.from_path(path)
+    if artifact.format != "onnx":
+        raise errors.ArtifactError(
+            f"model.path names {path}, of format {artifact.format!r}",
+            remedy="give an ONNX file, a .pt2 program, or an entry that makes the module",
+        )
+    return SourceModel(name=path.stem, form="onnx", model=artifact, inputs=dict(source.inputs))
+
+
+def _of_entry(source: compression.ModelSource, folder: Path) -> SourceModel:
+    assert source.entry is not None
+    make = load_entry(source.entry, folder, where="model.entry")
+    made = _called(make, source, folder)
+    import torch
+
+    if not isinstance(made, torch.nn.Module):
+        raise errors.InputError(
+            f"model.entry {source.entry} gave a {type(made).__name__}",
+            remedy="let it return a torch.nn.Module",
+        )
+    if not source.inputs:
+        raise errors.InputError(
+            "the shapes of the model's inputs are not given",
+            remedy="add model.input = [1, 3, 224, 224], the batch first",
+        )
+    name = source.entry.rpartition(":")[2]
+    inputs = _named_inputs(made, dict(source.inputs))
+    return SourceModel(name=name, form="torch", model=made.eval(), inputs=inputs)
+
+
+def _called(make: Any, source: compression.ModelSource, folder: Path) -> Any:
+    if not callable(make):
+        return make
+    arguments = [] if source.weights is None else [str(folder / source.weights)]
+    try:
+        return make(*arguments)
+    except errors.DeepSeekError:
+        raise
+    except Exception as error:
+        given = f"with {arguments[0]}" if arguments else "without arguments"
+        raise errors.ConfigError(
+            f"model.entry {source.entry}, called {given}: {type(error).__name__}: {error}",
+            remedy="correct the function; model.weights names a file that it is given",
+        ) from error
+
+
+def _named_inputs(model: Any, inputs: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """A lone input goes by the name of the first argument of `forward`.
+
+    Raises:
+        InputError: names that `forward` does not have.
+    """
+    known = [
+        name
+        for name, parameter in inspect.signature(model.forward).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.POSITIONAL_ONLY)
+    ]
+    if len(inputs) == 1 and known and "input" in inputs and "input" not in known:
+        return {known[0]: inputs["input"]}
+    foreign = [name for name in inputs if name not in known]
+    if foreign and known:
+        raise errors.InputError(
+            f"the model has no input {foreign[0]!r}", remedy=f"its inputs: {', '.join(known)}"
+        )
+    return {name: inputs[name] for name in sorted(inputs, key=known.index)} if known else inputs
+
+
+def _of_program(path: Path, source: compression.ModelSource) -> SourceModel:
+    if not path.is_file():
+        raise errors.ArtifactError(f"no such file: {path}", remedy="check model.path")
+    import torch
+
+    try:
+        program = torch.export.load(path)
+    except Exception as error:
+        raise errors.ArtifactError(
+            f"{path} is no torch.export program: {error}",
+            remedy="write it with torch.export.save",
+        ) from error
+    module = program.module()
+    shapes = dict(source.inputs) or _shapes_of(program)
+    return SourceModel(name=path.stem, form="torch", model=module, inputs=shapes)
+
+
+def _shapes_of(program: Any) -> dict[str, tuple[int, ...]]:
+    """Input shapes of a program; a symbolic axis counts as 1."""
+    values = {
+        node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"
+    }
+    return {
+        name: tuple(size if isinstance(size, int) else 1 for size in values[name].shape)
+        for name in program.graph_signature.user_inputs
+    }

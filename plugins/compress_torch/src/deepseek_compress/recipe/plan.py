@@ -1,0 +1,64 @@
+"""Plans a recipe without training: what each step would do, and what that would cost."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from deepseek_compress.recipe.job import Job
+from deepseek_core import compression, errors
+
+
+@attrs.frozen(kw_only=True)
+class Outlook:
+    """What a run would do: the steps' plans, and why the others could not be planned."""
+
+    plans: tuple[compression.StepPlan, ...]
+    unplanned: tuple[str, ...]
+    verdict: tuple[compression.BudgetRow, ...]
+
+
+def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
+    """Plan every step on the structure that the steps before it would leave.
+
+    Steps of files that only a run makes (after the export) are named and not planned.
+
+    Raises:
+        DeepSeekError: a step refuses the model, or the budget can't be met.
+    """
+    job.set_threads()
+    plans: list[compression.StepPlan] = []
+    unplanned = []
+    model: Any = job.source.model
+    with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
+        for number, link in enumerate((*job.chain.steps, *job.chain.targets)):
+            if link.opened.spec.takes != job.source.form:
+                unplanned.append(f"{link.where} {link.name}: it works on the exported file")
+                continue
+            context = job.context(Path(folder), link, {}, progress)
+            job.seed(number)
+            plan = link.step.plan(model, context)
+            plans.append(plan)
+            if link.where.startswith("step"):
+                model = _shaped(link.step, model, plan)
+    return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=_verdict(job, plans))
+
+
+def _shaped(step: compression.ModelCompressor, model: Any, plan: compression.StepPlan) -> Any:
+    try:
+        return step.reshape(model, plan)
+    except NotImplementedError as error:
+        raise errors.PluginError(f"step {plan.step} can't make its structure: {error}") from error
+
+
+def _verdict(job: Job, plans: list[compression.StepPlan]) -> tuple[compression.BudgetRow, ...]:
+    """The lines of the budget that a plan can tell."""
+    if not plans:
+        return ()
+    original = {k: float(v) for k, v in plans[0].before.to_json().items() if v is not None}
+    planned = {k: float(v) for k, v in plans[-1].after.to_json().items() if v is not None}
+    return job.recipe.budget.rows(original, planned)

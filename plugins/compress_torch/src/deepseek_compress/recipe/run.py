@@ -1,0 +1,223 @@
+"""Runs a recipe: its steps on a copy of the model, one file for each target, the verdict."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from deepseek_compress.recipe.chain import Link, provided_names
+from deepseek_compress.recipe.finish import write_results
+from deepseek_compress.recipe.forms import form_of, profile_of
+from deepseek_compress.recipe.job import Job
+from deepseek_compress.recipe.lock import locked, versions_of
+from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace
+from deepseek_core import Artifact, compression
+
+_LIBRARIES: Final = ("deepseek-core", "deepseek-compress", "torch", "onnx", "onnxruntime", "numpy")
+Progress = Callable[[int, int, str], None]
+
+
+def run(
+    job: Job, output: Path, *, resume: bool, progress: Progress
+) -> compression.CompressionReport:
+    """Run all of it into a new folder, or go on in one; the user's model stays as it is.
+
+    Raises:
+        ConfigError: a recipe whose steps do not fit, or a folder that is taken.
+        DeepSeekError: a step refused, or failed; what was done before is kept for `resume`.
+    """
+    workspace = Workspace(output)
+    recipe_locked = locked(job.recipe, job.chain, job.data.parts())
+    workspace.begin(recipe_locked, resume=resume)
+    job.set_threads()
+    runner = _Runner(job, workspace, progress)
+    runner.run_steps()
+    files = runner.run_targets()
+    report = runner.report(files)
+    write_results(output, recipe_locked, runner.plans, report, runner.extra())
+    workspace.close()
+    return report
+
+
+class _Runner:
+    """The state of one run: the model as it is now, and what was said of it."""
+
+    def __init__(self, job: Job, workspace: Workspace, progress: Progress) -> None:
+        self._job, self._workspace, self._progress = job, workspace, progress
+        self._model, self._form = job.source.model, job.source.form
+        self._provided: dict[str, Any] = {}
+        self.plans: list[compression.StepPlan] = []
+        self._rows: list[compression.StepRow] = []
+
+    def run_steps(self) -> None:
+        """Every step of the recipe, those that ended before from what they left."""
+        progress = self._progress
+        progress(0, len(self._job.chain.steps), "original: profile and accuracy")
+        self._rows.append(self._original())
+        for number, link in enumerate(self._job.chain.steps):
+            model = self._in_form(link.opened.spec.takes)
+            self._take(link, self._done(number, link, model), model)
+
+    def _original(self) -> compression.StepRow:
+        profile = profile_of(self._model, self._form, self._job.source.inputs)
+        return compression.StepRow(
+            step="original", profile=profile, accuracy=self._accuracy(self._model, self._form)
+        )
+
+    def _done(self, number: int, link: Link, model: Any) -> Done:
+        """What a step left, whether it ended before or does so now: one way for both."""
+        done = self._workspace.done(number, link.name)
+        if done is None:
+            with self._workspace.step(number, link.name) as folder:
+                self._apply(number, link, model, folder)
+            done = self._workspace.done(number, link.name)
+            assert done is not None
+        self.plans.append(done.plan)
+        return done
+
+    def _apply(self, number: int, link: Link, model: Any, folder: Path) -> None:
+        context = self._job.context(folder, link, self._provided, self._progress)
+        started_s = time.monotonic()
+        self._job.seed(number)
+        plan = link.step.plan(model, context)
+        result = link.step.apply(model, plan, context)
+        form = link.gives
+        form_of(form).save(result.model, folder / WEIGHTS)
+        row = compression.StepRow(
+            step=link.name,
+            profile=result.profile,
+            accuracy=self._accuracy(result.model, form),
+            seconds=time.monotonic() - started_s,
+            figures=result.figures,
+            notes=(*plan.notes, *result.notes),
+        )
+        self._workspace.keep(folder, plan, row, provided_names(link, dict(result.provided)))
+
+    def _take(self, link: Link, done: Done, model: Any) -> None:
+        shaped = link.step.reshape(model, done.plan)
+        self._form = link.gives
+        self._model = form_of(self._form).load(shaped, done.weights)
+        self._provided.update(done.provided)
+        self._rows.append(done.row)
+
+    def _in_form(self, form: str) -> Any:
+        """The model as it is now, as a step takes it."""
+        return self._model if form == self._form else self._exported()
+
+    def _exported(self) -> Artifact:
+        """The model as it is now as an ONNX file; made once after each step."""
+        if self._form == "onnx":
+            found: Artifact = self._model
+            return found
+        path = self._workspace.scratch(f"after-{len(self.plans):02d}.onnx")
+        if not path.exists():
+            self._progress(0, 1, "exporting to ONNX")
+            with self._workspace.whole(path) as partial:
+                self._job.export(self._model, partial)
+        return Artifact.from_path(path)
+
+    def run_targets(self) -> list[compression.Variant]:
+        """The float file, and one for each target."""
+        exported = self._exported()
+        path = self._workspace.output / "model.fp32.onnx"
+        path.write_bytes(exported.read())
+        variants = [self._float(path)]
+        for number, link in enumerate(self._job.chain.targets, len(self._job.chain.steps)):
+            variants.append(self._lowered(number, link, exported))
+        return self._timed(variants)
+
+    def _lowered(self, number: int, link: Link, exported: Artifact) -> compression.Variant:
+        done = self._done(number, link, exported)
+        path = self._workspace.output / f"model.{link.name}.onnx"
+        shutil.copyfile(done.weights, path)
+        row = done.row
+        return compression.Variant(
+            name=link.name,
+            file=path.name,
+            target=link.name,
+            nbytes=path.stat().st_size,
+            accuracy=row.accuracy,
+            int8_coverage=row.figures.get("int8_coverage"),
+            notes=row.notes,
+            shipped=True,
+        )
+
+    def _float(self, path: Path) -> compression.Variant:
+        return compression.Variant(
+            name="fp32",
+            file=path.name,
+            target="any runtime",
+            nbytes=path.stat().st_size,
+            accuracy=self._accuracy(Artifact.from_path(path), "onnx"),
+            shipped=not self._job.chain.targets,
+        )
+
+    def _timed(self, variants: Sequence[compression.Variant]) -> list[compression.Variant]:
+        """The variants with what they take on the device of the budget."""
+        budget = self._job.recipe.budget.latency
+        if budget is None:
+            return list(variants)
+        from deepseek_compress.measure.latency import measure_latency
+
+        inputs = self._job.latency_inputs(budget.batch)
+        files = {v.name: self._workspace.output / v.file for v in variants}
+        found = measure_latency(files, budget, inputs, self._progress)
+        return [
+            attrs.evolve(
+                v,
+                device=found[v.name].device,
+                latency_s=found[v.name].quantiles_s[budget.quantile],
+                evidence=found[v.name].evidence,
+            )
+            for v in variants
+        ]
+
+    def report(self, variants: Sequence[compression.Variant]) -> compression.CompressionReport:
+        """What was wanted beside what came out; the first shipped file is held to the budget."""
+        shipped = next(v for v in variants if v.shipped)
+        first, last = self._rows[0], self._rows[-1]
+        got = _figures(last.profile, shipped.accuracy) | {"nbytes": float(shipped.nbytes)}
+        if shipped.latency_s is not None:
+            got["latency_s"] = shipped.latency_s
+        return compression.CompressionReport(
+            model=self._job.source.name,
+            verdict=self._job.recipe.budget.rows(_figures(first.profile, first.accuracy), got),
+            steps=tuple(self._rows),
+            variants=tuple(variants),
+            layers=tuple(_layers(self.plans)),
+            not_measured=self._job.not_measured(),
+            machine={
+                "processor": platform.processor() or platform.machine(),
+                "threads": self._job.recipe.run.threads,
+            },
+            versions=versions_of(_LIBRARIES),
+        )
+
+    def extra(self) -> Mapping[str, Path]:
+        """Files that steps provided, by the name under which the run leaves them."""
+        return {p.name: p for p in self._provided.values() if isinstance(p, Path)}
+
+    def _accuracy(self, model: Any, form: str) -> compression.Interval | None:
+        evaluate = self._job.evaluate
+        return None if evaluate is None else evaluate(model, form)
+
+
+def _figures(
+    profile: compression.ModelProfile, accuracy: compression.Interval | None
+) -> dict[str, float]:
+    known = {**profile.to_json(), "accuracy": accuracy.value if accuracy else None}
+    return {name: float(value) for name, value in known.items() if value is not None}
+
+
+def _layers(plans: Sequence[compression.StepPlan]) -> list[Mapping[str, Any]]:
+    """The rows on layers of the last plan that has some."""
+    for plan in reversed(plans):
+        if "layers" in plan.choices:
+            return list(plan.choices["layers"])
+    return []

@@ -1,0 +1,81 @@
+"""A report as one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from deepseek_compress.report.charts import Point, layer_bars, scatter
+from deepseek_compress.report.rows import (
+    FILE_HEADER,
+    STEP_HEADER,
+    VERDICT_HEADER,
+    file_rows,
+    step_rows,
+    verdict_rows,
+)
+from deepseek_core import compression, console
+
+
+def write_page(path: Path, report: compression.CompressionReport) -> None:
+    """Write the page whole or not at all.
+
+    Raises:
+        WriteError: no room, or no permission.
+    """
+    console.write_html(path, f"Compression of {report.model}", "".join(_parts(report)))
+
+
+def _parts(report: compression.CompressionReport) -> Iterator[str]:
+    yield f"<p>{escape(_sentence(report))}</p>"
+    if report.verdict:
+        yield "<h2>Budget</h2>"
+        yield console.table(VERDICT_HEADER, list(verdict_rows(report.verdict)))
+    yield "<h2>Files</h2>"
+    shipped = [n for n, v in enumerate(report.variants) if v.shipped]
+    yield console.table(FILE_HEADER, list(file_rows(report.variants)), chosen=shipped)
+    yield from _drawings(report)
+    yield "<h2>Steps</h2>"
+    yield console.table(STEP_HEADER, list(step_rows(report.steps)))
+    if report.layers:
+        yield "<h2>Channels of each layer</h2>"
+        yield layer_bars(report.layers)
+    yield "<h2>What was not measured</h2>"
+    lines = report.not_measured or ("nothing that this page speaks of",)
+    yield f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+    facts = {**report.machine, **report.versions}
+    told = ", ".join(f"{name} {value}" for name, value in facts.items())
+    yield f'<p class="soft">{escape(told)}</p>'
+
+
+def _sentence(report: compression.CompressionReport) -> str:
+    if not report.verdict:
+        return "No budget was given."
+    failed = [row.name for row in report.verdict if row.outcome == "fails"]
+    unknown = [row.name for row in report.verdict if row.outcome == "not measured"]
+    if failed:
+        return f"The budget does not hold: {', '.join(failed)}."
+    if unknown:
+        return f"The budget holds as far as it was measured; not measured: {', '.join(unknown)}."
+    return "The budget holds."
+
+
+def _drawings(report: compression.CompressionReport) -> Iterator[str]:
+    known = [v for v in report.variants if v.accuracy is not None]
+    sizes = [_point(v, v.nbytes / 2**20) for v in known]
+    times = [_point(v, v.latency_s * 1e3) for v in known if v.latency_s is not None]
+    for title, points, cost in (
+        ("Accuracy against size", sizes, "MiB"),
+        ("Accuracy against latency", times, "ms"),
+    ):
+        if points:
+            yield f"<h2>{title}</h2>{scatter(points, cost)}"
+
+
+def _point(variant: compression.Variant, cost: float) -> Point:
+    accuracy = variant.accuracy
+    assert accuracy is not None
+    return Point(
+        name=variant.name, cost=cost, accuracy=accuracy.value, low=accuracy.low, high=accuracy.high
+    )

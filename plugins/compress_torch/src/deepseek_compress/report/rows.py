@@ -1,0 +1,65 @@
+"""A report's lines as cells of tables, for terminals and pages alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from deepseek_core import compression, console
+
+
+def percent(interval: compression.Interval | None) -> str:
+    """`90.12 % (89.5 to 90.7)`."""
+    if interval is None:
+        return "-"
+    low, high = interval.low * 100, interval.high * 100
+    return f"{interval.value * 100:.2f} % ({low:.1f} to {high:.1f})"
+
+
+def verdict_rows(verdict: Iterable[compression.BudgetRow]) -> Iterator[tuple[str, ...]]:
+    """Lines of the budget as cells."""
+    for row in verdict:
+        got = "-" if row.got is None else _figure(row.name, row.got)
+        yield row.name.removesuffix("_s"), row.wanted, got, row.outcome
+
+
+def _figure(name: str, value: float) -> str:
+    if name == "latency_s":
+        return console.format_seconds(value)
+    if name == "accuracy":
+        return f"{value:.2%}"
+    if name == "accuracy_drop":
+        return f"{value:.2f} points"
+    return console.format_bytes(value) if name == "nbytes" else f"{value:,.0f}"
+
+
+def step_rows(steps: Iterable[compression.StepRow]) -> Iterator[tuple[str, ...]]:
+    """Lines of steps as cells."""
+    for row in steps:
+        yield (
+            row.step,
+            f"{row.profile.parameters:,}",
+            "-" if row.profile.macs is None else f"{row.profile.macs / 1e6:,.2f} M",
+            percent(row.accuracy),
+            "-" if row.seconds is None else console.format_seconds(row.seconds),
+            "; ".join(row.notes),
+        )
+
+
+STEP_HEADER: Final = ("STEP", "PARAMETERS", "MACS", "ACCURACY", "TIME", "NOTES")
+VERDICT_HEADER: Final = ("BUDGET", "WANTED", "GOT", "VERDICT")
+FILE_HEADER: Final = ("FILE", "SIZE", "ACCURACY", "INT8", "LATENCY", "SHIPPED")
+
+
+def file_rows(variants: Iterable[compression.Variant]) -> Iterator[tuple[str, ...]]:
+    """Lines of files as cells."""
+    for v in variants:
+        latency = "-" if v.latency_s is None else console.format_seconds(v.latency_s)
+        yield (
+            v.file,
+            console.format_bytes(v.nbytes),
+            percent(v.accuracy),
+            "-" if v.int8_coverage is None else f"{v.int8_coverage:.0%} of MACs",
+            f"{latency} on {v.device} ({v.evidence})" if v.device else latency,
+            "yes" if v.shipped else "",
+        )

@@ -1,0 +1,1 @@
+"""Steps of recipes: the SDK's contract over the rooms that do the work."""

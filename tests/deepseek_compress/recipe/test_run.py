@@ -1,0 +1,178 @@
+"""Recipes run, end whole, and go on after a kill to the same bytes."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import recipe_kit as kit
+import torch
+
+from deepseek_compress.recipe import run as run_module
+from deepseek_compress.recipe.plan import outlook
+from deepseek_core import compression, errors
+
+HERE = Path(__file__).parent
+SCRIPT = """
+import sys
+from pathlib import Path
+import recipe_kit as kit
+from deepseek_compress.recipe.run import run
+with kit.job_of(Path(sys.argv[1])) as job:
+    run(job, Path(sys.argv[2]), resume=sys.argv[3] == "resume", progress=kit.quiet)
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return kit.write_recipe(tmp_path)
+
+
+def run(recipe, output, *, resume=False):
+    with kit.job_of(recipe) as job:
+        return run_module.run(job, output, resume=resume, progress=kit.quiet)
+
+
+def digests(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.onnx")
+    }
+
+
+def test_a_run_leaves_whole_files_and_a_report(recipe, tmp_path):
+    report = run(recipe, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "MANIFEST.json", "model.copy.onnx", "model.fp32.onnx", "noise.txt", "plan.json",
+        "recipe.lock.toml", "report.html", "report.json",
+    }  # fmt: skip
+    assert compression.Manifest.read(tmp_path / "out").faults(tmp_path / "out") == ()
+    assert [row.step for row in report.steps] == ["original", "nudge", "halve"]
+    assert {row.name: row.outcome for row in report.verdict} == {
+        "parameters": "holds", "accuracy_drop": "holds",
+    }  # fmt: skip
+    kept = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert compression.CompressionReport.from_json(kept).verdict == report.verdict
+
+
+def test_equal_runs_give_equal_files(recipe, tmp_path):
+    run(recipe, tmp_path / "one")
+    run(recipe, tmp_path / "other")
+    assert digests(tmp_path / "one") == digests(tmp_path / "other")
+
+
+@pytest.mark.parametrize("step", ["nudge", "halve"])
+def test_a_killed_run_goes_on_to_the_same_bytes(recipe, tmp_path, step):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    output = tmp_path / "out"
+
+    def start(how, **environment):
+        path = os.pathsep.join([str(HERE), *sys.path])
+        return subprocess.run(
+            [sys.executable, script, recipe, output, how],
+            env=os.environ | {"PYTHONPATH": path} | environment,
+            timeout=120,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    assert start("new", RECIPE_KIT_DIES=step).returncode == -signal.SIGKILL
+    assert not (output / "MANIFEST.json").exists()
+    went_on = start("resume")
+    assert went_on.returncode == 0, went_on.stderr
+    run(recipe, tmp_path / "whole")
+    assert digests(output) == digests(tmp_path / "whole")
+
+
+def test_a_run_that_did_not_end_is_told(recipe, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(kit.Halve, "apply", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, output)
+    with pytest.raises(errors.ConfigError, match="did not end"):
+        run(recipe, output)
+    assert run(recipe, output, resume=True).holds
+
+
+def test_a_finished_run_is_not_overwritten(recipe, tmp_path):
+    run(recipe, tmp_path / "out")
+    before = digests(tmp_path / "out")
+    for resume in (False, True):
+        with pytest.raises(errors.ConfigError, match="finished run"):
+            run(recipe, tmp_path / "out", resume=resume)
+    assert digests(tmp_path / "out") == before
+
+
+def test_a_folder_of_somebody_else_is_refused(recipe, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(errors.ConfigError, match="not empty"):
+        run(recipe, tmp_path / "out")
+
+
+def test_another_recipe_does_not_go_on_in_the_folder(recipe, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(kit.Halve, "apply", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, tmp_path / "out")
+    kit.write_recipe(tmp_path, kit.RECIPE.replace("by = 0.5", "by = 0.25"))
+    with pytest.raises(errors.ConfigError, match="another recipe"):
+        run(recipe, tmp_path / "out", resume=True)
+
+
+def test_a_damaged_step_is_not_gone_on_from(recipe, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(kit.Halve, "apply", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, tmp_path / "out")
+    weights = tmp_path / "out" / ".run" / "00-nudge" / "model.bin"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(errors.ArtifactError, match="was changed"):
+        run(recipe, tmp_path / "out", resume=True)
+
+
+def test_the_users_model_stays_as_it_was(recipe, tmp_path):
+    with kit.job_of(recipe) as job:
+        before = {name: value.clone() for name, value in job.source.model.state_dict().items()}
+        run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+        for name, value in job.source.model.state_dict().items():
+            assert torch.equal(value, before[name])
+
+
+def test_a_plan_trains_nothing_and_writes_nothing(recipe, tmp_path):
+    there = set(tmp_path.iterdir())
+    with kit.job_of(recipe) as job:
+        found = outlook(job, kit.quiet)
+    assert [plan.step for plan in found.plans] == ["nudge", "halve"]
+    assert found.unplanned == ("lower[0] copy: it works on the exported file",)
+    assert found.verdict[0].outcome == "holds"
+    assert {path for path in tmp_path.iterdir() if path.name != "__pycache__"} == there
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('use = "halve"', 'use = "halv"', "no plugin offers"),
+        ('use = "nudge"\nby = 0.5', 'use = "halve"', "needs noise"),
+        ('use = "copy"', 'use = "halve"', "takes torch models"),
+        ('entry = "net.py:make"', 'entry = "net.py:mak"', "did you mean 'make'"),
+        ('entry = "net.py:make"', 'entry = "nte.py:make"', "no such file"),
+        ('entry = "net.py:make"', 'entry = "net"', 'write it as "package.module:function"'),
+        ("input = [1, 4]", "", "shapes of the model's inputs"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused_before_any_work(recipe, tmp_path, old, new, told):
+    kit.write_recipe(tmp_path, kit.RECIPE.replace(old, new))
+    with pytest.raises(errors.DeepSeekError) as refused:
+        run(recipe, tmp_path / "out")
+    assert told in str(refused.value)
+    assert not (tmp_path / "out").exists()
