@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 import deepseek_core
+from deepseek_core.contracts import compression
 from deepseek_core.runtime.calibration import Measurement
 from deepseek_core.runtime.comparison import Comparison, Row
 from deepseek_core.runtime.result import Result
@@ -28,7 +29,7 @@ GROUPS: Final = {
     "Frontends": ("FrontendSpec", "Frontend", "ReadOptions"),
     "Storage tiers": ("TierSpec", "Tier", "TierProfile", "ObjectStat"),
     "Strategies": ("StrategySpec", "Strategy", "Mesh"),
-    "Compressors": ("CompressorSpec", "Compressor", "Packed"),
+    "Compressors": ("CompressorSpec", "Compressor", "Packed", "OpenedCompressor"),
     "Executors": ("ExecutorSpec", "Executor"),
     "Commands": ("CommandSpec",),
     "Checks": ("CheckSpec", "Finding"),
@@ -45,11 +46,13 @@ ELSEWHERE: Final = {
     "Rules",
     "Server",
     "Session",
+    "compression",
     "console",
     "errors",
     "events",
     "hookimpl",
     "hooks",
+    "open_compressor",
     "open_tier",
 }
 
@@ -66,6 +69,8 @@ def page() -> str:
         present = [name for name in names if name in deepseek_core.__all__]
         if present:
             parts += [f"## {title}", *(section(getattr(deepseek_core, n)) for n in present)]
+    parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
+    parts += [section(getattr(compression, name)) for name in compression.__all__]
     parts += ["## Events", "In the module `deepseek_core.events`; `ds_on_event` gets them."]
     parts += [section(event) for event in events()]
     return "\n\n".join(parts)

@@ -1,0 +1,185 @@
+"""Steps that make int8 files out of a float ONNX model, one for each kind of runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import attrs
+
+from deepseek_core import Artifact, compression, errors
+
+
+@attrs.frozen(kw_only=True)
+class LowerOptions:
+    """Options of int8 files.
+
+    `method` chooses ranges: minmax, percentile, entropy, or the one of them that loses least.
+    `outliers` says what to do with a sample that defines a range by itself. `skip` are nodes that
+    stay float; with `max_drop` (points) the most sensitive layers do too, as few as keep the drop
+    of accuracy within it.
+    """
+
+    method: Literal["auto", "minmax", "percentile", "entropy"] = "auto"
+    outliers: Literal["refuse", "keep"] = "refuse"
+    skip: tuple[str, ...] = ()
+    max_drop: float | None = None
+
+
+class _Lower(compression.ModelCompressor):
+    """Calibrates where no earlier step learned ranges, then lowers for the target."""
+
+    target: ClassVar[str]
+
+    def __init__(self, **options: Any) -> None:
+        self._options = LowerOptions(**options)
+
+    def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
+        """A quarter of the weights' bytes; which layers stay float is known after it was done."""
+        before = profile_of_file(model)
+        learned = "ranges" in context.provided
+        how = "ranges that training learned" if learned else f"method {self._options.method}"
+        after = attrs.evolve(before, nbytes=None)
+        return compression.StepPlan(
+            step=self.target,
+            before=before,
+            after=after,
+            choices={"target": self.target, "learned": learned},
+            notes=(f"int8 by {how}",),
+        )
+
+    def apply(
+        self, model: Any, plan: compression.StepPlan, context: compression.StepContext
+    ) -> compression.StepResult:
+        """Write the file, and see what runs in integer after the runtime's own optimization."""
+        from deepseek_compress.lower.coverage import int8_coverage
+        from deepseek_compress.onnx_graph.running import compare
+
+        floats = read_float(model)
+        context.progress(0, 3, "calibrating")
+        spec, notes = self._spec(floats, context)
+        spec.save(context.workspace / "ranges.json")
+        context.progress(1, 3, "lowering")
+        lowered, left = self._lowered(floats, spec, context)
+        context.progress(2, 3, "comparing with float")
+        coverage = int8_coverage(floats, lowered, context.calibration)
+        difference = compare(floats.proto, lowered.proto, context.calibration)
+        made = Artifact.from_bytes(lowered.proto.SerializeToString(), format="onnx")
+        return compression.StepResult(
+            model=made,
+            profile=attrs.evolve(plan.before, nbytes=lowered.proto.ByteSize()),
+            figures={
+                "int8_coverage": coverage.macs,
+                "int8_coverage_convolutions": coverage.convolution_macs,
+                "relative_error": difference.relative_error,
+                "agreement": difference.agreement,
+            },
+            notes=(*notes, *left, *lowered.notes, *_in_float(coverage)),
+        )
+
+    def _spec(self, floats: Any, context: compression.StepContext) -> tuple[Any, tuple[str, ...]]:
+        from deepseek_compress.qspec import QuantSpec
+        from deepseek_compress.quantize.calibrating import CalibrationSettings, calibrate
+
+        learned = context.provided.get("ranges")
+        if isinstance(learned, Path):
+            return QuantSpec.read(learned), ("ranges learned in training",)
+        if context.calibration is None:
+            raise errors.InputError(
+                f"{self.target} needs samples to find the ranges of tensors",
+                remedy='add data.calibration = "package.module:function"',
+            )
+        settings = CalibrationSettings(method=self._options.method, outliers=self._options.outliers)
+        found = calibrate(floats, context.calibration, settings, self._proto)
+        return found.spec, (f"ranges by {found.method}", *found.notes)
+
+    def _lowered(
+        self, floats: Any, spec: Any, context: compression.StepContext
+    ) -> tuple[Any, tuple[str, ...]]:
+        lower = self._function()
+        skip = set(self._options.skip)
+        if self._options.max_drop is None or context.evaluate is None:
+            return lower(floats, spec, skip=skip), ()
+        from deepseek_compress.quantize.sensitivity import mixed, sensitivity
+
+        ranked = sensitivity(floats, spec, context.calibration, self._proto)
+        metric = partial(_accuracy, evaluate=context.evaluate)
+        chosen = mixed(floats, spec, ranked, self._proto, metric, self._options.max_drop / 100)
+        skip |= set(chosen.left_in_float)
+        told = ", ".join(chosen.left_in_float)
+        notes = (f"left in float for accuracy: {told}",) if told else ()
+        return lower(floats, spec, skip=skip), notes
+
+    def _proto(self, floats: Any, spec: Any, *, skip: Any = ()) -> Any:
+        return self._function()(floats, spec, skip=skip).proto
+
+    def _function(self) -> Callable[..., Any]:
+        raise NotImplementedError
+
+
+class LowerForOnnxRuntime(_Lower):
+    """uint8 activations and int8 weights, placed so that ONNX Runtime fuses them on x86."""
+
+    target = "ort_x86"
+
+    def _function(self) -> Callable[..., Any]:
+        from deepseek_compress.lower.ort_x86 import lower_ort_x86
+
+        return lower_ort_x86
+
+
+class LowerForTensorRt(_Lower):
+    """Symmetric int8 with float biases, as TensorRT's parser wants it."""
+
+    target = "trt"
+
+    def _function(self) -> Callable[..., Any]:
+        from deepseek_compress.lower.trt import lower_trt
+
+        return lower_trt
+
+
+def _accuracy(proto: Any, evaluate: Callable[[Any], float]) -> float:
+    return evaluate(Artifact.from_bytes(proto.SerializeToString(), format="onnx"))
+
+
+def _in_float(coverage: Any) -> tuple[str, ...]:
+    left = coverage.in_float
+    if not left:
+        return ()
+    first = "; ".join(f"{layer.name}: {layer.why_float}" for layer in left[:3])
+    more = f", and {len(left) - 3} more" if len(left) > 3 else ""
+    return (f"{len(left)} layers run in float ({first}{more})",)
+
+
+def read_float(model: Any) -> Any:
+    """The float model of an artifact, ready to be quantized.
+
+    Raises:
+        InputError: it is no ONNX file, or is quantized already.
+    """
+    from deepseek_compress.onnx_graph.reading import read_float_model
+
+    return read_float_model(_checked(model))
+
+
+def profile_of_file(model: Any) -> compression.ModelProfile:
+    """Weights, multiply-accumulates for one sample and bytes of an ONNX file.
+
+    Raises:
+        InputError: it is no ONNX file.
+    """
+    from deepseek_compress.onnx_graph.profile import onnx_profile
+
+    return onnx_profile(_checked(model))
+
+
+def _checked(model: Any) -> Artifact:
+    if not isinstance(model, Artifact) or model.format != "onnx":
+        raise errors.InputError(
+            f"takes an ONNX file, given a {type(model).__name__}",
+            remedy="give an Artifact of format onnx",
+        )
+    return model

@@ -1,0 +1,72 @@
+"""Layers are measured on the device at a few sizes; between them it is interpolated."""
+
+import pytest
+
+from deepseek_compress.measure import layer_table as module
+from deepseek_compress.measure.layer_table import LayerShape, LayerTable
+from deepseek_core import compression, errors
+
+CONV = {
+    "in_channels": 16, "out_channels": 32, "kernel": [3, 3], "stride": [1, 1],
+    "padding": [1, 1], "image": [14, 14],
+}  # fmt: skip
+
+
+@pytest.fixture
+def budget(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
+    return compression.LatencyBudget(device="cpu", seconds=1.0)
+
+
+def test_a_layer_takes_time_and_is_measured_once(budget, monkeypatch):
+    with LayerTable(budget) as table:
+        first = table(CONV)
+        assert 0 < first < 1
+        monkeypatch.setattr(table, "_ask", None)  # it would fail if it were asked again
+        assert table(CONV) == first
+        assert table({"in_channels": 16, "out_channels": 32, **CONV}) == first
+
+
+def test_a_later_process_finds_it_in_the_history(budget, monkeypatch):
+    with LayerTable(budget) as table:
+        table(CONV)
+    with LayerTable(budget) as table:
+        monkeypatch.setattr(table._session, "calibrate", None)
+        assert table(CONV) > 0
+
+
+def test_between_the_measured_sizes_it_is_interpolated(budget, monkeypatch):
+    with LayerTable(budget) as table:
+        monkeypatch.setattr(
+            table, "_measured", lambda shape: shape.in_channels * 100.0 + shape.out_channels
+        )
+        layer = {**CONV, "full_in": 16, "full_out": 32, "in_channels": 13, "out_channels": 27}
+        assert table(layer) == pytest.approx(1327.0)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"in_channels": 10, "out_channels": 4},
+        {**CONV, "groups": 16, "out_channels": 16},
+        {**CONV, "kernel": [3], "stride": [1], "padding": [1], "image": [20]},
+    ],
+)
+def test_other_layers_are_measured_too(budget, layer):
+    with LayerTable(budget) as table:
+        assert table(layer) > 0
+
+
+def test_a_depthwise_layer_keeps_a_group_for_each_channel():
+    shape = LayerShape(in_channels=8, out_channels=8, kernel=(3, 3), groups=8)
+    narrow = shape.with_channels(4, 6)
+    assert (narrow.in_channels, narrow.out_channels, narrow.groups) == (4, 4, 4)
+
+
+def test_a_grouped_layer_is_measured_whole():
+    assert module._points(64, 4) == [64]
+
+
+def test_a_device_that_is_not_there_is_told():
+    with pytest.raises(errors.DeepSeekError):
+        LayerTable(compression.LatencyBudget(device="no_such_device", seconds=1.0))
