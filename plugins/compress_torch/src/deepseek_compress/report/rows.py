@@ -20,7 +20,10 @@ def verdict_rows(verdict: Iterable[compression.BudgetRow]) -> Iterator[tuple[str
     """Lines of the budget as cells."""
     for row in verdict:
         got = "-" if row.got is None else _figure(row.name, row.got)
-        yield row.name.removesuffix("_s"), row.wanted, got, row.outcome
+        wanted = row.wanted
+        if wanted.startswith("/") and row.bound is not None:
+            wanted = f"{wanted}: <= {_figure(row.name, row.bound)}"
+        yield row.name.removesuffix("_s"), wanted, got, row.outcome
 
 
 def _figure(name: str, value: float) -> str:
