@@ -56,7 +56,8 @@ def scatter(points: Sequence[Point], cost: str) -> str:
         f'<text x="4" y="16">{high * 100:.1f} %</text>'
         f'<text x="4" y="{base}">{low * 100:.1f} %</text>'
         f'<text x="{_LEFT}" y="{_HEIGHT - 10}">0</text>'
-        f'<text x="{_WIDTH - 10}" y="{_HEIGHT - 10}" text-anchor="end">{right:.3g} {escape(cost)}</text>'
+        f'<text x="{_WIDTH - 10}" y="{_HEIGHT - 10}" text-anchor="end">'
+        f"{right:.3g} {escape(cost)}</text>"
         f"{drawn}</svg>"
     )
 
