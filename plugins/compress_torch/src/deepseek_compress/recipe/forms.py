@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,9 +85,7 @@ def profile_of(
 ) -> compression.ModelProfile:
     """Parameters, multiply-accumulates for one sample, and bytes of a file."""
     if form == "onnx":
-        import onnx
+        from deepseek_compress.onnx_graph.profile import onnx_profile
 
-        proto = onnx.load_from_string(model.read())
-        counts = [math.prod(tensor.dims) for tensor in proto.graph.initializer]
-        return compression.ModelProfile(parameters=sum(counts), nbytes=len(model.read()))
+        return onnx_profile(model)
     return compression.ModelProfile(parameters=sum(p.numel() for p in model.parameters()))

@@ -106,14 +106,21 @@ class _Lower(compression.ModelCompressor):
 
         ranked = sensitivity(floats, spec, context.calibration, self._proto)
         metric = partial(_accuracy, evaluate=context.evaluate)
-        chosen = mixed(floats, spec, ranked, self._proto, metric, self._options.max_drop / 100)
+        chosen = mixed(
+            floats,
+            spec,
+            ranked,
+            lower=self._proto,
+            metric=metric,
+            max_drop=self._options.max_drop / 100,
+        )
         skip |= set(chosen.left_in_float)
         told = ", ".join(chosen.left_in_float)
         notes = (f"left in float for accuracy: {told}",) if told else ()
         return lower(floats, spec, skip=skip), notes
 
-    def _proto(self, floats: Any, spec: Any, *, skip: Any = ()) -> Any:
-        return self._function()(floats, spec, skip=skip).proto
+    def _proto(self, model: Any, spec: Any, *, skip: Any = ()) -> Any:
+        return self._function()(model, spec, skip=skip).proto
 
     def _function(self) -> Callable[..., Any]:
         raise NotImplementedError
