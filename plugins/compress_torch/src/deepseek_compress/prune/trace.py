@@ -108,17 +108,25 @@ def _operate(run: Run, func: Any, args: Any, kwargs: Any) -> Any:
     name = func._schema.name.rpartition("::")[2]
     given = tensors_in([args, kwargs])
     follows = any(run.mirror.knows(each) for each in given)
-    if not follows:
+    if not follows and not _of_parameters(run, func, given):
         out = func(*args, **kwargs)
         _copies(run, name, given, out)
         return out
     run.operation = name
-    if name in _DEPENDS:
+    if name in _DEPENDS and any(run.mirror.knows(t) and run.parameters.name_of(t) is None for t in given):
         raise run.refuse("what the model does depends on the data")
     before = _written(run, func, args)
     out = func(*args, **kwargs)
     _apply_rule(run, func, Call(name=name, args=args, kwargs=kwargs, out=out), before)
     return out
+
+
+def _of_parameters(run: Run, func: Any, given: list[Tensor]) -> bool:
+    """Whether a gain or a bias is being computed elementwise from a parameter's own channels."""
+    if torch.Tag.pointwise not in func.tags or func._schema.name == "aten::clone":
+        return False
+    named = [t for t in given if run.parameters.name_of(t) is not None]
+    return any(t.is_floating_point() and t.numel() == max(t.shape, default=1) > 1 for t in named)
 
 
 def _copies(run: Run, name: str, given: list[Tensor], out: Any) -> None:

@@ -239,9 +239,12 @@ def copy_into(run: Run, call: Call) -> None:
     run.mirror.put_into(target, ids)
 
 
-@aten("fill_", "zero_")
+@aten(
+    "fill_", "zero_", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones",
+    "new_empty", "new_full", "new_empty_strided",
+)  # fmt: skip
 def fill(run: Run, call: Call) -> None:
-    """One value everywhere: the ids stay as they were."""
+    """New tensors of a size that is read off another are constants; ids that were, stay."""
 
 
 def is_view(func: Any) -> bool:

@@ -69,6 +69,8 @@ def convolution(run: Run, call: Call) -> None:
     axis_out, axis_in = (1, 0) if transposed else (0, 1)
     out = _tie_groups(run, located.name, vector, (axis_out, axis_in, groups))
     run.spread(out, call.out, 1)
+    if transposed and whole_groups(groups, len(vector) // groups):
+        axis_out, axis_in = 0, None
     run.weight(located.name, axis_out, axis_in, "conv" if groups == 1 else "grouped")
     _conv_findings(run, vector, out, (weight, call.out, groups, transposed, x))
     _add_bias(run, call.out, bias, 1)

@@ -37,7 +37,7 @@ def merge_all(run: Run, tensors: list[Tensor], out: Tensor) -> Tensor | None:
             constants.append(tensor)
             continue
         lead = rank - tensor.dim()
-        ids, extents = ids.reshape((1,) * lead + tuple(ids.shape)), (1,) * lead + tuple(tensor.shape)
+        ids, extents = ids.reshape((1,) * lead + tuple(ids.shape)), (1,) * lead + _own_extents(tensor)
         if merged is None:
             merged, shape = ids, extents
         else:
@@ -47,6 +47,12 @@ def merge_all(run: Run, tensors: list[Tensor], out: Tensor) -> Tensor | None:
         for constant in constants:
             _meet_constant(run, merged, constant)
     return None if merged is None else collapse(run.classes.roots(merged))
+
+
+def _own_extents(tensor: Tensor) -> tuple[int, ...]:
+    """The shape, with 1 where a tensor is expanded."""
+    pairs = zip(tensor.shape, tensor.stride(), strict=True)
+    return tuple(1 if stride == 0 else extent for extent, stride in pairs)
 
 
 def _merge(run: Run, a: Tensor, b: Tensor, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
