@@ -1,0 +1,1 @@
+"""Structural pruning: trace, plan, certify, apply to a copy, verify."""

@@ -1,0 +1,95 @@
+"""The plan of a pruning: which channels of which group go; pure data, JSON both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from deepseek_compress.errors import CannotPrune
+from deepseek_compress.prune.structure import Structure
+
+FORMAT = "deepseek-prune-plan/1"
+
+
+def _frozen(value: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
+    return MappingProxyType({str(k): tuple(int(i) for i in v) for k, v in value.items()})
+
+
+@attrs.frozen(kw_only=True)
+class PrunePlan:
+    """Channels to remove: for each group the positions of the units that go.
+
+    `fingerprint`: of the model that it was made for; `params`, `macs`: of the result, by
+    calculation; `ratios`: what falls by how much; `notes`: what people should know.
+    """
+
+    fingerprint: str
+    remove: Mapping[str, tuple[int, ...]] = attrs.field(converter=_frozen)
+    params: int = 0
+    macs: int = 0
+    ratios: Mapping[str, float] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(m)))
+    notes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    def to_json(self) -> str:
+        """The plan as JSON text, the same for equal plans."""
+        content = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "remove": {name: list(units) for name, units in sorted(self.remove.items())},
+            "params": self.params,
+            "macs": self.macs,
+            "ratios": dict(self.ratios),
+            "notes": list(self.notes),
+        }
+        return json.dumps(content, indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> PrunePlan:
+        """Read a plan back.
+
+        Raises:
+            CannotPrune: it is no plan, or of an unknown format.
+        """
+        try:
+            content = json.loads(text)
+            if content.pop("format") != FORMAT:
+                raise ValueError("unknown format")
+            return cls(**content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CannotPrune(
+                f"this is no plan of a pruning: {error}",
+                operation="PrunePlan.from_json",
+                remedy=f"give the text of `PrunePlan.to_json` ({FORMAT})",
+            ) from error
+
+
+def removed_units(structure: Structure, plan: PrunePlan) -> set[int]:
+    """The units that a plan removes.
+
+    Raises:
+        CannotPrune: the plan is for another model, or names what is not there or stays.
+    """
+    if plan.fingerprint != structure.fingerprint:
+        raise _wrong("the plan was made for a model of other layers", "")
+    found: set[int] = set()
+    groups = {group.name: group for group in structure.groups}
+    for name, positions in plan.remove.items():
+        group = groups.get(name)
+        if group is None:
+            raise _wrong(f"the model has no group {name!r}", name)
+        if positions and group.reason:
+            raise _wrong(f"{name} has to stay: {group.reason}", name)
+        if len(set(positions)) != len(positions) or any(not 0 <= p < len(group.units) for p in positions):
+            raise _wrong(f"{name} has units 0 to {len(group.units) - 1}, each once", name)
+        if len(positions) == len(group.units) and positions:
+            raise _wrong(f"all channels of {name} would go", name)
+        found.update(group.units[p] for p in positions)
+    return found
+
+
+def _wrong(text: str, layer: str) -> CannotPrune:
+    return CannotPrune(text, operation="plan", layer=layer, remedy="make the plan anew for this model")

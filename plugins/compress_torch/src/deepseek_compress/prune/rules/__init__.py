@@ -1,0 +1,1 @@
+"""Rules: what operators do to the ids of channels, by operator."""
