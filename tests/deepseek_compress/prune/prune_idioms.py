@@ -89,9 +89,7 @@ class GroupConv(nn.Sequential):
 @idiom((2, 3, 8, 8), prunable="0 2")
 class ManyGroups(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(
-            conv(3, 32, 1), nn.ReLU(), conv(32, 32, groups=16), nn.ReLU(), conv(32, 4, 1)
-        )
+        super().__init__(conv(3, 32, 1), nn.ReLU(), conv(32, 32, groups=16), nn.ReLU(), conv(32, 4, 1))
 
 
 @idiom((2, 3, 8, 8), prunable="left right after")
@@ -135,21 +133,14 @@ class ChannelShuffle(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0")
 class ShuffleLayer(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(
-            conv(3, 16), nn.ChannelShuffle(4), conv(16, 8, groups=2), nn.ReLU(), conv(8, 4)
-        )
+        super().__init__(conv(3, 16), nn.ChannelShuffle(4), conv(16, 8, groups=2), nn.ReLU(), conv(8, 4))
 
 
 @idiom((2, 3, 8, 8), prunable="conv fc")
 class FlattenToLinear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.norm, self.fc, self.head = (
-            conv(3, 8),
-            nn.BatchNorm2d(8),
-            nn.Linear(128, 16),
-            nn.Linear(16, 3),
-        )
+        self.conv, self.norm, self.fc, self.head = conv(3, 8), nn.BatchNorm2d(8), nn.Linear(128, 16), nn.Linear(16, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.norm(self.conv(x))), 2)
@@ -160,12 +151,7 @@ class FlattenToLinear(nn.Module):
 class LayerScale(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.up, self.down, self.head = (
-            conv(3, 16),
-            conv(16, 32, 1),
-            conv(32, 16, 1),
-            conv(16, 4),
-        )
+        self.stem, self.up, self.down, self.head = conv(3, 16), conv(16, 32, 1), conv(32, 16, 1), conv(16, 4)
         self.gamma = nn.Parameter(torch.rand(16))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -188,9 +174,7 @@ class SharedModule(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0 2")
 class TransposedConv(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(
-            conv(3, 16), nn.ReLU(), nn.ConvTranspose2d(16, 12, 2, stride=2), nn.ReLU(), conv(12, 4)
-        )
+        super().__init__(conv(3, 16), nn.ReLU(), nn.ConvTranspose2d(16, 12, 2, stride=2), nn.ReLU(), conv(12, 4))
 
 
 @idiom((2, 3, 8, 8), prunable="0 1")
@@ -202,9 +186,7 @@ class TransposedGroups(nn.Sequential):
 @idiom((2, 3, 8, 8), prunable="0 1")
 class TransposedDepthwise(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(
-            conv(3, 16), nn.ConvTranspose2d(16, 16, 3, groups=16), nn.ReLU(), conv(16, 4)
-        )
+        super().__init__(conv(3, 16), nn.ConvTranspose2d(16, 16, 3, groups=16), nn.ReLU(), conv(16, 4))
 
 
 @idiom((2, 5, 6), prunable="into attention")
@@ -224,12 +206,7 @@ class MultiHead(nn.Module):
 class PackedAttention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.qkv, self.out, self.heads, self.scale = (
-            nn.Linear(16, 48),
-            nn.Linear(16, 16),
-            2,
-            8**-0.5,
-        )
+        self.qkv, self.out, self.heads, self.scale = nn.Linear(16, 48), nn.Linear(16, 16), 2, 8**-0.5
 
     def forward(self, x: Tensor) -> Tensor:
         n, t, _ = x.shape
@@ -243,12 +220,7 @@ class PackedAttention(nn.Module):
 class SplitAttention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.q, self.k, self.v, self.out = (
-            nn.Linear(16, 24),
-            nn.Linear(16, 24),
-            nn.Linear(16, 32),
-            nn.Linear(32, 16),
-        )
+        self.q, self.k, self.v, self.out = nn.Linear(16, 24), nn.Linear(16, 24), nn.Linear(16, 32), nn.Linear(32, 16)
 
     def heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], 4, x.shape[2] // 4).transpose(1, 2)
@@ -284,9 +256,7 @@ class ChunkBranches(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0 2")
 class PixelShuffle(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(
-            conv(3, 32), nn.PixelShuffle(2), conv(8, 16), nn.PixelUnshuffle(2), conv(64, 4)
-        )
+        super().__init__(conv(3, 32), nn.PixelShuffle(2), conv(8, 16), nn.PixelUnshuffle(2), conv(64, 4))
 
 
 @idiom((2, 3, 8, 8), prunable="a")
@@ -343,12 +313,7 @@ class DenseBlock(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.n1, self.one = conv(3, 16), nn.BatchNorm2d(16), conv(16, 8)
-        self.n2, self.two, self.n3, self.head = (
-            nn.BatchNorm2d(24),
-            conv(24, 8),
-            nn.BatchNorm2d(32),
-            conv(32, 4),
-        )
+        self.n2, self.two, self.n3, self.head = nn.BatchNorm2d(24), conv(24, 8), nn.BatchNorm2d(32), conv(32, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -408,11 +373,7 @@ class BatchNorm1d(nn.Sequential):
 class EmbeddingIdiom(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.table, self.up, self.head = (
-            nn.Embedding(20, 16, padding_idx=0),
-            nn.Linear(16, 24),
-            nn.Linear(24, 3),
-        )
+        self.table, self.up, self.head = nn.Embedding(20, 16, padding_idx=0), nn.Linear(16, 24), nn.Linear(24, 3)
 
     def forward(self, index: Tensor) -> Tensor:
         return self.head(F.relu(self.up(self.table(index)).mean(1)))
@@ -463,28 +424,14 @@ class PReLUPerChannel(nn.Sequential):
 @idiom((2, 3, 8, 8), prunable="0 3 5", inexact=True)
 class GroupNorm(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(
-            conv(3, 16),
-            nn.GroupNorm(4, 16),
-            nn.ReLU(),
-            conv(16, 12),
-            nn.ReLU(),
-            conv(12, 8),
-            nn.GroupNorm(1, 8),
-            conv(8, 4),
-        )
+        super().__init__(conv(3, 16), nn.GroupNorm(4, 16), nn.ReLU(), conv(16, 12), nn.ReLU(), conv(12, 8), nn.GroupNorm(1, 8), conv(8, 4))
 
 
 @idiom((2, 5, 9), prunable="a up down", inexact=True)
 class LayerNorm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.norm, self.up, self.down = (
-            nn.Linear(9, 16),
-            nn.LayerNorm(16),
-            nn.Linear(16, 32),
-            nn.Linear(32, 16),
-        )
+        self.a, self.norm, self.up, self.down = nn.Linear(9, 16), nn.LayerNorm(16), nn.Linear(16, 32), nn.Linear(32, 16)
         self.head = nn.Linear(16, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -495,14 +442,7 @@ class LayerNorm(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0 3")
 class InstanceNorm(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(
-            conv(3, 16),
-            nn.InstanceNorm2d(16),
-            nn.ReLU(),
-            conv(16, 8),
-            nn.GroupNorm(8, 8),
-            conv(8, 4),
-        )
+        super().__init__(conv(3, 16), nn.InstanceNorm2d(16), nn.ReLU(), conv(16, 8), nn.GroupNorm(8, 8), conv(8, 4))
 
 
 @idiom((2, 3, 8, 8), (2, 5), prunable="picture numbers")
@@ -622,16 +562,8 @@ class CausalConv(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.gate = (
-            nn.Conv1d(4, 16, 3),
-            nn.Conv1d(16, 12, 3, dilation=2),
-            nn.Conv1d(16, 8, 1),
-        )
-        self.norm, self.one, self.head = (
-            nn.Conv1d(16, 16, 1),
-            nn.Conv1d(8, 1, 1),
-            nn.Conv1d(12, 3, 1),
-        )
+        self.a, self.b, self.gate = nn.Conv1d(4, 16, 3), nn.Conv1d(16, 12, 3, dilation=2), nn.Conv1d(16, 8, 1)
+        self.norm, self.one, self.head = nn.Conv1d(16, 16, 1), nn.Conv1d(8, 1, 1), nn.Conv1d(12, 3, 1)
         self.gain = nn.Parameter(torch.rand(16, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -647,15 +579,7 @@ class EqualSizes(nn.Sequential):
     """Batch 1, and eight of everything else."""
 
     def __init__(self) -> None:
-        super().__init__(
-            conv(8, 8),
-            nn.ReLU(),
-            conv(8, 8),
-            nn.AdaptiveAvgPool2d(8),
-            nn.Flatten(2),
-            nn.Unflatten(2, (8, 8)),
-            conv(8, 8),
-        )
+        super().__init__(conv(8, 8), nn.ReLU(), conv(8, 8), nn.AdaptiveAvgPool2d(8), nn.Flatten(2), nn.Unflatten(2, (8, 8)), conv(8, 8))
 
 
 @idiom((2, 8, 9), prunable="keys queries values")
