@@ -1,0 +1,100 @@
+"""Modules of torch: checked, copied, called by the names of their inputs."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from deepseek_core import errors
+
+
+def place_of(model: Any) -> tuple[Any, Any]:
+    """Device and dtype of a model's weights; those of plain tensors where it has none."""
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
+
+
+def check_module(model: Any) -> Any:
+    """Refuse what is no module, or one that has not seen its first input yet.
+
+    Raises:
+        InputError: it is.
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise errors.InputError(
+            f"takes a torch.nn.Module, given a {type(model).__name__}",
+            remedy="give the module itself",
+        )
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
+            raise errors.InputError(
+                f"{name} has no shape yet: the model is lazy", remedy="call the model once before"
+            )
+    return model
+
+
+def copied(model: Any) -> Any:
+    """A copy that shares nothing with the model.
+
+    Raises:
+        InputError: it holds something that can't be copied.
+    """
+    try:
+        return copy.deepcopy(check_module(model))
+    except errors.DeepSeekError:
+        raise
+    except Exception as error:
+        raise errors.InputError(
+            f"the model can't be copied: {type(error).__name__}: {error}",
+            remedy="keep no open files, locks or computed tensors in it",
+        ) from error
+
+
+def call(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """Call a model: by keyword where `forward` has all these names, else in their order.
+
+    Raises:
+        InputError: the model raises; its own error is the cause.
+    """
+    known = inspect.signature(model.forward).parameters
+    by_name = len(inputs) > 1 and all(name in known for name in inputs)
+    try:
+        return model(**inputs) if by_name else model(*inputs.values())
+    except (errors.DeepSeekError, MemoryError):
+        raise
+    except Exception as error:
+        given = ", ".join(f"{n} {str(t.dtype)[6:]} {list(t.shape)}" for n, t in inputs.items())
+        raise errors.InputError(
+            f"the model can't take {given}: {type(error).__name__}: {error}",
+            remedy=_remedy(inputs, str(error)),
+        ) from error
+
+
+def _remedy(inputs: Mapping[str, Any], text: str) -> str:
+    if "more than 1 value per channel" in text:
+        return "batch normalization needs two samples or more: batch_size = 32"
+    if any(not tensor.is_floating_point() for tensor in inputs.values()):
+        return "let the data function give what the model eats: x.astype(np.float32) / 255"
+    return "let the data function give what the model eats"
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Run the model as for inference, without gradients; each part's mode comes back after."""
+    modes = [(part, part.training) for part in model.modules()]
+    for part, _ in modes:
+        part.training = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

@@ -1,0 +1,94 @@
+"""How large a module is: parameters, and multiply-accumulates for one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from deepseek_compress.modules import call, check_module, evaluating, place_of
+from deepseek_core import compression
+
+
+def profile_of(model: Any, inputs: Mapping[str, tuple[int, ...]]) -> compression.ModelProfile:
+    """Parameters, tied ones counted once, and operations for one sample of these shapes.
+
+    The batch axis comes first. Inputs are zeros of the model's own dtype; `profile_with` takes
+    real ones, where a model wants whole numbers.
+
+    Raises:
+        InputError: the model can't run on them.
+    """
+    device, dtype = place_of(check_module(model))
+    zeros = {
+        name: torch.zeros((1, *shape[1:]), device=device, dtype=dtype)
+        for name, shape in inputs.items()
+    }
+    return profile_with(model, zeros)
+
+
+def profile_with(model: Any, inputs: Mapping[str, Any]) -> compression.ModelProfile:
+    """Parameters, and operations for these tensors of one sample.
+
+    Raises:
+        InputError: the model can't run on them.
+    """
+    return compression.ModelProfile(parameters=parameters_of(model), macs=macs_of(model, inputs))
+
+
+def parameters_of(model: Any) -> int:
+    """How many numbers are trained or frozen in a module, tied ones counted once."""
+    return sum(parameter.numel() for parameter in check_module(model).parameters())
+
+
+def macs_of(model: Any, inputs: Mapping[str, Any]) -> int:
+    """Multiply-accumulates of a run on these tensors, in evaluation mode.
+
+    Counts what is computed, however it is called: convolutions (transposed ones too), matrix
+    products, recurrent layers, attention. Additions, normalizations and activations are free.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=_MORE)
+    with evaluating(check_module(model)), _in_single_steps(), counter:
+        call(model, inputs)
+    return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _in_single_steps() -> Iterator[None]:
+    """Without the fused attention of inference, whose parts can't be seen."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _recurrent(
+    x_shape: Any, input_weight: Any, hidden_weight: Any, *_more: Any, out_shape: Any, **_: Any
+) -> int:
+    """One direction of one LSTM layer: two matrix products for each step and sample."""
+    steps = x_shape[0] * x_shape[1]
+    return int(2 * steps * (_size(input_weight) + _size(hidden_weight)))
+
+
+def _attention(query: Any, key: Any, value: Any, *_more: Any, out_shape: Any, **_: Any) -> int:
+    """Queries with keys, then weights with values: [..., positions, width] each."""
+    heads = _size(query[:-2])
+    return int(2 * heads * query[-2] * key[-2] * (query[-1] + value[-1]))
+
+
+def _size(shape: Any) -> int:
+    found = 1
+    for size in shape:
+        found *= size
+    return found
+
+
+_MORE: Final[dict[Any, Any]] = {
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+}

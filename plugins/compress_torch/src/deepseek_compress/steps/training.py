@@ -1,0 +1,75 @@
+"""What the steps that train have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from deepseek_compress.modules import check_module
+from deepseek_compress.profile import parameters_of, profile_with
+from deepseek_compress.train import precision
+from deepseek_compress.train.batches import as_tensors
+from deepseek_compress.train.objectives import CrossEntropy, Objective, UserLoss
+from deepseek_compress.train.options import FitOptions
+from deepseek_compress.train.run import Run
+from deepseek_core import compression, errors
+
+CHECKPOINT = "training.checkpoint"
+
+
+def training_samples(context: compression.StepContext, step: str) -> compression.Samples:
+    """The training data of a recipe.
+
+    Raises:
+        InputError: it has none.
+    """
+    if context.train is None:
+        raise errors.InputError(
+            f"{step} needs training data", remedy='add data.train = "package.module:function"'
+        )
+    return context.train
+
+
+def profile(model: Any, context: compression.StepContext) -> compression.ModelProfile:
+    """Size of a model; its operations where there are samples to run it on."""
+    samples = context.train or context.calibration
+    if samples is None:
+        return compression.ModelProfile(parameters=parameters_of(model))
+    one = next(iter(samples.batches(1)))
+    return profile_with(model, as_tensors(one, model).inputs)
+
+
+def plan_of(
+    step: str,
+    model: Any,
+    context: compression.StepContext,
+    choices: dict[str, Any],
+    notes: tuple[str, ...] = (),
+) -> compression.StepPlan:
+    """A plan that leaves the model as large as it is."""
+    size = profile(check_module(model), context)
+    return compression.StepPlan(step=step, before=size, after=size, choices=choices, notes=notes)
+
+
+def resolved(options: FitOptions) -> tuple[dict[str, Any], str]:
+    """Options as a plan keeps them, what this machine decides among them, and why."""
+    arithmetic, why = precision.resolved(options.precision)
+    return attrs.asdict(attrs.evolve(options, precision=arithmetic)), why
+
+
+def run_of(step: str, context: compression.StepContext) -> Run:
+    """Where and how the training of a step runs."""
+    return Run(
+        step=step,
+        seed=context.seed,
+        threads=context.threads,
+        checkpoint=context.workspace / CHECKPOINT,
+        progress=context.progress,
+    )
+
+
+def objective_of(context: compression.StepContext, options: FitOptions) -> Objective:
+    """The user's loss, if the recipe names one, else cross-entropy."""
+    loss = context.provided.get("loss")
+    return UserLoss(loss) if callable(loss) else CrossEntropy(options.label_smoothing)

@@ -1,0 +1,136 @@
+"""Learning from a teacher: softened class scores, and what layers inside give.
+
+Sources: Hinton, Vinyals and Dean 2015 (1503.02531); Romero 2015 (FitNets, 1412.6550); Zagoruyko
+and Komodakis 2017 (attention transfer, 1612.03928).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from deepseek_compress.modules import call, evaluating
+from deepseek_compress.samples.arrays import ArraySamples
+from deepseek_compress.train.batches import TensorBatch, as_tensors
+from deepseek_compress.train.features import Features, Taps
+from deepseek_compress.train.objectives import Objective, Step, checked_labels
+from deepseek_compress.train.options import DistillOptions
+from deepseek_compress.train.outputs import logits_of
+from deepseek_core import compression, errors
+
+
+class Distillation(Objective):
+    """Cross-entropy and the distance to a teacher, weighed against each other.
+
+    `_kept` are the teacher's scores for the samples in their order, where these never change;
+    `_features` compares what layers give.
+    """
+
+    def __init__(
+        self,
+        teacher: Any,
+        options: DistillOptions,
+        *,
+        kept: Any = None,
+        features: Features | None = None,
+    ) -> None:
+        self._teacher, self._options = teacher, options
+        self._kept, self._features = kept, features
+        self.name = "distillation"
+
+    def step(self, model: Any, batch: TensorBatch) -> Step:
+        """See `Objective`.
+
+        Raises:
+            InputError: student and teacher do not tell the same classes apart.
+        """
+        with Taps(model, self._names(student=True)) as seen:
+            logits = logits_of(call(model, batch.inputs)).float()
+        with Taps(self._teacher, self._names(student=False)) as shown:
+            wanted = self._scores(batch)
+        _check_classes(logits, wanted)
+        options = self._options
+        loss = options.alpha * softened_distance(logits, wanted, options.temperature)
+        labels = None
+        if batch.labels is not None or options.alpha < 1:
+            labels = checked_labels(batch, logits)
+            smoothed = options.label_smoothing
+            hard = functional.cross_entropy(logits, labels, label_smoothing=smoothed)
+            loss = loss + (1 - options.alpha) * hard
+        if self._features is not None:
+            loss = loss + options.feature_weight * self._features.distance(seen, shown)
+        known = None if labels is None else logits.detach()
+        return Step(loss, known, labels)
+
+    def measured(self, model: Any, batch: TensorBatch) -> Step:
+        """Right answers where there are labels, else the distance to the teacher."""
+        logits = logits_of(call(model, batch.inputs)).float()
+        if batch.labels is not None:
+            return Step(torch.zeros(()), logits, checked_labels(batch, logits))
+        taught = self._scores(TensorBatch(inputs=batch.inputs, labels=None))
+        return Step(softened_distance(logits, taught, self._options.temperature))
+
+    def parameters(self) -> Iterator[Any]:
+        """Projections of features."""
+        return iter(()) if self._features is None else self._features.parameters()
+
+    def tensors(self) -> dict[str, Any]:
+        """Projections of features by name."""
+        return {} if self._features is None else self._features.tensors()
+
+    def _names(self, *, student: bool) -> tuple[str, ...]:
+        if self._features is None:
+            return ()
+        return self._features.student_layers if student else self._features.teacher_layers
+
+    def _scores(self, batch: TensorBatch) -> Any:
+        if self._kept is not None and batch.rows is not None:
+            return self._kept[batch.rows]
+        with evaluating(self._teacher):
+            return logits_of(call(self._teacher, batch.inputs)).float()
+
+
+def softened_distance(student: Any, teacher: Any, temperature: float) -> Any:
+    """T^2 x KL(teacher || student) of scores [N, classes, ...], a mean over the samples.
+
+    T^2 keeps its gradients as large as those of cross-entropy, whatever T is.
+    """
+    log_student = functional.log_softmax(student / temperature, dim=1)
+    log_teacher = functional.log_softmax(teacher / temperature, dim=1)
+    each = (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
+    return temperature**2 * each.mean()
+
+
+def teacher_scores(
+    teacher: Any, samples: compression.Samples, batch_size: int, stop: Any = lambda: None
+) -> Any:
+    """The teacher's scores for all samples in their order; None if samples may change.
+
+    Raises:
+        InputError: the teacher gives NaN or infinity.
+    """
+    if not isinstance(samples, ArraySamples):
+        return None
+    found = []
+    with evaluating(teacher):
+        for batch in samples.batches(batch_size):
+            stop()
+            found.append(logits_of(call(teacher, as_tensors(batch, teacher).inputs)).float())
+    scores = torch.cat(found)
+    if not bool(scores.isfinite().all()):
+        raise errors.InputError(
+            "the teacher gives NaN or infinity for samples of the training data",
+            remedy="give a teacher whose weights are finite: model.weights",
+        )
+    return scores
+
+
+def _check_classes(student: Any, teacher: Any) -> None:
+    if student.shape != teacher.shape:
+        raise errors.InputError(
+            f"the student gives shape {list(student.shape)}, the teacher {list(teacher.shape)}",
+            remedy="distill between models of the same classes",
+        )
