@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime as ort
 import pytest
 import recipe_kit as kit
 import torch
 
 from deepseek_compress.recipe import run as run_module
+from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.plan import outlook
 from deepseek_core import compression, errors
 
@@ -57,6 +60,20 @@ def test_a_run_leaves_whole_files_and_a_report(recipe, tmp_path):
     }  # fmt: skip
     kept = json.loads((tmp_path / "out" / "report.json").read_text())
     assert compression.CompressionReport.from_json(kept).verdict == report.verdict
+
+
+def test_the_float_file_computes_what_the_module_does(recipe, tmp_path):
+    with kit.job_of(recipe, Job) as job:
+        run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+        module = job.source.model
+        for done in ("nudge", "halve"):
+            assert done in (tmp_path / "out" / "plan.json").read_text()
+    session = ort.InferenceSession(tmp_path / "out" / "model.fp32.onnx")
+    x = kit.Rows().x[:5]
+    (found,) = session.run(None, {"input": x})
+    assert found.shape == (5, 2)
+    with torch.no_grad():
+        assert not np.allclose(found, module(torch.from_numpy(x)).numpy())  # it was changed
 
 
 def test_equal_runs_give_equal_files(recipe, tmp_path):

@@ -2,70 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
+import numpy as np
 
+from deepseek_compress.entries import load_entry
 from deepseek_compress.recipe.models import SourceModel
+from deepseek_compress.samples.accept import as_samples
+from deepseek_compress.samples.names import Expected
+from deepseek_compress.samples.subsets import gathered
 from deepseek_core import compression
+
+_SEED: Final = 0
+Evaluate = Callable[[Any, str], compression.Interval]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Data:
     """Samples by their use; None where the recipe has none.
 
-    `evaluate(model, form)` is the accuracy on the test samples, with its interval.
+    `evaluate(model, form)` is the metric on the test samples, with its interval.
     """
 
-    train: compression.Samples | None
-    test: compression.Samples | None
-    calibration: compression.Samples | None
-    evaluate: Callable[[Any, str], compression.Interval]
+    train: compression.Samples | None = None
+    test: compression.Samples | None = None
+    calibration: compression.Samples | None = None
+    evaluate: Evaluate | None = None
+    loss: Callable[..., Any] | None = None
 
     def parts(self) -> dict[str, compression.Samples | None]:
         """All of them by name."""
         return {"train": self.train, "test": self.test, "calibration": self.calibration}
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class Drawn:
-    """So many samples of others, drawn by a fixed seed: the first ones may be of one class."""
-
-    samples: compression.Samples
-    count: int
-
-    def __len__(self) -> int:
-        return min(self.count, len(self.samples))
-
-    def batches(self, size: int, *, seed: int | None = None) -> Iterator[compression.Batch]:
-        """The drawn samples, always the same ones in the same order."""
-        left = len(self)
-        for batch in self.samples.batches(size, seed=0):
-            if left <= 0:
-                return
-            yield batch if len(batch) <= left else _cut(batch, left)
-            left -= len(batch)
-
-
-def _cut(batch: compression.Batch, count: int) -> compression.Batch:
-    inputs = {name: array[:count] for name, array in batch.inputs.items()}
-    labels = None if batch.labels is None else batch.labels[:count]
-    return compression.Batch(inputs=inputs, labels=labels)
-
-
-def load_data(source: compression.DataSource, folder: Path, model: SourceModel, batch: int) -> Data:
-    """The samples of a recipe that lies in `folder`.
+def load_data(
+    source: compression.DataSource, folder: Path, model: SourceModel, threads: int
+) -> Data:
+    """The samples of a recipe that lies in `folder`, checked against the model's inputs.
 
     Raises:
-        ConfigError: an entry that can't be imported or called.
+        ConfigError: an entry that can't be imported.
         InputError: what it gave are no samples, or they do not fit the model.
     """
-    if source.train or source.test or source.calibration:
-        raise NotImplementedError
-    return Data(train=None, test=None, calibration=None, evaluate=_nothing)
+    found = {
+        name: _samples(getattr(source, name), folder, model, f"data.{name}")
+        for name in ("train", "test", "calibration")
+    }
+    if found["calibration"] is None and found["train"] is not None:
+        found["calibration"] = _drawn(found["train"], source.calibration_samples)
+    metric = _function(source.metric, folder, "data.metric")
+    test = found["test"]
+    return Data(
+        **found,
+        evaluate=None if test is None else _evaluator(test, metric, threads),
+        loss=_function(source.loss, folder, "data.loss"),
+    )
 
 
-def _nothing(_model: Any, _form: str) -> compression.Interval:
-    raise NotImplementedError
+def _samples(
+    text: str | None, folder: Path, model: SourceModel, where: str
+) -> compression.Samples | None:
+    if text is None:
+        return None
+    expected = Expected(inputs=model.inputs, where=where)
+    if text.endswith(".npz"):
+        return as_samples(folder / text, expected)
+    return as_samples(load_entry(text, folder, where=where), expected)
+
+
+def _function(text: str | None, folder: Path, where: str) -> Callable[..., Any] | None:
+    if text is None:
+        return None
+    found: Callable[..., Any] = load_entry(text, folder, where=where)
+    return found
+
+
+def _drawn(samples: compression.Samples, count: int) -> compression.Samples:
+    """So many of the samples, drawn by a fixed seed: the first ones may be of one class."""
+    if count >= len(samples):
+        return samples
+    rows = np.random.default_rng(_SEED).permutation(len(samples))[:count]
+    return gathered(samples).select(np.sort(rows))
+
+
+def _evaluator(
+    samples: compression.Samples, metric: Callable[..., Any] | None, threads: int
+) -> Evaluate:
+    from deepseek_compress.train.evaluate import accuracy, measure
+
+    def evaluate(model: Any, form: str) -> compression.Interval:
+        predict = _predictor(model, form, threads)
+        if metric is None:
+            return accuracy(predict, samples).score
+        return measure(predict, samples, metric).score
+
+    return evaluate
+
+
+def _predictor(model: Any, form: str, threads: int) -> Any:
+    if form == "onnx":
+        from deepseek_compress.train.onnx_files import onnx_predictor
+
+        return onnx_predictor(model.read(), threads=threads)
+    from deepseek_compress.train.predictor import torch_predictor
+
+    return torch_predictor(model, threads=threads)

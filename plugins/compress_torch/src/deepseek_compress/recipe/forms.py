@@ -88,4 +88,6 @@ def profile_of(
         from deepseek_compress.onnx_graph.profile import onnx_profile
 
         return onnx_profile(model)
-    return compression.ModelProfile(parameters=sum(p.numel() for p in model.parameters()))
+    from deepseek_compress import profile
+
+    return profile.profile_of(model, inputs)

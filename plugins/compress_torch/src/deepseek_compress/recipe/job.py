@@ -50,7 +50,7 @@ class Job:
         source = load_model(recipe.model, folder)
         # Steps first: data may take long to load, and a wrong option is told at once.
         chain = chain_of(recipe, source.form, open_)
-        data = load_data(recipe.data, folder, source, recipe.run.batch)
+        data = load_data(recipe.data, folder, source, recipe.run.threads)
         return cls(recipe=recipe, folder=folder, source=source, chain=chain, data=data)
 
     def context(
@@ -64,16 +64,17 @@ class Job:
             train=self.data.train,
             calibration=self.data.calibration,
             original=self.source.model,
-            evaluate=self._accuracy_of(spec.takes) if self.data.test is not None else None,
+            evaluate=self._accuracy_of(spec.takes),
             latency_s=self._latency() if "latency" in spec.needs else None,
-            provided=dict(provided),
+            provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
             seed=self.recipe.run.seed,
             threads=self.recipe.run.threads,
             progress=progress,
         )
 
-    def _accuracy_of(self, form: str) -> Callable[[Any], float]:
-        return lambda model: self.data.evaluate(model, form).value
+    def _accuracy_of(self, form: str) -> Callable[[Any], float] | None:
+        evaluate = self.data.evaluate
+        return None if evaluate is None else lambda model: evaluate(model, form).value
 
     def _latency(self) -> Callable[[Mapping[str, Any]], float]:
         from deepseek_compress.measure.layer_table import LayerTable
@@ -83,7 +84,7 @@ class Job:
 
     def evaluate(self, model: Any, form: str) -> compression.Interval | None:
         """Accuracy on the test samples; None without any."""
-        return None if self.data.test is None else self.data.evaluate(model, form)
+        return None if self.data.evaluate is None else self.data.evaluate(model, form)
 
     def set_threads(self) -> None:
         """Fix the number of threads: with another one the same seeds give other bytes."""

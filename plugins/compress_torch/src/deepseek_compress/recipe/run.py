@@ -204,8 +204,7 @@ class _Runner:
         return {p.name: p for p in self._provided.values() if isinstance(p, Path)}
 
     def _accuracy(self, model: Any, form: str) -> compression.Interval | None:
-        evaluate = self._job.evaluate
-        return None if evaluate is None else evaluate(model, form)
+        return self._job.evaluate(model, form)
 
 
 def _figures(
