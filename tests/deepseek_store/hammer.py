@@ -6,6 +6,7 @@ python tests/deepseek_store/hammer.py shared --seconds 60
 python tests/deepseek_store/hammer.py postgres --seconds 60
 python tests/deepseek_store/hammer.py operator --sequences 300
 python tests/deepseek_store/hammer.py homes --sequences 300
+python tests/deepseek_store/hammer.py disks --sequences 100
 python tests/deepseek_store/hammer.py reopen --shards 100000
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import store_crash
+import store_disks
 import store_kill
 import store_operator
 import store_shared
@@ -99,6 +101,13 @@ def homes(folder: Path, arguments: argparse.Namespace) -> str:
     return _sequences(folder, arguments, store_operator.HOMES)
 
 
+def disks(folder: Path, arguments: argparse.Namespace) -> str:
+    """Take the disks of the log away in turn, under processes that are shot."""
+    logging.disable(logging.CRITICAL)
+    seeds = range(arguments.seed, arguments.seed + arguments.sequences)
+    return f"{store_disks.sequences(folder, iter(seeds))}: nothing lost, wrong or back"
+
+
 def _sequences(folder: Path, arguments: argparse.Namespace, kind: store_operator.Kind) -> str:
     logging.disable(logging.CRITICAL)  # a store says all of it loudly
     steps = 0
@@ -128,7 +137,7 @@ def reopen(folder: Path, arguments: argparse.Namespace) -> str:
 
 MODES: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "crash": crash, "kill": kill, "shared": shared, "postgres": postgres, "reopen": reopen,
-    "operator": operator, "homes": homes,
+    "operator": operator, "homes": homes, "disks": disks,
 }  # fmt: skip
 
 

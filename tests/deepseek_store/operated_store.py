@@ -142,7 +142,8 @@ class OperatedStore:
             except IndexOutdated as error:
                 self._follow(f"{error}")
             except DeepSeekError as error:
-                if "store adopt" not in f"{error}":
+                # A disk that is away is put back, rather than given up.
+                if "store adopt" not in f"{error}" or "mount it" in f"{error}":
                     raise
                 self._follow(f"{error}")
         raise AssertionError("it is refused again and again")
@@ -259,6 +260,11 @@ class OperatedStore:
         if self.rng.random() < 0.5:
             path.mkdir()  # as the mount point of a disk that is not mounted
         self.away[path] = hidden
+
+    def put_back(self, path: Path) -> None:
+        if path.exists():
+            shutil.rmtree(path)
+        self.away.pop(path).rename(path)
 
     def a_domain(self) -> tuple[str, Path | None]:
         name = self.rng.choice(list(self.tiers))

@@ -186,6 +186,22 @@ class Operator(OperatedStore):
         if not self.flipped(self.home) and not self.flipped(self.mirror):
             self.hide(self.rng.choice(places))
 
+    def away_in_turn(self) -> None:
+        """Each side of the log is away once, with writes in between; then both are there."""
+        sides = [self.home / "log", self.mirror]
+        if not self.mirror_there or self.away or any(map(self.flipped, sides)):
+            return
+        self.rng.shuffle(sides)
+        for side in sides:
+            self.hide(side)
+            self.rng.choice((self.put, self.delete, self.put))()
+            if self.rng.random() < 0.3:
+                self.care()
+            self.put()
+            if self.rng.random() < 0.3:
+                self.check()
+            self.put_back(side)
+
     def take_domain_away(self) -> None:
         name, domain = self.a_domain()
         if domain is not None and domain not in self.away and name not in self.troubled:
@@ -193,11 +209,8 @@ class Operator(OperatedStore):
             self.troubled[name] = domain.name
 
     def bring_back(self) -> None:
-        for path, hidden in list(self.away.items()):
-            if path.exists():
-                shutil.rmtree(path)
-            hidden.rename(path)
-            del self.away[path]
+        for path in list(self.away):
+            self.put_back(path)
         self.complete_index()
 
     def old_domain(self) -> None:
@@ -271,7 +284,7 @@ ALL = Kind(steps={
     "put": 8, "delete": 1, "send": 5, "care": 3, "keep_index": 2, "restore_index": 3,
     "lose_index": 1, "lose_wal": 1, "keep_home": 2, "restore_home": 2, "copy_home": 1,
     "use_copy_and_return": 1, "look_into_copy": 1, "take_away": 2, "take_domain_away": 2,
-    "bring_back": 4, "old_domain": 3, "old_mirror": 2, "flip": 4, "rebuild": 1,
+    "away_in_turn": 2, "bring_back": 4, "old_domain": 3, "old_mirror": 2, "flip": 4, "rebuild": 1,
     "force_rebuild": 1, "change_code": 1, "set_clock": 2, "repair": 3,
 })  # fmt: skip
 HOMES = Kind(steps={

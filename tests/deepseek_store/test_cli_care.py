@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_core import open_tier
+from deepseek_core import errors, open_tier
 from deepseek_store import Store
+from deepseek_store.errors import ReadOnlyStore
+from deepseek_store.report.bench import bench
 
 COUNT = 24
 
@@ -236,3 +238,28 @@ def test_a_short_measurement_measures_all(store):
     assert not list(Path(store.home, "log").glob("bench*"))
     store("bench", "--threads", "0", code=2)
     store("bench", "--seconds", "0", code=2)
+
+
+def test_a_measurement_of_what_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    Store.init(tmp_path / "home").close()
+    with (
+        Store(tmp_path / "home", read_only=True) as store,
+        pytest.raises(ReadOnlyStore, match="a measurement writes"),
+    ):
+        bench(store, nbytes=100, seconds=0.02, threads=(2,))
+
+
+def test_a_measurement_ends_where_the_log_takes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.init(tmp_path / "home") as store:
+        (tmp_path / "home" / "log").rename(tmp_path / "away")
+        with pytest.raises(errors.TierUnavailable):
+            bench(store, nbytes=100, seconds=0.02, threads=(2,))
+        (tmp_path / "away").rename(tmp_path / "home" / "log")
+
+
+@pytest.mark.parametrize("command", ["pin", "unpin", "send"])
+def test_commands_that_take_folders_take_the_flag_for_it(store, command):
+    tier = [] if command == "unpin" else ["--tier", "cold"]
+    assert store.json(command, "t", "-r", *tier)["objects"] == COUNT

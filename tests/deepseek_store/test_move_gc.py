@@ -218,3 +218,35 @@ def test_one_stripe_that_is_lost_does_not_stop_the_collector(site: Site) -> None
         assert report.segments
         # Whoever may be in the lost stripe is not forgotten.
         assert "k/0001" in {each.key for each in store.parts.state.catalog.tombstones()}
+
+
+def test_a_put_and_its_delete_in_one_segment_are_freed_at_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Store.init(home) as store:
+        store.put("a", b"x" * 50_000)
+        store.delete("a")
+        report = store.maintenance.gc()
+        assert (report.segments, report.tombstones) == (1, 1)
+        assert report.freed_nbytes > 50_000
+        assert not store.parts.state.segments
+        store.put("kept", b"y")
+        store.put("b", b"x" * 50_000)
+        store.delete("b")
+        store.maintenance.gc()
+    assert Store.rebuild(home).ok
+    with Store(home) as store:
+        assert [info.key for info in store.list()] == ["kept"]
+
+
+def test_a_delete_beside_what_a_snapshot_keeps_is_kept(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Store.init(home) as store:
+        store.put("a", b"1")
+        store.snapshot("before")
+        store.delete("a")
+        store.maintenance.gc()
+        assert not store.exists("a")
+        assert bytes(store.get("a", snapshot="before")) == b"1"
+    assert Store.rebuild(home).ok
+    with Store(home) as store:
+        assert not store.exists("a")

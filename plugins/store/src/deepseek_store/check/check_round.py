@@ -92,17 +92,18 @@ class CheckRound:
         )
 
 
-def check_writable(parts: Parts) -> None:
-    """Make sure that the store can be repaired.
+def check_writable(parts: Parts, what: str = "a repair") -> None:
+    """Make sure that the store can be repaired, or what else it is asked for.
 
     Raises:
         ReadOnlyStore: it is open for reading only.
     """
     if parts.state.index.read_only:
+        look = "; a scrub, or a repair with dry_run (--dry-run), only looks"
         raise ReadOnlyStore(
-            f"{parts.home} is open for reading only, and a repair writes",
+            f"{parts.home} is open for reading only, and {what} writes",
             url=f"ds:{parts.home}",
-            remedy="open it for writing; a scrub, or a repair with dry_run (--dry-run), only looks",
+            remedy=f"open it for writing{look if what == 'a repair' else ''}",
         )
 
 

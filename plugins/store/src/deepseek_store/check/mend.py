@@ -6,7 +6,7 @@ Nothing is given up silently: what can't be repaired stays as it is, and its obj
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Literal
 
 import attrs
@@ -15,6 +15,7 @@ from deepseek_core import errors
 from deepseek_store.check.check_units import LogFiles, Look, check_fragments, check_segment
 from deepseek_store.check.faults import CheckUnit, Fault, Outcome
 from deepseek_store.errors import SegmentGone, Unrecoverable
+from deepseek_store.home.locks import RECOVERY_LOCK, wait_for_lock
 from deepseek_store.home.state import stripe_row
 from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
@@ -57,13 +58,22 @@ def mend(
 
 
 def revive_mirrors(parts: Parts) -> int:
-    """Bring mirrors of the log that were left out up to date; how many files they took."""
+    """Bring mirrors of the log that were left out up to date; how many files they took.
+
+    While another process writes to the log they stay left out, for it would not write to them.
+    """
+    disk = parts.disk
+    if not isinstance(disk, MirroredDisk) or not disk.degraded:
+        return 0
     count = 0
-    if isinstance(parts.disk, MirroredDisk):
-        for url in parts.disk.degraded:
+    # Nobody opens it meanwhile, who would go by what the disks' marks say now.
+    with closing(wait_for_lock(parts.opened.home / RECOVERY_LOCK)):
+        if parts.opened.shared and parts.state.has_others():
+            return 0
+        for url in disk.degraded:
             # It is still out of order: the log goes on without it, as before.
             with suppress(errors.StorageError), parts.exclusive:
-                count += parts.disk.resync(url, lambda number: _in_log(parts, number))
+                count += disk.resync(url, lambda number: _in_log(parts, number))
     return count
 
 

@@ -24,6 +24,7 @@ from deepseek_store.check.rebuild_scan import Found, Seeker
 from deepseek_store.errors import NotOwner
 from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig, sync_folder
+from deepseek_store.home.crossed_log import bring_together
 from deepseek_store.home.locks import lock_store
 from deepseek_store.home.log_folders import adopt_folders, lock_mirrors, open_log, told_by_mirrors
 from deepseek_store.home.numbers import Marks, Numbers
@@ -165,6 +166,7 @@ def _rebuild(home: Path, config: StoreConfig, wishes: Wishes) -> RebuildReport:
         numbers.raise_to(told_by_mirrors(home, config, owner))
         disk = _open_log(home, config, owner)
         stack.callback(disk.close)
+        bring_together(disk, config, None, is_alone=lambda: True)
         tiers = TierSet(config, owner, home=home, opener=wishes.tiers)
         stack.callback(tiers.close)
         seeker = Seeker(config, disk, tiers, wishes.progress or _quiet)

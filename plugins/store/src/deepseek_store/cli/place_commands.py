@@ -57,6 +57,14 @@ def _add_tier(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_recursive(parser: argparse.ArgumentParser) -> None:
+    """Folders are taken without it, too: hands that know the other commands write it."""
+    parser.add_argument(
+        "--recursive", "-r", action="store_true", default=True,
+        help="folders with all in them, as without it",
+    )  # fmt: skip
+
+
 def _take_tier(args: argparse.Namespace) -> str:
     """The tier, which the last word names where no option does."""
     if args.tier is not None:
@@ -69,6 +77,7 @@ def _take_tier(args: argparse.Namespace) -> str:
 def _add_pin_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     add_names(parser)
+    _add_recursive(parser)
     _add_tier(parser)
     add_json(parser)
 
@@ -97,6 +106,7 @@ def _check_tier(store: Store, tier: str) -> None:
 def _add_unpin_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     add_names(parser)
+    _add_recursive(parser)
     add_json(parser)
 
 
@@ -111,6 +121,7 @@ def _unpin(args: argparse.Namespace) -> int:
 def _add_send_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     add_names(parser)
+    _add_recursive(parser)
     _add_tier(parser)
     add_dry_run(parser)
     add_json(parser)

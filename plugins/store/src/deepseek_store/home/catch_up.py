@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from deepseek_store.home.state import State
 from deepseek_store.home.version_records import version_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version
-from deepseek_store.log.records import Kind
+from deepseek_store.log.records import Kind, segments_in
 from deepseek_store.log.recovery import Recovered
 from deepseek_store.log.segment import SegmentInfo
 
@@ -35,6 +35,21 @@ def catch_up(state: State, recovered: Recovered, segments: Sequence[SegmentInfo]
             versions += lacking(state, recovered, info.id)
     if rows:
         state.commit(Batch(versions=versions, segments=rows, durable=True))
+
+
+def drop_empty(state: State, present: Collection[int], writer_alive: Callable[[int], bool]) -> None:
+    """Forget segments that dead writers left open, of which there is no file and no need."""
+    empty = {
+        row.id
+        for row in state.segments.values()
+        if row.state == "active" and row.id not in present and not writer_alive(row.writer)
+    }
+    if not empty:
+        return
+    for version in state.catalog.all_versions():
+        empty -= {version.segment, *segments_in(version.extents)}
+    if empty:
+        state.commit(Batch(drop_segments=sorted(empty)))
 
 
 def lacking(state: State, recovered: Recovered, segment: int) -> list[Version]:

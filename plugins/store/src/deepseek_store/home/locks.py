@@ -17,6 +17,8 @@ from deepseek_store import from_os_error, handles
 from deepseek_store.errors import StoreLocked
 
 LOCK_FILE: Final = "LOCK"
+RECOVERY_LOCK: Final = "recovery.lock"
+"""Held by the one process that brings a log into order."""
 _MOST_WRITERS: Final = 1024
 _PAUSE_S: Final = 0.005
 

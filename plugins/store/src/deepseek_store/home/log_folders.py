@@ -41,6 +41,7 @@ class Folder:
     """
 
     home: Path
+    store: str
     name: str
     path: Path
     absent: str = ""
@@ -63,7 +64,7 @@ class Folder:
             disk: Disk = MissingDisk(str(self.path), self.absent, remedy=self.remedy)
         else:
             disk = FileDisk(self.path)
-        disk.home = self.home
+        disk.home, disk.identity = self.home, f"{self.store}/{self.name}"
         return disk
 
 
@@ -115,11 +116,12 @@ def open_log(home: Path, config: StoreConfig, owner: Owner, *, writing: bool) ->
 
 def folders_of(home: Path, config: StoreConfig) -> list[Folder]:
     """All that the store should have."""
+    store = config.store_id.hex()
     mirrors = [
-        Folder(home=home, name=f"mirror {number}", path=Path(mirror))
+        Folder(home=home, store=store, name=f"mirror {number}", path=Path(mirror))
         for number, mirror in enumerate(config.mirrors, start=1)
     ]
-    return [Folder(home=home, name=LOG_FOLDER, path=home / LOG_FOLDER), *mirrors]
+    return [Folder(home=home, store=store, name=LOG_FOLDER, path=home / LOG_FOLDER), *mirrors]
 
 
 def told_by_mirrors(home: Path, config: StoreConfig, owner: Owner) -> Marks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Final
 from deepseek_core import errors
 from deepseek_store.errors import NotOwner, ReadOnlyStore
 from deepseek_store.home import ages
-from deepseek_store.home.catch_up import catch_up, known_segments, synced_ends
+from deepseek_store.home.catch_up import catch_up, drop_empty, known_segments, synced_ends
 from deepseek_store.home.config import LOG_FOLDER, StoreConfig
+from deepseek_store.home.findings import Findings
 from deepseek_store.home.locks import (
     LOCK_FILE,
+    RECOVERY_LOCK,
     has_other_writers,
     lock_store,
     take_writer,
@@ -186,19 +189,26 @@ def open_index(home: Path, config: StoreConfig, *, create: bool = False) -> Inde
 def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: int) -> Recovered:
     """Bring the log into order, and the index up to it; one process at a time."""
     numbers = Numbers(home)
-    lock = wait_for_lock(home / "recovery.lock", longest_s=_LONGEST_RECOVERY_S)
+
+    def writer_alive(writer: int) -> bool:
+        return writer != number and writer_is_alive(home / WRITERS, writer)
+
+    lock = wait_for_lock(home / RECOVERY_LOCK, longest_s=_LONGEST_RECOVERY_S)
     try:
         found = ages.compare(home, state.index, numbers)
+        _bring_together(home, config, disk, state, number)
         _finish_removals(disk, state)
         recovered = recover(
             disk,
             store_id=config.store_id,
-            writer_alive=lambda n: n != number and writer_is_alive(home / WRITERS, n),
+            writer_alive=writer_alive,
             known=known_segments(state),
             synced=synced_ends(state),
         )
         ages.check_files(home, state, recovered.present)
         catch_up(state, recovered, recovered.segments)
+        if disk.lacks_nothing():
+            drop_empty(state, recovered.present, writer_alive)
         ages.settle(home, state, numbers, found, [info.id for info in recovered.segments])
     finally:
         lock.close()
@@ -209,6 +219,20 @@ def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: 
                 segment, fault.nbytes, fault.offset, fault.reason,
             )  # fmt: skip
     return recovered
+
+
+def _bring_together(home: Path, config: StoreConfig, disk: Disk, state: State, number: int) -> None:
+    """The disks of the log; where they can't be, the store can still be read."""
+    from deepseek_store.home.crossed_log import bring_together
+
+    try:
+        alone = partial(has_other_writers, home / WRITERS, number)
+        given = bring_together(disk, config, state, is_alone=lambda: not alone())
+        Findings(home, time.time).heal(
+            lambda each: each.what == "segment" and (each.number, each.place) in given
+        )
+    except errors.TierUnavailable as error:
+        raise LogMissing(error.message, url=error.url, remedy=error.remedy) from error
 
 
 def _finish_removals(disk: Disk, state: State) -> None:

@@ -77,6 +77,10 @@ class State:
         """Whether other machines may change the index, too."""
         return self._remote
 
+    def has_others(self) -> bool:
+        """Whether another process of this machine writes to the store."""
+        return self._others()
+
     def load(self) -> None:
         """Read all of the index."""
         if self._epoch is not None:

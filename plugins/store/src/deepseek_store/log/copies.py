@@ -195,15 +195,21 @@ def _nbytes_in(spans: Sequence[Span]) -> int:
 
 
 def write_copy(disk: Disk, segment: Sealed, data: bytes) -> None:
-    """Make a segment's file these bytes, whole or not at all, durably; and read it back.
+    """Make a segment's file these bytes; as `write_file`."""
+    write_file(disk, segment.name, data)
 
-    What was there stays until the new file is on the disk and was read back.
+
+def write_file(disk: Disk, name: str, data: bytes, *, over: bool = False) -> None:
+    """Make a file these bytes, whole or not at all, durably; and read it back.
+
+    What was there stays until the new file is on the disk and was read back. `over`: all that
+    counts in it is known to be in the new one.
 
     Raises:
         Corrupt: what the disk gives back is not what was written.
         TierFull, TierUnavailable: it can't be written; what was there is as it was.
     """
-    partial = f"{COPY}{segment.name}"
+    partial = f"{COPY}{name}"
     disk.remove(partial)
     try:
         disk.create(partial, len(data))
@@ -215,7 +221,7 @@ def write_copy(disk: Disk, segment: Sealed, data: bytes) -> None:
                 url=disk.url,
                 remedy="check that disk",
             )
-        put_in_place(disk, partial, segment.name)
+        put_in_place(disk, partial, name, over=over)
     except errors.StorageError:
         disk.remove(partial)
         raise

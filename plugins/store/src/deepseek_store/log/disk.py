@@ -31,6 +31,8 @@ class Disk(ABC):
     url: str
     home: Path | str = "HOME"
     """The folder of the store that it is of, for remedies."""
+    identity: str = ""
+    """What the store calls it, wherever it lies; by that the other disks of a log know it."""
 
     @abstractmethod
     def create(self, name: str, nbytes: int) -> None:
@@ -89,6 +91,10 @@ class Disk(ABC):
     def replicas(self) -> Sequence[Disk]:
         """Disks that hold the same files each, the most trusted one first."""
         return (self,)
+
+    def lacks_nothing(self) -> bool:
+        """Whether no disk of the log is left out, which may bring back what was removed."""
+        return True
 
     def watch(
         self,

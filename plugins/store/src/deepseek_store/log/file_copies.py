@@ -34,12 +34,13 @@ def copy_file(source: Disk, target: Disk, name: str) -> None:
     put_in_place(target, partial, name)
 
 
-def put_in_place(disk: Disk, partial: str, name: str) -> None:
+def put_in_place(disk: Disk, partial: str, name: str, *, over: bool = False) -> None:
     """Give a finished copy its name, and make that durable.
 
-    What has the name is replaced if it is the same segment, damaged; another one is kept aside.
+    What has the name is replaced if it is the same segment, damaged, or if it is known to be in the
+    copy (`over`); another one is kept aside.
     """
-    there = ends_there(disk, name)
+    there = None if over else ends_there(disk, name)
     if there is not None and there != (None, None):
         right = ends_there(disk, partial)
         if right is not None and differ(there, right):

@@ -6,17 +6,22 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from deepseek_core import errors
+from deepseek_store.commands import command
 from deepseek_store.log.copies import Sealed
 from deepseek_store.log.disk import Disk, read_verified
-from deepseek_store.log.records import Buffer, Extent, hash_of
-from deepseek_store.log.resync import MARKER, level
+from deepseek_store.log.missed_marks import MARKER, MissedMarks, has_marks, mark_of
+from deepseek_store.log.records import Buffer, Extent
+from deepseek_store.log.resync import level
+from deepseek_store.log.segment import parse_name
+from deepseek_store.log.union import LogIndex, United, unite
 
 _log = logging.getLogger(__name__)
 _NONE: Final[Mapping[str, str]] = {}
+_REOPEN: Final = "close the store in all processes, and open it again"
 T = TypeVar("T")
 
 
@@ -26,6 +31,9 @@ class MirroredDisk(Disk):
     A disk that fails is left out (`degraded` says why) until `resync`. The others keep a marker of
     that, so it is not trusted after a restart either. `late` are disks that are known to have
     missed something; without `writing` nothing is noted.
+
+    Disks that were away in turn, with writes in between, have each missed something: no one has
+    all (`is_crossed`). To be read, all count; before anything is written they must be united.
 
     Raises:
         InputError: fewer than two disks, or one twice.
@@ -42,13 +50,15 @@ class MirroredDisk(Disk):
         self.home = disks[0].home
         self._degraded: dict[str, str] = {}
         self._remedies: dict[str, str] = {}
+        self._said: set[tuple[str, str]] = set()
         self._bad_copy: Callable[[int, errors.StorageError], None] | None = None
         self._left_out: Callable[[str, str], None] | None = None
         # Held by each change, so that a disk that is brought up to date misses none.
         self._changing = threading.RLock()
         self._pool = ThreadPoolExecutor(len(disks) - 1, thread_name_prefix="ds-mirror")
-        self._writing = writing
-        self._find_stale(late)
+        self._writing, self._late = writing, late
+        self.is_crossed = False
+        self._find_stale()
 
     @property
     def degraded(self) -> Mapping[str, str]:
@@ -159,13 +169,86 @@ class MirroredDisk(Disk):
             if url not in self._degraded:
                 return 0
             target, sources = self._disks[url], self.replicas()
+            self._refuse_crossed(target)
             count = level(sources, target, known or (lambda _number: None))
-            for disk in (*sources, target):
-                disk.remove(_marker(url))
-                disk.sync_dir()
-            del self._degraded[url]
+            self._unmark(target)
+            self._said.discard((url, self._degraded.pop(url)))
             self._remedies.pop(url, None)
         return count
+
+    def lacks_nothing(self) -> bool:
+        """Whether no disk is left out, by us or by another process."""
+        return not self._degraded and not any(has_marks(self._names(d)) for d in self.replicas())
+
+    def look_again(self) -> None:
+        """Find out anew who has missed what: another process may have brought it into order."""
+        self._degraded.clear()
+        self._find_stale()
+
+    def unite(self, index: LogIndex) -> United:
+        """Give all disks that are there what any of them has, and use them again.
+
+        Nobody else may write to the log meanwhile.
+
+        Raises:
+            TierUnavailable, TierFull: no disk takes what it has missed.
+        """
+        with self._changing:
+            ordered = sorted(self.replicas(), key=_newest, reverse=True)
+            marks = MissedMarks(self._all_disks, self._listed())
+            suspects = [disk.url for disk in ordered if marks.is_named_by_old(disk)]
+            united = unite(ordered, index, suspects)
+            self.is_crossed = False
+            for url, error in united.failed.items():
+                self._degraded[url] = self._told(url, error)
+            for url, why in self.degraded.items():
+                self._leave_out(url, why)
+            for disk in self.replicas():
+                self._unmark(disk)
+        _log.warning("the log is level on %s", ", ".join(disk.url for disk in self.replicas()))
+        return united
+
+    def follow_newest(self) -> None:
+        """Use those disks alone that were written to last, as others do who have the log open."""
+        newest = max(map(_newest, self.replicas()))
+        self.is_crossed = False
+        for disk in self.replicas():
+            if _newest(disk) < newest:
+                self._note_late(disk)
+
+    @property
+    def _all_disks(self) -> Sequence[Disk]:
+        return list(self._disks.values())
+
+    def _listed(self) -> dict[str, Sequence[str]]:
+        """The files of each disk that can be read."""
+        names: dict[str, Sequence[str]] = {}
+        for disk in self._all_disks:
+            with suppress(errors.StorageError):
+                names[disk.url] = disk.list()
+        return names
+
+    def _refuse_crossed(self, target: Disk) -> None:
+        """What a disk has alone goes into the index too, which is done where a store is opened."""
+        names = self._listed()
+        marks = MissedMarks(self._all_disks, names)
+        if all(marks.is_named(self._disks[url]) for url in names):
+            self._remedies[target.url] = _REOPEN
+            raise errors.TierUnavailable(
+                f"{target.url} has writes that the disks in use have missed",
+                url=target.url,
+                remedy=_REOPEN,
+            )
+
+    def _unmark(self, target: Disk) -> None:
+        """Forget, on all disks that can be read, that one has missed something."""
+        names = self._listed()
+        marks = MissedMarks(self._all_disks, names)
+        for url in names:
+            with suppress(errors.StorageError):
+                for name in marks.naming(target, on=url):
+                    self._disks[url].remove(name)
+                self._disks[url].sync_dir()
 
     def _all(
         self,
@@ -176,6 +259,8 @@ class MirroredDisk(Disk):
     ) -> None:
         """Do it on every disk; those that fail are left out, unless all do."""
         with self._changing:
+            if self.is_crossed:
+                raise self._not_united()
             disks = self.replicas()
             failed = self._failed(call, disks, at_once=at_once)
             if not full_is_failure:
@@ -184,6 +269,13 @@ class MirroredDisk(Disk):
                 raise next(iter(failed.values()))
             for url, error in failed.items():
                 self._leave_out(url, self._told(url, error))
+
+    def _not_united(self) -> errors.TierUnavailable:
+        return errors.TierUnavailable(
+            f"each of {self.url} has missed writes of another, and they are not united yet",
+            url=self.url,
+            remedy=_REOPEN,
+        )
 
     def _failed(
         self, call: Callable[[Disk], None], disks: Sequence[Disk], *, at_once: bool
@@ -204,40 +296,49 @@ class MirroredDisk(Disk):
 
     def _leave_out(self, url: str, why: str) -> None:
         """Go on without a disk; the others remember it, before anything else is acknowledged."""
-        _log.error("the log goes on without %s: %s", url, why)
+        if (url, why) not in self._said:
+            self._said.add((url, why))
+            _log.error("the log goes on without %s: %s", url, why)
         self._degraded[url] = why
         if self._left_out is not None:
             self._left_out(url, why)
         for disk in self.replicas():
-            if _marker(url) not in self._names(disk):
-                disk.create(_marker(url), 0)
+            if mark_of(self._disks[url]) not in self._names(disk):
+                disk.create(mark_of(self._disks[url]), 0)
             disk.sync_dir()
 
-    def _find_stale(self, late: Mapping[str, str]) -> None:
+    def _find_stale(self) -> None:
         """Leave out what another disk says has missed something, or what can't be read."""
-        names: dict[str, set[str]] = {}
+        names: dict[str, Sequence[str]] = {}
         for url, disk in self._disks.items():
             try:
-                names[url] = set(disk.list())
+                names[url] = disk.list()
             except errors.StorageError as error:
                 self._degraded[url] = self._told(url, error)
         if not names:
             raise errors.TierUnavailable(
                 f"none of {self.url} can be read", url=self.url, remedy="check the disks"
             )
-        for url in names:
-            if any(_marker(url) in found for other, found in names.items() if other != url):
-                self._degraded[url] = "it has missed writes, which a repair brings"
-        if len(self._degraded) == len(self._disks):
-            raise errors.TierUnavailable(
-                f"each of {self.url} has missed writes of another",
-                url=self.url,
-                remedy="open the one that was in use last alone",
-            )
-        self._degraded.update(late)
-        for url in [url for url in self._degraded if self._writing]:
-            if url not in names or url in late:
-                self._leave_out(url, self._degraded[url])
+        marks = MissedMarks(self._all_disks, names)
+        fresh = [self._disks[url] for url in names if url not in self._late]
+        missed = [disk for disk in fresh if marks.is_named(disk)]
+        self.is_crossed = bool(fresh) and len(missed) == len(fresh)
+        self._degraded.update(self._late)
+        if self.is_crossed:
+            if not self._said:
+                _log.error("each of %s has missed writes of another", self.url)
+            self._said.add((self.url, ""))
+            return
+        for disk in missed:
+            self._note_late(disk)
+        old = {disk.url for disk in missed if marks.is_named_by_old(disk)}
+        for url, why in self.degraded.items():
+            if self._writing and (url not in names or url in old or url in self._late):
+                self._leave_out(url, why)
+
+    def _note_late(self, disk: Disk) -> None:
+        self._degraded[disk.url] = "it has missed writes, which a repair brings"
+        self._remedies[disk.url] = command("repair", disk.home)
 
     def _first(self, call: Callable[[Disk], T]) -> T:
         found: errors.StorageError | None = None
@@ -259,10 +360,10 @@ class MirroredDisk(Disk):
             return []
 
 
-def _marker(url: str) -> str:
-    """The name of the file that says: that disk has missed something."""
-    # A home is named from any folder: relative paths mean the same disk.
-    return f"{MARKER}{hash_of(str(Path(url).absolute()).encode()):016x}"
+def _newest(disk: Disk) -> int:
+    """The highest segment that a disk has; they are counted in the order of time."""
+    numbers = (found[0] for name in disk.list() if (found := parse_name(name)) is not None)
+    return max(numbers, default=0)
 
 
 def _outcome(call: Callable[[Disk], None], disk: Disk) -> errors.StorageError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import attrs
 
@@ -92,10 +92,16 @@ def recover(
     work = kind(disk, check_store_id(store_id), writer_alive, synced or {})
     present = work.find()
     for segment, is_sealed in present:
-        if not is_sealed:
-            work.take_active(segment)
-        elif segment not in known or work.is_lacking(segment):
-            work.take_sealed(segment)
+        try:
+            if not is_sealed:
+                if segment not in known or disk.lacks_nothing():
+                    work.take_active(segment)
+            elif segment not in known or work.is_lacking(segment):
+                work.take_sealed(segment)
+        except errors.ObjectMissing:
+            if work.is_there(segment):
+                raise
+            _log.info("segment %016x was collected meanwhile", segment)
     work.end()
     return Recovered(
         segments=tuple(work.segments),
@@ -174,6 +180,11 @@ class _Recovery:
         name = sealed_name(segment)
         return any(name not in self._names[one.url] for one in self._disk.replicas())
 
+    def is_there(self, segment: int) -> bool:
+        """Whether a replica has it now: who has the log open may collect meanwhile."""
+        names = {active_name(segment), sealed_name(segment)}
+        return any(names.intersection(one.list()) for one in self._disk.replicas())
+
     def _is_sealed(self, segment: int) -> bool:
         name = sealed_name(segment)
         return any(name in names for names in self._names.values())
@@ -227,7 +238,9 @@ class _Recovery:
         having = [one for one in self._disk.replicas() if name in self._names[one.url]]
         if len(having) == 1:
             return having[0]
-        return next((one for one in having if ends_of(one, name) is not None), having[0])
+        whole = [one for one in having if ends_of(one, name) is not None]
+        # One that was sealed where its disk had left is shorter.
+        return max(whole, key=lambda one: one.size(name), default=having[0])
 
     def take_active(self, segment: int) -> None:
         """List it if its writer lives; else end it where its last good mark is."""
@@ -243,10 +256,18 @@ class _Recovery:
                 self._list_live(header, len(data))
                 return
             found.append((self._scan(segment, data), data, disk))
-        if found:
+        if found and not self._is_behind(segment, [data for _, data, _ in found]):
             # Every acknowledged group is on all replicas: who has most has all of them.
             best = max(found, key=lambda one: (one[0].end, -len(one[0].faults)))
             self._end(segment, *self._patched(segment, best, [data for _, data, _ in found]))
+
+    def _is_behind(self, segment: int, copies: Sequence[bytes]) -> bool:
+        """Whether the index has more of it than any disk here, and one is away that may have it."""
+        synced = self._synced.get(segment, 0)
+        if not synced or self._disk.lacks_nothing():
+            return False
+        ends = (scan(each, segment=segment, store_id=self._store_id).end for each in copies)
+        return max(ends) < synced
 
     def _patched(
         self, segment: int, best: tuple[Scan, bytes, Disk], copies: list[bytes]

@@ -14,11 +14,9 @@ from deepseek_core import errors
 from deepseek_store.log.copies import Sealed, judge, merge, patched, read_copy, write_copy
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.file_copies import copy_file
+from deepseek_store.log.missed_marks import MARKER
 from deepseek_store.log.scan import scan
 from deepseek_store.log.segment import active_name, parse_name, sealed_name
-
-MARKER: Final = "stale-"
-"""How the names of files begin that say: a disk has missed something."""
 
 _CHUNK: Final = 4 << 20
 

@@ -94,6 +94,8 @@ class Collector:
         if self._config.tiers and not dry_run:
             self._tiers.own()
         clean = not self._config.tiers or self._delete_orphans(report)
+        # A disk that comes back brings segments back that were removed on the others.
+        clean = clean and self._disk.lacks_nothing()
         forget = list(self._invisible())
         report.versions = len(forget)
         purge = list(self._superfluous_tombstones(report)) if clean else []
@@ -134,9 +136,12 @@ class Collector:
     def _superfluous_tombstones(self, report: GcReport) -> Iterable[Version]:
         """Tombstones of keys of which no segment has an older record any more.
 
-        A rebuild from the segments would else bring the key back. So none is superfluous while
-        there is a segment, or an orphan on a tier, of which it is not known what it holds.
+        A rebuild from the segments would else bring the key back. What lies in a tombstone's own
+        segment comes and goes with it, but for what a snapshot keeps in the index. None is
+        superfluous while there is a segment, or an orphan on a tier, of which it is not known what
+        it holds.
         """
+        kept = {key for key, _, _ in self._state.index.snapshot_members()}
         tombstones = {version.key: version for version in self._state.catalog.tombstones()}
         for row in list(self._state.segments.values()) if tombstones else ():
             if row.state == "active":
@@ -150,7 +155,9 @@ class Collector:
                 return ()
             for record in records:
                 found = tombstones.get(record.key)
-                if found is not None and (record.generation, record.writer) < found.order:
+                if found is None or (found.segment == row.id and record.key not in kept):
+                    continue
+                if (record.generation, record.writer) < found.order:
                     del tombstones[record.key]
         return tombstones.values()
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from deepseek_store import from_os_error
+from deepseek_store.check.check_round import check_writable
 from deepseek_store.home.config import LOG_FOLDER
 from deepseek_store.log.records import unpack_extents
 
@@ -122,8 +124,10 @@ def bench(
     """Measure each thing for about `seconds`; what it put is deleted again.
 
     Raises:
-        StorageError: a put or a get failed.
+        ReadOnlyStore: the store is open for reading only.
+        StorageError: a put or a get failed, or the folder of the log takes no file.
     """
+    check_writable(store.parts, "a measurement")
     tell = progress or (lambda _done, _steps, _text: None)
     data = Random(SEED).randbytes(nbytes)  # noqa: S311 - no secret
     steps = 2 * len(threads) + 2 + len(store.parts.config.tiers)
@@ -182,7 +186,10 @@ class _Raw:
         """A new file."""
         with self._lock:
             path = self._folder / f"bench-{os.getpid()}-{number}-{len(self._opened)}.tmp"
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            except OSError as error:
+                raise from_os_error.typed(error, str(path), str(self._folder)) from error
             self._opened.append((file, path))
         return file
 
@@ -224,8 +231,11 @@ def _rate(
     failed: list[BaseException] = []
     begin = threading.Barrier(threads + 1)
 
+    # Here, where an error is met by somebody: a thread that fails before it waits stops all.
+    made = [make(number) for number in range(threads)]
+
     def work(number: int) -> None:
-        once = make(number)
+        once = made[number]
         begin.wait()
         until_s = time.perf_counter() + seconds
         try:
