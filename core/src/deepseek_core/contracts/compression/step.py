@@ -86,7 +86,8 @@ def _quiet(_done: int, _of: int, _text: str) -> None:
 class StepContext:
     """What a step may use.
 
-    `workspace` is the one folder that `apply` may write to. `original` is the model that the
+    `workspace` is the one folder that `apply` may write to. `inputs` are the shapes of the
+    model's inputs by name, the batch first. `original` is the model that the
     recipe began with (a teacher). `evaluate` gives the accuracy (0 to 1) of a model in the form
     that the step takes, on held-out samples; `latency_s` predicts what a layer takes on the
     device of the budget: (layer's name, its shapes and attributes) -> seconds. `provided` is what
@@ -96,6 +97,7 @@ class StepContext:
 
     workspace: Path
     budget: Budget = attrs.field(factory=Budget)
+    inputs: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     train: Samples | None = None
     calibration: Samples | None = None
     original: Any = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
@@ -15,10 +17,17 @@ from deepseek_compress.recipe.models import SourceModel, load_model
 from deepseek_compress.recipe.read import read_recipe
 from deepseek_core import OpenedCompressor, compression, open_compressor
 
+if TYPE_CHECKING:
+    from deepseek_compress.measure.model_latency import LatencyModel
+
 Progress = Callable[[int, int, str], None]
 
 
-@attrs.frozen(kw_only=True, eq=False)
+def _quiet(_done: int, _of: int, _text: str) -> None:
+    """Report no progress."""
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
 class Job:
     """A recipe with its model, chain and data; `folder` is where the recipe lies.
 
@@ -61,11 +70,12 @@ class Job:
         return compression.StepContext(
             workspace=folder,
             budget=self.recipe.budget,
+            inputs=self.source.inputs,
             train=self.data.train,
             calibration=self.data.calibration,
             original=self.source.model,
             evaluate=self._accuracy_of(spec.takes),
-            latency_s=self._latency() if "latency" in spec.needs else None,
+            latency_s=None if self.recipe.budget.latency is None else self.latency_s,
             provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
             seed=self.recipe.run.seed,
             threads=self.recipe.run.threads,
@@ -76,11 +86,38 @@ class Job:
         evaluate = self.data.evaluate
         return None if evaluate is None else lambda model: evaluate(model, form).value
 
-    def _latency(self) -> Callable[[Mapping[str, Any]], float]:
-        from deepseek_compress.measure.layer_table import LayerTable
+    def latency_s(self, layer: Mapping[str, Any]) -> float:
+        """What a layer of so many channels takes on the device of the budget, predicted."""
+        return self._latency_model(layer)
 
-        assert self.recipe.budget.latency is not None
-        return self.resources.enter_context(LayerTable(self.recipe.budget.latency))
+    @cached_property
+    def _latency_model(self) -> LatencyModel:
+        """Made when it is first asked: it measures the original and single layers."""
+        from deepseek_compress.measure.layer_shapes import layer_shapes
+        from deepseek_compress.measure.layer_table import LayerTable
+        from deepseek_compress.measure.model_latency import LatencyModel
+
+        budget = self.recipe.budget.latency
+        assert budget is not None
+        table = self.resources.enter_context(LayerTable(budget))
+        shapes = layer_shapes(self.source.model, self._one_batch(budget.batch))
+        return LatencyModel.fitted(table, shapes, self._original_s(budget))
+
+    def _original_s(self, budget: compression.LatencyBudget) -> float:
+        """What the original takes on the device, at the budget's quantile."""
+        from deepseek_compress.measure.latency import measure_latency
+
+        with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
+            path = Path(folder) / "original.onnx"
+            self.export(self.source.model, path)
+            inputs = self.latency_inputs(budget.batch)
+            found = measure_latency({"original": path}, budget, inputs, _quiet)
+        return found["original"].quantiles_s[budget.quantile]
+
+    def _one_batch(self, batch: int) -> dict[str, Any]:
+        import torch
+
+        return {name: torch.as_tensor(a) for name, a in self.latency_inputs(batch).items()}
 
     def evaluate(self, model: Any, form: str) -> compression.Interval | None:
         """Accuracy on the test samples; None without any."""

@@ -1,0 +1,51 @@
+"""Predicts what a pruned model takes on a device, before it is made.
+
+The sum over layers of what each takes alone, times what the whole model takes by that sum: layers in a
+row share caches and threads, and a run has costs of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from deepseek_compress.measure.layer_table import LayerShape, LayerTable
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class LatencyModel:
+    """Seconds by layer and channel counts; `factor` makes the whole model's sum what it takes."""
+
+    table: LayerTable
+    shapes: Mapping[str, tuple[LayerShape, ...]]
+    factor: float
+
+    @classmethod
+    def fitted(
+        cls, table: LayerTable, shapes: Mapping[str, tuple[LayerShape, ...]], whole_s: float
+    ) -> LatencyModel:
+        """The model of a network that takes `whole_s` seconds as it is."""
+        alone = cls(table=table, shapes=shapes, factor=1.0)
+        total = sum(alone.layer_s(name, None, None) for name in shapes)
+        return attrs.evolve(alone, factor=whole_s / total if total else 1.0)
+
+    def layer_s(self, name: str, in_channels: int | None, out_channels: int | None) -> float:
+        """Seconds of a layer with so many channels; None: as many as it has."""
+        return self.factor * sum(
+            self.table(
+                attrs.asdict(
+                    shape.with_channels(
+                        shape.in_channels if in_channels is None else in_channels,
+                        shape.out_channels if out_channels is None else out_channels,
+                    )
+                )
+                | {"full_in": shape.in_channels, "full_out": shape.out_channels}
+            )
+            for shape in self.shapes.get(name, ())
+        )
+
+    def __call__(self, layer: Mapping[str, Any]) -> float:
+        """As the contract has it: `name`, `in_channels`, `out_channels` -> seconds."""
+        return self.layer_s(layer["name"], layer.get("in_channels"), layer.get("out_channels"))

@@ -1,0 +1,207 @@
+"""Step `prune`: removes channels, the least important ones, until the budget is met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import attrs
+
+from deepseek_compress.modules import check_module
+from deepseek_compress.steps.example import example_of
+from deepseek_core import compression, errors
+
+NAME = "prune"
+
+
+@attrs.frozen(kw_only=True)
+class PruneOptions:
+    """How channels are chosen.
+
+    `score` says what a channel is worth; `allocate` takes the same share of every layer
+    (uniform), the lowest scores wherever they are (global), or what saves most time on the device
+    of the budget (latency). Counts are multiples of `round_to`, and `min_channels` or more.
+    `protect` names layers that stay, with `*` for any part; `exact` keeps what could not be
+    removed without changing what a normalization computes. `batches` of `batch_size` training
+    samples are looked at by scores that need data. `parameters` and `macs` are limits of this step
+    ("/3.7"), where the budget's are not meant.
+    """
+
+    score: str = "cis_mean"
+    allocate: Literal["uniform", "global", "latency"] = "uniform"
+    round_to: int = 8
+    min_channels: int = 8
+    least_share: float = 0.0
+    protect: tuple[str, ...] = ()
+    exact: bool = False
+    batches: int = 4
+    batch_size: int = 64
+    parameters: str | None = None
+    macs: str | None = None
+
+
+class Prune(compression.ModelCompressor):
+    """Plans on a trace of the model, certifies the plan, and applies it to a copy."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = PruneOptions(**options)
+
+    def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
+        """The channels that go, and what that leaves.
+
+        Raises:
+            CannotPrune: a model that can't be followed; names the operation.
+            BudgetUnmet: no plan meets the budget; the closest figures are told.
+        """
+        from deepseek_compress.prune.budget import plan_budget
+        from deepseek_compress.prune.sizes import Sizes
+
+        pruner = self._pruner(check_module(model), context)
+        whole = Sizes(pruner.structure).after(set())
+        before = compression.ModelProfile(parameters=whole[0], macs=whole[1])
+        found = plan_budget(
+            pruner,
+            self._scores(pruner, context),
+            self._budget(before, context),
+            allocate=self._options.allocate,
+            latency=_milliseconds(context) if self._by_latency else None,
+        )
+        choices = {"pruning": found.to_json(), "layers": _layers(pruner, found)}
+        return compression.StepPlan(
+            step=NAME,
+            before=before,
+            after=compression.ModelProfile(parameters=found.params, macs=found.macs),
+            choices=choices,
+            notes=found.notes,
+        )
+
+    def apply(
+        self, model: Any, plan: compression.StepPlan, context: compression.StepContext
+    ) -> compression.StepResult:
+        """Prune a copy, and hold it against the model with these channels zeroed.
+
+        Raises:
+            CannotPrune: the plan is of another model, or the copy would compute something else.
+        """
+        from deepseek_compress.prune.plan import PrunePlan
+
+        context.progress(0, 2, "tracing")
+        pruner = self._pruner(check_module(model), context)
+        context.progress(1, 2, "pruning and comparing")
+        pruned = pruner.apply(PrunePlan.from_json(plan.choices["pruning"]))
+        return compression.StepResult(
+            model=pruned.model,
+            profile=plan.after,
+            figures={"masked_difference": pruned.equivalence.difference},
+            notes=pruned.equivalence.inexact,
+        )
+
+    def reshape(self, model: Any, plan: compression.StepPlan) -> Any:
+        """A copy without the channels that the plan removes."""
+        from deepseek_compress.prune.plan import PrunePlan
+        from deepseek_compress.prune.shapes import reshaped
+
+        return reshaped(check_module(model), PrunePlan.from_json(plan.choices["pruning"]))
+
+    @property
+    def _by_latency(self) -> bool:
+        return self._options.allocate == "latency"
+
+    def _pruner(self, model: Any, context: compression.StepContext) -> Any:
+        from deepseek_compress.prune.pruner import Pruner
+
+        example = example_of(model, context)
+        return Pruner(model, example, protect=self._options.protect, exact=self._options.exact)
+
+    def _scores(self, pruner: Any, context: compression.StepContext) -> Any:
+        from deepseek_compress.prune.score_units import score_units
+        from deepseek_compress.prune.scores import SCORES
+
+        score = SCORES.get(self._options.score)
+        needs = score.needs if score is not None else frozenset()
+        return score_units(
+            pruner,
+            self._options.score,
+            batches=list(self._batches(pruner, context)) if needs else None,
+            loss=_cross_entropy if "gradients" in needs else None,
+            seed=context.seed,
+        )
+
+    def _batches(self, pruner: Any, context: compression.StepContext) -> Iterator[Any]:
+        from deepseek_compress.train.batches import as_tensors
+
+        if context.train is None:
+            raise errors.InputError(
+                f"score {self._options.score!r} looks at data, and the recipe has none",
+                remedy='add data.train = "package.module:function", or score = "l1"',
+            )
+        batches = context.train.batches(self._options.batch_size, seed=context.seed)
+        for _, batch in zip(range(self._options.batches), batches, strict=False):
+            tensors = as_tensors(batch, pruner.model)
+            yield dict(tensors.inputs), tensors.labels
+
+    def _budget(self, before: compression.ModelProfile, context: compression.StepContext) -> Any:
+        from deepseek_compress.prune.budget import PruneBudget
+
+        limits = {
+            "params": self._ratio("parameters", before.parameters, context),
+            "macs": self._ratio("macs", before.macs, context),
+        }
+        latency = context.budget.latency
+        limit_ms = latency.seconds * 1e3 if latency is not None and self._by_latency else None
+        if limit_ms is None and not any(limits.values()):
+            raise errors.ConfigError(
+                "nothing says how much is to be pruned",
+                remedy='add budget.parameters = "/3.7", or parameters = "/3.7" to the step',
+            )
+        return PruneBudget(
+            **limits,
+            latency_ms=limit_ms,
+            round_to=self._options.round_to,
+            min_channels=self._options.min_channels,
+            least_share=self._options.least_share,
+        )
+
+    def _ratio(
+        self, name: str, whole: int | None, context: compression.StepContext
+    ) -> float | None:
+        """How many times less is asked for; None if nothing is."""
+        mine = getattr(self._options, name)
+        limit = getattr(context.budget, name)
+        if mine is not None:
+            limit = compression.Limit.parse(mine, where=f"{NAME}: {name}")
+        if limit is None or not whole:
+            return None
+        return max(whole / limit.of(whole), 1.0)
+
+
+def _cross_entropy(output: Any, labels: Any) -> Any:
+    from torch.nn import functional
+
+    from deepseek_compress.train.outputs import logits_of
+
+    return functional.cross_entropy(logits_of(output), labels)
+
+
+def _milliseconds(context: compression.StepContext) -> Any:
+    if context.latency_s is None:
+        raise errors.ConfigError(
+            'allocate = "latency" follows a latency budget, and there is none',
+            remedy='add budget.latency = { device = "cpu", p99_ms = 8.0 }',
+        )
+    predicted = context.latency_s
+
+    def latency(layer: str, into: int, out: int) -> float:
+        return predicted({"name": layer, "in_channels": into, "out_channels": out}) * 1e3
+
+    return latency
+
+
+def _layers(pruner: Any, plan: Any) -> list[dict[str, Any]]:
+    """For each layer its channels before and after, for the report."""
+    from deepseek_compress.prune.shapes import channels_after
+
+    return [
+        {"name": name, "channels_before": before, "channels_after": after}
+        for name, (before, after) in channels_after(pruner, plan).items()
+    ]
