@@ -17,6 +17,7 @@ from deepseek_compress.prune.classes import Classes
 from deepseek_compress.prune.parameters import Parameters
 from deepseek_compress.prune.plan import PrunePlan, removed_units
 from deepseek_compress.prune.run import Run
+from deepseek_compress.prune.sizes import Sizes
 from deepseek_compress.prune.structure import Structure, build, settle_elements
 from deepseek_compress.prune.trace import Example, follow
 from deepseek_compress.prune.verify import Equivalence, compare, randomize_norms
@@ -111,10 +112,16 @@ class Pruner:
 
     def _roots(self, units: set[int]) -> set[int]:
         """The classes of units."""
-        found = set()
+        unit_of = self.unit_of()
+        wanted = torch.isin(unit_of, torch.tensor(sorted(units), dtype=torch.long))
+        return set(torch.nonzero(wanted).flatten().tolist())
+
+    def unit_of(self) -> Tensor:
+        """The unit of each class, -1 for classes that stay."""
+        found = torch.full((self.run.classes.count,), -1)
         for axis in self.structure.axes:
-            vector = self.run.classes.roots(self.run.parameters.vectors[axis.parameter, axis.axis])
-            found.update(int(r) for r, unit in zip(vector, axis.units, strict=True) if int(unit) in units)
+            roots = self.run.classes.roots(self.run.parameters.vectors[axis.parameter, axis.axis])
+            found[roots] = torch.from_numpy(axis.units)
         return found
 
     # -- plans ----------------------------------------------------------------------------------
@@ -124,8 +131,6 @@ class Pruner:
         Raises:
             CannotPrune: a group is not there, stays, or would lose all channels.
         """
-        from deepseek_compress.prune.sizes import Sizes
-
         plan = PrunePlan(fingerprint=self.structure.fingerprint, remove=remove, notes=tuple(notes))
         units = removed_units(self.structure, plan)
         sizes = Sizes(self.structure)

@@ -60,6 +60,15 @@ class Cost:
 
 
 @attrs.frozen(kw_only=True)
+class LayerSize:
+    """A layer's input and output channels: the unit of each, -1 for what stays."""
+
+    layer: str
+    into: np.ndarray
+    out: np.ndarray
+
+
+@attrs.frozen(kw_only=True)
 class Structure:
     """All that plans need to know of a model.
 
@@ -74,6 +83,7 @@ class Structure:
     buffers: frozenset[str]
     costs: tuple[Cost, ...]
     weights: tuple[Weight, ...]
+    layer_sizes: tuple[LayerSize, ...]
 
     @property
     def unit_count(self) -> int:
@@ -136,7 +146,24 @@ def build(run: Run, model: nn.Module) -> Structure:
         buffers=frozenset(buffers),
         costs=costs,
         weights=tuple(run.weights.values()),
+        layer_sizes=_layer_sizes(run, numbering),
     )
+
+
+_SIZES = (("in_channels", "out_channels"), ("in_features", "out_features"), ("input_size", "hidden_size"))
+
+
+def _layer_sizes(run: Run, numbering: _Numbering) -> tuple[LayerSize, ...]:
+    """Input and output channels by layer, in the order of the first calls."""
+    vectors = {(fix.layer, fix.attribute): fix.vector for fix in reversed(run.fixes)}
+    layers = dict.fromkeys(fix.layer for fix in run.fixes)
+    found = []
+    for layer in layers:
+        for into, out in _SIZES:
+            if (layer, into) in vectors and (layer, out) in vectors:
+                first, second = (numbering.units(vectors[layer, each]) for each in (into, out))
+                found.append(LayerSize(layer=layer, into=first, out=second))
+    return tuple(found)
 
 
 class _Numbering:
