@@ -256,8 +256,8 @@ class _Solver:
             least = f", {budget.least_share:.0%} of each group" if budget.least_share else ""
             return f"counts are multiples of {budget.round_to}, at least {budget.min_channels}{least}"
         kept = [group for group in self.pruner.structure.groups if group.reason]
-        shapes, weights = self.pruner.structure.shapes, self.pruner.structure.weights
-        size = {g.name: sum(math.prod(shapes[w.name]) for w in weights if w.layer in g.layers) for g in kept}
+        shapes, names = self.pruner.structure.shapes, self.pruner.structure.names
+        size = {g.name: sum(math.prod(shapes[w]) for (_, w), n in names.items() if n in g.layers) for g in kept}
         largest = max(kept, key=lambda group: size[group.name], default=None)
         if largest is None:
             return "each group keeps a channel"

@@ -36,8 +36,7 @@ def inspect(pruner: Pruner, budget: PruneBudget | None = None) -> tuple[GroupRep
     structure, rules = pruner.structure, budget or PruneBudget()
     found = []
     for group in structure.groups:
-        weights = [w for w in structure.weights if w.layer in group.layers or w.name in group.layers]
-        weights = [w for w in weights if w.kind != "norm" and w.out is not None]
+        weights = [w for w in structure.weights if structure.names.get((w.layer, w.name)) in group.layers]
         least = sum(int(choices(group, block, rules)[0]) for block in group.blocks)
         report = GroupReport(
             name=group.name,
@@ -50,8 +49,8 @@ def inspect(pruner: Pruner, budget: PruneBudget | None = None) -> tuple[GroupRep
             inexact=group.inexact,
         )
         found.append(report)
-    order = {weight.layer or weight.name: at for at, weight in enumerate(structure.weights)}
-    return tuple(sorted(found, key=lambda report: order.get(report.name, len(order))))
+    order = {name: at for at, name in enumerate(structure.names.values())}
+    return tuple(sorted(found, key=lambda report: order[report.name]))
 
 
 def channel_counts(pruner: Pruner, model: torch.nn.Module) -> dict[str, tuple[int, int]]:
@@ -59,7 +58,8 @@ def channel_counts(pruner: Pruner, model: torch.nn.Module) -> dict[str, tuple[in
     tensors = dict(model.named_parameters())
     found = {}
     for weight in pruner.structure.weights:
-        if weight.kind != "norm" and weight.out is not None and weight.name in tensors:
+        name = pruner.structure.names.get((weight.layer, weight.name))
+        if name is not None and weight.out is not None and weight.name in tensors:
             before = pruner.structure.shapes[weight.name][weight.out]
-            found[weight.layer or weight.name] = (before, tensors[weight.name].shape[weight.out])
+            found[name] = (before, tensors[weight.name].shape[weight.out])
     return found
