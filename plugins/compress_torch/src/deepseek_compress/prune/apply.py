@@ -32,7 +32,7 @@ def copy_of(model: nn.Module) -> nn.Module:
 
 
 def _cannot(text: str, layer: str) -> CannotPrune:
-    remedy = "prune the plain module, before it is compiled, scripted, quantized or parametrized"
+    remedy = "prune the plain module, not compiled, scripted or quantized; torch.nn.utils.remove_weight_norm(layer)"
     return CannotPrune(text, operation="copy", layer=layer, remedy=remedy)
 
 

@@ -17,6 +17,7 @@ from deepseek_compress.prune.classes import Classes
 from deepseek_compress.prune.parameters import Parameters
 from deepseek_compress.prune.plan import PrunePlan, removed_units
 from deepseek_compress.prune.run import Run
+from deepseek_compress.prune.sizes import Sizes
 from deepseek_compress.prune.structure import Structure, build, settle_elements
 from deepseek_compress.prune.trace import Example, follow
 from deepseek_compress.prune.verify import Equivalence, compare, randomize_norms
@@ -65,7 +66,7 @@ class Pruner:
                 classes.pin(ids, lambda why=why: why)
         classes.freeze()
         self.structure: Structure = build(self.run, eager)
-        self._try_all(eager)
+        self._try_all(copy_of(model).eval())
 
     # -- what can go ----------------------------------------------------------------------------
     def _try_all(self, eager: nn.Module) -> None:
@@ -90,7 +91,18 @@ class Pruner:
             found = compare(pruned, zeroed, self.example)
         except CannotPrune as error:
             return str(error)
-        return None if found.holds else f"without its channels the result differs by {found.difference:.2g} from that with zeros"
+        if found.holds:
+            return None
+        self._refuse_random(zeroed)
+        return f"without its channels the result differs by {found.difference:.2g} from that with zeros"
+
+    def _refuse_random(self, model: nn.Module) -> None:
+        if not compare(model, model, self.example).holds:
+            raise CannotPrune(
+                "the model gives another result each time, so nothing can be verified",
+                operation="verify",
+                remedy="switch its noise off in eval mode, or pass it as an input",
+            )
 
     def _both(self, eager: nn.Module, units: set[int]) -> tuple[nn.Module, nn.Module]:
         """A certified pruned copy and a zeroed one, of a copy with lively statistics."""
@@ -102,19 +114,25 @@ class Pruner:
         return pruned, base
 
     def _cut(self, copied: nn.Module, units: set[int]) -> None:
-        """Shrink a copy in place, and certify it."""
+        """Shrink a copy in place, and certify a copy of it, which runs."""
         gone = torch.zeros(self.run.classes.count, dtype=torch.bool)
         gone[list(self._roots(units))] = True
         kept = kept_entries(self.structure, units)
         shrink(copied, self.run, kept, gone)
-        certify(copied, self.run, self.example, kept, gone)
+        certify(copy_of(copied), self.run, self.example, kept, gone)
 
     def _roots(self, units: set[int]) -> set[int]:
         """The classes of units."""
-        found = set()
+        unit_of = self.unit_of()
+        wanted = torch.isin(unit_of, torch.tensor(sorted(units), dtype=torch.long))
+        return set(torch.nonzero(wanted).flatten().tolist())
+
+    def unit_of(self) -> Tensor:
+        """The unit of each class, -1 for classes that stay."""
+        found = torch.full((self.run.classes.count,), -1)
         for axis in self.structure.axes:
-            vector = self.run.classes.roots(self.run.parameters.vectors[axis.parameter, axis.axis])
-            found.update(int(r) for r, unit in zip(vector, axis.units, strict=True) if int(unit) in units)
+            roots = self.run.classes.roots(self.run.parameters.vectors[axis.parameter, axis.axis])
+            found[roots] = torch.from_numpy(axis.units)
         return found
 
     # -- plans ----------------------------------------------------------------------------------
@@ -124,14 +142,12 @@ class Pruner:
         Raises:
             CannotPrune: a group is not there, stays, or would lose all channels.
         """
-        from deepseek_compress.prune.sizes import Sizes
-
         plan = PrunePlan(fingerprint=self.structure.fingerprint, remove=remove, notes=tuple(notes))
         units = removed_units(self.structure, plan)
         sizes = Sizes(self.structure)
         params, macs = sizes.after(units)
         whole = sizes.after(set())
-        ratios = {"params": whole[0] / params, "macs": whole[1] / max(1, macs)}
+        ratios = {"params": whole[0] / max(1, params), "macs": whole[1] / max(1, macs)}
         if not units:
             plan = attrs.evolve(plan, notes=(*plan.notes, "nothing would be pruned"))
         return attrs.evolve(plan, params=params, macs=macs, ratios=ratios)
@@ -165,6 +181,7 @@ class Pruner:
         found = compare(pruned, zeroed, self.example)
         inexact = tuple(dict.fromkeys(g.inexact for g in self._touched(units) if g.inexact))
         if not found.holds and not inexact:
+            self._refuse_random(zeroed)
             raise CannotPrune(
                 f"the pruned model differs by {found.difference:.2g} from the one with zeros",
                 operation="verify",

@@ -57,7 +57,8 @@ class Run:
     `last`, the last operator and its module; `events`, what consumers saw, in order; `works`, `weights`,
     `fixes`, `inexact` as (ids, text), `scaled` as (parameter, rows, vector) for the structure; `hint`, the
     position of -1 in a view; `flexible`, which axis of a split shrinks, by event; `watch`, told
-    of activations.
+    of activations; `busy` while nothing is followed; `blank`, whether what is about to be written
+    into holds one value.
     """
 
     def __init__(self, classes: Classes, parameters: Parameters) -> None:
@@ -76,6 +77,7 @@ class Run:
         self.flexible: dict[int, int] = {}
         self.watch: Callable[[Tensor, Tensor, str], None] | None = None
         self.busy = False
+        self.blank = False
 
     # -- places ---------------------------------------------------------------------------------
     @property

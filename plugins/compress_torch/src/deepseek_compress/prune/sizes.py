@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from deepseek_compress.prune.structure import Structure
@@ -10,63 +12,76 @@ from deepseek_compress.prune.structure import Structure
 class Sizes:
     """Sizes as functions of the number of units that each block keeps.
 
-    Fields: `blocks`, the units of each; `constant` and `per_block`, which give the length of
-    each vector that can shrink; `parameters`, `costs`: products of such vectors.
+    Every size is a sum of products of lengths, and every length is linear in what blocks keep.
+    Fields: `blocks`, the units of each; `full`, their numbers.
     """
 
     def __init__(self, structure: Structure) -> None:
-        self.structure = structure
         self.blocks = [b.units for g in structure.groups for b in g.blocks]
-        self.block_of = np.full(structure.unit_count + 1, -1)
+        self.full = np.array([len(units) for units in self.blocks], dtype=float)
+        self._block_of = np.full(structure.unit_count + 1, -1)
         for at, units in enumerate(self.blocks):
-            self.block_of[list(units)] = at
-        self._rows: list[np.ndarray] = []
-        self._constants: list[int] = []
-        self._known: dict[bytes, int] = {}
-        self.fixed_params, self.parameters = self._parameters()
-        self.costs = [(c.factor, [self._vector(v) for v in c.vectors]) for c in structure.costs]
-        self.per_block = np.array(self._rows).reshape(len(self._rows), len(self.blocks))
-        self.constant = np.array(self._constants)
-        self.full = np.array([len(units) for units in self.blocks])
+            self._block_of[list(units)] = at
+        self._rows: list[np.ndarray] = [np.zeros(len(self.blocks))]
+        self._constants, self._known = [1], {b"": 0}
+        params = _Products(self._parameters(structure))
+        costs = _Products([(c.factor, [self.vector(v) for v in c.vectors]) for c in structure.costs])
+        self._params, self._costs = params, costs
+        self.layers = {
+            size.layer: (self.vector(size.into), self.vector(size.out)) for size in structure.layer_sizes
+        }
+        self._per_block, self._constant = np.array(self._rows), np.array(self._constants)
 
-    def _parameters(self) -> tuple[int, list[tuple[int, list[int]]]]:
+    def _parameters(self, structure: Structure) -> list[tuple[float, list[int]]]:
         axes: dict[str, dict[int, int]] = {}
-        for axis in self.structure.axes:
-            axes.setdefault(axis.parameter, {})[axis.axis] = self._vector(axis.units)
-        fixed, shrinking = 0, []
-        for name, shape in self.structure.shapes.items():
-            if name in self.structure.buffers:
-                continue
-            rest = int(np.prod([n for a, n in enumerate(shape) if a not in axes.get(name, {})], dtype=np.int64))
-            if name in axes:
-                shrinking.append((rest, list(axes[name].values())))
-            else:
-                fixed += rest
-        return fixed, shrinking
+        for axis in structure.axes:
+            axes.setdefault(axis.parameter, {})[axis.axis] = self.vector(axis.units)
+        found = []
+        for name, shape in structure.shapes.items():
+            if name not in structure.buffers:
+                own = axes.get(name, {})
+                rest = np.prod([n for a, n in enumerate(shape) if a not in own], dtype=np.int64)
+                found.append((float(rest), list(own.values())))
+        return found
 
-    def _vector(self, units: np.ndarray) -> int:
-        """The row of a vector: how many entries stay, and how many each block's unit has."""
+    def vector(self, units: np.ndarray) -> int:
+        """The number of a vector whose length is asked for."""
         key = units.tobytes()
         if key not in self._known:
             row = np.zeros(len(self.blocks))
-            inside = units[units >= 0]
-            for block in np.unique(self.block_of[inside]):
-                members = inside[self.block_of[inside] == block]
-                row[block] = len(members) / len(self.blocks[block])
+            owners = self._block_of[units[units >= 0]]
+            for block, count in zip(*np.unique(owners, return_counts=True), strict=True):
+                row[block] = count / len(self.blocks[block])
             self._known[key] = len(self._rows)
             self._rows.append(row)
             self._constants.append(int((units < 0).sum()))
         return self._known[key]
 
+    def lengths(self, kept: np.ndarray) -> np.ndarray:
+        """The length of each vector if each block keeps so many units."""
+        return np.asarray(self._per_block @ kept + self._constant)
+
     def at(self, kept: np.ndarray) -> tuple[float, float]:
         """Parameters and multiply-adds if each block keeps so many units."""
-        lengths = self.per_block @ kept + self.constant if len(self._rows) else np.zeros(0)
-        params = self.fixed_params + sum(rest * np.prod(lengths[rows]) for rest, rows in self.parameters)
-        macs = sum(factor * (np.prod(lengths[rows]) if rows else 1.0) for factor, rows in self.costs)
-        return float(params), float(macs)
+        lengths = self.lengths(kept)
+        return self._params.total(lengths), self._costs.total(lengths)
 
     def after(self, removed: set[int]) -> tuple[int, int]:
         """Parameters and multiply-adds without these units."""
-        kept = np.array([sum(u not in removed for u in units) for units in self.blocks], dtype=float)
-        params, macs = self.at(kept)
+        kept = [sum(u not in removed for u in units) for units in self.blocks]
+        params, macs = self.at(np.array(kept, dtype=float))
         return round(params), round(macs)
+
+
+class _Products:
+    """A sum of factors, each times the lengths of some vectors; vector 0 has length 1."""
+
+    def __init__(self, terms: Sequence[tuple[float, list[int]]]) -> None:
+        width = max((len(rows) for _, rows in terms), default=0)
+        self.factors = np.array([factor for factor, _ in terms])
+        self.rows = np.array([rows + [0] * (width - len(rows)) for _, rows in terms], dtype=int)
+
+    def total(self, lengths: np.ndarray) -> float:
+        if not self.rows.size:
+            return float(self.factors.sum())
+        return float(self.factors @ np.prod(lengths[self.rows], axis=1))

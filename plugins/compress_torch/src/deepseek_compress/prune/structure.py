@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 import numpy as np
@@ -36,7 +36,7 @@ class Block:
 
 @attrs.frozen(kw_only=True)
 class Group:
-    """Channels that layers share: `units` go or stay one by one, each in all the layers.
+    """Channels that weights share: `layers` names these, `units` go or stay one by one, each in all the layers.
 
     `reason`: why no unit of the group may go, empty if it may; `inexact`: why what is left is
     not the same function as with zeros.
@@ -60,11 +60,20 @@ class Cost:
 
 
 @attrs.frozen(kw_only=True)
+class LayerSize:
+    """A layer's input and output channels: the unit of each, -1 for what stays."""
+
+    layer: str
+    into: np.ndarray
+    out: np.ndarray
+
+
+@attrs.frozen(kw_only=True)
 class Structure:
     """All that plans need to know of a model.
 
     `axes`: every axis that can shrink; `shapes`: of all parameters (buffers apart);
-    `fingerprint`: of names and shapes, so that a plan meets its own model.
+    `names`: of the channels of each (layer, weight); `fingerprint`: of names and shapes, so that a plan meets its own model.
     """
 
     fingerprint: str
@@ -74,6 +83,8 @@ class Structure:
     buffers: frozenset[str]
     costs: tuple[Cost, ...]
     weights: tuple[Weight, ...]
+    layer_sizes: tuple[LayerSize, ...]
+    names: Mapping[tuple[str, str], str]
 
     @property
     def unit_count(self) -> int:
@@ -136,17 +147,40 @@ def build(run: Run, model: nn.Module) -> Structure:
         buffers=frozenset(buffers),
         costs=costs,
         weights=tuple(run.weights.values()),
+        layer_sizes=_layer_sizes(run, numbering),
+        names=numbering.names,
     )
 
 
+_SIZES = (("in_channels", "out_channels"), ("in_features", "out_features"), ("input_size", "hidden_size"))
+
+
+def _layer_sizes(run: Run, numbering: _Numbering) -> tuple[LayerSize, ...]:
+    """Input and output channels by layer, in the order of the first calls."""
+    vectors = {(fix.layer, fix.attribute): fix.vector for fix in reversed(run.fixes)}
+    layers = dict.fromkeys(fix.layer for fix in run.fixes)
+    found = []
+    for layer in layers:
+        for into, out in _SIZES:
+            if (layer, into) in vectors and (layer, out) in vectors:
+                first, second = (numbering.units(vectors[layer, each]) for each in (into, out))
+                found.append(LayerSize(layer=layer, into=first, out=second))
+    return tuple(found)
+
+
 class _Numbering:
-    """Numbers classes that may go as units. Fields: `run`, `number` by class."""
+    """Numbers classes that may go as units.
+
+    Fields: `run`, `number` by class, `outs`, the weights with outputs, and their `names`.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.number: dict[int, int] = {}
-        for weight in run.weights.values():
-            if weight.out is not None and weight.kind != "norm":
+        self.outs = [w for w in run.weights.values() if w.out is not None and w.kind != "norm"]
+        self.names = _names(self.outs)
+        for weight in self.outs:
+            if weight.out is not None:
                 for root in self._prunable_roots(run.parameters.vectors[weight.name, weight.out]):
                     self.number.setdefault(root, len(self.number))
 
@@ -173,19 +207,19 @@ class _Numbering:
                 for key, each in blocks.items()
             )
             inexact = self._inexact(units)
-            found.append(Group(name=layers[0], layers=layers, units=tuple(units), blocks=made, inexact=inexact))
+            group = Group(name=layers[0], layers=layers, units=tuple(units), blocks=made, inexact=inexact)
+            found.append(group)
         return (*found, *self._kept())
 
     def _connected(self) -> list[tuple[list[int], tuple[str, ...]]]:
         """Units joined by output axes, with the layers that own these; in the model's order."""
         owner: dict[int, int] = {}
-        outs = [w for w in self.run.weights.values() if w.out is not None and w.kind != "norm"]
         names: list[tuple[str, list[int]]] = []
-        for weight in outs:
+        for weight in self.outs:
             vector = self.run.parameters.vectors[weight.name, weight.out or 0]
             units = sorted({self.number[r] for r in self._prunable_roots(vector)})
             if units:
-                names.append((weight.layer or weight.name, units))
+                names.append((self.names[weight.layer, weight.name], units))
         parent = list(range(len(names)))
         for at, (_, units) in enumerate(names):
             for unit in units:
@@ -207,16 +241,25 @@ class _Numbering:
 
     def _kept(self) -> tuple[Group, ...]:
         """Layers all of whose outputs stay, and why."""
-        kept = []
-        for weight in self.run.weights.values():
-            if weight.out is None or weight.kind == "norm":
-                continue
-            vector = self.run.parameters.vectors[weight.name, weight.out]
+        kept: dict[str, Group] = {}
+        for weight in self.outs:
+            vector = self.run.parameters.vectors[weight.name, weight.out or 0]
             if not self._prunable_roots(vector):
-                name = weight.layer or weight.name
+                name = self.names[weight.layer, weight.name]
                 reason = self.run.classes.reason(vector) or "its channels are of a fixed size"
-                kept.append(Group(name=name, layers=(name,), units=(), blocks=(), reason=reason))
-        return tuple(kept)
+                kept.setdefault(name, Group(name=name, layers=(name,), units=(), blocks=(), reason=reason))
+        return tuple(kept.values())
+
+
+def _names(weights: Iterable[Weight]) -> dict[tuple[str, str], str]:
+    """A name for the channels of each weight: its layer's, for the first of the layer."""
+    taken: set[str] = set()
+    found = {}
+    for weight in weights:
+        own = weight.layer and (weight.layer not in taken or weight.kind == "recurrent")
+        found[weight.layer, weight.name] = weight.layer if own else weight.name
+        taken.add(weight.layer)
+    return found
 
 
 def _signatures(axes: tuple[Axis, ...], count: int) -> list[tuple[tuple[int, int], ...]]:

@@ -115,9 +115,10 @@ def _operate(run: Run, func: Any, args: Any, kwargs: Any) -> Any:
     run.operation = name
     if name in _DEPENDS and any(run.mirror.knows(t) and run.parameters.name_of(t) is None for t in given):
         raise run.refuse("what the model does depends on the data")
-    before = _written(run, func, args)
+    _written(run, func, args)
+    run.blank = name == "copy_" and layout.is_blank(args[0])
     out = func(*args, **kwargs)
-    _apply_rule(run, func, Call(name=name, args=args, kwargs=kwargs, out=out), before)
+    _apply_rule(run, func, Call(name=name, args=args, kwargs=kwargs, out=out))
     return out
 
 
@@ -144,7 +145,7 @@ def _written(run: Run, func: Any, args: Any) -> None:
                 raise run.refuse(f"it writes into {name} while the model runs")
 
 
-def _apply_rule(run: Run, func: Any, call: Call, before: None) -> None:
+def _apply_rule(run: Run, func: Any, call: Call) -> None:
     rule = ATEN.get(call.name)
     if call.name in ("max", "min") and isinstance(call.out, Tensor) and len(tensors_in(call.args)) == 2:
         rule = pointwise

@@ -236,7 +236,24 @@ def copy_into(run: Run, call: Call) -> None:
         return
     ids = ids.reshape((1,) * (target.dim() - ids.dim()) + tuple(ids.shape))
     run.saw(ids)
+    base = target._base
+    if run.blank and base is not None and not run.mirror.knows(target) and _spans(base, target, ids):
+        run.put(base, ids)
+        return
     run.mirror.put_into(target, ids)
+
+
+def is_blank(target: Tensor) -> bool:
+    """Whether a view is of a tensor of one value, as a result is that is filled in parts."""
+    base = target._base
+    return base is not None and base.numel() > 0 and bool((base == base.flatten()[0]).all())
+
+
+def _spans(base: Tensor, target: Tensor, ids: Tensor) -> bool:
+    """Whether a part of a tensor has all its channels; the rest belongs to each of them then."""
+    if base.dim() != target.dim():
+        return False
+    return all(base.shape[axis] == target.shape[axis] for axis in varying(ids))
 
 
 @aten(

@@ -32,6 +32,8 @@ def apply_linear(run: Run, x: Tensor, weight: Tensor, out: Tensor) -> None:
         run.put(out, run.fixed(out))
         return
     vector = run.vector(x, -1)
+    if run.watch:
+        run.watch(run.known(x), x, "input")
     if into is not None:
         run.tie(vector, into)
     else:
@@ -66,6 +68,8 @@ def convolution(run: Run, call: Call) -> None:
         _add_bias(run, call.out, bias, 1)
         return
     vector = run.vector(x, 1)
+    if run.watch:
+        run.watch(run.known(x), x, "input")
     axis_out, axis_in = (1, 0) if transposed else (0, 1)
     out = _tie_groups(run, located.name, vector, (axis_out, axis_in, groups))
     run.spread(out, call.out, 1)
