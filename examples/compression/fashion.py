@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from resnet import SmallResNet
+from resnet import small_resnet
 
 from deepseek_core import compression
 
@@ -43,7 +43,7 @@ def augmented() -> "Augmented":
 def trained(weights: str | None = None) -> torch.nn.Module:
     """The network, with the weights that `train_teacher.py` left; drawn at random without any."""
     torch.manual_seed(0)
-    model = SmallResNet()
+    model = small_resnet()
     if weights is not None:
         with np.load(weights) as file:
             state = {name: torch.from_numpy(file[name]).float() for name in file.files}

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import fashion
 import numpy as np
 import torch
-from resnet import SmallResNet
+from resnet import small_resnet
 
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
@@ -37,7 +37,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     options = FitOptions(epochs=arguments.epochs, learning_rate=arguments.rate)
     run = Run(step="teacher", seed=arguments.seed, progress=show)
-    found = fit(SmallResNet(arguments.width), seen, CrossEntropy(), options, run)
+    found = fit(small_resnet(), seen, CrossEntropy(), options, run)
     save(found.model, arguments.weights)
     unseen = as_samples(fashion.read("test", arguments.data), expected)
     score = accuracy(torch_predictor(found.model), unseen).score
@@ -52,7 +52,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=Path("teacher.npz"))
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rate", type=float, default=0.1)
-    parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--augment", action="store_true")
     return parser.parse_args()
