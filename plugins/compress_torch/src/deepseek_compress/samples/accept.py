@@ -244,8 +244,8 @@ def read_npz(path: Path, expected: Expected) -> dict[str, Array]:
             remedy='save it with np.savez(path, x=x, y=y), or name a function: "file.py:function"',
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
         raise errors.ArtifactError(f"no such file: {path}", remedy="check the path") from error
     except Exception as error:  # zipfile, zlib and numpy each have their own

@@ -39,7 +39,7 @@ def as_array(value: Any, where: str) -> Array:
         ) from error
     if array.dtype.kind not in _NUMERIC:
         raise errors.InputError(f"{where} has dtype {array.dtype}", remedy=_remedy(array))
-    if array.dtype == np.float64:
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
         return array.astype(np.float32)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 

@@ -49,7 +49,7 @@ def _one_hot(labels: Array) -> bool:
 
 
 def _check_range(labels: Array, classes: int, where: str) -> None:
-    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    low, high = int(labels.min()), int(labels.max())
     if low >= 0 and high < classes:
         return
     remedy = f"labels go from 0 to {classes - 1}"

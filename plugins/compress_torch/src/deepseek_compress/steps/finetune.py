@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from deepseek_compress.steps.training import (
     objective_of,
     plan_of,
@@ -19,11 +21,16 @@ from deepseek_core import compression
 NAME = "finetune"
 
 
-class Finetune(compression.ModelCompressor):
+@attrs.frozen(kw_only=True)
+class FineTuneOptions(FitOptions):
+    """How a model is trained on; see `FitOptions`."""
+
+
+class FineTune(compression.ModelCompressor):
     """Recovers what another step has cost, by more training on the same data."""
 
     def __init__(self, **options: Any) -> None:
-        self._options = FitOptions(**options)
+        self._options = FineTuneOptions(**options)
 
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
         """Resolve what the machine decides; the model keeps its size."""
@@ -39,7 +46,7 @@ class Finetune(compression.ModelCompressor):
             TrainingDiverged: twice, the second time at a lower learning rate.
             InputError: data and model do not fit each other.
         """
-        options = FitOptions(**plan.choices)
+        options = FineTuneOptions(**plan.choices)
         samples = training_samples(context, NAME)
         found = fit(model, samples, objective_of(context, options), options, run_of(NAME, context))
         return compression.StepResult(

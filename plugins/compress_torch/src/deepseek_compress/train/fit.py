@@ -13,6 +13,7 @@ from deepseek_compress.samples.subsets import fingerprint, split
 from deepseek_compress.train import precision
 from deepseek_compress.train.checkpoint import read_checkpoint
 from deepseek_compress.train.guard import Diverged, untouched_reason
+from deepseek_compress.train.layout import laid_out, plain
 from deepseek_compress.train.objectives import Objective
 from deepseek_compress.train.options import FitOptions
 from deepseek_compress.train.run import Run
@@ -68,6 +69,7 @@ def fit(
     seen, held_out = samples, None
     if options.validation_share:
         seen, held_out = split(samples, options.validation_share, run.seed)
+    trained, where = laid_out(trained, options.layout, samples)
     first = Attempt(
         options=options,
         run=run,
@@ -78,7 +80,7 @@ def fit(
         training = Training(
             model=trained, samples=seen, held_out=held_out, objective=objective, stop=stop
         )
-        return _tried(training, first, kept, (why, *notes))
+        return _tried(training, first, kept, (*filter(None, (why, where)), *notes))
 
 
 def _tried(
@@ -121,7 +123,8 @@ def _result(
             f"instead of {rate / RETRY_SHARE:g}",
         )
     notes += training.notes
-    return FitResult(model=training.model.eval(), epochs=rows, learning_rate=rate, notes=notes)
+    model = plain(training.model.eval())
+    return FitResult(model=model, epochs=rows, learning_rate=rate, notes=notes)
 
 
 def _twice(attempt: Attempt, error: Diverged) -> TrainingDiverged:

@@ -11,6 +11,7 @@ from deepseek_core import errors
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["cosine", "onecycle", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
+Layout = Literal["auto", "channels_last", "contiguous"]
 
 
 def _between(low: float, high: float) -> Any:
@@ -57,7 +58,8 @@ class FitOptions:
 
     `learning_rate` is the highest one; `schedule` leads to it (`warmup`, a share of all steps) and
     down from it. `weight_decay` spares biases and normalizations. `precision` of `auto` is bf16
-    where the CPU multiplies it in hardware. `validation_share` of the training data is held out
+    where the CPU multiplies it in hardware; `layout` is that of weights while they are trained.
+    `validation_share` of the training data is held out
     (never the test set): the best epoch is kept, and training ends after `patience` epochs
     without a better one. `clip_norm` of 0 clips nothing.
     """
@@ -73,6 +75,7 @@ class FitOptions:
     label_smoothing: float = attrs.field(default=0.0, validator=_between(0.0, 0.9))
     clip_norm: float = attrs.field(default=0.0, validator=_between(0.0, 1e9))
     precision: Precision = attrs.field(default="auto", validator=_one_of(Precision))
+    layout: Layout = attrs.field(default="auto", validator=_one_of(Layout))
     validation_share: float = attrs.field(default=0.0, validator=_between(0.0, 0.9))
     patience: int = attrs.field(default=3, validator=_count(1))
 
