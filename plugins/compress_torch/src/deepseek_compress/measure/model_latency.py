@@ -1,7 +1,7 @@
 """Predicts what a pruned model takes on a device, before it is made.
 
-The sum over layers of what each takes alone, times what the whole model takes by that sum: layers in a
-row share caches and threads, and a run has costs of its own.
+The sum over layers of what each takes alone, times what the whole model takes by that sum: layers
+in a row share caches and threads, and a run has costs of its own.
 """
 
 from __future__ import annotations

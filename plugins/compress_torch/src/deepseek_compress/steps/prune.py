@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -66,7 +67,12 @@ class Prune(compression.ModelCompressor):
             allocate=self._options.allocate,
             latency=_milliseconds(context) if self._by_latency else None,
         )
-        choices = {"pruning": found.to_json(), "layers": _layers(pruner, found)}
+        pruned = pruner.apply(found)  # certified now: what can't be done is told before training
+        choices = {
+            "pruning": json.loads(found.to_json()),
+            "example": [_described(tensor) for tensor in pruner.example.args],
+            "layers": _layers(pruner, pruned.model),
+        }
         return compression.StepPlan(
             step=NAME,
             before=before,
@@ -83,12 +89,10 @@ class Prune(compression.ModelCompressor):
         Raises:
             CannotPrune: the plan is of another model, or the copy would compute something else.
         """
-        from deepseek_compress.prune.plan import PrunePlan
-
         context.progress(0, 2, "tracing")
         pruner = self._pruner(check_module(model), context)
         context.progress(1, 2, "pruning and comparing")
-        pruned = pruner.apply(PrunePlan.from_json(plan.choices["pruning"]))
+        pruned = pruner.apply(_kept(plan))
         return compression.StepResult(
             model=pruned.model,
             profile=plan.after,
@@ -98,19 +102,24 @@ class Prune(compression.ModelCompressor):
 
     def reshape(self, model: Any, plan: compression.StepPlan) -> Any:
         """A copy without the channels that the plan removes."""
-        from deepseek_compress.prune.plan import PrunePlan
-        from deepseek_compress.prune.shapes import reshaped
+        import torch
 
-        return reshaped(check_module(model), PrunePlan.from_json(plan.choices["pruning"]))
+        example = tuple(
+            torch.zeros(told["shape"], dtype=getattr(torch, told["dtype"]))
+            for told in plan.choices["example"]
+        )
+        return self._of(check_module(model), example).apply(_kept(plan)).model
 
     @property
     def _by_latency(self) -> bool:
         return self._options.allocate == "latency"
 
     def _pruner(self, model: Any, context: compression.StepContext) -> Any:
+        return self._of(model, example_of(model, context))
+
+    def _of(self, model: Any, example: tuple[Any, ...]) -> Any:
         from deepseek_compress.prune.pruner import Pruner
 
-        example = example_of(model, context)
         return Pruner(model, example, protect=self._options.protect, exact=self._options.exact)
 
     def _scores(self, pruner: Any, context: compression.StepContext) -> Any:
@@ -172,7 +181,7 @@ class Prune(compression.ModelCompressor):
             limit = compression.Limit.parse(mine, where=f"{NAME}: {name}")
         if limit is None or not whole:
             return None
-        return max(whole / limit.of(whole), 1.0)
+        return max(whole / float(limit.of(whole)), 1.0)
 
 
 def _cross_entropy(output: Any, labels: Any) -> Any:
@@ -197,11 +206,22 @@ def _milliseconds(context: compression.StepContext) -> Any:
     return latency
 
 
-def _layers(pruner: Any, plan: Any) -> list[dict[str, Any]]:
+def _kept(plan: compression.StepPlan) -> Any:
+    from deepseek_compress.prune.plan import PrunePlan
+
+    return PrunePlan.from_json(json.dumps(plan.choices["pruning"]))
+
+
+def _described(tensor: Any) -> dict[str, Any]:
+    """Shape and dtype of an input, for a trace when a run goes on."""
+    return {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
+
+
+def _layers(pruner: Any, model: Any) -> list[dict[str, Any]]:
     """For each layer its channels before and after, for the report."""
-    from deepseek_compress.prune.shapes import channels_after
+    from deepseek_compress.prune.inspect import channel_counts
 
     return [
         {"name": name, "channels_before": before, "channels_after": after}
-        for name, (before, after) in channels_after(pruner, plan).items()
+        for name, (before, after) in channel_counts(pruner, model).items()
     ]
