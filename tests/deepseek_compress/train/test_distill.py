@@ -48,9 +48,13 @@ def test_the_distance_is_that_of_torch_times_temperature_squared():
     torch.manual_seed(0)
     student, taught = torch.randn(6, 5, requires_grad=True), torch.randn(6, 5)
     expected = 9 * functional.kl_div(
-        functional.log_softmax(student / 3, 1), functional.softmax(taught / 3, 1), reduction="batchmean"
+        functional.log_softmax(student / 3, 1),
+        functional.softmax(taught / 3, 1),
+        reduction="batchmean",
     )
-    assert softened_distance(student, taught, 3.0).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert softened_distance(student, taught, 3.0).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
     assert softened_distance(taught, taught, 3.0).item() == pytest.approx(0.0, abs=1e-6)
 
 

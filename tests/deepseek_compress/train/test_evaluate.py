@@ -55,7 +55,9 @@ def test_a_file_of_half_precision_and_one_of_two_outputs():
     samples = data(130)
     module, content = linear(elem=TensorProto.FLOAT16)
     expected = accuracy(torch_predictor(module), samples).score.value
-    assert accuracy(onnx_predictor(content), samples).score.value == pytest.approx(expected, abs=0.02)
+    assert accuracy(onnx_predictor(content), samples).score.value == pytest.approx(
+        expected, abs=0.02
+    )
     _, content = linear(outputs=2)
     with pytest.raises(errors.InputError, match="which of them scores"):
         accuracy(onnx_predictor(content), samples)
@@ -137,7 +139,7 @@ def test_positions_count_within_their_sample():
     samples = as_samples((x, (x[:, 0] < 0.5).astype(int)), EXPECTED)
     found = accuracy(torch_predictor(Everywhere()), samples)
     assert found.score.count == 40
-    assert found.score.value == pytest.approx((((x < 0.5) == (x < 0)).mean()))
+    assert found.score.value == pytest.approx(((x < 0.5) == (x < 0)).mean())
     assert found.score.low > 0.5
 
 
@@ -153,7 +155,10 @@ def test_metrics_of_the_users():
     assert whole.scores is None
     np.testing.assert_array_equal(each.scores, plain.scores)
     assert each.metric == "<lambda>"
-    for metric, said in ((lambda y, t: y, r"shape \[200, 4\]"), (lambda y, t: 1 / 0, "ZeroDivision")):
+    for metric, said in (
+        (lambda y, t: y, r"shape \[200, 4\]"),
+        (lambda y, t: 1 / 0, "ZeroDivision"),
+    ):
         with pytest.raises(errors.InputError, match=said):
             measure(torch_predictor(model), samples, metric)
 

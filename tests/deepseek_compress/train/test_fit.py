@@ -290,7 +290,9 @@ def test_regression_with_a_loss_of_the_users():
     assert found.figures["validation"] < 0
 
 
-@pytest.mark.parametrize("labels", [lambda y: y.astype(float), lambda y: np.eye(4)[y], lambda y: y + 1])
+@pytest.mark.parametrize(
+    "labels", [lambda y: y.astype(float), lambda y: np.eye(4)[y], lambda y: y + 1]
+)
 def test_labels_that_are_no_classes(labels):
     x, y = stripes(64)
     with pytest.raises(errors.InputError, match="labels"):

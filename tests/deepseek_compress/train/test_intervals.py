@@ -24,7 +24,10 @@ def test_wilson():
         (1, 29, 0.0061, 0.1718),
     ):
         found = wilson(hits, count)
-        assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+        assert (found.low, found.high) == (
+            pytest.approx(low, abs=5e-5),
+            pytest.approx(high, abs=5e-5),
+        )
         assert found.value == hits / count
     assert wilson(20, 20).high == 1.0
 

@@ -1,6 +1,6 @@
 """A training in a process of its own, which tests kill: prints each batch.
 
-    python train_child.py CHECKPOINT
+python train_child.py CHECKPOINT
 """
 
 import sys
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from train_kit import net, quick, trained
+
 PAUSE_S = 0.02  # between batches, so that a signal finds one
 
 

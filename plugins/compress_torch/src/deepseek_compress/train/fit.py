@@ -80,7 +80,9 @@ def fit(
         training = Training(
             model=trained, samples=seen, held_out=held_out, objective=objective, stop=stop
         )
-        return _tried(training, first, kept, (*filter(None, (why, where, _of_program(trained))), *notes))
+        return _tried(
+            training, first, kept, (*filter(None, (why, where, _of_program(trained))), *notes)
+        )
 
 
 def _tried(
