@@ -24,9 +24,15 @@ class Bottleneck(nn.Module):
         super().__init__()
         out = width * self.expansion
         self.body = nn.Sequential(
-            _conv(into, width, 1), nn.ReLU(), _conv(width, width, 3, stride), nn.ReLU(), _conv(width, out, 1)
+            _conv(into, width, 1),
+            nn.ReLU(),
+            _conv(width, width, 3, stride),
+            nn.ReLU(),
+            _conv(width, out, 1),
         )
-        self.shortcut = nn.Identity() if stride == 1 and into == out else _conv(into, out, 1, stride)
+        self.shortcut = (
+            nn.Identity() if stride == 1 and into == out else _conv(into, out, 1, stride)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, into, H, W) to (N, 4 width, H / stride, W / stride)."""
@@ -41,7 +47,9 @@ class Basic(nn.Module):
     def __init__(self, into: int, width: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(_conv(into, width, 3, stride), nn.ReLU(), _conv(width, width, 3))
-        self.shortcut = nn.Identity() if stride == 1 and into == width else _conv(into, width, 1, stride)
+        self.shortcut = (
+            nn.Identity() if stride == 1 and into == width else _conv(into, width, 1, stride)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, into, H, W) to (N, width, H / stride, W / stride)."""
@@ -51,7 +59,13 @@ class Basic(nn.Module):
 class ResNet(nn.Module):
     """A stem, stages of blocks, the mean over the picture, and a linear layer."""
 
-    def __init__(self, stem: nn.Module, block: type[Bottleneck | Basic], stages: list[tuple[int, int]], classes: int) -> None:
+    def __init__(
+        self,
+        stem: nn.Module,
+        block: type[Bottleneck | Basic],
+        stages: list[tuple[int, int]],
+        classes: int,
+    ) -> None:
         super().__init__()
         self.stem, layers, into = stem, [], stages[0][0]
         for stage, (width, count) in enumerate(stages):
@@ -80,4 +94,6 @@ def small_resnet(classes: int = 10) -> ResNet:
 if __name__ == "__main__":
     for model, shape in ((resnet50(), (1, 3, 224, 224)), (small_resnet(), (1, 1, 28, 28))):
         count = sum(each.numel() for each in model.parameters())
-        print(f"{count / 1e6:.3f} M parameters, output {tuple(model.eval()(torch.zeros(shape)).shape)}")
+        print(
+            f"{count / 1e6:.3f} M parameters, output {tuple(model.eval()(torch.zeros(shape)).shape)}"
+        )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from deepseek_compress.steps.training import (
     objective_of,
     plan_of,
@@ -21,16 +19,11 @@ from deepseek_core import compression
 NAME = "finetune"
 
 
-@attrs.frozen(kw_only=True)
-class FineTuneOptions(FitOptions):
-    """How a model is trained on; see `FitOptions`."""
-
-
-class FineTune(compression.ModelCompressor):
+class Finetune(compression.ModelCompressor):
     """Recovers what another step has cost, by more training on the same data."""
 
     def __init__(self, **options: Any) -> None:
-        self._options = FineTuneOptions(**options)
+        self._options = FitOptions(**options)
 
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
         """Resolve what the machine decides; the model keeps its size."""
@@ -46,7 +39,7 @@ class FineTune(compression.ModelCompressor):
             TrainingDiverged: twice, the second time at a lower learning rate.
             InputError: data and model do not fit each other.
         """
-        options = FineTuneOptions(**plan.choices)
+        options = FitOptions(**plan.choices)
         samples = training_samples(context, NAME)
         found = fit(model, samples, objective_of(context, options), options, run_of(NAME, context))
         return compression.StepResult(

@@ -14,7 +14,7 @@ from deepseek_core import compression
 NAME = "recover_bn"
 
 
-class RecoverBatchNorm(compression.ModelCompressor):
+class RecoverBn(compression.ModelCompressor):
     """Makes the statistics fit the channels that pruning has left; no weight is trained."""
 
     def __init__(self, **options: Any) -> None:

@@ -6,6 +6,7 @@ read with `weights_only`, so no code in it can run.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from hashlib import sha256
@@ -43,7 +44,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
             remedy="make room there, or choose another place",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none, or not even a folder for it
+            partial.unlink()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -64,5 +66,10 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         raise errors.ArtifactError(
             f"{path} is damaged", remedy="delete it: training starts anew then"
         )
-    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+    except Exception as error:
+        raise errors.ArtifactError(
+            f"{path} holds more than tensors and numbers: {error}", remedy="delete it"
+        ) from error
     return state

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 import attrs
+import torch
 
 from deepseek_compress.errors import TrainingDiverged
 from deepseek_compress.modules import copied
@@ -63,7 +64,6 @@ def fit(
     """
     trained = copied(model)
     precision.check_dtype(trained)
-    _set_training(trained)
     arithmetic, why = precision.resolved(options.precision)
     options = attrs.evolve(options, precision=arithmetic)
     seen, held_out = samples, None
@@ -80,7 +80,9 @@ def fit(
         training = Training(
             model=trained, samples=seen, held_out=held_out, objective=objective, stop=stop
         )
-        return _tried(training, first, kept, (*filter(None, (why, where)), *notes))
+        return _tried(
+            training, first, kept, (*filter(None, (why, where, _of_program(trained))), *notes)
+        )
 
 
 def _tried(
@@ -128,12 +130,14 @@ def _result(
 
 
 def _twice(attempt: Attempt, error: Diverged) -> TrainingDiverged:
-    rate = attempt.options.learning_rate
+    rate, first = attempt.options.learning_rate, attempt.failed
+    assert first is not None
     return TrainingDiverged(
-        f"{attempt.run.step}: {error.reason}, at a learning rate of {rate:g}, too",
+        f"{attempt.run.step}: {first.reason} in batch {first.at}; at a learning rate of {rate:g}, "
+        f"{error.reason} in batch {error.at}",
         step=attempt.run.step,
         at=error.at,
-        remedy=f"lower it: learning_rate = {rate * RETRY_SHARE:g}",
+        remedy=f"learning_rate = {rate * RETRY_SHARE:g}; or check that labels fit their samples",
     )
 
 
@@ -146,19 +150,13 @@ def _never_began(run: Run, error: Diverged, reason: str) -> TrainingDiverged:
     )
 
 
-def _set_training(model: Any) -> None:
-    """Switch to training mode.
-
-    Raises:
-        InputError: the module has none, as those of torch.export.
-    """
-    try:
-        model.train()
-    except NotImplementedError as error:
-        raise errors.InputError(
-            f"the model can't be trained: {error}",
-            remedy='give it as a module that Python code makes: model.entry = "module:function"',
-        ) from error
+def _of_program(model: Any) -> str:
+    """What to say of a program of torch.export, whose operators have no training mode; else ""."""
+    if not isinstance(model, torch.fx.GraphModule):
+        return ""
+    if not any(isinstance(node.target, torch._ops.OpOverload) for node in model.graph.nodes):
+        return ""
+    return "an exported program: its normalizations keep their statistics, dropout stays as it is"
 
 
 def _fingerprint(

@@ -12,7 +12,8 @@ from deepseek_compress.train.objectives import Step
 
 _WINDOW: Final = 20  # batches that a mean is taken over
 _EXPLODED: Final = 4.0  # times what training began with, or chance
-_SIGMAS: Final = 4.0
+_SIGMAS: Final = 4.0  # of a fall that is no accident
+_CHANCE_SIGMAS: Final = 2.0  # above chance is better than chance
 _TELLABLE: Final = 100  # answers; of fewer, chance and knowledge look alike
 
 
@@ -84,7 +85,7 @@ class Guard:
         self, found: float, frequent: float, count: int, at: int, *, last: bool
     ) -> None:
         sigma = math.sqrt(max(frequent * (1 - frequent), 0.25 / count) / count)
-        if count < _TELLABLE or found > frequent + _SIGMAS * sigma:
+        if count < _TELLABLE or found > frequent + _CHANCE_SIGMAS * sigma:
             return
         fell = self._best - found > _SIGMAS * math.sqrt(2) * sigma
         learned_nothing = last and frequent < 0.5  # one frequent class may be all there is to say
