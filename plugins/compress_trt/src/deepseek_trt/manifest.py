@@ -88,9 +88,14 @@ def read_manifest(text: str | bytes, where: str) -> Manifest:
 
 
 def _bare(row: dict[str, Any]) -> dict[str, Any]:
-    return {"name": row["name"], "dtype": row["dtype"], "shape": list(row["shape"])}
+    return {
+        "name": row["name"],
+        "dtype": row["dtype"],
+        "shape": None if row["shape"] is None else list(row["shape"]),
+    }
 
 
 def _border(row: dict[str, Any], is_input: bool) -> Border:
-    shape = tuple(int(length) for length in row["shape"])
+    given = row["shape"]
+    shape = None if given is None else tuple(int(length) for length in given)
     return Border(name=row["name"], dtype=row["dtype"], shape=shape, is_input=is_input)

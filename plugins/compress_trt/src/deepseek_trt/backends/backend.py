@@ -30,25 +30,26 @@ class Identity:
 
 
 @attrs.frozen(kw_only=True)
-class Parsed:
-    """What the parser says: whether it takes the model, and why not."""
-
-    accepted: bool
-    problems: tuple[Problem, ...] = ()
-
-
-@attrs.frozen(kw_only=True)
 class Border:
-    """An input or output of an engine; -1 in a shape is a length that is not fixed."""
+    """An input or output; -1 in a shape is a length that is not fixed, None an unknown rank."""
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     is_input: bool
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return attrs.asdict(self)
+
+
+@attrs.frozen(kw_only=True)
+class Parsed:
+    """What the parser says: whether it takes the model, and why not."""
+
+    accepted: bool
+    problems: tuple[Problem, ...] = ()
+    borders: tuple[Border, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

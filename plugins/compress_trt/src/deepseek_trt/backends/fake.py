@@ -34,7 +34,7 @@ class FakeBackend:
         """Take each model that ONNX can read."""
         read_model(model)
         sink("warning", "simulated: no parser was asked")
-        return Parsed(accepted=True)
+        return Parsed(accepted=True, borders=_borders(model))
 
     def build(self, model: bytes, options: BuildOptions, sink: Sink) -> Built:
         """Give what is no engine and says so in its first bytes."""

@@ -47,7 +47,7 @@ class Library:
             if engine is None:
                 what = f"{self.flavor} built no engine"
                 raise BuildFailed(what, device_id=self.flavor, remedy=_REMEDY)
-            return Built(content=bytes(engine), borders=self._borders(network))
+            return Built(content=bytes(engine), borders=parsed.borders)
 
     def _network(self, builder: Any) -> Any:
         strongly = self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED
@@ -57,7 +57,9 @@ class Library:
         parser = self.module.OnnxParser(network, self._logger)
         accepted = bool(parser.parse(model))
         found = (parser.get_error(index) for index in range(parser.num_errors))
-        return Parsed(accepted=accepted, problems=tuple(_problem_of(e) for e in found)), parser
+        problems = tuple(_problem_of(error) for error in found)
+        borders = _borders(network) if accepted else ()
+        return Parsed(accepted=accepted, problems=problems, borders=borders), parser
 
     def _config(self, builder: Any, network: Any, options: BuildOptions) -> Any:
         config, flags = builder.create_builder_config(), self.module.BuilderFlag
@@ -91,17 +93,18 @@ class Library:
                 remedy="correct the profile",
             ) from error
 
-    def _borders(self, network: Any) -> tuple[Border, ...]:
-        inputs = (network.get_input(index) for index in range(network.num_inputs))
-        outputs = (network.get_output(index) for index in range(network.num_outputs))
-        return (*(_border(t, True) for t in inputs), *(_border(t, False) for t in outputs))
+
+def _borders(network: Any) -> tuple[Border, ...]:
+    inputs = (network.get_input(index) for index in range(network.num_inputs))
+    outputs = (network.get_output(index) for index in range(network.num_outputs))
+    return (*(_border(t, True) for t in inputs), *(_border(t, False) for t in outputs))
 
 
 def _border(tensor: Any, is_input: bool) -> Border:
     try:
-        shape = tuple(int(length) for length in tensor.shape)
+        shape: tuple[int, ...] | None = tuple(int(length) for length in tensor.shape)
     except ValueError:  # of a rank that is known only when it runs
-        shape = ()
+        shape = None
     return Border(name=tensor.name, dtype=tensor.dtype.name, shape=shape, is_input=is_input)
 
 

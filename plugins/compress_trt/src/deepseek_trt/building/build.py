@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from deepseek_core import errors
 from deepseek_trt.backends.backend import Built, Identity
 from deepseek_trt.backends.find import NAMES, flavors, missing
 from deepseek_trt.backends.messages import nodes_named
+from deepseek_trt.borders import differing
 from deepseek_trt.building.engine import Engine
 from deepseek_trt.building.isolated import Call, Log, run
 from deepseek_trt.cache.engines import EngineCache
@@ -82,8 +84,9 @@ def backend_name(given: str | None) -> str:
     return found
 
 
+@lru_cache(maxsize=8)
 def identify(name: str) -> Identity:
-    """Version and targets of a flavor, which is loaded in a child.
+    """Version and targets of a flavor, which is loaded in a child, once for this process.
 
     Raises:
         LibraryMissing: it is not here, or does not load.
@@ -126,10 +129,12 @@ class _Job:
     def _built(self, cache: EngineCache | None, key: str) -> Engine:
         log, call = Log(), self._call(None if cache is None else cache.timings)
         try:
-            built: Built = run(call, log, self.progress)
+            library, built = run(call, log, self.progress)
         except BuildFailed as error:
             _name_nodes(error, self.model)
             raise
+        if library != self.library:
+            raise _changed(self.library, library)
         manifest = self._manifest(built, key)
         return Engine(manifest=manifest, content=built.content, from_cache=False, log=log.text)
 
@@ -144,6 +149,7 @@ class _Job:
         )
 
     def _manifest(self, built: Built, key: str) -> Manifest:
+        told = (*self.problems, *differing(self.model, built.borders))
         return Manifest(
             flavor=self.library.flavor,
             version=self.library.version,
@@ -155,9 +161,17 @@ class _Job:
             sha256=hashlib.sha256(built.content).hexdigest(),
             nbytes=len(built.content),
             borders=built.borders,
-            warnings=[str(problem) for problem in self.problems],
+            warnings=[str(problem) for problem in told],
             simulated=self.library.flavor == "fake",
         )
+
+
+def _changed(before: Identity, now: Identity) -> BuildFailed:
+    return BuildFailed(
+        f"{before.flavor} became {now.version} while this process knew {before.version}",
+        device_id=before.flavor,
+        remedy="start again",
+    )
 
 
 def _kept(cache: EngineCache, key: str, notes: list[str]) -> Engine | None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from deepseek_core import DeepSeekError
-from deepseek_trt.backends.backend import Backend
 from deepseek_trt.backends.find import open_backend
 from deepseek_trt.building.frames import read_frame, write_frame
 from deepseek_trt.options import BuildOptions
@@ -47,11 +46,8 @@ def _answer(request: dict[str, Any], model: bytes, out: BinaryIO) -> Any:
         return backend.identity
     if request["task"] == "parse":
         return backend.parse(model, sink)
-    return _build(backend, model, request, sink)
-
-
-def _build(backend: Backend, model: bytes, request: dict[str, Any], sink: Any) -> Any:
-    return backend.build(model, BuildOptions.from_json(request["options"]), sink)
+    options = BuildOptions.from_json(request["options"])
+    return backend.identity, backend.build(model, options, sink)
 
 
 def _end_with(parent: int) -> None:

@@ -42,9 +42,9 @@ def _run(args: argparse.Namespace) -> int:
     problems = check(args.model, targets=targets, profiles=profiles, flavor=flavor).problems
     said: dict[str, Any] = {}
     if args.backend:
-        parsed, library, log = ask_parser(args.model, args.backend)
-        said = {"backend": library, "accepted": parsed.accepted, "log": log}
-        problems += parsed.problems
+        asked = ask_parser(args.model, args.backend)
+        said = {"backend": asked.library, "accepted": asked.accepted, "log": asked.log}
+        problems += asked.problems
     accepted = not errors_of(problems) and said.get("accepted", True)
     facts = {"accepted": accepted, "problems": [p.to_json() for p in problems], "parser": said}
     tell(facts, _text(args.model, problems, said, accepted), as_json=args.json)

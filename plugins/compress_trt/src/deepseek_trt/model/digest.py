@@ -15,11 +15,13 @@ from onnx import (
     numpy_helper,
 )
 
+from deepseek_core import errors
 from deepseek_trt.model.read import model_bytes, tensors
+from deepseek_trt.problem import printable
 
 _FIELDS: Final = (
     "raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data",
-    "string_data",
+    "string_data", "data_location", "external_data",
 )  # fmt: skip
 
 
@@ -28,6 +30,9 @@ def digest(model: ModelProto) -> str:
 
     Who exported it, doc strings and metadata do not count, nor how a tensor's numbers are
     written down; names do, for an engine has those of its inputs, outputs and layers.
+
+    Raises:
+        ArtifactError: the numbers of a tensor can't be read.
     """
     bare = ModelProto()
     bare.CopyFrom(model)
@@ -49,7 +54,13 @@ def _content(tensor: TensorProto) -> bytes:
         return bytes(tensor.raw_data)
     if tensor.data_type == TensorProto.STRING:
         return b"".join(len(s).to_bytes(8, "big") + s for s in tensor.string_data)
-    packed = numpy_helper.to_array(tensor)
+    try:
+        packed = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise errors.ArtifactError(
+            f"the numbers of {printable(tensor.name)!r} can't be read: {error}",
+            remedy="export the model again",
+        ) from error
     return bytes(numpy_helper.from_array(packed).raw_data)
 
 

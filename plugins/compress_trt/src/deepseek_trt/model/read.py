@@ -120,6 +120,17 @@ def _read_data_in(model: ModelProto, folder: Path | None, name: str) -> None:
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")
             tensor.raw_data = data
+        elif tensor.HasField("raw_data"):
+            _check_size(tensor, name)
+
+
+def _check_size(tensor: TensorProto, name: str) -> None:
+    if tensor.data_type == TensorProto.STRING or 0 in tensor.dims:
+        return
+    expected, there = _nbytes(tensor), len(tensor.raw_data)
+    if there != expected:
+        what = f"constant {printable(tensor.name)!r} has {there} bytes and needs {expected}"
+        raise errors.ArtifactError(f"{printable(name)}: {what}", remedy=_AGAIN)
 
 
 def _data_of(tensor: TensorProto, folder: Path | None, name: str, room: int) -> bytes:
@@ -163,9 +174,16 @@ def _nbytes(tensor: TensorProto) -> int:
         count *= size
     bits = _BITS.get(tensor.data_type)
     if bits is None:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        bits = dtype.itemsize * 8
+        bits = _numpy_bits(tensor)
     return (count * bits + 7) // 8
+
+
+def _numpy_bits(tensor: TensorProto) -> int:
+    try:
+        return int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize) * 8
+    except (KeyError, ValueError) as error:
+        what = f"constant {printable(tensor.name)!r} has type {tensor.data_type}"
+        raise errors.ArtifactError(f"{what}, which ONNX has not", remedy=_AGAIN) from error
 
 
 # Packed in the file, so that numpy's item size says nothing.

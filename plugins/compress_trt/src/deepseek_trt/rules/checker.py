@@ -10,13 +10,29 @@ from onnx import ModelProto
 from deepseek_trt.model.facts import Node, facts_of, is_foreign
 from deepseek_trt.problem import Problem
 from deepseek_trt.profile import Profile
-from deepseek_trt.rules import attention, element_types, elementwise, layers, quantization, types
+from deepseek_trt.rules import (
+    attention,
+    element_types,
+    elementwise,
+    ignored,
+    layers,
+    quantization,
+    types,
+)
 from deepseek_trt.rules.dynamic import of_profiles
+from deepseek_trt.rules.graph import of_graph
 from deepseek_trt.rules.operators import ITS_OWN, KNOWN, LACKS_PLUGIN
 from deepseek_trt.rules.rule import RULES, problem
 from deepseek_trt.rules.targets import of_targets
 
-_LOADED: Final = (attention, element_types, elementwise, layers, quantization)  # they fill RULES
+_LOADED: Final = (
+    attention,
+    element_types,
+    elementwise,
+    ignored,
+    layers,
+    quantization,
+)  # they fill RULES
 _SAME_THERE: Final = frozenset({"Gelu", "QuantizeLinear", "DequantizeLinear"})
 """Operators of com.microsoft that mean what those of ONNX mean."""
 
@@ -26,7 +42,7 @@ def problems_of(
 ) -> tuple[Problem, ...]:
     """What keeps a model, whose data was read in, from being built for these GPUs."""
     facts = facts_of(_inlined(model))
-    found = [*types.of_borders(facts), *types.of_weights(facts)]
+    found = [*of_graph(facts), *types.of_borders(facts), *types.of_weights(facts)]
     for node in facts.nodes:
         found += _of_node(node)
     return (*found, *of_profiles(facts, profiles), *of_targets(facts, targets))

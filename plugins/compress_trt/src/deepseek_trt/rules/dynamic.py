@@ -8,7 +8,7 @@ from typing import Final
 from onnx import TensorProto, ValueInfoProto
 
 from deepseek_trt.model.facts import Dim, Facts, Node, shape_of
-from deepseek_trt.problem import Problem
+from deepseek_trt.problem import Problem, Stage
 from deepseek_trt.profile import Profile
 from deepseek_trt.words import words
 
@@ -61,8 +61,8 @@ def _of_shape(value: ValueInfoProto, profile: Profile | None) -> Iterable[Proble
     if not value.type.HasField("tensor_type"):
         return
     if shape is None:
-        what = f"input {value.name!r} has no known rank"
-        yield _problem("rank", what, "export the model with the rank of each input", "parse")
+        what = f"input {value.name!r} has no shape: the parser reads it as a single number"
+        yield _problem("rank", what, "export the model with the rank of each input", "value")
     elif profile is None:
         if not all(isinstance(dim, int) for dim in shape):
             yield _problem("profile", _lacks(value.name, shape), _example(value.name, shape))
@@ -116,12 +116,12 @@ def _taken_as_sizes(node: Node) -> list[str]:
     return [name for i in _SIZES.get(node.proto.op_type, ()) if (name := node.input(i))]
 
 
-def _problem(name: str, what: str, remedy: str, stage: str = "build") -> Problem:
+def _problem(name: str, what: str, remedy: str, stage: Stage = "build") -> Problem:
     return Problem(
         rule=name,
         node="",
         operator="",
         what=what,
         remedy=remedy,
-        stage="parse" if stage == "parse" else "build",
+        stage=stage,
     )

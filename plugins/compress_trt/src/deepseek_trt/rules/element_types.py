@@ -17,7 +17,7 @@ from deepseek_trt.words import words
 
 _TYPES: Final = {
     "f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16,
-    "f64": TensorProto.DOUBLE, "i32": TensorProto.INT32, "i64": TensorProto.INT64,
+    "i32": TensorProto.INT32, "i64": TensorProto.INT64,
     "bool": TensorProto.BOOL, "u8": TensorProto.UINT8, "i8": TensorProto.INT8,
     "fp8": TensorProto.FLOAT8E4M3FN, "i4": TensorProto.INT4,
 }  # fmt: skip
@@ -26,7 +26,7 @@ _TYPES: Final = {
 _REFUSED: Final = {
     "bool u8": """Abs Neg Sign Clip ArgMax ArgMin DepthToSpace SpaceToDepth Max Min ReduceL1
         ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Add Sub Mul Div Pow
-        Greater Less GreaterOrEqual LessOrEqual TopK""",
+        Greater Less GreaterOrEqual LessOrEqual TopK GlobalAveragePool GlobalMaxPool Sum""",
     "i32 i64 bool u8": """Acos Acosh Asin Asinh Atan Atanh Ceil Cos Cosh Elu Erf Exp Floor Gelu
         HardSigmoid IsInf IsNaN LeakyRelu Log LogSoftmax Reciprocal Round Selu Sigmoid Sin Sinh
         Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu AveragePool MaxPool LRN
@@ -35,10 +35,9 @@ _REFUSED: Final = {
     "bf16 i32 i64 bool u8 fp8 i4": "HardSwish",
     "i32 i64 bool u8 i8": "Hardmax",
     "bf16 i32 i64 bool u8 i8 fp8 i4": "LpNormalization Mish GlobalLpPool LpPool",
-    "f32 f16 bf16 f64 i32 i64 u8 i8 fp8 i4": "Not And Or Xor",
-    "i32 bool u8": "Relu GlobalAveragePool GlobalMaxPool Sum",
+    "f32 f16 bf16 i32 i64 u8 i8 fp8 i4": "Not And Or Xor",
+    "i32 bool u8": "Relu",
     "bf16 bool u8 fp8 i4": "Shrink",
-    "i32": "Dropout",
     "u8": """Flatten Transpose Trilu Squeeze EyeLike Split Concat Reshape Expand Tile Unsqueeze
         Gather Pad ReverseSequence GatherElements GatherND Slice""",
     "i32 i64 bool u8 i8 fp8 i4": "Mean",
@@ -65,6 +64,7 @@ _TWO_INPUTS: Final = words(
     MatMul Gemm Conv ConvTranspose PRelu Einsum Concat
     """
 )
+_SAME_TYPE: Final = _TWO_INPUTS - {"Pow"}
 _REMEDY: Final = "cast its input to FLOAT or INT64 before it"
 _DEQUANTIZE: Final = "dequantize it first (DequantizeLinear)"
 
@@ -82,14 +82,28 @@ NOT_BUILT: Final = _by_operator(_NOT_BUILT)
 
 
 def _data_types(node: Node) -> set[int]:
+    # Constants of UINT8 are read as INT32, with their values.
     count = len(node.proto.input) if node.proto.op_type in _TWO_INPUTS else 1
-    return {node.elem_type(index) for index in range(count)}
+    # TensorRT computes DOUBLE as FLOAT.
+    kinds = {_as_read(node, index) for index in range(count)}
+    return {TensorProto.FLOAT if kind == TensorProto.DOUBLE else kind for kind in kinds}
+
+
+def _as_read(node: Node, index: int) -> int:
+    kind = node.elem_type(index)
+    if kind == TensorProto.UINT8 and node.is_weights(index):
+        return int(TensorProto.INT32)
+    return kind
 
 
 def element_type(node: Node) -> Iterable[Problem]:
     """No data input has a type that the operator refuses."""
     name = node.proto.op_type
-    for kind in sorted(_data_types(node)):
+    kinds = _data_types(node)
+    if name in _SAME_TYPE and len(kinds - {0}) > 1:
+        what = f"mixes {' and '.join(type_name(kind) for kind in sorted(kinds))}"
+        yield problem(node, "mixed_types", what, "cast them to one type")
+    for kind in sorted(kinds):
         if kind in REFUSED.get(name, ()):
             what = f"does not take {type_name(kind)}"
             yield problem(node, "element_type", what, _REMEDY)

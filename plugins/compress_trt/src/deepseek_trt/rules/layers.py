@@ -16,6 +16,8 @@ _ONCE: Final = "drop that output, or compute it apart"
 _MODES: Final = (
     "align_corners", "tf_half_pixel_for_nn", "pytorch_half_pixel", "half_pixel", "asymmetric",
 )  # fmt: skip
+_MOST_RANK: Final = 5
+_MOST_K: Final = 3840
 _RESIZE: Final = "export it with mode half_pixel or asymmetric, policy stretch, antialias=0"
 
 
@@ -100,6 +102,46 @@ def _scales(node: Node) -> Iterable[Problem]:
     if axes and node.input(at) and not node.input(3) and list(axes) != list(range(rank or 0)):
         what = f"resizes along axes {list(axes)}; scales are taken for all axes in order"
         yield problem(node, "resize_axes", what, "give a scale for each axis, 1 where it stays")
+
+
+@rule("Resize")
+def resized_dimensions(node: Node) -> Iterable[Problem]:
+    """Linear resizing changes 3 dimensions at most, cubic 2, the last ones."""
+    most = {"linear": 3, "cubic": 2}.get(str(node.attribute("mode", "nearest")))
+    scales = node.constant(2 if node.opset > 10 else 1)
+    if most is None or scales is None or not scales.size:
+        return
+    if np.any(scales.ravel()[:-most] != 1):
+        what = f"changes more than the last {most} dimensions by mode {node.attribute('mode')!r}"
+        yield problem(node, "resize_dimensions", what, "resize in two steps, or by mode nearest")
+
+
+@rule("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool")
+def spatial_dimensions(node: Node) -> Iterable[Problem]:
+    """Windows have 3 dimensions at most."""
+    rank = node.rank(0)
+    if rank is not None and rank > _MOST_RANK:
+        what = f"has windows of {rank - 2} dimensions; 3 are taken"
+        yield problem(node, "spatial", what, "fold the other dimensions into the batch")
+
+
+@rule("Einsum")
+def equation(node: Node) -> Iterable[Problem]:
+    """Subscripts are small letters."""
+    given = str(node.attribute("equation", ""))
+    strange = sorted(set(given) - set("abcdefghijklmnopqrstuvwxyz->., "))
+    if strange:
+        what = f"has {', '.join(strange)} in its equation {given!r}; small letters are taken"
+        yield problem(node, "equation", what, "write the equation in small letters")
+
+
+@rule("TopK")
+def largest_k(node: Node) -> Iterable[Problem]:
+    """3840 at most."""
+    k = node.constant(1) if node.input(1) else np.asarray(node.attribute("k", 0))
+    if k is not None and k.size and int(k.ravel()[0]) > _MOST_K:
+        what = f"wants the first {int(k.ravel()[0])}; {_MOST_K} are built"
+        yield problem(node, "top_k", what, "take fewer", "build")
 
 
 @rule("Upsample")
