@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import pickle
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO, Final
 from deepseek_core import DeepSeekError
 from deepseek_trt.backends.find import open_backend
 from deepseek_trt.building.frames import read_frame, write_frame
+from deepseek_trt.building.wire import Answer, packed
 from deepseek_trt.options import BuildOptions
 
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -30,13 +30,15 @@ def main(pipe: int, parent: int) -> None:
         request = json.loads(read_frame(sys.stdin.buffer)[1])
         model = read_frame(sys.stdin.buffer)[1]
         try:
-            answer: Any = _answer(request, model, out)
+            answer: Answer | DeepSeekError = _answer(request, model, out)
         except DeepSeekError as error:
             answer = error
-        write_frame(out, b"R", pickle.dumps(answer))
+        text, content = packed(answer)
+        write_frame(out, b"C", content)
+        write_frame(out, b"R", text)
 
 
-def _answer(request: dict[str, Any], model: bytes, out: BinaryIO) -> Any:
+def _answer(request: dict[str, Any], model: bytes, out: BinaryIO) -> Answer:
     def sink(severity: str, text: str) -> None:
         write_frame(out, b"M", json.dumps([severity, text]).encode())
 

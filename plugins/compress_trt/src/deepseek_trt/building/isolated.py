@@ -9,7 +9,6 @@ import contextlib
 import io
 import json
 import os
-import pickle
 import selectors
 import signal
 import subprocess
@@ -26,6 +25,7 @@ import attrs
 from deepseek_core import DeepSeekError, errors
 from deepseek_trt.backends.backend import Severity
 from deepseek_trt.building.frames import HEAD, read_frame, write_frame
+from deepseek_trt.building.wire import unpacked
 from deepseek_trt.errors import BuildFailed
 
 _TICK_S: Final = 1.0
@@ -92,7 +92,7 @@ def run(call: Call, log: Log, progress: Progress | None = None) -> Any:
         if answer is None:
             log.lines += _tail(printed)
             raise _ended(call, process.returncode, log)
-    result = pickle.loads(answer)  # noqa: S301 - our own child wrote it, into a pipe
+    result = unpacked(*answer)
     if isinstance(result, DeepSeekError):
         raise _with_log(result, log)
     return result
@@ -138,10 +138,12 @@ def _send(stdin: Any, call: Call) -> None:
         write_frame(stdin, b"Q", call.model)
 
 
-def _received(pipe: int, call: Call, log: Log, progress: Progress | None) -> bytes | None:
+def _received(
+    pipe: int, call: Call, log: Log, progress: Progress | None
+) -> tuple[bytes, bytes] | None:
     """The answer; None if the child went away without one."""
     start_s = told_s = time.monotonic()
-    waiting = bytearray()
+    frames = _Frames(log)
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
@@ -152,27 +154,41 @@ def _received(pipe: int, call: Call, log: Log, progress: Progress | None) -> byt
                 piece = os.read(pipe, _CHUNK_NBYTES)
                 if not piece:
                     return None
-                waiting += piece
-                answer = _taken(waiting, log)
-                if answer is not None:
-                    return answer
+                frames.add(piece)
+                if frames.answer is not None:
+                    return frames.answer, frames.content
             if progress is not None and time.monotonic() >= told_s + _TICK_S:
                 told_s = time.monotonic()
                 progress(told_s - start_s, log.last)
 
 
-def _taken(waiting: bytearray, log: Log) -> bytes | None:
-    """Take whole frames off the start; the content of a result ends it."""
-    while len(waiting) >= HEAD.size:
-        _kind, nbytes = HEAD.unpack(waiting[: HEAD.size])
-        if len(waiting) < HEAD.size + nbytes:
-            return None
-        kind, content = read_frame(io.BytesIO(waiting[: HEAD.size + nbytes]))
-        del waiting[: HEAD.size + nbytes]
-        if kind == b"R":
-            return content
-        log.add(*json.loads(content))
-    return None
+class _Frames:
+    """Frames as they come in: messages go to the log, the rest is kept."""
+
+    def __init__(self, log: Log) -> None:
+        self.answer: bytes | None = None
+        self.content = b""
+        self._log = log
+        self._waiting = bytearray()
+
+    def add(self, piece: bytes) -> None:
+        """Take what came, and whole frames off its start."""
+        self._waiting += piece
+        while len(self._waiting) >= HEAD.size:
+            _kind, nbytes = HEAD.unpack(self._waiting[: HEAD.size])
+            end = HEAD.size + nbytes
+            if len(self._waiting) < end:
+                return
+            self._take(*read_frame(io.BytesIO(self._waiting[:end])))
+            del self._waiting[:end]
+
+    def _take(self, kind: bytes, content: bytes) -> None:
+        if kind == b"M":
+            self._log.add(*json.loads(content))
+        elif kind == b"C":
+            self.content = content
+        else:
+            self.answer = content
 
 
 def _tail(printed: IO[bytes]) -> list[str]:

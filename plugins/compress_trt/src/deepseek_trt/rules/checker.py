@@ -10,7 +10,7 @@ from onnx import ModelProto
 from deepseek_trt.model.facts import Node, facts_of, is_foreign
 from deepseek_trt.problem import Problem
 from deepseek_trt.profile import Profile
-from deepseek_trt.rules import (
+from deepseek_trt.rules import (  # noqa: F401 - they fill RULES
     attention,
     element_types,
     elementwise,
@@ -25,14 +25,6 @@ from deepseek_trt.rules.operators import ITS_OWN, KNOWN, LACKS_PLUGIN
 from deepseek_trt.rules.rule import RULES, problem
 from deepseek_trt.rules.targets import of_targets
 
-_LOADED: Final = (
-    attention,
-    element_types,
-    elementwise,
-    ignored,
-    layers,
-    quantization,
-)  # they fill RULES
 _SAME_THERE: Final = frozenset({"Gelu", "QuantizeLinear", "DequantizeLinear"})
 """Operators of com.microsoft that mean what those of ONNX mean."""
 

@@ -13,7 +13,6 @@ from deepseek_trt.rules.rule import QUANTIZED, problem, rule, type_name
 
 _SYMMETRIC = "quantize symmetrically: INT8 with zero point 0 (QuantFormat.QDQ, ActivationSymmetric)"
 _FLOAT_BIAS = "leave biases in float (onnxruntime.quantization: extra_options QuantizeBias=False)"
-_HALF = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT})
 _FOUR_BITS = frozenset({TensorProto.INT4, TensorProto.FLOAT4E2M1})
 
 

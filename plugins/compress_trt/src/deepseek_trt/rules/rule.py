@@ -51,7 +51,6 @@ FLOATS: Final = frozenset(
     {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 )
 WHOLE: Final = frozenset({TensorProto.INT32, TensorProto.INT64})
-EIGHT_BITS_FLOAT: Final = TensorProto.FLOAT8E4M3FN
 QUANTIZED: Final = frozenset(
     {TensorProto.INT8, TensorProto.INT4, TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT4E2M1}
 )
