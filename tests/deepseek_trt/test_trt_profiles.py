@@ -1,7 +1,7 @@
 """Profiles, targets and options: what is read, and what is refused with a way out."""
 
 import pytest
-from trt_models import I64, X, model, node, one
+from trt_models import F32, I64, X, model, node, one
 
 from deepseek_core import errors
 from deepseek_trt import BuildOptions, Profile, check
@@ -59,6 +59,14 @@ def test_a_profile_survives_its_json():
 )
 def test_profiles_fit_their_inputs(profiles, expected):
     assert rules(DYNAMIC, profiles=[Profile.parse(text) for text in profiles]) == expected
+
+
+def test_lengths_of_one_name_have_ranges_with_a_number_in_common():
+    shared = model([node("Add", ["x", "z"], ["y"])], [("x", F32, ["n", 3]), ("z", F32, ["n", 3])])
+    profiles = {"x": "x=1x3:2x3:4x3", "z": "z=5x3:6x3:8x3"}
+    assert rules(shared, profiles=map(Profile.parse, profiles.values())) == {"profile_length"}
+    profiles["z"] = "z=2x3:2x3:8x3"
+    assert not rules(shared, profiles=[Profile.parse(text) for text in profiles.values()])
 
 
 def test_an_input_that_holds_sizes_needs_values():

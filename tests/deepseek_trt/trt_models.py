@@ -144,6 +144,15 @@ def branches() -> object:
     return model([choose], [*X, ("c", BOOL, [])])
 
 
+def branches_of_two_ranks() -> object:
+    """An If whose branches give different ranks."""
+    given = branches()
+    other = next(a.g for a in given.graph.node[0].attribute if a.name == "else_branch")
+    other.node[0].CopyFrom(node("ReduceMax", ["x"], ["e_y"], keepdims=0))
+    other.output[0].type.tensor_type.ClearField("shape")
+    return given
+
+
 def branches_with_unknown() -> object:
     """An If with an operator in a branch that nobody knows."""
     given = branches()
@@ -352,6 +361,7 @@ NOT_BUILT = [
         [node("Cast", ["x"], ["q"], to=FP8), node("Cast", ["q"], ["y"], to=F32)], X, opset=19),
         "cast", "build"),
     Case("sigmoid_int8", one("Sigmoid", I8), "element_type", "build"),
+    Case("if_of_two_ranks", branches_of_two_ranks(), "branch_ranks", "build"),
     Case("top_k_5000", model(
         [node("TopK", ["x", "k"], ["y", "i"])], [("x", F32, [1, 9000])],
         weights={"k": ints(5000)}), "top_k", "build"),

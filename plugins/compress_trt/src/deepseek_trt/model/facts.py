@@ -36,7 +36,7 @@ class Scope:
     constants: dict[str, TensorProto]
     foldable: set[str]
     producers: dict[str, NodeProto]
-    outputs: frozenset[str]
+    outputs: tuple[str, ...]
     outer: Scope | None = None
 
     def elem_type(self, name: str) -> int:
@@ -131,6 +131,7 @@ class Node:
     proto: NodeProto
     scope: Scope
     opset: int
+    inner: dict[str, Scope] = attrs.field(factory=dict)
 
     @property
     def operator(self) -> str:
@@ -172,6 +173,12 @@ class Node:
     def shape(self, index: int = 0) -> tuple[Dim, ...] | None:
         """Shape of an input; None where it is unknown."""
         return self.scope.shape(self.input(index))
+
+    def branch_ranks(self, name: str) -> list[int | None]:
+        """Ranks of what the graph in an attribute gives; None where one is unknown."""
+        scope = self.inner.get(name)
+        shapes = [] if scope is None else [scope.shape(output) for output in scope.outputs]
+        return [None if shape is None else len(shape) for shape in shapes]
 
     def is_weights(self, index: int) -> bool:
         """Whether an input is a constant of the file."""
@@ -234,10 +241,16 @@ def shape_of(value: ValueInfoProto) -> tuple[Dim, ...] | None:
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
     """Graphs in the attributes of a node."""
+    for _, graph in _named_subgraphs(node):
+        yield graph
+
+
+def _named_subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
     for attribute in node.attribute:
         if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
+            yield attribute.name, attribute.g
+        for graph in attribute.graphs:
+            yield attribute.name, graph
 
 
 def _dim(dim: Any) -> Dim:
@@ -272,7 +285,7 @@ def _walk(
     known = typed.graph if isinstance(typed, ModelProto) else typed
     values = {v.name: v for v in (*known.input, *known.value_info, *known.output)}
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    outputs = frozenset(value.name for value in graph.output)
+    outputs = tuple(value.name for value in graph.output)
     scope = Scope(values, constants, set(), {}, outputs, outer)
     for at, proto in enumerate(graph.node):
         node = Node(proto, scope, opset)
@@ -280,9 +293,9 @@ def _walk(
         scope.producers.update((name, proto) for name in proto.output if name)
         _note_constant(node)
         inner_typed = list(subgraphs(known.node[at])) if at < len(known.node) else []
-        for number, inner in enumerate(subgraphs(proto)):
+        for number, (name, inner) in enumerate(_named_subgraphs(proto)):
             inner_known = inner_typed[number] if number < len(inner_typed) else inner
-            _walk(inner, inner_known, scope, opset, into)
+            node.inner[name] = _walk(inner, inner_known, scope, opset, into)
     return scope
 
 

@@ -35,6 +35,7 @@ def of_profiles(facts: Facts, profiles: Sequence[Profile]) -> Iterable[Problem]:
     values = {profile.input: profile for profile in profiles if profile.of == "values"}
     names = {value.name: value for value in facts.inputs}
     yield from _of_strangers(profiles, names)
+    yield from _of_named_lengths(names, given)
     sizes = _size_inputs(facts)
     for name, value in names.items():
         yield from _of_shape(value, given.get(name))
@@ -54,6 +55,22 @@ def _of_strangers(
     seen = [(profile.input, profile.of) for profile in profiles]
     for name, of in sorted({key for key in seen if seen.count(key) > 1}):
         yield _problem("profile_twice", f"input {name!r} has two profiles of its {of}", "give one")
+
+
+def _of_named_lengths(
+    names: dict[str, ValueInfoProto], given: dict[str, Profile]
+) -> Iterable[Problem]:
+    """Lengths of one name are one length: their ranges have one in common."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for name, profile in given.items():
+        shape = shape_of(names[name]) if name in names else None
+        for at, dim in enumerate(shape or ()):
+            if isinstance(dim, str) and at < len(profile.min):
+                ranges.setdefault(dim, []).append((profile.min[at], profile.max[at]))
+    for dim, found in ranges.items():
+        if max(low for low, _ in found) > min(high for _, high in found):
+            what = f"the length {dim!r} has ranges in the profiles that share no number: {found}"
+            yield _problem("profile_length", what, "give inputs that share a length one range")
 
 
 def _of_shape(value: ValueInfoProto, profile: Profile | None) -> Iterable[Problem]:

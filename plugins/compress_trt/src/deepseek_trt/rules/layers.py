@@ -227,6 +227,18 @@ def loop(node: Node) -> Iterable[Problem]:
         yield warning(node, "loop", what, "leave the trip count or the condition out")
 
 
+@rule("If")
+def branch_ranks(node: Node) -> Iterable[Problem]:
+    """Both branches give tensors of one rank, unless the condition is known before the build."""
+    if node.is_foldable(0):
+        return
+    ranks = [node.branch_ranks(name) for name in ("then_branch", "else_branch")]
+    for at, (then, other) in enumerate(zip(*ranks, strict=False)):
+        if then is not None and other is not None and then != other:
+            what = f"gives {then} dimensions in one branch and {other} in the other (output {at})"
+            yield problem(node, "branch_ranks", what, "reshape them to one rank", "build")
+
+
 @rule("STFT")
 def stft(node: Node) -> Iterable[Problem]:
     """Steps and windows are constants."""
