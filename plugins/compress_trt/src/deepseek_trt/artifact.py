@@ -28,7 +28,7 @@ class Runner:
     device: str = ""
 
 
-def save(engine: Engine, folder: Path, name: str = "model") -> Path:
+def save(engine: Engine, folder: str | Path, name: str = "model") -> Path:
     """Write `NAME.engine` and `NAME.engine.json` and return the path of the engine.
 
     The manifest comes last: an engine without one is not taken for whole.
@@ -36,9 +36,9 @@ def save(engine: Engine, folder: Path, name: str = "model") -> Path:
     Raises:
         WriteError: there is no room, or no right to write.
     """
-    path = folder / f"{name}{SUFFIX}"
+    path = Path(folder) / f"{name}{SUFFIX}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         _beside(path).unlink(missing_ok=True)
         _write(path, engine.content)
         _write(_beside(path), engine.manifest.text().encode())
@@ -50,13 +50,14 @@ def save(engine: Engine, folder: Path, name: str = "model") -> Path:
     return path
 
 
-def load(path: Path, runner: Runner | None = None) -> tuple[Manifest, bytes]:
+def load(path: str | Path, runner: Runner | None = None) -> tuple[Manifest, bytes]:
     """An engine from a file, verified, and for `runner` if one is given.
 
     Raises:
         EngineDamaged: a file is missing, cut short or changed.
         EngineMismatch: it is for another flavor, version or GPU; names both.
     """
+    path = Path(path)
     manifest = read_manifest(_content(_beside(path)), str(_beside(path)))
     if runner is not None:
         check_runner(manifest, runner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import stat
@@ -13,7 +14,8 @@ from deepseek_trt.errors import CacheUnusable
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-_CHOOSE: Final = "choose another folder (--cache FOLDER, or DEEPSEEK_CACHE_DIR)"
+_CHOOSE: Final = "choose another folder (--cache FOLDER or DEEPSEEK_CACHE_DIR), or --no-cache"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def make_private(folder: Path) -> None:
@@ -69,8 +71,8 @@ def write_whole(path: Path, content: bytes, temporary: Path) -> None:
 
 def unusable(path: Path, error: OSError) -> CacheUnusable:
     """Our error for one of the system's about a path."""
-    remedy = "make room there, or " + _CHOOSE
-    return CacheUnusable(f"{path}: {error.strerror or error}", remedy=remedy)
+    first = "make room there" if error.errno in _FULL else "give this user the right to write there"
+    return CacheUnusable(f"{path}: {error.strerror or error}", remedy=f"{first}, or {_CHOOSE}")
 
 
 def _flush_folder(folder: Path) -> None:

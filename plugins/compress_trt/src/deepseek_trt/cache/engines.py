@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import attrs
 from deepseek_core import console
 from deepseek_trt.cache.key import is_key
 from deepseek_trt.cache.lock import held, release, take
-from deepseek_trt.errors import CacheUnusable, EngineDamaged
+from deepseek_trt.errors import EngineDamaged
 from deepseek_trt.manifest import Manifest, read_manifest
 from deepseek_trt.private_files import make_private, unusable, write_whole
 
@@ -181,9 +182,10 @@ class EngineCache:
 
     def _files(self, pattern: str) -> list[Path]:
         try:
-            return sorted(self.folder.glob(pattern))
-        except OSError as error:
-            raise CacheUnusable(f"{self.folder}: {error.strerror}", remedy="check it") from error
+            names = sorted(path.name for path in self.folder.iterdir())
+        except OSError as error:  # glob() would find nothing and say nothing
+            raise unusable(self.folder, error) from error
+        return [self.folder / name for name in names if fnmatchcase(name, pattern)]
 
     def _engine(self, key: str) -> Path:
         return self.folder / f"{key}.engine"

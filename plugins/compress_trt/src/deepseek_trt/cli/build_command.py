@@ -25,7 +25,6 @@ from deepseek_trt.cli.common import (
     targets_of,
     tell,
 )
-from deepseek_trt.errors import ModelRefused
 from deepseek_trt.options import BuildOptions
 from deepseek_trt.problem import printable
 
@@ -88,18 +87,14 @@ def _built(args: argparse.Namespace, options: BuildOptions) -> Engine:
         def told(spent_s: float, text: str) -> None:
             progress(int(spent_s), None, f"s: {printable(text)[:90]}")
 
-        try:
-            return build(
-                args.model,
-                options,
-                backend=args.backend,
-                cache=None if args.no_cache else cache_of(args),
-                force=args.force,
-                progress=told,
-            )
-        except ModelRefused as error:
-            error.remedy = error.remedy or f"ds-sdk trt check {args.model}"
-            raise
+        return build(
+            args.model,
+            options,
+            backend=args.backend,
+            cache=None if args.no_cache else cache_of(args),
+            force=args.force,
+            progress=told,
+        )
 
 
 def _tell(args: argparse.Namespace, engine: Engine, path: Path) -> None:
