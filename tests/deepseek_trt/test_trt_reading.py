@@ -147,3 +147,22 @@ def test_numbers_in_attributes_count_too():
 
     assert digest(with_constant(1.0)) == digest(with_constant(1.0))
     assert digest(with_constant(1.0)) != digest(with_constant(2.0))
+
+
+def test_a_chain_of_many_nodes_is_checked_in_little_work():
+    count = 20_000
+    nodes = [node("Relu", [f"t{i}"], [f"t{i + 1}"]) for i in range(count)]
+    assert check(model(nodes, [("t0", F32, [2])], [(f"t{count}", F32)])).accepted
+
+
+def test_quantizing_between_product_and_activation_is_worth_a_warning():
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("QuantizeLinear", ["c", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["f"]),
+        node("Relu", ["f"], ["y"], name="late"),
+    ]
+    weights = {"w": np.ones((4, 3, 3, 3), np.float32), "s": np.float32(0.1), "z": np.int8(0)}
+    found = check(model(nodes, [("x", F32, [1, 3, 8, 8])], weights=weights))
+    assert found.accepted
+    assert [(p.rule, p.node, p.level) for p in found.problems] == [("placement", "late", "warning")]

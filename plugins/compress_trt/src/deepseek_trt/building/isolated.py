@@ -29,6 +29,7 @@ from deepseek_trt.building.wire import unpacked
 from deepseek_trt.errors import BuildFailed
 
 _TICK_S: Final = 1.0
+_KILLED_S: Final = 10.0
 _KEPT_NBYTES: Final = 1 << 16
 _CHUNK_NBYTES: Final = 1 << 20
 _SLOWER: Final = "raise --time-limit, or build a smaller model"
@@ -91,7 +92,7 @@ def run(call: Call, log: Log, progress: Progress | None = None) -> Any:
             answer = _received(pipe, call, log, progress)
         if answer is None:
             log.lines += _tail(printed)
-            raise _ended(call, process.returncode, log)
+            raise _ended(call, process.returncode or 0, log)
     result = unpacked(*answer)
     if isinstance(result, DeepSeekError):
         raise _with_log(result, log)
@@ -127,7 +128,8 @@ def _child(printed: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # in a driver that hangs
+            process.wait(_KILLED_S)
         os.close(ours)
 
 

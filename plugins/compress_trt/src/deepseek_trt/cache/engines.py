@@ -114,7 +114,6 @@ class EngineCache:
         """Remove all that nobody builds now; returns how many engines went."""
         removed = 0
         keys = {path.name.strip(".").partition(".")[0] for path in self._files("*")}
-        keys |= {path.name.strip(".").partition(".")[0] for path in self._files(".*")}
         for key in sorted(keys):
             if is_key(key):
                 with self._taken(key) as free:
@@ -183,6 +182,8 @@ class EngineCache:
     def _files(self, pattern: str) -> list[Path]:
         try:
             names = sorted(path.name for path in self.folder.iterdir())
+        except FileNotFoundError:
+            return []
         except OSError as error:  # glob() would find nothing and say nothing
             raise unusable(self.folder, error) from error
         return [self.folder / name for name in names if fnmatchcase(name, pattern)]

@@ -11,6 +11,7 @@ from deepseek_trt.artifact import save
 from deepseek_trt.backends.find import NAMES
 from deepseek_trt.building.build import build
 from deepseek_trt.building.engine import Engine
+from deepseek_trt.cache.engines import LIMIT_NBYTES
 from deepseek_trt.cli.common import (
     Command,
     add_cache,
@@ -58,6 +59,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="build what only our rules refuse, and note it"
     )
     add_cache(parser)
+    parser.add_argument(
+        "--cache-limit",
+        type=nbytes_of,
+        default=LIMIT_NBYTES,
+        metavar="SIZE",
+        help="above it, engines not used for longest go (default: 8G)",
+    )
     parser.add_argument("--no-cache", action="store_true", help="neither look there nor keep it")
     add_json(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
@@ -82,6 +90,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _built(args: argparse.Namespace, options: BuildOptions) -> Engine:
+    cache = None if args.no_cache else cache_of(args)
+    if cache is not None:
+        cache.limit_nbytes = args.cache_limit
     with console.ProgressReporter("build", quiet=args.quiet) as progress:
 
         def told(spent_s: float, text: str) -> None:
@@ -91,7 +102,7 @@ def _built(args: argparse.Namespace, options: BuildOptions) -> Engine:
             args.model,
             options,
             backend=args.backend,
-            cache=None if args.no_cache else cache_of(args),
+            cache=cache,
             force=args.force,
             progress=told,
         )

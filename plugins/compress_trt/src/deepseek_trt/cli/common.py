@@ -12,11 +12,12 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import errors
-from deepseek_trt.cache.engines import LIMIT_NBYTES, EngineCache
+from deepseek_trt.cache.engines import EngineCache
 from deepseek_trt.problem import Problem, printable
 from deepseek_trt.profile import Profile
 from deepseek_trt.target import as_targets
 
+_SHOWN: Final = 5
 _SCALES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _BYTES: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -66,10 +67,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def cache_of(args: argparse.Namespace, limit_nbytes: int = LIMIT_NBYTES) -> EngineCache:
+def cache_of(args: argparse.Namespace) -> EngineCache:
     """The cache that the arguments name."""
-    folder = Path(args.cache) if args.cache else None
-    return EngineCache(folder, limit_nbytes=limit_nbytes)
+    return EngineCache(Path(args.cache) if args.cache else None)
 
 
 def profiles_of(args: argparse.Namespace) -> tuple[Profile, ...]:
@@ -91,12 +91,16 @@ def tell(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
 
 
 def problem_lines(problems: Sequence[Problem]) -> str:
-    """Problems as people read them: what, and what to do; the same advice once in a row."""
+    """Problems as people read them: those with one remedy together, a few of each."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.rule, problem.remedy), []).append(problem)
     lines = []
-    for problem, after in zip(problems, [*problems[1:], None], strict=True):
-        lines.append(f"{problem.level}: {printable(str(problem))}")
-        if after is None or after.remedy != problem.remedy:
-            lines.append(f"  fix: {printable(problem.remedy)}")
+    for (_, remedy), group in groups.items():
+        lines += [f"{each.level}: {printable(str(each))}" for each in group[:_SHOWN]]
+        if len(group) > _SHOWN:
+            lines.append(f"  and {len(group) - _SHOWN} more of this kind (--json has all)")
+        lines.append(f"  fix: {printable(remedy)}")
     return "\n".join(lines)
 
 

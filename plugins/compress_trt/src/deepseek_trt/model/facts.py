@@ -13,6 +13,7 @@ from onnx import (
     NodeProto,
     TensorProto,
     ValueInfoProto,
+    helper,
     numpy_helper,
     shape_inference,
 )
@@ -151,10 +152,14 @@ class Node:
         return [name for name in self.proto.output if name]
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """The value of an attribute; texts as such."""
+        """The value of an attribute; texts as such.
+
+        One that is not of the type of the default, as in damaged files, counts as left out.
+        """
         for attribute in self.proto.attribute:
             if attribute.name == name:
-                return _plain(attribute)
+                value = _plain(attribute)
+                return value if default is None or isinstance(value, type(default)) else default
         return default
 
     def input(self, index: int) -> str:
@@ -327,9 +332,10 @@ def _value_of(node: Node) -> TensorProto | None:
 
 
 def _plain(attribute: Any) -> Any:
-    from onnx import helper
-
-    value = helper.get_attribute_value(attribute)
+    try:
+        value = helper.get_attribute_value(attribute)
+    except ValueError:  # of no type
+        return None
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, list) and value and isinstance(value[0], bytes):

@@ -7,6 +7,7 @@ from typing import Final
 
 from onnx import ModelProto
 
+from deepseek_core import errors
 from deepseek_trt.model.facts import Node, facts_of, is_foreign
 from deepseek_trt.problem import Problem
 from deepseek_trt.profile import Profile
@@ -22,7 +23,7 @@ from deepseek_trt.rules import (  # noqa: F401 - they fill RULES
 from deepseek_trt.rules.dynamic import of_profiles
 from deepseek_trt.rules.graph import of_graph
 from deepseek_trt.rules.operators import ITS_OWN, KNOWN, LACKS_PLUGIN
-from deepseek_trt.rules.rule import RULES, problem
+from deepseek_trt.rules.rule import RULES, NodeRule, problem
 from deepseek_trt.rules.targets import of_targets
 
 _SAME_THERE: Final = frozenset({"Gelu", "QuantizeLinear", "DequantizeLinear"})
@@ -44,7 +45,16 @@ def _of_node(node: Node) -> Iterable[Problem]:
     yield from _of_operator(node)
     if not is_foreign(node.proto.domain) or node.proto.op_type in _SAME_THERE:
         for check in RULES.get(node.proto.op_type, ()):
-            yield from check(node)
+            yield from _asked(check, node)
+
+
+def _asked(check: NodeRule, node: Node) -> list[Problem]:
+    """What a rule says; a node whose attributes no rule can read is refused for that."""
+    try:
+        return list(check(node))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        what = f"has attributes that do not fit its operator: {error}"
+        return [problem(node, "malformed", what, "export the model again")]
 
 
 def _of_operator(node: Node) -> Iterable[Problem]:
@@ -72,4 +82,10 @@ def _inlined(model: ModelProto) -> ModelProto:
         return model
     from onnx import inliner
 
-    return inliner.inline_local_functions(model)
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # onnx has no one class of errors here
+        raise errors.ArtifactError(
+            f"the functions of the model can't be put in the place of their calls: {error}",
+            remedy="export the model without functions of its own",
+        ) from error

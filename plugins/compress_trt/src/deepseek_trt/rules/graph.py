@@ -26,10 +26,10 @@ def of_graph(facts: Facts) -> Iterable[Problem]:
 
 
 def _of_names(graph: GraphProto, outer: frozenset[str]) -> Iterator[Problem]:
-    given = [name for node in graph.node for name in node.output if name]
+    given = Counter(name for node in graph.node for name in node.output if name)
     known = outer | {v.name for v in graph.input} | {t.name for t in graph.initializer}
     known |= {tensor.values.name for tensor in graph.sparse_initializer}
-    for name, count in Counter(given).items():
+    for name, count in given.items():
         if count > 1:
             yield _problem("graph", f"{count} nodes give {name!r}", _AGAIN)
     for node in graph.node:

@@ -9,10 +9,12 @@ from onnx import TensorProto
 
 from deepseek_trt.model.facts import Node
 from deepseek_trt.problem import Problem
-from deepseek_trt.rules.rule import QUANTIZED, problem, rule, type_name
+from deepseek_trt.rules.rule import QUANTIZED, problem, rule, type_name, warning
 
 _SYMMETRIC = "quantize symmetrically: INT8 with zero point 0 (QuantFormat.QDQ, ActivationSymmetric)"
 _FLOAT_BIAS = "leave biases in float (onnxruntime.quantization: extra_options QuantizeBias=False)"
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_AFTER = "quantize after the activation (OpTypesToExcludeOutputQuantization=['Conv', 'Gemm', ...])"
 _FOUR_BITS = frozenset({TensorProto.INT4, TensorProto.FLOAT4E2M1})
 
 
@@ -93,6 +95,21 @@ def four_bits(node: Node) -> Iterable[Problem]:
     if all(isinstance(d, int) for d in shape) and np.prod(np.array(shape, object)) % 2:
         what = f"it has an odd number of four-bit elements: {list(shape)}"
         yield problem(node, "four_bits", what, "pad the tensor to an even number of elements")
+
+
+@rule("Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "Tanh")
+def quantized_before_activation(node: Node) -> Iterable[Problem]:
+    """Nothing is quantized between a product and its activation, which are fused else."""
+    chain = [node.scope.producer(node.input(0))]
+    for operator in ("DequantizeLinear", "QuantizeLinear"):
+        last = chain[-1]
+        if last is None or last.op_type != operator or not last.input:
+            return
+        chain.append(node.scope.producer(last.input[0]))
+    source = chain[-1]
+    if source is not None and source.op_type in _PRODUCTS:
+        what = f"follows a {source.op_type} whose output is quantized, so the two are not fused"
+        yield warning(node, "placement", what, _AFTER)
 
 
 def _quantized_type(node: Node) -> int:
