@@ -361,6 +361,10 @@ NOT_BUILT = [
         [node("Cast", ["x"], ["q"], to=FP8), node("Cast", ["q"], ["y"], to=F32)], X, opset=19),
         "cast", "build"),
     Case("sigmoid_int8", one("Sigmoid", I8), "element_type", "build"),
+    Case("int8_table_gathered", model(
+        [node("Gather", ["w", "x"], ["g"]), node("DequantizeLinear", ["g", "s", "z"], ["y"])],
+        [("x", I64, [2])], weights={"w": np.ones((9, 4), np.int8), "s": SCALE, "z": ZERO}),
+        "quantized_constant", "build"),
     Case("if_of_two_ranks", branches_of_two_ranks(), "branch_ranks", "build"),
     Case("top_k_5000", model(
         [node("TopK", ["x", "k"], ["y", "i"])], [("x", F32, [1, 9000])],

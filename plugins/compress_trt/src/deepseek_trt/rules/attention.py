@@ -17,7 +17,7 @@ def attention(node: Node) -> Iterable[Problem]:
     """One output, one mask, no cap, no cache."""
     for what in _lacks(node):
         yield problem(node, "attention", what, _APART)
-    what = "is built only where the GPU has a kernel for its shapes and types, none for small heads"
+    what = "is built where a kernel is: as a rule, FLOAT16 or BFLOAT16 and heads of 32 or more"
     yield warning(node, "attention_kernel", what, _APART)
 
 

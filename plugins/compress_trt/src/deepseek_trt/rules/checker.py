@@ -43,6 +43,7 @@ def problems_of(
 
 def _of_node(node: Node) -> Iterable[Problem]:
     yield from _of_operator(node)
+    yield from quantization.quantized_constants(node)
     if not is_foreign(node.proto.domain) or node.proto.op_type in _SAME_THERE:
         for check in RULES.get(node.proto.op_type, ()):
             yield from _asked(check, node)

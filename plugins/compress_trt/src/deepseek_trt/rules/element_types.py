@@ -61,7 +61,7 @@ _NOT_BUILT: Final = {
 _TWO_INPUTS: Final = words(
     """
     Add Sub Mul Div Pow Max Min Sum Mean And Or Xor Greater Less GreaterOrEqual LessOrEqual
-    MatMul Gemm Conv ConvTranspose PRelu Einsum Concat
+    Equal MatMul Gemm Conv ConvTranspose PRelu Einsum Concat
     """
 )
 _SAME_TYPE: Final = _TWO_INPUTS - {"Pow"}

@@ -99,7 +99,8 @@ def _scales(node: Node) -> Iterable[Problem]:
         yield problem(node, "resize_scales", what, "make the scales an initializer, or give sizes")
     axes = node.attribute("axes")
     rank = node.rank(0)
-    if axes and node.input(at) and not node.input(3) and list(axes) != list(range(rank or 0)):
+    given = bool(node.input(at)) and not node.input(3) and not node.is_weights(at)
+    if axes and given and list(axes) != list(range(rank or 0)):
         what = f"resizes along axes {list(axes)}; scales are taken for all axes in order"
         yield problem(node, "resize_axes", what, "give a scale for each axis, 1 where it stays")
 
@@ -165,9 +166,9 @@ _FLOAT_KINDS: Final = (1, 10, 11, 16)
 
 @rule("Clip")
 def clip_bounds(node: Node) -> Iterable[Problem]:
-    """With bounds, it is for FLOAT kinds, INT32 and INT64."""
-    kind = node.elem_type(0)
-    if (node.input(1) or node.input(2)) and kind and kind not in FLOATS | WHOLE:
+    """With bounds that are no constants, it is for FLOAT kinds, INT32 and INT64."""
+    kind, bounds = node.elem_type(0), range(1, len(node.proto.input))
+    if any(not node.is_weights(at) for at in bounds) and kind and kind not in FLOATS | WHOLE:
         yield problem(node, "clip", f"clips {type_name(kind)}", "cast to INT32 before it")
 
 

@@ -97,6 +97,18 @@ def four_bits(node: Node) -> Iterable[Problem]:
         yield problem(node, "four_bits", what, "pad the tensor to an even number of elements")
 
 
+def quantized_constants(node: Node) -> Iterable[Problem]:
+    """A quantized constant goes into DequantizeLinear, and nowhere else."""
+    if node.operator in ("QuantizeLinear", "DequantizeLinear"):
+        return
+    for index in range(len(node.proto.input)):
+        if node.is_weights(index) and node.elem_type(index) in QUANTIZED:
+            kind, name = type_name(node.elem_type(index)), node.input(index)
+            what = f"takes the {kind} constant {name!r}, which only DequantizeLinear may take"
+            remedy = f"dequantize it first, or store {name!r} as INT32 or FLOAT"
+            yield problem(node, "quantized_constant", what, remedy, "build")
+
+
 @rule("Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "Tanh")
 def quantized_before_activation(node: Node) -> Iterable[Problem]:
     """Nothing is quantized between a product and its activation, which are fused else."""
