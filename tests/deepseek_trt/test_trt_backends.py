@@ -90,13 +90,14 @@ def test_timings_hold_for_one_device_version_and_driver():
     assert len(names) == 5
 
 
-def test_full_tensorrt_builds_for_its_own_gpu_by_the_same_calls(tmp_path):
-    """The calls that both flavors share run for real; timing caches need a GPU."""
-    library = rtx()._library.module
-    full = FullBackend(library, "10.1", GPU, None)
-    assert full.identity.targets == ("8.6",)
-    assert full.identity.device == "NVIDIA A10"
+def test_full_tensorrt_builds_for_its_own_gpu_also_where_no_timings_can_be_had(tmp_path):
+    """The calls that both flavors share run for real; those of timing caches need a GPU."""
+    full = FullBackend(rtx()._library.module, "10.1", GPU, tmp_path / "timings")
+    assert (full.identity.targets, full.identity.device) == (("8.6",), "NVIDIA A10")
     assert full.parse(one("Relu").SerializeToString(), silent).accepted
+    for _ in range(2):
+        built = full.build(one("Relu").SerializeToString(), BuildOptions(targets="8.6"), silent)
+        assert len(built.content) > 1000
 
 
 def test_a_package_that_does_not_load_says_why(monkeypatch, tmp_path):

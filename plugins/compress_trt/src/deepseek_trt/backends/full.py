@@ -37,9 +37,12 @@ class FullBackend:
         kept: list[tuple[Any, Any]] = []
 
         def configure(config: Any) -> None:
-            cache = config.create_timing_cache(self._remembered())
-            config.set_timing_cache(cache, ignore_mismatch=False)
-            kept.append((config, cache))
+            # What is remembered may be of another driver after all; an empty one is taken.
+            for content in dict.fromkeys((self._remembered(), b"")):
+                cache = config.create_timing_cache(content)
+                if _is_taken(config, cache):
+                    kept.append((config, cache))
+                    return
 
         built = self._library.build(model, options, sink, configure)
         for config, _cache in kept:
@@ -60,6 +63,13 @@ class FullBackend:
             make_private(self._timings.parent)
             temporary = self._timings.with_suffix(f".{os.getpid()}.part")
             write_whole(self._timings, bytes(config.get_timing_cache().serialize()), temporary)
+
+
+def _is_taken(config: Any, cache: Any) -> bool:
+    try:
+        return cache is not None and bool(config.set_timing_cache(cache, ignore_mismatch=False))
+    except (RuntimeError, SystemError):
+        return False
 
 
 def timing_name(gpu: Gpu, version: str) -> str:

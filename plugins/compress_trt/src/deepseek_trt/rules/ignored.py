@@ -16,7 +16,7 @@ from deepseek_trt.problem import Problem
 from deepseek_trt.rules.rule import problem, rule, warning
 
 # operator -> attributes that are ignored, with the value that changes nothing, and what to do
-_IGNORED: Final[dict[str, dict[str, tuple[Any, str]]]] = {
+IGNORED: Final[dict[str, dict[str, tuple[Any, str]]]] = {
     "LSTM": {"layout": (0, "transpose before and after it, and leave layout out")},
     "GRU": {"layout": (0, "transpose before and after it, and leave layout out")},
     "RNN": {"layout": (0, "transpose before and after it, and leave layout out")},
@@ -29,10 +29,10 @@ _IGNORED: Final[dict[str, dict[str, tuple[Any, str]]]] = {
 }
 
 
-@rule(*_IGNORED)
+@rule(*IGNORED)
 def ignored_attribute(node: Node) -> Iterable[Problem]:
     """No attribute that the parser does not read says anything."""
-    for name, (harmless, remedy) in _IGNORED[node.proto.op_type].items():
+    for name, (harmless, remedy) in IGNORED[node.proto.op_type].items():
         value = node.attribute(name, harmless)
         if value != harmless:
             what = f"has {name}={value!r}, which the parser ignores without a word"
