@@ -24,6 +24,7 @@ from deepseek_trt.checking import raise_for, rules_over
 from deepseek_trt.errors import BuildFailed, CacheUnusable, EngineDamaged
 from deepseek_trt.manifest import Manifest
 from deepseek_trt.model.digest import digest
+from deepseek_trt.model.facts import node_names
 from deepseek_trt.model.read import model_bytes, read_model
 from deepseek_trt.options import BuildOptions
 from deepseek_trt.problem import Problem
@@ -206,4 +207,4 @@ def _check_targets(options: BuildOptions, library: Identity) -> None:
 
 
 def _name_nodes(error: BuildFailed, model: ModelProto) -> None:
-    error.nodes = nodes_named((node.name for node in model.graph.node if node.name), error.log)
+    error.nodes = nodes_named(node_names(model.graph), error.log)

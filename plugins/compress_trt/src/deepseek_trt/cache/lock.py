@@ -54,8 +54,11 @@ def take(path: Path) -> int | None:
         # Whoever had it before may have removed the file that we opened.
         if os.fstat(handle).st_ino == path.stat().st_ino:
             return handle
-    except OSError:
+    except (BlockingIOError, FileNotFoundError):
         pass
+    except OSError as error:  # a file system without locks
+        os.close(handle)
+        raise unusable(path, error) from error
     os.close(handle)
     return None
 

@@ -143,8 +143,7 @@ class Node:
     @property
     def name(self) -> str:
         """Its name, or the one that TensorRT gives it."""
-        first = next(iter(self.proto.output), "")
-        return self.proto.name or f"node_of_{first}"
+        return name_of(self.proto)
 
     @property
     def outputs(self) -> list[str]:
@@ -230,6 +229,19 @@ def facts_of(model: ModelProto) -> Facts:
     nodes: list[Node] = []
     main = _walk(model.graph, typed, None, int(opset), nodes)
     return Facts(model, int(opset), main, tuple(nodes))
+
+
+def name_of(node: NodeProto) -> str:
+    """The name of a node, or the one that TensorRT gives it."""
+    return node.name or f"node_of_{next(iter(node.output), '')}"
+
+
+def node_names(graph: GraphProto) -> Iterator[str]:
+    """Names of all nodes, those of graphs in them included."""
+    for node in graph.node:
+        yield name_of(node)
+        for inner in subgraphs(node):
+            yield from node_names(inner)
 
 
 def is_foreign(domain: str) -> bool:

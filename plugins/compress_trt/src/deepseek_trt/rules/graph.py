@@ -8,7 +8,7 @@ from typing import Final
 
 from onnx import GraphProto, NodeProto
 
-from deepseek_trt.model.facts import Facts, shape_of, subgraphs
+from deepseek_trt.model.facts import Facts, name_of, shape_of, subgraphs
 from deepseek_trt.problem import Problem
 
 _MOST_DIMENSIONS: Final = 8
@@ -68,6 +68,6 @@ def _has_circle(graph: GraphProto) -> bool:
 
 
 def _problem(name: str, what: str, remedy: str, node: NodeProto | None = None) -> Problem:
-    called = "" if node is None else node.name or f"node_of_{next(iter(node.output), '')}"
+    called = "" if node is None else name_of(node)
     operator = "" if node is None else node.op_type
     return Problem(rule=name, node=called, operator=operator, what=what, remedy=remedy)
