@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from deepseek_core import CheckSpec, CommandSpec, HostContext, hookimpl, hooks
 
+conformance = "deepseek_trt.conformance"
+
 
 @hookimpl(hooks.ds_register_commands)
 def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
