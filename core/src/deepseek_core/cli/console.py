@@ -1,4 +1,4 @@
-"""What a plugin's command shares with ours: parser, progress, tables, pages, checks, remedies.
+"""What a plugin's command shares with ours: parser, progress, tables, pages, caches, remedies.
 
 Plugins import it from the face: `from deepseek_core import console`.
 """
@@ -13,10 +13,12 @@ from deepseek_core.cli.parser import CommandParser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, render_table
 from deepseek_core.contracts.units import format_bytes, format_seconds
+from deepseek_core.discovery.folders import cache_dir
 from deepseek_core.discovery.installing import install_command, update_command
 
 __all__ = [
     "ProgressReporter",
+    "cache_dir",
     "check_writable",
     "command_parser",
     "format_bytes",

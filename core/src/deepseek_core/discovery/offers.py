@@ -18,7 +18,11 @@ SCHEMES: Final = {
     "memory": "deepseek-store",
     "s3": "deepseek-storage-s3",
 }
-COMMANDS: Final = {"store": "deepseek-store", "compress": "deepseek-compress"}
+COMMANDS: Final = {
+    "store": "deepseek-store",
+    "compress": "deepseek-compress",
+    "trt": "deepseek-trt",
+}
 
 
 def how_to_get(

@@ -1,0 +1,1 @@
+"""The flavors of TensorRT behind one seam: full TensorRT, TensorRT-RTX, and a labeled fake."""

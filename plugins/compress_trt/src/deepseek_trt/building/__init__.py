@@ -1,0 +1,1 @@
+"""Building: the library in a process of its own, and what comes of it."""

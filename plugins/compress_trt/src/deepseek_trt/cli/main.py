@@ -1,0 +1,65 @@
+"""`ds-sdk trt COMMAND ...`: finds the command, imports its module alone, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from deepseek_core import console, errors
+
+if TYPE_CHECKING:
+    from deepseek_trt.cli.common import Command
+
+# name -> (module of this package, one line for --help, which imports none of them)
+COMMANDS: Final = {
+    "check": ("check_command", "does TensorRT take a model? needs no TensorRT"),
+    "build": ("build_command", "build an engine for the GPUs that you name"),
+    "cache": ("cache_command", "list the engines that are kept, or remove them"),
+}
+_EXAMPLES: Final = """examples:
+  ds-sdk trt check model.onnx                                    rules alone, nothing is built
+  ds-sdk trt check model.onnx --backend tensorrt_rtx             NVIDIA's parser is asked, too
+  ds-sdk trt build model.onnx -o engines --compute 8.6,8.9       one engine for two kinds of GPU
+  ds-sdk trt build model.onnx -o engines --compute 8.6 --profile x=1x3x224x224:8x..:32x..
+  ds-sdk trt cache list
+
+exit codes: 0 done, 1 the model is refused or the build failed, 2 wrong arguments or input,
+130 Ctrl-C"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `ds-sdk trt` with these words and return the exit code."""
+    words = list(argv)
+    if not words or words[0].startswith("-"):
+        _top_help(words)
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        raise errors.ConfigError(
+            f"ds-sdk trt has no command {name!r}", remedy=_suggestion(name) or "ds-sdk trt --help"
+        )
+    module, summary = COMMANDS[name]
+    command: Command = import_module(f"deepseek_trt.cli.{module}").COMMAND
+    parser = console.command_parser(f"trt {name}", summary=summary, examples=command.examples)
+    command.add_arguments(parser)
+    return command.run(parser.parse_intermixed_args(rest))
+
+
+def _top_help(words: Sequence[str]) -> None:
+    listed = "\n".join(f"  {name:9}{line}" for name, (_, line) in COMMANDS.items())
+    parser = console.command_parser(
+        "trt",
+        summary="TensorRT engines out of ONNX models: checked, built, kept.",
+        examples=f"commands (ds-sdk trt COMMAND --help explains one):\n{listed}\n\n{_EXAMPLES}",
+    )
+    parser.usage = "ds-sdk trt COMMAND ..."
+    parser.parse_args(words)
+    parser.print_help()
+
+
+def _suggestion(name: str) -> str | None:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, n=1)
+    return f"did you mean {close[0]!r}?" if close else None

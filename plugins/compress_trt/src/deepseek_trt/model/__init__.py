@@ -1,0 +1,1 @@
+"""ONNX models as TensorRT sees them: their bytes, types, constants and digest."""
