@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Hundreds of processes are started: each would compile all sources anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell starts what runs in the background deaf to Ctrl-C, and all that it starts in turn.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Timing never decides a test: a busy machine must not fail one. Nor does chance: what fails here
 # fails again. `pytest --hypothesis-profile=search` looks for new examples.
