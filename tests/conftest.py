@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,13 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Hundreds of processes are started: each would compile all sources anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A shell starts what runs in the background deaf to Ctrl-C, and all that it starts in turn.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The collected tests are half a million objects that stay: no garbage is looked for among them.
+gc.disable()
+
 # Timing never decides a test: a busy machine must not fail one. Nor does chance: what fails here
 # fails again. `pytest --hypothesis-profile=search` looks for new examples.
 settings.register_profile("sdk", deadline=None, derandomize=True)
@@ -28,6 +37,12 @@ settings.load_profile("sdk")
 
 # `import s3_server`, `import slow_proxy`, here and in benchmarks.
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, among what the tests themselves make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

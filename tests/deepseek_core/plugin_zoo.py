@@ -268,12 +268,17 @@ BAD_PROBES = {
             return [DeviceInfo(id="forks:0", kind="sim", name="f", evidence="model")]
         """,
     "answers_twice": """
-        import os
+        import json, os, sys
+        from pathlib import Path
         from deepseek_core import DeviceInfo
 
         def probe():
-            name = "copy" if os.fork() == 0 else "original"
-            return [DeviceInfo(id="twice:0", kind="sim", name=name, evidence="model")]
+            copy = os.fork()
+            if copy:
+                os.waitpid(copy, 0)
+                answer = json.loads(Path(sys.argv[1]).read_text())["answer"]
+                assert not Path(answer).exists(), "the copy has answered"
+            return [DeviceInfo(id="twice:0", kind="sim", name="t", evidence="model")]
         """,
     "grabs_memory": "def probe():\n    return [bytearray(4 << 30)]\n",
     "bad_teardown": """

@@ -119,6 +119,15 @@ def interrupted(work, session, delay_s):
     return time.perf_counter() - start_s
 
 
+def wait_for_threads():
+    """Until all others have ended, or none has for ten seconds."""
+    fewest, deadline_s = threading.active_count(), time.monotonic() + 10
+    while fewest > 1 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+        if threading.active_count() < fewest:
+            fewest, deadline_s = threading.active_count(), time.monotonic() + 10
+
+
 def main(scenario, rounds, folder):
     rng = random.Random(scenario)
     how, _, name = scenario.partition(":")
@@ -127,9 +136,8 @@ def main(scenario, rounds, folder):
         session = plain_session(Path(folder), "a", "wide")
         took_s = globals()[how](globals()[name], session, rng.uniform(0.001, 0.03))
         assert took_s < LONGEST_S, f"round {number}: {took_s:.1f} s"
-    deadline_s = time.monotonic() + 10
-    while threading.active_count() > 1 and time.monotonic() < deadline_s:
-        time.sleep(0.01)
+    faulthandler.cancel_dump_traceback_later()
+    wait_for_threads()
     assert threading.active_count() == 1, threading.enumerate()
     print("ended")
 

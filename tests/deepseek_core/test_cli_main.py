@@ -177,13 +177,13 @@ def test_misspelt_plugin_commands_are_suggested(commands):
 
 def test_ctrl_c_exits_130_in_one_line(commands):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(commands), str(zoo.SOURCES)])}
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "deepseek_core", "wait"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
-    assert child.stdout.readline() == "waiting\n"
-    child.send_signal(signal.SIGINT)
-    _out, error = child.communicate(timeout=30)
+    ) as child:  # fmt: skip
+        assert child.stdout.readline() == "waiting\n"
+        child.send_signal(signal.SIGINT)
+        _out, error = child.communicate(timeout=30)
     assert (child.returncode, error) == (130, "error: stopped by Ctrl-C\n")
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import plugin_zoo as zoo
@@ -44,8 +45,8 @@ def installed(tmp_path_factory):
     return folder
 
 
-def start(kind, installed, folder):
-    """Run the kit on all samples of a kind, in one process."""
+def ran(kind, installed, folder):
+    """Run the kit on all samples of a kind, in one process; what it told."""
     where = [str(HERE / "bad_samples" / "plugins_conformance.py")]
     if kind in FILES:
         where = ["--pyargs", "deepseek_core.testing.suite", "--ds-plugin", f"bad_{kind}"]
@@ -53,7 +54,7 @@ def start(kind, installed, folder):
     path = [str(installed), str(HERE), str(zoo.SOURCES)]
     environment = {"PYTHONPATH": os.pathsep.join(path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     with (folder / "output").open("wb") as output:
-        return subprocess.Popen(
+        subprocess.run(
             [
                 *(sys.executable, "-P", "-m", "pytest", "-q", "-c", "pytest.ini", "--rootdir=."),
                 *("-p", "no:cacheprovider", "--import-mode=importlib", "--basetemp=temp"),
@@ -63,19 +64,19 @@ def start(kind, installed, folder):
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | environment,
+            timeout=120,
+            check=False,
         )
+    return read(folder / "events")
 
 
 @pytest.fixture(scope="module")
 def verdicts(installed, tmp_path_factory):
-    """Kind -> sample's class -> rule -> outcome and text."""
+    """Kind -> sample's class -> rule -> outcome and text; two processes run at a time."""
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in SAMPLES}
-    runs = {kind: start(kind, installed, folder) for kind, folder in folders.items()}
-    found = {}
-    for kind, run in runs.items():
-        run.wait(timeout=120)
-        found[kind] = read(folders[kind] / "events")
-    return found
+    with ThreadPoolExecutor(2) as pool:
+        runs = {kind: pool.submit(ran, kind, installed, folders[kind]) for kind in SAMPLES}
+        return {kind: run.result() for kind, run in runs.items()}
 
 
 def read(events):

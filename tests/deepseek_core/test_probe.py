@@ -153,12 +153,16 @@ def test_results_come_in_the_order_of_the_registry(probed):
 
 @pytest.mark.parametrize("name", ["hangs", "forks"])
 def test_a_probe_takes_its_children_along(name, probed):
-    pid = int((probed[1] / f"zoo_{name}/grandchild").read_text())
+    assert ends_soon(int((probed[1] / f"zoo_{name}/grandchild").read_text()))
+
+
+def ends_soon(pid):
+    """Whether a process is gone in five seconds; the kernel takes its time."""
     for _ in range(50):
         if not is_running(pid):
-            return
+            return True
         time.sleep(0.1)
-    pytest.fail("the grandchild still runs")
+    return False
 
 
 def is_running(pid):
@@ -354,19 +358,29 @@ def test_ctrl_c_ends_every_probe(find, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         probe_devices(registry, timeout_s=30, cache_dir=tmp_path / "cache")
     assert time.perf_counter() - start_s < 10
-    time.sleep(0.2)
-    assert not is_running(int(pid_file.read_text()))
+    assert ends_soon(int(pid_file.read_text()))
+
+
+MEETING_PROBE = """
+import time
+from pathlib import Path
+from deepseek_core import DeviceInfo
+
+def probe():
+    folder = Path(__file__).parents[1]
+    (folder / "{module}.here").touch()
+    while len(list(folder.glob("*.here"))) < 4:
+        time.sleep(0.01)
+    return [DeviceInfo(id="{module}:0", kind="sim", name="one", evidence="model")]
+"""
 
 
 def test_probes_run_side_by_side(find, tmp_path):
-    slow = "import time\n" + zoo.OK_PROBE.replace("    return", "    time.sleep(1)\n    return")
+    """Each ends only when all four have begun."""
     for name in ("one", "two", "three", "four"):
-        zoo.install(tmp_path, name, probe=slow)
-    registry = find(tmp_path)
-    start_s = time.perf_counter()
-    results = probe_devices(registry, timeout_s=20, cache_dir=tmp_path / "cache")
-    assert all(result.status is Status.AVAILABLE for result in results)
-    assert time.perf_counter() - start_s < 3.5
+        zoo.install(tmp_path, name, probe=MEETING_PROBE)
+    results = probe_devices(find(tmp_path), timeout_s=20, cache_dir=tmp_path / "cache")
+    assert [result.status for result in results] == [Status.AVAILABLE] * 4
 
 
 def test_the_folder_of_the_user_is_not_searched_for_modules(find, tmp_path, monkeypatch):

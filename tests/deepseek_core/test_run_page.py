@@ -74,7 +74,8 @@ def test_the_page_says_what_a_cost_is_known_from_as_the_plan_does(model, tmp_pat
     assert "deadline: 10000 ms is expected to hold" in page.read_text(encoding="utf-8")
     assert main(["explain", str(model), "--batch", "8", "--html", str(page)]) == 0
     cells = {row[1]: row for row in rows_of(page.read_text(encoding="utf-8"))[1:]}
-    assert cells["onnx:cpu"][4] == "measured, 9 samples"
+    # How often it is measured depends on how long that takes.
+    assert re.fullmatch(r"measured, [1-9] samples", cells["onnx:cpu"][4])
 
 
 @pytest.fixture

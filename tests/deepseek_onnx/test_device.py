@@ -143,10 +143,10 @@ def test_a_model_local_function_is_supported_when_its_body_is(cpu, inner, ok):
 def test_a_second_question_is_answered_from_memory(cpu):
     op = operation("Conv", "float32", "float32")
     cpu.supports(op)
-    start_s = time.perf_counter()
+    start_s = time.thread_time()
     for _ in range(50):
         cpu.supports(op)
-    assert (time.perf_counter() - start_s) / 50 < 0.5e-3
+    assert (time.thread_time() - start_s) / 50 < 0.5e-3
 
 
 def test_an_estimate_is_a_prior_that_grows_with_the_batch(cpu):
@@ -172,10 +172,10 @@ def test_an_estimate_counts_a_bound_gallery(cpu):
 def test_an_estimate_takes_microseconds(cpu):
     task = Task(stage=as_stage(perceptron(64, 16)), batch=4)
     cpu.estimate(task)
-    start_s = time.perf_counter()
+    start_s = time.thread_time()
     for _ in range(200):
         cpu.estimate(task)
-    assert (time.perf_counter() - start_s) / 200 < 100e-6  # 20 on an idle machine
+    assert (time.thread_time() - start_s) / 200 < 100e-6  # 20 on an idle machine
 
 
 def test_the_thread_budget_goes_to_runs_offline_and_to_one_run_in_realtime(open_cpu):

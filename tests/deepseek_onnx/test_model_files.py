@@ -68,10 +68,10 @@ def test_zeros_are_not_walked_through(tmp_path):
     path = tmp_path / "zeros.onnx"
     path.touch()
     os.truncate(path, 64 << 20)  # takes no room on the disk
-    start_s = time.perf_counter()
+    start_s = time.thread_time()
     with pytest.raises(errors.ArtifactError, match="no complete ONNX model"):
         read(Artifact.from_path(path))
-    assert time.perf_counter() - start_s < 1  # byte by byte it takes eight
+    assert time.thread_time() - start_s < 1  # byte by byte it takes eight
 
 
 def test_a_file_larger_than_memory_is_not_read(tmp_path):

@@ -1,6 +1,7 @@
 """Work of several threads on many items: none of it goes on when its context has ended."""
 
 import threading
+import time
 
 import pytest
 
@@ -24,3 +25,27 @@ def test_no_thread_works_on_after_whoever_takes_the_results_has_failed(error):
             raise error
     assert ended == [0]
     assert not [one for one in threading.enumerate() if one.name.startswith("store-cli")]
+
+
+def test_a_thread_that_ctrl_c_meets_at_its_start_works_on_no_longer(monkeypatch):
+    """The pool, which is interrupted between the start and its list of threads, does not wait."""
+    start, begun, ended = threading.Thread.start, threading.Event(), []
+
+    def interrupted(thread):
+        start(thread)
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    def work(number):
+        begun.set()
+        try:
+            while True:
+                at_once.check()
+        finally:
+            time.sleep(0.2)  # so long is it still there if nobody waits for it
+            ended.append(number)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), AtOnce(4) as at_once:
+        list(at_once.results(work, [7]))
+    assert ended == [7]

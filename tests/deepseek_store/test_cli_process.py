@@ -1,5 +1,6 @@
 """The command as processes of its own: pipes, Ctrl-C, servers, and what an import costs."""
 
+import contextlib
 import json
 import os
 import signal
@@ -22,9 +23,15 @@ COMMAND = (
 LIMIT_S = 60
 
 
+@contextlib.contextmanager
 def start(*words, **options):
+    """A command that is killed where the test has failed to end it."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*COMMAND, "store", *map(str, words)], **(pipes | options))
+    with subprocess.Popen([*COMMAND, "store", *map(str, words)], **(pipes | options)) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture

@@ -76,7 +76,9 @@ class _Listening:
         self.endpoint = f"http://{HOST}:{self.port}"
 
     def __enter__(self) -> Any:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_exc: object) -> None:

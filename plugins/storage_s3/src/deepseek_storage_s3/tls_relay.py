@@ -70,7 +70,10 @@ class Relay:
         self._server.relay = self
         self.proxy_url = f"http://ds:{password}@{_HOST}:{self._server.server_address[1]}"
         threading.Thread(
-            target=self._server.serve_forever, name="s3-tls-relay", daemon=True
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},  # what a close may wait
+            name="s3-tls-relay",
+            daemon=True,
         ).start()
 
     def connect(self) -> http.client.HTTPSConnection:

@@ -128,7 +128,8 @@ class BudgetRow:
     """One line of a verdict: what was wanted, what came out, whether it holds.
 
     `bound` is None where the original's figure is unknown, `got` where the result's is; the
-    outcome is `not measured` then.
+    outcome is `not measured` then. `low` and `high` are the 95 % interval of what came out, where
+    it is known; the outcome goes by `got`.
     """
 
     name: str
@@ -136,6 +137,8 @@ class BudgetRow:
     bound: float | None
     got: float | None
     outcome: Outcome
+    low: float | None = None
+    high: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Its fields."""

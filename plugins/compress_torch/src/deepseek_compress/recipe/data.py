@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
@@ -14,7 +14,10 @@ from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
 from deepseek_compress.samples.subsets import gathered
-from deepseek_core import compression
+from deepseek_core import Artifact, compression
+
+if TYPE_CHECKING:
+    from deepseek_compress.train.evaluate import Evaluation
 
 _SEED: Final = 0
 Evaluate = Callable[[Any, str], compression.Interval]
@@ -24,13 +27,16 @@ Evaluate = Callable[[Any, str], compression.Interval]
 class Data:
     """Samples by their use; None where the recipe has none.
 
-    `evaluate(model, form)` is the metric on the test samples, with its interval.
+    `evaluate(model, form)` is the metric on the test samples, with its interval. `drop(model, form,
+    file)` is by how many points a file is below a model, sample by sample; None where the metric
+    does not judge samples one by one.
     """
 
     train: compression.Samples | None = None
     test: compression.Samples | None = None
     calibration: compression.Samples | None = None
     evaluate: Evaluate | None = None
+    drop: Callable[[Any, str, Artifact], compression.Interval | None] | None = None
     loss: Callable[..., Any] | None = None
 
     def parts(self) -> dict[str, compression.Samples | None]:
@@ -58,6 +64,7 @@ def load_data(
     return Data(
         **found,
         evaluate=None if test is None else _evaluator(test, metric, threads),
+        drop=None if test is None else _dropper(test, metric, threads),
         loss=_function(source.loss, folder, "data.loss"),
     )
 
@@ -91,15 +98,36 @@ def _drawn(samples: compression.Samples, count: int) -> compression.Samples:
 def _evaluator(
     samples: compression.Samples, metric: Callable[..., Any] | None, threads: int
 ) -> Evaluate:
-    from deepseek_compress.train.evaluate import accuracy, measure
-
     def evaluate(model: Any, form: str) -> compression.Interval:
-        predict = _predictor(model, form, threads)
-        if metric is None:
-            return accuracy(predict, samples).score
-        return measure(predict, samples, metric).score
+        return _judged(_predictor(model, form, threads), samples, metric).score
 
     return evaluate
+
+
+def _judged(
+    predict: Any, samples: compression.Samples, metric: Callable[..., Any] | None
+) -> Evaluation:
+    from deepseek_compress.train.evaluate import accuracy, measure
+
+    return accuracy(predict, samples) if metric is None else measure(predict, samples, metric)
+
+
+def _dropper(
+    samples: compression.Samples, metric: Callable[..., Any] | None, threads: int
+) -> Callable[[Any, str, Artifact], compression.Interval | None]:
+    def drop(model: Any, form: str, file: Artifact) -> compression.Interval | None:
+        from deepseek_compress.train.evaluate import difference
+
+        first = _judged(_predictor(model, form, threads), samples, metric)
+        second = _judged(_predictor(file, "onnx", threads), samples, metric)
+        if first.scores is None or second.scores is None:
+            return None
+        found = difference(second, first).interval
+        return compression.Interval(
+            value=found.value * 100, low=found.low * 100, high=found.high * 100, count=found.count
+        )
+
+    return drop
 
 
 def _predictor(model: Any, form: str, threads: int) -> Any:

@@ -15,7 +15,7 @@ from deepseek_compress.recipe.chain import Chain, Link, chain_of
 from deepseek_compress.recipe.data import Data, load_data
 from deepseek_compress.recipe.models import SourceModel, load_model
 from deepseek_compress.recipe.read import read_recipe
-from deepseek_core import OpenedCompressor, compression, open_compressor
+from deepseek_core import Artifact, OpenedCompressor, compression, open_compressor
 
 if TYPE_CHECKING:
     from deepseek_compress.measure.model_latency import LatencyModel
@@ -79,7 +79,7 @@ class Job:
             provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
             seed=self.recipe.run.seed,
             threads=self.recipe.run.threads,
-            progress=progress,
+            progress=lambda done, of, text: progress(done, of, f"{link.name}: {text}"),
         )
 
     def _accuracy_of(self, form: str) -> Callable[[Any], float] | None:
@@ -122,6 +122,12 @@ class Job:
     def evaluate(self, model: Any, form: str) -> compression.Interval | None:
         """Accuracy on the test samples; None without any."""
         return None if self.data.evaluate is None else self.data.evaluate(model, form)
+
+    def drop(self, artifact: Artifact) -> compression.Interval | None:
+        """By how many points a file is below the original on the same samples."""
+        if self.data.drop is None:
+            return None
+        return self.data.drop(self.source.model, self.source.form, artifact)
 
     def set_threads(self) -> None:
         """Fix the number of threads: with another one the same seeds give other bytes."""

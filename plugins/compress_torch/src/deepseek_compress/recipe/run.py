@@ -185,9 +185,10 @@ class _Runner:
         got = _figures(last.profile, shipped.accuracy) | {"nbytes": float(shipped.nbytes)}
         if shipped.latency_s is not None:
             got["latency_s"] = shipped.latency_s
+        verdict = self._job.recipe.budget.rows(_figures(first.profile, first.accuracy), got)
         return compression.CompressionReport(
             model=self._job.source.name,
-            verdict=self._job.recipe.budget.rows(_figures(first.profile, first.accuracy), got),
+            verdict=tuple(self._with_interval(row, shipped) for row in verdict),
             steps=tuple(self._rows),
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
@@ -198,6 +199,15 @@ class _Runner:
             },
             versions=versions_of(_LIBRARIES),
         )
+
+    def _with_interval(
+        self, row: compression.BudgetRow, shipped: compression.Variant
+    ) -> compression.BudgetRow:
+        """The line on the drop, with the interval of a comparison sample by sample."""
+        if row.name != "accuracy_drop" or row.got is None:
+            return row
+        found = self._job.drop(Artifact.from_path(self._workspace.output / shipped.file))
+        return row if found is None else attrs.evolve(row, low=found.low, high=found.high)
 
     def extra(self) -> Mapping[str, Path]:
         """Files that steps provided, by the name under which the run leaves them."""

@@ -20,6 +20,8 @@ def verdict_rows(verdict: Iterable[compression.BudgetRow]) -> Iterator[tuple[str
     """Lines of the budget as cells."""
     for row in verdict:
         got = "-" if row.got is None else _figure(row.name, row.got)
+        if row.low is not None and row.high is not None:
+            got = f"{got} ({row.low:.2f} to {row.high:.2f})"
         wanted = row.wanted
         if wanted.startswith("/") and row.bound is not None:
             wanted = f"{wanted}: <= {_figure(row.name, row.bound)}"

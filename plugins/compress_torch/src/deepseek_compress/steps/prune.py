@@ -58,8 +58,9 @@ class Prune(compression.ModelCompressor):
         from deepseek_compress.prune.sizes import Sizes
 
         pruner = self._pruner(check_module(model), context)
+        samples = len(pruner.example.args[0])  # sizes are those of the traced batch
         whole = Sizes(pruner.structure).after(set())
-        before = compression.ModelProfile(parameters=whole[0], macs=whole[1])
+        before = compression.ModelProfile(parameters=whole[0], macs=whole[1] // samples)
         found = plan_budget(
             pruner,
             self._scores(pruner, context),
@@ -76,7 +77,7 @@ class Prune(compression.ModelCompressor):
         return compression.StepPlan(
             step=NAME,
             before=before,
-            after=compression.ModelProfile(parameters=found.params, macs=found.macs),
+            after=compression.ModelProfile(parameters=found.params, macs=found.macs // samples),
             choices=choices,
             notes=found.notes,
         )

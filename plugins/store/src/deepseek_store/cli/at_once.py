@@ -29,6 +29,8 @@ class AtOnce:
         self._threads = threads
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-cli")
+        self._at_work = 0
+        self._one_ended = threading.Condition()
 
     def __enter__(self) -> Self:
         return self
@@ -36,10 +38,16 @@ class AtOnce:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         try:
-            self._pool.shutdown(cancel_futures=True)
+            self._end()
         except KeyboardInterrupt:  # a second one, while they end
-            self._pool.shutdown(cancel_futures=True)
+            self._end()
             raise
+
+    def _end(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        # One that Ctrl-C met while it was started is unknown to the pool, and works all the same.
+        with self._one_ended:
+            self._one_ended.wait_for(lambda: not self._at_work)
 
     def check(self) -> None:
         """Called within long work.
@@ -54,10 +62,21 @@ class AtOnce:
         """The results in the order in which they come; the first error ends it all."""
         pending: set[Future[Result]] = set()
         for item in items:
-            pending.add(self._pool.submit(work, item))
+            pending.add(self._pool.submit(self._do, work, item))
             if len(pending) >= self._threads * _WAITING:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             yield from (each.result() for each in done)
+
+    def _do(self, work: Callable[[Item], Result], item: Item) -> Result:
+        with self._one_ended:
+            self._at_work += 1
+        try:
+            self.check()
+            return work(item)
+        finally:
+            with self._one_ended:
+                self._at_work -= 1
+                self._one_ended.notify_all()
