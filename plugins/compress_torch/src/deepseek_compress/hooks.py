@@ -29,7 +29,7 @@ def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
             target="model",
             takes="torch",
             needs=("train",),
-            factory="deepseek_compress.steps.recover_bn:RecoverBatchNorm",
+            factory="deepseek_compress.steps.recover_bn:RecoverBn",
             options="deepseek_compress.train.options:RecoverOptions",
             summary="measure the statistics of batch normalization anew",
             requires=_TORCH,
