@@ -321,6 +321,9 @@ REFUSED = [
         "lstm"),
     Case("mixed_types", model(
         [node("Add", ["x", "z"], ["y"])], [*X, ("z", F16, [2, 3, 4])]), "mixed_types"),
+    Case("split_in_too_many_parts", model(
+        [node("Split", ["x"], ["y", "b", "c", "d"], num_outputs=4)], [("x", F32, [5])], opset=18),
+        "split"),
     Case("nine_dimensions", one("Relu", shape=[1] * 9), "dimensions"),
     Case("input_from_nowhere", model([node("Add", ["x", "nobody"], ["y"])], X), "graph"),
     Case("circle", model(

@@ -181,6 +181,16 @@ def slice_axes(node: Node) -> Iterable[Problem]:
         yield problem(node, "slice", what, "name the axes of the starts")
 
 
+@rule("Split")
+def last_part(node: Node) -> Iterable[Problem]:
+    """Equal parts, as many as there are outputs, leave something for the last."""
+    count, shape, axis = node.attribute("num_outputs", 0), node.shape(0), node.attribute("axis", 0)
+    length = shape[axis] if shape and -len(shape) <= axis < len(shape) else None
+    if count > 0 and isinstance(length, int) and -(-length // count) * (count - 1) > length:
+        what = f"splits {length} into {count} parts, which leaves less than nothing for the last"
+        yield problem(node, "split", what, "give the sizes of the parts")
+
+
 @rule("MatMul")
 def vector_times_stack(node: Node) -> Iterable[Problem]:
     """A vector is not multiplied by a stack of matrices."""

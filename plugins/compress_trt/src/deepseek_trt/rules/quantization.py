@@ -99,7 +99,7 @@ def four_bits(node: Node) -> Iterable[Problem]:
 
 def quantized_constants(node: Node) -> Iterable[Problem]:
     """A quantized constant goes into DequantizeLinear, and nowhere else."""
-    if node.operator in ("QuantizeLinear", "DequantizeLinear"):
+    if node.operator in ("QuantizeLinear", "DequantizeLinear", "Clip"):  # bounds are attributes
         return
     for index in range(len(node.proto.input)):
         if node.is_weights(index) and node.elem_type(index) in QUANTIZED:
