@@ -1,4 +1,6 @@
-"""The steps that train keep the promises of every compressor of models, and do what they are for."""
+"""Steps that train keep the promises of compressors of models, and do what they are for."""
+
+from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -41,17 +43,17 @@ class OnSmall:
 
 class TestFinetune(OnSmall, ModelCompressorConformance):
     name = "finetune"
-    options = TINY
+    options: ClassVar = TINY
 
 
 class TestDistill(OnSmall, ModelCompressorConformance):
     name = "distill"
-    options = {**TINY, "features": "attention", "layers": ("2",)}
+    options: ClassVar = {**TINY, "features": "attention", "layers": ("2",)}
 
 
 class TestRecoverBn(OnSmall, ModelCompressorConformance):
     name = "recover_bn"
-    options = {"batch_size": 16}
+    options: ClassVar = {"batch_size": 16}
 
 
 def step(name, **options):

@@ -1,4 +1,4 @@
-"""Learning from a teacher: the loss is Hinton's, the teacher only answers, features are compared."""
+"""Learning from a teacher: Hinton's loss, a teacher that only answers, features compared."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training: it learns, repeats bit for bit, stops, notices what goes wrong, and copies the model."""
+"""Training: learns, repeats bit for bit, stops, notices what goes wrong, copies the model."""
 
 import numpy as np
 import pytest
