@@ -44,7 +44,32 @@ def load_model(source: compression.ModelSource, folder: Path) -> SourceModel:
             f"model.path names {path}, of format {artifact.format!r}",
             remedy="give an ONNX file, a .pt2 program, or an entry that makes the module",
         )
-    return SourceModel(name=path.stem, form="onnx", model=artifact, inputs=dict(source.inputs))
+    inputs = dict(source.inputs) or _inputs_of_file(artifact)
+    return SourceModel(name=path.stem, form="onnx", model=artifact, inputs=inputs)
+
+
+def _inputs_of_file(artifact: Artifact) -> dict[str, tuple[int, ...]]:
+    """Shapes of the inputs as the file has them, a free batch as 1; empty where more is free.
+
+    Raises:
+        ArtifactError: it is no ONNX file.
+    """
+    import onnx
+
+    try:
+        graph = onnx.load_from_string(artifact.read()).graph
+    except Exception as error:  # protobuf's own class depends on its version
+        raise errors.ArtifactError(
+            f"{artifact.path} is no ONNX file: {error}", remedy="check model.path"
+        ) from error
+    weights = {tensor.name for tensor in graph.initializer}
+    found = {}
+    for value in graph.input:
+        sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        known = len(sizes) > 1 and all(size > 0 for size in sizes[1:])
+        if value.name not in weights:
+            found[value.name] = (max(sizes[0], 1), *sizes[1:]) if known else ()
+    return found
 
 
 def _of_entry(source: compression.ModelSource, folder: Path) -> SourceModel:
