@@ -95,7 +95,7 @@ class _Runner:
             accuracy=self._accuracy(result.model, form),
             seconds=time.monotonic() - started_s,
             figures=result.figures,
-            notes=(*plan.notes, *result.notes),
+            notes=tuple(dict.fromkeys((*plan.notes, *result.notes))),
         )
         self._workspace.keep(folder, plan, row, provided_names(link, dict(result.provided)))
 
