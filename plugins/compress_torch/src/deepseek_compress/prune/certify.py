@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deepseek_compress.prune.classes import Classes, collapse
-from deepseek_compress.prune.parameters import Kept, Parameters
+from deepseek_compress.prune.parameters import Kept
 from deepseek_compress.prune.run import Run
 from deepseek_compress.prune.trace import Example, follow
 
@@ -19,20 +19,13 @@ def certify(pruned: nn.Module, first: Run, example: Example, kept: Kept, gone: T
     Raises:
         CannotPrune: the operation is named that sees something else, or fails.
     """
-    parameters = _pruned_parameters(first.parameters, pruned, kept)
+    parameters = first.parameters.of_copy(pruned, kept)
     run = Run(first.classes, parameters)
     run.expected = [(name, _without(first.classes, ids, gone)) for name, ids in first.events]
     out = follow(run, pruned, example)
     if len(run.events) != len(run.expected):
         raise run.refuse("the pruned model does less than the model did")
     return out
-
-
-def _pruned_parameters(first: Parameters, pruned: nn.Module, kept: Kept) -> Parameters:
-    parameters = Parameters(first.classes)
-    parameters.vectors, parameters.elements = dict(first.vectors), dict(first.elements)
-    parameters.attach(pruned, kept)
-    return parameters
 
 
 def _without(classes: Classes, ids: Tensor, gone: Tensor) -> Tensor:

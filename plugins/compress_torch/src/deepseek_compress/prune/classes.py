@@ -23,7 +23,8 @@ class Classes:
     """Union-find over ids, with classes that may not go and the reasons why.
 
     Fields: `parent` of each id, `strong` for ids of a layer's outputs, `pinned` for roots that
-    stay, `reasons` as (ids, text), and `frozen`, after which a tie is a check.
+    stay, `reasons` as (ids, text), `merges`, how often ids were tied, and `frozen`, after which a
+    tie is a check.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Classes:
         self.reasons: list[tuple[Tensor, str]] = []
         self.frozen = False
         self.count = FIXED + 1
+        self.merges = 0
 
     def fresh(self, count: int, *, strong: bool) -> Tensor:
         """Ids that nobody has; `strong` if a layer of the model makes these channels."""
@@ -74,6 +76,7 @@ class Classes:
         self._merge(a[~fixed], b[~fixed])
 
     def _merge(self, a: Tensor, b: Tensor) -> None:
+        self.merges += a.numel()
         while a.numel():
             low, high = torch.minimum(a, b), torch.maximum(a, b)
             self.parent.scatter_reduce_(0, high, low, "amin")

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from deepseek_compress.prune.apply import copy_of
 from deepseek_compress.prune.classes import varying
-from deepseek_compress.prune.parameters import Parameters
 from deepseek_compress.prune.pruner import Pruner, as_example
 from deepseek_compress.prune.run import Run
 from deepseek_compress.prune.trace import follow
@@ -53,9 +52,7 @@ class _Sums:
 def activations(pruner: Pruner, batches: Iterable[Any]) -> Activations:
     """Run batches with ids beside the activations, and average by unit."""
     model = copy_of(pruner.model).eval()
-    sums, parameters = _Sums(pruner), Parameters(pruner.run.classes)
-    parameters.vectors, parameters.elements = pruner.run.parameters.vectors, pruner.run.parameters.elements
-    parameters.attach(model)
+    sums, parameters = _Sums(pruner), pruner.run.parameters.of_copy(model)
     for batch in batches:
         run = Run(pruner.run.classes, parameters)
         run.watch = sums.add

@@ -33,6 +33,7 @@ class Parameters:
     """The named tensors of a model and their ids.
 
     Fields: `tensors` by name, `names` by storage, `vectors` by (name, axis), `elements` by name;
+    `whole_groups`, by weight, whether a convolution loses whole groups;
     `kept` once pruned: which entries of each axis are left.
     """
 
@@ -42,7 +43,16 @@ class Parameters:
         self.names: dict[int, str] = {}
         self.vectors: dict[tuple[str, int], Tensor] = {}
         self.elements: dict[str, Tensor] = {}
+        self.whole_groups: dict[str, bool] = {}
         self.kept: Kept = {}
+
+    def of_copy(self, model: nn.Module, kept: Kept | None = None) -> Parameters:
+        """The same ids for the tensors of a copy of the model, which may be pruned."""
+        found = Parameters(self.classes)
+        found.vectors, found.elements = dict(self.vectors), dict(self.elements)
+        found.whole_groups = self.whole_groups
+        found.attach(model, kept)
+        return found
 
     def attach(self, model: nn.Module, kept: Kept | None = None) -> None:
         """Look at this model's tensors from now on; a shared tensor has its first name."""

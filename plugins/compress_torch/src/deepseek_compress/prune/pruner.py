@@ -54,13 +54,9 @@ class Pruner:
         self.model, self.exact = model, exact
         self.example = as_example(example, model)
         eager = copy_of(model).eval()
-        classes = Classes()
-        parameters = Parameters(classes)
-        parameters.attach(eager)
-        self.run = Run(classes, parameters)
-        follow(self.run, eager, self.example)
+        self.run = _settled(eager, self.example)
+        classes = self.run.classes
         _protect(self.run, eager, protect)
-        settle_elements(self.run)
         if exact:
             for ids, why in self.run.inexact:
                 classes.pin(ids, lambda why=why: why)
@@ -196,6 +192,27 @@ class Pruner:
         for group in self._touched(units):
             if self.exact and group.inexact:
                 raise CannotPrune(group.inexact, operation="norm", layer=group.name)
+
+
+def _settled(model: nn.Module, example: Example) -> Run:
+    """Run a model until no more channels are tied.
+
+    What is tied late in a run would have been met otherwise had it been known; only the last run
+    says what stays.
+    """
+    classes = Classes()
+    parameters = Parameters(classes)
+    while True:
+        before = classes.merges
+        classes.reasons.clear()
+        copied = copy_of(model)
+        parameters.attach(copied)
+        run = Run(classes, parameters)
+        follow(run, copied, example)
+        settle_elements(run)
+        if classes.merges == before:
+            parameters.attach(model)
+            return run
 
 
 def _half(units: Sequence[int]) -> Sequence[int]:

@@ -171,14 +171,18 @@ class Run:
         shape[axis % tensor.dim()] = -1
         self.put(tensor, vector.reshape(shape))
 
-    def saw(self, ids: Tensor) -> None:
-        """Note what a consumer sees; in a pruned run it must be what is left of the first."""
+    def saw(self, ids: Tensor, kind: str = "") -> None:
+        """Note what a consumer sees; in a pruned run it must be what is left of the first.
+
+        `kind` stands for operators that torch chooses between by strides.
+        """
+        kind = kind or self.operation
         if self.expected is None:
-            self.events.append((self.operation, ids.clone()))
+            self.events.append((kind, ids.clone()))
             return
         at = len(self.events)
-        self.events.append((self.operation, ids))
-        if at >= len(self.expected) or self.expected[at][0] != self.operation:
+        self.events.append((kind, ids))
+        if at >= len(self.expected) or self.expected[at][0] != kind:
             raise Mismatch("this operator did not run at this point before")
         expected = collapse(self.expected[at][1])
         seen = collapse(ids)

@@ -29,7 +29,7 @@ def split_axes(run: Run, call: Call) -> None:
         over = [axis for axis in axes if ids.shape[axis] > 1]
         if len(over) > 1:
             ids = _make_rectangular(run, ids, over, hint)
-    run.saw(ids)
+    run.saw(ids, "view")
 
 
 def _make_rectangular(run: Run, ids: Tensor, axes: list[int], hint: int | None) -> Tensor:

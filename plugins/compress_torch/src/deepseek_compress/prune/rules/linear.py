@@ -52,9 +52,12 @@ def _add_bias(run: Run, out: Tensor, bias: Tensor | None, axis: int) -> None:
     run.bound(bias, run.vector(out, axis))
 
 
-def whole_groups(groups: int, inputs: int) -> bool:
-    """Whether a grouped convolution loses whole groups, rather than a part of each."""
-    return groups > 1 and groups > inputs
+def whole_groups(run: Run, name: str, groups: int, inputs: int) -> bool:
+    """Whether a grouped convolution loses whole groups, rather than a part of each.
+
+    The finer way is chosen when the weight is first met, and stays when it has shrunk.
+    """
+    return run.parameters.whole_groups.setdefault(name, groups > inputs)
 
 
 @aten("convolution", "mkldnn_convolution", "cudnn_convolution", "slow_conv_transpose2d", "miopen_convolution")
@@ -73,10 +76,10 @@ def convolution(run: Run, call: Call) -> None:
     axis_out, axis_in = (1, 0) if transposed else (0, 1)
     out = _tie_groups(run, located.name, vector, (axis_out, axis_in, groups))
     run.spread(out, call.out, 1)
-    if transposed and whole_groups(groups, len(vector) // groups):
+    if transposed and groups > 1 and whole_groups(run, located.name, groups, len(vector) // groups):
         axis_out, axis_in = 0, None
     run.weight(located.name, axis_out, axis_in, "conv" if groups == 1 else "grouped")
-    _conv_findings(run, vector, out, (weight, call.out, groups, transposed, x))
+    _conv_findings(run, vector, out, (weight, call.out, groups, transposed, x, located.name))
     _add_bias(run, call.out, bias, 1)
 
 
@@ -88,7 +91,7 @@ def _tie_groups(run: Run, name: str, vector: Tensor, how: tuple[int, int, int]) 
     """
     axis_out, axis_in, groups = how
     whole = axis_out if axis_out == 0 else axis_in
-    if groups == 1:
+    if groups == 1 and name not in run.parameters.whole_groups:
         run.tie(vector, run.parameters.vector(name, axis_in))
         return run.parameters.vector(name, axis_out, strong=True)
     long = run.parameters.vector(name, whole, strong=whole == axis_out)
@@ -98,7 +101,7 @@ def _tie_groups(run: Run, name: str, vector: Tensor, how: tuple[int, int, int]) 
     if axis_out == 1:
         run.tie(vector, long)
         outputs = short.expand(groups, part)
-    if whole_groups(groups, inputs.shape[1]):
+    if whole_groups(run, name, groups, inputs.shape[1]):
         run.pin(short, "positions inside small groups")
         run.tie(inputs, inputs[:, :1])
         if axis_out == 1:
@@ -120,13 +123,13 @@ def _outputs_of_groups(run: Run, inputs: Tensor, part: int) -> Tensor:
 
 
 def _conv_findings(run: Run, vector: Tensor, out: Tensor, how: tuple[Any, ...]) -> None:
-    weight, result, groups, transposed, x = how
+    weight, result, groups, transposed, x, name = how
     run.fix("in_channels", vector)
     run.fix("out_channels", out)
     places = (x if transposed else result).numel() / (x if transposed else result).shape[1]
     factor = places * math.prod(weight.shape[2:])
     inputs = len(vector) // groups
-    if groups > 1 and whole_groups(groups, inputs):
+    if groups > 1 and whole_groups(run, name, groups, inputs):
         run.fix("groups", out[:: len(out) // groups])
         run.work(factor * inputs, out)
     elif groups > 1:
