@@ -117,7 +117,6 @@ def test_a_loader_that_only_stacks_keeps_its_augmentation():
     samples = as_samples(DataLoader(Noisy(PAIRS), 4), PICTURES)
     first, second = together(samples)[0]["image"], together(samples)[0]["image"]
     assert not np.array_equal(first, second)
-    assert not samples.stable
 
 
 def test_files(tmp_path):

@@ -18,15 +18,13 @@ Rows = npt.NDArray[np.int64]
 
 @attrs.frozen(kw_only=True, eq=False)
 class ArraySamples:
-    """Arrays by input name, and labels; the first axis of each counts the N samples.
+    """Arrays by input name, and labels; the first axis of each counts the samples.
 
-    `stable`: a sample is the same each time that it is read, so what a teacher says of it may be
-    kept.
+    A sample is the same each time that it is read, so what a teacher says of it may be kept.
     """
 
     inputs: Mapping[str, Array]
     labels: Array | None = None
-    stable: bool = attrs.field(default=True, init=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))

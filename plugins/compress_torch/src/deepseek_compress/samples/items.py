@@ -19,13 +19,12 @@ from deepseek_core import compression, errors
 class ItemSamples:
     """A data set with `__getitem__` and `__len__`, as torch has them; `rows` are those in use.
 
-    Items may differ from read to read (random augmentation), so they are not `stable`.
+    Items may differ from read to read (random augmentation).
     """
 
     items: Any
     rows: Rows
     expected: Expected
-    stable: bool = attrs.field(default=False, init=False)
 
     @classmethod
     def of(cls, items: Any, expected: Expected) -> ItemSamples:

@@ -62,7 +62,13 @@ def fit(
         WriteError: the checkpoint can't be written.
         KeyboardInterrupt: after Ctrl-C, between two batches.
     """
-    trained = copied(model)
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched off
+        return _fit(copied(model), samples, objective, options, run)
+
+
+def _fit(
+    trained: Any, samples: compression.Samples, objective: Objective, options: FitOptions, run: Run
+) -> FitResult:
     precision.check_dtype(trained)
     arithmetic, why = precision.resolved(options.precision)
     options = attrs.evolve(options, precision=arithmetic)

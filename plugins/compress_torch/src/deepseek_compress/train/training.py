@@ -96,7 +96,7 @@ class Training:
             self._rows.append(self._epoch(epoch, optimizer, guard, pace))
             self._judge()
             self._keep(attempt, optimizer, guard)
-        return self._finished()
+        return self._finished(guard)
 
     def _restore(self, kept: dict[str, Any], optimizer: Any) -> Guard:
         """Begin where a checkpoint left off, or from the model as it is."""
@@ -192,27 +192,28 @@ class Training:
     def _judge(self) -> None:
         """Keep the weights of the best epoch."""
         scores = [row.validation for row in self._rows if row.validation is not None]
-        if scores and scores[-1] >= max(scores):
+        if scores and _first_best(scores) == len(scores) - 1:
             self._best = snapshot(self.model)
 
     def _waited(self, options: FitOptions) -> bool:
         """Whether the last `patience` epochs were no better than one before them."""
         scores = [row.validation for row in self._rows if row.validation is not None]
-        return bool(scores) and len(scores) - 1 - _last_best(scores) >= options.patience
+        return bool(scores) and len(scores) - 1 - _first_best(scores) >= options.patience
 
-    def _finished(self) -> tuple[EpochRow, ...]:
+    def _finished(self, guard: Guard) -> tuple[EpochRow, ...]:
+        self.notes = guard.notes
         scores = [row.validation for row in self._rows if row.validation is not None]
         if scores:
             put_back(self.model, self._best)
-            self.notes = (
-                f"epoch {_last_best(scores) + 1} of {len(scores)} was best on held-out "
+            self.notes += (
+                f"epoch {_first_best(scores) + 1} of {len(scores)} was best on held-out "
                 "training data and is kept",
             )
         return tuple(self._rows)
 
 
-def _last_best(scores: list[float]) -> int:
-    return max(range(len(scores)), key=lambda place: (scores[place], place))
+def _first_best(scores: list[float]) -> int:
+    return scores.index(max(scores))
 
 
 def _train_mode(model: Any) -> None:
