@@ -11,7 +11,7 @@ from typing import Final
 from onnx import ModelProto
 
 from deepseek_trt.backends.backend import Border
-from deepseek_trt.model.facts import shape_of
+from deepseek_trt.model.scope import shape_of
 from deepseek_trt.problem import Problem, printable
 from deepseek_trt.rules.rule import type_name
 

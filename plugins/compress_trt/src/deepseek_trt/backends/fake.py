@@ -13,8 +13,8 @@ from onnx import TensorProto
 
 from deepseek_trt.backends.backend import Border, Built, Identity, Parsed, Sink
 from deepseek_trt.errors import BuildFailed
-from deepseek_trt.model.facts import shape_of
 from deepseek_trt.model.read import read_model
+from deepseek_trt.model.scope import shape_of
 from deepseek_trt.options import BuildOptions
 from deepseek_trt.target import TARGETS
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from onnx import TensorProto, ValueInfoProto
 
-from deepseek_trt.model.facts import Dim, Facts, Node, shape_of
+from deepseek_trt.model.facts import Facts, Node
+from deepseek_trt.model.scope import Dim, shape_of
 from deepseek_trt.problem import Problem, Stage
 from deepseek_trt.profile import Profile
 from deepseek_trt.words import words

@@ -8,7 +8,8 @@ from typing import Final
 
 from onnx import GraphProto, NodeProto
 
-from deepseek_trt.model.facts import Facts, name_of, shape_of, subgraphs
+from deepseek_trt.model.facts import Facts, name_of, subgraphs
+from deepseek_trt.model.scope import shape_of
 from deepseek_trt.problem import Problem
 
 _MOST_DIMENSIONS: Final = 8
