@@ -10,8 +10,8 @@ Min. Students are made and taught by the steps of recipes: prune, recover_bn, di
    `cis_mean` without a teacher;
  * a tenth of the parameters, 4 epochs: pruned or drawn at random, with a teacher or without; and
    the first as int8 for ONNX Runtime;
- * a student of a tenth of the parameters that learns from all 60,000 pictures, mirrored and
-   shifted, from `examples/compression/data/teacher.npz`.
+ * a student of a tenth of the parameters that learns from all 60,000 pictures, half of them
+   mirrored, from `examples/compression/data/teacher.npz`.
 
     python benchmarks/distillation.py --data FOLDER [--quick] [--seeds N] [--kept DIR] [--json FILE]
 

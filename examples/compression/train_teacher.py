@@ -1,9 +1,9 @@
 """Trains the small residual network on Fashion-MNIST and writes its weights.
 
-    python examples/compression/train_teacher.py --data FOLDER --weights teacher.npz
+    python examples/compression/train_teacher.py --data FOLDER --augment --epochs 8
 
 Without a folder it learns from the subset that lies beside this file. One thread, so that equal
-arguments give equal weights.
+arguments give equal weights. `data/teacher.npz` came of the line above.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def parsed() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with fashion_mnist_*.npz")
-    parser.add_argument("--weights", type=Path, default=Path("teacher.npz"))
+    parser.add_argument("--weights", type=Path, default=fashion.HERE / "data" / "teacher.npz")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rate", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)

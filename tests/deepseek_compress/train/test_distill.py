@@ -146,6 +146,26 @@ def test_projections_are_trained_and_resumed(teacher, tmp_path):
     resumed = distill(net(4), teacher, data(), more, run(**surroundings))
     assert "gone on after epoch 1" in resumed.notes
     assert weight_hash(resumed.model) == weight_hash(whole.model)
+    other = distill(net(4), net(8, seed=9), data(), more, run(**surroundings))
+    assert "training started anew" in " ".join(other.notes)  # it is another teacher's
+
+
+def test_the_loss_of_a_user_stands_for_cross_entropy(teacher):
+    asked = []
+
+    def loss(outputs, labels):
+        asked.append(len(labels))
+        return functional.cross_entropy(outputs, labels.long())
+
+    x, y = stripes(512)
+    samples = as_samples((x, y.astype(np.float32)), EXPECTED)  # no classes, but for this loss
+    found = distill(net(4), teacher, samples, options(validation_share=0.2), run(), loss=loss)
+    assert sum(asked) >= 2 * 384
+    assert found.epochs[-1].accuracy is None
+    assert reached(found.model) > 0.6
+    one = nn.Sequential(net(), nn.Linear(CLASSES, 1))
+    with pytest.raises(errors.InputError, match="scores of classes"):
+        distill(one, one, samples, options(), run(), loss=loss)
 
 
 def test_layers_that_do_not_fit(teacher):

@@ -97,6 +97,33 @@ def test_two_interrupts_end_it_at_once_and_leave_a_whole_checkpoint(tmp_path, ex
     assert weight_hash(as_the_child(kept).model) == expected
 
 
+def test_an_interrupt_in_the_very_last_batch_is_not_lost(tmp_path):
+    kept = tmp_path / "training.checkpoint"
+
+    def late(done, of, _text):
+        if done == of:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trained(checkpoint=kept, progress=late)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert read_checkpoint(kept)["epoch"] == 2  # nothing of it is lost, either
+
+
+def test_handlers_of_others_are_left_alone():
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(1))
+    try:
+        trained(progress=lambda done, *_: done == 3 and os.kill(os.getpid(), signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert came == [1]
+
+
 def test_a_finished_training_is_not_done_again(tmp_path):
     told = []
     kept = tmp_path / "training.checkpoint"

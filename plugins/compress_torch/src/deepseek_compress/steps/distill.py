@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from deepseek_compress.modules import check_module
-from deepseek_compress.steps.training import plan_of, profile, resolved, run_of, training_samples
+from deepseek_compress.steps.training import (
+    loss_of,
+    plan_of,
+    profile,
+    resolved,
+    run_of,
+    training_samples,
+)
 from deepseek_compress.train.distill import distill
 from deepseek_compress.train.features import pairs_of
 from deepseek_compress.train.options import DistillOptions
@@ -38,7 +45,8 @@ class Distill(compression.ModelCompressor):
         """
         options = DistillOptions(**plan.choices)
         samples = training_samples(context, NAME)
-        found = distill(model, _teacher(context), samples, options, run_of(NAME, context))
+        teacher, run = _teacher(context), run_of(NAME, context)
+        found = distill(model, teacher, samples, options, run, loss=loss_of(context))
         return compression.StepResult(
             model=found.model,
             profile=profile(found.model, context),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -69,7 +70,13 @@ def run_of(step: str, context: compression.StepContext) -> Run:
     )
 
 
-def objective_of(context: compression.StepContext, options: FitOptions) -> Objective:
-    """The user's loss, if the recipe names one, else cross-entropy."""
+def loss_of(context: compression.StepContext) -> Callable[[Any, Any], Any] | None:
+    """The user's loss, if the recipe names one."""
     loss = context.provided.get("loss")
-    return UserLoss(loss) if callable(loss) else CrossEntropy(options.label_smoothing)
+    return loss if callable(loss) else None
+
+
+def objective_of(context: compression.StepContext, options: FitOptions) -> Objective:
+    """The user's loss, else cross-entropy."""
+    loss = loss_of(context)
+    return CrossEntropy(options.label_smoothing) if loss is None else UserLoss(loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from deepseek_compress.train.batches import as_tensors
 from deepseek_compress.train.distillation import Distillation, teacher_scores
 from deepseek_compress.train.features import Features, Taps, pairs_of
 from deepseek_compress.train.fit import FitResult, fit
+from deepseek_compress.train.objectives import UserLoss
 from deepseek_compress.train.options import DistillOptions
 from deepseek_compress.train.run import Run
 from deepseek_compress.train.surroundings import fixed_threads, stopping_between_batches
@@ -18,11 +20,18 @@ from deepseek_core import compression
 
 
 def distill(
-    student: Any, teacher: Any, samples: compression.Samples, options: DistillOptions, run: Run
+    student: Any,
+    teacher: Any,
+    samples: compression.Samples,
+    options: DistillOptions,
+    run: Run,
+    *,
+    loss: Callable[[Any, Any], Any] | None = None,
 ) -> FitResult:
     """Train a copy of the student; the teacher only answers.
 
-    Where samples never change, the teacher is asked once for each and not in every epoch.
+    `loss(outputs, labels)` stands for cross-entropy, if it is given. Where samples never change,
+    the teacher is asked once for each and not in every epoch.
 
     Raises:
         TrainingDiverged: twice, the second time at a lower learning rate.
@@ -35,7 +44,8 @@ def distill(
     if features is None and not options.validation_share:
         with fixed_threads(run.threads), stopping_between_batches() as stop:
             kept = teacher_scores(asked, samples, options.batch_size, stop)
-    objective = Distillation(asked, options, kept=kept, features=features)
+    own = None if loss is None else UserLoss(loss)
+    objective = Distillation(asked, options, kept=kept, features=features, loss=own)
     return fit(student, samples, objective, options, run)
 
 

@@ -16,9 +16,10 @@ from deepseek_compress.modules import call, evaluating
 from deepseek_compress.samples.arrays import ArraySamples
 from deepseek_compress.train.batches import TensorBatch, as_tensors
 from deepseek_compress.train.features import Features, Taps
-from deepseek_compress.train.objectives import Objective, Step, checked_labels
+from deepseek_compress.train.objectives import Objective, Step, UserLoss, checked_labels
 from deepseek_compress.train.options import DistillOptions
 from deepseek_compress.train.outputs import logits_of
+from deepseek_compress.train.weights import weight_hash
 from deepseek_core import compression, errors
 
 
@@ -26,7 +27,7 @@ class Distillation(Objective):
     """Cross-entropy and the distance to a teacher, weighed against each other.
 
     `_kept` are the teacher's scores for the samples in their order, where these never change;
-    `_features` compares what layers give.
+    `_features` compares what layers give; `_loss` stands for cross-entropy.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Distillation(Objective):
         *,
         kept: Any = None,
         features: Features | None = None,
+        loss: UserLoss | None = None,
     ) -> None:
         self._teacher, self._options = teacher, options
-        self._kept, self._features = kept, features
-        self.name = "distillation"
+        self._kept, self._features, self._loss = kept, features, loss
+        beside = "cross-entropy" if loss is None else loss.name
+        self.name = f"distillation from {weight_hash(teacher)} and {beside}"
 
     def step(self, model: Any, batch: TensorBatch) -> Step:
         """See `Objective`.
@@ -48,26 +51,37 @@ class Distillation(Objective):
             InputError: student and teacher do not tell the same classes apart.
         """
         with Taps(model, self._names(student=True)) as seen:
-            logits = logits_of(call(model, batch.inputs)).float()
+            outputs = call(model, batch.inputs)
+        logits = logits_of(outputs).float()
         with Taps(self._teacher, self._names(student=False)) as shown:
             wanted = self._scores(batch)
         _check_classes(logits, wanted)
         options = self._options
         loss = options.alpha * softened_distance(logits, wanted, options.temperature)
-        labels = None
-        if batch.labels is not None or options.alpha < 1:
-            labels = checked_labels(batch, logits)
-            smoothed = options.label_smoothing
-            hard = functional.cross_entropy(logits, labels, label_smoothing=smoothed)
-            loss = loss + (1 - options.alpha) * hard
+        hard = self._hard(outputs, logits, batch)
+        if hard is not None:
+            loss = loss + (1 - options.alpha) * hard.loss
         if self._features is not None:
             loss = loss + options.feature_weight * self._features.distance(seen, shown)
-        known = None if labels is None else logits.detach()
-        return Step(loss, known, labels)
+        return Step(loss) if hard is None else Step(loss, hard.logits, hard.labels)
+
+    def _hard(self, outputs: Any, logits: Any, batch: TensorBatch) -> Step | None:
+        """What labels say; None where the teacher alone does."""
+        if batch.labels is None and self._options.alpha == 1:
+            return None
+        if self._loss is not None:
+            return Step(self._loss.of(outputs, batch.labels))
+        labels = checked_labels(batch, logits)
+        smoothing = self._options.label_smoothing
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return Step(loss, logits.detach(), labels)
 
     def measured(self, model: Any, batch: TensorBatch) -> Step:
         """Right answers where there are labels, else the distance to the teacher."""
-        logits = logits_of(call(model, batch.inputs)).float()
+        outputs = call(model, batch.inputs)
+        logits = logits_of(outputs).float()
+        if self._loss is not None and batch.labels is not None:
+            return Step(self._loss.of(outputs, batch.labels))
         if batch.labels is not None:
             return Step(torch.zeros(()), logits, checked_labels(batch, logits))
         taught = self._scores(TensorBatch(inputs=batch.inputs, labels=None))
@@ -129,6 +143,12 @@ def teacher_scores(
 
 
 def _check_classes(student: Any, teacher: Any) -> None:
+    if student.ndim < 2 or student.shape[1] < 2:
+        raise errors.InputError(
+            f"the student gives shape {list(student.shape)}, and what is softened are scores of "
+            "classes, [N, classes]",
+            remedy="use finetune, with data.loss",
+        )
     if student.shape != teacher.shape:
         raise errors.InputError(
             f"the student gives shape {list(student.shape)}, the teacher {list(teacher.shape)}",

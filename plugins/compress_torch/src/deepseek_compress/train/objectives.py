@@ -78,15 +78,22 @@ class UserLoss(Objective):
         Raises:
             InputError: the function raises, or gives no single number.
         """
-        outputs = call(model, batch.inputs)
+        return Step(self.of(call(model, batch.inputs), batch.labels))
+
+    def of(self, outputs: Any, labels: Any) -> Any:
+        """The loss of outputs.
+
+        Raises:
+            InputError: the function raises, or gives no single number.
+        """
         try:
-            loss = self._function(outputs, batch.labels)
+            loss = self._function(outputs, labels)
         except Exception as error:
             raise errors.InputError(
                 f"the loss function {self.name} raised {type(error).__name__}: {error}",
                 remedy="correct it; it is called with the model's outputs and the labels",
             ) from error
-        return Step(self._checked(loss, gradients=torch.is_grad_enabled()))
+        return self._checked(loss, gradients=torch.is_grad_enabled())
 
     def _checked(self, loss: Any, *, gradients: bool) -> Any:
         if not isinstance(loss, torch.Tensor):

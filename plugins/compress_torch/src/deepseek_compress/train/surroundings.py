@@ -50,10 +50,10 @@ def seed_all(*numbers: int) -> int:
 
 @contextmanager
 def stopping_between_batches() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the given function is called; a second one does not wait.
+    """Hold Ctrl-C back until the given function is called or the block ends; a second one not.
 
     Raises:
-        KeyboardInterrupt: from that function, or at the second Ctrl-C.
+        KeyboardInterrupt: from that function, at the end, or at the second Ctrl-C.
     """
     usual = signal.getsignal(signal.SIGINT)
     if usual is not signal.default_int_handler or not _in_main_thread():
@@ -75,6 +75,7 @@ def stopping_between_batches() -> Iterator[Callable[[], None]]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, usual)
+    stop()
 
 
 def _in_main_thread() -> bool:
