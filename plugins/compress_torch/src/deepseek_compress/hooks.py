@@ -55,6 +55,18 @@ def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
             requires=_TORCH,
         ),
         CompressorSpec(
+            name="qat",
+            target="model",
+            takes="torch",
+            needs=("train", "calibration"),
+            provides=("ranges",),
+            factory="deepseek_compress.steps.quantize:Qat",
+            options="deepseek_compress.steps.quantize:QatOptions",
+            summary="train in the integers of the target, and ship that if it is better",
+            needs_calibration=True,
+            requires=(*_TORCH, "onnx", "onnxruntime"),
+        ),
+        CompressorSpec(
             name="ort_x86",
             target="model",
             takes="onnx",

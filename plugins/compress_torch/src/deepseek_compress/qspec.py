@@ -15,7 +15,7 @@ from deepseek_core import errors
 
 FORMAT: Final = "deepseek-quantization"
 VERSION: Final = 1
-Source = Literal["minmax", "percentile", "entropy", "learned"]
+Source = Literal["minmax", "percentile", "entropy", "mse", "learned"]
 """Where a range or a scale came from."""
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
 

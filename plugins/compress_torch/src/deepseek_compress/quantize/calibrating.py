@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import attrs
 import numpy as np
@@ -19,10 +19,10 @@ from deepseek_compress.qspec import QuantSpec
 from deepseek_compress.quantize.observing import Observer
 from deepseek_compress.quantize.poison import find_poison, refuse_poison
 from deepseek_compress.quantize.ranges import METHODS
-from deepseek_compress.quantize.weights import weight_scales
+from deepseek_compress.quantize.weights import WeightMethod, weight_scales
 from deepseek_core import compression, errors
 
-Method = Literal["minmax", "percentile", "entropy", "auto"]
+Method = Literal["minmax", "percentile", "entropy", "mse", "auto"]
 Lower = Callable[[FloatModel, QuantSpec], ModelProto]
 """Makes a quantized model of a float one: what a target's lowering does."""
 ENOUGH: Final = 256
@@ -39,6 +39,11 @@ def _check_outliers(_record: Any, _field: attrs.Attribute[str], value: str) -> N
         raise errors.ConfigError(f"outliers must be refuse or keep, got {value!r}")
 
 
+def _check_weights(_record: Any, _field: attrs.Attribute[str], value: str) -> None:
+    if value not in get_args(WeightMethod):
+        raise errors.ConfigError(f"weights must be minmax or mse, got {value!r}")
+
+
 def _check_bits(_record: Any, field: attrs.Attribute[int], value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 8:
         raise errors.ConfigError(f"{field.name} must be a whole number from 2 to 8, got {value!r}")
@@ -49,12 +54,14 @@ class CalibrationSettings:
     """How ranges are chosen; `auto` measures each method on the last `held_out` share of samples.
 
     `outliers`: refuse a set in which one sample defines a range, or keep it with a note.
+    `weights`: a channel's scale holds its largest value, or loses least in squares.
     """
 
     method: Method = attrs.field(default="minmax", validator=_check_method)
     weight_bits: int = attrs.field(default=8, validator=_check_bits)
     activation_bits: int = attrs.field(default=8, validator=_check_bits)
     outliers: Literal["refuse", "keep"] = attrs.field(default="refuse", validator=_check_outliers)
+    weights: WeightMethod = attrs.field(default="minmax", validator=_check_weights)
     held_out: float = attrs.field(
         default=0.2, validator=[attrs.validators.gt(0), attrs.validators.lt(1)]
     )
@@ -137,7 +144,9 @@ def _calibration(
         if seen.lows
     }
     spec = QuantSpec(
-        activations=ranges, weights=weight_scales(model, settings.weight_bits), samples=count
+        activations=ranges,
+        weights=weight_scales(model, settings.weight_bits, settings.weights),
+        samples=count,
     )
     return Calibration(spec=spec, method=method, notes=tuple(notes))
 

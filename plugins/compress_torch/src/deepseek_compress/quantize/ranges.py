@@ -1,4 +1,4 @@
-"""Ranges out of what was observed: min-max, percentile, entropy."""
+"""Ranges out of what was observed: min-max, percentile, entropy, least squared error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from deepseek_compress.quantize.observing import BINS, Observer
 Array = np.ndarray[Any, Any]
 PERCENT: Final = 99.99
 """Share of values that a percentile's range holds."""
+SHARES: Final = tuple(np.linspace(1.0, 0.1, 46).tolist())
+"""Parts of a whole range that are tried for the least squared error, the whole one first."""
 _STEP: Final = 16  # bins by which a threshold of the entropy method is moved
 
 
@@ -63,6 +65,21 @@ def _divergence(counts: Array, end: int, levels: int) -> float:
     return float((p[used] * np.log(p[used] / q[used])).sum()) if used.any() else 0.0
 
 
+def mse(seen: Observer, bits: int) -> TensorRange:
+    """The share of the whole range that is quantized with the least squared error."""
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    values = (np.arange(BINS) + 0.5) * (2 * seen.reach / BINS) - seen.reach
+    found = [_squared_error(values, seen.counts, share * low, share * high, bits) for share in SHARES]
+    share = SHARES[int(np.argmin(found))]
+    return TensorRange(min=share * low, max=share * high, bits=bits, source="mse")
+
+
+def _squared_error(values: Array, counts: Array, low: float, high: float, bits: int) -> float:
+    scale, zero = TensorRange(min=low, max=high, bits=bits).affine()
+    steps = np.clip(np.rint(values / scale), -zero, 2**bits - 1 - zero)
+    return float((counts * np.square(values - steps * scale)).sum())
+
+
 def _within(seen: Observer, low: float, high: float, bits: int, source: Source) -> TensorRange:
     """A range no wider than what was seen."""
     low, high = max(float(low), seen.low), min(float(high), seen.high)
@@ -75,4 +92,5 @@ METHODS: Final[Mapping[str, Callable[[Observer, int], TensorRange]]] = {
     "minmax": minmax,
     "percentile": percentile,
     "entropy": entropy,
+    "mse": mse,
 }

@@ -1,6 +1,8 @@
-"""Scales of weights: the largest absolute value of each output channel is the largest integer."""
+"""Scales of weights: a channel's largest value is the largest integer, or squares are least."""
 
 from __future__ import annotations
+
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -9,7 +11,15 @@ from deepseek_compress.onnx_graph.reading import FloatModel
 from deepseek_compress.qspec import WeightScales
 
 
-def weight_scales(model: FloatModel, bits: int = 8) -> dict[str, WeightScales]:
+Array = np.ndarray[Any, Any]
+WeightMethod = Literal["minmax", "mse"]
+_SHARES: Final = np.linspace(1.0, 0.1, 46)
+"""Parts of a channel's largest value that are tried for the least squared error."""
+
+
+def weight_scales(
+    model: FloatModel, bits: int = 8, method: WeightMethod = "minmax"
+) -> dict[str, WeightScales]:
     """Scales of each constant weight of a convolution, Gemm or MatMul, by the weight's name."""
     index = GraphIndex.of(model.proto)
     floats = set(model.float_tensors())
@@ -22,14 +32,26 @@ def weight_scales(model: FloatModel, bits: int = 8) -> dict[str, WeightScales]:
             continue
         if node.op_type != "MatMul" or values.ndim == 2:
             axis = weight_axis(node) % values.ndim
-            found[node.input[1]] = scales_of(values, axis, bits)
+            found[node.input[1]] = scales_of(values, axis, bits, method)
     return found
 
 
-def scales_of(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], axis: int, bits: int
-) -> WeightScales:
+def scales_of(values: Array, axis: int, bits: int, method: WeightMethod) -> WeightScales:
     """Scales of one weight along an axis."""
-    others = tuple(a for a in range(values.ndim) if a != axis)
-    largest = np.abs(values).max(axis=others)
-    return WeightScales(scales=largest / np.float32(2 ** (bits - 1) - 1), axis=axis, bits=bits)
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    levels = 2 ** (bits - 1) - 1
+    scales = np.abs(rows).max(axis=1) / np.float32(levels)
+    if method == "mse":
+        scales = scales * _best_shares(rows, scales, levels)
+    return WeightScales(scales=scales, axis=axis, bits=bits, source=method)
+
+
+def _best_shares(rows: Array, scales: Array, levels: int) -> Array:
+    """Of each row's scale, the part with the least squared error."""
+    whole = np.where(scales > 0, scales, 1.0)[:, None]
+    found = []
+    for share in _SHARES:
+        part = whole * share
+        steps = np.clip(np.rint(rows / part), -levels, levels)
+        found.append(np.square(rows - steps * part).sum(axis=1))
+    return np.asarray(_SHARES[np.argmin(found, axis=0)], np.float32)

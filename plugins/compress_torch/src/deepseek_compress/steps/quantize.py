@@ -1,0 +1,257 @@
+"""Step `qat`: trains a model in the integers that its target will compute in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from deepseek_compress.modules import check_module
+from deepseek_compress.steps.training import (
+    objective_of,
+    plan_of,
+    profile,
+    resolved,
+    run_of,
+    training_samples,
+)
+from deepseek_compress.train.options import DistillOptions, Precision
+from deepseek_core import compression, errors
+
+NAME = "qat"
+RANGES = "ranges.json"
+
+
+def _check_bits(_record: object, field: attrs.Attribute[int], value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 8:
+        raise errors.ConfigError(
+            f"{field.name} is {value!r}", remedy="use a number of bits: 2 to 8"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class QatOptions(DistillOptions):
+    """How a model is trained in integers: `weights` and `activations` are numbers of bits.
+
+    `target` says where the runtime quantizes. With `distill` the recipe's original is the teacher;
+    else the labels teach alone. Training begins from scales of least squared error, and its
+    learning rate is lower than that of training in float.
+    """
+
+    weights: int = attrs.field(default=8, validator=_check_bits)
+    activations: int = attrs.field(default=8, validator=_check_bits)
+    target: Literal["ort_x86", "trt"] = attrs.field(
+        default="ort_x86", validator=attrs.validators.in_(("ort_x86", "trt"))
+    )
+    distill: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    epochs: int = 1
+    learning_rate: float = 0.005
+    weight_decay: float = 0.0
+    precision: Precision = "fp32"
+
+
+class Qat(compression.ModelCompressor):
+    """Learns ranges and scales with the weights, beside quantization after training.
+
+    The more accurate of the two is given on, and the report says which and by how much.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._options = QatOptions(**options)
+
+    def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
+        """Resolve what the machine decides; the model keeps its size."""
+        _teacher(self._options, context)
+        choices, why = resolved(self._options)
+        choices |= {"layers": list(choices["layers"])}
+        bits = f"{self._options.weights}-bit weights, {self._options.activations}-bit activations"
+        return plan_of(NAME, check_module(model), context, choices, (bits, why))
+
+    def apply(
+        self, model: Any, plan: compression.StepPlan, context: compression.StepContext
+    ) -> compression.StepResult:
+        """Train a copy, and keep what is better: it, or the model quantized as it was.
+
+        Raises:
+            TrainingDiverged: twice, the second time at a lower learning rate.
+            InputError: data and model do not fit each other, or the model can't be exported.
+            BadCalibration: samples that can't give ranges.
+        """
+        from deepseek_compress.quantize.choosing import choose
+
+        options = QatOptions(**plan.choices)
+        bench = _Bench.of(model, options, context)
+        context.progress(0, 1, "quantizing after training")
+        before = bench.after_training()
+        trained = bench.trained()
+        figure = context.evaluate or bench.agreement
+        choice = choose({"ptq": before.module, "qat": trained.module}, figure)
+        shipped = before if choice.shipped == "ptq" else trained
+        path = context.workspace / RANGES
+        shipped.spec.save(path)
+        return compression.StepResult(
+            model=shipped.floats,
+            profile=profile(shipped.floats, context),
+            provided={"ranges": path},
+            figures={
+                **trained.figures,
+                **{f"accuracy_{name}": value for name, value in choice.accuracies.items()},
+                "shipped_qat": float(choice.shipped == "qat"),
+            },
+            notes=(_said(choice, known=context.evaluate is not None), *shipped.notes),
+        )
+
+
+def _said(choice: Any, *, known: bool) -> str:
+    return str(choice) if known else f"{choice} by agreement with float: there is no data.test"
+
+
+def _teacher(options: QatOptions, context: compression.StepContext) -> Any:
+    if not options.distill:
+        return None
+    if context.original is None:
+        raise errors.InputError(
+            "qat with distill needs a teacher",
+            remedy="begin the recipe with a trained model, or set distill = false",
+        )
+    return check_module(context.original)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Candidate:
+    """A fake-quantized module, the float one that is given on, its spec, and how it was made."""
+
+    module: Any
+    floats: Any
+    spec: Any
+    figures: Mapping[str, float] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Bench:
+    """The model with folded normalizations, its file, and what both candidates are made with."""
+
+    folded: Any
+    floats: Any
+    example: Mapping[str, Any]
+    options: QatOptions
+    context: compression.StepContext
+
+    @classmethod
+    def of(cls, model: Any, options: QatOptions, context: compression.StepContext) -> _Bench:
+        from deepseek_compress.quantize.fold_norm import fold_norms
+
+        if context.calibration is None:
+            raise errors.InputError(
+                "qat needs samples to begin its ranges with",
+                remedy='add data.calibration = "package.module:function"',
+            )
+        example = _example(model, context.calibration)
+        folded = fold_norms(model, example)
+        floats = _exported(folded, example, context.workspace)
+        return cls(
+            folded=folded, floats=floats, example=example, options=options, context=context
+        )
+
+    def after_training(self) -> _Candidate:
+        """The model as it is, in ranges of the calibration method that loses least."""
+        found = self._calibrated(self.floats, "auto", "minmax")
+        module = self._quantized(found.spec)
+        notes = (f"ranges by {found.method}", *found.notes)
+        return _Candidate(module=module, floats=self.folded, spec=found.spec, notes=notes)
+
+    def trained(self) -> _Candidate:
+        """The model trained in integers."""
+        from deepseek_compress.quantize.fake_quantized import learned_spec, plain
+
+        start = self._calibrated(self.floats, "mse", "mse")
+        found = self._fit(self._quantized(start.spec))
+        floats = plain(found.model)
+        exported = _exported(floats, self.example, self.context.workspace)
+        rest = self._calibrated(exported, "mse", "mse")
+        spec = learned_spec(found.model, self.example, exported, rest.spec)
+        return _Candidate(
+            module=found.model, floats=floats, spec=spec, figures=found.figures, notes=found.notes
+        )
+
+    def _fit(self, module: Any) -> Any:
+        from deepseek_compress.train.distill import distill
+        from deepseek_compress.train.fit import fit
+
+        options, context = self.options, self.context
+        samples, run = training_samples(context, NAME), run_of(NAME, context)
+        if options.distill:
+            return distill(module, _teacher(options, context), samples, options, run)
+        return fit(module, samples, objective_of(context, options), options, run)
+
+    def _calibrated(self, model: Any, method: Any, weights: Any) -> Any:
+        from deepseek_compress.quantize.calibrating import CalibrationSettings, calibrate
+
+        settings = CalibrationSettings(
+            method=method,
+            weights=weights,
+            weight_bits=self.options.weights,
+            activation_bits=self.options.activations,
+        )
+        lower = _lowering(self.options.target)
+        return calibrate(
+            model, self.context.calibration, settings, lambda m, spec: lower(m, spec).proto
+        )
+
+    def _quantized(self, spec: Any) -> Any:
+        from deepseek_compress.quantize.fake_quantized import fake_quantized
+
+        placement = placement_of(self.options.target)
+        return fake_quantized(self.folded, self.example, self.floats, spec, placement)
+
+    def agreement(self, module: Any) -> float:
+        """1 less the relative error against the float model's outputs for calibration samples."""
+        from deepseek_compress.steps.agreement import agreement
+
+        return agreement(self.folded, module, self.context.calibration)
+
+
+def placement_of(target: str) -> Any:
+    """Where and how a target quantizes."""
+    from deepseek_compress.quantize.fake_quantized import Placement
+
+    if target == "trt":
+        from deepseek_compress.lower.trt_sites import trt_sites
+
+        return Placement(sites=trt_sites, signed=True)
+    from deepseek_compress.lower.ort_sites import ort_sites
+
+    return Placement(sites=ort_sites, signed=False)
+
+
+def _lowering(target: str) -> Callable[..., Any]:
+    if target == "trt":
+        from deepseek_compress.lower.trt import lower_trt
+
+        return lower_trt
+    from deepseek_compress.lower.ort_x86 import lower_ort_x86
+
+    return lower_ort_x86
+
+
+def _example(model: Any, samples: Any) -> dict[str, Any]:
+    """A few samples as tensors, by the names of the model's inputs."""
+    from deepseek_compress.train.batches import as_tensors
+
+    return dict(as_tensors(next(iter(samples.batches(4))), model).inputs)
+
+
+def _exported(module: Any, example: Mapping[str, Any], folder: Path) -> Any:
+    """The float file of a module, read for quantization."""
+    from deepseek_compress.lower.export import export_onnx
+    from deepseek_compress.onnx_graph.reading import read_float_model
+
+    path = folder / "qat_float.onnx"
+    try:
+        export_onnx(module, {name: tuple(t.shape) for name, t in example.items()}, path)
+        return read_float_model(path)
+    finally:
+        path.unlink(missing_ok=True)
