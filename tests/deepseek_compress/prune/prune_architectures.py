@@ -50,13 +50,17 @@ ARCHITECTURES = [
     Architecture(
         name="EfficientNet-Lite0",
         package="efficientnet_lite_pytorch",
-        make=lambda: import_module("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite0"),
+        make=lambda: import_module("efficientnet_lite_pytorch").EfficientNet.from_name(
+            "efficientnet-lite0"
+        ),
         example=picture(),
     ),
     Architecture(
         name="EfficientNet-B0",
         package="efficientnet_pytorch",
-        make=lambda: import_module("efficientnet_pytorch").EfficientNet.from_name("efficientnet-b0"),
+        make=lambda: import_module("efficientnet_pytorch").EfficientNet.from_name(
+            "efficientnet-b0"
+        ),
         example=picture(),
     ),
     _of_pytorchcv("resnet18", "resnet", 224),
@@ -91,12 +95,61 @@ ARCHITECTURES = [
     _of_pytorchcv("airnet50_1x64d_r2", "airnet", 224),
     _of_pytorchcv("inceptionresnetv1", "inceptionresnetv1", 299),
     _of_pytorchcv("unet_cityscapes", "unet", in_size=(64, 64)),
-    _of_pytorchcv("bisenet_resnet18_celebamaskhq", "bisenet", pretrained_backbone=False, in_size=(64, 64)),
+    _of_pytorchcv(
+        "bisenet_resnet18_celebamaskhq", "bisenet", pretrained_backbone=False, in_size=(64, 64)
+    ),
     _of_pytorchcv("erfnet_cityscapes", "erfnet", in_size=(64, 64)),
-    Architecture(name="DenseNet-121", package="densenet_pytorch", make=lambda: import_module("densenet_pytorch").DenseNet.from_name("densenet121"), example=picture()),
-    Architecture(name="Demucs", package="denoiser", make=_made("denoiser.demucs", "Demucs", hidden=16, depth=3), example=lambda: torch.randn(1, 1, 4000)),
-    Architecture(name="MLP-Mixer", package="mlp_mixer_pytorch", make=_made("mlp_mixer_pytorch", "MLPMixer", image_size=32, channels=3, patch_size=8, dim=64, depth=2, num_classes=10), example=picture(32)),
-    Architecture(name="Conformer", package="conformer", make=_made("conformer", "ConformerBlock", dim=64, dim_head=16, heads=4), example=lambda: torch.randn(2, 20, 64)),
-    Architecture(name="U-Net", package="unet", make=_made("unet", "UNet2D", in_channels=1, out_classes=2, num_encoding_blocks=3, padding=1, normalization="batch"), example=picture(32, 1)),
-    Architecture(name="ResNeSt", package="resnest", make=_made("resnest.torch.resnest", "resnest50"), example=picture(64)),
-]  # fmt: skip
+    Architecture(
+        name="DenseNet-121",
+        package="densenet_pytorch",
+        make=lambda: import_module("densenet_pytorch").DenseNet.from_name("densenet121"),
+        example=picture(),
+    ),
+    Architecture(
+        name="Demucs",
+        package="denoiser",
+        make=_made("denoiser.demucs", "Demucs", hidden=16, depth=3),
+        example=lambda: torch.randn(1, 1, 4000),
+    ),
+    Architecture(
+        name="MLP-Mixer",
+        package="mlp_mixer_pytorch",
+        make=_made(
+            "mlp_mixer_pytorch",
+            "MLPMixer",
+            image_size=32,
+            channels=3,
+            patch_size=8,
+            dim=64,
+            depth=2,
+            num_classes=10,
+        ),
+        example=picture(32),
+    ),
+    Architecture(
+        name="Conformer",
+        package="conformer",
+        make=_made("conformer", "ConformerBlock", dim=64, dim_head=16, heads=4),
+        example=lambda: torch.randn(2, 20, 64),
+    ),
+    Architecture(
+        name="U-Net",
+        package="unet",
+        make=_made(
+            "unet",
+            "UNet2D",
+            in_channels=1,
+            out_classes=2,
+            num_encoding_blocks=3,
+            padding=1,
+            normalization="batch",
+        ),
+        example=picture(32, 1),
+    ),
+    Architecture(
+        name="ResNeSt",
+        package="resnest",
+        make=_made("resnest.torch.resnest", "resnest50"),
+        example=picture(64),
+    ),
+]

@@ -70,8 +70,15 @@ class ResidualBlock(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0 3")
 class Depthwise(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 16), nn.BatchNorm2d(16), nn.ReLU6(inplace=True), conv(16, 16, groups=16),
-                         nn.BatchNorm2d(16), nn.Hardswish(), conv(16, 8, 1))  # fmt: skip
+        super().__init__(
+            conv(3, 16),
+            nn.BatchNorm2d(16),
+            nn.ReLU6(inplace=True),
+            conv(16, 16, groups=16),
+            nn.BatchNorm2d(16),
+            nn.Hardswish(),
+            conv(16, 8, 1),
+        )
 
 
 @idiom((2, 3, 8, 8), prunable="0 1")
@@ -89,7 +96,9 @@ class GroupConv(nn.Sequential):
 @idiom((2, 3, 8, 8), prunable="0 2")
 class ManyGroups(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 32, 1), nn.ReLU(), conv(32, 32, groups=16), nn.ReLU(), conv(32, 4, 1))
+        super().__init__(
+            conv(3, 32, 1), nn.ReLU(), conv(32, 32, groups=16), nn.ReLU(), conv(32, 4, 1)
+        )
 
 
 @idiom((2, 3, 8, 8), prunable="left right after")
@@ -133,14 +142,21 @@ class ChannelShuffle(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0")
 class ShuffleLayer(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 16), nn.ChannelShuffle(4), conv(16, 8, groups=2), nn.ReLU(), conv(8, 4))
+        super().__init__(
+            conv(3, 16), nn.ChannelShuffle(4), conv(16, 8, groups=2), nn.ReLU(), conv(8, 4)
+        )
 
 
 @idiom((2, 3, 8, 8), prunable="conv fc")
 class FlattenToLinear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.norm, self.fc, self.head = conv(3, 8), nn.BatchNorm2d(8), nn.Linear(128, 16), nn.Linear(16, 3)
+        self.conv, self.norm, self.fc, self.head = (
+            conv(3, 8),
+            nn.BatchNorm2d(8),
+            nn.Linear(128, 16),
+            nn.Linear(16, 3),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.norm(self.conv(x))), 2)
@@ -151,7 +167,12 @@ class FlattenToLinear(nn.Module):
 class LayerScale(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.up, self.down, self.head = conv(3, 16), conv(16, 32, 1), conv(32, 16, 1), conv(16, 4)
+        self.stem, self.up, self.down, self.head = (
+            conv(3, 16),
+            conv(16, 32, 1),
+            conv(32, 16, 1),
+            conv(16, 4),
+        )
         self.gamma = nn.Parameter(torch.rand(16))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,7 +195,9 @@ class SharedModule(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0 2")
 class TransposedConv(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 16), nn.ReLU(), nn.ConvTranspose2d(16, 12, 2, stride=2), nn.ReLU(), conv(12, 4))
+        super().__init__(
+            conv(3, 16), nn.ReLU(), nn.ConvTranspose2d(16, 12, 2, stride=2), nn.ReLU(), conv(12, 4)
+        )
 
 
 @idiom((2, 3, 8, 8), prunable="0 1")
@@ -186,7 +209,9 @@ class TransposedGroups(nn.Sequential):
 @idiom((2, 3, 8, 8), prunable="0 1")
 class TransposedDepthwise(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 16), nn.ConvTranspose2d(16, 16, 3, groups=16), nn.ReLU(), conv(16, 4))
+        super().__init__(
+            conv(3, 16), nn.ConvTranspose2d(16, 16, 3, groups=16), nn.ReLU(), conv(16, 4)
+        )
 
 
 @idiom((2, 5, 6), prunable="into attention")
@@ -206,7 +231,12 @@ class MultiHead(nn.Module):
 class PackedAttention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.qkv, self.out, self.heads, self.scale = nn.Linear(16, 48), nn.Linear(16, 16), 2, 8**-0.5
+        self.qkv, self.out, self.heads, self.scale = (
+            nn.Linear(16, 48),
+            nn.Linear(16, 16),
+            2,
+            8**-0.5,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         n, t, _ = x.shape
@@ -220,7 +250,12 @@ class PackedAttention(nn.Module):
 class SplitAttention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.q, self.k, self.v, self.out = nn.Linear(16, 24), nn.Linear(16, 24), nn.Linear(16, 32), nn.Linear(32, 16)
+        self.q, self.k, self.v, self.out = (
+            nn.Linear(16, 24),
+            nn.Linear(16, 24),
+            nn.Linear(16, 32),
+            nn.Linear(32, 16),
+        )
 
     def heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], 4, x.shape[2] // 4).transpose(1, 2)
@@ -256,7 +291,9 @@ class ChunkBranches(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0 2")
 class PixelShuffle(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 32), nn.PixelShuffle(2), conv(8, 16), nn.PixelUnshuffle(2), conv(64, 4))
+        super().__init__(
+            conv(3, 32), nn.PixelShuffle(2), conv(8, 16), nn.PixelUnshuffle(2), conv(64, 4)
+        )
 
 
 @idiom((2, 3, 8, 8), prunable="a")
@@ -313,7 +350,12 @@ class DenseBlock(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.n1, self.one = conv(3, 16), nn.BatchNorm2d(16), conv(16, 8)
-        self.n2, self.two, self.n3, self.head = nn.BatchNorm2d(24), conv(24, 8), nn.BatchNorm2d(32), conv(32, 4)
+        self.n2, self.two, self.n3, self.head = (
+            nn.BatchNorm2d(24),
+            conv(24, 8),
+            nn.BatchNorm2d(32),
+            conv(32, 4),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -352,28 +394,52 @@ class InvertedResidual(nn.Module):
 @idiom((2, 4, 20), prunable="0 3")
 class Conv1d(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.Conv1d(4, 16, 5, padding="same"), nn.BatchNorm1d(16), nn.LeakyReLU(),
-                         nn.Conv1d(16, 12, 3, stride=2), nn.MaxPool1d(2), nn.ELU(), nn.Conv1d(12, 4, 1))  # fmt: skip
+        super().__init__(
+            nn.Conv1d(4, 16, 5, padding="same"),
+            nn.BatchNorm1d(16),
+            nn.LeakyReLU(),
+            nn.Conv1d(16, 12, 3, stride=2),
+            nn.MaxPool1d(2),
+            nn.ELU(),
+            nn.Conv1d(12, 4, 1),
+        )
 
 
 @idiom((2, 2, 4, 6, 6), prunable="0 3")
 class Conv3d(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.Conv3d(2, 8, 3, padding=1), nn.BatchNorm3d(8), nn.ReLU(), nn.Conv3d(8, 16, 3, padding=1),
-                         nn.AvgPool3d(2), nn.ConvTranspose3d(16, 4, 2, stride=2))  # fmt: skip
+        super().__init__(
+            nn.Conv3d(2, 8, 3, padding=1),
+            nn.BatchNorm3d(8),
+            nn.ReLU(),
+            nn.Conv3d(8, 16, 3, padding=1),
+            nn.AvgPool3d(2),
+            nn.ConvTranspose3d(16, 4, 2, stride=2),
+        )
 
 
 @idiom((16, 16), prunable="0 3")
 class BatchNorm1d(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 16, bias=False),
-                         nn.BatchNorm1d(16, affine=False), nn.Tanh(), nn.Linear(16, 16))  # fmt: skip
+        super().__init__(
+            nn.Linear(16, 16),
+            nn.BatchNorm1d(16),
+            nn.ReLU(),
+            nn.Linear(16, 16, bias=False),
+            nn.BatchNorm1d(16, affine=False),
+            nn.Tanh(),
+            nn.Linear(16, 16),
+        )
 
 
 class EmbeddingIdiom(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.table, self.up, self.head = nn.Embedding(20, 16, padding_idx=0), nn.Linear(16, 24), nn.Linear(24, 3)
+        self.table, self.up, self.head = (
+            nn.Embedding(20, 16, padding_idx=0),
+            nn.Linear(16, 24),
+            nn.Linear(24, 3),
+        )
 
     def forward(self, index: Tensor) -> Tensor:
         return self.head(F.relu(self.up(self.table(index)).mean(1)))
@@ -424,14 +490,28 @@ class PReLUPerChannel(nn.Sequential):
 @idiom((2, 3, 8, 8), prunable="0 3 5", inexact=True)
 class GroupNorm(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 16), nn.GroupNorm(4, 16), nn.ReLU(), conv(16, 12), nn.ReLU(), conv(12, 8), nn.GroupNorm(1, 8), conv(8, 4))
+        super().__init__(
+            conv(3, 16),
+            nn.GroupNorm(4, 16),
+            nn.ReLU(),
+            conv(16, 12),
+            nn.ReLU(),
+            conv(12, 8),
+            nn.GroupNorm(1, 8),
+            conv(8, 4),
+        )
 
 
 @idiom((2, 5, 9), prunable="a up down", inexact=True)
 class LayerNorm(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.norm, self.up, self.down = nn.Linear(9, 16), nn.LayerNorm(16), nn.Linear(16, 32), nn.Linear(32, 16)
+        self.a, self.norm, self.up, self.down = (
+            nn.Linear(9, 16),
+            nn.LayerNorm(16),
+            nn.Linear(16, 32),
+            nn.Linear(32, 16),
+        )
         self.head = nn.Linear(16, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -442,7 +522,14 @@ class LayerNorm(nn.Module):
 @idiom((2, 3, 8, 8), prunable="0 3")
 class InstanceNorm(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(conv(3, 16), nn.InstanceNorm2d(16), nn.ReLU(), conv(16, 8), nn.GroupNorm(8, 8), conv(8, 4))
+        super().__init__(
+            conv(3, 16),
+            nn.InstanceNorm2d(16),
+            nn.ReLU(),
+            conv(16, 8),
+            nn.GroupNorm(8, 8),
+            conv(8, 4),
+        )
 
 
 @idiom((2, 3, 8, 8), (2, 5), prunable="picture numbers")
@@ -562,8 +649,16 @@ class CausalConv(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.gate = nn.Conv1d(4, 16, 3), nn.Conv1d(16, 12, 3, dilation=2), nn.Conv1d(16, 8, 1)
-        self.norm, self.one, self.head = nn.Conv1d(16, 16, 1), nn.Conv1d(8, 1, 1), nn.Conv1d(12, 3, 1)
+        self.a, self.b, self.gate = (
+            nn.Conv1d(4, 16, 3),
+            nn.Conv1d(16, 12, 3, dilation=2),
+            nn.Conv1d(16, 8, 1),
+        )
+        self.norm, self.one, self.head = (
+            nn.Conv1d(16, 16, 1),
+            nn.Conv1d(8, 1, 1),
+            nn.Conv1d(12, 3, 1),
+        )
         self.gain = nn.Parameter(torch.rand(16, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -579,7 +674,15 @@ class EqualSizes(nn.Sequential):
     """Batch 1, and eight of everything else."""
 
     def __init__(self) -> None:
-        super().__init__(conv(8, 8), nn.ReLU(), conv(8, 8), nn.AdaptiveAvgPool2d(8), nn.Flatten(2), nn.Unflatten(2, (8, 8)), conv(8, 8))
+        super().__init__(
+            conv(8, 8),
+            nn.ReLU(),
+            conv(8, 8),
+            nn.AdaptiveAvgPool2d(8),
+            nn.Flatten(2),
+            nn.Unflatten(2, (8, 8)),
+            conv(8, 8),
+        )
 
 
 @idiom((2, 8, 9), prunable="keys queries values")

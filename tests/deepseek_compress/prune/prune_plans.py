@@ -18,6 +18,10 @@ def at_random(pruner: Pruner, seed: int) -> PrunePlan:
     """Remove any number of any units, but of each block one stays."""
     rng, remove = random.Random(seed), {}
     for group in pruner.structure.groups:
-        gone = [unit for block in group.blocks for unit in rng.sample(block.units, rng.randrange(len(block.units)))]
+        gone = [
+            unit
+            for block in group.blocks
+            for unit in rng.sample(block.units, rng.randrange(len(block.units)))
+        ]
         remove[group.name] = sorted(group.units.index(unit) for unit in gone)
     return pruner.plan(remove)

@@ -19,8 +19,14 @@ def test_an_idiom_is_pruned_exactly(idiom):
     model, example = idiom.make(), idiom.example()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     pruner = Pruner(model, example)
-    free = {layer for group in pruner.structure.groups if not group.reason for layer in group.layers}
-    missing = [name for name in idiom.prunable if name not in free and not any(f.startswith(f"{name}.") for f in free)]
+    free = {
+        layer for group in pruner.structure.groups if not group.reason for layer in group.layers
+    }
+    missing = [
+        name
+        for name in idiom.prunable
+        if name not in free and not any(f.startswith(f"{name}.") for f in free)
+    ]
     assert not missing, {group.name: group.reason for group in pruner.structure.groups}
     for plan in (every(pruner, 2), every(pruner, 3), at_random(pruner, 1)):
         pruned = pruner.apply(plan)
@@ -57,4 +63,8 @@ def test_what_is_left_of_a_layer_is_what_it_had():
     assert torch.equal(pruned.stem.weight, model.stem.weight[left])
     assert torch.equal(pruned.first.weight, model.first.weight[:, left])
     assert torch.equal(pruned.norm0.running_var, model.norm0.running_var[left])
-    assert (pruned.stem.out_channels, pruned.norm0.num_features, pruned.head.in_features) == (14, 14, 14)
+    assert (pruned.stem.out_channels, pruned.norm0.num_features, pruned.head.in_features) == (
+        14,
+        14,
+        14,
+    )

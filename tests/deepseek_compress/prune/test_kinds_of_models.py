@@ -12,7 +12,12 @@ X = (2, 3, 8, 8)
 
 def plain():
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 12, 3), nn.Dropout(), nn.Conv2d(12, 4, 3)
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 12, 3),
+        nn.Dropout(),
+        nn.Conv2d(12, 4, 3),
     )
 
 
@@ -36,7 +41,9 @@ def test_memory_format_mode_and_frozen_parameters_are_kept():
     found = pruned(model, torch.randn(X).to(memory_format=torch.channels_last)).model
     assert found[3].weight.is_contiguous(memory_format=torch.channels_last)
     assert [each.training for each in found] == [each.training for each in model]
-    assert [each.requires_grad for each in found.parameters()] == [each.requires_grad for each in model.parameters()]
+    assert [each.requires_grad for each in found.parameters()] == [
+        each.requires_grad for each in model.parameters()
+    ]
     found(torch.randn(X)).sum().backward()
 
 
@@ -44,19 +51,28 @@ def test_hooks_are_followed():
     model = plain()
     model[0].register_forward_hook(lambda module, given, out: out * 2)
     assert pruned(model, torch.randn(X)).equivalence.relative <= 1e-5
-    model[0].register_forward_hook(lambda module, given, out: out * torch.arange(16.0)[:, None, None])
+    model[0].register_forward_hook(
+        lambda module, given, out: out * torch.arange(16.0)[:, None, None]
+    )
     reasons = {group.name: group.reason for group in Pruner(model, torch.randn(X)).structure.groups}
     assert "differs from channel to channel" in reasons["0"]
 
 
 def test_inputs_may_be_strided_arrays_or_named():
-    for example in (torch.randn(2, 8, 8, 3).permute(0, 3, 1, 2), torch.randn(X).numpy(), {"input": torch.randn(X)}):
+    for example in (
+        torch.randn(2, 8, 8, 3).permute(0, 3, 1, 2),
+        torch.randn(X).numpy(),
+        {"input": torch.randn(X)},
+    ):
         assert pruned(plain(), example).equivalence.relative <= 1e-5
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_traced_and_exported_programs_are_pruned():
-    for model in (torch.fx.symbolic_trace(plain().eval()), torch.export.export(plain().eval(), (torch.randn(X),)).module()):
+    for model in (
+        torch.fx.symbolic_trace(plain().eval()),
+        torch.export.export(plain().eval(), (torch.randn(X),)).module(),
+    ):
         pruner = Pruner(model, torch.randn(X))
         assert pruner.apply(every(pruner, 2)).equivalence.relative <= 1e-5
         assert every(pruner, 2).ratios["params"] > 1.2
@@ -76,7 +92,9 @@ def test_autocast_inside_a_model_is_followed():
 
 
 def test_batch_and_channels_of_one_size_are_told_apart():
-    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+    model = nn.Sequential(
+        nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)
+    )
     for batch in (1, 8):
         assert pruned(model, torch.randn(batch, 8, 8, 8)).equivalence.relative <= 1e-5
 

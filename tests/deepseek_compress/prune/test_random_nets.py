@@ -21,7 +21,11 @@ class RandomNet(nn.Module):
         self.layers, self.steps, self.gains = nn.ModuleList(), [], nn.ParameterList()
         widths = [3]
         for _ in range(9):
-            step, at, other = rng.choice(self.STEPS), rng.randrange(len(widths)), rng.randrange(len(widths))
+            step, at, other = (
+                rng.choice(self.STEPS),
+                rng.randrange(len(widths)),
+                rng.randrange(len(widths)),
+            )
             widths.append(self.add_step(rng, step, (widths[at], widths[other])))
             self.steps.append((step, at, other))
         self.head = nn.Linear(sum(widths), 3)

@@ -25,7 +25,7 @@ class Two(nn.Module):
 
 
 def case(between):
-    return type(between.__name__, (Two,), {"between": lambda self, y: between(self, y)})()
+    return type(between.__name__, (Two,), {"between": between})()
 
 
 def branch(self, y):
@@ -178,7 +178,9 @@ def test_the_rest_of_a_model_is_pruned_beside_a_hard_coded_view():
     assert reasons["a"] == "" and "view" in reasons["b"] and "test_refusals.py" in reasons["b"]
     assert pruner.apply(pruner.plan({"a": range(8)})).equivalence.relative <= 1e-5
     with pytest.raises(BudgetUnmet) as caught:
-        plan_budget(pruner, score_units(pruner, "l1"), PruneBudget(params=10, round_to=1, min_channels=1))
+        plan_budget(
+            pruner, score_units(pruner, "l1"), PruneBudget(params=10, round_to=1, min_channels=1)
+        )
     assert "b has to stay" in caught.value.constraint and "view" in caught.value.constraint
     assert 1 < caught.value.closest["params"] < 10
 
@@ -194,7 +196,9 @@ def test_a_model_whose_results_are_random_is_refused():
 
 
 def plain():
-    return nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -208,7 +212,9 @@ def test_layers_whose_weights_are_computed_stay():
     for wrap in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm):
         model = plain()
         wrap(model[2])
-        reasons = {group.name: group.reason for group in Pruner(model, torch.randn(X)).structure.groups}
+        reasons = {
+            group.name: group.reason for group in Pruner(model, torch.randn(X)).structure.groups
+        }
         assert "the weight is computed" in reasons["0"]
 
 
@@ -238,5 +244,3 @@ def test_a_model_without_tensors_in_its_output_is_refused():
 
     with pytest.raises(CannotPrune, match="holds no tensors"):
         Pruner(Nothing(), torch.randn(X))
-
-

@@ -57,7 +57,6 @@ class Variant:
     nbytes: int
     accuracy: Interval | None = None
     int8_coverage: float | None = None
-    float_layers: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     device: str | None = None
     latency_s: float | None = None
     predicted_s: float | None = None

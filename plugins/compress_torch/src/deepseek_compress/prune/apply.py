@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ def copy_of(model: nn.Module) -> nn.Module:
     """
     for name, module in model.named_modules():
         kind = f"{type(module).__module__}.{type(module).__name__}"
-        if isinstance(module, torch.jit.ScriptModule) or kind.startswith(("torch._dynamo", "torch.ao.nn.quantized")):
+        if isinstance(module, torch.jit.ScriptModule) or kind.startswith(
+            ("torch._dynamo", "torch.ao.nn.quantized")
+        ):
             raise _cannot(f"{name or 'the model'} is a {kind}, which has no layers to shrink", name)
     try:
         return copy.deepcopy(model)
@@ -32,7 +34,10 @@ def copy_of(model: nn.Module) -> nn.Module:
 
 
 def _cannot(text: str, layer: str) -> CannotPrune:
-    remedy = "prune the plain module, not compiled, scripted or quantized; torch.nn.utils.remove_weight_norm(layer)"
+    remedy = (
+        "prune the plain module, not compiled, scripted or quantized;"
+        " undo weight norm with torch.nn.utils.remove_weight_norm(layer)"
+    )
     return CannotPrune(text, operation="copy", layer=layer, remedy=remedy)
 
 
@@ -89,7 +94,7 @@ def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_buffers()
 
 
-def _cut(tensor: Tensor, axes: dict[int, Tensor]) -> Tensor:
+def _cut(tensor: Tensor, axes: Mapping[int, Tensor]) -> Tensor:
     """The entries that are left, in the memory format that the tensor had."""
     found = tensor.detach()
     for axis, entries in axes.items():
@@ -102,7 +107,11 @@ def _cut(tensor: Tensor, axes: dict[int, Tensor]) -> Tensor:
 
 def _memory_format(tensor: Tensor) -> torch.memory_format:
     for rank, form in ((4, torch.channels_last), (5, torch.channels_last_3d)):
-        if tensor.dim() == rank and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=form):
+        if (
+            tensor.dim() == rank
+            and not tensor.is_contiguous()
+            and tensor.is_contiguous(memory_format=form)
+        ):
             return form
     return torch.contiguous_format
 

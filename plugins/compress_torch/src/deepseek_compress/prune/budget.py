@@ -8,7 +8,7 @@ where it is worth most.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -28,7 +28,8 @@ Latency = Callable[[str, int, int], float]
 def _ratio(instance: Any, attribute: Any, value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value >= 1):
         raise CannotPrune(
-            f"{attribute.name} is how many times smaller: 1 or more, not {value!r}", operation="budget"
+            f"{attribute.name} is how many times smaller: 1 or more, not {value!r}",
+            operation="budget",
         )
 
 
@@ -47,7 +48,9 @@ class PruneBudget:
     latency_ms: float | None = None
     round_to: int = attrs.field(default=8, validator=attrs.validators.ge(1))
     min_channels: int = attrs.field(default=8, validator=attrs.validators.ge(1))
-    least_share: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+    least_share: float = attrs.field(
+        default=0.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
+    )
 
 
 def plan_budget(
@@ -72,10 +75,20 @@ def plan_budget(
         BudgetUnmet: no plan meets it; the tightest constraint and the closest figures are named.
         CannotPrune: nothing can be pruned, or the arguments say nothing.
     """
-    solver = _Solver(pruner, np.asarray(unit_scores, dtype=float), budget, latency)
+    scores = np.asarray(unit_scores, dtype=float)
+    if scores.shape != (pruner.structure.unit_count,) or not np.isfinite(scores).all():
+        raise CannotPrune(
+            f"one finite score is needed for each of {pruner.structure.unit_count} units",
+            operation="budget",
+        )
+    solver = _Solver(pruner, scores, budget, latency)
     ways = {"uniform": solver.uniform, "global": solver.by_score, "latency": solver.greedy}
     if allocate not in ways:
-        raise CannotPrune(f"there is no allocation {allocate!r}", operation="budget", remedy=f"one of {', '.join(ways)}")
+        raise CannotPrune(
+            f"there is no allocation {allocate!r}",
+            operation="budget",
+            remedy=f"one of {', '.join(ways)}",
+        )
     if not solver.met(solver.least):
         raise solver.unmet()
     kept = solver.give_back(ways[allocate]())
@@ -83,11 +96,15 @@ def plan_budget(
 
 
 class _Solver:
-    """The search. Fields: `sizes`, `order` (units of each block, the most valuable first),
-    `choices` (counts each block may keep), `least` (the smallest of all), `targets`.
+    """The search.
+
+    Fields: `sizes`; `order`, the units of each block, the most valuable first; `choices`, the
+    counts that each block may keep, and `least`, the smallest; `targets`, the limits.
     """
 
-    def __init__(self, pruner: Pruner, scores: np.ndarray, budget: PruneBudget, latency: Latency | None) -> None:
+    def __init__(
+        self, pruner: Pruner, scores: np.ndarray, budget: PruneBudget, latency: Latency | None
+    ) -> None:
         self.pruner, self.budget, self.scores = pruner, budget, scores
         self.sizes = Sizes(pruner.structure)
         self.latency = _Table(self.sizes, latency) if latency else None
@@ -105,14 +122,19 @@ class _Solver:
         return np.array([params, macs, self.latency.total(kept) if self.latency else 0.0])
 
     def _targets(self) -> np.ndarray:
-        share = [1 / self.budget.params if self.budget.params else np.inf, 1 / self.budget.macs if self.budget.macs else np.inf]
+        share = [
+            1 / self.budget.params if self.budget.params else np.inf,
+            1 / self.budget.macs if self.budget.macs else np.inf,
+        ]
         limit = np.inf if self.budget.latency_ms is None else self.budget.latency_ms
         return np.array([self.whole[0] * share[0], self.whole[1] * share[1], limit])
 
     def excess(self, kept: np.ndarray) -> np.ndarray:
         """By how much each limit is passed, as a share of it."""
         with np.errstate(invalid="ignore"):
-            return np.where(np.isinf(self.targets), 0.0, np.maximum(self.costs(kept) / self.targets - 1, 0.0))
+            return np.where(
+                np.isinf(self.targets), 0.0, np.maximum(self.costs(kept) / self.targets - 1, 0.0)
+            )
 
     def met(self, kept: np.ndarray) -> bool:
         """Whether a plan is inside all limits."""
@@ -200,7 +222,9 @@ class _Solver:
                 changed = kept.copy()
                 changed[at] = larger[0]
                 value = self.scores[self.order[at][int(kept[at]) : int(larger[0])]].sum()
-                price = float(((self.costs(changed) - before) / scale)[np.isfinite(self.targets)].sum())
+                price = float(
+                    ((self.costs(changed) - before) / scale)[np.isfinite(self.targets)].sum()
+                )
                 found.append((float(value / max(price, 1e-12)), changed))
         return found
 
@@ -220,7 +244,9 @@ class _Solver:
     # -- results --------------------------------------------------------------------------------
     def plan(self, kept: np.ndarray) -> PrunePlan:
         """The plan that keeps so many of each block, with notes."""
-        gone = {u for order, count in zip(self.order, kept, strict=True) for u in order[int(count) :]}
+        gone = {
+            u for order, count in zip(self.order, kept, strict=True) for u in order[int(count) :]
+        }
         remove = {
             group.name: [at for at, unit in enumerate(group.units) if unit in gone]
             for group in self.pruner.structure.groups
@@ -238,26 +264,36 @@ class _Solver:
         closest = dict(zip(("params", "macs"), (self.whole[:2] / costs[:2]).tolist(), strict=True))
         if self.latency:
             closest["latency_ms"] = float(costs[2])
-        names = [f"{name} {value:.3g}" + ("x" if name != "latency_ms" else "") for name, value in closest.items()]
+        names = [
+            f"{name} {value:.3g}" + ("x" if name != "latency_ms" else "")
+            for name, value in closest.items()
+        ]
         constraint = self._tightest()
         return BudgetUnmet(
             f"the budget can't be met: {constraint}; the closest plan has {', '.join(names)}",
             constraint=constraint,
             closest=closest,
-            remedy="ask for less, allow fewer channels (`min_channels`, `round_to`), or protect fewer layers",
+            remedy="ask for less, lower `min_channels` or `round_to`, or protect fewer layers",
         )
 
     def _tightest(self) -> str:
         """What has to be lifted first, that the budget could be met."""
         free = attrs.evolve(self.budget, round_to=1, min_channels=1, least_share=0.0)
-        blocks = [(group, block) for group in self.pruner.structure.groups for block in group.blocks]
+        blocks = [
+            (group, block) for group in self.pruner.structure.groups for block in group.blocks
+        ]
         if blocks and self.met(np.array([float(choices(g, b, free)[0]) for g, b in blocks])):
             budget = self.budget
             least = f", {budget.least_share:.0%} of each group" if budget.least_share else ""
-            return f"counts are multiples of {budget.round_to}, at least {budget.min_channels}{least}"
+            return (
+                f"counts are multiples of {budget.round_to}, at least {budget.min_channels}{least}"
+            )
         kept = [group for group in self.pruner.structure.groups if group.reason]
         shapes, names = self.pruner.structure.shapes, self.pruner.structure.names
-        size = {g.name: sum(math.prod(shapes[w]) for (_, w), n in names.items() if n in g.layers) for g in kept}
+        size = {
+            g.name: sum(math.prod(shapes[w]) for (_, w), n in names.items() if n in g.layers)
+            for g in kept
+        }
         largest = max(kept, key=lambda group: size[group.name], default=None)
         if largest is None:
             return "each group keeps a channel"
@@ -273,7 +309,10 @@ class _Table:
 
     def total(self, kept: np.ndarray) -> float:
         lengths = self.sizes.lengths(kept)
-        return sum(self._of(layer, round(lengths[a]), round(lengths[b])) for layer, (a, b) in self.sizes.layers.items())
+        return sum(
+            self._of(layer, round(lengths[a]), round(lengths[b]))
+            for layer, (a, b) in self.sizes.layers.items()
+        )
 
     def _of(self, layer: str, into: int, out: int) -> float:
         key = (layer, into, out)
@@ -296,7 +335,9 @@ def choices(group: Group, block: Block, budget: PruneBudget) -> np.ndarray:
 
 def _check(pruner: Pruner, budget: PruneBudget, latency: _Table | None) -> None:
     if budget.params is budget.macs is budget.latency_ms is None:
-        raise CannotPrune("the budget says nothing", operation="budget", remedy="give params, macs or latency_ms")
+        raise CannotPrune(
+            "the budget says nothing", operation="budget", remedy="give params, macs or latency_ms"
+        )
     if (budget.latency_ms is None) != (latency is None):
         raise CannotPrune("latency_ms and the latency function go together", operation="budget")
     if not any(group.blocks and not group.reason for group in pruner.structure.groups):

@@ -41,4 +41,3 @@ def _without(classes: Classes, ids: Tensor, gone: Tensor) -> Tensor:
             ids = ids.index_select(axis, torch.nonzero(left).flatten())
             stays = ~gone[ids]
     return collapse(ids)
-

@@ -36,7 +36,9 @@ def inspect(pruner: Pruner, budget: PruneBudget | None = None) -> tuple[GroupRep
     structure, rules = pruner.structure, budget or PruneBudget()
     found = []
     for group in structure.groups:
-        weights = [w for w in structure.weights if structure.names.get((w.layer, w.name)) in group.layers]
+        weights = [
+            w for w in structure.weights if structure.names.get((w.layer, w.name)) in group.layers
+        ]
         least = sum(int(choices(group, block, rules)[0]) for block in group.blocks)
         report = GroupReport(
             name=group.name,

@@ -41,7 +41,9 @@ class Mirror:
         if entry.master is None and entry.geometry == _geometry(tensor):
             return collapse(self.classes.roots(entry.ids))
         if entry.itemsize != tensor.element_size() or tensor.numel() == 0:
-            return None if tensor.numel() == 0 else torch.ones((1,) * tensor.dim(), dtype=torch.long)
+            return (
+                None if tensor.numel() == 0 else torch.ones((1,) * tensor.dim(), dtype=torch.long)
+            )
         master = _materialize(entry, tensor)
         return collapse(self.classes.roots(_seen(master, tensor)))
 
@@ -62,7 +64,9 @@ class Mirror:
 
     def put_into(self, tensor: Tensor, ids: Tensor) -> None:
         """Give ids to a view of a storage that had none: the rest is of a fixed size."""
-        if self._entry(tensor) is None and tensor.numel() * tensor.element_size() != _nbytes(tensor):
+        if self._entry(tensor) is None and tensor.numel() * tensor.element_size() != _nbytes(
+            tensor
+        ):
             storage = tensor.untyped_storage()
             entry = _Entry(
                 alive=StorageWeakRef(storage),
@@ -104,8 +108,8 @@ def _materialize(entry: _Entry, tensor: Tensor) -> Tensor:
         count = _nbytes(tensor) // entry.itemsize
         entry.master = torch.full((count,), FIXED)
         shape, strides, offset, _ = entry.geometry
-        whole = entry.master.as_strided(shape, strides, offset)  # type: ignore[arg-type]
-        whole.copy_(entry.ids.expand(shape))  # type: ignore[arg-type]
+        whole = entry.master.as_strided(shape, strides, offset)
+        whole.copy_(entry.ids.expand(shape))
         entry.geometry = ()
     return entry.master
 

@@ -42,7 +42,13 @@ class _Sums:
             return
         units = self.unit_of[ids.flatten()].numpy()
         rows = values.detach().movedim(axes[0], 0).flatten(1).float()
-        found = np.stack([rows.mean(1).cpu().numpy(), (rows > 0).float().mean(1).cpu().numpy(), np.ones(len(rows))])
+        found = np.stack(
+            [
+                rows.mean(1).cpu().numpy(),
+                (rows > 0).float().mean(1).cpu().numpy(),
+                np.ones(len(rows)),
+            ]
+        )
         totals = self.totals["input" if name == "input" else "function"]
         inside = units >= 0
         for row, each in zip(totals, found, strict=True):
@@ -63,7 +69,9 @@ def activations(pruner: Pruner, batches: Iterable[Any]) -> Activations:
         return Activations(mean=chosen[0] / chosen[2], share=chosen[1] / chosen[2])
 
 
-def gradients(pruner: Pruner, batches: Iterable[Any], loss: Loss) -> dict[tuple[str, str], np.ndarray]:
+def gradients(
+    pruner: Pruner, batches: Iterable[Any], loss: Loss
+) -> dict[tuple[str, str], np.ndarray]:
     """By weight and role: squares of the sums of gradient times weight, over batches."""
     model = copy_of(pruner.model).eval().requires_grad_(True)
     named = dict(model.named_parameters())
@@ -78,7 +86,9 @@ def gradients(pruner: Pruner, batches: Iterable[Any], loss: Loss) -> dict[tuple[
     return found
 
 
-def _accumulate(pruner: Pruner, named: dict[str, nn.Parameter], found: dict[tuple[str, str], np.ndarray]) -> None:
+def _accumulate(
+    pruner: Pruner, named: dict[str, nn.Parameter], found: dict[tuple[str, str], np.ndarray]
+) -> None:
     for weight in pruner.structure.weights:
         tensor = named.get(weight.name)
         if tensor is None or tensor.grad is None or weight.kind == "norm":

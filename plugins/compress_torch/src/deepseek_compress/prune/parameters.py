@@ -109,7 +109,9 @@ class Parameters:
         if name not in self.elements:
             if not long or tensor.numel() > _MOST_ELEMENTS:
                 return None
-            self.elements[name] = self.classes.fresh(tensor.numel(), strong=False).view(tensor.shape)
+            self.elements[name] = self.classes.fresh(tensor.numel(), strong=False).view(
+                tensor.shape
+            )
         found = self.elements[name]
         for axis, entries in self.kept.get(name, {}).items():
             found = found.index_select(axis, entries)
@@ -122,7 +124,7 @@ class Parameters:
             return None
         whole = self.tensors[name]
         same = tensor.untyped_storage()._cdata != whole.untyped_storage()._cdata
-        if same and tensor.shape == whole.shape or _geometry(tensor) == _geometry(whole):
+        if (same and tensor.shape == whole.shape) or _geometry(tensor) == _geometry(whole):
             count = tensor.dim()
             return Located(name=name, axes=tuple(range(count)), entries=(None,) * count)
         return None if same else _locate_part(name, whole, tensor)
@@ -168,7 +170,7 @@ def _coordinate(whole: Tensor, offset: int, axis: int) -> int:
     order = sorted(range(whole.dim()), key=lambda each: -whole.stride(each))
     for each in order:
         if whole.shape[each] > 1:
-            index, offset = divmod(offset, whole.stride(each))
+            index, offset = divmod(offset, int(whole.stride(each)))
             if each == axis:
                 return index
     return 0

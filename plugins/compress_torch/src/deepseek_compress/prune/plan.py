@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,14 @@ from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.structure import Structure
 
 FORMAT = "deepseek-prune-plan/1"
+
+
+def _named(value: Mapping[str, float]) -> Mapping[str, float]:
+    return MappingProxyType(dict(value))
+
+
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
 
 
 def _frozen(value: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
@@ -31,8 +39,8 @@ class PrunePlan:
     remove: Mapping[str, tuple[int, ...]] = attrs.field(converter=_frozen)
     params: int = 0
     macs: int = 0
-    ratios: Mapping[str, float] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(m)))
-    notes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    ratios: Mapping[str, float] = attrs.field(factory=dict, converter=_named)
+    notes: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     def to_json(self) -> str:
         """The plan as JSON text, the same for equal plans."""
@@ -83,7 +91,9 @@ def removed_units(structure: Structure, plan: PrunePlan) -> set[int]:
             raise _wrong(f"the model has no group {name!r}", name)
         if positions and group.reason:
             raise _wrong(f"{name} has to stay: {group.reason}", name)
-        if len(set(positions)) != len(positions) or any(not 0 <= p < len(group.units) for p in positions):
+        if len(set(positions)) != len(positions) or any(
+            not 0 <= p < len(group.units) for p in positions
+        ):
             raise _wrong(f"{name} has units 0 to {len(group.units) - 1}, each once", name)
         if len(positions) == len(group.units) and positions:
             raise _wrong(f"all channels of {name} would go", name)
@@ -92,4 +102,6 @@ def removed_units(structure: Structure, plan: PrunePlan) -> set[int]:
 
 
 def _wrong(text: str, layer: str) -> CannotPrune:
-    return CannotPrune(text, operation="plan", layer=layer, remedy="make the plan anew for this model")
+    return CannotPrune(
+        text, operation="plan", layer=layer, remedy="make the plan anew for this model"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -38,7 +38,9 @@ class Pruner:
     Fields: `model`, the caller's; `example`, its inputs; `run`, the first run; `structure`.
     """
 
-    def __init__(self, model: nn.Module, example: Any, *, protect: Sequence[str] = (), exact: bool = False) -> None:
+    def __init__(
+        self, model: nn.Module, example: Any, *, protect: Sequence[str] = (), exact: bool = False
+    ) -> None:
         """Trace a model.
 
         Args:
@@ -59,7 +61,7 @@ class Pruner:
         _protect(self.run, eager, protect)
         if exact:
             for ids, why in self.run.inexact:
-                classes.pin(ids, lambda why=why: why)
+                classes.pin(ids, _said(why))
         classes.freeze()
         self.structure: Structure = build(self.run, eager)
         self._try_all(copy_of(model).eval())
@@ -90,7 +92,7 @@ class Pruner:
         if found.holds:
             return None
         self._refuse_random(zeroed)
-        return f"without its channels the result differs by {found.difference:.2g} from that with zeros"
+        return f"the result differs by {found.difference:.2g} from that with its channels zeroed"
 
     def _refuse_random(self, model: nn.Module) -> None:
         if not compare(model, model, self.example).holds:
@@ -215,6 +217,10 @@ def _settled(model: nn.Module, example: Example) -> Run:
             return run
 
 
+def _said(text: str) -> Callable[[], str]:
+    return lambda: text
+
+
 def _half(units: Sequence[int]) -> Sequence[int]:
     """Every other unit, and never all."""
     return units[: len(units) - 1 : 2]
@@ -265,5 +271,3 @@ def _protect(run: Run, model: nn.Module, patterns: Sequence[str]) -> None:
         if weight.out is not None and any(fnmatchcase(weight.layer, p) for p in patterns):
             vector = run.parameters.vectors[weight.name, weight.out]
             run.classes.pin(vector, lambda: "it is protected")
-
-

@@ -32,7 +32,7 @@ class Work:
 
 @attrs.frozen(kw_only=True)
 class Weight:
-    """A weight of a layer: its parameter, the axis of its outputs, that of its inputs, its kind."""
+    """A weight of a layer: its parameter, the axes of its outputs and inputs, its kind."""
 
     layer: str
     name: str
@@ -54,11 +54,11 @@ class Run:
     """Ids, places and findings of one run.
 
     Fields: `classes`, `mirror`, `parameters`; `layers`, the modules that are being called;
-    `last`, the last operator and its module; `events`, what consumers saw, in order; `works`, `weights`,
-    `fixes`, `inexact` as (ids, text), `scaled` as (parameter, rows, vector) for the structure; `hint`, the
-    position of -1 in a view; `flexible`, which axis of a split shrinks, by event; `watch`, told
-    of activations; `busy` while nothing is followed; `blank`, whether what is about to be written
-    into holds one value.
+    `last`, the last operator and its module; `events`, what consumers saw, in order, and
+    `expected`, what they have to see; `works`, `weights`, `fixes`, `inexact` as (ids, text) and
+    `scaled` as (parameter, rows, vector) for the structure; `hint`, the position of -1 in a view;
+    `watch`, told of activations; `busy` while nothing is followed; `blank`, whether what is about
+    to be written into holds one value.
     """
 
     def __init__(self, classes: Classes, parameters: Parameters) -> None:
@@ -74,7 +74,6 @@ class Run:
         self.inexact: list[tuple[Tensor, str]] = []
         self.scaled: list[tuple[str, int, Tensor]] = []
         self.hint: int | None = None
-        self.flexible: dict[int, int] = {}
         self.watch: Callable[[Tensor, Tensor, str], None] | None = None
         self.busy = False
         self.blank = False
@@ -245,4 +244,3 @@ def tensors_in(values: Any) -> list[Tensor]:
     if hasattr(values, "__dict__") and not isinstance(values, nn.Module | type):
         return [each for value in vars(values).values() for each in tensors_in(value)]
     return []
-

@@ -54,7 +54,9 @@ def score_units(
 def _find(name: str, scores: Mapping[str, Score]) -> Score:
     if name not in scores:
         raise CannotPrune(
-            f"there is no score {name!r}", operation="score", remedy=f"one of {', '.join(sorted(scores))}"
+            f"there is no score {name!r}",
+            operation="score",
+            remedy=f"one of {', '.join(sorted(scores))}",
         )
     return scores[name]
 
@@ -75,7 +77,7 @@ def _checked(score: Score, view: LayerView) -> np.ndarray:
     values = np.asarray(score.measure(view), dtype=float)
     if values.shape != (len(view.weight),) or not np.isfinite(values).all():
         raise CannotPrune(
-            f"{score.name} of {view.layer} is not one finite figure for each of {len(view.weight)} channels",
+            f"{score.name} of {view.layer} is not one finite figure for each channel",
             operation="score",
             layer=view.layer,
         )
@@ -85,13 +87,22 @@ def _checked(score: Score, view: LayerView) -> np.ndarray:
 class _Data:
     """What a score may see, gathered once."""
 
-    def __init__(self, pruner: Pruner, score: Score, batches: Iterable[Any] | None, loss: Loss | None) -> None:
-        self.tensors: dict[str, Tensor] = {**dict(pruner.model.named_parameters()), **dict(pruner.model.named_buffers())}
+    def __init__(
+        self, pruner: Pruner, score: Score, batches: Iterable[Any] | None, loss: Loss | None
+    ) -> None:
+        self.tensors: dict[str, Tensor] = {
+            **dict(pruner.model.named_parameters()),
+            **dict(pruner.model.named_buffers()),
+        }
         kept = None if batches is None else list(batches)
         if score.needs and not kept:
-            raise CannotPrune(f"{score.name} looks at data", operation="score", remedy="pass `batches`")
+            raise CannotPrune(
+                f"{score.name} looks at data", operation="score", remedy="pass `batches`"
+            )
         if "gradients" in score.needs and loss is None:
-            raise CannotPrune(f"{score.name} follows a loss", operation="score", remedy="pass `loss`")
+            raise CannotPrune(
+                f"{score.name} follows a loss", operation="score", remedy="pass `loss`"
+            )
         self.seen: Activations | None = None
         self.taylor: dict[tuple[str, str], np.ndarray] = {}
         if "activations" in score.needs:
@@ -100,7 +111,9 @@ class _Data:
             self.taylor = gradients(pruner, kept or [], loss)
         self.gains = _gains(pruner, self.tensors)
 
-    def view(self, weight: Weight, role: str, units: np.ndarray, rng: np.random.Generator) -> LayerView:
+    def view(
+        self, weight: Weight, role: str, units: np.ndarray, rng: np.random.Generator
+    ) -> LayerView:
         axis = (weight.out if role == "out" else weight.into) or 0
         rows = self.tensors[weight.name].detach().movedim(axis, 0).flatten(1)
         gain = self.gains[units]

@@ -44,7 +44,7 @@ class Score:
 
     name: str
     measure: Callable[[LayerView], np.ndarray]
-    needs: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    needs: frozenset[str] = frozenset()
     roles: tuple[str, ...] = ("out",)
 
 
@@ -71,7 +71,7 @@ def _bn_scale(view: LayerView) -> np.ndarray:
 def _taylor(view: LayerView) -> np.ndarray:
     """First-order change of the loss (Molchanov, CVPR 2019)."""
     assert view.taylor is not None
-    return view.taylor
+    return np.asarray(view.taylor)
 
 
 def _fpgm(view: LayerView) -> np.ndarray:
@@ -84,21 +84,22 @@ def _fpgm(view: LayerView) -> np.ndarray:
 def _apoz(view: LayerView) -> np.ndarray:
     """Share of values that are not zero (Hu 2016, arXiv:1607.03250)."""
     assert view.active_share is not None
-    return view.active_share
+    return np.asarray(view.active_share)
 
 
 def _cis_mean(view: LayerView) -> np.ndarray:
     """L1 norm of the filter times the mean activation."""
     assert view.mean_activation is not None
-    return _l1(view) * view.mean_activation
+    return np.asarray(_l1(view) * view.mean_activation)
 
 
 def _cis_frequency(view: LayerView) -> np.ndarray:
     """L1 norm of the filter times the share of positive activations."""
     assert view.active_share is not None
-    return _l1(view) * view.active_share
+    return np.asarray(_l1(view) * view.active_share)
 
 
+_GRADIENTS, _ACTIVATIONS = frozenset({"gradients"}), frozenset({"activations"})
 SCORES: Mapping[str, Score] = MappingProxyType(
     {
         score.name: score
@@ -107,11 +108,11 @@ SCORES: Mapping[str, Score] = MappingProxyType(
             Score(name="l1", measure=_l1),
             Score(name="group_l2", measure=_l2, roles=("out", "in")),
             Score(name="bn_scale", measure=_bn_scale),
-            Score(name="taylor", measure=_taylor, needs={"gradients"}),
+            Score(name="taylor", measure=_taylor, needs=_GRADIENTS),
             Score(name="fpgm", measure=_fpgm),
-            Score(name="apoz", measure=_apoz, needs={"activations"}),
-            Score(name="cis_mean", measure=_cis_mean, needs={"activations"}),
-            Score(name="cis_frequency", measure=_cis_frequency, needs={"activations"}),
+            Score(name="apoz", measure=_apoz, needs=_ACTIVATIONS),
+            Score(name="cis_mean", measure=_cis_mean, needs=_ACTIVATIONS),
+            Score(name="cis_frequency", measure=_cis_frequency, needs=_ACTIVATIONS),
         )
     }
 )

@@ -25,10 +25,13 @@ class Sizes:
         self._rows: list[np.ndarray] = [np.zeros(len(self.blocks))]
         self._constants, self._known = [1], {b"": 0}
         params = _Products(self._parameters(structure))
-        costs = _Products([(c.factor, [self.vector(v) for v in c.vectors]) for c in structure.costs])
+        costs = _Products(
+            [(c.factor, [self.vector(v) for v in c.vectors]) for c in structure.costs]
+        )
         self._params, self._costs = params, costs
         self.layers = {
-            size.layer: (self.vector(size.into), self.vector(size.out)) for size in structure.layer_sizes
+            size.layer: (self.vector(size.into), self.vector(size.out))
+            for size in structure.layer_sizes
         }
         self._per_block, self._constant = np.array(self._rows), np.array(self._constants)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import attrs
 import numpy as np
@@ -36,7 +37,9 @@ class Block:
 
 @attrs.frozen(kw_only=True)
 class Group:
-    """Channels that weights share: `layers` names these, `units` go or stay one by one, each in all the layers.
+    """Channels that weights share, by the names in `layers`.
+
+    `units` go or stay one by one, each in all the layers; `blocks` are units that are alike.
 
     `reason`: why no unit of the group may go, empty if it may; `inexact`: why what is left is
     not the same function as with zeros.
@@ -73,7 +76,8 @@ class Structure:
     """All that plans need to know of a model.
 
     `axes`: every axis that can shrink; `shapes`: of all parameters (buffers apart);
-    `names`: of the channels of each (layer, weight); `fingerprint`: of names and shapes, so that a plan meets its own model.
+    `names`: of the channels of each (layer, weight); `fingerprint`: of names and shapes, so that
+    a plan meets its own model.
     """
 
     fingerprint: str
@@ -112,7 +116,7 @@ def settle_elements(run: Run) -> None:
             continue
         axes = [a for a in range(elements.dim()) if not _constant_along(classes, elements, a)]
         if len(axes) != 1:
-            classes.pin(elements, lambda name=name: f"{name}: its channels lie along no single axis")
+            classes.pin(elements, partial("{}: its channels lie along no single axis".format, name))
             continue
         first = elements.movedim(axes[0], 0).flatten(1)[:, 0]
         known = parameters.vectors.setdefault((name, axes[0]), first)
@@ -152,7 +156,11 @@ def build(run: Run, model: nn.Module) -> Structure:
     )
 
 
-_SIZES = (("in_channels", "out_channels"), ("in_features", "out_features"), ("input_size", "hidden_size"))
+_SIZES = (
+    ("in_channels", "out_channels"),
+    ("in_features", "out_features"),
+    ("input_size", "hidden_size"),
+)
 
 
 def _layer_sizes(run: Run, numbering: _Numbering) -> tuple[LayerSize, ...]:
@@ -191,7 +199,9 @@ class _Numbering:
     def units(self, vector: Tensor) -> np.ndarray:
         """The unit of each entry, -1 for what stays."""
         classes = self.run.classes
-        return np.array([self.number.get(int(root), -1) for root in classes.roots(vector)], dtype=np.int64)
+        return np.array(
+            [self.number.get(int(root), -1) for root in classes.roots(vector)], dtype=np.int64
+        )
 
     def groups(self, axes: tuple[Axis, ...]) -> tuple[Group, ...]:
         """Groups of units that lie in one output axis, and groups of layers that stay."""
@@ -207,7 +217,9 @@ class _Numbering:
                 for key, each in blocks.items()
             )
             inexact = self._inexact(units)
-            group = Group(name=layers[0], layers=layers, units=tuple(units), blocks=made, inexact=inexact)
+            group = Group(
+                name=layers[0], layers=layers, units=tuple(units), blocks=made, inexact=inexact
+            )
             found.append(group)
         return (*found, *self._kept())
 
@@ -247,7 +259,9 @@ class _Numbering:
             if not self._prunable_roots(vector):
                 name = self.names[weight.layer, weight.name]
                 reason = self.run.classes.reason(vector) or "its channels are of a fixed size"
-                kept.setdefault(name, Group(name=name, layers=(name,), units=(), blocks=(), reason=reason))
+                kept.setdefault(
+                    name, Group(name=name, layers=(name,), units=(), blocks=(), reason=reason)
+                )
         return tuple(kept.values())
 
 
@@ -282,5 +296,3 @@ def _find(parent: list[int], at: int) -> int:
 def _join(parent: list[int], a: int, b: int) -> None:
     a, b = _find(parent, a), _find(parent, b)
     parent[max(a, b)] = min(a, b)
-
-

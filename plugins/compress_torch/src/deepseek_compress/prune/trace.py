@@ -20,7 +20,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.classes import Mismatch, varying
-from deepseek_compress.prune.rules import attention, contract, layout, linear, norm, recurrent, reduce
+from deepseek_compress.prune.rules import (
+    attention,
+    contract,
+    layout,
+    linear,
+    norm,
+    recurrent,
+    reduce,
+)
 from deepseek_compress.prune.rules.pointwise import pointwise
 from deepseek_compress.prune.rules.registry import ATEN, FUNCTIONS, Call
 from deepseek_compress.prune.run import Run, tensors_in
@@ -29,7 +37,18 @@ _ROOMS = (attention, contract, layout, linear, norm, recurrent, reduce)
 
 # What takes values out of torch, where they can't be followed.
 _ESCAPES = {"numpy", "__array__", "tolist", "data_ptr", "__dlpack__", "item"}
-_DEPENDS = {"_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive", "equal", "is_nonzero", "item", "bincount"}
+_DEPENDS = {
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "unique_dim",
+    "_unique2",
+    "unique_consecutive",
+    "equal",
+    "is_nonzero",
+    "item",
+    "bincount",
+}
 _VIEWS = {"view", "reshape", "unflatten"}
 
 
@@ -41,7 +60,7 @@ class Example:
     kwargs: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-class _Functions(TorchFunctionMode):
+class _Functions(TorchFunctionMode):  # type: ignore[misc]
     """Sees calls of torch's API. Field: `run`."""
 
     def __init__(self, run: Run) -> None:
@@ -59,12 +78,17 @@ class _Functions(TorchFunctionMode):
             run.operation = name
             raise run.refuse("the data leave torch, or decide what the model does")
         rule = FUNCTIONS.get(name)
-        if rule is None or not any(run.mirror.knows(t) for t in tensors_in([args, kwargs])) and name != "embedding":
+        if rule is None or (
+            not any(run.mirror.knows(t) for t in tensors_in([args, kwargs])) and name != "embedding"
+        ):
             return self._below(name, func, args, kwargs)
         run.operation = name
         with run.quietly():
             out = func(*args, **kwargs)
-            direct = getattr(func, "__module__", None) != "torch.nn.functional" and name in ("batch_norm", "instance_norm")
+            direct = getattr(func, "__module__", None) != "torch.nn.functional" and name in (
+                "batch_norm",
+                "instance_norm",
+            )
             call = Call(name=f"torch.{name}" if direct else name, args=args, kwargs=kwargs, out=out)
             rule(run, call)
         return out
@@ -89,7 +113,7 @@ def _hint(args: Any) -> int | None:
     return base + flat.index(-1) if -1 in flat else None
 
 
-class _Operators(TorchDispatchMode):
+class _Operators(TorchDispatchMode):  # type: ignore[misc]
     """Sees every aten operator. Field: `run`."""
 
     def __init__(self, run: Run) -> None:
@@ -113,7 +137,9 @@ def _operate(run: Run, func: Any, args: Any, kwargs: Any) -> Any:
         _copies(run, name, given, out)
         return out
     run.operation = name
-    if name in _DEPENDS and any(run.mirror.knows(t) and run.parameters.name_of(t) is None for t in given):
+    if name in _DEPENDS and any(
+        run.mirror.knows(t) and run.parameters.name_of(t) is None for t in given
+    ):
         raise run.refuse("what the model does depends on the data")
     _written(run, func, args)
     run.blank = name == "copy_" and layout.is_blank(args[0])
@@ -139,7 +165,11 @@ def _copies(run: Run, name: str, given: list[Tensor], out: Any) -> None:
 def _written(run: Run, func: Any, args: Any) -> None:
     """Refuse to write into the model itself."""
     for argument, value in zip(func._schema.arguments, args, strict=False):
-        if argument.alias_info is not None and argument.alias_info.is_write and isinstance(value, Tensor):
+        if (
+            argument.alias_info is not None
+            and argument.alias_info.is_write
+            and isinstance(value, Tensor)
+        ):
             name = run.parameters.name_of(value)
             if name is not None:
                 raise run.refuse(f"it writes into {name} while the model runs")
@@ -147,7 +177,11 @@ def _written(run: Run, func: Any, args: Any) -> None:
 
 def _apply_rule(run: Run, func: Any, call: Call) -> None:
     rule = ATEN.get(call.name)
-    if call.name in ("max", "min") and isinstance(call.out, Tensor) and len(tensors_in(call.args)) == 2:
+    if (
+        call.name in ("max", "min")
+        and isinstance(call.out, Tensor)
+        and len(tensors_in(call.args)) == 2
+    ):
         rule = pointwise
     if rule is None and torch.Tag.pointwise in func.tags:
         rule = pointwise
@@ -174,7 +208,13 @@ def follow(run: Run, model: nn.Module, example: Example) -> Any:
     """
     args, kwargs = _fresh_inputs(run, example)
     try:
-        with torch.no_grad(), _named_calls(run, model), _slow_paths(), _Functions(run), _Operators(run):
+        with (
+            torch.no_grad(),
+            _named_calls(run, model),
+            _slow_paths(),
+            _Functions(run),
+            _Operators(run),
+        ):
             out = model(*args, **kwargs)
         _keep_outputs(run, out)
     except CannotPrune:
@@ -182,7 +222,9 @@ def follow(run: Run, model: nn.Module, example: Example) -> Any:
     except Mismatch as error:
         raise run.refuse(str(error), error) from error
     except Exception as error:
-        raise run.refuse(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", error) from error
+        raise run.refuse(
+            f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", error
+        ) from error
     return out
 
 

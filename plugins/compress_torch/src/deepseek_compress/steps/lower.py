@@ -115,9 +115,12 @@ class _Lower(compression.ModelCompressor):
             max_drop=self._options.max_drop / 100,
         )
         skip |= set(chosen.left_in_float)
-        told = ", ".join(chosen.left_in_float)
-        notes = (f"left in float for accuracy: {told}",) if told else ()
-        return lower(floats, spec, skip=skip), notes
+        told = ", ".join(chosen.left_in_float) or "nothing"
+        note = (
+            f"accuracy float {chosen.metric_float:.2%}, all int8 {chosen.metric_quantized:.2%}, "
+            f"with {told} left in float {chosen.metric:.2%}"
+        )
+        return lower(floats, spec, skip=skip), (note,)
 
     def _proto(self, model: Any, spec: Any, *, skip: Any = ()) -> Any:
         return self._function()(model, spec, skip=skip).proto

@@ -31,7 +31,7 @@ def attention(run: Run, call: Call) -> None:
 
 @function("multi_head_attention_forward")
 def multi_head(run: Run, call: Call) -> None:
-    """torch's own layer: its inner width is that of its input, head by head.
+    """The layer of torch: its inner width is that of its input, head by head.
 
     Position p of every head goes together with the input channels of the same numbers. The
     weights of the query are scaled, so that the softmax stays what it was.
@@ -52,9 +52,20 @@ def multi_head(run: Run, call: Call) -> None:
 
 
 _NAMES = (
-    "query", "key", "value", "embed_dim_to_check", "num_heads", "in_proj_weight", "in_proj_bias", "bias_k", "bias_v",
-    "add_zero_attn", "dropout_p", "out_proj_weight", "out_proj_bias",
-)  # fmt: skip
+    "query",
+    "key",
+    "value",
+    "embed_dim_to_check",
+    "num_heads",
+    "in_proj_weight",
+    "in_proj_bias",
+    "bias_k",
+    "bias_v",
+    "add_zero_attn",
+    "dropout_p",
+    "out_proj_weight",
+    "out_proj_bias",
+)
 
 
 def _named(call: Call) -> dict[str, Any]:
@@ -63,7 +74,9 @@ def _named(call: Call) -> dict[str, Any]:
 
 def _unusual(named: dict[str, Any]) -> bool:
     forms = ("bias_k", "bias_v", "static_k", "static_v")
-    return bool(named.get("use_separate_proj_weight")) or any(named.get(f) is not None for f in forms)
+    return bool(named.get("use_separate_proj_weight")) or any(
+        named.get(f) is not None for f in forms
+    )
 
 
 def _keep_all(run: Run, named: dict[str, Any], call: Call) -> None:
@@ -111,5 +124,3 @@ def _output(run: Run, named: dict[str, Any], inner: Tensor, call: Call) -> None:
     run.work(2 * query.numel() / len(inner) * math.prod(key.shape[:1]), inner)
     if call.out[1] is not None:
         run.put(call.out[1], run.fixed(call.out[1]))
-
-

@@ -12,7 +12,13 @@ from deepseek_compress.prune.rules.registry import Call, aten
 from deepseek_compress.prune.run import Run, tensors_in
 
 # Not written for integers.
-_FLOATING = {"im2col", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"}
+_FLOATING = {
+    "im2col",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    "native_channel_shuffle",
+}
 
 
 @aten("view", "_unsafe_view", "reshape", "unflatten", "_reshape_alias", "view_copy")
@@ -36,7 +42,6 @@ def _make_rectangular(run: Run, ids: Tensor, axes: list[int], hint: int | None) 
     """Tie over all axes but the one that shrinks: that given as -1, else the longest."""
     longest = max(axes, key=lambda axis: (ids.shape[axis], axis))
     shrinks = hint if hint in axes else longest
-    shrinks = run.flexible.get(len(run.events), shrinks)
     return run.tie_over(ids, [axis for axis in axes if axis != shrinks])
 
 
@@ -58,7 +63,16 @@ def _split_groups(before: tuple[int, ...], after: tuple[int, ...]) -> list[list[
     return groups
 
 
-@aten("split", "chunk", "split_with_sizes", "tensor_split", "split_copy", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes")
+@aten(
+    "split",
+    "chunk",
+    "split_with_sizes",
+    "tensor_split",
+    "split_copy",
+    "unsafe_split",
+    "unsafe_chunk",
+    "unsafe_split_with_sizes",
+)
 def split(run: Run, call: Call) -> None:
     """Equal parts of the channels shrink by equal numbers."""
     source, parts = call.args[0], call.out
@@ -76,7 +90,13 @@ def cut(run: Run, call: Call) -> None:
     source, out = call.args[0], call.out
     dim = call.get(1, "dim", 0) % max(source.dim(), 1)
     whole, part = source.shape[dim], out.shape[dim]
-    if run.expected is None and part < whole and part > 0 and whole % part == 0 and call.get(4, "step", 1) == 1:
+    if (
+        run.expected is None
+        and part < whole
+        and part > 0
+        and whole % part == 0
+        and call.get(4, "step", 1) == 1
+    ):
         start = call.get(2, "start", 0) or 0
         if start % part == 0:
             _tie_blocks(run, source, dim, whole // part)
@@ -125,12 +145,10 @@ def cat(run: Run, call: Call) -> None:
     known = [run.promote(each) for each in tensors]
     shape = [max(ids.shape[a] for ids in known if ids is not None) for a in range(call.out.dim())]
     parts = []
+    others = [ids for ids in known if ids is not None]
     for tensor, ids in zip(tensors, known, strict=True):
-        if ids is None:
-            ids = _filler(run, [each for each in known if each is not None], tensor, dim)
-        target = list(shape)
-        target[dim] = tensor.shape[dim]
-        parts.append(ids.expand(target) if all(i in (1, t) for i, t in zip(ids.shape, target, strict=True)) else ids)
+        own = _filler(run, others, tensor, dim) if ids is None else ids
+        parts.append(own.expand([*shape[:dim], tensor.shape[dim], *shape[dim + 1 :]]))
     ids = collapse(run.classes.roots(torch.cat(parts, dim)))
     run.saw(ids)
     run.put(call.out, ids)
@@ -160,9 +178,19 @@ def stack(run: Run, call: Call) -> None:
 
 
 @aten(
-    "repeat", "roll", "flip", "im2col", "pixel_shuffle", "pixel_unshuffle", "repeat_interleave",
-    "expand_copy", "permute_copy", "transpose_copy", "rot90", "tile",
-)  # fmt: skip
+    "repeat",
+    "roll",
+    "flip",
+    "im2col",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "repeat_interleave",
+    "expand_copy",
+    "permute_copy",
+    "transpose_copy",
+    "rot90",
+    "tile",
+)
 def executed(run: Run, call: Call) -> None:
     """Run the operator on the ids."""
     run.put(call.out, _execute(run, call))
@@ -218,7 +246,9 @@ def pad(run: Run, call: Call) -> None:
         axis = source.dim() - 1 - pair
         if ids.shape[axis] > 1:
             ids = ids.contiguous()
-            ids = torch.nn.functional.pad(ids, [0, 0] * pair + sides[2 * pair : 2 * pair + 2], value=FIXED)
+            ids = torch.nn.functional.pad(
+                ids, [0, 0] * pair + sides[2 * pair : 2 * pair + 2], value=FIXED
+            )
     run.saw(ids)
     run.put(call.out, ids)
 
@@ -237,7 +267,12 @@ def copy_into(run: Run, call: Call) -> None:
     ids = ids.reshape((1,) * (target.dim() - ids.dim()) + tuple(ids.shape))
     run.saw(ids)
     base = target._base
-    if run.blank and base is not None and not run.mirror.knows(target) and _spans(base, target, ids):
+    if (
+        run.blank
+        and base is not None
+        and not run.mirror.knows(target)
+        and _spans(base, target, ids)
+    ):
         run.put(base, ids)
         return
     run.mirror.put_into(target, ids)
@@ -257,9 +292,20 @@ def _spans(base: Tensor, target: Tensor, ids: Tensor) -> bool:
 
 
 @aten(
-    "fill_", "zero_", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones",
-    "new_empty", "new_full", "new_empty_strided",
-)  # fmt: skip
+    "fill_",
+    "zero_",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "rand_like",
+    "randn_like",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_full",
+    "new_empty_strided",
+)
 def fill(run: Run, call: Call) -> None:
     """New tensors of a size that is read off another are constants; ids that were, stay."""
 
@@ -267,4 +313,6 @@ def fill(run: Run, call: Call) -> None:
 def is_view(func: Any) -> bool:
     """Whether an operator returns an alias of its argument that it does not write."""
     returns = func._schema.returns
-    return bool(returns) and any(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+    return bool(returns) and any(
+        r.alias_info is not None and not r.alias_info.is_write for r in returns
+    )

@@ -25,9 +25,15 @@ def linear(run: Run, call: Call) -> None:
 def apply_linear(run: Run, x: Tensor, weight: Tensor, out: Tensor) -> None:
     """Tie inputs to one axis of a weight (out, in); outputs have the ids of the other."""
     located = run.parameters.locate(weight)
-    out_ids = run.parameters.along(located, 0, strong=True) if located and weight.dim() == 2 else None
+    out_ids = (
+        run.parameters.along(located, 0, strong=True) if located and weight.dim() == 2 else None
+    )
     into = run.parameters.along(located, 1) if located and weight.dim() == 2 else None
-    if located is None or (weight.shape[0] > 1 and out_ids is None) or (weight.shape[1] > 1 and into is None):
+    if (
+        located is None
+        or (weight.shape[0] > 1 and out_ids is None)
+        or (weight.shape[1] > 1 and into is None)
+    ):
         run.pin(run.known(x), "the weight is computed, not a parameter")
         run.put(out, run.fixed(out))
         return
@@ -60,7 +66,13 @@ def whole_groups(run: Run, name: str, groups: int, inputs: int) -> bool:
     return run.parameters.whole_groups.setdefault(name, groups > inputs)
 
 
-@aten("convolution", "mkldnn_convolution", "cudnn_convolution", "slow_conv_transpose2d", "miopen_convolution")
+@aten(
+    "convolution",
+    "mkldnn_convolution",
+    "cudnn_convolution",
+    "slow_conv_transpose2d",
+    "miopen_convolution",
+)
 def convolution(run: Run, call: Call) -> None:
     """Convolutions of any rank, transposed ones too, with groups."""
     x, weight, bias = call.args[:3]
@@ -76,9 +88,11 @@ def convolution(run: Run, call: Call) -> None:
     axis_out, axis_in = (1, 0) if transposed else (0, 1)
     out = _tie_groups(run, located.name, vector, (axis_out, axis_in, groups))
     run.spread(out, call.out, 1)
+    kind = "conv" if groups == 1 else "grouped"
     if transposed and groups > 1 and whole_groups(run, located.name, groups, len(vector) // groups):
-        axis_out, axis_in = 0, None
-    run.weight(located.name, axis_out, axis_in, "conv" if groups == 1 else "grouped")
+        run.weight(located.name, 0, None, kind)
+    else:
+        run.weight(located.name, axis_out, axis_in, kind)
     _conv_findings(run, vector, out, (weight, call.out, groups, transposed, x, located.name))
     _add_bias(run, call.out, bias, 1)
 
@@ -183,5 +197,3 @@ def bilinear(run: Run, call: Call) -> None:
     for each in call.args[:2]:
         run.pin(run.known(each), "a bilinear layer")
     run.put(call.out, run.fixed(call.out))
-
-

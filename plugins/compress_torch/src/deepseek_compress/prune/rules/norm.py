@@ -16,7 +16,7 @@ def channel_norm(run: Run, call: Call) -> None:
     vector = run.vector(x, 1)
     statistics = [call.get(1, "running_mean"), call.get(2, "running_var")]
     affine = [call.get(3, "weight"), call.get(4, "bias")]
-    if call.name == "torch.batch_norm" or call.name == "torch.instance_norm":
+    if call.name.startswith("torch."):
         statistics, affine = affine, statistics
     for each in (*statistics, *affine):
         run.bound(each, vector)
@@ -45,7 +45,11 @@ def layer_norm(run: Run, call: Call) -> None:
             run.pin(ids, "a norm over several axes")
     affine = [each for each in call.args[2:] if isinstance(each, Tensor)]
     affine += [each for each in call.kwargs.values() if isinstance(each, Tensor)]
-    if over and not affine and not hasattr(run.layers[-1][1] if run.layers else None, "normalized_shape"):
+    if (
+        over
+        and not affine
+        and not hasattr(run.layers[-1][1] if run.layers else None, "normalized_shape")
+    ):
         run.saw(ids)
     merged = merge_all(run, [x, *affine], call.out)
     assert merged is not None

@@ -10,9 +10,30 @@ from deepseek_compress.prune.run import Run, tensors_in
 
 # Operators that `watch` is told of: what they return says how much a channel is used.
 ACTIVATIONS = {
-    "relu", "relu_", "hardtanh", "hardtanh_", "clamp", "clamp_min", "leaky_relu", "leaky_relu_", "gelu", "silu", "silu_",
-    "hardswish", "hardswish_", "elu", "elu_", "mish", "mish_", "softplus", "celu", "selu", "sigmoid", "tanh", "prelu",
-}  # fmt: skip
+    "relu",
+    "relu_",
+    "hardtanh",
+    "hardtanh_",
+    "clamp",
+    "clamp_min",
+    "leaky_relu",
+    "leaky_relu_",
+    "gelu",
+    "silu",
+    "silu_",
+    "hardswish",
+    "hardswish_",
+    "elu",
+    "elu_",
+    "mish",
+    "mish_",
+    "softplus",
+    "celu",
+    "selu",
+    "sigmoid",
+    "tanh",
+    "prelu",
+}
 
 
 def pointwise(run: Run, call: Call) -> None:
@@ -29,15 +50,19 @@ def pointwise(run: Run, call: Call) -> None:
 
 def merge_all(run: Run, tensors: list[Tensor], out: Tensor) -> Tensor | None:
     """Ids of the result of elementwise operands; None if none is an activation."""
-    rank, merged, shape = out.dim(), None, ()
-    constants = []
+    rank, constants = out.dim(), []
+    merged: Tensor | None = None
+    shape: tuple[int, ...] = ()
     for tensor in tensors:
         ids = run.promote(tensor)
         if ids is None:
             constants.append(tensor)
             continue
         lead = rank - tensor.dim()
-        ids, extents = ids.reshape((1,) * lead + tuple(ids.shape)), (1,) * lead + _own_extents(tensor)
+        ids, extents = (
+            ids.reshape((1,) * lead + tuple(ids.shape)),
+            (1,) * lead + _own_extents(tensor),
+        )
         if merged is None:
             merged, shape = ids, extents
         else:
@@ -100,14 +125,38 @@ def _meet_constant(run: Run, ids: Tensor, constant: Tensor) -> None:
         own = axis - lead
         if own >= 0 and constant.shape[own] > 1:
             first = constant.narrow(own, 0, 1)
-            if not bool(((constant == first) | ((constant != constant) & (first != first))).all()):
+            if not bool(((constant == first) | (constant.isnan() & first.isnan())).all()):
                 run.pin(ids, "a constant that differs from channel to channel")
                 return
 
 
 # Elementwise, though torch does not tag them so.
 aten(
-    "hardswish", "hardswish_", "rsub", "log_sigmoid_forward", "tril", "triu", "native_dropout", "rrelu_with_noise", "clip", "to",
-    "_to_copy", "clone", "contiguous", "alias_copy", "detach_copy", "detach", "alias", "lift_fresh", "lift", "square", "dropout", "angle", "real", "imag",
-    "bernoulli", "fake_quantize_per_tensor_affine", "frexp",
-)(pointwise)  # fmt: skip
+    "hardswish",
+    "hardswish_",
+    "rsub",
+    "log_sigmoid_forward",
+    "tril",
+    "triu",
+    "native_dropout",
+    "rrelu_with_noise",
+    "clip",
+    "to",
+    "_to_copy",
+    "clone",
+    "contiguous",
+    "alias_copy",
+    "detach_copy",
+    "detach",
+    "alias",
+    "lift_fresh",
+    "lift",
+    "square",
+    "dropout",
+    "angle",
+    "real",
+    "imag",
+    "bernoulli",
+    "fake_quantize_per_tensor_affine",
+    "frexp",
+)(pointwise)

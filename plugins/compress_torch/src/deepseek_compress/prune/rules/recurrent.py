@@ -11,7 +11,16 @@ from deepseek_compress.prune.classes import FIXED
 from deepseek_compress.prune.rules.registry import Call, function
 from deepseek_compress.prune.run import Run
 
-_GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1, "lstm_cell": 4, "gru_cell": 3, "rnn_tanh_cell": 1, "rnn_relu_cell": 1}
+_GATES = {
+    "lstm": 4,
+    "gru": 3,
+    "rnn_tanh": 1,
+    "rnn_relu": 1,
+    "lstm_cell": 4,
+    "gru_cell": 3,
+    "rnn_tanh_cell": 1,
+    "rnn_relu_cell": 1,
+}
 
 
 @function("lstm", "gru", "rnn_tanh", "rnn_relu")
@@ -19,7 +28,11 @@ def recurrent(run: Run, call: Call) -> None:
     """Layers of one hidden width, in one or two directions: channel j of all goes together."""
     x, states, weights, has_bias, layers = call.args[:5]
     outs = [each for each in call.out if isinstance(each, Tensor)]
-    step = len(weights) // (layers * (2 if call.args[7] else 1)) if isinstance(weights, list | tuple) else 0
+    step = (
+        len(weights) // (layers * (2 if call.args[7] else 1))
+        if isinstance(weights, list | tuple)
+        else 0
+    )
     if step != (4 if has_bias else 2) or isinstance(layers, bool):
         _keep(run, [x], outs, "packed sequences or projections")
         return
@@ -82,7 +95,10 @@ def cell(run: Run, call: Call) -> None:
     if any(run.parameters.locate(each) is None for each in weights):
         _keep(run, [x, *given], outs, "the weights are computed, not parameters")
         return
-    gates, hidden = _GATES[call.name.rpartition(".")[2]], run.parameters.vector(_name(run, weights[1]), 1, strong=True)
+    gates, hidden = (
+        _GATES[call.name.rpartition(".")[2]],
+        run.parameters.vector(_name(run, weights[1]), 1, strong=True),
+    )
     inputs = run.vector(x, -1)
     _tie_cell(run, weights, (inputs, hidden, gates))
     for state in given:

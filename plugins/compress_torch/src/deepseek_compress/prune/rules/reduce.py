@@ -17,9 +17,28 @@ _KEEP = {"linalg_vector_norm": 3, "norm": 3, "std": 3, "var": 3}
 
 
 @aten(
-    "sum", "mean", "amax", "amin", "max", "min", "var", "std", "logsumexp", "prod", "any", "all", "norm",
-    "linalg_vector_norm", "argmax", "argmin", "var_mean", "std_mean", "nansum", "count_nonzero", "median",
-)  # fmt: skip
+    "sum",
+    "mean",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "var",
+    "std",
+    "logsumexp",
+    "prod",
+    "any",
+    "all",
+    "norm",
+    "linalg_vector_norm",
+    "argmax",
+    "argmin",
+    "var_mean",
+    "std_mean",
+    "nansum",
+    "count_nonzero",
+    "median",
+)
 def reduction(run: Run, call: Call) -> None:
     """Keep ids along the axes that are left; channels that are summed are seen by the sum."""
     source, outs = call.args[0], tensors_in(call.out)
@@ -53,7 +72,18 @@ def _reduce_channels(run: Run, call: Call, ids: Tensor, over: list[int]) -> None
     run.saw(ids)
 
 
-@aten("_softmax", "_log_softmax", "softmax", "log_softmax", "cumsum", "cumprod", "logcumsumexp", "_safe_softmax", "cummax", "cummin")
+@aten(
+    "_softmax",
+    "_log_softmax",
+    "softmax",
+    "log_softmax",
+    "cumsum",
+    "cumprod",
+    "logcumsumexp",
+    "_safe_softmax",
+    "cummax",
+    "cummin",
+)
 def along(run: Run, call: Call) -> None:
     """Operators along one axis that give a value for each of its entries."""
     source = call.args[0]
@@ -70,15 +100,34 @@ _SPATIAL = {"1d": 1, "2d": 2, "3d": 3}
 
 
 @aten(
-    *(f"{kind}{d}{tail}" for d in _SPATIAL for kind, tail in (
-        ("avg_pool", ""), ("adaptive_avg_pool", ""), ("_adaptive_avg_pool", ""), ("max_pool", "_with_indices"),
-        ("max_pool", ""), ("adaptive_max_pool", ""), ("fractional_max_pool", ""), ("reflection_pad", ""), ("replication_pad", ""),
-        ("upsample_nearest", ""), ("_upsample_nearest_exact", ""), ("upsample_linear", ""),
-        ("upsample_bilinear", ""), ("upsample_trilinear", ""), ("upsample_bicubic", ""), ("_upsample_bilinear", "_aa"), ("_upsample_bicubic", "_aa"),
-        ("grid_sampler_", ""), ("im2col", ""),
-    ) if f"{kind}{d}{tail}" != "im2col1d"),
+    *(
+        f"{kind}{d}{tail}"
+        for d in _SPATIAL
+        for kind, tail in (
+            ("avg_pool", ""),
+            ("adaptive_avg_pool", ""),
+            ("_adaptive_avg_pool", ""),
+            ("max_pool", "_with_indices"),
+            ("max_pool", ""),
+            ("adaptive_max_pool", ""),
+            ("fractional_max_pool", ""),
+            ("reflection_pad", ""),
+            ("replication_pad", ""),
+            ("upsample_nearest", ""),
+            ("_upsample_nearest_exact", ""),
+            ("upsample_linear", ""),
+            ("upsample_bilinear", ""),
+            ("upsample_trilinear", ""),
+            ("upsample_bicubic", ""),
+            ("_upsample_bilinear", "_aa"),
+            ("_upsample_bicubic", "_aa"),
+            ("grid_sampler_", ""),
+            ("im2col", ""),
+        )
+        if f"{kind}{d}{tail}" != "im2col1d"
+    ),
     "mkldnn_max_pool2d",
-)  # fmt: skip
+)
 def spatial(run: Run, call: Call) -> None:
     """Pooling and resampling of the trailing axes: channels stay what they are."""
     source = call.args[0]
