@@ -97,17 +97,6 @@ class QuantSpec:
     weights: Mapping[str, WeightScales]
     samples: int = attrs.field(validator=attrs.validators.ge(0))
 
-    def with_bits(self, *, weights: int, activations: int) -> QuantSpec:
-        """The same ranges, in other numbers of bits."""
-        return attrs.evolve(
-            self,
-            activations={
-                name: attrs.evolve(found, bits=activations)
-                for name, found in self.activations.items()
-            },
-            weights={name: _in_bits(found, weights) for name, found in self.weights.items()},
-        )
-
     def to_json(self) -> dict[str, Any]:
         """As it is kept in a file; version 1: keys may be added, none is renamed or dropped."""
         return {
@@ -169,11 +158,6 @@ class QuantSpec:
                 f"{path} can't be read: {error}", remedy="calibrate the model again"
             ) from error
         return cls.from_json(kept)
-
-
-def _in_bits(found: WeightScales, bits: int) -> WeightScales:
-    ratio = found.levels / (2 ** (bits - 1) - 1)
-    return attrs.evolve(found, scales=[s * ratio for s in found.scales], bits=bits)
 
 
 def _record(kind: Any, fields: Mapping[str, Any]) -> Any:

@@ -88,12 +88,3 @@ def weight_axis(node: NodeProto) -> int:
     if node.op_type == "Gemm":
         return 0 if attribute(node, "transB", 0) else 1
     return 1 if node.op_type == "ConvTranspose" else -1
-
-
-def replace_constant(model: ModelProto, name: str, values: np.ndarray[Any, Any]) -> None:
-    """Give an initializer other values."""
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            tensor.CopyFrom(numpy_helper.from_array(values, name))
-            return
-    raise KeyError(name)

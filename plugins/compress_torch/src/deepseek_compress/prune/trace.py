@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.classes import Mismatch, varying
-from deepseek_compress.prune.rules import (
+from deepseek_compress.prune.rules import (  # noqa: F401 - they register their rules
     attention,
     contract,
     layout,
@@ -32,8 +32,6 @@ from deepseek_compress.prune.rules import (
 from deepseek_compress.prune.rules.pointwise import pointwise
 from deepseek_compress.prune.rules.registry import ATEN, FUNCTIONS, Call
 from deepseek_compress.prune.run import Run, tensors_in
-
-_ROOMS = (attention, contract, layout, linear, norm, recurrent, reduce)
 
 # What takes values out of torch, where they can't be followed.
 _ESCAPES = {"numpy", "__array__", "tolist", "data_ptr", "__dlpack__", "item"}
@@ -60,7 +58,7 @@ class Example:
     kwargs: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-class _Functions(TorchFunctionMode):  # type: ignore[misc]
+class _Functions(TorchFunctionMode):
     """Sees calls of torch's API. Field: `run`."""
 
     def __init__(self, run: Run) -> None:
@@ -113,7 +111,7 @@ def _hint(args: Any) -> int | None:
     return base + flat.index(-1) if -1 in flat else None
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[misc]
+class _Operators(TorchDispatchMode):
     """Sees every aten operator. Field: `run`."""
 
     def __init__(self, run: Run) -> None:

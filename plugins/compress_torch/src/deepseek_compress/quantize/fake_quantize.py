@@ -20,8 +20,8 @@ class _Lsq(torch.autograd.Function):
     """The rounding with its gradients; `low` and `high` already have the zero point taken off."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, scale: Any, low: int, high: int, factor: float) -> Any:
-        steps = x / scale
+    def forward(ctx: Any, x: Any, scale: Any, bounds: tuple[int, int], factor: float) -> Any:
+        steps, (low, high) = x / scale, bounds
         ctx.save_for_backward(steps, scale)
         ctx.bounds = (low, high, factor)
         return steps.round().clamp_(low, high).mul_(scale)
@@ -34,12 +34,12 @@ class _Lsq(torch.autograd.Function):
         inside = (steps >= low) & (steps <= high)
         error = steps.round().clamp_(low, high) - torch.where(inside, steps, 0.0)
         of_scale = (gradient * error).sum_to_size(scale.shape) * factor
-        return gradient * inside, of_scale, None, None, None
+        return gradient * inside, of_scale, None, None
 
 
 def fake_quantize(x: Any, scale: Any, low: int, high: int, factor: float = 1.0) -> Any:
     """`x` in steps of `scale` (a shape that `x` broadcasts), from `low` to `high` of them."""
-    return _Lsq.apply(x.float(), scale, low, high, factor)
+    return _Lsq.apply(x.float(), scale, (low, high), factor)
 
 
 class _StepSize(torch.nn.Module):

@@ -153,8 +153,10 @@ class _Watching(TorchFunctionMode):
         for value in result:
             if isinstance(value, torch.Tensor) and value.is_floating_point():
                 quantizer = self._places.get(Place(number, at))
-                value, at = (value if quantizer is None else quantizer(value)), at + 1
-            made.append(value)
+                made.append(value if quantizer is None else quantizer(value))
+                at += 1
+            else:
+                made.append(value)
         return type(result)(*made) if hasattr(result, "_fields") else type(result)(made)
 
 

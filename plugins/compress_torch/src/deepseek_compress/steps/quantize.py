@@ -152,9 +152,7 @@ class _Bench:
         example = _example(model, context.calibration)
         folded = fold_norms(model, example)
         floats = _exported(folded, example, context.workspace)
-        return cls(
-            folded=folded, floats=floats, example=example, options=options, context=context
-        )
+        return cls(folded=folded, floats=floats, example=example, options=options, context=context)
 
     def after_training(self) -> _Candidate:
         """The model as it is, in ranges of the calibration method that loses least."""
@@ -211,6 +209,7 @@ class _Bench:
         """1 less the relative error against the float model's outputs for calibration samples."""
         from deepseek_compress.steps.agreement import agreement
 
+        assert self.context.calibration is not None
         return agreement(self.folded, module, self.context.calibration)
 
 
