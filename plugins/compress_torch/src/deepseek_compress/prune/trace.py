@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.classes import Mismatch, varying
-from deepseek_compress.prune.rules import (
+from deepseek_compress.prune.rules import (  # noqa: F401 - for the rules that they register
     attention,
     contract,
     layout,
@@ -32,8 +32,6 @@ from deepseek_compress.prune.rules import (
 from deepseek_compress.prune.rules.pointwise import pointwise
 from deepseek_compress.prune.rules.registry import ATEN, FUNCTIONS, Call
 from deepseek_compress.prune.run import Run, tensors_in
-
-_ROOMS = (attention, contract, layout, linear, norm, recurrent, reduce)
 
 # What takes values out of torch, where they can't be followed.
 _ESCAPES = {"numpy", "__array__", "tolist", "data_ptr", "__dlpack__", "item"}

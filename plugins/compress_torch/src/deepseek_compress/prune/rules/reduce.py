@@ -13,7 +13,6 @@ from deepseek_compress.prune.run import Run, tensors_in
 # A channel of zeros adds nothing to these, so leaving it out changes nothing.
 _ADDITIVE = {"sum", "linalg_vector_norm", "norm"}
 _DIM = {"linalg_vector_norm": 2, "norm": 2}
-_KEEP = {"linalg_vector_norm": 3, "norm": 3, "std": 3, "var": 3}
 
 
 @aten(
