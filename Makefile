@@ -8,7 +8,7 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test corpus clients lint bench docs dist version clean
+.PHONY: help install install-dev demo test corpus clients architectures lint bench docs dist version clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,20 @@ $(CLIENTS)/.installed: $(VENV)/.installed-dev tests/clients/requirements.txt
 clients: $(CLIENTS)/.installed  ## one real script each of pandas, zarr, torch and others over ds://
 	@mkdir -p $(OUT)
 	$(CLIENTS)/bin/python tests/clients/run_clients.py --json $(OUT)/clients.json
+
+# Beside the environment and without dependencies; a package without a wheel is built or left out.
+ARCHITECTURES := tests/deepseek_compress/prune/requirements.txt
+$(VENV)/architectures/.installed: $(VENV)/.installed-dev $(ARCHITECTURES)
+	@rm -rf $(VENV)/architectures
+	@install="$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-compile --target $(VENV)/architectures"; \
+	$$install -r $(ARCHITECTURES) || grep -v '^#' $(ARCHITECTURES) | \
+	  while read -r one; do $$install "$$one" || echo "left out: $$one"; done
+	@mkdir -p $(VENV)/architectures
+	@touch $@
+
+architectures: $(VENV)/architectures/.installed  ## real architectures, pruned by us and by Torch-Pruning
+	@mkdir -p $(OUT)
+	$(BIN)/python benchmarks/pruning.py --json $(OUT)/pruning.json
 
 lint: install-dev  ## format check, lint, types, import contracts
 	$(BIN)/ruff format --check .

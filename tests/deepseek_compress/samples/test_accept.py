@@ -304,3 +304,11 @@ def test_a_changed_sample_is_another_fingerprint():
     changed[5, 0, 3, 3] += 1
     one, other = (fingerprint(as_samples((x, Y), PICTURES)) for x in (X, changed))
     assert one != other
+
+
+def test_x_and_y_are_input_and_labels_of_a_model_whose_input_is_called_x(tmp_path):
+    np.savez(tmp_path / "data.npz", x=np.ones((3, 2), np.float32), y=np.arange(3))
+    samples = as_samples(tmp_path / "data.npz", Expected(inputs={"x": (1, 2)}))
+    (batch,) = samples.batches(3)
+    assert set(batch.inputs) == {"x"}
+    assert list(batch.labels) == [0, 1, 2]

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.classes import Mismatch, varying
-from deepseek_compress.prune.rules import (  # noqa: F401 - they register their rules
+from deepseek_compress.prune.rules import (  # noqa: F401 - for the rules that they register
     attention,
     contract,
     layout,
@@ -58,7 +58,7 @@ class Example:
     kwargs: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-class _Functions(TorchFunctionMode):
+class _Functions(TorchFunctionMode):  # type: ignore[misc]
     """Sees calls of torch's API. Field: `run`."""
 
     def __init__(self, run: Run) -> None:
@@ -111,7 +111,7 @@ def _hint(args: Any) -> int | None:
     return base + flat.index(-1) if -1 in flat else None
 
 
-class _Operators(TorchDispatchMode):
+class _Operators(TorchDispatchMode):  # type: ignore[misc]
     """Sees every aten operator. Field: `run`."""
 
     def __init__(self, run: Run) -> None:

@@ -67,7 +67,7 @@ def named(given: Any, expected: Expected) -> tuple[dict[str, Any], Any]:
 
 def _of_mapping(given: Mapping[str, Any], expected: Expected) -> tuple[dict[str, Any], Any]:
     keys = set(given)
-    if keys <= {_X, _Y} and _X in keys and _X not in expected.names:
+    if keys <= {_X, _Y} and _X in keys and (_X not in expected.names or expected.names == (_X,)):
         return _inputs(given[_X], expected), given.get(_Y)
     known = [*expected.names, LABELS] if expected.inputs else [*(keys - {LABELS}), LABELS]
     for key in given:

@@ -1,0 +1,124 @@
+"""`ds-sdk compress` by hand: what it prints, its exit codes, and what it says to a mistake."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+RECIPE = """
+[model]
+path = "model.onnx"
+
+[data]
+calibration = "samples.npz"
+test = "samples.npz"
+
+[[lower]]
+use = "ort_x86"
+
+[[lower]]
+use = "trt"
+
+[budget]
+nbytes = "{nbytes}"
+accuracy_drop = 10
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model that tells where a spot is, and samples of it."""
+    made = tmp_path_factory.mktemp("compress")
+    draw = np.random.default_rng(0)
+    proto = parser.parse_model("""
+        <ir_version: 9, opset_import: ["" : 17]>
+        spots (float[N, 1, 8, 8] x) => (float[N, 8] y) {
+            h = Conv <pads = [1, 1, 1, 1]> (x, w)
+            r = Relu(h)
+            f = Flatten(r)
+            y = MatMul(f, v)
+        }
+    """)
+    for name, shape in (("w", (16, 1, 3, 3)), ("v", (16 * 64, 8))):
+        weight = draw.standard_normal(shape).astype(np.float32)
+        proto.graph.initializer.append(numpy_helper.from_array(weight, name))
+    onnx.save(proto, made / "model.onnx")
+    x = draw.standard_normal((300, 1, 8, 8)).astype(np.float32)
+    np.savez(made / "samples.npz", x=x, y=np.arange(300) % 8)
+    (made / "recipe.toml").write_text(RECIPE.format(nbytes="/2"))
+    (made / "strict.toml").write_text(RECIPE.format(nbytes="/100"))
+    return made
+
+
+def compress(folder, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "deepseek_core", "compress", *words],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_a_run_is_judged_verified_and_compared(folder):
+    done = compress(folder, "run", "recipe.toml", "-o", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["holds"]
+    assert [v["name"] for v in report["variants"]] == ["fp32", "ort_x86", "trt"]
+    assert report["variants"][1]["int8_coverage"] == 1.0
+    assert compress(folder, "verify", "out").stdout.endswith("files are whole\n")
+    compared = compress(folder, "compare", "out", "out").stdout
+    assert "no significant difference in accuracy" in compared
+    again = compress(folder, "run", "recipe.toml", "-o", "out")
+    assert again.returncode == 2
+    assert "holds a finished run" in again.stderr
+    model = folder / "out" / "model.ort_x86.onnx"
+    model.write_bytes(model.read_bytes()[:-1])
+    damaged = compress(folder, "verify", "out")
+    assert damaged.returncode == 1
+    assert "model.ort_x86.onnx was changed" in damaged.stdout
+
+
+def test_a_budget_that_does_not_hold_is_exit_code_1(folder):
+    done = compress(folder, "run", "strict.toml", "-o", "strict")
+    assert done.returncode == 1, done.stderr
+    assert "fails" in done.stdout
+
+
+def test_the_layers_of_a_file_are_listed_with_what_int8_costs(folder):
+    done = compress(folder, "inspect", "model.onnx", "--samples", "samples.npz", "--json")
+    layers = json.loads(done.stdout)["layers"]
+    assert [layer["operator"] for layer in layers] == ["Conv", "MatMul"]
+    assert all(0 <= layer["int8_error"] < 0.1 for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu", "recipe.toml"], "ds-sdk compress run"),
+        (["plan", "nope.toml"], "no such recipe"),
+        (["verify", "."], "did not end"),
+        (["compare", ".", "."], "holds no finished run"),
+        (["inspect", "model.py:make"], "add --input"),
+        (["inspect", "model.py:make", "--input", "a,b"], "--input 1,3,224,224"),
+        (["inspect", "nope.onnx"], "no such file"),
+        (["inspect", "recipe.toml"], "begins with a file"),
+        (["init", "recipe.toml"], "is there already"),
+        (["run", "recipe.toml", "-o", "."], "is not empty"),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_do(folder, words, said):
+    done = compress(folder, *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_first_recipe_is_one(folder):
+    assert compress(folder, "init", "first.toml").returncode == 0
+    missing = compress(folder, "plan", "first.toml")
+    assert "no such file: my_model.py" in missing.stderr.replace(str(folder) + "/", "")
+    assert compress(folder, "init", "second.toml", "--model", "model.onnx").returncode == 0
+    assert "my_data.py" in compress(folder, "plan", "second.toml").stderr
