@@ -58,7 +58,7 @@ class Example:
     kwargs: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-class _Functions(TorchFunctionMode):  # type: ignore[misc]
+class _Functions(TorchFunctionMode):
     """Sees calls of torch's API. Field: `run`."""
 
     def __init__(self, run: Run) -> None:
@@ -111,7 +111,7 @@ def _hint(args: Any) -> int | None:
     return base + flat.index(-1) if -1 in flat else None
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[misc]
+class _Operators(TorchDispatchMode):
     """Sees every aten operator. Field: `run`."""
 
     def __init__(self, run: Run) -> None:
