@@ -1,4 +1,4 @@
-"""What ONNX Runtime's basic optimization leaves: normalization behind ConvTranspose and Gemm.
+"""What ONNX Runtime's basic optimization leaves: some normalization, and casts of constants.
 
 BatchNorm in inference is y = (x - mean) / sqrt(var + eps) * gamma + beta, which a weight and a
 bias take in: w' = w * gamma / sqrt(var + eps), b' = (b - mean) * gamma / sqrt(var + eps) + beta.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from deepseek_compress.onnx_graph.graph import HEAVY, GraphIndex, attribute, weight_axis
 
@@ -64,6 +64,21 @@ def _along(factor: Array, weight: Array, layer: NodeProto) -> Array:
     shape = [1] * weight.ndim
     shape[weight_axis(layer)] = -1
     return factor.reshape(shape)
+
+
+def fold_casts(model: ModelProto) -> None:
+    """Cast constants once and for all.
+
+    ONNX Runtime has no float16 convolution on the CPU: it computes in float32, with a Cast before
+    each weight. Folded, such a layer is one like others.
+    """
+    index = GraphIndex.of(model)
+    for node in [n for n in model.graph.node if n.op_type == "Cast"]:
+        values, to = index.constant(node.input[0]), attribute(node, "to", 0)
+        if values is not None and to == TensorProto.FLOAT and node.output[0] not in index.outputs:
+            folded = numpy_helper.from_array(values.astype(np.float32), node.output[0])
+            model.graph.initializer.append(folded)
+            model.graph.node.remove(node)
 
 
 def own_weights(model: ModelProto) -> None:

@@ -209,7 +209,6 @@ class _Watch:
     digests: set[bytes] = attrs.field(factory=set)
     values: set[float] = attrs.field(factory=set)
     classes: set[str] = attrs.field(factory=set)
-    labels: int = 0
     count: int = 0
 
     def samples(self, data: compression.Samples) -> compression.Samples:
@@ -227,7 +226,6 @@ class _Watch:
 
     def label(self, labels: Any) -> None:
         """Note the classes of a batch."""
-        self.labels += len(labels)
         if len(self.classes) < 2:
             self.classes.update(
                 str(label) for label in np.asarray(labels).reshape(len(labels), -1)[:, 0]
@@ -245,9 +243,9 @@ class _Watch:
             raise BadCalibration(
                 f"every input is {next(iter(self.values))} throughout", remedy="give real samples"
             )
-        if self.labels > 1 and len(self.classes) == 1:
+        if self.count > 1 and len(self.classes) == 1:
             raise BadCalibration(
-                f"all {self.labels} samples are of class {next(iter(self.classes))}",
+                f"all {self.count} samples are of class {next(iter(self.classes))}",
                 remedy="give samples of all classes",
             )
 

@@ -35,7 +35,7 @@ class Poison:
 def find_poison(
     observers: Mapping[str, Observer], inputs: Collection[str], read: Collection[str]
 ) -> Poison | None:
-    """The sample that widens a range most, if it is by `NOTED` or more.
+    """The sample that widens a range most, if it is by `NOTED` or more; inputs are named first.
 
     Looked at are `inputs` and the tensors that heavy nodes `read`; the first are what samples are
     made of, the second may be rare features, so that few samples prove nothing. One in a hundred
@@ -43,7 +43,9 @@ def find_poison(
     """
     looked_at = [observers[name] for name in (*inputs, *read) if name in observers]
     found = [poison for seen in looked_at if (poison := _worst(seen, inputs)) is not None]
-    return max(found, key=lambda poison: (poison.certain, poison.factor), default=None)
+    return max(
+        found, key=lambda p: (p.certain, p.certain and p.tensor in inputs, p.factor), default=None
+    )
 
 
 def _worst(seen: Observer, inputs: Collection[str]) -> Poison | None:

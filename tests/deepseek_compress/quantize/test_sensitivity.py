@@ -1,0 +1,71 @@
+"""Which layer loses most, and which to leave in float."""
+
+import numpy as np
+import pytest
+from float_nets import Net, pictures
+
+from deepseek_compress.lower.ort_x86 import lower_ort_x86
+from deepseek_compress.onnx_graph.reading import read_float_model
+from deepseek_compress.onnx_graph.running import compare
+from deepseek_compress.quantize.calibrating import calibrate
+from deepseek_compress.quantize.sensitivity import mixed, sensitivity
+from deepseek_core import errors
+
+
+def lower(model, spec, *, skip=()):
+    return lower_ort_x86(model, spec, skip=skip).proto
+
+
+@pytest.fixture(scope="module")
+def fragile():
+    """A net whose second layer reads one channel that is a thousand times larger."""
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(8, 3, 3, 3)).astype(np.float32)
+    wide[0] *= 1000
+    narrow = rng.normal(size=(8, 8, 3, 3)).astype(np.float32)
+    narrow[:, 0] /= 1000
+    net = Net(["N", 3, 12, 12])
+    first = net.node("Relu", net.conv("x", 3, 8, weight=net.constant(wide), name="first"))
+    second = net.node("Relu", net.conv(first, 8, 8, weight=net.constant(narrow), name="second"))
+    third = net.node("Relu", net.conv(second, 8, 8, name="third"))
+    model = read_float_model(net.model(net.conv(third, 8, 2, name="last")))
+    return model, calibrate(model, pictures()).spec
+
+
+def test_the_fragile_layer_comes_first(fragile):
+    ranked = sensitivity(*fragile, pictures(16), lower)
+    assert len(ranked.layers) == 4
+    assert {layer.name for layer in ranked.layers[:2]} == {"first", "second"}
+    errors_found = [layer.error for layer in ranked.layers]
+    assert errors_found == sorted(errors_found, reverse=True)
+    assert errors_found[0] > 10 * errors_found[-1]
+
+
+def test_as_few_layers_as_the_budget_needs_stay_float(fragile):
+    model, spec = fragile
+    asked = []
+
+    def metric(proto):
+        asked.append(proto)
+        return 1 - compare(model.proto, proto, pictures(16)).relative_error
+
+    ranked = sensitivity(model, spec, pictures(16), lower)
+    found = mixed(model, spec, ranked, lower=lower, metric=metric, max_drop=0.02)
+    assert 0 < len(found.left_in_float) < 4
+    assert found.metric_float - found.metric <= 0.02 < found.metric_float - found.metric_quantized
+    fewer = lower(model, spec, skip=found.left_in_float[:-1])
+    assert found.metric_float - metric(fewer) > 0.02
+    generous = mixed(model, spec, ranked, lower=lower, metric=metric, max_drop=100)
+    assert generous.left_in_float == ()
+    with pytest.raises(errors.ConfigError, match="max_drop"):
+        mixed(model, spec, ranked, lower=lower, metric=metric, max_drop=float("nan"))
+
+
+def test_drops_of_a_metric_rank_before_errors(fragile):
+    model, spec = fragile
+
+    def metric(proto):
+        return float("third__integer" in {t.name for t in proto.graph.initializer})
+
+    ranked = sensitivity(model, spec, pictures(16), lower, metric)
+    assert all(layer.drop is not None for layer in ranked.layers)
