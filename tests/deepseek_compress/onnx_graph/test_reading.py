@@ -119,7 +119,7 @@ def test_layers_of_half_precision_are_quantized_from_float32():
 def test_quantized_files_are_refused_by_the_node():
     model = read_float_model(residual())
     spec = calibrate(model, pictures(), CalibrationSettings(outliers="keep")).spec
-    with pytest.raises(errors.InputError, match="quantized already: node .* is a "):
+    with pytest.raises(errors.InputError, match=r"quantized already: node .* is a "):
         read_float_model(lower_ort_x86(model, spec).proto)
 
 

@@ -4,6 +4,7 @@ import attrs
 import numpy as np
 import pytest
 from float_nets import Net, perceptron, pictures, residual
+from onnx import TensorProto, helper
 
 from deepseek_compress.errors import BadCalibration
 from deepseek_compress.lower.ort_x86 import lower_ort_x86
@@ -65,7 +66,7 @@ def test_a_sample_that_defines_a_range_is_named(model, at):
 def test_two_bad_samples_of_many_do_not_hide_each_other(model):
     samples = pictures(200)
     samples[[20, 120]] *= 30
-    with pytest.raises(BadCalibration, match="sample (20|120) alone"):
+    with pytest.raises(BadCalibration, match=r"sample (20|120) alone"):
         calibrate(model, samples)
 
 
@@ -167,3 +168,16 @@ def test_a_perceptron_calibrates_alike_twice():
     model = read_float_model(perceptron())
     samples = np.random.default_rng(4).normal(size=(32, 16)).astype(np.float32)
     assert attrs.asdict(calibrate(model, samples)) == attrs.asdict(calibrate(model, samples))
+
+
+def test_scalars_beside_tensors_are_fed_sample_by_sample():
+    net = Net(["N", 16])
+    net.inputs.append(helper.make_tensor_value_info("gain", TensorProto.FLOAT, []))
+    model = read_float_model(net.model(net.gemm(net.node("Mul", "x", "gain"), 16, 3)))
+    rng = np.random.default_rng(0)
+    samples = {
+        "x": rng.normal(size=(9, 5, 16)).astype(np.float32),
+        "gain": rng.uniform(1, 2, 9).astype(np.float32),
+    }
+    found = calibrate(model, samples).spec
+    assert found.activations["gain"].max == samples["gain"].max()

@@ -164,7 +164,7 @@ def _fit(array: Array, wanted: Input, size: int, first: int) -> Array:
             remedy=f"convert the samples as the model's users do, to {wanted.dtype}",
         )
     if size == 1 and array.ndim == len(wanted.shape) + 1:
-        array = array[0]
+        array = np.asarray(array[0])  # of a scalar input it would be no array
     elif wanted.shape and wanted.shape[0] is not None and 0 < len(array) < wanted.shape[0]:
         missing = wanted.shape[0] - len(array)
         array = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
