@@ -9,8 +9,9 @@
 3. ResNet-50 to parameters / 3.7, all counts multiples of 8: ratio, and seconds of the solver.
 
 "exact" is a difference of at most 1e-5 of the outputs' magnitude; "wrong" ran and differs;
-"broke" left a model that fails, or one that was changed before it was refused; "refused" left it
-as it was; "nothing" removed nothing.
+"broke" left a model that fails, or one that was changed before it was refused; "refused" named an
+operation and left the model as it was; "raised" is any other exception, the model as it was;
+"nothing" removed nothing.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def _theirs(model: Any, inputs: tuple[Any, ...]) -> tuple[str, str]:
             theirs = model(*inputs)
     except Exception as error:  # noqa: BLE001 - whatever a user would see
         changed = {name: t.shape for name, t in model.state_dict().items()} != shapes
-        return ("broke" if changed else "refused"), f"{type(error).__name__}"
+        return ("broke" if changed else "raised"), f"{type(error).__name__}"
     _zero_what_is_gone(model, zeroed)
     with torch.no_grad():
         ours = zeroed(*inputs)
