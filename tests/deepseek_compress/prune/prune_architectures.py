@@ -71,7 +71,6 @@ ARCHITECTURES = [
     _of_pytorchcv("mobilenetv3_small_w7d20", "mobilenetv3", 224),
     _of_pytorchcv("ghostnet", "ghostnet", 224),
     _of_pytorchcv("densenet121", "densenet", 224),
-    _of_pytorchcv("vgg11", "vgg", 224),
     _of_pytorchcv("squeezenet_v1_1", "squeezenet", 224),
     _of_pytorchcv("shufflenet_g3_wd4", "shufflenet", 224),
     _of_pytorchcv("shufflenetv2_wd2", "shufflenetv2", 224),

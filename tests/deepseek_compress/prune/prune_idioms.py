@@ -698,3 +698,45 @@ class NormalizedKeys(nn.Module):
         k, q = F.normalize(self.keys(x), dim=-1), F.normalize(self.queries(x), dim=-1)
         scores = torch.einsum("bic,bjc->bij", q, k) * math.sqrt(7)
         return self.head(torch.bmm(scores.softmax(-1), self.values(x)))
+
+
+@idiom((2, 3, 5, 5), (2, 7), prunable="body film")
+class FeatureModulation(nn.Module):
+    """A vector gives each channel a gain and a shift."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.film, self.head = conv(3, 16), nn.Linear(7, 32), conv(16, 4)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        gain, shift = self.film(z).chunk(2, 1)
+        return self.head(self.body(x) * gain[..., None, None] + shift[..., None, None])
+
+
+@idiom((2, 3, 6, 6), prunable="body")
+class UnfoldToLinear(nn.Module):
+    """Patches as rows, and channels in reverse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = conv(3, 16), nn.Linear(16 * 9, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.unfold(self.body(x).flip(1), 3).transpose(1, 2))
+
+
+@idiom((6, 8), prunable="experts.0.0 experts.1.0")
+class SoftExperts(nn.Module):
+    """A weighted sum of small nets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.head = nn.Linear(8, 2), nn.Linear(8, 2)
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8)) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.gate(x).softmax(-1)
+        parts = [weights[:, at : at + 1] * each(x) for at, each in enumerate(self.experts)]
+        return self.head(parts[0] + parts[1])

@@ -5,6 +5,7 @@ import torch
 from prune_plans import every
 from torch import nn
 
+from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.pruner import Pruner
 
 X = (2, 3, 8, 8)
@@ -120,3 +121,26 @@ def test_a_pruned_copy_is_pruned_again():
     first = pruned(plain(), torch.randn(X)).model
     second = pruned(first, torch.randn(X))
     assert second.plan.ratios["params"] > 1.5
+
+
+def test_cross_attention_with_a_mask_is_pruned_head_by_head():
+    class Cross(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.k = nn.Linear(6, 16), nn.Linear(6, 16)
+            self.attention, self.head = (
+                nn.MultiheadAttention(16, 4, batch_first=True),
+                nn.Linear(16, 2),
+            )
+
+        def forward(self, x, mask):
+            k = self.k(x)
+            return self.head(self.attention(self.a(x), k, k, key_padding_mask=mask)[0])
+
+    mask = torch.tensor([[False, False, True], [False, False, False]])
+    pruner = Pruner(Cross(), (torch.randn(2, 3, 6), mask))
+    found = pruner.apply(pruner.plan({"k": [0, 2], "attention.out_proj.weight": [1]}))
+    assert found.equivalence.relative <= 1e-5
+    assert (found.model.attention.embed_dim, found.model.attention.head_dim) == (8, 2)
+    with pytest.raises(CannotPrune, match="go with those of 'k'"):
+        pruner.plan({"a": [0]})

@@ -125,6 +125,17 @@ def test_a_latency_budget_takes_where_time_goes(small):
     assert "stem.0.0" not in plan.remove and plan.ratios["params"] < 2
 
 
+def test_a_latency_table_of_stairs_is_searched_past_its_flat_parts(small):
+    def latency(layer, into, out):
+        return -(-into // 32) * -(-out // 32) * 1.0
+
+    whole = sum(latency(s.layer, len(s.into), len(s.out)) for s in small.structure.layer_sizes)
+    budget = PruneBudget(latency_ms=whole / 2)
+    plan = plan_budget(small, score_units(small, "l1"), budget, allocate="latency", latency=latency)
+    counts = channel_counts(small, small.apply(plan).model)
+    assert {after % 32 for name, (_, after) in counts.items() if name != "head"} == {0}
+
+
 def test_what_cannot_be_met_names_the_constraint_and_the_closest(small):
     scores = score_units(small, "l1")
     with pytest.raises(BudgetUnmet) as caught:

@@ -244,3 +244,8 @@ def test_a_model_without_tensors_in_its_output_is_refused():
 
     with pytest.raises(CannotPrune, match="holds no tensors"):
         Pruner(Nothing(), torch.randn(X))
+
+
+def test_a_lazy_layer_that_never_ran_is_refused():
+    with pytest.raises(CannotPrune, match=r"0.weight has no shape yet"):
+        Pruner(nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 2)), torch.randn(2, 4))

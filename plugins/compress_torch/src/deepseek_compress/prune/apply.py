@@ -27,6 +27,9 @@ def copy_of(model: nn.Module) -> nn.Module:
             ("torch._dynamo", "torch.ao.nn.quantized")
         ):
             raise _cannot(f"{name or 'the model'} is a {kind}, which has no layers to shrink", name)
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise _cannot(f"{name} has no shape yet: call the model once", name.rpartition(".")[0])
     try:
         return copy.deepcopy(model)
     except Exception as error:

@@ -184,14 +184,17 @@ class _Solver:
     def _best_step(self, kept: np.ndarray, before: np.ndarray) -> np.ndarray:
         best, found = -1.0, kept
         for at, options in enumerate(self.choices):
-            for count in options[options < kept[at]][::-1][:4]:
+            for count in options[options < kept[at]][::-1]:
                 changed = kept.copy()
                 changed[at] = count
                 saved = float((before - self.excess(changed)).sum())
+                if saved <= 0:
+                    continue  # a flat part of the table: further down it saves
                 lost = self.scores[self.order[at][int(count) : int(kept[at])]].sum()
                 if saved / (lost + 1e-12) > best:
                     best, found = saved / (lost + 1e-12), changed
-        return found
+                break
+        return self.least if found is kept else found
 
     # -- giving back ----------------------------------------------------------------------------
     def give_back(self, kept: np.ndarray) -> np.ndarray:

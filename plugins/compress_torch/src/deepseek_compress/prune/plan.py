@@ -88,7 +88,7 @@ def removed_units(structure: Structure, plan: PrunePlan) -> set[int]:
     for name, positions in plan.remove.items():
         group = groups.get(name)
         if group is None:
-            raise _wrong(f"the model has no group {name!r}", name)
+            raise _wrong(_no_group(structure, name), name)
         if positions and group.reason:
             raise _wrong(f"{name} has to stay: {group.reason}", name)
         if len(set(positions)) != len(positions) or any(
@@ -99,6 +99,13 @@ def removed_units(structure: Structure, plan: PrunePlan) -> set[int]:
             raise _wrong(f"all channels of {name} would go", name)
         found.update(group.units[p] for p in positions)
     return found
+
+
+def _no_group(structure: Structure, name: str) -> str:
+    """Say where a layer is found whose channels are another group's."""
+    other = next((group.name for group in structure.groups if name in group.layers), None)
+    goes = f"; its channels go with those of {other!r}" if other else ""
+    return f"the model has no group {name!r}{goes}"
 
 
 def _wrong(text: str, layer: str) -> CannotPrune:

@@ -228,13 +228,22 @@ def index(run: Run, call: Call) -> None:
     if any(each.dtype == torch.bool for each in numbers) and derived:
         raise run.refuse("the shape of the result depends on the data")
     done = getattr(torch.ops.aten, call.name)
-    result = done(ids.expand(source.shape), *call.args[1:], **call.kwargs)
+    result = done(ids.expand(source.shape), *_on_host(call.args[1:]), **_on_host(call.kwargs))
     result = collapse(run.classes.roots(result))
     if derived and varying(ids):
         run.pin(ids, "which channels are taken depends on the data")
         result = run.fixed(call.out)
     run.saw(result)
     run.put(call.out, result)
+
+
+def _on_host(values: Any) -> Any:
+    """Arguments with their tensors where ids are."""
+    if isinstance(values, Tensor):
+        return values.cpu()
+    if isinstance(values, dict):
+        return {name: _on_host(each) for name, each in values.items()}
+    return type(values)(map(_on_host, values)) if isinstance(values, list | tuple) else values
 
 
 @aten("constant_pad_nd", "pad")

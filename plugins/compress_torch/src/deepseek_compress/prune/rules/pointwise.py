@@ -94,8 +94,18 @@ def _merge(run: Run, a: Tensor, b: Tensor, shapes: tuple[tuple[int, ...], ...]) 
     elif spread_b:
         run.pin(b, "one channel is spread over many")
         return a
+    if run.classes.frozen and a.numel() == b.numel() == 1:
+        return _last_channel(run, a, b)
     run.tie(a, b)
     return a if a.numel() >= b.numel() else b
+
+
+def _last_channel(run: Run, a: Tensor, b: Tensor) -> Tensor:
+    """Where one channel was left of many, what is spread over them looks like their equal."""
+    stays_a, stays_b = (bool(run.classes.pinned[run.classes.roots(each)].all()) for each in (a, b))
+    if stays_a == stays_b:
+        run.tie(a, b)
+    return b if stays_a else a
 
 
 def _cross(run: Run, a: Tensor, b: Tensor) -> Tensor:
