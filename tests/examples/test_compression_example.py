@@ -80,7 +80,7 @@ def test_the_trained_network_is_as_good_as_its_page_says():
     found = accuracy(torch_predictor(model), as_samples(fashion.test(), Expected())).score
     page = (EXAMPLE / "data" / "README.md").read_text()
     told = float(re.search(r"([\d.]+) % of the\s+800", page)[1])
-    assert round(100 * found.value, 2) == told
+    assert 100 * found.value == pytest.approx(told, abs=0.3)  # kernels of other CPUs round anew
 
 
 def test_the_script_trains_and_its_weights_are_read(monkeypatch, tmp_path, capsys):
