@@ -34,7 +34,7 @@ class Call:
     values: tuple[Any, ...]
 
 
-class Recorder(TorchFunctionMode):
+class Recorder(TorchFunctionMode):  # type: ignore[misc]
     """Notes all calls of a block."""
 
     def __init__(self) -> None:

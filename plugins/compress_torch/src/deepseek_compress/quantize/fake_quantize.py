@@ -16,33 +16,34 @@ import torch
 from deepseek_compress.qspec import TensorRange, WeightScales
 
 
-class _Lsq(torch.autograd.Function):
+class _Lsq(torch.autograd.Function):  # type: ignore[misc]
     """The rounding with its gradients; `low` and `high` already have the zero point taken off."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, scale: Any, low: int, high: int, factor: float) -> Any:
+    def forward(ctx: Any, x: Any, scale: Any, bounds: tuple[int, int], factor: float) -> Any:
+        low, high = bounds
         steps = x / scale
         ctx.save_for_backward(steps, scale)
-        ctx.bounds = (low, high, factor)
+        ctx.bounds, ctx.factor = bounds, factor
         return steps.round().clamp_(low, high).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
         steps, scale = ctx.saved_tensors
-        low, high, factor = ctx.bounds
+        low, high = ctx.bounds
         inside = (steps >= low) & (steps <= high)
         error = steps.round().clamp_(low, high) - torch.where(inside, steps, 0.0)
-        of_scale = (gradient * error).sum_to_size(scale.shape) * factor
-        return gradient * inside, of_scale, None, None, None
+        of_scale = (gradient * error).sum_to_size(scale.shape) * ctx.factor
+        return gradient * inside, of_scale, None, None
 
 
 def fake_quantize(x: Any, scale: Any, low: int, high: int, factor: float = 1.0) -> Any:
     """`x` in steps of `scale` (a shape that `x` broadcasts), from `low` to `high` of them."""
-    return _Lsq.apply(x.float(), scale, low, high, factor)
+    return _Lsq.apply(x.float(), scale, (low, high), factor)
 
 
-class _StepSize(torch.nn.Module):
+class _StepSize(torch.nn.Module):  # type: ignore[misc]
     """A positive step size that is trained.
 
     It is start * exp(moved / start): at first `moved` is as good as the step size itself, which is

@@ -34,7 +34,7 @@ class Placement:
     signed: bool
 
 
-class FakeQuantization(torch.nn.Module):
+class FakeQuantization(torch.nn.Module):  # type: ignore[misc]
     """The quantizers of a module.
 
     `places` and `parameter_names` say what each is for; `functions` are the names of the calls
@@ -106,7 +106,7 @@ class FakeQuantization(torch.nn.Module):
             self.running.pop().__exit__(None, None, None)
 
 
-class _Watching(TorchFunctionMode):
+class _Watching(TorchFunctionMode):  # type: ignore[misc]
     """Quantizes weights that calls read and tensors that they give, during one run."""
 
     def __init__(
@@ -153,8 +153,10 @@ class _Watching(TorchFunctionMode):
         for value in result:
             if isinstance(value, torch.Tensor) and value.is_floating_point():
                 quantizer = self._places.get(Place(number, at))
-                value, at = (value if quantizer is None else quantizer(value)), at + 1
-            made.append(value)
+                made.append(value if quantizer is None else quantizer(value))
+                at += 1
+            else:
+                made.append(value)
         return type(result)(*made) if hasattr(result, "_fields") else type(result)(made)
 
 

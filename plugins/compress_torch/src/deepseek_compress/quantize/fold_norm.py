@@ -32,8 +32,7 @@ def fold_norms(module: Any, inputs: Mapping[str, Any]) -> Any:
     norms = {
         id(norm.running_mean): name
         for name, norm in folded.named_modules()
-        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm)
-        and norm.running_mean is not None
+        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None
     }
     uses = Counter(id(tensor) for made in calls for tensor in made.arguments)
     for layer, norm in _pairs(calls, layers, norms, uses):
@@ -81,8 +80,9 @@ def _fold(module: Any, layer: str, norm: str) -> None:
     setattr(module.get_submodule(parent), name, torch.nn.Identity())
 
 
-def _transposed(part: Any, mean: Any, var: Any, eps: float, scale: Any, shift: Any) -> Any:
+def _transposed(part: Any, *statistics: Any) -> Any:
     """Weight (in, out / groups, ...) and bias; torch's own folding knows one group only."""
+    mean, var, eps, scale, shift = statistics
     factor = scale * torch.rsqrt(var + eps)
     rows = factor.reshape(part.groups, -1).repeat_interleave(part.in_channels // part.groups, 0)
     weight = part.weight * rows.reshape(*rows.shape, *[1] * (part.weight.ndim - 2))

@@ -69,7 +69,9 @@ def mse(seen: Observer, bits: int) -> TensorRange:
     """The share of the whole range that is quantized with the least squared error."""
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     values = (np.arange(BINS) + 0.5) * (2 * seen.reach / BINS) - seen.reach
-    found = [_squared_error(values, seen.counts, share * low, share * high, bits) for share in SHARES]
+    found = [
+        _squared_error(values, seen.counts, share * low, share * high, bits) for share in SHARES
+    ]
     share = SHARES[int(np.argmin(found))]
     return TensorRange(min=share * low, max=share * high, bits=bits, source="mse")
 

@@ -10,7 +10,6 @@ from deepseek_compress.onnx_graph.graph import HEAVY, GraphIndex, weight_axis
 from deepseek_compress.onnx_graph.reading import FloatModel
 from deepseek_compress.qspec import WeightScales
 
-
 Array = np.ndarray[Any, Any]
 WeightMethod = Literal["minmax", "mse"]
 _SHARES: Final = np.linspace(1.0, 0.1, 46)
