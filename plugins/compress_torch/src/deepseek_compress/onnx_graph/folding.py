@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from deepseek_compress.onnx_graph.graph import HEAVY, GraphIndex, attribute, weight_axis
 
@@ -64,6 +64,25 @@ def _along(factor: Array, weight: Array, layer: NodeProto) -> Array:
     shape = [1] * weight.ndim
     shape[weight_axis(layer)] = -1
     return factor.reshape(shape)
+
+
+def fold_casts(model: ModelProto) -> int:
+    """Make constants that are only converted to float32 float32 themselves; how many there were.
+
+    ONNX Runtime computes half precision so on CPUs, and leaves the conversions in the graph.
+    """
+    index, folded = GraphIndex.of(model), 0
+    for node in list(model.graph.node):
+        if node.op_type != "Cast" or attribute(node, "to", 0) != TensorProto.FLOAT:
+            continue
+        value = index.constant(node.input[0])
+        if value is None or node.output[0] in index.outputs:
+            continue
+        made = numpy_helper.from_array(value.astype(np.float32), node.output[0])
+        model.graph.initializer.append(made)
+        model.graph.node.remove(node)
+        folded += 1
+    return folded
 
 
 def own_weights(model: ModelProto) -> None:

@@ -14,7 +14,7 @@ import attrs
 import onnx
 from onnx import ModelProto, TensorProto
 
-from deepseek_compress.onnx_graph.folding import fold_normalization, own_weights
+from deepseek_compress.onnx_graph.folding import fold_casts, fold_normalization, own_weights
 from deepseek_compress.onnx_graph.graph import GraphIndex, inner_graphs, opset
 from deepseek_core import Artifact, errors
 
@@ -65,6 +65,8 @@ def read_float_model(source: Path | str | bytes | ModelProto | Artifact) -> Floa
     notes = [*_bare_inputs(proto)]
     proto, upgraded = _upgraded(proto)
     proto = _folded_by_runtime(proto)
+    if fold_casts(proto):
+        notes.append("constants of other types became float32")
     fold_normalization(proto)
     own_weights(proto)
     _tidy(proto)
