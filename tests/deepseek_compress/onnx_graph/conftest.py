@@ -1,6 +1,7 @@
-"""Makes the helpers of lower importable."""
+"""These tests import small networks by name: from beside their folder, and from `lower`."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "lower")]

@@ -65,7 +65,8 @@ def read_float_model(source: Path | str | bytes | ModelProto | Artifact) -> Floa
     notes = [*_bare_inputs(proto)]
     proto, upgraded = _upgraded(proto)
     proto = _folded_by_runtime(proto)
-    fold_casts(proto)
+    if fold_casts(proto):
+        notes.append("constants of other types became float32")
     fold_normalization(proto)
     own_weights(proto)
     _tidy(proto)

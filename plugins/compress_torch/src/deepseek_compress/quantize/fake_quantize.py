@@ -21,19 +21,20 @@ class _Lsq(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, scale: Any, bounds: tuple[int, int], factor: float) -> Any:
-        steps, (low, high) = x / scale, bounds
+        low, high = bounds
+        steps = x / scale
         ctx.save_for_backward(steps, scale)
-        ctx.bounds = (low, high, factor)
+        ctx.bounds, ctx.factor = bounds, factor
         return steps.round().clamp_(low, high).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
         steps, scale = ctx.saved_tensors
-        low, high, factor = ctx.bounds
+        low, high = ctx.bounds
         inside = (steps >= low) & (steps <= high)
         error = steps.round().clamp_(low, high) - torch.where(inside, steps, 0.0)
-        of_scale = (gradient * error).sum_to_size(scale.shape) * factor
+        of_scale = (gradient * error).sum_to_size(scale.shape) * ctx.factor
         return gradient * inside, of_scale, None, None
 
 

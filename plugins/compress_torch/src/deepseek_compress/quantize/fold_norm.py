@@ -71,7 +71,7 @@ def _fold(module: Any, layer: str, norm: str) -> None:
     if isinstance(part, torch.nn.Linear):
         weight, bias = fusion.fuse_linear_bn_weights(part.weight, part.bias, *given)
     elif isinstance(part, _TRANSPOSED):
-        weight, bias = _transposed(part, given)
+        weight, bias = _transposed(part, *given)
     else:
         weight, bias = fusion.fuse_conv_bn_weights(part.weight, part.bias, *given)
     part.weight = torch.nn.Parameter(weight.detach())
@@ -80,9 +80,9 @@ def _fold(module: Any, layer: str, norm: str) -> None:
     setattr(module.get_submodule(parent), name, torch.nn.Identity())
 
 
-def _transposed(part: Any, given: tuple[Any, Any, float, Any, Any]) -> Any:
+def _transposed(part: Any, *statistics: Any) -> Any:
     """Weight (in, out / groups, ...) and bias; torch's own folding knows one group only."""
-    mean, var, eps, scale, shift = given
+    mean, var, eps, scale, shift = statistics
     factor = scale * torch.rsqrt(var + eps)
     rows = factor.reshape(part.groups, -1).repeat_interleave(part.in_channels // part.groups, 0)
     weight = part.weight * rows.reshape(*rows.shape, *[1] * (part.weight.ndim - 2))

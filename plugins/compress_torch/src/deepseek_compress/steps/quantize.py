@@ -82,10 +82,11 @@ class Qat(compression.ModelCompressor):
         from deepseek_compress.quantize.choosing import choose
 
         options = QatOptions(**plan.choices)
-        bench = _Bench.of(model, options, context)
+        bench = Bench.of(model, options, context)
         context.progress(0, 1, "quantizing after training")
         before = bench.after_training()
         trained = bench.trained()
+        measured = "agreement" if context.evaluate is None else "accuracy"
         figure = context.evaluate or bench.agreement
         choice = choose({"ptq": before.module, "qat": trained.module}, figure)
         shipped = before if choice.shipped == "ptq" else trained
@@ -97,7 +98,7 @@ class Qat(compression.ModelCompressor):
             provided={"ranges": path},
             figures={
                 **trained.figures,
-                **{f"accuracy_{name}": value for name, value in choice.accuracies.items()},
+                **{f"{measured}_{name}": value for name, value in choice.accuracies.items()},
                 "shipped_qat": float(choice.shipped == "qat"),
             },
             notes=(_said(choice, known=context.evaluate is not None), *shipped.notes),
@@ -131,7 +132,7 @@ class _Candidate:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class _Bench:
+class Bench:
     """The model with folded normalizations, its file, and what both candidates are made with."""
 
     folded: Any
@@ -141,7 +142,12 @@ class _Bench:
     context: compression.StepContext
 
     @classmethod
-    def of(cls, model: Any, options: QatOptions, context: compression.StepContext) -> _Bench:
+    def of(cls, model: Any, options: QatOptions, context: compression.StepContext) -> Bench:
+        """Fold the model and export it.
+
+        Raises:
+            InputError: there are no calibration samples, or torch can't export the model.
+        """
         from deepseek_compress.quantize.fold_norm import fold_norms
 
         if context.calibration is None:
@@ -161,12 +167,15 @@ class _Bench:
         notes = (f"ranges by {found.method}", *found.notes)
         return _Candidate(module=module, floats=self.folded, spec=found.spec, notes=notes)
 
+    def started(self) -> Any:
+        """What training begins with: fake-quantized in scales of least squared error."""
+        return self._quantized(self._calibrated(self.floats, "mse", "mse").spec)
+
     def trained(self) -> _Candidate:
         """The model trained in integers."""
         from deepseek_compress.quantize.fake_quantized import learned_spec, plain
 
-        start = self._calibrated(self.floats, "mse", "mse")
-        found = self._fit(self._quantized(start.spec))
+        found = self._fit(self.started())
         floats = plain(found.model)
         exported = _exported(floats, self.example, self.context.workspace)
         rest = self._calibrated(exported, "mse", "mse")
@@ -209,8 +218,9 @@ class _Bench:
         """1 less the relative error against the float model's outputs for calibration samples."""
         from deepseek_compress.steps.agreement import agreement
 
-        assert self.context.calibration is not None
-        return agreement(self.folded, module, self.context.calibration)
+        samples = self.context.calibration
+        assert samples is not None
+        return agreement(self.folded, module, samples)
 
 
 def placement_of(target: str) -> Any:

@@ -1,0 +1,203 @@
+"""Quantization: int8 coverage and speed, and what training in few bits is worth on Fashion-MNIST.
+
+The teacher is `examples/compression/data/teacher.npz` (0.70 M parameters). The student has a tenth
+of its parameters: pruned, and taught for 4 epochs on 20,000 pictures. Each pair of weight and
+activation bits is quantized after training, with the calibration method that loses least, and
+trained for an epoch of 12,800 pictures with the teacher (step `qat`). Accuracies are of the 10,000
+test pictures; QAT at 8/8 and 4/4 is judged by what is shipped. Two rows beside them do not count:
+the scales that QAT begins from, untrained, and QAT with labels alone.
+
+Speed is processor time of one picture at one thread, the two files in turns.
+
+    python benchmarks/quantization.py --data FOLDER [--quick] [--kept DIR] [--json FILE]
+
+FOLDER (or `$DEEPSEEK_DATA`) has `fashion_mnist_*.npz`. With `--kept` trainings are kept there and
+gone on from. Takes about 4 CPU minutes; `--quick` takes half of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from _report import Report, interleave, pin, print_head, print_timings, versions
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "compression"
+SHAPE = (1, 1, 28, 28)
+BITS = ((8, 8), (4, 4), (3, 3), (2, 8))
+PICTURES, QAT_PICTURES, EPOCHS = 20_000, 12_800, 4
+AHEAD_BARS = {(3, 3): 6.0, (2, 8): 60.0}  # points over quantization after training
+SPEED_BAR = 1.8
+
+
+class Bench:
+    """The data, the teacher, and where trainings lie."""
+
+    def __init__(self, arguments: argparse.Namespace, kept: Path) -> None:
+        import fashion
+        import numpy as np
+
+        self.kept, self.quick = kept, arguments.quick
+        self.teacher = fashion.trained(str(EXAMPLE / "data" / "teacher.npz"))
+        x, y = fashion.read("train", arguments.data)
+        rows = np.random.default_rng(0).permutation(len(x))
+        count, qat = (2_000, 1_280) if self.quick else (PICTURES, QAT_PICTURES)
+        self.train, self.qat = samples(x, y, rows[:count]), samples(x, y, rows[:qat])
+        self.calibration = samples(x, y, rows[:512])
+        tx, ty = fashion.read("test", arguments.data)
+        self.test = samples(tx, ty, np.arange(1_000 if self.quick else len(tx)))
+
+    def context(self, name: str, train: Any) -> Any:
+        """What a step is told."""
+        from deepseek_core import compression
+
+        folder = self.kept / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return compression.StepContext(
+            workspace=folder,
+            inputs={"x": SHAPE},
+            train=train,
+            calibration=self.calibration,
+            original=self.teacher,
+            evaluate=self.accuracy,
+        )
+
+    def accuracy(self, model: Any) -> float:
+        """Share of the test pictures that a module tells."""
+        from deepseek_compress.train.evaluate import accuracy
+        from deepseek_compress.train.predictor import torch_predictor
+
+        return accuracy(torch_predictor(model), self.test).score.value
+
+    def student(self) -> Any:
+        """A tenth of the teacher, taught by it."""
+        from deepseek_compress.steps.distill import Distill
+        from deepseek_compress.steps.prune import Prune
+        from deepseek_compress.steps.recover_bn import RecoverBn
+
+        epochs = 1 if self.quick else EPOCHS
+        model = self.teacher
+        for step in (
+            Prune(parameters="/10"),
+            RecoverBn(),
+            Distill(epochs=epochs, learning_rate=0.05),
+        ):
+            model = self.applied(step, model, f"student_{type(step).__name__}", self.train).model
+        return model
+
+    def applied(self, step: Any, model: Any, name: str, train: Any) -> Any:
+        """What a step makes of a model."""
+        context = self.context(name, train)
+        return step.apply(model, step.plan(model, context), context)
+
+
+def samples(x: Any, y: Any, rows: Any) -> Any:
+    from deepseek_compress.samples.arrays import ArraySamples
+
+    return ArraySamples(inputs={"x": x[rows]}, labels=y[rows])
+
+
+def started(bench: Bench, student: Any, weights: int, activations: int) -> float:
+    """Accuracy of the scales that QAT begins from, untrained."""
+    from deepseek_compress.steps.quantize import Bench as Quantizing
+    from deepseek_compress.steps.quantize import QatOptions
+
+    options = QatOptions(weights=weights, activations=activations)
+    made = Quantizing.of(student, options, bench.context("start", bench.qat))
+    return bench.accuracy(made.started())
+
+
+def bits_table(bench: Bench, student: Any, report: Report) -> None:
+    """One row for each pair of bits."""
+    from deepseek_compress.steps.quantize import Qat
+
+    print(f"\nstudent in float: {100 * bench.accuracy(student):.2f} %")
+    print(f"  {'bits':>5} {'ptq':>7} {'start':>7} {'qat':>7} {'qat+kd':>7}  shipped   CPU s")
+    for weights, activations in BITS:
+        name, start_s = f"{weights}_{activations}", time.process_time()
+        given = {"weights": weights, "activations": activations}
+        found = bench.applied(Qat(**given), student, f"kd_{name}", bench.qat).figures
+        spent_s = time.process_time() - start_s
+        alone = bench.applied(Qat(**given, distill=False), student, f"ce_{name}", bench.qat)
+        ptq, kd = (100 * found[f"accuracy_{way}"] for way in ("ptq", "qat"))
+        start = 100 * started(bench, student, weights, activations)
+        shipped = kd if found["shipped_qat"] else ptq
+        labels = 100 * alone.figures["accuracy_qat"]
+        print(
+            f"  {weights:>2}/{activations:<2} {ptq:7.2f} {start:7.2f} {labels:7.2f} {kd:7.2f}  "
+            f"{shipped:7.2f} {spent_s:7.1f}"
+        )
+        claim = f"{weights}/{activations} bits: shipped over quantized after training"
+        report.at_least(claim, shipped - ptq, AHEAD_BARS.get((weights, activations), 0.0), "pt")
+
+
+def speed(bench: Bench, model: Any, name: str, report: Report) -> None:
+    """Coverage, size and processor time of a network's files."""
+    import numpy as np
+
+    from deepseek_compress.lower.coverage import int8_coverage
+    from deepseek_compress.lower.export import export_onnx
+    from deepseek_compress.lower.ort_x86 import lower_ort_x86
+    from deepseek_compress.onnx_graph.reading import read_float_model
+    from deepseek_compress.onnx_graph.running import compare, open_session
+    from deepseek_compress.quantize.calibrating import calibrate
+
+    path = bench.kept / f"{name}.onnx"
+    export_onnx(model, {"x": SHAPE}, path)
+    floats = read_float_model(path)
+    lowered = lower_ort_x86(floats, calibrate(floats, bench.calibration).spec)
+    coverage = int8_coverage(floats, lowered, bench.calibration)
+    report.at_least(f"{name}: int8 coverage", 100 * coverage.macs, 100.0, "%")
+    agreement = compare(floats.proto, lowered.proto, bench.test).agreement
+    report.at_least(f"{name}: int8 agrees with float", 100 * agreement, 99.0, "%")
+    one = np.zeros(SHAPE, np.float32)
+    sessions = {"fp32": open_session(floats.proto), "int8": open_session(lowered.proto)}
+    runs = {key: partial(twenty, session, one) for key, session in sessions.items()}
+    timings = interleave(runs, rounds=30, clock=time.process_time)
+    print_timings(f"{name}: 20 pictures, one by one", timings, "fp32")
+    ratio = timings["fp32"].median_s / timings["int8"].median_s
+    if name == "teacher":
+        report.at_least(f"{name}: int8 over fp32, one thread", ratio, SPEED_BAR)
+    else:
+        print(f"  {name}: {ratio:.2f}x")
+
+
+def twenty(session: Any, picture: Any) -> None:
+    for _ in range(20):
+        session.run(None, {"x": picture})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    place = os.environ.get("DEEPSEEK_DATA")
+    parser.add_argument("--data", type=Path, default=Path(place) if place else None)
+    parser.add_argument("--kept", type=Path, help="where trainings are kept")
+    parser.add_argument("--quick", action="store_true", help="few pictures; bars do not count")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("give --data FOLDER, or set $DEEPSEEK_DATA")
+    pin()
+    sys.path.insert(0, str(EXAMPLE))
+    used = versions(["torch", "onnx", "onnxruntime", "numpy"])
+    print_head("Quantization", used)
+    report, start_s = Report(versions=used), time.process_time()
+    with TemporaryDirectory(prefix="deepseek-quantization-") as folder:
+        bench = Bench(arguments, arguments.kept or Path(folder))
+        student = bench.student()
+        bits_table(bench, student, report)
+        speed(bench, bench.teacher, "teacher", report)
+        speed(bench, student, "student", report)
+    print(f"\n{(time.process_time() - start_s) / 60:.1f} CPU minutes")
+    code = report.finish(arguments.json)
+    return 0 if arguments.quick else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
