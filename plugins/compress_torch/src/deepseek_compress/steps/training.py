@@ -48,8 +48,9 @@ def plan_of(
     choices: dict[str, Any],
     notes: tuple[str, ...] = (),
 ) -> compression.StepPlan:
-    """A plan that leaves the model as large as it is."""
+    """A plan that leaves the model as large as it is; empty notes are none."""
     size = profile(check_module(model), context)
+    notes = tuple(filter(None, notes))
     return compression.StepPlan(step=step, before=size, after=size, choices=choices, notes=notes)
 
 

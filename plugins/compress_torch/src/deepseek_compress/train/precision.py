@@ -13,9 +13,9 @@ from deepseek_core import errors
 
 
 def resolved(wanted: Precision) -> tuple[Precision, str]:
-    """`fp32` or `bf16`, and a sentence that says why."""
+    """`fp32` or `bf16`, and a sentence that says why; "" where it was asked for."""
     if wanted != "auto":
-        return wanted, f"precision {wanted}, as asked for"
+        return wanted, ""
     if _multiplies_bf16():
         return "bf16", "precision bf16: this CPU multiplies it in hardware"
     return "fp32", "precision fp32: this CPU has no bf16 instructions"
