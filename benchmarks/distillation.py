@@ -11,7 +11,7 @@ Min. Students are made and taught by the steps of recipes: prune, recover_bn, di
  * a tenth of the parameters, 4 epochs: pruned or drawn at random, with a teacher or without; and
    the first as int8 for ONNX Runtime;
  * a student of a tenth of the parameters that learns from all 60,000 pictures, half of them
-   mirrored, from `examples/compression/data/teacher.npz`.
+   mirrored, in 8 epochs, from `examples/compression/data/teacher.npz`.
 
     python benchmarks/distillation.py --data FOLDER [--quick] [--seeds N] [--kept DIR] [--json FILE]
 
@@ -53,7 +53,7 @@ class Amount(NamedTuple):
     whole: int
 
 
-FULL = Amount(pictures=20_000, teacher=6, smaller=3, tenth=4, whole=12)
+FULL = Amount(pictures=20_000, teacher=6, smaller=3, tenth=4, whole=8)
 QUICK = Amount(pictures=2_000, teacher=2, smaller=1, tenth=1, whole=0)
 
 
