@@ -88,7 +88,7 @@ class Qat(compression.ModelCompressor):
         trained = bench.trained()
         measured = "agreement" if context.evaluate is None else "accuracy"
         figure = context.evaluate or bench.agreement
-        choice = choose({"ptq": before.module, "qat": trained.module}, figure)
+        choice = choose({"ptq": before.file, "qat": trained.file}, figure)
         shipped = before if choice.shipped == "ptq" else trained
         path = context.workspace / RANGES
         shipped.spec.save(path)
@@ -122,9 +122,12 @@ def _teacher(options: QatOptions, context: compression.StepContext) -> Any:
 
 @attrs.frozen(kw_only=True, eq=False)
 class _Candidate:
-    """A fake-quantized module, the float one that is given on, its spec, and how it was made."""
+    """The float module that is given on, its spec, the quantized `file` of the two as a module.
 
-    module: Any
+    The file is what is judged: it is what a device will run.
+    """
+
+    file: Any
     floats: Any
     spec: Any
     figures: Mapping[str, float] = attrs.field(factory=dict)
@@ -163,9 +166,9 @@ class Bench:
     def after_training(self) -> _Candidate:
         """The model as it is, in ranges of the calibration method that loses least."""
         found = self._calibrated(self.floats, "auto", "minmax")
-        module = self._quantized(found.spec)
         notes = (f"ranges by {found.method}", *found.notes)
-        return _Candidate(module=module, floats=self.folded, spec=found.spec, notes=notes)
+        file = self._file(self.floats, found.spec)
+        return _Candidate(file=file, floats=self.folded, spec=found.spec, notes=notes)
 
     def started(self) -> Any:
         """What training begins with: fake-quantized in scales of least squared error."""
@@ -181,8 +184,28 @@ class Bench:
         rest = self._calibrated(exported, "mse", "mse")
         spec = learned_spec(found.model, self.example, exported, rest.spec)
         return _Candidate(
-            module=found.model, floats=floats, spec=spec, figures=found.figures, notes=found.notes
+            file=self._file(exported, spec),
+            floats=floats,
+            spec=spec,
+            figures=found.figures,
+            notes=(*found.notes, *self._unlearned(exported, spec)),
         )
+
+    def _file(self, model: Any, spec: Any) -> Any:
+        from deepseek_compress.steps.file_module import FileModule
+
+        return FileModule(_lowering(self.options.target)(model, spec).proto)
+
+    def _unlearned(self, model: Any, spec: Any) -> tuple[str, ...]:
+        """A note on what the file quantizes and the module could not be trained in."""
+        sites = placement_of(self.options.target).sites(model, spec)
+        tensors = {sites.range_name(name) for name in sites.activations}
+        left = [n for n in sites.weights if spec.weights[n].source != "learned"]
+        left += sorted(n for n in tensors if spec.activations[n].source != "learned")
+        if not left:
+            return ()
+        named = ", ".join(left[:3])
+        return (f"calibrated, not trained: {len(left)} weights and tensors ({named})",)
 
     def _fit(self, module: Any) -> Any:
         from deepseek_compress.train.distill import distill
