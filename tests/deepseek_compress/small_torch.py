@@ -1,4 +1,4 @@
-"""Small torch networks with normalization, random statistics, and a task that few bits make hard."""
+"""Small torch networks with normalization, and a task that few bits make hard."""
 
 import numpy as np
 import torch

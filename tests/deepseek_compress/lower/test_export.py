@@ -3,9 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-
-torch = pytest.importorskip("torch")
-
+import torch
 from small_torch import Residual, drawn
 
 from deepseek_compress.lower.export import TOLERANCE, export_onnx

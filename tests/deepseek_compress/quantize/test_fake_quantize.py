@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from deepseek_compress.qspec import TensorRange, WeightScales
 from deepseek_compress.quantize.fake_quantize import (

@@ -9,7 +9,7 @@ import torch
 from deepseek_compress.onnx_graph.running import open_session
 
 
-class FileModule(torch.nn.Module):  # type: ignore[misc]
+class FileModule(torch.nn.Module):
     """Runs a model in ONNX Runtime on one thread; inputs come in the file's order."""
 
     def __init__(self, proto: Any) -> None:

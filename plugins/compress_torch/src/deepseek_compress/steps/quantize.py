@@ -62,12 +62,26 @@ class Qat(compression.ModelCompressor):
         self._options = QatOptions(**options)
 
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
-        """Resolve what the machine decides; the model keeps its size."""
+        """Resolve what the machine decides, and see which normalizations can be folded.
+
+        Raises:
+            InputError: there is no teacher or no calibration samples, or they do not fit the model.
+        """
+        from deepseek_compress.quantize.fold_norm import fold_norms, foldable
+
         _teacher(self._options, context)
+        pairs = foldable(check_module(model), _example(model, context))
         choices, why = resolved(self._options)
-        choices |= {"layers": list(choices["layers"])}
+        choices |= {"layers": list(choices["layers"]), "folded": [list(pair) for pair in pairs]}
         bits = f"{self._options.weights}-bit weights, {self._options.activations}-bit activations"
-        return plan_of(NAME, check_module(model), context, choices, (bits, why))
+        plan = plan_of(NAME, model, context, choices, (bits, why))
+        return attrs.evolve(plan, after=profile(fold_norms(model, pairs), context))
+
+    def reshape(self, model: Any, plan: compression.StepPlan) -> Any:
+        """A copy without the normalizations that are folded."""
+        from deepseek_compress.quantize.fold_norm import fold_norms
+
+        return fold_norms(model, plan.choices["folded"])
 
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext
@@ -81,8 +95,8 @@ class Qat(compression.ModelCompressor):
         """
         from deepseek_compress.quantize.choosing import choose
 
-        options = QatOptions(**plan.choices)
-        bench = Bench.of(model, options, context)
+        chosen = {name: value for name, value in plan.choices.items() if name != "folded"}
+        bench = Bench.of(self.reshape(model, plan), QatOptions(**chosen), context)
         context.progress(0, 1, "quantizing after training")
         before = bench.after_training()
         trained = bench.trained()
@@ -136,7 +150,7 @@ class _Candidate:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Bench:
-    """The model with folded normalizations, its file, and what both candidates are made with."""
+    """A model whose normalizations are folded, its file, what both candidates are made with."""
 
     folded: Any
     floats: Any
@@ -145,21 +159,13 @@ class Bench:
     context: compression.StepContext
 
     @classmethod
-    def of(cls, model: Any, options: QatOptions, context: compression.StepContext) -> Bench:
-        """Fold the model and export it.
+    def of(cls, folded: Any, options: QatOptions, context: compression.StepContext) -> Bench:
+        """Export a folded model.
 
         Raises:
             InputError: there are no calibration samples, or torch can't export the model.
         """
-        from deepseek_compress.quantize.fold_norm import fold_norms
-
-        if context.calibration is None:
-            raise errors.InputError(
-                "qat needs samples to begin its ranges with",
-                remedy='add data.calibration = "package.module:function"',
-            )
-        example = _example(model, context.calibration)
-        folded = fold_norms(model, example)
+        example = _example(folded, context)
         floats = _exported(folded, example, context.workspace)
         return cls(folded=folded, floats=floats, example=example, options=options, context=context)
 
@@ -269,11 +275,16 @@ def _lowering(target: str) -> Callable[..., Any]:
     return lower_ort_x86
 
 
-def _example(model: Any, samples: Any) -> dict[str, Any]:
+def _example(model: Any, context: compression.StepContext) -> dict[str, Any]:
     """A few samples as tensors, by the names of the model's inputs."""
     from deepseek_compress.train.batches import as_tensors
 
-    return dict(as_tensors(next(iter(samples.batches(4))), model).inputs)
+    if context.calibration is None:
+        raise errors.InputError(
+            "qat needs samples to begin its ranges with",
+            remedy='add data.calibration = "package.module:function"',
+        )
+    return dict(as_tensors(next(iter(context.calibration.batches(4))), model).inputs)
 
 
 def _exported(module: Any, example: Mapping[str, Any], folder: Path) -> Any:
