@@ -106,10 +106,13 @@ def samples(x: Any, y: Any, rows: Any) -> Any:
 def started(bench: Bench, student: Any, weights: int, activations: int) -> float:
     """Accuracy of the scales that QAT begins from, untrained."""
     from deepseek_compress.steps.quantize import Bench as Quantizing
-    from deepseek_compress.steps.quantize import QatOptions
+    from deepseek_compress.steps.quantize import Qat, QatOptions
 
     options = QatOptions(weights=weights, activations=activations)
-    made = Quantizing.of(student, options, bench.context("start", bench.qat))
+    context = bench.context("start", bench.qat)
+    step = Qat(weights=weights, activations=activations)
+    folded = step.reshape(student, step.plan(student, context))
+    made = Quantizing.of(folded, options, context)
     return bench.accuracy(made.started())
 
 

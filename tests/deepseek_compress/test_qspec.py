@@ -87,9 +87,3 @@ def test_zero_is_one_of_the_integers(low, high):
     assert 0 <= zero <= 255
     assert scale * (0 - zero) <= min(low, 0.0) + scale
     assert scale * (255 - zero) >= max(high, 0.0) - scale
-
-
-def test_fewer_bits_keep_the_range():
-    less = spec().with_bits(weights=2, activations=2)
-    assert less.activations["x"].max == spec().activations["x"].max
-    assert less.weights["w"].scales[0] == pytest.approx(0.1 * 3 / 1)

@@ -114,9 +114,14 @@ class _Insertion:
             self._rename_inputs(name, made, readers)
 
     def biases(self) -> None:
-        """Biases become int32 in the scale of the products that they are added to."""
+        """Biases become int32 in the scale of the products that they are added to.
+
+        Of products with few bits that scale is too coarse, and no runtime fuses them anyway.
+        """
         nodes = {node.name: node for node in self.proto.graph.node}
         for name, (bias, data, weight) in self.sites.biases.items():
+            if self.range_of(data).bits < 8:
+                continue
             scales = (self._scale_of(data) * self.scales[weight]).astype(np.float32)
             values = np.asarray(self.index.constant(bias)).reshape(-1)
             if values.size != scales.size:

@@ -72,11 +72,20 @@ def record(module: Any, inputs: Mapping[str, Any]) -> tuple[Call, ...]:
 
 
 def values_of(inputs: Mapping[str, Any], calls: tuple[Call, ...]) -> dict[Place, Any]:
-    """All float tensors of a run by their places, inputs first."""
+    """What all float tensors of a run held by their places, inputs first."""
+    return _by_place(inputs, [made.values for made in calls])
+
+
+def objects_of(inputs: Mapping[str, Any], calls: tuple[Call, ...]) -> dict[Place, Any]:
+    """The tensors themselves; an operation in place gives what it was given."""
+    return _by_place(inputs, [made.given for made in calls])
+
+
+def _by_place(inputs: Mapping[str, Any], made: list[tuple[Any, ...]]) -> dict[Place, Any]:
     floats = [tensor for tensor in inputs.values() if tensor.is_floating_point()]
     found = {Place(-1, at): tensor for at, tensor in enumerate(floats)}
-    for number, made in enumerate(calls):
-        found |= {Place(number, at): value for at, value in enumerate(made.values)}
+    for number, tensors in enumerate(made):
+        found |= {Place(number, at): tensor for at, tensor in enumerate(tensors)}
     return found
 
 

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from deepseek_compress.modules import copied
 from deepseek_compress.onnx_graph.reading import FloatModel
 from deepseek_compress.qspec import QuantSpec
-from deepseek_compress.quantize.calls import Place, floats_of, name_of, record
+from deepseek_compress.quantize.calls import Call, Place, floats_of, name_of, objects_of, record
 from deepseek_compress.quantize.fake_quantize import QuantizedActivation, QuantizedWeight
 from deepseek_compress.quantize.naming import Names, names_of
 from deepseek_compress.sites import QuantSites
@@ -37,21 +37,22 @@ class Placement:
 class FakeQuantization(torch.nn.Module):
     """The quantizers of a module.
 
-    `places` and `parameter_names` say what each is for; `functions` are the names of the calls
-    whose results are quantized.
+    `places` and `parameter_names` say what each is for; `readers` are the numbers of the calls
+    that read a place quantized, None for all; `functions` are the names of all calls.
     """
 
     def __init__(
         self,
         activations: Mapping[Place, QuantizedActivation],
         weights: Mapping[str, QuantizedWeight],
-        functions: Mapping[int, str],
+        readers: Mapping[Place, frozenset[int] | None],
+        functions: tuple[str, ...],
     ) -> None:
         super().__init__()
         self.activations = torch.nn.ModuleList(activations.values())
         self.weights = torch.nn.ModuleList(weights.values())
         self.places, self.parameter_names = tuple(activations), tuple(weights)
-        self.functions = dict(functions)
+        self.readers, self.functions = dict(readers), functions
         self.running: list[_Watching] = []
         self.handles: list[Any] = []
 
@@ -87,15 +88,8 @@ class FakeQuantization(torch.nn.Module):
                 norm.training = False
         quantizers = self.by_parameter()
         weights = {id(module.get_parameter(name)): q for name, q in quantizers.items()}
-        places = self.by_place()
-        values = [*args, *kwargs.values()]
-        at = 0
-        for number, value in enumerate(values):
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                quantizer = places.get(Place(-1, at))
-                values[number] = value if quantizer is None else quantizer(value)
-                at += 1
-        watching = _Watching(places, weights, self.functions)
+        watching = _Watching(self, weights)
+        values = watching.inputs([*args, *kwargs.values()])
         self.running.append(watching)
         watching.__enter__()
         return tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :], strict=True))
@@ -107,53 +101,77 @@ class FakeQuantization(torch.nn.Module):
 
 
 class _Watching(TorchFunctionMode):
-    """Quantizes weights that calls read and tensors that they give, during one run."""
+    """Quantizes what calls read and give, during one run.
 
-    def __init__(
-        self, places: Mapping[Place, Any], weights: Mapping[int, Any], functions: Mapping[int, str]
-    ) -> None:
+    `_kept` are tensors that only some calls read quantized, with their quantized forms: by
+    identity, so they are kept alive.
+    """
+
+    def __init__(self, part: FakeQuantization, weights: Mapping[int, Any]) -> None:
         super().__init__()
-        self._places, self._weights, self._functions = places, weights, functions
-        self._quantized: dict[int, Any] = {}  # a weight that several calls read is rounded once
+        self._readers, self._functions = part.readers, part.functions
+        self._places, self._weights = part.by_place(), weights
+        self._kept: dict[int, tuple[Any, frozenset[int], Any]] = {}
+        self._rounded: dict[int, Any] = {}  # a weight that several calls read is rounded once
         self._number = 0
+
+    def inputs(self, values: list[Any]) -> list[Any]:
+        """The module's arguments, those quantized that all calls read so."""
+        floats = (n for n, v in enumerate(values) if floats_of((v,)))
+        for at, number in enumerate(floats):
+            values[number] = self._given(values[number], Place(-1, at))
+        return values
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        named = {name: self._weight(value) for name, value in (kwargs or {}).items()}
-        result = func(*(self._weight(value) for value in args), **named)
+        named = {name: self._read(value) for name, value in (kwargs or {}).items()}
+        result = func(*(self._read(value) for value in args), **named)
         if not floats_of(result):
             return result
+        self._check(name_of(func))
         number, self._number = self._number, self._number + 1
-        if number not in self._functions:
-            return result
-        self._check(number, name_of(func))
-        return self._rounded(result, number)
+        if isinstance(result, torch.Tensor):
+            return self._given(result, Place(number))
+        return self._several(result, number)
 
-    def _weight(self, value: Any) -> Any:
-        quantizer = self._weights.get(id(value))
+    def _read(self, value: Any) -> Any:
+        """What the call that comes reads in place of an argument."""
+        if isinstance(value, tuple | list) and type(value) in (tuple, list):
+            return type(value)(self._read(one) for one in value)
+        if id(value) in self._weights:
+            if id(value) not in self._rounded:
+                self._rounded[id(value)] = self._weights[id(value)](value)
+            return self._rounded[id(value)]
+        kept = self._kept.get(id(value))
+        return kept[2] if kept is not None and self._number in kept[1] else value
+
+    def _given(self, tensor: Any, place: Place) -> Any:
+        """What goes on in place of a result."""
+        self._kept.pop(id(tensor), None)  # an operation in place made it another
+        quantizer = self._places.get(place)
         if quantizer is None:
-            return value
-        if id(value) not in self._quantized:
-            self._quantized[id(value)] = quantizer(value)
-        return self._quantized[id(value)]
+            return tensor
+        readers, quantized = self._readers[place], quantizer(tensor)
+        if readers is None:
+            return quantized
+        self._kept[id(tensor)] = (tensor, readers, quantized)
+        return tensor
 
-    def _check(self, number: int, name: str) -> None:
-        if self._functions[number] != name:
+    def _check(self, name: str) -> None:
+        known = self._functions[self._number] if self._number < len(self._functions) else "none"
+        if known != name:
             raise errors.InputError(
-                f"call {number} of the model is {name}, and was {self._functions[number]} when it "
-                "was prepared: it computes otherwise in training than in inference",
+                f"call {self._number} of the model is {name}, and was {known} when it was "
+                "prepared: it computes otherwise in training than in inference",
                 remedy="let forward() call the same functions whatever self.training is",
             )
 
-    def _rounded(self, result: Any, number: int) -> Any:
-        if isinstance(result, torch.Tensor):
-            return self._places[Place(number)](result)
+    def _several(self, result: Any, number: int) -> Any:
         made, at = [], 0
         for value in result:
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                quantizer = self._places.get(Place(number, at))
-                made.append(value if quantizer is None else quantizer(value))
+            if floats_of((value,)):
+                made.append(self._given(value, Place(number, at)))
                 at += 1
             else:
                 made.append(value)
@@ -185,11 +203,13 @@ def fake_quantized(
             "no layer of the model can be trained in integers",
             remedy="quantize it after training: leave step qat out",
         )
-    numbers = {place.number for place in activations if place.number >= 0}
-    part = FakeQuantization(
-        activations, weights, {number: calls[number].name for number in numbers}
-    )
-    part.attach(work)
+    given = objects_of(inputs, calls)
+    readers = {
+        place: _reading(numbers, place, given[place], calls)
+        for place, numbers in _readers(names, sites, model).items()
+    }
+    functions = tuple(made.name for made in calls)
+    FakeQuantization(activations, weights, readers, functions).attach(work)
     return work
 
 
@@ -202,6 +222,40 @@ def _activations(
         for name in wanted
         if name in names.activations
     }
+
+
+def _readers(
+    names: Names, sites: QuantSites, model: FloatModel
+) -> dict[Place, frozenset[int] | None]:
+    """Numbers of the calls that read each place quantized: those that give what its readers give.
+
+    All do, where the file says so, or where a reader is not found in the module.
+    """
+    gives = {node.name: names.activations.get(node.output[0]) for node in model.proto.graph.node}
+    found: dict[Place, frozenset[int] | None] = {}
+    for name, nodes in sites.activations.items():
+        if name not in names.activations:
+            continue
+        places = [gives[node] for node in nodes or ()]
+        known = [place.number for place in places if place is not None]
+        whole = nodes is None or len(known) < len(places)
+        found[names.activations[name]] = None if whole else frozenset(known)
+    return found
+
+
+def _reading(
+    numbers: frozenset[int] | None, place: Place, tensor: Any, calls: tuple[Call, ...]
+) -> frozenset[int] | None:
+    """These calls, if each reads the very tensor: no view of it, and not what a dropout gave.
+
+    In inference a dropout gives the tensor itself, in training another.
+    """
+    if not numbers:
+        return None
+    read = all(any(tensor is one for one in calls[number].arguments) for number in numbers)
+    between = calls[place.number + 1 : max(numbers)]
+    passed = any(tensor is one for made in between for one in made.given)
+    return numbers if read and not passed else None
 
 
 def _weights(names: Names, sites: QuantSites, spec: QuantSpec) -> dict[str, QuantizedWeight]:

@@ -6,7 +6,7 @@ What stays (behind a concatenation, or behind a layer that is used twice) keeps 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -20,22 +20,27 @@ _CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 _TRANSPOSED = (torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d)
 
 
-def fold_norms(module: Any, inputs: Mapping[str, Any]) -> Any:
-    """A copy in evaluation mode that computes the same with fewer normalizations.
+def foldable(module: Any, inputs: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Names of layers, each with the normalization that can be folded into it.
 
     Raises:
         InputError: the module can't take the inputs.
     """
-    folded = copied(module).eval()
-    calls = record(folded, inputs)
-    layers = {id(layer.weight): name for name, layer in _layers(folded)}
+    calls = record(module, inputs)
+    layers = {id(layer.weight): name for name, layer in _layers(module)}
     norms = {
         id(norm.running_mean): name
-        for name, norm in folded.named_modules()
+        for name, norm in module.named_modules()
         if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None
     }
     uses = Counter(id(tensor) for made in calls for tensor in made.arguments)
-    for layer, norm in _pairs(calls, layers, norms, uses):
+    return tuple(_pairs(calls, layers, norms, uses))
+
+
+def fold_norms(module: Any, pairs: Iterable[tuple[str, str]]) -> Any:
+    """A copy in evaluation mode that computes the same without these normalizations."""
+    folded = copied(module).eval()
+    for layer, norm in pairs:
         _fold(folded, layer, norm)
     return folded
 

@@ -62,12 +62,26 @@ class Qat(compression.ModelCompressor):
         self._options = QatOptions(**options)
 
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
-        """Resolve what the machine decides; the model keeps its size."""
+        """Resolve what the machine decides, and see which normalizations can be folded.
+
+        Raises:
+            InputError: there is no teacher or no calibration samples, or they do not fit the model.
+        """
+        from deepseek_compress.quantize.fold_norm import fold_norms, foldable
+
         _teacher(self._options, context)
+        pairs = foldable(check_module(model), _example(model, context))
         choices, why = resolved(self._options)
-        choices |= {"layers": list(choices["layers"])}
+        choices |= {"layers": list(choices["layers"]), "folded": [list(pair) for pair in pairs]}
         bits = f"{self._options.weights}-bit weights, {self._options.activations}-bit activations"
-        return plan_of(NAME, check_module(model), context, choices, (bits, why))
+        plan = plan_of(NAME, model, context, choices, (bits, why))
+        return attrs.evolve(plan, after=profile(fold_norms(model, pairs), context))
+
+    def reshape(self, model: Any, plan: compression.StepPlan) -> Any:
+        """A copy without the normalizations that are folded."""
+        from deepseek_compress.quantize.fold_norm import fold_norms
+
+        return fold_norms(model, plan.choices["folded"])
 
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext
@@ -81,14 +95,14 @@ class Qat(compression.ModelCompressor):
         """
         from deepseek_compress.quantize.choosing import choose
 
-        options = QatOptions(**plan.choices)
-        bench = Bench.of(model, options, context)
+        chosen = {name: value for name, value in plan.choices.items() if name != "folded"}
+        bench = Bench.of(self.reshape(model, plan), QatOptions(**chosen), context)
         context.progress(0, 1, "quantizing after training")
         before = bench.after_training()
         trained = bench.trained()
         measured = "agreement" if context.evaluate is None else "accuracy"
         figure = context.evaluate or bench.agreement
-        choice = choose({"ptq": before.module, "qat": trained.module}, figure)
+        choice = choose({"ptq": before.file, "qat": trained.file}, figure)
         shipped = before if choice.shipped == "ptq" else trained
         path = context.workspace / RANGES
         shipped.spec.save(path)
@@ -122,9 +136,12 @@ def _teacher(options: QatOptions, context: compression.StepContext) -> Any:
 
 @attrs.frozen(kw_only=True, eq=False)
 class _Candidate:
-    """A fake-quantized module, the float one that is given on, its spec, and how it was made."""
+    """The float module that is given on, its spec, the quantized `file` of the two as a module.
 
-    module: Any
+    The file is what is judged: it is what a device will run.
+    """
+
+    file: Any
     floats: Any
     spec: Any
     figures: Mapping[str, float] = attrs.field(factory=dict)
@@ -133,7 +150,7 @@ class _Candidate:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Bench:
-    """The model with folded normalizations, its file, and what both candidates are made with."""
+    """A model whose normalizations are folded, its file, what both candidates are made with."""
 
     folded: Any
     floats: Any
@@ -142,30 +159,22 @@ class Bench:
     context: compression.StepContext
 
     @classmethod
-    def of(cls, model: Any, options: QatOptions, context: compression.StepContext) -> Bench:
-        """Fold the model and export it.
+    def of(cls, folded: Any, options: QatOptions, context: compression.StepContext) -> Bench:
+        """Export a folded model.
 
         Raises:
             InputError: there are no calibration samples, or torch can't export the model.
         """
-        from deepseek_compress.quantize.fold_norm import fold_norms
-
-        if context.calibration is None:
-            raise errors.InputError(
-                "qat needs samples to begin its ranges with",
-                remedy='add data.calibration = "package.module:function"',
-            )
-        example = _example(model, context.calibration)
-        folded = fold_norms(model, example)
+        example = _example(folded, context)
         floats = _exported(folded, example, context.workspace)
         return cls(folded=folded, floats=floats, example=example, options=options, context=context)
 
     def after_training(self) -> _Candidate:
         """The model as it is, in ranges of the calibration method that loses least."""
         found = self._calibrated(self.floats, "auto", "minmax")
-        module = self._quantized(found.spec)
         notes = (f"ranges by {found.method}", *found.notes)
-        return _Candidate(module=module, floats=self.folded, spec=found.spec, notes=notes)
+        file = self._file(self.floats, found.spec)
+        return _Candidate(file=file, floats=self.folded, spec=found.spec, notes=notes)
 
     def started(self) -> Any:
         """What training begins with: fake-quantized in scales of least squared error."""
@@ -181,8 +190,28 @@ class Bench:
         rest = self._calibrated(exported, "mse", "mse")
         spec = learned_spec(found.model, self.example, exported, rest.spec)
         return _Candidate(
-            module=found.model, floats=floats, spec=spec, figures=found.figures, notes=found.notes
+            file=self._file(exported, spec),
+            floats=floats,
+            spec=spec,
+            figures=found.figures,
+            notes=(*found.notes, *self._unlearned(exported, spec)),
         )
+
+    def _file(self, model: Any, spec: Any) -> Any:
+        from deepseek_compress.steps.file_module import FileModule
+
+        return FileModule(_lowering(self.options.target)(model, spec).proto)
+
+    def _unlearned(self, model: Any, spec: Any) -> tuple[str, ...]:
+        """A note on what the file quantizes and the module could not be trained in."""
+        sites = placement_of(self.options.target).sites(model, spec)
+        tensors = {sites.range_name(name) for name in sites.activations}
+        left = [n for n in sites.weights if spec.weights[n].source != "learned"]
+        left += sorted(n for n in tensors if spec.activations[n].source != "learned")
+        if not left:
+            return ()
+        named = ", ".join(left[:3])
+        return (f"calibrated, not trained: {len(left)} weights and tensors ({named})",)
 
     def _fit(self, module: Any) -> Any:
         from deepseek_compress.train.distill import distill
@@ -246,11 +275,16 @@ def _lowering(target: str) -> Callable[..., Any]:
     return lower_ort_x86
 
 
-def _example(model: Any, samples: Any) -> dict[str, Any]:
+def _example(model: Any, context: compression.StepContext) -> dict[str, Any]:
     """A few samples as tensors, by the names of the model's inputs."""
     from deepseek_compress.train.batches import as_tensors
 
-    return dict(as_tensors(next(iter(samples.batches(4))), model).inputs)
+    if context.calibration is None:
+        raise errors.InputError(
+            "qat needs samples to begin its ranges with",
+            remedy='add data.calibration = "package.module:function"',
+        )
+    return dict(as_tensors(next(iter(context.calibration.batches(4))), model).inputs)
 
 
 def _exported(module: Any, example: Mapping[str, Any], folder: Path) -> Any:
