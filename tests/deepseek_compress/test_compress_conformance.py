@@ -11,6 +11,7 @@ from deepseek_compress.conformance import (
     TestLowerForOnnxRuntime,
     TestLowerForTensorRt,
     TestPrune,
+    TestQat,
     TestRecoverBatchNorm,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "TestLowerForOnnxRuntime",
     "TestLowerForTensorRt",
     "TestPrune",
+    "TestQat",
     "TestRecoverBatchNorm",
 ]

@@ -87,6 +87,14 @@ class TestDistill(_OnModules):
     options: ClassVar[Mapping[str, Any]] = {"epochs": 1, "batch_size": 16}
 
 
+class TestQat(_OnModules):
+    """Training in integers."""
+
+    plugin = "compress_torch"
+    name = "qat"
+    options: ClassVar[Mapping[str, Any]] = {"epochs": 1, "batch_size": 16}
+
+
 class _OnFiles(ModelCompressorConformance):
     def model(self) -> Artifact:
         """A convolution and a matrix product."""

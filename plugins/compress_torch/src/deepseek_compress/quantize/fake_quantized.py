@@ -56,6 +56,10 @@ class FakeQuantization(torch.nn.Module):
         self.running: list[_Watching] = []
         self.handles: list[Any] = []
 
+    def forward(self, value: Any) -> Any:
+        """The value as it is: a `Sequential` calls all of its parts, this one too."""
+        return value
+
     def attach(self, module: Any) -> None:
         """Become a part of the module, and watch its runs."""
         module.add_module(PART, self)
