@@ -17,8 +17,9 @@ import configuration
 import constants
 import contracts
 import error_tree
+import group_command_line
 import hook_specs
-import store_command_line
+import recipe_options
 import store_python
 
 MAKERS: Final[dict[str, Callable[[], str]]] = {
@@ -27,7 +28,10 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "commands": command_line.page,
     "cost_constants": constants.cost_model,
     "placement_constants": constants.placement,
-    "store_commands": store_command_line.page,
+    "store_commands": group_command_line.store,
+    "compress_commands": group_command_line.compress,
+    "trt_commands": group_command_line.trt,
+    "recipe_options": recipe_options.page,
     "store_classes": store_python.page,
     "ds_filesystem": store_python.filesystem,
     "ds_errors": store_python.error_numbers,

@@ -15,13 +15,16 @@ import catalog
 import command_line
 import contracts
 import error_tree
+import group_command_line
 import hook_specs
 import pytest
-import store_command_line
+import recipe_options
 import store_python
 from doc_blocks import DOCS, ROOT, blocks_of
 
 import deepseek_core
+from deepseek_compress.hooks import ds_register_compressors
+from deepseek_core import HostContext
 from deepseek_core.cli.main import COMMANDS
 from deepseek_core.discovery.hooks import HOOK_NAMES
 from deepseek_core.discovery.status import KINDS, Status
@@ -124,10 +127,25 @@ def test_every_command_is_documented_with_its_own_help(site):
     assert " ".join(command_line.help_of("plugins", "restore").split()) in text
 
 
-def test_every_command_of_a_store_is_documented_with_its_own_help(site):
-    text = words(site, "reference/store_cli.html")
-    for name in store_command_line.COMMANDS:
-        assert " ".join(command_line.help_of("store", name).split()) in text
+@pytest.mark.parametrize(
+    ("group", "commands", "page"),
+    [
+        ("store", group_command_line.STORE, "store_cli"),
+        ("compress", group_command_line.COMPRESS, "compress_cli"),
+        ("trt", group_command_line.TRT, "compress_cli"),
+    ],
+)
+def test_every_command_of_a_group_is_documented_with_its_own_help(site, group, commands, page):
+    text = words(site, f"reference/{page}.html")
+    for name in commands:
+        assert " ".join(command_line.help_of(group, name).split()) in text
+
+
+def test_every_option_of_a_step_is_documented(site):
+    text = words(site, "reference/recipe.html")
+    for spec in ds_register_compressors(HostContext(core_version="", api=(1, 1))):
+        for field in attrs.fields(recipe_options.options_of(spec)):
+            assert f"{field.name} " in text
 
 
 def test_every_class_of_a_store_is_documented_as_it_is(site):

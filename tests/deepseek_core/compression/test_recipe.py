@@ -96,3 +96,9 @@ def test_steps_are_tables_that_say_what_they_use(steps):
 
 def test_a_recipe_of_a_later_version_is_refused():
     assert "schema" in faults({"model": {"path": "m.onnx"}, "schema": 99})[0]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, "tenth", True])
+def test_a_share_of_validation_is_a_share(share):
+    table = {"model": {"path": "m.onnx"}, "data": {"validation_share": share}}
+    assert "validation_share" in faults(table)[0]

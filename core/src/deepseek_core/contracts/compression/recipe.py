@@ -14,7 +14,10 @@ from deepseek_core.contracts.units import check_count
 SCHEMA: Final = 1
 _TABLES: Final = ("schema", "model", "data", "step", "lower", "budget", "run")
 _MODEL: Final = ("entry", "path", "input", "inputs", "weights")
-_DATA: Final = ("train", "test", "calibration", "calibration_samples", "loss", "metric")
+_DATA: Final = (
+    "train", "validation", "validation_share", "test", "calibration", "calibration_samples",
+    "loss", "metric",
+)  # fmt: skip
 _RUN: Final = ("seed", "threads", "batch")
 
 
@@ -36,16 +39,28 @@ class ModelSource:
 class DataSource:
     """Functions (`package.module:function`) or files that give samples; each may be missing.
 
-    `calibration_samples` is how many of the training samples calibrate, where no source of their
-    own is given. `loss` and `metric` name functions; the defaults are cross-entropy and accuracy.
+    Steps choose by `validation`, or by a `validation_share` of the training samples, which they do
+    not train on; the verdict alone looks at `test`. `calibration_samples` is how many of the
+    training samples calibrate, where no source of their own is given. `loss` and `metric` name
+    functions; the defaults are cross-entropy and accuracy.
     """
 
     train: str | None = None
+    validation: str | None = None
+    validation_share: float = 0.1
     test: str | None = None
     calibration: str | None = None
     calibration_samples: int = attrs.field(default=512, validator=check_count(1))
     loss: str | None = None
     metric: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        share = self.validation_share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+            raise ConfigError(
+                f"data.validation_share is {share!r}",
+                remedy="use a share from 0.0 to 0.9; 0.0 holds nothing out",
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -187,9 +202,10 @@ def _shape(shape: Any, name: str) -> tuple[int, ...]:
 
 def _data(value: Any) -> DataSource:
     table = _table(value, _DATA, "data")
-    names = (key for key in table if key != "calibration_samples")
-    texts: dict[str, Any] = {key: _text(table[key], f"data.{key}") for key in names}
-    return DataSource(**texts, **{k: table[k] for k in ("calibration_samples",) if k in table})
+    numbers = {k: table[k] for k in ("calibration_samples", "validation_share") if k in table}
+    texts = {key: _text(table[key], f"data.{key}") for key in table if key not in numbers}
+    fields: dict[str, Any] = {**texts, **numbers}
+    return DataSource(**fields)
 
 
 def _run(value: Any) -> RunSettings:

@@ -87,12 +87,12 @@ class StepContext:
     """What a step may use.
 
     `workspace` is the one folder that `apply` may write to. `inputs` are the shapes of the
-    model's inputs by name, the batch first. `original` is the model that the
-    recipe began with (a teacher). `evaluate` gives the accuracy (0 to 1) of a model in the form
-    that the step takes, on held-out samples; `latency_s` predicts what a layer takes on the
-    device of the budget: (layer's name, its shapes and attributes) -> seconds. `provided` is what
-    earlier steps gave. Each may be None where the recipe has none; the record's `needs` say which
-    a step can't do without. `progress(done, of, text)` may raise, to stop the step.
+    model's inputs by name, the batch first. `original` is the model that the recipe began with (a
+    teacher). `evaluate` gives the accuracy (0 to 1) of a model in the form that the step takes, on
+    samples that it does not train on; `latency_s` predicts what a layer takes on the device of the
+    budget: {"name", "in_channels", "out_channels"} -> seconds. `provided` is what earlier steps
+    gave. Each may be None where the recipe has none; the record's `needs` say which a step can't
+    do without. `progress(done, of, text)` may raise, to stop the step.
     """
 
     workspace: Path

@@ -22,7 +22,7 @@ input = [1, 3, 224, 224]             # shape of its input, the batch first
 
 [data]
 train = "my_data.py:train"           # a function that returns (x, y), a Dataset, or batches
-test = "my_data.py:test"             # never seen in training: the verdict is measured on it
+test = "my_data.py:test"             # for the verdict alone; steps choose by a tenth of train
 calibration_samples = 512            # of the training samples, for ranges of int8
 
 [[step]]

@@ -93,7 +93,7 @@ def _given(recipe: compression.Recipe) -> set[str]:
     has = {
         "train": data.train,
         "calibration": data.calibration or data.train,
-        "evaluate": data.test,
+        "evaluate": data.validation or (data.train and data.validation_share),
         "original": True,
         "latency": recipe.budget.latency,
     }
@@ -103,7 +103,7 @@ def _given(recipe: compression.Recipe) -> set[str]:
 _SOURCES: Final = {
     "train": 'add data.train = "package.module:function"',
     "calibration": 'add data.calibration = "package.module:function"',
-    "evaluate": 'add data.test = "package.module:function"',
+    "evaluate": 'add data.validation = "package.module:function"',
     "latency": 'add budget.latency = { device = "cpu", p99_ms = 8.0 }',
 }
 

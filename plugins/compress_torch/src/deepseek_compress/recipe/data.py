@@ -13,7 +13,7 @@ from deepseek_compress.entries import load_entry
 from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
-from deepseek_compress.samples.subsets import gathered
+from deepseek_compress.samples.subsets import gathered, split
 from deepseek_core import Artifact, compression
 
 if TYPE_CHECKING:
@@ -27,21 +27,29 @@ Evaluate = Callable[[Any, str], compression.Interval]
 class Data:
     """Samples by their use; None where the recipe has none.
 
-    `evaluate(model, form)` is the metric on the test samples, with its interval. `drop(model, form,
-    file)` is by how many points a file is below a model, sample by sample; None where the metric
-    does not judge samples one by one.
+    `evaluate(model, form)` is the metric on the test samples, with its interval; `judge` is the
+    same on validation samples, by which steps choose. `drop(model, form, file)` is by how many
+    points a file is below a model, sample by sample; None where the metric does not judge samples
+    one by one.
     """
 
     train: compression.Samples | None = None
+    validation: compression.Samples | None = None
     test: compression.Samples | None = None
     calibration: compression.Samples | None = None
     evaluate: Evaluate | None = None
+    judge: Evaluate | None = None
     drop: Callable[[Any, str, Artifact], compression.Interval | None] | None = None
     loss: Callable[..., Any] | None = None
 
     def parts(self) -> dict[str, compression.Samples | None]:
         """All of them by name."""
-        return {"train": self.train, "test": self.test, "calibration": self.calibration}
+        return {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "calibration": self.calibration,
+        }
 
 
 def load_data(
@@ -55,15 +63,19 @@ def load_data(
     """
     found = {
         name: _samples(getattr(source, name), folder, model, f"data.{name}")
-        for name in ("train", "test", "calibration")
+        for name in ("train", "validation", "test", "calibration")
     }
+    if found["validation"] is None and found["train"] is not None and source.validation_share:
+        parts = split(found["train"], source.validation_share, _SEED)
+        found["train"], found["validation"] = parts
     if found["calibration"] is None and found["train"] is not None:
         found["calibration"] = _drawn(found["train"], source.calibration_samples)
     metric = _function(source.metric, folder, "data.metric")
-    test = found["test"]
+    test, validation = found["test"], found["validation"]
     return Data(
         **found,
         evaluate=None if test is None else _evaluator(test, metric, threads),
+        judge=None if validation is None else _evaluator(validation, metric, threads),
         drop=None if test is None else _dropper(test, metric, threads),
         loss=_function(source.loss, folder, "data.loss"),
     )

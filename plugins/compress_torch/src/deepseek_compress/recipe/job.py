@@ -83,8 +83,8 @@ class Job:
         )
 
     def _accuracy_of(self, form: str) -> Callable[[Any], float] | None:
-        evaluate = self.data.evaluate
-        return None if evaluate is None else lambda model: evaluate(model, form).value
+        judge = self.data.judge
+        return None if judge is None else lambda model: judge(model, form).value
 
     def latency_s(self, layer: Mapping[str, Any]) -> float:
         """What a layer of so many channels takes on the device of the budget, predicted."""

@@ -120,7 +120,9 @@ class Qat(compression.ModelCompressor):
 
 
 def _said(choice: Any, *, known: bool) -> str:
-    return str(choice) if known else f"{choice} by agreement with float: there is no data.test"
+    return (
+        str(choice) if known else f"{choice} by agreement with float: there is no data.validation"
+    )
 
 
 def _teacher(options: QatOptions, context: compression.StepContext) -> Any:

@@ -1,0 +1,38 @@
+"""The commands of a plugin's group (`ds-sdk store`, `compress`, `trt`) and their own help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import command_line
+
+from deepseek_compress.cli.main import COMMANDS as COMPRESS
+from deepseek_store.cli.main import COMMANDS as STORE
+from deepseek_trt.cli.main import COMMANDS as TRT
+
+
+def store() -> str:
+    """Of a store."""
+    return _page("store", STORE)
+
+
+def compress() -> str:
+    """Of compression."""
+    return _page("compress", COMPRESS)
+
+
+def trt() -> str:
+    """Of TensorRT."""
+    return _page("trt", TRT)
+
+
+def _page(group: str, commands: Iterable[str]) -> str:
+    """The help of the group, then that of each command."""
+    parts = [f"## ds-sdk {group}", _fenced(command_line.help_of(group))]
+    for name in commands:
+        parts += [f"## {group} {name}", _fenced(command_line.help_of(group, name))]
+    return "\n\n".join(parts)
+
+
+def _fenced(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```"
