@@ -136,7 +136,7 @@ def structure_and_speed(report, folder, rounds):
 
 
 def _session(path):
-    import onnxruntime as ort
+    from deepseek_compress.onnx_graph.ort import ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

@@ -143,7 +143,7 @@ def _upgraded(proto: ModelProto) -> tuple[ModelProto, list[str]]:
 
 def _folded_by_runtime(proto: ModelProto) -> ModelProto:
     """What ONNX Runtime's basic level makes of it: standard operators only."""
-    import onnxruntime as ort
+    from deepseek_compress.onnx_graph.ort import ort
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC

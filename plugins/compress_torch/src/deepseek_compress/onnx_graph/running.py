@@ -21,7 +21,7 @@ def open_session(model: ModelProto, *, level: str = "ALL", saved_to: str = "") -
     Raises:
         ArtifactError: ONNX Runtime does not open the model.
     """
-    import onnxruntime as ort
+    from deepseek_compress.onnx_graph.ort import ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

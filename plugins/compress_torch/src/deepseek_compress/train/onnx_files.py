@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ def onnx_predictor(model: bytes | Path, *, threads: int = 1) -> Any:
     Raises:
         ArtifactError: ONNX Runtime can't load it.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime as ort
+    from deepseek_compress.onnx_graph.ort import ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
