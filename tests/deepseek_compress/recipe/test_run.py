@@ -1,5 +1,6 @@
 """Recipes run, end whole, and go on after a kill to the same bytes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -193,3 +194,20 @@ def test_a_recipe_that_does_not_fit_is_refused_before_any_work(recipe, tmp_path,
         run(recipe, tmp_path / "out")
     assert told in str(refused.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("written", ["model.bin", "model.fp32.onnx"])
+def test_a_full_disk_is_told_and_the_run_goes_on_later(recipe, tmp_path, monkeypatch, written):
+    write = Path.write_bytes
+
+    def full(path, content):
+        if path.name == written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(errors.WriteError, match="No space left") as refused:
+            run(recipe, tmp_path / "out")
+    assert "--resume" in refused.value.remedy
+    assert run(recipe, tmp_path / "out", resume=True).holds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +31,10 @@ class TorchForm:
         state = {
             name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
         }
-        torch.save(state, path)
+        # Into memory first: on a full disk torch raises what is no OSError.
+        content = io.BytesIO()
+        torch.save(state, content)
+        path.write_bytes(content.getvalue())
 
     def load(self, model: Any, path: Path) -> Any:
         """Fill a copy of a module of that structure.

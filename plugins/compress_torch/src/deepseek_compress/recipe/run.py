@@ -16,7 +16,7 @@ from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.forms import form_of, profile_of
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.lock import locked, versions_of
-from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace
+from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace, disk_errors
 from deepseek_core import Artifact, compression
 
 _LIBRARIES: Final = ("deepseek-core", "deepseek-compress", "torch", "onnx", "onnxruntime", "numpy")
@@ -38,10 +38,11 @@ def run(
     job.set_threads()
     runner = _Runner(job, workspace, progress)
     runner.run_steps()
-    files = runner.run_targets()
-    report = runner.report(files)
-    write_results(output, recipe_locked, runner.plans, report, runner.extra())
-    workspace.close()
+    with disk_errors(output):
+        files = runner.run_targets()
+        report = runner.report(files)
+        write_results(output, recipe_locked, runner.plans, report, runner.extra())
+        workspace.close()
     return report
 
 

@@ -58,7 +58,7 @@ class Workspace:
             raise errors.ConfigError(
                 f"{self.output} is not empty", remedy="choose another folder with -o"
             )
-        with _told(self.output):
+        with disk_errors(self.output):
             self._folder.mkdir(parents=True)
             (self._folder / LOCK).write_text(text, encoding="utf-8")
 
@@ -82,7 +82,7 @@ class Workspace:
         What a killed step had kept is given again, for a step that can go on from it.
         """
         partial = self._folder / f"{number:02d}-{name}.part"
-        with _told(self.output):
+        with disk_errors(self.output):
             partial.mkdir(exist_ok=True)
             yield partial
             _flush(partial)
@@ -151,7 +151,7 @@ class Workspace:
     def whole(self, path: Path) -> Iterator[Path]:
         """A file to write, which is there under its name when the block ends well."""
         partial = path.with_name(f"{path.name}.part")
-        with _told(path):
+        with disk_errors(path):
             yield partial
             partial.replace(path)
 
@@ -195,7 +195,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """Say of a full or closed disk what to do."""
     try:
         yield
