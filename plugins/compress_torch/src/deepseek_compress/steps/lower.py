@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -125,8 +126,9 @@ class _Lower(compression.ModelCompressor):
     def _proto(self, model: Any, spec: Any, *, skip: Any = ()) -> Any:
         return self._function()(model, spec, skip=skip).proto
 
+    @abstractmethod
     def _function(self) -> Callable[..., Any]:
-        raise NotImplementedError
+        """What lowers for the target."""
 
 
 class LowerForOnnxRuntime(_Lower):

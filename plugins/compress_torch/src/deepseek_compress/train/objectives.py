@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,14 +24,14 @@ class Step(NamedTuple):
     labels: Any = None
 
 
-class Objective:
+class Objective(ABC):
     """Gives the loss of a batch; parts of its own may be trained along."""
 
     name = "loss"
 
+    @abstractmethod
     def step(self, model: Any, batch: TensorBatch) -> Step:
         """Call the model and say what it is to be made of its outputs."""
-        raise NotImplementedError
 
     def measured(self, model: Any, batch: TensorBatch) -> Step:
         """What held-out samples are judged by: as `step`, without gradients."""
