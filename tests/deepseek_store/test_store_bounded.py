@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from store_kit import SMALL, WatchedIndex, data_of, urls
 
@@ -348,6 +349,43 @@ def test_a_store_that_has_filled_its_disk_deletes_collects_opens_and_rebuilds(
     Store.rebuild(home)
     with Store(home, shared=shared) as store:
         assert {info.key: bytes(store.get(info.key)) for info in store.list()} == objects
+
+
+def test_on_a_full_disk_gc_makes_room_of_objects_that_died_among_others(small_disk: Path) -> None:
+    home = small_disk / "s"
+    objects: dict[str, bytes] = {}
+    with Store.init(home, policy=attrs.evolve(SMALL, warm_fragment_nbytes=128 << 10)) as store:
+        with pytest.raises(errors.TierFull):
+            for number in range(20_000):
+                store.put(f"k/{number}", data_of(number, 2000), durable=False)
+                objects[f"k/{number}"] = data_of(number, 2000)
+        fill(small_disk)
+        for key in list(objects)[::2]:
+            try:
+                store.delete(key)
+            except errors.TierFull:  # no segment is without life: what lives has to be moved
+                store.maintenance.gc()
+                store.delete(key)
+            del objects[key]
+        store.maintenance.gc()
+        store.put("after", b"there is room again")
+        objects["after"] = b"there is room again"
+        assert {info.key: bytes(store.get(info.key)) for info in store.list()} == objects
+
+
+def test_what_is_kept_back_follows_the_index_within_limits(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    index, reserve = home / "index.sqlite", home / "reserve"
+    with Store.init(home, policy=SMALL) as store:
+        store.put("k", b"x")
+        assert reserve.stat().st_size == 512 << 10
+    reserve.write_bytes(bytes(16 << 20))  # kept by an earlier version, whatever the index
+    with Store(home) as store:
+        assert reserve.stat().st_size == 512 << 10
+        for number in range(600):
+            store.put(f"{number} {'of a long key ' * 70}", b"x", durable=False)
+        store.maintenance.gc()
+        assert 2 < reserve.stat().st_size / index.stat().st_size < 3
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -109,6 +109,7 @@ class Parts:
             clock=clock,
             exclusive=self.exclusive,
             settle=self.settle,
+            rewrite=self.mover.make_room,
             unfinished_from=self.in_flight.first,
         )
         self.learner = Learner(policy, self.state.index.meta().get(META))

@@ -87,7 +87,7 @@ def _open_parts(
     if refusal is None:
         try:
             opened = _open_to_write(home, config, shared, seams, reserve)
-            reserve.take()
+            reserve.fit(opened.state.local_nbytes())
             return opened
         except (NotOwner, LogMissing) as error:
             refusal = _refusal(home, error)

@@ -81,6 +81,10 @@ class State:
         """Whether another process of this machine writes to the store."""
         return self._others()
 
+    def local_nbytes(self) -> int:
+        """Length of all segments in the home's log."""
+        return sum(row.nbytes for row in list(self.segments.values()) if row.local)
+
     def load(self) -> None:
         """Read all of the index."""
         if self._epoch is not None:

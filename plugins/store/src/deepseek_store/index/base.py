@@ -156,7 +156,7 @@ class Index:
             writes.write_batch(transaction, batch, seq, forget, noted=noted)
 
         clock = max((version.generation for version in batch.versions), default=0)
-        seq = self._transact(change, clock=clock, durable=batch.durable)
+        seq = self._transact(change, clock=clock, durable=batch.durable, lend=not batch.divisible)
         if catalog is not None:
             catalog.follow(batch, set(batch.forget) - kept)
         return seq
@@ -410,9 +410,17 @@ class Index:
         self._database.write(work, durable=True)
 
     def _transact(
-        self, change: Callable[[Transaction, int], None], *, clock: int = 0, durable: bool = False
+        self,
+        change: Callable[[Transaction, int], None],
+        *,
+        clock: int = 0,
+        durable: bool = False,
+        lend: bool = True,
     ) -> int:
-        """Run a change in one transaction that happens once; its sequence number."""
+        """Run a change in one transaction that happens once; its sequence number.
+
+        `lend`: on a full disk it may have what is kept back.
+        """
         if self._database.read_only is not None:
             raise again(self._database.read_only)
         with self._writing:
@@ -435,7 +443,8 @@ class Index:
                 try:
                     return self._database.write(work, durable=durable)
                 except errors.TierFull:
-                    if self._database.remote or not (self.make_room() or not shrunk):
+                    room = not shrunk or (lend and self.make_room())
+                    if self._database.remote or not room:
                         raise
                     with suppress(errors.TierFull):
                         self._database.shrink()  # the WAL may be most of what there is

@@ -150,6 +150,10 @@ class SnapshotRow:
     clock: int = attrs.field(default=0, eq=False)
 
 
+FEW_VERSIONS: Final = 64
+"""So few take so little room in a transaction that fewer gain nothing."""
+
+
 @attrs.frozen(kw_only=True, slots=True)
 class Batch:
     """What one transaction changes, whole or not at all.
@@ -158,7 +162,8 @@ class Batch:
     is still there: a version that was forgotten meanwhile does not come back. `forget` never takes
     a version that a snapshot has. `applied` maps a segment to an offset. None takes a pin or a meta
     entry away. `expect` maps a key to the generation that it must have (0: there is no object).
-    `durable`: on disk when `commit` returns, even if the power fails at once.
+    `durable`: on disk when `commit` returns, even if the power fails at once. `divisible`: where
+    the disk is full, it comes in parts again; what is kept back for the index is for those.
     """
 
     versions: Sequence[Version] = ()
@@ -174,6 +179,7 @@ class Batch:
     meta: Mapping[str, str | None] = attrs.field(factory=dict)
     expect: Mapping[str, int] = attrs.field(factory=dict)
     durable: bool = False
+    divisible: bool = False
 
 
 @attrs.frozen(kw_only=True, slots=True)

@@ -8,27 +8,31 @@ from collections.abc import Sequence
 from deepseek_core import errors
 from deepseek_store.log import records as rec
 from deepseek_store.log.records import Kind, Placed, Record
+from deepseek_store.log.reserve import Purpose
 
 
 class Append:
     """What one call of `append` wants, and what has become of it."""
 
     __slots__ = (
-        "body_nbytes", "done", "durable", "error", "is_care", "placed", "ready",
+        "body_nbytes", "done", "durable", "error", "placed", "purpose", "ready",
         "table_nbytes", "wake",
     )  # fmt: skip
 
-    def __init__(self, records: Sequence[Record], *, durable: bool) -> None:
+    def __init__(
+        self, records: Sequence[Record], *, durable: bool, makes_room: bool = False
+    ) -> None:
         self.durable = durable
         self.ready: list[rec.Prepared] = []
         self.body_nbytes = self.table_nbytes = 0
-        self.is_care = True
+        is_care = True
         for record in records:
             ready = rec.prepare(record, batch_start=not self.ready)
             self.ready.append(ready)
             self.body_nbytes += ready.nbytes
             self.table_nbytes += ready.table_nbytes
-            self.is_care = self.is_care and (record.kind is Kind.DELETE or record.move > 0)
+            is_care = is_care and (record.kind is Kind.DELETE or record.move > 0)
+        self.purpose: Purpose = "room" if makes_room else "deletes" if is_care else "objects"
         self.placed: list[Placed] = []
         self.error: Exception | None = None
         self.done = False

@@ -23,7 +23,7 @@ from deepseek_store.log import records as rec
 from deepseek_store.log.appends import Append, fresh, release
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Buffer, Kind, Placed, Record
-from deepseek_store.log.reserve import Reserve
+from deepseek_store.log.reserve import Purpose, Reserve
 from deepseek_store.log.segment import (
     HEADER_NBYTES,
     SegmentHeader,
@@ -43,6 +43,7 @@ _LOOK_AGAIN_S: Final = 0.25
 # two halves of the threads take turns, and each flush carries one half.
 _GATHER_SHARE: Final = 0.125
 _LONGEST_FLUSH_S: Final = 0.02
+_SMALLER: Final = 4  # on a disk that is nearly full, a segment is by so much
 _MOST_TAKEN: Final = 1000
 
 
@@ -102,17 +103,20 @@ class Journal:
         layout = self._layout
         return None if layout is None else layout.id
 
-    def append(self, records: Sequence[Record], *, durable: bool = True) -> list[Placed]:
+    def append(
+        self, records: Sequence[Record], *, durable: bool = True, makes_room: bool = False
+    ) -> list[Placed]:
         """Write records, all or none; on disk when it returns, unless `durable` is False.
 
         Those that are not are on disk, and count, with the next durable append or seal after them.
+        `makes_room`: on a full disk they may have all that is kept back, for they free more.
 
         Raises:
             TierFull, TierUnavailable: nothing is acknowledged; or the pieces that a manifest names
                 were lost meanwhile, by such an error.
             StoreClosed: after `close`.
         """
-        mine = Append(records, durable=durable)
+        mine = Append(records, durable=durable, makes_room=makes_room)
         try:
             self._queue.append(mine)
             gate = self._gathering
@@ -263,7 +267,7 @@ class Journal:
             is_first = body == 0
             body, table = body + one.body_nbytes, table + one.table_nbytes
             if is_first:
-                self._make_room(body, table, is_care=one.is_care)
+                self._make_room(body, table, one.purpose)
             elif body > _MOST_GROUP_NBYTES or not self._fits(body, table):
                 break
             group.append(one)
@@ -275,8 +279,13 @@ class Journal:
             layout.nbytes_with(body_nbytes, table_nbytes) <= self._room_nbytes
         )
 
-    def _make_room(self, body_nbytes: int, table_nbytes: int, *, is_care: bool) -> None:
-        """See that there is an active segment which takes so much."""
+    def _make_room(self, body_nbytes: int, table_nbytes: int, purpose: Purpose) -> None:
+        """See that there is an active segment which takes so much.
+
+        One that has room does not help while the index needs what was kept back.
+        """
+        if body_nbytes and self._reserve is not None and self._reserve.is_lent:
+            self._reserve.require(purpose, log_nbytes=0)
         if self._layout is not None and not self._fits(body_nbytes, table_nbytes):
             try:
                 self._seal()
@@ -288,11 +297,11 @@ class Journal:
             if self._reserve is None:
                 begin()
                 return
-            self._reserve.require(for_delete=is_care)
-            if is_care:
-                self._reserve.lend(begin)
-            else:
+            self._reserve.require(purpose, log_nbytes=max(self._segment_nbytes, body_nbytes))
+            if purpose == "objects":
                 begin()
+            else:
+                self._reserve.lend(begin)
 
     def _begin(self, body_nbytes: int, table_nbytes: int) -> None:
         """A new segment: it gets its name when it has its header, so others know whose it is."""
@@ -338,16 +347,17 @@ class Journal:
         return False
 
     def _create(self, name: str, least_nbytes: int) -> int:
-        """A file with room for a segment; on a disk that is nearly full, for what is at hand."""
+        """A file with room for a segment; on a disk that is nearly full, for part of one."""
         room = max(self._segment_nbytes, least_nbytes)
-        try:
-            self._disk.create(name, room)
-        except errors.TierFull:
-            if least_nbytes >= room:
-                raise
-            room = least_nbytes
-            self._disk.create(name, room)
-        return room
+        while True:
+            try:
+                self._disk.create(name, room)
+            except errors.TierFull:
+                if least_nbytes >= room:
+                    raise
+                room = max(room // _SMALLER, least_nbytes)
+            else:
+                return room
 
     def _write(self, group: Sequence[Append]) -> list[Placed]:
         """Write a group, and sync it if one of them is durable; the records that count now."""

@@ -4,6 +4,10 @@ A file of zeros in the home. Deletes, collecting, opening and the index may have
 is no other; objects may not, so they are refused until it is back. It is lent in parts: whoever
 else fills the disk gets the part that is free, never all of it. Deletes leave half of it to what
 makes room.
+
+Its size follows what is cared for in the home, within limits: a part of the log, for segments that
+are half dead are written anew; and twice the index, of which a delete of all objects writes each
+page, and a rebuild too. What lies on tiers needs none.
 """
 
 from __future__ import annotations
@@ -14,19 +18,25 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from deepseek_core import errors
 from deepseek_store import handles
 from deepseek_store.commands import command
+from deepseek_store.index.opening import INDEX_FILE
 
 T = TypeVar("T")
 
 FILE: Final = "reserve"
-_LEAST_NBYTES: Final = 1 << 20
-_MOST_NBYTES: Final = 16 << 20
-_SHARE: Final = 64  # of the disk, one part of so many
+_LEAST_NBYTES: Final = 512 << 10
+_MOST_NBYTES: Final = 32 << 20  # of which what makes room can write most of a segment
+_DISK_PART: Final = 64  # of the disk, at most one part of so many
+_LOG_PART: Final = 8
+_INDEXES: Final = 2
 _PARTS: Final = 8
+
+Purpose = Literal["objects", "deletes", "room"]
+"""What a segment is for: objects leave the reserve whole, deletes half, what makes room nothing."""
 
 
 class Reserve:
@@ -38,38 +48,60 @@ class Reserve:
     def __init__(self, home: Path) -> None:
         self._path = home / FILE
         self._lock = threading.Lock()
-        self._nbytes: int | None = None
+        self._log_nbytes = 0
+        self._whole_nbytes = 0  # how much was there before any was lent
+        self.is_lent = False  # by this process; to know it costs nothing
 
     @property
     def nbytes(self) -> int:
-        """How much is kept: enough for a few transactions and records, whatever the disk."""
-        if self._nbytes is None:
-            self._nbytes = _wanted_nbytes(self._path.parent)
-        return self._nbytes
+        """How much is to be kept for index and log as they are now."""
+        return _wanted_nbytes(self._path.parent, self._log_nbytes)
+
+    @property
+    def kept_nbytes(self) -> int:
+        """How much is there."""
+        return _size(self._path)
 
     @property
     def is_whole(self) -> bool:
         """Whether all of it is there."""
-        return self._kept_nbytes() >= self.nbytes
+        return self.kept_nbytes >= self.nbytes
 
-    def take(self) -> bool:
-        """Keep the room back, if it is not; False if there is too little."""
+    def fit(self, log_nbytes: int) -> bool:
+        """Keep back what a log of that size in the home needs, and no more; False if less is."""
         with self._lock:
-            kept = self._kept_nbytes()
-            if kept >= self.nbytes:
+            self._log_nbytes = log_nbytes
+            wanted = self.nbytes
+            if self.kept_nbytes > wanted:
+                self._cut(wanted)
+        is_whole = self.take()
+        self._whole_nbytes = max(self._whole_nbytes, self.kept_nbytes)
+        return is_whole
+
+    def take(self, *, more_nbytes: int = 0) -> bool:
+        """Keep the room back, if it is not; for a log that is to grow, too. False: it can't be."""
+        with self._lock:
+            self._log_nbytes += more_nbytes
+            kept, wanted = self.kept_nbytes, self.nbytes
+            if kept >= wanted:
+                self.is_lent = False
                 return True
             try:
-                _allocate(self._path, self.nbytes)
+                _allocate(self._path, wanted)
             except OSError:
                 self._cut(kept)
+                self._log_nbytes -= more_nbytes
                 return False
+            self._whole_nbytes = wanted
+            self.is_lent = False
             return True
 
     def release(self, *, whole: bool = False) -> bool:
         """Let whoever comes first have a part of the room, or all; False if none is left."""
         with self._lock:
-            kept = self._kept_nbytes()
+            kept = self.kept_nbytes
             if kept:
+                self.is_lent = True
                 self._cut(0 if whole else max(0, kept - self.nbytes // _PARTS))
             return kept > 0
 
@@ -88,29 +120,34 @@ class Reserve:
                 if not self.release(whole=whole):
                     raise
 
-    def require(self, *, for_delete: bool) -> None:
-        """Make sure that objects do not take what is kept for care, nor deletes what gc needs.
+    def require(self, purpose: Purpose, *, log_nbytes: int) -> None:
+        """Make sure that a segment of so many bytes leaves what is kept from its purpose.
 
         Raises:
             TierFull: too much is lent, and there is too little room to take it back.
         """
-        if self.take() or (for_delete and 2 * self._kept_nbytes() >= self.nbytes):
+        # What may have a part does not try to take it back, for the index may need it just now.
+        if purpose != "objects" and self.kept_nbytes >= self._left_nbytes(purpose):
+            return
+        if self.take(more_nbytes=log_nbytes if purpose == "objects" else 0):
             return
         home = self._path.parent
-        needed = "gc needs" if for_delete else "deletes and gc need"
+        needed = "deletes and gc need" if purpose == "objects" else "gc needs"
         gc = f"run `{command('gc', home)}`"
         room = f"free {self.nbytes >> 10} KiB and what you want to put on that disk"
         raise errors.TierFull(
             f"{home}: the disk is full but for what {needed}",
             url=str(home),
-            remedy=gc if for_delete else f"delete objects and {gc}, or {room}",
+            remedy=f"delete objects and {gc}, or {room}"
+            if purpose == "objects"
+            else f"{gc}; if it frees too little, {room}",
         )
 
-    def _kept_nbytes(self) -> int:
-        try:
-            return self._path.stat().st_size
-        except OSError:
+    def _left_nbytes(self, purpose: Purpose) -> int:
+        """How much has to stay; half of what it was, if it could not grow as the index did."""
+        if purpose == "room":
             return 0
+        return max(self._whole_nbytes, _LEAST_NBYTES) // 2
 
     def _cut(self, nbytes: int) -> None:
         with suppress(OSError):
@@ -120,13 +157,24 @@ class Reserve:
                 self._path.unlink(missing_ok=True)
 
 
-def _wanted_nbytes(home: Path) -> int:
+def _wanted_nbytes(home: Path, log_nbytes: int) -> int:
     found = os.statvfs(home)
-    nbytes = min(_MOST_NBYTES, found.f_blocks * found.f_frsize // _SHARE)
+    disk_nbytes = found.f_blocks * found.f_frsize
+    index = home / INDEX_FILE
+    # What is in its journal has yet to get room in the index itself.
+    index_nbytes = _INDEXES * _size(index) + _size(index.with_name(f"{index.name}-wal"))
+    nbytes = min(log_nbytes // _LOG_PART, disk_nbytes // _DISK_PART) + index_nbytes
     largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if largest != resource.RLIM_INFINITY:
         nbytes = min(nbytes, largest)
-    return max(_LEAST_NBYTES, nbytes)
+    return min(_MOST_NBYTES, max(_LEAST_NBYTES, nbytes))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _allocate(path: Path, nbytes: int) -> None:

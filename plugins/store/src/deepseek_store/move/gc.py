@@ -7,7 +7,6 @@ index forgets that it was there. So a crash in between leaves what the next run 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
 import attrs
 
@@ -17,18 +16,17 @@ from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.state import State, stripe_row
 from deepseek_store.home.tier_set import TierSet
-from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
+from deepseek_store.index.rows import FEW_VERSIONS, Batch, SegmentRow, Version, VersionId
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.segment import sealed_name
 from deepseek_store.move.census import take_census
 from deepseek_store.move.exclusive import Exclusive
+from deepseek_store.move.half_dead import choose_half_dead
 from deepseek_store.move.orphans import Orphans
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.segment_tables import SegmentTables
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe
-
-_FEW: Final = 64  # versions that take so little room in a transaction that fewer gain nothing
 
 
 @attrs.define(kw_only=True)
@@ -70,9 +68,11 @@ class Collector:
         clock: Callable[[], float],
         exclusive: Exclusive,
         settle: Callable[[], None],
+        rewrite: Callable[[frozenset[int]], None],
         unfinished_from: Callable[[], int | None],
     ) -> None:
         self._exclusive, self._settle, self._unfinished_from = exclusive, settle, unfinished_from
+        self._rewrite = rewrite
         self._config, self._state, self._disk, self._tiers = config, state, disk, tiers
         self._tables, self._clock = tables, clock
         self._orphans = Orphans(config, state, tiers, clock)
@@ -84,7 +84,22 @@ class Collector:
             if report.segments and not dry_run and any(self._state.catalog.tombstones()):
                 # What the tombstones hid may have gone with these segments.
                 report.add(self._collect(heat, dry_run=False))
+            if not dry_run:
+                self._make_room(heat, report)
             return report
+
+    def _make_room(self, heat: AccessRates, report: GcReport) -> None:
+        """On a full disk, write together what lives in half-dead segments, until there is room."""
+        reserve = self._state.reserve
+        while reserve is not None and not reserve.is_whole and not report.unreachable:
+            kept_nbytes = reserve.kept_nbytes
+            chosen = choose_half_dead(self._state, heat, room_nbytes=kept_nbytes * 3 // 4)
+            if not chosen:
+                return
+            self._rewrite(chosen)
+            report.add(self._collect(heat, dry_run=False))
+            if reserve.kept_nbytes <= kept_nbytes:
+                return
 
     def _collect(self, heat: AccessRates, *, dry_run: bool) -> GcReport:
         report = GcReport(dry_run=dry_run)
@@ -114,15 +129,16 @@ class Collector:
             self._state.trim()
             self._state.index.shrink()
             if self._state.reserve is not None:
-                self._state.reserve.take()
+                self._state.reserve.fit(self._state.local_nbytes())
         return report
 
     def _forget(self, ids: list[VersionId]) -> None:
         """Commit that these versions are gone; in halves, where a full disk does not take all."""
+        divisible = len(ids) > FEW_VERSIONS
         try:
-            self._state.commit(Batch(forget=ids, durable=True))
+            self._state.commit(Batch(forget=ids, durable=True, divisible=divisible))
         except errors.TierFull:
-            if len(ids) < _FEW:
+            if not divisible:
                 raise
             middle = len(ids) // 2
             self._forget(ids[:middle])

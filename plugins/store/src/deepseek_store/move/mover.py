@@ -107,6 +107,15 @@ class Mover:
                 self._compact(frozenset(move.segments))
             self.moves += 1
 
+    def make_room(self, segments: frozenset[int]) -> None:
+        """Write anew what lives in these segments of the log, with all room that is kept back.
+
+        Raises:
+            TierFull: it was too little; what is written anew is, and what is not lies where it did.
+        """
+        with self._exclusive:
+            self._compact(segments, makes_room=True)
+
     def send(self, keys: Iterable[str], tier: TierName) -> None:
         """Bring these objects to a tier now, in stripes of their own.
 
@@ -326,7 +335,7 @@ class Mover:
                 loads[fragment.place] = loads.get(fragment.place, 0) + fragment.nbytes
         return loads
 
-    def _compact(self, segments: frozenset[int]) -> None:
+    def _compact(self, segments: frozenset[int], *, makes_room: bool = False) -> None:
         """Write anew what lives in these segments, so that nothing does."""
         rows = [row for number in segments if (row := self._state.segments.get(number))]
         stripes = {row.stripe for row in rows if row.stripe is not None}
@@ -336,7 +345,7 @@ class Mover:
         bodies = [version for version in inside if not version.deleted]
         if not stripes or any(row.local for row in rows):
             for version in bodies:
-                self._rewrite(version, skip=True)
+                self._rewrite(version, skip=True, makes_room=makes_room)
         else:
             stripe = self._state.stripes.get(next(iter(stripes)))
             tier = "cold" if stripe is None else stripe.tier
@@ -346,9 +355,9 @@ class Mover:
             self._pack(bodies, tier, skip=True)
         for version in inside:
             if version.deleted:
-                read_back(self._disk, self._writer.relink(version))
+                read_back(self._disk, self._writer.relink(version, makes_room=makes_room))
 
-    def _rewrite(self, version: Version, *, skip: bool) -> None:
+    def _rewrite(self, version: Version, *, skip: bool, makes_room: bool = False) -> None:
         """Write an object into the log anew, and read it back; a damaged one stays if `skip`."""
         extents = unpack_extents(version.extents)
         try:
@@ -358,7 +367,7 @@ class Mover:
                 raise
             _LOG.error("%r stays where it is: %s", version.key, error)
             return
-        read_back(self._disk, self._writer.rewrite(version, pieces))
+        read_back(self._disk, self._writer.rewrite(version, pieces, makes_room=makes_room))
 
 
 def _touches(version: Version, segments: frozenset[int]) -> bool:

@@ -15,11 +15,11 @@ from typing import Final
 
 import attrs
 
-from deepseek_core import DeepSeekError
+from deepseek_core import DeepSeekError, errors
 from deepseek_store.errors import GenerationMismatch, IndexUnavailable
 from deepseek_store.home.state import State
 from deepseek_store.home.version_records import version_of
-from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
+from deepseek_store.index.rows import FEW_VERSIONS, Batch, SegmentRow, Version, VersionId
 from deepseek_store.log import records as rec
 from deepseek_store.log.appends import fresh
 from deepseek_store.log.records import Kind, Placed
@@ -178,10 +178,25 @@ class Committer:
         with self._committing:
             due = self._backlog.begin()
             if due.versions or due.applied or due.sealed:
-                self._state.commit(self._batch(due.versions, due.applied, due.sealed))
+                self._commit_in_parts(due.versions, due.applied, due.sealed)
                 # Only now: an interrupt may fall anywhere, and twice in the index does no harm.
                 self._backlog.done(due)
             self.error = None
+
+    def _commit_in_parts(
+        self, versions: Sequence[Version], applied: dict[int, int], sealed: Sequence[SegmentRow]
+    ) -> None:
+        """In halves, where a full disk does not take all; what is applied comes last."""
+        batch = self._batch(versions, applied, sealed)
+        divisible = len(versions) > FEW_VERSIONS
+        try:
+            self._state.commit(attrs.evolve(batch, divisible=divisible))
+        except errors.TierFull:
+            if not divisible:
+                raise
+            middle = len(versions) // 2
+            self._commit_in_parts(versions[:middle], {}, ())
+            self._commit_in_parts(versions[middle:], applied, sealed)
 
     def close(self) -> None:
         """Write the rest, and end the thread."""

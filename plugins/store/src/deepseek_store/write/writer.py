@@ -229,25 +229,30 @@ class Writer:
             extents += [one.extent for one in self._journal.append([piece], durable=False)]
         return extents
 
-    def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
+    def rewrite(
+        self, version: Version, pieces: Sequence[Buffer], *, makes_room: bool = False
+    ) -> list[Placed]:
         """Write a version's bytes into the log anew, as the same version, moved once more."""
+        append = partial(self._journal.append, makes_room=makes_room)
         if len(pieces) <= 1:
             payload = pieces[0] if pieces else b""
-            return self._journal.append([moved_record(version, Kind.PUT, payload)])
+            return append([moved_record(version, Kind.PUT, payload)])
         extents: list[Extent] = []
         at = 0
         for piece in pieces:
             record = moved_record(version, Kind.SHARD, piece, offset=at)
-            extents += [one.extent for one in self._journal.append([record], durable=False)]
+            extents += [one.extent for one in append([record], durable=False)]
             at += rec.nbytes_of(piece)
         manifest = moved_record(version, Kind.PUT, rec.pack_extents(extents))
-        return self._journal.append([attrs.evolve(manifest, manifest=True)])
+        return append([attrs.evolve(manifest, manifest=True)])
 
-    def relink(self, version: Version) -> list[Placed]:
+    def relink(self, version: Version, *, makes_room: bool = False) -> list[Placed]:
         """Write a version's record anew, without its bytes: a tombstone, or a manifest."""
         kind = Kind.DELETE if version.deleted else Kind.PUT
         record = moved_record(version, kind, version.extents)
-        return self._journal.append([attrs.evolve(record, manifest=not version.deleted)])
+        return self._journal.append(
+            [attrs.evolve(record, manifest=not version.deleted)], makes_room=makes_room
+        )
 
     def next_generation(self) -> int:
         """A number above all that were seen so far."""
