@@ -20,9 +20,9 @@ class CompressorSpec:
     `target` says what it is for. Of arrays (`gradient`, `data`), `factory` names a callable
     `() -> Compressor`. Of a `model`, it names `(**options) -> compression.ModelCompressor`;
     `options` names an attrs class with the options, their types and defaults. `takes` and `gives`
-    are forms of a model (`torch`, `onnx`; `gives` is `takes` if empty), and `needs` what must be
-    there before: `train`, `calibration`, `original`, `evaluate`, `latency`, or a name out of the
-    `provides` of an earlier step.
+    are forms of a model (`torch`, `onnx`, `engine`; `gives` is `takes` if empty), and `needs` what
+    must be there before: `train`, `calibration`, `original`, `evaluate`, `latency`, or a name out
+    of the `provides` of an earlier step. Files that a target provides lie beside its own.
     `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
     when this can't be used here.
     """

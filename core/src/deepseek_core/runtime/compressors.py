@@ -37,12 +37,14 @@ def open_compressor(
     """Make the compressor of that name; its `options` are those of a recipe's step.
 
     Raises:
-        ConfigError: no plugin offers it, that one lacks what it needs, or an option is unknown
-            (the nearest one is named) or does not fit.
+        ConfigError: no plugin offers it, that one lacks what it needs, or an option is missing,
+            unknown (the nearest one is named) or does not fit.
         PluginError: the plugin is broken.
+        DeepSeekError: what its probe or the compressor itself says, when it can't be used here.
     """
     found = _find(name, (discover() if registry is None else registry).compressors)
     resolved = _resolved(found, dict(options or {}))
+    _probe(found)
     factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
     with blamed(found, f"can't make compressor {name}"):
         made = factory(**resolved)
@@ -65,6 +67,14 @@ def _find(name: str, offered: Iterable[Registered[CompressorSpec]]) -> Registere
     return found
 
 
+def _probe(found: Registered[CompressorSpec]) -> None:
+    """Let a compressor that asks what is here do so, before anything is made."""
+    if found.record.probe is not None:
+        probe = load_locator(found.record.probe, plugin=found.plugin, dist=found.dist)
+        with blamed(found, f"can't probe compressor {found.record.name}"):
+            probe()
+
+
 def _resolved(found: Registered[CompressorSpec], given: dict[str, Any]) -> dict[str, Any]:
     """The options with their defaults, each as its annotation wants it."""
     where = f"step {found.record.name!r}"
@@ -82,6 +92,14 @@ def _resolved(found: Registered[CompressorSpec], given: dict[str, Any]) -> dict[
             close = suggestion(str(key), names)
             known = f"its options: {', '.join(names) or 'none'}"
             raise ConfigError(f"{where} has no option {key!r}", remedy=close or known)
+    needed = [
+        field.alias or field.name
+        for field in attrs.fields(kind)
+        if field.init and field.default is attrs.NOTHING
+    ]
+    for name in needed:
+        if name not in given:
+            raise ConfigError(f"{where} needs {name}", remedy=f"add {name} to the step")
     values = {key: _value(value, hints.get(key, object), f"{where}: {key}")
               for key, value in given.items()}  # fmt: skip
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from deepseek_compress.recipe.chain import EXPORTED, Link
 from deepseek_compress.recipe.job import Job
 from deepseek_core import compression, errors
 
@@ -36,8 +37,9 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
     model: Any = job.source.model
     with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
         for number, link in enumerate((*job.chain.steps, *job.chain.targets)):
-            if link.opened.spec.takes != job.source.form:
-                unplanned.append(f"{link.where} {link.name}: it works on the exported file")
+            unmade = _unmade(link, job.source.form)
+            if unmade:
+                unplanned.append(f"{link.where} {link.name}: {unmade}")
                 continue
             context = job.context(Path(folder), link, {}, progress)
             job.seed(number)
@@ -46,6 +48,13 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
             if link.where.startswith("step"):
                 model = _shaped(link.step, model, plan)
     return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=_verdict(job, plans))
+
+
+def _unmade(link: Link, form: str) -> str:
+    """Why a step can't be planned: only a run makes the file that it works on; empty if it can."""
+    if link.of not in ("", EXPORTED):
+        return f"it works on the file of {link.of}"
+    return "" if link.opened.spec.takes == form else "it works on the exported file"
 
 
 def _shaped(step: compression.ModelCompressor, model: Any, plan: compression.StepPlan) -> Any:

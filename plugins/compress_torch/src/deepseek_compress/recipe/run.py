@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_compress.recipe.chain import Link, provided_names
+from deepseek_compress.recipe.chain import EXPORTED, Link, provided_names
 from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.forms import form_of, profile_of
 from deepseek_compress.recipe.job import Job
@@ -55,6 +55,7 @@ class _Runner:
         self._provided: dict[str, Any] = {}
         self.plans: list[compression.StepPlan] = []
         self._rows: list[compression.StepRow] = []
+        self._unseen: list[str] = []
 
     def run_steps(self) -> None:
         """Every step of the recipe, those that ended before from what they left."""
@@ -124,19 +125,28 @@ class _Runner:
         return Artifact.from_path(path)
 
     def run_targets(self) -> list[compression.Variant]:
-        """The float file, and one for each target."""
+        """The float file, and one for each target, in the order of the recipe."""
         exported = self._exported()
-        path = self._workspace.output / "model.fp32.onnx"
+        path = self._workspace.output / f"model.{EXPORTED}.onnx"
         path.write_bytes(exported.read())
         variants = [self._float(path)]
+        files = {EXPORTED: exported}
         for number, link in enumerate(self._job.chain.targets, len(self._job.chain.steps)):
-            variants.append(self._lowered(number, link, exported))
-        return self._timed(variants)
+            variants.append(self._lowered(number, link, files[link.of or EXPORTED]))
+            file = self._workspace.output / variants[-1].file
+            files[link.name] = Artifact.from_path(file, format=link.gives)
+        return self._timed(variants, {name: made.format for name, made in files.items()})
 
-    def _lowered(self, number: int, link: Link, exported: Artifact) -> compression.Variant:
-        done = self._done(number, link, exported)
-        path = self._workspace.output / f"model.{link.name}.onnx"
+    def _lowered(self, number: int, link: Link, model: Artifact) -> compression.Variant:
+        done = self._done(number, link, model)
+        form = form_of(link.gives)
+        path = self._workspace.output / f"model.{link.name}.{form.suffix}"
         shutil.copyfile(done.weights, path)
+        for beside in done.provided.values():
+            if isinstance(beside, Path):
+                shutil.copyfile(beside, path.with_name(f"model.{link.name}.{beside.name}"))
+        if form.unseen:
+            self._unseen.append(f"accuracy and latency of {path.name}: {form.unseen}")
         row = done.row
         return compression.Variant(
             name=link.name,
@@ -151,7 +161,7 @@ class _Runner:
 
     def _float(self, path: Path) -> compression.Variant:
         return compression.Variant(
-            name="fp32",
+            name=EXPORTED,
             file=path.name,
             target="any runtime",
             nbytes=path.stat().st_size,
@@ -159,15 +169,21 @@ class _Runner:
             shipped=not self._job.chain.targets,
         )
 
-    def _timed(self, variants: Sequence[compression.Variant]) -> list[compression.Variant]:
-        """The variants with what they take on the device of the budget."""
+    def _timed(
+        self, variants: Sequence[compression.Variant], forms: Mapping[str, str]
+    ) -> list[compression.Variant]:
+        """The variants with what they take on the device of the budget, those that are measured."""
         budget = self._job.recipe.budget.latency
         if budget is None:
             return list(variants)
         from deepseek_compress.measure.latency import measure_latency
 
         inputs = self._job.latency_inputs(budget.batch)
-        files = {v.name: self._workspace.output / v.file for v in variants}
+        files = {
+            v.name: self._workspace.output / v.file
+            for v in variants
+            if not form_of(forms[v.name]).unseen
+        }
         found = measure_latency(files, budget, inputs, self._progress)
         return [
             attrs.evolve(
@@ -176,6 +192,8 @@ class _Runner:
                 latency_s=found[v.name].quantiles_s[budget.quantile],
                 evidence=found[v.name].evidence,
             )
+            if v.name in found
+            else v
             for v in variants
         ]
 
@@ -193,7 +211,7 @@ class _Runner:
             steps=tuple(self._rows),
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
-            not_measured=self._job.not_measured(),
+            not_measured=(*self._job.not_measured(), *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),
                 "threads": self._job.recipe.run.threads,
@@ -215,7 +233,7 @@ class _Runner:
         return {p.name: p for p in self._provided.values() if isinstance(p, Path)}
 
     def _accuracy(self, model: Any, form: str) -> compression.Interval | None:
-        return self._job.evaluate(model, form)
+        return None if form_of(form).unseen else self._job.evaluate(model, form)
 
 
 def _figures(
