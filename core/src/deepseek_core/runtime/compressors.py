@@ -16,6 +16,7 @@ from deepseek_core.discovery.strangers import one_line
 from deepseek_core.discovery.switches import suggestion
 
 if TYPE_CHECKING:
+    from deepseek_core.contracts.compression.score import Score
     from deepseek_core.contracts.compression.step import ModelCompressor
     from deepseek_core.contracts.compressor import CompressorSpec
     from deepseek_core.discovery.registry import Registered, Registry
@@ -26,9 +27,15 @@ class OpenedCompressor:
     """A compressor with its record; `options` are all of them, defaults filled in."""
 
     spec: CompressorSpec
-    compressor: Compressor | ModelCompressor
+    compressor: Compressor | ModelCompressor | Score
     options: Mapping[str, Any] = attrs.field(factory=dict)
     version: str = ""
+
+    @staticmethod
+    def offered(target: str, *, registry: Registry | None = None) -> tuple[CompressorSpec, ...]:
+        """Records of all compressors for a target, those that lack something included."""
+        known = (discover() if registry is None else registry).compressors
+        return tuple(each.record for each in known if each.record.target == target)
 
 
 def open_compressor(
@@ -119,13 +126,17 @@ def _value(value: Any, hint: Any, where: str) -> Any:
 
 
 def _check_kind(found: Registered[CompressorSpec], made: object) -> None:
-    kind: type[Any] = Compressor
-    if found.record.target == "model":
-        from deepseek_core.contracts.compression.step import ModelCompressor
-
-        kind = ModelCompressor
+    kind = _kind_of(found.record.target)
     if not isinstance(made, kind):
         raise PluginError(
             f"plugin {found.plugin!r}: {found.record.factory} made a {type(made).__name__}, "
             f"which is no {kind.__name__}"
         )
+
+
+def _kind_of(target: str) -> type[Any]:
+    """What a factory makes for a target."""
+    from deepseek_core.contracts import compression
+
+    kinds = {"model": compression.ModelCompressor, "channels": compression.Score}
+    return kinds.get(target, Compressor)
