@@ -7,57 +7,35 @@ on this device before is not measured again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any, Final, Self
 
-import attrs
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
+from deepseek_compress.measure.layer_models import LayerShape, float_layer
 from deepseek_core import Session, compression, errors
 
 _SHARES: Final = (0.125, 0.25, 0.5, 0.75, 1.0)  # of a layer's channels, where it is measured
 _ROUNDS: Final = 5
 
 
-@attrs.frozen(kw_only=True)
-class LayerShape:
-    """A convolution; with an empty `kernel` a matrix product of rows.
-
-    `image` is the size of its input without batch and channels.
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    groups: int = 1
-    image: tuple[int, ...] = ()
-
-    def with_channels(self, in_channels: int, out_channels: int) -> LayerShape:
-        """The same layer, narrower; a depthwise one keeps a group for each channel."""
-        depthwise = self.groups == self.in_channels > 1
-        return attrs.evolve(
-            self,
-            in_channels=in_channels,
-            out_channels=in_channels if depthwise else out_channels,
-            groups=in_channels if depthwise else self.groups,
-        )
-
-
 class LayerTable:
     """Seconds of layers on the device of a budget: called with a layer and its channel counts.
+
+    `make` says which model stands for a layer: `float_layer` or `int8_layer`.
 
     Raises:
         NoDevice: the device is not there.
     """
 
-    def __init__(self, budget: compression.LatencyBudget) -> None:
-        self._budget = budget
+    def __init__(
+        self,
+        budget: compression.LatencyBudget,
+        make: Callable[[LayerShape], onnx.ModelProto] = float_layer,
+    ) -> None:
+        self._budget, self._make = budget, make
         self._stack = ExitStack()
         self._session = self._stack.enter_context(
             Session(threads=budget.threads, devices=[budget.device])
@@ -91,7 +69,7 @@ class LayerTable:
 
     def _measured(self, shape: LayerShape) -> float:
         if shape not in self._known:
-            self._known[shape] = self._ask(_model_of(shape))
+            self._known[shape] = self._ask(self._make(shape))
         return self._known[shape]
 
     def _ask(self, model: onnx.ModelProto) -> float:
@@ -141,27 +119,3 @@ def _between(points: list[int], count: int) -> tuple[int, int, float]:
         if count <= high:
             return low, high, (count - low) / (high - low)
     return points[-1], points[-1], 0.0
-
-
-def _model_of(shape: LayerShape) -> onnx.ModelProto:
-    """The layer alone, with a ReLU as it mostly has."""
-    draw = np.random.default_rng(0)
-    if shape.kernel:
-        size: tuple[int, ...] = (
-            shape.out_channels,
-            shape.in_channels // shape.groups,
-            *shape.kernel,
-        )
-        node = helper.make_node(
-            "Conv", ["x", "w"], ["h"], strides=list(shape.stride), group=shape.groups,
-            pads=[*shape.padding, *shape.padding],
-        )  # fmt: skip
-    else:
-        size = (shape.in_channels, shape.out_channels)
-        node = helper.make_node("MatMul", ["x", "w"], ["h"])
-    weight = numpy_helper.from_array(draw.standard_normal(size).astype(np.float32), "w")
-    x = helper.make_tensor_value_info("x", 1, ["N", shape.in_channels, *shape.image])
-    y = helper.make_tensor_value_info("y", 1, None)
-    relu = helper.make_node("Relu", ["h"], ["y"])
-    graph = helper.make_graph([node, relu], "layer", [x], [y], [weight])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

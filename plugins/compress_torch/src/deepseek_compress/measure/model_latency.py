@@ -11,7 +11,8 @@ from typing import Any
 
 import attrs
 
-from deepseek_compress.measure.layer_table import LayerShape, LayerTable
+from deepseek_compress.measure.layer_models import LayerShape
+from deepseek_compress.measure.layer_table import LayerTable
 
 
 @attrs.frozen(kw_only=True, eq=False)

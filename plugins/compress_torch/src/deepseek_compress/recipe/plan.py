@@ -11,6 +11,7 @@ import attrs
 
 from deepseek_compress.recipe.chain import EXPORTED, Link
 from deepseek_compress.recipe.job import Job
+from deepseek_compress.recipe.verdict import predicted_s, refuse_unmet
 from deepseek_core import compression, errors
 
 
@@ -29,7 +30,8 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
     Steps of files that only a run makes (after the export) are named and not planned.
 
     Raises:
-        DeepSeekError: a step refuses the model, or the budget can't be met.
+        BudgetUnmet: a limit that the planned steps do not meet.
+        DeepSeekError: a step refuses the model.
     """
     job.set_threads()
     plans: list[compression.StepPlan] = []
@@ -47,7 +49,11 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
             plans.append(plan)
             if link.where.startswith("step"):
                 model = _shaped(link.step, model, plan)
-    return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=_verdict(job, plans))
+    verdict = _verdict(job, plans)
+    if not any(line.startswith("step") for line in unplanned):
+        shrinks = any(plan.after.parameters < plan.before.parameters for plan in plans)
+        refuse_unmet(verdict, shrinks=shrinks)
+    return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=verdict)
 
 
 def _unmade(link: Link, form: str) -> str:
@@ -70,4 +76,7 @@ def _verdict(job: Job, plans: list[compression.StepPlan]) -> tuple[compression.B
         return ()
     original = {k: float(v) for k, v in plans[0].before.to_json().items() if v is not None}
     planned = {k: float(v) for k, v in plans[-1].after.to_json().items() if v is not None}
+    seconds = predicted_s(plans)
+    if seconds is not None:
+        planned["latency_s"] = seconds
     return job.recipe.budget.rows(original, planned)

@@ -16,6 +16,8 @@ from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.forms import form_of, profile_of
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.lock import locked, versions_of
+from deepseek_compress.recipe.plan import outlook
+from deepseek_compress.recipe.verdict import figures, figures_of, nearest, predicted_s
 from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace, disk_errors
 from deepseek_core import Artifact, compression
 
@@ -30,11 +32,15 @@ def run(
 
     Raises:
         ConfigError: a recipe whose steps do not fit, or a folder that is taken.
+        BudgetUnmet: the steps as planned do not meet the budget; nothing was done.
         DeepSeekError: a step refused, or failed; what was done before is kept for `resume`.
     """
     workspace = Workspace(output)
     recipe_locked = locked(job.recipe, job.chain, job.data.parts())
-    workspace.begin(recipe_locked, resume=resume)
+    workspace.check(recipe_locked, resume=resume)
+    if not resume and job.chain.steps:
+        outlook(job, progress)  # what can't be met is told before hours of training
+    workspace.begin(recipe_locked)
     job.set_threads()
     runner = _Runner(job, workspace, progress)
     runner.run_steps()
@@ -185,9 +191,11 @@ class _Runner:
             if not form_of(forms[v.name]).unseen
         }
         found = measure_latency(files, budget, inputs, self._progress)
+        shipped = next(v for v in variants if v.shipped)
         return [
             attrs.evolve(
                 v,
+                predicted_s=predicted_s(self.plans) if v is shipped else None,
                 device=found[v.name].device,
                 latency_s=found[v.name].quantiles_s[budget.quantile],
                 evidence=found[v.name].evidence,
@@ -201,16 +209,19 @@ class _Runner:
         """What was wanted beside what came out; the first shipped file is held to the budget."""
         shipped = next(v for v in variants if v.shipped)
         first, last = self._rows[0], self._rows[-1]
-        got = _figures(last.profile, shipped.accuracy) | {"nbytes": float(shipped.nbytes)}
-        if shipped.latency_s is not None:
-            got["latency_s"] = shipped.latency_s
-        verdict = self._job.recipe.budget.rows(_figures(first.profile, first.accuracy), got)
+        original = figures(first.profile, first.accuracy)
+        judged = {
+            v.file: self._job.recipe.budget.rows(original, figures_of(v, last.profile))
+            for v in variants
+        }
+        verdict = judged.pop(shipped.file)
         return compression.CompressionReport(
             model=self._job.source.name,
             verdict=tuple(self._with_interval(row, shipped) for row in verdict),
             steps=tuple(self._rows),
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
+            closest=nearest(verdict, shipped, judged),
             not_measured=(*self._job.not_measured(), *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),
@@ -234,13 +245,6 @@ class _Runner:
 
     def _accuracy(self, model: Any, form: str) -> compression.Interval | None:
         return None if form_of(form).unseen else self._job.evaluate(model, form)
-
-
-def _figures(
-    profile: compression.ModelProfile, accuracy: compression.Interval | None
-) -> dict[str, float]:
-    known = {**profile.to_json(), "accuracy": accuracy.value if accuracy else None}
-    return {name: float(value) for name, value in known.items() if value is not None}
 
 
 def _layers(plans: Sequence[compression.StepPlan]) -> list[Mapping[str, Any]]:

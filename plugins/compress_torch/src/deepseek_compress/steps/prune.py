@@ -76,6 +76,7 @@ class Prune(compression.ModelCompressor):
             "pruning": json.loads(found.to_json()),
             "example": [_described(tensor) for tensor in pruner.example.args],
             "layers": _layers(pruner, pruned.model),
+            "latency_s": None if found.latency_ms is None else found.latency_ms / 1e3,
         }
         return compression.StepPlan(
             step=NAME,
