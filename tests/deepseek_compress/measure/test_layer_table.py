@@ -1,9 +1,13 @@
 """Layers are measured on the device at a few sizes; between them it is interpolated."""
 
+import attrs
+import onnx
+import onnxruntime as ort
 import pytest
 
 from deepseek_compress.measure import layer_table as module
-from deepseek_compress.measure.layer_table import LayerShape, LayerTable
+from deepseek_compress.measure.layer_models import LayerShape, int8_layer
+from deepseek_compress.measure.layer_table import LayerTable
 from deepseek_core import compression, errors
 
 CONV = {
@@ -55,6 +59,29 @@ def test_between_the_measured_sizes_it_is_interpolated(budget, monkeypatch):
 def test_other_layers_are_measured_too(budget, layer):
     with LayerTable(budget) as table:
         assert table(layer) > 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        LayerShape(in_channels=10, out_channels=4),
+        LayerShape(**{k: tuple(v) if isinstance(v, list) else v for k, v in CONV.items()}),
+        LayerShape(
+            in_channels=16, out_channels=16, groups=16, kernel=(3, 3), stride=(2, 2),
+            padding=(1, 1), image=(14, 14),
+        ),
+    ],
+)  # fmt: skip
+def test_an_int8_layer_runs_as_one_integer_operation(shape, budget, tmp_path):
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    model = int8_layer(shape).SerializeToString()
+    ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (node,) = onnx.load(tmp_path / "optimized.onnx").graph.node
+    assert node.op_type in ("QLinearConv", "QLinearMatMul")
+    with LayerTable(budget, int8_layer) as table:
+        assert table(attrs.asdict(shape)) > 0
 
 
 def test_a_depthwise_layer_keeps_a_group_for_each_channel():

@@ -38,7 +38,7 @@ def run(
     workspace = Workspace(output)
     recipe_locked = locked(job.recipe, job.chain, job.data.parts())
     workspace.check(recipe_locked, resume=resume)
-    if not resume and job.chain.steps:
+    if not resume:
         outlook(job, progress)  # what can't be met is told before hours of training
     workspace.begin(recipe_locked)
     job.set_threads()
