@@ -99,7 +99,7 @@ def test_the_layers_of_a_file_are_listed_with_what_int8_costs(folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["rnu", "recipe.toml"], "ds-sdk compress run"),
+        (["rnu", "recipe.toml"], "did you mean 'run'?"),
         (["plan", "nope.toml"], "no such recipe"),
         (["verify", "."], "did not end"),
         (["compare", ".", "."], "holds no finished run"),
