@@ -143,7 +143,12 @@ def test_without_tensorrt_it_is_refused_before_any_work(folder, words):
         ('of = "trt"\n', "", 'made of: fp32, trt -> add of = "trt"'),
         ('of = "trt"', 'of = "tr"', 'add of = "trt"'),
         ('compute = ["8.9", "8.6"]\n', "", "needs compute"),
-        ('compute = ["8.9", "8.6"]', 'compute = ["9.9"]', "does not build for 9.9"),
+        (
+            'compute = ["8.9", "8.6"]',
+            'compute = ["9.9"]',
+            '-> compute = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"]',
+        ),
+        ('backend = "fake"', "time_limit_s = -1", "-> time_limit_s = 1800"),
         ('compute = ["8.9", "8.6"]', 'compute = ["ampere"]', "is no compute capability"),
         ('compute = ["8.9", "8.6"]', 'comptue = ["8.6"]', "did you mean compute"),
         ('backend = "fake"', 'profiles = ["x=1x"]\nbackend = "fake"', "is no shape"),

@@ -19,6 +19,7 @@ from deepseek_trt.model.scope import shape_of
 from deepseek_trt.options import BuildOptions
 from deepseek_trt.problem import printable
 from deepseek_trt.profile import Profile
+from deepseek_trt.recipe_words import in_recipe_words
 
 NAME: Final = "trt_engine"
 MANIFEST: Final = "engine.json"
@@ -52,6 +53,7 @@ class BuildEngine(compression.ModelCompressor):
         ConfigError: it does not build for these GPUs, or a profile can't be read.
     """
 
+    @in_recipe_words()
     def __init__(self, **options: Any) -> None:
         given = EngineOptions(**options)
         self._keeps = given.cache
@@ -67,6 +69,7 @@ class BuildEngine(compression.ModelCompressor):
         self._library = identify(self._backend)
         check_targets(self._build.targets, self._library)
 
+    @in_recipe_words()
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
         """The profiles that it will be built with.
 
@@ -92,6 +95,7 @@ class BuildEngine(compression.ModelCompressor):
             ),
         )
 
+    @in_recipe_words()
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext
     ) -> compression.StepResult:
