@@ -39,6 +39,23 @@ def test_steps_that_leave_too_much_are_refused_before_any_work(tmp_path, recipe,
     assert ('use = "prune"' in unmet.value.remedy) is ("/9" not in recipe)
 
 
+def test_a_step_that_plans_by_what_an_earlier_one_gives_is_left_to_the_run(tmp_path, monkeypatch):
+    path = kit.write_recipe(tmp_path, kit.RECIPE + '\n[[step]]\nuse = "nudge"\n')
+    plan = kit.Halve.plan
+    monkeypatch.setattr(
+        kit.Halve, "plan", lambda *given: given[2].provided["noise"].read_text() and plan(*given)
+    )
+    with kit.job_of(path) as job:
+        found = outlook(job, kit.quiet)
+        assert [each.step for each in found.plans] == ["nudge"]
+        assert found.unplanned[:2] == (
+            "step[1] halve: it needs noise, which only a run makes",
+            "step[2] nudge_2: a step before it is not planned",
+        )
+        report = run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+    assert report.steps[2].step == "halve"
+
+
 def test_the_tightest_line_fails_by_most_of_what_it_allows():
     budget = {"nbytes": "/4", "accuracy_drop": 1.0, "accuracy": 0.9}
     found = rows(budget, nbytes=1.5e6, accuracy=0.92)
