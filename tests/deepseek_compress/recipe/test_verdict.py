@@ -56,6 +56,17 @@ def test_a_step_that_plans_by_what_an_earlier_one_gives_is_left_to_the_run(tmp_p
     assert report.steps[2].step == "halve"
 
 
+def test_a_part_of_the_bytes_is_of_the_file_that_the_original_would_be(tmp_path):
+    path = kit.write_recipe(tmp_path, kit.RECIPE.replace("[budget]", '[budget]\nnbytes = "/1.2"'))
+    with kit.job_of(path) as job:
+        report = run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+        job.export(job.source.model, tmp_path / "original.onnx")
+    (row,) = [row for row in report.verdict if row.name == "nbytes"]
+    assert row.bound == pytest.approx((tmp_path / "original.onnx").stat().st_size / 1.2)
+    assert row.got == (tmp_path / "out" / "model.copy.onnx").stat().st_size
+    assert row.outcome == "holds"
+
+
 def test_the_tightest_line_fails_by_most_of_what_it_allows():
     budget = {"nbytes": "/4", "accuracy_drop": 1.0, "accuracy": 0.9}
     found = rows(budget, nbytes=1.5e6, accuracy=0.92)

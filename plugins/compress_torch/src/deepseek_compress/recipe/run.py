@@ -74,6 +74,10 @@ class _Runner:
 
     def _original(self) -> compression.StepRow:
         profile = profile_of(self._model, self._form, self._job.source.inputs)
+        limit = self._job.recipe.budget.nbytes
+        if profile.nbytes is None and limit is not None and limit.divisor is not None:
+            # A part of the original's bytes is a part of the file that it would be itself.
+            profile = attrs.evolve(profile, nbytes=len(self._exported().read()))
         return compression.StepRow(
             step="original", profile=profile, accuracy=self._accuracy(self._model, self._form)
         )
