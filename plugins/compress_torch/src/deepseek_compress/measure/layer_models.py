@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -27,13 +28,26 @@ class LayerShape:
 
     def with_channels(self, in_channels: int, out_channels: int) -> LayerShape:
         """The same layer, narrower; a depthwise one keeps a group for each channel."""
-        depthwise = self.groups == self.in_channels > 1
+        depthwise = self.is_depthwise
         return attrs.evolve(
             self,
             in_channels=in_channels,
-            out_channels=in_channels if depthwise else out_channels,
+            out_channels=self.out_channels * in_channels // self.in_channels
+            if depthwise
+            else out_channels,
             groups=in_channels if depthwise else self.groups,
         )
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel is a group of its own."""
+        return self.groups == self.in_channels > 1
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one sample, as if no edge were cut."""
+        places = [size // step for size, step in zip(self.image, self.stride, strict=False)]
+        return math.prod(self.weight_shape) * math.prod(places)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:

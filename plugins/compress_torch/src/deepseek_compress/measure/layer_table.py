@@ -19,12 +19,16 @@ from deepseek_core import Session, compression, errors
 
 _SHARES: Final = (0.125, 0.25, 0.5, 0.75, 1.0)  # of a layer's channels, where it is measured
 _ROUNDS: Final = 5
+_MORE_ROUNDS: Final = 25  # of layers that take less than what disturbs them
+_SMALL_MACS: Final = 10**7
+_TRIVIAL: Final = LayerShape(in_channels=1, out_channels=1)
 
 
 class LayerTable:
     """Seconds of layers on the device of a budget: called with a layer and its channel counts.
 
-    `make` says which model stands for a layer: `float_layer` or `int8_layer`.
+    `make` says which model stands for a layer: `float_layer` or `int8_layer`. What a run costs
+    whatever it computes (`run_s`) is no part of a layer: a model has it once.
 
     Raises:
         NoDevice: the device is not there.
@@ -55,7 +59,8 @@ class LayerTable:
         shape = LayerShape(**fields)
         full_in = layer.get("full_in", shape.in_channels)
         full_out = layer.get("full_out", shape.out_channels)
-        ins, outs = _points(full_in, shape.groups), _points(full_out, shape.groups)
+        whole = shape.groups > 1 and not shape.is_depthwise
+        ins, outs = _points(full_in, whole=whole), _points(full_out, whole=whole)
         low_in, high_in, part_in = _between(ins, shape.in_channels)
         low_out, high_out, part_out = _between(outs, shape.out_channels)
         corners = [
@@ -68,11 +73,20 @@ class LayerTable:
         return low * (1 - part_in) + high * part_in
 
     def _measured(self, shape: LayerShape) -> float:
+        return max(self._whole_s(shape) - self.run_s, 0.0)
+
+    @property
+    def run_s(self) -> float:
+        """Seconds of a run that computes next to nothing."""
+        return self._whole_s(_TRIVIAL)
+
+    def _whole_s(self, shape: LayerShape) -> float:
         if shape not in self._known:
-            self._known[shape] = self._ask(self._make(shape))
+            rounds = _ROUNDS if shape.macs > _SMALL_MACS else _MORE_ROUNDS
+            self._known[shape] = self._ask(self._make(shape), rounds)
         return self._known[shape]
 
-    def _ask(self, model: onnx.ModelProto) -> float:
+    def _ask(self, model: onnx.ModelProto, rounds: int) -> float:
         """What the history knows of this model, else what a calibration finds."""
         graph = self._session.load(model)
         with self._session.plan(graph, latency="realtime", batch=self._budget.batch) as plan:
@@ -82,7 +96,7 @@ class LayerTable:
         if measured:
             return min(estimate.seconds for estimate in measured)
         rows = self._session.calibrate(
-            graph, latency="realtime", batch=self._budget.batch, rounds=_ROUNDS
+            graph, latency="realtime", batch=self._budget.batch, rounds=rounds
         )
         seconds = [row.seconds for row in rows if row.seconds is not None]
         if not seconds:
@@ -104,9 +118,9 @@ class LayerTable:
         self.close()
 
 
-def _points(full: int, groups: int) -> list[int]:
-    """Channel counts to measure at: shares of all, in whole groups."""
-    if groups > 1 and groups != full:
+def _points(full: int, *, whole: bool) -> list[int]:
+    """Channel counts to measure at: shares of all, or all of them."""
+    if whole:
         return [full]
     return sorted({max(round(full * share), 1) for share in _SHARES})
 
