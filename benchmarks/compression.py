@@ -4,7 +4,8 @@
 
 Weights are drawn at random: what is claimed here is structure and speed, not accuracy. Speed is a
 ratio to the float32 original in ONNX Runtime, one thread, the files in turn, processor time.
---latency plans for five latency budgets on the CPU device, and measures what came out.
+--latency plans for five latency budgets on the CPU device, once where the float file ships and once
+where the int8 file does, and measures what came out.
 """
 
 import argparse
@@ -16,11 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "compression"))
 
+from _latency_budgets import five_budgets
 from _report import Report, interleave, pin, print_head, print_timings, versions
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "deepseek-compress")
 SHAPE = (1, 3, 224, 224)
-BUDGETS = (0.8, 0.65, 0.5, 0.4, 0.3)  # of what the original takes
 
 
 def main() -> int:
@@ -144,71 +145,12 @@ def _session(path):
 
 
 def latency_budgets(report, folder):
-    """Five budgets of latency: is the first plan within 10 % of its prediction and its budget?"""
-    import statistics
-
-    import numpy as np
-    import torch
-
-    from deepseek_compress.lower.export import export_onnx
-    from deepseek_compress.measure.latency import measure_latency, synthetic_batch
-    from deepseek_compress.measure.layer_shapes import layer_shapes
-    from deepseek_compress.measure.layer_table import LayerTable
-    from deepseek_compress.measure.model_latency import LatencyModel
-    from deepseek_compress.steps.prune import Prune
+    """Five budgets for the float file, and five for the int8 file."""
     from deepseek_core import compression
 
-    def device(seconds):
-        return compression.LatencyBudget(device="cpu", seconds=seconds, quantile=0.5)
-
-    model = network()
-    inputs = synthetic_batch({"x": SHAPE}, 1)
-    original = folder / "original.onnx"
-    files = {"original": original}
-    quiet = lambda *_: None  # noqa: E731
-    whole = measure_latency(files, device(1.0), inputs, quiet)["original"].quantiles_s[0.5]
-    shapes = layer_shapes(model, {n: torch.from_numpy(a) for n, a in inputs.items()})
-    plans = {}
-    with LayerTable(device(1.0)) as table:
-        predicted = LatencyModel.fitted(table, shapes, whole)
-        for share in BUDGETS:
-            budget = compression.Budget(latency=device(whole * share))
-            context = context_of(folder, budget)
-            context = _with_latency(context, predicted)
-            step = Prune(score="l1", allocate="latency")
-            plan = step.plan(model, context)
-            pruned = step.apply(model, plan, context)
-            name = f"{share:.0%}"
-            path = folder / f"latency-{share}.onnx"
-            export_onnx(pruned.model, {"x": SHAPE}, path)
-            narrow = layer_shapes(pruned.model, {"x": torch.from_numpy(inputs["x"])})
-            total = sum(
-                predicted.layer_s(layer, calls[0].in_channels, calls[0].out_channels)
-                for layer, calls in narrow.items()
-            )
-            files[name], plans[name] = path, (whole * share, total)
-    found = measure_latency(files, device(1.0), inputs, quiet)
-    # The machine may have been slower or faster when the budgets were made: the original tells.
-    drift = found["original"].quantiles_s[0.5] / whole
-    print(f"\nthe original took {whole * 1e3:.1f} ms when budgets were made, {drift:.2f}x now")
-    print("budget ms, predicted ms, measured ms")
-    misses, errors = [], []
-    for name, (wanted, told) in plans.items():
-        took = found[name].quantiles_s[0.5] / drift
-        print(f"  {wanted * 1e3:8.2f} {told * 1e3:8.2f} {took * 1e3:8.2f}")
-        misses.append(took / wanted - 1)
-        errors.append(abs(told / took - 1))
-    report.at_most("latency over its budget, worst of five", max(misses) * 100, 10.0, "%")
-    report.at_most(
-        "latency, median error of prediction", statistics.median(errors) * 100, 10.0, "%"
-    )
-    assert np.isfinite(misses).all()
-
-
-def _with_latency(context, predicted):
-    import attrs
-
-    return attrs.evolve(context, latency_s=predicted)
+    model, context = network(), context_of(folder, compression.Budget())
+    for int8 in (False, True):
+        five_budgets(report, folder, model, context, int8=int8)
 
 
 if __name__ == "__main__":

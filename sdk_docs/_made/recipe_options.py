@@ -8,20 +8,26 @@ from typing import Any
 
 import attrs
 
-from deepseek_compress.hooks import ds_register_compressors
+from deepseek_compress import hooks as compress
 from deepseek_core import CompressorSpec, HostContext
+from deepseek_trt import hooks as trt
 
 
 def page() -> str:
     """A section for each step: what it takes and needs, then a table of its options."""
-    specs = ds_register_compressors(HostContext(core_version="", api=(1, 1)))
+    context = HostContext(core_version="", api=(1, 1))
+    specs = [
+        *compress.ds_register_compressors(context),
+        *trt.ds_register_compressors(context),
+    ]
     return "\n\n".join(map(_section, specs))
 
 
 def _section(spec: CompressorSpec) -> str:
     kind = options_of(spec)
     rows = [f"| `{f.name}` | {_type(kind, f)} | {_default(f)} |" for f in attrs.fields(kind)]
-    facts = [f"takes `{spec.takes}`", f"needs {', '.join(spec.needs)}" if spec.needs else ""]
+    gives = f", gives `{spec.gives}`" if spec.gives else ""
+    facts = [f"takes `{spec.takes}`{gives}", f"needs {', '.join(spec.needs)}" if spec.needs else ""]
     facts += [f"provides {', '.join(spec.provides)}" if spec.provides else ""]
     told = "; ".join(filter(None, facts))
     table = "\n".join(["| option | type | default |", "|---|---|---|", *rows])

@@ -85,6 +85,8 @@ def test_a_budget_that_does_not_hold_is_exit_code_1(folder):
     done = compress(folder, "run", "strict.toml", "-o", "strict")
     assert done.returncode == 1, done.stderr
     assert "fails" in done.stdout
+    assert "the tightest line is nbytes: " in done.stdout
+    assert "model.trt.onnx fails by less: nbytes " in done.stdout  # it has no output in integers
 
 
 def test_the_layers_of_a_file_are_listed_with_what_int8_costs(folder):
@@ -97,7 +99,7 @@ def test_the_layers_of_a_file_are_listed_with_what_int8_costs(folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["rnu", "recipe.toml"], "ds-sdk compress run"),
+        (["rnu", "recipe.toml"], "did you mean 'run'?"),
         (["plan", "nope.toml"], "no such recipe"),
         (["verify", "."], "did not end"),
         (["compare", ".", "."], "holds no finished run"),

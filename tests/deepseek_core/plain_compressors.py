@@ -2,7 +2,7 @@
 
 import attrs
 
-from deepseek_core import Compressor, Packed, compression
+from deepseek_core import Compressor, Packed, compression, errors
 
 
 @attrs.frozen(kw_only=True)
@@ -41,3 +41,11 @@ class Plain(Compressor):
 
 def broken():
     raise RuntimeError("no luck")
+
+
+def is_here():
+    pass
+
+
+def is_missing():
+    raise errors.DeviceUnavailable("no board", device_id="board", remedy="plug one in")

@@ -4,18 +4,19 @@ import plain_compressors
 import pytest
 
 from deepseek_core import CompressorSpec, open_compressor
-from deepseek_core.contracts.errors import ConfigError, PluginError
+from deepseek_core.contracts.errors import ConfigError, DeviceUnavailable, PluginError
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.switches import Switches
 
 
-def offered(name="halve", *, target="model", made="Step", options="Options", **why):
+def offered(name="halve", *, target="model", made="Step", options="Options", probe=None, **why):
     record = CompressorSpec(
         name=name,
         target=target,
         takes="torch" if target == "model" else "",
         factory=f"plain_compressors:{made}",
         options=f"plain_compressors:{options}" if options else None,
+        probe=f"plain_compressors:{probe}" if probe else None,
     )
     return Registered(record=record, plugin=name, dist=f"acme-{name}", version="1.0", **why)
 
@@ -47,7 +48,7 @@ def test_a_compressor_of_arrays_has_no_options():
         ({"share": "much"}, "share is 'much'", "correct the step"),
         ({"share": 0.5, "rounds": 1.5}, "rounds is 1.5: expected a whole number", "correct"),
         ({"share": 2.0}, "share is above 1", "correct the step"),
-        ({}, "share", "correct the step"),
+        ({}, "needs share", "add share to the step"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused(options, message, remedy):
@@ -67,6 +68,14 @@ def test_what_it_lacks_is_told():
     with pytest.raises(ConfigError, match="needs torch") as refused:
         opened({}, offered(reason="needs torch, not installed", remedy="pip install torch"))
     assert refused.value.remedy == "pip install torch"
+
+
+def test_a_probe_is_asked_before_anything_is_made():
+    assert opened({"share": 0.5}, offered(probe="is_here")).options["share"] == 0.5
+    with pytest.raises(DeviceUnavailable, match="no board"):
+        opened({"share": 0.5}, offered(probe="is_missing", made="broken"))
+    with pytest.raises(PluginError, match="can't probe compressor halve"):
+        opened({"share": 0.5}, offered(probe="broken"))
 
 
 def test_a_factory_that_makes_something_else_is_the_plugins_fault():

@@ -16,6 +16,7 @@ FILES = {
     "tier": "tiers",
     "compressor": "compressors",
     "model_compressor": "model_compressors",
+    "score": "scores",
     "strategy": "strategies",
     "frontend": "frontends",
     "command": "commands",

@@ -1,5 +1,5 @@
-"""The plugin keeps every promise of a command."""
+"""The plugin keeps every promise of its command and of its step."""
 
-from deepseek_trt.conformance import TestTrt
+from deepseek_trt.conformance import TestEngine, TestTrt
 
-__all__ = ["TestTrt"]
+__all__ = ["TestEngine", "TestTrt"]

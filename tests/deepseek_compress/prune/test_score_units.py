@@ -9,7 +9,9 @@ from torch import nn
 from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.pruner import Pruner
 from deepseek_compress.prune.score_units import score_units
-from deepseek_compress.prune.scores import SCORES, Score
+from deepseek_compress.prune.scores import SCORES
+from deepseek_core import errors
+from deepseek_core.contracts.compression import Score
 
 BATCHES = [(torch.randn(4, 3, 6, 6), torch.tensor([0, 1, 2, 3])) for _ in range(2)]
 
@@ -85,20 +87,39 @@ def test_the_geometric_median_is_what_is_near_the_others(pruner):
     assert of(pruner, "fpgm").argmin() == 2
 
 
-def test_scores_of_others_come_in_by_the_mapping(pruner):
-    mine = Score(name="mine", measure=lambda view: np.arange(len(view.weight), dtype=float))
-    values = score_units(pruner, "mine", scores={**SCORES, "mine": mine})
+def test_a_score_may_be_given_itself(pruner):
+    mine = Score(measure=lambda view: np.arange(len(view.weight), dtype=float))
+    values = score_units(pruner, mine)
     units = list(pruner.structure.group("a").units)
     assert np.argsort(values[units]).tolist() == list(range(8))
     for bad in (lambda view: np.zeros(3), lambda view: np.full(len(view.weight), np.nan)):
         with pytest.raises(CannotPrune, match="one finite figure"):
-            score_units(pruner, "bad", scores={"bad": Score(name="bad", measure=bad)})
+            score_units(pruner, Score(measure=bad))
+    with pytest.raises(CannotPrune, match="mine of a fails: ZeroDivisionError"):
+        score_units(pruner, Score(name="mine", measure=lambda _: 1 / 0))
+
+
+def test_a_score_writes_to_nobodys_weights(pruner):
+    def greedy(view):
+        view.weight[:] = 0
+        return np.ones(len(view.weight))
+
+    model = pruner.model.double()
+    before = model.a.weight.clone()
+    with pytest.raises(CannotPrune, match="read-only"):
+        score_units(pruner, Score(measure=greedy))
+    assert torch.equal(model.a.weight, before)
+
+
+def test_what_a_score_looks_at_is_known():
+    for wrong in ({"needs": ("activation",)}, {"roles": ("out", "inside")}):
+        with pytest.raises(errors.ConfigError, match=f"Score.{next(iter(wrong))} has"):
+            Score(measure=len, **wrong)
 
 
 def test_missing_data_are_asked_for(pruner):
-    with pytest.raises(CannotPrune, match="no score 'l7'") as caught:
-        score_units(pruner, "l7")
-    assert "fpgm" in str(caught.value)
+    with pytest.raises(errors.ConfigError, match="no score 'cis_maen' -> did you mean 'cis_mean'"):
+        score_units(pruner, "cis_maen")
     with pytest.raises(CannotPrune, match="batches"):
         score_units(pruner, "apoz")
     with pytest.raises(CannotPrune, match="loss"):

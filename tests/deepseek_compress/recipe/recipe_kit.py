@@ -11,7 +11,7 @@ import torch
 
 from deepseek_compress.recipe.data import Data
 from deepseek_compress.recipe.job import Job
-from deepseek_core import CompressorSpec, OpenedCompressor, compression, errors
+from deepseek_core import Artifact, CompressorSpec, OpenedCompressor, compression, errors
 
 MODEL = """
 import torch
@@ -151,6 +151,23 @@ class Copy(compression.ModelCompressor):
         return compression.StepResult(model=model, profile=plan.after)
 
 
+class Burn(compression.ModelCompressor):
+    """Gives a file of another form, and one that lies beside it."""
+
+    def plan(self, model, context):
+        whole = compression.ModelProfile(parameters=0, nbytes=len(model.read()))
+        return compression.StepPlan(step="burn", before=whole, after=whole)
+
+    def apply(self, model, plan, context):
+        beside = context.workspace / "engine.json"
+        beside.write_text("{}")
+        return compression.StepResult(
+            model=Artifact.from_bytes(b"burned " + model.read(), format="engine"),
+            profile=plan.after,
+            provided={"described": beside},
+        )
+
+
 def copy_of(model):
     import copy
 
@@ -161,6 +178,7 @@ STEPS = {
     "nudge": (Nudge, {"takes": "torch", "provides": ("noise",)}, {"by": 1.0}),
     "halve": (Halve, {"takes": "torch", "needs": ("noise",)}, {}),
     "copy": (Copy, {"takes": "onnx"}, {}),
+    "burn": (Burn, {"takes": "onnx", "gives": "engine", "provides": ("described",)}, {}),
 }
 
 

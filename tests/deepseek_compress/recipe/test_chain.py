@@ -29,6 +29,7 @@ OPEN = opener(
     train={"takes": "torch", "needs": ("train",), "provides": ("ranges",)},
     ranged={"takes": "onnx", "needs": ("ranges",)},
     calibrated={"takes": "onnx", "needs": ("calibration",)},
+    built={"takes": "onnx", "gives": "engine"},
     timed={"takes": "torch", "needs": ("latency",)},
     arrays={"target": "data"},
 )
@@ -75,3 +76,32 @@ def test_every_fault_has_its_line():
 def test_a_target_that_stands_twice_has_two_names():
     made = chain_of(recipe(lower=["calibrated", "calibrated"], data={"train": "a:b"}), "onnx", OPEN)
     assert [link.name for link in made.targets] == ["calibrated", "calibrated_2"]
+
+
+def test_a_target_begins_with_the_file_that_it_names():
+    lower = ["calibrated", {"use": "built", "of": "calibrated"}, {"use": "built", "of": "fp32"}]
+    made = chain_of(recipe(lower=lower, data={"train": "a:b"}), "onnx", OPEN)
+    assert [(link.name, link.of) for link in made.targets] == [
+        ("calibrated", ""), ("built", "calibrated"), ("built_2", "fp32"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lower", "said"),
+    [
+        (["built"], 'does not say which file it is made of: fp32 -> add of = "fp32"'),
+        (["calibrated", "built"], 'fp32, calibrated -> add of = "calibrated"'),
+        (
+            ["calibrated", {"use": "built", "of": "calibrate"}],
+            "is of 'calibrate', and before it come fp32, calibrated -> add of = \"calibrated\"",
+        ),
+        ([{"use": "built", "of": "calibrated"}, "calibrated"], 'add of = "fp32"'),
+        (
+            [{"use": "built", "of": "fp32"}, {"use": "calibrated", "of": "built"}],
+            "takes onnx models, and what comes to it is engine",
+        ),
+    ],
+)
+def test_a_target_of_no_file_is_refused_with_the_one_that_fits(lower, said):
+    (fault,) = faults(form="onnx", lower=lower, data={"train": "a:b"})
+    assert said in fault

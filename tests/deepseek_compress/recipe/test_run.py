@@ -77,6 +77,25 @@ def test_the_float_file_computes_what_the_module_does(recipe, tmp_path):
         assert not np.allclose(found, module(torch.from_numpy(x)).numpy())  # it was changed
 
 
+def test_a_target_is_made_of_another_ones_file_and_not_measured_in_another_form(recipe, tmp_path):
+    kit.write_recipe(
+        tmp_path, kit.RECIPE.replace("[budget]", '[[lower]]\nuse = "burn"\nof = "copy"\n\n[budget]')
+    )
+    report = run(recipe, tmp_path / "out")
+    burned = (tmp_path / "out" / "model.burn.engine").read_bytes()
+    assert burned == b"burned " + (tmp_path / "out" / "model.copy.onnx").read_bytes()
+    manifest = compression.Manifest.read(tmp_path / "out")
+    assert {"model.burn.engine", "model.burn.engine.json"} <= set(manifest.files)
+    assert manifest.faults(tmp_path / "out") == ()
+    assert report.variants[-1].accuracy is None
+    assert report.not_measured[-1].startswith("accuracy and latency of model.burn.engine: ")
+    assert 'of = "copy"' in (tmp_path / "out" / "recipe.lock.toml").read_text()
+    with kit.job_of(recipe) as job:
+        assert (
+            outlook(job, kit.quiet).unplanned[-1] == "lower[1] burn: it works on the file of copy"
+        )
+
+
 def test_equal_runs_give_equal_files(recipe, tmp_path):
     run(recipe, tmp_path / "one")
     run(recipe, tmp_path / "other")

@@ -56,6 +56,12 @@ SAMPLES = {
         "takes_anything": "what_is_no_model_is_refused",
         "goes_on": "it_can_be_stopped",
     },
+    "score": {
+        "sound": None,
+        "forgets_a_channel": "each_channel_gets_one_finite_figure",
+        "counts_its_calls": "equal_layers_get_equal_figures",
+        "divides_by_weights": "channels_of_no_weight_are_worth_something_finite",
+    },
     "strategy": {
         "sound": None,
         "takes_none": "it_takes_one_of_the_numbers_of_ranks",

@@ -55,6 +55,19 @@ def test_a_recipe_survives_its_table():
     assert recipe.model.inputs == {"input": (1, 3, 224, 224)}
 
 
+def test_a_target_may_begin_with_the_file_of_another_one():
+    table = tomllib.loads(TEXT)
+    table["lower"] += [{"use": "engine", "of": "ort_x86", "compute": ["8.6"]}]
+    recipe = Recipe.parse(table)
+    assert recipe.lower[1].of == "ort_x86"
+    assert recipe.lower[1].options == {"compute": ["8.6"]}
+    assert Recipe.parse(recipe.to_table()) == recipe
+    table["step"][0]["of"] = "ort_x86"  # steps follow each other: there it is an option
+    assert Recipe.parse(table).steps[0].options["of"] == "ort_x86"
+    table["lower"][1]["of"] = 7
+    assert faults(table) == ["lower[1].of is 7 -> use a text in quotes"]
+
+
 def test_every_fault_has_its_own_line():
     table = tomllib.loads(TEXT)
     table["bugdet"] = {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from deepseek_core.cli.groups import CommandGroup
 from deepseek_core.cli.html import line_chart, table, write_html
 from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.parser import CommandParser
@@ -17,6 +18,7 @@ from deepseek_core.discovery.folders import cache_dir
 from deepseek_core.discovery.installing import install_command, update_command
 
 __all__ = [
+    "CommandGroup",
     "ProgressReporter",
     "cache_dir",
     "check_writable",

@@ -15,20 +15,22 @@ from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 @attrs.frozen(kw_only=True)
 class CompressorSpec:
-    """A step of a compression recipe.
+    """A step of a compression recipe, or a part of one.
 
     `target` says what it is for. Of arrays (`gradient`, `data`), `factory` names a callable
     `() -> Compressor`. Of a `model`, it names `(**options) -> compression.ModelCompressor`;
     `options` names an attrs class with the options, their types and defaults. `takes` and `gives`
-    are forms of a model (`torch`, `onnx`; `gives` is `takes` if empty), and `needs` what must be
-    there before: `train`, `calibration`, `original`, `evaluate`, `latency`, or a name out of the
-    `provides` of an earlier step.
+    are forms of a model (`torch`, `onnx`, `engine`; `gives` is `takes` if empty), and `needs` what
+    must be there before: `train`, `calibration`, `original`, `evaluate`, `latency`, or a name out
+    of the `provides` of an earlier step. Files that a target provides lie beside its own.
+    Of `channels`, `factory` names a callable `() -> compression.Score`, by which a step that prunes
+    chooses.
     `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
     when this can't be used here.
     """
 
     name: str = attrs.field(validator=check_name)
-    target: Literal["model", "gradient", "data"]
+    target: Literal["model", "gradient", "data", "channels"]
     factory: str = attrs.field(validator=check_locator)
     probe: str | None = attrs.field(default=None, validator=check_locator)
     summary: str = ""

@@ -16,6 +16,7 @@ from deepseek_core.discovery.strangers import one_line
 from deepseek_core.discovery.switches import suggestion
 
 if TYPE_CHECKING:
+    from deepseek_core.contracts.compression.score import Score
     from deepseek_core.contracts.compression.step import ModelCompressor
     from deepseek_core.contracts.compressor import CompressorSpec
     from deepseek_core.discovery.registry import Registered, Registry
@@ -26,9 +27,15 @@ class OpenedCompressor:
     """A compressor with its record; `options` are all of them, defaults filled in."""
 
     spec: CompressorSpec
-    compressor: Compressor | ModelCompressor
+    compressor: Compressor | ModelCompressor | Score
     options: Mapping[str, Any] = attrs.field(factory=dict)
     version: str = ""
+
+    @staticmethod
+    def offered(target: str, *, registry: Registry | None = None) -> tuple[CompressorSpec, ...]:
+        """Records of all compressors for a target, those that lack something included."""
+        known = (discover() if registry is None else registry).compressors
+        return tuple(each.record for each in known if each.record.target == target)
 
 
 def open_compressor(
@@ -37,12 +44,14 @@ def open_compressor(
     """Make the compressor of that name; its `options` are those of a recipe's step.
 
     Raises:
-        ConfigError: no plugin offers it, that one lacks what it needs, or an option is unknown
-            (the nearest one is named) or does not fit.
+        ConfigError: no plugin offers it, that one lacks what it needs, or an option is missing,
+            unknown (the nearest one is named) or does not fit.
         PluginError: the plugin is broken.
+        DeepSeekError: what its probe or the compressor itself says, when it can't be used here.
     """
     found = _find(name, (discover() if registry is None else registry).compressors)
     resolved = _resolved(found, dict(options or {}))
+    _probe(found)
     factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
     with blamed(found, f"can't make compressor {name}"):
         made = factory(**resolved)
@@ -65,6 +74,14 @@ def _find(name: str, offered: Iterable[Registered[CompressorSpec]]) -> Registere
     return found
 
 
+def _probe(found: Registered[CompressorSpec]) -> None:
+    """Let a compressor that asks what is here do so, before anything is made."""
+    if found.record.probe is not None:
+        probe = load_locator(found.record.probe, plugin=found.plugin, dist=found.dist)
+        with blamed(found, f"can't probe compressor {found.record.name}"):
+            probe()
+
+
 def _resolved(found: Registered[CompressorSpec], given: dict[str, Any]) -> dict[str, Any]:
     """The options with their defaults, each as its annotation wants it."""
     where = f"step {found.record.name!r}"
@@ -82,6 +99,14 @@ def _resolved(found: Registered[CompressorSpec], given: dict[str, Any]) -> dict[
             close = suggestion(str(key), names)
             known = f"its options: {', '.join(names) or 'none'}"
             raise ConfigError(f"{where} has no option {key!r}", remedy=close or known)
+    needed = [
+        field.alias or field.name
+        for field in attrs.fields(kind)
+        if field.init and field.default is attrs.NOTHING
+    ]
+    for name in needed:
+        if name not in given:
+            raise ConfigError(f"{where} needs {name}", remedy=f"add {name} to the step")
     values = {key: _value(value, hints.get(key, object), f"{where}: {key}")
               for key, value in given.items()}  # fmt: skip
     try:
@@ -101,13 +126,17 @@ def _value(value: Any, hint: Any, where: str) -> Any:
 
 
 def _check_kind(found: Registered[CompressorSpec], made: object) -> None:
-    kind: type[Any] = Compressor
-    if found.record.target == "model":
-        from deepseek_core.contracts.compression.step import ModelCompressor
-
-        kind = ModelCompressor
+    kind = _kind_of(found.record.target)
     if not isinstance(made, kind):
         raise PluginError(
             f"plugin {found.plugin!r}: {found.record.factory} made a {type(made).__name__}, "
             f"which is no {kind.__name__}"
         )
+
+
+def _kind_of(target: str) -> type[Any]:
+    """What a factory makes for a target."""
+    from deepseek_core.contracts import compression
+
+    kinds = {"model": compression.ModelCompressor, "channels": compression.Score}
+    return kinds.get(target, Compressor)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from deepseek_core.testing.frontend import FrontendConformance
     from deepseek_core.testing.model_compressor import ModelCompressorConformance
     from deepseek_core.testing.plugin import PluginConformance
+    from deepseek_core.testing.score import ScoreConformance
     from deepseek_core.testing.strategy import StrategyConformance
     from deepseek_core.testing.tier import TierConformance
 
@@ -46,6 +47,7 @@ _HOME = {
     "FrontendConformance": "frontend",
     "ModelCompressorConformance": "model_compressor",
     "PluginConformance": "plugin",
+    "ScoreConformance": "score",
     "StrategyConformance": "strategy",
     "TierConformance": "tier",
 }
@@ -59,6 +61,7 @@ __all__ = [
     "FrontendConformance",
     "ModelCompressorConformance",
     "PluginConformance",
+    "ScoreConformance",
     "StrategyConformance",
     "TierConformance",
 ]

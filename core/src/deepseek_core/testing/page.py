@@ -16,6 +16,7 @@ _NAMES: Final = {
     "strategy": "Parallel strategy",
     "compressor": "Compressor",
     "model_compressor": "Compressor of models",
+    "score": "Score of channels",
     "frontend": "Frontend",
     "command": "Command",
     "executor": "Executor",

@@ -16,6 +16,7 @@ from deepseek_core.testing.facts import facts_of
 from deepseek_core.testing.frontend import FrontendConformance
 from deepseek_core.testing.model_compressor import ModelCompressorConformance
 from deepseek_core.testing.plugin import PluginConformance
+from deepseek_core.testing.score import ScoreConformance
 from deepseek_core.testing.strategy import StrategyConformance
 from deepseek_core.testing.subject import entry_points_of, records_of, registry_of
 from deepseek_core.testing.tier import TierConformance
@@ -33,9 +34,10 @@ CLASSES: Final[dict[str, type[PluginConformance]]] = {
 
 
 def class_for(kind: str, record: Any) -> type[PluginConformance]:
-    """The class with the rules of this record: compressors of models have their own."""
-    if kind == "compressor" and record.target == "model":
-        return ModelCompressorConformance
+    """The class with the rules of this record: what is for models has its own."""
+    of_models = {"model": ModelCompressorConformance, "channels": ScoreConformance}
+    if kind == "compressor" and record.target in of_models:
+        return of_models[record.target]
     return CLASSES[kind]
 
 

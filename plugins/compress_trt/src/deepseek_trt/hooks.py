@@ -1,12 +1,31 @@
-"""What this plugin offers: the command `ds-sdk trt` and a row of `doctor`."""
+"""What this plugin offers: a step of recipes, the command `ds-sdk trt`, a row of `doctor`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deepseek_core import CheckSpec, CommandSpec, HostContext, hookimpl, hooks
+from deepseek_core import CheckSpec, CommandSpec, CompressorSpec, HostContext, hookimpl, hooks
 
 conformance = "deepseek_trt.conformance"
+
+
+@hookimpl(hooks.ds_register_compressors)
+def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
+    """Offer engines as targets of recipes."""
+    return [
+        CompressorSpec(
+            name="trt_engine",
+            target="model",
+            takes="onnx",
+            gives="engine",
+            provides=("engine_manifest",),
+            factory="deepseek_trt.step:BuildEngine",
+            options="deepseek_trt.step:EngineOptions",
+            summary="a TensorRT engine of a file, from the cache if it is there",
+            lossy=False,
+            requires=("onnx", "numpy"),
+        )
+    ]
 
 
 @hookimpl(hooks.ds_register_commands)

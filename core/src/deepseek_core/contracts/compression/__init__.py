@@ -16,6 +16,7 @@ from deepseek_core.contracts.compression.recipe import (
 )
 from deepseek_core.contracts.compression.report import CompressionReport, Interval, StepRow, Variant
 from deepseek_core.contracts.compression.samples import Batch, Samples
+from deepseek_core.contracts.compression.score import LayerView, Score
 from deepseek_core.contracts.compression.step import (
     ModelCompressor,
     ModelProfile,
@@ -32,6 +33,7 @@ __all__ = [
     "DataSource",
     "Interval",
     "LatencyBudget",
+    "LayerView",
     "Limit",
     "Manifest",
     "ModelCompressor",
@@ -41,6 +43,7 @@ __all__ = [
     "RecipeStep",
     "RunSettings",
     "Samples",
+    "Score",
     "StepContext",
     "StepPlan",
     "StepResult",

@@ -65,10 +65,15 @@ class DataSource:
 
 @attrs.frozen(kw_only=True)
 class RecipeStep:
-    """One step: the compressor that it uses, and that one's options."""
+    """One step: the compressor that it uses, and that one's options.
+
+    `of` names the file that a target begins with: an earlier target, or `fp32`, the exported file.
+    It is empty where nothing was said.
+    """
 
     use: str
     options: Mapping[str, Any] = attrs.field(factory=dict)
+    of: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -128,12 +133,16 @@ class Recipe:
             "schema": SCHEMA,
             "model": _given(self.model),
             "data": _given(self.data),
-            "step": [{"use": step.use, **step.options} for step in self.steps],
-            "lower": [{"use": step.use, **step.options} for step in self.lower],
+            "step": [_written(step) for step in self.steps],
+            "lower": [_written(step) for step in self.lower],
             "budget": self.budget.to_table(),
             "run": _given(self.run),
         }
         return {name: value for name, value in tables.items() if value not in ({}, [])}
+
+
+def _written(step: RecipeStep) -> dict[str, Any]:
+    return {"use": step.use, **({"of": step.of} if step.of else {}), **step.options}
 
 
 def _given(record: Any) -> dict[str, Any]:
@@ -223,5 +232,7 @@ def _step(item: Any, where: str) -> RecipeStep:
         return RecipeStep(use=item)
     if not isinstance(item, Mapping) or "use" not in item:
         raise ConfigError(f"{where} is {item!r}", remedy='write { use = "prune", ... }')
-    options = {key: value for key, value in item.items() if key != "use"}
-    return RecipeStep(use=_text(item["use"], f"{where}.use"), options=options)
+    own = ("use", "of") if where.startswith("lower") else ("use",)
+    options = {key: value for key, value in item.items() if key not in own}
+    of = _text(item["of"], f"{where}.of") if "of" in own and "of" in item else ""
+    return RecipeStep(use=_text(item["use"], f"{where}.use"), options=options, of=of)

@@ -69,6 +69,8 @@ class Variant:
 class CompressionReport:
     """All that a run has to say; `not_measured` says what it could not look at, and why.
 
+    Where the budget does not hold, `closest` names the line that fails by most, and what would
+    hold.
     `layers` has a row of plain figures for each layer (`name`, `channels_before`,
     `channels_after`, ...).
     """
@@ -78,6 +80,7 @@ class CompressionReport:
     steps: tuple[StepRow, ...]
     variants: tuple[Variant, ...]
     layers: tuple[Mapping[str, Any], ...] = ()
+    closest: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     not_measured: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     machine: Mapping[str, Any] = attrs.field(factory=dict)
     versions: Mapping[str, str] = attrs.field(factory=dict)
@@ -107,6 +110,7 @@ class CompressionReport:
                 steps=tuple(_step(row) for row in kept["steps"]),
                 variants=tuple(_variant(row) for row in kept["variants"]),
                 layers=tuple(kept["layers"]),
+                closest=kept.get("closest", ()),  # later than the others
                 **{name: kept[name] for name in plain},
             )
         except (KeyError, TypeError) as error:

@@ -59,5 +59,7 @@ def print_report(report: compression.CompressionReport) -> None:
     if report.verdict:
         print()
         console.print_table(VERDICT_HEADER, list(verdict_rows(report.verdict)))
+    for line in report.closest:
+        print(line)
     for line in report.not_measured:
         print(f"not measured: {line}")

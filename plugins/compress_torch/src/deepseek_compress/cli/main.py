@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
-from deepseek_core import console, errors
+from deepseek_core import console
 
 # name -> (module of this package, one line for --help, which imports none of them)
 COMMANDS: Final = {
@@ -32,34 +31,19 @@ arguments, recipe, model or data, 130 Ctrl-C (go on with --resume)"""
 
 def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk compress` with these words and return the exit code."""
-    words = list(argv)
-    if not words or words[0].startswith("-"):
-        _top_help(words)
+    group = console.CommandGroup(
+        name="compress",
+        lines={name: line for name, (_, line) in COMMANDS.items()},
+        summary="From a trained model and a budget to the file that a device wants.",
+        examples=_EXAMPLES,
+    )
+    chosen = group.chosen(argv)
+    if chosen is None:
         return 0
-    name, rest = words[0], words[1:]
-    if name not in COMMANDS:
-        close = get_close_matches(name, COMMANDS, n=1)
-        raise errors.ConfigError(
-            f"ds-sdk compress has no command {name!r}",
-            remedy=f"ds-sdk compress {close[0]}" if close else "ds-sdk compress",
-        )
+    name, rest = chosen
     module_name, summary = COMMANDS[name]
     module = import_module(f"{__package__}.{module_name}")
     parser = console.command_parser(f"compress {name}", summary=summary, examples=module.EXAMPLES)
     module.add_arguments(parser)
     code: int = module.run(parser.parse_args(rest))
     return code
-
-
-def _top_help(words: list[str]) -> None:
-    width = max(map(len, COMMANDS))
-    lines = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items())
-    summary = "from a trained model and a budget to the file that a device wants"
-    parser = console.command_parser(
-        "compress", summary=f"{summary}\n\ncommands:\n{lines}", examples=_EXAMPLES
-    )
-    parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of the above")
-    if words in ([], ["-h"], ["--help"]):
-        parser.print_help()
-        return
-    parser.parse_args(words)

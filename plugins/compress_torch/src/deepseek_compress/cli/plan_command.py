@@ -14,7 +14,7 @@ EXAMPLES: Final = """examples:
   ds-sdk compress plan recipe.toml --json      with the channels that would go
 
 Nothing is trained and no file is written. Lines of the budget that only a run can tell are
-"not measured"."""
+"not measured"; limits that the steps do not meet are an error, with the figures that they have."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deepseek_compress.measure.layer_table import LayerShape
+from deepseek_compress.measure.layer_models import LayerShape
 from deepseek_compress.modules import call, evaluating
 
 

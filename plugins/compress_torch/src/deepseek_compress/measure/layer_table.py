@@ -7,57 +7,39 @@ on this device before is not measured again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any, Final, Self
 
-import attrs
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
+from deepseek_compress.measure.layer_models import LayerShape, float_layer
 from deepseek_core import Session, compression, errors
 
 _SHARES: Final = (0.125, 0.25, 0.5, 0.75, 1.0)  # of a layer's channels, where it is measured
 _ROUNDS: Final = 5
-
-
-@attrs.frozen(kw_only=True)
-class LayerShape:
-    """A convolution; with an empty `kernel` a matrix product of rows.
-
-    `image` is the size of its input without batch and channels.
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    groups: int = 1
-    image: tuple[int, ...] = ()
-
-    def with_channels(self, in_channels: int, out_channels: int) -> LayerShape:
-        """The same layer, narrower; a depthwise one keeps a group for each channel."""
-        depthwise = self.groups == self.in_channels > 1
-        return attrs.evolve(
-            self,
-            in_channels=in_channels,
-            out_channels=in_channels if depthwise else out_channels,
-            groups=in_channels if depthwise else self.groups,
-        )
+_MORE_ROUNDS: Final = 25  # of layers that take less than what disturbs them
+_SMALL_MACS: Final = 10**7
+_TRIVIAL: Final = LayerShape(in_channels=1, out_channels=1)
 
 
 class LayerTable:
     """Seconds of layers on the device of a budget: called with a layer and its channel counts.
 
+    `make` says which model stands for a layer: `float_layer` or `int8_layer`. What a run costs
+    whatever it computes (`run_s`) is no part of a layer: a model has it once.
+
     Raises:
         NoDevice: the device is not there.
     """
 
-    def __init__(self, budget: compression.LatencyBudget) -> None:
-        self._budget = budget
+    def __init__(
+        self,
+        budget: compression.LatencyBudget,
+        make: Callable[[LayerShape], onnx.ModelProto] = float_layer,
+    ) -> None:
+        self._budget, self._make = budget, make
         self._stack = ExitStack()
         self._session = self._stack.enter_context(
             Session(threads=budget.threads, devices=[budget.device])
@@ -77,7 +59,8 @@ class LayerTable:
         shape = LayerShape(**fields)
         full_in = layer.get("full_in", shape.in_channels)
         full_out = layer.get("full_out", shape.out_channels)
-        ins, outs = _points(full_in, shape.groups), _points(full_out, shape.groups)
+        whole = shape.groups > 1 and not shape.is_depthwise
+        ins, outs = _points(full_in, whole=whole), _points(full_out, whole=whole)
         low_in, high_in, part_in = _between(ins, shape.in_channels)
         low_out, high_out, part_out = _between(outs, shape.out_channels)
         corners = [
@@ -90,11 +73,20 @@ class LayerTable:
         return low * (1 - part_in) + high * part_in
 
     def _measured(self, shape: LayerShape) -> float:
+        return max(self._whole_s(shape) - self.run_s, 0.0)
+
+    @property
+    def run_s(self) -> float:
+        """Seconds of a run that computes next to nothing."""
+        return self._whole_s(_TRIVIAL)
+
+    def _whole_s(self, shape: LayerShape) -> float:
         if shape not in self._known:
-            self._known[shape] = self._ask(_model_of(shape))
+            rounds = _ROUNDS if shape.macs > _SMALL_MACS else _MORE_ROUNDS
+            self._known[shape] = self._ask(self._make(shape), rounds)
         return self._known[shape]
 
-    def _ask(self, model: onnx.ModelProto) -> float:
+    def _ask(self, model: onnx.ModelProto, rounds: int) -> float:
         """What the history knows of this model, else what a calibration finds."""
         graph = self._session.load(model)
         with self._session.plan(graph, latency="realtime", batch=self._budget.batch) as plan:
@@ -104,7 +96,7 @@ class LayerTable:
         if measured:
             return min(estimate.seconds for estimate in measured)
         rows = self._session.calibrate(
-            graph, latency="realtime", batch=self._budget.batch, rounds=_ROUNDS
+            graph, latency="realtime", batch=self._budget.batch, rounds=rounds
         )
         seconds = [row.seconds for row in rows if row.seconds is not None]
         if not seconds:
@@ -126,9 +118,9 @@ class LayerTable:
         self.close()
 
 
-def _points(full: int, groups: int) -> list[int]:
-    """Channel counts to measure at: shares of all, in whole groups."""
-    if groups > 1 and groups != full:
+def _points(full: int, *, whole: bool) -> list[int]:
+    """Channel counts to measure at: shares of all, or all of them."""
+    if whole:
         return [full]
     return sorted({max(round(full * share), 1) for share in _SHARES})
 
@@ -141,27 +133,3 @@ def _between(points: list[int], count: int) -> tuple[int, int, float]:
         if count <= high:
             return low, high, (count - low) / (high - low)
     return points[-1], points[-1], 0.0
-
-
-def _model_of(shape: LayerShape) -> onnx.ModelProto:
-    """The layer alone, with a ReLU as it mostly has."""
-    draw = np.random.default_rng(0)
-    if shape.kernel:
-        size: tuple[int, ...] = (
-            shape.out_channels,
-            shape.in_channels // shape.groups,
-            *shape.kernel,
-        )
-        node = helper.make_node(
-            "Conv", ["x", "w"], ["h"], strides=list(shape.stride), group=shape.groups,
-            pads=[*shape.padding, *shape.padding],
-        )  # fmt: skip
-    else:
-        size = (shape.in_channels, shape.out_channels)
-        node = helper.make_node("MatMul", ["x", "w"], ["h"])
-    weight = numpy_helper.from_array(draw.standard_normal(size).astype(np.float32), "w")
-    x = helper.make_tensor_value_info("x", 1, ["N", shape.in_channels, *shape.image])
-    y = helper.make_tensor_value_info("y", 1, None)
-    relu = helper.make_node("Relu", ["h"], ["y"])
-    graph = helper.make_graph([node, relu], "layer", [x], [y], [weight])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

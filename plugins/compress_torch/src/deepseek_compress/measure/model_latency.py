@@ -1,7 +1,8 @@
 """Predicts what a pruned model takes on a device, before it is made.
 
-The sum over layers of what each takes alone, times what the whole model takes by that sum: layers
-in a row share caches and threads, and a run has costs of its own.
+The sum over layers of what each takes alone, times what the whole model takes by that sum (layers
+in a row share caches and threads, and what lies between them shrinks with them), and what any run
+costs, of which each layer has its share.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from typing import Any
 
 import attrs
 
-from deepseek_compress.measure.layer_table import LayerShape, LayerTable
+from deepseek_compress.measure.layer_models import LayerShape
+from deepseek_compress.measure.layer_table import LayerTable
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class LatencyModel:
-    """Seconds by layer and channel counts; `factor` makes the whole model's sum what it takes."""
+    """Seconds by layer and channel counts; `factor` makes the whole model's sum what it takes.
+
+    `share_s` is each layer's part of what a run costs whatever it computes.
+    """
 
     table: LayerTable
     shapes: Mapping[str, tuple[LayerShape, ...]]
     factor: float
+    share_s: float = 0.0
 
     @classmethod
     def fitted(
@@ -29,11 +35,16 @@ class LatencyModel:
         """The model of a network that takes `whole_s` seconds as it is."""
         alone = cls(table=table, shapes=shapes, factor=1.0)
         total = sum(alone.layer_s(name, None, None) for name in shapes)
-        return attrs.evolve(alone, factor=whole_s / total if total else 1.0)
+        run_s = min(table.run_s, whole_s)
+        return attrs.evolve(
+            alone,
+            factor=(whole_s - run_s) / total if total else 1.0,
+            share_s=run_s / max(len(shapes), 1),
+        )
 
     def layer_s(self, name: str, in_channels: int | None, out_channels: int | None) -> float:
         """Seconds of a layer with so many channels; None: as many as it has."""
-        return self.factor * sum(
+        return self.share_s + self.factor * sum(
             self.table(
                 attrs.asdict(
                     shape.with_channels(

@@ -259,7 +259,8 @@ class _Solver:
         slack = self._slack(kept)
         if slack > SLACK and remove:
             notes.append(f"the steps of the counts leave it {slack:.2f}x below the budget")
-        return self.pruner.plan(remove, notes=notes)
+        made = self.pruner.plan(remove, notes=notes)
+        return attrs.evolve(made, latency_ms=self.latency.total(kept)) if self.latency else made
 
     def unmet(self) -> BudgetUnmet:
         """The error, with what stands in the way most."""

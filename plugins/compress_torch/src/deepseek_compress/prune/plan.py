@@ -32,13 +32,15 @@ class PrunePlan:
     """Channels to remove: for each group the positions of the units that go.
 
     `fingerprint`: of the model that it was made for; `params`, `macs`: of the result, by
-    calculation; `ratios`: what falls by how much; `notes`: what people should know.
+    calculation; `latency_ms`: of the result, as predicted where the budget has one; `ratios`: what
+    falls by how much; `notes`: what people should know.
     """
 
     fingerprint: str
     remove: Mapping[str, tuple[int, ...]] = attrs.field(converter=_frozen)
     params: int = 0
     macs: int = 0
+    latency_ms: float | None = None
     ratios: Mapping[str, float] = attrs.field(factory=dict, converter=_named)
     notes: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
@@ -50,6 +52,7 @@ class PrunePlan:
             "remove": {name: list(units) for name, units in sorted(self.remove.items())},
             "params": self.params,
             "macs": self.macs,
+            "latency_ms": self.latency_ms,
             "ratios": dict(self.ratios),
             "notes": list(self.notes),
         }

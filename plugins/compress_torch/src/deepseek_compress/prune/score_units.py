@@ -12,32 +12,32 @@ from deepseek_compress.errors import CannotPrune
 from deepseek_compress.prune.observe import Activations, Loss, activations, gradients
 from deepseek_compress.prune.pruner import Pruner
 from deepseek_compress.prune.run import Weight
-from deepseek_compress.prune.scores import SCORES, LayerView, Score
+from deepseek_compress.prune.scores import find_score
+from deepseek_core import DeepSeekError, compression
 
 
 def score_units(
     pruner: Pruner,
-    name: str,
+    score: str | compression.Score,
     *,
     batches: Iterable[Any] | None = None,
     loss: Loss | None = None,
-    scores: Mapping[str, Score] = SCORES,
     seed: int = 0,
 ) -> np.ndarray:
     """One figure for each unit of the model, larger for what should stay.
 
     Args:
         pruner: of the model.
-        name: of a score in `scores`.
+        score: its name, of ours or of a plugin, or the score itself.
         batches: each a tensor or array of inputs, or a tuple (inputs, target, ...).
         loss: called with the output and the rest of the batch, for scores by gradients.
-        scores: where the name is looked up.
         seed: of scores by chance.
 
     Raises:
-        CannotPrune: there is no such score, its data are missing, or it gives no numbers.
+        ConfigError: there is no such score; the nearest one is named.
+        CannotPrune: its data are missing, it fails, or it gives no numbers.
     """
-    score = _find(name, scores)
+    score = find_score(score) if isinstance(score, str) else score
     data = _Data(pruner, score, batches, loss)
     totals, counts = np.zeros(pruner.structure.unit_count), np.zeros(pruner.structure.unit_count)
     rng = np.random.default_rng(seed)
@@ -51,17 +51,7 @@ def score_units(
     return totals / np.maximum(counts, 1)
 
 
-def _find(name: str, scores: Mapping[str, Score]) -> Score:
-    if name not in scores:
-        raise CannotPrune(
-            f"there is no score {name!r}",
-            operation="score",
-            remedy=f"one of {', '.join(sorted(scores))}",
-        )
-    return scores[name]
-
-
-def _layers(pruner: Pruner, score: Score) -> Iterable[tuple[Weight, str, np.ndarray]]:
+def _layers(pruner: Pruner, score: compression.Score) -> Iterable[tuple[Weight, str, np.ndarray]]:
     """Weights with an axis of units, in the roles that the score looks at; shared ones once."""
     axes = {(axis.parameter, axis.axis): axis.units for axis in pruner.structure.axes}
     seen = set()
@@ -73,8 +63,18 @@ def _layers(pruner: Pruner, score: Score) -> Iterable[tuple[Weight, str, np.ndar
                 yield weight, role, axes[weight.name, axis or 0]
 
 
-def _checked(score: Score, view: LayerView) -> np.ndarray:
-    values = np.asarray(score.measure(view), dtype=float)
+def _checked(score: compression.Score, view: compression.LayerView) -> np.ndarray:
+    try:
+        values = np.asarray(score.measure(view), dtype=float)
+    except DeepSeekError:
+        raise
+    except Exception as error:  # a score may be anybody's
+        raise CannotPrune(
+            f"{score.name} of {view.layer} fails: {type(error).__name__}: {error}",
+            operation="score",
+            layer=view.layer,
+            remedy="correct that score, or use another one",
+        ) from error
     if values.shape != (len(view.weight),) or not np.isfinite(values).all():
         raise CannotPrune(
             f"{score.name} of {view.layer} is not one finite figure for each channel",
@@ -88,7 +88,11 @@ class _Data:
     """What a score may see, gathered once."""
 
     def __init__(
-        self, pruner: Pruner, score: Score, batches: Iterable[Any] | None, loss: Loss | None
+        self,
+        pruner: Pruner,
+        score: compression.Score,
+        batches: Iterable[Any] | None,
+        loss: Loss | None,
     ) -> None:
         self.tensors: dict[str, Tensor] = {
             **dict(pruner.model.named_parameters()),
@@ -113,27 +117,33 @@ class _Data:
 
     def view(
         self, weight: Weight, role: str, units: np.ndarray, rng: np.random.Generator
-    ) -> LayerView:
+    ) -> compression.LayerView:
         axis = (weight.out if role == "out" else weight.into) or 0
         rows = self.tensors[weight.name].detach().movedim(axis, 0).flatten(1)
         gain = self.gains[units]
-        return LayerView(
+        return compression.LayerView(
             layer=weight.layer or weight.name,
             role=role,
-            weight=rows.double().cpu().numpy(),
+            weight=_closed(rows.double().cpu().numpy()),
             rng=rng,
-            gain=None if np.isnan(gain).all() else np.nan_to_num(gain),
+            gain=None if np.isnan(gain).all() else _closed(np.nan_to_num(gain)),
             mean_activation=None if self.seen is None else _filled(self.seen.mean, units),
             active_share=None if self.seen is None else _filled(self.seen.share, units),
-            taylor=self.taylor.get((weight.name, role), np.zeros(len(units))),
+            taylor=_closed(self.taylor.get((weight.name, role), np.zeros(len(units)))),
         )
+
+
+def _closed(array: np.ndarray) -> np.ndarray:
+    """The array, which a score can't write to: it may be the model's own memory."""
+    array.flags.writeable = False
+    return array
 
 
 def _filled(by_unit: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Values of a layer's entries; those that were not seen have the mean of the others."""
     found = np.where(units >= 0, by_unit[units], np.nan)
     known = found[~np.isnan(found)]
-    return np.where(np.isnan(found), known.mean() if len(known) else 1.0, found)
+    return _closed(np.where(np.isnan(found), known.mean() if len(known) else 1.0, found))
 
 
 def _gains(pruner: Pruner, tensors: Mapping[str, Tensor]) -> np.ndarray:

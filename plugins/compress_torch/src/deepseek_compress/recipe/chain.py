@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 import attrs
@@ -11,15 +12,21 @@ from deepseek_core import OpenedCompressor, compression, errors, open_compressor
 
 EXPORTS: Final = {("torch", "onnx"): "export"}
 """Changes of form that the runner makes by itself."""
+EXPORTED: Final = "fp32"
+"""The name of the exported file, which every target may begin with."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Link:
-    """One step of a chain: its place in the recipe, what does it, and a name of its own."""
+    """One step of a chain: its place in the recipe, what does it, and a name of its own.
+
+    `of` names the file that a target begins with.
+    """
 
     where: str
     name: str
     opened: OpenedCompressor
+    of: str = ""
 
     @property
     def step(self) -> compression.ModelCompressor:
@@ -57,8 +64,10 @@ def chain_of(
     if not faults:
         has = _given(recipe)
         _check(steps, form, has, faults)
-        for target in targets:  # each begins with the exported file
-            _check([target], "onnx", set(has), faults)
+        files = {EXPORTED: "onnx"}
+        for target in targets:
+            _check([target], _begun_with(target, files, faults), set(has), faults)
+            files[target.name] = target.gives
     if faults:
         raise errors.ConfigError("\n".join(faults))
     return Chain(steps=tuple(steps), targets=tuple(targets))
@@ -81,7 +90,7 @@ def _opened(
         if opened.spec.target == "model":
             again = sum(link.opened.spec.name == item.use for link in links)
             name = f"{item.use}_{again + 1}" if again else item.use
-            links.append(Link(where=place, name=name, opened=opened))
+            links.append(Link(where=place, name=name, opened=opened, of=item.of))
         else:
             faults.append(f"{place}: {item.use} is for {opened.spec.target}, not for models")
     return links
@@ -123,6 +132,30 @@ def _check(links: Iterable[Link], form: str, has: set[str], faults: list[str]) -
                 faults.append(f"{link.where}: {link.name} needs {need} -> {remedy}")
         has.update(spec.provides)
         form = link.gives
+
+
+def _begun_with(target: Link, files: Mapping[str, str], faults: list[str]) -> str:
+    """The form of the file that a target begins with; the exported one if it names none.
+
+    One that gives another form, as an engine, must name it: each file of the run is meant as well
+    as any other.
+    """
+    takes = target.opened.spec.takes
+    fitting = [name for name, form in files.items() if form == takes]
+    close = get_close_matches(target.of, fitting, n=1) or fitting[-1:]
+    remedy = f'add of = "{close[0]}"' if close else "change the order of the targets"
+    if target.of and target.of not in files:
+        faults.append(
+            f"{target.where}: {target.name} is of {target.of!r}, and before it come "
+            f"{', '.join(files)} -> {remedy}"
+        )
+        return takes
+    if not target.of and target.gives != takes and fitting:
+        faults.append(
+            f"{target.where}: {target.name} does not say which file it is made of: "
+            f"{', '.join(fitting)} -> {remedy}"
+        )
+    return files[target.of or EXPORTED]
 
 
 def _order(takes: str) -> str:

@@ -69,7 +69,7 @@ def load_data(
         parts = split(found["train"], source.validation_share, _SEED)
         found["train"], found["validation"] = parts
     if found["calibration"] is None and found["train"] is not None:
-        found["calibration"] = _drawn(found["train"], source.calibration_samples)
+        found["calibration"] = drawn(found["train"], source.calibration_samples)
     metric = _function(source.metric, folder, "data.metric")
     test, validation = found["test"], found["validation"]
     return Data(
@@ -99,7 +99,7 @@ def _function(text: str | None, folder: Path, where: str) -> Callable[..., Any] 
     return found
 
 
-def _drawn(samples: compression.Samples, count: int) -> compression.Samples:
+def drawn(samples: compression.Samples, count: int) -> compression.Samples:
     """So many of the samples, drawn by a fixed seed: the first ones may be of one class."""
     if count >= len(samples):
         return samples

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Protocol
+
+import attrs
 
 from deepseek_core import Artifact, compression, errors
 
 
 class Form(Protocol):
-    """How models of one form are kept: `save` and `load` are each other's opposite."""
+    """How models of one form are kept: `save` and `load` are each other's opposite.
+
+    `unseen` says why accuracy and latency of such models are not measured; empty if they are.
+    """
+
+    @property
+    def suffix(self) -> str:
+        """Of the files that a run leaves."""
+        ...
+
+    @property
+    def unseen(self) -> str:
+        """Why none is measured."""
+        ...
 
     def save(self, model: Any, path: Path) -> None:
         """Write what `load` needs."""
@@ -23,6 +40,9 @@ class Form(Protocol):
 
 class TorchForm:
     """Modules, kept as the arrays of their `state_dict`: no code lies in the file."""
+
+    suffix: ClassVar[str] = "pt"
+    unseen: ClassVar[str] = ""
 
     def save(self, model: Any, path: Path) -> None:
         """Write the weights, in torch's own format of plain tensors."""
@@ -56,8 +76,12 @@ class TorchForm:
         return model
 
 
-class OnnxForm:
-    """ONNX files, kept as they are."""
+@attrs.frozen(kw_only=True)
+class FileForm:
+    """Files of one format, kept as they are; `unseen` says why none is measured, if none is."""
+
+    suffix: str
+    unseen: str = ""
 
     def save(self, model: Any, path: Path) -> None:
         """Write the file."""
@@ -65,10 +89,19 @@ class OnnxForm:
 
     def load(self, model: Any, path: Path) -> Any:
         """The file as an artifact."""
-        return Artifact(format="onnx", content=path.read_bytes())
+        return Artifact(format=self.suffix, content=path.read_bytes())
 
 
-FORMS: dict[str, Form] = {"torch": TorchForm(), "onnx": OnnxForm()}
+FORMS: Final[Mapping[str, Form]] = MappingProxyType(
+    {
+        "torch": TorchForm(),
+        "onnx": FileForm(suffix="onnx"),
+        "engine": FileForm(
+            suffix="engine",
+            unseen="an engine runs on its own GPU alone, and no device here takes one",
+        ),
+    }
+)
 
 
 def form_of(name: str) -> Form:

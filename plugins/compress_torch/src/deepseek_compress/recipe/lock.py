@@ -32,7 +32,8 @@ def locked(
 def _resolved(link: Link) -> dict[str, Any]:
     opened = link.opened
     options = {key: value for key, value in opened.options.items() if value is not None}
-    return {"use": opened.spec.name, **options, "version": opened.version}
+    begun_with = {"of": link.of} if link.of else {}
+    return {"use": opened.spec.name, **begun_with, **options, "version": opened.version}
 
 
 def versions_of(names: tuple[str, ...]) -> dict[str, str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from deepseek_compress.recipe.chain import EXPORTED, Chain, Link
 from deepseek_compress.recipe.job import Job
+from deepseek_compress.recipe.verdict import predicted_s, refuse_unmet
 from deepseek_core import compression, errors
 
 
@@ -28,24 +30,57 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
     Steps of files that only a run makes (after the export) are named and not planned.
 
     Raises:
-        DeepSeekError: a step refuses the model, or the budget can't be met.
+        BudgetUnmet: a limit that the planned steps do not meet.
+        DeepSeekError: a step refuses the model.
     """
     job.set_threads()
     plans: list[compression.StepPlan] = []
-    unplanned = []
+    unplanned: list[str] = []
     model: Any = job.source.model
     with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
         for number, link in enumerate((*job.chain.steps, *job.chain.targets)):
-            if link.opened.spec.takes != job.source.form:
-                unplanned.append(f"{link.where} {link.name}: it works on the exported file")
+            why = _unmade(link, job.source.form, unplanned)
+            if not why:
+                context = job.context(Path(folder), link, {}, progress)
+                job.seed(number)
+                try:
+                    plan = link.step.plan(model, context)
+                except Exception:
+                    why = _waits(link, job.chain)
+                    if not why:
+                        raise
+            if why:
+                unplanned.append(f"{link.where} {link.name}: {why}")
                 continue
-            context = job.context(Path(folder), link, {}, progress)
-            job.seed(number)
-            plan = link.step.plan(model, context)
             plans.append(plan)
             if link.where.startswith("step"):
                 model = _shaped(link.step, model, plan)
-    return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=_verdict(job, plans))
+    verdict = _verdict(job, plans)
+    if not _steps_of(unplanned):
+        shrinks = any(plan.after.parameters < plan.before.parameters for plan in plans)
+        refuse_unmet(verdict, shrinks=shrinks)
+    return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=verdict)
+
+
+def _unmade(link: Link, form: str, unplanned: Sequence[str]) -> str:
+    """Why a step can't be planned: only a run makes what it works on; empty if it can."""
+    if link.of not in ("", EXPORTED):
+        return f"it works on the file of {link.of}"
+    if link.opened.spec.takes != form:
+        return "it works on the exported file"
+    return "a step before it is not planned" if _steps_of(unplanned) else ""
+
+
+def _waits(link: Link, chain: Chain) -> str:
+    """What an earlier step gives that a step may have missed in its plan; empty if nothing."""
+    given = {name for other in chain.steps for name in other.opened.spec.provides}
+    missed = [name for name in link.opened.spec.needs if name in given]
+    return f"it needs {', '.join(missed)}, which only a run makes" if missed else ""
+
+
+def _steps_of(unplanned: Sequence[str]) -> list[str]:
+    """Those that change the model; a target changes a file of its own."""
+    return [line for line in unplanned if line.startswith("step")]
 
 
 def _shaped(step: compression.ModelCompressor, model: Any, plan: compression.StepPlan) -> Any:
@@ -61,4 +96,7 @@ def _verdict(job: Job, plans: list[compression.StepPlan]) -> tuple[compression.B
         return ()
     original = {k: float(v) for k, v in plans[0].before.to_json().items() if v is not None}
     planned = {k: float(v) for k, v in plans[-1].after.to_json().items() if v is not None}
+    seconds = predicted_s(plans)
+    if seconds is not None:
+        planned["latency_s"] = seconds
     return job.recipe.budget.rows(original, planned)

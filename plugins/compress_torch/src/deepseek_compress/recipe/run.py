@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_compress.recipe.chain import Link, provided_names
+from deepseek_compress.recipe.chain import EXPORTED, Link, provided_names
 from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.forms import form_of, profile_of
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.lock import locked, versions_of
+from deepseek_compress.recipe.plan import outlook
+from deepseek_compress.recipe.verdict import figures, figures_of, nearest, predicted_s
 from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace, disk_errors
 from deepseek_core import Artifact, compression
 
@@ -30,11 +32,15 @@ def run(
 
     Raises:
         ConfigError: a recipe whose steps do not fit, or a folder that is taken.
+        BudgetUnmet: the steps as planned do not meet the budget; nothing was done.
         DeepSeekError: a step refused, or failed; what was done before is kept for `resume`.
     """
     workspace = Workspace(output)
     recipe_locked = locked(job.recipe, job.chain, job.data.parts())
-    workspace.begin(recipe_locked, resume=resume)
+    workspace.check(recipe_locked, resume=resume)
+    if not resume:
+        outlook(job, progress)  # what can't be met is told before hours of training
+    workspace.begin(recipe_locked)
     job.set_threads()
     runner = _Runner(job, workspace, progress)
     runner.run_steps()
@@ -55,6 +61,7 @@ class _Runner:
         self._provided: dict[str, Any] = {}
         self.plans: list[compression.StepPlan] = []
         self._rows: list[compression.StepRow] = []
+        self._unseen: list[str] = []
 
     def run_steps(self) -> None:
         """Every step of the recipe, those that ended before from what they left."""
@@ -67,6 +74,10 @@ class _Runner:
 
     def _original(self) -> compression.StepRow:
         profile = profile_of(self._model, self._form, self._job.source.inputs)
+        limit = self._job.recipe.budget.nbytes
+        if profile.nbytes is None and limit is not None and limit.divisor is not None:
+            # A part of the original's bytes is a part of the file that it would be itself.
+            profile = attrs.evolve(profile, nbytes=len(self._exported().read()))
         return compression.StepRow(
             step="original", profile=profile, accuracy=self._accuracy(self._model, self._form)
         )
@@ -124,19 +135,28 @@ class _Runner:
         return Artifact.from_path(path)
 
     def run_targets(self) -> list[compression.Variant]:
-        """The float file, and one for each target."""
+        """The float file, and one for each target, in the order of the recipe."""
         exported = self._exported()
-        path = self._workspace.output / "model.fp32.onnx"
+        path = self._workspace.output / f"model.{EXPORTED}.onnx"
         path.write_bytes(exported.read())
         variants = [self._float(path)]
+        files = {EXPORTED: exported}
         for number, link in enumerate(self._job.chain.targets, len(self._job.chain.steps)):
-            variants.append(self._lowered(number, link, exported))
-        return self._timed(variants)
+            variants.append(self._lowered(number, link, files[link.of or EXPORTED]))
+            file = self._workspace.output / variants[-1].file
+            files[link.name] = Artifact.from_path(file, format=link.gives)
+        return self._timed(variants, {name: made.format for name, made in files.items()})
 
-    def _lowered(self, number: int, link: Link, exported: Artifact) -> compression.Variant:
-        done = self._done(number, link, exported)
-        path = self._workspace.output / f"model.{link.name}.onnx"
+    def _lowered(self, number: int, link: Link, model: Artifact) -> compression.Variant:
+        done = self._done(number, link, model)
+        form = form_of(link.gives)
+        path = self._workspace.output / f"model.{link.name}.{form.suffix}"
         shutil.copyfile(done.weights, path)
+        for beside in done.provided.values():
+            if isinstance(beside, Path):
+                shutil.copyfile(beside, path.with_name(f"model.{link.name}.{beside.name}"))
+        if form.unseen:
+            self._unseen.append(f"accuracy and latency of {path.name}: {form.unseen}")
         row = done.row
         return compression.Variant(
             name=link.name,
@@ -151,7 +171,7 @@ class _Runner:
 
     def _float(self, path: Path) -> compression.Variant:
         return compression.Variant(
-            name="fp32",
+            name=EXPORTED,
             file=path.name,
             target="any runtime",
             nbytes=path.stat().st_size,
@@ -159,23 +179,33 @@ class _Runner:
             shipped=not self._job.chain.targets,
         )
 
-    def _timed(self, variants: Sequence[compression.Variant]) -> list[compression.Variant]:
-        """The variants with what they take on the device of the budget."""
+    def _timed(
+        self, variants: Sequence[compression.Variant], forms: Mapping[str, str]
+    ) -> list[compression.Variant]:
+        """The variants with what they take on the device of the budget, those that are measured."""
         budget = self._job.recipe.budget.latency
         if budget is None:
             return list(variants)
         from deepseek_compress.measure.latency import measure_latency
 
         inputs = self._job.latency_inputs(budget.batch)
-        files = {v.name: self._workspace.output / v.file for v in variants}
+        files = {
+            v.name: self._workspace.output / v.file
+            for v in variants
+            if not form_of(forms[v.name]).unseen
+        }
         found = measure_latency(files, budget, inputs, self._progress)
+        shipped = next(v for v in variants if v.shipped)
         return [
             attrs.evolve(
                 v,
+                predicted_s=predicted_s(self.plans) if v is shipped else None,
                 device=found[v.name].device,
                 latency_s=found[v.name].quantiles_s[budget.quantile],
                 evidence=found[v.name].evidence,
             )
+            if v.name in found
+            else v
             for v in variants
         ]
 
@@ -183,17 +213,20 @@ class _Runner:
         """What was wanted beside what came out; the first shipped file is held to the budget."""
         shipped = next(v for v in variants if v.shipped)
         first, last = self._rows[0], self._rows[-1]
-        got = _figures(last.profile, shipped.accuracy) | {"nbytes": float(shipped.nbytes)}
-        if shipped.latency_s is not None:
-            got["latency_s"] = shipped.latency_s
-        verdict = self._job.recipe.budget.rows(_figures(first.profile, first.accuracy), got)
+        original = figures(first.profile, first.accuracy)
+        judged = {
+            v.file: self._job.recipe.budget.rows(original, figures_of(v, last.profile))
+            for v in variants
+        }
+        verdict = judged.pop(shipped.file)
         return compression.CompressionReport(
             model=self._job.source.name,
             verdict=tuple(self._with_interval(row, shipped) for row in verdict),
             steps=tuple(self._rows),
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
-            not_measured=self._job.not_measured(),
+            closest=nearest(verdict, shipped, judged),
+            not_measured=(*self._job.not_measured(), *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),
                 "threads": self._job.recipe.run.threads,
@@ -215,14 +248,7 @@ class _Runner:
         return {p.name: p for p in self._provided.values() if isinstance(p, Path)}
 
     def _accuracy(self, model: Any, form: str) -> compression.Interval | None:
-        return self._job.evaluate(model, form)
-
-
-def _figures(
-    profile: compression.ModelProfile, accuracy: compression.Interval | None
-) -> dict[str, float]:
-    known = {**profile.to_json(), "accuracy": accuracy.value if accuracy else None}
-    return {name: float(value) for name, value in known.items() if value is not None}
+        return None if form_of(form).unseen else self._job.evaluate(model, form)
 
 
 def _layers(plans: Sequence[compression.StepPlan]) -> list[Mapping[str, Any]]:

@@ -38,29 +38,35 @@ class Workspace:
         self.output = output
         self._folder = output / NAME
 
-    def begin(self, locked: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder, or go on in it.
+    def check(self, locked: Mapping[str, Any], *, resume: bool) -> None:
+        """See that the run can begin here, or go on; nothing is made.
 
         Raises:
             ConfigError: it holds a finished run, files of somebody else, a run that was not asked
                 to go on, or one of another recipe.
-            WriteError: it can't be made.
         """
-        text = as_toml(locked)
         if (self.output / "MANIFEST.json").exists():
             raise errors.ConfigError(
                 f"{self.output} holds a finished run", remedy="choose another folder with -o"
             )
         if self._folder.is_dir():
-            self._go_on(text, resume=resume)
-            return
-        if self.output.is_dir() and any(self.output.iterdir()):
+            self._go_on(as_toml(locked), resume=resume)
+        elif self.output.is_dir() and any(self.output.iterdir()):
             raise errors.ConfigError(
                 f"{self.output} is not empty", remedy="choose another folder with -o"
             )
+
+    def begin(self, locked: Mapping[str, Any]) -> None:
+        """Make the folder, if it is not there.
+
+        Raises:
+            WriteError: it can't be made.
+        """
+        if self._folder.is_dir():
+            return
         with disk_errors(self.output):
             self._folder.mkdir(parents=True)
-            (self._folder / LOCK).write_text(text, encoding="utf-8")
+            (self._folder / LOCK).write_text(as_toml(locked), encoding="utf-8")
 
     def _go_on(self, text: str, *, resume: bool) -> None:
         if not resume:

@@ -32,6 +32,7 @@ def _parts(report: compression.CompressionReport) -> Iterator[str]:
     if report.verdict:
         yield "<h2>Budget</h2>"
         yield console.table(VERDICT_HEADER, list(verdict_rows(report.verdict)))
+        yield "".join(f"<p>{escape(line)}</p>" for line in report.closest)
     yield "<h2>Files</h2>"
     shipped = [n for n, v in enumerate(report.variants) if v.shipped]
     yield console.table(FILE_HEADER, list(file_rows(report.variants)), chosen=shipped)

@@ -19,16 +19,17 @@ def percent(interval: compression.Interval | None) -> str:
 def verdict_rows(verdict: Iterable[compression.BudgetRow]) -> Iterator[tuple[str, ...]]:
     """Lines of the budget as cells."""
     for row in verdict:
-        got = "-" if row.got is None else _figure(row.name, row.got)
+        got = "-" if row.got is None else figure(row.name, row.got)
         if row.low is not None and row.high is not None:
             got = f"{got} ({row.low:.2f} to {row.high:.2f})"
         wanted = row.wanted
         if wanted.startswith("/") and row.bound is not None:
-            wanted = f"{wanted}: <= {_figure(row.name, row.bound)}"
+            wanted = f"{wanted}: <= {figure(row.name, row.bound)}"
         yield row.name.removesuffix("_s"), wanted, got, row.outcome
 
 
-def _figure(name: str, value: float) -> str:
+def figure(name: str, value: float) -> str:
+    """A figure of a budget with its unit."""
     if name == "latency_s":
         return console.format_seconds(value)
     if name == "accuracy":
@@ -60,11 +61,15 @@ def file_rows(variants: Iterable[compression.Variant]) -> Iterator[tuple[str, ..
     """Lines of files as cells."""
     for v in variants:
         latency = "-" if v.latency_s is None else console.format_seconds(v.latency_s)
+        if v.device:
+            latency = f"{latency} on {v.device} ({v.evidence})"
+        if v.predicted_s is not None:
+            latency = f"{latency}, {console.format_seconds(v.predicted_s)} predicted"
         yield (
             v.file,
             console.format_bytes(v.nbytes),
             percent(v.accuracy),
             "-" if v.int8_coverage is None else f"{v.int8_coverage:.0%} of MACs",
-            f"{latency} on {v.device} ({v.evidence})" if v.device else latency,
+            latency,
             "yes" if v.shipped else "",
         )

@@ -19,13 +19,13 @@ NAME = "prune"
 class PruneOptions:
     """How channels are chosen.
 
-    `score` says what a channel is worth; `allocate` takes the same share of every layer
-    (uniform), the lowest scores wherever they are (global), or what saves most time on the device
-    of the budget (latency). Counts are multiples of `round_to`, and `min_channels` or more.
-    `protect` names layers that stay, with `*` for any part; `exact` keeps what could not be
-    removed without changing what a normalization computes. `batches` of `batch_size` training
-    samples are looked at by scores that need data. `parameters` and `macs` are limits of this step
-    ("/3.7"), where the budget's are not meant.
+    `score` says what a channel is worth, one of ours or of a plugin; `allocate` takes the same
+    share of every layer (uniform), the lowest scores wherever they are (global), or what saves
+    most time on the device of the budget (latency). Counts are multiples of `round_to`, and
+    `min_channels` or more. `protect` names layers that stay, with `*` for any part; `exact` keeps
+    what could not be removed without changing what a normalization computes. `batches` of
+    `batch_size` training samples are looked at by scores that need data. `parameters` and `macs`
+    are limits of this step ("/3.7"), where the budget's are not meant.
     """
 
     score: str = "cis_mean"
@@ -45,7 +45,10 @@ class Prune(compression.ModelCompressor):
     """Plans on a trace of the model, certifies the plan, and applies it to a copy."""
 
     def __init__(self, **options: Any) -> None:
+        from deepseek_compress.prune.scores import find_score
+
         self._options = PruneOptions(**options)
+        self._score = find_score(self._options.score)
 
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
         """The channels that go, and what that leaves.
@@ -73,6 +76,7 @@ class Prune(compression.ModelCompressor):
             "pruning": json.loads(found.to_json()),
             "example": [_described(tensor) for tensor in pruner.example.args],
             "layers": _layers(pruner, pruned.model),
+            "latency_s": None if found.latency_ms is None else found.latency_ms / 1e3,
         }
         return compression.StepPlan(
             step=NAME,
@@ -125,13 +129,11 @@ class Prune(compression.ModelCompressor):
 
     def _scores(self, pruner: Any, context: compression.StepContext) -> Any:
         from deepseek_compress.prune.score_units import score_units
-        from deepseek_compress.prune.scores import SCORES
 
-        score = SCORES.get(self._options.score)
-        needs = score.needs if score is not None else frozenset()
+        needs = self._score.needs
         return score_units(
             pruner,
-            self._options.score,
+            self._score,
             batches=list(self._batches(pruner, context)) if needs else None,
             loss=_cross_entropy if "gradients" in needs else None,
             seed=context.seed,

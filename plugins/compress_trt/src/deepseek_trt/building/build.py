@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -60,7 +60,7 @@ def build(
     if not force:
         raise_for(problems, name)
     library = identify(name)
-    _check_targets(options, library)
+    check_targets(options.targets, library)
     job = _Job(read, options, library, problems, progress)
     return job.without_cache() if cache is None else job.with_cache(cache)
 
@@ -195,8 +195,13 @@ def _put(cache: EngineCache, engine: Engine) -> list[str]:
     return []
 
 
-def _check_targets(options: BuildOptions, library: Identity) -> None:
-    others = [target for target in options.targets if target not in library.targets]
+def check_targets(targets: Sequence[str], library: Identity) -> None:
+    """See that a flavor builds for these GPUs.
+
+    Raises:
+        ConfigError: it does not; names those for which it does.
+    """
+    others = [target for target in targets if target not in library.targets]
     if others:
         here = f"the GPU here, {library.device}, is" if library.device else "it builds for"
         raise errors.ConfigError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from deepseek_core import console, errors
+from deepseek_core import console
 
 if TYPE_CHECKING:
     from deepseek_trt.cli.common import Command
@@ -30,36 +30,18 @@ exit codes: 0 done, 1 the model is refused or the build failed, 2 wrong argument
 
 def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk trt` with these words and return the exit code."""
-    words = list(argv)
-    if not words or words[0].startswith("-"):
-        _top_help(words)
+    group = console.CommandGroup(
+        name="trt",
+        lines={name: line for name, (_, line) in COMMANDS.items()},
+        summary="TensorRT engines out of ONNX models: checked, built, kept.",
+        examples=_EXAMPLES,
+    )
+    chosen = group.chosen(argv)
+    if chosen is None:
         return 0
-    name, rest = words[0], words[1:]
-    if name not in COMMANDS:
-        raise errors.ConfigError(
-            f"ds-sdk trt has no command {name!r}", remedy=_suggestion(name) or "ds-sdk trt --help"
-        )
+    name, rest = chosen
     module, summary = COMMANDS[name]
     command: Command = import_module(f"deepseek_trt.cli.{module}").COMMAND
     parser = console.command_parser(f"trt {name}", summary=summary, examples=command.examples)
     command.add_arguments(parser)
     return command.run(parser.parse_intermixed_args(rest))
-
-
-def _top_help(words: Sequence[str]) -> None:
-    listed = "\n".join(f"  {name:9}{line}" for name, (_, line) in COMMANDS.items())
-    parser = console.command_parser(
-        "trt",
-        summary="TensorRT engines out of ONNX models: checked, built, kept.",
-        examples=f"commands (ds-sdk trt COMMAND --help explains one):\n{listed}\n\n{_EXAMPLES}",
-    )
-    parser.usage = "ds-sdk trt COMMAND ..."
-    parser.parse_args(words)
-    parser.print_help()
-
-
-def _suggestion(name: str) -> str | None:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, COMMANDS, n=1)
-    return f"did you mean {close[0]!r}?" if close else None

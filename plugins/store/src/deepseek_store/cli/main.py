@@ -76,15 +76,18 @@ exit codes: 0 all done, 1 it failed, in part too, or faults were found, 2 wrong 
 
 def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk store` with these words and return the exit code."""
-    words = list(argv)
-    if not words or words[0].startswith("-"):
-        _top_help(words)
+    group = console.CommandGroup(
+        name="store",
+        lines={name: line for name, (_, line) in COMMANDS.items()},
+        summary="One store over hot, warm and cold tiers: data moves by itself, and is never lost.",
+        examples=_EXAMPLES,
+        hidden=tuple(HIDDEN),
+        words="HOME ...",
+    )
+    chosen = group.chosen(argv)
+    if chosen is None:
         return 0
-    name, rest = words[0], words[1:]
-    if name not in COMMANDS and name not in HIDDEN:
-        raise errors.ConfigError(
-            f"ds-sdk store has no command {name!r}", remedy=_suggestion(name) or "ds-sdk store"
-        )
+    name, rest = chosen
     command = find(name)
     args = parser_of(name, command).parse_intermixed_args(rest)
     from deepseek_store.cli.warnings import told_plainly
@@ -121,23 +124,3 @@ def find(name: str) -> Command:
     module = import_module(f"deepseek_store.cli.{(COMMANDS.get(name) or HIDDEN[name])[0]}")
     commands: Mapping[str, Command] = module.COMMANDS
     return commands[name]
-
-
-def _top_help(words: Sequence[str]) -> None:
-    width = max(map(len, COMMANDS)) + 2
-    listed = "\n".join(f"  {name:{width}}{line}" for name, (_, line) in COMMANDS.items())
-    parser = console.command_parser(
-        "store",
-        summary="One store over hot, warm and cold tiers: data moves by itself, and is never lost.",
-        examples=f"commands (ds-sdk store COMMAND --help explains one):\n{listed}\n\n{_EXAMPLES}",
-    )
-    parser.usage = "ds-sdk store COMMAND HOME ..."
-    parser.parse_args(words)
-    parser.print_help()
-
-
-def _suggestion(name: str) -> str | None:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, COMMANDS, n=1)
-    return f"did you mean {close[0]!r}?" if close else None

@@ -1,0 +1,106 @@
+"""A budget that is not met: told before training where it can be, with what comes nearest."""
+
+import pytest
+import recipe_kit as kit
+
+from deepseek_compress.errors import BudgetUnmet
+from deepseek_compress.recipe import run as run_module
+from deepseek_compress.recipe.plan import outlook
+from deepseek_compress.recipe.verdict import asked, excess, nearest, refuse_unmet, tightest
+from deepseek_core import compression
+
+ORIGINAL = {"parameters": 1e6, "nbytes": 4e6, "accuracy": 0.95}
+
+
+def rows(budget, **got):
+    return compression.Budget.parse(budget).rows(ORIGINAL, got)
+
+
+def variant(name):
+    return compression.Variant(name=name, file=f"{name}.onnx", target=name, nbytes=1)
+
+
+@pytest.mark.parametrize("recipe", [kit.RECIPE, kit.RECIPE.replace('"/1.5"', '"/9"')])
+def test_steps_that_leave_too_much_are_refused_before_any_work(tmp_path, recipe, monkeypatch):
+    if "/9" not in recipe:
+        recipe = recipe.replace('[[step]]\nuse = "halve"\n', "")
+    path = kit.write_recipe(tmp_path, recipe)
+    monkeypatch.setattr(kit.Nudge, "apply", None)  # nothing is trained
+    with kit.job_of(path) as job:
+        with pytest.raises(BudgetUnmet, match="can't be met: parameters") as unmet:
+            run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+        with pytest.raises(BudgetUnmet):
+            outlook(job, kit.quiet)
+    assert not (tmp_path / "out").exists()
+    left = 30 if "/9" in recipe else 58
+    assert unmet.value.closest == {"parameters": left}
+    assert unmet.value.constraint == "parameters"
+    assert f"ask for parameters = {left}" in unmet.value.remedy
+    assert ('use = "prune"' in unmet.value.remedy) is ("/9" not in recipe)
+
+
+def test_a_step_that_plans_by_what_an_earlier_one_gives_is_left_to_the_run(tmp_path, monkeypatch):
+    path = kit.write_recipe(tmp_path, kit.RECIPE + '\n[[step]]\nuse = "nudge"\n')
+    plan = kit.Halve.plan
+    monkeypatch.setattr(
+        kit.Halve, "plan", lambda *given: given[2].provided["noise"].read_text() and plan(*given)
+    )
+    with kit.job_of(path) as job:
+        found = outlook(job, kit.quiet)
+        assert [each.step for each in found.plans] == ["nudge"]
+        assert found.unplanned[:2] == (
+            "step[1] halve: it needs noise, which only a run makes",
+            "step[2] nudge_2: a step before it is not planned",
+        )
+        report = run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+    assert report.steps[2].step == "halve"
+
+
+def test_a_part_of_the_bytes_is_of_the_file_that_the_original_would_be(tmp_path):
+    path = kit.write_recipe(tmp_path, kit.RECIPE.replace("[budget]", '[budget]\nnbytes = "/1.2"'))
+    with kit.job_of(path) as job:
+        report = run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+        job.export(job.source.model, tmp_path / "original.onnx")
+    (row,) = [row for row in report.verdict if row.name == "nbytes"]
+    assert row.bound == pytest.approx((tmp_path / "original.onnx").stat().st_size / 1.2)
+    assert row.got == (tmp_path / "out" / "model.copy.onnx").stat().st_size
+    assert row.outcome == "holds"
+
+
+def test_the_tightest_line_fails_by_most_of_what_it_allows():
+    budget = {"nbytes": "/4", "accuracy_drop": 1.0, "accuracy": 0.9}
+    found = rows(budget, nbytes=1.5e6, accuracy=0.92)
+    assert [round(excess(row), 3) for row in found] == [0.5, 2.0, 0.0]
+    assert tightest(found).name == "accuracy_drop"
+    assert excess(rows({"accuracy": 0.95}, accuracy=0.9)[0]) == pytest.approx(1.0)
+    assert tightest(rows(budget, nbytes=1e6, accuracy=0.949)) is None
+    assert tightest(rows(budget)) is None  # nothing was measured
+
+
+def test_a_line_that_holds_refuses_nothing():
+    refuse_unmet(rows({"nbytes": "/4"}, nbytes=1e6), shrinks=True)
+    refuse_unmet(rows({"nbytes": "/4"}), shrinks=True)
+
+
+def test_the_file_that_comes_nearest_is_named():
+    budget = {"nbytes": "/2", "accuracy_drop": 1.0}
+    verdict = rows(budget, nbytes=1e6, accuracy=0.90)
+    others = {"fp32.onnx": rows(budget, nbytes=3e6, accuracy=0.95)}
+    first, second = nearest(verdict, variant("int8"), others)
+    assert first.startswith("the tightest line is accuracy_drop: 5.00 points where 1.00 points is")
+    assert "accuracy_drop = 5 would hold" in first
+    assert second == "fp32.onnx fails by less: nbytes 2.9 MiB"
+    others["trt.onnx"] = rows(budget, nbytes=1e6, accuracy=0.945)
+    assert nearest(verdict, variant("int8"), others)[1] == "trt.onnx holds"
+    others = {"model.engine": rows(budget, nbytes=1e6)}  # its accuracy is not known
+    assert "no other file" in nearest(verdict, variant("int8"), others)[1]
+    assert nearest(rows(budget, nbytes=1e6, accuracy=0.95), variant("int8"), {}) == ()
+
+
+@pytest.mark.parametrize("name", ["nbytes", "accuracy", "accuracy_drop", "parameters"])
+def test_what_is_asked_for_would_hold(name):
+    got = {"parameters": 123456.5, "nbytes": 1234567.0, "accuracy": 0.91239}
+    value = 3.761 if name == "accuracy_drop" else got[name]
+    key, _, number = asked(name, value).partition(" = ")
+    (row,) = rows({key: float(number)}, **got)
+    assert row.outcome == "holds"
