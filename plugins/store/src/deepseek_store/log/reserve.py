@@ -49,7 +49,7 @@ class Reserve:
         self._path = home / FILE
         self._lock = threading.Lock()
         self._log_nbytes = 0
-        self._whole_nbytes = 0  # how much was there before any was lent
+        self.whole_nbytes = 0  # how much was there before any was lent
         self.is_lent = False  # by this process; to know it costs nothing
 
     @property
@@ -75,7 +75,7 @@ class Reserve:
             if self.kept_nbytes > wanted:
                 self._cut(wanted)
         is_whole = self.take()
-        self._whole_nbytes = max(self._whole_nbytes, self.kept_nbytes)
+        self.whole_nbytes = max(self.whole_nbytes, self.kept_nbytes)
         return is_whole
 
     def take(self, *, more_nbytes: int = 0) -> bool:
@@ -92,7 +92,7 @@ class Reserve:
                 self._cut(kept)
                 self._log_nbytes -= more_nbytes
                 return False
-            self._whole_nbytes = wanted
+            self.whole_nbytes = wanted
             self.is_lent = False
             return True
 
@@ -147,7 +147,7 @@ class Reserve:
         """How much has to stay; half of what it was, if it could not grow as the index did."""
         if purpose == "room":
             return 0
-        return max(self._whole_nbytes, _LEAST_NBYTES) // 2
+        return max(self.whole_nbytes, _LEAST_NBYTES) // 2
 
     def _cut(self, nbytes: int) -> None:
         with suppress(OSError):

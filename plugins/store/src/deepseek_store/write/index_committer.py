@@ -31,6 +31,7 @@ _LOG: Final = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.02
 _RETRY_S: Final = 0.5
 _MOST_BEHIND: Final = 100_000
+_VERSION_NBYTES: Final = 600  # of the reserve: twice what a version takes in the index
 # So long a writer waits for an index that is too far behind the log.
 _PATIENCE_S: Final = 20.0
 _LOOK_AGAIN_S: Final = 0.005
@@ -67,10 +68,15 @@ class Committer:
         Raises:
             IndexUnavailable, TierFull: it does not come nearer.
         """
-        if self.behind < _MOST_BEHIND:
+        reserve = self._state.reserve
+        most = _MOST_BEHIND
+        if reserve is not None:
+            # Should the disk be full the next moment, the index needs no more than is kept for it.
+            most = min(most, max(FEW_VERSIONS, reserve.whole_nbytes // _VERSION_NBYTES))
+        if self.behind < most:
             return
         end_s = time.monotonic() + _PATIENCE_S
-        while self.behind >= _MOST_BEHIND:
+        while self.behind >= most:
             if self.error is not None:
                 raise fresh(self.error)
             if time.monotonic() > end_s:
