@@ -32,9 +32,9 @@ class Guard:
     """Watches the batches of one training.
 
     `_first` is the highest mean loss that is normal, `_early` the highest cross-entropy of one of
-    the first batches; `_losses` are the last ones; `_best` is the
-    best accuracy of an epoch; `_late` what was answered and asked in the second half of this one,
-    at which cross-entropy, and for how many samples. `notes` are sentences about what is odd and no divergence.
+    the first batches; `_losses` are the last ones; `_best` is the best accuracy of an epoch;
+    `_late` what was answered and asked in the second half of this one, at which cross-entropy, and
+    for how many samples. `notes` are sentences about what is odd and no divergence.
     """
 
     def __init__(self, *, best: float = 0.0, first: float = 0.0, early: float = 0.0) -> None:
