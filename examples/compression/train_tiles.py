@@ -28,7 +28,7 @@ from deepseek_compress.train.own_metric import choose_threshold, measure
 from deepseek_compress.train.predictor import torch_predictor
 from deepseek_compress.train.run import Run
 
-STAGES = ((SIDE // 2, 30), (SIDE, 10))  # px, epochs
+STAGES = ((SIDE // 2, 30), (SIDE, 20))  # px, epochs
 OPTIONS = {"learning_rate": 1e-3, "optimizer": "adamw", "batch_size": 8, "weight_decay": 0.01}
 
 
