@@ -101,6 +101,24 @@ def test_a_threshold_needs_a_metric_and_samples(folder):
         assert "data.validation" in caught.value.remedy
 
 
+def test_what_is_no_function_is_refused(folder):
+    for name in ("metric", "threshold", "loss"):
+        with pytest.raises(errors.ConfigError, match=f"data.{name}: data.py:ASKED is a list"):
+            loaded(folder, **{**SOURCE, name: "data.py:ASKED"})
+
+
+def test_a_test_without_what_counts_is_refused(folder):
+    text = DATA.replace("return x, (x.sum(axis=1) > 0.5)", "return x, (x.sum(axis=1) > 99)")
+    (folder / "data.py").write_text(text)
+    with pytest.raises(errors.InputError, match="recall masks all 83 samples"):
+        loaded(folder, **SOURCE).evaluate(net(), "torch")
+    (folder / "good.py").write_text(text.replace("> 99", "> -99"))
+    only = {name: text.replace("data.py", "good.py") for name, text in SOURCE.items()}
+    with pytest.raises(errors.InputError, match="threshold function threshold") as caught:
+        loaded(folder, **only).evaluate(net(), "torch")
+    assert caught.value.remedy
+
+
 def test_reports_speak_of_the_metric(folder, capsys):
     names = ("train", "validation", "test", "threshold")
     lines = "".join(f'{name} = "data.py:{name}"\n' for name in names)

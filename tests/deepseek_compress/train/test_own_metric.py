@@ -127,6 +127,21 @@ def test_threshold_functions_that_give_none(gives, said):
     assert caught.value.remedy
 
 
+def test_a_metric_may_sort_what_it_is_given():
+    def sorts(outputs, labels):
+        outputs.sort(axis=0)
+        labels[:] = labels[::-1].copy()
+        return float((outputs[labels == 1, 0] > 1.0).mean())
+
+    def copies(outputs, labels):
+        return sorts(outputs.copy(), labels.copy())
+
+    given = samples()
+    scores = [measure(same, given, metric).score for metric in (sorts, copies)]
+    assert scores[0] == scores[1]
+    np.testing.assert_array_equal(given.labels, samples().labels)
+
+
 def test_a_threshold_is_one_number():
     assert choose_threshold(same, samples(), lambda y, t: np.array([0.5])) == 0.5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import numpy as np
@@ -16,7 +16,7 @@ from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
 from deepseek_compress.samples.subsets import gathered, split
-from deepseek_core import Artifact, compression
+from deepseek_core import Artifact, compression, errors
 
 if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
@@ -101,8 +101,12 @@ def _samples(
 def _function(text: str | None, folder: Path, where: str) -> Callable[..., Any] | None:
     if text is None:
         return None
-    found: Callable[..., Any] = load_entry(text, folder, where=where)
-    return found
+    found = load_entry(text, folder, where=where)
+    if not callable(found):
+        raise errors.ConfigError(
+            f"{where}: {text} is a {type(found).__name__}", remedy="name a function"
+        )
+    return cast(Callable[..., Any], found)
 
 
 def drawn(samples: compression.Samples, count: int) -> compression.Samples:

@@ -76,7 +76,8 @@ class Job:
             train=self.data.train,
             calibration=self.data.calibration,
             original=self.source.model,
-            evaluate=self._accuracy_of(spec.takes),
+            evaluate=self._figure_of(spec.takes),
+            metric=self.recipe.data.metric_name,
             latency_s=None if self.recipe.budget.latency is None else self.latency_s,
             provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
             seed=self.recipe.run.seed,
@@ -84,7 +85,7 @@ class Job:
             progress=lambda done, of, text: progress(done, of, f"{link.name}: {text}"),
         )
 
-    def _accuracy_of(self, form: str) -> Callable[[Any], float] | None:
+    def _figure_of(self, form: str) -> Callable[[Any], float] | None:
         judge = self.data.judge
         return None if judge is None else lambda model: judge(model, form).score.value
 

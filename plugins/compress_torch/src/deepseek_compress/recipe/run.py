@@ -70,7 +70,7 @@ class _Runner:
     def run_steps(self) -> None:
         """Every step of the recipe, those that ended before from what they left."""
         progress = self._progress
-        progress(0, len(self._job.chain.steps), "original: profile and accuracy")
+        progress(0, len(self._job.chain.steps), "original: its size, and how good it is")
         self._rows.append(self._original())
         for number, link in enumerate(self._job.chain.steps):
             model = self._in_form(link.opened.spec.takes)

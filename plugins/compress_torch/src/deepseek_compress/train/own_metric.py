@@ -132,8 +132,12 @@ class _Asked:
         return getattr(self.metric, "__name__", type(self.metric).__name__)
 
     def of_all(self) -> Any:
-        """What it gives for all samples, as float64; masked where it masks."""
-        found = self._numbers(self._called(self.outputs, self.labels))
+        """What it gives for all samples, as float64; masked where it masks.
+
+        It is given copies, as it may sort them in place.
+        """
+        labels = None if self.labels is None else self.labels.copy()
+        found = self._numbers(self._called(_taken(self.outputs, None), labels))
         return found.astype(np.float64)
 
     def of_rows(self, rows: Rows) -> float:
@@ -185,9 +189,10 @@ def _joined(parts: list[Any]) -> Any:
     return np.concatenate(parts)
 
 
-def _taken(whole: Any, rows: Rows) -> Any:
+def _taken(whole: Any, rows: Rows | None) -> Any:
+    """Copies of some rows, or of all."""
     if isinstance(whole, Mapping):
         return {key: _taken(part, rows) for key, part in whole.items()}
     if isinstance(whole, tuple):
         return tuple(_taken(part, rows) for part in whole)
-    return whole[rows]
+    return whole.copy() if rows is None else whole[rows]
