@@ -45,7 +45,7 @@ def trained(weights: str | None = None) -> torch.nn.Module:
     torch.manual_seed(0)
     model = small_resnet()
     if weights is not None:
-        read_weights(model, Path(weights))
+        read_weights(model, Path(weights), "train_teacher.py")
     return model.eval()
 
 

@@ -46,16 +46,12 @@ def trained(weights: str | None = None) -> torch.nn.Module:
     """The network, with the weights that `train_tiles.py` left; drawn at random without any.
 
     Raises:
-        ArtifactError: no such file.
+        ArtifactError: no such file, a damaged one, or one of another network.
     """
     torch.manual_seed(0)
     model = tile_resnet()
     if weights is not None:
-        if not Path(weights).is_file():
-            raise errors.ArtifactError(
-                f"no such file: {weights}", remedy=f"python {HERE / 'train_tiles.py'}"
-            )
-        read_weights(model, Path(weights))
+        read_weights(model, Path(weights), "train_tiles.py")
     return model.eval()
 
 

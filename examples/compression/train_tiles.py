@@ -9,6 +9,7 @@ tiles have no license that would let the SDK bring them along.
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +28,7 @@ from deepseek_compress.train.options import FitOptions
 from deepseek_compress.train.own_metric import choose_threshold, measure
 from deepseek_compress.train.predictor import torch_predictor
 from deepseek_compress.train.run import Run
+from deepseek_core import errors
 
 STAGES = ((SIDE // 2, 30), (SIDE, 20))  # px, epochs
 OPTIONS = {"learning_rate": 1e-3, "optimizer": "adamw", "batch_size": 8, "weight_decay": 0.01}
@@ -76,4 +78,7 @@ def parsed() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except errors.DeepSeekError as error:
+        sys.exit(f"error: {error}")

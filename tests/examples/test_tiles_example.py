@@ -280,6 +280,31 @@ def test_folds_that_are_none(monkeypatch, fold):
     assert "0 to 4" in caught.value.remedy
 
 
+def test_weights_that_are_missing_damaged_or_of_another_network(tmp_path):
+    import tiles
+    import weights
+
+    path = tmp_path / "tiles.npz"
+    weights.save_weights(tiles.trained(), path)
+    whole = path.read_bytes()
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(tmp_path / "less.npz", **{n: a for n, a in arrays.items() if n != "head.bias"})
+    np.savez(tmp_path / "other.npz", **{**arrays, "head.bias": np.zeros(3)})
+    np.savez(tmp_path / "more.npz", **{**arrays, "tail.bias": np.zeros(3)})
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    for name, said in (
+        ("none", "no such file"),
+        ("cut", "can't be read"),
+        ("less", r"differs in head\.bias"),
+        ("other", r"differs in head\.bias"),
+        ("more", r"differs in tail\.bias"),
+    ):
+        with pytest.raises(errors.ArtifactError, match=said) as caught:
+            tiles.trained(str(tmp_path / f"{name}.npz"))
+        assert caught.value.remedy == f"python {EXAMPLE / 'train_tiles.py'}"
+
+
 # The recipe and the script
 
 
@@ -295,9 +320,8 @@ def test_the_script_trains_and_the_recipe_takes_its_weights(monkeypatch, tmp_pat
     monkeypatch.setattr(sys, "argv", words)
     train_tiles.main()
     assert re.search(r"recall [\d.]+% .* of \d test tiles", capsys.readouterr().out)
-    with pytest.raises(errors.ArtifactError, match="no such file") as caught:
-        tiles.trained(str(tmp_path / "none.npz"))
-    assert "train_tiles.py" in caught.value.remedy
+    learned, fresh = tiles.trained(str(weights)), tiles.trained()
+    assert not torch.equal(learned.head.weight, fresh.head.weight)
     recipe = tmp_path / "tiles.toml"
     text = (EXAMPLE / "tiles.toml").read_text().replace("data/tiles.npz", "tiles.npz")
     recipe.write_text(text.replace("tiles.py:", f"{EXAMPLE}/tiles.py:"))
