@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from resnet import small_resnet
+from weights import read_weights
 
 from deepseek_core import compression
 
@@ -44,9 +45,7 @@ def trained(weights: str | None = None) -> torch.nn.Module:
     torch.manual_seed(0)
     model = small_resnet()
     if weights is not None:
-        with np.load(weights) as file:
-            state = {name: torch.from_numpy(file[name]).float() for name in file.files}
-        model.load_state_dict(state, strict=False)  # a counter that inference has no use for
+        read_weights(model, Path(weights), "train_teacher.py")
     return model.eval()
 
 

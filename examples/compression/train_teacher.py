@@ -14,9 +14,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import fashion
-import numpy as np
 import torch
 from resnet import small_resnet
+from weights import save_weights
 
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
@@ -38,7 +38,7 @@ def main() -> None:
     options = FitOptions(epochs=arguments.epochs, learning_rate=arguments.rate)
     run = Run(step="teacher", seed=arguments.seed, progress=show)
     found = fit(small_resnet(), seen, CrossEntropy(), options, run)
-    save(found.model, arguments.weights)
+    save_weights(found.model, arguments.weights)
     unseen = as_samples(fashion.read("test", arguments.data), expected)
     score = accuracy(torch_predictor(found.model), unseen).score
     print("\n" + "\n".join(found.notes))
@@ -61,16 +61,6 @@ def show(done: int, of: int, text: str) -> None:
     """One line that is written over."""
     if done % 10 == 0 or done == of:
         print(f"\r{done}/{of} batches, {text}   ", end="", file=sys.stderr, flush=True)
-
-
-def save(model: torch.nn.Module, path: Path) -> None:
-    """Write weights as float16, which are read back as float32: half the bytes."""
-    state = {
-        name: tensor.half().numpy()
-        for name, tensor in model.state_dict().items()
-        if tensor.is_floating_point()
-    }
-    np.savez_compressed(path, **state)
 
 
 if __name__ == "__main__":

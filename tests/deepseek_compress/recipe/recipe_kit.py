@@ -11,6 +11,7 @@ import torch
 
 from deepseek_compress.recipe.data import Data
 from deepseek_compress.recipe.job import Job
+from deepseek_compress.train.evaluate import Evaluation
 from deepseek_core import Artifact, CompressorSpec, OpenedCompressor, compression, errors
 
 MODEL = """
@@ -70,7 +71,8 @@ def evaluate(model, form):
             rows = Rows()
             found = model(torch.from_numpy(rows.x)).argmax(1).numpy()
             value = float((found == rows.y).mean())
-    return compression.Interval(value=value, low=0.0, high=1.0, count=32)
+    score = compression.Interval(value=value, low=0.0, high=1.0, count=32)
+    return Evaluation(metric="accuracy", score=score, count=32)
 
 
 def profile(model):

@@ -104,3 +104,13 @@ def test_what_is_asked_for_would_hold(name):
     key, _, number = asked(name, value).partition(" = ")
     (row,) = rows({key: float(number)}, **got)
     assert row.outcome == "holds"
+
+
+def test_lines_go_by_the_name_of_the_metric():
+    verdict = rows({"accuracy_drop": 1.0}, accuracy=0.90)
+    better = {"other.onnx": rows({"accuracy_drop": 1.0}, accuracy=0.92)}
+    told = " ".join(nearest(verdict, variant("int8"), better, "recall"))
+    assert "the tightest line is recall_drop: 5.00 points" in told
+    assert "recall_drop = 5" in told
+    assert "fails by less: recall_drop 3.00 points" in told
+    assert "accuracy" not in told

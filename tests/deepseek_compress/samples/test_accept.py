@@ -312,3 +312,30 @@ def test_x_and_y_are_input_and_labels_of_a_model_whose_input_is_called_x(tmp_pat
     (batch,) = samples.batches(3)
     assert set(batch.inputs) == {"x"}
     assert list(batch.labels) == [0, 1, 2]
+
+
+class Mirrored:
+    """Samples of the contract, half of them mirrored in each epoch if asked."""
+
+    def __init__(self, varied):
+        self.varied = varied
+
+    def __len__(self):
+        return len(X)
+
+    def batches(self, size, *, seed=None):
+        rng = np.random.default_rng(seed)
+        rows = np.arange(len(X)) if seed is None else rng.permutation(len(X))
+        mirrored = np.arange(len(X)) % 2 * self.varied * (seed is not None)
+        x = np.where(mirrored[:, None, None, None] > 0, X[rows][..., ::-1], X[rows])
+        for start in range(0, len(X), size):
+            part = slice(start, start + size)
+            yield compression.Batch(inputs={"image": x[part]}, labels=Y[rows][part])
+
+
+def test_no_share_is_held_out_of_samples_that_are_drawn_anew():
+    rest, share = split(Mirrored(varied=False), 1 / 3, 0)
+    assert (len(rest), len(share)) == (4, 2)
+    with pytest.raises(errors.InputError, match="drawn anew in each epoch") as caught:
+        split(Mirrored(varied=True), 1 / 3, 0)
+    assert "data.validation" in caught.value.remedy

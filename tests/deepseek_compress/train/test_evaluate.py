@@ -11,8 +11,9 @@ from train_kit import EXPECTED, data, net, stripes, trained
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.labels import OneClass
 from deepseek_compress.samples.names import Expected
-from deepseek_compress.train.evaluate import accuracy, difference, measure
+from deepseek_compress.train.evaluate import accuracy, difference
 from deepseek_compress.train.onnx_files import onnx_predictor
+from deepseek_compress.train.own_metric import measure
 from deepseek_compress.train.predictor import torch_predictor
 from deepseek_core import errors
 

@@ -227,6 +227,15 @@ def test_one_class_of_nearly_all_is_no_fall_to_chance():
     assert trained(samples=samples).epochs
 
 
+def test_positions_of_a_sample_are_no_independent_answers():
+    labels = torch.zeros(256, 8, 8, dtype=torch.int64)
+    labels[::8, 2:6, 2:6] = 1  # 3 % of the positions, all in an eighth of the samples
+    logits = torch.stack([torch.ones(256, 8, 8), torch.zeros(256, 8, 8)], 1)
+    guard = Guard(best=0.99)
+    guard.note_answers(Step(torch.tensor(0.1), logits, labels))
+    assert guard.end_epoch(10, last=False) == 1 - 1 / 32
+
+
 # Data, losses and models of all sorts
 
 

@@ -119,3 +119,17 @@ def test_what_was_not_measured_never_holds():
 def test_a_part_of_an_unknown_original_is_not_measured():
     (row,) = Budget.parse({"macs": "/2"}).rows({}, {"macs": 10})
     assert row.outcome == "not measured"
+
+
+def test_accuracy_goes_by_the_name_of_the_metric():
+    own = compression.Budget.parse({"recall_drop": "<= 1.0 pt", "recall": 0.9}, "recall")
+    assert own == compression.Budget.parse({"accuracy_drop": 1.0, "accuracy": 0.9})
+    assert compression.Budget.parse(own.to_table(), "recall") == own
+    with pytest.raises(errors.ConfigError, match="both recall_drop and accuracy_drop"):
+        compression.Budget.parse({"recall_drop": 1, "accuracy_drop": 1}, "recall")
+    with pytest.raises(errors.ConfigError, match=r"no key 'recal_drop'.*'recall_drop'"):
+        compression.Budget.parse({"recal_drop": 1}, "recall")
+    with pytest.raises(errors.ConfigError, match="no key 'recall_drop'"):
+        compression.Budget.parse({"recall_drop": 1})
+    latency = {"latency": {"device": "cpu", "p99_ms": 8.0}}
+    assert compression.Budget.parse(latency, "latency").latency.seconds == 0.008

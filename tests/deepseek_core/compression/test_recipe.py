@@ -115,3 +115,14 @@ def test_a_recipe_of_a_later_version_is_refused():
 def test_a_share_of_validation_is_a_share(share):
     table = {"model": {"path": "m.onnx"}, "data": {"validation_share": share}}
     assert "validation_share" in faults(table)[0]
+
+
+def test_a_budget_by_the_recipes_own_metric():
+    data = {"test": "d.py:test", "metric": "d.py:recall", "threshold": "d.py:threshold"}
+    table = {"model": {"path": "m.onnx"}, "data": data, "budget": {"recall_drop": 1.0}}
+    recipe = compression.Recipe.parse(table)
+    assert recipe.data.metric_name == "recall"
+    assert recipe.budget.accuracy_drop == 1.0
+    assert compression.Recipe.parse(recipe.to_table()) == recipe
+    with pytest.raises(errors.ConfigError, match="no key 'recall_drop'"):
+        compression.Recipe.parse({**table, "data": {"test": "d.py:test"}})

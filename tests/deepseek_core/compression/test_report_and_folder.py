@@ -28,6 +28,13 @@ def test_a_report_survives_json():
     assert kept["holds"] is True
 
 
+def test_a_report_from_before_metrics_had_names_is_of_accuracy():
+    kept = json.loads(json.dumps(report().to_json()))
+    del kept["metric"], kept["variants"][0]["threshold"]
+    assert c.CompressionReport.from_json(kept) == report()
+    assert report().metric == "accuracy"
+
+
 @pytest.mark.parametrize("change", [{"schema": 9}, {"steps": [{}]}, {"verdict": None}])
 def test_a_report_that_lacks_a_part_is_refused(change):
     with pytest.raises(errors.ArtifactError):

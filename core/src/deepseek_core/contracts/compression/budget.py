@@ -164,15 +164,15 @@ class Budget:
     latency: LatencyBudget | None = None
 
     @classmethod
-    def parse(cls, table: Any) -> Budget:
-        """The table `[budget]` of a recipe.
+    def parse(cls, table: Any, metric: str = "accuracy") -> Budget:
+        """The table `[budget]` of a recipe; `accuracy` may go by the name of its `metric`.
 
         Raises:
             ConfigError: an unknown key (the nearest one is named) or a value that is no limit.
         """
         if not isinstance(table, Mapping):
             raise ConfigError(f"budget is {table!r}", remedy="write it as a table: [budget]")
-        refuse_unknown(table, _KEYS, where="budget")
+        table = _by_own_names(table, metric)
         given: dict[str, Any] = {
             key: Limit.parse(table[key], where=f"budget.{key}")
             for key in ("parameters", "macs", "nbytes")
@@ -239,6 +239,17 @@ def _row(
         # A difference of two shares is not exact in binary: a billionth is none.
         outcome = "holds" if sign * got <= sign * bound + 1e-9 * abs(bound) + 1e-12 else "fails"
     return BudgetRow(name=name, wanted=wanted, bound=bound, got=got, outcome=outcome)
+
+
+def _by_own_names(table: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The table under the names of `_KEYS`; `recall_drop` is the drop of the metric `recall`."""
+    own = {metric: "accuracy", f"{metric}_drop": "accuracy_drop"}
+    own = {name: key for name, key in own.items() if name not in _KEYS}
+    refuse_unknown(table, (*own, *_KEYS), where="budget")
+    for name, key in own.items():
+        if name in table and key in table:
+            raise ConfigError(f"budget has both {name} and {key}", remedy="give one of the two")
+    return {own.get(name, name): value for name, value in table.items()}
 
 
 def _points(value: Any) -> float:

@@ -16,7 +16,7 @@ _TABLES: Final = ("schema", "model", "data", "step", "lower", "budget", "run")
 _MODEL: Final = ("entry", "path", "input", "inputs", "weights")
 _DATA: Final = (
     "train", "validation", "validation_share", "test", "calibration", "calibration_samples",
-    "loss", "metric",
+    "loss", "metric", "threshold",
 )  # fmt: skip
 _RUN: Final = ("seed", "threads", "batch")
 
@@ -42,7 +42,8 @@ class DataSource:
     Steps choose by `validation`, or by a `validation_share` of the training samples, which they do
     not train on; the verdict alone looks at `test`. `calibration_samples` is how many of the
     training samples calibrate, where no source of their own is given. `loss` and `metric` name
-    functions; the defaults are cross-entropy and accuracy.
+    functions; the defaults are cross-entropy and accuracy. `threshold` names one that chooses, for
+    each model on validation samples, what the metric holds its scores against.
     """
 
     train: str | None = None
@@ -53,6 +54,12 @@ class DataSource:
     calibration_samples: int = attrs.field(default=512, validator=check_count(1))
     loss: str | None = None
     metric: str | None = None
+    threshold: str | None = None
+
+    @property
+    def metric_name(self) -> str:
+        """What models are judged by: the name of the user's function, or accuracy."""
+        return "accuracy" if self.metric is None else self.metric.rpartition(":")[2]
 
     def __attrs_post_init__(self) -> None:
         share = self.validation_share
@@ -117,10 +124,10 @@ class Recipe:
         tried(_check_schema, table.get("schema", SCHEMA))
         parts = {
             "model": tried(_model, table.get("model")),
-            "data": tried(_data, table.get("data", {})),
+            "data": (data := tried(_data, table.get("data", {}))),
             "steps": tried(_steps, table.get("step", ()), "step"),
             "lower": tried(_steps, table.get("lower", ()), "lower"),
-            "budget": tried(Budget.parse, table.get("budget", {})),
+            "budget": tried(Budget.parse, table.get("budget", {}), _metric_name(data)),
             "run": tried(_run, table.get("run", {})),
         }
         if faults:
@@ -215,6 +222,10 @@ def _data(value: Any) -> DataSource:
     texts = {key: _text(table[key], f"data.{key}") for key in table if key not in numbers}
     fields: dict[str, Any] = {**texts, **numbers}
     return DataSource(**fields)
+
+
+def _metric_name(data: DataSource | None) -> str:
+    return "accuracy" if data is None else data.metric_name
 
 
 def _run(value: Any) -> RunSettings:

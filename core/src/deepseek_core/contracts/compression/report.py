@@ -47,7 +47,8 @@ class Variant:
 
     `int8_coverage` is the share of multiply-accumulates that run in integer arithmetic after the
     runtime's own optimization. `latency_s` was measured on `device`, `predicted_s` before it was
-    made. `shipped` says that this is the file to use on its target; `evidence` what a latency
+    made. `threshold` is what its scores are to be held against, chosen on validation samples.
+    `shipped` says that this is the file to use on its target; `evidence` what a latency
     rests on: hardware, cpu-runtime, emulator or model.
     """
 
@@ -61,6 +62,7 @@ class Variant:
     latency_s: float | None = None
     predicted_s: float | None = None
     evidence: str = ""
+    threshold: float | None = None
     shipped: bool = False
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_names)
 
@@ -70,9 +72,8 @@ class CompressionReport:
     """All that a run has to say; `not_measured` says what it could not look at, and why.
 
     Where the budget does not hold, `closest` names the line that fails by most, and what would
-    hold.
-    `layers` has a row of plain figures for each layer (`name`, `channels_before`,
-    `channels_after`, ...).
+    hold. `metric` is the name of what stands under `accuracy` everywhere. `layers` has a row of
+    plain figures for each layer (`name`, `channels_before`, `channels_after`, ...).
     """
 
     model: str
@@ -84,6 +85,7 @@ class CompressionReport:
     not_measured: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     machine: Mapping[str, Any] = attrs.field(factory=dict)
     versions: Mapping[str, str] = attrs.field(factory=dict)
+    metric: str = "accuracy"
 
     @property
     def holds(self) -> bool:
@@ -111,6 +113,7 @@ class CompressionReport:
                 variants=tuple(_variant(row) for row in kept["variants"]),
                 layers=tuple(kept["layers"]),
                 closest=kept.get("closest", ()),  # later than the others
+                metric=kept.get("metric", "accuracy"),  # reports of 0.1 have none
                 **{name: kept[name] for name in plain},
             )
         except (KeyError, TypeError) as error:

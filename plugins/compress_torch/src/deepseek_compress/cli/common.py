@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from deepseek_compress.report.rows import (
-    FILE_HEADER,
-    STEP_HEADER,
     VERDICT_HEADER,
-    file_rows,
+    file_table,
+    step_header,
     step_rows,
     verdict_rows,
 )
@@ -53,12 +52,12 @@ def read_report(folder: Path) -> compression.CompressionReport:
 
 def print_report(report: compression.CompressionReport) -> None:
     """The whole report as tables."""
-    console.print_table(STEP_HEADER, list(step_rows(report.steps)))
+    console.print_table(step_header(report.metric), list(step_rows(report.steps)))
     print()
-    console.print_table(FILE_HEADER, list(file_rows(report.variants)))
+    console.print_table(*file_table(report.variants, report.metric))
     if report.verdict:
         print()
-        console.print_table(VERDICT_HEADER, list(verdict_rows(report.verdict)))
+        console.print_table(VERDICT_HEADER, list(verdict_rows(report.verdict, report.metric)))
     for line in report.closest:
         print(line)
     for line in report.not_measured:

@@ -44,7 +44,8 @@ def _rows(
     for name in a:
         ratio = "-" if not a[name] or b[name] is None else f"{b[name] / a[name]:.2f}"
         yield name, _text(name, a[name]), _text(name, b[name]), ratio
-    yield "accuracy", percent(_shipped(one).accuracy), percent(_shipped(other).accuracy), ""
+    scores = [percent(_shipped(report).accuracy) for report in (one, other)]
+    yield " / ".join(dict.fromkeys((one.metric, other.metric))), *scores, ""
 
 
 def _shipped(report: compression.CompressionReport) -> compression.Variant:
@@ -72,10 +73,12 @@ def _text(name: str, value: float | None) -> str:
 def _accuracy_sentence(
     one: compression.CompressionReport, other: compression.CompressionReport
 ) -> str:
+    if one.metric != other.metric:
+        return f"judged by two metrics: A by {one.metric}, B by {other.metric}"
     a, b = _shipped(one).accuracy, _shipped(other).accuracy
     if a is None or b is None:
-        return "accuracy was not measured in both"
+        return f"{one.metric} was not measured in both"
     if a.overlaps(b):
-        return "no significant difference in accuracy: the 95 % intervals overlap"
+        return f"no significant difference in {one.metric}: the 95 % intervals overlap"
     better = "B" if b.value > a.value else "A"
-    return f"{better} is more accurate: the 95 % intervals do not overlap"
+    return f"{better} is better in {one.metric}: the 95 % intervals do not overlap"

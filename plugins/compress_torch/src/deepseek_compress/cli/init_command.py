@@ -24,6 +24,7 @@ input = [1, 3, 224, 224]             # shape of its input, the batch first
 train = "my_data.py:train"           # a function that returns (x, y), a Dataset, or batches
 test = "my_data.py:test"             # for the verdict alone; steps choose by a tenth of train
 calibration_samples = 512            # of the training samples, for ranges of int8
+# metric = "my_data.py:recall"       # (outputs, labels) to a figure; accuracy without it
 
 [[step]]
 use = "prune"                        # ds-sdk list-plugins --kind compressor

@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"not planned: {line}")
     if found.verdict:
         print()
-        console.print_table(VERDICT_HEADER, list(verdict_rows(found.verdict)))
+        metric = job.recipe.data.metric_name
+        console.print_table(VERDICT_HEADER, list(verdict_rows(found.verdict, metric)))
     return 0
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import numpy as np
 
 from deepseek_compress.entries import load_entry
+from deepseek_compress.recipe.judging import Judge
 from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
 from deepseek_compress.samples.subsets import gathered, split
-from deepseek_core import Artifact, compression
+from deepseek_core import Artifact, compression, errors
 
 if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
 
 _SEED: Final = 0
-Evaluate = Callable[[Any, str], compression.Interval]
+Evaluate = Callable[[Any, str], "Evaluation"]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -28,9 +30,8 @@ class Data:
     """Samples by their use; None where the recipe has none.
 
     `evaluate(model, form)` is the metric on the test samples, with its interval; `judge` is the
-    same on validation samples, by which steps choose. `drop(model, form, file)` is by how many
-    points a file is below a model, sample by sample; None where the metric does not judge samples
-    one by one.
+    same on validation samples, by which steps choose; a threshold is chosen on these in both.
+    `drop(model, form, file)` is by how many points a file is below a model on the same samples.
     """
 
     train: compression.Samples | None = None
@@ -70,13 +71,18 @@ def load_data(
         found["train"], found["validation"] = parts
     if found["calibration"] is None and found["train"] is not None:
         found["calibration"] = drawn(found["train"], source.calibration_samples)
-    metric = _function(source.metric, folder, "data.metric")
+    judge = Judge(
+        metric=_function(source.metric, folder, "data.metric"),
+        threshold=_function(source.threshold, folder, "data.threshold"),
+        validation=found["validation"],
+        threads=threads,
+    )
     test, validation = found["test"], found["validation"]
     return Data(
         **found,
-        evaluate=None if test is None else _evaluator(test, metric, threads),
-        judge=None if validation is None else _evaluator(validation, metric, threads),
-        drop=None if test is None else _dropper(test, metric, threads),
+        evaluate=None if test is None else partial(judge.evaluation, samples=test),
+        judge=None if validation is None else partial(judge.evaluation, samples=validation),
+        drop=None if test is None else partial(judge.drop, samples=test),
         loss=_function(source.loss, folder, "data.loss"),
     )
 
@@ -95,8 +101,12 @@ def _samples(
 def _function(text: str | None, folder: Path, where: str) -> Callable[..., Any] | None:
     if text is None:
         return None
-    found: Callable[..., Any] = load_entry(text, folder, where=where)
-    return found
+    found = load_entry(text, folder, where=where)
+    if not callable(found):
+        raise errors.ConfigError(
+            f"{where}: {text} is a {type(found).__name__}", remedy="name a function"
+        )
+    return cast(Callable[..., Any], found)
 
 
 def drawn(samples: compression.Samples, count: int) -> compression.Samples:
@@ -105,48 +115,3 @@ def drawn(samples: compression.Samples, count: int) -> compression.Samples:
         return samples
     rows = np.random.default_rng(_SEED).permutation(len(samples))[:count]
     return gathered(samples).select(np.sort(rows))
-
-
-def _evaluator(
-    samples: compression.Samples, metric: Callable[..., Any] | None, threads: int
-) -> Evaluate:
-    def evaluate(model: Any, form: str) -> compression.Interval:
-        return _judged(_predictor(model, form, threads), samples, metric).score
-
-    return evaluate
-
-
-def _judged(
-    predict: Any, samples: compression.Samples, metric: Callable[..., Any] | None
-) -> Evaluation:
-    from deepseek_compress.train.evaluate import accuracy, measure
-
-    return accuracy(predict, samples) if metric is None else measure(predict, samples, metric)
-
-
-def _dropper(
-    samples: compression.Samples, metric: Callable[..., Any] | None, threads: int
-) -> Callable[[Any, str, Artifact], compression.Interval | None]:
-    def drop(model: Any, form: str, file: Artifact) -> compression.Interval | None:
-        from deepseek_compress.train.evaluate import difference
-
-        first = _judged(_predictor(model, form, threads), samples, metric)
-        second = _judged(_predictor(file, "onnx", threads), samples, metric)
-        if first.scores is None or second.scores is None:
-            return None
-        found = difference(second, first).interval
-        return compression.Interval(
-            value=found.value * 100, low=found.low * 100, high=found.high * 100, count=found.count
-        )
-
-    return drop
-
-
-def _predictor(model: Any, form: str, threads: int) -> Any:
-    if form == "onnx":
-        from deepseek_compress.train.onnx_files import onnx_predictor
-
-        return onnx_predictor(model.read(), threads=threads)
-    from deepseek_compress.train.predictor import torch_predictor
-
-    return torch_predictor(model, threads=threads)

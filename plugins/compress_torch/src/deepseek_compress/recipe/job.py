@@ -19,6 +19,7 @@ from deepseek_core import Artifact, OpenedCompressor, compression, open_compress
 
 if TYPE_CHECKING:
     from deepseek_compress.measure.model_latency import LatencyModel
+    from deepseek_compress.train.evaluate import Evaluation
 
 Progress = Callable[[int, int, str], None]
 _TIMED_SAMPLES: Final = 32
@@ -75,7 +76,8 @@ class Job:
             train=self.data.train,
             calibration=self.data.calibration,
             original=self.source.model,
-            evaluate=self._accuracy_of(spec.takes),
+            evaluate=self._figure_of(spec.takes),
+            metric=self.recipe.data.metric_name,
             latency_s=None if self.recipe.budget.latency is None else self.latency_s,
             provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
             seed=self.recipe.run.seed,
@@ -83,9 +85,9 @@ class Job:
             progress=lambda done, of, text: progress(done, of, f"{link.name}: {text}"),
         )
 
-    def _accuracy_of(self, form: str) -> Callable[[Any], float] | None:
+    def _figure_of(self, form: str) -> Callable[[Any], float] | None:
         judge = self.data.judge
-        return None if judge is None else lambda model: judge(model, form).value
+        return None if judge is None else lambda model: judge(model, form).score.value
 
     def latency_s(self, layer: Mapping[str, Any]) -> float:
         """What a layer of so many channels takes on the device of the budget, predicted."""
@@ -145,8 +147,8 @@ class Job:
 
         return {name: torch.as_tensor(a) for name, a in self.latency_inputs(batch).items()}
 
-    def evaluate(self, model: Any, form: str) -> compression.Interval | None:
-        """Accuracy on the test samples; None without any."""
+    def evaluate(self, model: Any, form: str) -> Evaluation | None:
+        """The metric on the test samples; None without any."""
         return None if self.data.evaluate is None else self.data.evaluate(model, form)
 
     def drop(self, artifact: Artifact) -> compression.Interval | None:
@@ -195,7 +197,7 @@ class Job:
         """What a report can't say, and why."""
         found = []
         if self.data.test is None:
-            found.append("accuracy: the recipe has no data.test")
+            found.append(f"{self.recipe.data.metric_name}: the recipe has no data.test")
         if self.recipe.budget.latency is None:
             found.append("latency: the recipe has no budget.latency")
         return tuple(found)

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -21,6 +21,10 @@ from deepseek_compress.recipe.verdict import figures, figures_of, nearest, predi
 from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace, disk_errors
 from deepseek_core import Artifact, compression
 
+if TYPE_CHECKING:
+    from deepseek_compress.train.evaluate import Evaluation
+
+_THRESHOLD: Final = "threshold"
 _LIBRARIES: Final = ("deepseek-core", "deepseek-compress", "torch", "onnx", "onnxruntime", "numpy")
 Progress = Callable[[int, int, str], None]
 
@@ -66,7 +70,7 @@ class _Runner:
     def run_steps(self) -> None:
         """Every step of the recipe, those that ended before from what they left."""
         progress = self._progress
-        progress(0, len(self._job.chain.steps), "original: profile and accuracy")
+        progress(0, len(self._job.chain.steps), "original: its size, and how good it is")
         self._rows.append(self._original())
         for number, link in enumerate(self._job.chain.steps):
             model = self._in_form(link.opened.spec.takes)
@@ -78,8 +82,13 @@ class _Runner:
         if profile.nbytes is None and limit is not None and limit.divisor is not None:
             # A part of the original's bytes is a part of the file that it would be itself.
             profile = attrs.evolve(profile, nbytes=len(self._exported().read()))
+        judged = self._judged(self._model, self._form)
         return compression.StepRow(
-            step="original", profile=profile, accuracy=self._accuracy(self._model, self._form)
+            step="original",
+            profile=profile,
+            accuracy=_score(judged),
+            figures=_threshold(judged),
+            notes=_notes(judged),
         )
 
     def _done(self, number: int, link: Link, model: Any) -> Done:
@@ -101,13 +110,14 @@ class _Runner:
         result = link.step.apply(model, plan, context)
         form = link.gives
         form_of(form).save(result.model, folder / WEIGHTS)
+        judged = self._judged(result.model, form)
         row = compression.StepRow(
             step=link.name,
             profile=result.profile,
-            accuracy=self._accuracy(result.model, form),
+            accuracy=_score(judged),
             seconds=time.monotonic() - started_s,
-            figures=result.figures,
-            notes=tuple(dict.fromkeys((*plan.notes, *result.notes))),
+            figures={**result.figures, **_threshold(judged)},
+            notes=tuple(dict.fromkeys((*plan.notes, *result.notes, *_notes(judged)))),
         )
         self._workspace.keep(folder, plan, row, provided_names(link, dict(result.provided)))
 
@@ -156,7 +166,8 @@ class _Runner:
             if isinstance(beside, Path):
                 shutil.copyfile(beside, path.with_name(f"model.{link.name}.{beside.name}"))
         if form.unseen:
-            self._unseen.append(f"accuracy and latency of {path.name}: {form.unseen}")
+            metric = self._job.recipe.data.metric_name
+            self._unseen.append(f"{metric} and latency of {path.name}: {form.unseen}")
         row = done.row
         return compression.Variant(
             name=link.name,
@@ -165,18 +176,22 @@ class _Runner:
             nbytes=path.stat().st_size,
             accuracy=row.accuracy,
             int8_coverage=row.figures.get("int8_coverage"),
+            threshold=row.figures.get(_THRESHOLD),
             notes=row.notes,
             shipped=True,
         )
 
     def _float(self, path: Path) -> compression.Variant:
+        judged = self._judged(Artifact.from_path(path), "onnx")
         return compression.Variant(
             name=EXPORTED,
             file=path.name,
             target="any runtime",
             nbytes=path.stat().st_size,
-            accuracy=self._accuracy(Artifact.from_path(path), "onnx"),
+            accuracy=_score(judged),
+            threshold=_threshold(judged).get(_THRESHOLD),
             shipped=not self._job.chain.targets,
+            notes=_notes(judged),
         )
 
     def _timed(
@@ -221,11 +236,12 @@ class _Runner:
         verdict = judged.pop(shipped.file)
         return compression.CompressionReport(
             model=self._job.source.name,
+            metric=self._job.recipe.data.metric_name,
             verdict=tuple(self._with_interval(row, shipped) for row in verdict),
             steps=tuple(self._rows),
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
-            closest=nearest(verdict, shipped, judged),
+            closest=nearest(verdict, shipped, judged, self._job.recipe.data.metric_name),
             not_measured=(*self._job.not_measured(), *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),
@@ -247,8 +263,21 @@ class _Runner:
         """Files that steps provided, by the name under which the run leaves them."""
         return {p.name: p for p in self._provided.values() if isinstance(p, Path)}
 
-    def _accuracy(self, model: Any, form: str) -> compression.Interval | None:
+    def _judged(self, model: Any, form: str) -> Evaluation | None:
         return None if form_of(form).unseen else self._job.evaluate(model, form)
+
+
+def _score(judged: Evaluation | None) -> compression.Interval | None:
+    return None if judged is None else judged.score
+
+
+def _threshold(judged: Evaluation | None) -> dict[str, float]:
+    found = None if judged is None else judged.threshold
+    return {} if found is None else {_THRESHOLD: found}
+
+
+def _notes(judged: Evaluation | None) -> tuple[str, ...]:
+    return () if judged is None else judged.notes
 
 
 def _layers(plans: Sequence[compression.StepPlan]) -> list[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from deepseek_compress.errors import BudgetUnmet
-from deepseek_compress.report.rows import figure
+from deepseek_compress.report.rows import figure, own_name
 from deepseek_core import compression
 
 _SMALLER = 'add [[step]] use = "prune", which meets it or says why it can\'t'
@@ -74,17 +74,19 @@ def nearest(
     verdict: Sequence[compression.BudgetRow],
     shipped: compression.Variant,
     others: Mapping[str, Sequence[compression.BudgetRow]],
+    metric: str = "accuracy",
 ) -> tuple[str, ...]:
     """Sentences on a verdict that fails: the tightest line, and which file comes nearest.
 
-    `others` are verdicts on the other files of the run, by their names.
+    `others` are verdicts on the other files of the run, by their names; accuracy is called by the
+    name of its `metric`.
     """
     row = tightest(verdict)
     if row is None or row.got is None:
         return ()
     found = (
-        f"the tightest line is {row.name}: {said(row.name, row.got)} where "
-        f"{said(row.name, row.bound)} is allowed; {asked(row.name, row.got)} would hold",
+        f"the tightest line is {own_name(row.name, metric)}: {said(row.name, row.got)} where "
+        f"{said(row.name, row.bound)} is allowed; {asked(row.name, row.got, metric)} would hold",
     )
     unknown = {each.name for each in verdict if each.outcome == "not measured"}
     worst = {
@@ -96,10 +98,10 @@ def nearest(
     if best is None or worst[best] >= excess(row):
         return (*found, f"no other file of the run comes nearer than {shipped.file}")
     fails = tightest(others[best])
-    what = (
-        "holds" if fails is None else f"fails by less: {fails.name} {said(fails.name, fails.got)}"
-    )
-    return (*found, f"{best} {what}")
+    if fails is None:
+        return (*found, f"{best} holds")
+    name = own_name(fails.name, metric)
+    return (*found, f"{best} fails by less: {name} {said(fails.name, fails.got)}")
 
 
 def said(name: str, value: float | None) -> str:
@@ -107,12 +109,12 @@ def said(name: str, value: float | None) -> str:
     return "-" if value is None else figure(name, value)
 
 
-def asked(name: str, value: float) -> str:
+def asked(name: str, value: float, metric: str = "accuracy") -> str:
     """The line of a recipe that this figure would meet."""
     if name == "latency_s":
         return f"a latency of {value * 1e3:.3g} ms"
     if name == "accuracy":
-        return f"accuracy = {int(value * 1e4) / 1e4}"
+        return f"{metric} = {int(value * 1e4) / 1e4}"
     if name == "accuracy_drop":
-        return f"accuracy_drop = {-(-value * 100 // 1) / 100:g}"
+        return f"{metric}_drop = {-(-value * 100 // 1) / 100:g}"
     return f"{name} = {int(-(-value // 1))}"

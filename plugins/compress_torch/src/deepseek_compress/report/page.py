@@ -8,10 +8,10 @@ from pathlib import Path
 
 from deepseek_compress.report.charts import Point, layer_bars, scatter
 from deepseek_compress.report.rows import (
-    FILE_HEADER,
-    STEP_HEADER,
     VERDICT_HEADER,
-    file_rows,
+    file_table,
+    row_name,
+    step_header,
     step_rows,
     verdict_rows,
 )
@@ -31,14 +31,15 @@ def _parts(report: compression.CompressionReport) -> Iterator[str]:
     yield f"<p>{escape(_sentence(report))}</p>"
     if report.verdict:
         yield "<h2>Budget</h2>"
-        yield console.table(VERDICT_HEADER, list(verdict_rows(report.verdict)))
+        rows = list(verdict_rows(report.verdict, report.metric))
+        yield console.table(VERDICT_HEADER, rows)
         yield "".join(f"<p>{escape(line)}</p>" for line in report.closest)
     yield "<h2>Files</h2>"
     shipped = [n for n, v in enumerate(report.variants) if v.shipped]
-    yield console.table(FILE_HEADER, list(file_rows(report.variants)), chosen=shipped)
+    yield console.table(*file_table(report.variants, report.metric), chosen=shipped)
     yield from _drawings(report)
     yield "<h2>Steps</h2>"
-    yield console.table(STEP_HEADER, list(step_rows(report.steps)))
+    yield console.table(step_header(report.metric), list(step_rows(report.steps)))
     if report.layers:
         yield "<h2>Channels of each layer</h2>"
         yield layer_bars(report.layers)
@@ -53,8 +54,10 @@ def _parts(report: compression.CompressionReport) -> Iterator[str]:
 def _sentence(report: compression.CompressionReport) -> str:
     if not report.verdict:
         return "No budget was given."
-    failed = [row.name for row in report.verdict if row.outcome == "fails"]
-    unknown = [row.name for row in report.verdict if row.outcome == "not measured"]
+    failed, unknown = (
+        [row_name(row, report.metric) for row in report.verdict if row.outcome == outcome]
+        for outcome in ("fails", "not measured")
+    )
     if failed:
         return f"The budget does not hold: {', '.join(failed)}."
     if unknown:
@@ -63,15 +66,16 @@ def _sentence(report: compression.CompressionReport) -> str:
 
 
 def _drawings(report: compression.CompressionReport) -> Iterator[str]:
+    metric = report.metric.capitalize()
     known = [v for v in report.variants if v.accuracy is not None]
     sizes = [_point(v, v.nbytes / 2**20) for v in known]
     times = [_point(v, v.latency_s * 1e3) for v in known if v.latency_s is not None]
     for title, points, cost in (
-        ("Accuracy against size", sizes, "MiB"),
-        ("Accuracy against latency", times, "ms"),
+        ("size", sizes, "MiB"),
+        ("latency", times, "ms"),
     ):
         if points:
-            yield f"<h2>{title}</h2>{scatter(points, cost)}"
+            yield f"<h2>{escape(metric)} against {title}</h2>{scatter(points, cost)}"
 
 
 def _point(variant: compression.Variant, cost: float) -> Point:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from deepseek_compress.samples.items import ItemSamples
 from deepseek_compress.samples.names import Expected
 from deepseek_core import compression, errors
 
+_LOOKED_AT: Final = 256  # samples of an epoch, to tell whether they vary
+
 
 def split(
     samples: compression.Samples, share: float, seed: int
@@ -20,9 +23,9 @@ def split(
     """The samples without a `share` of them, and that share; `seed` decides which.
 
     Raises:
-        InputError: too few to hold any out.
+        InputError: too few to hold any out, or samples that are drawn anew in each epoch.
     """
-    known = samples if isinstance(samples, ArraySamples | ItemSamples) else gathered(samples)
+    known = samples if isinstance(samples, ArraySamples | ItemSamples) else _still(samples)
     held_out = round(len(known) * share)
     if not 0 < held_out < len(known):
         raise errors.InputError(
@@ -31,6 +34,27 @@ def split(
         )
     order = np.random.default_rng(seed).permutation(len(known))
     return known.select(np.sort(order[held_out:])), known.select(np.sort(order[:held_out]))
+
+
+def _still(samples: compression.Samples) -> ArraySamples:
+    """All samples in memory, if they are the same in every epoch.
+
+    Raises:
+        InputError: some are not: kept in memory they would vary no more.
+    """
+    whole = gathered(samples)
+    known = {_row_hash(whole.inputs, row) for row in range(len(whole))}
+    batch = next(iter(samples.batches(_LOOKED_AT, seed=0)))
+    if all(_row_hash(batch.inputs, row) in known for row in range(len(batch))):
+        return whole
+    raise errors.InputError(
+        "the training samples are drawn anew in each epoch: no share of them can be held out",
+        remedy='add data.validation = "package.module:function", or validation_share = 0.0',
+    )
+
+
+def _row_hash(inputs: Mapping[str, Any], row: int) -> bytes:
+    return b"".join(sha256(inputs[name][row].tobytes()).digest() for name in sorted(inputs))
 
 
 def gathered(samples: compression.Samples) -> ArraySamples:

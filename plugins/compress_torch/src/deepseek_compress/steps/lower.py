@@ -118,8 +118,8 @@ class _Lower(compression.ModelCompressor):
         skip |= set(chosen.left_in_float)
         told = ", ".join(chosen.left_in_float) or "nothing"
         note = (
-            f"accuracy float {chosen.metric_float:.2%}, all int8 {chosen.metric_quantized:.2%}, "
-            f"with {told} left in float {chosen.metric:.2%}"
+            f"{context.metric} float {chosen.metric_float:.2%}, "
+            f"all int8 {chosen.metric_quantized:.2%}, with {told} left in float {chosen.metric:.2%}"
         )
         return lower(floats, spec, skip=skip), (note,)
 

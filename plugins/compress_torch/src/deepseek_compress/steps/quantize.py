@@ -100,7 +100,7 @@ class Qat(compression.ModelCompressor):
         context.progress(0, 1, "quantizing after training")
         before = bench.after_training()
         trained = bench.trained()
-        measured = "agreement" if context.evaluate is None else "accuracy"
+        measured = "agreement" if context.evaluate is None else context.metric
         figure = context.evaluate or bench.agreement
         choice = choose({"ptq": before.file, "qat": trained.file}, figure)
         shipped = before if choice.shipped == "ptq" else trained

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from deepseek_compress.samples.labels import class_labels, counts_of, warn_of_one_class
 from deepseek_compress.train.intervals import (
     Difference,
+    Rows,
     Scores,
     bootstrap,
     bootstrap_mean,
@@ -25,21 +26,26 @@ from deepseek_compress.train.outputs import logits_of
 from deepseek_core import compression, errors
 
 Predictor = Callable[[Mapping[str, npt.NDArray[Any]]], Any]
-Metric = Callable[[Any, Any], Any]
 
-_METRIC_DRAWS: Final = 200  # calls of a user's function
+METRIC_DRAWS: Final = 200  # calls of a user's function
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Evaluation:
     """What a model reached: `score` by the metric of that name, higher is better.
 
-    `scores` [N] has one for each sample, where the metric gives them.
+    `scores` [N] has one for each sample, where the metric gives them, and `counted` [N] says which
+    of them count (None: all). `of_rows` is the metric of some of the `count` samples, NaN where it
+    has no meaning. `threshold` is what the model's scores were held against.
     """
 
     metric: str
     score: compression.Interval
+    count: int = 0
     scores: Scores | None = None
+    counted: npt.NDArray[np.bool_] | None = None
+    of_rows: Callable[[Rows], float] | None = None
+    threshold: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -79,81 +85,45 @@ def _judged(scores: Scores, counts: npt.NDArray[np.int64], classes: int, broken:
         notes.append(f"{len(missing)} of {classes} classes have no test sample: {missing[:8]}")
     if broken:
         notes.append(f"the model gave NaN or infinity for {broken} samples: they count as wrong")
-    whole = bool(np.isin(scores, (0.0, 1.0)).all())
-    score = wilson(float(scores.sum()), len(scores)) if whole else bootstrap_mean(scores)
-    return Evaluation(metric="accuracy", score=score, scores=scores, notes=tuple(notes))
+    return Evaluation(
+        metric="accuracy",
+        score=mean_score(scores),
+        count=len(scores),
+        scores=scores,
+        notes=tuple(notes),
+    )
 
 
-def measure(
-    predict: Predictor, samples: compression.Samples, metric: Metric, *, batch_size: int = 256
-) -> Evaluation:
-    """What a function `(outputs, labels)` of the user's says, of all samples at once.
-
-    It gives one number for the set, or one for each sample; higher is better.
-
-    Raises:
-        InputError: it raises, or gives something else.
-    """
-    outputs, labels = [], []
-    for batch in samples.batches(batch_size):
-        outputs.append(predict(batch.inputs))
-        labels.append(batch.labels)
-    every = _joined(outputs)
-    asked = None if labels[0] is None else np.concatenate([np.asarray(part) for part in labels])
-    name = getattr(metric, "__name__", type(metric).__name__)
-    found = _called(metric, every, asked, name)
-    if found.ndim == 1 and len(found) == len(samples):
-        return Evaluation(metric=name, score=bootstrap_mean(found), scores=found)
-    if found.size != 1:
-        raise errors.InputError(
-            f"the metric {name} gives shape {list(found.shape)} for {len(samples)} samples",
-            remedy="return one number, or one for each sample",
-        )
-
-    def of_rows(rows: npt.NDArray[np.int64]) -> float:
-        chosen = None if asked is None else asked[rows]
-        return float(_called(metric, _taken(every, rows), chosen, name).reshape(()))
-
-    return Evaluation(metric=name, score=bootstrap(of_rows, len(samples), draws=_METRIC_DRAWS))
-
-
-def _called(metric: Metric, outputs: Any, labels: Any, name: str) -> npt.NDArray[np.float64]:
-    try:
-        return np.asarray(metric(outputs, labels), dtype=np.float64)
-    except Exception as error:
-        raise errors.InputError(
-            f"the metric {name} raised {type(error).__name__}: {error}",
-            remedy="it is called with arrays: the model's outputs, and the labels",
-        ) from error
-
-
-def _joined(parts: list[Any]) -> Any:
-    """Batches of one structure (array, tuple, mapping) end to end."""
-    first = parts[0]
-    if isinstance(first, Mapping):
-        return {key: _joined([part[key] for part in parts]) for key in first}
-    if isinstance(first, tuple | list):
-        return tuple(_joined(list(column)) for column in zip(*parts, strict=True))
-    return np.concatenate(parts)
-
-
-def _taken(whole: Any, rows: npt.NDArray[np.int64]) -> Any:
-    if isinstance(whole, Mapping):
-        return {key: _taken(part, rows) for key, part in whole.items()}
-    if isinstance(whole, tuple):
-        return tuple(_taken(part, rows) for part in whole)
-    return whole[rows]
+def mean_score(scores: Scores) -> compression.Interval:
+    """The mean of one score for each sample; right or wrong (1 or 0) is a share."""
+    if np.isin(scores, (0.0, 1.0)).all():
+        return wilson(float(scores.sum()), len(scores))
+    return bootstrap_mean(scores)
 
 
 def difference(first: Evaluation, second: Evaluation) -> Difference:
     """How the second model differs from the first, on the same samples in the same order.
 
+    Of metrics that do not judge sample by sample, both are taken of the same resampled sets.
+
     Raises:
-        InputError: they were not judged sample by sample, or on other samples.
+        InputError: they were judged on other samples, or by metrics of two sorts.
     """
-    if first.scores is None or second.scores is None or len(first.scores) != len(second.scores):
+    if first.scores is not None and second.scores is not None and _alike(first, second):
+        counted = slice(None) if first.counted is None else first.counted
+        return paired(first.scores[counted], second.scores[counted])
+    one, other = first.of_rows, second.of_rows
+    if one is None or other is None or first.count != second.count:
         raise errors.InputError(
             "the two were not judged on the same samples, one score for each",
             remedy="evaluate both on one data set, with a metric that scores each sample",
         )
-    return paired(first.scores, second.scores)
+    found = bootstrap(lambda rows: other(rows) - one(rows), first.count, draws=METRIC_DRAWS)
+    return Difference(interval=found)
+
+
+def _alike(first: Evaluation, second: Evaluation) -> bool:
+    """Whether the same samples count."""
+    if first.counted is None or second.counted is None:
+        return first.counted is second.counted and first.count == second.count
+    return np.array_equal(first.counted, second.counted)

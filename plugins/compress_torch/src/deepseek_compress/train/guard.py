@@ -32,16 +32,16 @@ class Guard:
     """Watches the batches of one training.
 
     `_first` is the highest mean loss that is normal, `_early` the highest cross-entropy of one of
-    the first batches; `_losses` are the last ones; `_best` is the
-    best accuracy of an epoch; `_late` what was answered and asked in the second half of this one,
-    and at which cross-entropy. `notes` are sentences about what is odd and no divergence.
+    the first batches; `_losses` are the last ones; `_best` is the best accuracy of an epoch;
+    `_late` what was answered and asked in the second half of this one, at which cross-entropy, and
+    for how many samples. `notes` are sentences about what is odd and no divergence.
     """
 
     def __init__(self, *, best: float = 0.0, first: float = 0.0, early: float = 0.0) -> None:
         self._first, self._early = first, early
         self._losses: deque[float] = deque(maxlen=_WINDOW)
         self._best = best
-        self._late: list[tuple[Any, Any, Any]] = []
+        self._late: list[tuple[Any, Any, float, int]] = []
         self.notes: tuple[str, ...] = ()
 
     def state(self) -> dict[str, float]:
@@ -71,7 +71,8 @@ class Guard:
         """Remember a batch of the epoch's second half, where the objective tells classes apart."""
         if step.logits is not None:
             given = step.logits.argmax(1)
-            self._late.append((given.reshape(-1), step.labels.reshape(-1), _surprise(step)))
+            labels = step.labels.reshape(-1)
+            self._late.append((given.reshape(-1), labels, _surprise(step), len(given)))
 
     def end_epoch(self, at: int, *, last: bool) -> float | None:
         """Accuracy in the second half of an epoch; None where there are no classes.
@@ -86,8 +87,10 @@ class Guard:
         given, asked = (torch.cat(parts) for parts in list(zip(*answers, strict=True))[:2])
         found = float((given == asked).double().mean())
         frequent = float(asked.bincount().max()) / len(asked)  # what one fixed answer would get
-        if self._at_chance(found, frequent, len(asked), at):
-            surprise = sum(each for *_, each in answers) / len(answers)
+        # Positions of one sample are alike: they are no independent answers.
+        samples = sum(count for *_, count in answers)
+        if self._at_chance(found, frequent, samples, at):
+            surprise = sum(each for _, _, each, _ in answers) / len(answers)
             self._check_end(found, surprise, asked, at, last=last)
         self._best = max(self._best, found)
         return found

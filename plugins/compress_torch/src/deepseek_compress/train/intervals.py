@@ -13,6 +13,7 @@ import numpy.typing as npt
 from deepseek_core import compression
 
 Scores = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 _Z: Final = 1.959963984540054  # two-sided 95 % of a normal distribution
 _DRAWS: Final = 2000
@@ -42,16 +43,20 @@ def bootstrap_mean(scores: Scores, seed: int = 0) -> compression.Interval:
 
 
 def bootstrap(
-    measure: Callable[[npt.NDArray[np.int64]], float], count: int, *, draws: int, seed: int = 0
+    measure: Callable[[Rows], float], count: int, *, draws: int, seed: int = 0
 ) -> compression.Interval:
-    """A measure of a set of samples, given by their places: percentiles over resampled sets."""
+    """A measure of a set of samples, given by their places: percentiles over resampled sets.
+
+    Sets for which it is NaN (a recall without positives) are left out; if it is so for all, the
+    interval is unbounded.
+    """
     rng = np.random.default_rng(seed)
-    found = [measure(rng.integers(0, count, count)) for _ in range(draws)]
-    return _percentiles(measure(np.arange(count)), np.array(found), count)
+    found = np.array([measure(rng.integers(0, count, count)) for _ in range(draws)])
+    return _percentiles(measure(np.arange(count)), found[~np.isnan(found)], count)
 
 
 def _percentiles(value: float, drawn: npt.NDArray[Any], count: int) -> compression.Interval:
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (-math.inf, math.inf)
     return compression.Interval(
         value=value, low=min(float(low), value), high=max(float(high), value), count=count
     )
