@@ -17,27 +17,34 @@ from deepseek_compress.measure.layer_models import LayerShape
 from deepseek_compress.measure.layer_table import LayerTable
 
 BEHIND: Final = 0.2
-"""Of a layer's time at its full width: ResNet-50 in float and int8, benchmarks/compression.py."""
+BEHIND_INT8: Final = 0.5
+"""Of a layer's time at its full width: ResNet-50, benchmarks/compression.py --latency.
+
+Additions and poolings gain less by integers than convolutions do.
+"""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class LatencyModel:
     """Seconds by layer and channel counts; `factor` makes the whole model's sum what it takes.
 
-    `share_s` is each layer's part of what a run costs whatever it computes.
+    `share_s` is each layer's part of what a run costs whatever it computes, `behind` what lies
+    behind a layer, as a share of its time at full width.
     """
 
     table: LayerTable
     shapes: Mapping[str, tuple[LayerShape, ...]]
     factor: float
     share_s: float = 0.0
+    behind: float = BEHIND
 
     @classmethod
     def fitted(
         cls, table: LayerTable, shapes: Mapping[str, tuple[LayerShape, ...]], whole_s: float
     ) -> LatencyModel:
         """The model of a network that takes `whole_s` seconds as it is."""
-        alone = cls(table=table, shapes=shapes, factor=1.0)
+        behind = BEHIND_INT8 if table.in_integers else BEHIND
+        alone = cls(table=table, shapes=shapes, factor=1.0, behind=behind)
         total = sum(alone.layer_s(name, None, None) for name in shapes)
         run_s = min(table.run_s, whole_s)
         return attrs.evolve(
@@ -59,7 +66,7 @@ class LatencyModel:
     def _call_s(self, shape: LayerShape, in_channels: int, out_channels: int) -> float:
         narrow = shape.with_channels(in_channels, out_channels)
         left = narrow.out_channels / shape.out_channels
-        return self._alone_s(shape, narrow) + BEHIND * left * self._alone_s(shape, shape)
+        return self._alone_s(shape, narrow) + self.behind * left * self._alone_s(shape, shape)
 
     def _alone_s(self, full: LayerShape, shape: LayerShape) -> float:
         channels = {"full_in": full.in_channels, "full_out": full.out_channels}
