@@ -7,7 +7,7 @@ import pytest
 
 from deepseek_compress.measure.layer_models import LayerShape, int8_layer
 from deepseek_compress.measure.layer_table import LayerTable
-from deepseek_compress.measure.model_latency import LatencyModel
+from deepseek_compress.measure.model_latency import BEHIND, LatencyModel
 from deepseek_core import compression, errors
 
 CONV = {
@@ -85,16 +85,20 @@ def test_an_int8_layer_runs_as_one_integer_operation(shape, budget, tmp_path):
         assert table(attrs.asdict(shape)) >= 0
 
 
-def test_what_any_run_costs_is_told_apart(budget, monkeypatch):
+def test_what_any_run_costs_and_what_lies_behind_a_layer_are_told_apart(budget, monkeypatch):
     shapes = {"a": (LayerShape(**dict.fromkeys(("in_channels", "out_channels"), 8)),), "b": ()}
     with LayerTable(budget) as table:
         # A run takes 3 s whatever it computes, and 1/64 s for each multiply-accumulate.
         monkeypatch.setattr(table, "_whole_s", lambda shape: 3 + (shape.macs - 1) / 64)
         assert table({"in_channels": 8, "out_channels": 8}) == pytest.approx(63 / 64)
         model = LatencyModel.fitted(table, shapes, 3 + 2 * 63 / 64)
-    assert model.factor == pytest.approx(2.0)
-    assert sum(model.layer_s(name, None, None) for name in shapes) == pytest.approx(3 + 63 / 32)
-    assert model({"name": "a", "in_channels": 4, "out_channels": 8}) == pytest.approx(1.5 + 31 / 32)
+        assert sum(model.layer_s(name, None, None) for name in shapes) == pytest.approx(3 + 63 / 32)
+        half = {"name": "a", "in_channels": 4, "out_channels": 8}
+        quarter = {"name": "a", "in_channels": 4, "out_channels": 4}
+    scale = 2 / (1 + BEHIND)
+    assert model.factor == pytest.approx(scale)
+    assert model(half) == pytest.approx(1.5 + scale * (31 + BEHIND * 63) / 64)
+    assert model(quarter) == pytest.approx(1.5 + scale * (15 + BEHIND * 63 / 2) / 64)
 
 
 def test_a_depthwise_layer_keeps_a_group_for_each_channel():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from recipe_kit import quiet
 
-from deepseek_compress.measure.layer_models import float_layer, int8_layer
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.job import Job
 
@@ -49,14 +48,13 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "make"),
-    [("", "", int8_layer), ('[[lower]]\nuse = "ort_x86"\n', "", float_layer)],
+    ("old", "in_integers"), [("", True), ('[[lower]]\nuse = "ort_x86"\n', False)]
 )
-def test_the_report_has_what_was_predicted_for_the_file_that_ships(folder, old, new, make):
-    (folder / "recipe.toml").write_text(RECIPE.replace(old, new))
+def test_the_report_has_what_was_predicted_for_the_file_that_ships(folder, old, in_integers):
+    (folder / "recipe.toml").write_text(RECIPE.replace(old, ""))
     with Job.read(folder / "recipe.toml") as job:
         report = run_module.run(job, folder / "out", resume=False, progress=quiet)
-        assert job._latency_model.table._make is make
+        assert job._latency_model.table.in_integers is in_integers
     for variant in report.variants:
         assert variant.latency_s > 0
         assert (variant.predicted_s is not None) is variant.shipped

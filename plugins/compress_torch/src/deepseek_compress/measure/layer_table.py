@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import onnx
 
-from deepseek_compress.measure.layer_models import LayerShape, float_layer
+from deepseek_compress.measure.layer_models import LayerShape, float_layer, int8_layer
 from deepseek_core import Session, compression, errors
 
 _SHARES: Final = (0.125, 0.25, 0.5, 0.75, 1.0)  # of a layer's channels, where it is measured
@@ -74,6 +74,11 @@ class LayerTable:
 
     def _measured(self, shape: LayerShape) -> float:
         return max(self._whole_s(shape) - self.run_s, 0.0)
+
+    @property
+    def in_integers(self) -> bool:
+        """Whether its layers run in int8."""
+        return self._make is int8_layer
 
     @property
     def run_s(self) -> float:
