@@ -26,6 +26,7 @@ from page import write_page
 
 MODELS: Final = Path(__file__).parent / "models"
 PRECISIONS: Final = ("fp32", "int8")
+YOURS: Final = "yours"
 COMPARED_BATCHES: Final = 40
 MOST_NEIGHBORS: Final = 16
 NOISE: Final = 0.03  # between two measurements of one thing
@@ -48,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="STAGE=DEVICE",
         help="run a stage on a device instead, for comparison (match=fpga, match=onnx)",
+    )
+    add(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="an ONNX file to run beside the two of the demo, with the same inputs and outputs",
     )
     add(
         "--batch",
@@ -127,7 +134,8 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output)
     pins = parse_pins(args.pin)
     with Session(threads=args.threads) as session:
-        check_pins(session, pins)  # before minutes of work
+        files = model_files(args.model)
+        check_files(session, files, pins)  # before minutes of work
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -140,10 +148,10 @@ def run(args: argparse.Namespace) -> int:
         say(_device_table(devices))
         say(f"{len(gallery):,} known pictures; {len(queries):,} queries, of boards never seen")
         outcomes = {
-            precision: Demo(
-                session, precision, gallery=gallery, queries=queries, pins=pins, args=args, say=say
-            ).run()
-            for precision in PRECISIONS
+            name: Demo(
+                session, file, gallery=gallery, queries=queries, pins=pins, args=args, say=say
+            ).run(name)
+            for name, file in files.items()
         }
     report = {"devices": devices} | {name: o.facts for name, o in outcomes.items()}
     best = outcomes["int8"]
@@ -162,21 +170,49 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def check_pins(session: Session, pins: dict[str, str]) -> None:
-    """See that the models have these stages, and that the devices can run them.
+def check_files(session: Session, files: dict[str, Path], pins: dict[str, str]) -> None:
+    """See that the models are fit for a search, have these stages, and that devices can run them.
 
     Raises:
-        ConfigError: no such stage or device.
+        ArtifactError: a file that is no model.
+        ConfigError: a model of another purpose; no such stage or device.
         NoDevice: a stage is pinned where it can't run.
     """
-    if pins:
-        for precision in PRECISIONS:
-            session.plan(session.load(model_file(precision)), pin=pins).close()
+    for name, file in files.items():
+        if pins or name == YOURS:
+            graph = session.load(file)
+            check_names(graph, file)
+            session.plan(graph, pin=pins).close()
 
 
-def model_file(precision: str) -> Path:
-    """The model's place."""
-    return MODELS / f"visual_search_{precision}.onnx"
+def check_names(graph: Graph, file: Path) -> None:
+    """See that a model takes and gives what a search needs: pictures as they are read, for one.
+
+    Raises:
+        ConfigError: it does not; says what is missing.
+    """
+    for kind, names, wanted in (
+        ("input", [spec.name for spec in graph.inputs], ("images", "gallery", "k")),
+        ("output", graph.outputs, ("embedding", "indices")),
+    ):
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise errors.ConfigError(
+                f"--model {file}: it has no {kind} {missing[0]!r}",
+                remedy="make it with examples/compression/searchable.py",
+            )
+    dtype = next(spec.dtype for spec in graph.inputs if spec.name == "images")
+    if dtype != "uint8":
+        raise errors.ConfigError(
+            f"--model {file}: its images are {dtype}, and pictures are uint8",
+            remedy="make it with examples/compression/searchable.py",
+        )
+
+
+def model_files(own: Path | None) -> dict[str, Path]:
+    """The models' places by name: the demo's two, and one that was given."""
+    files = {name: MODELS / f"visual_search_{name}.onnx" for name in PRECISIONS}
+    return files if own is None else files | {YOURS: own}
 
 
 class Demo:
@@ -185,7 +221,7 @@ class Demo:
     def __init__(
         self,
         session: Session,
-        precision: str,
+        file: Path,
         *,
         gallery: Crops,
         queries: Crops,
@@ -194,12 +230,12 @@ class Demo:
         say: Say,
     ) -> None:
         self._session, self._pins, self._args, self._say = session, pins, args, say
-        self._precision, self._gallery, self._queries = precision, gallery, queries
+        self._file, self._gallery, self._queries = file, gallery, queries
 
-    def run(self) -> Outcome:
+    def run(self, name: str) -> Outcome:
         """Embed the gallery, measure, plan, compare, answer."""
-        self._say(f"\n== {self._precision} ==")
-        file = model_file(self._precision)
+        self._say(f"\n== {name} ==")
+        file = self._file
         known = self._embed(self._session.load(file, outputs=["embedding"]), self._gallery)
         neighbors = np.array([self._args.neighbors], np.int64)
         bound = self._session.load(file, gallery=known, k=neighbors)

@@ -3,12 +3,22 @@
 import shlex
 import time
 
+import onnx
 import pytest
 
 from deepseek_core.cli import demo_command
 from deepseek_core.cli.parser import CommandParser
 
 SOON_S = 20.0  # the demo itself takes longer
+
+
+def relu():
+    """A model of another purpose."""
+    value = [onnx.helper.make_tensor_value_info(n, 1, ["batch", 4]) for n in ("x", "y")]
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "other", value[:1], value[1:])
+    opsets = [onnx.helper.make_opsetid("", 19)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
 
 @pytest.mark.parametrize(
@@ -25,12 +35,15 @@ SOON_S = 20.0  # the demo itself takes longer
         (["--rounds", "1", "--rounds", "2"], 2, "argument --rounds: given twice"),
         (["--output", ""], 2, "argument --output: must not be empty"),
         (["--output", "taken"], 2, "--output taken: is no folder"),
+        (["--model", "gone.onnx"], 2, "no such file: gone.onnx"),
+        (["--model", "other.onnx"], 2, "--model other.onnx: it has no input 'images'"),
         (["--outptu", "x"], 2, "did you mean --output? ds-sdk demo --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_argument_is_told_at_once_and_nothing_is_made(words, code, told, ds):
     (ds.folder / "taken").write_text("a file")
+    (ds.folder / "other.onnx").write_bytes(relu().SerializeToString())
     before, began_s = ds.names(), time.monotonic()
     assert ds("demo", *words) == code
     assert time.monotonic() - began_s < SOON_S

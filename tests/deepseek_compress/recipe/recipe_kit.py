@@ -21,6 +21,15 @@ def make():
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
 """
+STUDENT = """
+
+def small():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+
+def other():
+    return "no module"
+"""
 RECIPE = """
 [model]
 entry = "net.py:make"
@@ -195,7 +204,7 @@ def open_step(name, options=None, **_more):
 
 
 def write_recipe(folder: Path, text: str = RECIPE) -> Path:
-    (folder / "net.py").write_text(MODEL)
+    (folder / "net.py").write_text(MODEL + STUDENT)
     path = folder / "recipe.toml"
     path.write_text(text)
     return path

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from deepseek_compress.recipe.data import load_data
 from deepseek_compress.recipe.models import SourceModel
@@ -19,6 +20,10 @@ def test():
 
 def few():
     return np.zeros((2, 4), np.float32), np.arange(2)
+
+def nearest(outputs, labels, known, known_labels):
+    gaps = np.abs(outputs[:, None] - known).sum(axis=2)
+    return known_labels[gaps.argmin(axis=1)] == labels
 
 def wide():
     return np.zeros((9, 5), np.float32), np.arange(9) % 2
@@ -62,6 +67,26 @@ def test_calibration_draws_of_the_training_samples(load):
     assert len(data.calibration) == 20
 
 
+def test_a_metric_is_shown_the_reference_too(load):
+    data = load(test="data.py:test", reference="data.py:train", metric="data.py:nearest")
+    calls = []
+
+    class Same(torch.nn.Module):
+        def forward(self, x):
+            calls.append(len(x))
+            return x
+
+    model = Same()
+    found = data.evaluate(model, "torch").score
+    assert (found.count, found.value) == (10, 0.5)  # all are nearest to the last known one
+    assert sum(calls) >= 110
+    calls.clear()
+    assert data.evaluate(model, "torch").score == found
+    assert not calls  # the first model is the original: it is judged once
+    assert data.evaluate(Same(), "torch").score == found
+    assert calls
+
+
 def test_what_does_not_fit_is_refused(load):
     with pytest.raises(errors.InputError, match="samples is 0"):
         load(train="data.py:few")
@@ -73,5 +98,6 @@ def test_what_does_not_fit_is_refused(load):
 
 def test_without_data_there_is_nothing_to_judge(load):
     data = load()
-    assert data.parts() == dict.fromkeys(("train", "validation", "test", "calibration"))
+    names = ("train", "validation", "test", "calibration", "reference")
+    assert data.parts() == dict.fromkeys(names)
     assert data.evaluate is data.judge is data.drop is None

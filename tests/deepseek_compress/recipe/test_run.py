@@ -96,6 +96,31 @@ def test_a_target_is_made_of_another_ones_file_and_not_measured_in_another_form(
         )
 
 
+def test_a_student_is_what_steps_begin_with(tmp_path):
+    text = kit.RECIPE.replace('"net.py:make"', '"net.py:make"\nstudent = "net.py:small"')
+    recipe = kit.write_recipe(tmp_path, text.replace("/1.5", "/3"))
+    report = run(recipe, tmp_path / "out")
+    sizes = {row.step: row.profile.parameters for row in report.steps}
+    assert sizes == {"original": 58, "student": 30, "nudge": 30, "halve": 16}
+    rows = {row.name: row for row in report.verdict}
+    assert (rows["parameters"].outcome, rows["parameters"].got) == ("holds", 16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kit.Halve, "apply", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, tmp_path / "again")
+    run(recipe, tmp_path / "again", resume=True)
+    assert digests(tmp_path / "again") == digests(tmp_path / "out")
+    with kit.job_of(recipe) as job:
+        told = {row.name: row for row in outlook(job, kit.quiet).verdict}
+    assert told["parameters"].bound == rows["parameters"].bound
+
+
+def test_a_student_that_is_no_module_is_refused(tmp_path):
+    text = kit.RECIPE.replace('"net.py:make"', '"net.py:make"\nstudent = "net.py:other"')
+    with pytest.raises(errors.InputError, match=r"model\.student net\.py:other gave a str"):
+        kit.job_of(kit.write_recipe(tmp_path, text))
+
+
 def test_equal_runs_give_equal_files(recipe, tmp_path):
     run(recipe, tmp_path / "one")
     run(recipe, tmp_path / "other")

@@ -126,7 +126,7 @@ def test_scores_that_are_no_numbers_are_wrong_answers():
 
     x, _ = stripes(64)
     samples = as_samples((x, np.arange(64) // 60), EXPECTED)
-    found = accuracy(torch_predictor(Broken()), samples)
+    found = accuracy(torch_predictor(Broken()), samples, batch_size=64)
     assert found.score.value == 52 / 64
     assert "NaN or infinity for 8 samples" in found.notes[-1]
 

@@ -7,7 +7,7 @@ from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
 from deepseek_compress.train.evaluate import difference
 from deepseek_compress.train.intervals import paired, wilson
-from deepseek_compress.train.own_metric import choose_threshold, measure
+from deepseek_compress.train.own_metric import answers, choose_threshold, measure
 from deepseek_core import errors
 
 COUNT, POSITIVE = 200, 40
@@ -152,3 +152,25 @@ def test_named_errors_of_the_user_stay_as_they_are():
 
     with pytest.raises(errors.InputError, match=r"^no good tiles"):
         choose_threshold(same, samples(), choose)
+
+
+def test_a_metric_compares_with_known_samples_of_the_same_model():
+    given, others = samples(), samples(seed=1)
+    known = answers(same, others)
+
+    def nearest(outputs, labels, known_outputs, known_labels):
+        gaps = np.abs(outputs - known_outputs[:, 0])
+        return known_labels[gaps.argmin(axis=1)] == labels
+
+    found = measure(same, given, nearest, known=known)
+    assert found.score.count == COUNT
+    assert 0.5 < found.score.value < 0.95
+    itself = measure(same, given, nearest, known=answers(same, given)).score
+    assert itself == wilson(COUNT, COUNT)
+    whole = measure(same, given, lambda *a: nearest(*a).mean(), known=known)
+    assert whole.score.value == pytest.approx(found.score.value)
+    with pytest.raises(errors.InputError, match="metric <lambda> raised") as caught:
+        measure(same, given, lambda y, t: 1.0, known=known)
+    assert "data.reference" in caught.value.remedy
+    chosen = choose_threshold(same, given, lambda y, t, k, u: k[u == 1].min(), known=known)
+    assert chosen == pytest.approx(float(known[0][known[1] == 1].min()))

@@ -111,6 +111,19 @@ def test_a_recipe_of_a_later_version_is_refused():
     assert "schema" in faults({"model": {"path": "m.onnx"}, "schema": 99})[0]
 
 
+def test_a_student_stands_beside_a_module_and_a_reference_beside_a_metric():
+    table = tomllib.loads(TEXT)
+    table["model"]["student"] = "mine.net:small"
+    table["data"] |= {"metric": "mine.data:nearest", "reference": "mine.data:known"}
+    recipe = Recipe.parse(table)
+    assert recipe.model.student == "mine.net:small"
+    assert Recipe.parse(recipe.to_table()) == recipe
+    del table["data"]["metric"]
+    assert "reference is for a metric" in faults(table)[0]
+    file = {"path": "net.onnx", "student": "mine.net:small"}
+    assert "student" in faults({"model": file})[0]
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0, "tenth", True])
 def test_a_share_of_validation_is_a_share(share):
     table = {"model": {"path": "m.onnx"}, "data": {"validation_share": share}}

@@ -13,10 +13,10 @@ from deepseek_core.contracts.units import check_count
 
 SCHEMA: Final = 1
 _TABLES: Final = ("schema", "model", "data", "step", "lower", "budget", "run")
-_MODEL: Final = ("entry", "path", "input", "inputs", "weights")
+_MODEL: Final = ("entry", "path", "input", "inputs", "weights", "student")
 _DATA: Final = (
     "train", "validation", "validation_share", "test", "calibration", "calibration_samples",
-    "loss", "metric", "threshold",
+    "loss", "metric", "threshold", "reference",
 )  # fmt: skip
 _RUN: Final = ("seed", "threads", "batch")
 
@@ -26,12 +26,14 @@ class ModelSource:
     """Where the model comes from: a function (`entry`) or a file (`path`); one of the two.
 
     `entry` is `package.module:function`, called without arguments, or with the recipe's `weights`
-    file. `inputs` maps input names to shapes, the batch axis first.
+    file. `inputs` maps input names to shapes, the batch axis first. `student` is such a function,
+    too: what it returns the steps begin with, and the model itself teaches and is compared with.
     """
 
     entry: str | None = None
     path: str | None = None
     weights: str | None = None
+    student: str | None = None
     inputs: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
 
 
@@ -43,7 +45,9 @@ class DataSource:
     not train on; the verdict alone looks at `test`. `calibration_samples` is how many of the
     training samples calibrate, where no source of their own is given. `loss` and `metric` name
     functions; the defaults are cross-entropy and accuracy. `threshold` names one that chooses, for
-    each model on validation samples, what the metric holds its scores against.
+    each model on validation samples, what the metric holds its scores against. `reference` gives
+    samples that each model is shown as well, for a metric that compares with them: the known
+    pictures of a search.
     """
 
     train: str | None = None
@@ -55,6 +59,7 @@ class DataSource:
     loss: str | None = None
     metric: str | None = None
     threshold: str | None = None
+    reference: str | None = None
 
     @property
     def metric_name(self) -> str:
@@ -62,6 +67,11 @@ class DataSource:
         return "accuracy" if self.metric is None else self.metric.rpartition(":")[2]
 
     def __attrs_post_init__(self) -> None:
+        if self.reference is not None and self.metric is None:
+            raise ConfigError(
+                "data.reference is for a metric, and there is none",
+                remedy='add data.metric = "file.py:function"',
+            )
         share = self.validation_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
             raise ConfigError(
@@ -192,7 +202,13 @@ def _model(value: Any) -> ModelSource:
         raise ConfigError("model has either an entry or a path", remedy="give one of the two")
     if "input" in table and "inputs" in table:
         raise ConfigError("model has both input and inputs", remedy="give one of the two")
-    texts = {k: _text(table[k], f"model.{k}") for k in ("entry", "path", "weights") if k in table}
+    if "student" in table and "entry" not in table:
+        raise ConfigError(
+            "model.student is a module to train, and the model is a file",
+            remedy="give the model as an entry, too",
+        )
+    named = ("entry", "path", "weights", "student")
+    texts = {k: _text(table[k], f"model.{k}") for k in named if k in table}
     return ModelSource(**texts, inputs=_shapes(table))
 
 

@@ -49,7 +49,7 @@ def _module(args: argparse.Namespace) -> int:
         raise errors.ConfigError(
             f"{args.model} begins with a file", remedy="ds-sdk compress inspect MODEL.onnx"
         )
-    found = inspect(Pruner(source.model, _noise(source.inputs)))
+    found = inspect(Pruner(source.start, _noise(source.inputs)))
     if args.json:
         print_json({"groups": [attrs.asdict(group) for group in found]})
         return 0

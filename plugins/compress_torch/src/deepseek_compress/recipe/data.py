@@ -29,15 +29,17 @@ Evaluate = Callable[[Any, str], "Evaluation"]
 class Data:
     """Samples by their use; None where the recipe has none.
 
-    `evaluate(model, form)` is the metric on the test samples, with its interval; `judge` is the
-    same on validation samples, by which steps choose; a threshold is chosen on these in both.
-    `drop(model, form, file)` is by how many points a file is below a model on the same samples.
+    `reference` are those that a metric compares with. `evaluate(model, form)` is the metric on the
+    test samples, with its interval; `judge` is the same on validation samples, by which steps
+    choose; a threshold is chosen on these in both. `drop(model, form, file)` is by how many points
+    a file is below a model on the same samples.
     """
 
     train: compression.Samples | None = None
     validation: compression.Samples | None = None
     test: compression.Samples | None = None
     calibration: compression.Samples | None = None
+    reference: compression.Samples | None = None
     evaluate: Evaluate | None = None
     judge: Evaluate | None = None
     drop: Callable[[Any, str, Artifact], compression.Interval | None] | None = None
@@ -50,6 +52,7 @@ class Data:
             "validation": self.validation,
             "test": self.test,
             "calibration": self.calibration,
+            "reference": self.reference,
         }
 
 
@@ -64,7 +67,7 @@ def load_data(
     """
     found = {
         name: _samples(getattr(source, name), folder, model, f"data.{name}")
-        for name in ("train", "validation", "test", "calibration")
+        for name in ("train", "validation", "test", "calibration", "reference")
     }
     if found["validation"] is None and found["train"] is not None and source.validation_share:
         parts = split(found["train"], source.validation_share, _SEED)
@@ -75,6 +78,7 @@ def load_data(
         metric=_function(source.metric, folder, "data.metric"),
         threshold=_function(source.threshold, folder, "data.threshold"),
         validation=found["validation"],
+        reference=found["reference"],
         threads=threads,
     )
     test, validation = found["test"], found["validation"]

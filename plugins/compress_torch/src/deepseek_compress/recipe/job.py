@@ -95,7 +95,7 @@ class Job:
 
     @cached_property
     def _latency_model(self) -> LatencyModel:
-        """Made when it is first asked: it measures the original and single layers."""
+        """Made when it is first asked: it measures the first model and single layers."""
         from deepseek_compress.measure.layer_models import float_layer, int8_layer
         from deepseek_compress.measure.layer_shapes import layer_shapes
         from deepseek_compress.measure.layer_table import LayerTable
@@ -105,8 +105,8 @@ class Job:
         assert budget is not None
         make = int8_layer if self._ships_int8 else float_layer
         table = self.resources.enter_context(LayerTable(budget, make))
-        shapes = layer_shapes(self.source.model, self._one_batch(budget.batch))
-        return LatencyModel.fitted(table, shapes, self._original_s(budget))
+        shapes = layer_shapes(self.source.start, self._one_batch(budget.batch))
+        return LatencyModel.fitted(table, shapes, self._whole_s(budget))
 
     @property
     def _ships_int8(self) -> bool:
@@ -116,18 +116,18 @@ class Job:
         targets = self.chain.targets
         return bool(targets) and isinstance(targets[0].step, LowerForOnnxRuntime)
 
-    def _original_s(self, budget: compression.LatencyBudget) -> float:
-        """What the original takes on the device as it would ship, at the budget's quantile."""
+    def _whole_s(self, budget: compression.LatencyBudget) -> float:
+        """What the first model takes on the device as it would ship, at the budget's quantile."""
         from deepseek_compress.measure.latency import measure_latency
 
         with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
-            path = Path(folder) / "original.onnx"
-            self.export(self.source.model, path)
+            path = Path(folder) / "whole.onnx"
+            self.export(self.source.start, path)
             if self._ships_int8:
                 self._quantize(path)
             inputs = self.latency_inputs(budget.batch)
-            found = measure_latency({"original": path}, budget, inputs, _quiet)
-        return found["original"].quantiles_s[budget.quantile]
+            found = measure_latency({"whole": path}, budget, inputs, _quiet)
+        return found["whole"].quantiles_s[budget.quantile]
 
     def _quantize(self, path: Path) -> None:
         """Make a file int8 with ranges of a few samples: they do not change what it takes."""

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class Judge:
-    """A metric (None: accuracy), and what chooses its threshold for each model on `validation`."""
+    """A metric (None: accuracy), and what chooses its threshold for each model on `validation`.
+
+    A metric may compare with `reference`. What was found of the very first model, which is the
+    original and never changes, is kept.
+    """
 
     metric: Function | None = None
     threshold: Function | None = None
     validation: compression.Samples | None = None
+    reference: compression.Samples | None = None
     threads: int = 1
+    _first: tuple[Any, Any, Evaluation] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.threshold is None:
@@ -44,16 +50,24 @@ class Judge:
         Raises:
             InputError: the model, the samples and the metric do not fit each other.
         """
-        from deepseek_compress.train.evaluate import accuracy
-        from deepseek_compress.train.own_metric import choose_threshold, measure
+        if self._first is not None and self._first[0] is model and self._first[1] is samples:
+            return self._first[2]
+        found = self._evaluation(_predictor(model, form, samples, self.threads), samples)
+        if self._first is None:
+            self._first = (model, samples, found)
+        return found
 
-        predict = _predictor(model, form, self.threads)
+    def _evaluation(self, predict: Any, samples: compression.Samples) -> Evaluation:
+        from deepseek_compress.train.evaluate import accuracy
+        from deepseek_compress.train.own_metric import answers, choose_threshold, measure
+
         if self.metric is None:
             return accuracy(predict, samples)
+        known = () if self.reference is None else answers(predict, self.reference)
         chosen = None
         if self.threshold is not None and self.validation is not None:
-            chosen = choose_threshold(predict, self.validation, self.threshold)
-        return measure(predict, samples, self.metric, threshold=chosen)
+            chosen = choose_threshold(predict, self.validation, self.threshold, known=known)
+        return measure(predict, samples, self.metric, known=known, threshold=chosen)
 
     def drop(
         self, model: Any, form: str, file: Artifact, samples: compression.Samples
@@ -72,11 +86,13 @@ class Judge:
         )
 
 
-def _predictor(model: Any, form: str, threads: int) -> Any:
+def _predictor(model: Any, form: str, samples: compression.Samples, threads: int) -> Any:
     if form == "onnx":
         from deepseek_compress.train.onnx_files import onnx_predictor
 
         return onnx_predictor(model.read(), threads=threads)
+    from deepseek_compress.modules import copied
+    from deepseek_compress.train.layout import laid_out
     from deepseek_compress.train.predictor import torch_predictor
 
-    return torch_predictor(model, threads=threads)
+    return torch_predictor(laid_out(copied(model), "auto", samples)[0], threads=threads)

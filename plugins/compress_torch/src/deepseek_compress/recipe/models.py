@@ -16,12 +16,21 @@ _PROGRAMS: Final = (".pt2",)
 
 @attrs.frozen(kw_only=True, eq=False)
 class SourceModel:
-    """A model as a recipe names it: the object, its form, and shapes of its inputs by name."""
+    """A model as a recipe names it: the object, its form, and shapes of its inputs by name.
+
+    `student`: what the steps begin with instead, if the recipe names one; of the same inputs.
+    """
 
     name: str
     form: str
     model: Any
     inputs: dict[str, tuple[int, ...]]
+    student: Any = None
+
+    @property
+    def start(self) -> Any:
+        """What the first step is given."""
+        return self.model if self.student is None else self.student
 
 
 def load_model(source: compression.ModelSource, folder: Path) -> SourceModel:
@@ -74,15 +83,7 @@ def _inputs_of_file(artifact: Artifact) -> dict[str, tuple[int, ...]]:
 
 def _of_entry(source: compression.ModelSource, folder: Path) -> SourceModel:
     assert source.entry is not None
-    make = load_entry(source.entry, folder, where="model.entry")
-    made = _called(make, source, folder)
-    import torch
-
-    if not isinstance(made, torch.nn.Module):
-        raise errors.InputError(
-            f"model.entry {source.entry} gave a {type(made).__name__}",
-            remedy="let it return a torch.nn.Module",
-        )
+    made = _module(source.entry, source, folder, "model.entry")
     if not source.inputs:
         raise errors.InputError(
             "the shapes of the model's inputs are not given",
@@ -90,10 +91,28 @@ def _of_entry(source: compression.ModelSource, folder: Path) -> SourceModel:
         )
     name = source.entry.rpartition(":")[2]
     inputs = _named_inputs(made, dict(source.inputs))
-    return SourceModel(name=name, form="torch", model=made.eval(), inputs=inputs)
+    student = None
+    if source.student is not None:
+        student = _module(source.student, source, folder, "model.student")
+        if len(inputs) > 1:  # a lone one needs no name
+            inputs = _named_inputs(student, inputs)
+    return SourceModel(name=name, form="torch", model=made, inputs=inputs, student=student)
 
 
-def _called(make: Any, source: compression.ModelSource, folder: Path) -> Any:
+def _module(text: str, source: compression.ModelSource, folder: Path, where: str) -> Any:
+    """The module that a function of the user's returns, in evaluation mode."""
+    import torch
+
+    made = _called(load_entry(text, folder, where=where), source, folder, f"{where} {text}")
+    if not isinstance(made, torch.nn.Module):
+        raise errors.InputError(
+            f"{where} {text} gave a {type(made).__name__}",
+            remedy="let it return a torch.nn.Module",
+        )
+    return made.eval()
+
+
+def _called(make: Any, source: compression.ModelSource, folder: Path, where: str) -> Any:
     if not callable(make):
         return make
     arguments = [] if source.weights is None else [str(folder / source.weights)]
@@ -104,7 +123,7 @@ def _called(make: Any, source: compression.ModelSource, folder: Path) -> Any:
     except Exception as error:
         given = f"with {arguments[0]}" if arguments else "without arguments"
         raise errors.ConfigError(
-            f"model.entry {source.entry}, called {given}: {type(error).__name__}: {error}",
+            f"{where}, called {given}: {type(error).__name__}: {error}",
             remedy="correct the function; model.weights names a file that it is given",
         ) from error
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from deepseek_compress.recipe.chain import EXPORTED, Chain, Link
+from deepseek_compress.recipe.forms import profile_of
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.verdict import predicted_s, refuse_unmet
 from deepseek_core import compression, errors
@@ -36,7 +37,7 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
     job.set_threads()
     plans: list[compression.StepPlan] = []
     unplanned: list[str] = []
-    model: Any = job.source.model
+    model: Any = job.source.start
     with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
         for number, link in enumerate((*job.chain.steps, *job.chain.targets)):
             why = _unmade(link, job.source.form, unplanned)
@@ -94,7 +95,10 @@ def _verdict(job: Job, plans: list[compression.StepPlan]) -> tuple[compression.B
     """The lines of the budget that a plan can tell."""
     if not plans:
         return ()
-    original = {k: float(v) for k, v in plans[0].before.to_json().items() if v is not None}
+    source, before = job.source, plans[0].before
+    if source.student is not None:
+        before = profile_of(source.model, source.form, source.inputs)
+    original = {k: float(v) for k, v in before.to_json().items() if v is not None}
     planned = {k: float(v) for k, v in plans[-1].after.to_json().items() if v is not None}
     seconds = predicted_s(plans)
     if seconds is not None:

@@ -61,7 +61,7 @@ class _Runner:
 
     def __init__(self, job: Job, workspace: Workspace, progress: Progress) -> None:
         self._job, self._workspace, self._progress = job, workspace, progress
-        self._model, self._form = job.source.model, job.source.form
+        self._model, self._form = job.source.start, job.source.form
         self._provided: dict[str, Any] = {}
         self.plans: list[compression.StepPlan] = []
         self._rows: list[compression.StepRow] = []
@@ -71,25 +71,38 @@ class _Runner:
         """Every step of the recipe, those that ended before from what they left."""
         progress = self._progress
         progress(0, len(self._job.chain.steps), "original: its size, and how good it is")
-        self._rows.append(self._original())
+        source = self._job.source
+        self._rows.append(self._first_row("original", source.model))
+        if source.student is not None:
+            self._rows.append(self._first_row("student", source.student))
         for number, link in enumerate(self._job.chain.steps):
             model = self._in_form(link.opened.spec.takes)
             self._take(link, self._done(number, link, model), model)
 
-    def _original(self) -> compression.StepRow:
-        profile = profile_of(self._model, self._form, self._job.source.inputs)
+    def _first_row(self, name: str, model: Any) -> compression.StepRow:
+        """A row on a model that the recipe names."""
+        form = self._job.source.form
+        profile = profile_of(model, form, self._job.source.inputs)
         limit = self._job.recipe.budget.nbytes
         if profile.nbytes is None and limit is not None and limit.divisor is not None:
             # A part of the original's bytes is a part of the file that it would be itself.
-            profile = attrs.evolve(profile, nbytes=len(self._exported().read()))
-        judged = self._judged(self._model, self._form)
+            profile = attrs.evolve(profile, nbytes=self._bytes_of_file(model))
+        judged = self._judged(model, form)
         return compression.StepRow(
-            step="original",
+            step=name,
             profile=profile,
             accuracy=_score(judged),
             figures=_threshold(judged),
             notes=_notes(judged),
         )
+
+    def _bytes_of_file(self, model: Any) -> int:
+        if model is self._model:
+            return len(self._exported().read())
+        path = self._workspace.scratch("original.onnx")
+        with self._workspace.whole(path) as partial:
+            self._job.export(model, partial)
+        return path.stat().st_size
 
     def _done(self, number: int, link: Link, model: Any) -> Done:
         """What a step left, whether it ended before or does so now: one way for both."""

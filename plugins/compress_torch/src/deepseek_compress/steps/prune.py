@@ -67,7 +67,7 @@ class Prune(compression.ModelCompressor):
         found = plan_budget(
             pruner,
             self._scores(pruner, context),
-            self._budget(before, context),
+            self._budget(before, _original(pruner, before, context), context),
             allocate=self._options.allocate,
             latency=_milliseconds(context) if self._by_latency else None,
         )
@@ -152,13 +152,16 @@ class Prune(compression.ModelCompressor):
             tensors = as_tensors(batch, pruner.model)
             yield dict(tensors.inputs), tensors.labels
 
-    def _budget(self, before: compression.ModelProfile, context: compression.StepContext) -> Any:
+    def _budget(
+        self,
+        before: compression.ModelProfile,
+        original: compression.ModelProfile,
+        context: compression.StepContext,
+    ) -> Any:
         from deepseek_compress.prune.budget import PruneBudget
 
-        limits = {
-            "params": self._ratio("parameters", before.parameters, context),
-            "macs": self._ratio("macs", before.macs, context),
-        }
+        names = {"params": "parameters", "macs": "macs"}
+        limits = {key: self._ratio(name, before, original, context) for key, name in names.items()}
         latency = context.budget.latency
         limit_ms = latency.seconds * 1e3 if latency is not None and self._by_latency else None
         if limit_ms is None and not any(limits.values()):
@@ -175,16 +178,36 @@ class Prune(compression.ModelCompressor):
         )
 
     def _ratio(
-        self, name: str, whole: int | None, context: compression.StepContext
+        self,
+        name: str,
+        before: compression.ModelProfile,
+        original: compression.ModelProfile,
+        context: compression.StepContext,
     ) -> float | None:
-        """How many times less is asked for; None if nothing is."""
-        mine = getattr(self._options, name)
-        limit = getattr(context.budget, name)
+        """How many times less is asked for; None if nothing is.
+
+        A share in the budget is one of the original, a share in the step one of what it is given.
+        """
+        mine, limit = getattr(self._options, name), getattr(context.budget, name)
+        whole, of = getattr(before, name), getattr(original, name)
         if mine is not None:
-            limit = compression.Limit.parse(mine, where=f"{NAME}: {name}")
-        if limit is None or not whole:
+            limit, of = compression.Limit.parse(mine, where=f"{NAME}: {name}"), whole
+        if limit is None or not whole or not of:
             return None
-        return max(whole / float(limit.of(whole)), 1.0)
+        ratio: float = whole / float(limit.of(of))
+        return max(ratio, 1.0)
+
+
+def _original(
+    pruner: Any, before: compression.ModelProfile, context: compression.StepContext
+) -> compression.ModelProfile:
+    """The size of the recipe's original, which may be larger than the model that is pruned."""
+    if context.original is None or context.original is pruner.model:
+        return before
+    from deepseek_compress.profile import profile_with
+
+    one = {str(place): tensor[:1] for place, tensor in enumerate(pruner.example.args)}
+    return profile_with(context.original, one)
 
 
 def _cross_entropy(output: Any, labels: Any) -> Any:

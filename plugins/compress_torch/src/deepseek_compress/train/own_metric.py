@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from deepseek_compress.train.evaluate import METRIC_DRAWS, Evaluation, Predictor, mean_score
+from deepseek_compress.train.evaluate import BATCH, METRIC_DRAWS, Evaluation, Predictor, mean_score
 from deepseek_compress.train.intervals import Rows, bootstrap
 from deepseek_core import compression, errors
 
@@ -22,20 +22,22 @@ def measure(
     samples: compression.Samples,
     metric: Function,
     *,
+    known: tuple[Any, ...] = (),
     threshold: float | None = None,
-    batch_size: int = 256,
+    batch_size: int = BATCH,
 ) -> Evaluation:
     """What a function `(outputs, labels)` of the user's says, of all samples at once.
 
     It gives one number for the set, or one for each sample; higher is better. Samples that are
-    masked (`np.ma.array(hits, mask=labels == 0)`) do not count. A `threshold` is its third
-    argument.
+    masked (`np.ma.array(hits, mask=labels == 0)`) do not count. `known` are the same
+    model's outputs for reference samples, and their labels: two arguments more. A `threshold` is
+    its last argument.
 
     Raises:
         InputError: it raises, or gives something else than finite numbers.
     """
     outputs, labels = answers(predict, samples, batch_size)
-    more = () if threshold is None else (threshold,)
+    more = known if threshold is None else (*known, threshold)
     asked = _Asked(metric=metric, more=more, outputs=outputs, labels=labels)
     found, count = asked.of_all(), len(samples)
     if found.ndim == 1 and len(found) == count:
@@ -53,15 +55,24 @@ def measure(
 
 
 def choose_threshold(
-    predict: Predictor, samples: compression.Samples, choose: Function, *, batch_size: int = 256
+    predict: Predictor,
+    samples: compression.Samples,
+    choose: Function,
+    *,
+    known: tuple[Any, ...] = (),
+    batch_size: int = BATCH,
 ) -> float:
     """The number that a function `(outputs, labels)` of the user's chooses for a model.
+
+    `known` as in `measure`.
 
     Raises:
         InputError: it raises, or gives something else than a finite number.
     """
     outputs, labels = answers(predict, samples, batch_size)
-    asked = _Asked(metric=choose, outputs=outputs, labels=labels, sort="threshold function")
+    asked = _Asked(
+        metric=choose, more=known, outputs=outputs, labels=labels, sort="threshold function"
+    )
     found = asked.of_all()
     if found.size != 1 or np.ma.is_masked(found) or not np.isfinite(found).all():
         raise errors.InputError(
@@ -71,7 +82,9 @@ def choose_threshold(
     return float(found.reshape(()))
 
 
-def answers(predict: Predictor, samples: compression.Samples, batch_size: int) -> tuple[Any, Any]:
+def answers(
+    predict: Predictor, samples: compression.Samples, batch_size: int = BATCH
+) -> tuple[Any, Any]:
     """A model's outputs for all samples, and their labels; None where there are none."""
     outputs, labels = [], []
     for batch in samples.batches(batch_size):
@@ -124,7 +137,7 @@ class _Asked:
     metric: Function
     outputs: Any
     labels: Any
-    more: tuple[float, ...] = ()
+    more: tuple[Any, ...] = ()
     sort: str = "metric"
 
     @property
@@ -155,7 +168,9 @@ class _Asked:
         except errors.DeepSeekError:
             raise
         except Exception as error:
-            wanted = "the model's outputs, the labels" + (", the threshold" if self.more else "")
+            wanted = "the model's outputs, the labels"
+            wanted += ", those of data.reference" if len(self.more) > 1 else ""
+            wanted += ", the threshold" if len(self.more) % 2 else ""
             raise errors.InputError(
                 f"the {self.sort} {self.name} raised {type(error).__name__}: {error}",
                 remedy=f"correct it; it is called with {wanted}",
