@@ -14,7 +14,7 @@ from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
 from deepseek_compress.samples.subsets import gathered, split
-from deepseek_core import Artifact, compression
+from deepseek_core import Artifact, compression, errors
 
 if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
@@ -95,8 +95,26 @@ def _samples(
 def _function(text: str | None, folder: Path, where: str) -> Callable[..., Any] | None:
     if text is None:
         return None
-    found: Callable[..., Any] = load_entry(text, folder, where=where)
-    return found
+    found = load_entry(text, folder, where=where)
+    if isinstance(found, type):
+        found = _instance(found, text, where)
+    if not callable(found):
+        raise errors.ConfigError(
+            f"{where} {text} is a {type(found).__name__}",
+            remedy="name a function: it is called with the model's outputs and the labels",
+        )
+    function: Callable[..., Any] = found
+    return function
+
+
+def _instance(kind: type, text: str, where: str) -> Any:
+    try:
+        return kind()
+    except Exception as error:
+        raise errors.ConfigError(
+            f"{where} {text}, made without arguments: {type(error).__name__}: {error}",
+            remedy="name a function, or an object that is made",
+        ) from error
 
 
 def drawn(samples: compression.Samples, count: int) -> compression.Samples:

@@ -73,7 +73,7 @@ class _Runner:
             self._take(link, self._done(number, link, model), model)
 
     def _original(self) -> compression.StepRow:
-        profile = profile_of(self._model, self._form, self._job.source.inputs)
+        profile = profile_of(self._model, self._form, self._job.example)
         limit = self._job.recipe.budget.nbytes
         if profile.nbytes is None and limit is not None and limit.divisor is not None:
             # A part of the original's bytes is a part of the file that it would be itself.
@@ -188,7 +188,7 @@ class _Runner:
             return list(variants)
         from deepseek_compress.measure.latency import measure_latency
 
-        inputs = self._job.latency_inputs(budget.batch)
+        inputs = self._job.example(budget.batch)
         files = {
             v.name: self._workspace.output / v.file
             for v in variants

@@ -296,7 +296,9 @@ def _exported(module: Any, example: Mapping[str, Any], folder: Path) -> Any:
 
     path = folder / "qat_float.onnx"
     try:
-        export_onnx(module, {name: tuple(t.shape) for name, t in example.items()}, path)
+        shapes = {name: tuple(tensor.shape) for name, tensor in example.items()}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in example.items()}
+        export_onnx(module, shapes, path, example=arrays)
         return read_float_model(path)
     finally:
         path.unlink(missing_ok=True)
