@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from deepseek_compress.nesting import leaves
 from deepseek_compress.samples.example import example_inputs
 from deepseek_core import compression, errors
 
@@ -40,11 +41,13 @@ def export_onnx(
     """
     import torch
 
-    from deepseek_compress.modules import arguments_of, in_order
+    from deepseek_compress.modules import arguments_of, call, in_order
 
     whole = _in_float32(model)
     given = in_order(whole, _tensors_of(whole, inputs, example))
     args, kwargs = arguments_of(whole, given)
+    with torch.no_grad():
+        output = call(whole, given)
     try:
         with _quiet(), _plain_outputs(whole):
             program = torch.onnx.export(
@@ -52,6 +55,7 @@ def export_onnx(
                 args,
                 kwargs=kwargs,
                 input_names=list(given),
+                output_names=_names(output, given),
                 dynamic_shapes=_free_batch(whole, args, kwargs),
                 opset_version=OPSET,
                 dynamo=True,
@@ -62,7 +66,7 @@ def export_onnx(
             f"torch can't export {type(model).__name__} to ONNX: {_first_cause(error)}",
             remedy="rewrite that part of the model, or give an ONNX file as model.path",
         ) from error
-    return _checked(program, whole, given, path)
+    return _checked(program, output, given, path)
 
 
 def _in_float32(model: Any) -> Any:
@@ -117,25 +121,28 @@ def _free_batch(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     return {name: free(value) for name, value in bound.items()}
 
 
-def _checked(program: Any, model: Any, given: Mapping[str, Any], path: Path) -> float:
-    import torch
+def _names(output: Any, given: Mapping[str, Any]) -> list[str] | None:
+    """The names that a model's own mapping or named tuple has for its outputs."""
+    if not isinstance(output, Mapping) and not hasattr(output, "_fields"):
+        return None
+    return [f"{name}__output" if name in given else name for name, _ in leaves(output)]
 
-    from deepseek_compress.modules import call
+
+def _checked(program: Any, output: Any, given: Mapping[str, Any], path: Path) -> float:
     from deepseek_compress.onnx_graph.files import write_whole
     from deepseek_compress.onnx_graph.running import open_session
 
     proto = program.model_proto
     _own_outputs(proto)
     write_whole(path, proto.SerializeToString())
-    with torch.no_grad():
-        expected = [t.numpy() for t in _tensors(call(model, given))]
+    expected = [tensor.numpy() for _, tensor in leaves(output)]
     feeds = {i.name: a.numpy() for i, a in zip(proto.graph.input, given.values(), strict=True)}
     found = open_session(proto).run(None, feeds)
     worst = max((_difference(a, b) for a, b in zip(expected, found, strict=False)), default=0.0)
     if len(expected) != len(found) or not worst <= TOLERANCE:
         path.unlink()
         raise errors.InputError(
-            f"the exported file differs from {type(model).__name__} by {worst:.2g} of its largest "
+            f"the exported file differs from the model by {worst:.2g} of its largest "
             f"output ({TOLERANCE:g} is let through)",
             remedy="look for operations that depend on the values or on the batch's size",
         )
@@ -152,16 +159,6 @@ def _own_outputs(proto: Any) -> None:
                 renamed[name] = node.output[place] = f"{name}__output"
     for value in proto.graph.output:
         value.name = renamed.get(value.name, value.name)
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
-    elif value is not None:
-        yield value
 
 
 def _difference(expected: Any, found: Any) -> float:

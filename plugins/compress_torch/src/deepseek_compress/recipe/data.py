@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _SEED: Final = 0
 Evaluate = Callable[[Any, str], compression.Interval]
+_Predictor = Callable[[Any, str], Any]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -72,11 +74,12 @@ def load_data(
         found["calibration"] = drawn(found["train"], source.calibration_samples)
     metric = _function(source.metric, folder, "data.metric")
     test, validation = found["test"], found["validation"]
+    predictor = partial(_predictor, source=model, threads=threads)
     return Data(
         **found,
-        evaluate=None if test is None else _evaluator(test, metric, threads),
-        judge=None if validation is None else _evaluator(validation, metric, threads),
-        drop=None if test is None else _dropper(test, metric, threads),
+        evaluate=None if test is None else _evaluator(test, metric, predictor),
+        judge=None if validation is None else _evaluator(validation, metric, predictor),
+        drop=None if test is None else _dropper(test, metric, predictor),
         loss=_function(source.loss, folder, "data.loss"),
     )
 
@@ -126,10 +129,10 @@ def drawn(samples: compression.Samples, count: int) -> compression.Samples:
 
 
 def _evaluator(
-    samples: compression.Samples, metric: Callable[..., Any] | None, threads: int
+    samples: compression.Samples, metric: Callable[..., Any] | None, predictor: _Predictor
 ) -> Evaluate:
     def evaluate(model: Any, form: str) -> compression.Interval:
-        return _judged(_predictor(model, form, threads), samples, metric).score
+        return _judged(predictor(model, form), samples, metric).score
 
     return evaluate
 
@@ -143,13 +146,13 @@ def _judged(
 
 
 def _dropper(
-    samples: compression.Samples, metric: Callable[..., Any] | None, threads: int
+    samples: compression.Samples, metric: Callable[..., Any] | None, predictor: _Predictor
 ) -> Callable[[Any, str, Artifact], compression.Interval | None]:
     def drop(model: Any, form: str, file: Artifact) -> compression.Interval | None:
         from deepseek_compress.train.evaluate import difference
 
-        first = _judged(_predictor(model, form, threads), samples, metric)
-        second = _judged(_predictor(file, "onnx", threads), samples, metric)
+        first = _judged(predictor(model, form), samples, metric)
+        second = _judged(predictor(file, "onnx"), samples, metric)
         if first.scores is None or second.scores is None:
             return None
         found = difference(second, first).interval
@@ -160,11 +163,17 @@ def _dropper(
     return drop
 
 
-def _predictor(model: Any, form: str, threads: int) -> Any:
+def _predictor(model: Any, form: str, *, source: SourceModel, threads: int) -> Any:
+    """A function from inputs to outputs, nested as the recipe's own model nests them."""
     if form == "onnx":
         from deepseek_compress.train.onnx_files import onnx_predictor
 
-        return onnx_predictor(model.read(), threads=threads)
+        predict = onnx_predictor(model.read(), threads=threads)
+        if source.form == "onnx":
+            return predict
+        from deepseek_compress.train.predictor import as_nested
+
+        return as_nested(source.model, predict, threads=threads)
     from deepseek_compress.train.predictor import torch_predictor
 
     return torch_predictor(model, threads=threads)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from deepseek_compress.modules import check_module
+from deepseek_compress.modules import call, check_module, evaluating
 from deepseek_compress.steps.training import (
     objective_of,
     plan_of,
@@ -202,7 +202,9 @@ class Bench:
     def _file(self, model: Any, spec: Any) -> Any:
         from deepseek_compress.steps.file_module import FileModule
 
-        return FileModule(_lowering(self.options.target)(model, spec).proto)
+        with evaluating(self.folded):
+            like = call(self.folded, self.example)
+        return FileModule(_lowering(self.options.target)(model, spec).proto, like)
 
     def _unlearned(self, model: Any, spec: Any) -> tuple[str, ...]:
         """A note on what the file quantizes and the module could not be trained in."""

@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from deepseek_compress.nesting import leaves, nested
 from deepseek_compress.samples.labels import class_labels, counts_of, warn_of_one_class
 from deepseek_compress.train.intervals import (
     Difference,
@@ -96,7 +97,7 @@ def measure(
     """
     outputs, labels = [], []
     for batch in samples.batches(batch_size):
-        outputs.append(predict(batch.inputs))
+        outputs.append(_by_sample(predict(batch.inputs), len(batch)))
         labels.append(batch.labels)
     every = _joined(outputs)
     asked = None if labels[0] is None else np.concatenate([np.asarray(part) for part in labels])
@@ -127,9 +128,17 @@ def _called(metric: Metric, outputs: Any, labels: Any, name: str) -> npt.NDArray
         ) from error
 
 
+def _by_sample(output: Any, count: int) -> Any:
+    """An output whose every array counts the samples: a number of the batch is each one's."""
+    arrays = [array for _, array in leaves(output)]
+    return nested(output, [np.full(count, a) if np.ndim(a) == 0 else a for a in arrays])
+
+
 def _joined(parts: list[Any]) -> Any:
     """Batches of one structure (array, tuple, mapping) end to end."""
     first = parts[0]
+    if first is None:
+        return None
     if isinstance(first, Mapping):
         return {key: _joined([part[key] for part in parts]) for key in first}
     if isinstance(first, tuple | list):
@@ -142,7 +151,7 @@ def _taken(whole: Any, rows: npt.NDArray[np.int64]) -> Any:
         return {key: _taken(part, rows) for key, part in whole.items()}
     if isinstance(whole, tuple):
         return tuple(_taken(part, rows) for part in whole)
-    return whole[rows]
+    return None if whole is None else whole[rows]
 
 
 def difference(first: Evaluation, second: Evaluation) -> Difference:

@@ -38,7 +38,10 @@ def logits_of(output: Any) -> Any:
 def _remedy(output: Any) -> str:
     if is_dataclass(output):
         return 'let it give a dict: {"logits": ...}'
-    return "let it give one tensor, or name data.loss and data.metric of your own"
+    return (
+        'let it give one tensor or {"logits": ...}, or train by finetune, with data.loss and '
+        "data.metric of your own"
+    )
 
 
 def _is_tensor(value: Any) -> bool:
