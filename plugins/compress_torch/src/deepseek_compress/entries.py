@@ -106,4 +106,3 @@ def _remedy(error: BaseException) -> str:
     if "attempted relative import" in str(error):
         return 'name it as a module of its package: "package.module:function"'
     return "correct it, or install what it imports"
-

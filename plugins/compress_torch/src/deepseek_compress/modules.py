@@ -85,9 +85,7 @@ def in_order(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: inputs[name] for name in sorted(inputs, key=known.index)}
 
 
-def arguments_of(
-    model: Any, inputs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_of(model: Any, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Inputs as positional and keyword arguments of `forward`.
 
     Its first parameters go by place, those behind a gap by name. Where it does not have all these

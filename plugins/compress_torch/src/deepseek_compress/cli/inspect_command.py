@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_compress.cli.common import add_json, print_json
+from deepseek_compress.cli.common import add_json, only_json, print_json
 from deepseek_core import Artifact, compression, console, errors
 
 EXAMPLES: Final = """examples:
@@ -44,12 +44,14 @@ def _module(args: argparse.Namespace) -> int:
     from deepseek_compress.prune.inspect import inspect
     from deepseek_compress.prune.pruner import Pruner
 
-    source, samples = _source(args)
+    with only_json(args.json):
+        source, samples = _source(args)
     if source.form != "torch":
         raise errors.ConfigError(
             f"{args.model} begins with a file", remedy="ds-sdk compress inspect MODEL.onnx"
         )
-    found = inspect(Pruner(source.model, _example(source, samples)))
+    with only_json(args.json):
+        found = inspect(Pruner(source.model, _example(source, samples)))
     if args.json:
         print_json({"groups": [attrs.asdict(group) for group in found]})
         return 0

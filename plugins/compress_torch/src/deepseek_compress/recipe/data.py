@@ -43,6 +43,11 @@ class Data:
     judge: Evaluate | None = None
     drop: Callable[[Any, str, Artifact], compression.Interval | None] | None = None
     loss: Callable[..., Any] | None = None
+    metric: Callable[..., Any] | None = None
+
+    def functions(self) -> dict[str, Callable[..., Any] | None]:
+        """What the user wrote to train and judge by."""
+        return {"loss": self.loss, "metric": self.metric}
 
     def parts(self) -> dict[str, compression.Samples | None]:
         """All of them by name."""
@@ -81,6 +86,7 @@ def load_data(
         judge=None if validation is None else _evaluator(validation, metric, predictor),
         drop=None if test is None else _dropper(test, metric, predictor),
         loss=_function(source.loss, folder, "data.loss"),
+        metric=metric,
     )
 
 

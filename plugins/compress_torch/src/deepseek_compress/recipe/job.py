@@ -15,6 +15,7 @@ from deepseek_compress.recipe.chain import Chain, Link, chain_of
 from deepseek_compress.recipe.data import Data, drawn, load_data
 from deepseek_compress.recipe.models import SourceModel, load_model
 from deepseek_compress.recipe.read import read_recipe
+from deepseek_compress.recipe.seeded import seeded
 from deepseek_compress.samples.example import example_inputs
 from deepseek_core import Artifact, OpenedCompressor, compression, open_compressor
 
@@ -58,10 +59,13 @@ class Job:
             InputError: the model or the data is none.
         """
         recipe, folder = read_recipe(path), path.parent
-        source = load_model(recipe.model, folder)
+        seed = recipe.run.seed
+        with seeded(seed, load_torch=recipe.model.entry is not None):
+            source = load_model(recipe.model, folder)
         # Steps first: data may take long to load, and a wrong option is told at once.
         chain = chain_of(recipe, source.form, open_)
-        data = load_data(recipe.data, folder, source, recipe.run.threads)
+        with seeded(seed):
+            data = load_data(recipe.data, folder, source, recipe.run.threads)
         return cls(recipe=recipe, folder=folder, source=source, chain=chain, data=data)
 
     def context(

@@ -13,7 +13,9 @@ import attrs
 
 from deepseek_compress.recipe.chain import EXPORTED, Link, provided_names
 from deepseek_compress.recipe.finish import write_results
+from deepseek_compress.recipe.fingerprints import fingerprints, seen_in_training
 from deepseek_compress.recipe.forms import form_of, profile_of
+from deepseek_compress.recipe.identity import model_hashes
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.lock import locked, versions_of
 from deepseek_compress.recipe.plan import outlook
@@ -36,19 +38,25 @@ def run(
         DeepSeekError: a step refused, or failed; what was done before is kept for `resume`.
     """
     workspace = Workspace(output)
-    recipe_locked = locked(job.recipe, job.chain, job.data.parts())
+    data = fingerprints(job.data.parts())
+    recipe_locked = locked(
+        job.recipe,
+        job.chain,
+        data={name: found.sha256 for name, found in data.items()},
+        model=model_hashes(job.source, job.data.functions()),
+    )
     workspace.check(recipe_locked, resume=resume)
     if not resume:
         outlook(job, progress)  # what can't be met is told before hours of training
-    workspace.begin(recipe_locked)
-    job.set_threads()
-    runner = _Runner(job, workspace, progress)
-    runner.run_steps()
-    with disk_errors(output):
-        files = runner.run_targets()
-        report = runner.report(files)
-        write_results(output, recipe_locked, runner.plans, report, runner.extra())
-        workspace.close()
+    with workspace.begun(recipe_locked, resume=resume):
+        job.set_threads()
+        runner = _Runner(job, workspace, progress)
+        runner.run_steps()
+        with disk_errors(output):
+            files = runner.run_targets()
+            report = runner.report(files, seen_in_training(data))
+            write_results(output, recipe_locked, runner.plans, report, runner.extra())
+            workspace.close()
     return report
 
 
@@ -209,7 +217,9 @@ class _Runner:
             for v in variants
         ]
 
-    def report(self, variants: Sequence[compression.Variant]) -> compression.CompressionReport:
+    def report(
+        self, variants: Sequence[compression.Variant], seen: str = ""
+    ) -> compression.CompressionReport:
         """What was wanted beside what came out; the first shipped file is held to the budget."""
         shipped = next(v for v in variants if v.shipped)
         first, last = self._rows[0], self._rows[-1]
@@ -226,7 +236,7 @@ class _Runner:
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
             closest=nearest(verdict, shipped, judged),
-            not_measured=(*self._job.not_measured(), *self._unseen),
+            not_measured=(*self._job.not_measured(), *self._unseen, *filter(None, [seen])),
             machine={
                 "processor": platform.processor() or platform.machine(),
                 "threads": self._job.recipe.run.threads,

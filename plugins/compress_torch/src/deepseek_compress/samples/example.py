@@ -25,7 +25,8 @@ def example_inputs(
         if len(first) == count:
             return dict(first.inputs)
         return {
-            name: np.resize(array, (count, *array.shape[1:])) for name, array in first.inputs.items()
+            name: np.resize(array, (count, *array.shape[1:]))
+            for name, array in first.inputs.items()
         }
     if not shapes:
         raise errors.InputError(
