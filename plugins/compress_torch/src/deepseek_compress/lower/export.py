@@ -93,7 +93,7 @@ def _tensors_of(
 
 @contextlib.contextmanager
 def _plain_outputs(model: Any) -> Iterator[None]:
-    """Let a model give a dict where it gives a mapping of its own kind, which torch can't follow."""
+    """Let a model give a dict for a mapping of its own kind, which torch can't follow."""
 
     def plain(_module: Any, _args: Any, output: Any) -> Any:
         own = isinstance(output, Mapping) and type(output) not in (dict, OrderedDict)

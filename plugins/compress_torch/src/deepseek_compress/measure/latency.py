@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from deepseek_core import Session, compression, errors
+from deepseek_core import Session, compression
 
 _ROUNDS: Final = 20
 _RUNS: Final = 15  # of each file in a round

@@ -62,9 +62,8 @@ def _parts(batch: compression.Batch) -> Iterator[bytes]:
 def seen_in_training(found: Mapping[str, Fingerprint]) -> str:
     """A sentence where test samples were trained on, or chosen by; else nothing."""
     test = found["test"].samples if "test" in found else ()
-    known = {
-        row for name in ("train", "validation") if name in found for row in found[name].samples
-    }
+    read = [found[name].samples for name in ("train", "validation") if name in found]
+    known = {row for rows in read for row in rows}
     shared = sum(row in known for row in test)
     if not test or shared < _TOLD * len(test):
         return ""

@@ -12,8 +12,8 @@ from typing import Any, Final
 import attrs
 
 from deepseek_compress.recipe.chain import EXPORTED, Link, provided_names
-from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.fingerprints import fingerprints, seen_in_training
+from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.forms import form_of, profile_of
 from deepseek_compress.recipe.identity import model_hashes
 from deepseek_compress.recipe.job import Job

@@ -35,7 +35,8 @@ def as_nested(model: Any, predict: Any, *, threads: int = 1) -> Any:
 
     Of several outputs a file knows names and an order, not whether they were a tuple or a mapping.
     """
-    of_model, likes = torch_predictor(model, threads=threads), []
+    of_model = torch_predictor(model, threads=threads)
+    likes: list[Any] = []
 
     def nesting(inputs: Mapping[str, Any]) -> Any:
         found = predict(inputs)
