@@ -241,12 +241,10 @@ def interrupted(recipe, output, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "changed"),
-    [("manual_seed(0)", "manual_seed(1)", "weights"), ("Linear(4, 8)", "Linear(4, 8, 1)", None)],
+    ("edit", "changed"),
+    [(("manual_seed(0)", "manual_seed(1)"), "weights"), (("(4, 8)", "(4, 8, bias=True)"), None)],
 )
-def test_another_model_does_not_go_on_in_the_folder(
-    recipe, tmp_path, monkeypatch, old, new, changed
-):
+def test_another_model_does_not_go_on_in_the_folder(recipe, tmp_path, monkeypatch, edit, changed):
     interrupted(recipe, tmp_path / "out", monkeypatch)
     edited = tmp_path / "edited"
     edited.mkdir()

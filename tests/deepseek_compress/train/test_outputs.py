@@ -20,17 +20,17 @@ class Record:
     logits: np.ndarray
 
 
-@pytest.mark.parametrize(
-    "output",
-    [
-        SCORES,
-        AttributeDict(loss=None, logits=SCORES, hidden=SCORES + 1),
-        {"scores": SCORES, "loss": None},
-        (SCORES, None),
-    ],
-)
-def test_scores_are_found(output):
-    assert logits_of(output) is SCORES
+FOUND = {
+    "array": SCORES,
+    "attributes": AttributeDict(loss=None, logits=SCORES, hidden=SCORES + 1),
+    "mapping": {"scores": SCORES, "loss": None},
+    "tuple": (SCORES, None),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_scores_are_found(name):
+    assert logits_of(FOUND[name]) is SCORES
 
 
 @pytest.mark.parametrize(
