@@ -140,6 +140,41 @@ def bits_table(bench: Bench, student: Any, report: Report) -> None:
         report.at_least(claim, shipped - ptq, AHEAD_BARS.get((weights, activations), 0.0), "pt")
 
 
+def files_agree(bench: Bench, student: Any, report: Report) -> None:
+    """Both targets' files beside the fake-quantized module, 8/8, trained and not."""
+    from deepseek_compress.quantize.fake_quantized import learned_spec, plain
+    from deepseek_compress.steps.quantize import Bench as Quantizing
+    from deepseek_compress.steps.quantize import Qat, QatOptions
+
+    context = bench.context("agree", bench.qat)
+    folded = Qat().reshape(student, Qat().plan(student, context))
+    made = Quantizing.of(folded, QatOptions(), context)
+    after = made.calibrated(made.floats, "auto", "minmax").spec
+    compare_files(bench, made.quantized(after), made.floats, after, "after training", report)
+    module = made.fitted(made.started()).model
+    floats = made.exported(plain(module))
+    rest = made.calibrated(floats, "mse", "mse").spec
+    spec = learned_spec(module, made.example, floats, rest)
+    compare_files(bench, module, floats, spec, "by training", report)
+
+
+def compare_files(
+    bench: Bench, module: Any, floats: Any, spec: Any, how: str, report: Report
+) -> None:
+    from deepseek_compress.lower.ort_x86 import lower_ort_x86
+    from deepseek_compress.lower.trt import lower_trt
+    from deepseek_compress.train.onnx_files import onnx_predictor
+    from deepseek_compress.train.predictor import torch_predictor
+
+    x = {"x": bench.test.inputs["x"]}
+    wanted = torch_predictor(module)(x).argmax(1)
+    for name, lower in (("ort_x86", lower_ort_x86), ("trt", lower_trt)):
+        predict = onnx_predictor(lower(floats, spec).proto.SerializeToString())
+        same = float((predict(x).argmax(1) == wanted).mean())
+        claim = f"8/8 {how}: the {name} file agrees with the fake-quantized module"
+        report.at_least(claim, 100 * same, 99.0, "%")
+
+
 def speed(bench: Bench, model: Any, name: str, report: Report) -> None:
     """Coverage, size and processor time of a network's files."""
     import numpy as np
@@ -195,6 +230,7 @@ def main() -> int:
         bench = Bench(arguments, arguments.kept or Path(folder))
         student = bench.student()
         bits_table(bench, student, report)
+        files_agree(bench, student, report)
         speed(bench, bench.teacher, "teacher", report)
         speed(bench, student, "student", report)
     print(f"\n{(time.process_time() - start_s) / 60:.1f} CPU minutes")
