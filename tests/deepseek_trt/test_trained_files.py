@@ -19,16 +19,13 @@ TARGETS = ("8.0", "8.6", "8.9", "12.0")
 DATA = """
 import sys
 sys.path.insert(0, {kit!r})
-from small_torch import Depthwise, Residual, Transposed, drawn, pictures
+from small_torch import Depthwise, Residual, drawn, pictures
 
 def residual():
     return drawn(Residual)
 
 def depthwise():
     return drawn(Depthwise)
-
-def transposed():
-    return drawn(Transposed)
 
 def train():
     return pictures(256)
@@ -62,10 +59,8 @@ def lowered(folder, **chosen):
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "bits"),
-    [("residual", "trt", 8), ("residual", "ort_x86", 8), ("depthwise", "trt", 4),
-     ("transposed", "trt", 8)],
-)  # fmt: skip
+    ("name", "target", "bits"), [("residual", "trt", 8), ("depthwise", "ort_x86", 4)]
+)
 def test_a_trained_file_is_built_for_four_targets(tmp_path, monkeypatch, name, target, bits):
     rtx()
     monkeypatch.setattr(sys, "path", list(sys.path))

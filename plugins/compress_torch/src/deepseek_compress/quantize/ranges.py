@@ -16,6 +16,7 @@ PERCENT: Final = 99.99
 SHARES: Final = tuple(np.linspace(1.0, 0.1, 46).tolist())
 """Parts of a whole range that are tried for the least squared error, the whole one first."""
 _STEP: Final = 16  # bins by which a threshold of the entropy method is moved
+_BINS_A_LEVEL: Final = 4  # with fewer, a histogram does not see what rounding costs
 
 
 def minmax(seen: Observer, bits: int) -> TensorRange:
@@ -37,13 +38,14 @@ def entropy(seen: Observer, bits: int) -> TensorRange:
     """The threshold at which the quantized distribution tells most of the true one.
 
     Least Kullback-Leibler divergence over thresholds of the absolute value (Migacz, "8-bit
-    Inference with TensorRT", GTC 2017).
+    Inference with TensorRT", GTC 2017). There, thresholds begin where a level is one bin wide, so
+    that rounding seems free, and most of a Relu's range is cut off; here, they begin later.
     """
     half = BINS // 2
     counts = seen.counts[half:] + seen.counts[:half][::-1]
     counts[0] = 0  # exact zeros of a Relu say nothing about where to cut
     levels = 2**bits if seen.low >= 0 else 2 ** (bits - 1)
-    ends = [*range(levels, half, _STEP), half]
+    ends = [*range(_BINS_A_LEVEL * levels, half, _STEP), half]
     divergences = [_divergence(counts, end, levels) for end in ends]
     threshold = seen.reach * ends[int(np.argmin(divergences))] / half
     return _within(seen, -threshold, threshold, bits, "entropy")
