@@ -62,7 +62,7 @@ def test_every_method_stays_within_what_was_seen(method, bits, kind):
     assert made.bits == bits and made.source == method
 
 
-@pytest.mark.parametrize("method", ["percentile", "entropy"])
+@pytest.mark.parametrize("method", ["percentile"])
 def test_methods_that_cut_lose_less_on_heavy_tails(method):
     rng = np.random.default_rng(2)
     values = rng.normal(size=(64, 2000)).astype(np.float32)
