@@ -69,11 +69,11 @@ def _predictor(model, context, whole_s, *, int8):
 
     import torch
 
-    from deepseek_compress.samples.example import example_inputs
     from deepseek_compress.measure.layer_models import float_layer, int8_layer
     from deepseek_compress.measure.layer_shapes import layer_shapes
     from deepseek_compress.measure.layer_table import LayerTable
     from deepseek_compress.measure.model_latency import LatencyModel
+    from deepseek_compress.samples.example import example_inputs
 
     inputs = example_inputs(None, context.inputs, 1)
 
