@@ -236,7 +236,7 @@ class _Runner:
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
             closest=nearest(verdict, shipped, judged),
-            not_measured=(*self._job.not_measured(), *self._unseen, *filter(None, [seen])),
+            not_measured=(*self._job.not_measured(), *filter(None, [seen]), *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),
                 "threads": self._job.recipe.run.threads,
