@@ -56,9 +56,10 @@ def five_budgets(report, folder, model, context, *, int8):
 
 
 def _median_s(files, context):
-    from deepseek_compress.measure.latency import measure_latency, synthetic_batch
+    from deepseek_compress.measure.latency import measure_latency
+    from deepseek_compress.samples.example import example_inputs
 
-    found = measure_latency(files, device(1.0), synthetic_batch(context.inputs, 1), quiet)
+    found = measure_latency(files, device(1.0), example_inputs(None, context.inputs, 1), quiet)
     return {name: latency.quantiles_s[0.5] for name, latency in found.items()}
 
 
@@ -68,13 +69,13 @@ def _predictor(model, context, whole_s, *, int8):
 
     import torch
 
-    from deepseek_compress.measure.latency import synthetic_batch
     from deepseek_compress.measure.layer_models import float_layer, int8_layer
     from deepseek_compress.measure.layer_shapes import layer_shapes
     from deepseek_compress.measure.layer_table import LayerTable
     from deepseek_compress.measure.model_latency import LatencyModel
+    from deepseek_compress.samples.example import example_inputs
 
-    inputs = synthetic_batch(context.inputs, 1)
+    inputs = example_inputs(None, context.inputs, 1)
 
     @contextmanager
     def opened():

@@ -198,7 +198,7 @@ def latencies(files: dict[str, Path], job: Any) -> tuple[dict[str, float], dict[
     from deepseek_compress.measure.latency import measure_latency
 
     budget = job.recipe.budget.latency
-    found = measure_latency(files, budget, job.latency_inputs(1), lambda *_: None)
+    found = measure_latency(files, budget, job.example(1), lambda *_: None)
     p50, p99 = ({n: f.quantiles_s[q] * 1e3 for n, f in found.items()} for q in (0.5, 0.99))
     return p50, p99
 

@@ -140,6 +140,45 @@ def bits_table(bench: Bench, student: Any, report: Report) -> None:
         report.at_least(claim, shipped - ptq, AHEAD_BARS.get((weights, activations), 0.0), "pt")
 
 
+def files_agree(bench: Bench, student: Any, report: Report) -> None:
+    """Each target's file beside the module that is fake-quantized for it, 8/8, trained and not."""
+    from deepseek_compress.quantize.fake_quantized import learned_spec, plain
+    from deepseek_compress.steps.quantize import Bench as Quantizing
+    from deepseek_compress.steps.quantize import Qat, QatOptions
+
+    context = bench.context("agree", bench.qat)
+    folded = Qat().reshape(student, Qat().plan(student, context))
+    for target in ("ort_x86", "trt"):
+        made = Quantizing.of(folded, QatOptions(target=target), context)
+        after = made.calibrated(made.floats, "auto", "minmax").spec
+        claim = f"8/8 {target}: the file agrees with the fake-quantized module"
+        file = lowered_bytes(target, made.floats, after)
+        report.at_least(claim, same(bench, made.quantized(after), file), 99.0, "%")
+        module = made.fitted(made.started()).model
+        floats = made.exported(plain(module))
+        rest = made.calibrated(floats, "mse", "mse").spec
+        file = lowered_bytes(target, floats, learned_spec(module, made.example, floats, rest))
+        report.at_least(f"{claim}, trained", same(bench, module, file), 99.0, "%")
+
+
+def lowered_bytes(target: str, floats: Any, spec: Any) -> bytes:
+    from deepseek_compress.lower.ort_x86 import lower_ort_x86
+    from deepseek_compress.lower.trt import lower_trt
+
+    made = (lower_trt if target == "trt" else lower_ort_x86)(floats, spec)
+    return bytes(made.proto.SerializeToString())
+
+
+def same(bench: Bench, module: Any, file: bytes) -> float:
+    """Percent of the test pictures that both put into one class."""
+    from deepseek_compress.train.onnx_files import onnx_predictor
+    from deepseek_compress.train.predictor import torch_predictor
+
+    x = {"x": bench.test.inputs["x"]}
+    agree = torch_predictor(module)(x).argmax(1) == onnx_predictor(file)(x).argmax(1)
+    return 100 * float(agree.mean())
+
+
 def speed(bench: Bench, model: Any, name: str, report: Report) -> None:
     """Coverage, size and processor time of a network's files."""
     import numpy as np
@@ -195,6 +234,7 @@ def main() -> int:
         bench = Bench(arguments, arguments.kept or Path(folder))
         student = bench.student()
         bits_table(bench, student, report)
+        files_agree(bench, student, report)
         speed(bench, bench.teacher, "teacher", report)
         speed(bench, student, "student", report)
     print(f"\n{(time.process_time() - start_s) / 60:.1f} CPU minutes")

@@ -81,6 +81,42 @@ def test_a_run_is_judged_verified_and_compared(folder):
     assert "model.ort_x86.onnx was changed" in damaged.stdout
 
 
+def test_runs_that_were_judged_on_other_samples_are_not_compared(folder):
+    with np.load(folder / "samples.npz") as kept:
+        np.savez(folder / "others.npz", x=kept["x"] + 1, y=kept["y"])
+    text = RECIPE.format(nbytes="/2")
+    (folder / "others.toml").write_text(
+        "\ufeff" + text.replace('test = "samples', 'test = "others')
+    )
+    (folder / "same.toml").write_text(text.replace("\n", "\r\n"))
+    for name in ("others", "same"):
+        done = compress(folder, "run", f"{name}.toml", "-o", f"judged-{name}")
+        assert done.returncode in (0, 1), done.stderr
+    words = ("compare", "judged-others", "judged-same")
+    assert "can't be compared" in compress(folder, *words).stdout
+    assert not json.loads(compress(folder, *words, "--json").stdout)["same_test_samples"]
+
+
+CHATTY = """
+import numpy as np
+print("reading files ...")
+
+def samples():
+    print("done")
+    with np.load("samples.npz") as kept:
+        return kept["x"], kept["y"]
+"""
+
+
+def test_what_a_users_module_prints_is_no_part_of_the_json(folder):
+    (folder / "chatty.py").write_text(CHATTY)
+    text = RECIPE.format(nbytes="/2").replace("samples.npz", "chatty.py:samples")
+    (folder / "chatty.toml").write_text(text)
+    done = compress(folder, "run", "chatty.toml", "-o", "chatty", "--json")
+    assert json.loads(done.stdout)["variants"]
+    assert "reading files" in done.stderr
+
+
 def test_a_budget_that_does_not_hold_is_exit_code_1(folder):
     done = compress(folder, "run", "strict.toml", "-o", "strict")
     assert done.returncode == 1, done.stderr

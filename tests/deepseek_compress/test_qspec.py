@@ -87,3 +87,9 @@ def test_zero_is_one_of_the_integers(low, high):
     assert 0 <= zero <= 255
     assert scale * (0 - zero) <= min(low, 0.0) + scale
     assert scale * (255 - zero) >= max(high, 0.0) - scale
+
+
+def test_ranges_of_a_method_that_is_gone_are_read():
+    kept = TensorRange(min=0, max=1, source="entropy")
+    spec = QuantSpec(activations={"x": kept}, weights={}, samples=1)
+    assert QuantSpec.from_json(spec.to_json()).activations == {"x": kept}

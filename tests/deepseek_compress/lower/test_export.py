@@ -2,11 +2,15 @@
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from small_torch import Residual, drawn
+from torch import nn
 
 from deepseek_compress.lower.export import TOLERANCE, export_onnx
+from deepseek_compress.modules import call
+from deepseek_compress.nesting import leaves
 from deepseek_core import errors
 
 
@@ -14,9 +18,7 @@ def test_an_export_computes_the_same_for_any_batch(tmp_path):
     model = drawn(Residual)
     worst = export_onnx(model, {"x": (1, 1, 8, 8)}, tmp_path / "m.onnx")
     assert 0 <= worst <= TOLERANCE
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    session = ort.InferenceSession(tmp_path / "m.onnx")
     for count in (1, 5):
         x = np.random.default_rng(0).normal(size=(count, 1, 8, 8)).astype(np.float32)
         with torch.no_grad():
@@ -47,6 +49,60 @@ class Forgetful(torch.nn.Module):
 
 
 def test_a_file_that_differs_from_the_module_is_refused(tmp_path):
-    with pytest.raises(errors.InputError, match="the exported file differs from Forgetful"):
+    with pytest.raises(errors.InputError, match="the exported file differs from the model"):
         export_onnx(Forgetful(), {"x": (1, 4)}, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(9, 4), nn.Linear(4, 2)
+
+    def forward(self, words):
+        return self.out(self.table(words).mean(1))
+
+
+class Gap(nn.Module):
+    def forward(self, first, unused=None, *, last=None):
+        return first - last if unused is None else unused
+
+
+class Given(nn.Module):
+    def forward(self, *inputs):
+        return inputs[0] * 2
+
+
+class AttributeDict(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Own(nn.Module):
+    def forward(self, x):
+        return AttributeDict(logits=x + 1, x=x, twice=x + 1)
+
+
+CASES = {
+    "whole numbers": (Tokens(), {"words": np.array([[1, 8], [0, 3], [4, 4]])}),
+    "behind a gap": (Gap(), {"last": np.ones((2, 3), "f"), "first": np.zeros((2, 3), "f")}),
+    "any arguments": (Given(), {"input": np.ones((2, 3), "f")}),
+    "64 bits": (nn.Linear(3, 2).double(), {"input": np.ones((2, 3), "f")}),
+    "a mapping of its own": (Own(), {"x": np.ones((2, 3), "f")}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_models_are_called_as_they_want_to_be(tmp_path, name):
+    model, given = CASES[name]
+    shapes = {key: (1, *array.shape[1:]) for key, array in given.items()}
+    export_onnx(model, shapes, tmp_path / "m.onnx", example={k: a[:2] for k, a in given.items()})
+    session = ort.InferenceSession(tmp_path / "m.onnx")
+    found = session.run(None, {i.name: given[i.name] for i in session.get_inputs()})
+    tensors = {key: torch.from_numpy(array) for key, array in given.items()}
+    if name == "64 bits":
+        tensors = {key: tensor.double() for key, tensor in tensors.items()}
+    expected = [tensor.detach().numpy() for _, tensor in leaves(call(model, tensors))]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    if name == "a mapping of its own":
+        assert [o.name for o in session.get_outputs()] == ["logits", "x__output", "twice"]

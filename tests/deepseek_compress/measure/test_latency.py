@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import parser
 
-from deepseek_compress.measure.latency import measure_latency, synthetic_batch
+from deepseek_compress.measure.latency import measure_latency
 from deepseek_core import compression, errors
 
 SMALL = """
@@ -43,10 +43,3 @@ def test_a_device_that_is_not_there_is_told(model):
     budget = compression.LatencyBudget(device="gpu", seconds=1.0)
     with pytest.raises(errors.DeepSeekError):
         measure_latency({"a": model}, budget, {"x": np.ones((1, 4), np.float32)}, quiet)
-
-
-def test_noise_has_the_shapes_of_the_model_and_the_batch():
-    made = synthetic_batch({"x": (1, 3, 8, 8)}, 5)
-    assert made["x"].shape == (5, 3, 8, 8)
-    with pytest.raises(errors.InputError):
-        synthetic_batch({}, 1)

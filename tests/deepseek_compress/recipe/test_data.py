@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from deepseek_compress.lower.export import export_onnx
 from deepseek_compress.recipe.data import load_data
-from deepseek_compress.recipe.models import SourceModel
-from deepseek_core import compression, errors
+from deepseek_compress.recipe.fingerprints import fingerprints
+from deepseek_compress.recipe.models import SourceModel, load_model
+from deepseek_core import Artifact, compression, errors
 
 MODEL = SourceModel(name="net", form="torch", model=None, inputs={"input": (1, 4)})
 SOURCE = """
@@ -27,6 +29,30 @@ def nearest(outputs, labels, known, known_labels):
 
 def wide():
     return np.zeros((9, 5), np.float32), np.arange(9) % 2
+
+class Rows:
+    def __init__(self):
+        self.x, self.y = train()
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, at):
+        return self.x[at] + np.random.random(), self.y[at]
+
+class NoLength(Rows):
+    def __len__(self):
+        raise TypeError("it has none")
+
+class Share:
+    def __call__(self, outputs, labels):
+        return (outputs.argmax(1) == labels).mean()
+
+class Needs:
+    def __init__(self, path):
+        pass
+
+number = 3
 """
 
 
@@ -101,3 +127,79 @@ def test_without_data_there_is_nothing_to_judge(load):
     names = ("train", "validation", "test", "calibration", "reference")
     assert data.parts() == dict.fromkeys(names)
     assert data.evaluate is data.judge is data.drop is None
+
+
+def test_a_class_stands_for_what_it_makes(load):
+    assert len(load(test="data.py:Rows", metric="data.py:Share").test) == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"test": "data.py:NoLength"}, "NoLength has no length"),
+        (
+            {"test": "data.py:train", "metric": "data.py:number"},
+            "data.py:number is a int",
+        ),
+        ({"test": "data.py:train", "loss": "data.py:Needs"}, "made without arguments: TypeError"),
+    ],
+)
+def test_what_is_no_data_set_and_no_function(load, fields, told):
+    with pytest.raises(errors.DeepSeekError, match=told):
+        load(**fields)
+
+
+def test_augmentation_does_not_change_what_a_data_set_is(load):
+    first, again = (fingerprints({"train": load(train="data.py:Rows").train}) for _ in range(2))
+    assert first["train"].sha256 == again["train"].sha256
+
+
+SEVERAL = """
+import torch
+
+class Several(torch.nn.Module):
+    def forward(self, input):
+        return {OUTPUTS}
+"""
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        "(input, None, input.sum())",
+        "{'logits': input, 'input': input, 'deep': [input * 2, (input * 3,)]}",
+    ],
+)
+def test_a_metric_sees_a_file_as_it_sees_the_module(tmp_path, outputs):
+    (tmp_path / "net.py").write_text(SEVERAL.replace("{OUTPUTS}", outputs))
+    (tmp_path / "data.py").write_text(SOURCE)
+    model = load_model(
+        compression.ModelSource(entry="net.py:Several", inputs={"input": (1, 4)}), tmp_path
+    )
+    (tmp_path / "judge.py").write_text(METRIC)
+    source = compression.DataSource(test="data.py:test", metric="judge.py:metric")
+    found = load_data(source, tmp_path, model, 1)
+    export_onnx(model.model, model.inputs, tmp_path / "net.onnx")
+    found.evaluate(model.model, "torch")
+    found.evaluate(Artifact.from_path(tmp_path / "net.onnx"), "onnx")
+    of_module, of_file = found.functions["metric"].__globals__["SEEN"]
+    assert jsonable(of_module) == jsonable(of_file)
+
+
+METRIC = """
+import numpy as np
+
+SEEN = []
+
+def metric(outputs, labels):
+    SEEN.append(outputs)
+    return np.ones(len(labels))
+"""
+
+
+def jsonable(value):
+    if isinstance(value, dict):
+        return {key: jsonable(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [jsonable(part) for part in value]
+    return None if value is None else value.tolist()

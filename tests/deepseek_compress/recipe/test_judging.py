@@ -103,7 +103,7 @@ def test_a_threshold_needs_a_metric_and_samples(folder):
 
 def test_what_is_no_function_is_refused(folder):
     for name in ("metric", "threshold", "loss"):
-        with pytest.raises(errors.ConfigError, match=f"data.{name}: data.py:ASKED is a list"):
+        with pytest.raises(errors.ConfigError, match=f"data.{name} data.py:ASKED is a list"):
             loaded(folder, **{**SOURCE, name: "data.py:ASKED"})
 
 

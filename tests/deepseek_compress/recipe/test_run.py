@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -255,3 +256,80 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(recipe, tmp_path, monkeyp
             run(recipe, tmp_path / "out")
     assert "--resume" in refused.value.remedy
     assert run(recipe, tmp_path / "out", resume=True).holds
+
+
+def interrupted(recipe, output, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(kit.Halve, "apply", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, output)
+
+
+@pytest.mark.parametrize(
+    ("edit", "changed"),
+    [(("manual_seed(0)", "manual_seed(1)"), "weights"), (("(4, 8)", "(4, 8, bias=True)"), None)],
+)
+def test_another_model_does_not_go_on_in_the_folder(recipe, tmp_path, monkeypatch, edit, changed):
+    interrupted(recipe, tmp_path / "out", monkeypatch)
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    path = kit.write_recipe(edited)
+    (edited / "net.py").write_text(kit.MODEL.replace(*edit))
+    if changed is None:
+        assert run(path, tmp_path / "out", resume=True).holds  # written otherwise, and the same
+        return
+    with pytest.raises(errors.ConfigError, match=changed) as refused:
+        run(path, tmp_path / "out", resume=True)
+    assert "torch.manual_seed(0)" in refused.value.remedy
+
+
+CODE = """
+import torch
+
+class Net(torch.nn.Sequential):
+    def forward(self, input):
+        return super().forward(input)
+
+def make():
+    torch.manual_seed(0)
+    return Net(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+"""
+
+
+def test_code_that_was_changed_does_not_go_on(recipe, tmp_path, monkeypatch):
+    (tmp_path / "net.py").write_text(CODE)
+    interrupted(recipe, tmp_path / "out", monkeypatch)
+    other = tmp_path / "other"
+    other.mkdir()
+    path = kit.write_recipe(other)
+    (other / "net.py").write_text(CODE.replace("forward(input)\n\n", "forward(input * 2)\n\n"))
+    with pytest.raises(errors.ConfigError, match="code changed"):
+        run(path, tmp_path / "out", resume=True)
+
+
+def test_one_process_at_a_time_works_in_a_folder(recipe, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    interrupted(recipe, output, monkeypatch)
+    seen = []
+
+    def meet(*_):
+        with pytest.raises(errors.ConfigError, match="another process is running") as refused:
+            run(recipe, output, resume=True)
+        seen.append(refused.value.remedy)
+        return 1 / 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kit.Halve, "apply", meet)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, output, resume=True)
+    assert seen == ["wait for it, or choose another folder with -o"]
+    assert run(recipe, output, resume=True).holds
+
+
+def test_test_samples_that_training_saw_are_told(recipe, tmp_path):
+    told = "accuracy on unseen samples: training has seen 32 of 32 test samples"
+    assert told in run(recipe, tmp_path / "out").not_measured
+    with kit.job_of(recipe) as job:
+        job.data = attrs.evolve(job.data, train=None)
+        found = run_module.run(job, tmp_path / "apart", resume=False, progress=kit.quiet)
+    assert told not in found.not_measured

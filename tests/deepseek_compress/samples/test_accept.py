@@ -231,6 +231,14 @@ def test_remedies_name_the_nearest():
     assert caught.value.remedy == "add the missing axis: np.expand_dims(x, 1)"
     fixed = np.expand_dims(X[:, 0], 1)  # as the remedy says
     assert len(as_samples((fixed, Y), PICTURES)) == 6
+    color = Expected(inputs={"image": (1, 3, 4, 5)})
+    with pytest.raises(errors.InputError) as caught:
+        as_samples(np.ones((6, 4, 5, 3)), color)
+    assert caught.value.remedy == "put the channels first: np.moveaxis(x, -1, 1)"
+    assert len(as_samples(np.moveaxis(np.ones((6, 4, 5, 3)), -1, 1), color)) == 6
+    with pytest.raises(errors.InputError) as caught:
+        as_samples(np.ones((6, 3, 4, 5)), Expected(inputs={"image": (3, 4, 5)}))
+    assert caught.value.remedy == "model.input begins with the batch: [1, 3, 4, 5]"
 
 
 def test_a_data_set_that_raises_in_the_middle_names_the_sample():

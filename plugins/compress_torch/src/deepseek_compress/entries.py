@@ -43,6 +43,9 @@ def load_entry(text: str, folder: Path, *, where: str) -> Any:
 def _file(path: Path, where: str) -> ModuleType:
     if not path.is_file():
         raise errors.ConfigError(f"{where}: no such file: {path}", remedy="check the path")
+    _beside(path.parent)
+    if _is_found_by_name(path):
+        return _imported(path.stem, str(path), where)
     # By its path, so that two files of one name are two modules, and one file is one.
     name = f"_recipe_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -52,21 +55,35 @@ def _file(path: Path, where: str) -> ModuleType:
         raise errors.ConfigError(f"{where}: {path} can't be imported", remedy="check the file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    _beside(path.parent)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _failed(where, str(path), error) from error
     return module
 
 
+def _is_found_by_name(path: Path) -> bool:
+    """Whether `import NAME` finds this file: only then do worker processes find it, too."""
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.find_spec(path.stem)
+    except (ImportError, ValueError):
+        return False
+    origin = None if spec is None else spec.origin  # of what is built in, no file
+    return origin is not None and Path(origin).is_file() and path.samefile(origin)
+
+
 def _named(name: str, folder: Path, where: str) -> ModuleType:
     _beside(folder)
+    return _imported(name, name, where)
+
+
+def _imported(name: str, called: str, where: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
-        raise _failed(where, name, error) from error
+    except (Exception, SystemExit) as error:
+        raise _failed(where, called, error) from error
 
 
 def _beside(folder: Path) -> None:
@@ -76,9 +93,16 @@ def _beside(folder: Path) -> None:
         sys.path.append(place)
 
 
-def _failed(where: str, name: str, error: Exception) -> errors.ConfigError:
+def _failed(where: str, name: str, error: BaseException) -> errors.ConfigError:
     kind = type(error).__name__
     return errors.ConfigError(
-        f"{where}: {name} can't be imported: {kind}: {error}",
-        remedy="correct it, or install what it imports",
+        f"{where}: {name} can't be imported: {kind}: {error}", remedy=_remedy(error)
     )
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "move what a script does under: if __name__ == '__main__':"
+    if "attempted relative import" in str(error):
+        return 'name it as a module of its package: "package.module:function"'
+    return "correct it, or install what it imports"

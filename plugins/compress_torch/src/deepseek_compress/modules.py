@@ -7,11 +7,13 @@ import inspect
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from deepseek_core import errors
+
+_PLACED: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def place_of(model: Any) -> tuple[Any, Any]:
@@ -38,6 +40,23 @@ def check_module(model: Any) -> Any:
             raise errors.InputError(
                 f"{name} has no shape yet: the model is lazy", remedy="call the model once before"
             )
+        if parameter.is_meta:
+            raise errors.InputError(
+                f"{name} has no values: it is on the device meta",
+                remedy="make the model without device='meta', and load its weights",
+            )
+    return model
+
+
+def unwrapped(model: Any) -> Any:
+    """The module inside of what only compiles it, or spreads it over devices."""
+    while isinstance(model, torch.nn.Module):
+        if isinstance(model, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):  # torch.compile's, which has no public name
+            model = model._orig_mod
+        else:
+            break
     return model
 
 
@@ -58,16 +77,41 @@ def copied(model: Any) -> Any:
         ) from error
 
 
+def in_order(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs in the order of `forward`'s parameters; as they are where it lacks a name."""
+    known = list(inspect.signature(model.forward).parameters)
+    if not all(name in known for name in inputs):
+        return dict(inputs)
+    return {name: inputs[name] for name in sorted(inputs, key=known.index)}
+
+
+def arguments_of(model: Any, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs as positional and keyword arguments of `forward`.
+
+    Its first parameters go by place, those behind a gap by name. Where it does not have all these
+    names, all go in the order that they are given in.
+    """
+    known = inspect.signature(model.forward).parameters
+    if not all(name in known for name in inputs):
+        return tuple(inputs.values()), {}
+    placed = []
+    for name, parameter in known.items():
+        if name not in inputs or parameter.kind not in _PLACED:
+            break
+        placed.append(name)
+    named = {name: value for name, value in inputs.items() if name not in placed}
+    return tuple(inputs[name] for name in placed), named
+
+
 def call(model: Any, inputs: Mapping[str, Any]) -> Any:
-    """Call a model: by keyword where `forward` has all these names, else in their order.
+    """Call a model with its inputs by name.
 
     Raises:
         InputError: the model raises; its own error is the cause.
     """
-    known = inspect.signature(model.forward).parameters
-    by_name = len(inputs) > 1 and all(name in known for name in inputs)
+    args, kwargs = arguments_of(model, inputs)
     try:
-        return model(**inputs) if by_name else model(*inputs.values())
+        return model(*args, **kwargs)
     except (errors.DeepSeekError, MemoryError):
         raise
     except Exception as error:
@@ -79,6 +123,8 @@ def call(model: Any, inputs: Mapping[str, Any]) -> Any:
 
 
 def _remedy(inputs: Mapping[str, Any], text: str) -> str:
+    if "missing" in text and "required" in text and "argument" in text:
+        return "name every input of the model: model.inputs = { x = [1, ...], mask = [1, ...] }"
     if "more than 1 value per channel" in text:
         return "batch normalization needs two samples or more: batch_size = 32"
     if any(not tensor.is_floating_point() for tensor in inputs.values()):

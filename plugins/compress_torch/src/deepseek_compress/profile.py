@@ -9,29 +9,12 @@ from typing import Any, Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepseek_compress.modules import call, check_module, evaluating, place_of
+from deepseek_compress.modules import call, check_module, evaluating
 from deepseek_core import compression
 
 
-def profile_of(model: Any, inputs: Mapping[str, tuple[int, ...]]) -> compression.ModelProfile:
-    """Parameters, tied ones counted once, and operations for one sample of these shapes.
-
-    The batch axis comes first. Inputs are zeros of the model's own dtype; `profile_with` takes
-    real ones, where a model wants whole numbers.
-
-    Raises:
-        InputError: the model can't run on them.
-    """
-    device, dtype = place_of(check_module(model))
-    zeros = {
-        name: torch.zeros((1, *shape[1:]), device=device, dtype=dtype)
-        for name, shape in inputs.items()
-    }
-    return profile_with(model, zeros)
-
-
 def profile_with(model: Any, inputs: Mapping[str, Any]) -> compression.ModelProfile:
-    """Parameters, and operations for these tensors of one sample.
+    """Parameters, tied ones counted once, and operations for these tensors of one sample.
 
     Raises:
         InputError: the model can't run on them.

@@ -16,7 +16,7 @@ from deepseek_core import errors
 FORMAT: Final = "deepseek-quantization"
 VERSION: Final = 1
 Source = Literal["minmax", "percentile", "entropy", "mse", "learned"]
-"""Where a range or a scale came from."""
+"""Where a range or a scale came from; entropy in older files alone."""
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,13 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """JSON instead of tables."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+@contextmanager
+def only_json(wanted: bool) -> Iterator[None]:
+    """Keep standard output for the JSON: what a user's functions print goes to standard error."""
+    with redirect_stdout(sys.stderr) if wanted else nullcontext():
+        yield
 
 
 def print_json(value: Any) -> None:

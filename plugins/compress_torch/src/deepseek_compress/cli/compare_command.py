@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from deepseek_compress.cli.common import add_json, print_json, read_report
+from deepseek_compress.recipe.workspace import LOCK
 from deepseek_compress.report.rows import percent
-from deepseek_core import compression, console
+from deepseek_core import compression, console, errors
 
 EXAMPLES: Final = """examples:
   ds-sdk compress compare out other
   ds-sdk compress compare out other --json
 
-A difference in accuracy is called one only where the intervals do not overlap."""
+A difference in accuracy is called one only where the intervals do not overlap, and the runs were
+judged on the same test samples."""
+
+_OTHER_SAMPLES: Final = "accuracies can't be compared: the runs were judged on other test samples"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +33,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print both."""
     one, other = read_report(args.one), read_report(args.other)
+    same = _test_of(args.one) == _test_of(args.other)
     if args.json:
-        print_json({"a": one.to_json(), "b": other.to_json()})
+        print_json({"a": one.to_json(), "b": other.to_json(), "same_test_samples": same})
         return 0
     rows = list(_rows(one, other))
     console.print_table(("FIGURE", str(args.one), str(args.other), "B / A"), rows)
-    print(_accuracy_sentence(one, other))
+    print(_accuracy_sentence(one, other) if same else _OTHER_SAMPLES)
     return 0
+
+
+def _test_of(folder: Path) -> str | None:
+    """The hash of the test samples on which a run was judged.
+
+    Raises:
+        ArtifactError: its locked recipe is missing or damaged.
+    """
+    path = folder / LOCK
+    try:
+        locked = tomllib.loads(path.read_text(encoding="utf-8")).get("locked", {})
+    except (OSError, ValueError) as error:
+        raise errors.ArtifactError(
+            f"{path} can't be read: {error}", remedy="run the recipe again"
+        ) from error
+    found: str | None = locked.get("data_sha256", {}).get("test")
+    return found
 
 
 def _rows(

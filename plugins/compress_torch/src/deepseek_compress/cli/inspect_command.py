@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_compress.cli.common import add_json, print_json
+from deepseek_compress.cli.common import add_json, only_json, print_json
 from deepseek_core import Artifact, compression, console, errors
 
 EXAMPLES: Final = """examples:
@@ -44,12 +44,14 @@ def _module(args: argparse.Namespace) -> int:
     from deepseek_compress.prune.inspect import inspect
     from deepseek_compress.prune.pruner import Pruner
 
-    source = _source(args)
+    with only_json(args.json):
+        source, samples = _source(args)
     if source.form != "torch":
         raise errors.ConfigError(
             f"{args.model} begins with a file", remedy="ds-sdk compress inspect MODEL.onnx"
         )
-    found = inspect(Pruner(source.start, _noise(source.inputs)))
+    with only_json(args.json):
+        found = inspect(Pruner(source.start, _example(source, samples)))
     if args.json:
         print_json({"groups": [attrs.asdict(group) for group in found]})
         return 0
@@ -62,13 +64,18 @@ def _module(args: argparse.Namespace) -> int:
     return 0
 
 
-def _source(args: argparse.Namespace) -> Any:
+def _source(args: argparse.Namespace) -> tuple[Any, compression.Samples | None]:
+    """The model, and samples of it where there is a recipe that has some."""
+    from deepseek_compress.recipe.data import load_data
     from deepseek_compress.recipe.models import load_model
     from deepseek_compress.recipe.read import read_recipe
 
     if args.model.endswith(".toml"):
         path = Path(args.model)
-        return load_model(read_recipe(path).model, path.parent)
+        recipe = read_recipe(path)
+        model = load_model(recipe.model, path.parent)
+        data = load_data(recipe.data, path.parent, model, recipe.run.threads)
+        return model, data.calibration or data.test
     if args.input is None:
         raise errors.ConfigError(
             "nothing tells the shape of the model's input", remedy="add --input 1,3,224,224"
@@ -77,7 +84,7 @@ def _source(args: argparse.Namespace) -> Any:
     if args.weights is not None:
         table["weights"] = args.weights
     source = compression.Recipe.parse({"model": table}).model
-    return load_model(source, Path())
+    return load_model(source, Path()), None
 
 
 def _shape(text: str) -> list[int]:
@@ -87,11 +94,16 @@ def _shape(text: str) -> list[int]:
         raise errors.ConfigError(f"--input is {text!r}", remedy="--input 1,3,224,224") from error
 
 
-def _noise(inputs: dict[str, tuple[int, ...]]) -> tuple[Any, ...]:
-    import torch
+def _example(source: Any, samples: compression.Samples | None) -> Any:
+    from deepseek_compress.modules import arguments_of
+    from deepseek_compress.prune.trace import Example
+    from deepseek_compress.samples.example import example_inputs
+    from deepseek_compress.train.batches import as_tensors
 
-    draw = torch.Generator().manual_seed(0)
-    return tuple(torch.randn((2, *shape[1:]), generator=draw) for shape in inputs.values())
+    inputs = example_inputs(samples, source.inputs, 2)
+    tensors = as_tensors(compression.Batch(inputs=inputs), source.start).inputs
+    args, kwargs = arguments_of(source.start, tensors)
+    return Example(args=args, kwargs=kwargs)
 
 
 def _file(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from deepseek_compress.cli.common import add_json, add_recipe, print_json
+from deepseek_compress.cli.common import add_json, add_recipe, only_json, print_json
 from deepseek_compress.report.rows import VERDICT_HEADER, verdict_rows
 from deepseek_core import console
 
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from deepseek_compress.recipe.plan import outlook
 
     with (
+        only_json(args.json),
         Job.read(args.recipe) as job,
         console.ProgressReporter("plan", quiet=args.json) as progress,
     ):

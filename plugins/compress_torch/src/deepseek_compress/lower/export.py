@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from deepseek_core import errors
+from deepseek_compress.nesting import leaves
+from deepseek_compress.samples.example import example_inputs
+from deepseek_core import compression, errors
 
 OPSET: Final = 20
 TOLERANCE: Final = 1e-3
 """Largest difference from the module, relative to its largest output, that is let through."""
 
 
-def export_onnx(model: Any, inputs: Mapping[str, Sequence[int]], path: Path) -> float:
+def export_onnx(
+    model: Any,
+    inputs: Mapping[str, Sequence[int]],
+    path: Path,
+    *,
+    example: Mapping[str, Any] | None = None,
+) -> float:
     """Write the module as float32 ONNX of a free batch; the largest relative difference from it.
 
-    `inputs` are shapes by name, the batch first. Batch normalization is folded by the exporter.
+    `inputs` are shapes by name, the batch first; `example` are two real samples of them, noise
+    where there are none. Batch normalization is folded by the exporter.
 
     Raises:
         InputError: torch can't export it, or the file computes something else.
@@ -30,18 +41,22 @@ def export_onnx(model: Any, inputs: Mapping[str, Sequence[int]], path: Path) -> 
     """
     import torch
 
-    draw = torch.Generator().manual_seed(0)
-    # Two samples: with one the exporter takes the batch for a constant.
-    arguments = tuple(torch.randn((2, *shape[1:]), generator=draw) for shape in inputs.values())
-    whole = model.eval()
+    from deepseek_compress.modules import arguments_of, call, in_order
+
+    whole = _in_float32(model)
+    given = in_order(whole, _tensors_of(whole, inputs, example))
+    args, kwargs = arguments_of(whole, given)
+    with torch.no_grad():
+        output = call(whole, given)
     try:
-        with _quiet():
-            batch = torch.export.Dim("batch", min=1)
+        with _quiet(), _plain_outputs(whole):
             program = torch.onnx.export(
                 whole,
-                arguments,
-                input_names=list(inputs),
-                dynamic_shapes=tuple({0: batch} for _ in inputs),
+                args,
+                kwargs=kwargs,
+                input_names=list(given),
+                output_names=_names(output, given),
+                dynamic_shapes=_free_batch(whole, args, kwargs),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -51,41 +66,99 @@ def export_onnx(model: Any, inputs: Mapping[str, Sequence[int]], path: Path) -> 
             f"torch can't export {type(model).__name__} to ONNX: {_first_cause(error)}",
             remedy="rewrite that part of the model, or give an ONNX file as model.path",
         ) from error
-    return _checked(program, whole, arguments, path)
+    return _checked(program, output, given, path)
 
 
-def _checked(program: Any, model: Any, arguments: tuple[Any, ...], path: Path) -> float:
+def _in_float32(model: Any) -> Any:
+    """The model for inference; a copy where its weights are of another precision."""
     import torch
 
+    from deepseek_compress.modules import copied, place_of
+
+    place, dtype = place_of(model)
+    if dtype == torch.float32 and place.type == "cpu":
+        return model.eval()
+    return copied(model).float().cpu().eval()
+
+
+def _tensors_of(
+    model: Any, inputs: Mapping[str, Sequence[int]], example: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Tensors of two samples: with one the exporter takes the batch for a constant."""
+    from deepseek_compress.train.batches import as_tensors
+
+    found = example_inputs(None, inputs, 2) if example is None else dict(example)
+    return dict(as_tensors(compression.Batch(inputs=found), model).inputs)
+
+
+@contextlib.contextmanager
+def _plain_outputs(model: Any) -> Iterator[None]:
+    """Let a model give a dict for a mapping of its own kind, which torch can't follow."""
+
+    def plain(_module: Any, _args: Any, output: Any) -> Any:
+        own = isinstance(output, Mapping) and type(output) not in (dict, OrderedDict)
+        return dict(output) if own else output
+
+    handle = model.register_forward_hook(plain)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _free_batch(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The first axis of each argument, under the parameter that takes it."""
+    import torch
+
+    batch = torch.export.Dim("batch", min=1)
+
+    def free(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: free(part) for name, part in value.items()}
+        return tuple(map(free, value)) if isinstance(value, tuple) else {0: batch}
+
+    bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    return {name: free(value) for name, value in bound.items()}
+
+
+def _names(output: Any, given: Mapping[str, Any]) -> list[str] | None:
+    """The names that a model's own mapping or named tuple has for its outputs."""
+    if not isinstance(output, Mapping) and not hasattr(output, "_fields"):
+        return None
+    return [f"{name}__output" if name in given else name for name, _ in leaves(output)]
+
+
+def _checked(program: Any, output: Any, given: Mapping[str, Any], path: Path) -> float:
     from deepseek_compress.onnx_graph.files import write_whole
     from deepseek_compress.onnx_graph.running import open_session
 
     proto = program.model_proto
+    _own_outputs(proto)
     write_whole(path, proto.SerializeToString())
-    with torch.no_grad():
-        given = model(*arguments)
-    expected = [t.numpy() for t in _tensors(given)]
-    feeds = {i.name: a.numpy() for i, a in zip(proto.graph.input, arguments, strict=True)}
+    expected = [tensor.numpy() for _, tensor in leaves(output)]
+    feeds = {i.name: a.numpy() for i, a in zip(proto.graph.input, given.values(), strict=True)}
     found = open_session(proto).run(None, feeds)
     worst = max((_difference(a, b) for a, b in zip(expected, found, strict=False)), default=0.0)
     if len(expected) != len(found) or not worst <= TOLERANCE:
         path.unlink()
         raise errors.InputError(
-            f"the exported file differs from {type(model).__name__} by {worst:.2g} of its largest "
+            f"the exported file differs from the model by {worst:.2g} of its largest "
             f"output ({TOLERANCE:g} is let through)",
             remedy="look for operations that depend on the values or on the batch's size",
         )
     return worst
 
 
-def _tensors(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
-    elif value is not None:
-        yield value
+def _own_outputs(proto: Any) -> None:
+    """Give an output that hands an input on a name of its own: the exporter calls both alike."""
+    inputs = {value.name for value in proto.graph.input}
+    renamed = {}
+    for node in proto.graph.node:
+        for place, name in enumerate(node.output):
+            if name in inputs:
+                renamed[name] = node.output[place] = f"{name}__output"
+    for value in proto.graph.output:
+        value.name = renamed.get(value.name, value.name)
 
 
 def _difference(expected: Any, found: Any) -> float:
@@ -106,9 +179,8 @@ def _first_cause(error: BaseException) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's advertisements, logs and warnings to itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with (
             warnings.catch_warnings(),
@@ -118,4 +190,4 @@ def _quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

@@ -15,7 +15,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from deepseek_compress.lower.integers import bias_integers, usable_scales, weight_integers
-from deepseek_compress.onnx_graph.graph import GraphIndex
+from deepseek_compress.onnx_graph.graph import GraphIndex, Names
 from deepseek_compress.onnx_graph.reading import FloatModel
 from deepseek_compress.qspec import QuantSpec, TensorRange
 from deepseek_compress.sites import QuantSites
@@ -73,6 +73,7 @@ class _Insertion:
     sites: QuantSites
     scheme: Scheme
     index: GraphIndex = attrs.field(init=False)
+    names: Names = attrs.field(init=False)
     first: list[NodeProto] = attrs.field(factory=list)
     after: dict[str, list[NodeProto]] = attrs.field(factory=lambda: defaultdict(list))
     dropped: set[str] = attrs.field(factory=set)
@@ -80,6 +81,7 @@ class _Insertion:
 
     def __attrs_post_init__(self) -> None:
         self.index = GraphIndex.of(self.proto)
+        self.names = Names.of(self.proto)
 
     def weights(self) -> None:
         """Weights become int8 with a scale for each output channel."""
@@ -92,9 +94,10 @@ class _Insertion:
             self._constant(name, integers, scales, axis)
 
     def _biases_of(self, weight: str) -> list[tuple[Array, np.float32]]:
-        """Biases that will be quantized with a weight's scales, with their input's scale."""
-        if not self.scheme.biases:
-            return []
+        """Biases of a weight's products, with their input's scale.
+
+        A bias that stays float is looked at, too: ONNX Runtime makes it int32 by itself.
+        """
         uses = [use for use in self.sites.biases.values() if use[2] == weight]
         return [
             (np.asarray(self.index.constant(bias)).reshape(-1), self._scale_of(data))
@@ -109,7 +112,7 @@ class _Insertion:
             scale, zero = self.scheme.parameters(found)
             limits = np.iinfo(zero.dtype)
             integers = np.clip(np.rint(values / scale) + zero, limits.min, limits.max)
-            made = f"{name}__q8"
+            made = self.names.fresh(f"{name}__q8")
             self._constant(made, integers.astype(zero.dtype), scale, None, zero)
             self._rename_inputs(name, made, readers)
 
@@ -126,7 +129,7 @@ class _Insertion:
             values = np.asarray(self.index.constant(bias)).reshape(-1)
             if values.size != scales.size:
                 continue
-            made = f"{bias}__of_{name}"
+            made = self.names.fresh(f"{bias}__of_{name}")
             self._constant(made, bias_integers(values, scales), scales, 0)
             nodes[name].input[2] = made
 
@@ -156,10 +159,11 @@ class _Insertion:
         """Quantize a tensor for some of its readers, or for all and the model's outputs."""
         given = tensor in self.index.inputs
         whole = readers is None and not given
-        source, target = (f"{tensor}__float", tensor) if whole else (tensor, f"{tensor}__q8")
         if whole:
+            source, target = self.names.fresh(f"{tensor}__float"), tensor
             self._rename_output(tensor, source)
         else:
+            source, target = tensor, self.names.fresh(f"{tensor}__q8")
             self._rename_inputs(tensor, target, readers)
         nodes = self._pair(tensor, source, target)
         if given:
@@ -177,13 +181,16 @@ class _Insertion:
             low, high = (np.float32(bound) for bound in self.scheme.bounds(found))
             ends = [self._initializer(f"{tensor}__low", low)]
             ends.append(self._initializer(f"{tensor}__high", high))
-            nodes.append(helper.make_node("Clip", [source, *ends], [f"{tensor}__clipped"]))
-            nodes[-1].name = f"{tensor}__Clip"
-            source = f"{tensor}__clipped"
-        middle = f"{tensor}__integer"
-        nodes.append(_node("QuantizeLinear", [source, *names], middle, f"{tensor}__Q"))
-        nodes.append(_node("DequantizeLinear", [middle, *names], target, f"{tensor}__DQ"))
+            clipped = self.names.fresh(f"{tensor}__clipped")
+            nodes.append(self._node("Clip", [source, *ends], clipped, f"{tensor}__Clip"))
+            source = clipped
+        middle = self.names.fresh(f"{tensor}__integer")
+        nodes.append(self._node("QuantizeLinear", [source, *names], middle, f"{tensor}__Q"))
+        nodes.append(self._node("DequantizeLinear", [middle, *names], target, f"{tensor}__DQ"))
         return nodes
+
+    def _node(self, kind: str, inputs: list[str], output: str, name: str) -> NodeProto:
+        return helper.make_node(kind, inputs, [output], name=self.names.fresh(name))
 
     def _rename_output(self, old: str, new: str) -> None:
         for node in self.proto.graph.node:
@@ -210,12 +217,13 @@ class _Insertion:
             zero = np.zeros(np.shape(scales), np.int8)
         if zero is not None:
             inputs.append(self._initializer(f"{name}__zero", zero))
-        node = _node("DequantizeLinear", inputs, name, f"{name}__DQ")
+        node = self._node("DequantizeLinear", inputs, name, f"{name}__DQ")
         if axis is not None:
             node.attribute.append(helper.make_attribute("axis", axis))
         self.first.append(node)
 
-    def _initializer(self, name: str, values: Any) -> str:
+    def _initializer(self, wanted: str, values: Any) -> str:
+        name = self.names.fresh(wanted)
         self.proto.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
@@ -233,10 +241,6 @@ class _Insertion:
         graph.node.extend(copies)
         _drop_unread(self.proto)
         return self.proto
-
-
-def _node(kind: str, inputs: list[str], output: str, name: str) -> NodeProto:
-    return helper.make_node(kind, inputs, [output], name=name)
 
 
 def _copied(node: NodeProto) -> NodeProto:

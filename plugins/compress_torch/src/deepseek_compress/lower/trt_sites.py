@@ -22,6 +22,7 @@ def trt_sites(model: FloatModel, spec: QuantSpec, skip: Collection[str] = ()) ->
     found = Candidates.of(model, spec, {}, skip)
     edges: dict[str, set[str]] = defaultdict(set)
     weights: dict[str, int] = {}
+    biases: dict[str, tuple[str, str, str]] = {}
     constants: dict[str, set[str]] = defaultdict(set)
     for node in model.proto.graph.node:
         if node.name in found.heavy:
@@ -30,6 +31,8 @@ def trt_sites(model: FloatModel, spec: QuantSpec, skip: Collection[str] = ()) ->
             weight = found.channel_weight(node)
             if weight:
                 weights[weight] = weight_axis(node) % len(found.index.constants[weight].dims)
+                if len(node.input) > 2 and node.input[2]:
+                    biases[node.name] = (node.input[2], node.input[0], weight)
             elif node.input[1] in found.index.constants:
                 constants[node.input[1]].add(node.name)
         elif node.name not in skip and _is_residual(node, found, spec):
@@ -38,6 +41,7 @@ def trt_sites(model: FloatModel, spec: QuantSpec, skip: Collection[str] = ()) ->
     return QuantSites(
         activations={name: frozenset(readers) for name, readers in edges.items()},
         weights=weights,
+        biases=biases,
         constants={name: frozenset(readers) for name, readers in constants.items()},
         stays_float=found.stays_float,
     )

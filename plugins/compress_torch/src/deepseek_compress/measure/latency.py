@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from deepseek_core import Session, compression, errors
+from deepseek_core import Session, compression
 
 _ROUNDS: Final = 20
 _RUNS: Final = 15  # of each file in a round
@@ -91,21 +91,3 @@ def _in_turn(
 
 def _quantiles(seconds: Sequence[float]) -> dict[float, float]:
     return {share: float(np.quantile(seconds, share)) for share in (0.5, 0.95, 0.99)}
-
-
-def synthetic_batch(shapes: Mapping[str, Sequence[int]], batch: int) -> dict[str, Any]:
-    """Seeded noise of the given shapes, where no sample is at hand.
-
-    Raises:
-        InputError: no shapes are known.
-    """
-    if not shapes:
-        raise errors.InputError(
-            "nothing tells the shapes of the model's inputs",
-            remedy="add model.input = [1, 3, 224, 224], or data.test",
-        )
-    draw = np.random.default_rng(0)
-    return {
-        name: draw.standard_normal((batch, *shape[1:]), dtype=np.float32)
-        for name, shape in shapes.items()
-    }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from deepseek_compress.onnx_graph.graph import HEAVY, GraphIndex, attribute, weight_axis
+from deepseek_compress.onnx_graph.graph import HEAVY, GraphIndex, Names, attribute, weight_axis
 
 Array = np.ndarray[Any, Any]
 
@@ -45,12 +45,13 @@ def _fold(model: ModelProto, layer: NodeProto, norm: NodeProto, index: GraphInde
     old_bias = index.constant(layer.input[2]) if len(layer.input) > 2 and layer.input[2] else 0.0
     bias = (np.asarray(old_bias, np.float64) - mean) * factor + beta
     scaled = weight * _along(factor, weight, layer)
-    stem = norm.output[0]
+    stem, names = norm.output[0], Names.of(model)
+    of_weight, of_bias = (names.fresh(f"{stem}_folded_{part}") for part in ("weight", "bias"))
     model.graph.initializer.extend([
-        numpy_helper.from_array(scaled.astype(weight.dtype), f"{stem}_folded_weight"),
-        numpy_helper.from_array(bias.astype(weight.dtype), f"{stem}_folded_bias"),
+        numpy_helper.from_array(scaled.astype(weight.dtype), of_weight),
+        numpy_helper.from_array(bias.astype(weight.dtype), of_bias),
     ])  # fmt: skip
-    layer.input[:] = [layer.input[0], f"{stem}_folded_weight", f"{stem}_folded_bias"]
+    layer.input[:] = [layer.input[0], of_weight, of_bias]
     layer.output[0] = stem
     model.graph.node.remove(norm)
 
@@ -87,7 +88,7 @@ def fold_casts(model: ModelProto) -> int:
 
 def own_weights(model: ModelProto) -> None:
     """Give nodes that read one weight along different axes a weight each."""
-    index = GraphIndex.of(model)
+    index, names = GraphIndex.of(model), Names.of(model)
     axes: dict[str, int] = {}
     for node in model.graph.node:
         if node.op_type not in HEAVY or len(node.input) < 2 or node.input[1] not in index.constants:
@@ -99,5 +100,5 @@ def own_weights(model: ModelProto) -> None:
             continue
         copied = model.graph.initializer.add()
         copied.CopyFrom(tensor)
-        copied.name = f"{name}_of_{node.output[0]}"
+        copied.name = names.fresh(f"{name}_of_{node.output[0]}")
         node.input[1] = copied.name

@@ -51,6 +51,38 @@ class GraphIndex:
         return found[0] if len(found) == 1 and name not in self.outputs else None
 
 
+@attrs.frozen(eq=False)
+class Names:
+    """Names that a model uses, of tensors and of nodes, so that what is added has others."""
+
+    taken: set[str]
+
+    @classmethod
+    def of(cls, model: ModelProto) -> Names:
+        """Those of the graph and of the graphs inside it."""
+        return cls(set(_names(model.graph)))
+
+    def fresh(self, wanted: str) -> str:
+        """This name, or with a number behind it if it is taken; taken from now on."""
+        name, number = wanted, 1
+        while name in self.taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.taken.add(name)
+        return name
+
+
+def _names(graph: GraphProto) -> Iterator[str]:
+    for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        yield named.name
+    for tensor in graph.sparse_initializer:
+        yield tensor.values.name
+    for node in graph.node:
+        yield from (node.name, *node.input, *node.output)
+        for inner in inner_graphs(node):
+            yield from _names(inner)
+
+
 def _captured(node: NodeProto) -> Iterator[str]:
     """Names that inner graphs read from outside (too many rather than too few)."""
     for graph in inner_graphs(node):

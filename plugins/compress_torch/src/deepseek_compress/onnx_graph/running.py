@@ -21,10 +21,9 @@ def open_session(model: ModelProto, *, level: str = "ALL", saved_to: str = "") -
     Raises:
         ArtifactError: ONNX Runtime does not open the model.
     """
-    from deepseek_compress.onnx_graph.ort import ort
+    from deepseek_compress.onnx_graph.ort import options_for, ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options = options_for(model.metadata_props)
     options.log_severity_level = 4
     options.graph_optimization_level = getattr(
         ort.GraphOptimizationLevel, "ORT_DISABLE_ALL" if level == "NONE" else f"ORT_ENABLE_{level}"

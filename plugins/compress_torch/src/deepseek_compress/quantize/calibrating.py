@@ -22,7 +22,7 @@ from deepseek_compress.quantize.ranges import METHODS
 from deepseek_compress.quantize.weights import WeightMethod, weight_scales
 from deepseek_core import compression, errors
 
-Method = Literal["minmax", "percentile", "entropy", "mse", "auto"]
+Method = Literal["minmax", "percentile", "mse", "auto"]
 Lower = Callable[[FloatModel, QuantSpec], ModelProto]
 """Makes a quantized model of a float one: what a target's lowering does."""
 ENOUGH: Final = 256

@@ -1,4 +1,4 @@
-"""Ranges out of what was observed: min-max, percentile, entropy, least squared error."""
+"""Ranges out of what was observed: min-max, percentile, least squared error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ PERCENT: Final = 99.99
 """Share of values that a percentile's range holds."""
 SHARES: Final = tuple(np.linspace(1.0, 0.1, 46).tolist())
 """Parts of a whole range that are tried for the least squared error, the whole one first."""
-_STEP: Final = 16  # bins by which a threshold of the entropy method is moved
 
 
 def minmax(seen: Observer, bits: int) -> TensorRange:
@@ -31,38 +30,6 @@ def percentile(seen: Observer, bits: int) -> TensorRange:
     low = edges[np.searchsorted(share, tail, side="right")]
     high = edges[min(int(np.searchsorted(share, 1 - tail)) + 1, BINS)]
     return _within(seen, low, high, bits, "percentile")
-
-
-def entropy(seen: Observer, bits: int) -> TensorRange:
-    """The threshold at which the quantized distribution tells most of the true one.
-
-    Least Kullback-Leibler divergence over thresholds of the absolute value (Migacz, "8-bit
-    Inference with TensorRT", GTC 2017).
-    """
-    half = BINS // 2
-    counts = seen.counts[half:] + seen.counts[:half][::-1]
-    counts[0] = 0  # exact zeros of a Relu say nothing about where to cut
-    levels = 2**bits if seen.low >= 0 else 2 ** (bits - 1)
-    ends = [*range(levels, half, _STEP), half]
-    divergences = [_divergence(counts, end, levels) for end in ends]
-    threshold = seen.reach * ends[int(np.argmin(divergences))] / half
-    return _within(seen, -threshold, threshold, bits, "entropy")
-
-
-def _divergence(counts: Array, end: int, levels: int) -> float:
-    """Of the counts cut at `end` from their form in `levels` steps."""
-    true = counts[:end].astype(np.float64)
-    filled = true > 0
-    starts = (np.arange(levels) * end) // levels
-    sums = np.add.reduceat(true, starts)
-    widths = np.add.reduceat(filled.astype(np.float64), starts)
-    steps = np.searchsorted(starts, np.arange(end), side="right") - 1
-    quantized = np.where(filled, (sums / np.maximum(widths, 1.0))[steps], 0.0)
-    true[-1] += counts[end:].sum()
-    quantized = np.where(true > 0, np.maximum(quantized, 1e-9 * max(sums.sum(), 1.0)), 0.0)
-    p, q = true / max(true.sum(), 1.0), quantized / max(quantized.sum(), 1e-300)
-    used = p > 0
-    return float((p[used] * np.log(p[used] / q[used])).sum()) if used.any() else 0.0
 
 
 def mse(seen: Observer, bits: int) -> TensorRange:
@@ -93,6 +60,5 @@ def _within(seen: Observer, low: float, high: float, bits: int, source: Source) 
 METHODS: Final[Mapping[str, Callable[[Observer, int], TensorRange]]] = {
     "minmax": minmax,
     "percentile": percentile,
-    "entropy": entropy,
     "mse": mse,
 }

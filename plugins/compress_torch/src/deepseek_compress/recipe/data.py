@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -44,6 +44,8 @@ class Data:
     judge: Evaluate | None = None
     drop: Callable[[Any, str, Artifact], compression.Interval | None] | None = None
     loss: Callable[..., Any] | None = None
+    functions: Mapping[str, Callable[..., Any] | None] = attrs.field(factory=dict)
+    """What the user wrote to train and judge by."""
 
     def parts(self) -> dict[str, compression.Samples | None]:
         """All of them by name."""
@@ -80,14 +82,17 @@ def load_data(
         validation=found["validation"],
         reference=found["reference"],
         threads=threads,
+        nest=model.model if model.form == "torch" else None,
     )
+    loss = _function(source.loss, folder, "data.loss")
     test, validation = found["test"], found["validation"]
     return Data(
         **found,
         evaluate=None if test is None else partial(judge.evaluation, samples=test),
         judge=None if validation is None else partial(judge.evaluation, samples=validation),
         drop=None if test is None else partial(judge.drop, samples=test),
-        loss=_function(source.loss, folder, "data.loss"),
+        loss=loss,
+        functions={"loss": loss, "metric": judge.metric, "threshold": judge.threshold},
     )
 
 
@@ -106,11 +111,24 @@ def _function(text: str | None, folder: Path, where: str) -> Callable[..., Any] 
     if text is None:
         return None
     found = load_entry(text, folder, where=where)
+    if isinstance(found, type):
+        found = _instance(found, text, where)
     if not callable(found):
         raise errors.ConfigError(
-            f"{where}: {text} is a {type(found).__name__}", remedy="name a function"
+            f"{where} {text} is a {type(found).__name__}",
+            remedy="name a function: it is called with the model's outputs and the labels",
         )
     return cast(Callable[..., Any], found)
+
+
+def _instance(kind: type, text: str, where: str) -> Any:
+    try:
+        return kind()
+    except Exception as error:
+        raise errors.ConfigError(
+            f"{where} {text}, made without arguments: {type(error).__name__}: {error}",
+            remedy="name a function, or an object that is made",
+        ) from error
 
 
 def drawn(samples: compression.Samples, count: int) -> compression.Samples:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
@@ -118,13 +118,17 @@ def form_of(name: str) -> Form:
 
 
 def profile_of(
-    model: Any, form: str, inputs: dict[str, tuple[int, ...]]
+    model: Any, form: str, example: Callable[[int], dict[str, Any]]
 ) -> compression.ModelProfile:
-    """Parameters, multiply-accumulates for one sample, and bytes of a file."""
+    """Parameters, multiply-accumulates for one sample, and bytes of a file.
+
+    `example` gives so many samples to run a module on.
+    """
     if form == "onnx":
         from deepseek_compress.onnx_graph.profile import onnx_profile
 
         return onnx_profile(model)
-    from deepseek_compress import profile
+    from deepseek_compress.profile import profile_with
+    from deepseek_compress.train.batches import as_tensors
 
-    return profile.profile_of(model, inputs)
+    return profile_with(model, as_tensors(compression.Batch(inputs=example(1)), model).inputs)

@@ -15,6 +15,8 @@ from deepseek_compress.recipe.chain import Chain, Link, chain_of
 from deepseek_compress.recipe.data import Data, drawn, load_data
 from deepseek_compress.recipe.models import SourceModel, load_model
 from deepseek_compress.recipe.read import read_recipe
+from deepseek_compress.recipe.seeded import seeded
+from deepseek_compress.samples.example import example_inputs
 from deepseek_core import Artifact, OpenedCompressor, compression, open_compressor
 
 if TYPE_CHECKING:
@@ -58,10 +60,13 @@ class Job:
             InputError: the model or the data is none.
         """
         recipe, folder = read_recipe(path), path.parent
-        source = load_model(recipe.model, folder)
+        seed = recipe.run.seed
+        with seeded(seed, load_torch=recipe.model.entry is not None):
+            source = load_model(recipe.model, folder)
         # Steps first: data may take long to load, and a wrong option is told at once.
         chain = chain_of(recipe, source.form, open_)
-        data = load_data(recipe.data, folder, source, recipe.run.threads)
+        with seeded(seed):
+            data = load_data(recipe.data, folder, source, recipe.run.threads)
         return cls(recipe=recipe, folder=folder, source=source, chain=chain, data=data)
 
     def context(
@@ -125,7 +130,7 @@ class Job:
             self.export(self.source.start, path)
             if self._ships_int8:
                 self._quantize(path)
-            inputs = self.latency_inputs(budget.batch)
+            inputs = self.example(budget.batch)
             found = measure_latency({"whole": path}, budget, inputs, _quiet)
         return found["whole"].quantiles_s[budget.quantile]
 
@@ -145,7 +150,7 @@ class Job:
     def _one_batch(self, batch: int) -> dict[str, Any]:
         import torch
 
-        return {name: torch.as_tensor(a) for name, a in self.latency_inputs(batch).items()}
+        return {name: torch.as_tensor(a) for name, a in self.example(batch).items()}
 
     def evaluate(self, model: Any, form: str) -> Evaluation | None:
         """The metric on the test samples; None without any."""
@@ -180,18 +185,13 @@ class Job:
         """
         from deepseek_compress.lower.export import export_onnx
 
-        export_onnx(model, self.source.inputs, path)
+        export_onnx(model, self.source.inputs, path, example=self.example(2))
 
-    def latency_inputs(self, batch: int) -> dict[str, Any]:
-        """One batch to measure with: test samples, or noise of the model's shapes."""
-        from deepseek_compress.measure.latency import synthetic_batch
-
-        samples = self.data.test or self.data.calibration
-        if samples is not None:
-            first = next(iter(samples.batches(batch)))
-            if len(first) == batch:
-                return dict(first.inputs)
-        return synthetic_batch(self.source.inputs, batch)
+    def example(self, count: int) -> dict[str, Any]:
+        """So many samples to run the model on: real ones, or noise of the model's shapes."""
+        data = self.data
+        samples = data.test or data.calibration or data.train
+        return example_inputs(samples, self.source.inputs, count)
 
     def not_measured(self) -> tuple[str, ...]:
         """What a report can't say, and why."""

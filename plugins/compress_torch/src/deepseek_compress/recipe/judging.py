@@ -19,8 +19,8 @@ Function = Callable[..., Any]
 class Judge:
     """A metric (None: accuracy), and what chooses its threshold for each model on `validation`.
 
-    A metric may compare with `reference`. What was found of the very first model, which is the
-    original and never changes, is kept.
+    A metric may compare with `reference`. Outputs of files get the nesting of the module `nest`.
+    What was found of the very first model, which is the original and never changes, is kept.
     """
 
     metric: Function | None = None
@@ -28,6 +28,7 @@ class Judge:
     validation: compression.Samples | None = None
     reference: compression.Samples | None = None
     threads: int = 1
+    nest: Any = None
     _first: tuple[Any, Any, Evaluation] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -52,7 +53,7 @@ class Judge:
         """
         if self._first is not None and self._first[0] is model and self._first[1] is samples:
             return self._first[2]
-        found = self._evaluation(_predictor(model, form, samples, self.threads), samples)
+        found = self._evaluation(self._predictor(model, form, samples), samples)
         if self._first is None:
             self._first = (model, samples, found)
         return found
@@ -85,14 +86,19 @@ class Judge:
             value=found.value * 100, low=found.low * 100, high=found.high * 100, count=found.count
         )
 
+    def _predictor(self, model: Any, form: str, samples: compression.Samples) -> Any:
+        if form == "onnx":
+            from deepseek_compress.train.onnx_files import onnx_predictor
 
-def _predictor(model: Any, form: str, samples: compression.Samples, threads: int) -> Any:
-    if form == "onnx":
-        from deepseek_compress.train.onnx_files import onnx_predictor
+            predict = onnx_predictor(model.read(), threads=self.threads)
+            if self.nest is None:
+                return predict
+            from deepseek_compress.train.predictor import as_nested
 
-        return onnx_predictor(model.read(), threads=threads)
-    from deepseek_compress.modules import copied
-    from deepseek_compress.train.layout import laid_out
-    from deepseek_compress.train.predictor import torch_predictor
+            return as_nested(self.nest, predict, threads=self.threads)
+        from deepseek_compress.modules import copied
+        from deepseek_compress.train.layout import laid_out
+        from deepseek_compress.train.predictor import torch_predictor
 
-    return torch_predictor(laid_out(copied(model), "auto", samples)[0], threads=threads)
+        module = laid_out(copied(model), "auto", samples)[0]
+        return torch_predictor(module, threads=self.threads)

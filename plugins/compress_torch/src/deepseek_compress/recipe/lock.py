@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Final
-
-import numpy as np
 
 from deepseek_compress.recipe.chain import Chain, Link
 from deepseek_core import compression
@@ -16,16 +13,18 @@ _LIBRARIES: Final = ("deepseek-core", "deepseek-compress", "torch", "onnx", "onn
 
 
 def locked(
-    recipe: compression.Recipe, chain: Chain, data: Mapping[str, compression.Samples | None]
+    recipe: compression.Recipe,
+    chain: Chain,
+    data: Mapping[str, str],
+    model: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The recipe with every default, and what else decides the result."""
+    """The recipe with every default, and what else decides the result: hashes by part."""
     table = recipe.to_table()
     table["step"] = [_resolved(link) for link in chain.steps]
     table["lower"] = [_resolved(link) for link in chain.targets]
     versions = versions_of(_LIBRARIES)
-    hashes = {name: data_hash(samples) for name, samples in data.items() if samples is not None}
     return {key: value for key, value in table.items() if value} | {
-        "locked": {"versions": versions, "data_sha256": hashes}
+        "locked": {"versions": versions, "data_sha256": dict(data), "model_sha256": dict(model)}
     }
 
 
@@ -45,19 +44,3 @@ def versions_of(names: tuple[str, ...]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def data_hash(samples: compression.Samples) -> str:
-    """sha256 of all samples in their own order: dtypes, shapes and bytes."""
-    whole = sha256()
-    for part in _parts(samples):
-        whole.update(part)
-    return whole.hexdigest()
-
-
-def _parts(samples: compression.Samples) -> Iterator[bytes]:
-    for batch in samples.batches(256):
-        arrays = {**batch.inputs, **({"labels": batch.labels} if batch.labels is not None else {})}
-        for name, array in arrays.items():
-            yield f"{name} {array.dtype} {array.shape}".encode()
-            yield np.ascontiguousarray(array).tobytes()

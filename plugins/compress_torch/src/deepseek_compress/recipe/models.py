@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,8 @@ from deepseek_compress.entries import load_entry
 from deepseek_core import Artifact, compression, errors
 
 _PROGRAMS: Final = (".pt2",)
+_COLORS: Final = re.compile("\x1b\\[[0-9;]*m")
+_MOST_LINES: Final = 4
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -99,33 +103,67 @@ def _of_entry(source: compression.ModelSource, folder: Path) -> SourceModel:
     return SourceModel(name=name, form="torch", model=made, inputs=inputs, student=student)
 
 
-def _module(text: str, source: compression.ModelSource, folder: Path, where: str) -> Any:
-    """The module that a function of the user's returns, in evaluation mode."""
+def _module(text: str, source: compression.ModelSource, folder: Path, entry: str) -> Any:
+    """The module that an entry of the user's is or returns, in evaluation mode."""
+    where = f"{entry} {text}"
+    made = _called(load_entry(text, folder, where=entry), source, folder, where)
     import torch
 
-    made = _called(load_entry(text, folder, where=where), source, folder, f"{where} {text}")
+    from deepseek_compress.modules import check_module, unwrapped
+
     if not isinstance(made, torch.nn.Module):
-        raise errors.InputError(
-            f"{where} {text} gave a {type(made).__name__}",
-            remedy="let it return a torch.nn.Module",
-        )
-    return made.eval()
+        raise errors.InputError(f"{where} gave a {type(made).__name__}", remedy=_wanted(made))
+    return check_module(unwrapped(made)).eval()
+
+
+def _wanted(made: Any) -> str:
+    if isinstance(made, Mapping):
+        return "make the module, fill it and return it: net.load_state_dict(weights); return net"
+    return "let it return a torch.nn.Module"
 
 
 def _called(make: Any, source: compression.ModelSource, folder: Path, where: str) -> Any:
-    if not callable(make):
-        return make
-    arguments = [] if source.weights is None else [str(folder / source.weights)]
+    if not callable(make) or (not isinstance(make, type) and hasattr(make, "state_dict")):
+        return make  # a module that is made already
+    arguments = [] if source.weights is None else [_weights(folder / source.weights)]
     try:
         return make(*arguments)
     except errors.DeepSeekError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         given = f"with {arguments[0]}" if arguments else "without arguments"
         raise errors.ConfigError(
-            f"{where}, called {given}: {type(error).__name__}: {error}",
-            remedy="correct the function; model.weights names a file that it is given",
+            f"{where}, called {given}: {_said(error)}", remedy=_remedy(error)
         ) from error
+
+
+def _weights(path: Path) -> str:
+    if not path.is_file():
+        raise errors.ArtifactError(f"no such file: {path}", remedy="check model.weights")
+    return str(path)
+
+
+def _said(error: BaseException) -> str:
+    """The error's first lines, without the colors of a terminal."""
+    lines = _COLORS.sub("", str(error)).strip().splitlines()
+    return f"{type(error).__name__}: " + "\n".join(lines[:_MOST_LINES])
+
+
+def _remedy(error: BaseException) -> str:
+    text = str(error)
+    if "weights_only" in text:
+        return (
+            "keep weights alone: torch.save(net.state_dict(), path); of a file that you trust: "
+            "torch.load(path, weights_only=False)"
+        )
+    if '"module.' in text:
+        return (
+            "the weights are those of a DataParallel: "
+            'net.load_state_dict({k.removeprefix("module."): v for k, v in weights.items()})'
+        )
+    if "Attempting to deserialize object on a CUDA device" in text:
+        return 'torch.load(path, map_location="cpu")'
+    return "correct the function; model.weights names a file that it is given"
 
 
 def _named_inputs(model: Any, inputs: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -137,7 +175,7 @@ def _named_inputs(model: Any, inputs: dict[str, tuple[int, ...]]) -> dict[str, t
     known = [
         name
         for name, parameter in inspect.signature(model.forward).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.POSITIONAL_ONLY)
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if len(inputs) == 1 and known and "input" in inputs and "input" not in known:
         return {known[0]: inputs["input"]}

@@ -97,7 +97,7 @@ def _verdict(job: Job, plans: list[compression.StepPlan]) -> tuple[compression.B
         return ()
     source, before = job.source, plans[0].before
     if source.student is not None:
-        before = profile_of(source.model, source.form, source.inputs)
+        before = profile_of(source.model, source.form, job.example)
     original = {k: float(v) for k, v in before.to_json().items() if v is not None}
     planned = {k: float(v) for k, v in plans[-1].after.to_json().items() if v is not None}
     seconds = predicted_s(plans)

@@ -16,14 +16,16 @@ def read_recipe(path: Path) -> compression.Recipe:
             fit.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise errors.ConfigError(
             f"no such recipe: {path}", remedy="ds-sdk compress init recipe.toml"
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise errors.ConfigError(f"{path}: {error}", remedy="correct that line") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise errors.ConfigError(f"{path}: {error}", remedy="save it as UTF-8") from error
+    except OSError as error:
         raise errors.ConfigError(f"{path}: {error}", remedy="make it a readable file") from error
     try:
         return compression.Recipe.parse(table)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_compress.recipe.chain import EXPORTED, Link, provided_names
+from deepseek_compress.recipe.fingerprints import fingerprints, seen_in_training
 from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.forms import form_of, profile_of
+from deepseek_compress.recipe.identity import model_hashes
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.lock import locked, versions_of
 from deepseek_compress.recipe.plan import outlook
@@ -40,19 +42,25 @@ def run(
         DeepSeekError: a step refused, or failed; what was done before is kept for `resume`.
     """
     workspace = Workspace(output)
-    recipe_locked = locked(job.recipe, job.chain, job.data.parts())
+    data = fingerprints(job.data.parts())
+    recipe_locked = locked(
+        job.recipe,
+        job.chain,
+        data={name: found.sha256 for name, found in data.items()},
+        model=model_hashes(job.source, job.data.functions),
+    )
     workspace.check(recipe_locked, resume=resume)
     if not resume:
         outlook(job, progress)  # what can't be met is told before hours of training
-    workspace.begin(recipe_locked)
-    job.set_threads()
-    runner = _Runner(job, workspace, progress)
-    runner.run_steps()
-    with disk_errors(output):
-        files = runner.run_targets()
-        report = runner.report(files)
-        write_results(output, recipe_locked, runner.plans, report, runner.extra())
-        workspace.close()
+    with workspace.begun(recipe_locked, resume=resume):
+        job.set_threads()
+        runner = _Runner(job, workspace, progress)
+        runner.run_steps()
+        with disk_errors(output):
+            files = runner.run_targets()
+            report = runner.report(files, seen_in_training(data))
+            write_results(output, recipe_locked, runner.plans, report, runner.extra())
+            workspace.close()
     return report
 
 
@@ -82,7 +90,7 @@ class _Runner:
     def _first_row(self, name: str, model: Any) -> compression.StepRow:
         """A row on a model that the recipe names."""
         form = self._job.source.form
-        profile = profile_of(model, form, self._job.source.inputs)
+        profile = profile_of(model, form, self._job.example)
         limit = self._job.recipe.budget.nbytes
         if profile.nbytes is None and limit is not None and limit.divisor is not None:
             # A part of the original's bytes is a part of the file that it would be itself.
@@ -216,7 +224,7 @@ class _Runner:
             return list(variants)
         from deepseek_compress.measure.latency import measure_latency
 
-        inputs = self._job.latency_inputs(budget.batch)
+        inputs = self._job.example(budget.batch)
         files = {
             v.name: self._workspace.output / v.file
             for v in variants
@@ -237,7 +245,9 @@ class _Runner:
             for v in variants
         ]
 
-    def report(self, variants: Sequence[compression.Variant]) -> compression.CompressionReport:
+    def report(
+        self, variants: Sequence[compression.Variant], seen: str = ""
+    ) -> compression.CompressionReport:
         """What was wanted beside what came out; the first shipped file is held to the budget."""
         shipped = next(v for v in variants if v.shipped)
         first, last = self._rows[0], self._rows[-1]
@@ -255,7 +265,7 @@ class _Runner:
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
             closest=nearest(verdict, shipped, judged, self._job.recipe.data.metric_name),
-            not_measured=(*self._job.not_measured(), *self._unseen),
+            not_measured=(*self._job.not_measured(), *filter(None, [seen]), *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),
                 "threads": self._job.recipe.run.threads,

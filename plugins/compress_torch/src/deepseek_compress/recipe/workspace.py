@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest
@@ -19,6 +21,11 @@ from deepseek_core import compression, errors
 NAME: Final = ".run"
 LOCK: Final = "recipe.lock.toml"
 WEIGHTS: Final = "model.bin"
+_WEIGHTS: Final = "locked.model_sha256.weights"
+_UNSEEDED: Final = (
+    "choose another folder with -o; if the entry trains, or draws weights, let it begin with "
+    "torch.manual_seed(0)"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,48 +44,66 @@ class Workspace:
     def __init__(self, output: Path) -> None:
         self.output = output
         self._folder = output / NAME
+        self._kept = self._folder / LOCK
 
     def check(self, locked: Mapping[str, Any], *, resume: bool) -> None:
         """See that the run can begin here, or go on; nothing is made.
 
         Raises:
-            ConfigError: it holds a finished run, files of somebody else, a run that was not asked
-                to go on, or one of another recipe.
+            ConfigError: it holds a finished run, files of somebody else, a run that goes on or was
+                not asked to, or one of another recipe, model or data.
         """
-        if (self.output / "MANIFEST.json").exists():
-            raise errors.ConfigError(
-                f"{self.output} holds a finished run", remedy="choose another folder with -o"
-            )
+        self._refuse_finished()
         if self._folder.is_dir():
-            self._go_on(as_toml(locked), resume=resume)
+            with _alone(self._folder):
+                self._go_on(as_toml(locked), resume=resume)
         elif self.output.is_dir() and any(self.output.iterdir()):
             raise errors.ConfigError(
                 f"{self.output} is not empty", remedy="choose another folder with -o"
             )
 
-    def begin(self, locked: Mapping[str, Any]) -> None:
-        """Make the folder, if it is not there.
+    @contextmanager
+    def begun(self, locked: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
+        """Make the folder, or go on in it; no other process does so while the block runs.
 
         Raises:
+            ConfigError: as `check` says: another process may have been faster.
             WriteError: it can't be made.
         """
-        if self._folder.is_dir():
-            return
         with disk_errors(self.output):
-            self._folder.mkdir(parents=True)
-            (self._folder / LOCK).write_text(as_toml(locked), encoding="utf-8")
+            self._folder.mkdir(parents=True, exist_ok=True)
+        with _alone(self._folder):
+            self._refuse_finished()
+            self._go_on(as_toml(locked), resume=resume)
+            if not self._kept.is_file():
+                with self.whole(self._kept) as partial:
+                    partial.write_text(as_toml(locked), encoding="utf-8")
+            yield
+
+    def _refuse_finished(self) -> None:
+        if (self.output / "MANIFEST.json").exists():
+            raise errors.ConfigError(
+                f"{self.output} holds a finished run", remedy="choose another folder with -o"
+            )
 
     def _go_on(self, text: str, *, resume: bool) -> None:
+        """Refuse what was begun there and may not be gone on with."""
+        if not self._kept.is_file() and not any(p.is_dir() for p in self._folder.iterdir()):
+            return  # nothing was begun
         if not resume:
             raise errors.ConfigError(
                 f"{self.output} holds a run that did not end",
                 remedy="go on with --resume, or choose another folder with -o",
             )
-        kept = self._folder / LOCK
-        if not kept.is_file() or kept.read_text(encoding="utf-8") != text:
+        kept = self._kept
+        before = _tables(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        now = _tables(text)
+        other = [name for name in sorted(before | now) if before.get(name) != now.get(name)]
+        if other:
             raise errors.ConfigError(
-                f"the run in {self.output} was begun with another recipe, other data or versions",
-                remedy="choose another folder with -o",
+                f"the run in {self.output} was begun with another recipe, other data or versions: "
+                f"{', '.join(other[:4])} changed",
+                remedy=_UNSEEDED if other == [_WEIGHTS] else "choose another folder with -o",
             )
 
     @contextmanager
@@ -167,6 +192,48 @@ class Workspace:
 
     def _named(self, number: int, name: str) -> Path:
         return self._folder / f"{number:02d}-{name}"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the kernel lets go of it when the process dies.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise errors.ConfigError(
+            f"another process is running a recipe in {folder.parent}",
+            remedy="wait for it, or choose another folder with -o",
+        ) from error
+    except OSError as error:  # a file system without locks
+        logging.getLogger(__name__).debug("%s can't be locked: %s", folder, error)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _tables(text: str) -> dict[str, Any]:
+    """The values of a TOML text by their dotted names; none if it is damaged."""
+    try:
+        return dict(_dotted(tomllib.loads(text), ""))
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _dotted(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _dotted(part, f"{name}.{key}" if name else key)
+    else:
+        yield name, value
 
 
 def _kept(value: Any, folder: Path) -> dict[str, Any]:

@@ -25,12 +25,14 @@ def as_samples(given: Any, expected: Expected) -> compression.Samples:
     Taken are `(x, y)` and `{input name: array, "labels": array}` of numpy arrays or torch tensors,
     arrays alone (without labels), torch data sets and loaders, lists of `(x, y)` pairs, iterables
     of batches or samples (read into memory), the path of an `.npz` file with the names of a
-    mapping or x and y, a function that gives one of these, and samples of the contract.
+    mapping or x and y, a function or class that gives one of these, and samples of the contract.
 
     Raises:
         InputError: it is no data set, is empty, holds NaN or text, or does not fit the model.
         ArtifactError: a file that can't be read.
     """
+    if isinstance(given, type):
+        return _called(given, expected)
     if isinstance(given, compression.Samples):
         return _of_contract(given, expected)
     if isinstance(given, str | Path):
@@ -96,7 +98,7 @@ def _called(make: Any, expected: Expected) -> compression.Samples:
         made = make()
     except errors.DeepSeekError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise errors.InputError(
             f"{expected.where}: the function raised {type(error).__name__}: {error}",
             remedy="correct the function; it is called without arguments",

@@ -33,7 +33,7 @@ class ItemSamples:
         Raises:
             InputError: it is empty, or an item is no sample.
         """
-        count = len(items)
+        count = _length(items, expected)
         if not count:
             raise errors.InputError(
                 f"{expected.where} is empty", remedy="check the path and the split"
@@ -83,6 +83,17 @@ class ItemSamples:
                 f"{type(error).__name__}: {error}",
                 remedy="correct the data set, or leave the sample out",
             ) from error
+
+
+def _length(items: Any, expected: Expected) -> int:
+    try:
+        return len(items)
+    except Exception as error:
+        raise errors.InputError(
+            f"{expected.where}: {type(items).__name__} has no length: "
+            f"{type(error).__name__}: {error}",
+            remedy="define __len__, or return an iterable of (x, y) pairs",
+        ) from error
 
 
 def stacked(items: Sequence[Any], numbers: Sequence[int], expected: Expected) -> compression.Batch:

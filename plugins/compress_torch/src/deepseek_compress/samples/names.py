@@ -40,15 +40,25 @@ class Expected:
         wanted = self.inputs.get(name, ())[1:]
         if not wanted or tuple(shape) == wanted:
             return
-        remedy = f"let the function give samples of shape {wanted}"
-        if tuple(shape) == tuple(size for size in wanted if size != 1):
-            axis = next(place for place, size in enumerate(wanted) if size == 1)
-            remedy = f"add the missing axis: np.expand_dims(x, {axis + 1})"
         raise errors.TensorMismatch(
             f"{self.where}: samples of input {name!r} have shape {tuple(shape)}, "
             f"and the model's input has {wanted}",
-            remedy=remedy,
+            remedy=_reshaped(tuple(shape), tuple(self.inputs[name])),
         )
+
+
+def _reshaped(shape: tuple[int, ...], whole: tuple[int, ...]) -> str:
+    """What makes samples of a shape those of an input, whose shape has the batch first."""
+    wanted = whole[1:]
+    if shape == whole:
+        sizes = ", ".join(map(str, (1, *whole)))
+        return f"model.input begins with the batch: [{sizes}]"
+    if shape == tuple(size for size in wanted if size != 1):
+        axis = next(place for place, size in enumerate(wanted) if size == 1)
+        return f"add the missing axis: np.expand_dims(x, {axis + 1})"
+    if len(shape) > 1 and (shape[-1], *shape[:-1]) == wanted:
+        return "put the channels first: np.moveaxis(x, -1, 1)"
+    return f"let the function give samples of shape {wanted}"
 
 
 def named(given: Any, expected: Expected) -> tuple[dict[str, Any], Any]:

@@ -6,20 +6,24 @@ from typing import Any
 
 import torch
 
+from deepseek_compress.nesting import nested
 from deepseek_compress.onnx_graph.running import open_session
 
 
 class FileModule(torch.nn.Module):
-    """Runs a model in ONNX Runtime on one thread; inputs come in the file's order."""
+    """Runs a model in ONNX Runtime on one thread; inputs come in the file's order.
 
-    def __init__(self, proto: Any) -> None:
+    `like` is an output of the module that the file was made of: outputs are nested so.
+    """
+
+    def __init__(self, proto: Any, like: Any) -> None:
         super().__init__()
+        self._like = like
         self._session = open_session(proto)
         self._names = [value.name for value in self._session.get_inputs()]
 
     def forward(self, *inputs: Any) -> Any:
-        """The outputs, as a tensor or a tuple of them."""
+        """The outputs, as the module gives them."""
         arrays = [tensor.detach().cpu().numpy() for tensor in inputs]
         found = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
-        outputs = tuple(torch.from_numpy(array) for array in found)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return nested(self._like, map(torch.from_numpy, found))

@@ -17,13 +17,13 @@ from deepseek_core import Artifact, compression, errors
 class LowerOptions:
     """Options of int8 files.
 
-    `method` chooses ranges: minmax, percentile, entropy, mse, or the one that loses least.
+    `method` chooses ranges: minmax, percentile, mse, or the one that loses least.
     `outliers` says what to do with a sample that defines a range by itself. `skip` are nodes that
     stay float; with `max_drop` (points) the most sensitive layers do too, as few as keep the drop
     of accuracy within it.
     """
 
-    method: Literal["auto", "minmax", "percentile", "entropy", "mse"] = "auto"
+    method: Literal["auto", "minmax", "percentile", "mse"] = "auto"
     outliers: Literal["refuse", "keep"] = "refuse"
     skip: tuple[str, ...] = ()
     max_drop: float | None = None

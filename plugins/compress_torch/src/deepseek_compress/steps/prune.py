@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from deepseek_compress.modules import check_module
+from deepseek_compress.modules import arguments_of, check_module
 from deepseek_compress.steps.example import example_of
 from deepseek_core import compression, errors
 
@@ -61,7 +61,8 @@ class Prune(compression.ModelCompressor):
         from deepseek_compress.prune.sizes import Sizes
 
         pruner = self._pruner(check_module(model), context)
-        samples = len(pruner.example.args[0])  # sizes are those of the traced batch
+        example = pruner.example
+        samples = len(next(iter((*example.args, *example.kwargs.values()))))  # as it was traced
         whole = Sizes(pruner.structure).after(set())
         before = compression.ModelProfile(parameters=whole[0], macs=whole[1] // samples)
         found = plan_budget(
@@ -74,7 +75,10 @@ class Prune(compression.ModelCompressor):
         pruned = pruner.apply(found)  # certified now: what can't be done is told before training
         choices = {
             "pruning": json.loads(found.to_json()),
-            "example": [_described(tensor) for tensor in pruner.example.args],
+            "example": [
+                *(_described(tensor) for tensor in example.args),
+                *(_described(tensor) | {"name": n} for n, tensor in example.kwargs.items()),
+            ],
             "layers": _layers(pruner, pruned.model),
             "latency_s": None if found.latency_ms is None else found.latency_ms / 1e3,
         }
@@ -109,10 +113,14 @@ class Prune(compression.ModelCompressor):
         """A copy without the channels that the plan removes."""
         import torch
 
-        example = tuple(
-            torch.zeros(told["shape"], dtype=getattr(torch, told["dtype"]))
-            for told in plan.choices["example"]
-        )
+        args, kwargs = [], {}
+        for told in plan.choices["example"]:
+            zeros = torch.zeros(told["shape"], dtype=getattr(torch, told["dtype"]))
+            if "name" in told:
+                kwargs[told["name"]] = zeros
+            else:
+                args.append(zeros)
+        example = _example(tuple(args), kwargs)
         return self._of(check_module(model), example).apply(_kept(plan)).model
 
     @property
@@ -120,9 +128,9 @@ class Prune(compression.ModelCompressor):
         return self._options.allocate == "latency"
 
     def _pruner(self, model: Any, context: compression.StepContext) -> Any:
-        return self._of(model, example_of(model, context))
+        return self._of(model, _example(*arguments_of(model, example_of(model, context))))
 
-    def _of(self, model: Any, example: tuple[Any, ...]) -> Any:
+    def _of(self, model: Any, example: Any) -> Any:
         from deepseek_compress.prune.pruner import Pruner
 
         return Pruner(model, example, protect=self._options.protect, exact=self._options.exact)
@@ -150,7 +158,7 @@ class Prune(compression.ModelCompressor):
         batches = context.train.batches(self._options.batch_size, seed=context.seed)
         for _, batch in zip(range(self._options.batches), batches, strict=False):
             tensors = as_tensors(batch, pruner.model)
-            yield dict(tensors.inputs), tensors.labels
+            yield _example(*arguments_of(pruner.model, tensors.inputs)), tensors.labels
 
     def _budget(
         self,
@@ -208,6 +216,12 @@ def _original(
 
     one = {str(place): tensor[:1] for place, tensor in enumerate(pruner.example.args)}
     return profile_with(context.original, one)
+
+
+def _example(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    from deepseek_compress.prune.trace import Example
+
+    return Example(args=args, kwargs=kwargs)
 
 
 def _cross_entropy(output: Any, labels: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-from deepseek_compress.modules import check_module
+from deepseek_compress.modules import call, check_module, evaluating
 from deepseek_compress.steps.training import (
     objective_of,
     plan_of,
@@ -173,23 +173,23 @@ class Bench:
 
     def after_training(self) -> _Candidate:
         """The model as it is, in ranges of the calibration method that loses least."""
-        found = self._calibrated(self.floats, "auto", "minmax")
+        found = self.calibrated(self.floats, "auto", "minmax")
         notes = (f"ranges by {found.method}", *found.notes)
         file = self._file(self.floats, found.spec)
         return _Candidate(file=file, floats=self.folded, spec=found.spec, notes=notes)
 
     def started(self) -> Any:
         """What training begins with: fake-quantized in scales of least squared error."""
-        return self._quantized(self._calibrated(self.floats, "mse", "mse").spec)
+        return self.quantized(self.calibrated(self.floats, "mse", "mse").spec)
 
     def trained(self) -> _Candidate:
         """The model trained in integers."""
         from deepseek_compress.quantize.fake_quantized import learned_spec, plain
 
-        found = self._fit(self.started())
+        found = self.fitted(self.started())
         floats = plain(found.model)
-        exported = _exported(floats, self.example, self.context.workspace)
-        rest = self._calibrated(exported, "mse", "mse")
+        exported = self.exported(floats)
+        rest = self.calibrated(exported, "mse", "mse")
         spec = learned_spec(found.model, self.example, exported, rest.spec)
         return _Candidate(
             file=self._file(exported, spec),
@@ -202,7 +202,9 @@ class Bench:
     def _file(self, model: Any, spec: Any) -> Any:
         from deepseek_compress.steps.file_module import FileModule
 
-        return FileModule(_lowering(self.options.target)(model, spec).proto)
+        with evaluating(self.folded):
+            like = call(self.folded, self.example)
+        return FileModule(_lowering(self.options.target)(model, spec).proto, like)
 
     def _unlearned(self, model: Any, spec: Any) -> tuple[str, ...]:
         """A note on what the file quantizes and the module could not be trained in."""
@@ -215,7 +217,8 @@ class Bench:
         named = ", ".join(left[:3])
         return (f"calibrated, not trained: {len(left)} weights and tensors ({named})",)
 
-    def _fit(self, module: Any) -> Any:
+    def fitted(self, module: Any) -> Any:
+        """A fake-quantized module, trained."""
         from deepseek_compress.train.distill import distill
         from deepseek_compress.train.fit import fit
 
@@ -225,7 +228,12 @@ class Bench:
             return distill(module, _teacher(options, context), samples, options, run)
         return fit(module, samples, objective_of(context, options), options, run)
 
-    def _calibrated(self, model: Any, method: Any, weights: Any) -> Any:
+    def exported(self, module: Any) -> Any:
+        """The float file of a module, read for quantization."""
+        return _exported(module, self.example, self.context.workspace)
+
+    def calibrated(self, model: Any, method: Any, weights: Any) -> Any:
+        """Ranges by a method, and scales of weights by another, in the bits of the options."""
         from deepseek_compress.quantize.calibrating import CalibrationSettings, calibrate
 
         settings = CalibrationSettings(
@@ -239,7 +247,8 @@ class Bench:
             model, self.context.calibration, settings, lambda m, spec: lower(m, spec).proto
         )
 
-    def _quantized(self, spec: Any) -> Any:
+    def quantized(self, spec: Any) -> Any:
+        """The folded model, fake-quantized by a spec."""
         from deepseek_compress.quantize.fake_quantized import fake_quantized
 
         placement = placement_of(self.options.target)
@@ -296,7 +305,9 @@ def _exported(module: Any, example: Mapping[str, Any], folder: Path) -> Any:
 
     path = folder / "qat_float.onnx"
     try:
-        export_onnx(module, {name: tuple(t.shape) for name, t in example.items()}, path)
+        shapes = {name: tuple(tensor.shape) for name, tensor in example.items()}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in example.items()}
+        export_onnx(module, shapes, path, example=arrays)
         return read_float_model(path)
     finally:
         path.unlink(missing_ok=True)

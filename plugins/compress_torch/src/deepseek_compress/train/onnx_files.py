@@ -19,19 +19,26 @@ def onnx_predictor(model: bytes | Path, *, threads: int = 1) -> Any:
     Raises:
         ArtifactError: ONNX Runtime can't load it.
     """
-    from deepseek_compress.onnx_graph.ort import ort
+    from deepseek_compress.onnx_graph.ort import options_for, ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
     try:
+        options = options_for(_metadata(model), threads=threads)
+        options.log_severity_level = 3
         session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise errors.ArtifactError(
             f"ONNX Runtime can't load the model: {error}", remedy="check the file with onnx.checker"
         ) from error
     return _Runner(session).run
+
+
+def _metadata(model: bytes | Path) -> Any:
+    import onnx
+
+    if isinstance(model, bytes):
+        return onnx.load_from_string(model).metadata_props
+    return onnx.load(model, load_external_data=False).metadata_props
 
 
 class _Runner:

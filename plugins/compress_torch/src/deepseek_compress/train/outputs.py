@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from deepseek_core import errors
@@ -14,9 +15,7 @@ def logits_of(output: Any) -> Any:
     Raises:
         InputError: there are several, so which one it is would be a guess.
     """
-    if _is_tensor(output):
-        return output
-    if isinstance(output, Mapping):
+    if isinstance(output, Mapping):  # first: of some, every name is an attribute
         if _is_tensor(output.get("logits")):
             return output["logits"]
         found = [value for value in output.values() if _is_tensor(value)]
@@ -24,14 +23,25 @@ def logits_of(output: Any) -> Any:
     elif isinstance(output, tuple | list):
         found = [value for value in output if _is_tensor(value)]
         said = f"{len(output)} values"
+    elif _is_tensor(output):
+        return output
     else:
         found, said = [], f"a {type(output).__name__}"
     if len(found) != 1:
         raise errors.InputError(
             f"the model gives {said}, and which of them scores the classes is not known",
-            remedy="let it give one tensor, or name data.loss and data.metric of your own",
+            remedy=_remedy(output),
         )
     return found[0]
+
+
+def _remedy(output: Any) -> str:
+    if is_dataclass(output):
+        return 'let it give a dict: {"logits": ...}'
+    return (
+        'let it give one tensor or {"logits": ...}, or train by finetune, with data.loss and '
+        "data.metric of your own"
+    )
 
 
 def _is_tensor(value: Any) -> bool:

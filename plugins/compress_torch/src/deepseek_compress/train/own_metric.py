@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from deepseek_compress.nesting import leaves, nested
 from deepseek_compress.train.evaluate import BATCH, METRIC_DRAWS, Evaluation, Predictor, mean_score
 from deepseek_compress.train.intervals import Rows, bootstrap
 from deepseek_core import compression, errors
@@ -88,7 +89,7 @@ def answers(
     """A model's outputs for all samples, and their labels; None where there are none."""
     outputs, labels = [], []
     for batch in samples.batches(batch_size):
-        outputs.append(predict(batch.inputs))
+        outputs.append(_by_sample(predict(batch.inputs), len(batch)))
         labels.append(batch.labels)
     asked = None if labels[0] is None else np.concatenate([np.asarray(part) for part in labels])
     return _joined(outputs), asked
@@ -194,9 +195,17 @@ class _Asked:
         )
 
 
+def _by_sample(output: Any, count: int) -> Any:
+    """An output whose every array counts the samples: a number of the batch is each one's."""
+    arrays = [array for _, array in leaves(output)]
+    return nested(output, [np.full(count, a) if np.ndim(a) == 0 else a for a in arrays])
+
+
 def _joined(parts: list[Any]) -> Any:
     """Batches of one structure (array, tuple, mapping) end to end."""
     first = parts[0]
+    if first is None:
+        return None
     if isinstance(first, Mapping):
         return {key: _joined([part[key] for part in parts]) for key in first}
     if isinstance(first, tuple | list):
@@ -210,4 +219,6 @@ def _taken(whole: Any, rows: Rows | None) -> Any:
         return {key: _taken(part, rows) for key, part in whole.items()}
     if isinstance(whole, tuple):
         return tuple(_taken(part, rows) for part in whole)
+    if whole is None:
+        return None
     return whole.copy() if rows is None else whole[rows]

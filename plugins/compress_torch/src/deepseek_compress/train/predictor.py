@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from deepseek_compress.modules import call, check_module, evaluating
+from deepseek_compress.nesting import leaves, nested
 from deepseek_compress.train.batches import as_tensors
 from deepseek_compress.train.surroundings import fixed_threads
 from deepseek_core import compression
@@ -27,6 +28,23 @@ def torch_predictor(model: Any, *, threads: int = 1) -> Any:
             return _arrays(call(model, tensors))
 
     return predict
+
+
+def as_nested(model: Any, predict: Any, *, threads: int = 1) -> Any:
+    """What gives the outputs of a model's file in the nest that the model itself gives.
+
+    Of several outputs a file knows names and an order, not whether they were a tuple or a mapping.
+    """
+    of_model = torch_predictor(model, threads=threads)
+    likes: list[Any] = []
+
+    def nesting(inputs: Mapping[str, Any]) -> Any:
+        found = predict(inputs)
+        if not likes:
+            likes.append(of_model({name: array[:1] for name, array in inputs.items()}))
+        return nested(likes[0], [array for _, array in leaves(found)])
+
+    return nesting
 
 
 def _arrays(output: Any) -> Any:

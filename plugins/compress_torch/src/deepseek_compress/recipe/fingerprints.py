@@ -1,0 +1,70 @@
+"""What went in, read once: a hash of each data set, and whether training has seen the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b, sha256
+from typing import Final
+
+import attrs
+import numpy as np
+
+from deepseek_compress.recipe.seeded import seeded
+from deepseek_core import compression
+
+_TOLD: Final = 0.01
+"""Share of the test samples from which on it is told that training saw them."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Fingerprint:
+    """sha256 of a data set in its own order, and a short hash of each sample's inputs."""
+
+    sha256: str
+    samples: tuple[bytes, ...]
+
+
+def fingerprints(data: Mapping[str, compression.Samples | None]) -> dict[str, Fingerprint]:
+    """Of each data set that there is.
+
+    What is drawn anew at each read, as by augmentation, is drawn from one seed here.
+    """
+    found = {}
+    for name, samples in data.items():
+        if samples is not None:
+            with seeded(0):
+                found[name] = _read(samples)
+    return found
+
+
+def _read(samples: compression.Samples) -> Fingerprint:
+    whole, rows = sha256(), []
+    for batch in samples.batches(256):
+        for part in _parts(batch):
+            whole.update(part)
+        inputs = [np.ascontiguousarray(array) for array in batch.inputs.values()]
+        for row in range(len(batch)):
+            one = blake2b(digest_size=8)
+            for array in inputs:
+                one.update(array[row].tobytes())
+            rows.append(one.digest())
+    return Fingerprint(sha256=whole.hexdigest(), samples=tuple(rows))
+
+
+def _parts(batch: compression.Batch) -> Iterator[bytes]:
+    """Dtypes, shapes and bytes."""
+    arrays = {**batch.inputs, **({"labels": batch.labels} if batch.labels is not None else {})}
+    for name, array in arrays.items():
+        yield f"{name} {array.dtype} {array.shape}".encode()
+        yield np.ascontiguousarray(array).tobytes()
+
+
+def seen_in_training(found: Mapping[str, Fingerprint]) -> str:
+    """A sentence where test samples were trained on, or chosen by; else nothing."""
+    test = found["test"].samples if "test" in found else ()
+    read = [found[name].samples for name in ("train", "validation") if name in found]
+    known = {row for rows in read for row in rows}
+    shared = sum(row in known for row in test)
+    if not test or shared < _TOLD * len(test):
+        return ""
+    return f"accuracy on unseen samples: training has seen {shared} of {len(test)} test samples"
