@@ -28,6 +28,7 @@ import sys
 import time
 import tomllib
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -137,10 +138,12 @@ def compressed(job: Any, output: Path) -> Any:
 
 def peer(fp32: Path, job: Any, folder: Path) -> Path:
     """What `onnxruntime.quantization` makes of the unpruned file, its options as they are."""
-    from onnxruntime.quantization import CalibrationDataReader, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    from deepseek_compress.onnx_graph.ort import ort  # noqa: F401 - its telemetry is off from here
 
-    class Reader(CalibrationDataReader):
+    quantization = import_module("onnxruntime.quantization")
+    shape_inference = import_module("onnxruntime.quantization.shape_inference")
+
+    class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             self._batches = job.data.calibration.batches(1)
 
@@ -149,8 +152,8 @@ def peer(fp32: Path, job: Any, folder: Path) -> Path:
             return None if batch is None else dict(batch.inputs)
 
     prepared, path = folder / "prepared.onnx", folder / "peer.onnx"
-    quant_pre_process(str(fp32), str(prepared))
-    quantize_static(str(prepared), str(path), Reader())
+    shape_inference.quant_pre_process(str(fp32), str(prepared))
+    quantization.quantize_static(str(prepared), str(path), Reader())
     return path
 
 

@@ -87,7 +87,7 @@ def ds_register_parallel_strategies(ctx: HostContext) -> Iterable[StrategySpec]:
 
 @_spec
 def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
-    """Offer compressors of arrays, steps of recipes for models, and scores of channels.
+    """Offer compressors of arrays, steps for models, scores of channels.
 
     Example: `return [CompressorSpec(name="topk", target="gradient", factory="acme.topk:TopK")]`
     """

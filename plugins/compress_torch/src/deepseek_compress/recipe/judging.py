@@ -100,5 +100,7 @@ class Judge:
         from deepseek_compress.train.layout import laid_out
         from deepseek_compress.train.predictor import torch_predictor
 
+        if next(model.parameters(), None) is None:  # nothing to lay out, as in a file as a module
+            return torch_predictor(model, threads=self.threads)
         module = laid_out(copied(model), "auto", samples)[0]
         return torch_predictor(module, threads=self.threads)
