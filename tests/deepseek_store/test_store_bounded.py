@@ -211,7 +211,7 @@ def few_files() -> Iterator[None]:
     """This process may open few files more than it has."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 48, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 64, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
