@@ -152,8 +152,7 @@ def test_a_run_with_a_limit_ends_where_nobody_else_can(session, monkeypatch):
 def test_who_waits_for_a_slot_is_told_when_the_device_is_left_behind(session):
     """A second plan of the session waits for the slot that a call hangs in."""
     opened = session("hangs", "slow")
-    # The other has a limit, too: on a busy machine it may come only when the slot is free again.
-    stream, other = opened.plan(chain(), hang_s=0.3), opened.plan(chain(), hang_s=3)
+    stream, other = opened.plan(chain(), hang_s=0.3), opened.plan(chain())
     assert other.run(X).ran_on == {"double": "hangs", "square": "hangs"}
     hanging_devices.WHERE.add("run")
     found = []
