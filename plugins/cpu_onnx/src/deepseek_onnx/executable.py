@@ -47,7 +47,7 @@ class OnnxExecutable(Executable):
         self._opened: Opened | None = opened
         self._fed, self._watch = opened.fed, opened.watch
         self._names = [output.name for output in opened.session.get_outputs()]
-        self._call = _watched(_caller(opened.session), opened.watch)
+        self._call = self._guarded(_watched(_caller(opened.session), opened.watch))
         self._is_plain = all(_is_plain(spec) for spec in stage.inputs) and not opened.fed
         self._bound: weakref.WeakSet[OnnxBoundCall] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class OnnxExecutable(Executable):
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
-            raise run_error(error, self.stage, inputs, self.device_id) from error
+            raise self._failed(error, inputs) from error
 
     def _run_converted(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run on what is no plain array of numbers yet."""
@@ -87,7 +87,15 @@ class OnnxExecutable(Executable):
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
-            raise run_error(error, self.stage, inputs, self.device_id) from error
+            raise self._failed(error, inputs) from error
+
+    def _failed(self, error: BaseException, inputs: Mapping[str, Any]) -> errors.DeepSeekError:
+        """Why a run failed."""
+        return run_error(error, self.stage, inputs, self.device_id)
+
+    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call, after a look at what it is given, its second argument."""
+        return call
 
     def _given(self, inputs: Mapping[str, Any]) -> list[TensorSpec]:
         return [spec for spec in self.stage.inputs if spec.name in inputs]
@@ -151,7 +159,8 @@ class OnnxBoundCall(BoundCall):
             if name not in self.outputs:
                 binding.bind_output(name)
         self._binding = binding
-        self._run = _watched(session.run_with_iobinding, owner._watch)
+        run = _watched(session.run_with_iobinding, owner._watch)
+        self._run = owner._guarded(lambda binding, _inputs: run(binding))
 
     def __call__(self) -> None:
         """Run once.
@@ -161,13 +170,11 @@ class OnnxBoundCall(BoundCall):
             DeviceClosed: the executable was closed.
         """
         try:
-            self._run(self._binding)
+            self._run(self._binding, self._inputs)
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
-            raise run_error(
-                error, self._owner.stage, self._inputs, self._owner.device_id
-            ) from error
+            raise self._owner._failed(error, self._inputs) from error
 
     def close(self) -> None:
         """Give the session back; later calls raise `DeviceClosed`."""

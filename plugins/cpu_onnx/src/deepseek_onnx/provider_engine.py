@@ -51,7 +51,7 @@ class ProviderEngine:
 
         Raises:
             Exception: one of `vendor_errors.FAULTS`; NotImplementedError if the provider would
-                leave a part of it to another one, or is known to compute it wrongly.
+                leave a part of it to another one.
         """
         options.add_session_config_entry(_RECORD, "1")
         runs = max(1, self._threads // threads.count)
@@ -69,13 +69,8 @@ class ProviderEngine:
     def _check_placement(self, session: ort.InferenceSession) -> None:
         name, elsewhere = self._provider.name, dict[str, None]()
         for part in session.get_provider_graph_assignment_info():
-            operators = [_qualified(node) for node in part.get_nodes()]
-            wrong = next((op for op in operators if op in self._provider.wrong), None)
             if part.ep_name != name:
-                elsewhere.update(dict.fromkeys(operators))
-            elif wrong:
-                reason = self._provider.wrong[wrong]
-                raise NotImplementedError(f"{name} computes {wrong} wrongly: {reason}")
+                elsewhere.update(dict.fromkeys(map(_qualified, part.get_nodes())))
         if elsewhere:
             more = " and more" if len(elsewhere) > _TOLD else ""
             told = ", ".join(list(elsewhere)[:_TOLD])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
+from numpy.typing import NDArray
+
+from deepseek_core import Operation
 
 MakeOptions = Callable[[int, int], Mapping[str, str]]
 """(runs at once, host threads of each) -> options of the provider, as text."""
@@ -23,7 +27,8 @@ class ProviderFacts:
     Of several devices that a library offers, the first is taken whose metadata has all of `device`.
     `options` are handed to the provider with each session. `uses_host_cores` says that it computes
     on the host's own cores. `remedy` is what to do where it is not there.
-    `wrong` are operators that it would take and compute wrongly, and how: they are refused.
+    `refusal` says why an operation is not given to it although it would take it, say because it
+    computes it otherwise than ONNX has it; `input_refusal` the same of an array of a run.
     """
 
     id: str
@@ -34,4 +39,5 @@ class ProviderFacts:
     options: MakeOptions = _no_options
     uses_host_cores: bool = False
     remedy: str
-    wrong: Mapping[str, str] = attrs.field(factory=dict)
+    refusal: Callable[[Operation], str | None] | None = None
+    input_refusal: Callable[[NDArray[Any]], str | None] | None = None

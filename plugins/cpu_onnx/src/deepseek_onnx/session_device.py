@@ -26,7 +26,7 @@ from deepseek_core import (
 from deepseek_onnx.executable import OnnxExecutable
 from deepseek_onnx.opened import Sessions
 from deepseek_onnx.parts import OnnxArtifact
-from deepseek_onnx.sessions import Engine, Threads, check_libraries
+from deepseek_onnx.sessions import Engine, Opened, Threads, check_libraries
 from deepseek_onnx.settings import Settings
 from deepseek_onnx.values import to_host
 from deepseek_onnx.vendor_errors import FAULTS, load_error, short_text
@@ -136,9 +136,12 @@ class SessionDevice(Device):
             raise
         except FAULTS as error:
             raise load_error(error, stage.name, self.info.id) from error
-        loaded = OnnxExecutable(stage, self.info.id, opened)
+        loaded = self._executable(stage, opened)
         self._loaded.add(loaded)
         return loaded
+
+    def _executable(self, stage: Stage, opened: Opened) -> OnnxExecutable:
+        return OnnxExecutable(stage, self.info.id, opened)
 
     def _threads_for(self, latency: LatencyClass) -> Threads:
         realtime = latency is LatencyClass.REALTIME and self._threads > 1

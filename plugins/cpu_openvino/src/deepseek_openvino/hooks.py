@@ -33,6 +33,7 @@ def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:
 def provider() -> Provider:
     """The provider and how it is set: float32 stays float32, threads are those granted."""
     from deepseek_onnx.provider import Provider
+    from deepseek_openvino.limits import input_refusal, refusal
 
     return Provider(
         id="openvino:cpu",
@@ -42,6 +43,8 @@ def provider() -> Provider:
         device={"ov_device": "CPU"},
         options=_options,
         uses_host_cores=True,
+        refusal=refusal,
+        input_refusal=input_refusal,
         remedy="pip install -U onnxruntime-ep-openvino, on a machine with a CPU of Intel's",
     )
 
