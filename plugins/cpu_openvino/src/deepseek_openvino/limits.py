@@ -26,7 +26,8 @@ def _names(text: str) -> frozenset[str]:
 
 _MOVES: Final = _names("""
     Cast Compress Concat DepthToSpace Expand Flatten Gather GatherElements Identity Pad Reshape
-    Shape Size Slice Split Squeeze Transpose Unsqueeze Where
+    ReverseSequence ScatterElements ScatterND Shape Size Slice Split Squeeze Transpose Unsqueeze
+    Where
 """)
 _QUANTIZED: Final = _names("ConvInteger DequantizeLinear MatMulInteger QuantizeLinear")
 _COMPUTES: Final = _names("""
@@ -41,6 +42,8 @@ _COMPUTES: Final = _names("""
 """)
 _DTYPES: Final = frozenset({"float32", "float16", "int32", "int64", "bool"})
 _NARROW: Final = frozenset({"int8", "uint8"})
+_SOFTMAX_OF_AN_AXIS: Final = 13  # over all axes from one on before
+_WITH_EMPTY_INPUTS: Final = frozenset({"Resize", "Upsample"})  # for what is not given
 _PEEPHOLES: Final = 7  # their place among the inputs of an LSTM
 
 
@@ -63,7 +66,8 @@ def _of_dtypes(operation: Operation) -> str | None:
 
 
 def _of_shapes(operation: Operation) -> str | None:
-    empty = any(0 in (spec.shape or ()) for spec in operation.inputs)
+    given = () if operation.name in _WITH_EMPTY_INPUTS else operation.inputs
+    empty = any(0 in (spec.shape or ()) for spec in given)
     return f"{operation.name} of tensors without elements is refused" if empty else None
 
 
@@ -97,7 +101,22 @@ def _of_einsum(operation: Operation) -> str | None:
     return "Einsum of a scalar gives 0" if any(map(is_scalar, operation.inputs)) else None
 
 
-_FORMS: Final = {"LSTM": _of_lstm, "Resize": _of_resize, "Einsum": _of_einsum}
+def _of_softmax(operation: Operation) -> str | None:
+    shape, axis = operation.inputs[0].shape, int(operation.attributes.get("axis", 1))
+    is_last = bool(shape) and axis in (-1, len(shape or ()) - 1)
+    if operation.version >= _SOFTMAX_OF_AN_AXIS or is_last:
+        return None
+    return f"{operation.name} of opset {operation.version} is computed as that of opset 13"
+
+
+_FORMS: Final = {
+    "LSTM": _of_lstm,
+    "Resize": _of_resize,
+    "Einsum": _of_einsum,
+    "Softmax": _of_softmax,
+    "LogSoftmax": _of_softmax,
+    "Hardmax": _of_softmax,
+}
 
 
 def input_refusal(array: NDArray[Any]) -> str | None:
