@@ -90,9 +90,11 @@ def test_float32_stays_float32(openvino):
 
 def test_a_part_that_it_is_not_given_is_placed_elsewhere(tmp_path):
     proto, x = network(unique=True), batch()
-    with Session(devices=["openvino"], threads=1, cache_dir=tmp_path / "a") as session:
-        with pytest.raises(errors.NoDevice, match="Unique is none of the operators"):
-            session.plan(session.load(proto))
+    with (
+        Session(devices=["openvino"], threads=1, cache_dir=tmp_path / "a") as session,
+        pytest.raises(errors.NoDevice, match="Unique is none of the operators"),
+    ):
+        session.plan(session.load(proto))
     with (
         Session(devices=["openvino", "onnx"], threads=1, cache_dir=tmp_path / "b") as session,
         session.plan(session.load(proto)) as plan,

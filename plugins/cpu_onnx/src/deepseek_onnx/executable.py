@@ -109,13 +109,19 @@ class OnnxExecutable(Executable):
             DeviceClosed: after `close`.
         """
         with self._lock:
-            if self._session is None:
-                raise self._closed()
-            _check_arrays(self.stage.inputs, inputs, self.stage.outputs, outputs)
-            inputs = {**self._fed, **inputs}
-            call = OnnxBoundCall(self, self._session, inputs, outputs)
+            session = self._session_for(inputs, outputs)
+            call = OnnxBoundCall(self, session, {**self._fed, **inputs}, outputs)
             self._bound.add(call)
         return call
+
+    def _session_for(
+        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+    ) -> ort.InferenceSession:
+        """The session, if these arrays can be bound to it."""
+        if self._session is None:
+            raise self._closed()
+        _check_arrays(self.stage.inputs, inputs, self.stage.outputs, outputs)
+        return self._session
 
     def close(self) -> None:
         """Free the session; runs under way end, later ones raise."""
