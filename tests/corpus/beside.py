@@ -3,8 +3,10 @@
 python tests/corpus/beside.py openvino:cpu [--real | --small] [--json out/beside.json]
 
 A model agrees, is refused in words, or differs. Floats agree within `RELATIVE` of themselves, or
-`OF_LARGEST` of the largest of their output (other kernels sum in another order), or `STEP`, that of
-float32 at 1 (ONNX Runtime's sigmoid gives 0 where the right answer is 1e-12). All else is equal.
+`OF_LARGEST` of the largest of their output, since other kernels sum in another order, or `STEP`,
+since the CPU provider's sigmoid alone is off by 1.5e-7. Of models that quantize what they compute,
+floats agree within `OF_LARGEST_QUANTIZED`: ONNX Runtime itself differs by 4e-3 between its levels
+of optimization on one of them (smart-turn). All else is equal bit by bit.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from deepseek_onnx.frontend import whole_model_stage
 
 RELATIVE: Final = 1e-3
 OF_LARGEST: Final = 1e-4
-STEP: Final = 1.2e-7
+STEP: Final = 2.4e-7  # two of float32's at 1
+OF_LARGEST_QUANTIZED: Final = 1e-2
 _ITEMS: Final = (1, 3)
 _TOLD: Final = 160
 
@@ -66,12 +69,13 @@ def beside(case: Case, folder: Path, device: Device) -> Outcome:
     except errors.DeepSeekError as error:
         return Outcome(model=case.name, what="refused", why=error.message[:_TOLD])
     try:
-        return _compared(case, Reference(case, path), executable)
+        share = OF_LARGEST_QUANTIZED if "QuantizeLinear" in stage.operators else OF_LARGEST
+        return _compared(case, Reference(case, path), executable, share)
     finally:
         executable.close()
 
 
-def _compared(case: Case, reference: Reference, executable: Any) -> Outcome:
+def _compared(case: Case, reference: Reference, executable: Any, share: float) -> Outcome:
     largest, refused = 0.0, ""
     for seed, items in enumerate(_ITEMS):
         inputs = case.inputs(seed, items)
@@ -82,7 +86,7 @@ def _compared(case: Case, reference: Reference, executable: Any) -> Outcome:
             refused = error.message[:_TOLD]
             continue
         for name, value in expected.items():
-            problem = far(value, found[name])
+            problem = far(value, found[name], share)
             if problem:
                 return Outcome(model=case.name, what="differs", why=f"{name!r}: {problem}")
             largest = max(largest, relative(value, found[name]))
@@ -91,15 +95,15 @@ def _compared(case: Case, reference: Reference, executable: Any) -> Outcome:
     return Outcome(model=case.name, what="agrees", largest=largest)
 
 
-def far(expected: Any, found: Any) -> str | None:
-    """What is too far off; None if all is near enough."""
+def far(expected: Any, found: Any, share: float) -> str | None:
+    """What is off by more than a share of the largest; None if all is near enough."""
     if not isinstance(expected, np.ndarray) or expected.dtype.kind != "f":
         return difference(expected, found)
     if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (
         expected.dtype, expected.shape,
     ):  # fmt: skip
         return difference(expected, found)
-    bound = max(OF_LARGEST * _largest(expected), STEP)
+    bound = max(share * _largest(expected), STEP)
     near = np.isclose(found, expected, RELATIVE, bound, equal_nan=True)
     if near.all():
         return None
@@ -133,8 +137,11 @@ def main() -> int:
     parser.add_argument("device", help="its id, as `ds-sdk devices` shows it")
     parser.add_argument("--real", action="store_true", help="only models of packages")
     parser.add_argument("--small", action="store_true", help="only small models of our own")
+    parser.add_argument("--any-cpu", action="store_true", help="OpenVINO on other makes, too")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
+    if args.any_cpu:
+        on_any_cpu()
     small = [] if args.real else [case for case in SMALL if not case.random]
     real = [] if args.small else list(manifest.CASES)
     found = []
@@ -149,6 +156,15 @@ def main() -> int:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps([attrs.asdict(o) for o in found], indent=1) + "\n")
     return 1 if counts["differs"] else 0
+
+
+def on_any_cpu() -> None:
+    """Let OpenVINO's provider, which looks at the make of the processor, run on this one."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "deepseek_openvino"))
+    import any_cpu
+
+    if any_cpu.is_needed():
+        sys.path.insert(0, str(any_cpu.make(Path(tempfile.mkdtemp(prefix="any-cpu-")))))
 
 
 @contextlib.contextmanager
