@@ -165,8 +165,7 @@ class OnnxBoundCall(BoundCall):
             if name not in self.outputs:
                 binding.bind_output(name)
         self._binding = binding
-        run = _watched(session.run_with_iobinding, owner._watch)
-        self._run = owner._guarded(lambda binding, _inputs: run(binding))
+        self._run = _watched(session.run_with_iobinding, owner._watch)
 
     def __call__(self) -> None:
         """Run once.
@@ -176,7 +175,7 @@ class OnnxBoundCall(BoundCall):
             DeviceClosed: the executable was closed.
         """
         try:
-            self._run(self._binding, self._inputs)
+            self._run(self._binding)
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
