@@ -27,7 +27,7 @@ def _missing():
         distribution("deepseek-openvino")
         distribution("onnxruntime-ep-openvino")
     except PackageNotFoundError as error:
-        return f"{error} is not installed: make providers"
+        return f"{error.name} is not installed: make providers"
     return None
 
 

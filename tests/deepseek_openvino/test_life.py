@@ -1,5 +1,6 @@
 """OpenVINO's device among others: placement, threads, options, errors, the end of the process."""
 
+import gc
 import json
 import os
 import signal
@@ -125,6 +126,28 @@ def test_a_run_that_it_refuses_is_done_by_the_other_device(tmp_path):
         found = plan.run({"x": x})["r2"]
     np.testing.assert_allclose(found, right(proto, x)[0], atol=1e-5)
     assert np.isnan(found[0]).any()
+
+
+def test_batches_of_any_number_of_items_go_through_one_session(openvino):
+    proto = network()
+    loaded = openvino.load(stage_of(proto), LoadOptions())
+    for n in (3, 0, 1, 300, 2):
+        x = batch(n)
+        found = loaded.run({"x": x})["r2"]
+        assert found.shape == (n, WIDTH)
+        np.testing.assert_allclose(found, right(proto, x)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_outlive_the_device(tmp_path):
+    device = open_device("openvino:cpu", options_of(tmp_path))
+    proto, x = network(), batch()
+    found = device.load(stage_of(proto), LoadOptions()).run({"x": x})["r2"]
+    device.close()
+    gc.collect()
+    again = open_device("openvino:cpu", options_of(tmp_path))
+    again.load(stage_of(proto), LoadOptions()).run({"x": batch()})
+    np.testing.assert_allclose(found, right(proto, x)[0], rtol=1e-4, atol=1e-5)
+    again.close()
 
 
 def test_eight_threads_get_their_own_answers(openvino):

@@ -84,8 +84,8 @@ def _qualified(node: Any) -> str:
 def find(provider: ProviderFacts) -> Found:
     """The provider as this process has it; loads its library for as long as the process lives.
 
-    A library is never unloaded: outputs that a caller still has may lie in its memory. With OpenVINO's
-    such an output, and a session after the library was loaded again, end the process at its exit.
+    A library is never unloaded: outputs that a caller still has may lie in its memory. With
+    OpenVINO's such an output and a session after loading it again end the process at its exit.
 
     Raises:
         DeviceUnavailable: it is not there; says why and what to do.
