@@ -112,12 +112,12 @@ def far(expected: Any, found: Any, share: float) -> str | None:
 
 
 def relative(expected: Any, found: Any) -> float:
-    """The largest difference, as a share of the largest value."""
+    """The largest difference, as a share of the largest value, or of where `STEP` takes over."""
     if not isinstance(expected, np.ndarray) or expected.dtype.kind != "f" or not expected.size:
         return 0.0
     with np.errstate(invalid="ignore"):
         off = np.abs(expected.astype(np.float64) - found)
-    return float(np.nanmax(off, initial=0.0)) / (_largest(expected) or 1.0)
+    return float(np.nanmax(off, initial=0.0)) / max(_largest(expected), STEP / OF_LARGEST)
 
 
 def _largest(array: Any) -> float:

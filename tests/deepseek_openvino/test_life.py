@@ -22,6 +22,7 @@ from deepseek_core import (
     LatencyClass,
     LoadOptions,
     OpenOptions,
+    Server,
     Session,
     errors,
 )
@@ -126,6 +127,21 @@ def test_a_run_that_it_refuses_is_done_by_the_other_device(tmp_path):
         found = plan.run({"x": x})["r2"]
     np.testing.assert_allclose(found, right(proto, x)[0], atol=1e-5)
     assert np.isnan(found[0]).any()
+
+
+def test_a_server_answers_all_while_some_send_what_openvino_is_not_given(tmp_path):
+    proto = network()
+    inputs = [batch(1 + i % 3) for i in range(60)]
+    for x in inputs[::10]:
+        x[0, 0] = np.nan
+    with (
+        Session(devices=["openvino", "onnx"], threads=2, cache_dir=tmp_path) as session,
+        Server(session, session.load(proto)) as server,
+        ThreadPoolExecutor(8) as callers,
+    ):
+        found = list(callers.map(lambda x: server.submit({"x": x}).result(120)["r2"], inputs))
+    for x, value in zip(inputs, found, strict=True):
+        np.testing.assert_allclose(value, right(proto, x)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_batches_of_any_number_of_items_go_through_one_session(openvino):
