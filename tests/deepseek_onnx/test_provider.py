@@ -243,7 +243,11 @@ def test_options_of_a_provider_are_names_and_values_and_belong_to_its_costs():
 def loaded(cpu):
     """A session of the CPU's, with the manners of a provider's."""
     plain = cpu.load(as_stage(perceptron()), LoadOptions())
-    return ProviderExecutable(plain.stage, "acme:0", plain._opened, 100)
+    return ProviderExecutable(plain.stage, "acme:0", plain._opened, only_ones)
+
+
+def only_ones(array):
+    return "is all ones" if (array == 1).all() else None
 
 
 def test_what_fails_on_a_provider_blames_no_input(loaded):
@@ -259,6 +263,32 @@ def test_what_fails_on_a_provider_blames_no_input(loaded):
     assert type(told(MemoryError())) is errors.OutOfMemory
 
 
-def test_floats_pass_a_guard_of_integers(loaded):
-    x = np.full((2, 8), 1e9, np.float32)
-    assert loaded.run({"x": x})["y"].shape == (2, 8)
+def test_inputs_that_it_is_not_given_are_refused_in_words_bound_or_not(loaded):
+    x, y = np.ones((2, 8), np.float32), np.full((2, 8), 9, np.float32)
+    with pytest.raises(errors.Unsupported, match="on these inputs: 'x' is all ones"):
+        loaded.run({"x": x})
+    call = loaded.bind({"x": x}, {"y": y})
+    with pytest.raises(errors.Unsupported, match="on these inputs: 'x' is all ones"):
+        call()
+    assert (y == 9).all()
+    x[...] = 2
+    call()
+    assert np.array_equal(y, loaded.run({"x": x})["y"])
+
+
+def test_a_closed_one_refuses_bound_calls_too(loaded):
+    x, y = np.zeros((2, 8), np.float32), np.zeros((2, 8), np.float32)
+    call = loaded.bind({"x": x}, {"y": y})
+    loaded.close()
+    for late in (call, lambda: loaded.bind({"x": x}, {"y": y}), lambda: loaded.run({"x": x})):
+        with pytest.raises(errors.DeviceClosed):
+            late()
+
+
+def test_what_does_not_fit_is_not_bound(loaded):
+    x, y = np.zeros((2, 8), np.float32), np.zeros((2, 8), np.float32)
+    with pytest.raises(errors.TensorMismatch):
+        loaded.bind({"x": x}, {"y": y.astype(np.float64)})
+    y.flags.writeable = False
+    with pytest.raises(errors.InputError, match="read-only"):
+        loaded.bind({"x": x}, {"y": y})
