@@ -17,6 +17,9 @@ BODIES = {
         "  void *(**table)(int, const char *) = base->api(1);\n"
         '  return table[0](1, "built for ONNX Runtime API 9999");'
     ),
+    "tells its name": (
+        "  void *(**table)(int, const char *) = base->api(1);\n  return table[0](1, name);"
+    ),
     "offers nothing": "  *count = 0; return 0;",
 }
 _SOURCE = """

@@ -81,6 +81,11 @@ def test_a_build_that_does_not_tell_what_ran_where_is_not_trusted(monkeypatch):
     assert row.remedy == "pip install -U onnxruntime"
 
 
+def test_a_simulator_is_called_one():
+    simulated = attrs.evolve(ACME, library=None, evidence="emulator")
+    assert row_of(simulated).evidence == "emulator"
+
+
 def test_another_id_is_refused_before_anything_is_loaded(tmp_path):
     with pytest.raises(errors.DeviceUnavailable, match="no device 'acme:1'") as caught:
         ACME.open("acme:1", options(tmp_path))
@@ -139,6 +144,7 @@ def test_a_package_that_is_missing_or_names_no_library_is_told(tmp_path):
     ("what", "reason"),
     [
         ("refuses", "the accelerator is on strike"),
+        ("tells its name", ": AcmeExecutionProvider|"),  # QNN's provider is called as registered
         ("too new", "built for ONNX Runtime API 9999"),
         ("offers nothing", "AcmeExecutionProvider offers no device on this machine (CPU of "),
     ],

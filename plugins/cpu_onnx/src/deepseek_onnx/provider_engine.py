@@ -125,7 +125,8 @@ def _register(provider: ProviderFacts, library: str) -> None:
         reason = f"{library} names no library of {provider.name}: {error}"
         raise _unavailable(provider, reason, provider.remedy) from error
     try:
-        ort.register_execution_provider_library(library, path)
+        # Some libraries call their provider as they were registered.
+        ort.register_execution_provider_library(provider.name, path)
     except FAULTS as error:
         reason = f"onnxruntime {ort.__version__} does not load {path}: {short_text(error)}"
         raise _unavailable(provider, reason, f"{_NEWER} (or {provider.remedy})") from error
@@ -172,7 +173,7 @@ def described(provider: ProviderFacts, found: Found) -> DeviceInfo:
         id=provider.id,
         kind=provider.kind,
         name=cpu_name() if host else provider.name,
-        evidence="hardware",
+        evidence=provider.evidence,
         fingerprint=f"{cpu_fingerprint()}|{driver}",
         vendor=cpu_vendor() if host else "",
         driver=driver,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ class ProviderFacts:
     tells the library to load (`get_library_path()`); without it the build must have the provider.
     Of several devices that a library offers, the first is taken whose metadata has all of `device`.
     `options` are handed to the provider with each session. `uses_host_cores` says that it computes
-    on the host's own cores. `remedy` is what to do where it is not there.
+    on the host's own cores. `evidence` says what a figure measured on it means. `remedy` is what
+    to do where it is not there.
     `refusal` says why an operation is not given to it although it would take it, say because it
     computes it otherwise than ONNX has it; `input_refusal` the same of an array of a run.
     """
@@ -38,6 +39,7 @@ class ProviderFacts:
     device: Mapping[str, str] = attrs.field(factory=dict)
     options: MakeOptions = _no_options
     uses_host_cores: bool = False
+    evidence: Literal["hardware", "cpu-runtime", "emulator", "model"] = "hardware"
     remedy: str
     refusal: Callable[[Operation], str | None] | None = None
     input_refusal: Callable[[NDArray[Any]], str | None] | None = None
