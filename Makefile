@@ -87,7 +87,8 @@ $(PROVIDERS)/.installed: $(VENV)/.installed-dev requirements-providers.txt plugi
 providers: $(PROVIDERS)/.installed  ## OpenVINO as a device: its tests, the kit, the corpus beside the CPU's provider
 	@mkdir -p $(OUT)
 	$(PROVIDERS)/bin/python -m pytest -q tests/deepseek_openvino
-	$(PROVIDERS)/bin/python tests/corpus/beside.py openvino:cpu --any-cpu --json $(OUT)/beside.json
+	$(PROVIDERS)/bin/python tests/corpus/beside.py deepseek_openvino.hooks:open_device openvino:cpu \
+	  --any-cpu --json $(OUT)/beside.json
 
 # Beside the environment and without dependencies; a package without a wheel is built or left out.
 ARCHITECTURES := tests/deepseek_compress/prune/requirements.txt

@@ -1,6 +1,7 @@
 """Runs every model of the corpus on a device, and holds its answers against the CPU provider's.
 
-python tests/corpus/beside.py openvino:cpu [--real | --small] [--json out/beside.json]
+python tests/corpus/beside.py deepseek_openvino.hooks:open_device openvino:cpu \\
+    [--real | --small] [--json out/beside.json]
 
 A model agrees, is refused in words, or differs. Floats agree within `RELATIVE` of themselves, or
 `OF_LARGEST` of the largest of their output, since other kernels sum in another order, or `STEP`,
@@ -18,6 +19,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,6 +136,7 @@ def outcomes(cases: Sequence[Case], device: Device) -> Iterator[Outcome]:
 def main() -> int:
     """Print a line a model and the counts; 1 if one differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("factory", help="the factory of its record, `package.module:function`")
     parser.add_argument("device", help="its id, as `ds-sdk devices` shows it")
     parser.add_argument("--real", action="store_true", help="only models of packages")
     parser.add_argument("--small", action="store_true", help="only small models of our own")
@@ -145,7 +148,7 @@ def main() -> int:
     small = [] if args.real else [case for case in SMALL if not case.random]
     real = [] if args.small else list(manifest.CASES)
     found = []
-    with opened(args.device) as device:
+    with opened(args.factory, args.device) as device:
         for outcome in outcomes([*small, *real], device):
             found.append(outcome)
             far_off = f"{outcome.largest:.1e}" if outcome.what == "agrees" else outcome.why
@@ -168,12 +171,12 @@ def on_any_cpu() -> None:
 
 
 @contextlib.contextmanager
-def opened(device_id: str) -> Iterator[Device]:
-    """A device by its id, opened as a session opens it."""
-    from deepseek_openvino.hooks import open_device
-
+def opened(factory: str, device_id: str) -> Iterator[Device]:
+    """A device as a session opens it."""
+    module, _, name = factory.partition(":")
     with tempfile.TemporaryDirectory() as folder:
-        device = open_device(device_id, OpenOptions(threads=1, cache_dir=Path(folder)))
+        options = OpenOptions(threads=1, cache_dir=Path(folder))
+        device: Device = getattr(import_module(module), name)(device_id, options)
         yield device
         device.close()
 
