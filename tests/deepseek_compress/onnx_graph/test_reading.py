@@ -70,8 +70,32 @@ def test_weights_beside_the_file_are_read(tmp_path):
     onnx.save(beside, path, save_as_external_data=True, location="m.data", size_threshold=0)
     assert (tmp_path / "m.data").stat().st_size > path.stat().st_size // 2
     check_same(proto, read_float_model(path).proto, samples_for(proto))
+    with pytest.raises(errors.ArtifactError, match="in no file below the model's folder"):
+        read_float_model(path.read_bytes())
+    (tmp_path / "m.data").write_bytes(b"short")
+    with pytest.raises(errors.ArtifactError, match=r"data of 'c0' can't be read from .*m\.data"):
+        read_float_model(path)
     (tmp_path / "m.data").unlink()
-    with pytest.raises(errors.ArtifactError):
+    with pytest.raises(errors.ArtifactError, match=r"data of 'c0' can't be read from .*m\.data"):
+        read_float_model(path)
+
+
+def test_a_hub_s_links_lead_to_the_model_and_its_data(tmp_path):
+    proto, path = IDIOMS["residual"](), tmp_path / "snapshot" / "model.onnx"
+    blobs = tmp_path / "blobs"
+    for folder in (blobs, path.parent):
+        folder.mkdir()
+    onnx.save(
+        IDIOMS["residual"](), blobs / "1", save_as_external_data=True, location="m.data",
+        size_threshold=0,
+    )  # fmt: skip
+    path.symlink_to("../blobs/1")
+    (path.parent / "m.data").symlink_to("../blobs/2")
+    (blobs / "m.data").rename(blobs / "2")
+    check_same(proto, read_float_model(path).proto, samples_for(proto))
+    (blobs / "2").rename(tmp_path / "2")
+    (blobs / "2").symlink_to(tmp_path / "2")
+    with pytest.raises(errors.ArtifactError, match="in no file below the model's folder"):
         read_float_model(path)
 
 
@@ -195,7 +219,7 @@ def test_what_is_no_model_is_refused(tmp_path, content):
 
 
 def test_missing_files_and_unknown_operators_are_told(tmp_path):
-    with pytest.raises(errors.ArtifactError, match="can't be read"):
+    with pytest.raises(errors.ArtifactError, match="no such file"):
         read_float_model(tmp_path / "none.onnx")
     net = Net([1, 3, 4, 4])
     with pytest.raises(errors.ArtifactError, match="NoSuchOperator"):
