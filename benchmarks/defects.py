@@ -52,7 +52,6 @@ class Judged(NamedTuple):
     alarms: Any
     even: Any
     auc: float
-    threshold: float
 
 
 class Fold(NamedTuple):
@@ -193,7 +192,7 @@ def judge(file: Any, job: Any) -> Judged:
     hits = tiles.recall(outputs, labels, at).compressed()
     alarms = tiles.false_alarms(outputs, labels, at).compressed()
     even = tiles.recall(outputs, labels, tiles.threshold(outputs, labels)).compressed()
-    return Judged(hits.astype(float), alarms.astype(float), even.astype(float), auc, at)
+    return Judged(hits.astype(float), alarms.astype(float), even.astype(float), auc)
 
 
 def latencies(files: dict[str, Path], job: Any) -> tuple[dict[str, float], dict[str, float]]:

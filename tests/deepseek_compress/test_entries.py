@@ -10,12 +10,13 @@ from deepseek_core import errors
 
 
 @pytest.fixture(autouse=True)
-def _own_path(monkeypatch):
+def _own_path(monkeypatch, tmp_path):
+    """The import path stays as it was, and modules of the test's own files are forgotten."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
     yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def test_a_worker_process_finds_what_a_file_defines(tmp_path):
