@@ -4,6 +4,7 @@ import multiprocessing
 import sys
 
 import pytest
+from process import forget_modules
 
 from deepseek_compress.entries import load_entry
 from deepseek_core import errors
@@ -14,9 +15,7 @@ def _own_path(monkeypatch, tmp_path):
     """The import path stays as it was, and modules of the test's own files are forgotten."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    forget_modules(tmp_path)
 
 
 def test_a_worker_process_finds_what_a_file_defines(tmp_path):

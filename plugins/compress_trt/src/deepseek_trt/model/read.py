@@ -161,7 +161,7 @@ def _data_of(tensor: TensorProto, model: Artifact | None, name: str, room: int) 
 
 def _place(given: str, model: Artifact | None, tensor: str, name: str) -> Path:
     """Where data lies: below the model's folder, links followed, or nowhere."""
-    place = model and model.beside(given)
+    place = None if model is None else model.beside(given)
     if place is not None:
         return place
     raise errors.ArtifactError(
