@@ -1,11 +1,9 @@
 """A score of somebody else's package: a recipe names it, and the plugin's tools know it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from command import ds_sdk
 
 pytest.importorskip("torch", reason="pruning needs torch")
 
@@ -74,12 +72,7 @@ def folder(tmp_path_factory):
 
 
 def ds(folder, *words):
-    path = os.pathsep.join([str(folder / "site"), *filter(None, sys.path)])
-    return subprocess.run(
-        [sys.executable, "-m", "deepseek_core", *words],
-        env={**os.environ, "PYTHONPATH": path, "DEEPSEEK_CACHE_DIR": str(folder / "cache")},
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return ds_sdk(folder, *words, site=[folder / "site"])
 
 
 def test_a_recipe_prunes_by_it(folder):

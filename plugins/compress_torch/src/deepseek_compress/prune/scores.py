@@ -1,8 +1,8 @@
 """Scores of channels: how much a layer's channel matters, by its weights and by data.
 
-A score looks at one layer at a time. What it gives is divided by the layer's mean, and a unit
-has the mean over all its entries in all its layers. More of them come from plugins: records of
-target "channels".
+A score looks at one layer at a time. What it gives is divided by the layer's mean, raised before
+by its least where that is negative, and a unit has the mean over all its entries in all its
+layers. More of them come from plugins: records of target "channels".
 """
 
 from __future__ import annotations

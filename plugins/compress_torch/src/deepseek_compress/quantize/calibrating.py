@@ -49,6 +49,11 @@ def _check_bits(_record: Any, field: attrs.Attribute[int], value: int) -> None:
         raise errors.ConfigError(f"{field.name} must be a whole number from 2 to 8, got {value!r}")
 
 
+def _check_share(_record: Any, field: attrs.Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise errors.ConfigError(f"{field.name} must be between 0 and 1, got {value!r}")
+
+
 @attrs.frozen(kw_only=True)
 class CalibrationSettings:
     """How ranges are chosen; `auto` measures each method on the last `held_out` share of samples.
@@ -62,9 +67,7 @@ class CalibrationSettings:
     activation_bits: int = attrs.field(default=8, validator=_check_bits)
     outliers: Literal["refuse", "keep"] = attrs.field(default="refuse", validator=_check_outliers)
     weights: WeightMethod = attrs.field(default="minmax", validator=_check_weights)
-    held_out: float = attrs.field(
-        default=0.2, validator=[attrs.validators.gt(0), attrs.validators.lt(1)]
-    )
+    held_out: float = attrs.field(default=0.2, validator=_check_share)
 
 
 @attrs.frozen(kw_only=True)
@@ -94,8 +97,6 @@ def calibrate(
     """
     chosen = settings or CalibrationSettings()
     data = as_samples(samples, model.proto)
-    if len(data) == 0:
-        raise BadCalibration("there are no samples", remedy=f"give {ENOUGH} or more real ones")
     if chosen.method == "auto":
         return _best(model, data, chosen, lower)
     observers = observe(model, data)
