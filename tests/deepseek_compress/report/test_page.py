@@ -93,7 +93,7 @@ def test_a_report_without_figures_is_a_page_too(tmp_path):
 @pytest.mark.parametrize("costs", [[1.0], [0.0], [1e-6, 5e6], [3.0, 3.0, 3.0]])
 def test_points_lie_within_the_drawing(costs):
     points = [Point(name=str(cost), cost=cost, accuracy=0.5, low=0.5, high=0.5) for cost in costs]
-    drawn = scatter(points, "ms")
+    drawn = scatter(points, "ms", c.Metric())
     width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', drawn).groups())
     for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn):
         assert 0 <= float(x) <= width

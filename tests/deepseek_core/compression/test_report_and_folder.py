@@ -32,7 +32,7 @@ def test_a_report_from_before_metrics_had_names_is_of_accuracy():
     kept = json.loads(json.dumps(report().to_json()))
     del kept["metric"], kept["variants"][0]["threshold"]
     assert c.CompressionReport.from_json(kept) == report()
-    assert report().metric == "accuracy"
+    assert report().metric.name == "accuracy"
 
 
 @pytest.mark.parametrize("change", [{"schema": 9}, {"steps": [{}]}, {"verdict": None}])

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.compression.budget import BudgetRow
+from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.compression.step import ModelProfile
 from deepseek_core.contracts.errors import ArtifactError
 from deepseek_core.contracts.units import as_names
@@ -72,7 +73,7 @@ class CompressionReport:
     """All that a run has to say; `not_measured` says what it could not look at, and why.
 
     Where the budget does not hold, `closest` names the line that fails by most, and what would
-    hold. `metric` is the name of what stands under `accuracy` everywhere. `layers` has a row of
+    hold. `metric` is what stands under `accuracy` everywhere. `layers` has a row of
     plain figures for each layer (`name`, `channels_before`, `channels_after`, ...).
     """
 
@@ -85,7 +86,7 @@ class CompressionReport:
     not_measured: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     machine: Mapping[str, Any] = attrs.field(factory=dict)
     versions: Mapping[str, str] = attrs.field(factory=dict)
-    metric: str = "accuracy"
+    metric: Metric = attrs.field(factory=Metric)
 
     @property
     def holds(self) -> bool:
@@ -113,7 +114,7 @@ class CompressionReport:
                 variants=tuple(_variant(row) for row in kept["variants"]),
                 layers=tuple(kept["layers"]),
                 closest=kept.get("closest", ()),  # later than the others
-                metric=kept.get("metric", "accuracy"),  # reports of 0.1 have none
+                metric=Metric(**kept.get("metric", {})),  # reports of 0.1 have none
                 **{name: kept[name] for name in plain},
             )
         except (KeyError, TypeError) as error:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"not planned: {line}")
     if found.verdict:
         print()
-        metric = job.recipe.data.metric_name
+        metric = job.recipe.budget.metric
         console.print_table(VERDICT_HEADER, list(verdict_rows(found.verdict, metric)))
     return 0
 

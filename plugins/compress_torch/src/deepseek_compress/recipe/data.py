@@ -31,8 +31,8 @@ class Data:
 
     `reference` are those that a metric compares with. `evaluate(model, form)` is the metric on the
     test samples, with its interval; `judge` is the same on validation samples, by which steps
-    choose; a threshold is chosen on these in both. `drop(model, form, file)` is by how many points
-    a file is below a model on the same samples.
+    choose; a threshold is chosen on these in both. `drop(model, form, file)` is by how much a
+    file is below a model on the same samples: in points of a share, else in the metric's unit.
     """
 
     train: compression.Samples | None = None
@@ -77,6 +77,7 @@ def load_data(
     if found["calibration"] is None and found["train"] is not None:
         found["calibration"] = drawn(found["train"], source.calibration_samples)
     judge = Judge(
+        told=source.judged_by,
         metric=_function(source.metric, folder, "data.metric"),
         threshold=_function(source.threshold, folder, "data.threshold"),
         validation=found["validation"],

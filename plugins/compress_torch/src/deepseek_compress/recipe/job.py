@@ -82,7 +82,7 @@ class Job:
             calibration=self.data.calibration,
             original=self.source.model,
             evaluate=self._figure_of(spec.takes),
-            metric=self.recipe.data.metric_name,
+            metric=self.recipe.budget.metric,
             latency_s=None if self.recipe.budget.latency is None else self.latency_s,
             provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
             seed=self.recipe.run.seed,
@@ -157,7 +157,7 @@ class Job:
         return None if self.data.evaluate is None else self.data.evaluate(model, form)
 
     def drop(self, artifact: Artifact) -> compression.Interval | None:
-        """By how many points a file is below the original on the same samples."""
+        """By how much a file is below the original on the same samples."""
         if self.data.drop is None:
             return None
         return self.data.drop(self.source.model, self.source.form, artifact)
@@ -197,7 +197,7 @@ class Job:
         """What a report can't say, and why."""
         found = []
         if self.data.test is None:
-            found.append(f"{self.recipe.data.metric_name}: the recipe has no data.test")
+            found.append(f"{self.recipe.budget.metric.name}: the recipe has no data.test")
         if self.recipe.budget.latency is None:
             found.append("latency: the recipe has no budget.latency")
         return tuple(found)

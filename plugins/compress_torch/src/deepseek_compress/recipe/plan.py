@@ -59,7 +59,7 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
     verdict = _verdict(job, plans)
     if not _steps_of(unplanned):
         shrinks = any(plan.after.parameters < plan.before.parameters for plan in plans)
-        refuse_unmet(verdict, shrinks=shrinks)
+        refuse_unmet(verdict, job.recipe.budget.metric, shrinks=shrinks)
     return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=verdict)
 
 

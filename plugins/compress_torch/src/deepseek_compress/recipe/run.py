@@ -187,7 +187,7 @@ class _Runner:
             if isinstance(beside, Path):
                 shutil.copyfile(beside, path.with_name(f"model.{link.name}.{beside.name}"))
         if form.unseen:
-            metric = self._job.recipe.data.metric_name
+            metric = self._job.recipe.budget.metric.name
             self._unseen.append(f"{metric} and latency of {path.name}: {form.unseen}")
         row = done.row
         return compression.Variant(
@@ -259,12 +259,12 @@ class _Runner:
         verdict = judged.pop(shipped.file)
         return compression.CompressionReport(
             model=self._job.source.name,
-            metric=self._job.recipe.data.metric_name,
+            metric=self._job.recipe.budget.metric,
             verdict=tuple(self._with_interval(row, shipped) for row in verdict),
             steps=tuple(self._rows),
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
-            closest=nearest(verdict, shipped, judged, self._job.recipe.data.metric_name),
+            closest=nearest(verdict, shipped, judged, self._job.recipe.budget.metric),
             not_measured=(*self._job.not_measured(), *filter(None, [seen]), *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),

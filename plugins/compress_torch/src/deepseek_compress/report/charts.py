@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import attrs
 
+from deepseek_core import compression
+
 _WIDTH: Final = 640
 _HEIGHT: Final = 240
 _LEFT: Final = 60
@@ -26,8 +28,8 @@ class Point:
     high: float
 
 
-def scatter(points: Sequence[Point], cost: str) -> str:
-    """Accuracy (in percent, upwards) against a cost (rightwards, from 0), with intervals."""
+def scatter(points: Sequence[Point], cost: str, metric: compression.Metric) -> str:
+    """A metric (upwards) against a cost (rightwards, from 0), with intervals."""
     if not points:
         return ""
     right = max(p.cost for p in points) * 1.15 or 1.0
@@ -53,8 +55,8 @@ def scatter(points: Sequence[Point], cost: str) -> str:
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" style="max-width:{_WIDTH}px" role="img">'
         f'<line x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{base}" y2="{base}"/>'
         f'<line x1="{_LEFT}" x2="{_LEFT}" y1="8" y2="{base}"/>'
-        f'<text x="4" y="16">{high * 100:.1f} %</text>'
-        f'<text x="4" y="{base}">{low * 100:.1f} %</text>'
+        f'<text x="4" y="16">{escape(metric.text(high))}</text>'
+        f'<text x="4" y="{base}">{escape(metric.text(low))}</text>'
         f'<text x="{_LEFT}" y="{_HEIGHT - 10}">0</text>'
         f'<text x="{_WIDTH - 10}" y="{_HEIGHT - 10}" text-anchor="end">'
         f"{right:.3g} {escape(cost)}</text>"

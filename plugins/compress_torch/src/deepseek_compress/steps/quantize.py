@@ -100,9 +100,10 @@ class Qat(compression.ModelCompressor):
         context.progress(0, 1, "quantizing after training")
         before = bench.after_training()
         trained = bench.trained()
-        measured = "agreement" if context.evaluate is None else context.metric
+        agreement = compression.Metric(name="agreement")
+        metric = agreement if context.evaluate is None else context.metric
         figure = context.evaluate or bench.agreement
-        choice = choose({"ptq": before.file, "qat": trained.file}, figure)
+        choice = choose({"ptq": before.file, "qat": trained.file}, figure, metric)
         shipped = before if choice.shipped == "ptq" else trained
         path = context.workspace / RANGES
         shipped.spec.save(path)
@@ -112,7 +113,7 @@ class Qat(compression.ModelCompressor):
             provided={"ranges": path},
             figures={
                 **trained.figures,
-                **{f"{measured}_{name}": value for name, value in choice.accuracies.items()},
+                **{f"{metric.name}_{name}": value for name, value in choice.figures.items()},
                 "shipped_qat": float(choice.shipped == "qat"),
             },
             notes=(_said(choice, known=context.evaluate is not None), *shipped.notes),
