@@ -16,6 +16,7 @@ import pytest
 import recipe_kit as kit
 import torch
 
+from deepseek_compress.errors import BudgetUnmet
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.plan import outlook
@@ -333,3 +334,42 @@ def test_test_samples_that_training_saw_are_told(recipe, tmp_path):
         job.data = attrs.evolve(job.data, train=None)
         found = run_module.run(job, tmp_path / "apart", resume=False, progress=kit.quiet)
     assert told not in found.not_measured
+
+
+def test_test_samples_that_a_search_knows_are_told(recipe, tmp_path):
+    told = "accuracy on unseen samples: data.reference holds 32 of 32 test samples"
+    with kit.job_of(recipe) as job:
+        job.data = attrs.evolve(job.data, train=None, reference=job.data.test)
+        found = run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+    assert told in found.not_measured
+
+
+def test_a_run_that_is_asked_to_go_on_and_never_began_is_planned_first(tmp_path, monkeypatch):
+    recipe = kit.write_recipe(tmp_path, kit.RECIPE.replace('"/1.5"', '"/9"'))
+    monkeypatch.setattr(kit.Nudge, "apply", None)  # nothing is trained
+    with kit.job_of(recipe) as job, pytest.raises(BudgetUnmet):
+        run_module.run(job, tmp_path / "out", resume=True, progress=kit.quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_can_not_be_made_is_told_before_any_work(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "outlook", None)
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "below" / "out"):
+        with pytest.raises(errors.WriteError, match="file is no folder") as caught:
+            run(recipe, output)
+        assert "-o" in caught.value.remedy
+
+
+def test_what_a_file_can_not_hold_is_told_before_any_work(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(kit.Nudge, "plan", None)
+    with kit.job_of(recipe) as job:
+        forward = type(job.source.model).forward
+        kind = type("Warm", (type(job.source.model),), {})
+        kind.forward = lambda self, *x: {"logits": forward(self, *x), "temperature": 1.0}
+        job.source.model.__class__ = kind
+        with pytest.raises(
+            errors.InputError, match="'temperature' of what the model gives"
+        ) as told:
+            run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+    assert told.value.remedy

@@ -169,14 +169,14 @@ def test_a_metric_with_a_unit_has_a_budget_in_it():
 )
 def test_what_is_of_another_unit_or_direction_is_refused(table, metric):
     (name,) = table
-    with pytest.raises(errors.ConfigError, match=f"budget.{name} is") as caught:
+    with pytest.raises(errors.ConfigError, match=rf"budget\.{name} is") as caught:
         compression.Budget.parse(table, metric)
     assert caught.value.remedy
 
 
 @pytest.mark.parametrize("value", ["/0", 0, -5, math.nan, math.inf])
 def test_a_limit_that_is_none_is_told_with_its_place(value):
-    with pytest.raises(errors.ConfigError, match="budget.macs is"):
+    with pytest.raises(errors.ConfigError, match=r"budget\.macs is"):
         compression.Budget.parse({"macs": value})
 
 

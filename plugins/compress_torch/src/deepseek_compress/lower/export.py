@@ -48,6 +48,7 @@ def export_onnx(
     args, kwargs = arguments_of(whole, given)
     with torch.no_grad():
         output = call(whole, given)
+    check_outputs(output)
     try:
         with _quiet(), _plain_outputs(whole):
             program = torch.onnx.export(
@@ -67,6 +68,21 @@ def export_onnx(
             remedy="rewrite that part of the model, or give an ONNX file as model.path",
         ) from error
     return _checked(program, output, given, path)
+
+
+def check_outputs(output: Any) -> None:
+    """Refuse what a file can't hold.
+
+    Raises:
+        InputError: something beside tensors; names it.
+    """
+    for name, value in leaves(output):
+        if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+            place = f"{name!r} of what the model gives" if name else "what the model gives"
+            raise errors.InputError(
+                f"{place} is a {type(value).__name__}, and a file has tensors alone",
+                remedy="let the model give tensors, in a dict or a tuple if there are several",
+            )
 
 
 def _in_float32(model: Any) -> Any:

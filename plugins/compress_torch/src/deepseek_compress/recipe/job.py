@@ -176,6 +176,22 @@ class Job:
 
             torch.manual_seed(self.recipe.run.seed * 1000 + number)
 
+    def check_outputs(self) -> None:
+        """See that what the first model gives can be written to a file.
+
+        Raises:
+            InputError: the model can't run on its inputs, or gives something beside tensors.
+        """
+        if self.source.form != "torch":
+            return
+        from deepseek_compress.lower.export import check_outputs
+        from deepseek_compress.modules import call, evaluating
+        from deepseek_compress.train.batches import as_tensors
+
+        model, inputs = self.source.start, self.example(2)
+        with evaluating(model):
+            check_outputs(call(model, as_tensors(compression.Batch(inputs=inputs), model).inputs))
+
     def export(self, model: Any, path: Path) -> None:
         """Write the float ONNX file of a module.
 

@@ -35,6 +35,7 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
         DeepSeekError: a step refuses the model.
     """
     job.set_threads()
+    job.check_outputs()
     plans: list[compression.StepPlan] = []
     unplanned: list[str] = []
     model: Any = job.source.start

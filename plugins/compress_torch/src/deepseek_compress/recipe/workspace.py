@@ -46,21 +46,24 @@ class Workspace:
         self._folder = output / NAME
         self._kept = self._folder / LOCK
 
-    def check(self, locked: Mapping[str, Any], *, resume: bool) -> None:
-        """See that the run can begin here, or go on; nothing is made.
+    def check(self, locked: Mapping[str, Any], *, resume: bool) -> bool:
+        """See that the run can begin here, or go on, and whether it does go on; nothing is made.
 
         Raises:
             ConfigError: it holds a finished run, files of somebody else, a run that goes on or was
                 not asked to, or one of another recipe, model or data.
+            WriteError: it can't be made there.
         """
         self._refuse_finished()
         if self._folder.is_dir():
             with _alone(self._folder):
-                self._go_on(as_toml(locked), resume=resume)
-        elif self.output.is_dir() and any(self.output.iterdir()):
+                return self._go_on(as_toml(locked), resume=resume)
+        if self.output.is_dir() and any(self.output.iterdir()):
             raise errors.ConfigError(
                 f"{self.output} is not empty", remedy="choose another folder with -o"
             )
+        _check_place(self.output)
+        return False
 
     @contextmanager
     def begun(self, locked: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
@@ -86,10 +89,10 @@ class Workspace:
                 f"{self.output} holds a finished run", remedy="choose another folder with -o"
             )
 
-    def _go_on(self, text: str, *, resume: bool) -> None:
-        """Refuse what was begun there and may not be gone on with."""
+    def _go_on(self, text: str, *, resume: bool) -> bool:
+        """Whether something was begun there; refuse what may not be gone on with."""
         if not self._kept.is_file() and not any(p.is_dir() for p in self._folder.iterdir()):
-            return  # nothing was begun
+            return False
         if not resume:
             raise errors.ConfigError(
                 f"{self.output} holds a run that did not end",
@@ -105,6 +108,7 @@ class Workspace:
                 f"{', '.join(other[:4])} changed",
                 remedy=_UNSEEDED if other == [_WEIGHTS] else "choose another folder with -o",
             )
+        return True
 
     @contextmanager
     def step(self, number: int, name: str) -> Iterator[Path]:
@@ -192,6 +196,14 @@ class Workspace:
 
     def _named(self, number: int, name: str) -> Path:
         return self._folder / f"{number:02d}-{name}"
+
+
+def _check_place(output: Path) -> None:
+    """Refuse a folder that can't be made, before any work."""
+    there = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "can't be written to" if there.is_dir() else "is no folder"
+        raise errors.WriteError(f"{there} {why}", remedy="choose another folder with -o")
 
 
 @contextmanager

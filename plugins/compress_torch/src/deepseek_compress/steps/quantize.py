@@ -10,6 +10,7 @@ import attrs
 
 from deepseek_compress.modules import call, check_module, evaluating
 from deepseek_compress.steps.training import (
+    loss_of,
     objective_of,
     plan_of,
     profile,
@@ -226,7 +227,8 @@ class Bench:
         options, context = self.options, self.context
         samples, run = training_samples(context, NAME), run_of(NAME, context)
         if options.distill:
-            return distill(module, _teacher(options, context), samples, options, run)
+            teacher = _teacher(options, context)
+            return distill(module, teacher, samples, options, run, loss=loss_of(context))
         return fit(module, samples, objective_of(context, options), options, run)
 
     def exported(self, module: Any) -> Any:
