@@ -373,3 +373,20 @@ def test_what_a_file_can_not_hold_is_told_before_any_work(recipe, tmp_path, monk
         ) as told:
             run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
     assert told.value.remedy
+
+
+def test_the_lock_has_the_versions_that_steps_name(recipe, tmp_path, monkeypatch):
+    """As that of TensorRT, of which an engine is: a run does not go on with another one."""
+    versions = {"burner": "1.0"}
+    monkeypatch.setattr(kit.Copy, "versions", lambda self: dict(versions))
+    with monkeypatch.context() as patch:
+        patch.setattr(kit.Copy, "apply", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, tmp_path / "out")
+    versions["burner"] = "2.0"
+    with pytest.raises(errors.ConfigError, match=r"locked\.versions\.burner changed"):
+        run(recipe, tmp_path / "out", resume=True)
+    versions["burner"] = "1.0"
+    report = run(recipe, tmp_path / "out", resume=True)
+    assert report.versions["burner"] == "1.0"
+    assert 'burner = "1.0"' in (tmp_path / "out" / "recipe.lock.toml").read_text()

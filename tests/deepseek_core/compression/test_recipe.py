@@ -150,3 +150,9 @@ def test_a_unit_is_of_a_metric():
     del data["metric"]
     with pytest.raises(errors.ConfigError, match="metric_unit is for a metric"):
         compression.Recipe.parse({**table, "budget": {}})
+
+
+@pytest.mark.parametrize("run", [{"seed": 10**22}, {"seed": -1}, {"batch": 64}])
+def test_a_run_has_a_seed_that_every_library_takes_and_nothing_without_effect(run):
+    (told,) = faults({"model": {"path": "m.onnx"}, "run": run})
+    assert next(iter(run)) in told

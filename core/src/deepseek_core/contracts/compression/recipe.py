@@ -19,7 +19,8 @@ _DATA: Final = (
     "train", "validation", "validation_share", "test", "calibration", "calibration_samples",
     "loss", "metric", "metric_unit", "threshold", "reference",
 )  # fmt: skip
-_RUN: Final = ("seed", "threads", "batch")
+_RUN: Final = ("seed", "threads")
+_MOST_SEED: Final = 2**32 - 1
 
 
 @attrs.frozen(kw_only=True)
@@ -105,7 +106,10 @@ class RunSettings:
 
     seed: int = attrs.field(default=0, validator=check_count(0))
     threads: int = attrs.field(default=1, validator=check_count(1))
-    batch: int = attrs.field(default=64, validator=check_count(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.seed > _MOST_SEED:
+            raise ConfigError(f"run.seed is {self.seed}", remedy=f"use 0 to {_MOST_SEED}")
 
 
 @attrs.frozen(kw_only=True)

@@ -142,3 +142,10 @@ class ModelCompressor(ABC):
         Lets a run go on after this step from its weights alone. The model as it is by default.
         """
         return model
+
+    def versions(self) -> Mapping[str, str]:
+        """What decides its result besides its options: libraries by name; none by default.
+
+        They are kept in the locked recipe; a run does not go on with others.
+        """
+        return {}

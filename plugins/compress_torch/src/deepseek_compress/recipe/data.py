@@ -76,6 +76,7 @@ def load_data(
         found["train"], found["validation"] = parts
     if found["calibration"] is None and found["train"] is not None:
         found["calibration"] = drawn(found["train"], source.calibration_samples)
+    _check_dtypes(found)
     judge = Judge(
         told=source.judged_by,
         metric=_function(source.metric, folder, "data.metric"),
@@ -95,6 +96,28 @@ def load_data(
         loss=loss,
         functions={"loss": loss, "metric": judge.metric, "threshold": judge.threshold},
     )
+
+
+def _check_dtypes(parts: Mapping[str, compression.Samples | None]) -> None:
+    """Refuse whole numbers of one dtype in one data set and of another, or fractions, in the next.
+
+    A file is made for one of them.
+
+    Raises:
+        InputError: names the two.
+    """
+    seen: dict[str, tuple[Any, str]] = {}
+    for part, samples in parts.items():
+        if samples is None:
+            continue
+        for name, array in next(iter(samples.batches(1))).inputs.items():
+            dtype = "a float" if array.dtype.kind == "f" else array.dtype.name
+            first, where = seen.setdefault(name, (dtype, part))
+            if dtype != first:
+                raise errors.InputError(
+                    f"data.{part} gives input {name!r} as {dtype}, data.{where} as {first}",
+                    remedy="give both as one dtype: x.astype(np.int64), or x.astype(np.float32)",
+                )
 
 
 def _samples(

@@ -17,7 +17,7 @@ from deepseek_compress.recipe.models import SourceModel, load_model
 from deepseek_compress.recipe.read import read_recipe
 from deepseek_compress.recipe.seeded import seeded
 from deepseek_compress.samples.example import example_inputs
-from deepseek_core import Artifact, OpenedCompressor, compression, open_compressor
+from deepseek_core import Artifact, OpenedCompressor, compression, errors, open_compressor
 
 if TYPE_CHECKING:
     from deepseek_compress.measure.model_latency import LatencyModel
@@ -108,13 +108,13 @@ class Job:
 
         budget = self.recipe.budget.latency
         assert budget is not None
-        make = int8_layer if self._ships_int8 else float_layer
+        make = int8_layer if self.ships_int8 else float_layer
         table = self.resources.enter_context(LayerTable(budget, make))
         shapes = layer_shapes(self.source.start, self._one_batch(budget.batch))
         return LatencyModel.fitted(table, shapes, self._whole_s(budget))
 
     @property
-    def _ships_int8(self) -> bool:
+    def ships_int8(self) -> bool:
         """Whether the file that is held to the budget, the first target's, runs in int8 here."""
         from deepseek_compress.steps.lower import LowerForOnnxRuntime
 
@@ -128,7 +128,7 @@ class Job:
         with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
             path = Path(folder) / "whole.onnx"
             self.export(self.source.start, path)
-            if self._ships_int8:
+            if self.ships_int8:
                 self._quantize(path)
             inputs = self.example(budget.batch)
             found = measure_latency({"whole": path}, budget, inputs, _quiet)
@@ -190,7 +190,16 @@ class Job:
 
         model, inputs = self.source.start, self.example(2)
         with evaluating(model):
-            check_outputs(call(model, as_tensors(compression.Batch(inputs=inputs), model).inputs))
+            try:
+                given = as_tensors(compression.Batch(inputs=inputs), model).inputs
+                check_outputs(call(model, given))
+            except errors.InputError as error:
+                if self._samples is None:
+                    error.remedy = (
+                        "add data.calibration: what the model eats is read off real samples, and "
+                        "without any it was given noise"
+                    )
+                raise
 
     def export(self, model: Any, path: Path) -> None:
         """Write the float ONNX file of a module.
@@ -205,9 +214,12 @@ class Job:
 
     def example(self, count: int) -> dict[str, Any]:
         """So many samples to run the model on: real ones, or noise of the model's shapes."""
-        data = self.data
-        samples = data.test or data.calibration or data.train
-        return example_inputs(samples, self.source.inputs, count)
+        return example_inputs(self._samples, self.source.inputs, count)
+
+    @property
+    def _samples(self) -> compression.Samples | None:
+        """Any real ones."""
+        return self.data.test or self.data.calibration or self.data.train
 
     def not_measured(self) -> tuple[str, ...]:
         """What a report can't say, and why."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,21 @@ from deepseek_compress.recipe.chain import EXPORTED, Chain, Link
 from deepseek_compress.recipe.forms import profile_of
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.verdict import predicted_s, refuse_unmet
+from deepseek_compress.report.rows import row_name
 from deepseek_core import compression, errors
 
 
 @attrs.frozen(kw_only=True)
 class Outlook:
-    """What a run would do: the steps' plans, and why the others could not be planned."""
+    """What a run would do: the steps' plans, and why the others could not be planned.
+
+    `notes` say what the plan rests on, and which lines of the budget only a run can tell.
+    """
 
     plans: tuple[compression.StepPlan, ...]
     unplanned: tuple[str, ...]
     verdict: tuple[compression.BudgetRow, ...]
+    notes: tuple[str, ...] = ()
 
 
 def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
@@ -61,7 +66,26 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
     if not _steps_of(unplanned):
         shrinks = any(plan.after.parameters < plan.before.parameters for plan in plans)
         refuse_unmet(verdict, job.recipe.budget.metric, shrinks=shrinks)
-    return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=verdict)
+    return Outlook(
+        plans=tuple(plans),
+        unplanned=tuple(unplanned),
+        verdict=verdict,
+        notes=tuple(_notes(job, plans, verdict)),
+    )
+
+
+def _notes(
+    job: Job, plans: Sequence[compression.StepPlan], verdict: Sequence[compression.BudgetRow]
+) -> Iterator[str]:
+    metric = job.recipe.budget.metric
+    later = [row_name(row, metric) for row in verdict if row.outcome == "not measured"]
+    if later:
+        yield f"judged when the run has ended, on the file of the first target: {', '.join(later)}"
+    if predicted_s(plans) is not None and job.chain.targets and not job.ships_int8:
+        yield (
+            f"latency is predicted of float layers: those of {job.chain.targets[0].name} in int8 "
+            "are not measured alone"
+        )
 
 
 def _unmade(link: Link, form: str, unplanned: Sequence[str]) -> str:

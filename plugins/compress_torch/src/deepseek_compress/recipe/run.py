@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
 
 _THRESHOLD: Final = "threshold"
-_LIBRARIES: Final = ("deepseek-core", "deepseek-compress", "torch", "onnx", "onnxruntime", "numpy")
 Progress = Callable[[int, int, str], None]
 
 
@@ -272,7 +271,7 @@ class _Runner:
                 "processor": platform.processor() or platform.machine(),
                 "threads": self._job.recipe.run.threads,
             },
-            versions=versions_of(_LIBRARIES),
+            versions=versions_of(self._job.chain),
         )
 
     def _with_interval(

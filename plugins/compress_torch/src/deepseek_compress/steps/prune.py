@@ -19,7 +19,8 @@ NAME = "prune"
 class PruneOptions:
     """How channels are chosen.
 
-    `score` says what a channel is worth, one of ours or of a plugin; `allocate` takes the same
+    `score` says what a channel is worth, one of ours or of a plugin ("distribution:name" where
+    two plugins have the name); `allocate` takes the same
     share of every layer (uniform), the lowest scores wherever they are (global), or what saves
     most time on the device of the budget (latency). Counts are multiples of `round_to`, and
     `min_channels` or more. `protect` names layers that stay, with `*` for any part; `exact` keeps
