@@ -390,3 +390,10 @@ def test_the_lock_has_the_versions_that_steps_name(recipe, tmp_path, monkeypatch
     report = run(recipe, tmp_path / "out", resume=True)
     assert report.versions["burner"] == "1.0"
     assert 'burner = "1.0"' in (tmp_path / "out" / "recipe.lock.toml").read_text()
+
+
+def test_a_file_that_a_step_does_not_find_is_no_full_disk(recipe, tmp_path, monkeypatch):
+    lost = tmp_path / "pictures" / "7.png"
+    monkeypatch.setattr(kit.Halve, "apply", lambda *_: lost.read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"7\.png"):
+        run(recipe, tmp_path / "out")

@@ -104,3 +104,13 @@ def test_bars_are_in_proportion():
     drawn = layer_bars([{"name": "a", "channels_before": 100, "channels_after": 25}])
     before, after = map(float, re.findall(r'width="([\d.]+)" height', drawn))
     assert after / before == pytest.approx(0.25, rel=0.01)
+
+
+def test_what_has_no_bounds_is_drawn_within_the_frame():
+    inf = float("inf")
+    points = [Point(name="m", cost=1.0, accuracy=31.4, low=-inf, high=inf)]
+    drawn = scatter(points, "ms", c.Metric(name="psnr", unit="dB"))
+    assert "nan" not in drawn
+    assert "inf" not in drawn
+    assert " dB</text>" in drawn
+    assert "%" not in drawn

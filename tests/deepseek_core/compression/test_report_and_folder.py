@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 
 from deepseek_core import compression as c
@@ -95,3 +96,12 @@ def test_a_manifest_of_another_kind_is_refused(folder, text):
     (folder / "MANIFEST.json").write_text(text)
     with pytest.raises(errors.ArtifactError):
         c.Manifest.read(folder)
+
+
+def test_an_interval_without_bounds_is_json_that_everybody_reads():
+    inf = float("inf")
+    (row, *more) = report().steps
+    wide = c.Interval(value=0.5, low=-inf, high=inf, count=9)
+    told = attrs.evolve(report(), steps=(attrs.evolve(row, accuracy=wide), *more))
+    text = json.dumps(told.to_json(), allow_nan=False)
+    assert c.CompressionReport.from_json(json.loads(text)) == told

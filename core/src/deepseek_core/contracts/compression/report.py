@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf, isfinite
 from typing import Any, Final
 
 import attrs
@@ -18,7 +19,10 @@ SCHEMA: Final = 1
 
 @attrs.frozen(kw_only=True)
 class Interval:
-    """A figure with its 95 % interval; `count` samples or seeds stand behind it."""
+    """A figure with its 95 % interval; `count` samples or seeds stand behind it.
+
+    `low` and `high` are infinite where nothing is known of how far it goes; null in JSON.
+    """
 
     value: float
     low: float
@@ -95,7 +99,11 @@ class CompressionReport:
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept in `report.json`."""
-        return {"schema": SCHEMA, "holds": self.holds, **attrs.asdict(self)}
+        return {
+            "schema": SCHEMA,
+            "holds": self.holds,
+            **attrs.asdict(self, value_serializer=_finite_or_null),
+        }
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> CompressionReport:
@@ -121,6 +129,11 @@ class CompressionReport:
             raise ArtifactError(f"a report that lacks a part: {error}") from error
 
 
+def _finite_or_null(_record: Any, _field: Any, value: Any) -> Any:
+    """Of a number that JSON lacks, nothing."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
 def _step(row: Mapping[str, Any]) -> StepRow:
     profile = ModelProfile(**row["profile"])
     return StepRow(**{**row, "profile": profile, "accuracy": _interval(row["accuracy"])})
@@ -131,4 +144,7 @@ def _variant(row: Mapping[str, Any]) -> Variant:
 
 
 def _interval(kept: Mapping[str, Any] | None) -> Interval | None:
-    return None if kept is None else Interval(**kept)
+    if kept is None:
+        return None
+    known = {name: value for name, value in kept.items() if value is not None}
+    return Interval(**{"low": -inf, "high": inf, **known})

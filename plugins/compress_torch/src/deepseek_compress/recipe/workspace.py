@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ NAME: Final = ".run"
 LOCK: Final = "recipe.lock.toml"
 WEIGHTS: Final = "model.bin"
 _WEIGHTS: Final = "locked.model_sha256.weights"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 _UNSEEDED: Final = (
     "choose another folder with -o; if the entry trains, or draws weights, let it begin with "
     "torch.manual_seed(0)"
@@ -281,13 +283,22 @@ def _flush_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Say of a full or closed disk what to do."""
+    """Say of a full or closed disk what to do; other errors of a step are its own."""
     try:
         yield
     except errors.DeepSeekError:
         raise
     except OSError as error:
+        if error.errno not in _FULL and not _is_below(error.filename, folder):
+            raise
         raise errors.WriteError(
             f"{error.filename or folder} can't be written: {error.strerror or error}",
             remedy="make room there and go on with --resume, or choose another folder with -o",
         ) from error
+
+
+def _is_below(name: Any, folder: Path) -> bool:
+    """Whether a file that an error names, or names none, is one of the run's."""
+    if not isinstance(name, str | os.PathLike):
+        return name is None
+    return Path(name).absolute().is_relative_to(folder.absolute())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isfinite
 from typing import Any, Final
 
 import attrs
@@ -33,7 +34,8 @@ def scatter(points: Sequence[Point], cost: str, metric: compression.Metric) -> s
     if not points:
         return ""
     right = max(p.cost for p in points) * 1.15 or 1.0
-    low, high = min(p.low for p in points), max(p.high for p in points)
+    ends = [end for p in points for end in (p.low, p.accuracy, p.high) if isfinite(end)]
+    low, high = min(ends), max(ends)
     margin = (high - low) * 0.1 or 0.01
     low, high = low - margin, high + margin
 
@@ -41,6 +43,7 @@ def scatter(points: Sequence[Point], cost: str, metric: compression.Metric) -> s
         return _LEFT + value / right * (_WIDTH - _LEFT - 10)
 
     def y(value: float) -> float:
+        value = min(max(value, low), high)
         return 8 + (high - value) / (high - low) * (_HEIGHT - _BOTTOM - 8)
 
     drawn = "".join(
