@@ -232,3 +232,22 @@ def test_data_sets_of_two_dtypes_are_refused_before_any_work(load, train, test, 
         load(**fields)
     assert caught.value.message == told
     assert "astype" in caught.value.remedy
+
+
+def test_samples_that_do_not_calibrate_are_not_read(load, tmp_path):
+    text = (
+        SOURCE
+        + """
+READ = set()
+
+class Pictures(Rows):
+    def __getitem__(self, at):
+        READ.add(at)
+        return self.x[at], self.y[at]
+"""
+    )
+    (tmp_path / "data.py").write_text(text)
+    data = load(train="data.py:Pictures", calibration_samples=7)
+    assert len(data.calibration) == 7
+    read = type(data.train.items).__getitem__.__globals__["READ"]
+    assert len(read) <= 7 + 2  # and those that tell whether the data set fits

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -397,3 +398,15 @@ def test_a_file_that_a_step_does_not_find_is_no_full_disk(recipe, tmp_path, monk
     monkeypatch.setattr(kit.Halve, "apply", lambda *_: lost.read_bytes())
     with pytest.raises(FileNotFoundError, match=r"7\.png"):
         run(recipe, tmp_path / "out")
+
+
+def test_every_random_number_of_a_step_comes_from_the_recipes_seed(recipe):
+    with kit.job_of(recipe) as job:
+        drawn = []
+        for _ in range(2):
+            job.seed(1)
+            drawn.append((random.random(), np.random.random(), torch.rand(1).item()))
+        job.seed(2)
+        drawn.append((random.random(), np.random.random(), torch.rand(1).item()))
+    assert drawn[0] == drawn[1]
+    assert not set(drawn[1]) & set(drawn[2])

@@ -147,3 +147,14 @@ def test_a_table_of_a_metric_with_a_unit_has_no_percent():
     of = compression.Interval(value=-3.2, low=-3.456, high=-3.0, count=9)
     assert score(of, compression.Metric(name="error", unit="px")) == "-3.2 px (-3.456 to -3)"
     assert score(of, compression.Metric(name="r2", unit="1")) == "-3.2 (-3.456 to -3)"
+
+
+def test_a_recipe_without_steps_is_held_to_what_the_model_is(tmp_path):
+    text = kit.RECIPE.partition("[[step]]")[0] + '[budget]\nparameters = "/2"\n'
+    with kit.job_of(kit.write_recipe(tmp_path, text)) as job:
+        with pytest.raises(BudgetUnmet) as unmet:
+            outlook(job, kit.quiet)
+        job.recipe = compression.Recipe(model=job.recipe.model)
+        assert outlook(job, kit.quiet).verdict == ()
+    assert unmet.value.closest == {"parameters": 58}
+    assert 'use = "prune"' in unmet.value.remedy

@@ -15,7 +15,7 @@ from deepseek_compress.recipe.judging import Judge
 from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
-from deepseek_compress.samples.subsets import gathered, split
+from deepseek_compress.samples.subsets import chosen, split
 from deepseek_core import Artifact, compression, errors
 
 if TYPE_CHECKING:
@@ -160,4 +160,4 @@ def drawn(samples: compression.Samples, count: int) -> compression.Samples:
     if count >= len(samples):
         return samples
     rows = np.random.default_rng(_SEED).permutation(len(samples))[:count]
-    return gathered(samples).select(np.sort(rows))
+    return chosen(samples, np.sort(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
+import numpy as np
 
 from deepseek_compress.recipe.chain import Chain, Link, chain_of
 from deepseek_compress.recipe.data import Data, drawn, load_data
@@ -170,11 +172,17 @@ class Job:
             torch.set_num_threads(self.recipe.run.threads)
 
     def seed(self, number: int) -> None:
-        """Begin step `number` from the recipe's seed alone, whatever ran before."""
+        """Begin step `number` from the recipe's seed alone, whatever ran before.
+
+        Python's and numpy's random numbers too: a user's augmentation draws from them.
+        """
+        seed = self.recipe.run.seed * 1000 + number
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         if self.source.form == "torch":
             import torch
 
-            torch.manual_seed(self.recipe.run.seed * 1000 + number)
+            torch.manual_seed(seed)
 
     def check_outputs(self) -> None:
         """See that what the first model gives can be written to a file.

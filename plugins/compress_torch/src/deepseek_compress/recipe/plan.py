@@ -12,7 +12,7 @@ import attrs
 from deepseek_compress.recipe.chain import EXPORTED, Chain, Link
 from deepseek_compress.recipe.forms import profile_of
 from deepseek_compress.recipe.job import Job
-from deepseek_compress.recipe.verdict import predicted_s, refuse_unmet
+from deepseek_compress.recipe.verdict import figures, predicted_s, refuse_unmet
 from deepseek_compress.report.rows import row_name
 from deepseek_core import compression, errors
 
@@ -117,15 +117,16 @@ def _shaped(step: compression.ModelCompressor, model: Any, plan: compression.Ste
 
 
 def _verdict(job: Job, plans: list[compression.StepPlan]) -> tuple[compression.BudgetRow, ...]:
-    """The lines of the budget that a plan can tell."""
-    if not plans:
-        return ()
-    source, before = job.source, plans[0].before
+    """The lines of the budget that a plan can tell; without one, of the model as it is."""
+    source, budget = job.source, job.recipe.budget
+    if budget == attrs.evolve(compression.Budget(), metric=budget.metric):
+        return ()  # no line
+    before = plans[0].before if plans else profile_of(source.start, source.form, job.example)
+    left = plans[-1].after if plans else attrs.evolve(before, nbytes=None)
     if source.student is not None:
         before = profile_of(source.model, source.form, job.example)
-    original = {k: float(v) for k, v in before.to_json().items() if v is not None}
-    planned = {k: float(v) for k, v in plans[-1].after.to_json().items() if v is not None}
+    planned = figures(left, None)
     seconds = predicted_s(plans)
     if seconds is not None:
         planned["latency_s"] = seconds
-    return job.recipe.budget.rows(original, planned)
+    return budget.rows(figures(before, None), planned)

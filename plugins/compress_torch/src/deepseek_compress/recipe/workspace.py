@@ -101,7 +101,9 @@ class Workspace:
                 remedy="go on with --resume, or choose another folder with -o",
             )
         kept = self._kept
-        before = _tables(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        before = (
+            _tables(kept.read_text(encoding="utf-8", errors="replace")) if kept.is_file() else {}
+        )
         now = _tables(text)
         other = [name for name in sorted(before | now) if before.get(name) != now.get(name)]
         if other:
