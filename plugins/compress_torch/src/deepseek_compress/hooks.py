@@ -15,21 +15,28 @@ _LEARN = (*_TRAIN, *_SAMPLES)
 # name, what it does; step and options; what it needs, and what it provides
 _ON_MODULES = (
     ("prune", "remove channels until the budget is met",
-     "steps.prune:Prune", "steps.prune:PruneOptions", (), ()),
+     "deepseek_compress.steps.prune:Prune",
+     "deepseek_compress.steps.prune:PruneOptions", (), ()),
     ("recover_bn", "measure the statistics of batch normalization anew",
-     "steps.recover_bn:RecoverBn", "train.options:RecoverOptions", _TRAIN, ()),
+     "deepseek_compress.steps.recover_bn:RecoverBn",
+     "deepseek_compress.train.options:RecoverOptions", _TRAIN, ()),
     ("finetune", "train what is left",
-     "steps.finetune:Finetune", "train.options:FitOptions", _TRAIN, ()),
+     "deepseek_compress.steps.finetune:Finetune",
+     "deepseek_compress.train.options:FitOptions", _TRAIN, ()),
     ("distill", "train what is left with the original as its teacher",
-     "steps.distill:Distill", "train.options:DistillOptions", _TEACHER, ()),
+     "deepseek_compress.steps.distill:Distill",
+     "deepseek_compress.train.options:DistillOptions", _TEACHER, ()),
     ("qat", "train in the integers of the target, and ship that if it is better",
-     "steps.quantize:Qat", "steps.quantize:QatOptions", _LEARN, ("ranges",)),
+     "deepseek_compress.steps.quantize:Qat",
+     "deepseek_compress.steps.quantize:QatOptions", _LEARN, ("ranges",)),
 )  # fmt: skip
 _ON_FILES = (
     ("ort_x86", "int8 as ONNX Runtime runs it fast on x86",
-     "steps.lower:LowerForOnnxRuntime", "steps.lower:LowerOptions", _SAMPLES, ()),
+     "deepseek_compress.steps.lower:LowerForOnnxRuntime",
+     "deepseek_compress.steps.lower:LowerOptions", _SAMPLES, ()),
     ("trt", "int8 as TensorRT takes it",
-     "steps.lower:LowerForTensorRt", "steps.lower:LowerOptions", _SAMPLES, ()),
+     "deepseek_compress.steps.lower:LowerForTensorRt",
+     "deepseek_compress.steps.lower:LowerOptions", _SAMPLES, ()),
 )  # fmt: skip
 
 
@@ -45,8 +52,8 @@ def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
                 takes=takes,
                 needs=needs,
                 provides=provides,
-                factory=f"deepseek_compress.{step}",
-                options=f"deepseek_compress.{options}",
+                factory=step,
+                options=options,
                 summary=summary,
                 needs_calibration=calibrates,
                 requires=(*(_TORCH if takes == "torch" else ()), *(_ONNX if calibrates else ())),
