@@ -183,6 +183,7 @@ def test_a_limit_that_is_none_is_told_with_its_place(value):
 def test_metrics_say_their_figures_in_their_unit():
     share, plain = compression.Metric(name="recall"), compression.Metric(name="r2", unit="1")
     assert (share.text(0.9238), share.difference(1.204)) == ("92.38 %", "1.20 points")
+    assert (share.limit(5.0), PSNR.limit(0.5), plain.limit(0.01)) == ("5 points", "0.5 dB", "0.01")
     assert share.between(0.9238, 0.91, 0.934) == "92.38 % (91.0 to 93.4)"
     assert (PSNR.text(31.4), PSNR.difference(0.5, 0.25, 0.75)) == (
         "31.4 dB",

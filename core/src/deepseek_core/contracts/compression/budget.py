@@ -231,7 +231,7 @@ class Budget:
             drop = None
             if "accuracy" in got and "accuracy" in original:
                 drop = (original["accuracy"] - got["accuracy"]) * self.metric.per_unit
-            wanted = f"<= {self.metric.difference(self.accuracy_drop)}"
+            wanted = f"<= {self.metric.limit(self.accuracy_drop)}"
             found.append(_row("accuracy_drop", wanted, self.accuracy_drop, drop))
         if self.accuracy is not None:
             least = f">= {self.metric.text(self.accuracy)}"

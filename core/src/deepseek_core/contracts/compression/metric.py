@@ -41,6 +41,10 @@ class Metric:
         """Differences as they are told, for each one of the figure: 100 points of a share."""
         return 100.0 if self.is_share else 1.0
 
+    def limit(self, told: float) -> str:
+        """`5 points`, `0.5 dB`: a difference that a person asked for, as it was written."""
+        return f"{told:g} points" if self.is_share else self._in_unit(f"{told:g}")
+
     def text(self, value: float) -> str:
         """`92.00 %`, `31.4 dB`."""
         return f"{value * 100:.2f} %" if self.is_share else self._in_unit(_plain(value))
