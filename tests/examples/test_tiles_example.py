@@ -328,4 +328,4 @@ def test_the_script_trains_and_the_recipe_takes_its_weights(monkeypatch, tmp_pat
     assert (before.parameters, before.macs) == (393_602, 210_174_720)
     assert before.macs / 2 * 0.98 < after.macs <= before.macs / 2
     assert found.verdict[0].outcome == "holds"
-    assert job.recipe.data.metric_name == "recall"
+    assert job.recipe.budget.metric.name == "recall"

@@ -51,6 +51,7 @@ def export_onnx(
     args, kwargs = arguments_of(whole, given)
     with evaluating(whole):
         output = call(whole, given)
+        check_outputs(output)
         try:
             with _quiet(), _plain_outputs(whole):
                 program = torch.onnx.export(
@@ -72,6 +73,21 @@ def export_onnx(
     difference = _checked(program.model_proto, output, given)
     write_whole(path, program.model_proto.SerializeToString())
     return difference
+
+
+def check_outputs(output: Any) -> None:
+    """Refuse what a file can't hold.
+
+    Raises:
+        InputError: something beside tensors; names it.
+    """
+    for name, value in leaves(output):
+        if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+            place = f"{name!r} of what the model gives" if name else "what the model gives"
+            raise errors.InputError(
+                f"{place} is a {type(value).__name__}, and a file has tensors alone",
+                remedy="let the model give tensors, in a dict or a tuple if there are several",
+            )
 
 
 def _in_float32(model: Any) -> Any:
