@@ -71,6 +71,41 @@ def test_it_agrees_with_what_the_standard_says(idiom):
     assert np.abs(found - expected).max() <= 3 * np.abs(expected).max() / 127
 
 
+def mean_over_pixels(opset, axes, keepdims):
+    """A residual addition whose mean is what the head reads, as torch writes `x.mean((2, 3))`."""
+    net = Net(opset=opset)
+    stem = net.relu(net.conv("x", 4, 8))
+    added = net.relu(net.node("Add", net.conv(stem, 8, 8), stem))
+    if opset < 18:
+        mean = net.node("ReduceMean", added, axes=axes, keepdims=keepdims)
+    else:
+        given = net.constant(np.array(axes, np.int64))
+        mean = net.node("ReduceMean", added, given, keepdims=keepdims)
+    return net.model(net.gemm(net.node("Flatten", mean, axis=1) if keepdims else mean, 8, 5))
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize(("opset", "axes"), [(17, [2, 3]), (17, [-1, -2]), (20, [-2, -1])])
+def test_a_mean_over_pixels_is_an_integer_pooling(opset, axes, keepdims, tmp_path):
+    model, lowered, x = made(mean_over_pixels(opset, axes, keepdims))
+    saved = tmp_path / "optimized.onnx"
+    open_session(lowered.proto, level="EXTENDED", saved_to=str(saved))
+    kinds = {node.op_type for node in onnx.load(saved).graph.node}
+    assert {"QLinearGlobalAveragePool", "QLinearAdd"} <= kinds
+    assert not {"ReduceMean", "Add"} & kinds
+    plain = outputs(lowered.proto, x, "NONE")
+    assert np.abs(outputs(lowered.proto, x) - plain).max() <= 3 * np.abs(plain).max() / 127
+    assert compare(model.proto, lowered.proto, x).relative_error < 0.05
+
+
+def test_a_mean_over_one_axis_stays_float():
+    net = Net()
+    mean = net.node("ReduceMean", net.relu(net.conv("x", 4, 8)), axes=[3], keepdims=1)
+    model, lowered, x = made(net.head(net.conv(mean, 8, 8)))
+    assert "ReduceMean" in {node.op_type for node in lowered.proto.graph.node}
+    assert compare(model.proto, lowered.proto, x).relative_error < 0.05
+
+
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_the_batch_stays_free(count):
     _, lowered, x = made(IDIOMS["residual"]())

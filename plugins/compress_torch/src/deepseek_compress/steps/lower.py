@@ -17,7 +17,8 @@ from deepseek_core import Artifact, compression, errors
 class LowerOptions:
     """Options of int8 files.
 
-    `method` chooses ranges: minmax, percentile, mse, or the one that loses least.
+    `method` chooses ranges: minmax, percentile, mse, or the one that loses least (`auto`), which
+    then sees whether another rounding of weights and shifted biases lose still less.
     `outliers` says what to do with a sample that defines a range by itself. `skip` are nodes that
     stay float; with `max_drop` (points of accuracy, or so much of the metric's unit) the most
     sensitive layers do too, as few as keep the drop within it.
@@ -92,7 +93,9 @@ class _Lower(compression.ModelCompressor):
                 f"{self.target} needs samples to find the ranges of tensors",
                 remedy='add data.calibration = "package.module:function"',
             )
-        settings = CalibrationSettings(method=self._options.method, outliers=self._options.outliers)
+        settings = CalibrationSettings(
+            method=self._options.method, outliers=self._options.outliers, refine=True
+        )
         found = calibrate(floats, context.calibration, settings, self._proto)
         return found.spec, (f"ranges by {found.method}", *found.notes)
 
