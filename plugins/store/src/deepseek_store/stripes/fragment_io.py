@@ -52,9 +52,9 @@ class FragmentIO:
         self.urls: Sequence[str] = ()
         self.why_away: Mapping[int, str] = {}
         self.store = store
-        self.threads = threads
+        self.threads = handles.threads(threads)
         self.budget_nbytes = budget_nbytes
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stripes")
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="stripes")
         self._codecs: dict[Code, Codec] = {}
         self._codecs_lock = threading.Lock()
 
