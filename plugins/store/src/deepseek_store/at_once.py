@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final, Self, TypeVar
@@ -28,7 +29,7 @@ class AtOnce:
     def __init__(self, threads: int = THREADS) -> None:
         self._threads = threads
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-cli")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ds-at-once")
         self._at_work = 0
         self._one_ended = threading.Condition()
 
@@ -69,6 +70,16 @@ class AtOnce:
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             yield from (each.result() for each in done)
+
+    def in_order(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """The results in the order of the items; the first error ends it all."""
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(self._pool.submit(self._do, work, item))
+            if len(pending) >= self._threads * _WAITING:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
     def _do(self, work: Callable[[Item], Result], item: Item) -> Result:
         with self._one_ended:
