@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 
 import attrs
 import pytest
@@ -11,6 +12,7 @@ from deepseek_store import Store
 from deepseek_store.at_once import AtOnce
 from deepseek_store.check import rebuild_scan
 from deepseek_store.fs.many import at_once
+from deepseek_store.stripes.fragment_io import FragmentIO
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -56,7 +58,14 @@ def test_a_thread_that_ctrl_c_meets_at_its_start_works_on_no_longer(monkeypatch)
     assert ended == [7]
 
 
-def test_a_file_system_that_ctrl_c_meets_at_the_start_of_a_thread_waits_for_it(monkeypatch):
+def in_stripes(work, items):
+    """As fragments are read and written, by threads that the stripes of a store keep."""
+    with closing(FragmentIO([], bytes(16), threads=2, budget_nbytes=1 << 20)) as fragments:
+        return [outcome for _, outcome in fragments.each(work, items, nbytes=1)]
+
+
+@pytest.mark.parametrize("do_all", [at_once, in_stripes])
+def test_whoever_ctrl_c_meets_at_the_start_of_a_thread_waits_for_it(monkeypatch, do_all):
     start, begun, ended = threading.Thread.start, threading.Event(), []
 
     def interrupted(thread):
@@ -71,8 +80,23 @@ def test_a_file_system_that_ctrl_c_meets_at_the_start_of_a_thread_waits_for_it(m
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        at_once(work, [7, 8])
+        do_all(work, [7, 8])
     assert ended == [7]
+
+
+@pytest.mark.parametrize("do_all", [at_once, in_stripes])
+def test_the_first_error_ends_all_of_it(do_all):
+    done = []
+
+    def work(number):
+        if number == 3:
+            raise ValueError("the third")
+        done.append(number)
+        time.sleep(0.001)
+
+    with pytest.raises(ValueError, match="the third"):
+        do_all(work, range(1000))
+    assert len(done) < 500
 
 
 def test_a_file_system_that_is_interrupted_does_only_what_is_under_way():
