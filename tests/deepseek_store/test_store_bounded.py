@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import sqlite3
@@ -208,10 +209,11 @@ def test_what_was_not_waited_for_and_is_lost_is_told_by_flush(tmp_path: Path) ->
 
 @pytest.fixture
 def few_files() -> Iterator[None]:
-    """This process may open few files more than it has."""
+    """This process may open 48 files more, whatever numbers those have that it has open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 48, hard))
+    used = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+    free = (number for number in itertools.count() if number not in used)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, 47, None)) + 1, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
