@@ -33,6 +33,7 @@ _TAIL_BYTES: Final = 4096
 # The stacks of a pool with one thread for each core count as memory in use.
 _STACK_BYTES: Final = 16 << 20
 _MARK: Final = "DEEPSEEK_CHILD"
+_DYING_S: Final = 5.0  # a process that is killed takes a moment
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -134,11 +135,10 @@ class Children:
                 code = None if stopped else child.wait(self.timeout_s)
             left = _descendants(token, child.pid)
         finally:
-            _kill_group(child)
             for pid in left:  # those that made a group of their own
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            child.wait()
+            end_group(child)
             with self._lock:
                 self._running.discard(child)
         return code, len(left)
@@ -169,6 +169,13 @@ def _start(request: Path, output: IO[bytes], token: str) -> subprocess.Popen[byt
         env=environment,
         start_new_session=True,
     )
+
+
+def end_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and all of its group; leave one that a driver's call holds in the kernel."""
+    _kill_group(child)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(_DYING_S)
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
