@@ -7,7 +7,8 @@ makes room.
 
 Its size follows what is cared for in the home, within limits: a part of the log, for segments that
 are half dead are written anew; and twice the index, of which a delete of all objects writes each
-page, and a rebuild too. What lies on tiers needs none.
+page, and a rebuild too. What lies on tiers needs none. On a small disk the log's segments are short,
+so that what lives in one has room in what deletes leave.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ T = TypeVar("T")
 FILE: Final = "reserve"
 _LEAST_NBYTES: Final = 512 << 10
 _MOST_NBYTES: Final = 32 << 20  # of which what makes room can write most of a segment
-_DISK_PART: Final = 64  # of the disk, at most one part of so many
+_DISK_PART: Final = 32  # of the disk, at most one part of so many
+_SEGMENT_DISK_PART: Final = 128
+_LEAST_SEGMENT_NBYTES: Final = 64 << 10
 _LOG_PART: Final = 8
 _INDEXES: Final = 2
 _PARTS: Final = 8
@@ -63,9 +66,17 @@ class Reserve:
         return _size(self._path)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all of it is there."""
-        return self.kept_nbytes >= self.nbytes
+    def free_nbytes(self) -> int:
+        """What is free on the disk beside it; below 0 where it is not whole."""
+        return free_nbytes(self._path.parent) - max(0, self.nbytes - self.kept_nbytes)
+
+    @property
+    def rewrite_nbytes(self) -> int:
+        """How much may be written anew at once: half of what is kept, and half of what is free.
+
+        The other halves are for the index, and for those who write meanwhile.
+        """
+        return (self.kept_nbytes + free_nbytes(self._path.parent)) // 2
 
     def fit(self, log_nbytes: int) -> bool:
         """Keep back what a log of that size in the home needs, and no more; False if less is."""
@@ -157,13 +168,28 @@ class Reserve:
                 self._path.unlink(missing_ok=True)
 
 
+def fitting_segment_nbytes(home: Path, most_nbytes: int) -> int:
+    """How long segments of the log may be on the home's disk, and `most_nbytes` at most."""
+    part = _disk_nbytes(home) // _SEGMENT_DISK_PART
+    return min(most_nbytes, max(_LEAST_SEGMENT_NBYTES, part))
+
+
+def free_nbytes(folder: Path) -> int:
+    """Room left on a folder's file system."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _disk_nbytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_blocks * found.f_frsize
+
+
 def _wanted_nbytes(home: Path, log_nbytes: int) -> int:
-    found = os.statvfs(home)
-    disk_nbytes = found.f_blocks * found.f_frsize
     index = home / INDEX_FILE
     # What is in its journal has yet to get room in the index itself.
     index_nbytes = _INDEXES * _size(index) + _size(index.with_name(f"{index.name}-wal"))
-    nbytes = min(log_nbytes // _LOG_PART, disk_nbytes // _DISK_PART) + index_nbytes
+    nbytes = min(log_nbytes // _LOG_PART, _disk_nbytes(home) // _DISK_PART) + index_nbytes
     largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if largest != resource.RLIM_INFINITY:
         nbytes = min(nbytes, largest)

@@ -340,6 +340,8 @@ class Mover:
         rows = [row for number in segments if (row := self._state.segments.get(number))]
         stripes = {row.stripe for row in rows if row.stripe is not None}
         inside = [v for v in self._state.catalog.all_versions() if _touches(v, segments)]
+        # As they lie in the log: should this end early, the first segments are done with.
+        inside.sort(key=lambda version: version.record)
         if not inside:
             return  # it was given up since the plan was made
         bodies = [version for version in inside if not version.deleted]
