@@ -35,7 +35,6 @@ _WAL_NBYTES: Final = 4 << 20  # a longer WAL is folded into the file, and cut
 _LEAST_WAL_NBYTES: Final = 64 << 10
 _WAL_DISK_PART: Final = 256  # of the disk, at most one part of so many
 _PAGE_NBYTES: Final = 4096
-_COPIES: Final = 2  # of the file, while it is copied: it goes through the WAL
 _LOCKS: Final = ".locks"
 _WRITER_CACHE_KIB: Final = 16 << 10
 # It reads everything once, or single keys: the rest of its pages would only be kept.
@@ -178,8 +177,9 @@ class SqliteDatabase(Database):
                 _set_busy(connection, _BUSY_S)
 
     def _has_room(self, pages: int) -> bool:
+        """Whether a copy of so many pages fits, which goes through the WAL."""
         found = os.statvfs(self._path.parent)
-        return found.f_bavail * found.f_frsize > _COPIES * pages * _PAGE_NBYTES
+        return found.f_bavail * found.f_frsize > pages * _PAGE_NBYTES
 
     @contextmanager
     def exclusive(self, slots: Sequence[int]) -> Iterator[None]:

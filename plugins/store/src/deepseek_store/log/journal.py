@@ -303,7 +303,7 @@ class Journal:
             if purpose == "objects":
                 begin()
             else:
-                self._reserve.lend(begin)
+                self._reserve.lend(begin, purpose=purpose)
 
     def _begin(self, body_nbytes: int, table_nbytes: int, least_nbytes: int) -> None:
         """A new segment: it gets its name when it has its header, so others know whose it is."""

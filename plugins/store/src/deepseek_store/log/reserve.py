@@ -7,8 +7,8 @@ makes room.
 
 Its size follows what is cared for in the home, within limits: a part of the log, for segments that
 are half dead are written anew; and twice the index, of which a delete of all objects writes each
-page, and a rebuild too. What lies on tiers needs none. On a small disk the log's segments are short,
-so that what lives in one has room in what deletes leave.
+page, and a rebuild too. What lies on tiers needs none. On a small disk the log's segments are
+short, so that what lives in one has room in what deletes leave.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _INDEXES: Final = 2
 _PARTS: Final = 8
 
 Purpose = Literal["objects", "deletes", "room"]
-"""What a segment is for: objects leave the reserve whole, deletes half, what makes room nothing."""
+"""What a segment is for: objects leave the reserve whole, deletes half, what makes room little."""
 
 
 class Reserve:
@@ -107,19 +107,23 @@ class Reserve:
             self.is_lent = False
             return True
 
-    def release(self, *, whole: bool = False) -> bool:
-        """Let whoever comes first have a part of the room, or all; False if none is left."""
+    def release(self, *, whole: bool = False, left_nbytes: int = 0) -> bool:
+        """Let whoever comes first have a part of the room, or all; False if no more is left."""
         with self._lock:
             kept = self.kept_nbytes
-            if kept:
-                self.is_lent = True
-                self._cut(0 if whole else max(0, kept - self.nbytes // _PARTS))
-            return kept > 0
+            if kept <= left_nbytes:
+                return False
+            self.is_lent = True
+            self._cut(0 if whole else max(left_nbytes, kept - self.nbytes // _PARTS))
+            return True
 
-    def lend(self, work: Callable[[], T], *, whole: bool = False) -> T:
+    def lend(
+        self, work: Callable[[], T], *, whole: bool = False, purpose: Purpose | None = None
+    ) -> T:
         """Do some work; where the disk is full, again with a part of the room, while there is any.
 
         `whole`: with all of it at once, for work that would leave much behind at each attempt.
+        `purpose`: with as much as a segment for that may have.
 
         Raises:
             TierFull: all of it was not enough.
@@ -128,7 +132,8 @@ class Reserve:
             try:
                 return work()
             except errors.TierFull:
-                if not self.release(whole=whole):
+                left_nbytes = 0 if purpose is None else self._left_nbytes(purpose)
+                if not self.release(whole=whole, left_nbytes=left_nbytes):
                     raise
 
     def require(self, purpose: Purpose, *, log_nbytes: int) -> None:
@@ -155,10 +160,11 @@ class Reserve:
         )
 
     def _left_nbytes(self, purpose: Purpose) -> int:
-        """How much has to stay; half of what it was, if it could not grow as the index did."""
-        if purpose == "room":
-            return 0
-        return max(self.whole_nbytes, _LEAST_NBYTES) // 2
+        """How much has to stay, of what it was if it could not grow as the index did.
+
+        Half of it, or of what makes room an eighth: that is told to the index before it helps.
+        """
+        return max(self.whole_nbytes, _LEAST_NBYTES) // (_PARTS if purpose == "room" else 2)
 
     def _cut(self, nbytes: int) -> None:
         with suppress(OSError):

@@ -71,8 +71,9 @@ def take_census(
             if (extent.segment, extent.offset) not in seen:
                 seen.add((extent.segment, extent.offset))
                 live[extent.segment] += extent.nbytes
-        is_object = heat is not None and not version.deleted
-        if is_object and state.catalog.current(version.key) == version:
+        if heat is None or version.deleted:
+            continue
+        if state.catalog.current(version.key) == version:
             objects.append(object_state(version, parts, state, heat))
     return Census(objects=tuple(objects), live_nbytes=live, records=records)
 

@@ -58,7 +58,6 @@ class GcReport:
     orphans: int = 0
     freed_nbytes: int = 0
     rewritten: int = 0
-    rewritten_nbytes: int = 0
     left_nbytes: int = 0
     needed_nbytes: int = 0
     unreachable: list[str] = attrs.field(factory=list)
@@ -97,8 +96,8 @@ class Collector:
     def collect(self, heat: AccessRates, *, dry_run: bool = False) -> GcReport:
         """Free what can be freed now; what a move has replaced waits for its grace period.
 
-        Where more is dead in the log than is free on its disk, what lives beside that is written
-        anew.
+        Where much is dead in the log beside what is free on its disk, what lives among that is
+        written anew.
         """
         with self._exclusive:
             report = self._collect(heat, dry_run=dry_run)
@@ -116,7 +115,6 @@ class Collector:
         found = find_half_dead(self._state, without=set(self._invisible()))
         chosen = self._worth_a_copy(found, report, more_nbytes=report.freed_nbytes)
         report.rewritten = len(chosen)
-        report.rewritten_nbytes = sum(one.needed_nbytes for one in chosen)
         report.segments += len(chosen)
         report.freed_nbytes += sum(one.nbytes for one in chosen)
         report.left_nbytes = gain_nbytes(found) - gain_nbytes(chosen)
@@ -135,27 +133,27 @@ class Collector:
         As many at a time as there is room for their copies; then they go. Whether any went.
         """
         reserve, found = self._state.reserve, find_half_dead(self._state)
-        wanted = self._worth_a_copy(found, report)
-        while wanted and reserve is not None:
+        while reserve is not None and (wanted := self._worth_a_copy(found, report)):
             chosen = choose_half_dead(wanted, room_nbytes=reserve.rewrite_nbytes)
-            if not chosen:
+            went = self._replace(chosen, report) if chosen else 0
+            if not went:
                 report.needed_nbytes = 2 * min(one.needed_nbytes for one in wanted)
                 break
-            report.rewritten_nbytes += sum(one.needed_nbytes for one in wanted if one.id in chosen)
-            wanted = [one for one in wanted if one.id not in chosen]
-            try:
-                self._rewrite(chosen)
-                self._settle()
-            except errors.TierFull as error:
-                _LOG.warning("half-dead segments stay: %s", error)
-                wanted = []
-            dead = [row for row in self._dead_segments(set()) if row.stripe is None]
-            report.rewritten += len(dead)
-            self._drop_local(dead, report)
-        if report.rewritten:
+            report.rewritten += went
             found = find_half_dead(self._state)
         report.left_nbytes = gain_nbytes(found)
         return report.rewritten > 0
+
+    def _replace(self, chosen: frozenset[int], report: GcReport) -> int:
+        """Write anew what lives in these segments; how many segments went then."""
+        try:
+            self._rewrite(chosen)
+            self._settle()
+        except errors.TierFull as error:
+            _LOG.warning("not all of the log could be written anew: %s", error.message)
+        dead = [row for row in self._dead_segments(set()) if row.stripe is None]
+        self._drop_local(dead, report)
+        return len(dead)
 
     def _collect(self, heat: AccessRates, *, dry_run: bool, is_short: bool = False) -> GcReport:
         report = GcReport(dry_run=dry_run)

@@ -12,7 +12,7 @@ from deepseek_store.index.rows import VersionId
 from deepseek_store.move.census import take_census
 
 _LEAST_GAIN: Final = 0.1  # less of a segment is not worth its copy, headers and all
-_MATTERS: Final = 4  # times what would be had is more than what is free
+_LEFT_SHARE: Final = 1 / 16  # of what is free: so much may stay dead
 _RECORD_NBYTES: Final = 400  # about what a record takes beside its object, in log and index
 
 
@@ -25,9 +25,14 @@ class HalfDead:
     needed_nbytes: int
 
     @property
+    def gain_nbytes(self) -> int:
+        """How much room there is more once it has gone."""
+        return self.nbytes - self.needed_nbytes
+
+    @property
     def gain_share(self) -> float:
-        """Which share of its room is had once it has gone."""
-        return 1.0 - self.needed_nbytes / self.nbytes
+        """The same as a share of its room."""
+        return self.gain_nbytes / self.nbytes
 
 
 def find_half_dead(state: State, *, without: Container[VersionId] = ()) -> list[HalfDead]:
@@ -49,16 +54,20 @@ def find_half_dead(state: State, *, without: Container[VersionId] = ()) -> list[
 
 def gain_nbytes(found: Iterable[HalfDead]) -> int:
     """How much room there is more once these have gone."""
-    return sum(one.nbytes - one.needed_nbytes for one in found)
+    return sum(one.gain_nbytes for one in found)
 
 
 def worth_a_copy(found: Sequence[HalfDead], *, free_nbytes: int) -> list[HalfDead]:
-    """Those that should be written anew: the less is free beside what is dead, the fuller ones too.
-
-    None where that would not add a quarter to what is free.
-    """
-    most_nbytes = max(1, _MATTERS * gain_nbytes(found))
-    return [one for one in found if one.gain_share * most_nbytes > free_nbytes]
+    """So many of them, the emptiest first, that little stays dead beside what is free then."""
+    left_nbytes = gain_nbytes(found)
+    worth = []
+    for one in found:
+        if left_nbytes <= _LEFT_SHARE * free_nbytes:
+            break
+        worth.append(one)
+        left_nbytes -= one.gain_nbytes
+        free_nbytes += one.gain_nbytes
+    return worth
 
 
 def choose_half_dead(found: Iterable[HalfDead], *, room_nbytes: int) -> frozenset[int]:

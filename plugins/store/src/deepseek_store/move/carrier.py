@@ -1,0 +1,89 @@
+"""Carries what lives in some segments of the log into others."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from deepseek_store.errors import Corrupt
+from deepseek_store.home.version_records import moved_record
+from deepseek_store.index.rows import Version
+from deepseek_store.log.copies import read_back
+from deepseek_store.log.disk import Disk
+from deepseek_store.log.records import Extent, Kind, Placed, Record, nbytes_of, unpack_extents
+from deepseek_store.read.shard_reader import Reader
+from deepseek_store.write.writer import Writer
+
+_LOG: Final = logging.getLogger(__name__)
+_BATCH_NBYTES: Final = 64 << 10  # small objects that wait for one flush of the disk together
+_BATCH_RECORDS: Final = 64
+
+
+class Carrier:
+    """Writes versions anew, as far as they lie in these segments, and reads back what it wrote.
+
+    What they have elsewhere stays there, and what several share is written once. All that was
+    carried is in the log, and right, after `flush`.
+    """
+
+    def __init__(
+        self,
+        segments: frozenset[int],
+        *,
+        reader: Reader,
+        writer: Writer,
+        disk: Disk,
+        makes_room: bool = False,
+    ) -> None:
+        self._segments, self._makes_room = segments, makes_room
+        self._reader, self._writer, self._disk = reader, writer, disk
+        self._carried: dict[Extent, Extent] = {}
+        # The records to write next, with the extent of which each has the bytes, if it has any.
+        self._batch: list[tuple[Record, Extent | None]] = []
+        self._batch_nbytes = 0
+        self._unread: list[Placed] = []
+
+    def carry(self, version: Version) -> None:
+        """Write a version anew, at the latest with `flush`; a damaged one stays where it is.
+
+        Raises:
+            TierFull, TierUnavailable: it may stay, too, and those before it since a flush.
+            Corrupt: a disk does not give back what was written.
+        """
+        if version.deleted:
+            self._add(moved_record(version, Kind.DELETE, version.extents), None)
+            return
+        before = unpack_extents(version.extents)
+        if any(source in before for _, source in self._batch):
+            self.flush()  # it shares bytes that are about to be written
+        extents = [self._carried.get(extent, extent) for extent in before]
+        here = [extent for extent in extents if extent.segment in self._segments]
+        try:
+            pieces = [
+                self._reader.read(one) if one.segment in self._segments else one for one in extents
+            ]
+        except Corrupt as error:
+            _LOG.error("%r stays where it is: %s", version.key, error)
+            return
+        placed, record = self._writer.begin_rewrite(version, pieces, makes_room=self._makes_room)
+        self._unread += placed
+        self._carried.update(zip(here, (one.extent for one in placed), strict=False))
+        self._add(record, here[0] if here and not placed else None)
+
+    def flush(self) -> None:
+        """Write what waits; see `carry`."""
+        batch, self._batch, self._batch_nbytes = self._batch, [], 0
+        placed = self._writer.end_rewrites(
+            [record for record, _ in batch], makes_room=self._makes_room
+        )
+        unread, self._unread = self._unread, []
+        read_back(self._disk, [*unread, *placed])
+        for (_, source), one in zip(batch, placed, strict=True):
+            if source is not None:
+                self._carried[source] = one.extent
+
+    def _add(self, record: Record, source: Extent | None) -> None:
+        self._batch.append((record, source))
+        self._batch_nbytes += nbytes_of(record.payload)
+        if self._batch_nbytes >= _BATCH_NBYTES or len(self._batch) >= _BATCH_RECORDS:
+            self.flush()
