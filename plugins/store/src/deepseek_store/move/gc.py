@@ -135,17 +135,15 @@ class Collector:
         reserve, found = self._state.reserve, find_half_dead(self._state)
         while reserve is not None and (wanted := self._worth_a_copy(found, report)):
             chosen = choose_half_dead(wanted, room_nbytes=reserve.rewrite_nbytes)
-            went = self._replace(chosen, report) if chosen else 0
-            if not went:
+            if not chosen or not self._replace(chosen, report):
                 report.needed_nbytes = 2 * min(one.needed_nbytes for one in wanted)
                 break
-            report.rewritten += went
             found = find_half_dead(self._state)
         report.left_nbytes = gain_nbytes(found)
         return report.rewritten > 0
 
-    def _replace(self, chosen: frozenset[int], report: GcReport) -> int:
-        """Write anew what lives in these segments; how many segments went then."""
+    def _replace(self, chosen: frozenset[int], report: GcReport) -> bool:
+        """Write anew what lives in these segments; whether any segments went then."""
         try:
             self._rewrite(chosen)
             self._settle()
@@ -153,7 +151,8 @@ class Collector:
             _LOG.warning("not all of the log could be written anew: %s", error.message)
         dead = [row for row in self._dead_segments(set()) if row.stripe is None]
         self._drop_local(dead, report)
-        return len(dead)
+        report.rewritten += sum(row.id in chosen for row in dead)
+        return bool(dead)
 
     def _collect(self, heat: AccessRates, *, dry_run: bool, is_short: bool = False) -> GcReport:
         report = GcReport(dry_run=dry_run)
