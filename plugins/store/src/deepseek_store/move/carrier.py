@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import attrs
+
+from deepseek_core import errors
 from deepseek_store.errors import Corrupt
 from deepseek_store.home.version_records import moved_record
 from deepseek_store.index.rows import Version
@@ -38,8 +41,7 @@ class Carrier:
         self._segments, self._makes_room = segments, makes_room
         self._reader, self._writer, self._disk = reader, writer, disk
         self._carried: dict[Extent, Extent] = {}
-        # The records to write next, with the extent of which each has the bytes, if it has any.
-        self._batch: list[tuple[Record, Extent | None]] = []
+        self._batch: list[_Rewrite] = []
         self._batch_nbytes = 0
         self._unread: list[Placed] = []
 
@@ -51,10 +53,10 @@ class Carrier:
             Corrupt: a disk does not give back what was written.
         """
         if version.deleted:
-            self._add(moved_record(version, Kind.DELETE, version.extents), None)
+            self._add(_Rewrite(version, moved_record(version, Kind.DELETE, version.extents)))
             return
         before = unpack_extents(version.extents)
-        if any(source in before for _, source in self._batch):
+        if any(one.source in before for one in self._batch):
             self.flush()  # it shares bytes that are about to be written
         extents = [self._carried.get(extent, extent) for extent in before]
         here = [extent for extent in extents if extent.segment in self._segments]
@@ -68,22 +70,44 @@ class Carrier:
         placed, record = self._writer.begin_rewrite(version, pieces, makes_room=self._makes_room)
         self._unread += placed
         self._carried.update(zip(here, (one.extent for one in placed), strict=False))
-        self._add(record, here[0] if here and not placed else None)
+        self._add(_Rewrite(version, record, here[0] if here and not placed else None))
 
     def flush(self) -> None:
         """Write what waits; see `carry`."""
         batch, self._batch, self._batch_nbytes = self._batch, [], 0
-        placed = self._writer.end_rewrites(
-            [record for record, _ in batch], makes_room=self._makes_room
-        )
         unread, self._unread = self._unread, []
-        read_back(self._disk, [*unread, *placed])
-        for (_, source), one in zip(batch, placed, strict=True):
-            if source is not None:
-                self._carried[source] = one.extent
+        written = self._end([one.record for one in batch])
+        try:
+            read_back(self._disk, [*unread, *written])
+        except errors.StorageError:
+            # What they had before is there: nothing goes that a version names.
+            self._end([back for one in batch if (back := one.back()) is not None])
+            raise
+        for one, placed in zip(batch, written, strict=True):
+            if one.source is not None:
+                self._carried[one.source] = placed.extent
 
-    def _add(self, record: Record, source: Extent | None) -> None:
-        self._batch.append((record, source))
-        self._batch_nbytes += nbytes_of(record.payload)
+    def _add(self, rewrite: _Rewrite) -> None:
+        self._batch.append(rewrite)
+        self._batch_nbytes += nbytes_of(rewrite.record.payload)
         if self._batch_nbytes >= _BATCH_NBYTES or len(self._batch) >= _BATCH_RECORDS:
             self.flush()
+
+    def _end(self, records: list[Record]) -> list[Placed]:
+        return self._writer.end_rewrites(records, makes_room=self._makes_room)
+
+
+@attrs.frozen
+class _Rewrite:
+    """A version, the record that is to tell of it, and the extent whose bytes that has, if any."""
+
+    version: Version
+    record: Record
+    source: Extent | None = None
+
+    def back(self) -> Record | None:
+        """The record by which the version lies again where it did; a delete lies nowhere."""
+        if self.version.deleted:
+            return None
+        moved = attrs.evolve(self.version, move=self.version.move + 1)
+        return attrs.evolve(moved_record(moved, Kind.PUT, self.version.extents), manifest=True)
