@@ -26,7 +26,7 @@ class Carrier:
     """Writes versions anew, as far as they lie in these segments, and reads back what it wrote.
 
     What they have elsewhere stays there, and what several share is written once. All that was
-    carried is in the log, and right, after `flush`.
+    carried is in the log, and right, after `flush`. `skip`: damaged ones stay where they are.
     """
 
     def __init__(
@@ -36,9 +36,10 @@ class Carrier:
         reader: Reader,
         writer: Writer,
         disk: Disk,
+        skip: bool = True,
         makes_room: bool = False,
     ) -> None:
-        self._segments, self._makes_room = segments, makes_room
+        self._segments, self._skip, self._makes_room = segments, skip, makes_room
         self._reader, self._writer, self._disk = reader, writer, disk
         self._carried: dict[Extent, Extent] = {}
         self._batch: list[_Rewrite] = []
@@ -46,11 +47,11 @@ class Carrier:
         self._unread: list[Placed] = []
 
     def carry(self, version: Version) -> None:
-        """Write a version anew, at the latest with `flush`; a damaged one stays where it is.
+        """Write a version anew, at the latest with `flush`.
 
         Raises:
-            TierFull, TierUnavailable: it may stay, too, and those before it since a flush.
-            Corrupt: a disk does not give back what was written.
+            TierFull, TierUnavailable: it stays where it is, and maybe those since the last flush.
+            Corrupt: so, for a disk does not give back what was written; or it is damaged.
         """
         if version.deleted:
             self._add(_Rewrite(version, moved_record(version, Kind.DELETE, version.extents)))
@@ -65,6 +66,8 @@ class Carrier:
                 self._reader.read(one) if one.segment in self._segments else one for one in extents
             ]
         except Corrupt as error:
+            if not self._skip:
+                raise
             _LOG.error("%r stays where it is: %s", version.key, error)
             return
         placed, record = self._writer.begin_rewrite(version, pieces, makes_room=self._makes_room)

@@ -21,7 +21,7 @@ from deepseek_store.home.state import State, stripe_row
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version
-from deepseek_store.log.copies import judge, read_back, right_copy
+from deepseek_store.log.copies import judge, right_copy
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Buffer, unpack_extents
 from deepseek_store.log.segment import sealed_name
@@ -348,13 +348,7 @@ class Mover:
         if stripes and not any(row.local for row in rows):
             self._pack_anew(inside, next(iter(stripes)))
             inside = [version for version in inside if version.deleted]
-        carrier = Carrier(
-            segments,
-            reader=self._reader,
-            writer=self._writer,
-            disk=self._disk,
-            makes_room=makes_room,
-        )
+        carrier = self._carrier(segments, makes_room=makes_room)
         for version in inside:
             carrier.carry(version)
         carrier.flush()
@@ -370,16 +364,23 @@ class Mover:
         self._pack(bodies, tier, skip=True)
 
     def _rewrite(self, version: Version, *, skip: bool) -> None:
-        """Write an object into the log anew, and read it back; a damaged one stays if `skip`."""
-        extents = unpack_extents(version.extents)
-        try:
-            pieces = [self._reader.read(extent) for extent in extents]
-        except Corrupt as error:
-            if not skip:
-                raise
-            _LOG.error("%r stays where it is: %s", version.key, error)
-            return
-        read_back(self._disk, self._writer.rewrite(version, pieces))
+        """Write an object into the log anew; a damaged one stays if `skip`."""
+        segments = frozenset(extent.segment for extent in unpack_extents(version.extents))
+        carrier = self._carrier(segments, skip=skip)
+        carrier.carry(version)
+        carrier.flush()
+
+    def _carrier(
+        self, segments: frozenset[int], *, skip: bool = True, makes_room: bool = False
+    ) -> Carrier:
+        return Carrier(
+            segments,
+            reader=self._reader,
+            writer=self._writer,
+            disk=self._disk,
+            skip=skip,
+            makes_room=makes_room,
+        )
 
 
 def _touches(version: Version, segments: frozenset[int]) -> bool:
