@@ -271,12 +271,11 @@ def test_tiers_are_added_and_what_is_wrong_changes_nothing(tmp_path, capfdbinary
     store("init", *SMALL)
     store("add-tier", code=2)
     assert f"fix: ds-sdk store add-tier {tmp_path / 's'} --cold URL" in store.err
-    told = store(
-        "add-tier", "--cold", f"{tmp_path / 'cold'}?domains=8", "--warm", tmp_path / "warm"
-    )
+    cold, warm = f"{tmp_path / 'cold'}?domains=8", tmp_path / "warm"
+    told = store("add-tier", "--cold", cold, "--warm", warm)
     assert told.startswith(f"added 2 tiers to {tmp_path / 's'}\n")
     assert "cold: " in told
-    store("add-tier", "--warm", f"{tmp_path / 'cold'}?domains=8", code=1)
+    store("add-tier", "--warm", cold, code=1)
     assert "another tier of this store" in store.err
     assert len(store.json("add-tier", "--warm", tmp_path / "more")["tiers"]) == 3
 
