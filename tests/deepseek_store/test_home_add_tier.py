@@ -78,7 +78,8 @@ def test_what_does_not_fit_changes_nothing(
     assert (home / FILE).read_bytes() == before
     assert list((tmp_path / "warm").rglob("stores/*")) == marks
     assert not list((tmp_path / name).rglob("stores/*")) or name == "warm"
-    with Store(home) as store:
+    with Store.add_tiers(home, cold=[folder(tmp_path, "fits", 10)]) as store:
+        store.maintenance.send(OBJECTS, "cold")
         check(store)
 
 

@@ -158,6 +158,28 @@ def test_gc_without_room_for_one_copy_changes_nothing_and_says_how_much_it_needs
     check(home, objects)
 
 
+def test_what_could_not_go_while_an_upload_is_under_way_is_not_written_anew(disk: Path) -> None:
+    home = disk / "s"
+    Store.init(home).close()
+    objects: Objects = {}
+    with Store(home, shared=True) as store:
+        with store.parts.writer.begin("upload", b"") as upload:
+            for number in range(180):
+                store.put(f"k/{number}", data_of(f"k/{number}", 20_000))
+                if number % 2:
+                    objects[f"k/{number}"] = 20_000
+            for number in range(0, 180, 2):
+                store.delete(f"k/{number}")
+            leave(disk, 300_000)
+            assert store.maintenance.gc().rewritten == 0
+            upload.write(b"the last")
+            upload.commit()
+        assert store.maintenance.gc().rewritten > 0
+        assert store.delete("upload")
+        (disk / "filler").unlink()
+    check(home, objects)
+
+
 def test_what_objects_share_is_written_anew_once(disk: Path) -> None:
     home = disk / "s"
     with Store.init(home, policy=SMALL) as store:

@@ -112,12 +112,18 @@ class Collector:
 
     def _foretell(self, report: GcReport) -> None:
         """What `_make_room` would do, if it has all the room that it needs."""
-        found = find_half_dead(self._state, without=set(self._invisible()))
+        found = self._half_dead(set(self._invisible()))
         chosen = self._worth_a_copy(found, report, more_nbytes=report.freed_nbytes)
         report.rewritten = len(chosen)
         report.segments += len(chosen)
         report.freed_nbytes += sum(one.nbytes for one in chosen)
         report.left_nbytes = gain_nbytes(found) - gain_nbytes(chosen)
+
+    def _half_dead(self, without: set[VersionId]) -> list[HalfDead]:
+        """Those that can go: an upload under way may need what it has found in the others."""
+        busy = self._unfinished_from()
+        found = find_half_dead(self._state, without=without)
+        return [one for one in found if busy is None or one.id < busy]
 
     def _worth_a_copy(
         self, found: Sequence[HalfDead], report: GcReport, *, more_nbytes: int = 0
@@ -132,18 +138,18 @@ class Collector:
 
         As many at a time as there is room for their copies; then they go. Whether any went.
         """
-        reserve, found = self._state.reserve, find_half_dead(self._state)
+        reserve, found = self._state.reserve, self._half_dead(set())
         while reserve is not None and (wanted := self._worth_a_copy(found, report)):
             chosen = choose_half_dead(wanted, room_nbytes=reserve.rewrite_nbytes)
             if not chosen or not self._replace(chosen, report):
                 report.needed_nbytes = 2 * min(one.needed_nbytes for one in wanted)
                 break
-            found = find_half_dead(self._state)
+            found = self._half_dead(set())
         report.left_nbytes = gain_nbytes(found)
         return report.rewritten > 0
 
     def _replace(self, chosen: frozenset[int], report: GcReport) -> bool:
-        """Write anew what lives in these segments; whether any segments went then."""
+        """Write anew what lives in these segments; whether any of them went then."""
         try:
             self._rewrite(chosen)
             self._settle()
@@ -151,8 +157,9 @@ class Collector:
             _LOG.warning("not all of the log could be written anew: %s", error.message)
         dead = [row for row in self._dead_segments(set()) if row.stripe is None]
         self._drop_local(dead, report)
-        report.rewritten += sum(row.id in chosen for row in dead)
-        return bool(dead)
+        went = sum(row.id in chosen for row in dead)
+        report.rewritten += went
+        return went > 0
 
     def _collect(self, heat: AccessRates, *, dry_run: bool, is_short: bool = False) -> GcReport:
         report = GcReport(dry_run=dry_run)
