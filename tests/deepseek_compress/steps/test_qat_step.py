@@ -175,7 +175,7 @@ def test_the_loss_of_the_recipe_is_trained_with(teacher, tmp_path):
         return (outputs[:, 0] - labels).square().mean()
 
     given = pictures(64, seed=3)
-    fractions = attrs.evolve(given, labels=given.labels + np.float32(0.5))
+    fractions = attrs.evolve(given, labels=(given.labels + 0.5).astype(np.float32))
     told = context(tmp_path, teacher, train=fractions, provided={"loss": loss})
     for distill in (True, False):
         applied(teacher, told, distill=distill)
