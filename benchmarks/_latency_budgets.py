@@ -4,12 +4,12 @@ The planner follows float layers where the float file ships, int8 layers where t
 """
 
 import statistics
+from contextlib import contextmanager
 from functools import partial
 
 import attrs
 
 BUDGETS = (0.8, 0.65, 0.5, 0.4, 0.3)  # of what the original takes
-SEEN = 32  # samples that ranges are made of
 
 
 def quiet(_done, _of, _text):
@@ -63,10 +63,9 @@ def _median_s(files, context):
     return {name: latency.quantiles_s[0.5] for name, latency in found.items()}
 
 
+@contextmanager
 def _predictor(model, context, whole_s, *, int8):
     """What a layer takes, by a table of layers that closes with the block."""
-    from contextlib import contextmanager
-
     import torch
 
     from deepseek_compress.measure.layer_models import float_layer, int8_layer
@@ -76,14 +75,9 @@ def _predictor(model, context, whole_s, *, int8):
     from deepseek_compress.samples.example import example_inputs
 
     inputs = example_inputs(None, context.inputs, 1)
-
-    @contextmanager
-    def opened():
-        shapes = layer_shapes(model, {n: torch.from_numpy(a) for n, a in inputs.items()})
-        with LayerTable(device(1.0), int8_layer if int8 else float_layer) as table:
-            yield LatencyModel.fitted(table, shapes, whole_s)
-
-    return opened()
+    shapes = layer_shapes(model, {n: torch.from_numpy(a) for n, a in inputs.items()})
+    with LayerTable(device(1.0), int8_layer if int8 else float_layer) as table:
+        yield LatencyModel.fitted(table, shapes, whole_s)
 
 
 def _pruned(model, context, predicted, budget_s):

@@ -35,8 +35,8 @@ settings.register_profile("sdk", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("sdk")
 
-# `import s3_server`, `import slow_proxy`, here and in benchmarks.
-sys.path.insert(0, str(Path(__file__).parent / "servers"))
+# `import s3_server`, `import slow_proxy`, here and in benchmarks; `import command`.
+sys.path[:0] = [str(Path(__file__).parent / name) for name in ("servers", "shared")]
 
 
 def pytest_collection_finish() -> None:

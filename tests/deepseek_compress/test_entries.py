@@ -4,18 +4,18 @@ import multiprocessing
 import sys
 
 import pytest
+from process import forget_modules
 
 from deepseek_compress.entries import load_entry
 from deepseek_core import errors
 
 
 @pytest.fixture(autouse=True)
-def _own_path(monkeypatch):
+def _own_path(monkeypatch, tmp_path):
+    """The import path stays as it was, and modules of the test's own files are forgotten."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
     yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    forget_modules(tmp_path)
 
 
 def test_a_worker_process_finds_what_a_file_defines(tmp_path):

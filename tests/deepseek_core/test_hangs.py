@@ -174,6 +174,30 @@ def test_no_worker_is_lost_when_calls_come_back(session):
     assert threading.active_count() == before
 
 
+def test_plans_of_the_session_leave_a_device_out_as_long_as_a_run_hangs(session):
+    """One that waits for the slot in which the server's run hangs, and one that comes later."""
+    opened = session("hangs", "slow")
+    server = Server(opened, chain(), rules=RULES)
+    first, second = opened.plan(chain(), latency="realtime"), opened.plan(chain())
+    assert set(first.run(X).ran_on.values()) == {"hangs"}
+    hanging_devices.WHERE.add("run")
+    future, found = server.submit(X), []
+    until(lambda: hanging_devices.HELD)
+    waiting = threading.Thread(target=lambda: found.append(first.run(X)), daemon=True)
+    waiting.start()
+    assert right(future.result(10))
+    waiting.join(5)
+    assert [set(result.ran_on.values()) for result in found] == [{"slow"}]
+    assert set(second.run(X).ran_on.values()) == {"slow"}
+    assert hanging_devices.HELD == ["run"], "it is called no more"
+    hanging_devices.WHERE.clear()
+    hanging_devices.GO.set()
+    until(lambda: any("back from quarantine" in notice for notice in server.notices))
+    assert set(opened.plan(chain()).run(X).ran_on.values()) == {"hangs"}
+    in_time(server.close)
+    in_time(opened.close)
+
+
 # -- streams ----------------------------------------------------------------------------------
 
 

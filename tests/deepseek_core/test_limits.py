@@ -1,7 +1,9 @@
 """No call of a device is waited for without limit, and what comes too late is closed."""
 
 import contextlib
+import functools
 import threading
+import time
 
 import hanging_devices
 import numpy as np
@@ -25,6 +27,20 @@ from deepseek_core.runtime.server import Server
 
 LIMITS = {"ask_s": 0.3, "open_s": 0.3, "load_s": 0.3, "close_s": 0.3}
 X = {"x": np.ones((1, 2))}
+
+
+def right(result):
+    return bool(np.all(result["z"] == 4.0))
+
+
+def soon(call):
+    """What a call gives that may hang in this thread: so another one makes it."""
+    found = []
+    made = threading.Thread(target=lambda: found.append(call()), daemon=True)
+    made.start()
+    made.join(5)
+    assert found, "no answer in 5 s"
+    return found[0]
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +186,122 @@ def test_who_waits_for_a_slot_is_told_when_the_device_is_left_behind(session):
     waiting.join(10)
     assert np.all(found[0]["z"] == 4.0)
     assert set(found[0].ran_on.values()) == {"slow"}
+    in_time(opened.close)
+
+
+@pytest.fixture
+def around(monkeypatch):
+    """Does something right before and right after each of these calls of an object."""
+
+    def wrap(owner, names, do):
+        def between(call, *given):
+            do()
+            made = call(*given)
+            do()
+            return made
+
+        for name in names:
+            monkeypatch.setattr(owner, name, functools.partial(between, getattr(owner, name)))
+
+    return wrap
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_no_plan_goes_to_a_device_while_another_plan_leaves_it(is_loaded, session, around):
+    """Whatever a plan has done of leaving it, no other one opens it anew or runs there."""
+    opened = session("hangs", "slow")
+    stream = opened.plan(chain(), hang_s=0.3)
+    others = [opened.plan(chain()) for _ in range(6)]
+    if is_loaded:
+        for other in others:
+            other.run(X)
+    hanging_devices.WHERE.add("run")
+    running, found = [], []
+
+    def another_runs():
+        if threading.current_thread() in running or not others:
+            return
+        plan = others.pop()
+        runs = threading.Thread(target=lambda: found.append(plan.run(X)), daemon=True)
+        running.append(runs)
+        runs.start()
+        runs.join(0.3)
+
+    around(opened.planner.pool, ["quarantine", "abandon"], another_runs)
+    assert right(in_time(lambda: stream.run(X)))
+    for each in running:
+        each.join(5)
+    assert len(running) == len(found) >= 4
+    assert all(right(result) for result in found)
+    assert all(set(result.ran_on.values()) == {"slow"} for result in found)
+    assert len(hanging_devices.HELD) == 1, "it is called no more"
+    assert plain_devices.LOG.count(("open", "hangs")) == 1
+    in_time(opened.close)
+
+
+@pytest.mark.parametrize("graph", [chain, diamond])
+def test_the_time_that_moving_takes_is_no_run_that_hangs(graph, session, around):
+    """On a busy machine it takes longer to place a stage again than a run may take."""
+    opened = session("hangs", "slow")
+    plan = opened.plan(graph(), hang_s=0.5)
+    hanging_devices.WHERE.add("run")
+    around(plan._runner, ["_decide"], lambda: time.sleep(0.6))
+    result = in_time(lambda: plan.run(X))
+    assert set(result.ran_on.values()) == {"slow"}
+    assert set(opened.planner.pool.why_out()) == {"hangs"}
+    in_time(opened.close)
+
+
+def test_the_device_that_hung_is_blamed_whatever_its_call_does_later(session, around):
+    """It fails at last, and is done elsewhere, before another thread has come to move it."""
+    opened = session("hangs", "slow")
+    plan = opened.plan(chain(), hang_s=0.5)
+    hanging_devices.WHERE.add("run")
+    plain_devices.FAILURES["hangs"] = plain_devices.lost("hangs")
+
+    def comes_back():
+        hanging_devices.GO.set()
+        until(lambda: ("load", "slow", "double") in plain_devices.LOG)
+
+    around(plan._runner, ["leave"], comes_back)
+    result = in_time(lambda: plan.run(X))
+    assert set(result.ran_on.values()) == {"slow"}
+    assert set(opened.planner.pool.why_out()) == {"hangs"}
+    in_time(opened.close)
+
+
+def test_a_free_slot_of_a_device_that_was_left_is_nobodys(session):
+    opened = session("hangs-wide", "slow")
+    stream, other = opened.plan(chain(), hang_s=0.3), opened.plan(chain())
+    assert set(other.run(X).ran_on.values()) == {"hangs-wide"}
+    hanging_devices.WHERE.add("run")
+    assert right(in_time(lambda: stream.run(X)))
+    assert set(soon(lambda: other.run(X)).ran_on.values()) == {"slow"}
+    assert len(hanging_devices.HELD) == 1
+    in_time(opened.close)
+
+
+def test_a_strict_plan_leaves_a_device_for_all_plans(session):
+    opened = session("hangs", "slow")
+    strict, other = opened.plan(chain(), hang_s=0.3, strict=True), opened.plan(chain())
+    hanging_devices.WHERE.add("run")
+    with pytest.raises(StageFailed, match="failed on hangs: no answer after 300 ms"):
+        in_time(lambda: strict.run(X))
+    assert set(soon(lambda: other.run(X)).ran_on.values()) == {"slow"}
+    assert "no answer after 300 ms" in opened.planner.pool.why_out()["hangs"]
+    in_time(opened.close)
+
+
+def test_the_end_of_a_stream_leaves_a_device_for_all_plans(session):
+    opened = session("hangs", "slow")
+    stream, other = opened.plan(diamond(), hang_s=0.3), opened.plan(chain())
+    results = stream.stream([X] * 50)
+    next(results)
+    hanging_devices.WHERE.add("run")
+    until(lambda: hanging_devices.HELD or next(results, None) is None)
+    in_time(results.close)
+    assert set(soon(lambda: other.run(X)).ran_on.values()) == {"slow"}
+    assert len(hanging_devices.HELD) == 1
     in_time(opened.close)
 
 

@@ -69,6 +69,9 @@ def test_a_record_of_ours_stays_when_a_stranger_takes_its_name(find, tmp_path):
         "a_stranger": "conflict",
         "observe": "available",
     }
+    remedy = registry.plugin("a_stranger").remedy
+    assert remedy.endswith("(its authors have to rename 'cold')")
+    assert "prefer" not in remedy  # which no name of ours follows
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import plugin_zoo as zoo
 import pytest
 
 from deepseek_core import DeviceInfo, DeviceSpec
+from deepseek_core.discovery import isolated
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.probe_cache import cached_probes
@@ -317,7 +318,11 @@ def test_what_failed_at_once_is_asked_again_but_stays_known(find, tmp_path):
     assert known.status is Status.BROKEN
 
 
-def test_what_hung_is_asked_again_only_with_more_time(find, tmp_path):
+@pytest.mark.parametrize("delay_s", [0.0, 0.6])
+def test_what_hung_is_asked_again_only_with_more_time(delay_s, find, tmp_path, monkeypatch):
+    """What a busy machine takes to end it is no time that it had."""
+    end = isolated.os.killpg
+    monkeypatch.setattr(isolated.os, "killpg", lambda *given: (time.sleep(delay_s), end(*given)))
     registry = find(zoo.install(tmp_path, "hangs", probe=zoo.BAD_PROBES["hangs"]))
     asked = [
         probe_devices(registry, timeout_s=s, cache_dir=tmp_path / "cache")[0].cached

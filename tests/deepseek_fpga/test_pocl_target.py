@@ -1,6 +1,8 @@
 """The name of the CPU is replaced where PoCL keeps it, and nowhere else."""
 
 import ctypes
+import gc
+import importlib.util
 
 import pytest
 
@@ -42,3 +44,27 @@ def test_nothing_is_touched_in_doubt(places):
     before = bytes(words)
     assert not pocl_target._replace_name(ctypes.addressof(words), "haswell")
     assert bytes(words) == before
+
+
+@pytest.mark.parametrize("leftover", [8, 1088])
+def test_a_device_that_is_opened_again_is_left_alone(leftover):
+    """Its own field says something else by then, and one pointer of somebody else is in reach."""
+    words = structure(640, leftover)
+    assert pocl_target._replace_name(ctypes.addressof(words), "haswell")
+    assert not pocl_target._replace_name(ctypes.addressof(words), "haswell")
+    assert name_at(words, 640) == b"haswell"
+    assert name_at(words, leftover) == b"generic"
+
+
+def test_the_name_outlives_the_module():
+    """The driver's threads run until the process ends, after the interpreter has."""
+    spec = importlib.util.spec_from_file_location("again", pocl_target.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    words = structure(640)
+    assert module._replace_name(ctypes.addressof(words), "skylake-avx512")
+    vars(module).clear()
+    del module
+    gc.collect()
+    others = [ctypes.create_string_buffer(b"another", 15) for _ in range(1000)]
+    assert name_at(words, 640) == b"skylake-avx512", len(others)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -183,6 +184,45 @@ def test_more_files_than_are_kept_open_are_read(open_local, monkeypatch, tmp_pat
     assert found == [f"{number}".encode() for number in numbers]
     links = list(Path("/proc/self/fd").iterdir())
     assert sum(_is_object_below(tmp_path, link) for link in links) <= 8
+
+
+def test_of_more_domains_than_files_may_be_open_few_folders_are(open_local, monkeypatch, tmp_path):
+    monkeypatch.setattr(handles, "_MOST", 8)
+    tier = open_local(domains=40)
+    keys = [f"{domain}/{number}" for number in range(3) for domain in tier.failure_domains]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda key: tier.put_if_absent(key, key.encode()), keys))
+        assert list(pool.map(tier.get, keys)) == [key.encode() for key in keys]
+    assert [found.key for found in tier.list()] == sorted(keys)
+    assert tier.profile().evidence == "simulated"
+    folders = [link for link in Path("/proc/self/fd").iterdir() if _is_folder_below(tmp_path, link)]
+    assert len(folders) <= 8
+
+
+def test_that_no_file_can_be_opened_is_told_as_that_and_makes_room(open_local):
+    tier = open_local(domains=12)
+    for domain in tier.failure_domains:
+        tier.put_if_absent(f"{domain}/x", b"x")
+        tier.get(f"{domain}/x")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8, hard))
+    try:
+        with pytest.raises(errors.TierUnavailable, match="Too many open files") as caught:
+            tier.put_if_absent("d3/y", b"y")
+        assert "ulimit -n" in str(caught.value.remedy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(list(Path("/proc/self/fd").iterdir())) < used - 12
+    assert tier.put_if_absent("d3/y", b"y")
+
+
+def _is_folder_below(folder, link):
+    try:
+        found = link.readlink()
+    except OSError:
+        return False
+    return found.is_dir() and found.is_relative_to(folder)
 
 
 def _is_object_below(folder, link):

@@ -68,6 +68,7 @@ class OperatedStore:
         self.home, self.mirror = folder / "home", folder / "mirror"
         self.tiers = {name: folder / name for name in ("warm", "cold")}
         self.has_mirror = mirror and self.rng.random() < 0.7
+        self.mirror_late = False
         self.grace_s = grace_s
         self.offset_s = 0.0
         self.number = seed * 100_000
@@ -92,6 +93,11 @@ class OperatedStore:
     @property
     def mirror_there(self) -> bool:
         return self.has_mirror and self.mirror not in self.away
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the mirror takes what is put: one that was away does once it is level again."""
+        return self.mirror_there and not self.mirror_late
 
     @property
     def whole(self) -> bool:
@@ -170,6 +176,7 @@ class OperatedStore:
     def check(self) -> None:
         """Read all that there is or was, and ask whether it is healthy."""
         with self.opened() as store:
+            self.mirror_late &= not store.parts.disk.lacks_nothing()
             unknown = {info.key for info in store.list("k/")} - self.model.lives.keys()
             assert not unknown, f"nobody put {sorted(unknown)}"
             for key in sorted(self.model.lives):
@@ -260,6 +267,7 @@ class OperatedStore:
         if self.rng.random() < 0.5:
             path.mkdir()  # as the mount point of a disk that is not mounted
         self.away[path] = hidden
+        self.mirror_late |= path == self.mirror
 
     def put_back(self, path: Path) -> None:
         if path.exists():

@@ -14,7 +14,6 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -25,7 +24,8 @@ THREADS = 3
 KEYS = 6
 SIZES = (0, 100, 3000, 3000, 40_000, 70_000, 200_000)
 LONGEST_S = 0.12
-FIRST_WORD_S = 10.0
+MOST_WAITED_FOR = 5
+LONGEST_WAIT_S = 10.0
 POLICY = Policy(
     warm_fragment_nbytes=128 << 10,
     cold_fragment_nbytes=64 << 10,
@@ -206,9 +206,9 @@ def one_round(
         finally:
             os._exit(3)
     os.close(writing)
-    # Two rounds of three count from the first word, so that a busy machine's say something, too.
-    waits_s = FIRST_WORD_S if rng.random() < 2 / 3 else 0.0
-    text = b"".join(_read_for(reading, rng.uniform(0.004, LONGEST_S), waits_s))
+    # Two rounds of three count from an operation's end: on a busy machine none may end by then.
+    ends = rng.randint(1, MOST_WAITED_FOR) if rng.random() < 2 / 3 else 0
+    text = _read_ends(reading, ends) + _read_for(reading, rng.uniform(0.004, LONGEST_S))
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     while chunk := os.read(reading, 1 << 16):
@@ -220,16 +220,27 @@ def one_round(
     return told
 
 
-def _read_for(pipe: int, seconds: float, waits_s: float) -> Iterator[bytes]:
-    """What comes within the seconds, which begin with the first word if that comes in time."""
-    select.select([pipe], [], [], waits_s)
+def _read_ends(pipe: int, ends: int) -> bytes:
+    """All that is said until so many operations are acknowledged, if that comes in time."""
+    text, limit_s = b"", time.monotonic() + LONGEST_WAIT_S
+    while sum(line[:1] in (b"-", b"=") for line in text.splitlines()) < ends:
+        chunk = _read_until(pipe, limit_s)
+        if not chunk:
+            break
+        text += chunk
+    return text
+
+
+def _read_for(pipe: int, seconds: float) -> bytes:
+    """All that is said within the seconds."""
     end_s = time.monotonic() + seconds
-    while (left_s := end_s - time.monotonic()) > 0:
-        if select.select([pipe], [], [], left_s)[0]:
-            chunk = os.read(pipe, 1 << 16)
-            if not chunk:
-                return
-            yield chunk
+    return b"".join(iter(lambda: _read_until(pipe, end_s), b""))
+
+
+def _read_until(pipe: int, end_s: float) -> bytes:
+    """What is said next; nothing if it does not come by then, or never."""
+    left_s = max(0.0, end_s - time.monotonic())
+    return os.read(pipe, 1 << 16) if select.select([pipe], [], [], left_s)[0] else b""
 
 
 class Loop:

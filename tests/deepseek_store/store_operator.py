@@ -52,7 +52,7 @@ class Operator(OperatedStore):
                 else:
                     store.put(key, payload_of(self.number))
                     state = self.number
-                self.model.of(key).become(state, mirrored=self.mirror_there)
+                self.model.of(key).become(state, mirrored=self.mirrored)
 
         self.changed(change)
 
@@ -64,7 +64,7 @@ class Operator(OperatedStore):
             incomplete = bool(store.maintenance.gc(dry_run=True).unreachable)
             for key in keys:
                 if store.delete(key) or incomplete:
-                    self.model.of(key).become(None, mirrored=self.mirror_there)
+                    self.model.of(key).become(None, mirrored=self.mirrored)
 
         self.changed(change)
 
@@ -231,6 +231,7 @@ class Operator(OperatedStore):
         if moment is None:
             self.keep("mirror", self.mirror)
             return
+        self.mirror_late = True
         for key, life in self.model.lives.items():
             life.mirrored = min(life.mirrored, moment.get(key, 0))
 
@@ -277,6 +278,7 @@ class Operator(OperatedStore):
             assert again.ok, f"repair leaves {again.left}"
             assert not again.lost_keys, f"repair lost {again.lost_keys}"
             self.troubled.clear()
+            self.mirror_late = False
             self.must_be_healthy(store)
 
 

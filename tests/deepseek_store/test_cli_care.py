@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from store_cli import SMALL, Cli
 
 from deepseek_core import errors, open_tier
 from deepseek_store import Store
@@ -263,3 +264,31 @@ def test_a_measurement_ends_where_the_log_takes_no_file(
 def test_commands_that_take_folders_take_the_flag_for_it(store, command):
     tier = [] if command == "unpin" else ["--tier", "cold"]
     assert store.json(command, "t", "-r", *tier)["objects"] == COUNT
+
+
+def test_tiers_are_added_and_what_is_wrong_changes_nothing(tmp_path, capfdbinary):
+    store = Cli(tmp_path / "s", capfdbinary)
+    store("init", *SMALL)
+    store("add-tier", code=2)
+    assert f"fix: ds-sdk store add-tier {tmp_path / 's'} --cold URL" in store.err
+    cold, warm = f"{tmp_path / 'cold'}?domains=8", tmp_path / "warm"
+    told = store("add-tier", "--cold", cold, "--warm", warm)
+    assert told.startswith(f"added 2 tiers to {tmp_path / 's'}\n")
+    assert "cold: " in told
+    store("add-tier", "--warm", cold, code=1)
+    assert "another tier of this store" in store.err
+    assert len(store.json("add-tier", "--warm", tmp_path / "more")["tiers"]) == 3
+
+
+def test_gc_says_what_is_dead_among_what_lives(tmp_path, capfdbinary):
+    store = Cli(tmp_path / "s", capfdbinary)
+    store("init", *SMALL)
+    (tmp_path / "file").write_bytes(bytes(20_000))
+    for name in "abc":
+        store("put", name, tmp_path / "file")
+    with Store(tmp_path / "s") as other:
+        for number in range(4):
+            other.put(f"k/{number}", bytes(15_000))
+        other.delete("k/1")
+        other.delete("k/2")
+    assert "dead among what lives, and go when the disk is short of room" in store("gc")

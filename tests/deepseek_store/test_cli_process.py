@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -72,6 +73,33 @@ def test_ctrl_c_leaves_no_half_object_and_no_lock(home):
     assert b"Traceback" not in told
     with Store(home) as store:
         assert [info.key for info in store.list()] == ["big", "small"]
+
+
+def test_a_fifo_that_nobody_reads_is_told_and_ctrl_c_ends_it(home, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with start("get", home, "big", tmp_path / "pipe") as process:
+        assert process.stderr.readline().startswith(b"note: nobody reads the FIFO ")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert told == b"error: stopped by Ctrl-C\n"
+    with (
+        start("get", home, "big", tmp_path / "pipe") as process,
+        Store(home, shared=True) as store,
+    ):
+        assert process.stderr.readline().startswith(b"note: ")
+        assert (tmp_path / "pipe").read_bytes() == store.get("big")
+        assert process.wait(LIMIT_S) == 0
+
+
+def test_a_socket_is_no_place_to_write_to(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as mine:
+        mine.bind("mine")
+        with start("get", home, "big", "mine") as process:
+            _, told = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 2
+    assert told.startswith(b"error: mine can't be written: No such device or address\nfix: ")
 
 
 def ready(process):

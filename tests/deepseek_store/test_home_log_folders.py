@@ -113,6 +113,34 @@ def test_a_mirror_that_has_more_than_an_older_home_gives_it_back(
         assert _degraded(store) == set()
 
 
+def test_a_mirror_that_was_late_in_an_older_home_still_gives_back_what_it_has(
+    operator: Operator, mirror: Path
+) -> None:
+    away = mirror.rename(operator.folder / "away")
+    with operator.open() as store:
+        operator.put(store, "b", 5)
+    away.rename(mirror)
+    saved = operator.save(operator.home, "backup")  # with a note that the mirror lacks something
+    with operator.open() as store:
+        assert store.maintenance.repair().ok
+        assert _degraded(store) == set()
+        operator.put(store, "c", 20)
+    operator.restore(saved, operator.home)
+    with operator.open() as store:
+        assert "store adopt" in str(refused(lambda: store.put("x", b"")))
+    Store.adopt(operator.home)
+    with operator.open() as store:
+        assert operator.lost(store) == {}
+        assert store.maintenance.repair().ok
+        assert _degraded(store) == set()
+        assert operator.lost(store) == {}
+    shutil.rmtree(operator.home / "log")
+    (operator.home / "log").mkdir()
+    assert Store.rebuild(operator.home).ok
+    with operator.open() as store:
+        assert operator.lost(store) == {}
+
+
 def test_a_copy_does_not_write_into_the_mirror_of_a_home_that_is_open(
     operator: Operator, mirror: Path
 ) -> None:

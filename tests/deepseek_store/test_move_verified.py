@@ -1,6 +1,7 @@
 """Moves read through the checksum, and nothing is let go of before what replaces it is right."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -14,10 +15,13 @@ from care_kit import (
     fragments_of,
     segment_files,
 )
+from store_kit import SMALL, data_of
 
 from deepseek_core import errors
 from deepseek_store import Store
 from deepseek_store.errors import Corrupt
+from deepseek_store.log.file_disk import FileDisk
+from deepseek_store.log.records import Buffer
 from deepseek_store.planning.steps import Kind, Move
 from deepseek_store.report.status import look
 
@@ -210,4 +214,33 @@ def test_an_outage_ends_a_move_and_leaves_all_as_it_was(site: Site) -> None:
             carry_out(store, move)
         assert {n: r for n, r in store.parts.state.segments.items() if n in before} == before
         site.cold.away.clear()
+        assert contents(store) == objects
+
+
+class LyingDisk(FileDisk):
+    """Writes other bytes than it was given, once where it `lies`."""
+
+    lies = False
+
+    def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
+        data = b"".join(parts)
+        if self.lies and len(data) > 900:
+            self.lies, data = False, flipped(data, 500)
+        super().write_at(name, offset, [data])
+
+
+def test_what_is_not_read_back_as_it_was_written_lies_where_it_did(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    Store.init(home, policy=SMALL).close()
+    disk = LyingDisk(home / "log")
+    objects = {f"k/{number}": data_of(number, 900) for number in range(50)}
+    with Store(home, disk=disk) as store:
+        for key, data in objects.items():
+            store.put(key, data)
+        store.parts.journal.seal()
+        disk.lies = True
+        with pytest.raises(Corrupt):
+            carry_out(store, step("compact", store))
+        assert not disk.lies
+        store.maintenance.gc()
         assert contents(store) == objects

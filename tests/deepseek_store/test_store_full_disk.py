@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mounted_disk import mounted_disk
 from sim_disk import SimDisk
 from store_kit import SMALL, data_of
 from store_site import Site
@@ -84,17 +84,8 @@ def test_a_full_log_refuses_and_keeps_what_it_acknowledged(tmp_path: Path) -> No
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 3 MiB, where this process may mount one."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("no right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path / "tiny", 3) as folder:
+        yield folder
 
 
 def test_a_real_disk_that_is_full_refuses_and_keeps_what_it_acknowledged(tiny_disk: Path) -> None:

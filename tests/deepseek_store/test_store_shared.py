@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from deepseek_core import errors
 from deepseek_store import Policy, Store
 from deepseek_store.errors import GenerationMismatch, IndexUnavailable, StoreLocked
 from deepseek_store.index.rows import Batch
-from deepseek_store.log.records import Record
+from deepseek_store.log.file_disk import FileDisk
+from deepseek_store.log.records import Buffer, Record
 
 HAMMER = Path(__file__).with_name("hammer.py")
 SMALL = Policy(warm_fragment_nbytes=64 << 10, sizing=64 << 10, grace_s=0.0)
@@ -47,6 +49,69 @@ def test_nor_do_two_whose_database_is_killed_again_and_again() -> None:
         pytest.skip(why)
     text = hammer("postgres", "--seconds", "3.5")
     assert re.search(r"was killed [1-9]\d* times: nothing lost", text), text
+
+
+class Meets(FileDisk):
+    """Does something once, when the first group of a segment is to be written."""
+
+    before_group: Callable[[], None] | None = None
+
+    def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
+        if offset and (meet := self.before_group) is not None:
+            self.before_group = None
+            meet()
+        super().write_at(name, offset, parts)
+
+
+def test_a_segment_that_another_gave_up_empty_is_nothing_to_warn_of(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    Store.init(home, policy=SMALL, shared=True).close()
+    disk = Meets(home / "log")
+    with ExitStack() as stack:
+        one = stack.enter_context(Store(home, shared=True, disk=disk))
+
+        def meet() -> None:
+            stack.enter_context(Store(home, shared=True))  # which sees the segment begun
+            raise errors.TierUnavailable("it failed", url=disk.url, remedy="look")
+
+        disk.before_group = meet
+        with pytest.raises(errors.TierUnavailable):
+            one.put("k", b"x")
+        with Store(home, shared=True) as other:
+            assert [row.state for row in other.parts.state.segments.values()] == ["active"]
+            assert other.maintenance.fsck(deep=True).findings == ()
+    with Store(home, shared=True) as store:
+        assert dict(store.parts.state.segments) == {}
+
+
+def test_a_segment_that_a_killed_process_left_empty_is_forgotten_at_once(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    Store.init(home, policy=SMALL, shared=True).close()
+    with subprocess.Popen(
+        [sys.executable, "-c", _BEGIN, str(home)], stdout=subprocess.PIPE, cwd=HAMMER.parent
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        with Store(home, shared=True) as store:
+            assert [row.state for row in store.parts.state.segments.values()] == ["active"]
+        process.kill()
+    with Store(home, shared=True) as store:
+        assert dict(store.parts.state.segments) == {}
+        assert store.maintenance.fsck(deep=True).findings == ()
+
+
+_BEGIN = """
+import sys, time
+from pathlib import Path
+from deepseek_store import Store
+from test_store_shared import Meets
+def meet():
+    print("begun", flush=True)
+    time.sleep(60)
+disk = Meets(Path(sys.argv[1]) / "log")
+disk.before_group = meet
+Store(sys.argv[1], shared=True, disk=disk).put("k", b"x")
+"""
 
 
 def test_compare_and_set_holds_when_the_database_forgets_its_locks(

@@ -92,3 +92,10 @@ def test_what_progress_raises_ends_the_build(tmp_path):
     with pytest.raises(errors.Interrupted):
         made.apply(model, made.plan(model, context(tmp_path)), context(tmp_path, progress=stop))
     assert not list((tmp_path / "cache").glob("tensorrt/*.engine"))
+
+
+def test_it_names_the_library_that_engines_are_of():
+    """Recipes keep it in their lock."""
+    (version,) = step().versions().values()
+    assert step().versions() == {"fake": version}
+    assert version.endswith("simulated")

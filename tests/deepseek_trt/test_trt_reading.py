@@ -79,6 +79,14 @@ def test_data_is_not_looked_for_outside_of_the_folder(outside, tmp_path, place):
     assert "no file below the model's folder" in str(refused(outside))
 
 
+def test_a_hub_s_links_lead_to_the_model_and_its_data(outside, tmp_path):
+    main = tmp_path / "main"
+    main.mkdir()
+    for path in (outside, outside.parent / "data.bin"):
+        (main / path.name).symlink_to(path)
+    assert read_model(main / outside.name) == read_model(outside)
+
+
 def test_a_link_does_not_lead_out_of_the_folder(outside, tmp_path):
     secret = tmp_path.parent / "linked"
     secret.write_bytes(bytes(8000))

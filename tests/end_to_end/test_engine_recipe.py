@@ -1,27 +1,17 @@
 """A recipe that ends with a TensorRT engine: built, kept, and refused before any work."""
 
 import json
-import os
-import subprocess
-import sys
 
-import numpy as np
 import pytest
-from onnx import numpy_helper, parser
+from command import ds_sdk
+from spots import HEAD, write_spots
 
 from deepseek_trt import load
 from deepseek_trt.artifact import Runner
 from deepseek_trt.backends.find import flavors
 from deepseek_trt.errors import EngineMismatch
 
-RECIPE = """
-[model]
-path = "model.onnx"
-
-[data]
-calibration = "samples.npz"
-test = "samples.npz"
-
+RECIPE = f"""{HEAD}
 [[lower]]
 use = "trt"
 
@@ -33,42 +23,19 @@ backend = "fake"
 
 [budget]
 accuracy_drop = 10
-latency = { device = "cpu", p50_ms = 1000 }
+latency = {{ device = "cpu", p50_ms = 1000 }}
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model of a free batch, and samples of it."""
-    draw = np.random.default_rng(0)
-    proto = parser.parse_model("""
-        <ir_version: 9, opset_import: ["" : 17]>
-        spots (float[N, 4, 8, 8] x) => (float[N, 8] y) {
-            h = Conv <pads = [1, 1, 1, 1]> (x, w)
-            r = Relu(h)
-            p = GlobalAveragePool(r)
-            f = Flatten(p)
-            y = Gemm(f, v)
-        }
-    """)
-    for name, shape in (("w", (16, 4, 3, 3)), ("v", (16, 8))):
-        weight = draw.standard_normal(shape).astype(np.float32)
-        proto.graph.initializer.append(numpy_helper.from_array(weight, name))
-    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
-    x = draw.standard_normal((300, 4, 8, 8)).astype(np.float32)
-    np.savez(tmp_path / "samples.npz", x=x, y=np.arange(300) % 8)
+    write_spots(tmp_path)
     return tmp_path
 
 
 def compress(folder, recipe, *words, before=""):
-    """The command, after some Python that makes the machine another one."""
     (folder / "recipe.toml").write_text(recipe)
-    start = f"{before}\nimport sys\nfrom deepseek_core.__main__ import main\nsys.exit(main())"
-    own = {**os.environ, "DEEPSEEK_CACHE_DIR": str(folder / "cache")}
-    return subprocess.run(
-        [sys.executable, "-c", start, "compress", words[0], "recipe.toml", *words[1:]],
-        cwd=folder, env=own, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    return ds_sdk(folder, "compress", words[0], "recipe.toml", *words[1:], before=before)
 
 
 def ran(folder, recipe, output):

@@ -1,11 +1,9 @@
 """A score of somebody else's package: a recipe names it, and the plugin's tools know it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from command import ds_sdk
 
 pytest.importorskip("torch", reason="pruning needs torch")
 
@@ -17,6 +15,7 @@ def ds_register_compressors(ctx):
     return [
         CompressorSpec(name="acme_last", target="channels", factory="acme_scores.last:last",
                        summary="the later, the better"),
+        CompressorSpec(name="l1", target="channels", factory="acme_scores.last:last"),
         CompressorSpec(name="acme_missing", target="channels", factory="acme_scores.last:last",
                        requires=("package_that_nobody_has",)),
     ]
@@ -74,28 +73,30 @@ def folder(tmp_path_factory):
 
 
 def ds(folder, *words):
-    path = os.pathsep.join([str(folder / "site"), *filter(None, sys.path)])
-    return subprocess.run(
-        [sys.executable, "-m", "deepseek_core", *words],
-        env={**os.environ, "PYTHONPATH": path, "DEEPSEEK_CACHE_DIR": str(folder / "cache")},
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return ds_sdk(folder, *words, site=[folder / "site"])
 
 
-def test_a_recipe_prunes_by_it(folder):
-    (folder / "recipe.toml").write_text(RECIPE)
+@pytest.mark.parametrize(
+    ("score", "theirs"),
+    [("acme_last", True), ("acme-scores:l1", True), ("deepseek-compress:l1", False)],
+)
+def test_a_recipe_prunes_by_it(folder, score, theirs):
+    (folder / "recipe.toml").write_text(RECIPE.replace("acme_last", score))
     done = ds(folder, "compress", "plan", "recipe.toml", "--json")
     assert done.returncode == 0, done.stderr
     gone = json.loads(done.stdout)["plans"][0]["choices"]["pruning"]["remove"]
     assert gone
-    for channels in gone.values():  # the first ones, by this score
-        assert channels == list(range(len(channels)))
+    first = [channels == list(range(len(channels))) for channels in gone.values()]
+    assert all(first) is theirs  # the first ones, by their score
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("acme_lats", "there is no score 'acme_lats' -> did you mean 'acme_last'?"),
+        ("l1", "score 'l1' is offered by deepseek-compress and by acme-scores -> say whose: "),
+        ("l1", 'score = "deepseek-compress:l1" or score = "acme-scores:l1"'),
+        ("acme:l1", "did you mean 'acme-scores:l1'?"),
         ("cis_maen", "did you mean 'cis_mean'?"),
         ("acme_missing", "needs package_that_nobody_has, not installed"),
         ("distill", "there is no score 'distill'"),

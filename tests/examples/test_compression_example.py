@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from process import forget_modules, one_thread
 
 torch = pytest.importorskip("torch")
 
@@ -17,12 +18,9 @@ def example(monkeypatch):
     """Its modules by their own names, without all pictures, on one thread."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
     monkeypatch.delenv("DEEPSEEK_DATA", raising=False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    for name in ("fashion", "resnet", "train_teacher"):
-        sys.modules.pop(name, None)
+    with one_thread():
+        yield
+    forget_modules(EXAMPLE)
 
 
 def test_the_subset_is_what_its_page_says():

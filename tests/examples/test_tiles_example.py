@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from process import forget_modules, one_thread
 
 torch = pytest.importorskip("torch")
 
 from deepseek_core import compression, errors  # noqa: E402 (after the skip)
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "compression"
-MODULES = ("tiles", "tile_data", "train_tiles", "train_teacher", "weights", "resnet", "fashion")
 GOOD, EACH = 60, 12  # tiles without a defect, and of each of two kinds of them
 
 
@@ -24,12 +24,9 @@ def example(monkeypatch, tmp_path):
     monkeypatch.setenv("DEEPSEEK_DATA", str(tmp_path))
     monkeypatch.delenv("TILES_FOLD", raising=False)
     save(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
-    for name in MODULES:
-        sys.modules.pop(name, None)
+    with one_thread():
+        yield tmp_path
+    forget_modules(EXAMPLE)
 
 
 def drawn():
@@ -331,4 +328,4 @@ def test_the_script_trains_and_the_recipe_takes_its_weights(monkeypatch, tmp_pat
     assert (before.parameters, before.macs) == (393_602, 210_174_720)
     assert before.macs / 2 * 0.98 < after.macs <= before.macs / 2
     assert found.verdict[0].outcome == "holds"
-    assert job.recipe.data.metric_name == "recall"
+    assert job.recipe.budget.metric.name == "recall"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from process import forget_modules, one_thread
 
 torch = pytest.importorskip("torch")
 
@@ -13,7 +14,6 @@ from deepseek_core import Session, compression  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPE = EXAMPLES / "compression" / "visual_search.toml"
-OWN = ("visual_search", "efficientnet_lite", "searchable", "dataset")
 FEW = """
 import sys
 sys.path[:0] = [{folder!r}]
@@ -34,15 +34,13 @@ known = train
 
 
 @pytest.fixture(autouse=True)
-def example(monkeypatch):
+def example(monkeypatch, tmp_path):
     """The example's modules by their own names, on one thread."""
     monkeypatch.setattr(sys, "path", [str(EXAMPLES / "compression"), *sys.path])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    for name in [n for n in sys.modules if n in OWN or n.startswith("_recipe_few")]:
-        sys.modules.pop(name)
+    with one_thread():
+        yield
+    forget_modules(EXAMPLES)
+    forget_modules(tmp_path)
 
 
 @pytest.fixture

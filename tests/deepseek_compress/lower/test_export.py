@@ -54,6 +54,37 @@ def test_a_file_that_differs_from_the_module_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+class Bfloats(nn.Module):
+    def forward(self, x):
+        return (x + 1).bfloat16()
+
+
+def test_a_file_that_onnx_runtime_does_not_run_is_refused(tmp_path):
+    with pytest.raises(errors.InputError, match="does not run the exported file") as refused:
+        export_onnx(Bfloats(), {"x": (1, 4)}, tmp_path / "m.onnx")
+    assert "float32" in refused.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+class LateNan(nn.Module):
+    """Its second output is no number, but while it is exported."""
+
+    def forward(self, x):
+        return x + 1, x * (2.0 if torch.compiler.is_exporting() else float("nan"))
+
+
+def test_no_number_is_a_difference_in_any_output(tmp_path):
+    with pytest.raises(errors.InputError, match="differs from the model by inf"):
+        export_onnx(LateNan(), {"x": (1, 4)}, tmp_path / "m.onnx")
+
+
+def test_a_model_in_training_stays_in_training(tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout()).train()
+    model[0].eval()
+    export_onnx(model, {"input": (1, 4)}, tmp_path / "m.onnx")
+    assert [part.training for part in model.modules()] == [True, False, True]
+
+
 class Tokens(nn.Module):
     def __init__(self):
         super().__init__()
@@ -73,6 +104,24 @@ class Given(nn.Module):
         return inputs[0] * 2
 
 
+class Mask(nn.Module):
+    def forward(self, x):
+        return x.masked_fill(x < 1, float("-inf")), x < 1
+
+
+class NamedTwice(nn.Module):
+    """Outputs with the names of a weight, of what is inside, and of each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        inside = nn.functional.linear(x, torch.eye(3))
+        parts = {"b": inside + 1}
+        return {"scale": x * self.scale, "linear": inside * 2, "a": parts, "a_b": x + 2}
+
+
 class AttributeDict(dict):
     __getattr__ = dict.__getitem__
 
@@ -88,6 +137,12 @@ CASES = {
     "any arguments": (Given(), {"input": np.ones((2, 3), "f")}),
     "64 bits": (nn.Linear(3, 2).double(), {"input": np.ones((2, 3), "f")}),
     "a mapping of its own": (Own(), {"x": np.ones((2, 3), "f")}),
+    "truth and infinity": (Mask(), {"x": np.arange(6, dtype="f").reshape(2, 3)}),
+    "names that are taken": (NamedTwice(), {"x": np.ones((2, 3), "f")}),
+}
+NAMES = {
+    "a mapping of its own": ["logits", "x__output", "twice"],
+    "names that are taken": ["scale__output", "linear__output", "a_b", "a_b__output"],
 }
 
 
@@ -104,5 +159,5 @@ def test_models_are_called_as_they_want_to_be(tmp_path, name):
     expected = [tensor.detach().numpy() for _, tensor in leaves(call(model, tensors))]
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    if name == "a mapping of its own":
-        assert [o.name for o in session.get_outputs()] == ["logits", "x__output", "twice"]
+    if name in NAMES:
+        assert [o.name for o in session.get_outputs()] == NAMES[name]

@@ -9,7 +9,6 @@ from deepseek_compress.lower.coverage import int8_coverage
 from deepseek_compress.lower.trt import lower_trt
 from deepseek_compress.onnx_graph.graph import GraphIndex
 from deepseek_compress.onnx_graph.reading import read_float_model
-from deepseek_compress.onnx_graph.running import compare
 from deepseek_compress.quantize.calibrating import calibrate
 
 
@@ -69,11 +68,6 @@ def test_both_inputs_of_a_residual_addition_are_quantized():
     index = GraphIndex.of(lowered.proto)
     (added,) = nodes(lowered.proto, "Add")
     assert {index.producers[name].op_type for name in added.input} == {"DequantizeLinear"}
-
-
-def test_it_is_near_to_float(made):
-    model, lowered, x = made
-    assert compare(model.proto, lowered.proto, x).relative_error < 0.05
 
 
 def test_weights_have_a_scale_for_each_output_channel(made):

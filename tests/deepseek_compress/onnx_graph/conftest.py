@@ -1,7 +1,6 @@
-"""These tests import small networks by name: from beside their folder, and from `lower`."""
+"""These tests import small networks by name, from beside their folder."""
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "lower")]
+sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import process
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -12,7 +13,5 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with process.one_thread():
+        yield

@@ -111,6 +111,16 @@ def test_a_score_writes_to_nobodys_weights(pruner):
     assert torch.equal(model.a.weight, before)
 
 
+@pytest.mark.parametrize("least", [-1000.0, -8.0, 0.0])
+def test_figures_below_zero_weigh_layers_as_others_do(pruner, least):
+    """As of a logarithm; with a mean of nearly 0, too, one layer does not count for all."""
+    rise = Score(measure=lambda view: least + np.arange(float(len(view.weight))))
+    expected = Score(measure=lambda view: np.arange(float(len(view.weight))))
+    found = score_units(pruner, rise)
+    assert found.min() >= 0
+    assert np.allclose(found, score_units(pruner, expected))
+
+
 def test_what_a_score_looks_at_is_known():
     for wrong in ({"needs": ("activation",)}, {"roles": ("out", "inside")}):
         with pytest.raises(errors.ConfigError, match=f"Score.{next(iter(wrong))} has"):

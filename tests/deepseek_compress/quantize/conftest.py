@@ -1,9 +1,8 @@
-"""These tests import small networks by name: from beside their folder, and from `lower`."""
+"""These tests import small networks by name, from beside their folder."""
 
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "lower")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 collect_ignore = [] if find_spec("torch") else ["test_fake_quantize.py", "test_fake_quantized.py"]

@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import process
 import pytest
 import small_torch
 import torch
@@ -35,11 +36,9 @@ LOWER = {id(ORT): lower_ort_x86, id(TRT): lower_trt}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def on_one_thread():
+    with process.one_thread():
+        yield
 
 
 def folded(kind):

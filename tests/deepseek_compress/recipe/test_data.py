@@ -30,6 +30,15 @@ def nearest(outputs, labels, known, known_labels):
 def wide():
     return np.zeros((9, 5), np.float32), np.arange(9) % 2
 
+def whole():
+    return np.arange(40).reshape(10, 4), np.arange(10) % 2
+
+def small():
+    return np.arange(40, dtype=np.int32).reshape(10, 4), np.arange(10) % 2
+
+def half():
+    return np.arange(40, dtype=np.float16).reshape(10, 4), np.arange(10) % 2
+
 class Rows:
     def __init__(self):
         self.x, self.y = train()
@@ -203,3 +212,42 @@ def jsonable(value):
     if isinstance(value, tuple):
         return [jsonable(part) for part in value]
     return None if value is None else value.tolist()
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "told"),
+    [
+        ("whole", "small", "data.test gives input 'input' as int32, data.train as int64"),
+        ("train", "whole", "data.test gives input 'input' as int64, data.train as a float"),
+        ("train", "half", None),  # fractions become what the model computes in
+        ("whole", "whole", None),
+    ],
+)
+def test_data_sets_of_two_dtypes_are_refused_before_any_work(load, train, test, told):
+    fields = {"train": f"data.py:{train}", "test": f"data.py:{test}"}
+    if told is None:
+        load(**fields)
+        return
+    with pytest.raises(errors.InputError) as caught:
+        load(**fields)
+    assert caught.value.message == told
+    assert "astype" in caught.value.remedy
+
+
+def test_samples_that_do_not_calibrate_are_not_read(load, tmp_path):
+    text = (
+        SOURCE
+        + """
+READ = set()
+
+class Pictures(Rows):
+    def __getitem__(self, at):
+        READ.add(at)
+        return self.x[at], self.y[at]
+"""
+    )
+    (tmp_path / "data.py").write_text(text)
+    data = load(train="data.py:Pictures", calibration_samples=7)
+    assert len(data.calibration) == 7
+    read = type(data.train.items).__getitem__.__globals__["READ"]
+    assert len(read) <= 7 + 2  # and those that tell whether the data set fits

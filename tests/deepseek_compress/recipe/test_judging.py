@@ -126,7 +126,7 @@ def test_reports_speak_of_the_metric(folder, capsys):
     text = RECIPE.replace("[[step]]", data, 1).replace("accuracy_drop", "recall_drop")
     job = Job.read(write_recipe(folder, text), open_step)
     report = run(job, folder / "out", resume=False, progress=quiet)
-    assert report.metric == "recall"
+    assert report.metric == compression.Metric(name="recall")
     kept = json.loads((folder / "out" / "report.json").read_text())
     assert kept["verdict"][1]["name"] == "accuracy_drop"  # keys stay
     one, copy = (variant["threshold"] for variant in kept["variants"])
@@ -149,6 +149,44 @@ def test_without_a_metric_nothing_changes(tmp_path, capsys):
     assert "THRESHOLD" not in told
     write_page(tmp_path / "page.html", report)
     assert "Accuracy against size" in Path(tmp_path / "page.html").read_text()
+
+
+METRICS = """
+
+def psnr(outputs, labels):
+    return 31.4 + outputs[:, 1] - outputs[:, 1].mean()
+
+
+def error(outputs, labels):
+    return -(np.abs(outputs[:, 1] - labels)).mean() - 3.0
+"""
+
+
+@pytest.mark.parametrize("metric", ["psnr", "error"])
+def test_a_metric_that_is_no_share_needs_a_unit_and_is_told_in_it(folder, capsys, metric):
+    (folder / "data.py").write_text(DATA + METRICS)
+    source = {name: SOURCE[name] for name in ("train", "test")}
+    with pytest.raises(errors.InputError, match=f"the metric {metric} gives") as caught:
+        data = loaded(folder, **source, metric=f"data.py:{metric}")
+        data.evaluate(net(), "torch")
+    assert "data.metric_unit" in caught.value.remedy
+    lines = "".join(f'{name} = "{text}"\n' for name, text in source.items())
+    lines += f'metric = "data.py:{metric}"\nmetric_unit = "dB"\n'
+    text = RECIPE.replace("[[step]]", f"[data]\n{lines}\n[[step]]", 1)
+    text = text.replace("accuracy_drop", f"{metric}_drop")
+    job = Job.read(write_recipe(folder, text), open_step)
+    report = run(job, folder / "out", resume=False, progress=quiet)
+    of_drop = next(row for row in report.verdict if row.name == "accuracy_drop")
+    first, last = report.steps[0].accuracy.value, report.variants[-1].accuracy.value
+    assert of_drop.got == pytest.approx(first - last)  # no hundredths
+    assert of_drop.low <= of_drop.got <= of_drop.high
+    print_report(report)
+    told = capsys.readouterr().out.replace("100% of MACs", "")
+    page = (folder / "out" / "report.html").read_text()
+    for words in (told, page.partition("</style>")[2]):
+        assert f"{first:.4g} dB" in words
+        assert "%" not in words.replace("100%", "")
+        assert "points" not in words
 
 
 def test_a_model_of_nan_is_noted_or_refused(folder):

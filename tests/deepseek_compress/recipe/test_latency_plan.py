@@ -6,6 +6,7 @@ from recipe_kit import quiet
 
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.job import Job
+from deepseek_compress.recipe.plan import outlook
 
 NET = """
 import torch
@@ -61,3 +62,15 @@ def test_the_report_has_what_was_predicted_for_the_file_that_ships(folder, old, 
     assert report.variants[-1].shipped
     page = (folder / "out" / "report.html").read_text()
     assert "predicted" in page
+
+
+@pytest.mark.parametrize(("target", "told"), [("ort_x86", False), ("trt", True), ("", False)])
+def test_a_plan_says_where_its_latency_is_of_other_layers_than_the_files(folder, target, told):
+    lower = f'[[lower]]\nuse = "{target}"\n' if target else ""
+    text = RECIPE.replace('[[lower]]\nuse = "ort_x86"\n', lower)
+    (folder / "recipe.toml").write_text(text + 'nbytes = "/2"\n')
+    with Job.read(folder / "recipe.toml") as job:
+        notes = outlook(job, quiet).notes
+    words = "latency is predicted of float layers: those of trt in int8 are not measured alone"
+    assert (words in notes) is told
+    assert notes[0] == "judged when the run has ended, on the file of the first target: nbytes"

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import recipe_kit as kit
 import torch
 
+from deepseek_compress.errors import BudgetUnmet
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.plan import outlook
@@ -333,3 +335,78 @@ def test_test_samples_that_training_saw_are_told(recipe, tmp_path):
         job.data = attrs.evolve(job.data, train=None)
         found = run_module.run(job, tmp_path / "apart", resume=False, progress=kit.quiet)
     assert told not in found.not_measured
+
+
+def test_test_samples_that_a_search_knows_are_told(recipe, tmp_path):
+    told = "accuracy on unseen samples: data.reference holds 32 of 32 test samples"
+    with kit.job_of(recipe) as job:
+        job.data = attrs.evolve(job.data, train=None, reference=job.data.test)
+        found = run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+    assert told in found.not_measured
+
+
+def test_a_run_that_is_asked_to_go_on_and_never_began_is_planned_first(tmp_path, monkeypatch):
+    recipe = kit.write_recipe(tmp_path, kit.RECIPE.replace('"/1.5"', '"/9"'))
+    monkeypatch.setattr(kit.Nudge, "apply", None)  # nothing is trained
+    with kit.job_of(recipe) as job, pytest.raises(BudgetUnmet):
+        run_module.run(job, tmp_path / "out", resume=True, progress=kit.quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_can_not_be_made_is_told_before_any_work(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "outlook", None)
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "below" / "out"):
+        with pytest.raises(errors.WriteError, match="file is no folder") as caught:
+            run(recipe, output)
+        assert "-o" in caught.value.remedy
+
+
+def test_what_a_file_can_not_hold_is_told_before_any_work(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(kit.Nudge, "plan", None)
+    with kit.job_of(recipe) as job:
+        forward = type(job.source.model).forward
+        kind = type("Warm", (type(job.source.model),), {})
+        kind.forward = lambda self, *x: {"logits": forward(self, *x), "temperature": 1.0}
+        job.source.model.__class__ = kind
+        with pytest.raises(
+            errors.InputError, match="'temperature' of what the model gives"
+        ) as told:
+            run_module.run(job, tmp_path / "out", resume=False, progress=kit.quiet)
+    assert told.value.remedy
+
+
+def test_the_lock_has_the_versions_that_steps_name(recipe, tmp_path, monkeypatch):
+    """As that of TensorRT, of which an engine is: a run does not go on with another one."""
+    versions = {"burner": "1.0"}
+    monkeypatch.setattr(kit.Copy, "versions", lambda self: dict(versions))
+    with monkeypatch.context() as patch:
+        patch.setattr(kit.Copy, "apply", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, tmp_path / "out")
+    versions["burner"] = "2.0"
+    with pytest.raises(errors.ConfigError, match=r"locked\.versions\.burner changed"):
+        run(recipe, tmp_path / "out", resume=True)
+    versions["burner"] = "1.0"
+    report = run(recipe, tmp_path / "out", resume=True)
+    assert report.versions["burner"] == "1.0"
+    assert 'burner = "1.0"' in (tmp_path / "out" / "recipe.lock.toml").read_text()
+
+
+def test_a_file_that_a_step_does_not_find_is_no_full_disk(recipe, tmp_path, monkeypatch):
+    lost = tmp_path / "pictures" / "7.png"
+    monkeypatch.setattr(kit.Halve, "apply", lambda *_: lost.read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"7\.png"):
+        run(recipe, tmp_path / "out")
+
+
+def test_every_random_number_of_a_step_comes_from_the_recipes_seed(recipe):
+    with kit.job_of(recipe) as job:
+        drawn = []
+        for _ in range(2):
+            job.seed(1)
+            drawn.append((random.random(), np.random.random(), torch.rand(1).item()))
+        job.seed(2)
+        drawn.append((random.random(), np.random.random(), torch.rand(1).item()))
+    assert drawn[0] == drawn[1]
+    assert not set(drawn[1]) & set(drawn[2])

@@ -7,8 +7,11 @@ from deepseek_compress.errors import BudgetUnmet
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.plan import outlook
 from deepseek_compress.recipe.verdict import asked, excess, nearest, refuse_unmet, tightest
+from deepseek_compress.report.rows import score, verdict_rows
 from deepseek_core import compression
 
+ACCURACY = compression.Metric()
+RECALL, PSNR = compression.Metric(name="recall"), compression.Metric(name="psnr", unit="dB")
 ORIGINAL = {"parameters": 1e6, "nbytes": 4e6, "accuracy": 0.95}
 
 
@@ -70,38 +73,38 @@ def test_a_part_of_the_bytes_is_of_the_file_that_the_original_would_be(tmp_path)
 def test_the_tightest_line_fails_by_most_of_what_it_allows():
     budget = {"nbytes": "/4", "accuracy_drop": 1.0, "accuracy": 0.9}
     found = rows(budget, nbytes=1.5e6, accuracy=0.92)
-    assert [round(excess(row), 3) for row in found] == [0.5, 2.0, 0.0]
-    assert tightest(found).name == "accuracy_drop"
-    assert excess(rows({"accuracy": 0.95}, accuracy=0.9)[0]) == pytest.approx(1.0)
-    assert tightest(rows(budget, nbytes=1e6, accuracy=0.949)) is None
-    assert tightest(rows(budget)) is None  # nothing was measured
+    assert [round(excess(row, ACCURACY), 3) for row in found] == [0.5, 2.0, 0.0]
+    assert tightest(found, ACCURACY).name == "accuracy_drop"
+    assert excess(rows({"accuracy": 0.95}, accuracy=0.9)[0], ACCURACY) == pytest.approx(1.0)
+    assert tightest(rows(budget, nbytes=1e6, accuracy=0.949), ACCURACY) is None
+    assert tightest(rows(budget), ACCURACY) is None  # nothing was measured
 
 
 def test_a_line_that_holds_refuses_nothing():
-    refuse_unmet(rows({"nbytes": "/4"}, nbytes=1e6), shrinks=True)
-    refuse_unmet(rows({"nbytes": "/4"}), shrinks=True)
+    refuse_unmet(rows({"nbytes": "/4"}, nbytes=1e6), ACCURACY, shrinks=True)
+    refuse_unmet(rows({"nbytes": "/4"}), ACCURACY, shrinks=True)
 
 
 def test_the_file_that_comes_nearest_is_named():
     budget = {"nbytes": "/2", "accuracy_drop": 1.0}
     verdict = rows(budget, nbytes=1e6, accuracy=0.90)
     others = {"fp32.onnx": rows(budget, nbytes=3e6, accuracy=0.95)}
-    first, second = nearest(verdict, variant("int8"), others)
+    first, second = nearest(verdict, variant("int8"), others, ACCURACY)
     assert first.startswith("the tightest line is accuracy_drop: 5.00 points where 1.00 points is")
     assert "accuracy_drop = 5 would hold" in first
     assert second == "fp32.onnx fails by less: nbytes 2.9 MiB"
     others["trt.onnx"] = rows(budget, nbytes=1e6, accuracy=0.945)
-    assert nearest(verdict, variant("int8"), others)[1] == "trt.onnx holds"
+    assert nearest(verdict, variant("int8"), others, ACCURACY)[1] == "trt.onnx holds"
     others = {"model.engine": rows(budget, nbytes=1e6)}  # its accuracy is not known
-    assert "no other file" in nearest(verdict, variant("int8"), others)[1]
-    assert nearest(rows(budget, nbytes=1e6, accuracy=0.95), variant("int8"), {}) == ()
+    assert "no other file" in nearest(verdict, variant("int8"), others, ACCURACY)[1]
+    assert nearest(rows(budget, nbytes=1e6, accuracy=0.95), variant("int8"), {}, ACCURACY) == ()
 
 
 @pytest.mark.parametrize("name", ["nbytes", "accuracy", "accuracy_drop", "parameters"])
 def test_what_is_asked_for_would_hold(name):
     got = {"parameters": 123456.5, "nbytes": 1234567.0, "accuracy": 0.91239}
     value = 3.761 if name == "accuracy_drop" else got[name]
-    key, _, number = asked(name, value).partition(" = ")
+    key, _, number = asked(name, value, ACCURACY).partition(" = ")
     (row,) = rows({key: float(number)}, **got)
     assert row.outcome == "holds"
 
@@ -109,8 +112,49 @@ def test_what_is_asked_for_would_hold(name):
 def test_lines_go_by_the_name_of_the_metric():
     verdict = rows({"accuracy_drop": 1.0}, accuracy=0.90)
     better = {"other.onnx": rows({"accuracy_drop": 1.0}, accuracy=0.92)}
-    told = " ".join(nearest(verdict, variant("int8"), better, "recall"))
+    told = " ".join(nearest(verdict, variant("int8"), better, RECALL))
     assert "the tightest line is recall_drop: 5.00 points" in told
     assert "recall_drop = 5" in told
     assert "fails by less: recall_drop 3.00 points" in told
     assert "accuracy" not in told
+
+
+def test_a_metric_with_a_unit_is_told_in_it_and_asked_for_in_it():
+    def judged(table, original, got):
+        return compression.Budget.parse(table, PSNR).rows({"accuracy": original}, {"accuracy": got})
+
+    budget = {"psnr": ">= 32 dB", "psnr_drop": "<= 0.5 dB"}
+    verdict = judged(budget, 33.25, 31.43216)
+    assert [row.outcome for row in verdict] == ["fails", "fails"]
+    assert tightest(verdict, PSNR).name == "accuracy_drop"  # 2.6 of 0.5; 0.02 of 32
+    (told, _) = nearest(verdict, variant("int8"), {}, PSNR)
+    assert "psnr_drop: 1.818 dB where 0.5 dB is allowed; psnr_drop = 1.82 would hold" in told
+    for name, value in (("accuracy", 31.43216), ("accuracy", -0.12345), ("accuracy_drop", 1.8178)):
+        key, _, number = asked(name, value, PSNR).partition(" = ")
+        (row,) = judged({key: float(number)}, 33.25 if value > 0 else 0.0, min(value, 31.43216))
+        assert name == "accuracy_drop" or row.outcome == "holds"
+
+
+def test_a_table_of_a_metric_with_a_unit_has_no_percent():
+    verdict = compression.Budget.parse({"psnr": 32, "psnr_drop": 0.5}, PSNR).rows(
+        {"accuracy": 33.25}, {"accuracy": 31.4}
+    )
+    found = list(verdict_rows(verdict, PSNR))
+    assert [row[:3] for row in found] == [
+        ("psnr_drop", "<= 0.5 dB", "1.85 dB"),
+        ("psnr", ">= 32 dB", "31.4 dB"),
+    ]
+    of = compression.Interval(value=-3.2, low=-3.456, high=-3.0, count=9)
+    assert score(of, compression.Metric(name="error", unit="px")) == "-3.2 px (-3.456 to -3)"
+    assert score(of, compression.Metric(name="r2", unit="1")) == "-3.2 (-3.456 to -3)"
+
+
+def test_a_recipe_without_steps_is_held_to_what_the_model_is(tmp_path):
+    text = kit.RECIPE.partition("[[step]]")[0] + '[budget]\nparameters = "/2"\n'
+    with kit.job_of(kit.write_recipe(tmp_path, text)) as job:
+        with pytest.raises(BudgetUnmet) as unmet:
+            outlook(job, kit.quiet)
+        job.recipe = compression.Recipe(model=job.recipe.model)
+        assert outlook(job, kit.quiet).verdict == ()
+    assert unmet.value.closest == {"parameters": 58}
+    assert 'use = "prune"' in unmet.value.remedy

@@ -93,7 +93,7 @@ def test_a_report_without_figures_is_a_page_too(tmp_path):
 @pytest.mark.parametrize("costs", [[1.0], [0.0], [1e-6, 5e6], [3.0, 3.0, 3.0]])
 def test_points_lie_within_the_drawing(costs):
     points = [Point(name=str(cost), cost=cost, accuracy=0.5, low=0.5, high=0.5) for cost in costs]
-    drawn = scatter(points, "ms")
+    drawn = scatter(points, "ms", c.Metric())
     width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', drawn).groups())
     for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn):
         assert 0 <= float(x) <= width
@@ -104,3 +104,13 @@ def test_bars_are_in_proportion():
     drawn = layer_bars([{"name": "a", "channels_before": 100, "channels_after": 25}])
     before, after = map(float, re.findall(r'width="([\d.]+)" height', drawn))
     assert after / before == pytest.approx(0.25, rel=0.01)
+
+
+def test_what_has_no_bounds_is_drawn_within_the_frame():
+    inf = float("inf")
+    points = [Point(name="m", cost=1.0, accuracy=31.4, low=-inf, high=inf)]
+    drawn = scatter(points, "ms", c.Metric(name="psnr", unit="dB"))
+    assert "nan" not in drawn
+    assert "inf" not in drawn
+    assert " dB</text>" in drawn
+    assert "%" not in drawn

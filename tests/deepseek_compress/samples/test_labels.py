@@ -40,3 +40,11 @@ def test_one_class_is_warned_of():
     with pytest.warns(OneClass, match="all 4 samples are of class 1"):
         warn_of_one_class(counts_of([np.array([1, 1]), np.array([1, 1])]), "the test data")
     warn_of_one_class(counts_of([Y]), "the test data")
+
+
+@pytest.mark.parametrize("none", [-100, -1, 255])
+def test_labels_of_no_class_are_told_what_to_do_with(none):
+    labels = np.array([0, 1, none, 2])
+    with pytest.raises(errors.InputError, match="labels go from") as caught:
+        class_labels(labels, 3, "the data")
+    assert "data.loss" in caught.value.remedy

@@ -164,3 +164,20 @@ def test_a_poisoned_sample_is_refused_before_training(teacher, tmp_path):
     with pytest.raises(errors.InputError, match="sample 9 alone"):
         applied(teacher, context(tmp_path, teacher, calibration=samples))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_loss_of_the_recipe_is_trained_with(teacher, tmp_path):
+    """Labels that are no classes are its own affair, with a teacher and without."""
+    asked = []
+
+    def loss(outputs, labels):
+        asked.append(labels.dtype)
+        return (outputs[:, 0] - labels).square().mean()
+
+    given = pictures(64, seed=3)
+    fractions = attrs.evolve(given, labels=(given.labels + 0.5).astype(np.float32))
+    told = context(tmp_path, teacher, train=fractions, provided={"loss": loss})
+    for distill in (True, False):
+        applied(teacher, told, distill=distill)
+        assert set(asked) == {torch.float32}
+        asked.clear()

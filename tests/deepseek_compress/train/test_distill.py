@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from process import one_thread
 from torch import nn
 from torch.nn import functional
 from train_kit import CLASSES, EXPECTED, data, net, reached, run, stripes, trained
@@ -17,11 +18,8 @@ from deepseek_core import errors
 
 @pytest.fixture(scope="module")
 def teacher():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found = trained(net(8), data(1024, 3)).model
-    torch.set_num_threads(before)
-    return found
+    with one_thread():
+        return trained(net(8), data(1024, 3)).model
 
 
 def options(**more):

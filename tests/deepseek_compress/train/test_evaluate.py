@@ -177,3 +177,21 @@ def test_differences_on_the_same_samples():
     for wrong in (other, whole):
         with pytest.raises(errors.InputError, match="same samples"):
             difference(first, wrong)
+
+
+@pytest.mark.parametrize("positions", [False, True])
+def test_labels_of_another_shape_than_the_answers_are_not_stretched(positions):
+    """32 samples with answers at 32 places: one label for each would fit the wrong axis."""
+
+    class Everywhere(nn.Module):
+        def forward(self, x):
+            return torch.stack([x, -x], 1).flatten(2)
+
+    x = np.random.default_rng(0).normal(size=(32, 4, 8)).astype(np.float32)
+    labels = (x < 0).astype(int) if positions else np.arange(32) % 2
+    samples = as_samples((x, labels), Expected(inputs={"x": (1, 4, 8)}))
+    if positions:
+        assert accuracy(torch_predictor(Everywhere()), samples).score.value == 1.0
+        return
+    with pytest.raises(errors.InputError, match="labels have shape"):
+        accuracy(torch_predictor(Everywhere()), samples)

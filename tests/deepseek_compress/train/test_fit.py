@@ -128,6 +128,24 @@ def test_the_best_epoch_on_held_out_data_is_kept():
     assert f"epoch {best + 1} of {len(scores)}" in found.notes[-1]
 
 
+def test_held_out_accuracy_of_positions_is_a_share():
+    class Everywhere(nn.Module):
+        """Scores of classes at each place."""
+
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Conv2d(1, 2, 1)
+
+        def forward(self, x):
+            return self.out(x)
+
+    x = np.random.default_rng(0).normal(size=(32, 1, 4, 4)).astype(np.float32)
+    samples = as_samples((x, (x[:, 0] > 0).astype(np.int64)), Expected(inputs={"x": (1, 1, 4, 4)}))
+    options = quick(epochs=1, batch_size=8, validation_share=0.25)
+    found = trained(Everywhere(), samples=samples, options=options)
+    assert 0 <= found.figures["validation"] <= 1
+
+
 # What goes wrong
 
 

@@ -72,9 +72,11 @@ def test_a_mask_that_follows_the_outputs_is_compared_by_sets():
     assert difference(first, second).interval.low > -0.1
 
 
-@pytest.mark.parametrize("way", ["nan", "raises"])
+@pytest.mark.parametrize("way", ["nan", "raises", "masks"])
 def test_resampled_sets_without_a_meaning_are_left_out(way):
     def rare(outputs, labels):
+        if way == "masks":
+            return recall(outputs, labels, threshold=-9.0).mean()  # 1, or masked without positives
         if way == "raises" and not labels.any():
             raise ValueError("only one class")  # as scikit-learn's roc_auc_score
         with np.errstate(invalid="ignore"):
@@ -82,6 +84,7 @@ def test_resampled_sets_without_a_meaning_are_left_out(way):
 
     found = measure(same, samples(positive=1), rare).score
     assert np.isfinite([found.value, found.low, found.high]).all()
+    assert way != "masks" or found.low == 1.0
 
 
 def test_a_threshold_is_handed_on_and_told():
@@ -100,6 +103,7 @@ def test_a_threshold_is_handed_on_and_told():
         (lambda y, t: float("nan"), "gives NaN or infinity for the samples"),
         (lambda y, t: np.where(t == 1, np.nan, 1.0), "NaN or infinity for 40 of 200 samples"),
         (lambda y, t: np.ma.array(t, mask=True), "masks all 200 samples"),
+        (lambda y, t: np.ma.array(t, mask=True).mean(), "masks all 200 samples"),
         (lambda y, t: np.ones((COUNT, 2)), r"gives shape \[200, 2\] for 200 samples"),
         (lambda y, t: 1 // 0, "raised ZeroDivisionError"),
         (lambda y: 1.0, "raised TypeError"),

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
+from process import one_thread
 from torch import nn
 from train_kit import data, net, quick, trained
 
@@ -30,11 +30,8 @@ def as_the_child(checkpoint=None):
 @pytest.fixture(scope="module")
 def expected():
     """The hash of the child's training when nobody disturbs it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found = weight_hash(as_the_child().model)
-    torch.set_num_threads(before)
-    return found
+    with one_thread():
+        return weight_hash(as_the_child().model)
 
 
 def started(*arguments):

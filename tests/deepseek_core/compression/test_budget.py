@@ -122,14 +122,73 @@ def test_a_part_of_an_unknown_original_is_not_measured():
 
 
 def test_accuracy_goes_by_the_name_of_the_metric():
-    own = compression.Budget.parse({"recall_drop": "<= 1.0 pt", "recall": 0.9}, "recall")
-    assert own == compression.Budget.parse({"accuracy_drop": 1.0, "accuracy": 0.9})
-    assert compression.Budget.parse(own.to_table(), "recall") == own
+    recall = compression.Metric(name="recall")
+    own = compression.Budget.parse({"recall_drop": "<= 1.0 pt", "recall": 0.9}, recall)
+    assert own == compression.Budget.parse({"accuracy_drop": 1.0, "accuracy": 0.9}, recall)
+    assert compression.Budget.parse(own.to_table(), recall) == own
     with pytest.raises(errors.ConfigError, match="both recall_drop and accuracy_drop"):
-        compression.Budget.parse({"recall_drop": 1, "accuracy_drop": 1}, "recall")
+        compression.Budget.parse({"recall_drop": 1, "accuracy_drop": 1}, recall)
     with pytest.raises(errors.ConfigError, match=r"no key 'recal_drop'.*'recall_drop'"):
-        compression.Budget.parse({"recal_drop": 1}, "recall")
+        compression.Budget.parse({"recal_drop": 1}, recall)
     with pytest.raises(errors.ConfigError, match="no key 'recall_drop'"):
         compression.Budget.parse({"recall_drop": 1})
     latency = {"latency": {"device": "cpu", "p99_ms": 8.0}}
-    assert compression.Budget.parse(latency, "latency").latency.seconds == 0.008
+    assert (
+        compression.Budget.parse(latency, compression.Metric(name="latency")).latency.seconds
+        == 0.008
+    )
+
+
+PSNR = compression.Metric(name="psnr", unit="dB")
+
+
+def test_a_metric_with_a_unit_has_a_budget_in_it():
+    told = compression.Budget.parse({"psnr": ">= 30 dB", "psnr_drop": "<= 0.5 dB"}, PSNR)
+    assert told == compression.Budget.parse({"psnr": 30, "psnr_drop": 0.5}, PSNR)
+    assert compression.Budget.parse(told.to_table(), PSNR) == told
+    rows = told.rows({"accuracy": 31.4}, {"accuracy": 30.75})
+    assert [(row.wanted, round(row.got, 9), row.outcome) for row in rows] == [
+        ("<= 0.5 dB", 0.65, "fails"),  # in dB, not in hundredths
+        (">= 30 dB", 30.75, "holds"),
+    ]
+    assert compression.Budget.parse({"psnr": -3.2}, PSNR).accuracy == -3.2
+
+
+@pytest.mark.parametrize(
+    ("table", "metric"),
+    [
+        ({"psnr": "92 %"}, PSNR),
+        ({"psnr": math.nan}, PSNR),
+        ({"psnr_drop": "1 pt"}, PSNR),
+        ({"psnr_drop": -1.0}, PSNR),
+        ({"psnr_drop": math.inf}, PSNR),
+        ({"psnr_drop": ">= 1 dB"}, PSNR),
+        ({"accuracy": "<= 92 %"}, None),
+        ({"accuracy_drop": ">= 1 pt"}, None),
+    ],
+)
+def test_what_is_of_another_unit_or_direction_is_refused(table, metric):
+    (name,) = table
+    with pytest.raises(errors.ConfigError, match=rf"budget\.{name} is") as caught:
+        compression.Budget.parse(table, metric)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("value", ["/0", 0, -5, math.nan, math.inf])
+def test_a_limit_that_is_none_is_told_with_its_place(value):
+    with pytest.raises(errors.ConfigError, match=r"budget\.macs is"):
+        compression.Budget.parse({"macs": value})
+
+
+def test_metrics_say_their_figures_in_their_unit():
+    share, plain = compression.Metric(name="recall"), compression.Metric(name="r2", unit="1")
+    assert (share.text(0.9238), share.difference(1.204)) == ("92.38 %", "1.20 points")
+    assert (share.limit(5.0), PSNR.limit(0.5), plain.limit(0.01)) == ("5 points", "0.5 dB", "0.01")
+    assert share.between(0.9238, 0.91, 0.934) == "92.38 % (91.0 to 93.4)"
+    assert (PSNR.text(31.4), PSNR.difference(0.5, 0.25, 0.75)) == (
+        "31.4 dB",
+        "0.5 dB (0.25 to 0.75)",
+    )
+    assert (plain.text(-0.31), plain.text(123456.0)) == ("-0.31", "123,456")
+    with pytest.raises(errors.ConfigError, match="the unit of psnr"):
+        compression.Metric(name="psnr", unit=" ")

@@ -134,8 +134,25 @@ def test_a_budget_by_the_recipes_own_metric():
     data = {"test": "d.py:test", "metric": "d.py:recall", "threshold": "d.py:threshold"}
     table = {"model": {"path": "m.onnx"}, "data": data, "budget": {"recall_drop": 1.0}}
     recipe = compression.Recipe.parse(table)
-    assert recipe.data.metric_name == "recall"
+    assert recipe.data.judged_by == recipe.budget.metric == compression.Metric(name="recall")
     assert recipe.budget.accuracy_drop == 1.0
     assert compression.Recipe.parse(recipe.to_table()) == recipe
     with pytest.raises(errors.ConfigError, match="no key 'recall_drop'"):
         compression.Recipe.parse({**table, "data": {"test": "d.py:test"}})
+
+
+def test_a_unit_is_of_a_metric():
+    data = {"test": "d.py:test", "metric": "d.py:psnr", "metric_unit": "dB"}
+    table = {"model": {"path": "m.onnx"}, "data": data, "budget": {"psnr_drop": "0.5 dB"}}
+    recipe = compression.Recipe.parse(table)
+    assert recipe.budget.metric == compression.Metric(name="psnr", unit="dB")
+    assert compression.Recipe.parse(recipe.to_table()) == recipe
+    del data["metric"]
+    with pytest.raises(errors.ConfigError, match="metric_unit is for a metric"):
+        compression.Recipe.parse({**table, "budget": {}})
+
+
+@pytest.mark.parametrize("run", [{"seed": 10**22}, {"seed": -1}, {"batch": 64}])
+def test_a_run_has_a_seed_that_every_library_takes_and_nothing_without_effect(run):
+    (told,) = faults({"model": {"path": "m.onnx"}, "run": run})
+    assert next(iter(run)) in told

@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 
 from deepseek_core import compression as c
@@ -32,7 +33,7 @@ def test_a_report_from_before_metrics_had_names_is_of_accuracy():
     kept = json.loads(json.dumps(report().to_json()))
     del kept["metric"], kept["variants"][0]["threshold"]
     assert c.CompressionReport.from_json(kept) == report()
-    assert report().metric == "accuracy"
+    assert report().metric.name == "accuracy"
 
 
 @pytest.mark.parametrize("change", [{"schema": 9}, {"steps": [{}]}, {"verdict": None}])
@@ -95,3 +96,12 @@ def test_a_manifest_of_another_kind_is_refused(folder, text):
     (folder / "MANIFEST.json").write_text(text)
     with pytest.raises(errors.ArtifactError):
         c.Manifest.read(folder)
+
+
+def test_an_interval_without_bounds_is_json_that_everybody_reads():
+    inf = float("inf")
+    (row, *more) = report().steps
+    wide = c.Interval(value=0.5, low=-inf, high=inf, count=9)
+    told = attrs.evolve(report(), steps=(attrs.evolve(row, accuracy=wide), *more))
+    text = json.dumps(told.to_json(), allow_nan=False)
+    assert c.CompressionReport.from_json(json.loads(text)) == told

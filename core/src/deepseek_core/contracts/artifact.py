@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import attrs
 
@@ -78,6 +79,25 @@ class Artifact:
         """Keep the bytes in memory."""
         return cls(format=format, content=content)
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where files that belong to it may lie: beside its path, and beside what that links to.
+
+        As they are without links; none for what lies in no file.
+        """
+        return () if self.path is None else (_real(self.path.parent), _real(self.path).parent)
+
+    def beside(self, name: str) -> Path | None:
+        """The file that it means by a relative name, links followed; None outside its folders.
+
+        Whoever made the artifact chose the name: no such file may be any other one of this user.
+        """
+        parts = PurePosixPath(name).parts
+        if self.path is None or not parts or ".." in parts or "\0" in name:
+            return None
+        place = _real(self.path.parent.joinpath(*parts))
+        return place if any(place.is_relative_to(folder) for folder in self.folders) else None
+
     def read(self) -> bytes:
         """The whole content.
 
@@ -93,6 +113,10 @@ class Artifact:
             return self.path.read_bytes()
         except OSError as error:
             raise _unreadable(self.path, error) from error
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # unlike `resolve`, not stopped by links in a circle
 
 
 def _check_file(path: Path) -> None:

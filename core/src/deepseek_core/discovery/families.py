@@ -135,14 +135,18 @@ def _outcome(
     for (kind, name), rivals in lost.items():
         if rivals:
             others = ", ".join(f"{r.plugin} of {r.dist} {r.version}" for r in rivals)
-            remedy = (
-                f"{remove_command(rivals[0].dist)} "
-                f'(or put prefer.{name} = "{row.dist}" under [plugins])'
-            )
+            remedy = _settled(name, row.dist, rivals[0])
             reason = f"{kind} {name!r} is also offered by {others}"
             noted = "; ".join(filter(None, (reason, row.reason)))
             return row.ended(Status.CONFLICT, noted, remedy)
     return _usability(row, [registered for _family, registered in records])
+
+
+def _settled(name: str, dist: str, rival: Registered[Any]) -> str:
+    """How a conflict over a record's name ends; a name of ours is not to be had."""
+    if rival.ours:
+        return f"{remove_command(dist)} (its authors have to rename {name!r})"
+    return f'{remove_command(rival.dist)} (or put prefer.{name} = "{dist}" under [plugins])'
 
 
 def _usability(row: PluginRow, records: Sequence[Registered[Any]]) -> PluginRow:

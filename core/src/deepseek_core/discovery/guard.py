@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.strangers import Overdue
 
 # A plugin that catches everything is told again.
@@ -28,6 +30,9 @@ _WATCHED: Final = (
 )
 
 _MISSING: Final = object()
+
+_WAIT_S: Final = 120.0
+"""How long a thread waits for another that loads plugins: a hang of one is not a hang of all."""
 
 
 class Guard:
@@ -124,6 +129,39 @@ def time_limit(seconds: float) -> Iterator[None]:
         if outer_s:  # an alarm that was set to end the process is set again
             left_s = outer_s - (time.perf_counter() - start_s)
             signal.setitimer(signal.ITIMER_REAL, max(left_s, 1e-3))
+
+
+class _Turn:
+    """The lock of loading; a forked child has one of its own, which nobody holds."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self.lock = threading.RLock()
+
+
+_TURN: Final = _Turn()
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one thread load plugins: streams, variables and library are those of the whole process.
+
+    Raises:
+        PluginError: another thread does not end.
+    """
+    lock = _TURN.lock
+    if not lock.acquire(timeout=_WAIT_S):
+        raise PluginError(
+            f"another thread has been loading plugins for {_WAIT_S:g} s",
+            remedy="ds-sdk doctor (it names a plugin whose import does not end)",
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _alarm_is_ours() -> bool:

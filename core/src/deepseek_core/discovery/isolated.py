@@ -33,6 +33,7 @@ _TAIL_BYTES: Final = 4096
 # The stacks of a pool with one thread for each core count as memory in use.
 _STACK_BYTES: Final = 16 << 20
 _MARK: Final = "DEEPSEEK_CHILD"
+_DYING_S: Final = 5.0  # a process that is killed takes a moment
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -95,7 +96,10 @@ class Children:
             outcome = self._run(Path(name), {**self._base, "task": task, **request})
         if task == "load" and outcome.answer is not None:
             remember((kind, source) for kind, source in outcome.answer.get("secrets", ()))
-        return attrs.evolve(outcome, seconds=round(time.perf_counter() - start_s, 4))
+        seconds = round(time.perf_counter() - start_s, 4)
+        if outcome.code is None:  # it had no more than this, however long a busy machine took
+            seconds = self.timeout_s
+        return attrs.evolve(outcome, seconds=seconds)
 
     def each(self, function: Callable[[A], T], items: Iterable[A]) -> list[T]:
         """Call the function, which asks, for all items side by side; the order is kept."""
@@ -134,11 +138,10 @@ class Children:
                 code = None if stopped else child.wait(self.timeout_s)
             left = _descendants(token, child.pid)
         finally:
-            _kill_group(child)
             for pid in left:  # those that made a group of their own
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            child.wait()
+            end_group(child)
             with self._lock:
                 self._running.discard(child)
         return code, len(left)
@@ -169,6 +172,13 @@ def _start(request: Path, output: IO[bytes], token: str) -> subprocess.Popen[byt
         env=environment,
         start_new_session=True,
     )
+
+
+def end_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and all of its group; leave one that a driver's call holds in the kernel."""
+    _kill_group(child)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(_DYING_S)
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

@@ -17,7 +17,7 @@ from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.families import FAMILIES, LISTENER, Family, assemble
 from deepseek_core.discovery.faults import HookRaised, UnfitSettings, cause_of, unfit
 from deepseek_core.discovery.fingerprint import check_expected
-from deepseek_core.discovery.guard import Guard, time_limit
+from deepseek_core.discovery.guard import Guard, one_at_a_time, time_limit
 from deepseek_core.discovery.hooks import Hooks
 from deepseek_core.discovery.installed import CORE, core_version
 from deepseek_core.discovery.installing import (
@@ -53,7 +53,8 @@ def discover(
         ConfigError: a switch is malformed; in strict mode, one names what is not installed; a
             setting that the program gives is for no plugin, or keeps it from loading.
         PluginError: in strict mode, when a plugin is broken, incompatible or in conflict; in a
-            worker, when its plugins are not those of its parent.
+            worker, when its plugins are not those of its parent; when another thread that loads
+            plugins does not end.
     """
     switches = Switches.resolve() if switches is None else switches
     points = tuple(scan() if entry_points is None else entry_points)
@@ -61,7 +62,7 @@ def discover(
     resolved = tuple(point for point, row in judged if row.status is None)
     check_expected(resolved)
     loader = _Loader(switches)
-    with stdout_to_stderr():
+    with one_at_a_time(), stdout_to_stderr():
         loaded = [loader.load(point, row) for point, row in judged]
     registry = assemble(loaded, switches, loader.hooks)
     registry = attrs.evolve(

@@ -32,10 +32,13 @@ class OpenedCompressor:
     version: str = ""
 
     @staticmethod
-    def offered(target: str, *, registry: Registry | None = None) -> tuple[CompressorSpec, ...]:
-        """Records of all compressors for a target, those that lack something included."""
+    def offered(target: str, *, registry: Registry | None = None) -> dict[str, str]:
+        """Names of all compressors for a target, each with the distribution that offers it.
+
+        Those that lack something are included.
+        """
         known = (discover() if registry is None else registry).compressors
-        return tuple(each.record for each in known if each.record.target == target)
+        return {each.record.name: each.dist for each in known if each.record.target == target}
 
 
 def open_compressor(

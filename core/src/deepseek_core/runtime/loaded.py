@@ -64,7 +64,7 @@ class Loaded:
             slot = slots.get(True, PATIENT_S)
         except Empty:
             raise self._no_slot() from None
-        if slot == LEFT:
+        if slot == LEFT or self.opened.silent:  # one with several slots may have free ones
             raise self._is_left()
         if not self.checks_inputs:
             inputs = self._locked(inputs)

@@ -52,7 +52,9 @@ class _Attempt:
         self.begins(flight.route, stage, limit_s)
 
     def begins(self, route: Route, part: Stage, limit_s: float) -> None:
-        """Note what is asked of which device now."""
+        """Note what is asked of which device now; of one that was given up, where it hung stays."""
+        if self.given_up:
+            return
         self.route, self.part, self.limit_s = route, part, limit_s
         self.start_s = time.perf_counter()
         self.until_s = self.start_s + limit_s
@@ -115,7 +117,7 @@ class _Pipeline:
             while worker.is_alive() and not self._is_left_behind(worker):
                 worker.join(_LOOK_S)
         for device_id in set(self._left.values()):
-            self._runner.leave(device_id)
+            self._runner.leave(device_id, "a run hangs")
 
     def _is_left_behind(self, worker: threading.Thread) -> bool:
         """Whether the run that a worker waits for hangs; nobody waits for it."""
@@ -177,8 +179,10 @@ class _Pipeline:
 
     def _do(self, flight: _Flight, stage: Stage, hung: _Attempt | None = None) -> bool:
         """Do a stage of a batch; False if this worker is at its end."""
-        number = 1 if hung is None else hung.number + 1
-        attempt = _Attempt(flight, stage, number, self._runner.limit_s(flight.route, stage))
+        if hung is None:
+            attempt = _Attempt(flight, stage, 1, self._runner.limit_s(flight.route, stage))
+        else:  # what it takes to move is no time of a run
+            attempt = _Attempt(flight, stage, hung.number + 1, self._runner.moving_s)
         with self._changed:
             self._attempts.add(attempt)
         try:
@@ -216,7 +220,7 @@ class _Pipeline:
         error = DeviceLost(
             f"no answer after {format_seconds(hung.limit_s)}", device_id=hung.device_id
         )
-        self._runner.leave(hung.device_id)
+        self._runner.leave(hung.device_id, error.message)
         self._runner.recover(hung.route, hung.part, error, hangs=True)
         if hung.number >= _MOST_ATTEMPTS:
             raise StageFailed(

@@ -21,6 +21,7 @@ from deepseek_core.contracts.errors import (
     ConfigError,
     DeepSeekError,
     DeviceClosed,
+    DeviceLost,
     DeviceTimeout,
     DeviceUnavailable,
     Interrupted,
@@ -308,6 +309,16 @@ class DevicePool:
             return ""
         return f"runs {', '.join(known)} only"
 
+    def check_in(self, device_id: str) -> None:
+        """Raise if a device gets no work.
+
+        Raises:
+            DeviceLost: it is out; says why.
+        """
+        reason = self._out.get(device_id)
+        if reason is not None:
+            raise DeviceLost(reason, device_id=device_id)
+
     def why_out(self) -> dict[str, str]:
         """Device id -> why it gets no work."""
         return dict(self._out)
@@ -327,6 +338,22 @@ class DevicePool:
             opened = self._open.pop(device_id, None)
         if opened is not None:
             opened.close()
+
+    def leave(self, device_id: str, reason: str) -> bool:
+        """Quarantine a device in which a run hangs and never close it; False if it was out already.
+
+        It is out before anybody is told who waits for it: else they would open it anew.
+        """
+        is_new = self.quarantine(device_id, reason)
+        self.abandon(device_id)
+        return is_new
+
+    def readmit(self, device_id: str) -> None:
+        """Give a device work again whose run has come back after all."""
+        with self._lock:
+            if device_id in self._quarantined:
+                self._quarantined.discard(device_id)
+                del self._out[device_id]
 
     def abandon(self, device_id: str) -> None:
         """Forget a device in which a run hangs, and never close it; it is opened anew if asked."""

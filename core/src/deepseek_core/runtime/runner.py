@@ -241,6 +241,7 @@ class StageRunner:
             lock = self._loading.setdefault(device_id, threading.Lock())
         with lock:
             if key not in self._loaded:
+                self._planner.pool.check_in(device_id)
                 options = LoadOptions(latency=self._request.latency, strict=True)
                 made = self._planner.pool.load(stage, device_id, options)
                 self._keep(key, made)
@@ -250,6 +251,7 @@ class StageRunner:
         try:
             with self._lock:
                 self.check_open()
+                self._planner.pool.check_in(made.device_id)  # left meanwhile, and opened anew by us
                 self._loaded[key] = made
         except DeepSeekError:
             made.close()
@@ -266,6 +268,11 @@ class StageRunner:
         if found is None:
             found = self._limits[key] = limit_s(self._estimates(*key))
         return found
+
+    @property
+    def moving_s(self) -> float:
+        """After how many seconds a stage surely runs elsewhere, or can't."""
+        return loading_s(self._planner.pool.limits)
 
     def _estimates(self, parts: Sequence[str], device_id: str) -> list[Estimate | None]:
         """What these stages cost on a device; nobody was asked where there was no choice."""
@@ -288,12 +295,13 @@ class StageRunner:
             any(self._may_run(self._graph.stage(part), other) for other in others) for part in parts
         )
 
-    def leave(self, device_id: str) -> None:
+    def leave(self, device_id: str, reason: str) -> None:
         """Leave a device behind in which a call hangs, and all that is loaded there."""
+        if self._planner.pool.leave(device_id, reason):
+            self._tell_quarantined(device_id, reason)
         with self._lock:
             for key in [key for key in self._loaded if key[1] == device_id]:
                 del self._loaded[key]
-        self._planner.pool.abandon(device_id)
 
     def recover(
         self, route: Route, stage: Stage, error: BaseException, *, hangs: bool = False
@@ -344,9 +352,12 @@ class StageRunner:
         if refused or isinstance(error, OutOfMemory):
             self._planner.exclude(device_id, stage, reason)
         elif self._planner.pool.quarantine(device_id, reason):
-            from deepseek_core.contracts.event import DeviceQuarantined
+            self._tell_quarantined(device_id, reason)
 
-            self._emit(DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=reason))
+    def _tell_quarantined(self, device_id: str, reason: str) -> None:
+        from deepseek_core.contracts.event import DeviceQuarantined  # start-up counts
+
+        self._emit(DeviceQuarantined(time_s=time.time(), device_id=device_id, reason=reason))
 
     def _note(self, text: str) -> None:
         warn(__name__, text)

@@ -51,6 +51,7 @@ class ServedDevices:
     def __init__(self, planner: Planner, graph: Graph, *, most_items: int) -> None:
         self._planner, self._graph, self._most_items = planner, graph, most_items
         self._loaded: dict[tuple[str, str], Loaded] = {}
+        self._left: set[str] = set()  # taken from the session's plans while a run hangs
         # One lock for each device: while one is opened anew the others go on.
         self._locks = {info.id: threading.RLock() for info in planner.pool.infos}
         try:
@@ -85,6 +86,19 @@ class ServedDevices:
             for key in mine:
                 self._loaded.pop(key).close()
             self._planner.pool.forget(device_id)
+
+    def leave(self, device_id: str, reason: str) -> None:
+        """Let no plan of the session use a device in which a run hangs, nor wait for it."""
+        if self._planner.pool.leave(device_id, reason):
+            self._left.add(device_id)
+
+    def come_back(self, device_id: str) -> None:
+        """Open a device anew whose run has come back after all; plans may use it again."""
+        self.abandon(device_id)
+        if device_id in self._left:
+            self._left.discard(device_id)
+            self._planner.pool.readmit(device_id)
+        self.revive(device_id)
 
     def abandon(self, device_id: str) -> None:
         """Forget a device in which a call hangs, and what it had loaded, without a call to it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -138,6 +139,8 @@ class ServedQueue:
                 case r.Drop() | r.Fail():
                     self._give_up(self._ended(decision.task_id), decision, after)
                 case r.Quarantine():
+                    if decision.until_s == math.inf:  # a run hangs
+                        self._served.leave(decision.device_id, decision.reason)
                     self._note(decision.device_id, f"quarantined: {decision.reason}", after)
                 case r.Readmit():
                     self._note(decision.device_id, "back from quarantine, on probation", after)

@@ -261,8 +261,7 @@ class Server:
         """A call that hung came back: its device is opened anew, and tried again."""
         if self._queue.closed:
             return
-        self._served.abandon(start.device_id)
-        self._served.revive(start.device_id)
+        self._served.come_back(start.device_id)
         device, late = self._served.online(start.device_id), {start.operator: seconds}
         with self._queue.changed:
             self._queue.tell(r.DeviceJoined(time_s=_now_s(), device=device, late=late), after)

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ import attrs
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.installed import core_version
+from deepseek_core.discovery.isolated import end_group
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.telemetry import without_telemetry
 from deepseek_core.testing.report import Report, Verdict
@@ -189,9 +189,7 @@ class _Checker:
                 time.sleep(_POLL_S)
             return code
         finally:
-            with suppress(ProcessLookupError, PermissionError):  # all of the group have ended
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            end_group(child)
 
     def _patience_s(self, *, begun: bool) -> float:
         """Until the first word pytest and the plugin are imported, which no rule pays for."""

@@ -15,6 +15,7 @@ import attrs
 
 from deepseek_core.contracts.units import as_names
 from deepseek_core.discovery.distributions import import_path
+from deepseek_core.discovery.isolated import end_group
 from deepseek_core.discovery.telemetry import without_telemetry
 
 CANARY: Final = "canary-7f3a91c5"
@@ -50,37 +51,41 @@ class Facts:
 def facts_of(plugin: str) -> Facts:
     """List the plugin in a fresh interpreter and say what was seen there."""
     with tempfile.TemporaryDirectory(prefix="deepseek-facts-") as folder:
-        answer = Path(folder) / "answer.json"
-        process = _start(plugin, answer)
-        try:
-            output, _ = process.communicate(timeout=_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        answer, said = Path(folder) / "answer.json", Path(folder) / "output"
+        code = _listed(plugin, answer, said)
+        if code is None:
             return Facts(loads=False, why=f"listing it did not end in {_LIMIT_S:g} s")
+        output = said.read_text(encoding="utf-8", errors="replace")
         if not answer.exists():
-            return _ended(process.returncode, output)
+            return _ended(code, output)
         seen: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if CANARY in output:
         seen["told"] = [*seen["told"], "what it prints"]
     return Facts(**seen, output=output)
 
 
-def _start(plugin: str, answer: Path) -> subprocess.Popen[str]:
+def _listed(plugin: str, answer: Path, said: Path) -> int | None:
+    """The exit code of the process that lists it, None if its time was up; none of it is left."""
     command = [sys.executable, "-P", "-m", "deepseek_core.testing._facts_child"]
-    return subprocess.Popen(
-        [*command, plugin, str(answer)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={
-            **without_telemetry(os.environ),
-            CANARY_VARIABLE: CANARY,
-            "PYTHONPATH": os.pathsep.join(import_path()),
-        },
-    )
+    with said.open("wb") as output:
+        child = subprocess.Popen(
+            [*command, plugin, str(answer)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={
+                **without_telemetry(os.environ),
+                CANARY_VARIABLE: CANARY,
+                "PYTHONPATH": os.pathsep.join(import_path()),
+            },
+            start_new_session=True,
+        )
+    try:
+        return child.wait(_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        end_group(child)
 
 
 def _ended(code: int, output: str) -> Facts:

@@ -8,87 +8,56 @@ from deepseek_core import CommandSpec, CompressorSpec, HostContext, hookimpl, ho
 
 conformance = "deepseek_compress.conformance"
 
-_TORCH = ("torch", "onnxscript")
+_TORCH, _ONNX = ("torch", "onnxscript"), ("onnx", "onnxruntime")
+_TRAIN, _TEACHER, _SAMPLES = ("train",), ("train", "original"), ("calibration",)
+_LEARN = (*_TRAIN, *_SAMPLES)
+
+# name, what it does; step and options; what it needs, and what it provides
+_ON_MODULES = (
+    ("prune", "remove channels until the budget is met",
+     "deepseek_compress.steps.prune:Prune",
+     "deepseek_compress.steps.prune:PruneOptions", (), ()),
+    ("recover_bn", "measure the statistics of batch normalization anew",
+     "deepseek_compress.steps.recover_bn:RecoverBn",
+     "deepseek_compress.train.options:RecoverOptions", _TRAIN, ()),
+    ("finetune", "train what is left",
+     "deepseek_compress.steps.finetune:Finetune",
+     "deepseek_compress.train.options:FitOptions", _TRAIN, ()),
+    ("distill", "train what is left with the original as its teacher",
+     "deepseek_compress.steps.distill:Distill",
+     "deepseek_compress.train.options:DistillOptions", _TEACHER, ()),
+    ("qat", "train in the integers of the target, and ship that if it is better",
+     "deepseek_compress.steps.quantize:Qat",
+     "deepseek_compress.steps.quantize:QatOptions", _LEARN, ("ranges",)),
+)  # fmt: skip
+_ON_FILES = (
+    ("ort_x86", "int8 as ONNX Runtime runs it fast on x86",
+     "deepseek_compress.steps.lower:LowerForOnnxRuntime",
+     "deepseek_compress.steps.lower:LowerOptions", _SAMPLES, ()),
+    ("trt", "int8 as TensorRT takes it",
+     "deepseek_compress.steps.lower:LowerForTensorRt",
+     "deepseek_compress.steps.lower:LowerOptions", _SAMPLES, ()),
+)  # fmt: skip
 
 
 @hookimpl(hooks.ds_register_compressors)
 def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
     """Offer steps on modules, then steps that make files for runtimes."""
-    return [
-        CompressorSpec(
-            name="prune",
-            target="model",
-            takes="torch",
-            factory="deepseek_compress.steps.prune:Prune",
-            options="deepseek_compress.steps.prune:PruneOptions",
-            summary="remove channels until the budget is met",
-            requires=_TORCH,
-        ),
-        CompressorSpec(
-            name="recover_bn",
-            target="model",
-            takes="torch",
-            needs=("train",),
-            factory="deepseek_compress.steps.recover_bn:RecoverBn",
-            options="deepseek_compress.train.options:RecoverOptions",
-            summary="measure the statistics of batch normalization anew",
-            requires=_TORCH,
-        ),
-        CompressorSpec(
-            name="finetune",
-            target="model",
-            takes="torch",
-            needs=("train",),
-            factory="deepseek_compress.steps.finetune:Finetune",
-            options="deepseek_compress.train.options:FitOptions",
-            summary="train what is left",
-            requires=_TORCH,
-        ),
-        CompressorSpec(
-            name="distill",
-            target="model",
-            takes="torch",
-            needs=("train", "original"),
-            factory="deepseek_compress.steps.distill:Distill",
-            options="deepseek_compress.train.options:DistillOptions",
-            summary="train what is left with the original as its teacher",
-            requires=_TORCH,
-        ),
-        CompressorSpec(
-            name="qat",
-            target="model",
-            takes="torch",
-            needs=("train", "calibration"),
-            provides=("ranges",),
-            factory="deepseek_compress.steps.quantize:Qat",
-            options="deepseek_compress.steps.quantize:QatOptions",
-            summary="train in the integers of the target, and ship that if it is better",
-            needs_calibration=True,
-            requires=(*_TORCH, "onnx", "onnxruntime"),
-        ),
-        CompressorSpec(
-            name="ort_x86",
-            target="model",
-            takes="onnx",
-            needs=("calibration",),
-            factory="deepseek_compress.steps.lower:LowerForOnnxRuntime",
-            options="deepseek_compress.steps.lower:LowerOptions",
-            summary="int8 as ONNX Runtime runs it fast on x86",
-            needs_calibration=True,
-            requires=("onnx", "onnxruntime"),
-        ),
-        CompressorSpec(
-            name="trt",
-            target="model",
-            takes="onnx",
-            needs=("calibration",),
-            factory="deepseek_compress.steps.lower:LowerForTensorRt",
-            options="deepseek_compress.steps.lower:LowerOptions",
-            summary="int8 as TensorRT takes it",
-            needs_calibration=True,
-            requires=("onnx", "onnxruntime"),
-        ),
-    ]
+    for takes, table in (("torch", _ON_MODULES), ("onnx", _ON_FILES)):
+        for name, summary, step, options, needs, provides in table:
+            calibrates = "calibration" in needs
+            yield CompressorSpec(
+                name=name,
+                target="model",
+                takes=takes,
+                needs=needs,
+                provides=provides,
+                factory=step,
+                options=options,
+                summary=summary,
+                needs_calibration=calibrates,
+                requires=(*(_TORCH if takes == "torch" else ()), *(_ONNX if calibrates else ())),
+            )
 
 
 @hookimpl(hooks.ds_register_commands)

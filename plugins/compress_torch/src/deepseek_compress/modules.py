@@ -144,3 +144,14 @@ def evaluating(model: Any) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Without the fused attention of inference, whose parts nobody sees."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

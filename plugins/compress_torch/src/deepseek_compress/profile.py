@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepseek_compress.modules import call, check_module, evaluating
+from deepseek_compress.modules import call, check_module, evaluating, unfused
 from deepseek_core import compression
 
 
@@ -34,20 +33,9 @@ def macs_of(model: Any, inputs: Mapping[str, Any]) -> int:
     products, recurrent layers, attention. Additions, normalizations and activations are free.
     """
     counter = FlopCounterMode(display=False, custom_mapping=_MORE)
-    with evaluating(check_module(model)), _in_single_steps(), counter:
+    with evaluating(check_module(model)), unfused(), counter:
         call(model, inputs)
     return int(counter.get_total_flops()) // 2
-
-
-@contextmanager
-def _in_single_steps() -> Iterator[None]:
-    """Without the fused attention of inference, whose parts can't be seen."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _recurrent(

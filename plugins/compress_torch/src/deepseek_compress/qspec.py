@@ -17,6 +17,8 @@ FORMAT: Final = "deepseek-quantization"
 VERSION: Final = 1
 Source = Literal["minmax", "percentile", "entropy", "mse", "learned"]
 """Where a range or a scale came from; entropy in older files alone."""
+Rounding = Literal["nearest", "sum"]
+"""How integers are made of a weight; `sum`: so that each channel's sum stays near, too."""
 SOURCES: Final[tuple[str, ...]] = get_args(Source)
 
 
@@ -30,16 +32,32 @@ def _check_source(_record: Any, _field: attrs.Attribute[str], source: str) -> No
         raise errors.ConfigError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
 
 
+def _check_rounding(_record: Any, _field: attrs.Attribute[str], rounding: str) -> None:
+    if rounding not in get_args(Rounding):
+        raise errors.ConfigError(f"rounding must be nearest or sum, got {rounding!r}")
+
+
+def _as_floats(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
 @attrs.frozen(kw_only=True)
 class TensorRange:
-    """The values that a float tensor takes: from `min` to `max`, in `bits` bits."""
+    """The values that a float tensor takes: from `min` to `max`, in `bits` bits.
+
+    With `means`, one for each entry along axis 1, biases of layers that read it make up for what
+    the rounding of their weights takes from their outputs in the mean.
+    """
 
     min: float = attrs.field(converter=float)
     max: float = attrs.field(converter=float)
     bits: int = attrs.field(default=8, validator=_check_bits)
     source: Source = attrs.field(default="minmax", validator=_check_source)
+    means: tuple[float, ...] = attrs.field(default=(), converter=_as_floats)
 
     def __attrs_post_init__(self) -> None:
+        if not all(map(math.isfinite, self.means)):
+            raise errors.ConfigError("means of a tensor must be finite")
         if not (math.isfinite(self.min) and math.isfinite(self.max)) or self.min > self.max:
             raise errors.ConfigError(
                 f"a range must be finite and rise, got {self.min} to {self.max}"
@@ -63,10 +81,6 @@ def _positive(scale: float) -> np.float32:
     return found if found >= np.finfo(np.float32).tiny else np.float32(1.0)
 
 
-def _as_scales(scales: Any) -> tuple[float, ...]:
-    return tuple(float(scale) for scale in scales)
-
-
 @attrs.frozen(kw_only=True)
 class WeightScales:
     """Scales of a weight, one for each entry along `axis`; its integers are symmetric.
@@ -74,10 +88,11 @@ class WeightScales:
     A channel of zeros has the scale 0 here; a lowering gives it one that its runtime takes.
     """
 
-    scales: tuple[float, ...] = attrs.field(converter=_as_scales)
+    scales: tuple[float, ...] = attrs.field(converter=_as_floats)
     axis: int
     bits: int = attrs.field(default=8, validator=_check_bits)
     source: Source = attrs.field(default="minmax", validator=_check_source)
+    rounding: Rounding = attrs.field(default="nearest", validator=_check_rounding)
 
     def __attrs_post_init__(self) -> None:
         if not self.scales or any(not math.isfinite(s) or s < 0 for s in self.scales):

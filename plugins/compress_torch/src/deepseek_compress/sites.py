@@ -15,8 +15,8 @@ class QuantSites:
     `ranges_of` maps a tensor to another whose range it has, because an operator hands values
     through; `absorbed` maps a Relu or Clip that saturation replaces to its bounds. `weights` maps
     an initializer to its axis of channels; `biases` a node to (bias, data, weight); `constants`
-    maps other initializers, quantized as a whole, to the nodes that read them so. `stays_float`
-    says for heavy nodes why.
+    maps other initializers, quantized as a whole, to the nodes that read them so. `pooled` are
+    nodes that become a pooling; `stays_float` says for heavy nodes why.
     """
 
     activations: Mapping[str, frozenset[str] | None]
@@ -25,6 +25,7 @@ class QuantSites:
     weights: Mapping[str, int] = attrs.field(factory=dict)
     biases: Mapping[str, tuple[str, str, str]] = attrs.field(factory=dict)
     constants: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    pooled: frozenset[str] = frozenset()
     stays_float: Mapping[str, str] = attrs.field(factory=dict)
 
     def range_name(self, tensor: str) -> str:

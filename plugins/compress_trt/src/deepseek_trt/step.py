@@ -69,6 +69,10 @@ class BuildEngine(compression.ModelCompressor):
         self._library = identify(self._backend)
         check_targets(self._build.targets, self._library)
 
+    def versions(self) -> dict[str, str]:
+        """The library's flavor and version: an engine is of them alone."""
+        return {self._library.flavor: self._library.version}
+
     @in_recipe_words()
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
         """The profiles that it will be built with.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -92,9 +92,9 @@ class ModelFile:
             ArtifactError: data can't be read, or is not below the model's folder.
         """
         outside = [tensor for tensor in tensors if is_outside(tensor)]
-        if self.folder is not None:
+        if self.artifact.folders:
             places = [self.place(location(tensor), tensor.name) for tensor in outside]
-            for root in self._roots():
+            for root in self.artifact.folders:
                 if all(place.is_relative_to(root) for place in places):
                     for tensor, place in zip(outside, places, strict=True):
                         _locate(tensor, place.relative_to(root))
@@ -146,21 +146,14 @@ class ModelFile:
         Raises:
             ArtifactError: it is not below the model's folder.
         """
-        parts = PurePosixPath(given).parts
-        if self.folder is not None and parts and ".." not in parts and "\0" not in given:
-            place = _real(self.folder.joinpath(*parts))
-            if any(place.is_relative_to(root) for root in self._roots()):
-                return place
+        place = self.artifact.beside(given)
+        if place is not None:
+            return place
         raise errors.ArtifactError(
             f"{self.named}: the data of {name!r} is said to be in {given!r}, "
             "which is no file below the model's folder",
             remedy="put the data files beside the model and load it by its path",
         )
-
-    def _roots(self) -> tuple[Path, ...]:
-        """Below which data may lie: where the model does, and where the file that it links to."""
-        path = self.artifact.path
-        return () if path is None else (_real(path.parent), _real(path).parent)
 
     def _no_data(self, where: Path | str, why: str) -> errors.ArtifactError:
         return errors.ArtifactError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,8 +39,6 @@ _TARGETS = (
     ("skylake-avx512", _AVX512),
     ("haswell", _AVX2),
 )
-
-_names: dict[str, Any] = {}  # C strings that devices point to: they must outlive the driver
 
 
 def is_unknown_cpu(platform_version: str, device_version: str) -> bool:
@@ -80,9 +79,14 @@ def ensure_known_cpu(device: Any, platform_version: str, device_version: str) ->
 
 
 def _replace_name(address: int, target: str) -> bool:
-    """Point the one field that says `generic` to `target`; False if it is not there."""
+    """Point the one field that says `generic` to `target`; False if it is not there (any more).
+
+    Of a device that has its name already, what is left points to the heap of somebody else.
+    """
     try:
         with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+            if _pointers_to(memory, address, target.encode() + b"\0"):
+                return False
             places = _pointers_to(memory, address, _UNKNOWN.encode() + b"\0")
     except OSError:
         return False
@@ -90,9 +94,16 @@ def _replace_name(address: int, target: str) -> bool:
         places = [address + _USUAL_BYTE]  # others are leftovers of the heap behind the structure
     if len(places) != 1:
         return False
-    name = _names.setdefault(target, ctypes.create_string_buffer(target.encode()))
-    ctypes.c_uint64.from_address(places[0]).value = ctypes.addressof(name)
+    ctypes.c_uint64.from_address(places[0]).value = _lasting(target)
     return True
+
+
+@cache
+def _lasting(text: str) -> int:
+    """The address of a C string that is never freed: the driver outlives the interpreter."""
+    copy = ctypes.CDLL(None).strdup
+    copy.argtypes, copy.restype = [ctypes.c_char_p], ctypes.c_void_p
+    return int(copy(text.encode()))
 
 
 def _pointers_to(memory: BinaryIO, address: int, text: bytes) -> list[int]:

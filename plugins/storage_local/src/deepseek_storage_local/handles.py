@@ -1,16 +1,20 @@
-"""Open files, kept: the path of a warm read is one look-up, one fstat and one pread."""
+"""Open files and folders, kept: the path of a warm read is one look-up, one fstat and one pread."""
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import threading
 import weakref
 from collections import OrderedDict
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
-_MOST: Final = 512
+T = TypeVar("T")
+
+_MOST: Final = 2048
+_NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Descriptor:
@@ -30,25 +34,25 @@ class Descriptor:
             os.close(self.number)
 
 
-class Handles:
-    """The files that were read last, by key. Safe to use from several threads."""
+class Handles(Generic[T]):
+    """What holds a descriptor and was used last, by key. Safe to use from several threads."""
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
-        self._open: OrderedDict[str, Descriptor] = OrderedDict()
+        self._open: OrderedDict[str, T] = OrderedDict()
         self._lock = threading.Lock()
         _all.add(self)
 
-    def find(self, key: str) -> Descriptor | None:
-        """The open file of a key, if it is kept."""
+    def find(self, key: str) -> T | None:
+        """What is open of a key, if it is kept."""
         with self._lock:
             found = self._open.get(key)
             if found is not None:
                 self._open.move_to_end(key)
             return found
 
-    def keep(self, key: str, opened: Descriptor) -> None:
-        """Keep an open file; the one that was used longest ago may go."""
+    def keep(self, key: str, opened: T) -> None:
+        """Keep what is open; the one that was used longest ago may go."""
         with self._lock:
             self._open[key] = opened
             self._open.move_to_end(key)
@@ -59,22 +63,31 @@ class Handles:
         del evicted  # closed here, outside the lock
 
     def drop(self, key: str) -> None:
-        """Let go of a file."""
+        """Let go of one."""
         with self._lock:
             self._open.pop(key, None)
 
     def clear(self) -> None:
-        """Let go of all files."""
+        """Let go of all."""
         with self._lock:
             dropped, self._open = self._open, OrderedDict()
         del dropped
 
 
-_all: weakref.WeakSet[Handles] = weakref.WeakSet()
+_all: weakref.WeakSet[Handles[Any]] = weakref.WeakSet()
+
+
+def none_left(error: OSError) -> bool:
+    """Whether it says that there are no descriptors left; if so, all that is kept is let go of."""
+    if error.errno not in _NONE_LEFT:
+        return False
+    for handles in list(_all):
+        handles.clear()
+    return True
 
 
 def _room() -> int:
-    """Of each tier: together an eighth of the files that this process may open now."""
+    """Of each: together an eighth of the files that this process may open now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 8)
     return max(2, most // max(1, len(_all)))

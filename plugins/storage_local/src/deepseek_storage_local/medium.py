@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 from deepseek_core import TierProfile
 from deepseek_storage_local.options import Options
@@ -24,19 +24,34 @@ def medium_of(device: int, *, sysfs: Path = Path("/sys/dev/block")) -> Literal["
     return "ssd"
 
 
-def profile_of(options: Options, volumes: Sequence[Volume], used_nbytes: int | None) -> TierProfile:
-    """The profile of a tier of these volumes, domains or else the root; `used_nbytes` of its quota.
+class Disk(NamedTuple):
+    """The file system that a volume lies on, and its room."""
 
-    Raises:
-        OSError: a file system does not answer.
+    device: int
+    found: os.statvfs_result
+
+    @classmethod
+    def of(cls, volume: Volume) -> Self:
+        """Ask for it.
+
+        Raises:
+            OSError: the file system does not answer.
+        """
+        return cls(volume.device, os.fstatvfs(volume.folder))
+
+
+def profile_of(options: Options, disks: Sequence[Disk], used_nbytes: int | None) -> TierProfile:
+    """The profile of a tier on the disks of its domains, or else its root's.
+
+    `used_nbytes` is what its quota counts.
     """
-    room = {volume.device: os.fstatvfs(volume.folder) for volume in volumes}
+    room = dict(disks)
     capacity = sum(found.f_blocks * found.f_frsize for found in room.values())
     free = sum(found.f_bavail * found.f_frsize for found in room.values())
     if options.capacity_nbytes is not None:
         capacity = min(capacity, options.capacity_nbytes)
         free = min(free, max(0, options.capacity_nbytes - (used_nbytes or 0)))
-    medium = options.medium or medium_of(volumes[0].device)
+    medium = options.medium or medium_of(disks[0].device)
     latency_s, bytes_per_s = options.speed_of(medium)
     return TierProfile(
         medium=medium,
@@ -44,5 +59,5 @@ def profile_of(options: Options, volumes: Sequence[Volume], used_nbytes: int | N
         bytes_per_s=bytes_per_s,
         capacity_nbytes=capacity,
         free_nbytes=free,
-        evidence="hardware" if len(room) == len(volumes) else "simulated",
+        evidence="hardware" if len(room) == len(disks) else "simulated",
     )

@@ -7,14 +7,15 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import NoReturn
 
 from deepseek_core import ObjectStat, Tier, TierProfile, errors
 from deepseek_storage_local import options, vendor_errors
 from deepseek_storage_local.direct import AlignedBuffers, read_direct, refusal
-from deepseek_storage_local.handles import Descriptor, Handles
+from deepseek_storage_local.handles import Descriptor, Handles, none_left
 from deepseek_storage_local.listing import walk
-from deepseek_storage_local.medium import profile_of
+from deepseek_storage_local.medium import Disk, profile_of
 from deepseek_storage_local.names import path_of
 from deepseek_storage_local.quota import Quota
 from deepseek_storage_local.tier_folders import TierFolders
@@ -47,7 +48,7 @@ class LocalTier(Tier):
         self._options = options.parse(url)
         self.failure_domains = self._options.domains
         self._folders: TierFolders | None = TierFolders(self._options, url)
-        self._handles = Handles()
+        self._handles: Handles[Descriptor] = Handles()
         self._buffers = AlignedBuffers()
         self.direct_refusal = self._try_direct() if self._options.direct else None
         self._direct = self._options.direct and self.direct_refusal is None
@@ -132,9 +133,10 @@ class LocalTier(Tier):
         """
         folders = self._opened()
         domains = [name for name in self.failure_domains if _may_hold(name, prefix)]
-        for volume in [folders.root(), *map(folders.domain, domains)]:
-            self._check(volume)
         root = folders.root()  # held to the end: its number alone may come to be another folder's
+        self._check(root)
+        for name in domains:
+            self._check(folders.domain(name))
         with self._faults(root):
             yield from walk(root.folder, prefix)
 
@@ -160,12 +162,14 @@ class LocalTier(Tier):
             TierUnavailable: no disk is there.
         """
         folders = self._opened()
-        volumes = folders.present() if self.failure_domains else [folders.root()]
-        if not volumes:
-            volumes = [folders.domain(self.failure_domains[0])]
-        with self._faults(folders.root()):
+        root = folders.root()
+        with self._faults(root):
+            disks = [Disk.of(volume) for volume in folders.present()]
+            if not disks:
+                names = self.failure_domains
+                disks = [Disk.of(folders.domain(names[0]) if names else root)]
             used = None if self._quota is None else self._quota.used_nbytes
-            return profile_of(self._options, volumes, used)
+            return profile_of(self._options, disks, used)
 
     def close(self) -> None:
         """Let go of the folders and of the lock; idempotent."""
@@ -230,9 +234,11 @@ class LocalTier(Tier):
 
     def _try_direct(self) -> str | None:
         folders = self._opened()
-        volumes = {v.device: v for v in [folders.root(), *folders.present()]}.values()
-        reasons = (refusal(volume, folders.opening_name) for volume in volumes)
-        reason = next((reason for reason in reasons if reason), None)
+        tried: dict[int, str | None] = {}  # one volume of each disk
+        for volume in chain([folders.root()], folders.present()):
+            if volume.device not in tried:
+                tried[volume.device] = refusal(volume, folders.opening_name)
+        reason = next((reason for reason in tried.values() if reason), None)
         if reason:
             _log.warning("direct=1 is not used: %s", reason)
         return reason
@@ -253,6 +259,7 @@ class LocalTier(Tier):
         except errors.TierUnavailable:  # an OSError, and it says all already
             raise
         except OSError as error:
+            none_left(error)
             self._check(volume)
             raise vendor_errors.fault(error, volume.path, self.url) from error
 

@@ -6,11 +6,14 @@ place, is told from a new domain, and nothing is written to the empty folder tha
 
 from __future__ import annotations
 
-import threading
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from deepseek_core import errors
+from deepseek_storage_local.handles import Handles, none_left
 from deepseek_storage_local.names import OWN
 from deepseek_storage_local.openings import Opening, alone
 from deepseek_storage_local.options import Options
@@ -20,7 +23,10 @@ from deepseek_storage_local.writing import clean_aside, names_aside
 
 
 class TierFolders:
-    """Opens volumes when they are asked for, and again when they are back."""
+    """Opens volumes when they are asked for, and again when they are back.
+
+    Those used last stay open; there may be more domains than files that a process may open.
+    """
 
     def __init__(self, options: Options, url: str) -> None:
         """Open the root, and make what is new.
@@ -30,8 +36,8 @@ class TierFolders:
             TierUnavailable: a folder can't be made or read.
         """
         self._root, self._url, self._names = options.root, url, options.domains
-        self._volumes: dict[str, Volume] = {}
-        self._lock = threading.Lock()
+        self._volumes: Handles[Volume] = Handles()
+        self._durable: defaultdict[str, dict[str, int]] = defaultdict(dict)
         try:
             self._make(create=options.create)
             self._opening = Opening(options.root, url, exclusive=options.exclusive)
@@ -48,7 +54,7 @@ class TierFolders:
         Raises:
             TierUnavailable: it is gone.
         """
-        return self._volumes.get("") or self._open("", self._root)
+        return self._volumes.find("") or self._open("", self._root)
 
     def domain(self, name: str) -> Volume:
         """The folder of a failure domain.
@@ -56,26 +62,25 @@ class TierFolders:
         Raises:
             TierUnavailable: it is gone.
         """
-        return self._volumes.get(name) or self._open(name, self._root / name)
+        return self._volumes.find(name) or self._open(name, self._root / name)
 
-    def present(self) -> list[Volume]:
-        """The domains that are there."""
-        found = []
+    def present(self) -> Iterator[Volume]:
+        """The domains that are there, each open as long as it is looked at."""
         for name in self._names:
             with suppress(errors.TierUnavailable):
                 volume = self.domain(name)
                 volume.check(self._url)
-                found.append(volume)
-        return found
+                yield volume
 
     def forget(self, volume: Volume) -> None:
         """Open this volume anew when it is asked for again."""
-        with self._lock:
-            self._volumes = {n: v for n, v in self._volumes.items() if v is not volume}
+        name = "" if volume.path == self._root else volume.path.name
+        self._volumes.drop(name)
+        self._durable.pop(name, None)
 
     def close(self) -> None:
         """Let go of all folders and of the lock; idempotent."""
-        self._volumes = {}
+        self._volumes.clear()
         self._opening.close()
         del self._opening
 
@@ -97,13 +102,14 @@ class TierFolders:
 
     def _open(self, name: str, path: Path) -> Volume:
         try:
-            volume = Volume(path, self._url)
+            volume = Volume(path, self._url, self._durable[name])
         except OSError as error:
+            if none_left(error):
+                raise fault(error, path, self._url) from error
             raise self._gone(name, path) from error
         if volume.identity != self._expected[name]:
             raise self._gone(name, path)
-        with self._lock:
-            self._volumes[name] = volume
+        self._volumes.keep(name, volume)
         return volume
 
     def _gone(self, name: str, path: Path) -> errors.TierUnavailable:
@@ -118,7 +124,7 @@ class TierFolders:
 
     def _clean(self) -> None:
         """Remove what dead writers left; a disk that is sick or gone has its turn later."""
-        for volume in [self.root(), *self.present()]:
+        for volume in chain([self.root()], self.present()):
             with suppress(OSError):
                 if not self._opening.name:  # we may not write here
                     return

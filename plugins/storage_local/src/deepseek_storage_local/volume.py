@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -32,8 +31,10 @@ class Volume:
     It closes when nobody uses it any more.
     """
 
-    def __init__(self, path: Path, url: str) -> None:
+    def __init__(self, path: Path, url: str, durable: dict[str, int]) -> None:
         """Open the volume that was made there.
+
+        `durable` outlives it: of each folder whose name is on the disk, its inode.
 
         Raises:
             OSError: it can't be opened; FileNotFoundError if there is none.
@@ -44,8 +45,7 @@ class Volume:
         self.folder = self._held.number
         self.device = os.fstat(self.folder).st_dev
         self.identity = _read_identity(self.folder, path, url)
-        self._durable: dict[str, int] = {}  # folder -> its inode, once its name is on the disk
-        self._lock = threading.Lock()
+        self._durable = durable
 
     def check(self, url: str) -> None:
         """See whether the folder is still where it was.
@@ -75,10 +75,9 @@ class Volume:
         # Whoever made it may not have got this far: the first to use it sees to that.
         if folder and self._durable.get(folder) != inode:
             self.sync_folder(folder.rpartition("/")[0])
-            with self._lock:
-                if len(self._durable) > 10_000:
-                    self._durable.clear()
-                self._durable[folder] = inode
+            if len(self._durable) > 10_000:
+                self._durable.clear()
+            self._durable[folder] = inode
 
     def prune(self, folder: str) -> None:
         """Remove a folder and those above it as far as they are empty."""

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _MOST: Final = 256
 _LEAST: Final = 2
 _SHARE: Final = 4
+_THREAD_SHARE: Final = 8
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE})
 # So long others are waited for, who hold descriptors for the moment of a read.
 _PATIENCE_S: Final = 5.0
@@ -55,6 +56,11 @@ def share() -> int:
     """How many files each of those who registered may keep now."""
     most = min(_MOST, limit() // _SHARE)
     return max(_LEAST, most // max(1, len(_keepers)))
+
+
+def threads(most: int) -> int:
+    """How many threads may open files at once, of at most so many: each has some open."""
+    return max(1, min(most, limit() // _THREAD_SHARE))
 
 
 def make_room() -> None:

@@ -13,6 +13,7 @@ from deepseek_store.home.findings import Findings
 from deepseek_store.home.opened import WRITERS, OpenedHome
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.journal import Journal
+from deepseek_store.log.reserve import fitting_segment_nbytes
 from deepseek_store.move.exclusive import Exclusive
 from deepseek_store.move.gc import Collector
 from deepseek_store.move.mover import Mover
@@ -57,7 +58,7 @@ class Parts:
             self.disk,
             store_id=opened.config.store_id,
             writer=opened.writer,
-            segment_nbytes=policy.warm_fragment_nbytes,
+            segment_nbytes=fitting_segment_nbytes(opened.home, policy.warm_fragment_nbytes),
             next_segment=lambda: self.state.allocate("segment"),
             clock=clock,
             on_group=self.committer.take,

@@ -20,7 +20,13 @@ from deepseek_store.errors import GenerationMismatch, SegmentGone, StoreClosed, 
 from deepseek_store.home import open_stores as open_homes
 from deepseek_store.home.ages import INCOMPLETE
 from deepseek_store.home.config import StoreConfig, TierConfig
-from deepseek_store.home.create import change_policy, make_home, unmake_home
+from deepseek_store.home.create import (
+    add_tiers,
+    change_policy,
+    make_home,
+    take_back_tiers,
+    unmake_home,
+)
 from deepseek_store.home.open import open_parts
 from deepseek_store.home.pins_and_snapshots import (
     SnapshotNote,
@@ -184,6 +190,40 @@ class Store:
             change_policy(folder, before.to_json())
             raise
         return after
+
+    @classmethod
+    def add_tiers(
+        cls,
+        home: str | Path,
+        *,
+        warm: Sequence[str] = (),
+        cold: Sequence[str] = (),
+        **options: Any,
+    ) -> Self:
+        """Give a store that nobody has open more tiers, and open it; URLs as for `init`.
+
+        What is stored stays where it is; new stripes and moves use them. `options` are those of
+        `Store`.
+
+        Raises:
+            ConfigError: a URL that no plugin opens, or an index that several machines share.
+            CodeRefused: the tiers can't carry what the policy asks for; nothing is changed.
+            ForeignStore: one is a tier of the store already.
+            StoreLocked: a process has the store open.
+        """
+        folder, tiers = Path(home), options.get("tiers")
+        urls = [("warm", url) for url in warm] + [("cold", url) for url in cold]
+        before = add_tiers(folder, [TierConfig(name=name, url=url) for name, url in urls], tiers)
+        store: Self | None = None
+        try:
+            store = cls(folder, **options)
+            store.maintenance.codes()
+        except BaseException:
+            if store is not None:
+                store.close()
+            take_back_tiers(folder, before, tiers)
+            raise
+        return store
 
     @classmethod
     def rebuild(cls, home: str | Path, **options: Any) -> RebuildReport:

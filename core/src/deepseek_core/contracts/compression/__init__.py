@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deepseek_core.contracts.compression.budget import Budget, BudgetRow, LatencyBudget, Limit
 from deepseek_core.contracts.compression.folder import Manifest
+from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.compression.recipe import (
     DataSource,
     ModelSource,
@@ -36,6 +37,7 @@ __all__ = [
     "LayerView",
     "Limit",
     "Manifest",
+    "Metric",
     "ModelCompressor",
     "ModelProfile",
     "ModelSource",

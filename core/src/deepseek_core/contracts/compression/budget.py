@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.units import check_count
 
@@ -20,8 +21,8 @@ _SCALES: Final = {
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
-_POINTS: Final = re.compile(r"(?:<=\s*)?(\d+(?:\.\d*)?)\s*(?:pt|pts|points?|%)?")
-_LEAST: Final = re.compile(r"(?:>=\s*)?(\d+(?:\.\d*)?)\s*(%)?")
+_FIGURE: Final = re.compile(r"([<>]=)?\s*([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(.*)")
+_POINTS: Final = ("", "pt", "pts", "point", "points", "%")
 _QUANTILES: Final = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 
 
@@ -44,17 +45,13 @@ class Limit:
         Raises:
             ConfigError: anything else; `where` is named.
         """
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return cls(most=float(value))
-        found = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
-        scale = _SCALES.get(found[3] or "") if found else None
-        if found is None or scale is None or (found[1] and found[3]):
+        divisor, number = _part(value)
+        if number is None or not 0 < number < math.inf:
             raise ConfigError(
                 f"{where} is {value!r}, which is no limit",
                 remedy='write "/3.7" for a part of the original, or an amount as 700000 or "4 MiB"',
             )
-        number = float(found[2])
-        return cls(divisor=number) if found[1] else cls(most=number * scale)
+        return cls(divisor=number) if divisor else cls(most=number)
 
     def of(self, original: float | None) -> float | None:
         """The largest amount that holds, for an original of that size; None if that is unknown."""
@@ -64,6 +61,17 @@ class Limit:
 
     def __str__(self) -> str:
         return f"/{self.divisor:g}" if self.divisor is not None else f"{self.most:,.0f}"
+
+
+def _part(value: Any) -> tuple[bool, float | None]:
+    """Whether a limit divides, and its number; None where it has none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return False, float(value)
+    found = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
+    scale = _SCALES.get(found[3] or "") if found else None
+    if found is None or scale is None or (found[1] and found[3]):
+        return False, None
+    return bool(found[1]), float(found[2]) * scale
 
 
 @attrs.frozen(kw_only=True)
@@ -152,8 +160,9 @@ _KEYS: Final = ("parameters", "macs", "nbytes", "accuracy_drop", "accuracy", "la
 class Budget:
     """What the result may cost; None: no matter.
 
-    `parameters`, `macs` and `nbytes` (of the shipped file) are limits; `accuracy_drop` is in
-    points (hundredths) below the original; `accuracy` is the least, 0 to 1.
+    `parameters`, `macs` and `nbytes` (of the shipped file) are limits; `accuracy` is the least
+    that the `metric` may be, and `accuracy_drop` what it may be below the original: points
+    (hundredths) of a share, else in the metric's unit.
     """
 
     parameters: Limit | None = None
@@ -162,9 +171,10 @@ class Budget:
     accuracy_drop: float | None = None
     accuracy: float | None = None
     latency: LatencyBudget | None = None
+    metric: Metric = attrs.field(factory=Metric)
 
     @classmethod
-    def parse(cls, table: Any, metric: str = "accuracy") -> Budget:
+    def parse(cls, table: Any, metric: Metric | None = None) -> Budget:
         """The table `[budget]` of a recipe; `accuracy` may go by the name of its `metric`.
 
         Raises:
@@ -172,16 +182,17 @@ class Budget:
         """
         if not isinstance(table, Mapping):
             raise ConfigError(f"budget is {table!r}", remedy="write it as a table: [budget]")
-        table = _by_own_names(table, metric)
-        given: dict[str, Any] = {
+        metric = Metric() if metric is None else metric
+        table = _by_own_names(table, metric.name)
+        given: dict[str, Any] = {"metric": metric} | {
             key: Limit.parse(table[key], where=f"budget.{key}")
             for key in ("parameters", "macs", "nbytes")
             if key in table
         }
         if "accuracy_drop" in table:
-            given["accuracy_drop"] = _points(table["accuracy_drop"])
+            given["accuracy_drop"] = _points(table["accuracy_drop"], metric)
         if "accuracy" in table:
-            given["accuracy"] = _least(table["accuracy"])
+            given["accuracy"] = _least(table["accuracy"], metric)
         if "latency" in table:
             given["latency"] = LatencyBudget.parse(table["latency"])
         return cls(**given)
@@ -219,11 +230,11 @@ class Budget:
         if self.accuracy_drop is not None:
             drop = None
             if "accuracy" in got and "accuracy" in original:
-                drop = (original["accuracy"] - got["accuracy"]) * 100
-            wanted = f"<= {self.accuracy_drop:g} points"
+                drop = (original["accuracy"] - got["accuracy"]) * self.metric.per_unit
+            wanted = f"<= {self.metric.limit(self.accuracy_drop)}"
             found.append(_row("accuracy_drop", wanted, self.accuracy_drop, drop))
         if self.accuracy is not None:
-            least = f">= {self.accuracy:.2%}"
+            least = f">= {self.metric.text(self.accuracy)}"
             found.append(_row("accuracy", least, self.accuracy, got.get("accuracy"), sign=-1))
         if self.latency is not None:
             wanted = str(self.latency)
@@ -252,28 +263,50 @@ def _by_own_names(table: Mapping[str, Any], metric: str) -> dict[str, Any]:
     return {own.get(name, name): value for name, value in table.items()}
 
 
-def _points(value: Any) -> float:
-    found = _POINTS.fullmatch(value.strip()) if isinstance(value, str) else None
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100:
-        return float(value)
-    if found is None or float(found[1]) > 100:
+def _points(value: Any, metric: Metric) -> float:
+    """What a metric may lose: points of a share, else so much of its unit."""
+    most = 100.0 if metric.is_share else math.inf
+    number = _number(value, "<=", _POINTS if metric.is_share else ("", metric.unit))
+    if number is None or not 0 <= number <= most or math.isinf(number):
+        how = 'in points, hundredths: 1.0 or "<= 1.0 pt"'
         raise ConfigError(
-            f"budget.accuracy_drop is {value!r}",
-            remedy='write it in points, hundredths of the samples: 1.0 or "<= 1.0 pt"',
+            f"budget.{metric.name}_drop is {value!r}",
+            remedy=f"write it {how if metric.is_share else _like(0.5, metric)}",
         )
-    return float(found[1])
+    return number
 
 
-def _least(value: Any) -> float:
-    found = _LEAST.fullmatch(value.strip()) if isinstance(value, str) else None
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if found is not None:
-        number = float(found[1]) / (100 if found[2] else 1)
+def _least(value: Any, metric: Metric) -> float:
+    """The least that a metric may be."""
+    if not metric.is_share:
+        number = _number(value, ">=", ("", metric.unit))
+        if number is None or not math.isfinite(number):
+            raise ConfigError(
+                f"budget.{metric.name} is {value!r}", remedy=f"write it {_like(30, metric)}"
+            )
+        return number
+    number = _number(value, ">=", ("", "%"))
+    if number is not None and isinstance(value, str) and value.rstrip().endswith("%"):
+        number /= 100
     if number is None or not 0 <= number <= 1:
         raise ConfigError(
-            f"budget.accuracy is {value!r}", remedy='write it as 0.92, or as ">= 92 %"'
+            f"budget.{metric.name} is {value!r}", remedy='write it as 0.92, or as ">= 92 %"'
         )
-    return float(number)
+    return number
+
+
+def _like(value: float, metric: Metric) -> str:
+    return f'in the metric\'s unit: {value:g} or "{metric.text(value)}"'
+
+
+def _number(value: Any, sign: str, units: tuple[str | None, ...]) -> float | None:
+    """A number, or a text of one with that sign before it and one of these units; else None."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    found = _FIGURE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or found[1] not in (None, sign) or found[3] not in units:
+        return None
+    return float(found[2])
 
 
 def refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], *, where: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.compression.budget import Budget, refuse_unknown
+from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.errors import ConfigError, DeepSeekError
 from deepseek_core.contracts.units import check_count
 
@@ -16,9 +17,10 @@ _TABLES: Final = ("schema", "model", "data", "step", "lower", "budget", "run")
 _MODEL: Final = ("entry", "path", "input", "inputs", "weights", "student")
 _DATA: Final = (
     "train", "validation", "validation_share", "test", "calibration", "calibration_samples",
-    "loss", "metric", "threshold", "reference",
+    "loss", "metric", "metric_unit", "threshold", "reference",
 )  # fmt: skip
-_RUN: Final = ("seed", "threads", "batch")
+_RUN: Final = ("seed", "threads")
+_MOST_SEED: Final = 2**32 - 1
 
 
 @attrs.frozen(kw_only=True)
@@ -44,10 +46,10 @@ class DataSource:
     Steps choose by `validation`, or by a `validation_share` of the training samples, which they do
     not train on; the verdict alone looks at `test`. `calibration_samples` is how many of the
     training samples calibrate, where no source of their own is given. `loss` and `metric` name
-    functions; the defaults are cross-entropy and accuracy. `threshold` names one that chooses, for
-    each model on validation samples, what the metric holds its scores against. `reference` gives
-    samples that each model is shown as well, for a metric that compares with them: the known
-    pictures of a search.
+    functions; the defaults are cross-entropy and accuracy. `metric_unit` is what the metric is told
+    in; without one it is a share. `threshold` names one that chooses, for each model on validation
+    samples, what the metric holds its scores against. `reference` gives samples that each model is
+    shown as well, for a metric that compares with them: the known pictures of a search.
     """
 
     train: str | None = None
@@ -58,20 +60,25 @@ class DataSource:
     calibration_samples: int = attrs.field(default=512, validator=check_count(1))
     loss: str | None = None
     metric: str | None = None
+    metric_unit: str | None = None
     threshold: str | None = None
     reference: str | None = None
 
     @property
-    def metric_name(self) -> str:
-        """What models are judged by: the name of the user's function, or accuracy."""
-        return "accuracy" if self.metric is None else self.metric.rpartition(":")[2]
+    def judged_by(self) -> Metric:
+        """What models are judged by: the user's function of that name, or accuracy."""
+        if self.metric is None:
+            return Metric()
+        return Metric(name=self.metric.rpartition(":")[2], unit=self.metric_unit)
 
     def __attrs_post_init__(self) -> None:
-        if self.reference is not None and self.metric is None:
-            raise ConfigError(
-                "data.reference is for a metric, and there is none",
-                remedy='add data.metric = "file.py:function"',
-            )
+        for name in ("metric_unit", "reference"):
+            if getattr(self, name) is not None and self.metric is None:
+                raise ConfigError(
+                    f"data.{name} is for a metric, and there is none",
+                    remedy='add data.metric = "file.py:function"',
+                )
+        _ = self.judged_by  # refuses a unit that is none
         share = self.validation_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
             raise ConfigError(
@@ -99,7 +106,10 @@ class RunSettings:
 
     seed: int = attrs.field(default=0, validator=check_count(0))
     threads: int = attrs.field(default=1, validator=check_count(1))
-    batch: int = attrs.field(default=64, validator=check_count(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.seed > _MOST_SEED:
+            raise ConfigError(f"run.seed is {self.seed}", remedy=f"use 0 to {_MOST_SEED}")
 
 
 @attrs.frozen(kw_only=True)
@@ -137,7 +147,7 @@ class Recipe:
             "data": (data := tried(_data, table.get("data", {}))),
             "steps": tried(_steps, table.get("step", ()), "step"),
             "lower": tried(_steps, table.get("lower", ()), "lower"),
-            "budget": tried(Budget.parse, table.get("budget", {}), _metric_name(data)),
+            "budget": tried(Budget.parse, table.get("budget", {}), _metric(data)),
             "run": tried(_run, table.get("run", {})),
         }
         if faults:
@@ -240,8 +250,8 @@ def _data(value: Any) -> DataSource:
     return DataSource(**fields)
 
 
-def _metric_name(data: DataSource | None) -> str:
-    return "accuracy" if data is None else data.metric_name
+def _metric(data: DataSource | None) -> Metric:
+    return Metric() if data is None else data.judged_by
 
 
 def _run(value: Any) -> RunSettings:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf, isfinite
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core.contracts.compression.budget import BudgetRow
+from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.compression.step import ModelProfile
 from deepseek_core.contracts.errors import ArtifactError
 from deepseek_core.contracts.units import as_names
@@ -17,7 +19,10 @@ SCHEMA: Final = 1
 
 @attrs.frozen(kw_only=True)
 class Interval:
-    """A figure with its 95 % interval; `count` samples or seeds stand behind it."""
+    """A figure with its 95 % interval; `count` samples or seeds stand behind it.
+
+    `low` and `high` are infinite where nothing is known of how far it goes; null in JSON.
+    """
 
     value: float
     low: float
@@ -72,7 +77,7 @@ class CompressionReport:
     """All that a run has to say; `not_measured` says what it could not look at, and why.
 
     Where the budget does not hold, `closest` names the line that fails by most, and what would
-    hold. `metric` is the name of what stands under `accuracy` everywhere. `layers` has a row of
+    hold. `metric` is what stands under `accuracy` everywhere. `layers` has a row of
     plain figures for each layer (`name`, `channels_before`, `channels_after`, ...).
     """
 
@@ -85,7 +90,7 @@ class CompressionReport:
     not_measured: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     machine: Mapping[str, Any] = attrs.field(factory=dict)
     versions: Mapping[str, str] = attrs.field(factory=dict)
-    metric: str = "accuracy"
+    metric: Metric = attrs.field(factory=Metric)
 
     @property
     def holds(self) -> bool:
@@ -94,7 +99,11 @@ class CompressionReport:
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept in `report.json`."""
-        return {"schema": SCHEMA, "holds": self.holds, **attrs.asdict(self)}
+        return {
+            "schema": SCHEMA,
+            "holds": self.holds,
+            **attrs.asdict(self, value_serializer=_finite_or_null),
+        }
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> CompressionReport:
@@ -113,11 +122,16 @@ class CompressionReport:
                 variants=tuple(_variant(row) for row in kept["variants"]),
                 layers=tuple(kept["layers"]),
                 closest=kept.get("closest", ()),  # later than the others
-                metric=kept.get("metric", "accuracy"),  # reports of 0.1 have none
+                metric=Metric(**kept.get("metric", {})),  # reports of 0.1 have none
                 **{name: kept[name] for name in plain},
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"a report that lacks a part: {error}") from error
+
+
+def _finite_or_null(_record: Any, _field: Any, value: Any) -> Any:
+    """Of a number that JSON lacks, nothing."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _step(row: Mapping[str, Any]) -> StepRow:
@@ -130,4 +144,7 @@ def _variant(row: Mapping[str, Any]) -> Variant:
 
 
 def _interval(kept: Mapping[str, Any] | None) -> Interval | None:
-    return None if kept is None else Interval(**kept)
+    if kept is None:
+        return None
+    known = {name: value for name, value in kept.items() if value is not None}
+    return Interval(**{"low": -inf, "high": inf, **known})

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from deepseek_core.contracts.compression.budget import Budget
+from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.compression.samples import Samples
 from deepseek_core.contracts.units import as_names, check_count
 
@@ -88,8 +89,8 @@ class StepContext:
 
     `workspace` is the one folder that `apply` may write to. `inputs` are the shapes of the
     model's inputs by name, the batch first. `original` is the model that the recipe began with (a
-    teacher). `evaluate` gives the accuracy (0 to 1) of a model in the form that the step takes, on
-    samples that it does not train on, or what the user's `metric` of that name says. `latency_s`
+    teacher). `evaluate` gives the `metric` (accuracy, or what the user wrote) of a model in the
+    form that the step takes, on samples that it does not train on. `latency_s`
     predicts what a layer takes on the device of the budget: {"name", "in_channels",
     "out_channels"} -> seconds. `provided` is what earlier steps gave. Each may be None where the
     recipe has none; the record's `needs` say which a step can't do without.
@@ -103,7 +104,7 @@ class StepContext:
     calibration: Samples | None = None
     original: Any = None
     evaluate: Callable[[Any], float] | None = None
-    metric: str = "accuracy"
+    metric: Metric = attrs.field(factory=Metric)
     latency_s: Callable[[Mapping[str, Any]], float] | None = None
     provided: Mapping[str, Any] = attrs.field(factory=dict)
     seed: int = 0
@@ -141,3 +142,10 @@ class ModelCompressor(ABC):
         Lets a run go on after this step from its weights alone. The model as it is by default.
         """
         return model
+
+    def versions(self) -> Mapping[str, str]:
+        """What decides its result besides its options: libraries by name; none by default.
+
+        They are kept in the locked recipe; a run does not go on with others.
+        """
+        return {}

@@ -62,7 +62,7 @@ def read_report(folder: Path) -> compression.CompressionReport:
 
 def print_report(report: compression.CompressionReport) -> None:
     """The whole report as tables."""
-    console.print_table(step_header(report.metric), list(step_rows(report.steps)))
+    console.print_table(step_header(report.metric), list(step_rows(report.steps, report.metric)))
     print()
     console.print_table(*file_table(report.variants, report.metric))
     if report.verdict:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from deepseek_compress.cli.common import add_json, print_json, read_report
 from deepseek_compress.recipe.workspace import LOCK
-from deepseek_compress.report.rows import percent
+from deepseek_compress.report.rows import score
 from deepseek_core import compression, console, errors
 
 EXAMPLES: Final = """examples:
@@ -67,8 +67,8 @@ def _rows(
     for name in a:
         ratio = "-" if not a[name] or b[name] is None else f"{b[name] / a[name]:.2f}"
         yield name, _text(name, a[name]), _text(name, b[name]), ratio
-    scores = [percent(_shipped(report).accuracy) for report in (one, other)]
-    yield " / ".join(dict.fromkeys((one.metric, other.metric))), *scores, ""
+    scores = [score(_shipped(report).accuracy, report.metric) for report in (one, other)]
+    yield " / ".join(dict.fromkeys((one.metric.name, other.metric.name))), *scores, ""
 
 
 def _shipped(report: compression.CompressionReport) -> compression.Variant:
@@ -97,11 +97,11 @@ def _accuracy_sentence(
     one: compression.CompressionReport, other: compression.CompressionReport
 ) -> str:
     if one.metric != other.metric:
-        return f"judged by two metrics: A by {one.metric}, B by {other.metric}"
+        return f"judged by two metrics: A by {one.metric.name}, B by {other.metric.name}"
     a, b = _shipped(one).accuracy, _shipped(other).accuracy
     if a is None or b is None:
-        return f"{one.metric} was not measured in both"
+        return f"{one.metric.name} was not measured in both"
     if a.overlaps(b):
-        return f"no significant difference in {one.metric}: the 95 % intervals overlap"
+        return f"no significant difference in {one.metric.name}: the 95 % intervals overlap"
     better = "B" if b.value > a.value else "A"
-    return f"{better} is better in {one.metric}: the 95 % intervals do not overlap"
+    return f"{better} is better in {one.metric.name}: the 95 % intervals do not overlap"

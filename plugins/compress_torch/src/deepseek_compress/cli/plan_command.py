@@ -14,7 +14,8 @@ EXAMPLES: Final = """examples:
   ds-sdk compress plan recipe.toml --json      with the channels that would go
 
 Nothing is trained and no file is written. Lines of the budget that only a run can tell are
-"not measured"; limits that the steps do not meet are an error, with the figures that they have."""
+"not measured": bytes and accuracy are those of its file. Limits that the steps do not meet are an
+error, with the figures that they have."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
                 "plans": [plan.to_json() for plan in found.plans],
                 "unplanned": list(found.unplanned),
                 "budget": [row.to_json() for row in found.verdict],
+                "notes": list(found.notes),
             }
         )
         return 0
@@ -53,8 +55,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"not planned: {line}")
     if found.verdict:
         print()
-        metric = job.recipe.data.metric_name
+        metric = job.recipe.budget.metric
         console.print_table(VERDICT_HEADER, list(verdict_rows(found.verdict, metric)))
+    for line in found.notes:
+        print(line)
     return 0
 
 

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import io
 import logging
+import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from deepseek_compress.nesting import leaves
+from deepseek_compress.onnx_graph.graph import Names
 from deepseek_compress.samples.example import example_inputs
 from deepseek_core import compression, errors
 
@@ -41,44 +43,63 @@ def export_onnx(
     """
     import torch
 
-    from deepseek_compress.modules import arguments_of, call, in_order
+    from deepseek_compress.modules import arguments_of, call, evaluating, in_order
+    from deepseek_compress.onnx_graph.files import write_whole
 
     whole = _in_float32(model)
     given = in_order(whole, _tensors_of(whole, inputs, example))
     args, kwargs = arguments_of(whole, given)
-    with torch.no_grad():
+    with evaluating(whole):
         output = call(whole, given)
-    try:
-        with _quiet(), _plain_outputs(whole):
-            program = torch.onnx.export(
-                whole,
-                args,
-                kwargs=kwargs,
-                input_names=list(given),
-                output_names=_names(output, given),
-                dynamic_shapes=_free_batch(whole, args, kwargs),
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
+        check_outputs(output)
+        try:
+            with _quiet(), _plain_outputs(whole):
+                program = torch.onnx.export(
+                    whole,
+                    args,
+                    kwargs=kwargs,
+                    input_names=list(given),
+                    dynamic_shapes=_free_batch(whole, args, kwargs),
+                    opset_version=OPSET,
+                    dynamo=True,
+                    verbose=False,
+                )
+        except Exception as error:
+            raise errors.InputError(
+                f"torch can't export {type(model).__name__} to ONNX: {_first_cause(error)}",
+                remedy="rewrite that part of the model, or give an ONNX file as model.path",
+            ) from error
+    _name_outputs(program, output)
+    difference = _checked(program.model_proto, output, given)
+    write_whole(path, program.model_proto.SerializeToString())
+    return difference
+
+
+def check_outputs(output: Any) -> None:
+    """Refuse what a file can't hold.
+
+    Raises:
+        InputError: something beside tensors; names it.
+    """
+    for name, value in leaves(output):
+        if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+            place = f"{name!r} of what the model gives" if name else "what the model gives"
+            raise errors.InputError(
+                f"{place} is a {type(value).__name__}, and a file has tensors alone",
+                remedy="let the model give tensors, in a dict or a tuple if there are several",
             )
-    except Exception as error:
-        raise errors.InputError(
-            f"torch can't export {type(model).__name__} to ONNX: {_first_cause(error)}",
-            remedy="rewrite that part of the model, or give an ONNX file as model.path",
-        ) from error
-    return _checked(program, output, given, path)
 
 
 def _in_float32(model: Any) -> Any:
-    """The model for inference; a copy where its weights are of another precision."""
+    """The model; a copy where its weights are of another precision."""
     import torch
 
     from deepseek_compress.modules import copied, place_of
 
     place, dtype = place_of(model)
     if dtype == torch.float32 and place.type == "cpu":
-        return model.eval()
-    return copied(model).float().cpu().eval()
+        return model
+    return copied(model).float().cpu()
 
 
 def _tensors_of(
@@ -121,26 +142,37 @@ def _free_batch(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     return {name: free(value) for name, value in bound.items()}
 
 
-def _names(output: Any, given: Mapping[str, Any]) -> list[str] | None:
-    """The names that a model's own mapping or named tuple has for its outputs."""
-    if not isinstance(output, Mapping) and not hasattr(output, "_fields"):
-        return None
-    return [f"{name}__output" if name in given else name for name, _ in leaves(output)]
+def _name_outputs(program: Any, output: Any) -> None:
+    """Call outputs as a model's own mapping or named tuple does, each as nothing else is called.
+
+    The exporter gives an output that hands an input on the input's name, and does not see that a
+    name is a weight's, too.
+    """
+    own = isinstance(output, Mapping) or hasattr(output, "_fields")
+    names, inputs = Names.of(program.model_proto), {v.name for v in program.model.graph.inputs}
+    for value, (name, _) in zip(program.model.graph.outputs, leaves(output), strict=True):
+        wanted = name if own else value.name
+        if wanted != value.name or wanted in inputs:
+            taken = wanted in names.taken
+            value.name = names.fresh(f"{wanted}__output" if taken else wanted)
 
 
-def _checked(program: Any, output: Any, given: Mapping[str, Any], path: Path) -> float:
-    from deepseek_compress.onnx_graph.files import write_whole
+def _checked(proto: Any, output: Any, given: Mapping[str, Any]) -> float:
+    """The largest difference of an output, relative to that output's largest value."""
     from deepseek_compress.onnx_graph.running import open_session
 
-    proto = program.model_proto
-    _own_outputs(proto)
-    write_whole(path, proto.SerializeToString())
-    expected = [tensor.numpy() for _, tensor in leaves(output)]
+    expected = [tensor.double().numpy() for _, tensor in leaves(output)]
     feeds = {i.name: a.numpy() for i, a in zip(proto.graph.input, given.values(), strict=True)}
-    found = open_session(proto).run(None, feeds)
-    worst = max((_difference(a, b) for a, b in zip(expected, found, strict=False)), default=0.0)
-    if len(expected) != len(found) or not worst <= TOLERANCE:
-        path.unlink()
+    session = open_session(proto)
+    try:
+        found = session.run(None, feeds)
+    except Exception as error:
+        raise errors.InputError(
+            f"ONNX Runtime does not run the exported file: {_first_cause(error)}",
+            remedy="let the model give float32 or whole numbers",
+        ) from error
+    worst = max(map(_difference, expected, found), default=0.0)
+    if worst > TOLERANCE:
         raise errors.InputError(
             f"the exported file differs from the model by {worst:.2g} of its largest "
             f"output ({TOLERANCE:g} is let through)",
@@ -149,23 +181,15 @@ def _checked(program: Any, output: Any, given: Mapping[str, Any], path: Path) ->
     return worst
 
 
-def _own_outputs(proto: Any) -> None:
-    """Give an output that hands an input on a name of its own: the exporter calls both alike."""
-    inputs = {value.name for value in proto.graph.input}
-    renamed = {}
-    for node in proto.graph.node:
-        for place, name in enumerate(node.output):
-            if name in inputs:
-                renamed[name] = node.output[place] = f"{name}__output"
-    for value in proto.graph.output:
-        value.name = renamed.get(value.name, value.name)
-
-
 def _difference(expected: Any, found: Any) -> float:
+    """Infinity where only one of the two is no finite number; never NaN, which hides in a max."""
     if expected.shape != found.shape:
-        return float("inf")
-    largest = float(np.abs(expected).max(initial=0.0))
-    return float(np.abs(expected - found).max(initial=0.0)) / (largest or 1.0)
+        return math.inf
+    found = found.astype(np.float64)
+    differ = ~((expected == found) | (np.isnan(expected) & np.isnan(found)))
+    gap = np.abs(expected[differ] - found[differ]).max(initial=0.0)
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
+    return math.inf if np.isnan(gap) else float(gap / (largest or 1.0))
 
 
 def _first_cause(error: BaseException) -> str:

@@ -14,7 +14,13 @@ import attrs
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from deepseek_compress.lower.integers import bias_integers, usable_scales, weight_integers
+from deepseek_compress.lower.integers import (
+    bias_integers,
+    bias_shift,
+    usable_scales,
+    weight_integers,
+)
+from deepseek_compress.lower.means import as_pooling
 from deepseek_compress.onnx_graph.graph import GraphIndex, Names
 from deepseek_compress.onnx_graph.reading import FloatModel
 from deepseek_compress.qspec import QuantSpec, TensorRange
@@ -53,9 +59,9 @@ def insert(model: FloatModel, spec: QuantSpec, sites: QuantSites, scheme: Scheme
     work = _Insertion(model.copy(), spec, sites, scheme)
     work.weights()
     work.constants()
-    if scheme.biases:
-        work.biases()
+    work.biases()
     work.absorb()
+    work.pool()
     for tensor, readers in sites.activations.items():
         work.activation(tensor, readers)
     return work.finished()
@@ -66,6 +72,8 @@ class _Insertion:
     """A copy that is being changed.
 
     `first` are nodes that go before all others, `after` those behind the producer of a tensor.
+    `scales` are those of weights, `lost` what weights are more than their integers say; `flat` are
+    tensors of poolings whose last two axes are dropped.
     """
 
     proto: ModelProto
@@ -77,7 +85,9 @@ class _Insertion:
     first: list[NodeProto] = attrs.field(factory=list)
     after: dict[str, list[NodeProto]] = attrs.field(factory=lambda: defaultdict(list))
     dropped: set[str] = attrs.field(factory=set)
+    flat: set[str] = attrs.field(factory=set)
     scales: dict[str, Array] = attrs.field(factory=dict)
+    lost: dict[str, Array] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.index = GraphIndex.of(self.proto)
@@ -90,7 +100,8 @@ class _Insertion:
             kept = self.spec.weights[name]
             scales = usable_scales(kept, self._biases_of(name))
             self.scales[name] = scales
-            integers = weight_integers(values, scales, axis, kept.levels)
+            integers = weight_integers(values, scales, kept)
+            self.lost[name] = values - integers * scales.reshape(_along(axis, values.ndim))
             self._constant(name, integers, scales, axis)
 
     def _biases_of(self, weight: str) -> list[tuple[Array, np.float32]]:
@@ -117,21 +128,33 @@ class _Insertion:
             self._rename_inputs(name, made, readers)
 
     def biases(self) -> None:
-        """Biases become int32 in the scale of the products that they are added to.
+        """Shift biases by what their layers lost; make them int32 where the scheme has it so.
 
-        Of products with few bits that scale is too coarse, and no runtime fuses them anyway.
+        That is in the scale of the products that they are added to. Of products with few bits it is
+        too coarse, and no runtime fuses them anyway.
         """
         nodes = {node.name: node for node in self.proto.graph.node}
         for name, (bias, data, weight) in self.sites.biases.items():
-            if self.range_of(data).bits < 8:
-                continue
+            old = np.asarray(self.index.constant(bias)).reshape(-1)
+            values = old + self._shift(nodes[name], data, weight, old.size)
             scales = (self._scale_of(data) * self.scales[weight]).astype(np.float32)
-            values = np.asarray(self.index.constant(bias)).reshape(-1)
-            if values.size != scales.size:
+            if self.scheme.biases and self.range_of(data).bits >= 8 and old.size == scales.size:
+                made = self.names.fresh(f"{bias}__of_{name}")
+                self._constant(made, bias_integers(values, scales), scales, 0)
+            elif (values != old).any():
+                made = self._initializer(f"{bias}__of_{name}", values.astype(np.float32))
+            else:
                 continue
-            made = self.names.fresh(f"{bias}__of_{name}")
-            self._constant(made, bias_integers(values, scales), scales, 0)
             nodes[name].input[2] = made
+
+    def _shift(self, node: NodeProto, data: str, weight: str, size: int) -> Array:
+        """What a layer's bias makes up for; zeros where the means of its input are not known."""
+        means = np.asarray(self.spec.activations[self.sites.range_name(data)].means)
+        lost = self.lost.get(weight)
+        if lost is None or not means.size or node.op_type not in ("Conv", "Gemm"):
+            return np.zeros(size)
+        found = bias_shift(node, lost.astype(np.float64), means)
+        return found if found.size == size else np.zeros(size)
 
     def absorb(self) -> None:
         """Drop each Relu and Clip whose work the saturation of the integer does."""
@@ -140,6 +163,12 @@ class _Insertion:
                 maker = self.index.producers[node.input[0]]
                 maker.output[0] = node.output[0]
                 self.dropped.add(node.name)
+
+    def pool(self) -> None:
+        """Make poolings of means; their integers become flat, so that tensors keep their shapes."""
+        for node in self.proto.graph.node:
+            if node.name in self.sites.pooled and as_pooling(node):
+                self.flat.add(node.output[0])
 
     def range_of(self, tensor: str) -> TensorRange:
         """The range of a tensor, within the bounds of a Relu or Clip that is dropped."""
@@ -186,6 +215,9 @@ class _Insertion:
             source = clipped
         middle = self.names.fresh(f"{tensor}__integer")
         nodes.append(self._node("QuantizeLinear", [source, *names], middle, f"{tensor}__Q"))
+        if tensor in self.flat:
+            pooled, middle = middle, self.names.fresh(f"{tensor}__flat")
+            nodes.append(self._node("Flatten", [pooled], middle, f"{tensor}__Flatten"))
         nodes.append(self._node("DequantizeLinear", [middle, *names], target, f"{tensor}__DQ"))
         return nodes
 
@@ -241,6 +273,11 @@ class _Insertion:
         graph.node.extend(copies)
         _drop_unread(self.proto)
         return self.proto
+
+
+def _along(axis: int, rank: int) -> list[int]:
+    """The shape of channels that lie along an axis."""
+    return [-1 if at == axis else 1 for at in range(rank)]
 
 
 def _copied(node: NodeProto) -> NodeProto:

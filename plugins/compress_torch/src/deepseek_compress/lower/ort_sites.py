@@ -15,6 +15,7 @@ import attrs
 from onnx import NodeProto
 
 from deepseek_compress.lower.candidates import Candidates
+from deepseek_compress.lower.means import spatial_means
 from deepseek_compress.onnx_graph.graph import attribute, weight_axis
 from deepseek_compress.onnx_graph.reading import FloatModel
 from deepseek_compress.qspec import QuantSpec
@@ -33,7 +34,8 @@ HAND_THROUGH: Final = frozenset({
 def ort_sites(model: FloatModel, spec: QuantSpec, skip: Collection[str] = ()) -> QuantSites:
     """Places for uint8 activations and int8 weights; `skip` names nodes to leave in float."""
     found = Candidates.of(model, spec, UNFIT, skip)
-    walk = _Walk(found, spec, frozenset(skip), _wanted(model, found, skip))
+    means = spatial_means(model.proto)
+    walk = _Walk(found, spec, frozenset(skip), means, _wanted(model, found, skip, means))
     for node in model.proto.graph.node:
         walk.visit(node)
     return QuantSites(
@@ -43,37 +45,45 @@ def ort_sites(model: FloatModel, spec: QuantSpec, skip: Collection[str] = ()) ->
         weights=walk.weights,
         biases=walk.biases,
         constants={name: frozenset(readers) for name, readers in walk.constants.items()},
+        pooled=frozenset(walk.pooled),
         stays_float=found.stays_float,
     )
 
 
-def _wanted(model: FloatModel, found: Candidates, skip: Collection[str]) -> frozenset[str]:
+def _wanted(
+    model: FloatModel, found: Candidates, skip: Collection[str], means: Collection[str]
+) -> frozenset[str]:
     """Tensors that a quantized heavy node reads, directly or through what runs in integer."""
     wanted: set[str] = set()
     passing = FOLLOWERS | HAND_THROUGH | {"Relu", "Clip"}
     for node in reversed(model.proto.graph.node):
         if node.name in found.heavy:
             wanted.update(found.data_inputs(node))
-        elif node.op_type in passing and node.output[0] in wanted and node.name not in skip:
+        elif node.name in skip or node.output[0] not in wanted:
+            continue
+        elif node.op_type in passing or node.name in means:
             wanted.update(name for name in _data(node) if name in found.floats)
     return frozenset(wanted)
 
 
 def _data(node: NodeProto) -> list[str]:
     """Inputs that carry values, not shapes or indices."""
-    return list(node.input[:1] if node.op_type in HAND_THROUGH else node.input)
+    single = node.op_type in HAND_THROUGH or node.op_type == "ReduceMean"
+    return list(node.input[:1] if single else node.input)
 
 
 @attrs.define(eq=False)
 class _Walk:
     """One pass over the nodes, in order.
 
-    `found` and `wanted` say what may and what should be quantized; the rest is what was decided.
+    `found` and `wanted` say what may and what should be quantized, `means` which nodes a pooling
+    can stand for; the rest is what was decided.
     """
 
     found: Candidates
     spec: QuantSpec
     skip: frozenset[str]
+    means: frozenset[str]
     wanted: frozenset[str]
     activations: dict[str, None] = attrs.field(factory=dict)
     ranges_of: dict[str, str] = attrs.field(factory=dict)
@@ -81,16 +91,17 @@ class _Walk:
     weights: dict[str, int] = attrs.field(factory=dict)
     biases: dict[str, tuple[str, str, str]] = attrs.field(factory=dict)
     constants: dict[str, set[str]] = attrs.field(factory=lambda: defaultdict(set))
+    pooled: set[str] = attrs.field(factory=set)
 
     def visit(self, node: NodeProto) -> None:
         """Decide about a node and the tensors around it."""
         if node.name in self.found.heavy:
             self._heavy(node)
-        elif node.name in self.skip or node.op_type not in FOLLOWERS | HAND_THROUGH:
+        elif node.name in self.skip:
             return
         elif node.op_type in HAND_THROUGH:
             self._hand_through(node)
-        else:
+        elif node.op_type in FOLLOWERS or node.name in self.means:
             self._follower(node)
 
     def _heavy(self, node: NodeProto) -> None:
@@ -107,15 +118,18 @@ class _Walk:
             self._add_end(node)
 
     def _follower(self, node: NodeProto) -> None:
-        computed = [name for name in node.input if name not in self.found.index.constants]
-        known = all(n in self.found.floats for n in node.input) and all(
+        data = _data(node)
+        computed = [name for name in data if name not in self.found.index.constants]
+        known = all(n in self.found.floats for n in data) and all(
             name in self.spec.activations for name in (*computed, self._end(node)[0])
         )
         island = any(self._is_quantized(name) for name in computed)
         if known and island and self._end(node)[0] in self.wanted:
             self.activations.update(dict.fromkeys(computed))
-            for name in set(node.input) - set(computed):
+            for name in set(data) - set(computed):
                 self.constants[name].add(node.name)
+            if node.name in self.means:
+                self.pooled.add(node.name)
             self._add_end(node)
 
     def _is_quantized(self, name: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import ModelProto, helper
 
 from deepseek_compress.errors import BadCalibration
+from deepseek_compress.samples.arrays import ArraySamples
 from deepseek_core import compression
 
 Array = np.ndarray[Any, Any]
@@ -40,36 +41,19 @@ class Fed:
     count: int
 
 
-@attrs.frozen(eq=False)
-class ArraySamples:
-    """Samples that lie in arrays, one entry of the first axis each."""
-
-    arrays: Mapping[str, Array]
-    labels: Array | None = None
-
-    def __len__(self) -> int:
-        return min((len(array) for array in self.arrays.values()), default=0)
-
-    def batches(self, size: int, *, seed: int | None = None) -> Iterator[compression.Batch]:
-        """All samples once, in order or in that of `seed`."""
-        order = np.arange(len(self))
-        if seed is not None:
-            np.random.default_rng(seed).shuffle(order)
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            labels = None if self.labels is None else self.labels[rows]
-            inputs = {name: array[rows] for name, array in self.arrays.items()}
-            yield compression.Batch(inputs=inputs, labels=labels)
-
-
 def as_samples(given: Any, model: ModelProto) -> compression.Samples:
     """What was given as samples: arrays by input name, or one array for the only input.
 
     Raises:
-        BadCalibration: it is neither, or its arrays do not count the same samples.
+        BadCalibration: it is neither, there are none, or arrays do not count the same samples.
     """
-    if isinstance(given, compression.Samples):
-        return given
+    samples = given if isinstance(given, compression.Samples) else _arrays(given, model)
+    if not len(samples):
+        raise BadCalibration("there are no samples", remedy="give some real ones")
+    return samples
+
+
+def _arrays(given: Any, model: ModelProto) -> compression.Samples:
     if isinstance(given, np.ndarray):
         given = {inputs_of(model)[0].name: given}
     if not isinstance(given, Mapping) or not all(hasattr(a, "shape") for a in given.values()):
@@ -80,7 +64,8 @@ def as_samples(given: Any, model: ModelProto) -> compression.Samples:
     counts = {name: array.shape[0] if array.ndim else 0 for name, array in given.items()}
     if len(set(counts.values())) > 1:
         raise BadCalibration(f"inputs hold different numbers of samples: {counts}")
-    return ArraySamples({name: np.asarray(array) for name, array in given.items()})
+    found = {name: np.asarray(array) for name, array in given.items()}
+    return ArraySamples(inputs=found if any(counts.values()) else {})
 
 
 def inputs_of(model: ModelProto) -> tuple[Input, ...]:

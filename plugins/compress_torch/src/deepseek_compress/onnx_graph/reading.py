@@ -14,6 +14,7 @@ import attrs
 import onnx
 from onnx import ModelProto, TensorProto
 
+from deepseek_compress.onnx_graph.data_files import read_data_in
 from deepseek_compress.onnx_graph.folding import fold_casts, fold_normalization, own_weights
 from deepseek_compress.onnx_graph.graph import GraphIndex, inner_graphs, opset
 from deepseek_core import Artifact, errors
@@ -78,20 +79,24 @@ def _parsed(source: Path | str | bytes | ModelProto | Artifact) -> ModelProto:
         copied = ModelProto()
         copied.CopyFrom(source)
         return copied
-    if isinstance(source, Artifact):
-        return _parsed(source.path if source.path is not None else source.read())
+    file = source if isinstance(source, Artifact) else _artifact(source)
     try:
-        found = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
-    except OSError as error:
-        raise errors.ArtifactError(
-            f"{source!s} can't be read: {error.strerror or error}", remedy="check the path"
-        ) from error
+        found = onnx.load_from_string(file.read())
+    except errors.DeepSeekError:
+        raise
     except Exception as error:
-        where = "the model" if isinstance(source, bytes) else str(source)
+        where = "the model" if file.path is None else str(file.path)
         raise errors.ArtifactError(f"{where} is no ONNX: {error}", remedy=_READ_AGAIN) from error
+    read_data_in(found, file)
     if not found.graph.node:
         raise errors.ArtifactError("the model has no nodes", remedy=_READ_AGAIN)
     return found
+
+
+def _artifact(source: Path | str | bytes) -> Artifact:
+    if isinstance(source, bytes):
+        return Artifact.from_bytes(source, format="onnx")
+    return Artifact.from_path(source, format="onnx")
 
 
 def _refuse_quantized(proto: ModelProto) -> None:

@@ -44,6 +44,8 @@ def score_units(
     for weight, role, units in _layers(pruner, score):
         view = data.view(weight, role, units, rng)
         values = _checked(score, view)
+        # Below zero a mean says nothing of sizes, and what a plan loses would be a gain.
+        values = values - min(values.min(initial=0.0), 0.0)
         mean = values.mean()
         inside = units >= 0
         np.add.at(totals, units[inside], (values / mean if mean > 0 else values)[inside])

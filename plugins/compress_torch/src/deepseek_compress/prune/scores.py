@@ -1,8 +1,8 @@
 """Scores of channels: how much a layer's channel matters, by its weights and by data.
 
-A score looks at one layer at a time. What it gives is divided by the layer's mean, and a unit
-has the mean over all its entries in all its layers. More of them come from plugins: records of
-target "channels".
+A score looks at one layer at a time. What it gives is divided by the layer's mean, raised before
+by its least where that is negative, and a unit has the mean over all its entries in all its
+layers. More of them come from plugins: records of target "channels".
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def _cis_frequency(view: compression.LayerView) -> np.ndarray:
     return np.asarray(_l1(view) * view.active_share)
 
 
+_OURS: Final = "deepseek-compress"
 _GRADIENTS, _ACTIVATIONS = ("gradients",), ("activations",)
 SCORES: Final[Mapping[str, compression.Score]] = MappingProxyType(
     {
@@ -88,22 +89,33 @@ SCORES: Final[Mapping[str, compression.Score]] = MappingProxyType(
 )
 
 
-def find_score(name: str) -> compression.Score:
-    """The score of that name: one of `SCORES`, whose names nobody takes, or of a plugin.
+def find_score(text: str) -> compression.Score:
+    """The score of that name: one of `SCORES`, or of a plugin; `distribution:name` says whose.
 
     Raises:
-        ConfigError: there is none (the nearest one is named), or that plugin lacks what it needs.
+        ConfigError: there is none (the nearest one is named), it has two owners and the text does
+            not say which, or that plugin lacks what it needs.
     """
-    if name in SCORES:
-        return SCORES[name]
-    offered = [spec.name for spec in OpenedCompressor.offered("channels")]
-    if name not in offered:
-        known = [*SCORES, *offered]
-        close = get_close_matches(name, known, n=1)
+    wanted, _, name = text.rpartition(":")
+    offered = OpenedCompressor.offered("channels")
+    owners = [_OURS] if name in SCORES else []
+    owners += [offered[name]] if name in offered else []
+    found = [dist for dist in owners if wanted in ("", dist)]
+    if len(found) > 1:
+        lines = (f'score = "{dist}:{name}"' for dist in found)
         raise errors.ConfigError(
-            f"there is no score {name!r}",
+            f"score {name!r} is offered by {' and by '.join(found)}",
+            remedy=f"say whose: {' or '.join(lines)}",
+        )
+    if not found:
+        known = [f"{dist}:{name}" for dist in owners] or [*SCORES, *offered]
+        close = get_close_matches(text, known, n=1)
+        raise errors.ConfigError(
+            f"there is no score {text!r}",
             remedy=f"did you mean {close[0]!r}?" if close else f"one of {', '.join(known)}",
         )
+    if found == [_OURS]:
+        return SCORES[name]
     score = open_compressor(name).compressor
     assert isinstance(score, compression.Score)
     return attrs.evolve(score, name=name)

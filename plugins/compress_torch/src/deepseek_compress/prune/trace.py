@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepseek_compress.errors import CannotPrune
+from deepseek_compress.modules import unfused
 from deepseek_compress.prune.classes import Mismatch, varying
 from deepseek_compress.prune.rules import (  # noqa: F401 - for the rules that they register
     attention,
@@ -209,7 +210,7 @@ def follow(run: Run, model: nn.Module, example: Example) -> Any:
         with (
             torch.no_grad(),
             _named_calls(run, model),
-            _slow_paths(),
+            unfused(),
             _Functions(run),
             _Operators(run),
         ):
@@ -253,17 +254,6 @@ def _fresh_inputs(run: Run, example: Example) -> tuple[tuple[Any, ...], dict[str
         return value
 
     return copied(example.args), copied(dict(example.kwargs))
-
-
-@contextmanager
-def _slow_paths() -> Iterator[None]:
-    """Without fused paths that skip the layers inside."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextmanager

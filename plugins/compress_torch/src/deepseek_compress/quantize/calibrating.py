@@ -19,6 +19,7 @@ from deepseek_compress.qspec import QuantSpec
 from deepseek_compress.quantize.observing import Observer
 from deepseek_compress.quantize.poison import find_poison, refuse_poison
 from deepseek_compress.quantize.ranges import METHODS
+from deepseek_compress.quantize.refining import BIASED, refined
 from deepseek_compress.quantize.weights import WeightMethod, weight_scales
 from deepseek_core import compression, errors
 
@@ -49,12 +50,18 @@ def _check_bits(_record: Any, field: attrs.Attribute[int], value: int) -> None:
         raise errors.ConfigError(f"{field.name} must be a whole number from 2 to 8, got {value!r}")
 
 
+def _check_share(_record: Any, field: attrs.Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise errors.ConfigError(f"{field.name} must be between 0 and 1, got {value!r}")
+
+
 @attrs.frozen(kw_only=True)
 class CalibrationSettings:
     """How ranges are chosen; `auto` measures each method on the last `held_out` share of samples.
 
     `outliers`: refuse a set in which one sample defines a range, or keep it with a note.
-    `weights`: a channel's scale holds its largest value, or loses least in squares.
+    `weights`: a channel's scale holds its largest value, or loses least in squares. `refine`: with
+    `auto`, weights are rounded otherwise and biases shifted where the held-out samples gain by it.
     """
 
     method: Method = attrs.field(default="minmax", validator=_check_method)
@@ -62,9 +69,8 @@ class CalibrationSettings:
     activation_bits: int = attrs.field(default=8, validator=_check_bits)
     outliers: Literal["refuse", "keep"] = attrs.field(default="refuse", validator=_check_outliers)
     weights: WeightMethod = attrs.field(default="minmax", validator=_check_weights)
-    held_out: float = attrs.field(
-        default=0.2, validator=[attrs.validators.gt(0), attrs.validators.lt(1)]
-    )
+    refine: bool = False
+    held_out: float = attrs.field(default=0.2, validator=_check_share)
 
 
 @attrs.frozen(kw_only=True)
@@ -94,8 +100,6 @@ def calibrate(
     """
     chosen = settings or CalibrationSettings()
     data = as_samples(samples, model.proto)
-    if len(data) == 0:
-        raise BadCalibration("there are no samples", remedy=f"give {ENOUGH} or more real ones")
     if chosen.method == "auto":
         return _best(model, data, chosen, lower)
     observers = observe(model, data)
@@ -120,7 +124,16 @@ def _best(
         for m, c in tried.items()
     }
     best = min(found, key=lambda m: found[m])
-    return attrs.evolve(tried[best], errors=found, notes=(*tried[best].notes, *notes))
+    chosen = attrs.evolve(tried[best], errors=found, notes=(*tried[best].notes, *notes))
+    if not settings.refine:
+        return chosen
+
+    def error(spec: QuantSpec) -> float:
+        return compare(model.proto, lower(model, spec), held_out).relative_error
+
+    means = {name: seen.means for name, seen in observers.items()}
+    spec, gains = refined(chosen.spec, found[best], means, error)
+    return attrs.evolve(chosen, spec=spec, notes=(*chosen.notes, *gains))
 
 
 def _calibration(
@@ -160,7 +173,8 @@ def observe(model: FloatModel, data: compression.Samples) -> dict[str, Observer]
     names = model.float_tensors()
     given = {value.name for value in model.proto.graph.input}
     computed = [name for name in names if name not in given]
-    observers = {name: Observer(name) for name in names}
+    channels = {node.input[0] for node in model.proto.graph.node if node.op_type in BIASED}
+    observers = {name: Observer(name, channels=name in channels) for name in names}
     watch = _Watch()
     watched = with_outputs(model.proto, computed or [model.proto.graph.output[0].name])
     for fed, values in run_calls(watched, watch.samples(data), level="BASIC"):

@@ -24,14 +24,18 @@ class Observer:
     """One tensor.
 
     `lows` and `highs` hold a number for each sample; `counts` is the histogram over
-    [-reach, reach], empty as long as all values are 0.
+    [-reach, reach], empty as long as all values are 0. `sums` are those along axis 1, of `summed`
+    values each, where `channels` says so.
     """
 
     name: str
+    channels: bool = False
     lows: list[float] = attrs.field(factory=list)
     highs: list[float] = attrs.field(factory=list)
     counts: Array = attrs.field(factory=lambda: np.zeros(BINS, np.int64))
     reach: float = 0.0
+    sums: Array = attrs.field(factory=lambda: np.zeros(0))
+    summed: int = 0
 
     def add(self, array: Array, count: int, size: int) -> None:
         """Take in the values of a call: the first `count` of its `size` samples are real.
@@ -54,6 +58,12 @@ class Observer:
         self.lows.extend(low.tolist() * repeated)
         self.highs.extend(high.tolist() * repeated)
         self._count(rows.reshape(-1))
+        if self.channels and array.ndim > 1:
+            kept = array[:count] if by_sample else array
+            others = tuple(axis for axis in range(array.ndim) if axis != 1)
+            sums = kept.sum(axis=others, dtype=np.float64)
+            self.sums = sums if not self.summed else self.sums + sums
+            self.summed += kept.size // array.shape[1]
 
     def _count(self, values: Array) -> None:
         step = -(-values.size // _COUNTED) | 1  # odd, so that it does not walk along one column
@@ -83,3 +93,8 @@ class Observer:
     def high(self) -> float:
         """The largest value of all."""
         return max(self.highs, default=0.0)
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """The mean of each entry along axis 1; empty where they are not asked for."""
+        return tuple((self.sums / self.summed).tolist()) if self.summed else ()

@@ -15,7 +15,7 @@ from deepseek_compress.recipe.judging import Judge
 from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
-from deepseek_compress.samples.subsets import gathered, split
+from deepseek_compress.samples.subsets import chosen, split
 from deepseek_core import Artifact, compression, errors
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Data:
 
     `reference` are those that a metric compares with. `evaluate(model, form)` is the metric on the
     test samples, with its interval; `judge` is the same on validation samples, by which steps
-    choose; a threshold is chosen on these in both. `drop(model, form, file)` is by how many points
-    a file is below a model on the same samples.
+    choose; a threshold is chosen on these in both. `drop(model, form, file)` is by how much a
+    file is below a model on the same samples: in points of a share, else in the metric's unit.
     """
 
     train: compression.Samples | None = None
@@ -76,7 +76,9 @@ def load_data(
         found["train"], found["validation"] = parts
     if found["calibration"] is None and found["train"] is not None:
         found["calibration"] = drawn(found["train"], source.calibration_samples)
+    _check_dtypes(found)
     judge = Judge(
+        told=source.judged_by,
         metric=_function(source.metric, folder, "data.metric"),
         threshold=_function(source.threshold, folder, "data.threshold"),
         validation=found["validation"],
@@ -94,6 +96,28 @@ def load_data(
         loss=loss,
         functions={"loss": loss, "metric": judge.metric, "threshold": judge.threshold},
     )
+
+
+def _check_dtypes(parts: Mapping[str, compression.Samples | None]) -> None:
+    """Refuse whole numbers of one dtype in one data set and of another, or fractions, in the next.
+
+    A file is made for one of them.
+
+    Raises:
+        InputError: names the two.
+    """
+    seen: dict[str, tuple[Any, str]] = {}
+    for part, samples in parts.items():
+        if samples is None:
+            continue
+        for name, array in next(iter(samples.batches(1))).inputs.items():
+            dtype = "a float" if array.dtype.kind == "f" else array.dtype.name
+            first, where = seen.setdefault(name, (dtype, part))
+            if dtype != first:
+                raise errors.InputError(
+                    f"data.{part} gives input {name!r} as {dtype}, data.{where} as {first}",
+                    remedy="give both as one dtype: x.astype(np.int64), or x.astype(np.float32)",
+                )
 
 
 def _samples(
@@ -136,4 +160,4 @@ def drawn(samples: compression.Samples, count: int) -> compression.Samples:
     if count >= len(samples):
         return samples
     rows = np.random.default_rng(_SEED).permutation(len(samples))[:count]
-    return gathered(samples).select(np.sort(rows))
+    return chosen(samples, np.sort(rows))

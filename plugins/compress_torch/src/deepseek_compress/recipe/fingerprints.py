@@ -1,8 +1,8 @@
-"""What went in, read once: a hash of each data set, and whether training has seen the test."""
+"""What went in, read once: a hash of each data set, and whether the test is unseen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b, sha256
 from typing import Final
 
@@ -59,12 +59,22 @@ def _parts(batch: compression.Batch) -> Iterator[bytes]:
         yield np.ascontiguousarray(array).tobytes()
 
 
-def seen_in_training(found: Mapping[str, Fingerprint]) -> str:
-    """A sentence where test samples were trained on, or chosen by; else nothing."""
-    test = found["test"].samples if "test" in found else ()
-    read = [found[name].samples for name in ("train", "validation") if name in found]
-    known = {row for rows in read for row in rows}
-    shared = sum(row in known for row in test)
-    if not test or shared < _TOLD * len(test):
-        return ""
-    return f"accuracy on unseen samples: training has seen {shared} of {len(test)} test samples"
+def not_unseen(found: Mapping[str, Fingerprint], metric: str) -> tuple[str, ...]:
+    """Sentences on test samples that models know: trained on, chosen by, or compared with."""
+    told = {
+        "training has seen": ("train", "validation"),
+        "data.reference holds": ("reference",),
+    }
+    counts = {words: _of_test(found, names) for words, names in told.items()}
+    of = len(found["test"].samples) if "test" in found else 0
+    return tuple(
+        f"{metric} on unseen samples: {words} {shared} of {of} test samples"
+        for words, shared in counts.items()
+        if shared and shared >= _TOLD * of
+    )
+
+
+def _of_test(found: Mapping[str, Fingerprint], names: Iterable[str]) -> int:
+    """How many test samples are in these data sets, too."""
+    known = {row for name in names if name in found for row in found[name].samples}
+    return sum(row in known for row in found["test"].samples) if "test" in found else 0

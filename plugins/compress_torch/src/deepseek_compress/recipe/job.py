@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
+import numpy as np
 
 from deepseek_compress.recipe.chain import Chain, Link, chain_of
 from deepseek_compress.recipe.data import Data, drawn, load_data
@@ -17,7 +19,7 @@ from deepseek_compress.recipe.models import SourceModel, load_model
 from deepseek_compress.recipe.read import read_recipe
 from deepseek_compress.recipe.seeded import seeded
 from deepseek_compress.samples.example import example_inputs
-from deepseek_core import Artifact, OpenedCompressor, compression, open_compressor
+from deepseek_core import Artifact, OpenedCompressor, compression, errors, open_compressor
 
 if TYPE_CHECKING:
     from deepseek_compress.measure.model_latency import LatencyModel
@@ -82,7 +84,7 @@ class Job:
             calibration=self.data.calibration,
             original=self.source.model,
             evaluate=self._figure_of(spec.takes),
-            metric=self.recipe.data.metric_name,
+            metric=self.recipe.budget.metric,
             latency_s=None if self.recipe.budget.latency is None else self.latency_s,
             provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
             seed=self.recipe.run.seed,
@@ -108,13 +110,13 @@ class Job:
 
         budget = self.recipe.budget.latency
         assert budget is not None
-        make = int8_layer if self._ships_int8 else float_layer
+        make = int8_layer if self.ships_int8 else float_layer
         table = self.resources.enter_context(LayerTable(budget, make))
         shapes = layer_shapes(self.source.start, self._one_batch(budget.batch))
         return LatencyModel.fitted(table, shapes, self._whole_s(budget))
 
     @property
-    def _ships_int8(self) -> bool:
+    def ships_int8(self) -> bool:
         """Whether the file that is held to the budget, the first target's, runs in int8 here."""
         from deepseek_compress.steps.lower import LowerForOnnxRuntime
 
@@ -128,7 +130,7 @@ class Job:
         with tempfile.TemporaryDirectory(prefix="ds-compress-") as folder:
             path = Path(folder) / "whole.onnx"
             self.export(self.source.start, path)
-            if self._ships_int8:
+            if self.ships_int8:
                 self._quantize(path)
             inputs = self.example(budget.batch)
             found = measure_latency({"whole": path}, budget, inputs, _quiet)
@@ -157,7 +159,7 @@ class Job:
         return None if self.data.evaluate is None else self.data.evaluate(model, form)
 
     def drop(self, artifact: Artifact) -> compression.Interval | None:
-        """By how many points a file is below the original on the same samples."""
+        """By how much a file is below the original on the same samples."""
         if self.data.drop is None:
             return None
         return self.data.drop(self.source.model, self.source.form, artifact)
@@ -170,11 +172,42 @@ class Job:
             torch.set_num_threads(self.recipe.run.threads)
 
     def seed(self, number: int) -> None:
-        """Begin step `number` from the recipe's seed alone, whatever ran before."""
+        """Begin step `number` from the recipe's seed alone, whatever ran before.
+
+        Python's and numpy's random numbers too: a user's augmentation draws from them.
+        """
+        seed = self.recipe.run.seed * 1000 + number
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         if self.source.form == "torch":
             import torch
 
-            torch.manual_seed(self.recipe.run.seed * 1000 + number)
+            torch.manual_seed(seed)
+
+    def check_outputs(self) -> None:
+        """See that what the first model gives can be written to a file.
+
+        Raises:
+            InputError: the model can't run on its inputs, or gives something beside tensors.
+        """
+        if self.source.form != "torch":
+            return
+        from deepseek_compress.lower.export import check_outputs
+        from deepseek_compress.modules import call, evaluating
+        from deepseek_compress.train.batches import as_tensors
+
+        model, inputs = self.source.start, self.example(2)
+        with evaluating(model):
+            try:
+                given = as_tensors(compression.Batch(inputs=inputs), model).inputs
+                check_outputs(call(model, given))
+            except errors.InputError as error:
+                if self._samples is None:
+                    error.remedy = (
+                        "add data.calibration: what the model eats is read off real samples, and "
+                        "without any it was given noise"
+                    )
+                raise
 
     def export(self, model: Any, path: Path) -> None:
         """Write the float ONNX file of a module.
@@ -189,15 +222,18 @@ class Job:
 
     def example(self, count: int) -> dict[str, Any]:
         """So many samples to run the model on: real ones, or noise of the model's shapes."""
-        data = self.data
-        samples = data.test or data.calibration or data.train
-        return example_inputs(samples, self.source.inputs, count)
+        return example_inputs(self._samples, self.source.inputs, count)
+
+    @property
+    def _samples(self) -> compression.Samples | None:
+        """Any real ones."""
+        return self.data.test or self.data.calibration or self.data.train
 
     def not_measured(self) -> tuple[str, ...]:
         """What a report can't say, and why."""
         found = []
         if self.data.test is None:
-            found.append(f"{self.recipe.data.metric_name}: the recipe has no data.test")
+            found.append(f"{self.recipe.budget.metric.name}: the recipe has no data.test")
         if self.recipe.budget.latency is None:
             found.append("latency: the recipe has no budget.latency")
         return tuple(found)

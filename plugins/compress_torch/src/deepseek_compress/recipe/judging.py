@@ -19,10 +19,12 @@ Function = Callable[..., Any]
 class Judge:
     """A metric (None: accuracy), and what chooses its threshold for each model on `validation`.
 
-    A metric may compare with `reference`. Outputs of files get the nesting of the module `nest`.
-    What was found of the very first model, which is the original and never changes, is kept.
+    `told` is its name and unit. A metric may compare with `reference`. Outputs of files get the
+    nesting of the module `nest`. What was found of the very first model, which is the original and
+    never changes, is kept.
     """
 
+    told: compression.Metric = attrs.field(factory=compression.Metric)
     metric: Function | None = None
     threshold: Function | None = None
     validation: compression.Samples | None = None
@@ -55,8 +57,19 @@ class Judge:
             return self._first[2]
         found = self._evaluation(self._predictor(model, form, samples), samples)
         if self._first is None:
+            self._check_share(found)
             self._first = (model, samples, found)
         return found
+
+    def _check_share(self, found: Evaluation) -> None:
+        """Refuse a figure of the original that is no share, unless the recipe says what it is."""
+        if self.told.is_share and not 0 <= found.score.value <= 1:
+            raise errors.InputError(
+                f"the metric {self.told.name} gives {found.score.value:g}, and one without a unit "
+                "is a share: from 0 to 1",
+                remedy='add data.metric_unit = "dB", or "1" where it is a plain number; of an '
+                "error return its negative: higher is better",
+            )
 
     def _evaluation(self, predict: Any, samples: compression.Samples) -> Evaluation:
         from deepseek_compress.train.evaluate import accuracy
@@ -73,7 +86,7 @@ class Judge:
     def drop(
         self, model: Any, form: str, file: Artifact, samples: compression.Samples
     ) -> compression.Interval | None:
-        """By how many points a file is below a model; None where that can't be compared."""
+        """By how much a file is below a model; None where that can't be compared."""
         from deepseek_compress.train.evaluate import difference
 
         first = self.evaluation(model, form, samples)
@@ -82,8 +95,12 @@ class Judge:
             found = difference(second, first).interval
         except errors.InputError:
             return None
+        scale = self.told.per_unit
         return compression.Interval(
-            value=found.value * 100, low=found.low * 100, high=found.high * 100, count=found.count
+            value=found.value * scale,
+            low=found.low * scale,
+            high=found.high * scale,
+            count=found.count,
         )
 
     def _predictor(self, model: Any, form: str, samples: compression.Samples) -> Any:

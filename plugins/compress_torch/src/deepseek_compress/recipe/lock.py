@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from typing import Any, Final
 
 from deepseek_compress.recipe.chain import Chain, Link
 from deepseek_core import compression
 
-_LIBRARIES: Final = ("deepseek-core", "deepseek-compress", "torch", "onnx", "onnxruntime", "numpy")
+_DISTRIBUTIONS: Final = (
+    "deepseek-core",
+    "deepseek-compress",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+)
 
 
 def locked(
@@ -22,7 +30,7 @@ def locked(
     table = recipe.to_table()
     table["step"] = [_resolved(link) for link in chain.steps]
     table["lower"] = [_resolved(link) for link in chain.targets]
-    versions = versions_of(_LIBRARIES)
+    versions = versions_of(chain)
     return {key: value for key, value in table.items() if value} | {
         "locked": {"versions": versions, "data_sha256": dict(data), "model_sha256": dict(model)}
     }
@@ -35,12 +43,12 @@ def _resolved(link: Link) -> dict[str, Any]:
     return {"use": opened.spec.name, **begun_with, **options, "version": opened.version}
 
 
-def versions_of(names: tuple[str, ...]) -> dict[str, str]:
-    """Versions of the distributions that are installed."""
-    found = {}
-    for name in names:
-        try:
+def versions_of(chain: Chain) -> dict[str, str]:
+    """Versions of what decides a result: distributions that are here, and what steps name."""
+    found: dict[str, str] = {}
+    for name in _DISTRIBUTIONS:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    for link in (*chain.steps, *chain.targets):
+        found |= link.step.versions()
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,22 @@ import attrs
 from deepseek_compress.recipe.chain import EXPORTED, Chain, Link
 from deepseek_compress.recipe.forms import profile_of
 from deepseek_compress.recipe.job import Job
-from deepseek_compress.recipe.verdict import predicted_s, refuse_unmet
+from deepseek_compress.recipe.verdict import figures, predicted_s, refuse_unmet
+from deepseek_compress.report.rows import row_name
 from deepseek_core import compression, errors
 
 
 @attrs.frozen(kw_only=True)
 class Outlook:
-    """What a run would do: the steps' plans, and why the others could not be planned."""
+    """What a run would do: the steps' plans, and why the others could not be planned.
+
+    `notes` say what the plan rests on, and which lines of the budget only a run can tell.
+    """
 
     plans: tuple[compression.StepPlan, ...]
     unplanned: tuple[str, ...]
     verdict: tuple[compression.BudgetRow, ...]
+    notes: tuple[str, ...] = ()
 
 
 def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
@@ -35,6 +40,7 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
         DeepSeekError: a step refuses the model.
     """
     job.set_threads()
+    job.check_outputs()
     plans: list[compression.StepPlan] = []
     unplanned: list[str] = []
     model: Any = job.source.start
@@ -59,8 +65,27 @@ def outlook(job: Job, progress: Callable[[int, int, str], None]) -> Outlook:
     verdict = _verdict(job, plans)
     if not _steps_of(unplanned):
         shrinks = any(plan.after.parameters < plan.before.parameters for plan in plans)
-        refuse_unmet(verdict, shrinks=shrinks)
-    return Outlook(plans=tuple(plans), unplanned=tuple(unplanned), verdict=verdict)
+        refuse_unmet(verdict, job.recipe.budget.metric, shrinks=shrinks)
+    return Outlook(
+        plans=tuple(plans),
+        unplanned=tuple(unplanned),
+        verdict=verdict,
+        notes=tuple(_notes(job, plans, verdict)),
+    )
+
+
+def _notes(
+    job: Job, plans: Sequence[compression.StepPlan], verdict: Sequence[compression.BudgetRow]
+) -> Iterator[str]:
+    metric = job.recipe.budget.metric
+    later = [row_name(row, metric) for row in verdict if row.outcome == "not measured"]
+    if later:
+        yield f"judged when the run has ended, on the file of the first target: {', '.join(later)}"
+    if predicted_s(plans) is not None and job.chain.targets and not job.ships_int8:
+        yield (
+            f"latency is predicted of float layers: those of {job.chain.targets[0].name} in int8 "
+            "are not measured alone"
+        )
 
 
 def _unmade(link: Link, form: str, unplanned: Sequence[str]) -> str:
@@ -92,15 +117,16 @@ def _shaped(step: compression.ModelCompressor, model: Any, plan: compression.Ste
 
 
 def _verdict(job: Job, plans: list[compression.StepPlan]) -> tuple[compression.BudgetRow, ...]:
-    """The lines of the budget that a plan can tell."""
-    if not plans:
-        return ()
-    source, before = job.source, plans[0].before
+    """The lines of the budget that a plan can tell; without one, of the model as it is."""
+    source, budget = job.source, job.recipe.budget
+    if budget == attrs.evolve(compression.Budget(), metric=budget.metric):
+        return ()  # no line
+    before = plans[0].before if plans else profile_of(source.start, source.form, job.example)
+    left = plans[-1].after if plans else attrs.evolve(before, nbytes=None)
     if source.student is not None:
         before = profile_of(source.model, source.form, job.example)
-    original = {k: float(v) for k, v in before.to_json().items() if v is not None}
-    planned = {k: float(v) for k, v in plans[-1].after.to_json().items() if v is not None}
+    planned = figures(left, None)
     seconds = predicted_s(plans)
     if seconds is not None:
         planned["latency_s"] = seconds
-    return job.recipe.budget.rows(original, planned)
+    return budget.rows(figures(before, None), planned)

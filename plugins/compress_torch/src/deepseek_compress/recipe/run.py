@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_compress.recipe.chain import EXPORTED, Link, provided_names
-from deepseek_compress.recipe.fingerprints import fingerprints, seen_in_training
+from deepseek_compress.recipe.fingerprints import fingerprints, not_unseen
 from deepseek_compress.recipe.finish import write_results
 from deepseek_compress.recipe.forms import form_of, profile_of
 from deepseek_compress.recipe.identity import model_hashes
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
 
 _THRESHOLD: Final = "threshold"
-_LIBRARIES: Final = ("deepseek-core", "deepseek-compress", "torch", "onnx", "onnxruntime", "numpy")
 Progress = Callable[[int, int, str], None]
 
 
@@ -49,8 +48,7 @@ def run(
         data={name: found.sha256 for name, found in data.items()},
         model=model_hashes(job.source, job.data.functions),
     )
-    workspace.check(recipe_locked, resume=resume)
-    if not resume:
+    if not workspace.check(recipe_locked, resume=resume):
         outlook(job, progress)  # what can't be met is told before hours of training
     with workspace.begun(recipe_locked, resume=resume):
         job.set_threads()
@@ -58,7 +56,7 @@ def run(
         runner.run_steps()
         with disk_errors(output):
             files = runner.run_targets()
-            report = runner.report(files, seen_in_training(data))
+            report = runner.report(files, not_unseen(data, job.recipe.budget.metric.name))
             write_results(output, recipe_locked, runner.plans, report, runner.extra())
             workspace.close()
     return report
@@ -187,7 +185,7 @@ class _Runner:
             if isinstance(beside, Path):
                 shutil.copyfile(beside, path.with_name(f"model.{link.name}.{beside.name}"))
         if form.unseen:
-            metric = self._job.recipe.data.metric_name
+            metric = self._job.recipe.budget.metric.name
             self._unseen.append(f"{metric} and latency of {path.name}: {form.unseen}")
         row = done.row
         return compression.Variant(
@@ -246,9 +244,12 @@ class _Runner:
         ]
 
     def report(
-        self, variants: Sequence[compression.Variant], seen: str = ""
+        self, variants: Sequence[compression.Variant], known: Sequence[str] = ()
     ) -> compression.CompressionReport:
-        """What was wanted beside what came out; the first shipped file is held to the budget."""
+        """What was wanted beside what came out; the first shipped file is held to the budget.
+
+        `known` says which test samples are not unseen.
+        """
         shipped = next(v for v in variants if v.shipped)
         first, last = self._rows[0], self._rows[-1]
         original = figures(first.profile, first.accuracy)
@@ -259,18 +260,18 @@ class _Runner:
         verdict = judged.pop(shipped.file)
         return compression.CompressionReport(
             model=self._job.source.name,
-            metric=self._job.recipe.data.metric_name,
+            metric=self._job.recipe.budget.metric,
             verdict=tuple(self._with_interval(row, shipped) for row in verdict),
             steps=tuple(self._rows),
             variants=tuple(variants),
             layers=tuple(_layers(self.plans)),
-            closest=nearest(verdict, shipped, judged, self._job.recipe.data.metric_name),
-            not_measured=(*self._job.not_measured(), *filter(None, [seen]), *self._unseen),
+            closest=nearest(verdict, shipped, judged, self._job.recipe.budget.metric),
+            not_measured=(*self._job.not_measured(), *known, *self._unseen),
             machine={
                 "processor": platform.processor() or platform.machine(),
                 "threads": self._job.recipe.run.threads,
             },
-            versions=versions_of(_LIBRARIES),
+            versions=versions_of(self._job.chain),
         )
 
     def _with_interval(

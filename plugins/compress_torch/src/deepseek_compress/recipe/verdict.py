@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, floor
 
 from deepseek_compress.errors import BudgetUnmet
 from deepseek_compress.report.rows import figure, own_name
@@ -31,39 +32,46 @@ def predicted_s(plans: Sequence[compression.StepPlan]) -> float | None:
     return next((seconds for seconds in reversed(told) if seconds is not None), None)
 
 
-def excess(row: compression.BudgetRow) -> float:
+def excess(row: compression.BudgetRow, metric: compression.Metric) -> float:
     """By how much a line fails, as a share of what it allows; 0 where it holds or is not known.
 
-    An accuracy counts by its errors: 90 % where 95 % is wanted has twice those that are allowed.
+    A share counts by its errors: 90 % where 95 % is wanted has twice those that are allowed.
     """
     if row.outcome != "fails" or row.got is None or row.bound is None:
         return 0.0
     got, bound = row.got, row.bound
     if row.name == "accuracy":
-        got, bound = 1 - got, 1 - bound
-    return (got - bound) / max(bound, 1e-9)
+        got, bound = (1 - got, 1 - bound) if metric.is_share else (-got, -bound)
+    return (got - bound) / max(abs(bound), 1e-9)
 
 
-def tightest(rows: Iterable[compression.BudgetRow]) -> compression.BudgetRow | None:
+def tightest(
+    rows: Iterable[compression.BudgetRow], metric: compression.Metric
+) -> compression.BudgetRow | None:
     """The line that fails by most of what it allows; None if none fails."""
-    return max((row for row in rows if row.outcome == "fails"), key=excess, default=None)
+    failing = [row for row in rows if row.outcome == "fails"]
+    return max(failing, key=lambda row: excess(row, metric), default=None)
 
 
-def refuse_unmet(rows: Sequence[compression.BudgetRow], *, shrinks: bool) -> None:
+def refuse_unmet(
+    rows: Sequence[compression.BudgetRow], metric: compression.Metric, *, shrinks: bool
+) -> None:
     """Refuse a budget that the planned steps can't meet; `shrinks`: they make the model smaller.
 
     Raises:
         BudgetUnmet: names the tightest line, and the figures that the plan has.
     """
-    row = tightest(rows)
+    row = tightest(rows, metric)
     if row is None or row.got is None:
         return
     closest = {each.name: each.got for each in rows if each.got is not None}
-    wanted = f"{row.wanted}: {said(row.name, row.bound)}" if "/" in row.wanted else row.wanted
-    ask = f"ask for {asked(row.name, row.got)}"
+    wanted = row.wanted
+    if wanted.startswith("/"):
+        wanted = f"{wanted}: {said(row.name, row.bound, metric)}"
+    ask = f"ask for {asked(row.name, row.got, metric)}"
     raise BudgetUnmet(
         f"the budget can't be met: {row.name} ({wanted}); the steps leave "
-        f"{', '.join(f'{name} {said(name, got)}' for name, got in closest.items())}",
+        f"{', '.join(f'{name} {said(name, got, metric)}' for name, got in closest.items())}",
         constraint=row.name,
         closest=closest,
         remedy=ask if shrinks else f"{_SMALLER}; or {ask}",
@@ -74,47 +82,48 @@ def nearest(
     verdict: Sequence[compression.BudgetRow],
     shipped: compression.Variant,
     others: Mapping[str, Sequence[compression.BudgetRow]],
-    metric: str = "accuracy",
+    metric: compression.Metric,
 ) -> tuple[str, ...]:
     """Sentences on a verdict that fails: the tightest line, and which file comes nearest.
 
     `others` are verdicts on the other files of the run, by their names; accuracy is called by the
     name of its `metric`.
     """
-    row = tightest(verdict)
+    row = tightest(verdict, metric)
     if row is None or row.got is None:
         return ()
     found = (
-        f"the tightest line is {own_name(row.name, metric)}: {said(row.name, row.got)} where "
-        f"{said(row.name, row.bound)} is allowed; {asked(row.name, row.got, metric)} would hold",
+        f"the tightest line is {own_name(row.name, metric)}: {said(row.name, row.got, metric)} "
+        f"where {said(row.name, row.bound, metric)} is allowed; "
+        f"{asked(row.name, row.got, metric)} would hold",
     )
     unknown = {each.name for each in verdict if each.outcome == "not measured"}
     worst = {
-        name: max(map(excess, rows), default=0.0)
+        name: max((excess(row, metric) for row in rows), default=0.0)
         for name, rows in others.items()
         if {each.name for each in rows if each.outcome == "not measured"} <= unknown
     }
     best = min(worst, key=lambda name: worst[name], default=None)
-    if best is None or worst[best] >= excess(row):
+    if best is None or worst[best] >= excess(row, metric):
         return (*found, f"no other file of the run comes nearer than {shipped.file}")
-    fails = tightest(others[best])
+    fails = tightest(others[best], metric)
     if fails is None:
         return (*found, f"{best} holds")
     name = own_name(fails.name, metric)
-    return (*found, f"{best} fails by less: {name} {said(fails.name, fails.got)}")
+    return (*found, f"{best} fails by less: {name} {said(fails.name, fails.got, metric)}")
 
 
-def said(name: str, value: float | None) -> str:
+def said(name: str, value: float | None, metric: compression.Metric) -> str:
     """A figure as people read it."""
-    return "-" if value is None else figure(name, value)
+    return "-" if value is None else figure(name, value, metric)
 
 
-def asked(name: str, value: float, metric: str = "accuracy") -> str:
+def asked(name: str, value: float, metric: compression.Metric) -> str:
     """The line of a recipe that this figure would meet."""
     if name == "latency_s":
         return f"a latency of {value * 1e3:.3g} ms"
     if name == "accuracy":
-        return f"{metric} = {int(value * 1e4) / 1e4}"
+        return f"{metric.name} = {floor(value * 1e4) / 1e4}"
     if name == "accuracy_drop":
-        return f"{metric}_drop = {-(-value * 100 // 1) / 100:g}"
-    return f"{name} = {int(-(-value // 1))}"
+        return f"{metric.name}_drop = {ceil(value * 100) / 100:g}"
+    return f"{name} = {ceil(value)}"

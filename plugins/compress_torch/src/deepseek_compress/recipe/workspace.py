@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ NAME: Final = ".run"
 LOCK: Final = "recipe.lock.toml"
 WEIGHTS: Final = "model.bin"
 _WEIGHTS: Final = "locked.model_sha256.weights"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 _UNSEEDED: Final = (
     "choose another folder with -o; if the entry trains, or draws weights, let it begin with "
     "torch.manual_seed(0)"
@@ -46,21 +48,24 @@ class Workspace:
         self._folder = output / NAME
         self._kept = self._folder / LOCK
 
-    def check(self, locked: Mapping[str, Any], *, resume: bool) -> None:
-        """See that the run can begin here, or go on; nothing is made.
+    def check(self, locked: Mapping[str, Any], *, resume: bool) -> bool:
+        """See that the run can begin here, or go on, and whether it does go on; nothing is made.
 
         Raises:
             ConfigError: it holds a finished run, files of somebody else, a run that goes on or was
                 not asked to, or one of another recipe, model or data.
+            WriteError: it can't be made there.
         """
         self._refuse_finished()
         if self._folder.is_dir():
             with _alone(self._folder):
-                self._go_on(as_toml(locked), resume=resume)
-        elif self.output.is_dir() and any(self.output.iterdir()):
+                return self._go_on(as_toml(locked), resume=resume)
+        if self.output.is_dir() and any(self.output.iterdir()):
             raise errors.ConfigError(
                 f"{self.output} is not empty", remedy="choose another folder with -o"
             )
+        _check_place(self.output)
+        return False
 
     @contextmanager
     def begun(self, locked: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
@@ -86,17 +91,19 @@ class Workspace:
                 f"{self.output} holds a finished run", remedy="choose another folder with -o"
             )
 
-    def _go_on(self, text: str, *, resume: bool) -> None:
-        """Refuse what was begun there and may not be gone on with."""
+    def _go_on(self, text: str, *, resume: bool) -> bool:
+        """Whether something was begun there; refuse what may not be gone on with."""
         if not self._kept.is_file() and not any(p.is_dir() for p in self._folder.iterdir()):
-            return  # nothing was begun
+            return False
         if not resume:
             raise errors.ConfigError(
                 f"{self.output} holds a run that did not end",
                 remedy="go on with --resume, or choose another folder with -o",
             )
         kept = self._kept
-        before = _tables(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        before = (
+            _tables(kept.read_text(encoding="utf-8", errors="replace")) if kept.is_file() else {}
+        )
         now = _tables(text)
         other = [name for name in sorted(before | now) if before.get(name) != now.get(name)]
         if other:
@@ -105,6 +112,7 @@ class Workspace:
                 f"{', '.join(other[:4])} changed",
                 remedy=_UNSEEDED if other == [_WEIGHTS] else "choose another folder with -o",
             )
+        return True
 
     @contextmanager
     def step(self, number: int, name: str) -> Iterator[Path]:
@@ -194,6 +202,14 @@ class Workspace:
         return self._folder / f"{number:02d}-{name}"
 
 
+def _check_place(output: Path) -> None:
+    """Refuse a folder that can't be made, before any work."""
+    there = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "can't be written to" if there.is_dir() else "is no folder"
+        raise errors.WriteError(f"{there} {why}", remedy="choose another folder with -o")
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; the kernel lets go of it when the process dies.
@@ -269,13 +285,22 @@ def _flush_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Say of a full or closed disk what to do."""
+    """Say of a full or closed disk what to do; other errors of a step are its own."""
     try:
         yield
     except errors.DeepSeekError:
         raise
     except OSError as error:
+        if error.errno not in _FULL and not _is_below(error.filename, folder):
+            raise
         raise errors.WriteError(
             f"{error.filename or folder} can't be written: {error.strerror or error}",
             remedy="make room there and go on with --resume, or choose another folder with -o",
         ) from error
+
+
+def _is_below(name: Any, folder: Path) -> bool:
+    """Whether a file that an error names, or names none, is one of the run's."""
+    if not isinstance(name, str | os.PathLike):
+        return name is None
+    return Path(name).absolute().is_relative_to(folder.absolute())

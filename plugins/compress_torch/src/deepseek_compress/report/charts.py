@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isfinite
 from typing import Any, Final
 
 import attrs
+
+from deepseek_core import compression
 
 _WIDTH: Final = 640
 _HEIGHT: Final = 240
@@ -26,12 +29,13 @@ class Point:
     high: float
 
 
-def scatter(points: Sequence[Point], cost: str) -> str:
-    """Accuracy (in percent, upwards) against a cost (rightwards, from 0), with intervals."""
+def scatter(points: Sequence[Point], cost: str, metric: compression.Metric) -> str:
+    """A metric (upwards) against a cost (rightwards, from 0), with intervals."""
     if not points:
         return ""
     right = max(p.cost for p in points) * 1.15 or 1.0
-    low, high = min(p.low for p in points), max(p.high for p in points)
+    ends = [end for p in points for end in (p.low, p.accuracy, p.high) if isfinite(end)]
+    low, high = min(ends), max(ends)
     margin = (high - low) * 0.1 or 0.01
     low, high = low - margin, high + margin
 
@@ -39,6 +43,7 @@ def scatter(points: Sequence[Point], cost: str) -> str:
         return _LEFT + value / right * (_WIDTH - _LEFT - 10)
 
     def y(value: float) -> float:
+        value = min(max(value, low), high)
         return 8 + (high - value) / (high - low) * (_HEIGHT - _BOTTOM - 8)
 
     drawn = "".join(
@@ -53,8 +58,8 @@ def scatter(points: Sequence[Point], cost: str) -> str:
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" style="max-width:{_WIDTH}px" role="img">'
         f'<line x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{base}" y2="{base}"/>'
         f'<line x1="{_LEFT}" x2="{_LEFT}" y1="8" y2="{base}"/>'
-        f'<text x="4" y="16">{high * 100:.1f} %</text>'
-        f'<text x="4" y="{base}">{low * 100:.1f} %</text>'
+        f'<text x="4" y="16">{escape(metric.text(high))}</text>'
+        f'<text x="4" y="{base}">{escape(metric.text(low))}</text>'
         f'<text x="{_LEFT}" y="{_HEIGHT - 10}">0</text>'
         f'<text x="{_WIDTH - 10}" y="{_HEIGHT - 10}" text-anchor="end">'
         f"{right:.3g} {escape(cost)}</text>"

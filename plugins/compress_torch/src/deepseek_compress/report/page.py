@@ -39,7 +39,7 @@ def _parts(report: compression.CompressionReport) -> Iterator[str]:
     yield console.table(*file_table(report.variants, report.metric), chosen=shipped)
     yield from _drawings(report)
     yield "<h2>Steps</h2>"
-    yield console.table(step_header(report.metric), list(step_rows(report.steps)))
+    yield console.table(step_header(report.metric), list(step_rows(report.steps, report.metric)))
     if report.layers:
         yield "<h2>Channels of each layer</h2>"
         yield layer_bars(report.layers)
@@ -66,7 +66,7 @@ def _sentence(report: compression.CompressionReport) -> str:
 
 
 def _drawings(report: compression.CompressionReport) -> Iterator[str]:
-    metric = report.metric.capitalize()
+    metric = report.metric.name.capitalize()
     known = [v for v in report.variants if v.accuracy is not None]
     sizes = [_point(v, v.nbytes / 2**20) for v in known]
     times = [_point(v, v.latency_s * 1e3) for v in known if v.latency_s is not None]
@@ -75,7 +75,7 @@ def _drawings(report: compression.CompressionReport) -> Iterator[str]:
         ("latency", times, "ms"),
     ):
         if points:
-            yield f"<h2>{escape(metric)} against {title}</h2>{scatter(points, cost)}"
+            yield f"<h2>{escape(metric)} against {title}</h2>{scatter(points, cost, report.metric)}"
 
 
 def _point(variant: compression.Variant, cost: float) -> Point:

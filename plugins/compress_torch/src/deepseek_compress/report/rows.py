@@ -8,57 +8,58 @@ from typing import Final
 from deepseek_core import compression, console
 
 
-def percent(interval: compression.Interval | None) -> str:
-    """`90.12 % (89.5 to 90.7)`."""
+def score(interval: compression.Interval | None, metric: compression.Metric) -> str:
+    """`90.12 % (89.5 to 90.7)`, or as the metric's unit has it."""
     if interval is None:
         return "-"
-    low, high = interval.low * 100, interval.high * 100
-    return f"{interval.value * 100:.2f} % ({low:.1f} to {high:.1f})"
+    return metric.between(interval.value, interval.low, interval.high)
 
 
 def verdict_rows(
-    verdict: Iterable[compression.BudgetRow], metric: str = "accuracy"
+    verdict: Iterable[compression.BudgetRow], metric: compression.Metric
 ) -> Iterator[tuple[str, ...]]:
     """Lines of the budget as cells; what is kept as accuracy goes by the metric's own name."""
     for row in verdict:
-        got = "-" if row.got is None else figure(row.name, row.got)
-        if row.low is not None and row.high is not None:
-            got = f"{got} ({row.low:.2f} to {row.high:.2f})"
+        got = "-" if row.got is None else figure(row.name, row.got, metric)
+        if row.name == "accuracy_drop" and row.got is not None:
+            got = metric.difference(row.got, row.low, row.high)
         wanted = row.wanted
         if wanted.startswith("/") and row.bound is not None:
-            wanted = f"{wanted}: <= {figure(row.name, row.bound)}"
+            wanted = f"{wanted}: <= {figure(row.name, row.bound, metric)}"
         yield row_name(row, metric), wanted, got, row.outcome
 
 
-def row_name(row: compression.BudgetRow, metric: str) -> str:
+def row_name(row: compression.BudgetRow, metric: compression.Metric) -> str:
     """What a line of the budget is called: `latency`, `recall_drop`."""
     return own_name(row.name, metric).removesuffix("_s")
 
 
-def own_name(name: str, metric: str) -> str:
+def own_name(name: str, metric: compression.Metric) -> str:
     """A line's name, with that of the metric where it is of accuracy."""
-    return {"accuracy": metric, "accuracy_drop": f"{metric}_drop"}.get(name, name)
+    return {"accuracy": metric.name, "accuracy_drop": f"{metric.name}_drop"}.get(name, name)
 
 
-def figure(name: str, value: float) -> str:
+def figure(name: str, value: float, metric: compression.Metric) -> str:
     """A figure of a budget with its unit."""
     if name == "latency_s":
         return console.format_seconds(value)
     if name == "accuracy":
-        return f"{value:.2%}"
+        return metric.text(value)
     if name == "accuracy_drop":
-        return f"{value:.2f} points"
+        return metric.difference(value)
     return console.format_bytes(value) if name == "nbytes" else f"{value:,.0f}"
 
 
-def step_rows(steps: Iterable[compression.StepRow]) -> Iterator[tuple[str, ...]]:
+def step_rows(
+    steps: Iterable[compression.StepRow], metric: compression.Metric
+) -> Iterator[tuple[str, ...]]:
     """Lines of steps as cells."""
     for row in steps:
         yield (
             row.step,
             f"{row.profile.parameters:,}",
             "-" if row.profile.macs is None else f"{row.profile.macs / 1e6:,.2f} M",
-            percent(row.accuracy),
+            score(row.accuracy, metric),
             "-" if row.seconds is None else console.format_seconds(row.seconds),
             "; ".join(row.notes),
         )
@@ -67,18 +68,18 @@ def step_rows(steps: Iterable[compression.StepRow]) -> Iterator[tuple[str, ...]]
 VERDICT_HEADER: Final = ("BUDGET", "WANTED", "GOT", "VERDICT")
 
 
-def step_header(metric: str) -> tuple[str, ...]:
+def step_header(metric: compression.Metric) -> tuple[str, ...]:
     """Names of the columns of `step_rows`."""
-    return ("STEP", "PARAMETERS", "MACS", metric.upper(), "TIME", "NOTES")
+    return ("STEP", "PARAMETERS", "MACS", metric.name.upper(), "TIME", "NOTES")
 
 
 def file_table(
-    variants: Iterable[compression.Variant], metric: str
+    variants: Iterable[compression.Variant], metric: compression.Metric
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Names of columns, and lines of files as cells; thresholds where there are some."""
     files = list(variants)
-    header = ("FILE", "SIZE", metric.upper(), "INT8", "LATENCY", "SHIPPED")
-    rows = [_file_row(v) for v in files]
+    header = ("FILE", "SIZE", metric.name.upper(), "INT8", "LATENCY", "SHIPPED")
+    rows = [_file_row(v, metric) for v in files]
     if all(v.threshold is None for v in files):
         return header, rows
     values = ("-" if v.threshold is None else f"{v.threshold:.4g}" for v in files)
@@ -86,7 +87,7 @@ def file_table(
     return (*header[:3], "THRESHOLD", *header[3:]), whole
 
 
-def _file_row(v: compression.Variant) -> tuple[str, ...]:
+def _file_row(v: compression.Variant, metric: compression.Metric) -> tuple[str, ...]:
     latency = "-" if v.latency_s is None else console.format_seconds(v.latency_s)
     if v.device:
         latency = f"{latency} on {v.device} ({v.evidence})"
@@ -95,7 +96,7 @@ def _file_row(v: compression.Variant) -> tuple[str, ...]:
     return (
         v.file,
         console.format_bytes(v.nbytes),
-        percent(v.accuracy),
+        score(v.accuracy, metric),
         "-" if v.int8_coverage is None else f"{v.int8_coverage:.0%} of MACs",
         latency,
         "yes" if v.shipped else "",

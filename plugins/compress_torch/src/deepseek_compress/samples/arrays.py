@@ -27,7 +27,7 @@ class ArraySamples:
     labels: Array | None = None
 
     def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
+        return len(next(iter(self.inputs.values()), ()))
 
     def batches(self, size: int, *, seed: int | None = None) -> Iterator[compression.Batch]:
         """All samples once, as `compression.Samples` has it."""

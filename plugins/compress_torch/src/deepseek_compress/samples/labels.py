@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from deepseek_core import errors
 
 Array = npt.NDArray[Any]
+
+_IGNORED: Final = (-100, -1, 255)  # what data sets call no class
 
 
 class OneClass(UserWarning):
@@ -55,6 +57,11 @@ def _check_range(labels: Array, classes: int, where: str) -> None:
     remedy = f"labels go from 0 to {classes - 1}"
     if low == 1 and high == classes:
         remedy = "count classes from 0: y - 1"
+    elif low in _IGNORED or high in _IGNORED:
+        remedy += (
+            "; leave samples out that have no class, or give a loss and a metric that mask them: "
+            "data.loss, data.metric"
+        )
     raise errors.InputError(
         f"{where}: labels go from {low} to {high}, and the model tells {classes} classes apart",
         remedy=remedy,

@@ -57,6 +57,12 @@ def _row_hash(inputs: Mapping[str, Any], row: int) -> bytes:
     return b"".join(sha256(inputs[name][row].tobytes()).digest() for name in sorted(inputs))
 
 
+def chosen(samples: compression.Samples, rows: Rows) -> ArraySamples:
+    """The samples in these places, in memory; the others are not read where that can be told."""
+    known = samples if isinstance(samples, ArraySamples | ItemSamples) else gathered(samples)
+    return gathered(known.select(rows))
+
+
 def gathered(samples: compression.Samples) -> ArraySamples:
     """All samples in memory."""
     batches = list(samples.batches(256))

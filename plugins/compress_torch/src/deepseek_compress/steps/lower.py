@@ -17,10 +17,11 @@ from deepseek_core import Artifact, compression, errors
 class LowerOptions:
     """Options of int8 files.
 
-    `method` chooses ranges: minmax, percentile, mse, or the one that loses least.
+    `method` chooses ranges: minmax, percentile, mse, or the one that loses least (`auto`), which
+    then sees whether another rounding of weights and shifted biases lose still less.
     `outliers` says what to do with a sample that defines a range by itself. `skip` are nodes that
-    stay float; with `max_drop` (points) the most sensitive layers do too, as few as keep the drop
-    of accuracy within it.
+    stay float; with `max_drop` (points of accuracy, or so much of the metric's unit) the most
+    sensitive layers do too, as few as keep the drop within it.
     """
 
     method: Literal["auto", "minmax", "percentile", "mse"] = "auto"
@@ -92,7 +93,9 @@ class _Lower(compression.ModelCompressor):
                 f"{self.target} needs samples to find the ranges of tensors",
                 remedy='add data.calibration = "package.module:function"',
             )
-        settings = CalibrationSettings(method=self._options.method, outliers=self._options.outliers)
+        settings = CalibrationSettings(
+            method=self._options.method, outliers=self._options.outliers, refine=True
+        )
         found = calibrate(floats, context.calibration, settings, self._proto)
         return found.spec, (f"ranges by {found.method}", *found.notes)
 
@@ -113,13 +116,14 @@ class _Lower(compression.ModelCompressor):
             ranked,
             lower=self._proto,
             metric=metric,
-            max_drop=self._options.max_drop / 100,
+            max_drop=self._options.max_drop / context.metric.per_unit,
         )
         skip |= set(chosen.left_in_float)
-        told = ", ".join(chosen.left_in_float) or "nothing"
+        told, said = ", ".join(chosen.left_in_float) or "nothing", context.metric.text
         note = (
-            f"{context.metric} float {chosen.metric_float:.2%}, "
-            f"all int8 {chosen.metric_quantized:.2%}, with {told} left in float {chosen.metric:.2%}"
+            f"{context.metric.name} float {said(chosen.metric_float)}, "
+            f"all int8 {said(chosen.metric_quantized)}, "
+            f"with {told} left in float {said(chosen.metric)}"
         )
         return lower(floats, spec, skip=skip), (note,)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import attrs
@@ -19,7 +19,8 @@ NAME = "prune"
 class PruneOptions:
     """How channels are chosen.
 
-    `score` says what a channel is worth, one of ours or of a plugin; `allocate` takes the same
+    `score` says what a channel is worth, one of ours or of a plugin ("distribution:name" where
+    two plugins have the name); `allocate` takes the same
     share of every layer (uniform), the lowest scores wherever they are (global), or what saves
     most time on the device of the budget (latency). Counts are multiples of `round_to`, and
     `min_channels` or more. `protect` names layers that stay, with `*` for any part; `exact` keeps
@@ -143,7 +144,7 @@ class Prune(compression.ModelCompressor):
             pruner,
             self._score,
             batches=list(self._batches(pruner, context)) if needs else None,
-            loss=_cross_entropy if "gradients" in needs else None,
+            loss=_loss(context) if "gradients" in needs else None,
             seed=context.seed,
         )
 
@@ -214,8 +215,8 @@ def _original(
         return before
     from deepseek_compress.profile import profile_with
 
-    one = {str(place): tensor[:1] for place, tensor in enumerate(pruner.example.args)}
-    return profile_with(context.original, one)
+    given = example_of(context.original, context)
+    return profile_with(context.original, {name: tensor[:1] for name, tensor in given.items()})
 
 
 def _example(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -224,12 +225,13 @@ def _example(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return Example(args=args, kwargs=kwargs)
 
 
-def _cross_entropy(output: Any, labels: Any) -> Any:
-    from torch.nn import functional
+def _loss(context: compression.StepContext) -> Callable[[Any, Any], Any]:
+    """The user's loss, else cross-entropy, of outputs and labels."""
+    from deepseek_compress.steps.training import loss_of
+    from deepseek_compress.train.objectives import UserLoss, cross_entropy
 
-    from deepseek_compress.train.outputs import logits_of
-
-    return functional.cross_entropy(logits_of(output), labels)
+    own = loss_of(context)
+    return cross_entropy if own is None else UserLoss(own).of
 
 
 def _milliseconds(context: compression.StepContext) -> Any:

@@ -10,6 +10,7 @@ import attrs
 
 from deepseek_compress.modules import call, check_module, evaluating
 from deepseek_compress.steps.training import (
+    loss_of,
     objective_of,
     plan_of,
     profile,
@@ -100,9 +101,10 @@ class Qat(compression.ModelCompressor):
         context.progress(0, 1, "quantizing after training")
         before = bench.after_training()
         trained = bench.trained()
-        measured = "agreement" if context.evaluate is None else context.metric
+        agreement = compression.Metric(name="agreement")
+        metric = agreement if context.evaluate is None else context.metric
         figure = context.evaluate or bench.agreement
-        choice = choose({"ptq": before.file, "qat": trained.file}, figure)
+        choice = choose({"ptq": before.file, "qat": trained.file}, figure, metric)
         shipped = before if choice.shipped == "ptq" else trained
         path = context.workspace / RANGES
         shipped.spec.save(path)
@@ -112,7 +114,7 @@ class Qat(compression.ModelCompressor):
             provided={"ranges": path},
             figures={
                 **trained.figures,
-                **{f"{measured}_{name}": value for name, value in choice.accuracies.items()},
+                **{f"{metric.name}_{name}": value for name, value in choice.figures.items()},
                 "shipped_qat": float(choice.shipped == "qat"),
             },
             notes=(_said(choice, known=context.evaluate is not None), *shipped.notes),
@@ -225,7 +227,8 @@ class Bench:
         options, context = self.options, self.context
         samples, run = training_samples(context, NAME), run_of(NAME, context)
         if options.distill:
-            return distill(module, _teacher(options, context), samples, options, run)
+            teacher = _teacher(options, context)
+            return distill(module, teacher, samples, options, run, loss=loss_of(context))
         return fit(module, samples, objective_of(context, options), options, run)
 
     def exported(self, module: Any) -> Any:

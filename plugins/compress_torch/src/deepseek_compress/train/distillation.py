@@ -71,7 +71,7 @@ class Distillation(Objective):
             return None
         if self._loss is not None:
             return Step(self._loss.of(outputs, batch.labels))
-        labels = checked_labels(batch, logits)
+        labels = checked_labels(batch.labels, logits)
         smoothing = self._options.label_smoothing
         loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
         return Step(loss, logits.detach(), labels)
@@ -83,7 +83,7 @@ class Distillation(Objective):
         if self._loss is not None and batch.labels is not None:
             return Step(self._loss.of(outputs, batch.labels))
         if batch.labels is not None:
-            return Step(torch.zeros(()), logits, checked_labels(batch, logits))
+            return Step(torch.zeros(()), logits, checked_labels(batch.labels, logits))
         taught = self._scores(TensorBatch(inputs=batch.inputs, labels=None))
         return Step(softened_distance(logits, taught, self._options.temperature))
 

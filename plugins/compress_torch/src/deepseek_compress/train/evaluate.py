@@ -5,6 +5,7 @@ A model is a function from inputs by name to its output: of modules and of files
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -70,6 +71,13 @@ def accuracy(
                 remedy="name a metric of your own: data.metric",
             )
         wanted = class_labels(batch.labels, logits.shape[1], "the test data")
+        answers = (len(batch), *logits.shape[2:])
+        if wanted.size != math.prod(answers) or len(wanted) != len(batch):
+            raise errors.InputError(
+                f"labels have shape {list(wanted.shape)}, and the model's classes {list(answers)}",
+                remedy="give one class for each sample, or for each of its positions",
+            )
+        wanted = wanted.reshape(answers)
         right = logits.argmax(axis=1) == wanted
         finite = np.isfinite(logits).all(axis=1)
         broken += int((~finite.reshape(len(batch), -1)).any(axis=1).sum())

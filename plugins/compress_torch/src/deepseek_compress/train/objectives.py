@@ -61,7 +61,7 @@ class CrossEntropy(Objective):
             InputError: labels that are no classes of the model.
         """
         logits = logits_of(call(model, batch.inputs)).float()
-        labels = checked_labels(batch, logits)
+        labels = checked_labels(batch.labels, logits)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self._smoothing)
         return Step(loss, logits.detach(), labels)
 
@@ -108,7 +108,17 @@ class UserLoss(Objective):
         raise errors.InputError(f"the loss function {self.name} gives {said}", remedy=remedy)
 
 
-def checked_labels(batch: TensorBatch, logits: Any) -> Any:
+def cross_entropy(outputs: Any, labels: Any) -> Any:
+    """Cross-entropy of a model's outputs.
+
+    Raises:
+        InputError: labels that are no classes of the model.
+    """
+    logits = logits_of(outputs).float()
+    return functional.cross_entropy(logits, checked_labels(labels, logits))
+
+
+def checked_labels(labels: Any, logits: Any) -> Any:
     """Labels as int64 that fit scores of shape [N, classes, ...].
 
     Raises:
@@ -119,12 +129,12 @@ def checked_labels(batch: TensorBatch, logits: Any) -> Any:
             f"the model gives shape {list(logits.shape)}, and cross-entropy wants [N, classes]",
             remedy="name a loss of your own: data.loss",
         )
-    array = None if batch.labels is None else batch.labels.cpu().numpy()
-    labels = torch.from_numpy(class_labels(array, logits.shape[1], "the training data"))
+    array = None if labels is None else labels.cpu().numpy()
+    found = torch.from_numpy(class_labels(array, logits.shape[1], "the training data"))
     wanted = (logits.shape[0], *logits.shape[2:])
-    if tuple(labels.shape) != wanted:
+    if tuple(found.shape) != wanted:
         raise errors.InputError(
-            f"labels have shape {list(labels.shape)}, and the model's classes {list(wanted)}",
+            f"labels have shape {list(found.shape)}, and the model's classes {list(wanted)}",
             remedy="give one class for each sample",
         )
-    return labels.to(logits.device)
+    return found.to(logits.device)

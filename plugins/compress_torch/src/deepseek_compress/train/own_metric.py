@@ -44,6 +44,8 @@ def measure(
     if found.ndim == 1 and len(found) == count:
         made = _of_each(found, asked)
     elif found.size == 1:
+        if np.ma.is_masked(found):
+            raise _all_masked(asked, count)
         _check_finite(found, asked)
         score = bootstrap(asked.of_rows, count, draws=METRIC_DRAWS)
         made = Evaluation(metric=asked.name, score=score, count=count, of_rows=asked.of_rows)
@@ -101,10 +103,7 @@ def _of_each(found: Any, asked: _Asked) -> Evaluation:
     scores = np.ma.getdata(found)
     chosen = scores if counted is None else scores[counted]
     if not len(chosen):
-        raise errors.InputError(
-            f"the metric {asked.name} masks all {len(scores)} samples",
-            remedy="give samples that count, or mask fewer",
-        )
+        raise _all_masked(asked, len(scores))
     _check_finite(chosen, asked)
     return Evaluation(
         metric=asked.name,
@@ -113,6 +112,13 @@ def _of_each(found: Any, asked: _Asked) -> Evaluation:
         scores=scores,
         counted=counted,
         of_rows=lambda rows: _mean(scores, counted, rows),
+    )
+
+
+def _all_masked(asked: _Asked, count: int) -> errors.InputError:
+    return errors.InputError(
+        f"the metric {asked.name} masks all {count} samples",
+        remedy="give samples that count, or mask fewer",
     )
 
 
@@ -155,11 +161,11 @@ class _Asked:
         return found.astype(np.float64)
 
     def of_rows(self, rows: Rows) -> float:
-        """What it gives for some samples; NaN where it raises: these may be of one class."""
+        """What it gives for some samples; NaN where it raises or masks: of one class, perhaps."""
         labels = None if self.labels is None else self.labels[rows]
         try:
-            found = np.asarray(self.metric(_taken(self.outputs, rows), labels, *self.more))
-            return float(found.reshape(()))
+            found = self.metric(_taken(self.outputs, rows), labels, *self.more)
+            return float(np.ma.filled(np.ma.asarray(found, np.float64), np.nan).reshape(()))
         except Exception:  # noqa: BLE001 - it is the user's, and all samples at once went well
             return float("nan")
 

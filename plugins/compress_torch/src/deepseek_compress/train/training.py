@@ -177,7 +177,7 @@ class Training:
         """Accuracy on the held-out share, or the negative loss where there are no classes."""
         if self._held_out is None:
             return None
-        hits, count, loss = 0, 0, 0.0
+        hits, answers, count, loss = 0, 0, 0, 0.0
         with evaluating(self.model):
             for batch in self._held_out.batches(pace.attempt.options.batch_size):
                 tensors = as_tensors(batch, self.model)
@@ -186,8 +186,9 @@ class Training:
                 if step.logits is None:
                     loss += float(step.loss) * len(tensors)
                 else:
-                    hits += int((step.logits.argmax(1) == step.labels).sum())
-        return hits / count if step.logits is not None else -loss / count
+                    right = step.logits.argmax(1) == step.labels
+                    hits, answers = hits + int(right.sum()), answers + right.numel()
+        return hits / answers if step.logits is not None else -loss / count
 
     def _judge(self) -> None:
         """Keep the weights of the best epoch."""

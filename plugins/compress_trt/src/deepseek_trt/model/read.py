@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from deepseek_core import errors
+from deepseek_core import Artifact, errors
 from deepseek_trt.problem import printable
 
 LIMIT_NBYTES: Final = 2**31 - 1
@@ -24,15 +24,20 @@ def read_model(source: str | Path | bytes | ModelProto) -> ModelProto:
     Raises:
         ArtifactError: missing, truncated, no ONNX model, above 2 GiB, or data that can't be read.
     """
+    file = None
     if isinstance(source, ModelProto):
-        model, folder, name = ModelProto.FromString(model_bytes(source)), None, "the model"
+        model, name = ModelProto.FromString(model_bytes(source)), "the model"
     elif isinstance(source, bytes):
-        model, folder, name = _parsed(source, "the model"), None, "the model"
+        model, name = _parsed(source, "the model"), "the model"
     else:
         path = Path(source)
-        model, folder, name = _parsed(_content(path), str(path)), path.parent, str(path)
+        file, model, name = (
+            Artifact(format="onnx", path=path),
+            _parsed(_content(path), str(path)),
+            str(path),
+        )
     _check_complete(model, name)
-    _read_data_in(model, folder, name)
+    _read_data_in(model, file, name)
     return model
 
 
@@ -111,11 +116,11 @@ def _check_complete(model: ModelProto, name: str) -> None:
             )
 
 
-def _read_data_in(model: ModelProto, folder: Path | None, name: str) -> None:
+def _read_data_in(model: ModelProto, file: Artifact | None, name: str) -> None:
     room = LIMIT_NBYTES
     for tensor in tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
-            data = _data_of(tensor, folder, name, room)
+            data = _data_of(tensor, file, name, room)
             room -= len(data)
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")
@@ -133,9 +138,9 @@ def _check_size(tensor: TensorProto, name: str) -> None:
         raise errors.ArtifactError(f"{printable(name)}: {what}", remedy=_AGAIN)
 
 
-def _data_of(tensor: TensorProto, folder: Path | None, name: str, room: int) -> bytes:
+def _data_of(tensor: TensorProto, model: Artifact | None, name: str, room: int) -> bytes:
     entry = {e.key: e.value for e in tensor.external_data}
-    path = _place(entry.get("location", ""), folder, tensor.name, name)
+    path = _place(entry.get("location", ""), model, tensor.name, name)
     nbytes = _nbytes(tensor)
     try:
         offset, length = int(entry.get("offset") or 0), int(entry.get("length") or 0) or nbytes
@@ -154,13 +159,11 @@ def _data_of(tensor: TensorProto, folder: Path | None, name: str, room: int) -> 
     return found
 
 
-def _place(given: str, folder: Path | None, tensor: str, name: str) -> Path:
+def _place(given: str, model: Artifact | None, tensor: str, name: str) -> Path:
     """Where data lies: below the model's folder, links followed, or nowhere."""
-    parts = PurePosixPath(given).parts
-    if folder is not None and parts and ".." not in parts and "\0" not in given:
-        place = folder.joinpath(*parts).resolve()
-        if place.is_relative_to(folder.resolve()):
-            return place
+    place = None if model is None else model.beside(given)
+    if place is not None:
+        return place
     raise errors.ArtifactError(
         f"{printable(name)}: the data of {tensor!r} is said to be in {given!r}, "
         "which is no file below the model's folder",

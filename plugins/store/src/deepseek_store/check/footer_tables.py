@@ -27,7 +27,11 @@ class FooterTables:
         try:
             placed = list(self._parts.tables.placed(row))
         except errors.StorageError as error:
-            self.unread[row.id] = error.message
+            # One that its writer began, and gave up before anything in it counted, had a row if
+            # another process was opened meanwhile; the next opening drops that.
+            is_empty = row.state == "active" and not row.applied
+            if not (is_empty and isinstance(error, errors.ObjectMissing)):
+                self.unread[row.id] = error.message
             return
         self._pieces[row.id] = {one.extent for one in placed}
         self._records[row.id] = {

@@ -9,12 +9,12 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core import DeepSeekError
+from deepseek_store.at_once import AtOnce
 from deepseek_store.check.check_units import LogFiles, Look, check_fragments, check_segment
 from deepseek_store.check.faults import CheckUnit
 from deepseek_store.check.presence import Presence, look_for_places
@@ -144,8 +144,9 @@ class _Stock:
             for index in stripe.stored:
                 fragment = stripe.fragments[index]
                 expected[fragment.place][fragment.key] = stripe, index
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="ds-look") as pool:
-            for place, found in zip(expected, pool.map(self._list, expected), strict=True):
+        with AtOnce(_THREADS) as threads:
+            listed = threads.in_order(self._list, expected)
+            for place, found in zip(expected, listed, strict=True):
                 self._compare(expected[place], found)
 
     def _list(self, place: Place) -> Mapping[str, int] | None:

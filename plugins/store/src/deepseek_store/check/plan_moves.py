@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deepseek_store.move.census import free_nbytes, stored_nbytes, take_census
+from deepseek_store.log.reserve import free_nbytes
+from deepseek_store.move.census import stored_nbytes, take_census
 from deepseek_store.parts import HOT_SPEED, Parts
 from deepseek_store.planning import moves as planning
 from deepseek_store.planning.moves import MovePlan

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ import attrs
 
 from deepseek_core import DeepSeekError, errors
 from deepseek_store import handles
+from deepseek_store.at_once import AtOnce
 from deepseek_store.home.findings import MOST_DETAIL, By, KeptFinding, What
 from deepseek_store.log.mirrored import MirroredDisk
 from deepseek_store.log.segment import sealed_name
@@ -96,9 +96,9 @@ def look_for_places(
     }
     samples = _samples(parts.state.stripes.values())
     places = only if only is not None else {*samples, *parts.tiers.stripes.places()}
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="ds-look") as pool:
+    with AtOnce(_THREADS) as threads:
         ordered = sorted(places, key=lambda place: (place.tier, place.domain))
-        why = pool.map(
+        why = threads.in_order(
             lambda place: tiers[place.tier] or _why_away(parts, place, samples.get(place, ())),
             ordered,
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import attrs
 
 from deepseek_core import errors
+from deepseek_store.at_once import AtOnce
 from deepseek_store.check.footer_versions import Told, told_by, told_by_footer
 from deepseek_store.home.catch_up import segment_row
 from deepseek_store.home.config import StoreConfig
@@ -231,8 +231,8 @@ class Seeker:
     def _take_stripes(self, hurt: set[int], *, verify: bool) -> None:
         stripes = self._found.stripes
         by_segment: dict[int, list[_InStripe]] = defaultdict(list)
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="ds-find") as pool:
-            looked = pool.map(lambda stripe: self._look(stripe, hurt), stripes)
+        with AtOnce(_THREADS) as threads:
+            looked = threads.in_order(lambda stripe: self._look(stripe, hurt), stripes)
             for done, (stripe, inside) in enumerate(zip(stripes, looked, strict=True)):
                 self._progress(done, len(stripes), f"stripe {stripe.id:x}")
                 for each in inside:

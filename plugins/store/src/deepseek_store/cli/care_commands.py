@@ -49,7 +49,8 @@ _GC_EXAMPLES: Final = """examples:
   ds-sdk store gc data --dry-run
   ds-sdk store gc data
 
-What a move has replaced waits for grace_s of the policy."""
+What a move has replaced waits for grace_s of the policy. Where the disk of the home is short of
+room, what lives in segments that are partly dead is written anew, so that they can go."""
 
 _REBUILD_EXAMPLES: Final = """examples:
   ds-sdk store rebuild data     when index.sqlite is lost or damaged
@@ -148,8 +149,26 @@ def _freed(report: GcReport) -> list[str]:
     lines = [f"{verb} {console.format_bytes(report.freed_nbytes)}: {parts}"]
     if report.stripes_waiting:
         lines.append(f"{count(report.stripes_waiting, 'stripe')} wait for their grace period")
+    lines += _among_the_living(report)
     lines += [f"left alone: {what}" for what in report.unknown]
     return lines + [f"can't be reached: {place}" for place in report.unreachable]
+
+
+def _among_the_living(report: GcReport) -> list[str]:
+    """What becomes of room that is dead among objects that live."""
+    lines = []
+    if report.rewritten:
+        verb = "would be" if report.dry_run else "was"
+        what = count(report.rewritten, "segment")
+        lines.append(f"what lives in {what} {verb} written anew, for most of the disk is full")
+    if report.left_nbytes:
+        left = f"{console.format_bytes(report.left_nbytes)} are dead among what lives"
+        if report.needed_nbytes:
+            room = console.format_bytes(report.needed_nbytes)
+            lines.append(f"{left}: free {room} on the disk of the home, and run it again")
+        else:
+            lines.append(f"{left}, and go when the disk is short of room")
+    return lines
 
 
 def _add_rebuild_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import attrs
 
 from deepseek_core import DeepSeekError, errors
-from deepseek_store.cli.at_once import AtOnce
+from deepseek_store.at_once import AtOnce
 from deepseek_store.cli.byte_progress import ByteProgress
 from deepseek_store.cli.key_view import KeyView, folder_of_mark, is_folder_mark
 from deepseek_store.cli.local.file_facts import Kept, is_link, is_sparse, mode_of, mtime_ns_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -50,7 +51,8 @@ _EXAMPLES: Final = """examples:
 
 One folder becomes the folder FILE, with a slash behind its name or without one, as `rclone copy`
 has it. Of several, each keeps its name below FILE. Where an object has the name of a folder, its
-file is NAME.ds-object. What can't be written is told, the rest fetched, and the exit code is 1."""
+file is NAME.ds-object. A FIFO is waited for until somebody reads it. What can't be written is told,
+the rest fetched, and the exit code is 1."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,20 +134,36 @@ def _get_one(view: KeyView, args: argparse.Namespace, key: str, troubles: Troubl
         nbytes = sum(write_whole(out, each) for each in _pieces(view, args, key))
         out.flush()
         return nbytes
-    if (straight := opened_to_write(args.file)) is not None:
+    with _written_to(args.file):
+        straight = opened_to_write(args.file, lambda: _tell_of_waiting(args.file))
+    if straight is not None:
         with straight:
             return sum(write_whole(straight, each) for each in _pieces(view, args, key))
     folder, file = _place_of(args.file, key)
-    with _downloading(view, args, folder, troubles, view.info(key).nbytes) as downloader:
-        try:
-            return downloader.get(Download(key=key, path=file)) or 0
-        except (OSError, Unwritable) as error:
-            if isinstance(error, errors.DeepSeekError):
-                raise
-            why = getattr(error, "strerror", None) or str(error)
-            raise errors.InputError(
-                f"{shown(args.file)} can't be written: {why}", remedy="choose another place"
-            ) from error
+    with (
+        _downloading(view, args, folder, troubles, view.info(key).nbytes) as downloader,
+        _written_to(args.file),
+    ):
+        return downloader.get(Download(key=key, path=file)) or 0
+
+
+@contextmanager
+def _written_to(file: str) -> Iterator[None]:
+    """Tell what keeps a file from being written as an error of the one who named it."""
+    try:
+        yield
+    except (OSError, Unwritable) as error:
+        if isinstance(error, errors.DeepSeekError):
+            raise
+        why = getattr(error, "strerror", None) or str(error)
+        raise errors.InputError(
+            f"{shown(file)} can't be written: {why}", remedy="choose another place"
+        ) from error
+
+
+def _tell_of_waiting(file: str) -> None:
+    what = f"note: nobody reads the FIFO {shown(file)} yet: waiting; Ctrl-C ends it"
+    print(what, file=sys.stderr, flush=True)
 
 
 def _pieces(view: KeyView, args: argparse.Namespace, key: str) -> Iterator[memoryview]:

@@ -1,4 +1,4 @@
-"""`ds-sdk store init`: makes a store, and says which codes it will use and why."""
+"""`ds-sdk store init`, `add-tier`: what a store lies on, which codes it will use, and why."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from deepseek_store.cli.common import Command, add_json, count, tell
+from deepseek_core import errors
+from deepseek_store.cli.common import Command, add_home, add_json, count, tell
 from deepseek_store.cli.settings import policy_of, tier_url
+from deepseek_store.commands import command
 
 if TYPE_CHECKING:
     from deepseek_store.codes.choose import CodeChoice, WeighedCode
@@ -22,17 +24,17 @@ _EXAMPLES: Final = """examples:
 
 The code of each tier follows from the number of failure domains and from floor_nines."""
 
+_ADD_EXAMPLES: Final = """examples:
+  ds-sdk store add-tier data --cold s3://bucket/cold     an object store for what is hardly read
+  ds-sdk store add-tier data --warm 'more?domains=4'     more disks of the warm tier
+
+The places get the store's mark. New stripes are spread over all places of their tier; those that
+are there stay as they are. The code of a tier may become another, for it has more domains."""
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("home", metavar="HOME", help="an empty folder, or one to be made")
-    for tier in ("warm", "cold"):
-        parser.add_argument(
-            f"--{tier}",
-            action="append",
-            default=[],
-            metavar="URL",
-            help=f"a {tier} tier: a folder, or a URL that a plugin opens; may be repeated",
-        )
+    _add_tiers_to(parser)
     parser.add_argument(
         "--mirror",
         action="append",
@@ -56,6 +58,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _add_tiers_to(parser: argparse.ArgumentParser) -> None:
+    for tier in ("warm", "cold"):
+        parser.add_argument(
+            f"--{tier}",
+            action="append",
+            default=[],
+            metavar="URL",
+            help=f"a {tier} tier: a folder, or a URL that a plugin opens; may be repeated",
+        )
+
+
 def _run(args: argparse.Namespace) -> int:
     from deepseek_store.store import Store
 
@@ -68,7 +81,28 @@ def _run(args: argparse.Namespace) -> int:
         index=args.index,
         policy=policy,
     ) as store:
-        tell(_facts(store), "\n".join(_sentences(store)), as_json=args.json)
+        made = f"made a store in {store.home}"
+        tell(_facts(store), "\n".join([made, *_sentences(store)]), as_json=args.json)
+    return 0
+
+
+def _add_tier_arguments(parser: argparse.ArgumentParser) -> None:
+    add_home(parser)
+    _add_tiers_to(parser)
+    add_json(parser)
+
+
+def _add_tier(args: argparse.Namespace) -> int:
+    from deepseek_store.store import Store
+
+    warm, cold = (list(map(tier_url, texts)) for texts in (args.warm, args.cold))
+    if not warm and not cold:
+        raise errors.ConfigError(
+            "there is no tier to add", remedy=f"{command('add-tier', args.home)} --cold URL"
+        )
+    with Store.add_tiers(args.home, warm=warm, cold=cold) as store:
+        added = f"added {count(len(warm) + len(cold), 'tier')} to {store.home}"
+        tell(_facts(store), "\n".join([added, *_sentences(store)]), as_json=args.json)
     return 0
 
 
@@ -97,7 +131,6 @@ def _code_facts(choice: CodeChoice) -> dict[str, Any]:
 
 def _sentences(store: Store) -> Iterator[str]:
     parts = store.parts
-    yield f"made a store in {store.home}"
     copies = 1 + len(parts.config.mirrors)
     yield f"hot: the log in {store.home / 'log'}" + (f", {copies} copies" if copies > 1 else "")
     for tier, choice in store.maintenance.codes().items():
@@ -155,5 +188,11 @@ COMMANDS: Final = {
         run=_run,
         examples=_EXAMPLES,
         details="New objects land in its log; tiers take what is warm and cold.",
-    )
+    ),
+    "add-tier": Command(
+        add_arguments=_add_tier_arguments,
+        run=_add_tier,
+        examples=_ADD_EXAMPLES,
+        details="What is stored stays where it is. Nobody may have the store open meanwhile.",
+    ),
 }

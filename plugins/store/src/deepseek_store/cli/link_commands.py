@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_core import console, errors
-from deepseek_store.cli.at_once import CHANGES, AtOnce
+from deepseek_store.at_once import CHANGES, AtOnce
 from deepseek_store.cli.common import (
     Command,
     add_dry_run,

@@ -25,6 +25,7 @@ _HOME: Final = re.compile(r"\b(ds-sdk store [a-z-]+) HOME\b")
 COMMANDS: Final = {
     "init": ("init_command", "make a store in an empty folder, over the tiers that you name"),
     "set": ("set_command", "change what you decided about a store, or show it"),
+    "add-tier": ("init_command", "give a store more places for what is warm or cold"),
     "put": ("put_command", "store files, folders, or what comes from a pipe"),
     "get": ("get_command", "fetch objects and folders, or a part of an object"),
     "cat": ("cat_command", "write objects to stdout, or parts of them"),

@@ -146,7 +146,7 @@ def _send(args: argparse.Namespace) -> int:
 
 
 def _check_room(store: Store, nbytes: int) -> None:
-    from deepseek_store.move.census import free_nbytes
+    from deepseek_store.log.reserve import free_nbytes
 
     free = free_nbytes(store.home)
     if nbytes > free:

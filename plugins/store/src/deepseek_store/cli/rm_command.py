@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core import console, errors
-from deepseek_store.cli.at_once import CHANGES, AtOnce
+from deepseek_store.at_once import CHANGES, AtOnce
 from deepseek_store.cli.common import (
     Command,
     add_dry_run,

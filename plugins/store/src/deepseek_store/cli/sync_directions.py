@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.cli.at_once import CHANGES, AtOnce
+from deepseek_store.at_once import CHANGES, AtOnce
 from deepseek_store.cli.byte_progress import ByteProgress
 from deepseek_store.cli.common import count
 from deepseek_store.cli.download_objects import (

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from deepseek_store.cli.at_once import AtOnce
+from deepseek_store.at_once import AtOnce
 from deepseek_store.cli.byte_progress import ByteProgress
 from deepseek_store.cli.local.file_facts import Kept, facts_of
 from deepseek_store.cli.local.walk import (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
+
+from deepseek_store.at_once import AtOnce
 
 _THREADS: Final = 32
 
@@ -13,5 +14,5 @@ def at_once(work: Callable[[Any], Any], items: Sequence[Any], *, alone: bool = F
     """The results for all items, in order; by several threads, unless `alone`."""
     if alone or len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(_THREADS, len(items)), thread_name_prefix="ds-fs") as pool:
-        return list(pool.map(work, items))
+    with AtOnce(min(_THREADS, len(items))) as threads:
+        return list(threads.in_order(work, items))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from deepseek_core import errors
-from deepseek_store.home.config import LOG_FOLDER, StoreConfig, sync_folder
+from deepseek_store.home.config import LOG_FOLDER, StoreConfig, TierConfig, sync_folder
 from deepseek_store.home.folder_marks import FolderMarks
 from deepseek_store.home.locks import lock_store
 from deepseek_store.home.log_folders import open_log
@@ -89,3 +89,50 @@ def change_policy(folder: Path, changes: Mapping[str, Any]) -> tuple[Policy, Pol
     finally:
         lock.close()
     return config.policy, policy
+
+
+def add_tiers(
+    folder: Path, added: Sequence[TierConfig], tiers: Opener | None = None
+) -> StoreConfig:
+    """Give a store more tiers, behind those that it has; the configuration as it was.
+
+    They get the store's mark first: killed in between, it does no harm to do it again.
+
+    Raises:
+        ConfigError: there is no store, its index is shared by several homes, or no plugin opens
+            one of the URLs.
+        ForeignStore: one is a tier of the store already.
+        StorageError: one can't be written to.
+        StoreLocked: a process has the store open.
+    """
+    StoreConfig.load(folder)  # before a file of ours is made where there is no store
+    lock = lock_store(folder)
+    try:
+        before = StoreConfig.load(folder)
+        if before.index != "sqlite":
+            raise errors.ConfigError(
+                "the store's index is shared by homes on several machines, and they would not know"
+                " of more tiers",
+                remedy="make a store with those tiers, and sync this one into it",
+            )
+        config = attrs.evolve(before, tiers=(*before.tiers, *added))
+        try:
+            mark_tiers(config, tiers)
+            config.save(folder)
+        except BaseException:
+            unmark_tiers(config, tiers, first=len(before.tiers))
+            raise
+    finally:
+        lock.close()
+    return before
+
+
+def take_back_tiers(folder: Path, before: StoreConfig, tiers: Opener | None = None) -> None:
+    """Undo `add_tiers` before anything was written to what it added."""
+    lock = lock_store(folder)
+    try:
+        config = StoreConfig.load(folder)
+        before.save(folder)
+        unmark_tiers(config, tiers, first=len(before.tiers))
+    finally:
+        lock.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -138,9 +138,14 @@ def adopt_folders(home: Path, config: StoreConfig, owner: Owner) -> None:
     """Take all folders that are there for this home, whoever had them before.
 
     One without the store's mark gets it; it is taken for one that has missed something, which
-    `repair` brings up to date.
+    `repair` brings up to date. What another copy of this home put into a mirror comes into the
+    log: a note here that the mirror has missed something may be of before, and hide all of it.
+
+    Raises:
+        TierUnavailable, TierFull: the log does not take it.
     """
-    for folder in folders_of(home, config):
+    log, *_ = folders = folders_of(home, config)
+    for folder in folders:
         if not folder.path.is_dir():
             continue
         theirs = folder.marks.store()
@@ -151,7 +156,16 @@ def adopt_folders(home: Path, config: StoreConfig, owner: Owner) -> None:
             try:
                 owner.check(folder.name, folder.marks)
             except NotOwner:
+                if log.path.is_dir() and log.marks.store() == config.store_id:
+                    _bring_new(folder, log)
                 owner.claim(folder.name, folder.marks, by_force=True)
+
+
+def _bring_new(source: Folder, target: Folder) -> None:
+    from deepseek_store.log.resync import bring_new
+
+    with closing(source.disk()) as disk, closing(target.disk()) as log:
+        bring_new(disk, log)
 
 
 def _look(folder: Folder, config: StoreConfig, owner: Owner, *, writing: bool) -> Folder:

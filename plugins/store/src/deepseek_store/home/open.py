@@ -208,7 +208,8 @@ def _recover(home: Path, config: StoreConfig, disk: Disk, state: State, number: 
         ages.check_files(home, state, recovered.present)
         catch_up(state, recovered, recovered.segments)
         if disk.lacks_nothing():
-            drop_empty(state, recovered.present, writer_alive)
+            there = set(recovered.present).difference(recovered.removed)
+            drop_empty(state, there, writer_alive)
         ages.settle(home, state, numbers, found, [info.id for info in recovered.segments])
     finally:
         lock.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
+from deepseek_store.commands import command
 from deepseek_store.errors import ForeignStore, ReadOnlyStore, again
 from deepseek_store.home.config import StoreConfig
 from deepseek_store.home.numbers import Marks
@@ -138,7 +139,7 @@ class TierSet:
         if not numbers:
             raise errors.ConfigError(
                 f"the store has no {tier} tier",
-                remedy=f"a store gets tiers when it is made: ds-sdk store init FOLDER --{tier} URL",
+                remedy=f"{command('add-tier', self.home)} --{tier} URL",
             )
         return self.stripes.places(numbers)
 
@@ -321,18 +322,28 @@ def mark_tiers(config: StoreConfig, opener: Opener | None = None) -> None:
 
     Raises:
         ConfigError: no plugin opens one of the URLs.
+        ForeignStore: one is the place of another tier of this store.
         StorageError: one can't be written to.
     """
     for number, tier in enumerate(config.tiers):
         with (opener or open_tier)(tier.url) as opened:
-            opened.put_if_absent(mark_key(config), mark_content(number))
+            if opened.put_if_absent(mark_key(config), mark_content(number)):
+                continue
+            if opened.get(mark_key(config)) != mark_content(number):
+                raise ForeignStore(
+                    f"{tier.url}: it is another tier of this store",
+                    url=tier.url,
+                    remedy="choose a place that the store does not have",
+                )
 
 
-def unmark_tiers(config: StoreConfig, opener: Opener | None = None) -> None:
-    """Take the marks away again, of a store that did not come to be."""
-    for tier in config.tiers:
+def unmark_tiers(config: StoreConfig, opener: Opener | None = None, *, first: int = 0) -> None:
+    """Take the marks away again, of tiers from `first` on that did not come to be."""
+    for number, tier in list(enumerate(config.tiers))[first:]:
         with suppress(DeepSeekError), (opener or open_tier)(tier.url) as opened:
-            opened.delete(mark_key(config))
+            # That of another tier stays: its place may have been named once more.
+            if opened.get(mark_key(config)) == mark_content(number):
+                opened.delete(mark_key(config))
 
 
 def mark_key(config: StoreConfig) -> str:

@@ -384,9 +384,12 @@ class Index:
 
         self._transact(change)
 
-    def shrink(self) -> None:
-        """Give room that is not needed back to the file system, as far as others let us."""
-        self._database.shrink()
+    def shrink(self, *, wholly: bool = False) -> None:
+        """Give room that is not needed back to the file system, as far as others let us.
+
+        `wholly`: however little it is.
+        """
+        self._database.shrink(wholly=wholly)
 
     def close(self) -> None:
         """Let go of the database; idempotent."""

@@ -89,7 +89,7 @@ class Database(ABC):
     def exclusive(self, slots: Sequence[int]) -> AbstractContextManager[None]:
         """Keep all other processes out of these slots, numbers of 31 bits in rising order."""
 
-    def shrink(self) -> None:
+    def shrink(self, *, wholly: bool = False) -> None:
         """Give free room back to the file system; a server does so by itself."""
         return None
 

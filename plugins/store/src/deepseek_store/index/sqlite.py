@@ -31,7 +31,10 @@ APPLICATION_ID: Final = 0x64735831  # "dsX1"
 _BUSY_S: Final = 20.0
 _SHRINK_BUSY_S: Final = 0.1
 _FEW_PAGES: Final = 64  # free ones, of 4 KiB: not worth a copy of the file
-_WAL_NBYTES: Final = 4 << 20  # a longer WAL is cut when it was folded into the file
+_WAL_NBYTES: Final = 4 << 20  # a longer WAL is folded into the file, and cut
+_LEAST_WAL_NBYTES: Final = 64 << 10
+_WAL_DISK_PART: Final = 256  # of the disk, at most one part of so many
+_PAGE_NBYTES: Final = 4096
 _LOCKS: Final = ".locks"
 _WRITER_CACHE_KIB: Final = 16 << 10
 # It reads everything once, or single keys: the rest of its pages would only be kept.
@@ -150,8 +153,11 @@ class SqliteDatabase(Database):
             connection.execute("BEGIN")
             return _finish(connection, lambda: work(_SqliteTransaction(connection)))
 
-    def shrink(self) -> None:
-        """Copy the file where half of it is free, and empty the WAL; not if others are busy."""
+    def shrink(self, *, wholly: bool = False) -> None:
+        """Copy the file where half of it is free, and empty the WAL; not if others are busy.
+
+        `wholly`: copy it wherever that has room; pages of which a part was deleted are half empty.
+        """
         with self._writing, self._translated():
             connection = self._usable(self._writer)
             _roll_back(connection)
@@ -161,7 +167,7 @@ class SqliteDatabase(Database):
                     connection.execute(f"PRAGMA {name}").fetchone()[0]
                     for name in ("freelist_count", "page_count")
                 )
-                if free > _FEW_PAGES and 2 * free > pages:
+                if (wholly and self._has_room(pages)) or (free > _FEW_PAGES and 2 * free > pages):
                     connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.OperationalError as error:
@@ -169,6 +175,11 @@ class SqliteDatabase(Database):
                     raise
             finally:
                 _set_busy(connection, _BUSY_S)
+
+    def _has_room(self, pages: int) -> bool:
+        """Whether a copy of so many pages fits, which goes through the WAL."""
+        found = os.statvfs(self._path.parent)
+        return found.f_bavail * found.f_frsize > pages * _PAGE_NBYTES
 
     @contextmanager
     def exclusive(self, slots: Sequence[int]) -> Iterator[None]:
@@ -228,7 +239,9 @@ class SqliteDatabase(Database):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute(f"PRAGMA cache_size=-{cache_kib}")
-            connection.execute(f"PRAGMA journal_size_limit={_WAL_NBYTES}")
+            wal_nbytes = _most_wal_nbytes(self._path.parent)
+            connection.execute(f"PRAGMA wal_autocheckpoint={wal_nbytes // _PAGE_NBYTES}")
+            connection.execute(f"PRAGMA journal_size_limit={wal_nbytes}")
         except BaseException:
             connection.close()
             raise
@@ -283,6 +296,12 @@ class SqliteDatabase(Database):
             raise
         except OSError as error:
             raise from_os_error.typed(error, self.url, self.url) from error
+
+
+def _most_wal_nbytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    part = found.f_blocks * found.f_frsize // _WAL_DISK_PART
+    return min(_WAL_NBYTES, max(_LEAST_WAL_NBYTES, part))
 
 
 def _connected(path: Path, options: str) -> sqlite3.Connection:

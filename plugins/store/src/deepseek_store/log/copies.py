@@ -17,7 +17,7 @@ from deepseek_store.commands import command
 from deepseek_store.errors import Corrupt
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.file_copies import COPY, put_in_place
-from deepseek_store.log.records import Buffer, Placed, unpack_extents
+from deepseek_store.log.records import Buffer, Placed
 from deepseek_store.log.scan import Scan, scan
 from deepseek_store.log.segment import footer_padding, sealed_name
 
@@ -235,8 +235,5 @@ def read_back(disk: Disk, written: Iterable[Placed]) -> None:
         TierUnavailable: it gives back none.
     """
     for one in written:
-        manifest = one.record.manifest
-        extents = unpack_extents(bytes(one.record.payload)) if manifest else (one.extent,)
-        for extent in extents:
-            for each in disk.replicas():
-                each.read_extent(extent, active=True)
+        for each in disk.replicas():
+            each.read_extent(one.extent, active=True)

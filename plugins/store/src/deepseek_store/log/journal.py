@@ -293,7 +293,9 @@ class Journal:
                 # What counts in it is safe. If the disk is gone, the next segment will say so.
                 _log.warning("%s; going on in another segment", error)
         if self._layout is None and body_nbytes:
-            begin = partial(self._begin, body_nbytes, table_nbytes)
+            # Many short segments would be left by what makes room, a little after the other.
+            least_nbytes = self._segment_nbytes // _SMALLER if purpose == "room" else 0
+            begin = partial(self._begin, body_nbytes, table_nbytes, least_nbytes)
             if self._reserve is None:
                 begin()
                 return
@@ -301,9 +303,9 @@ class Journal:
             if purpose == "objects":
                 begin()
             else:
-                self._reserve.lend(begin)
+                self._reserve.lend(begin, purpose=purpose)
 
-    def _begin(self, body_nbytes: int, table_nbytes: int) -> None:
+    def _begin(self, body_nbytes: int, table_nbytes: int, least_nbytes: int) -> None:
         """A new segment: it gets its name when it has its header, so others know whose it is."""
         header = SegmentHeader(
             store_id=self._store_id,
@@ -312,7 +314,7 @@ class Journal:
             created_s=self._clock(),
         )
         layout = SegmentLayout(header)
-        least = layout.nbytes_with(body_nbytes, table_nbytes)
+        least = max(least_nbytes, layout.nbytes_with(body_nbytes, table_nbytes))
         name = new_name(layout.id, self._writer)
         try:
             room = self._create(name, least)

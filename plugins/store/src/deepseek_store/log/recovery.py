@@ -47,7 +47,7 @@ class Recovered:
     `faults` are damaged places by segment; `truncated` how many bytes of a torn tail were dropped;
     `placed` reads the records of a segment (their payloads only where they are manifests). `open`
     are those that have ended, and that a look without changes has left as they were. `present` are
-    all that have a file, those that need no look too.
+    all that had a file, those that need no look too; of `removed` nothing counted, and it went.
     """
 
     segments: tuple[SegmentInfo, ...]
@@ -55,6 +55,7 @@ class Recovered:
     truncated: Mapping[int, int]
     open: Collection[int] = ()
     present: Collection[int] = ()
+    removed: Collection[int] = ()
     _found: Mapping[int, list[Placed]]
     _disk: Disk
 
@@ -109,6 +110,7 @@ def recover(
         truncated=work.truncated,
         open=work.open,
         present=[segment for segment, _ in present],
+        removed=work.removed,
         found=work.found,
         disk=disk,
     )
@@ -152,6 +154,7 @@ class _Recovery:
         self.faults: dict[int, tuple[DamagedRange, ...]] = {}
         self.truncated: dict[int, int] = {}
         self.open: set[int] = set()
+        self.removed: set[int] = set()
         self.found: dict[int, list[Placed]] = {}
 
     def find(self) -> list[tuple[int, bool]]:
@@ -305,6 +308,7 @@ class _Recovery:
             self.faults[segment] = scanned.faults
         if not scanned.placed and not scanned.faults:
             self._disk.remove(name)
+            self.removed.add(segment)
             return
         nbytes = scanned.end
         layout = SegmentLayout(scanned.header or self._unknown_header(segment, scanned.placed))

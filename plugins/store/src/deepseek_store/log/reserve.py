@@ -7,7 +7,8 @@ makes room.
 
 Its size follows what is cared for in the home, within limits: a part of the log, for segments that
 are half dead are written anew; and twice the index, of which a delete of all objects writes each
-page, and a rebuild too. What lies on tiers needs none.
+page, and a rebuild too. What lies on tiers needs none. On a small disk the log's segments are
+short, so that what lives in one has room in what deletes leave.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ T = TypeVar("T")
 FILE: Final = "reserve"
 _LEAST_NBYTES: Final = 512 << 10
 _MOST_NBYTES: Final = 32 << 20  # of which what makes room can write most of a segment
-_DISK_PART: Final = 64  # of the disk, at most one part of so many
+_DISK_PART: Final = 32  # of the disk, at most one part of so many
+_SEGMENT_DISK_PART: Final = 128
+_LEAST_SEGMENT_NBYTES: Final = 64 << 10
 _LOG_PART: Final = 8
 _INDEXES: Final = 2
 _PARTS: Final = 8
 
 Purpose = Literal["objects", "deletes", "room"]
-"""What a segment is for: objects leave the reserve whole, deletes half, what makes room nothing."""
+"""What a segment is for: objects leave the reserve whole, deletes half, what makes room little."""
 
 
 class Reserve:
@@ -63,9 +66,17 @@ class Reserve:
         return _size(self._path)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all of it is there."""
-        return self.kept_nbytes >= self.nbytes
+    def free_nbytes(self) -> int:
+        """What is free on the disk beside it; below 0 where it is not whole."""
+        return free_nbytes(self._path.parent) - max(0, self.nbytes - self.kept_nbytes)
+
+    @property
+    def rewrite_nbytes(self) -> int:
+        """How much may be written anew at once: half of what is kept, and half of what is free.
+
+        The other halves are for the index, and for those who write meanwhile.
+        """
+        return (self.kept_nbytes + free_nbytes(self._path.parent)) // 2
 
     def fit(self, log_nbytes: int) -> bool:
         """Keep back what a log of that size in the home needs, and no more; False if less is."""
@@ -96,19 +107,23 @@ class Reserve:
             self.is_lent = False
             return True
 
-    def release(self, *, whole: bool = False) -> bool:
-        """Let whoever comes first have a part of the room, or all; False if none is left."""
+    def release(self, *, whole: bool = False, left_nbytes: int = 0) -> bool:
+        """Let whoever comes first have a part of the room, or all; False if no more is left."""
         with self._lock:
             kept = self.kept_nbytes
-            if kept:
-                self.is_lent = True
-                self._cut(0 if whole else max(0, kept - self.nbytes // _PARTS))
-            return kept > 0
+            if kept <= left_nbytes:
+                return False
+            self.is_lent = True
+            self._cut(0 if whole else max(left_nbytes, kept - self.nbytes // _PARTS))
+            return True
 
-    def lend(self, work: Callable[[], T], *, whole: bool = False) -> T:
+    def lend(
+        self, work: Callable[[], T], *, whole: bool = False, purpose: Purpose | None = None
+    ) -> T:
         """Do some work; where the disk is full, again with a part of the room, while there is any.
 
         `whole`: with all of it at once, for work that would leave much behind at each attempt.
+        `purpose`: with as much as a segment for that may have.
 
         Raises:
             TierFull: all of it was not enough.
@@ -117,7 +132,8 @@ class Reserve:
             try:
                 return work()
             except errors.TierFull:
-                if not self.release(whole=whole):
+                left_nbytes = 0 if purpose is None else self._left_nbytes(purpose)
+                if not self.release(whole=whole, left_nbytes=left_nbytes):
                     raise
 
     def require(self, purpose: Purpose, *, log_nbytes: int) -> None:
@@ -144,10 +160,11 @@ class Reserve:
         )
 
     def _left_nbytes(self, purpose: Purpose) -> int:
-        """How much has to stay; half of what it was, if it could not grow as the index did."""
-        if purpose == "room":
-            return 0
-        return max(self.whole_nbytes, _LEAST_NBYTES) // 2
+        """How much has to stay, of what it was if it could not grow as the index did.
+
+        Half of it, or of what makes room an eighth: that is told to the index before it helps.
+        """
+        return max(self.whole_nbytes, _LEAST_NBYTES) // (_PARTS if purpose == "room" else 2)
 
     def _cut(self, nbytes: int) -> None:
         with suppress(OSError):
@@ -157,13 +174,28 @@ class Reserve:
                 self._path.unlink(missing_ok=True)
 
 
+def fitting_segment_nbytes(home: Path, most_nbytes: int) -> int:
+    """How long segments of the log may be on the home's disk, and `most_nbytes` at most."""
+    part = _disk_nbytes(home) // _SEGMENT_DISK_PART
+    return min(most_nbytes, max(_LEAST_SEGMENT_NBYTES, part))
+
+
+def free_nbytes(folder: Path) -> int:
+    """Room left on a folder's file system."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _disk_nbytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_blocks * found.f_frsize
+
+
 def _wanted_nbytes(home: Path, log_nbytes: int) -> int:
-    found = os.statvfs(home)
-    disk_nbytes = found.f_blocks * found.f_frsize
     index = home / INDEX_FILE
     # What is in its journal has yet to get room in the index itself.
     index_nbytes = _INDEXES * _size(index) + _size(index.with_name(f"{index.name}-wal"))
-    nbytes = min(log_nbytes // _LOG_PART, disk_nbytes // _DISK_PART) + index_nbytes
+    nbytes = min(log_nbytes // _LOG_PART, _disk_nbytes(home) // _DISK_PART) + index_nbytes
     largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if largest != resource.RLIM_INFINITY:
         nbytes = min(nbytes, largest)

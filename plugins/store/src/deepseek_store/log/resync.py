@@ -14,7 +14,7 @@ from deepseek_core import errors
 from deepseek_store.log.copies import Sealed, judge, merge, patched, read_copy, write_copy
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.file_copies import copy_file
-from deepseek_store.log.missed_marks import MARKER
+from deepseek_store.log.missed_marks import MARKER, MissedMarks
 from deepseek_store.log.scan import scan
 from deepseek_store.log.segment import active_name, parse_name, sealed_name
 
@@ -42,6 +42,22 @@ def level(sources: Sequence[Disk], target: Disk, known: Callable[[int], Sealed |
         target.remove(name)
     target.sync_dir()
     return count
+
+
+def bring_new(source: Disk, target: Disk) -> None:
+    """Give `target` the segments of which it has no file at all, as they are on `source`.
+
+    Raises:
+        TierUnavailable, TierFull: not all of them could be copied.
+    """
+    marks = MissedMarks([source, target], {target.url: target.list()})
+    if marks.is_named_by_old(source):
+        return  # it may have what was collected since, and nothing is left that hides it
+    there = {parsed[0] for name in target.list() if (parsed := parse_name(name)) is not None}
+    for name in source.list():
+        parsed = parse_name(name)
+        if parsed is not None and parsed[0] not in there:
+            copy_file(source, target, name)
 
 
 def _sealed(name: str) -> list[int]:

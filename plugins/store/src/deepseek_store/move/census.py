@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
-from pathlib import Path
 from typing import Final, Literal, cast
 
 import attrs
@@ -52,8 +50,13 @@ class Census:
         ]
 
 
-def take_census(state: State, heat: AccessRates, *, without: Container[VersionId] = ()) -> Census:
-    """Walk through the whole catalog once; as if the versions in `without` were not there."""
+def take_census(
+    state: State, heat: AccessRates | None, *, without: Container[VersionId] = ()
+) -> Census:
+    """Walk through the whole catalog once; as if the versions in `without` were not there.
+
+    Without a `heat` it has no objects.
+    """
     live: dict[int, int] = defaultdict(int)
     records: dict[int, int] = defaultdict(int)
     seen: set[tuple[int, int]] = set()
@@ -68,7 +71,9 @@ def take_census(state: State, heat: AccessRates, *, without: Container[VersionId
             if (extent.segment, extent.offset) not in seen:
                 seen.add((extent.segment, extent.offset))
                 live[extent.segment] += extent.nbytes
-        if not version.deleted and state.catalog.current(version.key) == version:
+        if heat is None or version.deleted:
+            continue
+        if state.catalog.current(version.key) == version:
             objects.append(object_state(version, parts, state, heat))
     return Census(objects=tuple(objects), live_nbytes=live, records=records)
 
@@ -96,12 +101,6 @@ def stored_nbytes(state: State) -> dict[str, int]:
     for stripe in state.stripes.values():
         stored[stripe.tier] += stripe.object_nbytes
     return cast(dict[str, int], stored)
-
-
-def free_nbytes(folder: Path) -> int:
-    """Room left on a folder's file system."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
 
 
 def named_code(config: StoreConfig, tier: Literal["hot", "warm", "cold"]) -> Code | None:

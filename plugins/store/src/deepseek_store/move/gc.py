@@ -6,7 +6,9 @@ index forgets that it was there. So a crash in between leaves what the next run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 import attrs
 
@@ -21,19 +23,30 @@ from deepseek_store.log.disk import Disk
 from deepseek_store.log.segment import sealed_name
 from deepseek_store.move.census import take_census
 from deepseek_store.move.exclusive import Exclusive
-from deepseek_store.move.half_dead import choose_half_dead
+from deepseek_store.move.half_dead import (
+    HalfDead,
+    choose_half_dead,
+    find_half_dead,
+    gain_nbytes,
+    worth_a_copy,
+)
 from deepseek_store.move.orphans import Orphans
 from deepseek_store.read.access_rates import AccessRates
 from deepseek_store.read.segment_tables import SegmentTables
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 @attrs.define(kw_only=True)
 class GcReport:
     """What was freed, or would be in a dry run; `freed_nbytes` counts files and fragments.
 
-    `unknown` are stripes that hold what the index does not know: they are left alone.
+    `rewritten` of the segments had something in them that lives, which was written anew.
+    `left_nbytes` are dead among what lives, and stay; `needed_nbytes` is the room that it would
+    take to free the first of them, where there is too little. `unknown` are stripes that hold what
+    the index does not know: they are left alone.
     """
 
     dry_run: bool
@@ -44,6 +57,9 @@ class GcReport:
     stripes_waiting: int = 0
     orphans: int = 0
     freed_nbytes: int = 0
+    rewritten: int = 0
+    left_nbytes: int = 0
+    needed_nbytes: int = 0
     unreachable: list[str] = attrs.field(factory=list)
     unknown: list[str] = attrs.field(factory=list)
 
@@ -78,30 +94,74 @@ class Collector:
         self._orphans = Orphans(config, state, tiers, clock)
 
     def collect(self, heat: AccessRates, *, dry_run: bool = False) -> GcReport:
-        """Free what can be freed now; what a move has replaced waits for its grace period."""
+        """Free what can be freed now; what a move has replaced waits for its grace period.
+
+        Where much is dead in the log beside what is free on its disk, what lives among that is
+        written anew.
+        """
         with self._exclusive:
             report = self._collect(heat, dry_run=dry_run)
-            if report.segments and not dry_run and any(self._state.catalog.tombstones()):
+            if dry_run:
+                self._foretell(report)
+                return report
+            is_short = self._make_room(report)
+            if is_short or (report.segments and any(self._state.catalog.tombstones())):
                 # What the tombstones hid may have gone with these segments.
-                report.add(self._collect(heat, dry_run=False))
-            if not dry_run:
-                self._make_room(heat, report)
+                report.add(self._collect(heat, dry_run=False, is_short=is_short))
             return report
 
-    def _make_room(self, heat: AccessRates, report: GcReport) -> None:
-        """On a full disk, write together what lives in half-dead segments, until there is room."""
-        reserve = self._state.reserve
-        while reserve is not None and not reserve.is_whole and not report.unreachable:
-            kept_nbytes = reserve.kept_nbytes
-            chosen = choose_half_dead(self._state, heat, room_nbytes=kept_nbytes * 3 // 4)
-            if not chosen:
-                return
-            self._rewrite(chosen)
-            report.add(self._collect(heat, dry_run=False))
-            if reserve.kept_nbytes <= kept_nbytes:
-                return
+    def _foretell(self, report: GcReport) -> None:
+        """What `_make_room` would do, if it has all the room that it needs."""
+        found = self._half_dead(set(self._invisible()))
+        chosen = self._worth_a_copy(found, report, more_nbytes=report.freed_nbytes)
+        report.rewritten = len(chosen)
+        report.segments += len(chosen)
+        report.freed_nbytes += sum(one.nbytes for one in chosen)
+        report.left_nbytes = gain_nbytes(found) - gain_nbytes(chosen)
 
-    def _collect(self, heat: AccessRates, *, dry_run: bool) -> GcReport:
+    def _half_dead(self, without: set[VersionId]) -> list[HalfDead]:
+        """Those that can go: an upload under way may need what it has found in the others."""
+        busy = self._unfinished_from()
+        found = find_half_dead(self._state, without=without)
+        return [one for one in found if busy is None or one.id < busy]
+
+    def _worth_a_copy(
+        self, found: Sequence[HalfDead], report: GcReport, *, more_nbytes: int = 0
+    ) -> list[HalfDead]:
+        reserve = self._state.reserve
+        if reserve is None or report.unreachable:
+            return []
+        return worth_a_copy(found, free_nbytes=reserve.free_nbytes + more_nbytes)
+
+    def _make_room(self, report: GcReport) -> bool:
+        """Where the disk is short of room, write together what lives in half-dead segments.
+
+        As many at a time as there is room for their copies; then they go. Whether any went.
+        """
+        reserve, found = self._state.reserve, self._half_dead(set())
+        while reserve is not None and (wanted := self._worth_a_copy(found, report)):
+            chosen = choose_half_dead(wanted, room_nbytes=reserve.rewrite_nbytes)
+            if not chosen or not self._replace(chosen, report):
+                report.needed_nbytes = 2 * min(one.needed_nbytes for one in wanted)
+                break
+            found = self._half_dead(set())
+        report.left_nbytes = gain_nbytes(found)
+        return report.rewritten > 0
+
+    def _replace(self, chosen: frozenset[int], report: GcReport) -> bool:
+        """Write anew what lives in these segments; whether any of them went then."""
+        try:
+            self._rewrite(chosen)
+            self._settle()
+        except errors.TierFull as error:
+            _LOG.warning("not all of the log could be written anew: %s", error.message)
+        dead = [row for row in self._dead_segments(set()) if row.stripe is None]
+        self._drop_local(dead, report)
+        went = sum(row.id in chosen for row in dead)
+        report.rewritten += went
+        return went > 0
+
+    def _collect(self, heat: AccessRates, *, dry_run: bool, is_short: bool = False) -> GcReport:
         report = GcReport(dry_run=dry_run)
         if (why := self._state.index.meta().get(INCOMPLETE)) is not None:
             report.unreachable.append(why)
@@ -120,14 +180,14 @@ class Collector:
             for version in purge:
                 heat.forget(version.key)
             self._forget([*forget, *(v.id for v in purge)])
-        dead = self._dead_segments(heat, set(forget) | {v.id for v in purge})
+        dead = self._dead_segments(set(forget) | {v.id for v in purge})
         self._drop_local([row for row in dead if row.stripe is None], report)
         self._give_up([row.id for row in dead if row.stripe is not None], report)
         if self._config.tiers:
             self._delete_given_up(report)
         if not dry_run:
             self._state.trim()
-            self._state.index.shrink()
+            self._state.index.shrink(wholly=is_short)
             if self._state.reserve is not None:
                 self._state.reserve.fit(self._state.local_nbytes())
         return report
@@ -182,7 +242,7 @@ class Collector:
         for key in [k for k, v in tombstones.items() if v.segment == row.id]:
             del tombstones[key]
 
-    def _dead_segments(self, heat: AccessRates, gone: set[VersionId]) -> list[SegmentRow]:
+    def _dead_segments(self, gone: set[VersionId]) -> list[SegmentRow]:
         # Before the census: what is sealed while it is taken may be full of what it has not seen.
         dead = {row.id for row in list(self._state.segments.values()) if row.state == "sealed"}
         # Twice: what is dead at first can only be brought back by a link that was under way then,
@@ -190,7 +250,7 @@ class Collector:
         for _ in range(2):
             busy = self._unfinished_from()
             self._state.refresh(sure=True)
-            census = take_census(self._state, heat, without=gone)
+            census = take_census(self._state, None, without=gone)
             lives = {*census.live_nbytes, *census.records}
             dead = {n for n in dead - lives if busy is None or n < busy}
         return [

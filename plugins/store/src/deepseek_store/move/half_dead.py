@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
+import attrs
+
 from deepseek_store.home.state import State
+from deepseek_store.index.rows import VersionId
 from deepseek_store.move.census import take_census
-from deepseek_store.planning.steps import SegmentState
-from deepseek_store.read.access_rates import AccessRates
 
 _LEAST_GAIN: Final = 0.1  # less of a segment is not worth its copy, headers and all
+_LEFT_SHARE: Final = 1 / 16  # of what is free: so much may stay dead
 _RECORD_NBYTES: Final = 400  # about what a record takes beside its object, in log and index
 
 
-def choose_half_dead(state: State, heat: AccessRates, *, room_nbytes: int) -> frozenset[int]:
+@attrs.frozen(kw_only=True)
+class HalfDead:
+    """A segment of the log in which something lives, and what that takes, written anew."""
+
+    id: int
+    nbytes: int
+    needed_nbytes: int
+
+    @property
+    def gain_nbytes(self) -> int:
+        """How much room there is more once it has gone."""
+        return self.nbytes - self.needed_nbytes
+
+    @property
+    def gain_share(self) -> float:
+        """The same as a share of its room."""
+        return self.gain_nbytes / self.nbytes
+
+
+def find_half_dead(state: State, *, without: Container[VersionId] = ()) -> list[HalfDead]:
+    """All of them, the emptiest first; as if the versions in `without` were not there."""
+    census = take_census(state, None, without=without)
+    found = [
+        HalfDead(
+            id=segment.id,
+            nbytes=segment.nbytes,
+            needed_nbytes=segment.live_nbytes + _RECORD_NBYTES * census.records.get(segment.id, 0),
+        )
+        for segment in census.segment_states(state)
+        # Where no object lives, there are notes of deletes: a copy of those is as long as they are.
+        if segment.local and segment.stripe is None and segment.live_nbytes
+    ]
+    dead = [one for one in found if one.gain_share > _LEAST_GAIN]
+    return sorted(dead, key=lambda one: (-one.gain_share, one.id))
+
+
+def gain_nbytes(found: Iterable[HalfDead]) -> int:
+    """How much room there is more once these have gone."""
+    return sum(one.gain_nbytes for one in found)
+
+
+def worth_a_copy(found: Sequence[HalfDead], *, free_nbytes: int) -> list[HalfDead]:
+    """So many of them, the emptiest first, that little stays dead beside what is free then."""
+    left_nbytes = gain_nbytes(found)
+    worth = []
+    for one in found:
+        if left_nbytes <= _LEFT_SHARE * free_nbytes:
+            break
+        worth.append(one)
+        left_nbytes -= one.gain_nbytes
+        free_nbytes += one.gain_nbytes
+    return worth
+
+
+def choose_half_dead(found: Iterable[HalfDead], *, room_nbytes: int) -> frozenset[int]:
     """Those that give most for what they take; together they take no more than the room."""
-    census = take_census(state, heat)
     chosen: set[int] = set()
-    for segment in _by_gain(census.segment_states(state)):
-        needed = segment.live_nbytes + _RECORD_NBYTES * census.records.get(segment.id, 0)
-        if needed <= room_nbytes and needed < (1 - _LEAST_GAIN) * segment.nbytes:
-            chosen.add(segment.id)
-            room_nbytes -= needed
+    for one in found:
+        if one.needed_nbytes <= room_nbytes:
+            chosen.add(one.id)
+            room_nbytes -= one.needed_nbytes
     return frozenset(chosen)
-
-
-def _by_gain(segments: list[SegmentState]) -> Iterator[SegmentState]:
-    # Where no object lives, there are notes of deletes: a copy of those is as long as they are.
-    local = [one for one in segments if one.local and one.stripe is None and one.live_nbytes]
-    yield from sorted(local, key=lambda one: one.live_nbytes / one.nbytes)

@@ -21,10 +21,11 @@ from deepseek_store.home.state import State, stripe_row
 from deepseek_store.home.tier_set import TierSet
 from deepseek_store.home.version_records import sealed_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version
-from deepseek_store.log.copies import judge, read_back, right_copy
+from deepseek_store.log.copies import judge, right_copy
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.records import Buffer, unpack_extents
 from deepseek_store.log.segment import sealed_name
+from deepseek_store.move.carrier import Carrier
 from deepseek_store.move.census import named_code
 from deepseek_store.move.exclusive import Exclusive
 from deepseek_store.move.packer import PackedSegment, PackSource, SegmentForm, pack
@@ -340,34 +341,46 @@ class Mover:
         rows = [row for number in segments if (row := self._state.segments.get(number))]
         stripes = {row.stripe for row in rows if row.stripe is not None}
         inside = [v for v in self._state.catalog.all_versions() if _touches(v, segments)]
+        # As they lie in the log: should this end early, the first segments are done with.
+        inside.sort(key=lambda version: version.record)
         if not inside:
             return  # it was given up since the plan was made
-        bodies = [version for version in inside if not version.deleted]
-        if not stripes or any(row.local for row in rows):
-            for version in bodies:
-                self._rewrite(version, skip=True, makes_room=makes_room)
-        else:
-            stripe = self._state.stripes.get(next(iter(stripes)))
-            tier = "cold" if stripe is None else stripe.tier
-            if tier == "hot":
-                raise errors.InputError("a stripe is warm or cold")
-            bodies.sort(key=lambda version: version.key)
-            self._pack(bodies, tier, skip=True)
+        if stripes and not any(row.local for row in rows):
+            self._pack_anew(inside, next(iter(stripes)))
+            inside = [version for version in inside if version.deleted]
+        carrier = self._carrier(segments, makes_room=makes_room)
         for version in inside:
-            if version.deleted:
-                read_back(self._disk, self._writer.relink(version, makes_room=makes_room))
+            carrier.carry(version)
+        carrier.flush()
 
-    def _rewrite(self, version: Version, *, skip: bool, makes_room: bool = False) -> None:
-        """Write an object into the log anew, and read it back; a damaged one stays if `skip`."""
-        extents = unpack_extents(version.extents)
-        try:
-            pieces = [self._reader.read(extent) for extent in extents]
-        except Corrupt as error:
-            if not skip:
-                raise
-            _LOG.error("%r stays where it is: %s", version.key, error)
-            return
-        read_back(self._disk, self._writer.rewrite(version, pieces, makes_room=makes_room))
+    def _pack_anew(self, inside: Iterable[Version], number: int) -> None:
+        """Write what lives in a stripe into stripes of its tier."""
+        stripe = self._state.stripes.get(number)
+        tier = "cold" if stripe is None else stripe.tier
+        if tier == "hot":
+            raise errors.InputError("a stripe is warm or cold")
+        bodies = [version for version in inside if not version.deleted]
+        bodies.sort(key=lambda version: version.key)
+        self._pack(bodies, tier, skip=True)
+
+    def _rewrite(self, version: Version, *, skip: bool) -> None:
+        """Write an object into the log anew; a damaged one stays if `skip`."""
+        segments = frozenset(extent.segment for extent in unpack_extents(version.extents))
+        carrier = self._carrier(segments, skip=skip)
+        carrier.carry(version)
+        carrier.flush()
+
+    def _carrier(
+        self, segments: frozenset[int], *, skip: bool = True, makes_room: bool = False
+    ) -> Carrier:
+        return Carrier(
+            segments,
+            reader=self._reader,
+            writer=self._writer,
+            disk=self._disk,
+            skip=skip,
+            makes_room=makes_room,
+        )
 
 
 def _touches(version: Version, segments: frozenset[int]) -> bool:

@@ -49,8 +49,9 @@ class Reader:
         threads: int = 32,
     ) -> None:
         self._state, self._disk, self._tiers, self._cache = state, disk, tiers, cache
-        threads = max(1, min(threads, handles.limit() // 8))  # each has some files open
-        self._fetcher: Fetcher[Extent] = Fetcher(self._fetch_group, self._keep, threads=threads)
+        self._fetcher: Fetcher[Extent] = Fetcher(
+            self._fetch_group, self._keep, threads=handles.threads(threads)
+        )
         self._shunned: dict[int, dict[int, tuple[float, FragmentFault]]] = {}
         self._lock = threading.Lock()
         self._suspects = suspects

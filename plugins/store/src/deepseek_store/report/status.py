@@ -17,7 +17,8 @@ from deepseek_store.codes.durability import DurabilityModel, nines_by_repair
 from deepseek_store.home.counters import Counters, LedgerEntry
 from deepseek_store.home.findings import KeptFinding
 from deepseek_store.index.opening import INDEX_FILE
-from deepseek_store.move.census import free_nbytes, stored_nbytes
+from deepseek_store.log.reserve import free_nbytes
+from deepseek_store.move.census import stored_nbytes
 from deepseek_store.planning.policy import TIERS, TierName
 from deepseek_store.report.tier_totals import Tally, take_tally
 

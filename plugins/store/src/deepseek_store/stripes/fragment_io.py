@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from deepseek_core import DeepSeekError, Tier, errors
 from deepseek_store import handles
+from deepseek_store.at_once import AtOnce
 from deepseek_store.codes import Code, Codec, DecodePlan
 from deepseek_store.errors import Corrupt, Unrecoverable
 from deepseek_store.stripes.identity import FragmentFault, fault_of, judge
@@ -52,9 +52,9 @@ class FragmentIO:
         self.urls: Sequence[str] = ()
         self.why_away: Mapping[int, str] = {}
         self.store = store
-        self.threads = threads
+        self.threads = handles.threads(threads)
         self.budget_nbytes = budget_nbytes
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stripes")
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="stripes")
         self._codecs: dict[Code, Codec] = {}
         self._codecs_lock = threading.Lock()
 
@@ -218,16 +218,5 @@ class FragmentIO:
         begun, and what runs is waited for. `work` must not call this again: threads are few.
         """
         width = max(1, min(self.threads, self.budget_nbytes // max(1, nbytes)))
-        waiting = iter(items)
-        running: dict[Future[Outcome], Item] = {}
-        try:
-            while True:
-                for item in islice(waiting, width - len(running)):
-                    running[self._pool.submit(work, item)] = item
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield running.pop(future), future.result()
-        finally:
-            wait([future for future in running if not future.cancel()])
+        with AtOnce(width, pool=self._pool, ahead=1) as at_once:
+            yield from at_once.results(lambda item: (item, work(item)), items)

@@ -229,30 +229,44 @@ class Writer:
             extents += [one.extent for one in self._journal.append([piece], durable=False)]
         return extents
 
-    def rewrite(
-        self, version: Version, pieces: Sequence[Buffer], *, makes_room: bool = False
-    ) -> list[Placed]:
+    def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
         """Write a version's bytes into the log anew, as the same version, moved once more."""
-        append = partial(self._journal.append, makes_room=makes_room)
-        if len(pieces) <= 1:
-            payload = pieces[0] if pieces else b""
-            return append([moved_record(version, Kind.PUT, payload)])
+        placed, record = self.begin_rewrite(version, pieces)
+        return placed + self.end_rewrites([record])
+
+    def begin_rewrite(
+        self, version: Version, pieces: Sequence[Buffer | Extent], *, makes_room: bool = False
+    ) -> tuple[list[Placed], Record]:
+        """Write the pieces of a version anew; those, and the record that is to tell of them.
+
+        A piece that is an `Extent` stays where it is. One piece alone comes with that record.
+        """
+        first = pieces[0] if pieces else b""
+        if len(pieces) <= 1 and not isinstance(first, Extent):
+            return [], moved_record(version, Kind.PUT, first)
+        placed: list[Placed] = []
         extents: list[Extent] = []
         at = 0
         for piece in pieces:
-            record = moved_record(version, Kind.SHARD, piece, offset=at)
-            extents += [one.extent for one in append([record], durable=False)]
-            at += rec.nbytes_of(piece)
+            if isinstance(piece, Extent):
+                extents.append(piece)
+            else:
+                shard = moved_record(version, Kind.SHARD, piece, offset=at)
+                placed += self._journal.append([shard], durable=False, makes_room=makes_room)
+                extents.append(placed[-1].extent)
+            at += extents[-1].nbytes
         manifest = moved_record(version, Kind.PUT, rec.pack_extents(extents))
-        return append([attrs.evolve(manifest, manifest=True)])
+        return placed, attrs.evolve(manifest, manifest=True)
 
-    def relink(self, version: Version, *, makes_room: bool = False) -> list[Placed]:
+    def end_rewrites(self, records: Sequence[Record], *, makes_room: bool = False) -> list[Placed]:
+        """Write what `begin_rewrite` gave; from now on the versions lie there."""
+        return self._journal.append(records, makes_room=makes_room)
+
+    def relink(self, version: Version) -> list[Placed]:
         """Write a version's record anew, without its bytes: a tombstone, or a manifest."""
         kind = Kind.DELETE if version.deleted else Kind.PUT
         record = moved_record(version, kind, version.extents)
-        return self._journal.append(
-            [attrs.evolve(record, manifest=not version.deleted)], makes_room=makes_room
-        )
+        return self._journal.append([attrs.evolve(record, manifest=not version.deleted)])
 
     def next_generation(self) -> int:
         """A number above all that were seen so far."""

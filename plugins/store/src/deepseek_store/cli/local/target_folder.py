@@ -11,7 +11,7 @@ import itertools
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, Final, cast
 
@@ -272,12 +272,34 @@ def stays_inside(path: str, text: str) -> bool:
     return True
 
 
-def opened_to_write(path: str) -> BinaryIO | None:
-    """A device or a FIFO, opened as it is; None for what can be replaced by a file."""
+def opened_to_write(path: str, waits: Callable[[], None]) -> BinaryIO | None:
+    """A device or a FIFO, opened as it is; None for what can be replaced by a file.
+
+    A FIFO that nobody reads is waited for, as a shell does; `waits` is called before.
+
+    Raises:
+        OSError: it can't be opened: a socket, or another's.
+    """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - of what a link leads to
     except OSError:
         return None
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None
+    if stat.S_ISFIFO(mode):
+        if (read := _opened_if_read(path)) is not None:
+            return read
+        waits()
     return cast(BinaryIO, open(path, "wb", buffering=0))  # noqa: PTH123 - the caller closes it
+
+
+def _opened_if_read(path: str) -> BinaryIO | None:
+    """A FIFO, if somebody has opened it to read."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
+    os.set_blocking(descriptor, True)
+    return cast(BinaryIO, open(descriptor, "wb", buffering=0))  # noqa: PTH123

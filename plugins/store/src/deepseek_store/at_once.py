@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from typing import Final, Self, TypeVar
 
 THREADS: Final = 8
@@ -22,13 +23,20 @@ class Stopped(Exception):
 class AtOnce:
     """Runs work on items; `check` raises in all threads once one of them has failed.
 
-    As a context, it outlives no thread: what they work on may be closed right after.
+    As a context, it outlives no work: what that is about may be closed right after. `pool`: whose
+    threads do it, and go on after it; else it has its own. `ahead`: so many items a thread are
+    handed out at once.
     """
 
-    def __init__(self, threads: int = THREADS) -> None:
-        self._threads = threads
+    def __init__(
+        self, threads: int = THREADS, *, pool: Executor | None = None, ahead: int = _WAITING
+    ) -> None:
+        self._most = threads * ahead
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-cli")
+        self._own: Executor | None = None
+        if pool is None:
+            pool = self._own = ThreadPoolExecutor(threads, thread_name_prefix="ds-at-once")
+        self._pool = pool
         self._at_work = 0
         self._one_ended = threading.Condition()
 
@@ -44,7 +52,8 @@ class AtOnce:
             raise
 
     def _end(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if self._own is not None:
+            self._own.shutdown(cancel_futures=True)
         # One that Ctrl-C met while it was started is unknown to the pool, and works all the same.
         with self._one_ended:
             self._one_ended.wait_for(lambda: not self._at_work)
@@ -61,14 +70,30 @@ class AtOnce:
     def results(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The results in the order in which they come; the first error ends it all."""
         pending: set[Future[Result]] = set()
-        for item in items:
-            pending.add(self._pool.submit(self._do, work, item))
-            if len(pending) >= self._threads * _WAITING:
+        try:
+            for item in items:
+                pending.add(self._pool.submit(self._do, work, item))
+                if len(pending) >= self._most:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield from (each.result() for each in done)
+            while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (each.result() for each in done)
+        finally:
+            _cancel(pending)
+
+    def in_order(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """The results in the order of the items; the first error ends it all."""
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(self._pool.submit(self._do, work, item))
+                if len(pending) >= self._most:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            _cancel(pending)
 
     def _do(self, work: Callable[[Item], Result], item: Item) -> Result:
         with self._one_ended:
@@ -80,3 +105,8 @@ class AtOnce:
             with self._one_ended:
                 self._at_work -= 1
                 self._one_ended.notify_all()
+
+
+def _cancel(pending: Iterable[Future[Result]]) -> None:
+    for each in pending:
+        each.cancel()
