@@ -96,8 +96,10 @@ def probed(folder, name):
     """The row of a provider in a library, as a process of its own sees it: (code, text)."""
     code = (
         "from deepseek_onnx.provider import Provider\n"
-        f"(row,) = Provider(id='acme:0', kind='npu', name='AcmeExecutionProvider', "
-        f"library={name!r}, remedy={REMEDY!r}).probe()\n"
+        f"provider = Provider(id='acme:0', kind='npu', name='AcmeExecutionProvider', "
+        f"library={name!r}, remedy={REMEDY!r})\n"
+        "(row,), again = provider.probe(), provider.probe()\n"
+        "assert again == [row], again\n"
         "print(row.status, row.reason, row.remedy, sep='|')"
     )
     path = os.pathsep.join([str(folder), *filter(None, sys.path)])

@@ -22,6 +22,7 @@ _RECORD: Final = "session.record_ep_graph_assignment_info"
 _NEWER: Final = "pip install -U onnxruntime"
 _TOLD: Final = 3  # operators in a refusal
 _registering = threading.Lock()
+_registered: set[str] = set()  # of this process, which keeps what it has loaded
 
 
 @attrs.frozen(kw_only=True)
@@ -97,8 +98,9 @@ def find(provider: ProviderFacts) -> Found:
         return _built_in(provider)
     with _registering:
         offered = _offered(provider)
-        if not offered:
+        if not offered and provider.name not in _registered:
             _register(provider, provider.library)
+            _registered.add(provider.name)
             offered = _offered(provider)
     fitting = [d for d in offered if provider.device.items() <= dict(d.ep_metadata).items()]
     if not fitting:
