@@ -8,7 +8,7 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test corpus clients architectures lint bench docs dist version clean
+.PHONY: help install install-dev demo test corpus clients providers architectures lint bench docs dist version clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,25 @@ $(CLIENTS)/.installed: $(VENV)/.installed-dev tests/clients/requirements.txt
 clients: $(CLIENTS)/.installed  ## one real script each of pandas, zarr, torch and others over ds://
 	@mkdir -p $(OUT)
 	$(CLIENTS)/bin/python tests/clients/run_clients.py --json $(OUT)/clients.json
+
+# Devices by providers of vendors: beside the environment, which they see, so that the devices
+# everywhere else are those of any machine.
+PROVIDERS := $(VENV)/providers
+$(PROVIDERS)/.installed: $(VENV)/.installed-dev requirements-providers.txt plugins/cpu_openvino/pyproject.toml
+	@rm -rf $(PROVIDERS)
+	$(BIN)/python -m venv --without-pip $(PROVIDERS)
+	@$(BIN)/python -c 'import site, sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$($(PROVIDERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/environment.pth"
+	$(PROVIDERS)/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation -c constraints.txt \
+	  -r requirements-providers.txt
+	@[ ! -d $(VENV)/corpus ] || ln -s ../corpus $(PROVIDERS)/corpus
+	@touch $@
+
+providers: $(PROVIDERS)/.installed  ## OpenVINO as a device: its tests, the kit, the corpus beside the CPU's provider
+	@mkdir -p $(OUT)
+	$(PROVIDERS)/bin/python -m pytest -q tests/deepseek_openvino
+	$(PROVIDERS)/bin/python tests/corpus/beside.py deepseek_openvino.hooks:open_device openvino:cpu \
+	  --any-cpu --json $(OUT)/beside.json
 
 # Beside the environment and without dependencies; a package without a wheel is built or left out.
 ARCHITECTURES := tests/deepseek_compress/prune/requirements.txt

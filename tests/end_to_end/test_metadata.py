@@ -156,7 +156,8 @@ def test_the_import_contracts_know_exactly_these_packages():
 
 
 def test_the_requirement_files_install_exactly_these_folders():
-    lines = (ROOT / "requirements.txt").read_text() + (ROOT / "requirements-dev.txt").read_text()
+    names = ("requirements.txt", "requirements-dev.txt", "requirements-providers.txt")
+    lines = "".join((ROOT / name).read_text() for name in names)
     found = re.findall(r"^-e \./([^\[\s]+)", lines, re.MULTILINE)
     assert sorted(found) == sorted(map(folder_name, PROJECTS))
 

@@ -27,6 +27,7 @@ FOLDERS: Final = {
     CORE: "core",
     "deepseek-null": "examples/plugins/null",
     "deepseek-onnx": "plugins/cpu_onnx",
+    "deepseek-openvino": "plugins/cpu_openvino",
     "deepseek-fpga": "plugins/fpga_opencl",
     "deepseek-storage-local": "plugins/storage_local",
     "deepseek-storage-s3": "plugins/storage_s3",

@@ -18,6 +18,7 @@ OWNERS: Final = (
     ("cpu_onnx", "deepseek-onnx"),
     ("fpga_opencl", "deepseek-fpga"),
     ("gpu_cuda", "deepseek-cuda"),
+    ("cpu_openvino", "deepseek-openvino"),
     ("storage_local", "deepseek-storage-local"),
     ("storage_s3", "deepseek-storage-s3"),
     ("store", "deepseek-store"),

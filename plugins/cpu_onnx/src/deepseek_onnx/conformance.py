@@ -6,36 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import attrs
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
-from deepseek_core import Artifact, Operation, Stage
-from deepseek_core.testing import DeviceCase, DeviceConformance, FrontendConformance
-from deepseek_onnx.frontend import whole_model_stage
-
-_WIDTH = 4
-_WEIGHTS = np.arange(_WIDTH * _WIDTH, dtype=np.float32).reshape(_WIDTH, _WIDTH) - 7
+from deepseek_core import Artifact
+from deepseek_core.testing import FrontendConformance
+from deepseek_onnx.provider_conformance import ProviderConformance, artifact, perceptron
 
 
-def _model() -> onnx.ModelProto:
-    """y[n, 4] = max(x[n, 4] @ weights, 0), in whole numbers."""
-    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", _WIDTH]) for n in "xy")
-    nodes = [
-        helper.make_node("MatMul", ["x", "weights"], ["product"], name="matmul"),
-        helper.make_node("Relu", ["product"], ["y"], name="relu"),
-    ]
-    weights = numpy_helper.from_array(_WEIGHTS, "weights")
-    graph = helper.make_graph(nodes, "perceptron", [x], [y], [weights])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _artifact() -> Artifact:
-    return Artifact.from_bytes(_model().SerializeToString(), format="onnx")
-
-
-class TestCpu(DeviceConformance):
+class TestCpu(ProviderConformance):
     """ONNX Runtime on the CPU."""
 
     plugin = "cpu_onnx"
@@ -64,21 +40,6 @@ class TestCpu(DeviceConformance):
         ),
     }
 
-    def cases(self) -> Sequence[DeviceCase]:
-        """A perceptron of whole numbers, which is exact in any order of summing."""
-        x = np.arange(12, dtype=np.float32).reshape(3, _WIDTH) - 5
-        right = np.maximum(x @ _WEIGHTS, 0)
-        stage = whole_model_stage(_artifact())
-        return [DeviceCase(stage=stage, inputs={"x": x}, expected={"y": right})]
-
-    def unsupported(self) -> Stage:
-        """A sound model of an operator that nobody has: the artifact is what is loaded."""
-        model = _model()
-        model.graph.node[1].op_type = "Nonsense"
-        artifact = Artifact.from_bytes(model.SerializeToString(), format="onnx")
-        operations = [Operation(name="Nonsense", version=17)]
-        return attrs.evolve(self.cases()[0].stage, operations=operations, artifact=artifact)
-
 
 class TestFrontend(FrontendConformance):
     """The reader of ONNX models."""
@@ -88,13 +49,13 @@ class TestFrontend(FrontendConformance):
 
     def artifacts(self, tmp_path: Path) -> tuple[Sequence[Artifact], Sequence[Artifact]]:
         """A model as bytes and as a file; one cut off, one of another kind, one without outputs."""
-        whole = _model().SerializeToString()
+        whole = perceptron().SerializeToString()
         file = tmp_path / "perceptron.onnx"
         file.write_bytes(whole)
-        headless = _model()
+        headless = perceptron()
         del headless.graph.output[:]
         bad = (whole[: len(whole) // 2], b"\x89PNG\r\n\x1a\n", headless.SerializeToString())
         return (
-            [_artifact(), Artifact.from_path(file)],
+            [artifact(), Artifact.from_path(file)],
             [Artifact.from_bytes(content, format="onnx") for content in bad],
         )

@@ -47,7 +47,7 @@ class OnnxExecutable(Executable):
         self._opened: Opened | None = opened
         self._fed, self._watch = opened.fed, opened.watch
         self._names = [output.name for output in opened.session.get_outputs()]
-        self._call = _watched(_caller(opened.session), opened.watch)
+        self._call = self._guarded(_watched(_caller(opened.session), opened.watch))
         self._is_plain = all(_is_plain(spec) for spec in stage.inputs) and not opened.fed
         self._bound: weakref.WeakSet[OnnxBoundCall] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class OnnxExecutable(Executable):
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
-            raise run_error(error, self.stage, inputs, self.device_id) from error
+            raise self._failed(error, inputs) from error
 
     def _run_converted(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run on what is no plain array of numbers yet."""
@@ -87,7 +87,15 @@ class OnnxExecutable(Executable):
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
-            raise run_error(error, self.stage, inputs, self.device_id) from error
+            raise self._failed(error, inputs) from error
+
+    def _failed(self, error: BaseException, inputs: Mapping[str, Any]) -> errors.DeepSeekError:
+        """Why a run failed."""
+        return run_error(error, self.stage, inputs, self.device_id)
+
+    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call, after a look at what it is given, its second argument."""
+        return call
 
     def _given(self, inputs: Mapping[str, Any]) -> list[TensorSpec]:
         return [spec for spec in self.stage.inputs if spec.name in inputs]
@@ -101,13 +109,19 @@ class OnnxExecutable(Executable):
             DeviceClosed: after `close`.
         """
         with self._lock:
-            if self._session is None:
-                raise self._closed()
-            _check_arrays(self.stage.inputs, inputs, self.stage.outputs, outputs)
-            inputs = {**self._fed, **inputs}
-            call = OnnxBoundCall(self, self._session, inputs, outputs)
+            session = self._session_for(inputs, outputs)
+            call = OnnxBoundCall(self, session, {**self._fed, **inputs}, outputs)
             self._bound.add(call)
         return call
+
+    def _session_for(
+        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+    ) -> ort.InferenceSession:
+        """The session, if these arrays can be bound to it."""
+        if self._session is None:
+            raise self._closed()
+        _check_arrays(self.stage.inputs, inputs, self.stage.outputs, outputs)
+        return self._session
 
     def close(self) -> None:
         """Free the session; runs under way end, later ones raise."""
@@ -165,9 +179,7 @@ class OnnxBoundCall(BoundCall):
         except errors.DeepSeekError:
             raise
         except FAULTS as error:
-            raise run_error(
-                error, self._owner.stage, self._inputs, self._owner.device_id
-            ) from error
+            raise self._owner._failed(error, self._inputs) from error
 
     def close(self) -> None:
         """Give the session back; later calls raise `DeviceClosed`."""

@@ -7,6 +7,13 @@ import os
 import platform
 from functools import cache
 from pathlib import Path
+from typing import Final
+
+# Instruction sets that change which kernels ONNX Runtime takes.
+_TELLING_FLAGS: Final = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni",
+    "amx_int8", "amx_bf16", "asimddp", "i8mm", "sve", "bf16",
+)  # fmt: skip
 
 
 @cache
@@ -25,6 +32,22 @@ def cpu_flags() -> frozenset[str]:
     """Instruction sets as /proc/cpuinfo names them."""
     facts = cpu_facts()
     return frozenset((facts.get("flags") or facts.get("Features") or "").split())
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    return cpu_facts().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_vendor() -> str:
+    """`GenuineIntel`, `AuthenticAMD` and the like; empty where it is not told."""
+    return cpu_facts().get("vendor_id", "")
+
+
+def cpu_fingerprint() -> str:
+    """Changes with the processor and with what it can do."""
+    flags = ",".join(flag for flag in _TELLING_FLAGS if flag in cpu_flags())
+    return f"{cpu_name()}|{platform.machine()}|{flags}"
 
 
 def saturates_u8s8() -> bool:

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from deepseek_core import Stage
 from deepseek_onnx.parts import OnnxArtifact
-from deepseek_onnx.sessions import Opened, Threads, open_stage
+from deepseek_onnx.sessions import CPU, Engine, Opened, Threads, open_stage
 from deepseek_onnx.settings import Settings
 
 Key = tuple[object, object, Threads]
@@ -20,8 +20,8 @@ class Sessions:
     only the last one stays, so that a model's weights are in memory once.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, engine: Engine = CPU) -> None:
+        self._settings, self._engine = settings, engine
         self._used: WeakValueDictionary[Key, Opened] = WeakValueDictionary()
         self._kept: tuple[Key, Opened] | None = None
         self._lock = threading.Lock()
@@ -37,7 +37,7 @@ class Sessions:
         with self._lock:
             if key not in self._used:
                 self._kept = None  # before the next one takes its memory
-                opened = self._used[key] = open_stage(stage, threads, self._settings)
+                opened = self._used[key] = self._new(stage, threads)
                 self._kept = key, opened
 
     def open(self, stage: Stage, threads: Threads) -> Opened:
@@ -51,8 +51,11 @@ class Sessions:
             found = self._used.get(key)
             self._kept = None
             if found is None:
-                found = self._used[key] = open_stage(stage, threads, self._settings)
+                found = self._used[key] = self._new(stage, threads)
             return found
+
+    def _new(self, stage: Stage, threads: Threads) -> Opened:
+        return open_stage(stage, threads, self._settings, self._engine)
 
     def forget(self) -> None:
         """Let go of a session that nobody uses."""

@@ -1,11 +1,11 @@
-"""ONNX Runtime sessions: one quiet CPU provider, a thread budget, constants from memory."""
+"""ONNX Runtime sessions: one quiet provider, a thread budget, constants from memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 import numpy as np
@@ -42,6 +42,33 @@ class Threads:
     spinning: bool = False
 
 
+class Engine(Protocol):
+    """Makes sessions that run on one provider of ONNX Runtime and on no other."""
+
+    def session(
+        self, model: str | bytes, options: ort.SessionOptions, threads: Threads
+    ) -> ort.InferenceSession:
+        """Load a model, a path or its bytes.
+
+        Raises:
+            Exception: one of `vendor_errors.FAULTS`; NotImplementedError if the provider would
+                leave a part of the model to another one.
+        """
+
+
+class Cpu:
+    """ONNX Runtime's own provider, which every build has."""
+
+    def session(
+        self, model: str | bytes, options: ort.SessionOptions, threads: Threads
+    ) -> ort.InferenceSession:
+        """Load a model; the threads stand in the options."""
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+CPU: Final = Cpu()
+
+
 @attrs.frozen
 class Opened:
     """A session and what it was made of.
@@ -57,7 +84,7 @@ class Opened:
     watch: Watch | None = None
 
 
-def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
+def open_stage(stage: Stage, threads: Threads, settings: Settings, engine: Engine = CPU) -> Opened:
     """A session for a stage, its constants as initializers, so that what depends on them folds.
 
     Constants of a model with subgraphs are fed with each run instead: folding what an If reads
@@ -87,7 +114,7 @@ def open_stage(stage: Stage, threads: Threads, settings: Settings) -> Opened:
         options.add_external_initializers(list(injected), list(injected.values()))
     if folder is not None:
         _look_into(folder, options)
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = engine.session(model, options, threads)
     if file is not None:
         file.check_unchanged()
     _check_ends(session)
@@ -142,15 +169,16 @@ def _check_ends(session: ort.InferenceSession) -> None:
             )
 
 
-def trial(content: bytes, settings: Settings) -> None:
+def trial(content: bytes, settings: Settings, engine: Engine = CPU) -> None:
     """Raise whatever ONNX Runtime says when it loads this model.
 
     Raises:
         Exception: one of `vendor_errors.FAULTS`.
     """
-    options = _options(Threads(1), settings, dynamic=True)
+    threads = Threads(1)
+    options = _options(threads, settings, dynamic=True)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    engine.session(content, options, threads)
 
 
 def output_types(
@@ -164,7 +192,7 @@ def output_types(
     options = _options(Threads(1), Settings(graph_optimization="disabled"), dynamic=True)
     if folder is not None:
         _look_into(folder, options)
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = CPU.session(content, options, Threads(1))
     return {out.name: (out.type, list(out.shape or ())) for out in session.get_outputs()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import attrs
 
@@ -46,7 +46,7 @@ class Settings:
     )
 
     @classmethod
-    def of(cls, values: Mapping[str, object]) -> Settings:
+    def of(cls, values: Mapping[str, object]) -> Self:
         """The settings that a device was opened with; what is left out has its default.
 
         Raises:
@@ -65,3 +65,29 @@ class Settings:
         """`NAME=VALUE` of those that are not at their default: costs measured with them differ."""
         fields = [(field, getattr(self, field.name)) for field in attrs.fields(type(self))]
         return [f"{f.name}={value}" for f, value in fields if value != f.default]
+
+
+def _assignments(values: object) -> tuple[str, ...]:
+    listed = values if isinstance(values, list | tuple) else [values]
+    for value in listed:
+        if not isinstance(value, str) or not value.partition("=")[0].strip() or "=" not in value:
+            raise errors.ConfigError(
+                f"provider_options has {value!r}", remedy='give texts such as "device_id=0"'
+            )
+    return tuple(listed)
+
+
+@attrs.frozen(kw_only=True)
+class ProviderSettings(Settings):
+    """Those, and what a vendor's provider is told on top of what its plugin tells it."""
+
+    provider_options: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=_assignments,
+        metadata={"help": "NAME=VALUE of options of the provider, over the plugin's own"},
+    )
+
+    def given(self) -> dict[str, str]:
+        """The provider's options by name."""
+        pairs = (text.partition("=") for text in self.provider_options)
+        return {name.strip(): value for name, _, value in pairs}

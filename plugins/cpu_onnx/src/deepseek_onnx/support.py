@@ -1,4 +1,4 @@
-"""What ONNX Runtime's CPU provider runs, by trial: a model of one operator, loaded.
+"""What a provider of ONNX Runtime runs, by trial: a model of one operator, loaded.
 
 A list of kernels would say too little: ONNX Runtime also runs operators that it decomposes
 (functions) and float16 operators that it surrounds with casts. Loading is its own answer, takes
@@ -17,7 +17,7 @@ from deepseek_core import Operation, Support, TensorSpec
 from deepseek_onnx.attributes import FUNCTIONS, captured_names, node_attributes
 from deepseek_onnx.dtypes import ELEMENT
 from deepseek_onnx.protos import GraphProto
-from deepseek_onnx.sessions import trial
+from deepseek_onnx.sessions import CPU, Engine, trial
 from deepseek_onnx.settings import Settings
 from deepseek_onnx.shapes import type_of
 from deepseek_onnx.vendor_errors import FAULTS, short_text
@@ -32,8 +32,8 @@ _DEFAULT_OPSET: Final = 18
 class TrialSupport:
     """Answers by trial and remembers them; safe from several threads."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, engine: Engine = CPU) -> None:
+        self._settings, self._engine = settings, engine
         self._known: dict[bytes, Support] = {}
 
     def of(self, operation: Operation) -> Support:
@@ -54,7 +54,7 @@ class TrialSupport:
 
     def _try(self, content: bytes) -> Support:
         try:
-            trial(content, self._settings)
+            trial(content, self._settings, self._engine)
         except FAULTS as error:
             return Support.no(short_text(error))
         return Support.yes()

@@ -21,6 +21,9 @@ FAULTS: Final[tuple[type[BaseException], ...]] = (
 )  # fmt: skip
 """All that a session raises by itself; its exceptions share no base class."""
 
+# EPFail: a vendor's provider claimed the model, and did not build it.
+_REFUSALS: Final = (_state.NotImplemented, _state.EPFail, NotImplementedError)
+
 _MOST_CHARACTERS: Final = 1200
 # Where in its own sources it was raised: file, line, signature.
 _PLACE: Final = r"/\S+\.(?:cc|h|cpp):\d+ (?:[\w:<>~&*, ]+\([^()]*(?:\([^()]*\)[^()]*)*\) )?"
@@ -52,7 +55,7 @@ def load_error(error: BaseException, stage: str, device_id: str) -> DeepSeekErro
             remedy="use a smaller model or gallery, or free memory",
         )
     is_unknown = re.search(_UNKNOWN, text) is not None
-    if is_unknown or isinstance(error, _state.NotImplemented | NotImplementedError):
+    if is_unknown or isinstance(error, _REFUSALS):
         return errors.Unsupported(
             f"{device_id} does not run stage {stage!r}: {text}",
             device_id=device_id,
@@ -80,6 +83,16 @@ def run_error(
         device_id=device_id,
         remedy="check the values of its inputs",
     )
+
+
+def provider_error(
+    error: BaseException, stage: Stage, inputs: Mapping[str, Any], device_id: str
+) -> DeepSeekError:
+    """Why a run on a vendor's provider failed: as others, but its words blame no input."""
+    found = run_error(error, stage, inputs, device_id)
+    if not isinstance(found, errors.InputRejected):
+        return found
+    return errors.Unsupported(found.message, device_id=device_id, remedy="use another device")
 
 
 def mismatch(stage: Stage, inputs: Mapping[str, Any]) -> errors.TensorMismatch | None:

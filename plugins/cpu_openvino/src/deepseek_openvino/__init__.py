@@ -1,0 +1,1 @@
+"""OpenVINO on the CPU as a device, by its provider for ONNX Runtime."""
