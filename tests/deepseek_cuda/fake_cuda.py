@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable
 
 import attrs
+import fake_kernels
 import numpy as np
 
 from deepseek_cuda.driver.api import CudaFault
@@ -76,6 +77,10 @@ class FakeCuda:
         self.hangs = False
         self.falls_off_after = None
         self.is_closed = False
+        self.modules, self.functions, self.graphs = {}, {}, {}
+        self.noted = {}  # of each stream that is being captured: what was put on it
+        self.refuses_capture = False
+        self.launches = []
 
     # what a call costs and who may make it
     def _called(self, name):
@@ -126,6 +131,7 @@ class FakeCuda:
 
     def wait(self, stream, event):
         self._called("wait")
+        self._check_no_capture("wait")
         mark, line = self._mark(event), self._stream(stream)
         merge(line.clock, mark.clock)
         line.ready_s = max(line.ready_s, mark.at_s)
@@ -154,6 +160,7 @@ class FakeCuda:
     # memory
     def alloc(self, nbytes):
         self._called("alloc")
+        self._check_no_capture("alloc")
         return self._allocated("device", nbytes)
 
     def free(self, address):
@@ -162,6 +169,7 @@ class FakeCuda:
 
     def alloc_pinned(self, nbytes):
         self._called("alloc_pinned")
+        self._check_no_capture("alloc_pinned")
         return self._allocated("pinned", nbytes)
 
     def free_pinned(self, address):
@@ -278,6 +286,65 @@ class FakeCuda:
                 return block
         raise Misuse(f"{what} uses memory that is not there")
 
+    # kernels: what a "cubin" holds says how the fake computes it
+    def _check_no_capture(self, name):
+        if self.noted:
+            raise Misuse(f"{name} under capture")
+
+    def load_module(self, cubin):
+        self._called("load_module")
+        number = next(self.numbers)
+        self.modules[number] = fake_kernels.told(cubin)
+        return number
+
+    def unload_module(self, module):
+        self._called("unload_module")
+        del self.modules[module]
+
+    def function(self, module, name):
+        self._called("function")
+        number = next(self.numbers)
+        self.functions[number] = (name, self.modules[module])
+        return number
+
+    def launch(self, function, shape, addresses, numbers, stream):
+        self._called("launch")
+        work = (*self.functions[function], shape, tuple(addresses), tuple(numbers))
+        if stream in self.noted:
+            self.noted[stream].append(work)
+        else:
+            self._compute(work, stream)
+            self.launches.append("eager")
+
+    def _compute(self, work, stream):
+        name, told, shape, addresses, numbers = work
+        reads, writes, compute = fake_kernels.KERNELS[name](told, shape, addresses, numbers)
+        self.work(stream, reads, writes, 1e-5, f"the kernel {name}")
+        compute()
+
+    def begin_capture(self, stream):
+        self._called("begin_capture")
+        self._stream(stream)
+        if self.refuses_capture:
+            raise CudaFault("begin_capture", 900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
+        self.noted[stream] = []
+
+    def end_capture(self, stream):
+        self._called("end_capture")
+        number = next(self.numbers)
+        self.graphs[number] = self.noted.pop(stream)
+        return number
+
+    def launch_graph(self, graph, stream):
+        self._called("launch_graph")
+        for work in self.graphs[graph]:
+            self._compute(work, stream)
+        self.launches.append("graph")
+
+    def destroy_graph(self, graph):
+        self._called("destroy_graph")
+        del self.graphs[graph]
+
     def mem_info(self):
         self._called("mem_info")
         return self.capacity - self.used, self.capacity
@@ -292,10 +359,11 @@ class FakeCuda:
         self._called("close")
         self.is_closed = True
         left = [block.kind for block in self.blocks.values() if block.kind != "engine"]
-        if left or self.streams or self.events:
-            raise Misuse(
-                f"left behind: memory {left}, streams {[*self.streams]}, events {[*self.events]}"
-            )
+        kept = self.streams, self.events, self.modules, self.graphs
+        if left or any(kept):
+            words = "streams", "events", "modules", "graphs"
+            told = ", ".join(f"{word} {[*k]}" for word, k in zip(words, kept, strict=True))
+            raise Misuse(f"left behind: memory {left}, {told}")
 
 
 def ctypes_bytes(address, nbytes):

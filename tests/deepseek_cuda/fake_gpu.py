@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 
+import fake_kernels
 from fake_cuda import FakeCuda
 
 from deepseek_core import DeviceInfo, OpenOptions
@@ -49,6 +50,12 @@ class TracedEngine:
         weakref.finalize(launched, self.fake.forget, [tensor.address for tensor in tensors])
         return launched
 
+    def placed(self, constants):
+        return self.engine.placed(constants)
+
+    def release(self):
+        self.engine.release()
+
     def close(self):
         self.engine.close()
 
@@ -67,7 +74,10 @@ def make_device(folder, fake=None, *, spoil=None, **settings):
         opened = open_engine(stage, device_id, of, strict=strict)
         return TracedEngine(fake, opened, streams[-1], spoil)
 
-    parts = Parts(api=fake, provider=provider, engine=engine, readings=lambda: {"busy": None})
+    parts = Parts(
+        api=fake, provider=provider, engine=engine, program=fake_kernels.program,
+        readings=lambda: {"busy": None},
+    )  # fmt: skip
     options = OpenOptions(threads=1, cache_dir=folder, settings=settings)
     device = CudaDevice(info(), options, parts)
     device.fake = fake

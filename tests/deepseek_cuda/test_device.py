@@ -8,10 +8,12 @@ import fake_gpu
 import numpy as np
 import pytest
 from fake_cuda import FakeCuda
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from deepseek_core import Artifact, LatencyClass, LoadOptions, Operation, Task, TensorSpec, errors
 from deepseek_cuda.conformance import layer, layer_case
+from deepseek_cuda.driver.buffers import pinned_pool
+from deepseek_cuda.driver.pipeline import Pipeline
 
 
 @pytest.fixture
@@ -157,6 +159,41 @@ def test_constants_are_copied_once(device):
     for _ in range(2):
         np.testing.assert_array_equal(executable.run({"x": x})["y"], x @ weights)
     assert copies == [x.nbytes, x.nbytes]
+
+
+def test_a_large_array_is_copied_through_a_small_block():
+    fake = FakeCuda()
+    fake.use()
+    pipeline = Pipeline(fake, pinned_pool(fake, 1 << 30), "cuda:0", 10.0)
+    array = np.arange(5 << 20, dtype=np.uint64)  # 40 MiB
+    tensor = pipeline.keep(array)
+    kept = fake.blocks[tensor.address].array[: array.nbytes]
+    np.testing.assert_array_equal(kept.view(np.uint64), array)
+    pinned = [block.nbytes for block in fake.blocks.values() if block.kind == "pinned"]
+    assert pinned == [16 << 20]
+    assert pipeline.keep(np.empty((0, 3), np.float32)).shape == (0, 3)
+    pipeline.close()
+    fake.close()
+
+
+def test_an_input_that_may_be_left_out_is_left_out(device):
+    """The model has a default for it."""
+    info = helper.make_tensor_value_info
+    x, y = (info(name, TensorProto.FLOAT, ["n", 4]) for name in "xy")
+    bias = numpy_helper.from_array(np.float32(2), "bias")
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "bias"], ["y"])], "g",
+        [x, info("bias", TensorProto.FLOAT, [])], [y], [bias],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    spec = TensorSpec(name="bias", dtype="float32", shape=(), optional=True)
+    artifact = Artifact.from_bytes(model.SerializeToString(), format="onnx")
+    stage = attrs.evolve(layer(), inputs=[*layer().inputs, spec], artifact=artifact)
+    executable = device.load(stage, LoadOptions())
+    given = layer_case(3).inputs["x"]
+    np.testing.assert_array_equal(executable.run({"x": given})["y"], given + 2)
+    five = executable.run({"x": given, "bias": np.asarray(5, np.float32)})["y"]
+    np.testing.assert_array_equal(five, given + 5)
 
 
 def test_an_executable_that_nobody_has_gives_its_memory_back(device):

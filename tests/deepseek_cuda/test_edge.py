@@ -10,7 +10,7 @@ import pytest
 
 from deepseek_core import errors
 from deepseek_cuda.driver._edge import Driver
-from deepseek_cuda.driver.api import CudaFault
+from deepseek_cuda.driver.api import CudaFault, Launch
 from deepseek_cuda.driver.faults import await_event, from_fault, translated
 
 BUS = "0000:07:00.0"
@@ -163,3 +163,36 @@ def test_what_is_not_there_or_can_not_be_used_is_refused_with_the_probes_reason(
     assert "fell off the bus" in message and remedy.startswith("reboot")
     message, _ = opened("cuda:0", FAKE_CUDA_INIT="100")
     assert "CUDA_ERROR_NO_DEVICE" in message
+
+
+def test_kernels_are_launched_with_their_arguments_and_captured(library):
+    """The library's kernel adds its 32-bit numbers into the bytes at its address."""
+    driver = Driver(BUS, library)
+    stream, module = driver.create_stream(), driver.load_module(b"cubin")
+    function = driver.function(module, "add")
+    block = driver.alloc_pinned(16)
+    driver.fill_pinned(block, np.zeros(16, np.uint8))
+    shape = Launch((3, 2), 128, 64)
+    launch = (function, shape, [block, block + 8], [5, -2], stream)
+    driver.launch(*launch)
+    assert total(driver, block) == [3 * 2 * 128 + 64, 5 - 2]
+    driver.begin_capture(stream)
+    driver.launch(*launch)
+    graph = driver.end_capture(stream)
+    assert total(driver, block)[1] == 3, "it was noted, not run"
+    driver.launch_graph(graph, stream)
+    assert total(driver, block)[1] == 6
+    driver.destroy_graph(graph)
+    driver.unload_module(module)
+    driver.free_pinned(block)
+    driver.destroy_stream(stream)
+    assert driver._lib.fake_open() == 0
+    with pytest.raises(CudaFault, match="cuModuleGetFunction"):
+        driver.function(driver.load_module(b"cubin"), "subtract")
+    driver.close()
+
+
+def total(driver, block):
+    made = np.zeros(16, np.uint8)
+    driver.read_pinned(block, made)
+    return made.view(np.int64).tolist()

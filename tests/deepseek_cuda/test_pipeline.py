@@ -9,7 +9,7 @@ from fake_cuda import FakeCuda, Misuse
 
 from deepseek_core import errors
 from deepseek_cuda.conformance import layer
-from deepseek_cuda.driver.buffers import Buffer, PinnedPool, rounded
+from deepseek_cuda.driver.buffers import Buffer, pinned_pool, rounded
 from deepseek_cuda.driver.pipeline import Pipeline
 from deepseek_cuda.onnx_stages.engine import open_engine
 
@@ -28,7 +28,7 @@ def right(batch):
 
 def opened(fake, spoil=None):
     fake.use()
-    pipeline = Pipeline(fake, PinnedPool(fake, 1 << 20), "cuda:0", 10.0)
+    pipeline = Pipeline(fake, pinned_pool(fake, 1 << 20), "cuda:0", 10.0)
     session = open_engine(layer(), "cuda:0", fake_gpu.on_cpu(0), strict=True)
     return pipeline, fake_gpu.TracedEngine(fake, session, pipeline.computing, spoil)
 
@@ -220,7 +220,7 @@ def test_a_fault_in_the_middle_leaves_buffers_for_the_next_run():
 def test_the_pool_keeps_blocks_up_to_its_limit():
     fake = FakeCuda()
     fake.use()
-    pool = PinnedPool(fake, 3 * 4096)
+    pool = pinned_pool(fake, 3 * 4096)
     taken = [pool.take(4000) for _ in range(5)]
     assert len(set(taken)) == 5
     for address in taken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import attrs
@@ -65,6 +66,53 @@ def layer_case(items: int) -> DeviceCase:
     return DeviceCase(stage=layer(), inputs={"x": x}, expected={"y": right})
 
 
+def matching_case(name: str, dtype: str, items: int = 5, k: int = 3) -> DeviceCase:
+    """A matching on whole numbers, so that sums are exact and ties many."""
+    width, count = 8, 100
+    draw = np.random.default_rng(3)
+    low, high = (0, 256) if dtype == "uint8" else (-9, 9)
+    rows = draw.integers(low, high, (items + count, width)).astype(dtype)
+    queries, gallery = rows[:items], rows[items:]
+    if name == "MatchHamming":
+        differing = np.unpackbits(queries[:, None] ^ gallery[None], axis=2)
+        distances = differing.sum(2, dtype=np.int32)
+    else:
+        exact = np.float32 if dtype == "float32" else np.int32
+        wide = queries[:, None].astype(exact) - gallery[None].astype(exact)
+        distances = (wide**2).sum(2, dtype=exact)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    constants = {"gallery": gallery, "k": np.array([k])}
+    return DeviceCase(
+        stage=_matching(name, dtype, width, distances.dtype.name).bind(constants),
+        inputs={"query": queries},
+        expected={
+            "indices": nearest.astype(np.int64),
+            "distances": np.take_along_axis(distances, nearest, 1),
+        },
+    )
+
+
+def _matching(name: str, dtype: str, width: int, distance: str) -> Stage:
+    inputs = [
+        TensorSpec(name="query", dtype=dtype, shape=("batch", width), batch_axis=0),
+        TensorSpec(name="gallery", dtype=dtype, shape=("rows", width)),
+        TensorSpec(name="k", dtype="int64", shape=(1,)),
+    ]
+    outputs = [
+        TensorSpec(name="indices", dtype="int64", shape=("batch", "neighbors"), batch_axis=0),
+        TensorSpec(name="distances", dtype=distance, shape=("batch", "neighbors"), batch_axis=0),
+    ]
+    operation = Operation(name=name, domain="ai.deepseek", inputs=inputs, outputs=outputs)
+    return Stage(
+        name="matching",
+        kind="matching",
+        operations=[operation],
+        inputs=inputs,
+        outputs=outputs,
+        artifact=Artifact.from_bytes(name.encode(), format="onnx"),
+    )
+
+
 class TestCuda(DeviceConformance):
     """ONNX stages on a GPU."""
 
@@ -72,8 +120,11 @@ class TestCuda(DeviceConformance):
     name = "cuda"
 
     def cases(self) -> Sequence[DeviceCase]:
-        """A layer of whole numbers."""
-        return [layer_case(3)]
+        """A layer of whole numbers; where a matcher can be compiled, each kind of matching."""
+        if find_spec("triton") is None:
+            return [layer_case(3)]
+        kinds = ("MatchL2", "float32"), ("MatchL2", "int8"), ("MatchHamming", "uint8")
+        return [layer_case(3), *(matching_case(*kind) for kind in kinds)]
 
     def unsupported(self) -> Stage:
         """A model of an operator that nobody has: the artifact is what is loaded."""

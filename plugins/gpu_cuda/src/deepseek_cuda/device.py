@@ -27,10 +27,12 @@ from deepseek_core import (
     errors,
 )
 from deepseek_cuda.driver.api import CudaApi
-from deepseek_cuda.driver.buffers import PinnedPool
+from deepseek_cuda.driver.buffers import pinned_pool
 from deepseek_cuda.driver.faults import translated, unless_lost
 from deepseek_cuda.driver.pipeline import Engine, Pipeline
 from deepseek_cuda.executable import CudaExecutable, Held
+from deepseek_cuda.matching import engine as matching
+from deepseek_cuda.matching.engine import Program
 from deepseek_cuda.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,12 +54,13 @@ class Parts:
     """What a device is made of; the tests pass parts that need no GPU.
 
     `provider` gives the provider that computes on a stream of `api`; `engine` opens a stage on
-    it; `readings` are NVML's.
+    it; `program` compiles the matcher; `readings` are NVML's.
     """
 
     api: CudaApi
     provider: Callable[[int], Provider]
     engine: Callable[[Stage, str, Provider, bool], Engine]
+    program: Program
     readings: Callable[[], Mapping[str, float | None]]
 
 
@@ -69,7 +72,7 @@ class CudaDevice(Device):
         self.info = info
         self._api, self._parts = parts.api, parts
         self._limit_s = settings.run_limit_s
-        self._pool = PinnedPool(parts.api, _IDLE_PINNED_BYTES)
+        self._pool = pinned_pool(parts.api, _IDLE_PINNED_BYTES)
         self._held: set[Held] = set()
         # Those whose executable nobody has any more: freed by the next who has the lock.
         self._orphans: deque[Held] = deque()
@@ -85,6 +88,8 @@ class CudaDevice(Device):
             DeviceClosed: after `close`.
         """
         self._check_open()
+        if operation.domain == matching.DOMAIN:
+            return matching.supports(operation)
         with translated(self.info.id), self._lock:
             self._api.use()
             return self._support.of(operation)
@@ -158,8 +163,7 @@ class CudaDevice(Device):
                 kept[1].close()
             pipeline = Pipeline(self._api, self._pool, self.info.id, self._limit_s)
             try:
-                provider = self._parts.provider(pipeline.computing)
-                engine = self._parts.engine(stage, self.info.id, provider, options.strict)
+                engine = self._engine(stage, pipeline.computing, strict=options.strict)
             except BaseException:
                 with unless_lost(self.info.id):
                     pipeline.close()
@@ -174,6 +178,12 @@ class CudaDevice(Device):
                 loaded.close()
                 raise
         return loaded
+
+    def _engine(self, stage: Stage, stream: int, *, strict: bool) -> Engine:
+        if stage.operations and all(op.domain == matching.DOMAIN for op in stage.operations):
+            asked = matching.matching_of(stage, self.info.id)
+            return matching.MatchEngine(self._api, stream, asked, self._parts.program)
+        return self._parts.engine(stage, self.info.id, self._parts.provider(stream), strict)
 
     def _free_orphans(self) -> None:
         while self._orphans:

@@ -38,7 +38,7 @@ class Held:
         with unless_lost(self.pipeline.device_id):
             self.api.use()
             self.pipeline.close()
-        self.engine.close()
+            self.engine.close()
 
 
 class CudaExecutable(Executable):
@@ -64,7 +64,7 @@ class CudaExecutable(Executable):
         """
         with self._lock, translated(self.device_id):
             self._api.use()
-            for name, array in self.stage.constants.items():
+            for name, array in self._engine.placed(self.stage.constants).items():
                 self._fixed[name] = self._pipeline.keep(_plain(array))
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -77,7 +77,8 @@ class CudaExecutable(Executable):
             DeviceError: what else the engine raised.
             DeviceClosed: after `close`.
         """
-        arrays = {spec.name: _plain(inputs[spec.name]) for spec in self.stage.inputs}
+        given = [spec.name for spec in self.stage.inputs if spec.name in inputs]
+        arrays = {name: _plain(inputs[name]) for name in given}
         with self._lock, translated(self.device_id):
             if self.held.is_closed:
                 raise errors.DeviceClosed(
@@ -110,13 +111,15 @@ class CudaExecutable(Executable):
                 self._most = (size + 1) // 2
                 with translated(self.device_id):
                     self._pipeline.release()
+                    self._engine.release()
 
     def _items(self, arrays: Mapping[str, Array]) -> int:
         """Items of the batch; 1 where it can't be cut."""
         if not self.stage.divisible:
             return 1
-        spec = next(spec for spec in self.stage.inputs if spec.batch_axis is not None)
-        return int(arrays[spec.name].shape[spec.batch_axis or 0])
+        axes = {spec.name: spec.batch_axis for spec in self.stage.inputs}
+        name = next(name for name in arrays if axes[name] is not None)
+        return int(arrays[name].shape[axes[name] or 0])
 
     def _size(self, arrays: Mapping[str, Array], items: int) -> int:
         """Items of a piece: what memory allows, and what makes copies and computing overlap."""
@@ -164,6 +167,12 @@ class _WithConstants:
 
     def launch(self, inputs: Mapping[str, DeviceTensor]) -> Launched:
         return self._engine.launch({**self._fixed, **inputs})
+
+    def placed(self, constants: Mapping[str, Array]) -> Mapping[str, Array]:
+        return self._engine.placed(constants)
+
+    def release(self) -> None:
+        self._engine.release()
 
     def close(self) -> None:
         self._engine.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from deepseek_core import DeviceInfo, OpenOptions, Stage, errors
 from deepseek_cuda.device import CudaDevice, Parts
@@ -11,6 +13,7 @@ from deepseek_cuda.discovery.nvml import readings
 from deepseek_cuda.driver._edge import Driver
 from deepseek_cuda.driver.faults import translated
 from deepseek_cuda.driver.pipeline import Engine
+from deepseek_cuda.matching.program import Kernel, Metric, Target, program
 from deepseek_cuda.onnx_stages.provider import Provider, cuda_provider
 from deepseek_cuda.probe import survey
 
@@ -33,6 +36,7 @@ def open_device(device_id: str, options: OpenOptions) -> CudaDevice:
         api=api,
         provider=partial(cuda_provider, api.ordinal),
         engine=_engine,
+        program=partial(_program, unit, options.cache_dir),
         readings=partial(readings, unit),
     )
     return CudaDevice(row, options, parts)
@@ -76,6 +80,18 @@ def _short(bus_id: str) -> str:
     """NVML writes the domain in eight digits, CUDA in four."""
     domain, _, rest = bus_id.partition(":")
     return f"{int(domain, 16):04x}:{rest}"
+
+
+def _program(unit: Unit, folder: Path, metric: Metric, k: int) -> Mapping[str, Kernel]:
+    capability = unit.gpu.capability
+    if capability is None:
+        raise errors.Unsupported(
+            f"{unit.id} does not tell its compute capability, which a kernel is compiled for",
+            device_id=unit.id,
+            remedy="nvidia-smi --query-gpu=compute_cap --format=csv",
+        )
+    target = Target(device_id=unit.id, capability=capability, folder=folder)
+    return program(metric, k, target)
 
 
 def _engine(stage: Stage, device_id: str, provider: Provider, strict: bool) -> Engine:

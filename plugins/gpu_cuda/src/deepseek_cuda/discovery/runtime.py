@@ -6,7 +6,6 @@ Looks at files and loads libraries, as ONNX Runtime itself does; makes no sessio
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,8 +74,7 @@ def _version(text: str) -> Version | None:
 
 def _missing_library(folder: Path) -> str | None:
     """The loader's own words on what is missing; None if all is there."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime as ort
+    from deepseek_cuda.onnx_stages.ort import ort
 
     # NVIDIA's wheels are on no path of the loader; older versions leave them to the user.
     getattr(ort, "preload_dlls", lambda: None)()

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deepseek_cuda.driver._edge_launching import Launching
 from deepseek_cuda.driver.api import CudaFault
 
 _NON_BLOCKING: Final = 1
@@ -22,7 +23,7 @@ _NO_TIMING: Final = 2
 _NOT_READY: Final = 600
 
 
-class Driver:
+class Driver(Launching):
     """`CudaApi` over the driver's library, in the primary context of one device."""
 
     def __init__(self, bus_id: str | None, library: str = "libcuda.so.1") -> None:

@@ -7,9 +7,11 @@ block for as long as the driver takes; nothing that waits for work on the GPU do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
 
@@ -19,6 +21,15 @@ class CudaFault(Exception):
     def __init__(self, call: str, code: int, name: str) -> None:
         super().__init__(f"{call}: {name} ({code})")
         self.call, self.code, self.name = call, code, name
+
+
+@frozen
+class Launch:
+    """How many programs of a kernel run, in two dimensions, and what each takes."""
+
+    grid: tuple[int, int]
+    threads: int
+    shared_bytes: int
 
 
 class CudaApi(Protocol):
@@ -74,6 +85,37 @@ class CudaApi(Protocol):
 
     def copy_out(self, pinned: int, device: int, nbytes: int, stream: int) -> None:
         """Copy to pinned memory, in the stream's order."""
+
+    def load_module(self, cubin: bytes) -> int:
+        """Compiled code on the device."""
+
+    def unload_module(self, module: int) -> None:
+        """Free it; none of its kernels may run."""
+
+    def function(self, module: int, name: str) -> int:
+        """A kernel of a module."""
+
+    def launch(
+        self,
+        function: int,
+        shape: Launch,
+        addresses: Sequence[int],
+        numbers: Sequence[int],
+        stream: int,
+    ) -> None:
+        """Put a kernel on the stream: its arguments are addresses, then 32-bit numbers."""
+
+    def begin_capture(self, stream: int) -> None:
+        """From now on launches on the stream are noted, not run; nothing may be allocated."""
+
+    def end_capture(self, stream: int) -> int:
+        """What was noted, as a graph that can be launched."""
+
+    def launch_graph(self, graph: int, stream: int) -> None:
+        """Put a graph on the stream."""
+
+    def destroy_graph(self, graph: int) -> None:
+        """Free it; it may not be on any stream."""
 
     def mem_info(self) -> tuple[int, int]:
         """Bytes of the device that are free, and in all."""

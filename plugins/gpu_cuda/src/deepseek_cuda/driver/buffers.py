@@ -38,14 +38,13 @@ class Buffer:
             self._free(self._address)
 
 
-class PinnedPool:
-    """Pinned blocks by size, kept for the next user; it holds `limit_bytes` of idle ones at most.
+class Pool:
+    """Blocks by size, kept for the next user; it holds `limit_bytes` of idle ones at most."""
 
-    Pinning takes milliseconds, and what is pinned is lost to every other process.
-    """
-
-    def __init__(self, api: CudaApi, limit_bytes: int) -> None:
-        self._api, self._limit = api, limit_bytes
+    def __init__(
+        self, alloc: Callable[[int], int], free: Callable[[int], None], limit_bytes: int
+    ) -> None:
+        self._alloc, self._free, self._limit = alloc, free, limit_bytes
         self._idle: dict[int, list[int]] = {}
         self._sizes: dict[int, int] = {}
         self._idle_bytes = 0
@@ -57,7 +56,7 @@ class PinnedPool:
         if kept:
             self._idle_bytes -= size
             return kept.pop()
-        address = self._api.alloc_pinned(size)
+        address = self._alloc(size)
         self._sizes[address] = size
         return address
 
@@ -66,7 +65,7 @@ class PinnedPool:
         size = self._sizes[address]
         if self._idle_bytes + size > self._limit:
             del self._sizes[address]
-            self._api.free_pinned(address)
+            self._free(address)
             return
         self._idle_bytes += size
         self._idle.setdefault(size, []).append(address)
@@ -77,10 +76,18 @@ class PinnedPool:
             while kept:
                 address = kept.pop()
                 self._idle_bytes -= self._sizes.pop(address)
-                self._api.free_pinned(address)
+                self._free(address)
 
 
 def rounded(nbytes: int) -> int:
     """A size at most an eighth larger, so that sizes that change a little find the same block."""
     step = max(_SMALLEST, 1 << max(0, nbytes.bit_length() - 4))
     return max(1, -(-nbytes // step)) * step
+
+
+def pinned_pool(api: CudaApi, limit_bytes: int) -> Pool:
+    """Memory that the device copies from and to.
+
+    Pinning takes milliseconds, and what is pinned is lost to every other process.
+    """
+    return Pool(api.alloc_pinned, api.free_pinned, limit_bytes)

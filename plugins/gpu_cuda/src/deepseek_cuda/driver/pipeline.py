@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from deepseek_core import errors
 from deepseek_cuda.driver.api import CudaApi, CudaFault
-from deepseek_cuda.driver.buffers import Buffer, PinnedPool
+from deepseek_cuda.driver.buffers import Buffer, Pool
 from deepseek_cuda.driver.faults import await_event
 
 Array = NDArray[Any]
 _LANES: Final = 3
+# What is copied once, however large it is, goes through a block of this size.
+_STAGING_BYTES: Final = 16 << 20
 
 
 @attrs.frozen(eq=False)
@@ -48,12 +50,18 @@ class Launched:
 class Engine(Protocol):
     """Puts the computation of a stage on the stream that it was opened for."""
 
+    def placed(self, constants: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The stage's constants as they are to lie on the device."""
+
     def launch(self, inputs: Mapping[str, DeviceTensor]) -> Launched:
         """Enqueue one run; returns before it is done.
 
         Raises:
             DeviceError: what went wrong.
         """
+
+    def release(self) -> None:
+        """Free what is only kept for the next run; nothing of it may be on its way."""
 
     def close(self) -> None:
         """Free it; nothing of it may be on its way."""
@@ -77,7 +85,7 @@ class Pipeline:
     since the device may still write to it, and nothing runs any more.
     """
 
-    def __init__(self, api: CudaApi, pool: PinnedPool, device_id: str, limit_s: float) -> None:
+    def __init__(self, api: CudaApi, pool: Pool, device_id: str, limit_s: float) -> None:
         self._api, self._pool = api, pool
         self.device_id, self._limit_s = device_id, limit_s
         self._incoming, self.computing, self._outgoing = (api.create_stream() for _ in range(3))
@@ -96,10 +104,12 @@ class Pipeline:
         buffer = Buffer(self._api.alloc, self._api.free)
         address = buffer.of(array.nbytes)
         self._kept.append(buffer)
-        block = self._pool.take(array.nbytes)
+        content = array.reshape(-1).view(np.uint8)
+        block = self._pool.take(min(array.nbytes, _STAGING_BYTES))
         try:
-            self._copy_in(array, block, address)
-            self._settle()
+            for start in range(0, array.nbytes, _STAGING_BYTES):
+                self._copy_in(content[start : start + _STAGING_BYTES], block, address + start)
+                self._settle()
         except BaseException:
             self.is_lost = True  # the copy may still be on its way
             raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepseek_core import Stage, errors
 from deepseek_cuda.driver.pipeline import DeviceTensor, Launched
@@ -33,6 +34,10 @@ class OrtEngine:
         key = "disable_synchronize_execution_providers"
         self._options.add_run_config_entry(key, "1")
 
+    def placed(self, constants: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """They are inputs of the session like others."""
+        return constants
+
     def launch(self, inputs: Mapping[str, DeviceTensor]) -> Launched:
         """Enqueue a run.
 
@@ -59,6 +64,9 @@ class OrtEngine:
         made = dict(zip(self._wanted, binding.get_outputs(), strict=True))
         outputs = {name: _tensor(value) for name, value in made.items()}
         return Launched(outputs, keep=(binding, made))
+
+    def release(self) -> None:
+        """Its arena frees what no output holds when it grows."""
 
     def close(self) -> None:
         """Free the session."""
