@@ -21,7 +21,6 @@ def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:
             factory="deepseek_cuda.opening:open_device",
             probe="deepseek_cuda.probe:probe",
             requires=("pynvml", "onnx", "numpy"),
-            whole_formats=("onnx",),
         )
     ]
 
