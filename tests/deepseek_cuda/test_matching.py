@@ -1,5 +1,8 @@
 """Matching on the fake driver: equal to numpy, by graphs once a batch comes again, never racing."""
 
+import sys
+import types
+
 import attrs
 import fake_gpu
 import numpy as np
@@ -10,6 +13,7 @@ from deepseek_core import LoadOptions, Operation, TensorSpec, errors
 from deepseek_cuda.conformance import matching_case
 from deepseek_cuda.driver.api import CudaFault
 from deepseek_cuda.driver.graphs import GraphCache
+from deepseek_cuda.matching.program import Target, program
 
 KINDS = [("MatchL2", "float32"), ("MatchL2", "int8"), ("MatchHamming", "uint8")]
 
@@ -138,3 +142,29 @@ def test_without_a_compiler_matching_is_refused_in_words(device, monkeypatch):
 def test_packed_bits_are_compared_by_words_where_they_fill_some(device):
     device.load(matching_case(*KINDS[2]).stage, LoadOptions())
     assert {told["metric"] for told in device.fake.modules.values()} == {"hamming_u32"}
+
+
+@pytest.mark.parametrize(
+    ("triton", "kind", "remedy"),
+    [
+        (None, errors.Unsupported, "pip install triton"),
+        (types.ModuleType("triton"), errors.Unsupported, "pip install triton"),  # another one
+    ],
+)
+def test_no_compiler_is_a_refusal_with_a_remedy(tmp_path, monkeypatch, triton, kind, remedy):
+    monkeypatch.setitem(sys.modules, "triton", triton)
+    target = Target(device_id="cuda:0", capability=(9, 0), folder=tmp_path)
+    with pytest.raises(kind, match="which is not installed") as caught:
+        program("l2_f32", 2, target)
+    assert caught.value.remedy == remedy
+
+
+def test_what_does_not_compile_is_an_error_with_the_compilers_words(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("ptxas: no such architecture")
+
+    monkeypatch.setattr("deepseek_cuda.matching.program.compiled", fail)
+    target = Target(device_id="cuda:0", capability=(19, 0), folder=tmp_path)
+    with pytest.raises(errors.CompileError, match="no such architecture") as caught:
+        program("l2_f32", 2, target)
+    assert caught.value.log == "ptxas: no such architecture"
