@@ -309,6 +309,8 @@ class FakeCuda:
 
     def launch(self, function, shape, addresses, numbers, stream):
         self._called("launch")
+        if shape.grid[0] >= 1 << 31 or shape.grid[1] >= 1 << 16:
+            raise CudaFault("launch", 1, "CUDA_ERROR_INVALID_VALUE")
         work = (*self.functions[function], shape, tuple(addresses), tuple(numbers))
         if stream in self.noted:
             self.noted[stream].append(work)

@@ -35,10 +35,10 @@ def view(address, dtype, *shape):
 
 def tile(asked, shape, addresses, numbers):
     queries, gallery, keys = addresses
-    b, n, w = numbers
+    b, n, w, tiles = numbers
     k, dtype = asked["k"], np.dtype(DTYPES[asked["metric"]])
-    tiles = shape.grid[1]
-    assert shape.grid == (-(-b // TILE_QUERIES), -(-n // TILE_ROWS))
+    assert tiles == -(-n // TILE_ROWS)
+    assert shape.grid == (-(-b // TILE_QUERIES) * tiles, 1)
     reads = [(queries, b * w * dtype.itemsize), (gallery, n * w * dtype.itemsize)]
 
     def compute():

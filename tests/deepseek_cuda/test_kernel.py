@@ -86,8 +86,8 @@ for metric, (b, n, w, k) in [
     turned = torch.from_numpy(np.ascontiguousarray(g.T))
     code = 2 if metric.startswith("hamming") else metrics[metric]
     queries = torch.from_numpy(np.ascontiguousarray(q))
-    grid = -(-b // 16), tiles
-    match_tile[grid](queries, turned, keys, b, n, w, METRIC=code, K=k, BQ=16, BN=64)
+    grid = (-(-b // 16) * tiles,)
+    match_tile[grid](queries, turned, keys, b, n, w, tiles, METRIC=code, K=k, BQ=16, BN=64)
     indices = torch.empty(b, k, dtype=torch.int64)
     distances = torch.empty(b, k, dtype=torch.int32)
     match_merge[(b,)](keys, indices, distances, tiles * k, K=k, BM=256)

@@ -155,8 +155,8 @@ class MatchEngine:
         gallery = inputs[asked.gallery].address
 
         def enqueue() -> None:
-            grid = -(-batch // TILE_QUERIES), asked.tiles
-            numbers = batch, asked.rows, asked.width
+            grid = -(-batch // TILE_QUERIES) * asked.tiles, 1
+            numbers = batch, asked.rows, asked.width, asked.tiles
             self._put("match_tile", grid, (query.address, gallery, keys), numbers)
             self._put("match_merge", (batch, 1), (keys, indices, distances), (candidates,))
 

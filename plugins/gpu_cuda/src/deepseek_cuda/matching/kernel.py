@@ -37,14 +37,16 @@ def match_tile(
     num_queries,
     num_rows,
     width,
+    num_tiles,
     METRIC: tl.constexpr,
     K: tl.constexpr,
     BQ: tl.constexpr,
     BN: tl.constexpr,
 ):
     """Write the K nearest of one tile of BN rows for each of BQ queries."""
-    tile = tl.program_id(1)
-    q = tl.program_id(0) * BQ + tl.arange(0, BQ)
+    # One axis of programs, since the others of a grid end at 65,535.
+    tile = tl.program_id(0) % num_tiles
+    q = tl.program_id(0) // num_tiles * BQ + tl.arange(0, BQ)
     n = tile * BN + tl.arange(0, BN)
     has_query, has_row = q < num_queries, n < num_rows
     sums = tl.zeros((BQ, BN), tl.float32 if METRIC == 0 else tl.int32)
@@ -64,7 +66,7 @@ def match_tile(
     key = (bits.to(tl.int64) << 32) | n[None, :].to(tl.int64)
     key = tl.where(has_row[None, :], key, LAST)
     found = tl.full((BQ,), -1, tl.int64)
-    place = (q.to(tl.int64) * tl.num_programs(1) + tile) * K
+    place = (q.to(tl.int64) * num_tiles + tile) * K
     for k in range(K):
         found = tl.min(tl.where(key > found[:, None], key, LAST), axis=1)
         tl.store(keys + place + k, found, mask=has_query)

@@ -95,7 +95,7 @@ def compiled(name: str, metric: Metric, k: int, capability: tuple[int, int]) -> 
     code, element = _CODES[metric]
     tile = {
         "queries": f"*{element}", "gallery": f"*{element}", "keys": "*i64", "num_queries": "i32",
-        "num_rows": "i32", "width": "i32",
+        "num_rows": "i32", "width": "i32", "num_tiles": "i32",
     }  # fmt: skip
     merge = {"keys": "*i64", "indices": "*i64", "distances": "*i32", "num_candidates": "i32"}
     fixed = {"METRIC": code, "K": k, "BQ": TILE_QUERIES, "BN": TILE_ROWS}
