@@ -25,12 +25,14 @@ $(VENV)/.installed: $(BIN)/python requirements.txt constraints.txt $(wildcard */
 	$(PIP_INSTALL) -r requirements.txt
 	@touch $@
 
-# NVIDIA's parser and builder work without a GPU; where there is no wheel, its tests are skipped.
+# NVIDIA's parser and builder and Triton's compiler work without a GPU; where there is no wheel,
+# their tests are skipped.
 RTX := tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-docs.txt
 	$(PIP_INSTALL) -r requirements-dev.txt
 	@$(PIP_INSTALL) --no-deps $(RTX) || echo "left out: TensorRT-RTX, whose parser some tests use"
+	@$(PIP_INSTALL) --no-deps triton || echo "left out: Triton, which compiles the matcher of GPUs in some tests"
 	@touch $@
 
 install: $(VENV)/.installed  ## make .venv with the packages editable; all that the demo needs

@@ -135,11 +135,13 @@ def test_hardware_without_its_plugin_is_a_hint(root):
     assert len(summary(root, "deepseek-cuda", "deepseek-fpga")) == 1
 
 
-def test_hardware_that_no_plugin_of_ours_uses_yet_is_told_without_a_command(root):
+def test_a_gpu_without_its_plugin_is_told_with_the_command(root):
     (root / "dev/nvidia0").touch()
     (hint,) = list(hardware_checks(root, {"deepseek-fpga", "pocl-binary-distribution"}))[1:]
-    assert (hint.status, hint.remedy) == ("ok", None)
-    assert hint.message == "an NVIDIA GPU is present (/dev/nvidia0); the SDK has no plugin for it"
+    assert (hint.status, hint.remedy) == ("warn", install_command("deepseek-cuda"))
+    assert (
+        hint.message == "an NVIDIA GPU is present (/dev/nvidia0) but deepseek-cuda is not installed"
+    )
 
 
 def test_a_card_on_the_bus_counts_without_a_driver(root):
@@ -148,7 +150,7 @@ def test_a_card_on_the_bus_counts_without_a_driver(root):
     plug_in(root, "0000:02:00.0", "0x8086", "0x020000")
     (hint,) = list(hardware_checks(root, {"deepseek-fpga", "pocl-binary-distribution"}))[1:]
     assert hint.message == (
-        "an NVIDIA GPU is present (PCI 0000:01:00.0); the SDK has no plugin for it"
+        "an NVIDIA GPU is present (PCI 0000:01:00.0) but deepseek-cuda is not installed"
     )
     (lost,) = list(hardware_checks(root, {"deepseek-cuda"}))[1:]
     assert lost.message == "an NVIDIA GPU is present (PCI 0000:01:00.0) but has no driver"

@@ -138,7 +138,7 @@ def test_names_of_others_stay_plain_and_what_is_none_reaches_no_command():
 REQUIRES = """Requires-Dist: zz-driver>=1,<2; python_version > "3"
 Requires-Dist: Zoo.Tool [extra] (>1)
 Requires-Dist: zz_linked @ https://example.org/zz.whl
-Requires-Dist: deepseek-cuda
+Requires-Dist: deepseek-ray
 Requires-Dist: deepseek-store
 """
 
@@ -152,7 +152,7 @@ Requires-Dist: deepseek-store
         (["zoo_tool.inner", "torch"], "pip install Zoo.Tool torch"),
         (["deepseek_store", "numpy"], f"pip install {ROOT}/plugins/store and pip install numpy"),
         (["zz_linked"], "see the documentation of zoo-needy for what brings zz_linked"),
-        (["deepseek_cuda"], "see the documentation of zoo-needy for what brings deepseek_cuda"),
+        (["deepseek_ray"], "see the documentation of zoo-needy for what brings deepseek_ray"),
         (["evil", "numpy"], "see the documentation of zoo-needy for what brings evil"),
         (["x; rm -rf ~"], "see the documentation of zoo-needy for what brings x; rm -rf ~"),
     ],

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import attrs
 
-from deepseek_core.discovery.installing import FOLDERS, install_command
+from deepseek_core.discovery.installing import install_command
 
 # device nodes, what they mean, the distribution that uses it
 _NODES: Final = (
@@ -56,8 +56,6 @@ def hardware_checks(root: Path, installed: Set[str]) -> Iterator[Check]:
 
 
 def _hint(found: str, dist: str) -> Check:
-    if dist not in FOLDERS:
-        return Check(name="hardware", status="ok", message=f"{found}; the SDK has no plugin for it")
     message = f"{found} but {dist} is not installed"
     return Check(name="hardware", status="warn", message=message, remedy=install_command(dist))
 

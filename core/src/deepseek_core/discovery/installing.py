@@ -29,6 +29,7 @@ FOLDERS: Final = {
     "deepseek-onnx": "plugins/cpu_onnx",
     "deepseek-openvino": "plugins/cpu_openvino",
     "deepseek-fpga": "plugins/fpga_opencl",
+    "deepseek-cuda": "plugins/gpu_cuda",
     "deepseek-storage-local": "plugins/storage_local",
     "deepseek-storage-s3": "plugins/storage_s3",
     "deepseek-store": "plugins/store",

@@ -29,6 +29,7 @@ KNOWN: Final = {
     "pluggy": "pluggy",
     "psycopg": "psycopg",
     "pyeclib": "pyeclib",
+    "pynvml": "nvidia-ml-py",
     "pytest": "pytest",
     "rich": "rich",
     "sklearn": "scikit-learn",

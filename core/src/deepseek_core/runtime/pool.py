@@ -131,7 +131,7 @@ class DevicePool:
         """
         kept = {device_id for word in words for device_id in self.matching(word)}
         for device_id in set(self._rows) - kept:
-            self._out.setdefault(device_id, "left out by the caller's choice of devices")
+            self._out[device_id] = "left out by the caller's choice of devices"
 
     def matching(self, word: str) -> tuple[str, ...]:
         """Ids that a word names: the id itself, else a kind or the start of a name.

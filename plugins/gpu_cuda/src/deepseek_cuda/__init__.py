@@ -1,0 +1,1 @@
+"""NVIDIA GPUs: found by NVML, without a CUDA context."""

@@ -1,0 +1,237 @@
+"""Batches through a GPU: while one computes, the next is copied in and the last one out.
+
+Three streams, one for each of the three, and a few lanes: a lane holds the buffers of one batch on
+its way. What one stream leaves for the next is ordered by events; the host waits only for what it
+reads or writes itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseek_core import errors
+from deepseek_cuda.driver.api import CudaApi, CudaFault
+from deepseek_cuda.driver.buffers import Buffer, Pool
+from deepseek_cuda.driver.faults import await_event
+
+Array = NDArray[Any]
+_LANES: Final = 3
+# What is copied once, however large it is, goes through a block of this size.
+_STAGING_BYTES: Final = 16 << 20
+
+
+@attrs.frozen(eq=False)
+class DeviceTensor:
+    """A C-ordered tensor in the device's memory."""
+
+    address: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@attrs.frozen(eq=False)
+class Launched:
+    """What a launch will have made, once the stream gets there; `keep` holds its memory."""
+
+    outputs: Mapping[str, DeviceTensor]
+    keep: object
+
+
+class Engine(Protocol):
+    """Puts the computation of a stage on the stream that it was opened for."""
+
+    def placed(self, constants: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The stage's constants as they are to lie on the device."""
+
+    def launch(self, inputs: Mapping[str, DeviceTensor]) -> Launched:
+        """Enqueue one run; returns before it is done.
+
+        Raises:
+            DeviceError: what went wrong.
+        """
+
+    def release(self) -> None:
+        """Free what is only kept for the next run; nothing of it may be on its way."""
+
+    def close(self) -> None:
+        """Free it; nothing of it may be on its way."""
+
+
+class _Lane:
+    """The buffers and events of one batch on its way; `blocks` and `flight` are set while it is."""
+
+    def __init__(self, api: CudaApi) -> None:
+        self.copied, self.computed, self.landed = (api.create_event() for _ in range(3))
+        self.inputs: dict[str, Buffer] = {}
+        self.blocks: list[int] = []
+        self.results: list[tuple[str, int, DeviceTensor]] = []
+        self.flight: Launched | None = None
+
+
+class Pipeline:
+    """Streams, lanes and pinned memory of one executable; one thread at a time may use it.
+
+    After a fault that leaves work of unknown state behind, `is_lost` is true: nothing is freed,
+    since the device may still write to it, and nothing runs any more.
+    """
+
+    def __init__(self, api: CudaApi, pool: Pool, device_id: str, limit_s: float) -> None:
+        self._api, self._pool = api, pool
+        self.device_id, self._limit_s = device_id, limit_s
+        self._incoming, self.computing, self._outgoing = (api.create_stream() for _ in range(3))
+        self._lanes = [_Lane(api) for _ in range(_LANES)]
+        self._settled = api.create_event()
+        self._kept: list[Buffer] = []
+        self.is_lost = False
+
+    def keep(self, array: Array) -> DeviceTensor:
+        """Put an array on the device for as long as the pipeline is open.
+
+        Raises:
+            OutOfMemory: it does not fit.
+            DeviceTimeout: it did not arrive within the limit.
+        """
+        buffer = Buffer(self._api.alloc, self._api.free)
+        address = buffer.of(array.nbytes)
+        self._kept.append(buffer)
+        content = array.reshape(-1).view(np.uint8)
+        block = self._pool.take(min(array.nbytes, _STAGING_BYTES))
+        try:
+            for start in range(0, array.nbytes, _STAGING_BYTES):
+                self._copy_in(content[start : start + _STAGING_BYTES], block, address + start)
+                self._settle()
+        except BaseException:
+            self.is_lost = True  # the copy may still be on its way
+            raise
+        self._pool.give(block)
+        return DeviceTensor(address, array.dtype, array.shape)
+
+    def run(self, engine: Engine, batches: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        """Outputs of each batch, in order; all arrays are C-ordered.
+
+        Raises:
+            DeviceTimeout: a batch was not done within the limit.
+            DeviceError: what the engine raised.
+            CudaFault: what the driver refused.
+        """
+        if self.is_lost:
+            raise errors.DeviceLost(
+                f"{self.device_id} is in an unknown state after a fault",
+                device_id=self.device_id,
+                remedy="start the process again",
+            )
+        outputs: list[dict[str, Array]] = []
+        try:
+            for number, batch in enumerate(batches):
+                lane = self._lanes[number % _LANES]
+                if lane.flight is not None:
+                    outputs.append(self._land(lane))
+                self._send(lane, engine, batch)
+            first = len(outputs)
+            outputs += [self._land(self._lanes[n % _LANES]) for n in range(first, len(batches))]
+        except BaseException:
+            self._abandon()
+            raise
+        return outputs
+
+    def release(self) -> None:
+        """Free what is only kept for the next run."""
+        for lane in self._lanes:
+            for buffer in lane.inputs.values():
+                buffer.release()
+        self._pool.release()
+
+    def close(self) -> None:
+        """Free everything; what a lost device may still use is left to the driver."""
+        if self.is_lost:
+            return
+        self._settle()
+        self.release()
+        for buffer in self._kept:
+            buffer.release()
+        for lane in self._lanes:
+            for event in (lane.copied, lane.computed, lane.landed):
+                self._api.destroy_event(event)
+        self._api.destroy_event(self._settled)
+        for stream in self._streams:
+            self._api.destroy_stream(stream)
+
+    @property
+    def _streams(self) -> tuple[int, int, int]:
+        return self._incoming, self.computing, self._outgoing
+
+    def _send(self, lane: _Lane, engine: Engine, batch: Mapping[str, Array]) -> None:
+        """Put one batch on its way through a lane that is free."""
+        api = self._api
+        tensors = {name: self._place(lane, name, array) for name, array in batch.items()}
+        api.record(lane.copied, self._incoming)
+        api.wait(self.computing, lane.copied)
+        lane.flight = engine.launch(tensors)
+        api.record(lane.computed, self.computing)
+        api.wait(self._outgoing, lane.computed)
+        for name, tensor in lane.flight.outputs.items():
+            block = self._block(lane, tensor.nbytes)
+            if tensor.nbytes:
+                api.copy_out(block, tensor.address, tensor.nbytes, self._outgoing)
+            lane.results.append((name, block, tensor))
+        api.record(lane.landed, self._outgoing)
+
+    def _place(self, lane: _Lane, name: str, array: Array) -> DeviceTensor:
+        buffer = lane.inputs.setdefault(name, Buffer(self._api.alloc, self._api.free))
+        address = buffer.of(array.nbytes)
+        self._copy_in(array, self._block(lane, array.nbytes), address)
+        return DeviceTensor(address, array.dtype, array.shape)
+
+    def _copy_in(self, array: Array, block: int, address: int) -> None:
+        if array.nbytes:
+            self._api.fill_pinned(block, array.reshape(-1).view(np.uint8))
+            self._api.copy_in(address, block, array.nbytes, self._incoming)
+
+    def _block(self, lane: _Lane, nbytes: int) -> int:
+        lane.blocks.append(self._pool.take(nbytes))
+        return lane.blocks[-1]
+
+    def _land(self, lane: _Lane) -> dict[str, Array]:
+        """Wait for a lane's batch and take its outputs; the lane is free then."""
+        await_event(self._api, lane.landed, self.device_id, self._limit_s)
+        outputs = {name: self._read(block, tensor) for name, block, tensor in lane.results}
+        self._free(lane)
+        return outputs
+
+    def _read(self, block: int, tensor: DeviceTensor) -> Array:
+        made: Array = np.empty(tensor.shape, tensor.dtype)
+        if tensor.nbytes:
+            self._api.read_pinned(block, made.reshape(-1).view(np.uint8))
+        return made
+
+    def _free(self, lane: _Lane) -> None:
+        lane.flight = None
+        lane.results.clear()
+        while lane.blocks:
+            self._pool.give(lane.blocks.pop())
+
+    def _settle(self) -> None:
+        """Wait until nothing is on any stream."""
+        for stream in self._streams:
+            self._api.record(self._settled, stream)
+            await_event(self._api, self._settled, self.device_id, self._limit_s)
+
+    def _abandon(self) -> None:
+        """After a fault: let what is on its way end, so that its memory can be used again."""
+        try:
+            self._settle()
+        except (CudaFault, errors.DeviceError):
+            self.is_lost = True  # the first fault is what is raised
+            return
+        for lane in self._lanes:
+            self._free(lane)

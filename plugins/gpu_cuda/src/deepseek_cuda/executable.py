@@ -1,0 +1,189 @@
+"""A stage loaded on a GPU: cut into pieces, through the pipeline, joined again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepseek_core import Executable, Stage, errors
+from deepseek_cuda.driver.api import CudaApi
+from deepseek_cuda.driver.faults import translated, unless_lost
+from deepseek_cuda.driver.pipeline import DeviceTensor, Engine, Launched, Pipeline
+
+Array = NDArray[Any]
+# Assumed, not measured: pieces from this size on fill the bus, and copies of smaller batches are
+# too short for what a second launch costs.
+_PIECE_BYTES: Final = 16 << 20
+
+
+class Held:
+    """What a loaded stage holds of the GPU: its engine and its pipeline, freed together once."""
+
+    def __init__(self, api: CudaApi, pipeline: Pipeline, engine: Engine) -> None:
+        self.api, self.pipeline, self.engine = api, pipeline, engine
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Free both; the caller has the device's lock, and no run is under way.
+
+        A GPU that does not answer any more is told to the log: its driver frees what it had.
+        """
+        if self.is_closed:
+            return
+        self.is_closed = True
+        with unless_lost(self.pipeline.device_id):
+            self.api.use()
+            self.pipeline.close()
+            self.engine.close()
+
+
+class CudaExecutable(Executable):
+    """One engine and its pipeline; threads take turns, those of the device's other stages too.
+
+    Where memory does not suffice, a batch is run in halves, and later ones in pieces of that
+    size, if the stage can be divided.
+    """
+
+    def __init__(self, stage: Stage, held: Held, lock: AbstractContextManager[Any]) -> None:
+        self.stage, self.device_id = stage, held.pipeline.device_id
+        self.held = held
+        self._api, self._pipeline, self._engine = held.api, held.pipeline, held.engine
+        self._fixed: dict[str, DeviceTensor] = {}
+        self._most: int | None = None
+        self._lock = lock
+
+    def place_constants(self) -> None:
+        """Put the stage's constants on the device.
+
+        Raises:
+            OutOfMemory: they do not fit.
+        """
+        with self._lock, translated(self.device_id):
+            self._api.use()
+            for name, array in self._engine.placed(self.stage.constants).items():
+                self._fixed[name] = self._pipeline.keep(_plain(array))
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Run one batch; outputs are new arrays.
+
+        Raises:
+            OutOfMemory: it does not fit, not even item by item.
+            DeviceTimeout: the GPU did not finish in time.
+            DeviceLost: it fell off the bus, or a kernel spoilt its context.
+            DeviceError: what else the engine raised.
+            DeviceClosed: after `close`.
+        """
+        given = [spec.name for spec in self.stage.inputs if spec.name in inputs]
+        arrays = {name: _plain(inputs[name]) for name in given}
+        with self._lock, translated(self.device_id):
+            if self.held.is_closed:
+                raise errors.DeviceClosed(
+                    f"stage {self.stage.name!r} on {self.device_id} is closed",
+                    device_id=self.device_id,
+                    remedy="load it again",
+                )
+            self._api.use()
+            return self._run(arrays)
+
+    def close(self) -> None:
+        """Free engine and memory; a run under way ends before."""
+        with self._lock:
+            self.held.close()
+
+    def _run(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        items = self._items(arrays)
+        while True:
+            size = self._size(arrays, items)
+            try:
+                with translated(self.device_id):
+                    made = self._pipeline.run(
+                        _WithConstants(self._engine, self._fixed),
+                        list(self._pieces(arrays, items, size)),
+                    )
+                return self._joined(made)
+            except errors.OutOfMemory as error:
+                if size < 2:
+                    raise self._too_large(error, items) from error
+                self._most = (size + 1) // 2
+                with translated(self.device_id):
+                    self._pipeline.release()
+                    self._engine.release()
+
+    def _items(self, arrays: Mapping[str, Array]) -> int:
+        """Items of the batch; 1 where it can't be cut."""
+        if not self.stage.divisible:
+            return 1
+        axes = {spec.name: spec.batch_axis for spec in self.stage.inputs}
+        name = next(name for name in arrays if axes[name] is not None)
+        return int(arrays[name].shape[axes[name] or 0])
+
+    def _size(self, arrays: Mapping[str, Array], items: int) -> int:
+        """Items of a piece: what memory allows, and what makes copies and computing overlap."""
+        nbytes = sum(array.nbytes for array in arrays.values())
+        pieces = max(1, min(items, nbytes // _PIECE_BYTES))
+        size = -(-items // pieces)
+        return size if self._most is None else min(size, self._most)
+
+    def _pieces(
+        self, arrays: Mapping[str, Array], items: int, size: int
+    ) -> Iterator[dict[str, Array]]:
+        if size >= items:
+            yield dict(arrays)
+            return
+        axes = {spec.name: spec.batch_axis for spec in self.stage.inputs}
+        for start in range(0, items, size):
+            taken = range(start, min(start + size, items))
+            yield {name: _taken(array, axes[name], taken) for name, array in arrays.items()}
+
+    def _joined(self, made: list[dict[str, Array]]) -> dict[str, Array]:
+        if len(made) == 1:
+            return made[0]
+        return {
+            spec.name: np.concatenate([one[spec.name] for one in made], axis=spec.batch_axis or 0)
+            for spec in self.stage.outputs
+        }
+
+    def _too_large(self, error: errors.OutOfMemory, items: int) -> errors.OutOfMemory:
+        what = f"one of {items} items" if items > 1 else "a batch"
+        can_shrink = "use a smaller model or a GPU with more memory"
+        free, total = self._api.mem_info()
+        return errors.OutOfMemory(
+            f"stage {self.stage.name!r}: {what} does not fit, with {free:,} of {total:,} bytes "
+            f"free: {error.message}",
+            device_id=self.device_id,
+            remedy=can_shrink if self.stage.divisible else "use a smaller batch",
+        )
+
+
+class _WithConstants:
+    """An engine that gets the constants beside each batch's tensors."""
+
+    def __init__(self, engine: Engine, fixed: Mapping[str, DeviceTensor]) -> None:
+        self._engine, self._fixed = engine, fixed
+
+    def launch(self, inputs: Mapping[str, DeviceTensor]) -> Launched:
+        return self._engine.launch({**self._fixed, **inputs})
+
+    def placed(self, constants: Mapping[str, Array]) -> Mapping[str, Array]:
+        return self._engine.placed(constants)
+
+    def release(self) -> None:
+        self._engine.release()
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def _plain(array: Array) -> Array:
+    """The same values in C order and native bytes, which is how they are copied."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def _taken(array: Array, axis: int | None, items: range) -> Array:
+    if axis is None:
+        return array
+    return np.ascontiguousarray(array[(slice(None),) * axis + (slice(items.start, items.stop),)])

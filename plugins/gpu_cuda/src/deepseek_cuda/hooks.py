@@ -1,0 +1,38 @@
+"""What this plugin offers: NVIDIA GPUs as devices, and rows of `doctor` about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deepseek_core import CheckSpec, DeviceSpec, HostContext, hookimpl, hooks
+
+conformance = "deepseek_cuda.conformance"
+settings = "deepseek_cuda.settings:Settings"
+
+
+@hookimpl(hooks.ds_register_devices)
+def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:
+    """Offer every GPU and MIG instance that this process sees."""
+    return [
+        DeviceSpec(
+            name="cuda",
+            kind="gpu",
+            summary="ONNX models on NVIDIA GPUs",
+            factory="deepseek_cuda.opening:open_device",
+            probe="deepseek_cuda.probe:probe",
+            requires=("pynvml", "onnx", "numpy"),
+        )
+    ]
+
+
+@hookimpl(hooks.ds_register_checks)
+def ds_register_checks(ctx: HostContext) -> Iterable[CheckSpec]:
+    """Offer a look at the GPUs of this machine."""
+    return [
+        CheckSpec(
+            name="gpus",
+            run="deepseek_cuda.doctor:check_gpus",
+            summary="which GPUs are here, and what is missing to use them",
+            requires=("pynvml",),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""The k nearest gallery rows of each query, by kernels of our own."""

@@ -1,0 +1,1 @@
+"""ONNX stages on a GPU: ONNX Runtime with its CUDA provider."""

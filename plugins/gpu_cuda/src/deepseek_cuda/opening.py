@@ -1,0 +1,100 @@
+"""Opens a GPU by the id that the probe gave: here the CUDA context is made, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from deepseek_core import DeviceInfo, OpenOptions, Stage, errors
+from deepseek_cuda.device import CudaDevice, Parts
+from deepseek_cuda.discovery.gpus import Unit
+from deepseek_cuda.discovery.nvml import readings
+from deepseek_cuda.driver._edge import Driver
+from deepseek_cuda.driver.faults import translated
+from deepseek_cuda.driver.pipeline import Engine
+from deepseek_cuda.matching.program import Kernel, Metric, Target, program
+from deepseek_cuda.onnx_stages.provider import Provider, cuda_provider
+from deepseek_cuda.probe import survey
+
+
+def open_device(device_id: str, options: OpenOptions) -> CudaDevice:
+    """Open a GPU.
+
+    Raises:
+        DeviceUnavailable: it is not there or can't be used, with the probe's reason.
+        ConfigError: a setting that does not fit.
+    """
+    found = survey()
+    rows = {row.id: row for row in found.rows}
+    row = rows.get(device_id)
+    if row is None or row.status != "available":
+        raise _unavailable(device_id, row, rows)
+    unit = next(unit for unit in found.view.units if unit.id == device_id)
+    api = _driver(unit)
+    parts = Parts(
+        api=api,
+        provider=partial(cuda_provider, api.ordinal),
+        engine=_engine,
+        program=partial(_program, unit, options.cache_dir),
+        readings=partial(readings, unit),
+    )
+    return CudaDevice(row, options, parts)
+
+
+def _unavailable(
+    device_id: str, row: DeviceInfo | None, rows: dict[str, DeviceInfo]
+) -> errors.DeviceUnavailable:
+    if row is None:
+        reason = f"there is no GPU {device_id!r} (present: {', '.join(rows)})"
+        return errors.DeviceUnavailable(reason, device_id=device_id, remedy="ds-sdk devices")
+    return errors.DeviceUnavailable(
+        f"{device_id}: {row.reason}", device_id=device_id, remedy=row.remedy
+    )
+
+
+def _driver(unit: Unit) -> Driver:
+    """The driver in the context of this unit, and of no other that CUDA took for it."""
+    try:
+        with translated(unit.id):
+            api = Driver(_short(unit.gpu.bus_id) if unit.instance is None else None)
+    except OSError as error:
+        raise errors.DeviceUnavailable(
+            f"{unit.id}: the driver's library does not load: {error}",
+            device_id=unit.id,
+            remedy="ds-sdk doctor",
+        ) from error
+    with translated(unit.id):
+        uuid = api.uuid()
+        if uuid != unit.uuid.partition("-")[2].replace("-", ""):
+            api.close()
+            raise errors.DeviceUnavailable(
+                f"{unit.id}: CUDA opened another device ({uuid})",
+                device_id=unit.id,
+                remedy=f"export CUDA_VISIBLE_DEVICES={unit.uuid}",
+            )
+    return api
+
+
+def _short(bus_id: str) -> str:
+    """NVML writes the domain in eight digits, CUDA in four."""
+    domain, _, rest = bus_id.partition(":")
+    return f"{int(domain, 16):04x}:{rest}"
+
+
+def _program(unit: Unit, folder: Path, metric: Metric, k: int) -> Mapping[str, Kernel]:
+    capability = unit.gpu.capability
+    if capability is None:
+        raise errors.Unsupported(
+            f"{unit.id} does not tell its compute capability, which a kernel is compiled for",
+            device_id=unit.id,
+            remedy="nvidia-smi --query-gpu=compute_cap --format=csv",
+        )
+    target = Target(device_id=unit.id, capability=capability, folder=folder)
+    return program(metric, k, target)
+
+
+def _engine(stage: Stage, device_id: str, provider: Provider, strict: bool) -> Engine:
+    from deepseek_cuda.onnx_stages.engine import open_engine  # onnxruntime
+
+    return open_engine(stage, device_id, provider, strict=strict)
