@@ -136,7 +136,8 @@ class _Turn:
 
     def __init__(self) -> None:
         self.renew()
-        os.register_at_fork(after_in_child=self.renew)
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self.renew)
 
     def renew(self) -> None:
         self.lock = threading.RLock()
