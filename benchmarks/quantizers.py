@@ -7,8 +7,9 @@ Every tool gets the same float file and samples, runs in a process of its own wi
 and makes a QDQ file; all files are judged in one ONNX Runtime: the outputs' error relative to the
 float file's, on samples that no tool has seen; accuracy where there are labels; int8 coverage as
 `deepseek_compress.lower.coverage` has it; and processor time of one sample at one thread, the
-files in an order that is drawn anew each round. Our file runs twice, to show what time differs by
-with nothing else that differs.
+files in an order that is drawn anew each round. Our file runs twice: what "ours, again" differs by
+is noise, to hold the rows on speed against. "ours, max_error 0.1" leaves layers in float until
+outputs are within 10 %; it has no part in the claims.
 
 Tools want other versions of onnx and numpy than each other: `--peers` names a folder of virtual
 environments by distribution, FOLDER/nncf/bin/python and so on; what is neither there nor here is
@@ -17,7 +18,8 @@ left out.
 Claims: ours never has more error and never loses more accuracy than the best peer, beyond the
 interval (95 % of the paired differences), and is never slower than the fastest peer. The three may
 be different tools, of which one may be fast and useless. A file that does better than the float one
-has lost nothing, and no more than that: a quantizer's job is to keep what a model does.
+has lost nothing, and no more than that: a quantizer's job is to keep what a model does. The plain
+difference of accuracy is printed below each table.
 FOLDER of the data (or `$DEEPSEEK_DATA`) has fashion_mnist_*.npz, mnist_t10k.npz, fsdd_*.npz;
 the corpus is what `make corpus` unpacks. With --kept files are kept there and not made again.
 """
@@ -40,9 +42,9 @@ from _quantizer_peers import PEERS, Peer
 from _report import Report, pin, print_head, versions
 
 CHILD = Path(__file__).with_name("_quantizer_peers.py")
-OURS, AGAIN, FLOAT = "ours", "ours, again", "float32"
+OURS, AGAIN, NEAR, FLOAT = "ours", "ours, again", "ours, max_error 0.1", "float32"
 LIMIT_S = 1_200
-SAME_SPEED = 0.95  # files of the same operators differ by as much from run to run
+SAME_SPEED = 0.97
 LONG_S = 0.02  # a timed call repeats the sample until it takes about that
 
 
@@ -117,7 +119,7 @@ def found_tools(arguments: argparse.Namespace) -> dict[str, str]:
     """The interpreter of each tool that can be run; what can't is said."""
     found = {}
     for name, peer in PEERS.items():
-        if arguments.tools and name not in {OURS, *arguments.tools}:
+        if arguments.tools and name not in {OURS, NEAR, *arguments.tools}:
             continue
         python = interpreter(peer, arguments.peers)
         if version_of(peer, python):
@@ -294,7 +296,7 @@ def print_table(found: dict[str, Judged]) -> None:
 
 def claims(model: Any, found: dict[str, Judged], report: Report) -> None:
     """Ours beside the most faithful peer, the most accurate one, and the fastest."""
-    peers = {name: each for name, each in found.items() if name not in (FLOAT, OURS, AGAIN)}
+    peers = {n: each for n, each in found.items() if n not in (FLOAT, OURS, AGAIN, NEAR)}
     if OURS not in found or not peers:
         return
     mine, floats = found[OURS], found[FLOAT]
@@ -312,6 +314,12 @@ def claims(model: Any, found: dict[str, Judged], report: Report) -> None:
         claim = f"{model.name}: accuracy kept over the best of a peer ({best})"
         ahead = min(mine.accuracy, floats.accuracy) - kept
         report.at_least(claim, ahead, -round(spread, 2), "pt")
+        plain = mine.accuracy - peers[best].accuracy
+        print(
+            f"  accuracy, also above float's: {plain:+.2f} pt beside {best} (95 %: {spread:.2f} pt "
+            "either way); no claim",
+            flush=True,
+        )
 
 
 def half_interval(mine: Any, other: Any) -> float:

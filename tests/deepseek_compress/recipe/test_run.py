@@ -18,6 +18,8 @@ import recipe_kit as kit
 import torch
 
 from deepseek_compress.errors import BudgetUnmet
+from deepseek_compress.measure import latency
+from deepseek_compress.measure.latency import Latency
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.plan import outlook
@@ -97,6 +99,37 @@ def test_a_target_is_made_of_another_ones_file_and_not_measured_in_another_form(
         assert (
             outlook(job, kit.quiet).unplanned[-1] == "lower[1] burn: it works on the file of copy"
         )
+
+
+def test_warnings_reach_the_report_and_do_not_change_what_ships(tmp_path, monkeypatch):
+    def apply(_self, model, plan, _context):
+        return compression.StepResult(
+            model=model, profile=plan.after, figures={"int8_coverage": 1.0}, warnings=("far off",)
+        )
+
+    def given(files, budget, inputs, progress):
+        took = {"fp32": 2.8e-3, "copy": 3.1e-3}
+        return {
+            name: Latency(device="onnx:cpu", evidence="", quantiles_s={0.5: took[name]}, runs=1)
+            for name in files
+        }
+
+    monkeypatch.setattr(kit.Copy, "apply", apply)
+    monkeypatch.setattr(latency, "measure_latency", given)
+    budget = 'latency = { device = "cpu", p50_ms = 8.0 }'
+    text = kit.RECIPE.replace("[budget]", f"[budget]\n{budget}")
+    report = run(kit.write_recipe(tmp_path, text), tmp_path / "out")
+    floats, int8 = report.variants
+    slow = (
+        "int8 is slower than float here: 3.1 ms against 2.8 ms; "
+        "ship model.fp32.onnx, unless size counts more"
+    )
+    assert (int8.warnings, floats.warnings) == (("far off", slow), ())
+    assert report.holds
+    assert (floats.shipped, int8.shipped) == (False, True)
+    kept = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert compression.CompressionReport.from_json(kept).variants == report.variants
+    assert "against 2.8 ms" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_student_is_what_steps_begin_with(tmp_path):

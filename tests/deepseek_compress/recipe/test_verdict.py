@@ -1,12 +1,20 @@
 """A budget that is not met: told before training where it can be, with what comes nearest."""
 
+import attrs
 import pytest
 import recipe_kit as kit
 
 from deepseek_compress.errors import BudgetUnmet
 from deepseek_compress.recipe import run as run_module
 from deepseek_compress.recipe.plan import outlook
-from deepseek_compress.recipe.verdict import asked, excess, nearest, refuse_unmet, tightest
+from deepseek_compress.recipe.verdict import (
+    asked,
+    excess,
+    nearest,
+    refuse_unmet,
+    slower,
+    tightest,
+)
 from deepseek_compress.report.rows import score, verdict_rows
 from deepseek_core import compression
 
@@ -158,3 +166,18 @@ def test_a_recipe_without_steps_is_held_to_what_the_model_is(tmp_path):
         assert outlook(job, kit.quiet).verdict == ()
     assert unmet.value.closest == {"parameters": 58}
     assert 'use = "prune"' in unmet.value.remedy
+
+
+def test_an_int8_file_that_is_slower_than_float_on_the_device_is_told():
+    floats = attrs.evolve(variant("fp32"), latency_s=2.8e-3, device="onnx:cpu")
+    int8 = attrs.evolve(floats, name="int8", latency_s=3.1e-3, int8_coverage=1.0)
+    (told,) = slower(int8, floats)
+    assert told == (
+        "int8 is slower than float here: 3.1 ms against 2.8 ms; "
+        "ship fp32.onnx, unless size counts more"
+    )
+    for as_fast in ({"latency_s": 2.9e-3}, {"latency_s": 1e-3}, {"latency_s": None}):
+        assert slower(attrs.evolve(int8, **as_fast), floats) == ()
+    assert slower(attrs.evolve(int8, device="trt:0"), floats) == ()
+    assert slower(attrs.evolve(int8, int8_coverage=None), floats) == ()
+    assert slower(int8, attrs.evolve(floats, latency_s=None)) == ()

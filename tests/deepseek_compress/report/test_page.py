@@ -5,6 +5,7 @@ import re
 import attrs
 import pytest
 
+from deepseek_compress.cli.common import print_report
 from deepseek_compress.report.charts import Point, layer_bars, scatter
 from deepseek_compress.report.page import write_page
 from deepseek_core import compression as c
@@ -62,6 +63,18 @@ def test_the_page_says_what_the_report_has(tmp_path):
         "Accuracy against size", "Accuracy against latency",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_warnings_are_told_with_the_names_of_steps_and_files(tmp_path, capsys):
+    made = report()
+    steps = (*made.steps, attrs.evolve(made.steps[1], warnings=("a channel is gone",)))
+    files = (made.variants[0], attrs.evolve(made.variants[1], warnings=("slow here",)))
+    text = page(tmp_path, steps=steps, variants=files)
+    print_report(report(steps=steps, variants=files))
+    printed = capsys.readouterr().out
+    for told in ("prune: a channel is gone", "model.ort_x86.onnx: slow here"):
+        assert told in text
+        assert f"\n{told}\n" in printed
 
 
 def test_nothing_of_a_stranger_is_taken_for_markup(tmp_path):

@@ -36,7 +36,10 @@ class Interval:
 
 @attrs.frozen(kw_only=True)
 class StepRow:
-    """What one step did to the model; accuracy where it was measured after the step."""
+    """What one step did to the model; accuracy where it was measured after the step.
+
+    `warnings` are what is to be known before the model is used, `notes` the rest.
+    """
 
     step: str
     profile: ModelProfile
@@ -44,6 +47,7 @@ class StepRow:
     seconds: float | None = None
     figures: Mapping[str, float] = attrs.field(factory=dict)
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    warnings: tuple[str, ...] = attrs.field(default=(), converter=as_names)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +58,8 @@ class Variant:
     runtime's own optimization. `latency_s` was measured on `device`, `predicted_s` before it was
     made. `threshold` is what its scores are to be held against, chosen on validation samples.
     `shipped` says that this is the file to use on its target; `evidence` what a latency
-    rests on: hardware, cpu-runtime, emulator or model.
+    rests on: hardware, cpu-runtime, emulator or model. `warnings` are what is to be known before
+    the file is used, `notes` the rest.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Variant:
     threshold: float | None = None
     shipped: bool = False
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    warnings: tuple[str, ...] = attrs.field(default=(), converter=as_names)
 
 
 @attrs.frozen(kw_only=True)

@@ -69,7 +69,8 @@ class StepResult:
     """What a step did: the new `model`, its profile, and what it `provided` for later steps.
 
     `provided` maps names of the record's `provides` to files in the workspace or plain values;
-    `figures` are numbers for the report (`{"loss": 0.3}`), `notes` sentences for people.
+    `figures` are numbers for the report (`{"loss": 0.3}`), `notes` sentences for people, and
+    `warnings` what they must know before they use the model.
     """
 
     model: Any
@@ -77,6 +78,7 @@ class StepResult:
     provided: Mapping[str, Any] = attrs.field(factory=dict)
     figures: Mapping[str, float] = attrs.field(factory=dict)
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    warnings: tuple[str, ...] = attrs.field(default=(), converter=as_names)
 
 
 def _quiet(_done: int, _of: int, _text: str) -> None:

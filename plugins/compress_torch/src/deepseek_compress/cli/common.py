@@ -16,6 +16,7 @@ from deepseek_compress.report.rows import (
     step_header,
     step_rows,
     verdict_rows,
+    warnings,
 )
 from deepseek_core import compression, console, errors
 
@@ -69,6 +70,8 @@ def print_report(report: compression.CompressionReport) -> None:
         print()
         console.print_table(VERDICT_HEADER, list(verdict_rows(report.verdict, report.metric)))
     for line in report.closest:
+        print(line)
+    for line in warnings(report):
         print(line)
     for line in report.not_measured:
         print(f"not measured: {line}")

@@ -37,6 +37,7 @@ epochs = 4
 
 [[lower]]
 use = "ort_x86"                      # int8 as ONNX Runtime runs it fast on x86
+# max_error = 0.1                    # outputs nearer to float: the most sensitive layers stay so
 
 [budget]
 parameters = "/3.7"                  # of the original; or an amount, as "0.7M"
@@ -60,6 +61,7 @@ test = "my_data.py:test"             # for the verdict
 
 [[lower]]
 use = "ort_x86"
+# max_error = 0.1                    # outputs nearer to float: the most sensitive layers stay so
 
 [budget]
 nbytes = "/3"

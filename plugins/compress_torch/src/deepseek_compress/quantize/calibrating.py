@@ -28,6 +28,8 @@ Lower = Callable[[FloatModel, QuantSpec], ModelProto]
 """Makes a quantized model of a float one: what a target's lowering does."""
 ENOUGH: Final = 256
 """Samples below which a note says that there are few."""
+HELD_OUT: Final = 0.2
+"""The share of the samples that ranges are judged on, not read off."""
 
 
 def _check_method(_record: Any, _field: attrs.Attribute[str], value: str) -> None:
@@ -70,7 +72,7 @@ class CalibrationSettings:
     outliers: Literal["refuse", "keep"] = attrs.field(default="refuse", validator=_check_outliers)
     weights: WeightMethod = attrs.field(default="minmax", validator=_check_weights)
     refine: bool = False
-    held_out: float = attrs.field(default=0.2, validator=_check_share)
+    held_out: float = attrs.field(default=HELD_OUT, validator=_check_share)
 
 
 @attrs.frozen(kw_only=True)
@@ -111,11 +113,9 @@ def _best(
 ) -> Calibration:
     if lower is None:
         raise errors.ConfigError("method 'auto' compares lowered models", remedy="give lower=...")
-    cut = max(1, round(len(data) * (1 - settings.held_out)))
-    seen, held_out = SomeSamples(data, 0, cut), SomeSamples(data, cut, len(data))
+    seen, held_out = parts(data, settings.held_out)
     notes: tuple[str, ...] = ()
-    if not len(held_out):
-        seen, held_out = SomeSamples(data, 0, len(data)), SomeSamples(data, 0, len(data))
+    if len(seen) == len(data):
         notes = ("too few samples to hold some out: methods were compared on the same ones",)
     observers = observe(model, seen)
     tried = {m: _calibration(model, observers, settings, m, len(seen)) for m in METHODS}
@@ -134,6 +134,15 @@ def _best(
     means = {name: seen.means for name, seen in observers.items()}
     spec, gains = refined(chosen.spec, found[best], means, error)
     return attrs.evolve(chosen, spec=spec, notes=(*chosen.notes, *gains))
+
+
+def parts(data: compression.Samples, held_out: float = HELD_OUT) -> tuple[SomeSamples, SomeSamples]:
+    """What ranges are read off, and the last share, held out; all for both if that is none."""
+    count = len(data)
+    cut = max(1, round(count * (1 - held_out)))
+    if cut == count:
+        return SomeSamples(data, 0, count), SomeSamples(data, 0, count)
+    return SomeSamples(data, 0, cut), SomeSamples(data, cut, count)
 
 
 def _calibration(

@@ -19,7 +19,7 @@ from deepseek_compress.recipe.identity import model_hashes
 from deepseek_compress.recipe.job import Job
 from deepseek_compress.recipe.lock import locked, versions_of
 from deepseek_compress.recipe.plan import outlook
-from deepseek_compress.recipe.verdict import figures, figures_of, nearest, predicted_s
+from deepseek_compress.recipe.verdict import figures, figures_of, nearest, predicted_s, slower
 from deepseek_compress.recipe.workspace import WEIGHTS, Done, Workspace, disk_errors
 from deepseek_core import Artifact, compression
 
@@ -137,6 +137,7 @@ class _Runner:
             seconds=time.monotonic() - started_s,
             figures={**result.figures, **_threshold(judged)},
             notes=tuple(dict.fromkeys((*plan.notes, *result.notes, *_notes(judged)))),
+            warnings=result.warnings,
         )
         self._workspace.keep(folder, plan, row, provided_names(link, dict(result.provided)))
 
@@ -197,6 +198,7 @@ class _Runner:
             int8_coverage=row.figures.get("int8_coverage"),
             threshold=row.figures.get(_THRESHOLD),
             notes=row.notes,
+            warnings=row.warnings,
             shipped=True,
         )
 
@@ -230,7 +232,7 @@ class _Runner:
         }
         found = measure_latency(files, budget, inputs, self._progress)
         shipped = next(v for v in variants if v.shipped)
-        return [
+        timed = [
             attrs.evolve(
                 v,
                 predicted_s=predicted_s(self.plans) if v is shipped else None,
@@ -242,6 +244,8 @@ class _Runner:
             else v
             for v in variants
         ]
+        floats = next(v for v in timed if v.name == EXPORTED)
+        return [attrs.evolve(v, warnings=(*v.warnings, *slower(v, floats))) for v in timed]
 
     def report(
         self, variants: Sequence[compression.Variant], known: Sequence[str] = ()

@@ -7,8 +7,9 @@ from math import ceil, floor
 
 from deepseek_compress.errors import BudgetUnmet
 from deepseek_compress.report.rows import figure, own_name
-from deepseek_core import compression
+from deepseek_core import compression, console
 
+_SAME_SPEED = 1.05
 _SMALLER = 'add [[step]] use = "prune", which meets it or says why it can\'t'
 
 
@@ -111,6 +112,23 @@ def nearest(
         return (*found, f"{best} holds")
     name = own_name(fails.name, metric)
     return (*found, f"{best} fails by less: {name} {said(fails.name, fails.got, metric)}")
+
+
+def slower(variant: compression.Variant, floats: compression.Variant) -> tuple[str, ...]:
+    """A sentence on an int8 file that takes longer than the float file on the same device.
+
+    Within `_SAME_SPEED` the two are as fast as two runs of one file.
+    """
+    mine, other = variant.latency_s, floats.latency_s
+    if variant.int8_coverage is None or mine is None or other is None:
+        return ()
+    if variant.device != floats.device or mine <= _SAME_SPEED * other:
+        return ()
+    took, instead = console.format_seconds(mine), console.format_seconds(other)
+    return (
+        f"int8 is slower than float here: {took} against {instead}; "
+        f"ship {floats.file}, unless size counts more",
+    )
 
 
 def said(name: str, value: float | None, metric: compression.Metric) -> str:

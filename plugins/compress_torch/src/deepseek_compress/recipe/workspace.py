@@ -147,6 +147,7 @@ class Workspace:
                 seconds=kept["seconds"],
                 figures=kept["figures"],
                 notes=kept["notes"],
+                warnings=kept["warnings"],
             )
             plan = compression.StepPlan.from_json(kept["plan"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -177,6 +178,7 @@ class Workspace:
             "seconds": row.seconds,
             "figures": dict(row.figures),
             "notes": list(row.notes),
+            "warnings": list(row.warnings),
             "provided": {key: _kept(value, folder) for key, value in provided.items()},
             "files": files,
         }

@@ -14,6 +14,7 @@ from deepseek_compress.report.rows import (
     step_header,
     step_rows,
     verdict_rows,
+    warnings,
 )
 from deepseek_core import compression, console
 
@@ -37,6 +38,7 @@ def _parts(report: compression.CompressionReport) -> Iterator[str]:
     yield "<h2>Files</h2>"
     shipped = [n for n, v in enumerate(report.variants) if v.shipped]
     yield console.table(*file_table(report.variants, report.metric), chosen=shipped)
+    yield "".join(f"<p>{escape(line)}</p>" for line in warnings(report))
     yield from _drawings(report)
     yield "<h2>Steps</h2>"
     yield console.table(step_header(report.metric), list(step_rows(report.steps, report.metric)))

@@ -65,6 +65,14 @@ def step_rows(
         )
 
 
+def warnings(report: compression.CompressionReport) -> Iterator[str]:
+    """What is to be known of steps and files before one is used, each with its name."""
+    for step in report.steps:
+        yield from (f"{step.step}: {line}" for line in step.warnings)
+    for variant in report.variants:
+        yield from (f"{variant.file}: {line}" for line in variant.warnings)
+
+
 VERDICT_HEADER: Final = ("BUDGET", "WANTED", "GOT", "VERDICT")
 
 

@@ -13,6 +13,15 @@ import attrs
 from deepseek_core import Artifact, compression, errors
 
 
+def _check_error(_record: object, _field: object, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise errors.ConfigError(
+            f"max_error is {value!r}", remedy="use a share of the outputs, as max_error = 0.1"
+        )
+
+
 @attrs.frozen(kw_only=True)
 class LowerOptions:
     """Options of int8 files.
@@ -21,13 +30,22 @@ class LowerOptions:
     then sees whether another rounding of weights and shifted biases lose still less.
     `outliers` says what to do with a sample that defines a range by itself. `skip` are nodes that
     stay float; with `max_drop` (points of accuracy, or so much of the metric's unit) the most
-    sensitive layers do too, as few as keep the drop within it.
+    sensitive layers do too, as few as keep the drop within it. `max_error` needs no labels: it is
+    how far outputs may be from float ones, as 0.1, on calibration samples that are held out.
     """
 
     method: Literal["auto", "minmax", "percentile", "mse"] = "auto"
     outliers: Literal["refuse", "keep"] = "refuse"
     skip: tuple[str, ...] = ()
     max_drop: float | None = None
+    max_error: float | None = attrs.field(default=None, validator=_check_error)
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_drop is not None and self.max_error is not None:
+            raise errors.ConfigError(
+                "max_drop and max_error both choose the layers that stay float",
+                remedy="give one of them",
+            )
 
 
 class _Lower(compression.ModelCompressor):
@@ -64,10 +82,13 @@ class _Lower(compression.ModelCompressor):
         spec, notes = self._spec(floats, context)
         spec.save(context.workspace / "ranges.json")
         context.progress(1, 3, "lowering")
-        lowered, left = self._lowered(floats, spec, context)
+        lowered, left, warned = self._lowered(floats, spec, context)
         context.progress(2, 3, "comparing with float")
         coverage = int8_coverage(floats, lowered, context.calibration)
         difference = compare(floats.proto, lowered.proto, context.calibration)
+        if not coverage.macs and self._options.max_error is not None:
+            warned += (f"max_error = {self._options.max_error:g} leaves nothing in int8",)
+        warned += self._far_off(floats, spec, context, difference.relative_error)
         made = Artifact.from_bytes(lowered.proto.SerializeToString(), format="onnx")
         return compression.StepResult(
             model=made,
@@ -79,11 +100,12 @@ class _Lower(compression.ModelCompressor):
                 "agreement": difference.agreement,
             },
             notes=(*notes, *left, *lowered.notes, *_in_float(coverage)),
+            warnings=warned,
         )
 
     def _spec(self, floats: Any, context: compression.StepContext) -> tuple[Any, tuple[str, ...]]:
         from deepseek_compress.qspec import QuantSpec
-        from deepseek_compress.quantize.calibrating import CalibrationSettings, calibrate
+        from deepseek_compress.quantize.calibrating import CalibrationSettings, calibrate, parts
 
         learned = context.provided.get("ranges")
         if isinstance(learned, Path):
@@ -96,16 +118,27 @@ class _Lower(compression.ModelCompressor):
         settings = CalibrationSettings(
             method=self._options.method, outliers=self._options.outliers, refine=True
         )
-        found = calibrate(floats, context.calibration, settings, self._proto)
+        samples = context.calibration
+        if self._options.max_error is not None and settings.method != "auto":
+            samples, _ = parts(samples)  # `auto` holds the same ones out
+        found = calibrate(floats, samples, settings, self._proto)
         return found.spec, (f"ranges by {found.method}", *found.notes)
 
     def _lowered(
         self, floats: Any, spec: Any, context: compression.StepContext
-    ) -> tuple[Any, tuple[str, ...]]:
-        lower = self._function()
-        skip = set(self._options.skip)
-        if self._options.max_drop is None or context.evaluate is None:
-            return lower(floats, spec, skip=skip), ()
+    ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+        """The file, notes and warnings."""
+        if self._options.max_error is not None:
+            return *self._within_error(floats, spec, context), ()
+        lower, skip = self._function(), set(self._options.skip)
+        if self._options.max_drop is None:
+            return lower(floats, spec, skip=skip), (), ()
+        if context.evaluate is None:
+            ignored = (
+                "max_drop was not followed: there are no labels to judge by; "
+                "max_error = 0.1 instead needs none"
+            )
+            return lower(floats, spec, skip=skip), (), (ignored,)
         from deepseek_compress.quantize.sensitivity import mixed, sensitivity
 
         ranked = sensitivity(floats, spec, context.calibration, self._proto)
@@ -125,10 +158,48 @@ class _Lower(compression.ModelCompressor):
             f"all int8 {said(chosen.metric_quantized)}, "
             f"with {told} left in float {said(chosen.metric)}"
         )
-        return lower(floats, spec, skip=skip), (note,)
+        return lower(floats, spec, skip=skip), (note,), ()
+
+    def _within_error(
+        self, floats: Any, spec: Any, context: compression.StepContext
+    ) -> tuple[Any, tuple[str, ...]]:
+        from deepseek_compress.quantize.nearness import within_error
+
+        limit = self._options.max_error
+        assert limit is not None
+        held_out = self._held_out(floats, context)
+        chosen = within_error(floats, spec, held_out, self._proto, limit)
+        left = chosen.left_in_float
+        whole, reached = 1 - chosen.metric_quantized, 1 - chosen.metric
+        note = f"error of the outputs on {len(held_out)} samples held out: all int8 {whole:.1%}"
+        if left:
+            note += f", with {len(left)} layers left in float ({', '.join(left)}) {reached:.1%}"
+        lowered = self._function()(floats, spec, skip={*self._options.skip, *left})
+        return lowered, (note,)
+
+    def _far_off(
+        self, floats: Any, spec: Any, context: compression.StepContext, error: float
+    ) -> tuple[str, ...]:
+        """What to say of outputs that are far from float, unless a limit was given."""
+        from deepseek_compress.quantize.nearness import LARGE, costliest
+
+        if self._options.max_error is not None or error <= LARGE:
+            return ()
+        worst = costliest(floats, spec, self._held_out(floats, context), self._proto)
+        most = f"; alone in int8 cost most: {worst}" if worst else ""
+        return (
+            f"outputs differ from float by {error:.1%}{most}; max_error = {LARGE:g} "
+            f'beside use = "{self.target}" leaves as few layers in float as it takes',
+        )
+
+    def _held_out(self, floats: Any, context: compression.StepContext) -> Any:
+        from deepseek_compress.onnx_graph.feeding import as_samples
+        from deepseek_compress.quantize.calibrating import parts
+
+        return parts(as_samples(context.calibration, floats.proto))[1]
 
     def _proto(self, model: Any, spec: Any, *, skip: Any = ()) -> Any:
-        return self._function()(model, spec, skip=skip).proto
+        return self._function()(model, spec, skip={*self._options.skip, *skip}).proto
 
     @abstractmethod
     def _function(self) -> Callable[..., Any]:
