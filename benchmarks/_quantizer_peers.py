@@ -9,14 +9,18 @@ are arrays by input name, whose first axis counts them; the tools get them one b
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # which it looks at when it is imported
 
 Samples = Mapping[str, Any]
 Make = Callable[[Path, Samples, Path], None]
@@ -81,28 +85,25 @@ def ours_near(source: Path, samples: Samples, made: Path) -> None:
 
 def ort_defaults(source: Path, samples: Samples, made: Path) -> None:
     """onnxruntime.quantization as it comes: int8 activations, a scale a tensor."""
-    from onnxruntime.quantization import quantize_static
-
-    quantize_static(source, made, Reader(samples))
+    import_module("onnxruntime.quantization").quantize_static(source, made, Reader(samples))
 
 
 def ort_x86(source: Path, samples: Samples, made: Path) -> None:
     """As its pages advise for x86 with VNNI: preprocessed, uint8 by int8, scales by channel."""
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
+    theirs = import_module("onnxruntime.quantization")
+    quant_pre_process = import_module("onnxruntime.quantization.shape_inference").quant_pre_process
     prepared = made.with_name("prepared.onnx")
     try:
         quant_pre_process(source, prepared)
     except Exception:  # noqa: BLE001  it names a step that fails, and says to skip that one
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    quantize_static(
+    theirs.quantize_static(
         prepared,
         made,
         Reader(samples),
-        quant_format=QuantFormat.QDQ,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
+        quant_format=theirs.QuantFormat.QDQ,
+        activation_type=theirs.QuantType.QUInt8,
+        weight_type=theirs.QuantType.QInt8,
         per_channel=True,
         reduce_range=False,
     )
@@ -141,14 +142,15 @@ def inc(source: Path, samples: Samples, made: Path) -> None:
     """Intel Neural Compressor for ONNX: uint8 by int8, scales by channel, QDQ."""
     from onnx_neural_compressor import data_reader
     from onnx_neural_compressor.quantization import QuantType, config, quantize
-    from onnxruntime.quantization import QuantFormat
+
+    formats = import_module("onnxruntime.quantization").QuantFormat
 
     class Given(Reader, data_reader.CalibrationDataReader):  # type: ignore[misc]
         """Theirs asks for a base class of its own."""
 
     settings = config.StaticQuantConfig(
         calibration_data_reader=Given(samples),
-        quant_format=QuantFormat.QDQ,
+        quant_format=formats.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,

@@ -69,7 +69,7 @@ def test_a_tier_gets_more_places_and_old_stripes_stay(home: Path, tmp_path: Path
 def test_what_does_not_fit_changes_nothing(
     home: Path, tmp_path: Path, name: str, domains: int, error: type[Exception]
 ) -> None:
-    url = folder(tmp_path, name, domains) if domains else "file:///proc/no/such/folder"
+    url = folder(tmp_path, name, domains) if domains else "file:/proc/no/such/folder"
     marks = list((tmp_path / "warm").rglob("stores/*"))
     assert marks
     before = (home / FILE).read_bytes()

@@ -1,5 +1,6 @@
 """int8 files for runtimes: near to float, all heavy work in integer, equal at each level."""
 
+import attrs
 import numpy as np
 import onnx
 import pytest
@@ -12,7 +13,7 @@ from deepseek_compress.lower.ort_x86 import lower_ort_x86
 from deepseek_compress.lower.trt import lower_trt
 from deepseek_compress.onnx_graph.reading import read_float_model
 from deepseek_compress.onnx_graph.running import compare, open_session, with_outputs
-from deepseek_compress.qspec import WeightScales
+from deepseek_compress.qspec import TensorRange, WeightScales
 from deepseek_compress.quantize.calibrating import CalibrationSettings, calibrate
 from deepseek_core import errors
 
@@ -96,6 +97,21 @@ def test_a_mean_over_pixels_is_an_integer_pooling(opset, axes, keepdims, tmp_pat
     plain = outputs(lowered.proto, x, "NONE")
     assert np.abs(outputs(lowered.proto, x) - plain).max() <= 3 * np.abs(plain).max() / 127
     assert compare(model.proto, lowered.proto, x).relative_error < 0.05
+
+
+@pytest.mark.parametrize("kind", ["GlobalAveragePool", "ReduceMean"])
+def test_a_mean_that_cancels_stays_float(kind):
+    """ONNX Runtime's pooling fails as it runs where next to nothing is left of what it averages."""
+    net = Net()
+    axes = {"axes": [2, 3]} if kind == "ReduceMean" else {}
+    mean = net.node(kind, net.relu(net.conv("x", 4, 8)), **axes)
+    proto = net.model(net.gemm(net.node("Flatten", mean, axis=1), 8, 5))
+    model, x = read_float_model(proto), samples_for(proto)
+    spec = calibrate(model, x).spec
+    learned = {**spec.activations, mean: TensorRange(min=0, max=1e-5)}
+    lowered = lower_ort_x86(model, attrs.evolve(spec, activations=learned))
+    assert kind in {node.op_type for node in lowered.proto.graph.node}
+    assert np.isfinite(outputs(lowered.proto, x)).all()
 
 
 def test_a_mean_over_one_axis_stays_float():

@@ -86,6 +86,22 @@ def test_a_step_size_stays_positive_and_starts_as_given():
     assert part.scale().tolist() == pytest.approx([0.101, 0.101, 0.021], rel=1e-2)
 
 
+@pytest.mark.parametrize("pull", [-1e6, 1e6])
+def test_a_step_size_stays_near_its_start_and_finds_back(pull):
+    """One that ran away cut off all that passed, for good."""
+    part = QuantizedActivation(TensorRange(min=0, max=5.1), signed=False)
+    start = part.scale().item()
+    optimizer = torch.optim.SGD(part.parameters(), lr=0.01)
+    for slope in (pull, -pull):
+        for _ in range(200):
+            optimizer.zero_grad()
+            (part.scale() * slope).backward()
+            torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+            optimizer.step()
+            assert start / 8.01 < part.scale().item() < start * 8.01
+        assert (part.scale().item() - start) * slope < 0
+
+
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("ends", [(0.0, 5.0), (-1.0, 3.0), (-4.0, -1.0), (0.0, 0.0), (2.0, 3.0)])
 @pytest.mark.parametrize("bits", [2, 4, 8])

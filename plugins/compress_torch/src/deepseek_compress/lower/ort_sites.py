@@ -30,6 +30,10 @@ HAND_THROUGH: Final = frozenset({
     "Expand", "DepthToSpace", "SpaceToDepth", "Gather",
 })  # fmt: skip
 
+_MOST_RATIO: Final = 256.0
+"""Scales of what is averaged over that of the mean: beyond, QLinearGlobalAveragePool fails as it
+runs. It is the ratio for one pixel; for more of them more would do."""
+
 
 def ort_sites(model: FloatModel, spec: QuantSpec, skip: Collection[str] = ()) -> QuantSites:
     """Places for uint8 activations and int8 weights; `skip` names nodes to leave in float."""
@@ -124,13 +128,20 @@ class _Walk:
             name in self.spec.activations for name in (*computed, self._end(node)[0])
         )
         island = any(self._is_quantized(name) for name in computed)
-        if known and island and self._end(node)[0] in self.wanted:
+        if known and island and self._end(node)[0] in self.wanted and self._runs(node):
             self.activations.update(dict.fromkeys(computed))
             for name in set(data) - set(computed):
                 self.constants[name].add(node.name)
             if node.name in self.means:
                 self.pooled.add(node.name)
             self._add_end(node)
+
+    def _runs(self, node: NodeProto) -> bool:
+        """Whether ONNX Runtime multiplies by what lies between the scales of a pooling."""
+        if node.op_type != "GlobalAveragePool" and node.name not in self.means:
+            return True
+        given, made = (self.spec.activations[name] for name in (node.input[0], self._end(node)[0]))
+        return bool(given.affine()[0] < _MOST_RATIO * made.affine()[0])
 
     def _is_quantized(self, name: str) -> bool:
         """Whether a tensor is quantized whatever else is decided."""

@@ -8,7 +8,7 @@ fast as weights do (Esser 2020, LSQ, 1902.08153).
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -43,11 +43,15 @@ def fake_quantize(x: Any, scale: Any, low: int, high: int, factor: float = 1.0) 
     return _Lsq.apply(x.float(), scale, (low, high), factor)
 
 
+_MOST_MOVED: Final = math.log(8)
+
+
 class _StepSize(torch.nn.Module):
     """A positive step size that is trained.
 
     It is start * exp(moved / start): at first `moved` is as good as the step size itself, which is
-    what the factor of the gradient is made for, and it never becomes 0 or negative.
+    what the factor of the gradient is made for, and it never becomes 0 or negative. It is kept
+    within a factor of 8: one that shrinks further cuts off all that passes, for good.
     """
 
     def __init__(self, start: Any) -> None:
@@ -57,6 +61,9 @@ class _StepSize(torch.nn.Module):
 
     def scale(self) -> Any:
         """The step size as it is now."""
+        with torch.no_grad():  # the parameter itself, so that its next move counts at once
+            most = _MOST_MOVED * self.start
+            self.moved.clamp_(-most, most)
         return self.start * torch.exp(self.moved / self.start)
 
 
