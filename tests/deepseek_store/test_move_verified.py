@@ -22,6 +22,7 @@ from deepseek_store import Store
 from deepseek_store.errors import Corrupt
 from deepseek_store.log.file_disk import FileDisk
 from deepseek_store.log.records import Buffer
+from deepseek_store.log.segment import sealed_name
 from deepseek_store.planning.steps import Kind, Move
 from deepseek_store.report.status import look
 
@@ -244,3 +245,27 @@ def test_what_is_not_read_back_as_it_was_written_lies_where_it_did(tmp_path: Pat
         assert not disk.lies
         store.maintenance.gc()
         assert contents(store) == objects
+
+
+def test_what_a_repair_does_not_read_back_lies_where_it_did(tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    Store.init(home, policy=SMALL).close()
+    disk = LyingDisk(home / "log")
+    objects = {f"k/{number}": data_of(number, 900) for number in range(50)}
+    with Store(home, disk=disk) as store:
+        for key, data in objects.items():
+            store.put(key, data)
+        store.parts.journal.seal()
+        victim = store.parts.state.catalog.get("k/7")
+        assert victim is not None
+        path = next(p for p in segment_files(store) if p.name == sealed_name(victim.segment))
+        path.write_bytes(flipped(path.read_bytes(), victim.offset + 88 + len(victim.key) + 5))
+        disk.lies = True
+        report = store.maintenance.scrub(repair=True)
+        assert not disk.lies
+        assert {fault.outcome for fault in report.faults} == {"waiting"}
+        store.maintenance.gc()
+        del objects["k/7"]
+        for key, data in objects.items():
+            assert bytes(store.get(key)) == data
+        assert store.maintenance.scrub(repair=True, resume=False).lost_keys == ("k/7",)

@@ -17,7 +17,7 @@ from deepseek_store.check.faults import CheckUnit, Fault, Outcome
 from deepseek_store.errors import SegmentGone, Unrecoverable
 from deepseek_store.home.locks import RECOVERY_LOCK, wait_for_lock
 from deepseek_store.home.state import stripe_row
-from deepseek_store.home.version_records import sealed_of
+from deepseek_store.home.version_records import record_back, sealed_of
 from deepseek_store.index.rows import Batch, SegmentRow, Version, VersionId
 from deepseek_store.log.copies import Right, Sealed, judge, read_back, right_copy, write_copy
 from deepseek_store.log.disk import Disk
@@ -260,5 +260,10 @@ def _rescue(
         return "waiting"
     except (errors.StorageError, SegmentGone):
         return "lost"
-    read_back(parts.disk, parts.writer.rewrite(version, pieces))
+    written = parts.writer.rewrite(version, pieces)
+    try:
+        read_back(parts.disk, written)
+    except errors.StorageError:
+        parts.writer.end_rewrites([record_back(version)])  # what could be read there still can
+        raise
     return "saved"

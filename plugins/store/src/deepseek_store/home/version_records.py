@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from deepseek_store.index.rows import SegmentRow, Version
 from deepseek_store.log.copies import Sealed
 from deepseek_store.log.records import Buffer, Kind, Placed, Record
@@ -53,3 +55,9 @@ def moved_record(version: Version, kind: Kind, payload: Buffer, offset: int = 0)
         meta=b"" if kind is Kind.SHARD else version.meta,
         payload=payload,
     )
+
+
+def record_back(version: Version) -> Record:
+    """The record by which a version that was moved lies again where it did."""
+    moved = attrs.evolve(version, move=version.move + 1)
+    return attrs.evolve(moved_record(moved, Kind.PUT, version.extents), manifest=True)

@@ -9,7 +9,7 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_store.errors import Corrupt
-from deepseek_store.home.version_records import moved_record
+from deepseek_store.home.version_records import moved_record, record_back
 from deepseek_store.index.rows import Version
 from deepseek_store.log.copies import read_back
 from deepseek_store.log.disk import Disk
@@ -110,7 +110,4 @@ class _Rewrite:
 
     def back(self) -> Record | None:
         """The record by which the version lies again where it did; a delete lies nowhere."""
-        if self.version.deleted:
-            return None
-        moved = attrs.evolve(self.version, move=self.version.move + 1)
-        return attrs.evolve(moved_record(moved, Kind.PUT, self.version.extents), manifest=True)
+        return None if self.version.deleted else record_back(self.version)
