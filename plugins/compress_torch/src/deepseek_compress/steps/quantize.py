@@ -37,8 +37,9 @@ class QatOptions(DistillOptions):
     """How a model is trained in integers: `weights` and `activations` are numbers of bits.
 
     `target` says where the runtime quantizes. With `distill` the recipe's original is the teacher;
-    else the labels teach alone. Training begins from scales of least squared error, and its
-    learning rate is lower than that of training in float.
+    else the labels teach alone. Training begins from scales of least squared error; its learning
+    rate is lower than that of training in float, and a gradient that is far too large is clipped,
+    without which training in 2 bits may never come back from it.
     """
 
     weights: int = attrs.field(default=8, validator=_check_bits)
@@ -49,6 +50,7 @@ class QatOptions(DistillOptions):
     distill: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
     epochs: int = 1
     learning_rate: float = 0.005
+    clip_norm: float = 4.0
     weight_decay: float = 0.0
     precision: Precision = "fp32"
 
