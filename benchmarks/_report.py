@@ -57,12 +57,14 @@ class Report:
 
     def at_least(self, claim: str, figure: float, bar: float, unit: str = "x") -> None:
         """Add the claim that a figure is `bar` or more."""
-        row = Row(claim=claim, figure=round(figure, 3), unit=unit, bar=bar, holds=figure >= bar)
-        self.rows.append(row)
+        self._add(claim, float(figure), bar, unit, holds=bool(figure >= bar))
 
     def at_most(self, claim: str, figure: float, bar: float, unit: str = "x") -> None:
         """Add the claim that a figure is `bar` or less."""
-        row = Row(claim=claim, figure=round(figure, 3), unit=unit, bar=bar, holds=figure <= bar)
+        self._add(claim, float(figure), bar, unit, holds=bool(figure <= bar))
+
+    def _add(self, claim: str, figure: float, bar: float, unit: str, *, holds: bool) -> None:
+        row = Row(claim=claim, figure=round(figure, 3), unit=unit, bar=bar, holds=holds)
         self.rows.append(row)
 
     def finish(self, path: Path | None) -> int:
