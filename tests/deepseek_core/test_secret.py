@@ -23,8 +23,8 @@ def secret(monkeypatch):
 
 def test_it_is_revealed_on_demand_from_a_variable_or_a_file(secret, tmp_path):
     assert secret.reveal() == TEXT
-    (tmp_path / "token").write_text("of a file\n")
-    assert Secret(file=tmp_path / "token").reveal() == "of a file"
+    (tmp_path / "token").write_text("kept-in-a-file-4c1e\n")
+    assert Secret(file=tmp_path / "token").reveal() == "kept-in-a-file-4c1e"
 
 
 def test_a_changed_source_counts(secret, monkeypatch):
