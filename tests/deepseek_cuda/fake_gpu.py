@@ -61,8 +61,22 @@ class TracedEngine:
         self.engine.close()
 
 
-def make_device(folder, fake=None, *, spoil=None, openers=None, **settings):
-    """An open device; `device.fake` is its driver; `openers` are called with the driver."""
+class Traced:
+    """An opener whose engines the fake knows of."""
+
+    def __init__(self, fake, opener, spoil):
+        self.fake, self.opener, self.spoil = fake, opener, spoil
+        self.domain, self.supports = opener.domain, opener.supports
+
+    def open(self, stage, stream):
+        return TracedEngine(self.fake, self.opener.open(stage, stream), stream, self.spoil)
+
+
+def make_device(folder, fake=None, *, spoil=None, openers=None, traced=False, **settings):
+    """An open device; `device.fake` is its driver.
+
+    `openers` are called with the driver; `traced` are those that allocate by themselves.
+    """
     fake = fake or FakeCuda()
     fake.use()
     streams = []
@@ -78,7 +92,10 @@ def make_device(folder, fake=None, *, spoil=None, openers=None, **settings):
     parts = Parts(
         api=fake, provider=provider, engine=engine, program=fake_kernels.program,
         readings=lambda: {"busy": None},
-        openers={name: make(fake) for name, make in (openers or {}).items()},
+        openers={
+            name: Traced(fake, make(fake), spoil) if traced else make(fake)
+            for name, make in (openers or {}).items()
+        },
     )  # fmt: skip
     options = OpenOptions(threads=1, cache_dir=folder, settings=settings)
     device = CudaDevice(info(), options, parts)

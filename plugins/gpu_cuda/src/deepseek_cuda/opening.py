@@ -21,6 +21,7 @@ from deepseek_cuda.onnx_stages.provider import Provider, gpu_provider
 from deepseek_cuda.place import Opener, Place
 from deepseek_cuda.probe import survey
 from deepseek_cuda.settings import Settings
+from deepseek_cuda.torch_programs.opener import ProgramOpener
 from deepseek_cuda.trt_engines.opener import EngineOpener
 
 
@@ -113,7 +114,7 @@ def _short(bus_id: str) -> str:
 
 
 def _openers(place: Place, api: Driver) -> dict[str, Opener]:
-    return {"engine": EngineOpener(place, api)}
+    return {"engine": EngineOpener(place, api), "pt2": ProgramOpener(place)}
 
 
 def _program(unit: Unit, folder: Path, metric: Metric, k: int) -> Mapping[str, Kernel]:
