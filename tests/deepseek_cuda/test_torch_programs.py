@@ -13,6 +13,7 @@ import pytest
 from fake_cuda import FakeCuda
 
 from deepseek_core import Artifact, LatencyClass, LoadOptions, ReadOptions, Support, errors
+from deepseek_cuda.conformance_files import program
 from deepseek_cuda.place import Place
 from deepseek_cuda.torch_programs import vetting
 from deepseek_cuda.torch_programs.archive import read_archive
@@ -288,6 +289,12 @@ def test_sizes_that_the_program_was_not_exported_for_are_the_callers(device, nes
     executable = device.load(graph_of(nested).stages[0], LoadOptions())
     with pytest.raises(errors.InputRejected, match="the program failed"):
         executable.run({"x": np.ones((rows, 4), np.float32), "both_z": np.ones(3, np.int64)})
+
+
+def test_the_file_of_the_conformance_kit_is_what_torch_reads(device):
+    executable = device.load(graph_of(program()).stages[0], LoadOptions())
+    x = np.arange(-8, 4, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_array_equal(executable.run({"x": x})["y"], np.maximum(x, 0))
 
 
 def test_a_body_of_a_program_runs_as_well(device):
