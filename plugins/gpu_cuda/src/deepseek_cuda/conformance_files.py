@@ -39,7 +39,7 @@ def program(operator: str = "torch.ops.aten.relu.default") -> bytes:
         "layout": _STRIDED,
     }  # fmt: skip
     x, y = ({"as_tensor": {"name": name}} for name in "xy")
-    node = {
+    node: dict[str, Any] = {
         "target": operator, "inputs": [{"name": "self", "arg": x, "kind": 1}], "outputs": [y],
         "metadata": {}, "is_hop_single_tensor_return": None, "name": "y",
     }  # fmt: skip
@@ -51,7 +51,7 @@ def program(operator: str = "torch.ops.aten.relu.default") -> bytes:
     signature = {
         "input_specs": [{"user_input": {"arg": x}}], "output_specs": [{"user_output": {"arg": y}}],
     }  # fmt: skip
-    leaf = {"type": None, "context": None, "children_spec": []}
+    leaf: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
     nothing = {"type": "builtins.dict", "context": "[]", "children_spec": []}
     one = {"type": "builtins.tuple", "context": "null", "children_spec": [leaf]}
     both = {"type": "builtins.tuple", "context": "null", "children_spec": [one, nothing]}

@@ -15,7 +15,7 @@ from deepseek_cuda.discovery.nvml import readings
 from deepseek_cuda.discovery.tensorrt import engine_folder, find_tensorrt, usable
 from deepseek_cuda.driver._edge import Driver
 from deepseek_cuda.driver.faults import translated
-from deepseek_cuda.driver.pipeline import Engine
+from deepseek_cuda.driver.tensors import Engine
 from deepseek_cuda.matching.program import Kernel, Metric, Target, program
 from deepseek_cuda.onnx_stages.provider import Provider, gpu_provider
 from deepseek_cuda.place import Opener, Place

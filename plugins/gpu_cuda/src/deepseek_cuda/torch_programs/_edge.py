@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from deepseek_cuda.driver.pipeline import DeviceTensor
+from deepseek_cuda.driver.tensors import DeviceTensor
 
 
 class CudaTorch:

@@ -16,7 +16,7 @@ from torch.export.passes import move_to_device_pass
 from torch.utils import _pytree as pytree
 
 from deepseek_core import errors
-from deepseek_cuda.driver.pipeline import DeviceTensor, Launched
+from deepseek_cuda.driver.tensors import DeviceTensor, Launched
 from deepseek_cuda.torch_programs.archive import Archive, rewritten
 
 _LOST: Final = (
