@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from importlib.util import find_spec
 
 import fake_kernels
 from fake_cuda import FakeCuda
@@ -11,6 +12,8 @@ from deepseek_core import DeviceInfo, OpenOptions
 from deepseek_cuda.device import CudaDevice, Parts
 from deepseek_cuda.onnx_stages.engine import open_engine
 from deepseek_cuda.onnx_stages.provider import Provider
+from deepseek_cuda.place import Place
+from deepseek_cuda.torch_programs.opener import ProgramOpener
 
 _BYTES_PER_S = 10e9
 
@@ -101,3 +104,13 @@ def make_device(folder, fake=None, *, spoil=None, openers=None, traced=False, **
     device = CudaDevice(info(), options, parts)
     device.fake = fake
     return device
+
+
+def programs():
+    """Openers of torch programs that compute on the host; none where torch is not installed."""
+    if find_spec("torch") is None:
+        return {}
+    from host_torch import HostTorch
+
+    place = Place(device_id="cuda:0", name="A100", capability=(8, 0), ordinal=0)
+    return {"pt2": lambda api: ProgramOpener(place, lambda: ("", ""), HostTorch)}

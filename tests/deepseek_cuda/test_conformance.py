@@ -37,4 +37,9 @@ class TestOnFake(TestCuda):
         return fake_gpu.make_device(folder, FakeCuda())
 
 
-__all__ = ["TestCuda", "TestEngines", "TestPrograms"]
+@pytest.mark.cuda
+class TestOnGpu(TestCuda):
+    """The same device on a real GPU; skipped, with the probe's reason, where there is none."""
+
+
+__all__ = ["TestEngines", "TestPrograms"]
