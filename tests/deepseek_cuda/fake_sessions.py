@@ -5,6 +5,7 @@ import sys
 import attrs
 import fake_gpu
 import onnx
+from fake_cuda import FakeCuda
 from onnx import TensorProto, helper
 
 from deepseek_core import (
@@ -28,10 +29,12 @@ from deepseek_onnx import device as cpu
 
 WIDTH = 4
 OPENED = []  # GPUs, the latest last
+DRIVERS = []  # what makes a driver and what spoils launches, for those opened from now on
 
 
 def open_gpu(device_id, options):
-    device = fake_gpu.make_device(options.cache_dir)
+    make, spoil, settings = DRIVERS[-1] if DRIVERS else (FakeCuda, None, {})
+    device = fake_gpu.make_device(options.cache_dir, make(), spoil=spoil, **settings)
     device.info = gpu_info()
     device.estimate = lambda task: Estimate(seconds=1e-9, sigma=0.1, source="measured")
     OPENED.append(device)

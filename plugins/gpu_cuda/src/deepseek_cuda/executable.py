@@ -31,7 +31,8 @@ class Held:
     def close(self) -> None:
         """Free both; the caller has the device's lock, and no run is under way.
 
-        A GPU that does not answer any more is told to the log: its driver frees what it had.
+        A GPU that does not answer any more is told to the log. What it may still write to is kept
+        until the process ends; then its driver frees it.
         """
         if self.is_closed:
             return
@@ -39,7 +40,14 @@ class Held:
         with unless_lost(self.pipeline.device_id):
             self.api.use()
             self.pipeline.close()
-            self.engine.close()
+            if not self.pipeline.is_lost:
+                self.engine.close()
+                return
+        _UNSETTLED.append(self)
+
+
+_UNSETTLED: Final[list[Held]] = []
+"""Stages of GPUs in an unknown state: nobody frees their memory while a kernel may be running."""
 
 
 class CudaExecutable(Executable):
