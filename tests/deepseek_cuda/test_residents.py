@@ -136,6 +136,7 @@ def test_a_plan_copies_at_its_borders_only_and_says_so(session):
     assert gpu.fake.copied == ["in", "out"] * 3
     assert plan.transfers.to_json() == {"to_device": 1, "to_host": 1, "nbytes": 2 * 5 * 4 * 4}
     assert plan.to_json()["transfers"]["to_host"] == 1
+    assert plan.explain().endswith("copies of a batch: 1 to devices, 1 to the host, 160 bytes")
 
 
 def test_an_output_in_the_middle_is_one_more_copy(session):

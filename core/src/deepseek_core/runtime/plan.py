@@ -109,7 +109,18 @@ class Plan:
         told = explain.as_text(
             self._runner.problem, self.placement, self._measured(), self._crossovers()
         )
-        return f"{self.graph.batch_text}\n{told}"
+        return f"{self.graph.batch_text}\n{told}{self._copies()}"
+
+    def _copies(self) -> str:
+        """A line where a device keeps tensors between stages: what is copied in spite of that."""
+        pool = self._planner.pool
+        if not any(pool.use(i).device.keeps_tensors is True for i in self._runner.used):
+            return ""
+        told = self.transfers
+        return (
+            f"\ncopies of a batch: {told.to_device} to devices, {told.to_host} to the host, "
+            f"{told.nbytes:,} bytes"
+        )
 
     def reasons(self) -> list[str]:
         """Why each stage runs where it runs, in a sentence each."""

@@ -17,7 +17,7 @@ def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:
         DeviceSpec(
             name="cuda",
             kind="gpu",
-            summary="ONNX models on NVIDIA GPUs",
+            summary="ONNX models, engines and torch programs on NVIDIA GPUs",
             factory="deepseek_cuda.opening:open_device",
             probe="deepseek_cuda.probe:probe",
             requires=("pynvml", "onnx", "numpy"),
