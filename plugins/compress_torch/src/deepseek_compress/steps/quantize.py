@@ -58,7 +58,8 @@ class QatOptions(DistillOptions):
 class Qat(compression.ModelCompressor):
     """Learns ranges and scales with the weights, beside quantization after training.
 
-    The more accurate of the two is given on, and the report says which and by how much.
+    The trained one is given on where it is more accurate by more than chance, else the other; the
+    report says which and by how much.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -89,7 +90,7 @@ class Qat(compression.ModelCompressor):
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext
     ) -> compression.StepResult:
-        """Train a copy, and keep what is better: it, or the model quantized as it was.
+        """Train a copy; keep it if it is better beyond chance, else the model quantized as it was.
 
         Raises:
             TrainingDiverged: twice, the second time at a lower learning rate.
@@ -106,7 +107,8 @@ class Qat(compression.ModelCompressor):
         agreement = compression.Metric(name="agreement")
         metric = agreement if context.evaluate is None else context.metric
         figure = context.evaluate or bench.agreement
-        choice = choose({"ptq": before.file, "qat": trained.file}, figure, metric)
+        candidates = {"ptq": before.file, "qat": trained.file}
+        choice = choose(candidates, figure, metric, context.lead)
         shipped = before if choice.shipped == "ptq" else trained
         path = context.workspace / RANGES
         shipped.spec.save(path)
