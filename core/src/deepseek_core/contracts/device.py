@@ -195,6 +195,7 @@ class Executable(ABC):
         the caller's, too: just those of the stage, in memory that nothing writes into later.
 
         Raises:
+            Unsupported: it does not take these values; another device may, nobody is to blame.
             DeviceError: what went wrong on the device.
         """
 

@@ -14,7 +14,7 @@ DeepSeekError
 |-- Interrupted                       the run was stopped before its end
 `-- DeviceError                       raised by or about one device
     |-- DeviceUnavailable             it is not there or can't be opened
-    |-- Unsupported                   it does not run this operation
+    |-- Unsupported                   it does not run this operation, or not on these values
     |-- CompileError                  a kernel or engine did not build; carries the log
     |-- OutOfMemory                   retryable with a smaller batch
     |-- DeviceLost                    retryable on another device
@@ -167,7 +167,7 @@ class DeviceUnavailable(DeviceError):
 
 
 class Unsupported(DeviceError):
-    """The device does not run this operation."""
+    """The device does not run this operation, or not on the values that it was given."""
 
 
 class CompileError(DeviceError):
