@@ -28,13 +28,14 @@ def info(device_id="cuda:0"):
 
 def on_cpu(stream):
     """ONNX Runtime's CPU provider, whose memory is where the fake has its own."""
-    return Provider(name="CPUExecutionProvider", device="cpu")
+    return Provider(listed=[("CPUExecutionProvider", {})], device="cpu")
 
 
 class TracedEngine:
     """An engine whose kernels the fake knows of; `spoil` may end a launch with an error."""
 
     def __init__(self, fake, engine, stream, spoil=None):
+        self.is_built = engine.is_built
         self.fake, self.engine, self.stream, self.spoil = fake, engine, stream, spoil
 
     def launch(self, inputs):
@@ -60,8 +61,8 @@ class TracedEngine:
         self.engine.close()
 
 
-def make_device(folder, fake=None, *, spoil=None, **settings):
-    """An open device; `device.fake` is its driver."""
+def make_device(folder, fake=None, *, spoil=None, openers=None, **settings):
+    """An open device; `device.fake` is its driver; `openers` are called with the driver."""
     fake = fake or FakeCuda()
     fake.use()
     streams = []
@@ -77,6 +78,7 @@ def make_device(folder, fake=None, *, spoil=None, **settings):
     parts = Parts(
         api=fake, provider=provider, engine=engine, program=fake_kernels.program,
         readings=lambda: {"busy": None},
+        openers={name: make(fake) for name, make in (openers or {}).items()},
     )  # fmt: skip
     options = OpenOptions(threads=1, cache_dir=folder, settings=settings)
     device = CudaDevice(info(), options, parts)

@@ -61,7 +61,8 @@ class DeviceInfo:
 
     `id` is stable across runs (`onnx:cpu`, `opencl:pocl:0`). `evidence` says what a figure
     measured on it means. `fingerprint` changes when hardware, driver or runtime version change.
-    `uses_host_cores` is true when its work occupies the host's own cores.
+    `uses_host_cores` is true when its work occupies the host's own cores. `absent` marks a row that
+    stands for hardware which this machine does not have at all: nothing that can be mended.
     """
 
     id: str
@@ -76,6 +77,7 @@ class DeviceInfo:
     status: Literal["available", "unavailable"] = "available"
     reason: str | None = None
     remedy: str | None = None
+    absent: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 import numpy as np
@@ -89,6 +89,17 @@ class CudaExecutable(Executable):
             self._api.use()
             return self._run(arrays)
 
+    def warmup(self, batch: int) -> None:
+        """Run zeros where the first run of a shape builds an engine, which no run should wait for.
+
+        What values decide may refuse zeros: then the first run builds it.
+        """
+        specs = [spec for spec in self.stage.inputs if not spec.optional]
+        if not self._engine.is_built or any(spec.shape is None for spec in specs):
+            return
+        with suppress(errors.InputRejected):
+            self.run({spec.name: np.zeros(spec.sizes(batch), spec.dtype) for spec in specs})
+
     def close(self) -> None:
         """Free engine and memory; a run under way ends before."""
         with self._lock:
@@ -163,7 +174,7 @@ class _WithConstants:
     """An engine that gets the constants beside each batch's tensors."""
 
     def __init__(self, engine: Engine, fixed: Mapping[str, DeviceTensor]) -> None:
-        self._engine, self._fixed = engine, fixed
+        self._engine, self._fixed, self.is_built = engine, fixed, engine.is_built
 
     def launch(self, inputs: Mapping[str, DeviceTensor]) -> Launched:
         return self._engine.launch({**self._fixed, **inputs})

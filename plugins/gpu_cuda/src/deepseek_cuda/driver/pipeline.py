@@ -48,7 +48,12 @@ class Launched:
 
 
 class Engine(Protocol):
-    """Puts the computation of a stage on the stream that it was opened for."""
+    """Puts the computation of a stage on the stream that it was opened for.
+
+    `is_built`: the first run of a shape builds something, which may take minutes.
+    """
+
+    is_built: bool
 
     def placed(self, constants: Mapping[str, Array]) -> Mapping[str, Array]:
         """The stage's constants as they are to lie on the device."""

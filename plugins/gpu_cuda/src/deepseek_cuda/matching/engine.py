@@ -122,6 +122,8 @@ def matching_of(stage: Stage, device_id: str) -> Matching:
 class MatchEngine:
     """Kernels, scratch memory and graphs of one matching on one stream."""
 
+    is_built = False
+
     def __init__(self, api: CudaApi, stream: int, matching: Matching, program: Program) -> None:
         self._api, self._stream, self._asked = api, stream, matching
         kernels = program(matching.metric, matching.k)
