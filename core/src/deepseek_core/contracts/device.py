@@ -36,7 +36,8 @@ _Z90 = 1.645
 class DeviceSpec:
     """What a plugin offers: a family of devices, found by `probe`, opened by `factory`.
 
-    `probe` names a function `() -> Iterable[DeviceInfo]`; it runs in a process of its own.
+    `probe` names a function `() -> Iterable[DeviceInfo]`; it runs in a process of its own. One that
+    has a parameter `settings` gets the plugin's own settings, without secrets.
     `factory` names a callable `(device_id: str, options: OpenOptions) -> Device`.
     `requires` lists the modules that both need, so that a missing one is told without importing.
     `operators` are the names (`Conv`, `com.acme::Foo`) of all that it may run, so that it is not

@@ -40,7 +40,8 @@ class Registered(Generic[S]):
     """A record with its author: plugin (entry point), distribution and version.
 
     `reason` and `remedy` say why it can't be used: a module that it requires is missing. `ours`
-    says that it comes from the SDK's own plugin: no stranger takes it out of service.
+    says that it comes from the SDK's own plugin: no stranger takes it out of service. `settings`
+    are what its probe or check is told in a process of its own: no secret is among them.
     """
 
     record: S
@@ -50,6 +51,7 @@ class Registered(Generic[S]):
     ours: bool = False
     reason: str | None = None
     remedy: str | None = None
+    settings: Mapping[str, object] = attrs.field(factory=dict, repr=False)
 
     @property
     def usable(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +31,10 @@ from deepseek_core import (
 )
 from deepseek_fpga.executable import MakeMatcher, MatchExecutable
 from deepseek_fpga.matcher import Matcher
-from deepseek_fpga.opening import OpenDevice, open_device
+from deepseek_fpga.opening import PATCH_REMEDY, UNPATCHED, OpenDevice, open_device
 from deepseek_fpga.platforms import DeviceRecord, list_devices
+from deepseek_fpga.pocl_target import is_unknown_cpu
+from deepseek_fpga.settings import Settings
 from deepseek_fpga.variants import Form, Metric, default_variant
 
 DOMAIN: Final = "ai.deepseek"
@@ -52,8 +54,9 @@ _METRICS: Final[dict[tuple[str, str], Metric]] = {
 }
 
 
-def probe() -> Iterable[DeviceInfo]:
+def probe(settings: Mapping[str, object] | None = None) -> Iterable[DeviceInfo]:
     """A row for each OpenCL device, or one that says why there is none."""
+    patch = Settings.of(settings or {}).pocl_patch
     listing = list_devices()
     if not listing.devices:
         return [
@@ -67,7 +70,7 @@ def probe() -> Iterable[DeviceInfo]:
                 remedy=listing.remedy,
             )
         ]
-    return [_info(record) for record in listing.devices]
+    return [_info(record, patch=patch) for record in listing.devices]
 
 
 def board_binary() -> Path | None:
@@ -76,8 +79,8 @@ def board_binary() -> Path | None:
     return Path(named) if named else None
 
 
-def _info(record: DeviceRecord) -> DeviceInfo:
-    offline = record.is_board and board_binary() is None
+def _info(record: DeviceRecord, *, patch: bool = True) -> DeviceInfo:
+    reason, remedy = _lacks(record, patch)
     return DeviceInfo(
         id=record.id,
         kind="gpu" if record.type == "gpu" else "fpga",
@@ -88,10 +91,20 @@ def _info(record: DeviceRecord) -> DeviceInfo:
         driver=record.driver_version,
         mem_bytes=record.mem_bytes,
         uses_host_cores=record.evidence != "hardware",
-        status="unavailable" if offline else "available",
-        reason="a board needs the kernel compiled by its vendor's tools" if offline else None,
-        remedy=f"set {BINARY_VARIABLE} to the .aocx or .xclbin file" if offline else None,
+        status="available" if reason is None else "unavailable",
+        reason=reason,
+        remedy=remedy,
     )
+
+
+def _lacks(record: DeviceRecord, patch: bool) -> tuple[str | None, str | None]:
+    """Why a device can't be used, and what to do about it."""
+    if record.is_board and board_binary() is None:
+        reason = "a board needs the kernel compiled by its vendor's tools"
+        return reason, f"set {BINARY_VARIABLE} to the .aocx or .xclbin file"
+    if not patch and is_unknown_cpu(record.platform_version, record.device_version):
+        return UNPATCHED, PATCH_REMEDY
+    return None, None
 
 
 def metric_of(operation: Operation) -> Metric | None:
@@ -107,10 +120,11 @@ def open_matching_device(device_id: str, options: OpenOptions) -> MatchingDevice
     PoCL reads its number of threads once a process, so the first session's grant holds.
 
     Raises:
-        DeviceUnavailable: there is no such device.
+        DeviceUnavailable: there is no such device, or it can't be used as the settings are.
     """
     os.environ.setdefault("POCL_MAX_PTHREAD_COUNT", str(options.threads))
-    return MatchingDevice(open_device(device_id), options)
+    patch = Settings.of(options.settings).pocl_patch
+    return MatchingDevice(open_device(device_id, patch_pocl=patch), options)
 
 
 class MatchingDevice(Device):

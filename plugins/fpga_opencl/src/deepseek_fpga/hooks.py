@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from deepseek_core import DeviceSpec, HostContext, hookimpl, hooks
+from deepseek_core import CheckSpec, DeviceSpec, HostContext, hookimpl, hooks
 
 conformance = "deepseek_fpga.conformance"
+settings = "deepseek_fpga.settings:Settings"
 
 
 @hookimpl(hooks.ds_register_devices)
@@ -19,5 +20,18 @@ def devices(ctx: HostContext) -> Iterable[DeviceSpec]:
             probe="deepseek_fpga.device:probe",
             requires=("pyopencl", "numpy"),
             operators=("ai.deepseek::MatchL2", "ai.deepseek::MatchHamming"),
+        )
+    ]
+
+
+@hookimpl(hooks.ds_register_checks)
+def checks(ctx: HostContext) -> Iterable[CheckSpec]:
+    """Offer a look at what is patched in PoCL."""
+    return [
+        CheckSpec(
+            name="pocl",
+            run="deepseek_fpga.doctor:check_pocl",
+            summary="whether PoCL knows this CPU, and what is patched in it where it does not",
+            requires=("pyopencl",),
         )
     ]
