@@ -129,10 +129,19 @@ class Estimate:
 
 @attrs.frozen(kw_only=True)
 class Concurrency:
-    """How many runs a device takes at once and how many host cores each occupies."""
+    """How many runs a device takes at once and how many host cores each occupies.
+
+    `ahead` more may be handed over beforehand, so that it does not wait for a caller far away.
+    """
 
     slots: int = attrs.field(default=1, validator=check_count(1))
     host_threads: int = attrs.field(default=0, validator=check_count(0))
+    ahead: int = attrs.field(default=0, validator=check_count(0))
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs a caller may have handed over and not got back."""
+        return self.slots + self.ahead
 
 
 @attrs.frozen(kw_only=True)

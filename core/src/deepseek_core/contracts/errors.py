@@ -18,6 +18,7 @@ DeepSeekError
     |-- CompileError                  a kernel or engine did not build; carries the log
     |-- OutOfMemory                   retryable with a smaller batch
     |-- DeviceLost                    retryable on another device
+    |   `-- TensorLost                what it made before is gone with it
     |-- DeviceTimeout (TimeoutError)  retryable
     |-- NotFinite                     it gave NaN or infinity, and the session checks that
     |-- InputRejected (InputError)    an operator refused the values that it was given
@@ -190,6 +191,10 @@ class DeviceLost(DeviceError):
     """The device stopped answering; its tasks may run on another one."""
 
     retryable = True
+
+
+class TensorLost(DeviceLost):
+    """A tensor is gone with the device that made it; the batch begins anew elsewhere."""
 
 
 class DeviceTimeout(DeviceError, TimeoutError):
