@@ -215,6 +215,17 @@ class Executable(ABC):
     def close(self) -> None:
         """Free what it holds; idempotent. Later runs raise `DeviceClosed`."""
 
+    def run_kept(self, inputs: Mapping[str, Any], keep: frozenset[str]) -> Mapping[str, Any]:
+        """The same, where outputs named in `keep` may stay on the device.
+
+        Asked of a device that `keeps_tensors`. What stays is the device's own, with a `dtype` and a
+        `shape`; `Device.to_host` copies it, and it is an input of later runs on this device.
+
+        Raises:
+            DeviceError: what went wrong on the device.
+        """
+        return self.run(inputs)
+
     def warmup(self, batch: int) -> None:
         """Do what the first run of this batch size would do once; nothing by default."""
 
@@ -228,10 +239,11 @@ def _listed(names: list[str]) -> str:
 
 
 class Device(ABC):
-    """An open device."""
+    """An open device; one that `keeps_tensors` hands them from stage to stage itself."""
 
     info: DeviceInfo
     workloads: frozenset[Workload] = frozenset({Workload.INFERENCE})
+    keeps_tensors: bool = False
 
     @abstractmethod
     def supports(self, operation: Operation) -> Support:

@@ -14,6 +14,7 @@ from deepseek_core.runtime import pipeline, trace
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.quick import Quick, quick_run
 from deepseek_core.runtime.request import Request
+from deepseek_core.runtime.residents import Transfers, transfers
 from deepseek_core.runtime.result import Result, pick
 from deepseek_core.runtime.routes import Route
 from deepseek_core.runtime.runner import StageRunner
@@ -70,6 +71,18 @@ class Plan:
     def has_choice(self) -> bool:
         """Whether more than one device, or a cut, was to be considered."""
         return self._runner.only is None
+
+    @property
+    def transfers(self) -> Transfers:
+        """Copies of one batch between the host and devices with memory of their own."""
+        pool, route = self._planner.pool, self._runner.routes[0]
+        return transfers(
+            route.graph,
+            route.devices,
+            self.request.batch,
+            has_memory=lambda i: not pool.info(i).uses_host_cores and pool.info(i).kind != "cpu",
+            keeps=lambda i: pool.use(i).device.keeps_tensors is True,
+        )
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -140,6 +153,7 @@ class Plan:
             **explain.as_json(
                 self._runner.problem, self.placement, self._measured(), self._crossovers()
             ),
+            "transfers": self.transfers.to_json(),
             "notices": list(self.notices),
         }
 

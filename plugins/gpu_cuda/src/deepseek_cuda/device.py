@@ -29,8 +29,9 @@ from deepseek_core import (
 from deepseek_cuda.driver.api import CudaApi
 from deepseek_cuda.driver.buffers import pinned_pool
 from deepseek_cuda.driver.faults import translated, unless_lost
-from deepseek_cuda.driver.pipeline import Engine, Pipeline
-from deepseek_cuda.executable import CudaExecutable, Held
+from deepseek_cuda.driver.pipeline import Pipeline
+from deepseek_cuda.driver.tensors import Engine, Kept
+from deepseek_cuda.executable import CudaExecutable, Held, fetched
 from deepseek_cuda.matching import engine as matching
 from deepseek_cuda.matching.engine import Program
 from deepseek_cuda.settings import Settings
@@ -69,6 +70,8 @@ class Parts:
 
 class CudaDevice(Device):
     """One GPU: a run at a time, which is spread over copy and compute streams."""
+
+    keeps_tensors = True
 
     def __init__(self, info: DeviceInfo, options: OpenOptions, parts: Parts) -> None:
         settings = Settings.of(options.settings)
@@ -202,8 +205,18 @@ class CudaDevice(Device):
             self._held.discard(held)
 
     def to_host(self, value: Any) -> NDArray[Any]:
-        """Its results are numpy arrays already."""
-        return np.asarray(value)
+        """What a run left on the GPU as an array; other results are arrays already.
+
+        Raises:
+            DeviceClosed, DeviceLost: it is there no more.
+            DeviceTimeout: it did not arrive in time.
+        """
+        if not isinstance(value, Kept):
+            return np.asarray(value)
+        with translated(self.info.id), self._lock:
+            self._check_open()
+            self._api.use()
+            return fetched(value)
 
     def telemetry(self) -> Mapping[str, float | None]:
         """NVML's readings; None for what this GPU or its driver does not tell."""

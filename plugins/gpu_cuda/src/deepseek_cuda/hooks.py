@@ -27,13 +27,19 @@ def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:
 
 @hookimpl(hooks.ds_register_frontends)
 def ds_register_frontends(ctx: HostContext) -> Iterable[FrontendSpec]:
-    """Offer readers of TensorRT engines."""
+    """Offer readers of TensorRT engines and of programs of torch.export."""
     return [
         FrontendSpec(
             name="trt_engine",
             formats=["engine"],
             factory="deepseek_cuda.trt_engines.frontend:EngineFrontend",
             summary="TensorRT engines of deepseek-trt",
+        ),
+        FrontendSpec(
+            name="torch_program",
+            formats=["pt2"],
+            factory="deepseek_cuda.torch_programs.frontend:ProgramFrontend",
+            summary="programs of torch.export, without pickle",
         ),
     ]
 

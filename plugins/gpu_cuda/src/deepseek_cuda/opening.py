@@ -15,12 +15,13 @@ from deepseek_cuda.discovery.nvml import readings
 from deepseek_cuda.discovery.tensorrt import engine_folder, find_tensorrt, usable
 from deepseek_cuda.driver._edge import Driver
 from deepseek_cuda.driver.faults import translated
-from deepseek_cuda.driver.pipeline import Engine
+from deepseek_cuda.driver.tensors import Engine
 from deepseek_cuda.matching.program import Kernel, Metric, Target, program
 from deepseek_cuda.onnx_stages.provider import Provider, gpu_provider
 from deepseek_cuda.place import Opener, Place
 from deepseek_cuda.probe import survey
 from deepseek_cuda.settings import Settings
+from deepseek_cuda.torch_programs.opener import ProgramOpener
 from deepseek_cuda.trt_engines.opener import EngineOpener
 
 
@@ -113,7 +114,7 @@ def _short(bus_id: str) -> str:
 
 
 def _openers(place: Place, api: Driver) -> dict[str, Opener]:
-    return {"engine": EngineOpener(place, api)}
+    return {"engine": EngineOpener(place, api), "pt2": ProgramOpener(place)}
 
 
 def _program(unit: Unit, folder: Path, metric: Metric, k: int) -> Mapping[str, Kernel]:

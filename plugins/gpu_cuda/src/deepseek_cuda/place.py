@@ -7,7 +7,7 @@ from typing import Protocol
 import attrs
 
 from deepseek_core import Operation, Stage, Support
-from deepseek_cuda.driver.pipeline import Engine
+from deepseek_cuda.driver.tensors import Engine
 
 
 @attrs.frozen(kw_only=True)

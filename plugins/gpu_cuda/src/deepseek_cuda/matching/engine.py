@@ -14,7 +14,7 @@ from deepseek_core import Operation, Stage, Support, errors
 from deepseek_cuda.driver.api import CudaApi, Launch
 from deepseek_cuda.driver.buffers import Pool
 from deepseek_cuda.driver.graphs import GraphCache
-from deepseek_cuda.driver.pipeline import DeviceTensor, Launched
+from deepseek_cuda.driver.tensors import DeviceTensor, Launched
 from deepseek_cuda.matching.program import TILE_QUERIES, TILE_ROWS, Kernel, Metric
 
 Array = NDArray[Any]

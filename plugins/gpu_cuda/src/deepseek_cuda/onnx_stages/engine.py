@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseek_core import Stage, errors
-from deepseek_cuda.driver.pipeline import DeviceTensor, Launched
+from deepseek_cuda.driver.tensors import DeviceTensor, Launched
 from deepseek_cuda.onnx_stages.faults import is_vendors, load_error, run_error
 from deepseek_cuda.onnx_stages.ort import ort
 from deepseek_cuda.onnx_stages.provider import Provider

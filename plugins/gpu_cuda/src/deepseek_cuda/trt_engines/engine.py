@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepseek_core import errors
 from deepseek_cuda.driver.api import CudaApi
 from deepseek_cuda.driver.buffers import Pool
-from deepseek_cuda.driver.pipeline import DeviceTensor, Launched
+from deepseek_cuda.driver.tensors import DeviceTensor, Launched
 from deepseek_cuda.trt_engines.manifest import EngineFile
 from deepseek_cuda.trt_engines.runtime import Runtime
 
