@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from deepseek_core import CheckSpec, DeviceSpec, HostContext, hookimpl, hooks
+from deepseek_core import CheckSpec, CommandSpec, DeviceSpec, HostContext, hookimpl, hooks
 
 conformance = "deepseek_fpga.conformance"
 settings = "deepseek_fpga.settings:Settings"
@@ -33,5 +33,18 @@ def checks(ctx: HostContext) -> Iterable[CheckSpec]:
             run="deepseek_fpga.doctor:check_pocl",
             summary="whether PoCL knows this CPU, and what is patched in it where it does not",
             requires=("pyopencl",),
+        )
+    ]
+
+
+@hookimpl(hooks.ds_register_commands)
+def commands(ctx: HostContext) -> Iterable[CommandSpec]:
+    """Offer `ds-sdk fpga`."""
+    return [
+        CommandSpec(
+            name="fpga",
+            main="deepseek_fpga.cli.main:main",
+            summary="what is proven of kernels for FPGAs, and binaries for boards",
+            requires=("pyopencl", "numpy"),
         )
     ]

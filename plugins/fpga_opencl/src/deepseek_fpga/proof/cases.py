@@ -56,8 +56,8 @@ def _nearest(queries: Array, gallery: Array, metric: Metric) -> tuple[Array, Arr
 
 def _distances(queries: Array, gallery: Array, metric: Metric) -> Array:
     if metric == "hamming":
-        bits = np.unpackbits(queries[:, None] ^ gallery[None], axis=2)
-        counts: Array = bits.sum(2, dtype=np.int64)
+        different: Array = queries[:, None] ^ gallery[None]
+        counts: Array = np.unpackbits(different, axis=2).sum(2, dtype=np.int64)
         return counts
     different = queries[:, None].astype(np.float64) - gallery[None]
     squares: Array = (different * different).sum(2)

@@ -58,7 +58,8 @@ def run_tool(
         raise ToolFailed(
             f"{name} did not end in {limit_s:g} s and was killed",
             log="",
-            remedy=f"try `{command[0]} --version` alone; on a slow machine, --limit {3 * limit_s:g}",
+            remedy=f"see whether {command[0]} works alone, or give more time: "
+            f"--limit {3 * limit_s:g}",
         ) from None
     finally:
         _end(process)

@@ -116,9 +116,13 @@ def rung(name: str) -> Rung:
     return next(each for each in RUNGS if each.id == name)
 
 
-def not_run(name: str, kernel: str, why: str, remedy: str = "") -> RungResult:
-    """A rung that could not be tried here."""
-    return RungResult(rung=rung(name), kernel=kernel, state="not run", why=why, remedy=remedy)
+def not_run(
+    name: str, kernel: str, why: str, remedy: str = "", figures: tuple[Figure, ...] = ()
+) -> RungResult:
+    """A rung that could not be tried here, or not to its end."""
+    return RungResult(
+        rung=rung(name), kernel=kernel, state="not run", why=why, remedy=remedy, figures=figures
+    )
 
 
 def judged(

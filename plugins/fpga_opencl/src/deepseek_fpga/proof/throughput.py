@@ -113,7 +113,7 @@ def _number(name: str, text: str) -> int | float:
         value = math.nan
     if not math.isfinite(value):
         raise errors.ConfigError(
-            f"a board's {name} is {text!r}", remedy=f"give a number: {name}=48"
+            f"a board's {name} is {text!r}", remedy="give a plain number, as in pes=48"
         )
     return int(value) if value.is_integer() else value
 
