@@ -30,6 +30,7 @@ from deepseek_core import (
     errors,
 )
 from deepseek_fpga.executable import MakeMatcher, MatchExecutable
+from deepseek_fpga.manifest import read_manifest
 from deepseek_fpga.matcher import Matcher
 from deepseek_fpga.opening import PATCH_REMEDY, UNPATCHED, OpenDevice, open_device
 from deepseek_fpga.platforms import DeviceRecord, list_devices
@@ -173,19 +174,34 @@ class MatchingDevice(Device):
         return loaded
 
     def _make(self, operation: Operation) -> MakeMatcher:
-        """What makes the matcher of an operation, once gallery and k are known.
-
-        A vendor's binary holds the single-work-item form, or the one with channels.
-        """
+        """What makes the matcher of an operation, once gallery and k are known."""
         metric = metric_of(operation)
         assert metric is not None
         chosen: dict[str, Any] = {}
         if (binary := board_binary()) is not None:
-            record = self._opened.record
+            chosen = self._chosen(binary, metric)
+        return partial(Matcher, self._opened, metric=metric, cache_folder=self._folder, **chosen)
+
+    def _chosen(self, binary: Path, metric: Metric) -> dict[str, Any]:
+        """The binary and its variant; nothing, if it is for another sort of device than this.
+
+        Without a manifest it is taken for what this device would build by itself.
+        """
+        record = self._opened.record
+        manifest = read_manifest(binary)
+        if manifest is None:
             channels = "cl_intel_channels" in record.extensions
             form: Form = "channels" if channels else "single"
-            chosen = {"binary": binary, "variant": default_variant(record, metric, form)}
-        return partial(Matcher, self._opened, metric=metric, cache_folder=self._folder, **chosen)
+            return {"binary": binary, "variant": default_variant(record, metric, form)}
+        if not record.is_board and not (record.evidence == manifest.target == "emulator"):
+            return {}
+        if manifest.variant.metric != metric:
+            raise errors.ArtifactError(
+                f"the binary {binary} computes {manifest.variant.metric}, and {metric} is asked of "
+                f"{self.info.id}",
+                remedy=f"ds-sdk fpga build --kernel {metric}, and name that one",
+            )
+        return {"binary": binary, "variant": manifest.variant}
 
     def to_host(self, value: Any) -> Any:
         """Its results are numpy arrays already."""

@@ -16,9 +16,9 @@ from typing import Final
 from attrs import asdict, frozen
 
 from deepseek_core import errors
+from deepseek_fpga.process import ToolFailed, run_tool
 from deepseek_fpga.proof.cosim import sources
 from deepseek_fpga.proof.kept import Kept, key_of
-from deepseek_fpga.proof.process import ToolFailed, run_tool
 from deepseek_fpga.proof.rung import Figure, RungResult, judged, not_run
 from deepseek_fpga.proof.tools import Missing, Tool, yosys
 

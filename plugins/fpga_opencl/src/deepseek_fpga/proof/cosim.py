@@ -18,9 +18,9 @@ import numpy as np
 from attrs import frozen
 
 from deepseek_core import errors
+from deepseek_fpga.process import ToolFailed, run_tool
 from deepseek_fpga.proof.cases import WORD_BYTES, Case, make_case
 from deepseek_fpga.proof.kept import Kept, key_of
-from deepseek_fpga.proof.process import ToolFailed, run_tool
 from deepseek_fpga.proof.rung import Figure, RungResult, judged, not_run
 from deepseek_fpga.proof.tools import Missing, Tool, verilator
 

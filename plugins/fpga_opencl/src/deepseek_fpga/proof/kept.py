@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core import errors
-from deepseek_fpga.program_cache import write_atomically
+from deepseek_fpga.files import write_atomically
 
 _log = logging.getLogger(__name__)
 

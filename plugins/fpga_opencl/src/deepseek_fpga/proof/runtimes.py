@@ -14,8 +14,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from deepseek_fpga.platforms import DeviceRecord, list_devices
+from deepseek_fpga.process import ToolFailed, run_tool
 from deepseek_fpga.proof.kept import Kept, key_of
-from deepseek_fpga.proof.process import ToolFailed, run_tool
 from deepseek_fpga.proof.rung import Figure, RungResult, judged, not_run
 from deepseek_fpga.variants import Form, Metric, kernel_source
 

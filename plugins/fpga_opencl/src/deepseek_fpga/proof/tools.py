@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from deepseek_fpga.proof.process import ToolFailed, run_tool
+from deepseek_fpga.process import ToolFailed, run_tool
 
 _VERSION_S: Final = 60.0  # the wheel of yosys compiles itself at its first start
 

@@ -17,11 +17,14 @@ _DYING_S: Final = 5.0
 
 
 class ToolFailed(errors.DeepSeekError):
-    """A tool ended with an error, a signal, or not in time; `log` is the end of what it said."""
+    """A tool ended with an error or a signal, or not in time (`overdue`).
 
-    def __init__(self, message: str, *, log: str, remedy: str) -> None:
+    `log` is the end of what it said.
+    """
+
+    def __init__(self, message: str, *, log: str, remedy: str, overdue: bool = False) -> None:
         super().__init__(message, remedy=remedy)
-        self.log = log
+        self.log, self.overdue = log, overdue
 
 
 def run_tool(
@@ -60,6 +63,7 @@ def run_tool(
             log="",
             remedy=f"see whether {command[0]} works alone, or give more time: "
             f"--limit {3 * limit_s:g}",
+            overdue=True,
         ) from None
     finally:
         _end(process)
