@@ -10,8 +10,8 @@ settings = "deepseek_fpga.settings:Settings"
 
 @hookimpl(hooks.ds_register_devices)
 def devices(ctx: HostContext) -> Iterable[DeviceSpec]:
-    """Offer every OpenCL device as a matcher."""
-    return [
+    """Offer every OpenCL device as a matcher, and a board that is planned for if one is set."""
+    offered = [
         DeviceSpec(
             name="opencl",
             kind="fpga",
@@ -22,6 +22,19 @@ def devices(ctx: HostContext) -> Iterable[DeviceSpec]:
             operators=("ai.deepseek::MatchL2", "ai.deepseek::MatchHamming"),
         )
     ]
+    if ctx.settings.get("what_if"):
+        offered.append(
+            DeviceSpec(
+                name="what_if",
+                kind="fpga",
+                summary="a board that is not there, by a model: it plans and runs nothing",
+                factory="deepseek_fpga.what_if:open_what_if",
+                probe="deepseek_fpga.what_if:probe",
+                requires=("numpy",),
+                operators=("ai.deepseek::MatchHamming",),
+            )
+        )
+    return offered
 
 
 @hookimpl(hooks.ds_register_checks)
