@@ -127,21 +127,23 @@ class Problems:
 
     def candidate(self, stage: Stage, device_id: str, request: Request) -> Candidate:
         """What a device would cost for a stage, or why it refuses; opened if it may run it."""
+        evidence = self._devices.pool.info(device_id).evidence
         refusal = self._devices.refusal(stage, device_id, request)
         if refusal:
-            return Candidate(device_id=device_id, refusal=refusal)
+            return Candidate(device_id=device_id, refusal=refusal, evidence=evidence)
         try:
             device = self._devices.pool.use(device_id)
             estimate = self._estimate(stage, device, request)
         except (PluginError, DeviceError) as error:
             self._devices.pool.check_open()
-            return Candidate(device_id=device_id, refusal=error.message)
+            return Candidate(device_id=device_id, refusal=error.message, evidence=evidence)
         moved = sum(s.nbytes(request.batch) for s in (*stage.inputs, *stage.outputs))
         return Candidate(
             device_id=device_id,
             estimate=estimate,
             moved_bytes=0 if device.info.kind == "cpu" else moved,
             reads_model=self._devices.pool.reads(device_id, stage.artifact.format),
+            evidence=evidence,
         )
 
     def measured(

@@ -30,7 +30,8 @@ class Candidate:
     """A device that may run a stage: its estimate, or the reason why it can't.
 
     `moved_bytes` cross between host and device in one run; the estimate includes them.
-    `reads_model` says that the device loads models of this format as they are.
+    `reads_model` says that the device loads models of this format as they are. `evidence` is what
+    a figure of this device is worth; `model`: there is no such device.
     """
 
     device_id: str
@@ -38,6 +39,7 @@ class Candidate:
     refusal: str = ""
     moved_bytes: int = 0
     reads_model: bool = False
+    evidence: str = ""
 
     @property
     def is_founded(self) -> bool:

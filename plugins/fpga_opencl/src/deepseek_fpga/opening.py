@@ -30,6 +30,8 @@ class OpenDevice:
 
         self.record = record
         self.device = device
+        self.programmed: tuple[str, str] | None = None
+        """Of a board: path and checksum of the binary that it was given here."""
         versions = record.platform_version, record.device_version
         if not patch and is_unknown_cpu(*versions):
             raise errors.DeviceUnavailable(

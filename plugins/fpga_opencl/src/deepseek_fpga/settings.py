@@ -10,6 +10,13 @@ import attrs
 from deepseek_core import errors
 
 
+def _a_board(_settings: object, _field: object, value: str) -> None:
+    if value:
+        from deepseek_fpga.proof.throughput import parse_board  # only who sets it pays for it
+
+        parse_board(value)
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """How devices are opened, and a board that is planned for."""
@@ -19,6 +26,14 @@ class Settings:
         metadata={
             "help": "on a CPU that PoCL 3.0 does not know, name one that it knows in its private "
             "structure; false: such a device is unavailable"
+        },
+    )
+    what_if: str = attrs.field(
+        default="",
+        validator=_a_board,
+        metadata={
+            "help": "a board that is not there and is planned for, as pes=48,clock_mhz=300; empty: "
+            "none"
         },
     )
 
