@@ -14,7 +14,14 @@ from typing import Any, Final
 from deepseek_core import errors
 
 _lock: Final = threading.Lock()
-_held: Final = [0]  # by how many sessions; 0 also where somebody else had connected before
+
+
+class _State:
+    """`users` are the sessions that are connected; `ours` says that none but us connected."""
+
+    users = 0
+    ours = False
+
 
 # RFC 9113: what a client sends first, with an empty SETTINGS frame; the server answers with its
 # own. A socket that is accepted says nothing: that is done for a process that hangs, too.
@@ -29,36 +36,51 @@ _START: Final = (
 def connect(address: str, limit_s: float) -> None:
     """Join the cluster at an address, or start one of this machine alone.
 
-    A connection that this process has already is used as it is. `release` ends what this began.
+    The connection stays for the next session, up to the end of the process or until another
+    cluster is wanted: each one leaves files of Ray open. One that somebody else made is used.
 
     Raises:
         DeviceUnavailable: no head answers there in time, or Ray refuses.
-        ConfigError: an address that is none, or not the one that this process is connected to.
+        ConfigError: an address that is none, or a second one while the first is in use.
     """
     ray = _ray()
     wanted = address or os.environ.get("RAY_ADDRESS", "")
     with _lock:
-        if ray.is_initialized():
-            _check_same(ray, wanted)
-            if _held[0]:
-                _held[0] += 1
-            return
-        if wanted and wanted != "local":
-            check_head(wanted, limit_s)
-        with _signals_kept():
-            _init(ray, wanted)
-        _held[0] = 1
+        if not (ray.is_initialized() and _fits(ray, wanted, limit_s)):
+            if wanted not in ("", "local"):
+                check_head(wanted, limit_s)
+            with _signals_kept():
+                _init(ray, wanted)
+            _State.ours = True
+        _State.users += 1
 
 
 def release() -> None:
-    """Leave the cluster, if nobody else here uses it and `connect` joined it."""
+    """Tell that a session has left."""
     with _lock:
-        if _held[0] == 0:
-            return
-        _held[0] -= 1
-        if _held[0] == 0:
-            with _signals_kept():
-                _ray().shutdown()
+        _State.users -= 1
+
+
+def _fits(ray: Any, wanted: str, limit_s: float) -> bool:
+    """Whether the connection that is there serves; one that does not, and is free, is ended."""
+    now = ray.get_runtime_context().gcs_address
+    is_same = wanted in ("", "local", "auto") or _is_same(wanted, now)
+    try:
+        check_head(now, limit_s)
+    except errors.DeviceUnavailable:
+        if _State.users or not _State.ours:
+            raise
+    else:
+        if is_same:
+            return True
+        if _State.users or not _State.ours:
+            raise errors.ConfigError(
+                f"this process uses the Ray cluster at {now} and can't use {wanted} as well",
+                remedy="use one process for each cluster",
+            )
+    with _signals_kept():
+        ray.shutdown()
+    return False
 
 
 def _ray() -> Any:
@@ -84,15 +106,6 @@ def _init(ray: Any, wanted: str) -> None:
             device_id="ray",
             remedy="ray status tells how it is; all nodes and this process need one version of Ray",
         ) from error
-
-
-def _check_same(ray: Any, wanted: str) -> None:
-    now = ray.get_runtime_context().gcs_address
-    if wanted and wanted not in ("local", "auto") and not _is_same(wanted, now):
-        raise errors.ConfigError(
-            f"this process is connected to the Ray cluster at {now} and can't use {wanted} as well",
-            remedy="use one process for each cluster",
-        )
 
 
 def _is_same(one: str, other: str) -> bool:
