@@ -5,7 +5,7 @@ loaded stages in them, references between the stages, results in order, and as m
 flight. What differs is all that the SDK does: checks, limits, traces, moves when a node is lost.
 One run, contestants in turn, medians.
 
-    python benchmarks/ray.py [--rounds 9] [--batches 60] [--json FILE]
+    python benchmarks/ray_cluster.py [--rounds 9] [--batches 60] [--json FILE]
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from _report import Report, interleave, pin, print_head, print_timings, versions
-
-# This file's own name is that of the library.
-sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "visual_search"
 BATCH = 32
