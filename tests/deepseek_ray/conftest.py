@@ -17,6 +17,7 @@ HEALTH = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
+    "local_fs_capacity_threshold": 0.0,  # as if the disks were full, so that stores can be
 }
 
 

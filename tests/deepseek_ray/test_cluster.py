@@ -16,6 +16,7 @@ sys.path.insert(0, str(EXAMPLE))
 
 from dataset import load_crops, split_by_board  # noqa: E402
 
+STORE_BYTES = 80 * 2**20  # as the conftest has it
 MODEL = EXAMPLE / "models" / "visual_search_int8.onnx"
 BATCH = 16
 SILENT_S = 4.0
@@ -232,14 +233,16 @@ def test_a_resource_that_is_taken_is_told_and_not_waited_for(nodes):
         nodes.kill("few")
 
 
-def test_a_full_object_store_is_told(nodes, session):
-    from ray.exceptions import ObjectStoreFullError
+def test_a_full_object_store_is_told(nodes, graph):
+    import ray
 
-    from deepseek_ray.faults import translated
-
-    told = translated(ObjectStoreFullError("no room"), "ray:a/x")
-    assert isinstance(told, errors.OutOfMemory)
-    assert "--object-store-memory" in told.remedy
+    pictures = np.zeros((8000, 64, 64), np.uint8)  # 31 MiB
+    with cluster(nodes) as session, session.plan(graph, batch=BATCH) as plan:
+        fill = [ray.put(np.zeros(STORE_BYTES // 4 * 3, np.uint8))]
+        with pytest.raises(errors.StageFailed, match="object store of a node is full") as caught:
+            plan.run({"images": pictures})
+        del fill
+    assert "--object-store-memory" in caught.value.remedy
 
 
 def test_a_cluster_that_was_left_runs_nothing(nodes, pictures):

@@ -49,7 +49,8 @@ class RayDevice(Device):
     def _call(self, method: str, *given: Any) -> Any:
         if self._closed:
             raise errors.DeviceClosed(f"{self.info.id} is closed", device_id=self.info.id)
-        return self.pulse.result(getattr(self.pulse.actor, method).remote(*given))
+        sent = self.pulse.sent(getattr(self.pulse.actor, method), *given)
+        return self.pulse.result(sent)
 
     def number(self, stage: Stage) -> int:
         """The number of a stage there, where it is carried once."""
@@ -152,7 +153,7 @@ class RayExecutable(Executable):
         given = list(inputs.values())
         remote = {value.ref.hex(): value.pulse for value in given if isinstance(value, RefTensor)}
         values = [value.ref if isinstance(value, RefTensor) else value for value in given]
-        looks, *refs = self._run.remote(self._number, tuple(inputs), *values)
+        looks, *refs = self._pulse.sent(self._run, self._number, tuple(inputs), *values)
         try:
             seconds, shapes = self._pulse.result(looks, *remote.values())
         except errors.TensorLost as error:

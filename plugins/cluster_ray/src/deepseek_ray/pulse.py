@@ -49,6 +49,19 @@ class Pulse:
                 remedy="see whether its node hangs; cluster_ray.silent_s is the limit",
             )
 
+    def sent(self, method: Any, *given: Any) -> Any:
+        """What a call of the actor will give; large arguments go into the object store first.
+
+        Raises:
+            OutOfMemory: they have no room there.
+        """
+        import ray
+
+        try:
+            return method.remote(*given)
+        except ray.exceptions.RayError as error:
+            raise translated(error, self.device_id) from error
+
     def result(self, ref: Any, *others: Pulse) -> Any:
         """What a call gives, as long as this actor, and those that it waits for, answer.
 
