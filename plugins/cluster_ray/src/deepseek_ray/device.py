@@ -46,11 +46,10 @@ class RayDevice(Device):
         self._closed = False
         self._lock = threading.Lock()
 
-    def _call(self, method: str, *given: Any) -> Any:
+    def _call(self, method: Any, *given: Any) -> Any:
         if self._closed:
             raise errors.DeviceClosed(f"{self.info.id} is closed", device_id=self.info.id)
-        sent = self.pulse.sent(getattr(self.pulse.actor, method), *given)
-        return self.pulse.result(sent)
+        return self.pulse.result(self.pulse.sent(method, *given))
 
     def number(self, stage: Stage) -> int:
         """The number of a stage there, where it is carried once."""
@@ -58,7 +57,7 @@ class RayDevice(Device):
             found = self._known.get(stage)
             if found is None:
                 found = next(_numbers)
-                self._call("know", found, stage.carried())
+                self._call(self.pulse.actor.know, found, stage.carried())
                 self._known[stage] = found
                 weakref.finalize(stage, _forget, weakref.ref(self), found)
             return found
@@ -68,28 +67,28 @@ class RayDevice(Device):
         key = repr(operation)
         found = self._supports.get(key)
         if found is None:
-            found = self._supports[key] = self._call("ask", "supports", operation)
+            found = self._supports[key] = self._call(self.pulse.actor.ask, "supports", operation)
         return found
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
         """As the device has it."""
-        told: Support = self._call("ask_about", "supports_stage", self.number(stage), latency)
+        told: Support = self._call(self.pulse.actor.ask_about, "supports_stage", self.number(stage), latency)
         return told
 
     def estimate(self, task: Task) -> Estimate:
         """As the device has it: a run there, without the way to it."""
         number = self.number(task.stage)
-        told: Estimate = self._call("estimate", number, task.batch, task.latency, task.workload)
+        told: Estimate = self._call(self.pulse.actor.estimate, number, task.batch, task.latency, task.workload)
         return told
 
     def concurrency(self, latency: LatencyClass) -> Concurrency:
         """Its slots, with one run ahead; the cores that it takes are not those of this host."""
-        told: Concurrency = self._call("ask", "concurrency", latency)
+        told: Concurrency = self._call(self.pulse.actor.ask, "concurrency", latency)
         return attrs.evolve(told, host_threads=0, ahead=told.ahead + _AHEAD)
 
     def telemetry(self) -> Mapping[str, float | None]:
         """As the device has it."""
-        told: Mapping[str, float | None] = self._call("ask", "telemetry")
+        told: Mapping[str, float | None] = self._call(self.pulse.actor.ask, "telemetry")
         return told
 
     def load(self, stage: Stage, options: LoadOptions) -> RayExecutable:
@@ -99,7 +98,7 @@ class RayDevice(Device):
             DeviceError: what the device raised.
             DeviceClosed: after `close`.
         """
-        loaded: int = self._call("ask_about", "load", self.number(stage), options)
+        loaded: int = self._call(self.pulse.actor.ask_about, "load", self.number(stage), options)
         return RayExecutable(self, stage, loaded)
 
     def to_host(self, value: Any) -> NDArray[Any]:
@@ -169,7 +168,7 @@ class RayExecutable(Executable):
 
     def warmup(self, batch: int) -> None:
         """As the device does it."""
-        self._device._call("ask", "warmup", self._number, batch)
+        self._device._call(self._pulse.actor.ask, "warmup", self._number, batch)
 
     def close(self) -> None:
         """Free it there, without waiting for it."""
