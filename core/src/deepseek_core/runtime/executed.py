@@ -10,7 +10,6 @@ from typing import Any
 from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.executor import Executor, ExecutorSpec
 from deepseek_core.contracts.place import Place, PlaceOptions
-from deepseek_core.contracts.units import counted
 from deepseek_core.discovery.fingerprint import worker_environment
 from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.registry import Registered, Registry, blamed, load_locator
@@ -110,7 +109,7 @@ class ExecutedPlan(Plan):
                 yield self._result(outputs, given, time.perf_counter() - start_s)
                 given, start_s = given + 1, time.perf_counter()
         if given != read:
-            raise self._broken(f"read {counted(read, 'batch')} and gave {given:,} results")
+            raise self._broken(f"read {read:,} batches and gave {given:,} results")
 
     def _result(self, outputs: object, sequence: int, seconds: float) -> Result:
         """What it gave as a result, checked; one that a plan of ours made stays as it is."""
