@@ -72,13 +72,17 @@ class RayDevice(Device):
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
         """As the device has it."""
-        told: Support = self._call(self.pulse.actor.ask_about, "supports_stage", self.number(stage), latency)
+        told: Support = self._call(
+            self.pulse.actor.ask_about, "supports_stage", self.number(stage), latency
+        )
         return told
 
     def estimate(self, task: Task) -> Estimate:
         """As the device has it: a run there, without the way to it."""
         number = self.number(task.stage)
-        told: Estimate = self._call(self.pulse.actor.estimate, number, task.batch, task.latency, task.workload)
+        told: Estimate = self._call(
+            self.pulse.actor.estimate, number, task.batch, task.latency, task.workload
+        )
         return told
 
     def concurrency(self, latency: LatencyClass) -> Concurrency:

@@ -17,7 +17,6 @@ import attrs
 from deepseek_core import Artifact, errors
 from deepseek_cuda.torch_programs.vetting import expression, refuse, vetted, word
 
-FORMAT: Final = "pt2"
 _PROGRAM: Final = "models/model.json"
 _CONFIGS: Final = {
     "weights": "data/weights/model_weights_config.json",

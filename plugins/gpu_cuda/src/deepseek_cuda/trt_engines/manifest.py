@@ -14,7 +14,6 @@ import attrs
 
 from deepseek_core import Artifact, TensorSpec, errors
 
-FORMAT: Final = "engine"
 _FORM: Final = "deepseek-trt engine 1"
 _BESIDE: Final = ".json"
 _LARGEST: Final = 64 << 20
