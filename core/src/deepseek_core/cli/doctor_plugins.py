@@ -138,6 +138,7 @@ def _registered(row: Row) -> Registered[CheckSpec]:
         version=row["version"],
         reason=row["reason"],
         remedy=row["remedy"],
+        settings=row["settings"],
     )
 
 

@@ -11,7 +11,10 @@ from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 @attrs.frozen(kw_only=True)
 class CheckSpec:
-    """A row of `doctor`; `run` names a function `() -> Iterable[Finding]`."""
+    """A row of `doctor`; `run` names a function `() -> Iterable[Finding]`.
+
+    One that has a parameter `settings` gets the plugin's own settings, without secrets.
+    """
 
     name: str = attrs.field(validator=check_name)
     run: str = attrs.field(validator=check_locator)

@@ -36,7 +36,8 @@ _Z90 = 1.645
 class DeviceSpec:
     """What a plugin offers: a family of devices, found by `probe`, opened by `factory`.
 
-    `probe` names a function `() -> Iterable[DeviceInfo]`; it runs in a process of its own.
+    `probe` names a function `() -> Iterable[DeviceInfo]`; it runs in a process of its own. One that
+    has a parameter `settings` gets the plugin's own settings, without secrets.
     `factory` names a callable `(device_id: str, options: OpenOptions) -> Device`.
     `requires` lists the modules that both need, so that a missing one is told without importing.
     `operators` are the names (`Conv`, `com.acme::Foo`) of all that it may run, so that it is not
@@ -128,10 +129,19 @@ class Estimate:
 
 @attrs.frozen(kw_only=True)
 class Concurrency:
-    """How many runs a device takes at once and how many host cores each occupies."""
+    """How many runs a device takes at once and how many host cores each occupies.
+
+    `ahead` more may be handed over beforehand, so that it does not wait for a caller far away.
+    """
 
     slots: int = attrs.field(default=1, validator=check_count(1))
     host_threads: int = attrs.field(default=0, validator=check_count(0))
+    ahead: int = attrs.field(default=0, validator=check_count(0))
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs a caller may have handed over and not got back."""
+        return self.slots + self.ahead
 
 
 @attrs.frozen(kw_only=True)
@@ -197,6 +207,7 @@ class Executable(ABC):
         the caller's, too: just those of the stage, in memory that nothing writes into later.
 
         Raises:
+            Unsupported: it does not take these values; another device may, nobody is to blame.
             DeviceError: what went wrong on the device.
         """
 

@@ -3,6 +3,7 @@
 `python -m deepseek_core.discovery._child REQUEST`, where REQUEST is a JSON file with
 
     task         `probe` or `check`: call the function `locator`; `load`: load plugins
+    settings     of `probe` and `check`: the plugin's own, for a function that takes `settings`
     path         the parent's `sys.path`
     answer       the file to write
     limit_s      seconds after which the kernel ends this process
@@ -21,6 +22,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,15 +85,16 @@ def _done(request: dict[str, Any]) -> dict[str, object]:
         from deepseek_core.discovery.loading import load
 
         return load(request["only"])
-    return {"rows": _rows(request["task"], request["locator"])}
+    return {"rows": _rows(request["task"], request["locator"], request["settings"])}
 
 
-def _rows(task: str, locator: str) -> list[dict[str, object]]:
+def _rows(task: str, locator: str, settings: dict[str, object]) -> list[dict[str, object]]:
     contract, name = _KINDS[task]
     record = getattr(import_module(f"deepseek_core.contracts.{contract}"), name)
     module, _, function = locator.partition(":")
-    call: Callable[[], Iterable[Any]] = getattr(import_module(module), function)
-    rows = list(call())
+    call: Callable[..., Iterable[Any]] = getattr(import_module(module), function)
+    wants = "settings" in signature(call).parameters
+    rows = list(call(settings=settings) if wants else call())
     for row in rows:
         if not issubclass(type(row), record):  # its `__class__` may lie
             raise TypeError(f"the {task} must return {name} rows, not {type(row).__name__}")

@@ -27,7 +27,7 @@ def run_checks(checks: Iterable[Registered[CheckSpec]], children: Children) -> l
 def _found(check: Registered[CheckSpec], children: Children) -> tuple[Finding, ...]:
     if not check.usable:
         return (Finding(status="warn", text=check.reason or "", remedy=check.remedy),)
-    outcome = children.ask("check", locator=check.record.run)
+    outcome = children.ask("check", locator=check.record.run, settings=dict(check.settings))
     try:
         findings = _answered(check, outcome, children.timeout_s)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

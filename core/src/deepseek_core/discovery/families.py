@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -43,7 +43,9 @@ class Family:
         """Name of the hook that offers it."""
         return self.spec.__name__
 
-    def registered(self, record: Any, point: EntryPoint, *, ours: bool) -> Registered[Any]:
+    def registered(
+        self, record: Any, point: EntryPoint, *, ours: bool, settings: Mapping[str, object]
+    ) -> Registered[Any]:
         """The record with its author, and what it lacks."""
         lacks = missing(record.requires)
         return Registered(
@@ -54,6 +56,7 @@ class Family:
             ours=ours,
             reason=f"needs {', '.join(lacks)}, not installed" if lacks else None,
             remedy=remedy_for_missing(lacks, point.dist) if lacks else None,
+            settings=settings,
         )
 
 

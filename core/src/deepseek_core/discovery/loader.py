@@ -85,6 +85,7 @@ class _Loader:
         self._switches = switches
         self._version = core_version()
         self.settings: dict[str, Mapping[str, object]] = {}
+        self._told: dict[str, Mapping[str, object]] = {}  # the same without secrets, as JSON has it
 
     def load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
         """The row with its outcome, and the records; a row that has an outcome stays as it is."""
@@ -152,9 +153,10 @@ class _Loader:
 
     def _settings(self, plugin: object, point: EntryPoint) -> Mapping[str, object]:
         if isinstance(getattr(plugin, "settings", None), str):
-            from deepseek_core.discovery.settings import settings_of
+            from deepseek_core.discovery.settings import plain, settings_of
 
             declared = settings_of(plugin, point.name, self._switches) or ()
+            self._told[point.name] = plain(declared)
             return {setting.name: setting.value for setting in declared}
         file, given = self._switches.settings, self._switches.given
         return {**file.get(point.name, {}), **given.get(point.name, {})}
@@ -170,7 +172,8 @@ class _Loader:
                     raise HookRaised(family.hook) from result.error
                 for record in _materialized(family, result.value):
                     _refuse_shown_secret(family, record)
-                    yield family, family.registered(record, point, ours=ours)
+                    told = self._told.get(point.name, {})
+                    yield family, family.registered(record, point, ours=ours, settings=told)
 
 
 def load_entry_point(value: str) -> object:

@@ -47,6 +47,7 @@ def _check(check: Registered[Any]) -> dict[str, object]:
         "version": check.version,
         "reason": check.reason,
         "remedy": check.remedy,
+        "settings": dict(check.settings),
     }
 
 

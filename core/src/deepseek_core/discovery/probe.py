@@ -84,7 +84,8 @@ def _asked(device: Registered[DeviceSpec], children: Children) -> ProbeResult:
     if not device.usable:
         found = ended(device, Status.UNAVAILABLE, device.reason, device.remedy)
         return attrs.evolve(found, checked_at=time.time())
-    outcome = children.ask("probe", locator=device.record.probe)
+    told = dict(device.settings)
+    outcome = children.ask("probe", locator=device.record.probe, settings=told)
     result = _with_leftovers(_interpreted(device, outcome, children.timeout_s), outcome)
     return attrs.evolve(result, seconds=outcome.seconds, checked_at=time.time())
 

@@ -125,6 +125,7 @@ def _key(device: Registered[DeviceSpec]) -> dict[str, Any]:
         "plugin": [device.plugin, device.dist, device.version, spec.probe],
         "python": [sys.version, sys.prefix],
         "record": spec.name,
+        "settings": dict(device.settings),
         "environment": dict(_environment()),
         "files": {module: _changed(module) for module in modules},
         "vendors": sorted(_vendor_files()),

@@ -80,6 +80,17 @@ def settings_of(
         raise UnfitSettings from error
 
 
+def plain(found: Iterable[Setting]) -> dict[str, object]:
+    """The values as JSON has them, for a process of the plugin's own; secrets are left out."""
+    told: dict[str, object] = {}
+    for setting in found:
+        value = str(setting.value) if isinstance(setting.value, Path) else setting.value
+        value = list(value) if isinstance(value, tuple) else value
+        if not setting.secret and isinstance(value, bool | int | float | str | list | None):
+            told[setting.name] = value
+    return told
+
+
 def _class(locator: str) -> type[Any]:
     from importlib import import_module
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from deepseek_core.contracts.device import Executable
 from deepseek_core.contracts.errors import DeviceLost, DeviceTimeout, NotFinite, PluginError
+from deepseek_core.contracts.place import TimedOutputs
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.tensor import dtype_name, shape_text
 from deepseek_core.contracts.units import format_seconds
@@ -78,6 +79,8 @@ class Loaded:
             start_s = time.perf_counter()
             outputs = self._executable.run_kept(inputs, keep)
             end_s = time.perf_counter()
+            took_s = outputs.seconds if type(outputs) is TimedOutputs else end_s - start_s
+            start_s = max(start_s, end_s - took_s)
         finally:
             slots.put(slot)
         try:

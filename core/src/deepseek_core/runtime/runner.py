@@ -17,8 +17,10 @@ from deepseek_core.contracts.errors import (
     OutOfMemory,
     PluginError,
     StageFailed,
+    TensorLost,
 )
 from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.place import RemoteTensor
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
@@ -105,7 +107,7 @@ class StageRunner:
     def slots(self, device_id: str) -> int:
         """How many runs at once the device takes; of one that was lost, one run moves the next."""
         try:
-            return self._planner.concurrency(device_id, self._request).slots
+            return self._planner.concurrency(device_id, self._request).in_flight
         except (PluginError, DeviceError):
             return 1
 
@@ -175,6 +177,7 @@ class StageRunner:
         Raises:
             InputError: the inputs do not fit.
             StageFailed: it failed and no other device can take it.
+            TensorLost: what it reads or made is gone; the batch is to begin anew.
         """
 
         def once(executable: Loaded, tensors: Tensors, border: Border) -> Tensors:
@@ -190,9 +193,17 @@ class StageRunner:
             for output in keep & border.leaves:
                 on_host(outputs[output])  # while the device is at hand, and not when it is read
             self.recorder.note((name, device_id, slot, sequence, batch, start_s, end_s))
-            return outputs
+            return self._landed(outputs) if self._planner.pool.is_elsewhere else outputs
 
         return self._persist(route, stage, tensors, once, begins)
+
+    def _landed(self, outputs: Tensors) -> Tensors:
+        """What the caller gets is fetched at once; what other stages read may stay where it is."""
+        wanted = self._graph.outputs
+        return {
+            name: value.to_host() if name in wanted and isinstance(value, RemoteTensor) else value
+            for name, value in outputs.items()
+        }
 
     def _persist(
         self,
@@ -212,6 +223,10 @@ class StageRunner:
                 begins(route, stage)  # loading is over, and has a limit of its own
                 outputs = action(executable, tensors, route.borders[stage.name])
             except InputError:
+                raise
+            except TensorLost as error:
+                self.check_open()
+                self._leave_lost(stage, error)
                 raise
             except BaseException as error:  # noqa: BLE001 - a driver may raise anything
                 raise_if_ours(error)
@@ -367,6 +382,26 @@ class StageRunner:
             f"stage {stage.name} failed on {device_id} ({one_line(error)}) and moved to "
             f"{' and '.join(moved)}"
         )
+
+    def _leave_lost(self, stage: Stage, error: TensorLost) -> None:
+        """Place again without the device that lost what it had made.
+
+        Raises:
+            StageFailed: strict, or nobody else can run what it had.
+        """
+        with self._lock:
+            if self._strict:
+                raise _failed(stage, error.device_id, error, None) from error
+            reason = one_line(error)
+            if not self._planner.pool.quarantine(error.device_id, reason):
+                return  # another batch came upon it first
+            self._tell_quarantined(error.device_id, reason)
+            if error.device_id in self.used:
+                try:
+                    self._decide()
+                except NoDevice as nobody:
+                    raise _failed(stage, error.device_id, error, nobody) from error
+        self._note(f"batches that had tensors on {error.device_id} begin anew ({reason})")
 
     def _devices_of(self, parts: Sequence[str]) -> set[str]:
         placed = (route.ran_on() for route in self.routes)

@@ -20,6 +20,7 @@ from deepseek_core.schedule.problem import (
     StageOptions,
 )
 from deepseek_core.schedule.sentences import (
+    MODELED,
     basis,
     interval,
     is_guess,
@@ -81,7 +82,11 @@ def _whole_json(
 
 
 def _row(stage: StageOptions, candidate: Candidate, measured: Measured) -> dict[str, Any]:
-    row: dict[str, Any] = {"device": candidate.device_id, "refusal": candidate.refusal or None}
+    row: dict[str, Any] = {
+        "device": candidate.device_id,
+        "evidence": candidate.evidence or None,
+        "refusal": candidate.refusal or None,
+    }
     if candidate.estimate is not None:
         low, high = candidate.estimate.interval_s
         row |= {
@@ -209,6 +214,8 @@ def _line(
         f"{interval(c.estimate.interval_s)} (90 % range)   "
         f"{basis(c.estimate.source, c.estimate.samples)}"
     )
+    if c.evidence == MODELED:
+        text += f"   evidence: {MODELED}"
     if c.moved_bytes:
         text += f"   moves {format_bytes(c.moved_bytes)}"
     seen = measured.get((stage.name, c.device_id))

@@ -9,8 +9,8 @@ import attrs
 
 from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.errors import GraphError, NoDevice
+from deepseek_core.contracts.place import Link
 from deepseek_core.contracts.task import LatencyClass
-from deepseek_core.contracts.units import check_finite
 
 
 class Objective(StrEnum):
@@ -30,7 +30,8 @@ class Candidate:
     """A device that may run a stage: its estimate, or the reason why it can't.
 
     `moved_bytes` cross between host and device in one run; the estimate includes them.
-    `reads_model` says that the device loads models of this format as they are.
+    `reads_model` says that the device loads models of this format as they are. `evidence` is what
+    a figure of this device is worth; `model`: there is no such device.
     """
 
     device_id: str
@@ -38,6 +39,7 @@ class Candidate:
     refusal: str = ""
     moved_bytes: int = 0
     reads_model: bool = False
+    evidence: str = ""
 
     @property
     def is_founded(self) -> bool:
@@ -53,18 +55,6 @@ class Crossover:
     below: str
     above: str
     batch: int
-
-
-@attrs.frozen(kw_only=True)
-class Link:
-    """What moving bytes from one device to another takes, beyond what estimates include."""
-
-    latency_s: float = attrs.field(default=0.0, validator=check_finite)
-    s_per_byte: float = attrs.field(default=0.0, validator=check_finite)
-
-    def seconds(self, nbytes: float) -> float:
-        """Seconds until so many bytes are there; transfers do not wait for each other."""
-        return self.latency_s + nbytes * self.s_per_byte
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,8 @@ from deepseek_core.schedule.problem import Objective, Placement, Problem, StageO
 
 GUESS: Final = "a guess; not measured yet"
 _GUESSED: Final = "prior"
+MODELED: Final = "model"
+"""Evidence of a device that is not there, or only stands for one."""
 _BETTER: Final = {"period": "the rate of", "makespan": "as quick as"}
 _MOST_NAMED: Final = 2  # stages that a sentence names
 
@@ -173,7 +175,18 @@ def outcome(problem: Problem, placement: Placement) -> str:
         ratio = placement.single_device[best] / (placement.value_s or 1.0)
         if placement.value_s and ratio > 1.0005:
             text += f", {ratio:.2f}x {_BETTER[placement.objective]} {best} alone"
+    told = modeled(problem, placement)
+    if told:
+        text += f" (evidence of {', '.join(told)}: {MODELED}; it was not measured on a device)"
     return f"{text}."
+
+
+def modeled(problem: Problem, placement: Placement) -> list[str]:
+    """The devices of a placement whose figures are those of a model."""
+    used = placement.used()
+    rows = [*problem.stages, *([problem.whole] if problem.whole else [])]
+    found = {c.device_id for s in rows for c in s.candidates if c.evidence == MODELED}
+    return sorted(found & set(used))
 
 
 def _value(placement: Placement) -> str:

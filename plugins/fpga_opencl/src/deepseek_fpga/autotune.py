@@ -19,7 +19,8 @@ from attrs import asdict, frozen
 from deepseek_core import errors
 from deepseek_fpga import packing
 from deepseek_fpga.engine import DeviceGallery, Runner
-from deepseek_fpga.program_cache import ProgramCache, write_atomically
+from deepseek_fpga.files import write_atomically
+from deepseek_fpga.program_cache import ProgramCache
 from deepseek_fpga.variants import SMALL_ROWS, Metric, Variant, candidates, kernel_source
 
 _log = logging.getLogger(__name__)

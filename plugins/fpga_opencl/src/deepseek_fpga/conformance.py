@@ -11,7 +11,7 @@ import numpy as np
 
 from deepseek_core import Artifact, Operation, Stage, TensorSpec
 from deepseek_core.testing import DeviceCase, DeviceConformance
-from deepseek_fpga.device import DOMAIN
+from deepseek_fpga.operators import DOMAIN
 from deepseek_fpga.packing import Array
 
 _WIDTH = 16

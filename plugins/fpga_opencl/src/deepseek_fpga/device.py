@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,30 +30,26 @@ from deepseek_core import (
     errors,
 )
 from deepseek_fpga.executable import MakeMatcher, MatchExecutable
+from deepseek_fpga.manifest import read_manifest
 from deepseek_fpga.matcher import Matcher
-from deepseek_fpga.opening import OpenDevice, open_device
+from deepseek_fpga.opening import PATCH_REMEDY, UNPATCHED, OpenDevice, open_device
+from deepseek_fpga.operators import DOMAIN, check_operands, metric_of, rows_and_width
 from deepseek_fpga.platforms import DeviceRecord, list_devices
+from deepseek_fpga.pocl_target import is_unknown_cpu
+from deepseek_fpga.settings import Settings
 from deepseek_fpga.variants import Form, Metric, default_variant
 
-DOMAIN: Final = "ai.deepseek"
 BINARY_VARIABLE: Final = "DEEPSEEK_FPGA_BINARY"
 
 # Assumed, not measured: the spread of devices is covered by the sigma.
 _PAIR_ELEMENTS_PER_S: Final = 25e9
 _LAUNCH_S: Final = 30e-6
 _PRIOR_SIGMA: Final = 1.0
-_UNKNOWN_ROWS: Final = 10_000
-_UNKNOWN: Final = ("rows", "width")
-
-_METRICS: Final[dict[tuple[str, str], Metric]] = {
-    ("MatchL2", "float32"): "l2_f32",
-    ("MatchL2", "int8"): "l2_i8",
-    ("MatchHamming", "uint8"): "hamming",
-}
 
 
-def probe() -> Iterable[DeviceInfo]:
+def probe(settings: Mapping[str, object] | None = None) -> Iterable[DeviceInfo]:
     """A row for each OpenCL device, or one that says why there is none."""
+    patch = Settings.of(settings or {}).pocl_patch
     listing = list_devices()
     if not listing.devices:
         return [
@@ -67,7 +63,7 @@ def probe() -> Iterable[DeviceInfo]:
                 remedy=listing.remedy,
             )
         ]
-    return [_info(record) for record in listing.devices]
+    return [_info(record, patch=patch) for record in listing.devices]
 
 
 def board_binary() -> Path | None:
@@ -76,8 +72,8 @@ def board_binary() -> Path | None:
     return Path(named) if named else None
 
 
-def _info(record: DeviceRecord) -> DeviceInfo:
-    offline = record.is_board and board_binary() is None
+def _info(record: DeviceRecord, *, patch: bool = True) -> DeviceInfo:
+    reason, remedy = _lacks(record, patch)
     return DeviceInfo(
         id=record.id,
         kind="gpu" if record.type == "gpu" else "fpga",
@@ -88,17 +84,20 @@ def _info(record: DeviceRecord) -> DeviceInfo:
         driver=record.driver_version,
         mem_bytes=record.mem_bytes,
         uses_host_cores=record.evidence != "hardware",
-        status="unavailable" if offline else "available",
-        reason="a board needs the kernel compiled by its vendor's tools" if offline else None,
-        remedy=f"set {BINARY_VARIABLE} to the .aocx or .xclbin file" if offline else None,
+        status="available" if reason is None else "unavailable",
+        reason=reason,
+        remedy=remedy,
     )
 
 
-def metric_of(operation: Operation) -> Metric | None:
-    """The matcher's metric for an operation; None if it is none of ours."""
-    if operation.domain != DOMAIN or len(operation.inputs) != 3:
-        return None
-    return _METRICS.get((operation.name, operation.inputs[0].dtype))
+def _lacks(record: DeviceRecord, patch: bool) -> tuple[str | None, str | None]:
+    """Why a device can't be used, and what to do about it."""
+    if record.is_board and board_binary() is None:
+        reason = "a board needs the kernel compiled by its vendor's tools"
+        return reason, f"set {BINARY_VARIABLE} to the .aocx or .xclbin file"
+    if not patch and is_unknown_cpu(record.platform_version, record.device_version):
+        return UNPATCHED, PATCH_REMEDY
+    return None, None
 
 
 def open_matching_device(device_id: str, options: OpenOptions) -> MatchingDevice:
@@ -107,10 +106,11 @@ def open_matching_device(device_id: str, options: OpenOptions) -> MatchingDevice
     PoCL reads its number of threads once a process, so the first session's grant holds.
 
     Raises:
-        DeviceUnavailable: there is no such device.
+        DeviceUnavailable: there is no such device, or it can't be used as the settings are.
     """
     os.environ.setdefault("POCL_MAX_PTHREAD_COUNT", str(options.threads))
-    return MatchingDevice(open_device(device_id), options)
+    patch = Settings.of(options.settings).pocl_patch
+    return MatchingDevice(open_device(device_id, patch_pocl=patch), options)
 
 
 class MatchingDevice(Device):
@@ -132,7 +132,12 @@ class MatchingDevice(Device):
         return Support.no(f"runs {DOMAIN}::MatchL2 and MatchHamming only")
 
     def estimate(self, task: Task) -> Estimate:
-        """Elements of all query-gallery pairs over an assumed rate: a prior."""
+        """Elements of all query-gallery pairs over an assumed rate: a prior.
+
+        Raises:
+            Unsupported: gallery or k are not given.
+        """
+        check_operands(task.stage, self.info.id)
         elements = sum(_pair_elements(task.stage, op) for op in task.stage.operations)
         busy_s = elements * task.batch / _PAIR_ELEMENTS_PER_S
         return Estimate(seconds=_LAUNCH_S + busy_s, sigma=_PRIOR_SIGMA, source="prior")
@@ -141,12 +146,13 @@ class MatchingDevice(Device):
         """Pack and upload the gallery, if it is a constant; build or recall the kernels.
 
         Raises:
-            Unsupported: an operation that is no matching, or k over 16.
+            Unsupported: an operation that is no matching, k over 16, a gallery that is not given.
             CompileError, OutOfMemory: what the device answered.
             DeviceClosed: after `close`.
         """
         if self._closed:
             raise errors.DeviceClosed(f"{self.info.id} is closed", device_id=self.info.id)
+        check_operands(stage, self.info.id)
         for operation in stage.operations:
             support = self.supports(operation)
             if not support:
@@ -159,19 +165,34 @@ class MatchingDevice(Device):
         return loaded
 
     def _make(self, operation: Operation) -> MakeMatcher:
-        """What makes the matcher of an operation, once gallery and k are known.
-
-        A vendor's binary holds the single-work-item form, or the one with channels.
-        """
+        """What makes the matcher of an operation, once gallery and k are known."""
         metric = metric_of(operation)
         assert metric is not None
         chosen: dict[str, Any] = {}
         if (binary := board_binary()) is not None:
-            record = self._opened.record
+            chosen = self._chosen(binary, metric)
+        return partial(Matcher, self._opened, metric=metric, cache_folder=self._folder, **chosen)
+
+    def _chosen(self, binary: Path, metric: Metric) -> dict[str, Any]:
+        """The binary and its variant; nothing, if it is for another sort of device than this.
+
+        Without a manifest it is taken for what this device would build by itself.
+        """
+        record = self._opened.record
+        manifest = read_manifest(binary)
+        if manifest is None:
             channels = "cl_intel_channels" in record.extensions
             form: Form = "channels" if channels else "single"
-            chosen = {"binary": binary, "variant": default_variant(record, metric, form)}
-        return partial(Matcher, self._opened, metric=metric, cache_folder=self._folder, **chosen)
+            return {"binary": binary, "variant": default_variant(record, metric, form)}
+        if not record.is_board and not (record.evidence == manifest.target == "emulator"):
+            return {}
+        if manifest.variant.metric != metric:
+            raise errors.ArtifactError(
+                f"the binary {binary} computes {manifest.variant.metric}, and {metric} is asked of "
+                f"{self.info.id}",
+                remedy=f"ds-sdk fpga build --kernel {metric}, and name that one",
+            )
+        return {"binary": binary, "variant": manifest.variant}
 
     def to_host(self, value: Any) -> Any:
         """Its results are numpy arrays already."""
@@ -192,8 +213,5 @@ class MatchingDevice(Device):
 
 def _pair_elements(stage: Stage, operation: Operation) -> float:
     """Multiplications for one query: gallery rows x elements of a row."""
-    gallery = operation.inputs[1]
-    known = stage.constants.get(gallery.name)
-    shape = gallery.shape if known is None else known.shape
-    rows, width = (dim if isinstance(dim, int) else _UNKNOWN_ROWS for dim in shape or _UNKNOWN)
+    rows, width = rows_and_width(stage, operation)
     return float(rows) * width

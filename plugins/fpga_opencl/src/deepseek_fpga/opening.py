@@ -6,8 +6,17 @@ from typing import Any
 
 from deepseek_core import errors
 from deepseek_fpga.platforms import DeviceRecord, vendor_devices
-from deepseek_fpga.pocl_target import ensure_known_cpu
+from deepseek_fpga.pocl_target import (
+    OTHER_POCL,
+    SWITCH,
+    UNKNOWN_CPU,
+    ensure_known_cpu,
+    is_unknown_cpu,
+)
 from deepseek_fpga.vendor_errors import NO_PYOPENCL, install_pocl, translated
+
+UNPATCHED = f"{UNKNOWN_CPU}, and the setting pocl_patch is off"
+PATCH_REMEDY = f"{SWITCH}=true (or {OTHER_POCL})"
 
 
 class OpenDevice:
@@ -16,12 +25,19 @@ class OpenDevice:
     Contexts may be shared by threads; queues and kernels may not, so every user makes its own.
     """
 
-    def __init__(self, record: DeviceRecord, device: Any) -> None:
+    def __init__(self, record: DeviceRecord, device: Any, *, patch: bool = True) -> None:
         import pyopencl as cl
 
         self.record = record
         self.device = device
-        self._target = ensure_known_cpu(device, record.platform_version, record.device_version)
+        self.programmed: tuple[str, str] | None = None
+        """Of a board: path and checksum of the binary that it was given here."""
+        versions = record.platform_version, record.device_version
+        if not patch and is_unknown_cpu(*versions):
+            raise errors.DeviceUnavailable(
+                f"{record.id}: {UNPATCHED}", device_id=record.id, remedy=PATCH_REMEDY
+            )
+        self._target = ensure_known_cpu(device, *versions)
         with translated(record.id):
             self._context: Any = cl.Context([device])
 
@@ -60,11 +76,11 @@ class OpenDevice:
         self._context = None
 
 
-def open_device(device_id: str) -> OpenDevice:
-    """Open the device with this id.
+def open_device(device_id: str, *, patch_pocl: bool = True) -> OpenDevice:
+    """Open the device with this id; `patch_pocl`: see `pocl_target`.
 
     Raises:
-        DeviceUnavailable: there is no such device, or no OpenCL at all.
+        DeviceUnavailable: there is no such device, no OpenCL at all, or it would build nothing.
     """
     try:
         found = vendor_devices()
@@ -74,7 +90,7 @@ def open_device(device_id: str) -> OpenDevice:
         ) from error
     for record, device in found:
         if record.id == device_id:
-            return OpenDevice(record, device)
+            return OpenDevice(record, device, patch=patch_pocl)
     present = ", ".join(record.id for record, _ in found) or "none"
     raise errors.DeviceUnavailable(
         f"there is no OpenCL device {device_id} (present: {present})",

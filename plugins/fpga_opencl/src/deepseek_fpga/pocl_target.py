@@ -5,7 +5,7 @@ and Clang refuses: "unknown target CPU 'generic'"; nothing builds (seen on AMD Z
 no variable of PoCL 3.0 changes the name. So the name is replaced in the device's own structure, by
 the best one that LLVM 14 knows and whose every instruction this CPU has. The structure is searched,
 never guessed: a pointer to the text `generic` must be where PoCL 3.0 keeps it, or exactly one must
-be in reach, or nothing is touched.
+be in reach, or nothing is touched. The setting `pocl_patch` switches all of it off.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _log = logging.getLogger(__name__)
+
+SWITCH = "DEEPSEEK_FPGA_OPENCL_POCL_PATCH"
+UNKNOWN_CPU = "PoCL 3.0 does not know this CPU"
+OTHER_POCL = "apt-get install pocl-opencl-icd"
 
 _BROKEN_VERSION = "PoCL 3.0"
 _UNKNOWN = "generic"
@@ -68,14 +72,27 @@ def host_flags() -> frozenset[str]:
 def ensure_known_cpu(device: Any, platform_version: str, device_version: str) -> str | None:
     """Give the device a CPU name its compiler knows, if it needs one.
 
-    Returns the name now in use when it was replaced (a part of every cache key), else None.
+    Returns the name now in use when it was replaced (a part of every cache key), else None: it
+    needs none, or the structure is not as expected and was left untouched.
     """
     if not is_unknown_cpu(platform_version, device_version):
         return None
     target = best_target(host_flags())
     if _replace_name(device.int_ptr, target):
         _log.info("PoCL's LLVM does not know this CPU; compiling for %s", target)
+    elif not _has_name(device.int_ptr, target):
+        _log.warning("%s, and its structure is not as expected: it builds nothing", UNKNOWN_CPU)
+        return None
     return target
+
+
+def _has_name(address: int, name: str) -> bool:
+    """Whether a structure points to this name, as one does whose name was replaced before."""
+    try:
+        with Path("/proc/self/mem").open("rb", buffering=0) as memory:
+            return bool(_pointers_to(memory, address, name.encode() + b"\0"))
+    except OSError:
+        return False
 
 
 def _replace_name(address: int, target: str) -> bool:

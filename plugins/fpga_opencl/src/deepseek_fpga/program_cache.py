@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 from deepseek_core import errors
+from deepseek_fpga.files import write_atomically
 from deepseek_fpga.opening import OpenDevice
+from deepseek_fpga.vendor_binary import checked_binary, refusal
 from deepseek_fpga.vendor_errors import translated
 
 _log = logging.getLogger(__name__)
@@ -53,24 +53,22 @@ class ProgramCache:
             else:
                 self.hits += 1
                 return program
-        return self._compile(source, options, path)
+        return self._compile(source, options)
 
     def load_binary(self, path: Path) -> Any:
         """Return the program in a vendor's binary file.
 
         Raises:
-            ArtifactError: the file is missing or empty.
+            ArtifactError: the file is missing, empty or damaged.
             CompileError: the driver refuses it.
+            DeviceUnavailable: the board is programmed with another one.
+            DeviceTimeout: the driver does not come back.
         """
+        binary = checked_binary(self.device, self.folder, path)
         try:
-            binary = path.read_bytes()
-        except OSError as error:
-            raise errors.ArtifactError(
-                f"the binary {path} can't be read: {error.strerror}", remedy="check the path"
-            ) from error
-        if not binary:
-            raise errors.ArtifactError(f"the binary {path} is empty", remedy="build it again")
-        return self._from_binary(binary)
+            return self._from_binary(binary)
+        except errors.DeviceError as error:
+            raise refusal(self.device, path, error.message) from error
 
     def path_of(self, source: str, options: str) -> Path:
         """Where the binary of this source and these options lies on this device."""
@@ -87,41 +85,42 @@ class ProgramCache:
         except OSError as error:
             _log.warning("compiled programs can't be kept in %s: %s", self.folder, error)
 
-    def _compile(self, source: str, options: str, path: Path) -> Any:
+    def _compile(self, source: str, options: str) -> Any:
+        program = self.compile(source, options)
+        self.keep(program, source, options)
+        return program
+
+    def compile(self, source: str, options: str) -> Any:
+        """Return the program newly built, and keep nothing.
+
+        Raises:
+            CompileError: the source does not build; `log` is the compiler's text.
+        """
         import pyopencl as cl
 
         self.compiles += 1
-        _log.info("compiling for %s (%s) into %s", self.device.id, options, path.name)
+        _log.info("compiling for %s (%s)", self.device.id, options)
         with translated(self.device.id), warnings.catch_warnings():
             warnings.simplefilter("ignore", cl.CompilerWarning)  # remarks; errors raise
             program = cl.Program(self.device.context, source)
             program.build(options.split(), cache_dir=False)
-        self.keep(program, source, options)
         return program
 
     def _from_binary(self, binary: bytes) -> Any:
-        import pyopencl as cl
-
-        with translated(self.device.id), warnings.catch_warnings():
-            warnings.simplefilter("ignore", cl.CompilerWarning)
-            return cl.Program(self.device.context, [self.device.device], [binary]).build()
+        return program_of(self.device, binary)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that readers see all of it or nothing.
+def program_of(device: OpenDevice, binary: bytes) -> Any:
+    """The built `pyopencl.Program` of a binary.
 
     Raises:
-        OSError: the folder can't be written.
+        DeviceError: the driver does not take it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    import pyopencl as cl
+
+    with translated(device.id), warnings.catch_warnings():
+        warnings.simplefilter("ignore", cl.CompilerWarning)
+        return cl.Program(device.context, [device.device], [binary]).build()
 
 
 def _seal(binary: bytes) -> bytes:
