@@ -21,11 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-import numpy as np
+# Last, not first as for a script: NVIDIA's bindings, which torch uses, are called `cuda` as well.
+_FOLDER = str(Path(__file__).parent)
+sys.path[:] = [*(entry for entry in sys.path if entry != _FOLDER), _FOLDER]
 
-import _report  # type: ignore[import-not-found,unused-ignore]
-from _gpu_peaks import Peaks, peaks  # type: ignore[import-not-found,unused-ignore]
+import numpy as np  # noqa: E402
+
+import _report  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
+from _gpu_peaks import Peaks, peaks  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
 
 DISTRIBUTIONS = (
     "numpy", "torch", "triton", "onnxruntime-gpu", "onnxruntime", "faiss-gpu-cu12", "tensorrt",
