@@ -619,8 +619,9 @@ def test_an_older_or_newer_schema_is_told(layer):
 
 def places(value, path=()):
     """Each place of a program, as keys from its root."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in items if isinstance(value, dict | list) else ():
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    for key, item in value.items() if isinstance(value, dict) else ():
         yield (*path, key)
         yield from places(item, (*path, key))
 
