@@ -1,17 +1,21 @@
 """Tensors that stay on a device: copied at borders only, made again when they are lost."""
 
+import weakref
+
 import numpy as np
 import plain_devices
 import plain_graphs
 import pytest
 from plain_sessions import plain_sessions
 
-from deepseek_core import errors
+from deepseek_core import Graph, errors
 from deepseek_core.runtime.residents import borders, transfers
 
 X = np.arange(6.0).reshape(3, 2)
 COPIES = []  # device id and what was copied to the host
 RUNS = []  # device id, stage and the kinds of its inputs
+ALIVE = []  # tensors on devices when a run began
+THERE = weakref.WeakSet()
 
 
 class There:
@@ -20,6 +24,7 @@ class There:
     def __init__(self, array, device):
         self.array, self.device = array, device
         self.dtype, self.shape = array.dtype, array.shape
+        THERE.add(self)
 
 
 class KeepingDevice(plain_devices.PlainDevice):
@@ -60,6 +65,7 @@ class KeepingExecutable(plain_devices.PlainExecutable):
 
     def run_kept(self, inputs, keep):
         RUNS.append((self.device_id, self.stage.name, [type(v).__name__ for v in inputs.values()]))
+        ALIVE.append(len(THERE))
         planned = plain_devices.FAILURES.get(self.device_id, {})
         if self.stage.name in planned:
             error = planned.pop(self.stage.name)
@@ -78,7 +84,8 @@ class KeepingExecutable(plain_devices.PlainExecutable):
 def planned(tmp_path, monkeypatch):
     """Plans a graph on devices that keep tensors; failures by device and stage."""
     monkeypatch.setattr(plain_devices, "FAILURES", {})
-    COPIES.clear(), RUNS.clear()
+    for noted in (COPIES, RUNS, ALIVE, THERE):
+        noted.clear()
     with plain_sessions(tmp_path) as make:
 
         def plan(graph, *device_ids, failures=None, **options):
@@ -153,6 +160,35 @@ def test_all_that_was_lost_is_made_again(planned):
     made = plan.run({"x": X})
     np.testing.assert_array_equal(made["z"], (2 * X) ** 2)
     assert made.ran_on == {"double": "plain:0", "square": "plain:0"}
+
+
+@pytest.mark.parametrize("how", ["run", "stream"])
+def test_what_no_stage_reads_any_more_leaves_the_device(planned, how):
+    plan = planned(four(), "gpu:0")
+    if how == "run":
+        made = plan.run({"x": X})
+    else:
+        (made,) = plan.stream([{"x": X}])
+    np.testing.assert_array_equal(made["d"], 16 * X)
+    assert ALIVE == [0, 1, 1, 1], "tensors on the device at the start of each stage"
+
+
+def test_what_has_left_the_device_is_made_again_when_it_is_lost(planned):
+    gone = errors.DeviceLost("fell off the bus", device_id="gpu:0")
+    plan = planned(four(), "gpu:0", "plain:0", failures={"gpu:0": {"fourth": gone}})
+    np.testing.assert_array_equal(plan.run({"x": X})["d"], 16 * X)
+    assert [stage for device, stage, _ in RUNS if device == "plain:0"] == [
+        "first", "second", "third", "fourth",
+    ]  # fmt: skip
+
+
+def four():
+    names = ("first", "second", "third", "fourth")
+    stages = [
+        plain_graphs.stage(name, "Double", [given], made)
+        for name, given, made in zip(names, "xabc", "abcd", strict=True)
+    ]
+    return Graph(name="four", stages=stages, outputs=["d"])
 
 
 def test_batches_in_flight_survive_it_too(planned):

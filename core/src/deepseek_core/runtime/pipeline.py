@@ -21,6 +21,7 @@ from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.units import format_seconds
 from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.limits import PATIENT_S
+from deepseek_core.runtime.residents import Readers
 from deepseek_core.runtime.result import Result, pick
 from deepseek_core.runtime.routes import Route
 from deepseek_core.runtime.runner import StageRunner
@@ -49,6 +50,7 @@ class _Flight:
         self.route, self.sequence, self.batch = route, sequence, batch
         self.inputs, self.start, self.is_dropped = inputs, start, False
         self.tensors = dict(inputs)
+        self.readers = Readers(route.graph)
         self.waits = dict(route.waits)
         self.left = len(route.graph.stages)
         self.ran_on: dict[str, str] = {}
@@ -278,6 +280,7 @@ class _Pipeline:
         self, flight: _Flight, stage: Stage, outputs: Mapping[str, Array], ran_on: Mapping[str, str]
     ) -> None:
         flight.tensors.update(outputs)
+        flight.readers.done(stage, flight.tensors)
         flight.ran_on.update(ran_on)
         flight.left -= 1
         for follower in flight.route.followers[stage.name]:

@@ -14,7 +14,7 @@ from deepseek_core.runtime import pipeline, trace
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.quick import Quick, quick_run
 from deepseek_core.runtime.request import Request
-from deepseek_core.runtime.residents import Transfers, transfers
+from deepseek_core.runtime.residents import Readers, Transfers, transfers
 from deepseek_core.runtime.result import Result, pick
 from deepseek_core.runtime.routes import Route
 from deepseek_core.runtime.runner import StageRunner
@@ -227,12 +227,14 @@ class Plan:
         """The stages of a route one after the other, anew where tensors of theirs are lost."""
         for start in range(pipeline.MOST_STARTS):
             tensors, ran_on = dict(given), dict[str, str]()
+            readers = Readers(route.graph)
             try:
                 for stage in route.graph.stages:
                     outputs, where = self._runner.run(
                         route, stage, tensors, sequence=sequence, batch=batch
                     )
                     tensors.update(outputs)
+                    readers.done(stage, tensors)
                     ran_on.update(where)
             except TensorLost:
                 if start + 1 == pipeline.MOST_STARTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,21 @@ def on_host(value: Any) -> Any:
         DeviceError: there is none yet, and the device does not give it.
     """
     return value.to_host() if type(value) is Resident else value
+
+
+class Readers:
+    """How many stages still read each tensor of a batch; what no one does leaves its device."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._left = Counter(spec.name for stage in graph.stages for spec in stage.inputs)
+        self._left.update(graph.outputs)
+
+    def done(self, stage: Stage, tensors: dict[str, Any]) -> None:
+        """A stage has read its inputs: drop those that lie on a device for nobody else."""
+        for spec in stage.inputs:
+            self._left[spec.name] -= 1
+            if not self._left[spec.name] and type(tensors.get(spec.name)) is Resident:
+                del tensors[spec.name]
 
 
 @attrs.frozen

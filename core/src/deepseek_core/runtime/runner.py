@@ -255,7 +255,7 @@ class StageRunner:
     def _with_lost(
         self, parts: Sequence[str], tensors: Tensors
     ) -> tuple[Sequence[str], dict[str, Any]]:
-        """These stages, and those that must run again: what they made was lost with its device.
+        """These stages, and those that must run again: what they made is on no device any more.
 
         What a device that was left still gives is taken to the host.
         """
@@ -263,20 +263,24 @@ class StageRunner:
         todo = list(parts)
         while todo:
             for spec in self._graph.stage(todo.pop()).inputs:
-                value: Any = there.get(spec.name)
-                if not isinstance(value, Resident):
+                maker = self._graph.producers.get(spec.name)
+                if maker is None or maker in names or self._is_there(spec.name, there):
                     continue
-                try:
-                    there[spec.name] = value.fetched(self._planner.pool.limits.ask_s)
-                except BaseException as error:  # noqa: BLE001 - a driver may raise anything
-                    raise_if_ours(error)
-                    stop_if_interrupted(error)
-                    del there[spec.name]
-                    maker = self._graph.producers[spec.name]
-                    if maker not in names:
-                        names.add(maker)
-                        todo.append(maker)
+                names.add(maker)
+                todo.append(maker)
         return [stage.name for stage in self._graph.stages if stage.name in names], there
+
+    def _is_there(self, name: str, tensors: dict[str, Any]) -> bool:
+        """Whether a tensor is on the host, or can be taken there."""
+        value = tensors.get(name)
+        if isinstance(value, Resident):
+            try:
+                tensors[name] = value.fetched(self._planner.pool.limits.ask_s)
+            except BaseException as error:  # noqa: BLE001 - a driver may raise anything
+                raise_if_ours(error)
+                stop_if_interrupted(error)
+                del tensors[name]
+        return name in tensors
 
     def executable(self, stage: Stage, device_id: str) -> Loaded:
         """A stage loaded on a device.
