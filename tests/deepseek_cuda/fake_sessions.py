@@ -34,7 +34,9 @@ DRIVERS = []  # what makes a driver and what spoils launches, for those opened f
 
 def open_gpu(device_id, options):
     make, spoil, settings = DRIVERS[-1] if DRIVERS else (FakeCuda, None, {})
-    device = fake_gpu.make_device(options.cache_dir, make(), spoil=spoil, **settings)
+    device = fake_gpu.make_device(
+        options.cache_dir, make(), spoil=spoil, traced=True, openers=fake_gpu.programs(), **settings
+    )
     device.info = gpu_info()
     device.estimate = lambda task: Estimate(seconds=1e-9, sigma=0.1, source="measured")
     OPENED.append(device)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from fake_cuda import FakeCuda
 
-from deepseek_core import LoadOptions, errors
+from deepseek_core import Artifact, Graph, LoadOptions, Support, errors
 from deepseek_cuda.conformance import matching_case
+from deepseek_cuda.conformance_files import program
 from deepseek_cuda.driver.tensors import Kept
+from deepseek_cuda.torch_programs.frontend import ProgramFrontend
 
 X = (np.arange(20, dtype=np.float32).reshape(5, 4) % 7) - 3
 
@@ -183,6 +185,38 @@ def test_a_gpu_that_falls_off_the_bus_between_stages_costs_no_answer(session, ca
     assert any("CUDA_ERROR_UNKNOWN" in notice for notice in plan.notices)
     assert set(plan.devices.values()) == {"onnx:cpu"}
     assert plan.transfers.to_json() == {"to_device": 0, "to_host": 0, "nbytes": 0}
+
+
+def model_and_program():
+    """y = relu(relu(a + 1)): an ONNX model, and a torch program that reads what it made."""
+    pytest.importorskip("torch", reason="pip install torch")
+    read = ProgramFrontend().read(
+        Artifact.from_bytes(program(), format="pt2"), lambda op: {"cuda:0": Support.yes()}
+    )
+    stages = [fake_sessions.stage("model", "a", "x", constant=1.0), *read.stages]
+    return Graph(name="both", stages=stages, outputs=["y"])
+
+
+def test_a_program_reads_what_a_model_left_on_the_gpu(session):
+    plan = session.plan(model_and_program(), batch=5)
+    assert plan.devices == {"model": "cuda:0", "program": "cuda:0"}
+    plan.run({"a": X})
+    (gpu,) = fake_sessions.OPENED
+    gpu.fake.copied.clear()
+    np.testing.assert_array_equal(plan.run({"a": X})["y"], np.maximum(X + 1, 0))
+    assert gpu.fake.copied == ["in", "out"]
+
+
+def test_what_only_a_gpu_runs_ends_with_it_and_says_so(session):
+    plan = session.plan(model_and_program(), batch=5)
+    plan.warmup()
+    (gpu,) = fake_sessions.OPENED
+    gpu.fake.falls_off_after = gpu.fake.calls + 20
+    with pytest.raises(errors.StageFailed, match="CUDA_ERROR_UNKNOWN") as caught:
+        for _ in range(9):
+            plan.run({"a": X})
+    assert "no device can run stage 'program'" in str(caught.value)
+    assert "nvidia-smi" in caught.value.remedy
 
 
 def test_the_driver_may_hold_memory_of_a_pinned_pool_alone(tmp_path):

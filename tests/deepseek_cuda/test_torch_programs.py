@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import zipfile
+from inspect import signature
 
 import fake_gpu
 import numpy as np
@@ -332,6 +333,22 @@ def test_all_of_a_program_is_placed_on_the_gpu(layer):
         assert len(held) >= 3 and {str(value.device) for value in held} == {"cuda:1"}
         made = module(torch.empty(5, 4, device="cuda:1"))
         assert (str(made.device), tuple(made.shape)) == ("cuda:1", (5, 3))
+
+
+def test_the_real_torch_has_what_the_edge_calls():
+    """A build without CUDA has the names; what they do shows on a GPU (`pytest -m cuda`)."""
+    from deepseek_cuda.driver.tensors import DeviceTensor
+    from deepseek_cuda.torch_programs import _edge
+
+    assert {"stream_ptr", "device"} <= set(signature(torch.cuda.ExternalStream.__new__).parameters)
+    place = _edge.CudaTorch(1)
+    assert place.device == torch.device("cuda:1")
+    described = _edge._Memory(DeviceTensor(4096, np.dtype(np.float32), (2, 3)))
+    told = described.__cuda_array_interface__
+    assert (told["shape"], told["typestr"], told["data"]) == ((2, 3), "<f4", (4096, False))
+    if not torch.cuda.is_available():
+        with pytest.raises((AssertionError, RuntimeError)):
+            place.on(0)
 
 
 def test_a_program_of_another_gpu_loads_on_this_one(device, layer):
