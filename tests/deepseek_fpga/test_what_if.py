@@ -109,7 +109,7 @@ def test_it_refuses_to_run_with_a_named_error_and_a_remedy(session, tmp_path):
 
 
 def test_its_estimate_is_that_of_the_model():
-    stage = unbound().bind(constants(width=16, rows=5000))
+    stage = unbound().bind(constants(width=conformance._WIDTH, rows=5000))
     found = opened().estimate(Task(stage=stage, batch=100))
     wanted = seconds(Board(pes=48), queries=100, rows=5000, k=2, resident=True)
     assert (found.seconds, found.source) == (pytest.approx(wanted), "model")
@@ -117,7 +117,8 @@ def test_its_estimate_is_that_of_the_model():
 
 
 @pytest.mark.parametrize(("k", "width"), [(3, 32), (2, 33)])
-def test_what_the_modeled_array_does_not_hold_is_refused(k, width):
+def test_what_the_modeled_array_does_not_hold_is_refused(k, width, monkeypatch):
+    monkeypatch.setattr(conformance, "_WIDTH", width)
     stage = unbound().bind(constants(k=k, width=width, rows=50))
     with pytest.raises(errors.Unsupported, match="rows of up to 32 bytes and keeps the 2 nearest"):
         opened().estimate(Task(stage=stage, batch=1))
