@@ -1,4 +1,4 @@
-"""The commands of a plugin's group (`ds-sdk store`, `compress`, `trt`, `fpga`) and their own help."""
+"""The commands of a plugin's group (`ds-sdk store`, `trt`, `fpga` ...) and their own help."""
 
 from __future__ import annotations
 

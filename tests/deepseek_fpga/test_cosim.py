@@ -1,12 +1,17 @@
 """The Verilog twin, cycle by cycle: built and run by verilator where that is installed."""
 
 import os
+import shutil
 import stat
+import tempfile
 from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from deepseek_core import errors
 from deepseek_fpga.proof import cosim
 from deepseek_fpga.proof.cases import WORD_BYTES, make_case
 from deepseek_fpga.proof.kept import Kept
@@ -167,6 +172,27 @@ def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path):
     assert not any(driver.exists() for driver in seen), "it was left among temporary files"
     kept.keep("key", {"a": 1})
     assert kept.facts("key") is None
+
+
+def test_a_full_folder_is_left_and_a_full_machine_is_named(tmp_path, monkeypatch):
+    """Verilator writes half a makefile there and says something else."""
+    free = {tmp_path / "cache": 1000}
+    real = shutil.disk_usage
+
+    def usage(path):
+        return SimpleNamespace(free=free.get(Path(path), real(path).free))
+
+    monkeypatch.setattr("deepseek_fpga.proof.kept.shutil.disk_usage", usage)
+    kept = Kept(tmp_path / "cache")
+    with kept.built("key", "drive", lambda at: script(at, "drive", "#!/bin/sh\n")) as driver:
+        assert driver.is_file()
+    free[Path(tempfile.gettempdir())] = 1000
+    with (
+        pytest.raises(errors.WriteError, match="No space left") as caught,
+        kept.built("k", "d", print),
+    ):
+        pass
+    assert "TMPDIR" in caught.value.remedy
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path):
