@@ -166,7 +166,10 @@ class Problems:
     ) -> tuple[Candidate, ...]:
         before = self._devices.pool.why_out()
         asked = tuple(self.candidate(stage, i, request) for i in ids if i not in before)
-        out = (Candidate(device_id=d, refusal=r) for d, r in before.items())
+        known = {info.id: info.evidence for info in self._devices.pool.infos}
+        out = (
+            Candidate(device_id=d, refusal=r, evidence=known.get(d, "")) for d, r in before.items()
+        )
         return (*asked, *out)
 
     def _whole_options(
