@@ -49,9 +49,8 @@ class Stage:
 
 def by_hand(graph: Any, nodes: dict[str, str]) -> Any:
     """A function of batches to results, over an actor on each node."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     actors = [
         ray.remote(Stage)
@@ -103,8 +102,8 @@ def split(crops: Any) -> list[dict[str, Any]]:
 def measured(args: argparse.Namespace, cluster: Any) -> tuple[Any, bool]:
     """Timings of all, and whether their answers are the same bits."""
     import numpy as np
-
     import ray
+
     from dataset import load_crops, split_by_board
     from deepseek_core import Session
 
@@ -137,9 +136,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, judge."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
-        from ray.cluster_utils import Cluster
-
         import ray
+        from ray.cluster_utils import Cluster
     except ImportError:
         print("Ray isn't installed (make install-dev); nothing was measured")
         return 1

@@ -72,13 +72,14 @@ class RayDevice(Device):
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
         """As the device has it."""
-        told: Support = self._call(self.pulse.actor.ask_about, "supports_stage", self.number(stage), latency)
+        ask, number = self.pulse.actor.ask_about, self.number(stage)
+        told: Support = self._call(ask, "supports_stage", number, latency)
         return told
 
     def estimate(self, task: Task) -> Estimate:
         """As the device has it: a run there, without the way to it."""
-        number = self.number(task.stage)
-        told: Estimate = self._call(self.pulse.actor.estimate, number, task.batch, task.latency, task.workload)
+        ask, number = self.pulse.actor.estimate, self.number(task.stage)
+        told: Estimate = self._call(ask, number, task.batch, task.latency, task.workload)
         return told
 
     def concurrency(self, latency: LatencyClass) -> Concurrency:
