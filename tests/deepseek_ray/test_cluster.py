@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
@@ -226,12 +227,13 @@ def write_other_version(folder, module, version, entry):
 def test_a_resource_that_is_taken_is_told_and_not_waited_for(nodes):
     nodes.add("few", resources={"ds:cpu": 1})
     try:
-        with cluster(nodes, open_s=8.0) as session:
-            pool = session.planner.pool
+        with cluster(nodes) as session:
+            pool, place = session.planner.pool, session._place
             pool.open(f"ray:few/{ONNX}")
+            place._settings = attrs.evolve(place._settings, open_s=2.0)
             (offer,) = [o for o in pool.offers if o.info.id == f"ray:few/{ONNX}"]
             with pytest.raises(errors.DeviceUnavailable, match="ds:cpu may be taken") as caught:
-                session._place.open(offer, None)
+                place.open(offer, None)
             assert "ray status" in caught.value.remedy
     finally:
         nodes.kill("few")

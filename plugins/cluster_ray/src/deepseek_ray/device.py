@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ class RayDevice(Device):
         self.info, self.workloads = info, workloads
         self.pulse = pulse
         self._known: weakref.WeakKeyDictionary[Stage, int] = weakref.WeakKeyDictionary()
+        self._gone: deque[int] = deque()  # numbers of stages that nobody has any more
         self._supports: dict[str, Support] = {}
         self._closed = False
         self._lock = threading.Lock()
@@ -57,10 +59,12 @@ class RayDevice(Device):
         with self._lock:
             found = self._known.get(stage)
             if found is None:
+                while self._gone:
+                    self.pulse.actor.forget.remote(self._gone.popleft())
                 found = next(_numbers)
                 self._call(self.pulse.actor.know, found, stage.carried())
                 self._known[stage] = found
-                weakref.finalize(stage, _forget, weakref.ref(self), found)
+                weakref.finalize(stage, self._gone.append, found)  # no call of Ray in there
             return found
 
     def supports(self, operation: Operation) -> Support:
@@ -107,11 +111,6 @@ class RayDevice(Device):
         """A copy of a tensor that lies there."""
         return value.to_host() if isinstance(value, RefTensor) else np.asarray(value)
 
-    def forget(self, number: int) -> None:
-        """Keep a stage there no more, without waiting for it."""
-        if not self._closed:
-            self.pulse.actor.forget.remote(number)
-
     def close(self) -> None:
         """End the actor, and all that it has."""
         self._closed = True
@@ -119,12 +118,6 @@ class RayDevice(Device):
 
         if ray.is_initialized():
             ray.kill(self.pulse.actor)
-
-
-def _forget(device: weakref.ref[RayDevice], number: int) -> None:
-    known = device()
-    if known is not None:
-        known.forget(number)
 
 
 class RayExecutable(Executable):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from typing import Any, Final
 
@@ -60,7 +61,7 @@ def read_archive(artifact: Artifact, *, tensors: bool = True) -> Archive:
         raise errors.ArtifactError(f"{where}: {error.message}", remedy=error.remedy) from error
     except (
         zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, EOFError,
-        RecursionError, NotImplementedError, IndexError,
+        RuntimeError, IndexError, OverflowError, struct.error,
     ) as error:  # fmt: skip
         where = artifact.path or "the program"
         told = f"{where} is no whole file of torch.export.save: {error!r}"
@@ -89,6 +90,11 @@ def _read(file: zipfile.ZipFile, tensors: bool) -> Archive:
             where = f"data/{kind}/{row['path_name']}"
             _check_tensor(name, row, kind)
             wanted[where] = entries[where]
+            # torch makes zeros of any size out of an empty file.
+            if not entries[where].file_size and all(
+                s["as_int"] for s in row["tensor_meta"]["sizes"]
+            ):
+                raise refuse(f"{name!r} has no bytes")
         configs[config] = told
     return Archive(
         program=program,

@@ -113,7 +113,7 @@ class TorchEngine:
         spec = program.call_spec.in_spec
         assert spec is not None
         self._nesting = spec
-        with self._faults(), torch.no_grad(), place.on(stream):
+        with _Translated(device_id, loads=True), torch.no_grad(), place.on(stream):
             self._module = placed_on(program, place.device)
 
     def placed(self, constants: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
@@ -127,12 +127,12 @@ class TorchEngine:
             OutOfMemory, DeviceLost: torch could not run it.
             InputRejected: the program takes no such sizes or values.
         """
-        with self._faults(), torch.no_grad(), self._place.on(self._stream):
+        with _Translated(self._device_id), torch.no_grad(), self._place.on(self._stream):
             given = [self._place.view(inputs[name]) for name in self._inputs]
             args, kwargs = pytree.tree_unflatten(given, self._nesting)
             made = pytree.tree_leaves(self._module(*args, **kwargs))
             tensors = [_apart(tensor, given) for tensor in made]
-        outputs = dict(zip(self._outputs, map(_described, tensors), strict=True))
+            outputs = dict(zip(self._outputs, map(_described, tensors), strict=True))
         return Launched(outputs, keep=(tensors, given))
 
     def release(self) -> None:
@@ -145,15 +145,12 @@ class TorchEngine:
         self._module = None
         self.release()
 
-    def _faults(self) -> AbstractContextManager[None]:
-        return _Translated(self._device_id)
-
 
 class _Translated:
-    """torch's exceptions as errors of the SDK."""
+    """torch's exceptions as errors of the SDK; while it `loads`, no input is at fault."""
 
-    def __init__(self, device_id: str) -> None:
-        self._device_id = device_id
+    def __init__(self, device_id: str, *, loads: bool = False) -> None:
+        self._device_id, self._loads = device_id, loads
 
     def __enter__(self) -> None:
         """Begin."""
@@ -170,6 +167,13 @@ class _Translated:
         if re.search(_LOST, text):
             raise errors.DeviceLost(
                 text, device_id=device_id, remedy="nvidia-smi, then start the process again"
+            ) from error
+        if self._loads:
+            raise errors.CompileError(
+                f"{device_id}: torch does not place the program: {_line(error)}",
+                device_id=device_id,
+                log=str(error),
+                remedy="export it again with this torch",
             ) from error
         raise errors.InputRejected(
             f"{device_id}: the program failed: {_line(error)}",

@@ -48,7 +48,7 @@ def signature_of(program: dict[str, Any]) -> Signature:
     try:
         return _signature(program["graph_module"])
     except (KeyError, TypeError, AttributeError, IndexError, StopIteration, ValueError) as error:
-        if isinstance(error, errors.DeepSeekError):
+        if isinstance(error, errors.ArtifactError):
             raise
         raise refuse(f"its graph lacks something: {error!r}") from error
 
