@@ -7,8 +7,6 @@ from typing import Any
 
 import attrs
 
-from deepseek_core import errors
-
 
 def _a_board(_settings: object, _field: object, value: str) -> None:
     if value:
