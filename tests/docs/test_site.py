@@ -133,6 +133,7 @@ def test_every_command_is_documented_with_its_own_help(site):
         ("store", group_command_line.STORE, "store_cli"),
         ("compress", group_command_line.COMPRESS, "compress_cli"),
         ("trt", group_command_line.TRT, "compress_cli"),
+        ("fpga", group_command_line.FPGA, "fpga_cli"),
     ],
 )
 def test_every_command_of_a_group_is_documented_with_its_own_help(site, group, commands, page):

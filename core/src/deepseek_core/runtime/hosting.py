@@ -36,7 +36,7 @@ class HostedDevice:
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
         """As `Device.supports_stage`."""
-        return self._opened.supports_stage(stage, latency, Workload.INFERENCE)
+        return self._opened.supports_stage(stage, latency, next(iter(self.workloads)))
 
     def estimate(self, task: Task) -> Estimate:
         """As `Device.estimate`."""

@@ -79,8 +79,8 @@ class Loaded:
             start_s = time.perf_counter()
             outputs = self._executable.run_kept(inputs, keep)
             end_s = time.perf_counter()
-            took_s = outputs.seconds if type(outputs) is TimedOutputs else end_s - start_s
-            start_s = max(start_s, end_s - took_s)
+            away_s = outputs.seconds if isinstance(outputs, TimedOutputs) else None
+            start_s = start_s if away_s is None else max(start_s, end_s - away_s)
         finally:
             slots.put(slot)
         try:

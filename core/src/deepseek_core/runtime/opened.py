@@ -208,11 +208,12 @@ class Opened:
         Raises:
             PluginError, DeviceError: as `takes`.
         """
-        count = self.takes(latency).in_flight
+        told = self.takes(latency)
         with self._lock:
             if latency not in self._slots:
                 self._slots[latency] = made = Slots()
-                for slot in [LEFT] if self.silent else range(count):
+                numbers = (number % told.slots for number in range(told.in_flight))
+                for slot in [LEFT] if self.silent else numbers:
                     made.put(slot)
             return self._slots[latency]
 

@@ -158,8 +158,9 @@ class DevicePool:
             ConfigError: a word that names no device.
         """
         kept = {device_id for word in words for device_id in self.matching(word)}
-        for device_id in set(self._rows) - kept:
-            self._out[device_id] = "left out by the caller's choice of devices"
+        for device_id in self._rows:  # in their order: equal input, equal output
+            if device_id not in kept:
+                self._out[device_id] = "left out by the caller's choice of devices"
 
     def matching(self, word: str) -> tuple[str, ...]:
         """Ids that a word names: the id itself, else a kind or the start of a name.

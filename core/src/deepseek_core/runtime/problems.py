@@ -185,7 +185,10 @@ class Problems:
             for i in ids
             if i not in before
         )
-        out = (Candidate(device_id=d, refusal=r) for d, r in before.items())
+        known = {info.id: info.evidence for info in self._devices.pool.infos}
+        out = (
+            Candidate(device_id=d, refusal=r, evidence=known.get(d, "")) for d, r in before.items()
+        )
         return (*asked, *out)
 
     def _from_home(self, graph: Graph, stage: Stage, candidate: Candidate, batch: int) -> Candidate:

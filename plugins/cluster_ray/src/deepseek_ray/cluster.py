@@ -65,6 +65,7 @@ class RayCluster(places.Place):
         faults: list[BaseException] = []
         for node, listed in self._listed().items():
             if isinstance(listed, BaseException):
+                _end(self._listers.pop(node.name))
                 faults.append(listed)
                 found.append(_unusable(node, listed))
             else:

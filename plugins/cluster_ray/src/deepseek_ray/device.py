@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,8 +31,9 @@ from deepseek_core import (
 )
 from deepseek_ray.pulse import Pulse
 from deepseek_ray.tensor import RefTensor
+from deepseek_ray.worker import Look
 
-_AHEAD: Final = 1  # a run whose inputs travel while another one computes
+_AHEAD: Final = 3  # runs whose inputs travel while another one computes
 _numbers: Final = itertools.count(1)
 
 
@@ -42,6 +44,7 @@ class RayDevice(Device):
         self.info, self.workloads = info, workloads
         self.pulse = pulse
         self._known: weakref.WeakKeyDictionary[Stage, int] = weakref.WeakKeyDictionary()
+        self._gone: deque[int] = deque()  # numbers of stages that nobody has any more
         self._supports: dict[str, Support] = {}
         self._closed = False
         self._lock = threading.Lock()
@@ -56,10 +59,12 @@ class RayDevice(Device):
         with self._lock:
             found = self._known.get(stage)
             if found is None:
+                while self._gone:
+                    self.pulse.actor.forget.remote(self._gone.popleft())
                 found = next(_numbers)
                 self._call(self.pulse.actor.know, found, stage.carried())
                 self._known[stage] = found
-                weakref.finalize(stage, _forget, weakref.ref(self), found)
+                weakref.finalize(stage, self._gone.append, found)  # no call of Ray in there
             return found
 
     def supports(self, operation: Operation) -> Support:
@@ -72,17 +77,14 @@ class RayDevice(Device):
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
         """As the device has it."""
-        told: Support = self._call(
-            self.pulse.actor.ask_about, "supports_stage", self.number(stage), latency
-        )
+        ask, number = self.pulse.actor.ask_about, self.number(stage)
+        told: Support = self._call(ask, "supports_stage", number, latency)
         return told
 
     def estimate(self, task: Task) -> Estimate:
         """As the device has it: a run there, without the way to it."""
-        number = self.number(task.stage)
-        told: Estimate = self._call(
-            self.pulse.actor.estimate, number, task.batch, task.latency, task.workload
-        )
+        ask, number = self.pulse.actor.estimate, self.number(task.stage)
+        told: Estimate = self._call(ask, number, task.batch, task.latency, task.workload)
         return told
 
     def concurrency(self, latency: LatencyClass) -> Concurrency:
@@ -109,11 +111,6 @@ class RayDevice(Device):
         """A copy of a tensor that lies there."""
         return value.to_host() if isinstance(value, RefTensor) else np.asarray(value)
 
-    def forget(self, number: int) -> None:
-        """Keep a stage there no more, without waiting for it."""
-        if not self._closed:
-            self.pulse.actor.forget.remote(number)
-
     def close(self) -> None:
         """End the actor, and all that it has."""
         self._closed = True
@@ -121,12 +118,6 @@ class RayDevice(Device):
 
         if ray.is_initialized():
             ray.kill(self.pulse.actor)
-
-
-def _forget(device: weakref.ref[RayDevice], number: int) -> None:
-    known = device()
-    if known is not None:
-        known.forget(number)
 
 
 class RayExecutable(Executable):
@@ -156,19 +147,16 @@ class RayExecutable(Executable):
         given = list(inputs.values())
         remote = {value.ref.hex(): value.pulse for value in given if isinstance(value, RefTensor)}
         values = [value.ref if isinstance(value, RefTensor) else value for value in given]
-        looks, *refs = self._pulse.sent(self._run, self._number, tuple(inputs), *values)
+        answer, *refs = self._pulse.sent(self._run, self._number, tuple(inputs), *values)
         try:
-            seconds, shapes = self._pulse.result(looks, *remote.values())
+            seconds, told = self._pulse.result(answer, *remote.values())
         except errors.TensorLost as error:
             raise _of_maker(error, remote) from error
         outputs = {
-            name: self._output(ref, look)
-            for name, ref, look in zip(self._names, refs, shapes, strict=True)
+            name: RefTensor(ref, *value, self._pulse) if type(value) is Look else value
+            for name, ref, value in zip(self._names, refs, told, strict=True)
         }
         return places.TimedOutputs(outputs, seconds)
-
-    def _output(self, ref: Any, look: tuple[np.dtype[Any], tuple[int, ...]] | None) -> Any:
-        return self._pulse.result(ref) if look is None else RefTensor(ref, *look, self._pulse)
 
     def warmup(self, batch: int) -> None:
         """As the device does it."""

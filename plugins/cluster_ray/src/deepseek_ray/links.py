@@ -13,7 +13,8 @@ _SMALL: Final = 256 * 1024  # what is below 100 KiB goes by another way
 _LARGE: Final = 8 * 1024 * 1024
 _ROUNDS: Final = 3
 _MOST_PAIRS: Final = 64
-_LIMIT_S: Final = 20.0
+_LIMIT_S: Final = 3.0  # for one transfer
+_ALL_S: Final = 15.0  # for all of them
 
 Timed = Callable[[int], float]
 """Seconds until so many bytes are there."""
@@ -22,13 +23,16 @@ Timed = Callable[[int], float]
 def measured(workers: Mapping[str, Any]) -> dict[tuple[str, str], places.Link]:
     """Links between nodes by (from, to), `HOME` among them; `workers` has an actor of each.
 
-    Of many pairs some are measured; the others count as the slowest of these. A pair that can't
-    be measured counts so, too.
+    Of many pairs some are measured, as far as time allows; the others count as the slowest of
+    these. A pair that can't be measured counts so, too.
     """
     ends = [places.HOME, *workers]
     pairs = [(a, b) for a in ends for b in ends if (a, b) != (places.HOME, places.HOME)]
     found: dict[tuple[str, str], places.Link] = {}
+    until_s = time.monotonic() + _ALL_S
     for a, b in pairs[:_MOST_PAIRS]:
+        if time.monotonic() > until_s:
+            break
         link = _link(_way(workers.get(a), workers.get(b)))
         if link is not None:
             found[a, b] = link

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from deepseek_core import Session, Stage, places
+
+
+SMALL: Final = 64 * 1024
+"""Bytes that Ray sends to the caller anyway, whoever reads them."""
+
+
+class Look(NamedTuple):
+    """What a tensor looks like that stays where it was made."""
+
+    dtype: Any
+    shape: tuple[int, ...]
 
 
 class Worker:
@@ -78,10 +89,19 @@ class Worker:
         return self._device.estimate(task)
 
     def run(self, number: int, names: Sequence[str], *values: Any) -> Sequence[Any]:
-        """Seconds of a run with what its outputs look like, then the outputs themselves."""
+        """Seconds of a run, with its small outputs and looks of the others; then these others.
+
+        What is small comes with the answer, and can't be lost afterwards; in its place is None.
+        """
         inputs = dict(zip(names, values, strict=True))
         outputs, seconds = self._device.run(number, inputs)
-        return [(seconds, [_look(value) for value in outputs]), *outputs]
+        stay = [_nbytes(value) > SMALL for value in outputs]
+        told = [
+            Look(value.dtype, value.shape) if stays else value
+            for value, stays in zip(outputs, stay, strict=True)
+        ]
+        left = [value if stays else None for value, stays in zip(outputs, stay, strict=True)]
+        return [(seconds, told), *left]
 
     def make(self, nbytes: int) -> Any:
         """Bytes to measure a link with."""
@@ -94,7 +114,6 @@ class Worker:
         return len(value)
 
 
-def _look(value: Any) -> Any:
-    """Dtype and shape; None of what is no array."""
-    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
-    return None if dtype is None or not isinstance(shape, tuple) else (dtype, shape)
+def _nbytes(value: Any) -> int:
+    """Bytes of an array; 0 of what is none, which stays nowhere."""
+    return int(getattr(value, "nbytes", 0)) if hasattr(value, "shape") else 0

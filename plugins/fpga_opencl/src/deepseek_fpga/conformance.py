@@ -6,11 +6,12 @@ They run on the first OpenCL device that the probe finds: a board, an emulator o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from deepseek_core import Artifact, Operation, Stage, TensorSpec
-from deepseek_core.testing import DeviceCase, DeviceConformance
+from deepseek_core.testing import CommandConformance, DeviceCase, DeviceConformance
 from deepseek_fpga.operators import DOMAIN
 from deepseek_fpga.packing import Array
 
@@ -34,6 +35,18 @@ class TestOpenCl(DeviceConformance):
             _case("MatchL2", floats, ((floats[_ROWS:, None] - floats[:_ROWS]) ** 2).sum(2)),
             _case("MatchHamming", codes, _differing_bits(codes[_ROWS:, None] ^ codes[:_ROWS])),
         ]
+
+
+class TestFpga(CommandConformance):
+    """The command `ds-sdk fpga`, as far as it needs no tool."""
+
+    plugin = "fpga_opencl"
+    name = "fpga"
+    arguments: ClassVar[list[list[str]]] = [
+        [],
+        ["report", "--rung", "E4", "--rung", "E5"],
+        ["report", "--rung", "E4", "--json"],
+    ]
 
 
 def _differing_bits(different: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,11 @@ from deepseek_core import errors
 
 _TAIL_LINES: Final = 12
 _DYING_S: Final = 5.0
+# What tells most first: the system's own reasons, then errors of the tool.
+_TELLING: Final = tuple(
+    re.compile(words, re.IGNORECASE)
+    for words in (r"no space left|permission denied|out of memory", r"\berror\b")
+)
 
 
 class ToolFailed(errors.DeepSeekError):
@@ -71,7 +77,7 @@ def run_tool(
     if process.returncode:
         log = "\n".join(text.splitlines()[-_TAIL_LINES:])
         raise ToolFailed(
-            f"{name} {_ending(process.returncode)}: {_last_line(text)}",
+            f"{name} {_ending(process.returncode)}: {_telling_line(text)}",
             log=log,
             remedy=f"run it alone to see all of it: {' '.join(command)}"[:400],
         )
@@ -96,6 +102,10 @@ def _ending(code: int) -> str:
     return f"was ended by signal {-code}"
 
 
-def _last_line(text: str) -> str:
+def _telling_line(text: str) -> str:
+    """The first line of the most telling sort, which others follow from; else the last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it said nothing"
+    if not lines:
+        return "it said nothing"
+    found = (line for words in _TELLING for line in lines if words.search(line))
+    return next(found, lines[-1])[:200]

@@ -79,6 +79,12 @@ def build(
         _log(folder, log)
         if recipe.report_only:
             return Built()
+        if not binary.is_file():
+            raise ToolFailed(
+                f"{step[0]} ended well and made no {binary}",
+                log=log,
+                remedy=f"see {folder / LOG}",
+            )
         _record(recipe, binary)
         return Built(binary=binary)
 

@@ -6,9 +6,11 @@ folder that can't be written only costs time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -24,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _FORMAT: Final = 1
 _PREFIX: Final = "making-"
+_ROOM_BYTES: Final = 64 << 20  # several times what a build takes
 _LEFTOVER_S: Final = 3600.0  # older than any build: its maker was killed
 
 
@@ -83,14 +86,14 @@ class Kept:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.folder))
+            return _new_folder(_PREFIX, self.folder)
         except OSError as error:
             _log.warning("what is built can't be kept in %s: %s", self.folder, error)
         try:
-            return Path(tempfile.mkdtemp(prefix="deepseek-fpga-"))
+            return _new_folder("deepseek-fpga-", Path(tempfile.gettempdir()))
         except OSError as error:
             raise errors.WriteError(
-                f"no folder for temporary files can be written: {error.strerror}",
+                f"nothing can be built in {tempfile.gettempdir()}: {error.strerror}",
                 remedy="set TMPDIR to a folder with room",
             ) from error
 
@@ -103,6 +106,17 @@ class Kept:
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.json"
+
+
+def _new_folder(prefix: str, parent: Path) -> Path:
+    """A folder with room: verilator does not notice when what it writes is cut short.
+
+    Raises:
+        OSError: it can't be made, or there is no room.
+    """
+    if shutil.disk_usage(parent).free < _ROOM_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
 
 
 def _seal(file: Path) -> None:
