@@ -7,7 +7,9 @@ import pytest
 from machines import A100, LOST, MIG_H100, T4, described
 
 from deepseek_cuda.discovery.host import find_host
+from deepseek_cuda.torch_programs.opener import find_torch
 
+LIBRARIES = "TensorRT", "torch.export"  # what beside GPUs is told
 DS_SDK = ("-m", "deepseek_core")
 
 
@@ -15,14 +17,15 @@ DS_SDK = ("-m", "deepseek_core")
 def findings(tmp_path, library, build):
     """What `doctor` says of GPUs: (status, text, remedy)."""
 
-    def find(text, *, nvml=library, **variables):
-        environment = machines.environment(tmp_path, nvml, build, text, **variables)
+    def find(text, *, nvml=library, libraries=False, ort=build, **variables):
+        environment = machines.environment(tmp_path, nvml, ort, text, **variables)
         printed = machines.run(environment, *DS_SDK, "doctor", "--json")
         checks = json.loads(printed)["checks"]
         return [
             (check["status"], check["message"], check["remedy"])
             for check in checks
             if check["name"] == "gpu_cuda gpus"
+            and any(word in check["message"] for word in LIBRARIES) is libraries
         ]
 
     return find
@@ -84,3 +87,25 @@ def test_devices_are_listed_by_the_command(tmp_path, library, build):
     found = json.loads(machines.run(environment, *DS_SDK, "devices", "--json"))["devices"]
     assert [row["id"] for row in found] == ["cuda:0", "cuda:1"]
     assert {row["plugin"] for row in found} == {"gpu_cuda"}
+
+
+def test_what_else_a_gpu_could_run_is_told(findings, tmp_path):
+    ort = machines.make_build(tmp_path / "ort")
+    without, torch = findings(described([A100]), libraries=True, ort=ort)
+    assert without[1] == (
+        "no TensorRT for ONNX models: this build of onnxruntime 1.99.0 has no TensorRT provider"
+    )
+    reason, remedy = find_torch()
+    if reason:
+        assert torch == ("ok", f"no programs of torch.export: {reason}", remedy)
+    machines.add_tensorrt(ort)
+    found, _ = findings(described([A100]), libraries=True, ort=ort)
+    assert found == (
+        "ok",
+        "ONNX Runtime's TensorRT provider can be used (TensorRT 10.13.3)",
+        "ds-sdk run MODEL --set gpu_cuda.onnx_providers=tensorrt,cuda",
+    )
+
+
+def test_without_a_gpu_nothing_else_is_missed(findings):
+    assert findings("", nvml=None, libraries=True) == []

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from deepseek_core import DeviceInfo, Finding
 from deepseek_cuda.discovery.nvml import readings
+from deepseek_cuda.discovery.tensorrt import find_tensorrt
 from deepseek_cuda.discovery.visible import VARIABLE
 from deepseek_cuda.probe import Survey, survey
+from deepseek_cuda.torch_programs.opener import find_torch
 
 _GIB = 1 << 30
 
@@ -22,6 +24,26 @@ def check_gpus() -> Iterable[Finding]:
         else:
             yield _unusable(row)
     yield from _hidden(found)
+    if any(row.status == "available" for row in found.rows):
+        yield from _libraries(found)
+
+
+def _libraries(found: Survey) -> Iterator[Finding]:
+    """What else a GPU that can be used could run: nobody has to have it."""
+    tensorrt = find_tensorrt(found.runtime)
+    missing, remedy = find_torch()
+    if tensorrt.reason is None:
+        text = f"ONNX Runtime's TensorRT provider can be used (TensorRT {tensorrt.version})"
+        use = "ds-sdk run MODEL --set gpu_cuda.onnx_providers=tensorrt,cuda"
+        yield Finding(status="ok", text=text, remedy=use)
+    else:
+        text = f"no TensorRT for ONNX models: {tensorrt.reason}"
+        yield Finding(status="ok", text=text, remedy=tensorrt.remedy)
+    if missing:
+        text = f"no programs of torch.export: {missing}"
+        yield Finding(status="ok", text=text, remedy=remedy)
+    else:
+        yield Finding(status="ok", text="programs of torch.export can be used", remedy=None)
 
 
 def _usable(row: DeviceInfo, read: Mapping[str, float | None]) -> Finding:

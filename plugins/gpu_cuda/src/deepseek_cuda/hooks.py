@@ -53,5 +53,5 @@ def ds_register_checks(ctx: HostContext) -> Iterable[CheckSpec]:
             run="deepseek_cuda.doctor:check_gpus",
             summary="which GPUs are here, and what is missing to use them",
             requires=("pynvml",),
-        )
+        ),
     ]
