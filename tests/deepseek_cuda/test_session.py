@@ -14,6 +14,8 @@ sys.path.insert(0, str(machines.HERE.parent / "end_to_end"))
 
 from newcomer import furnish
 
+from deepseek_cuda.conformance_files import program
+
 HOOKS = """
 from deepseek_core import DeviceSpec, hookimpl, hooks
 
@@ -31,7 +33,8 @@ def probe():
     return [fake_gpu.info()]
 
 def open_device(device_id, options):
-    device = fake_gpu.make_device(options.cache_dir)
+    programs = fake_gpu.programs() if os.environ.get("PROGRAMS") else {}
+    device = fake_gpu.make_device(options.cache_dir, traced=True, openers=programs)
     device.estimate = lambda task: Estimate(seconds=1e-9, sigma=0.1, source="measured")
     load = device.load
 
@@ -121,3 +124,18 @@ def test_a_gpu_that_is_lost_in_mid_run_costs_no_answer(ds_sdk):
     np.testing.assert_array_equal(
         arrays("y.npz")["y"], reference("layer.onnx", arrays("x.npz"))["y"]
     )
+
+
+def test_a_program_of_torch_runs_by_the_command(ds_sdk, folder):
+    """Read by the real frontend, cut into batches by the axis that the caller declares."""
+    pytest.importorskip("torch", reason="pip install torch")
+    (folder / "relu.pt2").write_bytes(program())
+    x = np.arange(-40, 40, dtype=np.float32).reshape(20, 4)
+    np.savez(folder / "many.npz", x=x)
+    report = ds_sdk(
+        "run", "relu.pt2", "--input", "many.npz", "--output", "relu.npz", "--no-calibrate",
+        "--batch-axis", "s0", "--batch", "8",
+        PROGRAMS="1", DEEPSEEK_PLUGINS="cpu_onnx,gpu_cuda,zoo_gpu",
+    )  # fmt: skip
+    assert report["ran_on"] == {"program": ["cuda:0"]}
+    np.testing.assert_array_equal(arrays("relu.npz")["y"], np.maximum(x, 0))
