@@ -48,6 +48,8 @@ class KeepingDevice(plain_devices.PlainDevice):
         if not isinstance(value, There):
             return np.asarray(value)
         assert value.device is self, "of another device"
+        if self.closed:
+            raise errors.DeviceClosed("closed", device_id=self.info.id)
         if self.is_lost:
             raise errors.DeviceLost("the cable is out", device_id=self.info.id)
         COPIES.append((self.info.id, value.array.shape))
@@ -211,6 +213,36 @@ def test_a_device_that_refuses_one_stage_still_gives_what_it_has(planned):
     assert made.ran_on == {"double": "gpu:0", "square": "plain:0"}
     assert [stage for _, stage, _ in RUNS].count("double") == 1
     assert COPIES == [("gpu:0", (3, 2))]
+
+
+def test_a_device_that_was_opened_anew_in_the_middle_makes_its_tensors_again(planned):
+    """As a server does with one that failed for it: no fault of the device as it is now."""
+    plan = planned(plain_graphs.chain(), "gpu:0", "plain:0")
+    plan.run({"x": X})
+    pool, run = plan._planner.pool, plan._runner.run
+
+    def reopened(route, stage, *rest, **more):
+        if stage.name == "square":
+            pool.forget("gpu:0")
+            pool.use("gpu:0")
+            plan._runner._loaded.clear()
+        return run(route, stage, *rest, **more)
+
+    plan._runner.run = reopened
+    RUNS.clear()
+    made = plan.run({"x": X})
+    np.testing.assert_array_equal(made["z"], (2 * X) ** 2)
+    assert [(device, stage) for device, stage, _ in RUNS] == [
+        ("gpu:0", "double"), ("gpu:0", "double"), ("gpu:0", "square"),
+    ]  # fmt: skip
+    assert plan.notices == (), "nobody was to blame"
+
+
+def test_two_devices_do_not_read_each_others_tensors(planned):
+    pin = {"double": "gpu:0", "square": "gpu:1", "again": "gpu:1"}
+    plan = planned(plain_graphs.triple(), "gpu:0", "gpu:1", pin=pin)
+    np.testing.assert_array_equal(plan.run({"x": X})["w"], 2 * (2 * X) ** 2)
+    assert [kinds for _, _, kinds in RUNS] == [["ndarray"], ["ndarray"], ["There"]]
 
 
 def test_a_strict_plan_ends_there(planned):

@@ -107,6 +107,12 @@ class Loaded:
             )
         return outputs, slot, start_s, end_s
 
+    def can_take(self, tensors: Mapping[str, Any]) -> bool:
+        """Whether its inputs are on the host, or on the device as it is open now."""
+        found = (tensors.get(spec.name) for spec in self.stage.inputs)
+        left = (value for value in found if type(value) is Resident and value.host is None)
+        return all(value.opened is self.opened for value in left)
+
     def taken(self, value: Any) -> Any:
         """A tensor as this device takes it: what lies there as it is, else on the host."""
         if type(value) is not Resident:

@@ -221,6 +221,8 @@ class StageRunner:
                 begins(route, stage)
                 executable = self.executable(stage, device_id)
                 begins(route, stage)  # loading is over, and has a limit of its own
+                if not executable.can_take(tensors):  # they are on one that was closed since
+                    return self._where_placed_now(parts, tensors, action, begins)
                 outputs = action(executable, tensors, route.borders[stage.name])
             except InputError:
                 raise
