@@ -82,6 +82,15 @@ def test_the_emulator_matches_exactly_through_channels(kernel, capsys):
     assert any("channels" in figure["name"] for figure in result["figures"])
 
 
+@pytest.mark.board
+def test_a_board_matches_exactly(capsys):
+    if not any(record.is_board for record in list_devices().devices):
+        pytest.skip("no board is visible")
+    _, told = facts(capsys, "report", "--rung", "E6", "--kernel", "hamming")
+    (result,) = told["results"]
+    assert result["state"] == "holds", result["why"]
+
+
 def test_a_driver_that_dies_fails_the_rung(capsys, monkeypatch):
     if not list_devices().devices:
         pytest.skip("no OpenCL device")
