@@ -31,7 +31,7 @@ def facts(capsys, *words):
 def test_every_rung_of_every_kernel_is_told_and_what_is_missing_has_a_remedy(capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("deepseek_fpga.proof.tools.find_spec", lambda _: None)
-    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    monkeypatch.setattr("deepseek_fpga.proof.tools._script", lambda _: None)
     rungs = [word for rung in RUNGS if rung.id != "E0" for word in ("--rung", rung.id)]
     code, told = facts(capsys, "report", *rungs)
     assert len(told["results"]) == 3 * (len(RUNGS) - 1)
