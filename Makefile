@@ -137,8 +137,8 @@ bench: install-dev  ## run every benchmark; figures as JSON in out/
 	@mkdir -p $(OUT)
 	@missed=; for file in benchmarks/[a-z]*.py; do \
 	  echo "== $$file"; \
-	  $(BIN)/python $$file --json $(OUT)/$$(basename $$file .py).json || missed="$$missed $$file"; done; \
-	  [ -z "$$missed" ] || { echo "a claim fails, or it did not run:$$missed"; exit 1; }
+	  $(BIN)/python $$file --json $(OUT)/$$(basename $$file .py).json || [ $$? -eq 3 ] || missed="$$missed $$file"; done; \
+	  [ -z "$$missed" ] || { echo "a claim fails, or it broke:$$missed"; exit 1; }
 
 # The variable silences an advertisement of the theme's successor; warnings still end the build.
 docs: install-dev  ## build sdk_docs/ into out/docs, our plugins checked for the catalog

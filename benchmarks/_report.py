@@ -29,6 +29,10 @@ _ONE_THREAD = {
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_vpopcntdq", "avx_vnni", "amx_int8", "amx_tile")
 
 
+NOT_RUN = 3
+"""Exit code of a benchmark that this machine can't run, or not all of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timing:
     """Seconds of CPU or wall time of one contestant over all rounds."""
@@ -39,13 +43,14 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One claim, checked."""
+    """One claim, checked; one that could not be has neither a figure nor an answer."""
 
     claim: str
-    figure: float
+    figure: float | None
     unit: str
     bar: float
-    holds: bool
+    holds: bool | None
+    not_run: str = ""
 
 
 @dataclass(kw_only=True)
@@ -63,14 +68,25 @@ class Report:
         """Add the claim that a figure is `bar` or less."""
         self._add(claim, float(figure), bar, unit, holds=bool(figure <= bar))
 
+    def not_run(self, claim: str, bar: float, why: str, unit: str = "x") -> None:
+        """Add a claim that this machine can't check, and why."""
+        row = Row(claim=claim, figure=None, unit=unit, bar=bar, holds=None, not_run=why)
+        self.rows.append(row)
+
     def _add(self, claim: str, figure: float, bar: float, unit: str, *, holds: bool) -> None:
         row = Row(claim=claim, figure=round(figure, 3), unit=unit, bar=bar, holds=holds)
         self.rows.append(row)
 
     def finish(self, path: Path | None) -> int:
-        """Print the rows, write the JSON file if asked for; 0 if every claim holds, else 1."""
+        """Print the rows, write the JSON file if asked for.
+
+        0 if every claim holds, 1 if one fails, 3 if none fails and one could not be checked.
+        """
         print()
         for row in self.rows:
+            if row.figure is None:
+                print(f"not run         (bar {row.bar:g} {row.unit})  {row.claim}: {row.not_run}")
+                continue
             verdict = "holds" if row.holds else "FAILS"
             print(f"{verdict}  {row.figure:8.2f} {row.unit:2} (bar {row.bar:g})  {row.claim}")
         if path is not None:
@@ -80,7 +96,9 @@ class Report:
                 "rows": [asdict(row) for row in self.rows],
             }
             path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        return 0 if all(row.holds for row in self.rows) else 1
+        if any(row.holds is False for row in self.rows):
+            return 1
+        return NOT_RUN if any(row.holds is None for row in self.rows) else 0
 
 
 def pin(*, cores: int = 1) -> None:

@@ -71,6 +71,7 @@ class Bench:
             calibration=self.calibration,
             original=self.teacher,
             evaluate=self.judge,
+            lead=self.lead,
             seed=self.seed,
         )
 
@@ -78,6 +79,12 @@ class Bench:
         """What a step chooses by; what it would not know, the accuracy on the test, is noted."""
         self.tested.append(self.accuracy(model))
         return told_right(model, self.judging)
+
+    def lead(self, one: Any, other: Any) -> Any:
+        """By how much a step sees the one ahead, in points, with the interval."""
+        from deepseek_compress.recipe.judging import Judge
+
+        return Judge().lead((one, "torch"), (other, "torch"), self.judging)
 
     def accuracy(self, model: Any) -> float:
         """Share of the test pictures that a module tells."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 import deepseek_core
-from deepseek_core.contracts import compression
+from deepseek_core.contracts import compression, place
 from deepseek_core.runtime.calibration import Measurement
 from deepseek_core.runtime.comparison import Comparison, Row
 from deepseek_core.runtime.result import Result
@@ -35,6 +35,10 @@ GROUPS: Final = {
     "Checks": ("CheckSpec", "Finding"),
     "Settings": ("Secret",),
 }  # fmt: skip
+PLACES: Final = (
+    place.Place, place.PlaceOptions, place.DeviceOffer, place.Link, place.RemoteTensor,
+    place.TimedOutputs,
+)  # fmt: skip
 # Given back by a session; not part of the face, since nobody makes them.
 PLANS: Final = (
     Result, Measurement, Comparison, Row, Placement, Problem, StageOptions, Candidate, Crossover,
@@ -54,6 +58,7 @@ ELSEWHERE: Final = {
     "hooks",
     "open_compressor",
     "open_tier",
+    "places",
 }
 
 
@@ -69,6 +74,8 @@ def page() -> str:
         present = [name for name in names if name in deepseek_core.__all__]
         if present:
             parts += [f"## {title}", *(section(getattr(deepseek_core, n)) for n in present)]
+    parts += ["## Places of executors", "In the module `deepseek_core.places`."]
+    parts += map(section, PLACES)
     parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
     parts += [section(getattr(compression, name)) for name in compression.__all__]
     parts += ["## Events", "In the module `deepseek_core.events`; `ds_on_event` gets them."]

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 import deepseek_core
-from deepseek_core import errors, events, hooks
+from deepseek_core import errors, events, hooks, places
 from deepseek_core.discovery.hooks import HOOK_NAMES
 from deepseek_core.discovery.scan import API
 
@@ -26,7 +26,7 @@ def described():
     for name in names:
         lines += [*_lines(name, getattr(deepseek_core, name)), ""]
     lines += ["module hooks", *(f"    {_signature(n, getattr(hooks, n))}" for n in HOOK_NAMES), ""]
-    for title, module in (("errors", errors), ("events", events)):
+    for title, module in (("errors", errors), ("events", events), ("places", places)):
         lines.append(f"module {title}")
         for name, value in _classes(module):
             lines += [f"    {line}" for line in _lines(name, value)]

@@ -40,7 +40,9 @@ def deathless(monkeypatch):
 def test_a_child_that_no_signal_ends_is_not_waited_for(deathless, tmp_path, monkeypatch):
     probe = "import time\ndef probe():\n    time.sleep(60)\n"
     monkeypatch.syspath_prepend(str(zoo.install(tmp_path, "stuck", probe=probe)))
-    outcome = Children(Switches(), timeout_s=1.0).ask("probe", locator="zoo_stuck.device:probe")
+    outcome = Children(Switches(), timeout_s=1.0).ask(
+        "probe", locator="zoo_stuck.device:probe", settings={}
+    )
     assert outcome.code is None
     (child,) = deathless
     os.kill(child, 0)  # it is there still

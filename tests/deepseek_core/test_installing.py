@@ -152,7 +152,7 @@ Requires-Dist: deepseek-store
         (["zoo_tool.inner", "torch"], "pip install Zoo.Tool torch"),
         (["deepseek_store", "numpy"], f"pip install {ROOT}/plugins/store and pip install numpy"),
         (["zz_linked"], "see the documentation of zoo-needy for what brings zz_linked"),
-        (["deepseek_ray"], "see the documentation of zoo-needy for what brings deepseek_ray"),
+        (["deepseek_slurm"], "see the documentation of zoo-needy for what brings deepseek_slurm"),
         (["evil", "numpy"], "see the documentation of zoo-needy for what brings evil"),
         (["x; rm -rf ~"], "see the documentation of zoo-needy for what brings x; rm -rf ~"),
     ],

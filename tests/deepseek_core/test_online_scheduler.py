@@ -374,6 +374,64 @@ def test_a_bad_task_in_a_batch_does_not_take_the_others_down():
     assert told(s.handle(finished(9, 4))) == ["finish 3"]
 
 
+REFUSED = {"device_fault": False, "refused": True}
+
+
+@pytest.mark.parametrize("arrive", [realtime, offline])
+def test_what_a_device_refuses_goes_to_another_and_nobody_is_blamed(arrive):
+    s = OnlineScheduler([device("x", a=1), device("y", a=4)])
+    assert told(s.handle(arrive(0, 1))) == ["1: 1[0:1] on x"]
+    assert told(s.handle(failed(1, 1, **REFUSED))) == ["2: 1[0:1] on y"]
+    assert told(s.handle(arrive(1, 2))) == ["3: 2[0:1] on x"]  # the next is as welcome as before
+    assert told(s.handle(finished(5, 2))) == ["finish 1"]
+
+
+@pytest.mark.parametrize("arrive", [realtime, offline])
+def test_what_all_devices_refuse_has_failed(arrive):
+    s = OnlineScheduler([device("x", a=1), device("y", a=4)], Rules(most_attempts=1))
+    s.handle(arrive(0, 1))
+    s.handle(failed(1, 1, **REFUSED))
+    assert told(s.handle(failed(2, 2, **REFUSED))) == ["fail 1"]
+    assert s.live == 0
+
+
+@pytest.mark.parametrize("arrive", [realtime, offline])
+def test_what_was_refused_waits_no_longer_than_others_for_a_device_that_is_out(arrive):
+    s = OnlineScheduler([device("x", a=1), device("y", a=4)], Rules(outage_s=0.1))
+    s.handle(r.DeviceLost(time_s=0, device_id="y"))
+    s.handle(arrive(0, 1))
+    assert not told(s.handle(failed(1, 1, **REFUSED)))
+    s.handle(tick(2))
+    assert told(s.handle(tick(150))) == ["fail 1"]
+
+
+def test_of_a_batch_that_is_refused_each_task_is_tried_alone():
+    devices = [r.OnlineDevice(id=i, costs={"a": cost(1, fixed_ms=5)}) for i in "x"]
+    s = OnlineScheduler([*devices, device("y", a=100)])
+    for number in (1, 2, 3):
+        s.handle(realtime(0, number))
+    assert told(s.handle(finished(6, 1)))[1:] == ["2: 2[0:1] 3[0:1] on x"]
+    assert told(s.handle(failed(7, 2, **REFUSED)))[0] == "3: 2[0:1] on x"
+    assert "4: 2[0:1] on y" in told(s.handle(failed(8, 3, **REFUSED)))
+
+
+def test_items_of_a_task_that_were_not_refused_stay_done():
+    s = OnlineScheduler([device("x", a=1), device("y", a=1000)], Rules(chunk_s=0.01))
+    assert told(s.handle(offline(0, 1, items=40)))[0] == "1: 1[0:10] on x"
+    ended, now_ms, runs = [], 0, {1: (0, "x")}
+    while not ended:
+        now_ms += 10
+        run_id = min(runs)
+        first, name = runs.pop(run_id)
+        bad = name == "x" and first == 20
+        event = failed(now_ms, run_id, **REFUSED) if bad else finished(now_ms, run_id)
+        for d in s.handle(event):
+            if isinstance(d, r.Start):
+                runs[d.run_id] = (d.parts[0].first, d.device_id)
+            ended += [d] if isinstance(d, r.Finish | r.Fail) else []
+    assert told(ended) == ["finish 1"]
+
+
 def test_tasks_without_a_device_wait_for_one():
     s = OnlineScheduler([device("x", a=4)])
     s.handle(r.DeviceLost(time_s=0, device_id="x"))
@@ -449,7 +507,7 @@ DEVICES = [device("x", a=3, b=9), device("y", slots=2, a=7, b=2), device("z", b=
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["realtime", "offline", "withdraw", "finish", "fail", "blame", "bad",
-                         "late", "lose", "join", "wait"]),
+                         "refuse", "late", "lose", "join", "wait"]),
         st.integers(0, 2**16),
         st.floats(0, 0.02),
     ),
@@ -515,13 +573,13 @@ class World:
             self.withdraw(number % len(self.tasks))
         elif kind == "finish" and live:
             self.finish(live[number % len(live)])
-        elif kind in ("fail", "blame", "bad") and live:
+        elif kind in ("fail", "blame", "bad", "refuse") and live:
             run_id = live[number % len(live)]
             self.void.append(self.running.pop(run_id).run_id)
             self.tell(
                 r.TaskFailed(
                     time_s=now_s, run_id=run_id, retryable=kind != "bad",
-                    device_fault=kind == "blame",
+                    device_fault=kind == "blame", refused=kind == "refuse",
                 )
             )  # fmt: skip
         elif kind == "late" and self.void:

@@ -13,7 +13,7 @@ import plugin_zoo as zoo
 import pytest
 
 from deepseek_core import DeviceInfo, DeviceSpec
-from deepseek_core.discovery import isolated
+from deepseek_core.discovery import isolated, probe_cache
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.probe_cache import cached_probes
@@ -217,14 +217,17 @@ COUNTING = """
         count = len(counter.read_text()) if counter.exists() else 0
         counter.write_text((count + 1) * "x")
         status = {status}
-        return [DeviceInfo(id="c:0", kind="sim", name=str(count), evidence="model", status=status)]
+        return [DeviceInfo(id="c:0", kind="sim", name=str(count), evidence="model", status=status,
+                           absent={absent})]
     """
 
 
 @pytest.fixture
 def counted(find, tmp_path):
     """A registry whose probe counts its runs, and a function that asks it."""
-    registry = find(zoo.install(tmp_path, "counts", probe=COUNTING, status="'available'"))
+    registry = find(
+        zoo.install(tmp_path, "counts", probe=COUNTING, status="'available'", absent="False")
+    )
 
     def ask(**options):
         (result,) = probe_devices(registry, timeout_s=9, cache_dir=tmp_path / "cache", **options)
@@ -302,11 +305,57 @@ def aged(file, seconds):
     ],
 )
 def test_results_age_and_bad_ones_sooner(status, seconds, valid, find, tmp_path):
-    registry = find(zoo.install(tmp_path, "counts", probe=COUNTING, status=repr(status)))
+    registry = find(
+        zoo.install(tmp_path, "counts", probe=COUNTING, status=repr(status), absent="False")
+    )
     probe_devices(registry, timeout_s=9, cache_dir=tmp_path / "cache")
     (file,) = (tmp_path / "cache/probes").iterdir()
     aged(file, seconds)
     assert bool(cached_probes(registry, tmp_path / "cache")) is valid
+
+
+@pytest.fixture
+def lacking(find, tmp_path, monkeypatch):
+    """What asks for hardware that is absent, and counts the children; the folder of the cache."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "drivers"))
+    (tmp_path / "drivers").mkdir()
+    monkeypatch.setattr(probe_cache, "_PCI", str(tmp_path / "bus"))
+    (tmp_path / "bus").mkdir()
+    row = {"probe": COUNTING, "status": "'unavailable'", "absent": "True"}
+    registry = find(zoo.install(tmp_path, "counts", **row))
+    started, start = [], isolated._start
+    monkeypatch.setattr(isolated, "_start", lambda *given: (started.append(1), start(*given))[1])
+
+    def ask(**options):
+        probe_devices(registry, timeout_s=9, cache_dir=tmp_path / "cache", **options)
+        return len(started)
+
+    return ask, tmp_path
+
+
+def test_hardware_that_is_absent_costs_one_child_not_one_each_time(lacking):
+    ask, _folder = lacking
+    assert [ask() for _ in range(5)] == [1] * 5
+    assert ask(refresh=True) == 2
+
+
+@pytest.mark.parametrize("what", ["drivers/libboard.so.1", "bus/0000:65:00.0"])
+def test_a_driver_or_a_card_that_comes_is_seen_at_once(what, lacking):
+    ask, folder = lacking
+    ask()
+    os.utime(folder / "drivers", (0, 0))
+    before = ask()
+    (folder / what).touch()
+    assert ask() == before + 1
+
+
+@pytest.mark.parametrize(("seconds", "children"), [(3000, 1), (4000, 2), (-60, 2)])
+def test_an_absence_is_believed_for_an_hour(seconds, children, lacking):
+    ask, folder = lacking
+    ask()
+    (file,) = (folder / "cache/probes").iterdir()
+    aged(file, seconds)
+    assert ask() == children
 
 
 def test_what_failed_at_once_is_asked_again_but_stays_known(find, tmp_path):
@@ -410,6 +459,8 @@ ROW = attrs.asdict(DeviceInfo(id="x", kind="sim", name="x", evidence="model"))
         ([ROW | {"id": ""}], "row ''"),
         ([ROW | {"mem_bytes": "much"}], "mem_bytes is 'much'"),
         ([ROW | {"status": "fine"}], "status 'fine'"),
+        ([ROW | {"absent": "no"}], "absent is 'no'"),
+        ([ROW | {"absent": True}], "available and absent"),
         ([ROW, ROW], "two rows have one id"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 import attrs
 import numpy as np
@@ -20,6 +21,7 @@ from deepseek_core.contracts.errors import (
     NoDevice,
     StageFailed,
     TensorMismatch,
+    Unsupported,
 )
 from deepseek_core.runtime.served_runs import joined, parted
 from deepseek_core.runtime.server import Server
@@ -118,6 +120,37 @@ def test_one_bad_caller_fails_alone(picky):
             else:
                 assert np.all(future.result(30)["z"] == 4.0 * i * i)
     assert not server.notices, "the device is not to blame"
+
+
+class Narrow(plain_devices.PlainDevice):
+    """`narrow` takes small numbers only, and says so when it sees others."""
+
+    def load(self, stage, options):
+        return NarrowExecutable(stage, self.info.id)
+
+
+class NarrowExecutable(plain_devices.PlainExecutable):
+    def run(self, inputs):
+        if self.device_id == "narrow" and any((v > 100).any() for v in inputs.values()):
+            raise Unsupported("numbers above 100", device_id="narrow", remedy="use another device")
+        return super().run(inputs)
+
+
+@pytest.mark.parametrize("latency", ["realtime", "offline"])
+def test_values_that_one_device_refuses_go_to_another(session, monkeypatch, latency):
+    monkeypatch.setattr(plain_devices, "Narrow", Narrow, raising=False)
+    make = partial(session, factory="plain_devices:Narrow")
+    with Server(make("narrow", "wide"), chain(seconds=0.002)) as server:
+        values = [300 if i % 4 == 1 else i for i in range(24)]
+        futures = [server.submit(rows(2, v), latency=latency) for v in values]
+        for value, future in zip(values, futures, strict=True):
+            assert np.all(future.result(30)["z"] == 4.0 * value * value)
+        assert not server.notices, "the device is not to blame"
+    with Server(make("narrow"), chain()) as server:
+        refused = server.submit(rows(2, 300), latency=latency).exception(30)
+        assert "numbers above 100" in str(refused)
+        assert np.all(server.submit(rows(2, 3), latency=latency).result(30)["z"] == 36.0)
+        assert not server.notices
 
 
 def test_no_items_are_an_answer_too(session):

@@ -81,6 +81,7 @@ class FakeCuda:
         self.noted = {}  # of each stream that is being captured: what was put on it
         self.refuses_capture = False
         self.launches = []
+        self.copied = []  # "in" or "out" for each copy between host and device
 
     # what a call costs and who may make it
     def _called(self, name):
@@ -236,10 +237,12 @@ class FakeCuda:
 
     def copy_in(self, device, pinned, nbytes, stream):
         self._called("copy_in")
+        self.copied.append("in")
         self._copy(device, "device", pinned, "pinned", nbytes, stream, "a copy to the device")
 
     def copy_out(self, pinned, device, nbytes, stream):
         self._called("copy_out")
+        self.copied.append("out")
         self._copy(pinned, "pinned", device, None, nbytes, stream, "a copy to the host")
 
     def _copy(self, target, target_kind, source, source_kind, nbytes, stream, what):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from importlib.util import find_spec
 
 import fake_kernels
 from fake_cuda import FakeCuda
@@ -11,6 +12,8 @@ from deepseek_core import DeviceInfo, OpenOptions
 from deepseek_cuda.device import CudaDevice, Parts
 from deepseek_cuda.onnx_stages.engine import open_engine
 from deepseek_cuda.onnx_stages.provider import Provider
+from deepseek_cuda.place import Place
+from deepseek_cuda.torch_programs.opener import ProgramOpener
 
 _BYTES_PER_S = 10e9
 
@@ -28,13 +31,14 @@ def info(device_id="cuda:0"):
 
 def on_cpu(stream):
     """ONNX Runtime's CPU provider, whose memory is where the fake has its own."""
-    return Provider(name="CPUExecutionProvider", device="cpu")
+    return Provider(listed=[("CPUExecutionProvider", {})], device="cpu")
 
 
 class TracedEngine:
     """An engine whose kernels the fake knows of; `spoil` may end a launch with an error."""
 
     def __init__(self, fake, engine, stream, spoil=None):
+        self.is_built = engine.is_built
         self.fake, self.engine, self.stream, self.spoil = fake, engine, stream, spoil
 
     def launch(self, inputs):
@@ -60,8 +64,22 @@ class TracedEngine:
         self.engine.close()
 
 
-def make_device(folder, fake=None, *, spoil=None, **settings):
-    """An open device; `device.fake` is its driver."""
+class Traced:
+    """An opener whose engines the fake knows of."""
+
+    def __init__(self, fake, opener, spoil):
+        self.fake, self.opener, self.spoil = fake, opener, spoil
+        self.domain, self.supports = opener.domain, opener.supports
+
+    def open(self, stage, stream):
+        return TracedEngine(self.fake, self.opener.open(stage, stream), stream, self.spoil)
+
+
+def make_device(folder, fake=None, *, spoil=None, openers=None, traced=False, **settings):
+    """An open device; `device.fake` is its driver.
+
+    `openers` are called with the driver; `traced` are those that allocate by themselves.
+    """
     fake = fake or FakeCuda()
     fake.use()
     streams = []
@@ -77,8 +95,22 @@ def make_device(folder, fake=None, *, spoil=None, **settings):
     parts = Parts(
         api=fake, provider=provider, engine=engine, program=fake_kernels.program,
         readings=lambda: {"busy": None},
+        openers={
+            name: Traced(fake, make(fake), spoil) if traced else make(fake)
+            for name, make in (openers or {}).items()
+        },
     )  # fmt: skip
     options = OpenOptions(threads=1, cache_dir=folder, settings=settings)
     device = CudaDevice(info(), options, parts)
     device.fake = fake
     return device
+
+
+def programs():
+    """Openers of torch programs that compute on the host; none where torch is not installed."""
+    if find_spec("torch") is None:
+        return {}
+    from host_torch import HostTorch
+
+    place = Place(device_id="cuda:0", name="A100", capability=(8, 0), ordinal=0)
+    return {"pt2": lambda api: ProgramOpener(place, lambda: ("", ""), HostTorch)}

@@ -79,6 +79,20 @@ def make_library(folder: Path) -> Path:
     return folder
 
 
+def add_tensorrt(build: Path, *, lacks: str = "") -> None:
+    """Give a build the TensorRT provider, and TensorRT 10.13.3 in the wheel that brings it."""
+    wheel = build / "tensorrt_libs"
+    wheel.mkdir()
+    (wheel / "__init__.py").touch()
+    part = wheel / "libnvinfer.so.10"
+    source = "int getInferLibVersion(void) { return 101303; }"
+    compiled(source, part, "-Wl,-soname,libnvinfer.so.10")
+    provider = build / "onnxruntime/capi/libonnxruntime_providers_tensorrt.so"
+    compiled("int trt;", provider, "-Wl,--no-as-needed", str(part))
+    if lacks:
+        part.unlink()
+
+
 def make_build(folder: Path, cuda: str = "12.8", *, lacks: str = "", provider: bool = True) -> Path:
     """A folder on whose path `onnxruntime` is a build for this CUDA; `lacks` is a library."""
     capi = folder / "onnxruntime" / "capi"

@@ -7,7 +7,7 @@ import pytest
 from fake_cuda import FakeCuda
 
 from deepseek_core import errors
-from deepseek_cuda.conformance import TestCuda
+from deepseek_cuda.conformance import TestCuda, TestEngines, TestPrograms
 
 
 class TestOnFake(TestCuda):
@@ -37,4 +37,9 @@ class TestOnFake(TestCuda):
         return fake_gpu.make_device(folder, FakeCuda())
 
 
-__all__ = ["TestCuda"]
+@pytest.mark.cuda
+class TestOnGpu(TestCuda):
+    """The same device on a real GPU; skipped, with the probe's reason, where there is none."""
+
+
+__all__ = ["TestEngines", "TestPrograms"]

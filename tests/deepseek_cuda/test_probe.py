@@ -43,6 +43,7 @@ def test_no_library_is_no_gpu(probed):
     assert (row["id"], row["status"]) == ("cuda", "unavailable")
     assert row["reason"] == "no NVIDIA GPU on the PCI bus and no driver"
     assert row["remedy"] == "DEEPSEEK_DISABLE_PLUGINS=gpu_cuda (or a machine with one)"
+    assert row["absent"], "which is not asked again for each plan"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,7 @@ def test_a_driver_without_a_gpu_is_told(probed):
 )
 def test_a_driver_that_refuses_is_told_by_what_it_says(probed, code, reason, remedy):
     (row,) = probed(described([A100], error=code)).values()
+    assert not row["absent"], "what can be mended is asked again"
     assert reason in row["reason"]
     assert row["remedy"].startswith(remedy)
 

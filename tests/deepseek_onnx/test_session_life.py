@@ -51,13 +51,19 @@ def test_every_level_of_optimization_runs_and_is_told(opened, level):
         {"graph_optimization": "ALL"}, {"graph_optimization": 1}, {"graph_optimization": None},
         {"graph_optimization": ["all"]}, {"graph_optimization": {}}, {"custom_operators": 5},
         {"custom_operators": None}, {"custom_operators": [None]}, {"custom_operators": b"a.so"},
-        {"custom_operators": ""}, {"custom_operators": {"a": 1}}, {"nothing": 1}, {1: 2},
+        {"custom_operators": ""}, {"custom_operators": {"a": 1}},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_setting_that_does_not_fit_is_refused(settings):
     with pytest.raises(errors.ConfigError):
         Settings.of(settings)
+
+
+@pytest.mark.parametrize("settings", [{"nothing": 1}, {1: 2}], ids=str)
+def test_a_setting_that_is_not_there_is_refused(settings):
+    with pytest.raises(errors.ConfigError, match="there is no setting"):
+        Session(settings={"cpu_onnx": settings})
 
 
 def test_libraries_are_given_as_text_or_paths():

@@ -12,7 +12,6 @@ ALLOWED = {
     "deepseek_core.cli.pictures.option_values:parse_*": "named by text in pictures/arguments.py",
     "deepseek_core.contracts.task:Workload.TRAINING": "a caller names it by its value, 'training'",
     "deepseek_core.discovery.registry:Registry.strategies": _BY_FIELD,
-    "deepseek_core.discovery.registry:Registry.executors": _BY_FIELD,
     "deepseek_core.contracts.compressor:CompressorSpec.lossy": _TOLD,
     "deepseek_core.contracts.strategy:StrategySpec.elastic": _TOLD,
     "deepseek_core.contracts.tier:TierSpec.capabilities": _TOLD,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from deepseek_core.contracts import compression as compression
     from deepseek_core.contracts import errors as errors
     from deepseek_core.contracts import event as events
+    from deepseek_core.contracts import place as places
     from deepseek_core.contracts.artifact import Artifact
     from deepseek_core.contracts.batching import Batching
     from deepseek_core.contracts.check import CheckSpec, Finding
@@ -107,6 +108,7 @@ _MODULES = {
     "errors": "contracts.errors",
     "events": "contracts.event",
     "hooks": "discovery.hooks",
+    "places": "contracts.place",
 }
 
 __all__ = [
@@ -166,6 +168,7 @@ __all__ = [
     "hooks",
     "open_compressor",
     "open_tier",
+    "places",
 ]
 
 

@@ -103,6 +103,7 @@ def test_a_lowering_takes_what_it_provides(three_bits, teacher, tmp_path, target
     step = open_compressor(target).compressor
     lowered = step.apply(artifact, step.plan(artifact, told), told)
     assert "ranges learned in training" in lowered.notes
+    assert any("computed in float" in warning for warning in lowered.warnings)
     if target == "ort_x86":
         import onnxruntime
 
@@ -110,6 +111,17 @@ def test_a_lowering_takes_what_it_provides(three_bits, teacher, tmp_path, target
         x, y = pictures(512, 1).inputs["x"], pictures(512, 1).labels
         found = (session.run(None, {"x": x})[0].argmax(1) == y).mean()
         assert found == pytest.approx(result.figures["accuracy_qat"], abs=0.005)
+
+
+def test_two_bits_of_weights_run_in_integer(teacher, tmp_path):
+    result = applied(teacher, context(tmp_path, teacher), weights=2, activations=8)
+    export_onnx(copied(result.model), {"x": (1, 1, 8, 8)}, tmp_path / "float.onnx")
+    artifact = Artifact.from_path(tmp_path / "float.onnx")
+    told = context(tmp_path, teacher, provided=result.provided, evaluate=None)
+    step = open_compressor("ort_x86").compressor
+    lowered = step.apply(artifact, step.plan(artifact, told), told)
+    assert lowered.figures["int8_coverage"] == 1.0
+    assert not any("computed in float" in warning for warning in lowered.warnings)
 
 
 def test_eight_bits_are_as_good_trained_or_not(teacher, tmp_path):

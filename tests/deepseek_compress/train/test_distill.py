@@ -1,5 +1,6 @@
 """Learning from a teacher: Hinton's loss, a teacher that only answers, features compared."""
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -9,8 +10,9 @@ from torch.nn import functional
 from train_kit import CLASSES, EXPECTED, data, net, reached, run, stripes, trained
 
 from deepseek_compress.samples.accept import as_samples
+from deepseek_compress.samples.names import Expected
 from deepseek_compress.train.distill import distill
-from deepseek_compress.train.distillation import softened_distance
+from deepseek_compress.train.distillation import matching, softened_distance
 from deepseek_compress.train.options import DistillOptions
 from deepseek_compress.train.weights import weight_hash
 from deepseek_core import errors
@@ -64,6 +66,40 @@ def test_gradients_are_as_large_at_any_temperature():
         softened_distance(student, torch.linspace(-1, 1, 30).reshape(6, 5), temperature).backward()
         sizes.append(student.grad.norm().item())
     assert sizes[0] == pytest.approx(sizes[1], rel=0.2)
+
+
+def regression(count=256, seed=0):
+    """Noisy labels of a straight line in four values."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 4)).astype(np.float32)
+    y = x @ LINE + rng.normal(scale=2.0, size=(count, 3)).astype(np.float32)
+    return as_samples((x, y), Expected(inputs={"x": (1, 4)}))
+
+
+LINE = np.array([[1, 0, 2], [0, -1, 1], [3, 1, 0], [0, 2, -2]], np.float32)
+
+
+@pytest.mark.parametrize("match", ["auto", "values"])
+def test_values_are_matched_by_their_squared_difference(match):
+    """Softened, a shift of all outputs would cost nothing: the student stayed off by it."""
+    teacher = nn.Linear(4, 3)
+    with torch.no_grad():
+        teacher.weight.copy_(torch.from_numpy(LINE.T) + 0.0)
+        teacher.bias.copy_(torch.tensor([5.0, 5.0, 5.0]))
+    torch.manual_seed(0)
+    chosen = options(match=match, alpha=1.0, optimizer="adamw", learning_rate=0.1, batch_size=16)
+    more = attrs.evolve(chosen, epochs=20)
+    found = distill(nn.Linear(4, 3), teacher, regression(), more, run(), loss=functional.mse_loss)
+    x = torch.from_numpy(regression(64, 1).inputs["x"])
+    with torch.no_grad():
+        assert (found.model(x) - teacher(x)).abs().max() < 0.5
+
+
+def test_what_is_matched_goes_by_the_labels():
+    assert matching("auto", data())[0] == "classes"
+    assert matching("auto", regression())[0] == "values"
+    assert matching("classes", regression()) == ("classes", "")
+    assert "fractions" in matching("auto", regression())[1]
 
 
 def test_the_teacher_stays_and_is_asked_once_for_samples_that_do_not_change(teacher):

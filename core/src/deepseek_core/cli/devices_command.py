@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from deepseek_core.cli.executor_options import add_executor_arguments, with_address
 from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.device import DeviceInfo
 from deepseek_core.contracts.units import format_bytes
@@ -14,6 +16,7 @@ from deepseek_core.discovery.folders import cache_dir
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.probe_result import ProbeResult
+from deepseek_core.discovery.status import Status
 
 if TYPE_CHECKING:
     from deepseek_core.discovery.registry import Registry
@@ -23,7 +26,8 @@ SUMMARY = "list the devices that plugins find"
 EXAMPLES = """examples:
   ds-sdk devices
   ds-sdk devices --refresh --json
-  ds-sdk devices --telemetry                   temperatures, loads, free memory"""
+  ds-sdk devices --telemetry                   temperatures, loads, free memory
+  ds-sdk devices --executor ray                those of every node of a cluster"""
 
 _HEADER = ("ID", "KIND", "NAME", "EVIDENCE", "MEMORY", "DRIVER", "STATUS", "WHY / FIX")
 _READINGS = ("ID", "READING", "VALUE")
@@ -31,6 +35,7 @@ _READINGS = ("ID", "READING", "VALUE")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    add_executor_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, schema 1")
     parser.add_argument("--refresh", action="store_true", help="ask again instead of the cache")
     parser.add_argument(
@@ -40,14 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the devices; none at all is no failure of this command."""
-    registry = discover()
-    results = probe_devices(
-        registry,
-        timeout_s=registry.switches.probe_timeout_s,
-        cache_dir=cache_dir(),
-        refresh=args.refresh,
-    )
-    readings = _readings(registry) if args.telemetry else None
+    settings = with_address(args, {})
+    results, readings = _here(args) if args.executor is None else _elsewhere(args, settings)
     if args.json:
         _print_json(results, readings)
     elif readings:
@@ -57,6 +56,43 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("no plugin offers devices; ds-sdk list-plugins shows what is installed")
     return 0
+
+
+Found = tuple[Sequence[ProbeResult], list["Readings"] | None]
+
+
+def _here(args: argparse.Namespace) -> Found:
+    registry = discover()
+    results = probe_devices(
+        registry,
+        timeout_s=registry.switches.probe_timeout_s,
+        cache_dir=cache_dir(),
+        refresh=args.refresh,
+    )
+    return results, _readings(registry) if args.telemetry else None
+
+
+def _elsewhere(args: argparse.Namespace, settings: dict[str, dict[str, object]]) -> Found:
+    """What a session with that executor has."""
+    from deepseek_core.runtime.readings import readings
+    from deepseek_core.runtime.session import Session
+
+    with Session(executor=args.executor, settings=settings, refresh_probes=args.refresh) as session:
+        pool = session.planner.pool
+        results = [
+            ProbeResult(
+                spec=offer.spec,
+                plugin=offer.plugin,
+                dist=offer.dist,
+                rows=(offer.info,),
+                status=Status(offer.info.status),
+                reason=offer.info.reason,
+                remedy=offer.info.remedy,
+                checked_at=time.time(),
+            )
+            for offer in pool.offers
+        ]
+        return results, readings(pool, pool.present_ids()) if args.telemetry else None
 
 
 def _readings(registry: Registry) -> list[Readings]:

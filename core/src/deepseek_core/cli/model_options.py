@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deepseek_core.cli.batches import batched_by_picture
+from deepseek_core.cli.executor_options import add_executor_arguments, with_address
 from deepseek_core.cli.inputs import folder_of
 from deepseek_core.contracts.batching import Batching
 from deepseek_core.contracts.errors import ConfigError
@@ -51,6 +52,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="a setting of a plugin for this command, such as "
         f"{_SETTING} (ds-sdk plugin-info lists them); may be repeated",
     )
+    add_executor_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -140,7 +142,12 @@ def open_session(args: argparse.Namespace) -> Session:
     if args.batch is None:
         args.batch = 1 if args.latency == "realtime" else 32
     parse_pins(getattr(args, "pin", []))  # told before anything is opened
-    return Session(threads=args.threads, devices=args.device, settings=_settings(args.set))
+    return Session(
+        threads=args.threads,
+        devices=args.device,
+        settings=with_address(args, _settings(args.set)),
+        executor=args.executor,
+    )
 
 
 def _settings(texts: list[str]) -> dict[str, dict[str, object]]:

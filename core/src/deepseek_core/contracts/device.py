@@ -62,7 +62,8 @@ class DeviceInfo:
 
     `id` is stable across runs (`onnx:cpu`, `opencl:pocl:0`). `evidence` says what a figure
     measured on it means. `fingerprint` changes when hardware, driver or runtime version change.
-    `uses_host_cores` is true when its work occupies the host's own cores.
+    `uses_host_cores` is true when its work occupies the host's own cores. `absent` marks a row that
+    stands for hardware which this machine does not have at all: nothing that can be mended.
     """
 
     id: str
@@ -77,6 +78,7 @@ class DeviceInfo:
     status: Literal["available", "unavailable"] = "available"
     reason: str | None = None
     remedy: str | None = None
+    absent: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -127,10 +129,19 @@ class Estimate:
 
 @attrs.frozen(kw_only=True)
 class Concurrency:
-    """How many runs a device takes at once and how many host cores each occupies."""
+    """How many runs a device takes at once and how many host cores each occupies.
+
+    `ahead` more may be handed over beforehand, so that it does not wait for a caller far away.
+    """
 
     slots: int = attrs.field(default=1, validator=check_count(1))
     host_threads: int = attrs.field(default=0, validator=check_count(0))
+    ahead: int = attrs.field(default=0, validator=check_count(0))
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs a caller may have handed over and not got back."""
+        return self.slots + self.ahead
 
 
 @attrs.frozen(kw_only=True)
@@ -196,12 +207,24 @@ class Executable(ABC):
         the caller's, too: just those of the stage, in memory that nothing writes into later.
 
         Raises:
+            Unsupported: it does not take these values; another device may, nobody is to blame.
             DeviceError: what went wrong on the device.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Free what it holds; idempotent. Later runs raise `DeviceClosed`."""
+
+    def run_kept(self, inputs: Mapping[str, Any], keep: frozenset[str]) -> Mapping[str, Any]:
+        """The same, where outputs named in `keep` may stay on the device.
+
+        Asked of a device that `keeps_tensors`. What stays is the device's own, with a `dtype` and a
+        `shape`; `Device.to_host` copies it, and it is an input of later runs on this device.
+
+        Raises:
+            DeviceError: what went wrong on the device.
+        """
+        return self.run(inputs)
 
     def warmup(self, batch: int) -> None:
         """Do what the first run of this batch size would do once; nothing by default."""
@@ -216,10 +239,11 @@ def _listed(names: list[str]) -> str:
 
 
 class Device(ABC):
-    """An open device."""
+    """An open device; one that `keeps_tensors` hands them from stage to stage itself."""
 
     info: DeviceInfo
     workloads: frozenset[Workload] = frozenset({Workload.INFERENCE})
+    keeps_tensors: bool = False
 
     @abstractmethod
     def supports(self, operation: Operation) -> Support:

@@ -14,10 +14,11 @@ DeepSeekError
 |-- Interrupted                       the run was stopped before its end
 `-- DeviceError                       raised by or about one device
     |-- DeviceUnavailable             it is not there or can't be opened
-    |-- Unsupported                   it does not run this operation
+    |-- Unsupported                   it does not run this operation, or not on these values
     |-- CompileError                  a kernel or engine did not build; carries the log
     |-- OutOfMemory                   retryable with a smaller batch
     |-- DeviceLost                    retryable on another device
+    |   `-- TensorLost                what it made before is gone with it
     |-- DeviceTimeout (TimeoutError)  retryable
     |-- NotFinite                     it gave NaN or infinity, and the session checks that
     |-- InputRejected (InputError)    an operator refused the values that it was given
@@ -167,7 +168,7 @@ class DeviceUnavailable(DeviceError):
 
 
 class Unsupported(DeviceError):
-    """The device does not run this operation."""
+    """The device does not run this operation, or not on the values that it was given."""
 
 
 class CompileError(DeviceError):
@@ -190,6 +191,10 @@ class DeviceLost(DeviceError):
     """The device stopped answering; its tasks may run on another one."""
 
     retryable = True
+
+
+class TensorLost(DeviceLost):
+    """A tensor is gone with the device that made it; the batch begins anew elsewhere."""
 
 
 class DeviceTimeout(DeviceError, TimeoutError):

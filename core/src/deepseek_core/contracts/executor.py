@@ -14,15 +14,17 @@ from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 @attrs.frozen(kw_only=True)
 class ExecutorSpec:
-    """A place for plans; `factory` names a callable `(plan: Plan) -> Executor`.
+    """Where plans can run; `factory` names a callable `(plan: Plan) -> Executor`.
 
-    `probe`, where there is one, names a function `() -> None` that raises a `DeepSeekError`
-    when this can't be used here.
+    `place`, where it brings devices of its own, names a callable `(options: PlaceOptions) ->
+    Place`: a session then plans over those and runs its plans on them. `probe`, where there is
+    one, names a function `() -> None` that raises a `DeepSeekError` when this can't be used here.
     """
 
     name: str = attrs.field(validator=check_name)
     factory: str = attrs.field(validator=check_locator)
     probe: str | None = attrs.field(default=None, validator=check_locator)
+    place: str | None = attrs.field(default=None, validator=check_locator)
     summary: str = ""
     requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0

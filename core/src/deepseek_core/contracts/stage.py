@@ -143,6 +143,19 @@ class Stage:
             items_hold=batching.source == "proven",
         )
 
+    def carried(self) -> Stage:
+        """The same stage as plain data, for a process that does not see our files.
+
+        Raises:
+            ArtifactError: its artifact can't be read.
+        """
+        return attrs.evolve(
+            self,
+            artifact=self.artifact.carried(),
+            operations=tuple(self.operations),
+            work=self.work,
+        )
+
     def bind(self, constants: Mapping[str, Array]) -> Stage:
         """The same stage with some of its inputs fixed to copies of the given arrays.
 

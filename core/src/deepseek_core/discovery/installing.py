@@ -35,6 +35,7 @@ FOLDERS: Final = {
     "deepseek-store": "plugins/store",
     "deepseek-compress": "plugins/compress_torch",
     "deepseek-trt": "plugins/compress_trt",
+    "deepseek-ray": "plugins/cluster_ray",
 }
 """The SDK's own distributions that exist, and the folder of each in a checkout."""
 

@@ -18,6 +18,7 @@ SCHEMES: Final = {
     "memory": "deepseek-store",
     "s3": "deepseek-storage-s3",
 }
+EXECUTORS: Final = {"ray": "deepseek-ray"}
 COMMANDS: Final = {
     "store": "deepseek-store",
     "compress": "deepseek-compress",

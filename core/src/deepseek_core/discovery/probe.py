@@ -43,8 +43,9 @@ def probe_devices(
     """Ask each device spec for its devices, at most `timeout_s` seconds each.
 
     Takes results that are still valid from the cache, unless `refresh`; one that complains is
-    asked for again, so that a remedy which was followed counts at once. The order is that of
-    `registry.devices`. A device id that two specs report is available in neither.
+    asked for again, so that a remedy which was followed counts at once. That the machine has no
+    such hardware is no complaint. The order is that of `registry.devices`. A device id that two
+    specs report is available in neither.
     """
     devices = registry.devices
     known = [None if refresh else _recall(device, timeout_s, cache_dir) for device in devices]
@@ -72,7 +73,7 @@ def _recall(
     device: Registered[DeviceSpec], timeout_s: float, cache_dir: Path
 ) -> ProbeResult | None:
     result = probe_cache.read(device, cache_dir)
-    if result is None or not result.complains:
+    if result is None or not result.complains or result.is_absent:
         return result
     # Each time anew, what hangs would cost all of its time; for a moment it is believed.
     hung = result.status is Status.BROKEN and result.seconds >= timeout_s

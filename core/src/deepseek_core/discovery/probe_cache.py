@@ -3,7 +3,8 @@
 A file holds what its result depended on; when any of that changes, it no longer counts. What was
 wrong may be mended by more than a key can cover (a driver, a library, a right): a complaint counts
 for minutes, while nothing was installed, and only for who shows it with its age. Who needs the
-device asks again (`probe`).
+device asks again (`probe`). Hardware that was absent counts as absent for an hour, while nothing
+was installed and no card was plugged in.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from deepseek_core.discovery.status import Status
 # A device may come or go without a trace in what the key covers.
 _GOOD_FOR_S: Final = 24 * 3600.0
 _BAD_FOR_S: Final = 600.0
+_ABSENT_FOR_S: Final = 3600.0
 _LINKER_CACHE: Final = Path("/etc/ld.so.cache")
+_LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+_PCI: Final = "/sys/bus/pci/devices"
 _INSTALLED: Final = (".dist-info", ".egg-info", ".egg-link", ".pth", ".py", ".so")
 _VARIABLES: Final = (
     "CUDA_VISIBLE_DEVICES",
@@ -101,7 +105,8 @@ def _dated(reason: str, checked_at: float) -> str:
 
 
 def _is_recent(result: ProbeResult) -> bool:
-    limit_s = _BAD_FOR_S if result.complains else _GOOD_FOR_S
+    bad_for_s = _ABSENT_FOR_S if result.is_absent else _BAD_FOR_S
+    limit_s = bad_for_s if result.complains else _GOOD_FOR_S
     # A clock that was set back must not make a result valid for ever.
     return 0 <= time.time() - result.checked_at <= limit_s
 
@@ -129,12 +134,24 @@ def _key(device: Registered[DeviceSpec]) -> dict[str, Any]:
 
 
 def _surroundings() -> dict[str, Any]:
-    """What a remedy leaves behind: distributions, modules, libraries of the system, groups."""
+    """What a remedy leaves behind: distributions, modules, libraries, groups, cards on the bus."""
     return {
         "path": {entry: _installed_in(entry) for entry in import_path()},
         "libraries": _newest((), _LINKER_CACHE),
+        "folders": {folder: _newest((), Path(folder)) for folder in _library_folders()},
         "groups": sorted(os.getgroups()),
+        "cards": _names(_PCI),
     }
+
+
+def _library_folders() -> Iterator[str]:
+    """Where the loader looks for libraries, whether or not they are in its cache."""
+    yield from filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
+    multiarch = getattr(sys.implementation, "_multiarch", "")
+    for folder in _LIBRARIES:
+        yield folder
+        if multiarch:
+            yield f"{folder}/{multiarch}"
 
 
 def _installed_in(folder: str) -> int | None:
@@ -176,8 +193,11 @@ def _vendor_files() -> Iterator[tuple[str, float]]:
 
 
 def _device_nodes() -> Iterator[str]:
+    yield from (name for name in _names("/dev") if name.startswith(_NODES))
+
+
+def _names(folder: str) -> list[str]:
     try:
-        names = os.listdir("/dev")  # noqa: PTH208 - names are all that is wanted
+        return sorted(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
     except OSError:
-        return
-    yield from (name for name in names if name.startswith(_NODES))
+        return []

@@ -16,6 +16,7 @@ from deepseek_core.discovery.status import PluginRow, Status
 _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
     "mem_bytes": (int, type(None)),
     "uses_host_cores": bool,
+    "absent": bool,
     "reason": (str, type(None)),
     "remedy": (str, type(None)),
 }
@@ -50,6 +51,12 @@ class ProbeResult:
         """Whether anything is out, which a remedy may have mended meanwhile."""
         out = any(row.status != "available" for row in self.rows)
         return out or self.status is not Status.AVAILABLE
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether all that is out is hardware that the machine does not have."""
+        out = [row for row in self.rows if row.status != "available"]
+        return bool(out) and all(row.absent for row in out) and self.status is not Status.BROKEN
 
 
 def judged(device: Registered[DeviceSpec], rows: tuple[DeviceInfo, ...]) -> ProbeResult:
@@ -118,6 +125,8 @@ def _to_row(values: Any) -> DeviceInfo:
         raise ValueError(f"row {row.id!r} has evidence {row.evidence!r}")
     if row.status not in ("available", "unavailable"):
         raise ValueError(f"row {row.id!r} has status {row.status!r}")
+    if row.absent and row.status == "available":
+        raise ValueError(f"row {row.id!r} is available and absent")
     return row
 
 

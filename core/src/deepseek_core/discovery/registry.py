@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from deepseek_core.contracts.errors import ArtifactError, DeepSeekError, PluginError
+from deepseek_core.contracts.errors import ArtifactError, ConfigError, DeepSeekError, PluginError
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
 from deepseek_core.discovery.installing import disable_setting, update_or_disable
 from deepseek_core.discovery.notices import Notice
-from deepseek_core.discovery.offers import FORMATS, how_to_get
+from deepseek_core.discovery.offers import EXECUTORS, FORMATS, how_to_get
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import PluginRow
 from deepseek_core.discovery.strangers import one_line, raise_if_ours
@@ -169,6 +169,31 @@ def find_frontend(registry: Registry, format: str) -> Registered[FrontendSpec]:
     if found is None:
         raise ArtifactError(reason, remedy="convert it to a format that is known")
     raise ArtifactError("; ".join(filter(None, (reason, found[0]))), remedy=found[1])
+
+
+def find_executor(registry: Registry, name: str) -> Registered[ExecutorSpec]:
+    """The usable executor of this name.
+
+    Raises:
+        ConfigError: no plugin offers it, or what the one that does requires is missing.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"an executor is called by its name; given a {type(name).__name__}",
+            remedy='executor="ray"',
+        )
+    found = next((r for r in registry.executors if r.record.name == name), None)
+    if found is not None and found.usable:
+        return found
+    if found is not None:
+        reason = f"executor {name!r} of plugin {found.plugin!r} can't be used: {found.reason}"
+        raise ConfigError(reason, remedy=found.remedy)
+    known = ", ".join(sorted(r.record.name for r in registry.executors if r.usable)) or "none"
+    reason = f"no plugin offers an executor {name!r}; installed: {known}"
+    offer = how_to_get(name, EXECUTORS, registry.plugins)
+    if offer is None:
+        raise ConfigError(reason, remedy="ds-sdk list-plugins --kind executor")
+    raise ConfigError("; ".join(filter(None, (reason, offer[0]))), remedy=offer[1])
 
 
 def _known_formats(frontends: Iterable[Registered[FrontendSpec]]) -> str:

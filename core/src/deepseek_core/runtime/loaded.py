@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from deepseek_core.contracts.device import Executable
 from deepseek_core.contracts.errors import DeviceLost, DeviceTimeout, NotFinite, PluginError
+from deepseek_core.contracts.place import TimedOutputs
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.tensor import dtype_name, shape_text
 from deepseek_core.contracts.units import format_seconds
 from deepseek_core.runtime.limits import PATIENT_S
 from deepseek_core.runtime.opened import LEFT, Opened, Slots
 from deepseek_core.runtime.promises import checks_of, is_finite
+from deepseek_core.runtime.residents import Resident
 
 _FIRST: Final = 4  # runs of a device that checks inputs itself, and may be as quick as a look
 _ALWAYS: Final = sys.maxsize
@@ -46,13 +48,18 @@ class Loaded:
         self._names = tuple(spec.name for spec in stage.outputs)
         self._checks = checks_of(stage)
         self._check_finite = check_finite
+        # What is looked at after each run must be on the host.
+        self.keeps = bool(getattr(opened.device, "keeps_tensors", False)) and not check_finite
         # A look costs half a microsecond. One that fills the same arrays again does it at once.
         self._looks = _FIRST if self.checks_inputs else _ALWAYS
 
-    def run(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Array], int, float, float]:
+    def run(
+        self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()
+    ) -> tuple[Mapping[str, Array], int, float, float]:
         """Outputs of one batch, the slot that it had, start and end in seconds of `perf_counter`.
 
-        Nobody else holds the outputs, nor writes into them.
+        Nobody else holds the outputs, nor writes into them. Those in `keep`, which is for a device
+        that `keeps`, may be what it left there: see `left`.
 
         Raises:
             PluginError: outputs that the stage does not have.
@@ -70,8 +77,10 @@ class Loaded:
             inputs = self._locked(inputs)
         try:
             start_s = time.perf_counter()
-            outputs = self._executable.run(inputs)
+            outputs = self._executable.run_kept(inputs, keep)
             end_s = time.perf_counter()
+            away_s = outputs.seconds if isinstance(outputs, TimedOutputs) else None
+            start_s = start_s if away_s is None else max(start_s, end_s - away_s)
         finally:
             slots.put(slot)
         try:
@@ -97,6 +106,23 @@ class Loaded:
                 device_id=self.device_id,
             )
         return outputs, slot, start_s, end_s
+
+    def taken(self, value: Any) -> Any:
+        """A tensor as this device takes it: what lies there as it is, else on the host."""
+        if type(value) is not Resident:
+            return value
+        return value.value if self.keeps and value.opened is self.opened else value.to_host()
+
+    def left(self, outputs: Mapping[str, Any], keep: frozenset[str]) -> Mapping[str, Any]:
+        """Outputs of a run with what it left on the device as `Resident`."""
+        if not keep:
+            return outputs
+        return {
+            name: Resident(value, self.opened)
+            if name in keep and not hasattr(value, "__array_interface__")
+            else value
+            for name, value in outputs.items()
+        }
 
     def _is_left(self) -> DeviceLost:
         self._slots.put(LEFT)  # for the next one

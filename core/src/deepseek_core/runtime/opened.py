@@ -197,8 +197,8 @@ class Opened:
         if known is not None:
             return known
         told = self.ask("concurrency", lambda: self.device.concurrency(latency), Concurrency)
-        if told.slots > _MOST_SLOTS:
-            raise PluginError(f"{self.id} says that it takes {told.slots:,} runs at once")
+        if told.in_flight > _MOST_SLOTS:
+            raise PluginError(f"{self.id} says that it takes {told.in_flight:,} runs at once")
         with self._lock:
             return self._takes.setdefault(latency, told)
 
@@ -208,11 +208,12 @@ class Opened:
         Raises:
             PluginError, DeviceError: as `takes`.
         """
-        count = self.takes(latency).slots
+        told = self.takes(latency)
         with self._lock:
             if latency not in self._slots:
                 self._slots[latency] = made = Slots()
-                for slot in [LEFT] if self.silent else range(count):
+                numbers = (number % told.slots for number in range(told.in_flight))
+                for slot in [LEFT] if self.silent else numbers:
                     made.put(slot)
             return self._slots[latency]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-from deepseek_core.contracts.errors import DeviceLost, Interrupted, StageFailed
+from deepseek_core.contracts.errors import DeviceLost, Interrupted, StageFailed, TensorLost
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.contracts.units import format_seconds
@@ -28,13 +28,26 @@ from deepseek_core.runtime.runner import StageRunner
 _NO_MORE: Final[Any] = object()
 _LOOK_S: Final = 0.05  # how long Ctrl-C may have to wait
 _MOST_ATTEMPTS: Final = 3  # devices that may hang in a stage of a batch
+MOST_STARTS: Final = 10
+"""How often a batch may begin whose tensors are lost; each time a device is left out."""
 
 
 class _Flight:
-    """A batch on its way: its tensors so far, and how many stages each stage waits for."""
+    """A batch on its way: its tensors so far, and how many stages each stage waits for.
 
-    def __init__(self, route: Route, sequence: int, inputs: Mapping[str, Array], batch: int):
+    `start` counts its starts: one whose tensors are lost begins anew, and `is_dropped`.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        sequence: int,
+        inputs: Mapping[str, Array],
+        batch: int,
+        start: int = 1,
+    ):
         self.route, self.sequence, self.batch = route, sequence, batch
+        self.inputs, self.start, self.is_dropped = inputs, start, False
         self.tensors = dict(inputs)
         self.waits = dict(route.waits)
         self.left = len(route.graph.stages)
@@ -92,6 +105,18 @@ class _Pipeline:
             for stage in flight.route.graph.stages:
                 if flight.waits[stage.name] == 0:
                     self._enqueue(flight, stage)
+
+    def _begin_anew(self, flight: _Flight) -> None:
+        """Start a batch again from its inputs, on the devices that are left."""
+        route = self._runner.route(flight.sequence)
+        again = _Flight(route, flight.sequence, flight.inputs, flight.batch, flight.start + 1)
+        with self._changed:
+            if flight.is_dropped:
+                return  # another stage of it came first
+            flight.is_dropped = True
+            for stage in route.graph.stages:
+                if again.waits[stage.name] == 0:
+                    self._enqueue(again, stage)
 
     def take(self, sequence: int) -> _Flight:
         """Wait for one batch; raises the first error of the stream."""
@@ -179,6 +204,8 @@ class _Pipeline:
 
     def _do(self, flight: _Flight, stage: Stage, hung: _Attempt | None = None) -> bool:
         """Do a stage of a batch; False if this worker is at its end."""
+        if flight.is_dropped:
+            return True
         if hung is None:
             attempt = _Attempt(flight, stage, 1, self._runner.limit_s(flight.route, stage))
         else:  # what it takes to move is no time of a run
@@ -197,12 +224,29 @@ class _Pipeline:
                 if attempt.given_up:
                     return False
                 self._attempts.discard(attempt)
-                self._finish(flight, stage, outputs, ran_on)
+                if not flight.is_dropped:
+                    self._finish(flight, stage, outputs, ran_on)
         except BaseException as error:  # noqa: BLE001 - the consumer must see every outcome
+            return self._failed(attempt, error)
+        return True
+
+    def _failed(self, attempt: _Attempt, error: BaseException) -> bool:
+        """End the stream, or begin the batch anew whose tensors are lost; False as `_do`."""
+        flight = attempt.flight
+        with self._changed:
+            if attempt.given_up:
+                return False
+            self._attempts.discard(attempt)
+            if flight.is_dropped:
+                return True
+            if not isinstance(error, TensorLost) or flight.start >= MOST_STARTS:
+                self._fail(error)
+                return False
+        try:
+            self._begin_anew(flight)
+        except BaseException as worse:  # noqa: BLE001 - the consumer must see every outcome
             with self._changed:
-                if not attempt.given_up:
-                    self._attempts.discard(attempt)
-                    self._fail(error)
+                self._fail(worse)
             return False
         return True
 

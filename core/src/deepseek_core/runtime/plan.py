@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from deepseek_core.contracts.errors import TensorMismatch
+from deepseek_core.contracts.errors import TensorLost, TensorMismatch
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.units import as_count, as_path
 from deepseek_core.runtime import pipeline, trace
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.quick import Quick, quick_run
 from deepseek_core.runtime.request import Request
+from deepseek_core.runtime.residents import Transfers, transfers
 from deepseek_core.runtime.result import Result, pick
+from deepseek_core.runtime.routes import Route
 from deepseek_core.runtime.runner import StageRunner
 from deepseek_core.schedule.alone import ALONE
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.event import Event
+    from deepseek_core.contracts.place import Place
     from deepseek_core.schedule.problem import Crossover, Placement, Problem
 
 # A batch that workers run costs some 70 us of their own.
@@ -38,13 +41,15 @@ class Plan:
         graph: Graph,
         request: Request,
         *,
-        strict: bool,
-        emit: Callable[[Event], None],
+        strict: bool = False,
+        emit: Callable[[Event], None] = lambda _event: None,
+        runner: StageRunner | None = None,
     ) -> None:
         self.graph = graph
         self.request = request
         self._planner = planner
-        self._runner = StageRunner(planner, graph, request, strict=strict, emit=emit)
+        self._strict, self._emit = strict, emit
+        self._runner = runner or StageRunner(planner, graph, request, strict=strict, emit=emit)
         self._quick: Quick | None = None
 
     @property
@@ -68,6 +73,18 @@ class Plan:
         return self._runner.only is None
 
     @property
+    def transfers(self) -> Transfers:
+        """Copies of one batch between the host and devices with memory of their own."""
+        pool, route = self._planner.pool, self._runner.routes[0]
+        return transfers(
+            route.graph,
+            route.devices,
+            self.request.batch,
+            has_memory=lambda i: not pool.info(i).uses_host_cores and pool.info(i).kind != "cpu",
+            keeps=lambda i: pool.use(i).device.keeps_tensors is True,
+        )
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What happened that the caller should know: stages that moved, and why."""
         return tuple(self._runner.notices)
@@ -89,6 +106,15 @@ class Plan:
         """How many tasks waited for each device, by time."""
         return self._runner.recorder.depths
 
+    def elsewhere(self, place: Place) -> Plan:
+        """The same plan with its devices opened in a place; it is closed apart from this one.
+
+        Raises:
+            NoDevice: a stage that no device can run there.
+        """
+        planner = self._planner.elsewhere(place)
+        return Plan(planner, self.graph, self.request, strict=self._strict, emit=self._emit)
+
     def explain(self) -> str:
         """Candidates, estimated and measured costs, the choice and its reason, as text."""
         from deepseek_core.schedule import explain
@@ -96,7 +122,18 @@ class Plan:
         told = explain.as_text(
             self._runner.problem, self.placement, self._measured(), self._crossovers()
         )
-        return f"{self.graph.batch_text}\n{told}"
+        return f"{self.graph.batch_text}\n{told}{self._copies()}"
+
+    def _copies(self) -> str:
+        """A line where a device keeps tensors between stages: what is copied in spite of that."""
+        pool = self._planner.pool
+        if not any(pool.use(i).device.keeps_tensors is True for i in self._runner.used):
+            return ""
+        told = self.transfers
+        return (
+            f"\ncopies of a batch: {told.to_device} to devices, {told.to_host} to the host, "
+            f"{told.nbytes:,} bytes"
+        )
 
     def reasons(self) -> list[str]:
         """Why each stage runs where it runs, in a sentence each."""
@@ -127,6 +164,7 @@ class Plan:
             **explain.as_json(
                 self._runner.problem, self.placement, self._measured(), self._crossovers()
             ),
+            "transfers": self.transfers.to_json(),
             "notices": list(self.notices),
         }
 
@@ -171,13 +209,10 @@ class Plan:
         if not route.is_chain or self.request.hang_s is not None:
             (result,) = pipeline.stream(self._runner, self.graph, [inputs], limit=1, first=sequence)
             return result
-        tensors, ran_on = self.graph.admit(inputs), dict[str, str]()
-        items = self.graph.items(tensors)
+        given = self.graph.admit(inputs)
+        items = self.graph.items(given)
         batch = 1 if items is None else items
-        for stage in route.graph.stages:
-            outputs, where = self._runner.run(route, stage, tensors, sequence=sequence, batch=batch)
-            tensors.update(outputs)
-            ran_on.update(where)
+        tensors, ran_on = self._run_chain(route, given, sequence, batch)
         return Result(
             outputs=pick(self.graph, tensors),
             ran_on=ran_on,
@@ -185,6 +220,26 @@ class Plan:
             batch=batch,
             sequence=sequence,
         )
+
+    def _run_chain(
+        self, route: Route, given: Mapping[str, Any], sequence: int, batch: int
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The stages of a route one after the other, anew where tensors of theirs are lost."""
+        for start in range(pipeline.MOST_STARTS):
+            tensors, ran_on = dict(given), dict[str, str]()
+            try:
+                for stage in route.graph.stages:
+                    outputs, where = self._runner.run(
+                        route, stage, tensors, sequence=sequence, batch=batch
+                    )
+                    tensors.update(outputs)
+                    ran_on.update(where)
+            except TensorLost:
+                if start + 1 == pipeline.MOST_STARTS:
+                    raise
+            else:
+                break
+        return tensors, ran_on
 
     def stream(
         self, batches: Iterable[Mapping[str, Any]], *, max_in_flight: int | None = None
@@ -201,16 +256,19 @@ class Plan:
             ConfigError: `max_in_flight` is no number of 1 or more.
             DeviceClosed: the session or the plan is closed.
         """
+        self._check_stream(batches)
+        limit = self._enough_in_flight()
+        if max_in_flight is not None:
+            limit = as_count("max_in_flight", max_in_flight)
+        return self._stream(batches, limit)
+
+    def _check_stream(self, batches: object) -> None:
         self._check_open()
         if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
             raise TensorMismatch(
                 f"stream takes many batches; given one {type(batches).__name__}",
                 remedy="pass a list of them, or use run for one",
             )
-        limit = self._enough_in_flight()
-        if max_in_flight is not None:
-            limit = as_count("max_in_flight", max_in_flight)
-        return self._stream(batches, limit)
 
     def _stream(self, batches: Iterable[Mapping[str, Any]], limit: int) -> Iterator[Result]:
         rest, number = iter(batches), 0

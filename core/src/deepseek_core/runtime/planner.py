@@ -19,6 +19,7 @@ from deepseek_core.runtime.pool import DevicePool
 from deepseek_core.runtime.request import Request
 
 if TYPE_CHECKING:
+    from deepseek_core.contracts.place import Place
     from deepseek_core.runtime.problems import Problems
 
 
@@ -32,6 +33,10 @@ class Planner:
         self._failed: dict[tuple[str, str], str] = {}
         self._refusals: WeakKeyDictionary[Stage, dict[tuple[str, Workload, LatencyClass], str]]
         self._refusals = WeakKeyDictionary()
+
+    def elsewhere(self, place: Place) -> Planner:
+        """One for the same devices, opened in a place."""
+        return Planner(self.pool.elsewhere(place), self._history, self.host_cores)
 
     @cached_property
     def problems(self) -> Problems:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import attrs
 
 from deepseek_core.contracts.device import (
     Device,
     DeviceInfo,
-    DeviceSpec,
     LoadOptions,
     OpenOptions,
     Support,
@@ -27,6 +27,7 @@ from deepseek_core.contracts.errors import (
     Interrupted,
 )
 from deepseek_core.contracts.frontend import ReadOptions
+from deepseek_core.contracts.place import DeviceOffer, Link, Place
 from deepseek_core.contracts.stage import Operation, Stage
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
@@ -37,14 +38,6 @@ from deepseek_core.runtime.limits import Limits
 from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.logs import warn
 from deepseek_core.runtime.opened import Opened, close_quietly
-
-
-@attrs.frozen
-class _Row:
-    info: DeviceInfo
-    spec: DeviceSpec
-    plugin: str
-    dist: str
 
 
 class DevicePool:
@@ -62,10 +55,11 @@ class DevicePool:
         *,
         limits: Limits | None = None,
         check_finite: bool = False,
+        place: Place | None = None,
     ) -> None:
-        self._options, self._settings = options, settings or {}
+        self._options, self._settings, self._place = options, settings or {}, place
         self.limits, self._check_finite = limits or Limits(), check_finite
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, DeviceOffer] = {}
         self._open: dict[str, Opened] = {}
         self._out: dict[str, str] = {}
         self._quarantined: set[str] = set()
@@ -78,14 +72,48 @@ class DevicePool:
             if not probe.rows:
                 self._out[probe.spec.name] = probe.reason or "its probe found no device"
             for info in probe.rows:
-                self._add(_Row(info, probe.spec, probe.plugin, probe.dist))
+                self.add(
+                    DeviceOffer(info=info, spec=probe.spec, plugin=probe.plugin, dist=probe.dist)
+                )
 
-    def _add(self, row: _Row) -> None:
+    def add(self, row: DeviceOffer) -> None:
+        """Know one more device; one that another plugin offers, too, is out."""
         other = self._rows.setdefault(row.info.id, row)
         if other is not row:
             self._out[row.info.id] = f"both {other.plugin} and {row.plugin} offer it"
         elif row.info.status != "available":
             self._out[row.info.id] = row.info.reason or "unavailable"
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the devices are those of a place, and tensors may lie there."""
+        return self._place is not None
+
+    @property
+    def links(self) -> Mapping[tuple[str, str], Link]:
+        """What a transfer takes from device to device, beyond their estimates."""
+        return {} if self._place is None else self._place.links()
+
+    def elsewhere(self, place: Place) -> Self:
+        """The same devices, none of them open, to be opened in a place."""
+        made = type(self)(
+            (), self._options, limits=self.limits, check_finite=self._check_finite, place=place
+        )
+        for row in self._rows.values():
+            made.add(row)
+        made._out.update(self._out)
+        return made
+
+    def only(self, offer: DeviceOffer, settings: Mapping[str, Mapping[str, object]]) -> Self:
+        """One with the options of this one and no device but that."""
+        made = type(self)((), self._options, settings, limits=self.limits)
+        made.add(offer)
+        return made
+
+    @property
+    def offers(self) -> tuple[DeviceOffer, ...]:
+        """All devices as they are offered, available or not."""
+        return tuple(self._rows.values())
 
     @property
     def infos(self) -> tuple[DeviceInfo, ...]:
@@ -212,16 +240,15 @@ class DevicePool:
             raise
         return made
 
-    def _make(self, row: _Row) -> Opened:
+    def _make(self, row: DeviceOffer) -> Opened:
         device_id = row.info.id
         if device_id in self._hanging:
             raise DeviceTimeout(self._hanging[device_id], device_id=device_id)
         try:
-            with held_back():
-                factory = load_locator(row.spec.factory, plugin=row.plugin, dist=row.dist)
+            make = self._factory(row)
             settings = self._settings.get(row.plugin, {})
             options = attrs.evolve(self._options, settings=settings)
-            device = self._within_limit(device_id, lambda: factory(device_id, options))
+            device = self._within_limit(device_id, lambda: make(options))
         except DeepSeekError:
             raise
         except BaseException as error:
@@ -232,6 +259,13 @@ class DevicePool:
                 remedy=f"run `ds-sdk doctor`, or leave {row.plugin} out",
             ) from error
         return self._checked(row, device)
+
+    def _factory(self, row: DeviceOffer) -> Callable[[OpenOptions], Any]:
+        if self._place is not None:
+            return partial(self._place.open, row)
+        with held_back():
+            factory = load_locator(row.spec.factory, plugin=row.plugin, dist=row.dist)
+        return partial(factory, row.info.id)
 
     def _within_limit(self, device_id: str, make: Callable[[], Any]) -> Any:
         """What a factory makes."""
@@ -244,7 +278,7 @@ class DevicePool:
                 call.leave(close_quietly, lambda: self._is_back(device_id))
             raise
 
-    def _checked(self, row: _Row, device: object) -> Opened:
+    def _checked(self, row: DeviceOffer, device: object) -> Opened:
         device_id = row.info.id
         if not isinstance(device, Device):
             raise DeviceUnavailable(
@@ -399,6 +433,6 @@ class DevicePool:
             each.close()
 
 
-def _answers_to(row: _Row, word: str) -> bool:
+def _answers_to(row: DeviceOffer, word: str) -> bool:
     names = (row.info.id, row.plugin, row.spec.name, row.info.name.lower())
     return row.info.kind == word or any(name.startswith(word) for name in names)

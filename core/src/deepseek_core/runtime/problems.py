@@ -9,9 +9,12 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+import attrs
+
 from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.errors import DeviceError, PluginError
 from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.place import HOME
 from deepseek_core.contracts.stage import Stage, Task
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.runtime.history import History
@@ -79,6 +82,7 @@ class Problems:
         whole = self._whole_options(graph, ids, request)
         rows = stages if whole is None else (*stages, whole)
         able = {c.device_id for row in rows for c in row.candidates if c.estimate is not None}
+        links = self._devices.pool.links
         return Problem(
             stages=stages,
             concurrency={i: self._devices.concurrency(i, request) for i in sorted(able)},
@@ -86,6 +90,7 @@ class Problems:
             objective=Objective.of(request.latency),
             whole=whole,
             memory=self._memory(able),
+            links={pair: link for pair, link in links.items() if able.issuperset(pair)},
         )
 
     def _ask_at_once(self, graph: Graph, ids: tuple[str, ...], request: Request) -> None:
@@ -157,20 +162,49 @@ class Problems:
         return StageOptions(
             name=stage.name,
             predecessors=graph.predecessors(stage),
-            candidates=self._candidates(stage, ids, request),
+            candidates=self._candidates(graph, stage, ids, request),
             pinned_to=request.pins.get(stage.name, ()),
+            read_bytes=self._read_bytes(graph, stage, request.batch),
         )
 
+    def _read_bytes(self, graph: Graph, stage: Stage, batch: int) -> dict[str, int]:
+        """What it reads of each stage before it; where no link costs anything, nobody asks."""
+        read: dict[str, int] = {}
+        for spec in stage.inputs if self._devices.pool.links else ():
+            source = graph.producers.get(spec.name)
+            if source is not None:
+                read[source] = read.get(source, 0) + spec.nbytes(batch)
+        return read
+
     def _candidates(
-        self, stage: Stage, ids: tuple[str, ...], request: Request
+        self, graph: Graph, stage: Stage, ids: tuple[str, ...], request: Request
     ) -> tuple[Candidate, ...]:
         before = self._devices.pool.why_out()
-        asked = tuple(self.candidate(stage, i, request) for i in ids if i not in before)
+        asked = tuple(
+            self._from_home(graph, stage, self.candidate(stage, i, request), request.batch)
+            for i in ids
+            if i not in before
+        )
         known = {info.id: info.evidence for info in self._devices.pool.infos}
         out = (
             Candidate(device_id=d, refusal=r, evidence=known.get(d, "")) for d, r in before.items()
         )
         return (*asked, *out)
+
+    def _from_home(self, graph: Graph, stage: Stage, candidate: Candidate, batch: int) -> Candidate:
+        """With the way of the caller's own arrays to a device elsewhere, and of results back."""
+        links = self._devices.pool.links
+        if not links or candidate.estimate is None:
+            return candidate
+        there, back = links.get((HOME, candidate.device_id)), links.get((candidate.device_id, HOME))
+        given = [spec.nbytes(batch) for spec in stage.inputs if spec.name not in graph.producers]
+        wanted = [spec.nbytes(batch) for spec in stage.outputs if spec.name in graph.outputs]
+        way_s = there.seconds(sum(given)) if given and there is not None else 0.0
+        way_s += back.seconds(sum(wanted)) if wanted and back is not None else 0.0
+        estimate = candidate.estimate
+        return attrs.evolve(
+            candidate, estimate=attrs.evolve(estimate, seconds=estimate.seconds + way_s)
+        )
 
     def _whole_options(
         self, graph: Graph, ids: tuple[str, ...], request: Request
@@ -181,7 +215,9 @@ class Problems:
         if stage is None:
             return None
         mine = tuple(i for i in ids if i in allowed)
-        return StageOptions(name=stage.name, candidates=self._candidates(stage, mine, request))
+        return StageOptions(
+            name=stage.name, candidates=self._candidates(graph, stage, mine, request)
+        )
 
     def crossovers(self, graph: Graph, request: Request) -> list[Crossover]:
         """For each stage with a choice, the batch size at which its two cheapest devices tie."""

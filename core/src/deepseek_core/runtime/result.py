@@ -8,6 +8,7 @@ import attrs
 
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array
+from deepseek_core.runtime.residents import on_host
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -32,7 +33,7 @@ class Result(Mapping[str, Array]):
 
 def pick(graph: Graph, tensors: Mapping[str, Array]) -> dict[str, Array]:
     """What a run returns of all its tensors: never the caller's own array."""
-    found = {name: tensors[name] for name in graph.outputs}
+    found = {name: on_host(tensors[name]) for name in graph.outputs}
     for name in graph.handed_through:
         found[name] = found[name].copy()
     return found

@@ -10,6 +10,7 @@ import attrs
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
+from deepseek_core.runtime.residents import Border, borders
 from deepseek_core.schedule.joined import unit_name, units
 
 MayRun = Callable[[Stage, str], bool]
@@ -25,7 +26,8 @@ class Route:
     `parts` maps each of them to the stages of the user's graph that it stands for, `followers` to
     those that wait for its end, `waits` to how many it waits for, `order` to its place. Mostly
     they wait because they read what it makes; some are held back, as `Placement.holds` says.
-    `decision` numbers the placement that it comes from: a later one takes its place.
+    `borders` says where the outputs of each are read. `decision` numbers the placement that it
+    comes from: a later one takes its place.
     """
 
     graph: Graph
@@ -34,6 +36,7 @@ class Route:
     followers: Mapping[str, tuple[Stage, ...]]
     waits: Mapping[str, int]
     order: Mapping[str, int]
+    borders: Mapping[str, Border]
     decision: int
     is_chain: bool
 
@@ -87,9 +90,11 @@ def route_of(
     # The frontend knows the stages of its own graph, not what became of them here.
     cut = attrs.evolve(graph, stages=stages, fuse=None)
     after = _held({stage.name: cut.predecessors(stage) for stage in cut.stages}, parts, holds)
+    placed = {name: devices[names[0]] for name, names in parts.items()}
     return Route(
         graph=cut,
-        devices={name: devices[names[0]] for name, names in parts.items()},
+        devices=placed,
+        borders=borders(cut, placed),
         parts=parts,
         followers={name: tuple(s for s in cut.stages if name in after[s.name]) for name in after},
         waits={name: len(before) for name, before in after.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepseek_core.contracts.device import LoadOptions
 from deepseek_core.contracts.errors import (
@@ -17,8 +17,10 @@ from deepseek_core.contracts.errors import (
     OutOfMemory,
     PluginError,
     StageFailed,
+    TensorLost,
 )
 from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.place import RemoteTensor
 from deepseek_core.contracts.stage import Array, Stage
 from deepseek_core.discovery.strangers import is_a, one_line, raise_if_ours, told
 from deepseek_core.runtime.interrupts import stop_if_interrupted
@@ -27,6 +29,7 @@ from deepseek_core.runtime.loaded import Loaded
 from deepseek_core.runtime.logs import warn
 from deepseek_core.runtime.planner import Planner
 from deepseek_core.runtime.request import Request
+from deepseek_core.runtime.residents import Border, Resident, on_host
 from deepseek_core.runtime.routes import Route, part_of, route_of, routes_of
 from deepseek_core.runtime.trace import Recorder
 from deepseek_core.schedule.throughput.turns import RoundRobin
@@ -38,8 +41,9 @@ if TYPE_CHECKING:
 
 Tensors = Mapping[str, Array]
 RanOn = Mapping[str, str]
-Action = Callable[[Loaded, Tensors], Tensors]
+Action = Callable[[Loaded, Tensors, Border], Tensors]
 Begins = Callable[[Route, Stage], None]
+_NOTHING: frozenset[str] = frozenset()
 
 
 class StageRunner:
@@ -103,7 +107,7 @@ class StageRunner:
     def slots(self, device_id: str) -> int:
         """How many runs at once the device takes; of one that was lost, one run moves the next."""
         try:
-            return self._planner.concurrency(device_id, self._request).slots
+            return self._planner.concurrency(device_id, self._request).in_flight
         except (PluginError, DeviceError):
             return 1
 
@@ -148,7 +152,7 @@ class StageRunner:
             StageFailed: it could not be loaded there nor anywhere else.
         """
 
-        def warm(executable: Loaded, _tensors: Tensors) -> Tensors:
+        def warm(executable: Loaded, _tensors: Tensors, _border: Border) -> Tensors:
             executable.warmup(batch)
             return {}
 
@@ -173,16 +177,33 @@ class StageRunner:
         Raises:
             InputError: the inputs do not fit.
             StageFailed: it failed and no other device can take it.
+            TensorLost: what it reads or made is gone; the batch is to begin anew.
         """
 
-        def once(executable: Loaded, tensors: Tensors) -> Tensors:
+        def once(executable: Loaded, tensors: Tensors, border: Border) -> Tensors:
             name, device_id = executable.stage.name, executable.device_id
-            inputs = {s.name: tensors[s.name] for s in executable.stage.inputs if s.name in tensors}
-            outputs, slot, start_s, end_s = executable.run(inputs)
+            inputs = {
+                s.name: executable.taken(tensors[s.name])
+                for s in executable.stage.inputs
+                if s.name in tensors
+            }
+            keep = border.stays if executable.keeps else _NOTHING
+            made, slot, start_s, end_s = executable.run(inputs, keep)
+            outputs = executable.left(made, keep)
+            for output in keep & border.leaves:
+                on_host(outputs[output])  # while the device is at hand, and not when it is read
             self.recorder.note((name, device_id, slot, sequence, batch, start_s, end_s))
-            return outputs
+            return self._landed(outputs) if self._planner.pool.is_elsewhere else outputs
 
         return self._persist(route, stage, tensors, once, begins)
+
+    def _landed(self, outputs: Tensors) -> Tensors:
+        """What the caller gets is fetched at once; what other stages read may stay where it is."""
+        wanted = self._graph.outputs
+        return {
+            name: value.to_host() if name in wanted and isinstance(value, RemoteTensor) else value
+            for name, value in outputs.items()
+        }
 
     def _persist(
         self,
@@ -200,8 +221,12 @@ class StageRunner:
                 begins(route, stage)
                 executable = self.executable(stage, device_id)
                 begins(route, stage)  # loading is over, and has a limit of its own
-                outputs = action(executable, tensors)
+                outputs = action(executable, tensors, route.borders[stage.name])
             except InputError:
+                raise
+            except TensorLost as error:
+                self.check_open()
+                self._leave_lost(stage, error)
                 raise
             except BaseException as error:  # noqa: BLE001 - a driver may raise anything
                 raise_if_ours(error)
@@ -215,6 +240,7 @@ class StageRunner:
     def _where_placed_now(
         self, parts: Sequence[str], tensors: Tensors, action: Action, begins: Begins | None
     ) -> tuple[Tensors, RanOn]:
+        parts, tensors = self._with_lost(parts, tensors)
         with self._lock:
             devices = self.devices
             now = route_of(part_of(self._graph, parts), devices, self._may_run, self.decision)
@@ -225,6 +251,32 @@ class StageRunner:
             made.update(outputs)
             ran_on.update(where)
         return made, ran_on
+
+    def _with_lost(
+        self, parts: Sequence[str], tensors: Tensors
+    ) -> tuple[Sequence[str], dict[str, Any]]:
+        """These stages, and those that must run again: what they made was lost with its device.
+
+        What a device that was left still gives is taken to the host.
+        """
+        names, there = set(parts), dict(tensors)
+        todo = list(parts)
+        while todo:
+            for spec in self._graph.stage(todo.pop()).inputs:
+                value: Any = there.get(spec.name)
+                if not isinstance(value, Resident):
+                    continue
+                try:
+                    there[spec.name] = value.fetched(self._planner.pool.limits.ask_s)
+                except BaseException as error:  # noqa: BLE001 - a driver may raise anything
+                    raise_if_ours(error)
+                    stop_if_interrupted(error)
+                    del there[spec.name]
+                    maker = self._graph.producers[spec.name]
+                    if maker not in names:
+                        names.add(maker)
+                        todo.append(maker)
+        return [stage.name for stage in self._graph.stages if stage.name in names], there
 
     def executable(self, stage: Stage, device_id: str) -> Loaded:
         """A stage loaded on a device.
@@ -330,6 +382,26 @@ class StageRunner:
             f"stage {stage.name} failed on {device_id} ({one_line(error)}) and moved to "
             f"{' and '.join(moved)}"
         )
+
+    def _leave_lost(self, stage: Stage, error: TensorLost) -> None:
+        """Place again without the device that lost what it had made.
+
+        Raises:
+            StageFailed: strict, or nobody else can run what it had.
+        """
+        with self._lock:
+            if self._strict:
+                raise _failed(stage, error.device_id, error, None) from error
+            reason = one_line(error)
+            if not self._planner.pool.quarantine(error.device_id, reason):
+                return  # another batch came upon it first
+            self._tell_quarantined(error.device_id, reason)
+            if error.device_id in self.used:
+                try:
+                    self._decide()
+                except NoDevice as nobody:
+                    raise _failed(stage, error.device_id, error, nobody) from error
+        self._note(f"batches that had tensors on {error.device_id} begin anew ({reason})")
 
     def _devices_of(self, parts: Sequence[str]) -> set[str]:
         placed = (route.ran_on() for route in self.routes)

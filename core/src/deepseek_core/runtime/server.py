@@ -17,6 +17,7 @@ from deepseek_core.contracts.errors import (
     DeviceClosed,
     InputError,
     Interrupted,
+    Unsupported,
 )
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array
@@ -274,7 +275,9 @@ class Server:
         executable: Loaded | None,
         after: list[Then],
     ) -> None:
-        guilty = not isinstance(error, InputError)
+        # What was loaded and then does not take these values, may take the next.
+        refused = isinstance(error, Unsupported) and executable is not None
+        guilty = not refused and not isinstance(error, InputError)
         if guilty:
             self._served.evict(start.device_id, executable)
         for task in tasks:
@@ -286,6 +289,7 @@ class Server:
                 reason=one_line(error),
                 retryable=not isinstance(error, InputError),
                 device_fault=guilty,
+                refused=refused,
             )
             self._queue.tell(event, after)
         if guilty:

@@ -17,16 +17,19 @@ from deepseek_core.contracts.device import DeviceInfo, OpenOptions
 from deepseek_core.contracts.errors import ConfigError, TensorMismatch
 from deepseek_core.contracts.frontend import Frontend, FrontendSpec
 from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.place import DeviceOffer
 from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.task import LatencyClass, Workload
 from deepseek_core.contracts.units import as_count, as_duration, as_mapping, as_names, as_path
 from deepseek_core.discovery.folders import cache_dir as default_cache_dir
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
+from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import (
     Registered,
     Registry,
     blamed,
+    find_executor,
     find_frontend,
     load_locator,
 )
@@ -43,6 +46,7 @@ from deepseek_core.runtime.request import Request
 if TYPE_CHECKING:  # what only a calibration or comparison needs is imported by it
     from deepseek_core.runtime.calibration import Measurement, Progress
     from deepseek_core.runtime.comparison import Comparison
+    from deepseek_core.runtime.hosting import HostedDevice
 
 
 def _quiet(_done: int, _steps: int, _text: str) -> None:
@@ -59,7 +63,8 @@ class Session:
     `limits` are seconds that a device may take, by name: `ask_s` (10; its answers about a graph),
     `open_s` (60), `load_s` (300; of a stage) and `close_s` (2); longer, and it is left out. With
     `check_finite` a device that makes NaN or infinity of finite inputs has failed, and another
-    one does it; that costs a look at each output.
+    one does it; that costs a look at each output. `executor` names one that a plugin offers: its
+    plans run there, over its own devices where it brings any (a cluster).
 
     Raises:
         ConfigError: a switch, a setting, a configuration file or a device name is wrong.
@@ -77,6 +82,7 @@ class Session:
         refresh_probes: bool = False,
         limits: Mapping[str, float] | None = None,
         check_finite: bool = False,
+        executor: str | None = None,
     ) -> None:
         cores = len(os.sched_getaffinity(0))
         if threads is not None:
@@ -91,27 +97,38 @@ class Session:
                 )
             switches = attrs.evolve(switches or Switches.resolve(), given=settings)
         self.registry = registry or discover(switches)
-        probes = probe_devices(
-            self.registry,
-            timeout_s=self.registry.switches.probe_timeout_s,
-            cache_dir=folder,
-            refresh=refresh_probes,
-        )
-        options = OpenOptions(threads=threads or cores, cache_dir=folder)
-        self._pool = DevicePool(
-            probes,
-            options,
-            self.registry.settings,
-            limits=Limits.of(as_mapping("limits", limits)),
-            check_finite=check_finite,
-        )
-        if devices is not None:
-            self._pool.limit(as_names(devices))
+        limits_ = Limits.of(as_mapping("limits", limits))
+        self._executor = None if executor is None else find_executor(self.registry, executor)
+        self._place = None
+        if self._executor is not None and self._executor.record.place is not None:
+            from deepseek_core.runtime.executed import open_place  # start-up counts
+
+            self._place = open_place(self._executor, self.registry, threads)
+        try:
+            self._pool = DevicePool(
+                () if self._place is not None else self._probes(folder, refresh=refresh_probes),
+                OpenOptions(threads=threads or cores, cache_dir=folder),
+                self.registry.settings,
+                limits=limits_,
+                check_finite=check_finite,
+                place=self._place,
+            )
+            for offer in () if self._place is None else self._place.offers():
+                self._pool.add(offer)
+            if devices is not None:
+                self._pool.limit(as_names(devices))
+        except BaseException:
+            self._close_place()
+            raise
         self._history_path = folder / "history.sqlite"
         self._history_lock = threading.RLock()  # a signal handler may close the session
         self._opened_history: History | None = None
         self._planner = Planner(self._pool, lambda: self._history, cores)
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
+
+    def _probes(self, folder: Path, *, refresh: bool) -> tuple[ProbeResult, ...]:
+        timeout_s = self.registry.switches.probe_timeout_s
+        return probe_devices(self.registry, timeout_s=timeout_s, cache_dir=folder, refresh=refresh)
 
     @property
     def devices(self) -> tuple[DeviceInfo, ...]:
@@ -214,6 +231,10 @@ class Session:
             graph, latency, workload, batch, deadline_s=deadline_s, pin=pin, hang_s=hang_s
         )
         plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
+        if self._executor is not None and self._place is None:
+            from deepseek_core.runtime.executed import ExecutedPlan
+
+            plan = ExecutedPlan(plan, self._executor)
         self._plans.add(plan)
         if self.registry.has_listeners:
             from deepseek_core.contracts.event import PlanMade
@@ -348,9 +369,27 @@ class Session:
         for plan in list(self._plans):
             plan.close()
         self._pool.close()
+        self._close_place()
         with self._history_lock:
             if self._opened_history is not None:
                 self._opened_history.close()
+
+    def _close_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            place.close()
+
+    def host(self, offer: DeviceOffer) -> HostedDevice:
+        """Open a device for another process, which asks and runs it by plain data.
+
+        Raises:
+            DeviceUnavailable, DeviceTimeout: it can't be opened.
+            DeviceClosed: the session is closed.
+        """
+        from deepseek_core.runtime.hosting import HostedDevice
+
+        self._check_open()
+        return HostedDevice(offer, self._pool, self.registry.settings)
 
     def __enter__(self) -> Self:
         return self

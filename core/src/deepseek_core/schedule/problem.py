@@ -9,8 +9,8 @@ import attrs
 
 from deepseek_core.contracts.device import Concurrency, Estimate
 from deepseek_core.contracts.errors import GraphError, NoDevice
+from deepseek_core.contracts.place import Link
 from deepseek_core.contracts.task import LatencyClass
-from deepseek_core.contracts.units import check_finite
 
 
 class Objective(StrEnum):
@@ -55,18 +55,6 @@ class Crossover:
     below: str
     above: str
     batch: int
-
-
-@attrs.frozen(kw_only=True)
-class Link:
-    """What moving bytes from one device to another takes, beyond what estimates include."""
-
-    latency_s: float = attrs.field(default=0.0, validator=check_finite)
-    s_per_byte: float = attrs.field(default=0.0, validator=check_finite)
-
-    def seconds(self, nbytes: float) -> float:
-        """Seconds until so many bytes are there; transfers do not wait for each other."""
-        return self.latency_s + nbytes * self.s_per_byte
 
 
 @attrs.frozen(kw_only=True)

@@ -38,12 +38,28 @@ def routes_period_s(problem: Problem, routes: Sequence[tuple[Assignment, float]]
     load: dict[str, float] = {}
     host = 0.0
     for assignment, share in routes:
-        for candidate in assignment:
+        moved_s = _moved_s(problem, assignment)
+        for candidate, arrives_s in zip(assignment, moved_s, strict=True):
             takes = problem.concurrency.get(candidate.device_id, _ONE_AT_A_TIME)
             seconds = share * cost_s(candidate, problem.objective)
-            load[candidate.device_id] = load.get(candidate.device_id, 0.0) + seconds / takes.slots
+            busy_s = (seconds + share * arrives_s) / takes.slots
+            load[candidate.device_id] = load.get(candidate.device_id, 0.0) + busy_s
             host += seconds * takes.host_threads
     return max(*load.values(), host / problem.host_cores)
+
+
+def _moved_s(problem: Problem, assignment: Assignment) -> Sequence[float]:
+    """Seconds that what each stage reads takes over the links; its device receives it."""
+    if not problem.links or len(assignment) < len(problem.stages):  # all stages as one
+        return [0.0] * len(assignment)
+    at = {s.name: c.device_id for s, c in zip(problem.stages, assignment, strict=True)}
+    return [
+        sum(
+            problem.transfer_s(stage.read_bytes.get(name, 0), at[name], at[stage.name])
+            for name in stage.predecessors
+        )
+        for stage in problem.stages
+    ]
 
 
 def given_order(problem: Problem) -> tuple[str, ...]:

@@ -111,6 +111,22 @@ class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
             executable.run({name: np.zeros_like(array) for name, array in case.inputs.items()})
             case.check(outputs)
 
+    def test_what_stays_on_the_device_is_what_would_have_come(self, device: Device) -> None:
+        """`run_kept` leaves what `run` gives; later runs write into none of it."""
+        if not device.keeps_tensors:
+            pytest.skip("keeps_tensors = False")
+        for case in self.cases():
+            executable = self._load(device, case)
+            left = executable.run_kept(case.inputs, frozenset(case.expected))
+            executable.run({name: np.zeros_like(array) for name, array in case.inputs.items()})
+            for name, value in left.items():
+                assert (value.dtype, value.shape) == (
+                    case.expected[name].dtype,
+                    case.expected[name].shape,
+                )
+            for _ in range(2):
+                case.check({name: device.to_host(value) for name, value in left.items()})
+
     def test_outputs_are_not_the_inputs(self, device: Device) -> None:
         """Who changes an input after a run changes no output of it."""
         for case in self.cases():

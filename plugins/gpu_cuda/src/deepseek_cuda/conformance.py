@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,7 +12,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from deepseek_core import Artifact, Operation, Stage, TensorSpec
-from deepseek_core.testing import DeviceCase, DeviceConformance
+from deepseek_core.testing import DeviceCase, DeviceConformance, FrontendConformance
+from deepseek_cuda.conformance_files import engine_file, program
 
 _WIDTH = 4
 _WEIGHTS = np.arange(_WIDTH * _WIDTH, dtype=np.float32).reshape(_WIDTH, _WIDTH) - 7
@@ -131,3 +133,34 @@ class TestCuda(DeviceConformance):
         artifact = Artifact.from_bytes(_model("Nonsense"), format="onnx")
         operations = [Operation(name="Nonsense", version=17)]
         return attrs.evolve(layer(), operations=operations, artifact=artifact)
+
+
+class TestEngines(FrontendConformance):
+    """TensorRT engines, read by their manifests."""
+
+    plugin = "gpu_cuda"
+    name = "trt_engine"
+    cuts = False
+
+    def artifacts(self, tmp_path: Path) -> tuple[Sequence[Artifact], Sequence[Artifact]]:
+        """One with a manifest; one whose manifest is of another form, and one without."""
+        foreign = engine_file(tmp_path, "foreign", format="another engine 1")
+        alone = tmp_path / "alone.engine"
+        alone.write_bytes(b"an engine")
+        good = Artifact.from_path(engine_file(tmp_path))
+        return [good], [Artifact.from_path(foreign), Artifact.from_path(alone)]
+
+
+class TestPrograms(FrontendConformance):
+    """Programs of torch.export, read without torch."""
+
+    plugin = "gpu_cuda"
+    name = "torch_program"
+    cuts = False
+
+    def artifacts(self, tmp_path: Path) -> tuple[Sequence[Artifact], Sequence[Artifact]]:
+        """One; one that is cut short, and one with an operator of somebody's."""
+        whole = program()
+        bad = whole[: len(whole) // 2], program("torch.ops.acme.relu.default")
+        good, *others = (Artifact.from_bytes(each, format="pt2") for each in (whole, *bad))
+        return [good], others

@@ -1,4 +1,4 @@
-"""A GPU, or a MIG instance of one, as a device of the SDK: it runs ONNX stages."""
+"""A GPU, or a MIG instance of one, as a device of the SDK."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from deepseek_core import (
 from deepseek_cuda.driver.api import CudaApi
 from deepseek_cuda.driver.buffers import pinned_pool
 from deepseek_cuda.driver.faults import translated, unless_lost
-from deepseek_cuda.driver.pipeline import Engine, Pipeline
-from deepseek_cuda.executable import CudaExecutable, Held
+from deepseek_cuda.driver.pipeline import Pipeline
+from deepseek_cuda.driver.tensors import Engine, Kept
+from deepseek_cuda.executable import CudaExecutable, Held, fetched
 from deepseek_cuda.matching import engine as matching
 from deepseek_cuda.matching.engine import Program
 from deepseek_cuda.settings import Settings
@@ -38,8 +39,9 @@ from deepseek_cuda.settings import Settings
 if TYPE_CHECKING:
     from deepseek_cuda.onnx_stages.provider import Provider
     from deepseek_cuda.onnx_stages.support import TrialSupport
+    from deepseek_cuda.place import Opener
 
-FORMAT: Final = "onnx"
+ONNX: Final = "onnx"
 # Assumed, not measured: a current GPU and its bus. The prior's sigma covers a factor of e.
 _FLOPS_PER_S: Final = 10e12
 _BYTES_PER_S: Final = 500e9
@@ -53,19 +55,23 @@ _IDLE_PINNED_BYTES: Final = 256 << 20
 class Parts:
     """What a device is made of; the tests pass parts that need no GPU.
 
-    `provider` gives the provider that computes on a stream of `api`; `engine` opens a stage on
-    it; `program` compiles the matcher; `readings` are NVML's.
+    `provider` gives the providers that compute on a stream of `api`; `engine` opens an ONNX stage
+    on them, `openers` those of other formats; `program` compiles the matcher; `readings` are
+    NVML's.
     """
 
     api: CudaApi
     provider: Callable[[int], Provider]
     engine: Callable[[Stage, str, Provider, bool], Engine]
+    openers: Mapping[str, Opener] = attrs.field(factory=dict)
     program: Program
     readings: Callable[[], Mapping[str, float | None]]
 
 
 class CudaDevice(Device):
     """One GPU: a run at a time, which is spread over copy and compute streams."""
+
+    keeps_tensors = True
 
     def __init__(self, info: DeviceInfo, options: OpenOptions, parts: Parts) -> None:
         settings = Settings.of(options.settings)
@@ -90,6 +96,9 @@ class CudaDevice(Device):
         self._check_open()
         if operation.domain == matching.DOMAIN:
             return matching.supports(operation)
+        for opener in self._parts.openers.values():
+            if opener.domain == operation.domain:
+                return opener.supports(operation)
         with translated(self.info.id), self._lock:
             self._api.use()
             return self._support.of(operation)
@@ -136,21 +145,22 @@ class CudaDevice(Device):
         )
 
     def load(self, stage: Stage, options: LoadOptions) -> CudaExecutable:
-        """A session for the stage, its constants on the device.
+        """An engine for the stage, its constants on the device.
 
         `options.strict` forbids that ONNX Runtime runs any operator on the CPU.
 
         Raises:
-            ArtifactError: no readable ONNX model.
+            ArtifactError: no readable file of its format.
             Unsupported: an operator or a type that does not run on the GPU.
             OutOfMemory: it does not fit.
             DeviceLost, DeviceTimeout: the GPU failed.
             DeviceClosed: after `close`.
         """
         self._check_open()
-        if stage.artifact.format != FORMAT:
+        formats = (ONNX, *self._parts.openers)
+        if stage.artifact.format not in formats:
             raise errors.Unsupported(
-                f"{self.info.id} runs {FORMAT} stages, not {stage.artifact.format}",
+                f"{self.info.id} runs {', '.join(formats)} stages, not {stage.artifact.format}",
                 device_id=self.info.id,
             )
         with translated(self.info.id), self._lock:
@@ -183,6 +193,9 @@ class CudaDevice(Device):
         if stage.operations and all(op.domain == matching.DOMAIN for op in stage.operations):
             asked = matching.matching_of(stage, self.info.id)
             return matching.MatchEngine(self._api, stream, asked, self._parts.program)
+        opener = self._parts.openers.get(stage.artifact.format)
+        if opener is not None:
+            return opener.open(stage, stream)
         return self._parts.engine(stage, self.info.id, self._parts.provider(stream), strict)
 
     def _free_orphans(self) -> None:
@@ -192,8 +205,18 @@ class CudaDevice(Device):
             self._held.discard(held)
 
     def to_host(self, value: Any) -> NDArray[Any]:
-        """Its results are numpy arrays already."""
-        return np.asarray(value)
+        """What a run left on the GPU as an array; other results are arrays already.
+
+        Raises:
+            DeviceClosed, DeviceLost: it is there no more.
+            DeviceTimeout: it did not arrive in time.
+        """
+        if not isinstance(value, Kept):
+            return np.asarray(value)
+        with translated(self.info.id), self._lock:
+            self._check_open()
+            self._api.use()
+            return fetched(value)
 
     def telemetry(self) -> Mapping[str, float | None]:
         """NVML's readings; None for what this GPU or its driver does not tell."""

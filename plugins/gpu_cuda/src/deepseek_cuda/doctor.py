@@ -20,7 +20,7 @@ def check_gpus() -> Iterable[Finding]:
         if row.status == "available":
             yield _usable(row, readings(units[row.id]))
         else:
-            yield _unusable(row, found)
+            yield _unusable(row)
     yield from _hidden(found)
 
 
@@ -40,11 +40,10 @@ def _told(row: DeviceInfo, read: Mapping[str, float | None]) -> Iterator[str]:
         yield f"busy {busy:.0%} of the time"
 
 
-def _unusable(row: DeviceInfo, found: Survey) -> Finding:
+def _unusable(row: DeviceInfo) -> Finding:
     """No GPU at all is no fault of an installation; one that can't be used is."""
-    is_absent = found.machine.trouble == "no library" and found.host.card is None
-    text = f"{row.id}: {row.name} can't be used: {row.reason}" if not is_absent else row.reason
-    return Finding(status="ok" if is_absent else "warn", text=text or row.id, remedy=row.remedy)
+    text = row.reason if row.absent else f"{row.id}: {row.name} can't be used: {row.reason}"
+    return Finding(status="ok" if row.absent else "warn", text=text or row.id, remedy=row.remedy)
 
 
 def _hidden(found: Survey) -> Iterator[Finding]:

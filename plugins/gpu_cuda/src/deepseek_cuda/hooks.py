@@ -1,10 +1,10 @@
-"""What this plugin offers: NVIDIA GPUs as devices, and rows of `doctor` about them."""
+"""What this plugin offers: NVIDIA GPUs as devices, readers of what else they run, `doctor` rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deepseek_core import CheckSpec, DeviceSpec, HostContext, hookimpl, hooks
+from deepseek_core import CheckSpec, DeviceSpec, FrontendSpec, HostContext, hookimpl, hooks
 
 conformance = "deepseek_cuda.conformance"
 settings = "deepseek_cuda.settings:Settings"
@@ -17,11 +17,30 @@ def ds_register_devices(ctx: HostContext) -> Iterable[DeviceSpec]:
         DeviceSpec(
             name="cuda",
             kind="gpu",
-            summary="ONNX models on NVIDIA GPUs",
+            summary="ONNX models, engines and torch programs on NVIDIA GPUs",
             factory="deepseek_cuda.opening:open_device",
             probe="deepseek_cuda.probe:probe",
             requires=("pynvml", "onnx", "numpy"),
         )
+    ]
+
+
+@hookimpl(hooks.ds_register_frontends)
+def ds_register_frontends(ctx: HostContext) -> Iterable[FrontendSpec]:
+    """Offer readers of TensorRT engines and of programs of torch.export."""
+    return [
+        FrontendSpec(
+            name="trt_engine",
+            formats=["engine"],
+            factory="deepseek_cuda.trt_engines.frontend:EngineFrontend",
+            summary="TensorRT engines of deepseek-trt",
+        ),
+        FrontendSpec(
+            name="torch_program",
+            formats=["pt2"],
+            factory="deepseek_cuda.torch_programs.frontend:ProgramFrontend",
+            summary="programs of torch.export, without pickle",
+        ),
     ]
 
 

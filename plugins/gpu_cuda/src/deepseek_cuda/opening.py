@@ -6,16 +6,23 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import attrs
+
 from deepseek_core import DeviceInfo, OpenOptions, Stage, errors
 from deepseek_cuda.device import CudaDevice, Parts
 from deepseek_cuda.discovery.gpus import Unit
 from deepseek_cuda.discovery.nvml import readings
+from deepseek_cuda.discovery.tensorrt import engine_folder, find_tensorrt, usable
 from deepseek_cuda.driver._edge import Driver
 from deepseek_cuda.driver.faults import translated
-from deepseek_cuda.driver.pipeline import Engine
+from deepseek_cuda.driver.tensors import Engine
 from deepseek_cuda.matching.program import Kernel, Metric, Target, program
-from deepseek_cuda.onnx_stages.provider import Provider, cuda_provider
+from deepseek_cuda.onnx_stages.provider import Provider, gpu_provider
+from deepseek_cuda.place import Opener, Place
 from deepseek_cuda.probe import survey
+from deepseek_cuda.settings import Settings
+from deepseek_cuda.torch_programs.opener import ProgramOpener
+from deepseek_cuda.trt_engines.opener import EngineOpener
 
 
 def open_device(device_id: str, options: OpenOptions) -> CudaDevice:
@@ -31,15 +38,39 @@ def open_device(device_id: str, options: OpenOptions) -> CudaDevice:
     if row is None or row.status != "available":
         raise _unavailable(device_id, row, rows)
     unit = next(unit for unit in found.view.units if unit.id == device_id)
+    wanted = Settings.of(options.settings).onnx_providers
+    tensorrt = find_tensorrt(found.runtime) if "tensorrt" in wanted else None
+    names, version = usable(wanted, tensorrt, device_id)
+    folder = engine_folder(
+        options.cache_dir, unit, found.machine.driver, found.runtime.version, version
+    )
+    if "tensorrt" in names:
+        _make_private(folder, device_id)
+        row = attrs.evolve(row, fingerprint=f"{row.fingerprint}|{'+'.join(names)} {version}")
     api = _driver(unit)
+    place = Place(
+        device_id=device_id, name=unit.name, capability=unit.gpu.capability, ordinal=api.ordinal
+    )
     parts = Parts(
         api=api,
-        provider=partial(cuda_provider, api.ordinal),
+        provider=partial(gpu_provider, names, folder, api.ordinal),
         engine=_engine,
+        openers=_openers(place, api),
         program=partial(_program, unit, options.cache_dir),
         readings=partial(readings, unit),
     )
     return CudaDevice(row, options, parts)
+
+
+def _make_private(folder: Path, device_id: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.DeviceUnavailable(
+            f"{device_id}: the folder of TensorRT's engines can't be made: {error}",
+            device_id=device_id,
+            remedy="DEEPSEEK_CACHE_DIR=FOLDER (one that you may write to)",
+        ) from error
 
 
 def _unavailable(
@@ -80,6 +111,10 @@ def _short(bus_id: str) -> str:
     """NVML writes the domain in eight digits, CUDA in four."""
     domain, _, rest = bus_id.partition(":")
     return f"{int(domain, 16):04x}:{rest}"
+
+
+def _openers(place: Place, api: Driver) -> dict[str, Opener]:
+    return {"engine": EngineOpener(place, api), "pt2": ProgramOpener(place)}
 
 
 def _program(unit: Unit, folder: Path, metric: Metric, k: int) -> Mapping[str, Kernel]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from deepseek_core import errors
+
+PROVIDERS: Final = ("tensorrt", "cuda")
+_LIST: Final = (
+    "list tensorrt and cuda in the order in which they are asked: "
+    "gpu_cuda.onnx_providers=tensorrt,cuda"
+)
 
 
 def _positive(_settings: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -19,28 +25,43 @@ def _positive(_settings: object, field: attrs.Attribute[Any], value: object) -> 
         )
 
 
+def _words(values: object) -> tuple[str, ...]:
+    if isinstance(values, str):
+        values = values.split(",")
+    if not isinstance(values, list | tuple) or not all(isinstance(word, str) for word in values):
+        raise errors.ConfigError(f"onnx_providers is {values!r}", remedy=_LIST)
+    return tuple(word.strip() for word in values if word.strip())
+
+
+def _listed(_settings: object, _field: object, words: tuple[str, ...]) -> None:
+    if not words or len(set(words)) < len(words) or not set(words) <= set(PROVIDERS):
+        raise errors.ConfigError(f"onnx_providers is {','.join(words)!r}", remedy=_LIST)
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
-    """Limits of a GPU's work."""
+    """What runs on a GPU, and for how long."""
 
     run_limit_s: float = attrs.field(
         default=120.0,
         validator=_positive,
         metadata={"help": "seconds after which a batch on a GPU counts as hanging"},
     )
+    onnx_providers: tuple[str, ...] = attrs.field(
+        default=("cuda",),
+        converter=_words,
+        validator=_listed,
+        metadata={
+            "help": "ONNX Runtime's providers, in order: cuda, tensorrt, or tensorrt,cuda, where "
+            "the second takes what the first does not"
+        },
+    )
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Settings:
-        """The settings that a device was opened with; what is left out has its default.
+        """Those that the host gives, whose names it checked; what is left out has its default.
 
         Raises:
-            ConfigError: one that does not exist, or a value that does not fit.
+            ConfigError: a value that does not fit.
         """
-        known = {field.name for field in attrs.fields(cls)}
-        for name in values:
-            if name not in known:
-                raise errors.ConfigError(
-                    f"deepseek-cuda has no setting {name!r}",
-                    remedy=f"its settings: {', '.join(sorted(known))}",
-                )
         return cls(**dict[str, Any](values))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deepseek_core.contracts.compression.budget import Budget, BudgetRow, LatencyBudget, Limit
 from deepseek_core.contracts.compression.folder import Manifest
+from deepseek_core.contracts.compression.interval import Interval
 from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.compression.recipe import (
     DataSource,
@@ -15,7 +16,7 @@ from deepseek_core.contracts.compression.recipe import (
     RecipeStep,
     RunSettings,
 )
-from deepseek_core.contracts.compression.report import CompressionReport, Interval, StepRow, Variant
+from deepseek_core.contracts.compression.report import CompressionReport, StepRow, Variant
 from deepseek_core.contracts.compression.samples import Batch, Samples
 from deepseek_core.contracts.compression.score import LayerView, Score
 from deepseek_core.contracts.compression.step import (

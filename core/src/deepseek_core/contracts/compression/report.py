@@ -9,29 +9,13 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.compression.budget import BudgetRow
+from deepseek_core.contracts.compression.interval import Interval
 from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.compression.step import ModelProfile
 from deepseek_core.contracts.errors import ArtifactError
 from deepseek_core.contracts.units import as_names
 
 SCHEMA: Final = 1
-
-
-@attrs.frozen(kw_only=True)
-class Interval:
-    """A figure with its 95 % interval; `count` samples or seeds stand behind it.
-
-    `low` and `high` are infinite where nothing is known of how far it goes; null in JSON.
-    """
-
-    value: float
-    low: float
-    high: float
-    count: int
-
-    def overlaps(self, other: Interval) -> bool:
-        """Whether a difference between the two is not shown."""
-        return self.low <= other.high and other.low <= self.high
 
 
 @attrs.frozen(kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from deepseek_core.contracts.compression.budget import Budget
+from deepseek_core.contracts.compression.interval import Interval
 from deepseek_core.contracts.compression.metric import Metric
 from deepseek_core.contracts.compression.samples import Samples
 from deepseek_core.contracts.units import as_names, check_count
@@ -92,7 +93,8 @@ class StepContext:
     `workspace` is the one folder that `apply` may write to. `inputs` are the shapes of the
     model's inputs by name, the batch first. `original` is the model that the recipe began with (a
     teacher). `evaluate` gives the `metric` (accuracy, or what the user wrote) of a model in the
-    form that the step takes, on samples that it does not train on. `latency_s`
+    form that the step takes, on samples that it does not train on; `lead(one, other)` is by how
+    much the one is ahead there, in points of a share, else in the metric's unit. `latency_s`
     predicts what a layer takes on the device of the budget: {"name", "in_channels",
     "out_channels"} -> seconds. `provided` is what earlier steps gave. Each may be None where the
     recipe has none; the record's `needs` say which a step can't do without.
@@ -106,6 +108,7 @@ class StepContext:
     calibration: Samples | None = None
     original: Any = None
     evaluate: Callable[[Any], float] | None = None
+    lead: Callable[[Any, Any], Interval | None] | None = None
     metric: Metric = attrs.field(factory=Metric)
     latency_s: Callable[[Mapping[str, Any]], float] | None = None
     provided: Mapping[str, Any] = attrs.field(factory=dict)

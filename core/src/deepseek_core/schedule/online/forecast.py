@@ -66,7 +66,7 @@ def choose(
     choice = Choice(job, now_s, rules, stretch)
     own = choice.key
     for unit in units:
-        cost = unit.costs.get(job.operator)
+        cost = unit.cost(job.kind)
         if cost is None or job.items > cost.most_items:
             continue
         fair = unit.queue.place_of(job)
@@ -82,7 +82,7 @@ def best_to_steal(thief: Unit, units: Iterable[Unit], now_s: float) -> Unit | No
         if unit is thief or not unit.queue:
             continue
         job = unit.queue.last
-        cost = thief.costs.get(job.operator)
+        cost = thief.cost(job.kind)
         if cost is None or job.items > cost.most_items:
             continue
         gain = unit.wait(now_s)[0] + unit.queue.mean_s / unit.slots - cost.mean_s(job.items)

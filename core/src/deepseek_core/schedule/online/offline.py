@@ -9,7 +9,7 @@ from typing import Final
 
 from deepseek_core.schedule.online.fair import FairShare
 from deepseek_core.schedule.online.rules import Rules
-from deepseek_core.schedule.online.state import Cost, Job, Unit
+from deepseek_core.schedule.online.state import Cost, Job, Kind, Unit
 
 # A device this many times slower than the best one leaves an item that is longer than a chunk.
 _MISFIT: Final = 4.0
@@ -20,12 +20,12 @@ Choice = tuple[Job, int]
 
 
 class OfflineWork:
-    """Jobs with items that are in no run, by caller and operator."""
+    """Jobs with items that are in no run, by caller and kind."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._waiting: dict[str, dict[str, deque[Job]]] = {}
-        self._jobs: Counter[str] = Counter()  # that wait, by operator
+        self._waiting: dict[str, dict[Kind, deque[Job]]] = {}
+        self._jobs: Counter[Kind] = Counter()  # that wait
         self._share = FairShare()
         self._turns: list[Turn] = []  # a heap; of those that were replaced some are left
         self._turn: dict[str, Turn] = {}  # of each caller with work
@@ -35,16 +35,16 @@ class OfflineWork:
         return bool(self._waiting)
 
     @property
-    def operators(self) -> tuple[str, ...]:
-        """Operators of which work waits."""
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of which work waits."""
         return tuple(self._jobs)
 
-    def of(self, operator: str) -> list[Job]:
-        """The jobs of an operator that wait, oldest first for each caller."""
-        return [job for mine in self._waiting.values() for job in mine.get(operator, ())]
+    def of(self, kind: Kind) -> list[Job]:
+        """The jobs of a kind that wait, oldest first for each caller."""
+        return [job for mine in self._waiting.values() for job in mine.get(kind, ())]
 
     def add(self, job: Job) -> None:
-        """Queue a new job behind the others of its caller and operator."""
+        """Queue a new job behind the others of its caller and kind."""
         self._queue_of(job).append(job)
 
     def give_back(self, job: Job) -> None:
@@ -55,7 +55,7 @@ class OfflineWork:
     def discard(self, job: Job) -> None:
         """Forget a job that ended."""
         if job.queued:
-            self._waiting[job.caller][job.operator].remove(job)
+            self._waiting[job.caller][job.kind].remove(job)
             self._left(job)
 
     def pick(self, unit: Unit, now_s: float) -> Choice | None:
@@ -76,7 +76,7 @@ class OfflineWork:
         self._share.began(self._turn[job.caller][0])
         self._share.charge(job.caller, seconds)
         if not job.ranges:
-            self._waiting[job.caller][job.operator].popleft()
+            self._waiting[job.caller][job.kind].popleft()
             self._left(job)
         if job.caller in self._waiting:
             self._take_turn(job.caller)
@@ -94,12 +94,13 @@ class OfflineWork:
     def _best_of(self, caller: str, unit: Unit, now_s: float) -> Choice | None:
         """What the device does best of a caller's work; what waited long counts for more."""
         best, most = None, -math.inf
-        for operator, queue in self._waiting[caller].items():
-            aptness = unit.aptness.get(operator)
-            if aptness is None:
+        for kind, queue in self._waiting[caller].items():
+            cost = unit.cost(kind)
+            if cost is None:
                 continue
-            items = self.chunk_items(queue[0], unit.costs[operator])
-            if items == 0 or self._misfit(aptness, unit.costs[operator], items):
+            items, aptness = self.chunk_items(queue[0], cost), unit.aptness[kind.operator]
+            fits = kind.refused or not self._misfit(aptness, cost, items)  # the best may refuse it
+            if items == 0 or not fits:
                 continue
             score = aptness + (now_s - queue[0].arrived_s) / self._rules.aging_s
             if score > most:
@@ -114,21 +115,21 @@ class OfflineWork:
 
     def _queue_of(self, job: Job) -> deque[Job]:
         job.queued = True
-        self._jobs[job.operator] += 1
+        self._jobs[job.kind] += 1
         if job.caller not in self._waiting:
             self._waiting[job.caller] = {}
             self._take_turn(job.caller)
-        return self._waiting[job.caller].setdefault(job.operator, deque())
+        return self._waiting[job.caller].setdefault(job.kind, deque())
 
     def _left(self, job: Job) -> None:
         """Note that a job waits no longer."""
         job.queued = False
         mine = self._waiting[job.caller]
-        self._jobs[job.operator] -= 1
-        if not self._jobs[job.operator]:
-            del self._jobs[job.operator]
-        if not mine[job.operator]:
-            del mine[job.operator]
+        self._jobs[job.kind] -= 1
+        if not self._jobs[job.kind]:
+            del self._jobs[job.kind]
+        if not mine[job.kind]:
+            del mine[job.kind]
         if not mine:
             del self._waiting[job.caller], self._turn[job.caller]
 

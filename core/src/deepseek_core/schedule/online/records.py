@@ -105,12 +105,16 @@ class TaskFinished(OnlineEvent):
 
 @attrs.frozen(kw_only=True)
 class TaskFailed(OnlineEvent):
-    """A run failed; `device_fault` blames the device, `retryable` allows another attempt."""
+    """A run failed; `device_fault` blames the device, `retryable` allows another attempt.
+
+    `refused`: the device does not take these values, and another one may; nobody is to blame.
+    """
 
     run_id: int
     reason: str = "failed"
     retryable: bool = True
     device_fault: bool = True
+    refused: bool = False
 
 
 @attrs.frozen(kw_only=True)

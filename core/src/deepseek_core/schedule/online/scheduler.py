@@ -15,7 +15,7 @@ from deepseek_core.schedule.online import records as r
 from deepseek_core.schedule.online.admission import Admission
 from deepseek_core.schedule.online.dispatch import Dispatcher
 from deepseek_core.schedule.online.rules import Rules
-from deepseek_core.schedule.online.state import Job, Run, Unit
+from deepseek_core.schedule.online.state import Job, Kind, Run, Unit
 
 
 class OnlineScheduler:
@@ -31,7 +31,7 @@ class OnlineScheduler:
         self._is_ending = False
         self._desk = Dispatcher(self.rules)
         self._admission = Admission(self._desk)
-        self._unserved: dict[str, float] = {}  # operator of offline work -> since when
+        self._unserved: dict[Kind, float] = {}  # offline work that nobody does -> since when
         self._handlers: dict[type[r.OnlineEvent], Callable[[Any], None]] = {
             r.TaskArrived: self._arrived,
             r.TaskWithdrawn: self._withdrawn,
@@ -162,7 +162,10 @@ class OnlineScheduler:
         if event.device_fault and unit.in_service:
             until_s = self._desk.fleet.quarantine(unit, self._desk.now_s)
             self._leave(unit, until_s, event.reason)
-        self._retry(run, event.reason, retryable=event.retryable)
+        if event.refused and len(run.jobs) == 1:
+            self._refused(run, event.reason)
+        else:
+            self._retry(run, event.reason, retryable=event.retryable and not event.refused)
         if unit.in_service:
             self._desk.fill(unit)
         self._desk.fill_idle()
@@ -185,10 +188,28 @@ class OnlineScheduler:
             job.attempt += 1
             if blamed or job.attempt > self.rules.most_attempts:
                 self._desk.end(job, r.Fail(task_id=job.id, reason=reason))
-            elif job.realtime or not self.rules.offline_apart:
-                self._admission.place(job)
             else:
-                self._desk.offline.give_back(job)
+                self._wait_again(job)
+
+    def _refused(self, run: Run, reason: str) -> None:
+        """Queue a task for the devices that have not refused it; without any it has failed."""
+        (job,), (part,) = run.jobs, run.parts
+        job.running -= 1
+        if job.ended:
+            return
+        self._desk.offline.discard(job)  # what waits of it is of another kind from now on
+        job.kind = Kind(job.operator, job.kind.refused | {run.unit.id})
+        job.ranges.append((part.first, part.items))
+        if not any(unit.cost(job.kind) for unit in self._desk.fleet.units.values()):
+            self._desk.end(job, r.Fail(task_id=job.id, reason=reason))
+        else:
+            self._wait_again(job)
+
+    def _wait_again(self, job: Job) -> None:
+        if job.realtime or not self.rules.offline_apart:
+            self._admission.place(job)
+        else:
+            self._desk.offline.give_back(job)
 
     def _lost(self, event: r.DeviceLost) -> None:
         unit = self._desk.fleet.units.get(event.device_id)
@@ -270,13 +291,13 @@ class OnlineScheduler:
 
     def _settle_offline(self) -> None:
         """End offline work that nobody was there to do for too long."""
-        served = {name for unit in self._desk.fleet.serving for name in unit.costs}
-        lacking = [name for name in self._desk.offline.operators if name not in served]
-        self._unserved = {n: self._unserved.get(n, self._desk.now_s) for n in lacking}
-        for name, since_s in list(self._unserved.items()):
+        serving = self._desk.fleet.serving
+        lacking = [k for k in self._desk.offline.kinds if not any(u.cost(k) for u in serving)]
+        self._unserved = {k: self._unserved.get(k, self._desk.now_s) for k in lacking}
+        for kind, since_s in list(self._unserved.items()):
             if since_s + self.outage_s <= self._desk.now_s:
-                del self._unserved[name]
-                for job in self._desk.offline.of(name):
+                del self._unserved[kind]
+                for job in self._desk.offline.of(kind):
                     self._desk.end(job, r.Fail(task_id=job.id, reason=self._outage()))
 
     def _outage(self) -> str:

@@ -6,7 +6,7 @@ Times of runs are lognormal around a median; sums of them are treated as normal.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.schedule.online.duequeue import DueQueue, Key
@@ -88,17 +88,25 @@ class Cost:
         self.factor = math.exp(self._log_bias + self.sigma**2 / 2)
 
 
+class Kind(NamedTuple):
+    """What makes tasks alike: their operator, and the devices that refused their values."""
+
+    operator: str
+    refused: frozenset[str] = frozenset()
+
+
 class Job:
     """A task that was accepted and has not ended."""
 
     __slots__ = (
         "alone", "arrived_s", "attempt", "caller", "deadline_s", "divisible", "done", "due_s",
-        "ended", "id", "items", "key", "mean_s", "operator", "queued", "ranges", "realtime",
+        "ended", "id", "items", "key", "kind", "mean_s", "operator", "queued", "ranges", "realtime",
         "running", "seq", "stranded_s", "tag", "unit", "var",
     )  # fmt: skip
 
     def __init__(self, event: TaskArrived, seq: int) -> None:
         self.id, self.operator, self.items = event.task_id, event.operator, event.items
+        self.kind = Kind(event.operator)
         self.deadline_s, self.arrived_s, self.seq = event.deadline_s, event.time_s, seq
         self.caller = event.caller
         self.due_s, self.tag = event.time_s, 0.0  # what its place in a queue goes by
@@ -171,6 +179,10 @@ class Unit:
         self.until_s = -math.inf  # the end of its quarantine
         self.hangs = False
         self.paused: Job | None = None
+
+    def cost(self, kind: Kind) -> Cost | None:
+        """What such tasks cost here; None where they can't run."""
+        return None if self.id in kind.refused else self.costs.get(kind.operator)
 
     def wait(self, now_s: float) -> tuple[float, float]:
         """Mean and variance of the seconds until a slot is free."""

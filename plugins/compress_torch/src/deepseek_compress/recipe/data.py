@@ -11,18 +11,19 @@ import attrs
 import numpy as np
 
 from deepseek_compress.entries import load_entry
-from deepseek_compress.recipe.judging import Judge
+from deepseek_compress.recipe.judging import Formed, Judge
 from deepseek_compress.recipe.models import SourceModel
 from deepseek_compress.samples.accept import as_samples
 from deepseek_compress.samples.names import Expected
 from deepseek_compress.samples.subsets import chosen, split
-from deepseek_core import Artifact, compression, errors
+from deepseek_core import compression, errors
 
 if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
 
 _SEED: Final = 0
 Evaluate = Callable[[Any, str], "Evaluation"]
+Compare = Callable[[Formed, Formed], compression.Interval | None]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -31,8 +32,9 @@ class Data:
 
     `reference` are those that a metric compares with. `evaluate(model, form)` is the metric on the
     test samples, with its interval; `judge` is the same on validation samples, by which steps
-    choose; a threshold is chosen on these in both. `drop(model, form, file)` is by how much a
-    file is below a model on the same samples: in points of a share, else in the metric's unit.
+    choose; a threshold is chosen on these in both. `drop(one, other)`, each a model and its form,
+    is by how much the other is below the one on the test samples, and `lead` the same on
+    validation samples: in points of a share, else in the metric's unit.
     """
 
     train: compression.Samples | None = None
@@ -42,7 +44,8 @@ class Data:
     reference: compression.Samples | None = None
     evaluate: Evaluate | None = None
     judge: Evaluate | None = None
-    drop: Callable[[Any, str, Artifact], compression.Interval | None] | None = None
+    drop: Compare | None = None
+    lead: Compare | None = None
     loss: Callable[..., Any] | None = None
     functions: Mapping[str, Callable[..., Any] | None] = attrs.field(factory=dict)
     """What the user wrote to train and judge by."""
@@ -92,7 +95,8 @@ def load_data(
         **found,
         evaluate=None if test is None else partial(judge.evaluation, samples=test),
         judge=None if validation is None else partial(judge.evaluation, samples=validation),
-        drop=None if test is None else partial(judge.drop, samples=test),
+        drop=None if test is None else partial(judge.lead, samples=test),
+        lead=None if validation is None else partial(judge.lead, samples=validation),
         loss=loss,
         functions={"loss": loss, "metric": judge.metric, "threshold": judge.threshold},
     )

@@ -84,6 +84,7 @@ class Job:
             calibration=self.data.calibration,
             original=self.source.model,
             evaluate=self._figure_of(spec.takes),
+            lead=self._lead_of(spec.takes),
             metric=self.recipe.budget.metric,
             latency_s=None if self.recipe.budget.latency is None else self.latency_s,
             provided={**provided, **({"loss": self.data.loss} if self.data.loss else {})},
@@ -95,6 +96,10 @@ class Job:
     def _figure_of(self, form: str) -> Callable[[Any], float] | None:
         judge = self.data.judge
         return None if judge is None else lambda model: judge(model, form).score.value
+
+    def _lead_of(self, form: str) -> Callable[[Any, Any], compression.Interval | None] | None:
+        lead = self.data.lead
+        return None if lead is None else lambda one, other: lead((one, form), (other, form))
 
     def latency_s(self, layer: Mapping[str, Any]) -> float:
         """What a layer of so many channels takes on the device of the budget, predicted."""
@@ -162,7 +167,7 @@ class Job:
         """By how much a file is below the original on the same samples."""
         if self.data.drop is None:
             return None
-        return self.data.drop(self.source.model, self.source.form, artifact)
+        return self.data.drop((self.source.model, self.source.form), (artifact, "onnx"))
 
     def set_threads(self) -> None:
         """Fix the number of threads: with another one the same seeds give other bytes."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from deepseek_core import Artifact, compression, errors
+from deepseek_core import compression, errors
 
 if TYPE_CHECKING:
     from deepseek_compress.train.evaluate import Evaluation
 
 Function = Callable[..., Any]
+Formed = tuple[Any, str]  # a model, and the form that it has
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -83,16 +84,15 @@ class Judge:
             chosen = choose_threshold(predict, self.validation, self.threshold, known=known)
         return measure(predict, samples, self.metric, known=known, threshold=chosen)
 
-    def drop(
-        self, model: Any, form: str, file: Artifact, samples: compression.Samples
+    def lead(
+        self, one: Formed, other: Formed, samples: compression.Samples
     ) -> compression.Interval | None:
-        """By how much a file is below a model; None where that can't be compared."""
+        """By how much the one is ahead of the other; None where that can't be compared."""
         from deepseek_compress.train.evaluate import difference
 
-        first = self.evaluation(model, form, samples)
-        second = self.evaluation(file, "onnx", samples)
+        ahead, behind = self.evaluation(*one, samples), self.evaluation(*other, samples)
         try:
-            found = difference(second, first).interval
+            found = difference(behind, ahead).interval
         except errors.InputError:
             return None
         scale = self.told.per_unit

@@ -31,8 +31,8 @@ class Distill(compression.ModelCompressor):
         """Resolve what the machine decides, and look the layers up; the model keeps its size."""
         teacher = _teacher(context)
         pairs_of(self._options.layers, check_module(model), teacher)
-        choices, why = resolved(self._options)
-        return plan_of(NAME, model, context, choices | {"layers": list(choices["layers"])}, (why,))
+        choices, why = resolved(self._options, context)
+        return plan_of(NAME, model, context, choices, why)
 
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext

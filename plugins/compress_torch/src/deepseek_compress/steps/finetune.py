@@ -27,8 +27,8 @@ class Finetune(compression.ModelCompressor):
 
     def plan(self, model: Any, context: compression.StepContext) -> compression.StepPlan:
         """Resolve what the machine decides; the model keeps its size."""
-        choices, why = resolved(self._options)
-        return plan_of(NAME, model, context, choices, (why,))
+        choices, why = resolved(self._options, context)
+        return plan_of(NAME, model, context, choices, why)
 
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext

@@ -54,11 +54,17 @@ class QatOptions(DistillOptions):
     weight_decay: float = 0.0
     precision: Precision = "fp32"
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether labels are not alone."""
+        return self.distill
+
 
 class Qat(compression.ModelCompressor):
     """Learns ranges and scales with the weights, beside quantization after training.
 
-    The more accurate of the two is given on, and the report says which and by how much.
+    The trained one is given on where it is more accurate by more than chance, else the other; the
+    report says which and by how much.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -74,10 +80,10 @@ class Qat(compression.ModelCompressor):
 
         _teacher(self._options, context)
         pairs = foldable(check_module(model), _example(model, context))
-        choices, why = resolved(self._options)
-        choices |= {"layers": list(choices["layers"]), "folded": [list(pair) for pair in pairs]}
+        choices, why = resolved(self._options, context)
+        choices |= {"folded": [list(pair) for pair in pairs]}
         bits = f"{self._options.weights}-bit weights, {self._options.activations}-bit activations"
-        plan = plan_of(NAME, model, context, choices, (bits, why))
+        plan = plan_of(NAME, model, context, choices, (bits, *why))
         return attrs.evolve(plan, after=profile(fold_norms(model, pairs), context))
 
     def reshape(self, model: Any, plan: compression.StepPlan) -> Any:
@@ -89,7 +95,7 @@ class Qat(compression.ModelCompressor):
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext
     ) -> compression.StepResult:
-        """Train a copy, and keep what is better: it, or the model quantized as it was.
+        """Train a copy; keep it if it is better beyond chance, else the model quantized as it was.
 
         Raises:
             TrainingDiverged: twice, the second time at a lower learning rate.
@@ -106,7 +112,8 @@ class Qat(compression.ModelCompressor):
         agreement = compression.Metric(name="agreement")
         metric = agreement if context.evaluate is None else context.metric
         figure = context.evaluate or bench.agreement
-        choice = choose({"ptq": before.file, "qat": trained.file}, figure, metric)
+        candidates = {"ptq": before.file, "qat": trained.file}
+        choice = choose(candidates, figure, metric, context.lead)
         shipped = before if choice.shipped == "ptq" else trained
         path = context.workspace / RANGES
         shipped.spec.save(path)
@@ -130,7 +137,7 @@ def _said(choice: Any, *, known: bool) -> str:
 
 
 def _teacher(options: QatOptions, context: compression.StepContext) -> Any:
-    if not options.distill:
+    if not options.has_teacher:
         return None
     if context.original is None:
         raise errors.InputError(
@@ -228,7 +235,7 @@ class Bench:
 
         options, context = self.options, self.context
         samples, run = training_samples(context, NAME), run_of(NAME, context)
-        if options.distill:
+        if options.has_teacher:
             teacher = _teacher(options, context)
             return distill(module, teacher, samples, options, run, loss=loss_of(context))
         return fit(module, samples, objective_of(context, options), options, run)

@@ -11,8 +11,9 @@ from deepseek_compress.modules import check_module
 from deepseek_compress.profile import parameters_of, profile_with
 from deepseek_compress.train import precision
 from deepseek_compress.train.batches import as_tensors
+from deepseek_compress.train.distillation import matching
 from deepseek_compress.train.objectives import CrossEntropy, Objective, UserLoss
-from deepseek_compress.train.options import FitOptions
+from deepseek_compress.train.options import DistillOptions, FitOptions
 from deepseek_compress.train.run import Run
 from deepseek_core import compression, errors
 
@@ -54,10 +55,18 @@ def plan_of(
     return compression.StepPlan(step=step, before=size, after=size, choices=choices, notes=notes)
 
 
-def resolved(options: FitOptions) -> tuple[dict[str, Any], str]:
-    """Options as a plan keeps them, what this machine decides among them, and why."""
+def resolved(
+    options: FitOptions, context: compression.StepContext
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Options as a plan keeps them: what machine and data decide among them, and why."""
     arithmetic, why = precision.resolved(options.precision)
-    return attrs.asdict(attrs.evolve(options, precision=arithmetic)), why
+    found: dict[str, Any] = attrs.asdict(attrs.evolve(options, precision=arithmetic))
+    if "layers" in found:
+        found["layers"] = list(found["layers"])  # as it is read back
+    if not isinstance(options, DistillOptions) or not options.has_teacher:
+        return found, (why,)
+    match, seen = matching(options.match, context.train)
+    return found | {"match": match}, (why, seen)
 
 
 def run_of(step: str, context: compression.StepContext) -> Run:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import torch
 
 from deepseek_compress.modules import call, copied, evaluating
 from deepseek_compress.train.batches import as_tensors
-from deepseek_compress.train.distillation import Distillation, teacher_scores
+from deepseek_compress.train.distillation import Distillation, matching, teacher_scores
 from deepseek_compress.train.features import Features, Taps, pairs_of
 from deepseek_compress.train.fit import FitResult, fit
 from deepseek_compress.train.objectives import UserLoss
@@ -37,6 +38,7 @@ def distill(
         TrainingDiverged: twice, the second time at a lower learning rate.
         InputError: data, student and teacher do not fit each other.
     """
+    options = attrs.evolve(options, match=matching(options.match, samples)[0])
     asked = copied(teacher).requires_grad_(False)
     features = _features(student, asked, samples, options, run)
     kept = None

@@ -1,4 +1,4 @@
-"""Learning from a teacher: softened class scores, and what layers inside give.
+"""Learning from a teacher: softened class scores or values, and what layers inside give.
 
 Sources: Hinton, Vinyals and Dean 2015 (1503.02531); Romero 2015 (FitNets, 1412.6550); Zagoruyko
 and Komodakis 2017 (attention transfer, 1612.03928).
@@ -7,8 +7,9 @@ and Komodakis 2017 (attention transfer, 1612.03928).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -17,15 +18,18 @@ from deepseek_compress.samples.arrays import ArraySamples
 from deepseek_compress.train.batches import TensorBatch, as_tensors
 from deepseek_compress.train.features import Features, Taps
 from deepseek_compress.train.objectives import Objective, Step, UserLoss, checked_labels
-from deepseek_compress.train.options import DistillOptions
+from deepseek_compress.train.options import DistillOptions, Match
 from deepseek_compress.train.outputs import logits_of
 from deepseek_compress.train.weights import weight_hash
 from deepseek_core import compression, errors
+
+_LOOKED_AT: Final = 256  # samples whose labels tell classes from values
 
 
 class Distillation(Objective):
     """Cross-entropy and the distance to a teacher, weighed against each other.
 
+    What is matched, classes or values, the options say: `auto` was resolved before.
     `_kept` are the teacher's scores for the samples in their order, where these never change;
     `_features` compares what layers give; `_loss` stands for cross-entropy.
     """
@@ -48,16 +52,15 @@ class Distillation(Objective):
         """See `Objective`.
 
         Raises:
-            InputError: student and teacher do not tell the same classes apart.
+            InputError: student and teacher do not give the same.
         """
         with Taps(model, self._names(student=True)) as seen:
             outputs = call(model, batch.inputs)
         logits = logits_of(outputs).float()
         with Taps(self._teacher, self._names(student=False)) as shown:
             wanted = self._scores(batch)
-        _check_classes(logits, wanted)
         options = self._options
-        loss = options.alpha * softened_distance(logits, wanted, options.temperature)
+        loss = options.alpha * self._distance(logits, wanted)
         hard = self._hard(outputs, logits, batch)
         if hard is not None:
             loss = loss + (1 - options.alpha) * hard.loss
@@ -85,7 +88,7 @@ class Distillation(Objective):
         if batch.labels is not None:
             return Step(torch.zeros(()), logits, checked_labels(batch.labels, logits))
         taught = self._scores(TensorBatch(inputs=batch.inputs, labels=None))
-        return Step(softened_distance(logits, taught, self._options.temperature))
+        return Step(self._distance(logits, taught))
 
     def parameters(self) -> Iterator[Any]:
         """Projections of features."""
@@ -94,6 +97,18 @@ class Distillation(Objective):
     def tensors(self) -> dict[str, Any]:
         """Projections of features by name."""
         return {} if self._features is None else self._features.tensors()
+
+    def _distance(self, student: Any, teacher: Any) -> Any:
+        if self._options.match == "classes":
+            _check_classes(student)
+        if student.shape != teacher.shape:
+            raise errors.InputError(
+                f"the student gives shape {list(student.shape)}, the teacher {list(teacher.shape)}",
+                remedy="distill between models that give the same",
+            )
+        if self._options.match == "values":
+            return functional.mse_loss(student, teacher)
+        return softened_distance(student, teacher, self._options.temperature)
 
     def _names(self, *, student: bool) -> tuple[str, ...]:
         if self._features is None:
@@ -142,15 +157,20 @@ def teacher_scores(
     return scores
 
 
-def _check_classes(student: Any, teacher: Any) -> None:
+def matching(wanted: Match, samples: compression.Samples | None) -> tuple[Match, str]:
+    """`classes` or `values`, and a sentence that says why; "" where it is no news."""
+    if wanted != "auto" or samples is None:
+        return ("classes" if wanted == "auto" else wanted), ""
+    labels = next(iter(samples.batches(_LOOKED_AT))).labels
+    if labels is None or labels.dtype.kind != "f" or (labels == np.round(labels)).all():
+        return "classes", ""
+    return "values", "the teacher's outputs are matched as values: labels have fractions"
+
+
+def _check_classes(student: Any) -> None:
     if student.ndim < 2 or student.shape[1] < 2:
         raise errors.InputError(
             f"the student gives shape {list(student.shape)}, and what is softened are scores of "
             "classes, [N, classes]",
-            remedy="use finetune, with data.loss",
-        )
-    if student.shape != teacher.shape:
-        raise errors.InputError(
-            f"the student gives shape {list(student.shape)}, the teacher {list(teacher.shape)}",
-            remedy="distill between models of the same classes",
+            remedy='set match = "values", with data.loss of your own',
         )

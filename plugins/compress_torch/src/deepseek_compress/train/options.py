@@ -12,6 +12,7 @@ Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["cosine", "onecycle", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
 Layout = Literal["auto", "channels_last", "contiguous"]
+Match = Literal["auto", "classes", "values"]
 
 
 def _between(low: float, high: float) -> Any:
@@ -85,7 +86,9 @@ class DistillOptions(FitOptions):
     """How a model learns from a teacher, besides from labels.
 
     The loss is (1 - alpha) x cross-entropy + alpha x T^2 x KL(teacher || student), both softened
-    by the `temperature` T (Hinton 2015); alpha of 1 needs no labels. `features` adds what
+    by the `temperature` T (Hinton 2015); alpha of 1 needs no labels. That is to `match` the scores
+    of `classes`; outputs that are `values`, of a regression, are matched by their mean squared
+    difference instead, and `auto` does so where labels have fractions. `features` adds what
     the modules named in `layers` give, times `feature_weight`: `attention` compares where they are
     active (Zagoruyko 2017), `projection` what they say, through a 1x1 convolution that is trained
     along (FitNets, Romero 2015). A layer is a name that both models have, or "student=teacher".
@@ -93,11 +96,17 @@ class DistillOptions(FitOptions):
 
     temperature: float = attrs.field(default=4.0, validator=_between(0.1, 100.0))
     alpha: float = attrs.field(default=0.7, validator=_between(0.0, 1.0))
+    match: Match = attrs.field(default="auto", validator=_one_of(Match))
     features: Literal["none", "attention", "projection"] = attrs.field(
         default="none", validator=_one_of(Literal["none", "attention", "projection"])
     )
     layers: tuple[str, ...] = attrs.field(default=(), converter=_names)
     feature_weight: float = attrs.field(default=1.0, validator=_between(0.0, 1e6))
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether labels are not alone."""
+        return True
 
     def __attrs_post_init__(self) -> None:
         if (self.features == "none") != (not self.layers):

@@ -57,7 +57,8 @@ def trouble_of(machine: Machine, host: Host) -> Refusal | None:
 def _without_driver(host: Host) -> Refusal:
     if host.card is None:
         reason = "no NVIDIA GPU on the PCI bus and no driver"
-        return Refusal(reason=reason, remedy=f"{_LEAVE_OUT} (or a machine with one)")
+        remedy = f"{_LEAVE_OUT} (or a machine with one)"
+        return Refusal(reason=reason, remedy=remedy, is_absent=True)
     if host.is_container:
         reason = f"a GPU is there (PCI {host.card}), and this container has no driver"
         return Refusal(reason=reason, remedy="docker run --gpus all ... (NVIDIA Container Toolkit)")
@@ -164,6 +165,7 @@ def _none(refusal: Refusal) -> DeviceInfo:
         status="unavailable",
         reason=refusal.reason,
         remedy=refusal.remedy,
+        absent=refusal.is_absent,
     )
 
 

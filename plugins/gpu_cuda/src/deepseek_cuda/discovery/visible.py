@@ -24,10 +24,14 @@ _OLD_MIG: Final = re.compile(r"MIG-(GPU-[0-9a-f-]+)/(\d+)/(\d+)")
 
 @frozen(kw_only=True)
 class Refusal:
-    """Why a unit, or all of them, can't be used by this process."""
+    """Why a unit, or all of them, can't be used by this process.
+
+    `is_absent` says that this machine has no GPU at all.
+    """
 
     reason: str
     remedy: str
+    is_absent: bool = False
 
 
 @frozen(kw_only=True)

@@ -7,68 +7,30 @@ reads or writes itself.
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final
 
-import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from deepseek_core import errors
 from deepseek_cuda.driver.api import CudaApi, CudaFault
 from deepseek_cuda.driver.buffers import Buffer, Pool
 from deepseek_cuda.driver.faults import await_event
+from deepseek_cuda.driver.tensors import Array, DeviceTensor, Engine, Kept, Launched
 
-Array = NDArray[Any]
 _LANES: Final = 3
 # What is copied once, however large it is, goes through a block of this size.
 _STAGING_BYTES: Final = 16 << 20
 
 
-@attrs.frozen(eq=False)
-class DeviceTensor:
-    """A C-ordered tensor in the device's memory."""
-
-    address: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its elements."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-
-@attrs.frozen(eq=False)
-class Launched:
-    """What a launch will have made, once the stream gets there; `keep` holds its memory."""
-
-    outputs: Mapping[str, DeviceTensor]
-    keep: object
-
-
-class Engine(Protocol):
-    """Puts the computation of a stage on the stream that it was opened for."""
-
-    def placed(self, constants: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The stage's constants as they are to lie on the device."""
-
-    def launch(self, inputs: Mapping[str, DeviceTensor]) -> Launched:
-        """Enqueue one run; returns before it is done.
-
-        Raises:
-            DeviceError: what went wrong.
-        """
-
-    def release(self) -> None:
-        """Free what is only kept for the next run; nothing of it may be on its way."""
-
-    def close(self) -> None:
-        """Free it; nothing of it may be on its way."""
-
-
 class _Lane:
-    """The buffers and events of one batch on its way; `blocks` and `flight` are set while it is."""
+    """The buffers and events of one batch on its way.
+
+    While it is, `blocks` and `flight` are set, `given` keeps its inputs, and an output in `results`
+    without a block (0) stays on the device.
+    """
 
     def __init__(self, api: CudaApi) -> None:
         self.copied, self.computed, self.landed = (api.create_event() for _ in range(3))
@@ -76,6 +38,7 @@ class _Lane:
         self.blocks: list[int] = []
         self.results: list[tuple[str, int, DeviceTensor]] = []
         self.flight: Launched | None = None
+        self.given: Mapping[str, Array | Kept] = {}
 
 
 class Pipeline:
@@ -87,6 +50,8 @@ class Pipeline:
 
     def __init__(self, api: CudaApi, pool: Pool, device_id: str, limit_s: float) -> None:
         self._api, self._pool = api, pool
+        self.dropped: deque[Launched] = deque()
+        self._alive = weakref.WeakSet[Kept]()
         self.device_id, self._limit_s = device_id, limit_s
         self._incoming, self.computing, self._outgoing = (api.create_stream() for _ in range(3))
         self._lanes = [_Lane(api) for _ in range(_LANES)]
@@ -116,33 +81,65 @@ class Pipeline:
         self._pool.give(block)
         return DeviceTensor(address, array.dtype, array.shape)
 
-    def run(self, engine: Engine, batches: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
-        """Outputs of each batch, in order; all arrays are C-ordered.
+    def run(
+        self,
+        engine: Engine,
+        batches: Sequence[Mapping[str, Array | Kept]],
+        keep: frozenset[str] = frozenset(),
+    ) -> list[dict[str, Array | Kept]]:
+        """Outputs of each batch, in order; all arrays are C-ordered. Those in `keep` stay there.
 
         Raises:
             DeviceTimeout: a batch was not done within the limit.
             DeviceError: what the engine raised.
             CudaFault: what the driver refused.
         """
-        if self.is_lost:
-            raise errors.DeviceLost(
-                f"{self.device_id} is in an unknown state after a fault",
-                device_id=self.device_id,
-                remedy="start the process again",
-            )
-        outputs: list[dict[str, Array]] = []
+        self._check_sound()
+        outputs: list[dict[str, Array | Kept]] = []
         try:
             for number, batch in enumerate(batches):
                 lane = self._lanes[number % _LANES]
                 if lane.flight is not None:
                     outputs.append(self._land(lane))
-                self._send(lane, engine, batch)
+                self._send(lane, engine, batch, keep)
             first = len(outputs)
             outputs += [self._land(self._lanes[n % _LANES]) for n in range(first, len(batches))]
         except BaseException:
             self._abandon()
             raise
         return outputs
+
+    def fetch(self, kept: Kept) -> Array:
+        """What a run of this pipeline left on the device, as an array.
+
+        Raises:
+            DeviceLost, DeviceClosed: it is there no more.
+            DeviceTimeout: it did not arrive within the limit.
+        """
+        self._check_sound()
+        tensor = kept.tensor(self.device_id)
+        made: Array = np.empty(tensor.shape, tensor.dtype)
+        content = made.reshape(-1).view(np.uint8)
+        block = self._pool.take(min(tensor.nbytes, _STAGING_BYTES))
+        try:
+            for start in range(0, tensor.nbytes, _STAGING_BYTES):
+                part = content[start : start + _STAGING_BYTES]
+                self._api.copy_out(block, tensor.address + start, part.nbytes, self._outgoing)
+                self._settle()
+                self._api.read_pinned(block, part)
+        except BaseException:
+            self.is_lost = True  # the copy may still be on its way
+            raise
+        self._pool.give(block)
+        return made
+
+    def _check_sound(self) -> None:
+        if self.is_lost:
+            raise errors.DeviceLost(
+                f"{self.device_id} is in an unknown state after a fault",
+                device_id=self.device_id,
+                remedy="start the process again",
+            )
 
     def release(self) -> None:
         """Free what is only kept for the next run."""
@@ -156,6 +153,9 @@ class Pipeline:
         if self.is_lost:
             return
         self._settle()
+        for kept in list(self._alive):
+            kept.drop()
+        self.dropped.clear()
         self.release()
         for buffer in self._kept:
             buffer.release()
@@ -170,9 +170,16 @@ class Pipeline:
     def _streams(self) -> tuple[int, int, int]:
         return self._incoming, self.computing, self._outgoing
 
-    def _send(self, lane: _Lane, engine: Engine, batch: Mapping[str, Array]) -> None:
+    def _send(
+        self,
+        lane: _Lane,
+        engine: Engine,
+        batch: Mapping[str, Array | Kept],
+        keep: frozenset[str],
+    ) -> None:
         """Put one batch on its way through a lane that is free."""
         api = self._api
+        lane.given = batch
         tensors = {name: self._place(lane, name, array) for name, array in batch.items()}
         api.record(lane.copied, self._incoming)
         api.wait(self.computing, lane.copied)
@@ -180,13 +187,16 @@ class Pipeline:
         api.record(lane.computed, self.computing)
         api.wait(self._outgoing, lane.computed)
         for name, tensor in lane.flight.outputs.items():
-            block = self._block(lane, tensor.nbytes)
-            if tensor.nbytes:
+            stays = name in keep and tensor.nbytes > 0
+            block = 0 if stays else self._block(lane, tensor.nbytes)
+            if tensor.nbytes and not stays:
                 api.copy_out(block, tensor.address, tensor.nbytes, self._outgoing)
             lane.results.append((name, block, tensor))
         api.record(lane.landed, self._outgoing)
 
-    def _place(self, lane: _Lane, name: str, array: Array) -> DeviceTensor:
+    def _place(self, lane: _Lane, name: str, array: Array | Kept) -> DeviceTensor:
+        if isinstance(array, Kept):
+            return array.tensor(self.device_id)
         buffer = lane.inputs.setdefault(name, Buffer(self._api.alloc, self._api.free))
         address = buffer.of(array.nbytes)
         self._copy_in(array, self._block(lane, array.nbytes), address)
@@ -201,12 +211,21 @@ class Pipeline:
         lane.blocks.append(self._pool.take(nbytes))
         return lane.blocks[-1]
 
-    def _land(self, lane: _Lane) -> dict[str, Array]:
+    def _land(self, lane: _Lane) -> dict[str, Array | Kept]:
         """Wait for a lane's batch and take its outputs; the lane is free then."""
         await_event(self._api, lane.landed, self.device_id, self._limit_s)
-        outputs = {name: self._read(block, tensor) for name, block, tensor in lane.results}
+        outputs = {
+            name: self._read(block, tensor) if block else self._left(lane, tensor)
+            for name, block, tensor in lane.results
+        }
         self._free(lane)
         return outputs
+
+    def _left(self, lane: _Lane, tensor: DeviceTensor) -> Kept:
+        assert lane.flight is not None
+        kept = Kept(tensor, lane.flight, self.dropped, self)
+        self._alive.add(kept)
+        return kept
 
     def _read(self, block: int, tensor: DeviceTensor) -> Array:
         made: Array = np.empty(tensor.shape, tensor.dtype)
@@ -215,7 +234,7 @@ class Pipeline:
         return made
 
     def _free(self, lane: _Lane) -> None:
-        lane.flight = None
+        lane.flight, lane.given = None, {}
         lane.results.clear()
         while lane.blocks:
             self._pool.give(lane.blocks.pop())

@@ -14,7 +14,7 @@ from deepseek_core import Operation, Stage, Support, errors
 from deepseek_cuda.driver.api import CudaApi, Launch
 from deepseek_cuda.driver.buffers import Pool
 from deepseek_cuda.driver.graphs import GraphCache
-from deepseek_cuda.driver.pipeline import DeviceTensor, Launched
+from deepseek_cuda.driver.tensors import DeviceTensor, Launched
 from deepseek_cuda.matching.program import TILE_QUERIES, TILE_ROWS, Kernel, Metric
 
 Array = NDArray[Any]
@@ -121,6 +121,8 @@ def matching_of(stage: Stage, device_id: str) -> Matching:
 
 class MatchEngine:
     """Kernels, scratch memory and graphs of one matching on one stream."""
+
+    is_built = False
 
     def __init__(self, api: CudaApi, stream: int, matching: Matching, program: Program) -> None:
         self._api, self._stream, self._asked = api, stream, matching

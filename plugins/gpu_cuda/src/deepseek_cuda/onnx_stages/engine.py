@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepseek_core import Stage, errors
-from deepseek_cuda.driver.pipeline import DeviceTensor, Launched
+from deepseek_cuda.driver.tensors import DeviceTensor, Launched
 from deepseek_cuda.onnx_stages.faults import is_vendors, load_error, run_error
 from deepseek_cuda.onnx_stages.ort import ort
 from deepseek_cuda.onnx_stages.provider import Provider
@@ -20,14 +20,19 @@ DTYPES: Final = {
     "int32": "int32", "uint32": "uint32", "int64": "int64", "uint64": "uint64",
     "float16": "float16", "float": "float32", "double": "float64",
 }  # fmt: skip
+_CPU: Final = "CPUExecutionProvider"
 
 
 class OrtEngine:
-    """One session bound to device memory; outputs are of its own arena, and live while held."""
+    """One session bound to device memory; outputs are of its own arena, and live while held.
+
+    `is_built`: the first run of a shape builds an engine.
+    """
 
     def __init__(self, stage: Stage, device_id: str, session: Any, provider: Provider) -> None:
         self._stage, self._device_id = stage, device_id
         self._session, self._provider = session, provider
+        self.is_built = provider.is_built
         self._wanted = [spec.name for spec in stage.outputs]
         self._options = ort.RunOptions()
         # The host does not wait here: events of the pipeline do.
@@ -110,17 +115,19 @@ def open_session(source: str | bytes, provider: Provider, *, strict: bool) -> An
     """A session of ONNX Runtime; raises its own exceptions.
 
     Raises:
-        RuntimeError: it took another provider, which it does without a word.
+        RuntimeError: it left a provider out, which it does without a word.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    if strict and provider.name != "CPUExecutionProvider":
+    listed: list[Any] = [(name, dict(given)) for name, given in provider.listed]
+    if strict and _CPU not in provider.names:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    providers: list[Any] = [(provider.name, dict(provider.options))]
-    if not strict:
-        providers.append("CPUExecutionProvider")
-    session = ort.InferenceSession(source, options, providers=providers)
-    if session.get_providers()[0] != provider.name:
-        raise RuntimeError(f"{provider.name} could not be used; ds-sdk doctor says why")
+    elif _CPU not in provider.names:
+        listed.append(_CPU)
+    # Else, after an error, it tries providers of its own choice, the CPU's among them.
+    session = ort.InferenceSession(source, options, providers=listed, enable_fallback=0)
+    left_out = [name for name in provider.names if name not in session.get_providers()]
+    if left_out:
+        raise RuntimeError(f"{left_out[0]} could not be used; ds-sdk doctor says why")
     return session

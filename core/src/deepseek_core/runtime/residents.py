@@ -1,0 +1,118 @@
+"""Tensors that stay on a device from one stage to the next: copied to the host at borders only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.stage import Array, Stage
+
+if TYPE_CHECKING:
+    from deepseek_core.runtime.opened import Opened
+
+
+class Resident:
+    """What a run left on its device; `host` is its copy, once somebody needed one."""
+
+    __slots__ = ("host", "opened", "value")
+
+    def __init__(self, value: Any, opened: Opened) -> None:
+        self.value, self.opened = value, opened
+        self.host: Array | None = None
+
+    def to_host(self) -> Array:
+        """Its copy on the host, made once.
+
+        Raises:
+            DeviceError: the device does not give it any more.
+        """
+        if self.host is None:
+            self.host = self.opened.device.to_host(self.value)
+        return self.host
+
+    def fetched(self, limit_s: float) -> Array:
+        """The same from a device that may have failed: it does not wait for it without limit.
+
+        Raises:
+            DeviceError: it does not give it any more.
+        """
+        if self.host is None:
+            self.host = self.opened.call("copy to the host", self.to_host, limit_s)
+        return self.host
+
+
+def on_host(value: Any) -> Any:
+    """What a caller gets of a tensor: the copy that was made at the border.
+
+    Raises:
+        DeviceError: there is none yet, and the device does not give it.
+    """
+    return value.to_host() if type(value) is Resident else value
+
+
+@attrs.frozen
+class Border:
+    """Outputs of a stage that another stage on its device reads, and those that others need."""
+
+    stays: frozenset[str]
+    leaves: frozenset[str]
+
+
+def borders(graph: Graph, devices: Mapping[str, str]) -> dict[str, Border]:
+    """Of each stage, where its outputs are read."""
+    return {stage.name: _border(graph, devices, stage) for stage in graph.stages}
+
+
+def _border(graph: Graph, devices: Mapping[str, str], stage: Stage) -> Border:
+    here, made = devices[stage.name], {spec.name for spec in stage.outputs}
+    near, far = set[str](), made & set(graph.outputs)
+    for reader in graph.stages:
+        read = made & {spec.name for spec in reader.inputs} if reader is not stage else set()
+        if devices[reader.name] == here:
+            near |= read
+        else:
+            far |= read
+    return Border(stays=frozenset(near), leaves=frozenset(far))
+
+
+@attrs.frozen(kw_only=True)
+class Transfers:
+    """Copies between host and devices with memory of their own, of one batch."""
+
+    to_device: int = 0
+    to_host: int = 0
+    nbytes: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """As plain numbers."""
+        return attrs.asdict(self)
+
+
+def transfers(
+    graph: Graph,
+    devices: Mapping[str, str],
+    batch: int,
+    has_memory: Callable[[str], bool],
+    keeps: Callable[[str], bool],
+) -> Transfers:
+    """Count what a batch copies; tensors that a device keeps are copied where others need them."""
+    to_device, to_host, nbytes = 0, 0, 0
+    found = borders(graph, devices)
+    for stage in graph.stages:
+        here = devices[stage.name]
+        if not has_memory(here):
+            continue
+        stays = found[stage.name].stays - found[stage.name].leaves if keeps(here) else frozenset()
+        makers = graph.producers
+        given = [
+            spec
+            for spec in stage.inputs
+            if not (keeps(here) and devices.get(makers.get(spec.name, "")) == here)
+        ]
+        made = [spec for spec in stage.outputs if spec.name not in stays]
+        to_device, to_host = to_device + len(given), to_host + len(made)
+        nbytes += sum(spec.nbytes(batch) for spec in (*given, *made))
+    return Transfers(to_device=to_device, to_host=to_host, nbytes=nbytes)

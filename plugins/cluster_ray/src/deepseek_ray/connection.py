@@ -1,0 +1,189 @@
+"""Ray in this process: one connection, which all sessions here share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from deepseek_core import errors
+
+_lock: Final = threading.Lock()
+
+
+class _State:
+    """`users` are the sessions that are connected; `ours` says that none but us connected."""
+
+    users = 0
+    ours = False
+
+
+# RFC 9113: what a client sends first, with an empty SETTINGS frame; the server answers with its
+# own. A socket that is accepted says nothing: that is done for a process that hangs, too.
+_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+_FRAME: Final = 9
+_SETTINGS: Final = 4
+_START: Final = (
+    "start one there (ray start --head --port=6379), or name another: --address HOST:PORT"
+)
+
+
+def connect(address: str, limit_s: float) -> None:
+    """Join the cluster at an address, or start one of this machine alone.
+
+    The connection stays for the next session, up to the end of the process or until another
+    cluster is wanted: each one leaves files of Ray open. One that somebody else made is used.
+
+    Raises:
+        DeviceUnavailable: no head answers there in time, or Ray refuses.
+        ConfigError: an address that is none, or a second one while the first is in use.
+    """
+    ray = _ray()
+    wanted = address or os.environ.get("RAY_ADDRESS", "")
+    with _lock:
+        if not (ray.is_initialized() and _fits(ray, wanted, limit_s)):
+            if wanted not in ("", "local"):
+                check_head(wanted, limit_s)
+            with _signals_kept():
+                _init(ray, wanted)
+            _State.ours = True
+        _State.users += 1
+
+
+def release() -> None:
+    """Tell that a session has left."""
+    with _lock:
+        _State.users -= 1
+
+
+def _fits(ray: Any, wanted: str, limit_s: float) -> bool:
+    """Whether the connection that is there serves; one that does not, and is free, is ended."""
+    now = ray.get_runtime_context().gcs_address
+    is_same = wanted in ("", "local", "auto") or _is_same(wanted, now)
+    try:
+        check_head(now, limit_s)
+    except errors.DeviceUnavailable:
+        if _State.users or not _State.ours:
+            raise
+    else:
+        if is_same:
+            return True
+        if _State.users or not _State.ours:
+            raise errors.ConfigError(
+                f"this process uses the Ray cluster at {now} and can't use {wanted} as well",
+                remedy="use one process for each cluster",
+            )
+    with _signals_kept():
+        ray.shutdown()
+    return False
+
+
+def _ray() -> Any:
+    # Ray reports home unless it is told not to, before it is imported.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    return ray
+
+
+def _init(ray: Any, wanted: str) -> None:
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if not wanted or wanted == "local":
+        options |= {"address": "local", "include_dashboard": False}
+    else:
+        options["address"] = wanted
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = f"the Ray cluster at {wanted}" if wanted else "a Ray cluster of this machine"
+        raise errors.DeviceUnavailable(
+            f"can't use {where}: {_first_line(error)}",
+            device_id="ray",
+            remedy="ray status tells how it is; all nodes and this process need one version of Ray",
+        ) from error
+
+
+def _is_same(one: str, other: str) -> bool:
+    def resolved(text: str) -> tuple[str, int]:
+        host, port = _split(text)
+        with contextlib.suppress(OSError):
+            host = socket.gethostbyname(host)
+        return host, port
+
+    mine, theirs = resolved(one), resolved(other)
+    return mine == theirs or (mine[1] == theirs[1] and mine[0].startswith("127."))
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise errors.ConfigError(
+            f"{address!r} is no address of a Ray head",
+            remedy="give HOST:PORT as `ray start --head` prints it, such as 10.0.0.5:6379; this "
+            "process must run on a node of the cluster (ray:// is not supported)",
+        )
+    return host, int(port)
+
+
+def check_head(address: str, limit_s: float) -> None:
+    """See that a gRPC server answers there; Ray itself waits for minutes for one that does not.
+
+    Raises:
+        DeviceUnavailable: none does in time.
+        ConfigError: an address that is none.
+    """
+    if address == "auto":
+        return
+    host, port = _split(address)
+    try:
+        with socket.create_connection((host, port), timeout=limit_s) as connection:
+            connection.sendall(_HELLO)
+            answer = _read(connection, _FRAME, limit_s)
+    except OSError as error:
+        why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+        raise errors.DeviceUnavailable(
+            f"no Ray head at {address}: {why} (waited {limit_s:g} s at most)",
+            device_id="ray",
+            remedy=_START,
+        ) from error
+    if len(answer) < _FRAME or answer[3] != _SETTINGS:
+        raise errors.DeviceUnavailable(
+            f"what answers at {address} is no Ray head", device_id="ray", remedy=_START
+        )
+
+
+def _read(connection: socket.socket, count: int, limit_s: float) -> bytes:
+    until_s = time.monotonic() + limit_s
+    got = b""
+    while len(got) < count:
+        connection.settimeout(max(until_s - time.monotonic(), 1e-3))
+        more = connection.recv(count - len(got))
+        if not more:
+            break
+        got += more
+    return got
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put back the handlers of signals that Ray replaces by its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

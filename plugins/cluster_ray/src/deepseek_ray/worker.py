@@ -1,0 +1,119 @@
+"""What runs in an actor: the devices of its node, one of them open; it knows nothing of Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from deepseek_core import Session, Stage, places
+
+
+SMALL: Final = 64 * 1024
+"""Bytes that Ray sends to the caller anyway, whoever reads them."""
+
+
+class Look(NamedTuple):
+    """What a tensor looks like that stays where it was made."""
+
+    dtype: Any
+    shape: tuple[int, ...]
+
+
+class Worker:
+    """Its methods are called from another process; what they take and give is plain data.
+
+    `environment` makes it load the plugins that the caller has, or refuse. Stages are kept by the
+    number that the caller gave them, until it forgets them.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        given: Mapping[str, Mapping[str, object]],
+        threads: int | None,
+    ) -> None:
+        os.environ.update(environment)
+        self._given, self._threads = given, threads
+        self._opened_session: Session | None = None
+        self._device: Any = None
+        self._stages: dict[int, Stage] = {}
+
+    @property
+    def _session(self) -> Session:
+        if self._opened_session is None:
+            from deepseek_core import Session
+
+            self._opened_session = Session(settings=self._given, threads=self._threads)
+        return self._opened_session
+
+    def ping(self) -> int:
+        """Show that it is alive; its process."""
+        return os.getpid()
+
+    def offers(self) -> Sequence[places.DeviceOffer]:
+        """The devices of this node, and why plugins that have none here have none.
+
+        Raises:
+            PluginError: the plugins here are not those of the caller.
+        """
+        return self._session.planner.pool.offers
+
+    def open(self, offer: places.DeviceOffer) -> frozenset[str]:
+        """Open a device; its workloads."""
+        self._device = self._session.host(offer)
+        return frozenset(self._device.workloads)
+
+    def know(self, number: int, stage: Stage) -> None:
+        """Keep a stage under a number."""
+        self._stages[number] = stage
+
+    def forget(self, number: int) -> None:
+        """Keep it no more."""
+        self._stages.pop(number, None)
+
+    def ask(self, what: str, *given: Any) -> Any:
+        """What a method of the device gives."""
+        return getattr(self._device, what)(*given)
+
+    def ask_about(self, what: str, number: int, *given: Any) -> Any:
+        """What a method of the device gives for a stage."""
+        return getattr(self._device, what)(self._stages[number], *given)
+
+    def estimate(self, number: int, batch: int, latency: Any, workload: Any) -> Any:
+        """As `Device.estimate`."""
+        from deepseek_core import Task
+
+        task = Task(stage=self._stages[number], batch=batch, latency=latency, workload=workload)
+        return self._device.estimate(task)
+
+    def run(self, number: int, names: Sequence[str], *values: Any) -> Sequence[Any]:
+        """Seconds of a run, with its small outputs and looks of the others; then these others.
+
+        What is small comes with the answer, and can't be lost afterwards; in its place is None.
+        """
+        inputs = dict(zip(names, values, strict=True))
+        outputs, seconds = self._device.run(number, inputs)
+        stay = [_nbytes(value) > SMALL for value in outputs]
+        told = [
+            Look(value.dtype, value.shape) if stays else value
+            for value, stays in zip(outputs, stay, strict=True)
+        ]
+        left = [value if stays else None for value, stays in zip(outputs, stay, strict=True)]
+        return [(seconds, told), *left]
+
+    def make(self, nbytes: int) -> Any:
+        """Bytes to measure a link with."""
+        import numpy as np
+
+        return np.zeros(nbytes, np.uint8)
+
+    def take(self, value: Any) -> int:
+        """See that bytes have come."""
+        return len(value)
+
+
+def _nbytes(value: Any) -> int:
+    """Bytes of an array; 0 of what is none, which stays nowhere."""
+    return int(getattr(value, "nbytes", 0)) if hasattr(value, "shape") else 0

@@ -1,0 +1,1 @@
+"""TensorRT engines that were built before: read, checked against this GPU, and run."""

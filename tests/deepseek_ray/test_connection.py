@@ -1,0 +1,72 @@
+"""Heads that can't be reached: told in seconds, by name, with what to do."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from deepseek_core import Session, errors
+from deepseek_core.cli import main
+from deepseek_ray.connection import check_head
+
+LIMIT_S = 1.0
+
+
+@pytest.fixture
+def listener():
+    """A port that is open."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def address_of(server):
+    return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_head_that_is_not_there(listener):
+    address = address_of(listener)
+    listener.close()
+    with pytest.raises(errors.DeviceUnavailable, match="Connection refused") as caught:
+        check_head(address, LIMIT_S)
+    assert address in caught.value.message
+    assert "ray start --head" in caught.value.remedy
+
+
+def test_a_head_that_hangs_is_given_up_in_time(listener):
+    start_s = time.monotonic()
+    with pytest.raises(errors.DeviceUnavailable, match=r"does not answer \(waited 1 s at most"):
+        check_head(address_of(listener), LIMIT_S)
+    assert time.monotonic() - start_s < LIMIT_S + 1
+
+
+def test_another_server_is_no_head(listener):
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with pytest.raises(errors.DeviceUnavailable, match="is no Ray head"):
+        check_head(address_of(listener), LIMIT_S)
+    thread.join()
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "ray://10.0.0.5:10001", ":6379", "a:b", "a:99999"])
+def test_what_is_no_address(address):
+    with pytest.raises(errors.ConfigError, match="no address of a Ray head"):
+        check_head(address, LIMIT_S)
+
+
+def test_a_session_and_the_command_tell_it(listener, capsys):
+    address = address_of(listener)
+    listener.close()
+    settings = {"cluster_ray": {"address": address}}
+    with pytest.raises(errors.DeviceUnavailable, match="no Ray head at"):
+        Session(executor="ray", settings=settings)
+    assert main(["devices", "--executor", "ray", "--address", address]) != 0
+    told = capsys.readouterr().err
+    assert f"no Ray head at {address}" in told
+    assert "ray start --head" in told
