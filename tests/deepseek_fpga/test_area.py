@@ -61,7 +61,8 @@ def test_an_element_is_the_difference_and_a_larger_array_lies_on_the_line(counte
     assert result.state == "holds"
     values = {figure.name: figure.value for figure in result.figures}
     assert values["FF an element"] == 600
-    assert (values["LUT at least an element"], values["LUT at most an element"]) == (700, 900)
+    assert values["LUT at least an element"] == 700
+    assert values["LUT at most an element"] == pytest.approx(1.33 * 700, abs=1), "wider than 900"
     assert values["FF P=48"] == 100 + 600 * 48
     assert all("Yosys 0.99" in figure.text for figure in result.figures)
     assert all("area estimate" in figure.text for figure in result.figures)

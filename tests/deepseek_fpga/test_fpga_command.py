@@ -31,7 +31,7 @@ def facts(capsys, *words):
 def test_every_rung_of_every_kernel_is_told_and_what_is_missing_has_a_remedy(capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("deepseek_fpga.proof.tools.find_spec", lambda _: None)
-    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    monkeypatch.setattr("deepseek_fpga.proof.tools._script", lambda _: None)
     rungs = [word for rung in RUNGS if rung.id != "E0" for word in ("--rung", rung.id)]
     code, told = facts(capsys, "report", *rungs)
     assert len(told["results"]) == 3 * (len(RUNGS) - 1)
@@ -80,6 +80,15 @@ def test_the_emulator_matches_exactly_through_channels(kernel, capsys):
     (result,) = told["results"]
     assert result["state"] == "holds", result["why"]
     assert any("channels" in figure["name"] for figure in result["figures"])
+
+
+@pytest.mark.board
+def test_a_board_matches_exactly(capsys):
+    if not any(record.is_board for record in list_devices().devices):
+        pytest.skip("no board is visible")
+    _, told = facts(capsys, "report", "--rung", "E6", "--kernel", "hamming")
+    (result,) = told["results"]
+    assert result["state"] == "holds", result["why"]
 
 
 def test_a_driver_that_dies_fails_the_rung(capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """Plans over the nodes of a cluster: the answers of one machine, whatever happens to a node."""
 
+import json
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from deepseek_core import Session, errors
+from deepseek_core.cli import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "visual_search"
 sys.path.insert(0, str(EXAMPLE))
@@ -134,6 +136,26 @@ def test_the_link_between_nodes_is_in_the_problem(session, graph):
     assert problem.transfer_s(1 << 20, here, there) > problem.transfer_s(1, here, here) == 0
 
 
+def test_the_commands_reach_it(nodes, pictures, tmp_path, capsys):
+    np.savez(tmp_path / "in.npz", **pictures[1][0])
+    there = ["--executor", "ray", "--address", nodes.address]
+    given = [
+        "--input",
+        str(tmp_path / "in.npz"),
+        "--select",
+        "embedding",
+        "--device",
+        f"ray:b/{ONNX}",
+    ]
+    assert main(["run", str(MODEL), *given, *there, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ran_on"] == {"convolution": [f"ray:b/{ONNX}"]}
+    assert main(["devices", *there, "--json"]) == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)["devices"]}
+    assert rows[f"ray:a/{ONNX}"]["status"] == "available"
+    assert rows[f"ray:a/{ONNX}"]["plugin"] == "cpu_onnx"
+
+
 @pytest.mark.parametrize("lost", ["convolution", "matching"])
 def test_a_node_that_is_killed_in_mid_stream_loses_no_batch(nodes, graph, pictures, right, lost):
     nodes.add("c1")
@@ -240,23 +262,27 @@ def test_a_resource_that_is_taken_is_told_and_not_waited_for(nodes):
 
 
 def test_a_full_object_store_is_told(nodes, graph):
-    pictures = np.zeros((8000, 64, 64), np.uint8)  # 31 MiB
+    pictures = np.zeros((4000, 64, 64), np.uint8)  # 16 MiB
     with cluster(nodes) as session, session.plan(graph, batch=BATCH) as plan:
         fill = filled()
-        with pytest.raises(errors.StageFailed, match="object store of a node is full") as caught:
+        try:
             plan.run({"images": pictures})
+            told = " ".join(plan.notices)  # at the second try Ray found room elsewhere
+        except errors.StageFailed as error:
+            told = error.message
+            assert "--object-store-memory" in error.remedy
         del fill
-    assert "--object-store-memory" in caught.value.remedy
+    assert "the object store of a node is full" in told
 
 
 def filled():
-    """Three quarters of the store of this node, once the stages that were carried are out of it."""
+    """Nearly all of the store of this node, once the stages that were carried are out of it."""
     import ray
 
     until_s = time.monotonic() + 20
     while True:
         try:
-            return ray.put(np.zeros(STORE_BYTES // 4 * 3, np.uint8))
+            return ray.put(np.zeros(STORE_BYTES // 10 * 9, np.uint8))
         except ray.exceptions.OutOfDiskError:
             if time.monotonic() > until_s:
                 raise

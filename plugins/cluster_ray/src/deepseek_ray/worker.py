@@ -66,8 +66,11 @@ class Worker:
         return frozenset(self._device.workloads)
 
     def know(self, number: int, stage: Stage) -> None:
-        """Keep a stage under a number."""
-        self._stages[number] = stage
+        """Keep a stage under a number, out of the object store, where it came through."""
+        import attrs
+
+        own = {name: value.copy() for name, value in stage.constants.items()}
+        self._stages[number] = attrs.evolve(stage, constants=own)
 
     def forget(self, number: int) -> None:
         """Keep it no more."""

@@ -95,6 +95,7 @@ class _Step:
         if self._matcher is not None and self._is_kept(gallery, k):
             return self._matcher
         self.close()
+        self._matcher = self._kept = None  # should the next one not fit, this one is gone
         self._matcher = self._make(gallery, k=k)
         self._kept = None if self._fixed else (gallery.copy(), k)
         return self._matcher

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core import console, errors
+from deepseek_core import Session, console, errors
 from deepseek_fpga.cli.options import seconds_of
 from deepseek_fpga.device import board_binary
 from deepseek_fpga.proof.kept import Kept
@@ -16,6 +16,7 @@ from deepseek_fpga.proof.ladder import Climb
 from deepseek_fpga.proof.rung import RUNGS, RungResult
 from deepseek_fpga.proof.runtimes import Bench
 from deepseek_fpga.proof.throughput import parse_board
+from deepseek_fpga.settings import Settings
 from deepseek_fpga.variants import METRICS
 
 EXAMPLES: Final = """examples:
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--board",
         default="",
         metavar="NAME=NUMBER,...",
-        help="the board that E4 assumes, as pes=48,clock_mhz=300,banks=1,bank_gb_s=19.2",
+        help="the board that E4 assumes, as pes=48,clock_mhz=300,banks=1,bank_gb_s=19.2 (default: "
+        "that of the setting what_if)",
     )
     parser.add_argument(
         "--reports", type=Path, metavar="FOLDER", help="reports of aoc or Vitis, of one kernel"
@@ -86,18 +88,26 @@ def _climb(args: argparse.Namespace) -> Climb:
         raise errors.ConfigError(
             "reports do not say which kernel they are of", remedy="add --kernel NAME"
         )
+    settings = _settings()
     bench = Bench(
         kept=Kept(console.cache_dir() / "fpga" / "proof"),
         limit_s=args.limit,
+        patch_pocl=settings.pocl_patch,
         binary=board_binary(),
     )
     return Climb(
         kernels=kernels,
         rungs=tuple(rung.id for rung in RUNGS if not args.rung or rung.id in args.rung),
         bench=bench,
-        board=parse_board(args.board),
+        board=parse_board(args.board or settings.what_if),
         reports=args.reports,
     )
+
+
+def _settings() -> Settings:
+    """This plugin's settings, as its devices have them."""
+    with Session(devices=()) as session:
+        return Settings.of(session.registry.settings.get("fpga_opencl", {}))
 
 
 def _facts(results: Sequence[RungResult]) -> dict[str, Any]:

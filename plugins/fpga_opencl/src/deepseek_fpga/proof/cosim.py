@@ -106,6 +106,7 @@ def build(tool: Tool, size: int, folder: Path, limit_s: float) -> None:
         ) from error
     command = [
         *(tool.command, "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1)),
+        *tool.options,
         *("-O3", "-CFLAGS", "-O1", "--top-module", "matcher", f"-GP={size}"),
         *("--Mdir", "made", "-o", f"../{_DRIVER}", *sources()),
     ]

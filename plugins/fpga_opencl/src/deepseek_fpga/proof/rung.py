@@ -43,7 +43,7 @@ RUNGS: Final[tuple[Rung, ...]] = (
         id="E3",
         title="area of the Verilog twin",
         label="area estimate",
-        limits="LUT as a range of two mappings; no clock, no power",
+        limits="LUT as a range, of mappings and versions of yosys; no clock, no power",
     ),
     Rung(
         id="E4",

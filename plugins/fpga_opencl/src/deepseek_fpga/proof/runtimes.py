@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from deepseek_fpga.platforms import DeviceRecord, list_devices
+from deepseek_fpga.pocl_target import is_unknown_cpu
 from deepseek_fpga.process import ToolFailed, run_tool
 from deepseek_fpga.proof.kept import Kept, key_of
 from deepseek_fpga.proof.rung import Figure, RungResult, judged, not_run
@@ -39,7 +40,7 @@ class Bench:
 
 def check_runtimes(kernel: Metric, bench: Bench) -> RungResult:
     """E0: both wrappers of the kernel on every runtime that is no emulator and no board."""
-    found = [r for r in list_devices().devices if r.evidence != "emulator" and not r.is_board]
+    found = [r for r in _usable(bench) if r.evidence != "emulator" and not r.is_board]
     figures, faults = _tried(kernel, found, ("ndrange", "single"), bench)
     runtimes = {(record.platform, record.platform_version) for record in found}
     if faults:
@@ -84,6 +85,15 @@ def check_board(kernel: Metric, bench: Bench) -> RungResult:
     channels = "cl_intel_channels" in found[0].extensions
     figures, faults = _tried(kernel, found[:1], ("channels" if channels else "single",), bench)
     return judged("E6", kernel, "; ".join(faults), figures, "see `ds-sdk doctor`")
+
+
+def _usable(bench: Bench) -> list[DeviceRecord]:
+    """All devices, less PoCL where it builds nothing as the settings are."""
+    return [
+        record
+        for record in list_devices().devices
+        if bench.patch_pocl or not is_unknown_cpu(record.platform_version, record.device_version)
+    ]
 
 
 def _tried(

