@@ -10,7 +10,16 @@ import pytest
 from fake_cuda import FakeCuda
 from onnx import TensorProto, helper, numpy_helper
 
-from deepseek_core import Artifact, LatencyClass, LoadOptions, Operation, Task, TensorSpec, errors
+from deepseek_core import (
+    Artifact,
+    LatencyClass,
+    LoadOptions,
+    Operation,
+    Session,
+    Task,
+    TensorSpec,
+    errors,
+)
 from deepseek_cuda.conformance import layer, layer_case
 from deepseek_cuda.driver.buffers import pinned_pool
 from deepseek_cuda.driver.pipeline import Pipeline
@@ -133,9 +142,9 @@ def test_a_limit_that_is_none_is_refused(tmp_path, value):
         fake_gpu.make_device(tmp_path, run_limit_s=value)
 
 
-def test_a_setting_that_does_not_exist_is_refused(tmp_path):
+def test_a_setting_that_does_not_exist_is_refused_by_the_host():
     with pytest.raises(errors.ConfigError, match="no setting 'speed'"):
-        fake_gpu.make_device(tmp_path, speed=3)
+        Session(settings={"gpu_cuda": {"speed": 3}}).close()
 
 
 def test_constants_are_copied_once(device):

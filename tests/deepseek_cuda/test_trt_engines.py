@@ -108,7 +108,7 @@ def test_a_flavor_that_is_not_installed_is_named(tmp_path):
     assert device.supports(stage.operations[0]).reason == "tensorrt_rtx is not installed"
     with pytest.raises(errors.Unsupported, match="not installed here") as caught:
         device.load(stage, LoadOptions())
-    assert caught.value.remedy == "pip install deepseek-trt[rtx]"
+    assert caught.value.remedy == 'pip install "deepseek-trt[rtx]"'
     device.close()
 
 

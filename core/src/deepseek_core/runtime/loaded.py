@@ -121,8 +121,6 @@ class Loaded:
 
     def left(self, outputs: Mapping[str, Any], keep: frozenset[str]) -> Mapping[str, Any]:
         """Outputs of a run with what it left on the device as `Resident`."""
-        if not keep:
-            return outputs
         return {
             name: Resident(value, self.opened)
             if name in keep and not hasattr(value, "__array_interface__")

@@ -50,7 +50,7 @@ class _Flight:
         self.route, self.sequence, self.batch = route, sequence, batch
         self.inputs, self.start, self.is_dropped = inputs, start, False
         self.tensors = dict(inputs)
-        self.readers = Readers(route.graph)
+        self.readers = Readers(route.reads)
         self.waits = dict(route.waits)
         self.left = len(route.graph.stages)
         self.ran_on: dict[str, str] = {}

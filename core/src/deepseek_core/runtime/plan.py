@@ -227,7 +227,7 @@ class Plan:
         """The stages of a route one after the other, anew where tensors of theirs are lost."""
         for start in range(pipeline.MOST_STARTS):
             tensors, ran_on = dict(given), dict[str, str]()
-            readers = Readers(route.graph)
+            readers = Readers(route.reads)
             try:
                 for stage in route.graph.stages:
                     outputs, where = self._runner.run(

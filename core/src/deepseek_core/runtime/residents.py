@@ -57,9 +57,8 @@ def on_host(value: Any) -> Any:
 class Readers:
     """How many stages still read each tensor of a batch; what no one does leaves its device."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._left = Counter(spec.name for stage in graph.stages for spec in stage.inputs)
-        self._left.update(graph.outputs)
+    def __init__(self, reads: Mapping[str, int]) -> None:
+        self._left = dict(reads)
 
     def done(self, stage: Stage, tensors: dict[str, Any]) -> None:
         """A stage has read its inputs: drop those that lie on a device for nobody else."""
@@ -67,6 +66,13 @@ class Readers:
             self._left[spec.name] -= 1
             if not self._left[spec.name] and type(tensors.get(spec.name)) is Resident:
                 del tensors[spec.name]
+
+
+def reads_of(graph: Graph) -> Mapping[str, int]:
+    """How often each tensor of a batch is read, by stages and by the caller."""
+    found = Counter(spec.name for stage in graph.stages for spec in stage.inputs)
+    found.update(graph.outputs)
+    return found
 
 
 @attrs.frozen

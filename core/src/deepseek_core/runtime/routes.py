@@ -10,7 +10,7 @@ import attrs
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Stage
-from deepseek_core.runtime.residents import Border, borders
+from deepseek_core.runtime.residents import Border, borders, reads_of
 from deepseek_core.schedule.joined import unit_name, units
 
 MayRun = Callable[[Stage, str], bool]
@@ -26,8 +26,8 @@ class Route:
     `parts` maps each of them to the stages of the user's graph that it stands for, `followers` to
     those that wait for its end, `waits` to how many it waits for, `order` to its place. Mostly
     they wait because they read what it makes; some are held back, as `Placement.holds` says.
-    `borders` says where the outputs of each are read. `decision` numbers the placement that it
-    comes from: a later one takes its place.
+    `borders` says where the outputs of each are read, `reads` how often each tensor is.
+    `decision` numbers the placement that it comes from: a later one takes its place.
     """
 
     graph: Graph
@@ -37,6 +37,7 @@ class Route:
     waits: Mapping[str, int]
     order: Mapping[str, int]
     borders: Mapping[str, Border]
+    reads: Mapping[str, int]
     decision: int
     is_chain: bool
 
@@ -95,6 +96,7 @@ def route_of(
         graph=cut,
         devices=placed,
         borders=borders(cut, placed),
+        reads=reads_of(cut),
         parts=parts,
         followers={name: tuple(s for s in cut.stages if name in after[s.name]) for name in after},
         waits={name: len(before) for name, before in after.items()},

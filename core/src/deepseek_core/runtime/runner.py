@@ -65,6 +65,7 @@ class StageRunner:
         self._planner, self._graph, self._request = planner, graph, request
         self._strict, self._emit = strict, emit
         self._loaded: dict[tuple[str, str], Loaded] = {}
+        self._keeps = False  # whether any of them leaves tensors on its device
         self._lock = threading.RLock()
         self._limits: dict[tuple[Sequence[str], str], float] = {}
         self._loading: dict[str, threading.Lock] = {}  # a device that hangs holds up itself only
@@ -182,16 +183,15 @@ class StageRunner:
 
         def once(executable: Loaded, tensors: Tensors, border: Border) -> Tensors:
             name, device_id = executable.stage.name, executable.device_id
-            inputs = {
-                s.name: executable.taken(tensors[s.name])
-                for s in executable.stage.inputs
-                if s.name in tensors
-            }
+            inputs = {s.name: tensors[s.name] for s in executable.stage.inputs if s.name in tensors}
+            if self._keeps:
+                inputs = {name: executable.taken(value) for name, value in inputs.items()}
             keep = border.stays if executable.keeps else _NOTHING
-            made, slot, start_s, end_s = executable.run(inputs, keep)
-            outputs = executable.left(made, keep)
-            for output in keep & border.leaves:
-                on_host(outputs[output])  # while the device is at hand, and not when it is read
+            outputs, slot, start_s, end_s = executable.run(inputs, keep)
+            if keep:
+                outputs = executable.left(outputs, keep)
+                for output in keep & border.leaves:
+                    on_host(outputs[output])  # while the device is at hand, not when it is read
             self.recorder.note((name, device_id, slot, sequence, batch, start_s, end_s))
             return self._landed(outputs) if self._planner.pool.is_elsewhere else outputs
 
@@ -221,7 +221,7 @@ class StageRunner:
                 begins(route, stage)
                 executable = self.executable(stage, device_id)
                 begins(route, stage)  # loading is over, and has a limit of its own
-                if not executable.can_take(tensors):  # they are on one that was closed since
+                if self._keeps and not executable.can_take(tensors):  # left on one that was closed
                     return self._where_placed_now(parts, tensors, action, begins)
                 outputs = action(executable, tensors, route.borders[stage.name])
             except InputError:
@@ -311,6 +311,7 @@ class StageRunner:
                 self.check_open()
                 self._planner.pool.check_in(made.device_id)  # left meanwhile, and opened anew by us
                 self._loaded[key] = made
+                self._keeps = self._keeps or made.keeps
         except DeepSeekError:
             made.close()
             raise

@@ -14,7 +14,7 @@ from deepseek_cuda.trt_engines.frontend import DOMAIN
 from deepseek_cuda.trt_engines.manifest import EngineFile, read_engine, read_manifest
 from deepseek_cuda.trt_engines.runtime import Runtime
 
-_PACKAGES: Final = {"tensorrt": "tensorrt", "tensorrt_rtx": "deepseek-trt[rtx]"}
+_PACKAGES: Final = {"tensorrt": "tensorrt", "tensorrt_rtx": '"deepseek-trt[rtx]"'}
 
 
 class EngineOpener:
