@@ -9,7 +9,7 @@ import pytest
 from plain_graphs import chain, diamond, fusing, triple
 from plain_sessions import plain_sessions
 
-from deepseek_core import Graph, errors
+from deepseek_core import Estimate, Graph, errors
 from deepseek_core.contracts.errors import GraphError, NoDevice, StageFailed
 
 X = {"x": np.arange(6.0).reshape(3, 2)}
@@ -94,6 +94,39 @@ def test_a_fused_stage_that_fails_is_tried_in_parts(session):
     assert loaded()[0] == ("a", "double + square + again")
     assert len(loaded()) > 1
     assert "too large at once" in plan.notices[0]
+
+
+class Tight(plain_devices.PlainDevice):
+    """`b` doubles fast, and has no room for it; `a` squares fast and doubles slowest of all."""
+
+    SECONDS = {"a": {"Double": 1.0, "Square": 1e-3}, "b": {"Double": 1e-3, "Square": 0.1}}
+
+    def estimate(self, task):
+        seconds = sum(self.SECONDS[self.info.id][o.name] for o in task.stage.operations)
+        return Estimate(seconds=seconds, sigma=0.1, source="measured")
+
+    def load(self, stage, options):
+        return TightExecutable(stage, self.info.id)
+
+
+class TightExecutable(plain_devices.PlainExecutable):
+    def run(self, inputs):
+        if self.device_id == "b" and self.stage.name.startswith("double"):
+            raise errors.OutOfMemory("no room", device_id="b")
+        return super().run(inputs)
+
+
+def test_a_device_on_which_a_stage_fails_is_not_given_it_with_others(session, monkeypatch):
+    """It was: alone it failed there again, and was placed there again, without an end."""
+    monkeypatch.setattr(plain_devices, "Tight", Tight, raising=False)
+    plan = session("a", "b", factory="plain_devices:Tight").plan(
+        fusing(chain()), batch=3, latency="realtime"
+    )
+    assert plan.devices == {"double": "b", "square": "a"}
+    result = plan.run(X)
+    assert np.array_equal(result["z"], (2 * X["x"]) ** 2)
+    assert result.ran_on == {"double": "a", "square": "a"}
+    assert len(plan.notices) == 1
 
 
 FAULTS = [

@@ -83,5 +83,6 @@ def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPSEEK_CACHE_DIR", str(folder))
+        patch.setenv("DEEPSEEK_PROBE_TIMEOUT", "60")  # of machines that are busy
         patch.setenv("DEEPSEEK_PLUGINS", "cpu_onnx,fpga_opencl,cluster_ray")
         yield folder

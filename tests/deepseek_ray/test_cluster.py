@@ -157,7 +157,9 @@ def test_the_commands_reach_it(nodes, pictures, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("lost", ["convolution", "matching"])
-def test_a_node_that_is_killed_in_mid_stream_loses_no_batch(nodes, graph, pictures, right, lost):
+def test_a_node_that_is_killed_in_mid_stream_loses_no_batch(
+    nodes, graph, pictures, right, lost, capsys
+):
     nodes.add("c1")
     nodes.add("c2")
     kept = {"convolution": "matching", "matching": "convolution"}[lost]
@@ -181,6 +183,8 @@ def test_a_node_that_is_killed_in_mid_stream_loses_no_batch(nodes, graph, pictur
     assert not results[-1].ran_on[lost].startswith(f"ray:{node}/")
     assert results[-1].ran_on[lost].startswith("ray:c")
     assert notices
+    time.sleep(3)  # until Ray has told of it
+    assert capsys.readouterr().out == ""
 
 
 def test_an_actor_that_is_killed_loses_no_batch(nodes, graph, pictures, right):

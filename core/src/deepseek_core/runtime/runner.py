@@ -429,7 +429,9 @@ class StageRunner:
         reason = one_line(error)
         refused = isinstance(error, DeepSeekError) and not error.retryable
         if refused or isinstance(error, OutOfMemory):
-            self._planner.exclude(device_id, stage, reason)
+            whole = self._planner.problems.whole(self._graph)
+            for each in (stage, whole) if whole is not None else (stage,):  # fails with it, too
+                self._planner.exclude(device_id, each, reason)
         elif self._planner.pool.quarantine(device_id, reason):
             self._tell_quarantined(device_id, reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from typing import Any, Final
 from deepseek_core import errors
 
 _lock: Final = threading.Lock()
+_logger: Final = logging.getLogger(__name__)
 
 
 class _State:
@@ -51,6 +53,7 @@ def connect(address: str, limit_s: float) -> None:
                 check_head(wanted, limit_s)
             with _signals_kept():
                 _init(ray, wanted)
+            _keep_stdout(ray)
             _State.ours = True
         _State.users += 1
 
@@ -59,6 +62,23 @@ def release() -> None:
     """Tell that a session has left."""
     with _lock:
         _State.users -= 1
+
+
+def _keep_stdout(ray: Any) -> None:
+    """Let what Ray prints of nodes go to the log: stdout may be somebody's JSON."""
+    worker = ray._private.worker
+    usual = getattr(worker, "print_to_stdstream", None)
+    if usual is None or getattr(usual, "is_ours", False):
+        return
+
+    def tell(data: Any, *args: Any, **more: Any) -> None:
+        if data.get("pid") == "raylet":
+            _logger.info("%s", "\n".join(map(str, data["lines"])))
+        else:
+            usual(data, *args, **more)
+
+    tell.is_ours = True  # type: ignore[attr-defined]
+    worker.print_to_stdstream = tell
 
 
 def _fits(ray: Any, wanted: str, limit_s: float) -> bool:

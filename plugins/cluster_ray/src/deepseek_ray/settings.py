@@ -34,7 +34,7 @@ class Settings:
             "machine alone is started"
         },
     )
-    connect_s: float = _seconds(5.0, "seconds in which the head must answer")
+    connect_s: float = _seconds(10.0, "seconds in which the head must answer")
     open_s: float = _seconds(60.0, "seconds in which a node must list or open its devices")
     silent_s: float = _seconds(20.0, "seconds after which a device that does not answer is lost")
 
