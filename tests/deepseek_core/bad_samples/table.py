@@ -116,6 +116,7 @@ SAMPLES = {
         "hands_out_lists": "outputs_come_to_the_host",
         "wants_it_dense": "inputs_may_be_strided_and_read_only",
         "reuses_its_output": "outputs_stay_as_they_are",
+        "overwrites_what_stays": "what_stays_on_the_device_is_what_would_have_come",
         "hands_back_its_input": "outputs_are_not_the_inputs",
         "gives_too_much": "outputs_are_those_of_the_stage",
         "binds_values": "bound_calls_see_new_values",
