@@ -96,13 +96,14 @@ def test_a_fused_stage_that_fails_is_tried_in_parts(session):
     assert "too large at once" in plan.notices[0]
 
 
+SECONDS = {"a": {"Double": 1.0, "Square": 1e-3}, "b": {"Double": 1e-3, "Square": 0.1}}
+
+
 class Tight(plain_devices.PlainDevice):
     """`b` doubles fast, and has no room for it; `a` squares fast and doubles slowest of all."""
 
-    SECONDS = {"a": {"Double": 1.0, "Square": 1e-3}, "b": {"Double": 1e-3, "Square": 0.1}}
-
     def estimate(self, task):
-        seconds = sum(self.SECONDS[self.info.id][o.name] for o in task.stage.operations)
+        seconds = sum(SECONDS[self.info.id][o.name] for o in task.stage.operations)
         return Estimate(seconds=seconds, sigma=0.1, source="measured")
 
     def load(self, stage, options):

@@ -20,11 +20,17 @@ Supporters = Callable[[Operation], dict[str, Support]]
 
 @attrs.frozen(kw_only=True)
 class FrontendSpec:
-    """A reader of these artifact formats; `factory` names a callable `() -> Frontend`."""
+    """A reader of these artifact formats; `factory` names a callable `() -> Frontend`.
+
+    A model that is passed as bytes is of the format whose files begin with its `magic`; of one
+    without, if no magic is theirs. `needs_file` says that what lies beside a file is read, too.
+    """
 
     name: str = attrs.field(validator=check_name)
     formats: tuple[str, ...] = attrs.field(converter=as_names)
     factory: str = attrs.field(validator=check_locator)
+    magic: bytes = b""
+    needs_file: bool = False
     summary: str = ""
     requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0

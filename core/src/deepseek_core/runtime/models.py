@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from deepseek_core.contracts.artifact import Artifact
 from deepseek_core.contracts.errors import ArtifactError
-from deepseek_core.discovery.registry import Registry
+from deepseek_core.contracts.frontend import FrontendSpec
+from deepseek_core.discovery.registry import Registered, Registry
 
 _TAKEN = "pass a path, the bytes of a file, or an object of its library"
 
@@ -24,11 +26,14 @@ def as_artifact(model: Any, format: str | None, registry: Registry) -> Artifact:
     if isinstance(model, str | os.PathLike):
         return Artifact.from_path(Path(model), format=format)
     if isinstance(model, bytes | bytearray | memoryview):
-        return Artifact.from_bytes(bytes(model), format=format or _only_format(registry))
+        content = bytes(model)
+        return Artifact.from_bytes(content, format=format or _format_of(content, registry))
     if callable(getattr(model, "SerializeToString", None)):
         own = type(model).__module__.partition(".")[0]
-        known = format or (own if own in _formats(registry) else _only_format(registry))
-        return Artifact.from_bytes(_serialized(model), format=known)
+        content = _serialized(model)
+        known = own if own in _formats(registry.frontends) else ""
+        known = format or known or _format_of(content, registry)
+        return Artifact.from_bytes(content, format=known)
     raise ArtifactError(f"a {type(model).__name__} is no model", remedy=_TAKEN)
 
 
@@ -42,15 +47,19 @@ def _serialized(model: Any) -> bytes:
         ) from error
 
 
-def _formats(registry: Registry) -> set[str]:
-    return {name for found in registry.frontends for name in found.record.formats}
+def _formats(frontends: Iterable[Registered[FrontendSpec]]) -> set[str]:
+    return {name for found in frontends for name in found.record.formats}
 
 
-def _only_format(registry: Registry) -> str:
-    known = sorted(_formats(registry))
+def _format_of(content: bytes, registry: Registry) -> str:
+    """The format whose magic the bytes begin with, else the only one without a magic."""
+    usable = [found for found in registry.frontends if not found.record.needs_file]
+    fitting = [f for f in usable if f.record.magic and content.startswith(f.record.magic)]
+    known = _formats(fitting or [found for found in usable if not found.record.magic])
     if len(known) != 1:
+        told = ", ".join(sorted(known or _formats(registry.frontends))) or "none"
         raise ArtifactError(
-            f"bytes do not tell their format; known formats: {', '.join(known) or 'none'}",
+            f"bytes do not tell their format; known formats: {told}",
             remedy='name it: load(model, format="...")',
         )
-    return known[0]
+    return known.pop()

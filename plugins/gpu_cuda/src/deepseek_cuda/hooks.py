@@ -34,12 +34,14 @@ def ds_register_frontends(ctx: HostContext) -> Iterable[FrontendSpec]:
             formats=["engine"],
             factory="deepseek_cuda.trt_engines.frontend:EngineFrontend",
             summary="TensorRT engines of deepseek-trt",
+            needs_file=True,
         ),
         FrontendSpec(
             name="torch_program",
             formats=["pt2"],
             factory="deepseek_cuda.torch_programs.frontend:ProgramFrontend",
             summary="programs of torch.export, without pickle",
+            magic=b"PK\x03\x04",
         ),
     ]
 
