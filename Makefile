@@ -107,8 +107,8 @@ $(EMULATOR)/.installed: $(VENV)/.installed-dev
 	@cp $(EMULATOR)/icd/intelocl_emu.icd $(EMULATOR)/icd-alone
 	@touch $@
 
-# Tests with the emulator alone: where one process has used Intel's runtime for CPUs before, the two
-# share its threads, too few for three kernels that wait for one another.
+# Tests with the emulator alone: in a process that had used Intel's runtime for CPUs before, three
+# kernels that wait for one another were once seen to wait for ever (too few threads: a guess).
 fpga-emulator: $(EMULATOR)/.installed  ## the kernels on Intel's FPGA emulator, with channels, and on a second runtime
 	OCL_ICD_VENDORS=$(CURDIR)/$(EMULATOR)/icd LD_LIBRARY_PATH=$(CURDIR)/$(EMULATOR)/lib \
 	  $(BIN)/ds-sdk fpga report --rung E0 --rung E1
