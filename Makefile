@@ -108,7 +108,7 @@ $(EMULATOR)/.installed: $(VENV)/.installed-dev
 	@touch $@
 
 # Tests with the emulator alone: in a process that had used Intel's runtime for CPUs before, three
-# kernels that wait for one another were once seen to wait for ever (too few threads: a guess).
+# kernels that wait for one another do not end (too few threads: a guess); the limit then ends them.
 fpga-emulator: $(EMULATOR)/.installed  ## the kernels on Intel's FPGA emulator, with channels, and on a second runtime
 	OCL_ICD_VENDORS=$(CURDIR)/$(EMULATOR)/icd LD_LIBRARY_PATH=$(CURDIR)/$(EMULATOR)/lib \
 	  $(BIN)/ds-sdk fpga report --rung E0 --rung E1
