@@ -101,15 +101,18 @@ $(EMULATOR)/.installed: $(VENV)/.installed-dev
 	$(BIN)/python -m venv $(EMULATOR)
 	$(EMULATOR)/bin/pip install -q --disable-pip-version-check --only-binary :all: \
 	  intel-opencl-rt==2023.2.4 intel-cmplr-lib-rt==2023.2.4
-	@mkdir -p $(EMULATOR)/icd
+	@mkdir -p $(EMULATOR)/icd $(EMULATOR)/icd-alone
 	@for name in ocl ocl_emu; do \
 	  echo "$(CURDIR)/$(EMULATOR)/lib/libintel$$name.so" > $(EMULATOR)/icd/intel$$name.icd; done
+	@cp $(EMULATOR)/icd/intelocl_emu.icd $(EMULATOR)/icd-alone
 	@touch $@
 
+# Tests with the emulator alone: in a process that had used Intel's runtime for CPUs before, three
+# kernels that wait for one another do not end (too few threads: a guess); the limit then ends them.
 fpga-emulator: $(EMULATOR)/.installed  ## the kernels on Intel's FPGA emulator, with channels, and on a second runtime
 	OCL_ICD_VENDORS=$(CURDIR)/$(EMULATOR)/icd LD_LIBRARY_PATH=$(CURDIR)/$(EMULATOR)/lib \
 	  $(BIN)/ds-sdk fpga report --rung E0 --rung E1
-	OCL_ICD_VENDORS=$(CURDIR)/$(EMULATOR)/icd LD_LIBRARY_PATH=$(CURDIR)/$(EMULATOR)/lib \
+	OCL_ICD_VENDORS=$(CURDIR)/$(EMULATOR)/icd-alone LD_LIBRARY_PATH=$(CURDIR)/$(EMULATOR)/lib \
 	  $(BIN)/python -m pytest -q tests/deepseek_fpga/test_matcher.py tests/deepseek_fpga/test_fpga_command.py \
 	  tests/deepseek_fpga/test_vendor_binary.py tests/deepseek_fpga/test_conformance.py
 

@@ -8,10 +8,12 @@ holds a lock.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
 
+from deepseek_core import errors
 from deepseek_fpga import packing
 from deepseek_fpga.opening import OpenDevice
 from deepseek_fpga.packing import Array
@@ -22,6 +24,8 @@ _CHUNK_BYTES = 1 << 18  # gallery bytes that stay in a second-level cache beside
 _SPLITS_PER_UNIT = 2  # more shares than units: the slowest thread waits less
 _MIN_PANELS_A_SPLIT = 8  # below, a share's cold list costs more than the parallelism gives
 _CHANNEL_KERNELS = ("feed", "array", "drain")
+_CHANNELS_S = 120.0
+_POLL_S = 50e-6
 
 
 class DeviceGallery:
@@ -145,17 +149,44 @@ class Runner:
                 self._enqueue(self._queue, "merge", (tiles,))
 
     def _launch_channels(self) -> None:
-        for queue, name in zip(self._side_queues, _CHANNEL_KERNELS, strict=False):
-            self._enqueue(queue, name, (1,))
+        events = []
+        for queue, name in zip((*self._side_queues, self._queue), _CHANNEL_KERNELS, strict=True):
+            events.append(self._enqueue(queue, name, (1,)))
             queue.flush()
-        self._enqueue(self._queue, _CHANNEL_KERNELS[-1], (1,))
-        for queue in (self._queue, *self._side_queues):
-            queue.finish()
+        self._await(events)
 
-    def _enqueue(self, queue: Any, name: str, size: tuple[int, ...]) -> None:
+    def _await(self, events: list[Any]) -> None:
+        """Wait for kernels that wait for one another; where one can't start, none ever ends.
+
+        Raises:
+            DeviceTimeout: they did not end in time.
+            DeviceLost: one of them failed.
+        """
         import pyopencl as cl
 
-        cl.enqueue_nd_range_kernel(queue, self._kernels[name], size, (1,) * len(size))
+        until_s = time.monotonic() + _CHANNELS_S
+        for event in events:
+            while (status := event.command_execution_status) > cl.command_execution_status.COMPLETE:
+                if time.monotonic() > until_s:
+                    raise errors.DeviceTimeout(
+                        f"{self._device.id}: kernels that are joined by channels did not end in "
+                        f"{_CHANNELS_S:g} s",
+                        device_id=self._device.id,
+                        remedy="leave the emulator at least three cores' worth of threads, or "
+                        "show it to OpenCL without Intel's CPU runtime",
+                    )
+                time.sleep(_POLL_S)
+            if status < 0:
+                raise errors.DeviceLost(
+                    f"{self._device.id}: a kernel ended with OpenCL status {status}",
+                    device_id=self._device.id,
+                    remedy="open the device again",
+                )
+
+    def _enqueue(self, queue: Any, name: str, size: tuple[int, ...]) -> Any:
+        import pyopencl as cl
+
+        return cl.enqueue_nd_range_kernel(queue, self._kernels[name], size, (1,) * len(size))
 
     def _bind(self, tiles: int) -> None:
         """Set all arguments for a number of tiles."""
