@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deepseek_core import OpenOptions, errors
+from deepseek_core import OpenOptions, Session, errors
 from deepseek_fpga import pocl_target
 from deepseek_fpga.device import open_matching_device, probe
 from deepseek_fpga.doctor import check_pocl
@@ -102,4 +102,4 @@ def test_a_structure_of_another_shape_is_no_patch():
 
 def test_a_setting_that_does_not_exist_is_named():
     with pytest.raises(errors.ConfigError, match="no setting 'pocl_path'"):
-        Settings.of({"pocl_path": True})
+        Session(settings={"fpga_opencl": {"pocl_path": True}})

@@ -233,7 +233,7 @@ def test_a_library_that_ends_its_process_costs_its_own_row_only(what, status, re
 @pytest.mark.parametrize(
     "given",
     [{"provider_options": "a"}, {"provider_options": ["=1"]}, {"provider_options": [3]},
-     {"provider_options": {"a": 1}}, {"nothing": 1}],
+     {"provider_options": {"a": 1}}],
     ids=str,
 )  # fmt: skip
 def test_a_setting_that_does_not_fit_is_refused(given):

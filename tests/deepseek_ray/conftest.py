@@ -68,7 +68,7 @@ def descendants(process):
     return below
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nodes():
     """A cluster with the nodes `a` and `b`."""
     made = Nodes()
@@ -77,10 +77,15 @@ def nodes():
     made.close()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """Caches of this process and of the actors, which inherit its variables."""
-    folder = tmp_path_factory.mktemp("cache")
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Caches of all of these tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(folder):
+    """Caches of this process and of the actors, which inherit its variables; no other test does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPSEEK_CACHE_DIR", str(folder))
         patch.setenv("DEEPSEEK_PROBE_TIMEOUT", "60")  # of machines that are busy
