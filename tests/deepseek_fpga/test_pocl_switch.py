@@ -12,7 +12,6 @@ from deepseek_fpga import pocl_target
 from deepseek_fpga.device import open_matching_device, probe
 from deepseek_fpga.doctor import check_pocl
 from deepseek_fpga.platforms import list_devices
-from deepseek_fpga.settings import Settings
 
 UNKNOWN = [
     record.id
