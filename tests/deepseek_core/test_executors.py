@@ -13,6 +13,7 @@ from deepseek_core import (
     Estimate,
     Executor,
     ExecutorSpec,
+    Server,
     Session,
     errors,
     places,
@@ -53,9 +54,15 @@ class Quiet(Executor):
         for number, batch in enumerate(batches):
             if self.gives == "fewer" and number % 2:
                 continue
-            yield {} if self.gives == "no output" else {"z": batch["x"]}
+            yield self.made(batch["x"])
             if self.gives == "a crash":
                 raise OSError("the network is down")
+        if self.gives == "more":
+            yield {"z": batch["x"]}
+
+    def made(self, x):
+        others = {"no output": {}, "a list": {"z": x.tolist()}, "a rank": {"z": x[0]}}
+        return others.get(self.gives, {"z": x})
 
     def close(self):
         plain_devices.LOG.append(("ended", "executor"))
@@ -135,7 +142,9 @@ def scaffold(tmp_path, monkeypatch):
     folder = tmp_path / "made"
     assert main(["new-plugin", "executor", "acme_ahead", "--folder", str(folder)]) == 0
     monkeypatch.syspath_prepend(folder / "src")
-    return registry(factory="acme_ahead.executor:ThreadExecutor")
+    yield registry(factory="acme_ahead.executor:ThreadExecutor")
+    for name in [name for name in sys.modules if name.startswith("acme_ahead")]:
+        del sys.modules[name]
 
 
 def plain_plan(found, tmp_path, monkeypatch, graph=None, **options):
@@ -174,6 +183,9 @@ def test_the_executor_of_the_scaffold_runs_the_plans_of_a_session(
     [
         ("no output", "left out the output 'z'"),
         ("fewer", "read 6 batches and gave 3 results"),
+        ("more", "read 6 batches and gave more results"),
+        ("a list", "gave a list for the output z: float64"),
+        ("a rank", "gave another output: tensor 'z': expected float64"),
         ("a crash", "failed as it ran a plan: OSError: the network is down"),
     ],
 )
@@ -182,6 +194,47 @@ def test_an_executor_that_breaks_its_contract_is_named(tmp_path, monkeypatch, gi
     session, plan = plain_plan(registry(factory="far_place:Quiet"), tmp_path, monkeypatch)
     with session, pytest.raises(errors.PluginError, match=told):
         list(plan.stream(batches()))
+
+
+def test_what_the_batches_of_the_caller_raise_is_not_the_executors_fault(
+    scaffold, tmp_path, monkeypatch
+):
+    def failing():
+        yield from batches(2)
+        raise KeyError("the caller's own")
+
+    session, plan = plain_plan(scaffold, tmp_path, monkeypatch)
+    with session, pytest.raises(KeyError, match="the caller's own"):
+        list(plan.stream(failing()))
+
+
+def test_a_reader_of_an_executor_may_stop_early(scaffold, tmp_path, monkeypatch):
+    session, plan = plain_plan(scaffold, tmp_path, monkeypatch)
+    with session:
+        stream = plan.stream(batches())
+        next(stream)
+        stream.close()
+        left = plan.stream(batches())
+        next(left)
+    with pytest.raises(errors.DeviceClosed):
+        list(left)
+
+
+def test_results_of_an_executor_are_numbered_as_they_come(tmp_path, monkeypatch):
+    class OneByOne(Quiet):
+        def stream(self, batches):
+            return map(self.plan.run, batches)
+
+    monkeypatch.setattr(sys.modules[__name__], "OneByOne", OneByOne, raising=False)
+    session, plan = plain_plan(registry(factory="far_place:OneByOne"), tmp_path, monkeypatch)
+    with session:
+        assert [r.sequence for r in plan.stream(batches(3))] == [0, 1, 2]
+
+
+def test_a_server_does_not_leave_the_executor_out(scaffold, tmp_path, monkeypatch):
+    session, plan = plain_plan(scaffold, tmp_path, monkeypatch)
+    with session, pytest.raises(errors.ConfigError, match="'far' runs plans only"):
+        Server(session, plan.graph)
 
 
 def test_an_executor_bounds_what_is_in_flight_itself(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Heads that can't be reached: told in seconds, by name, with what to do."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -8,7 +10,7 @@ import pytest
 
 from deepseek_core import Session, errors
 from deepseek_core.cli import main
-from deepseek_ray.connection import check_head
+from deepseek_ray.connection import check_head, connect, release
 
 LIMIT_S = 1.0
 
@@ -54,10 +56,71 @@ def test_another_server_is_no_head(listener):
     thread.join()
 
 
-@pytest.mark.parametrize("address", ["10.0.0.5", "ray://10.0.0.5:10001", ":6379", "a:b", "a:99999"])
+@pytest.mark.parametrize(
+    "address",
+    ["10.0.0.5", "ray://10.0.0.5:10001", ":6379", "a:b", "a:99999", "a:0", "::1", "fd00::5:6379"],
+)
 def test_what_is_no_address(address):
     with pytest.raises(errors.ConfigError, match="no address of a Ray head"):
         check_head(address, LIMIT_S)
+
+
+def test_an_address_of_ip_version_6_is_one():
+    with pytest.raises(errors.DeviceUnavailable, match=r"no Ray head at \[::1\]:9: ") as caught:
+        check_head("[::1]:9", LIMIT_S)
+    assert "Name or service" not in caught.value.message
+
+
+@pytest.mark.parametrize("address", ["", "auto"])
+def test_a_stale_variable_is_named_and_not_waited_for(listener, monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address_of(listener))
+    listener.close()
+    start_s = time.monotonic()
+    with pytest.raises(errors.DeviceUnavailable, match="no Ray head at") as caught:
+        connect(address, LIMIT_S)
+    assert caught.value.remedy.startswith("RAY_ADDRESS names it: unset it, or start")
+    assert time.monotonic() - start_s < LIMIT_S + 5
+
+
+def test_a_cluster_that_ran_is_not_waited_for(listener, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    gone = address_of(listener)
+    listener.close()
+    monkeypatch.setattr(
+        "ray._private.services.canonicalize_bootstrap_address_or_die", lambda _given: gone
+    )
+    start_s = time.monotonic()
+    with pytest.raises(errors.DeviceUnavailable, match=f"no Ray head at {gone}"):
+        connect("auto", LIMIT_S)
+    assert time.monotonic() - start_s < LIMIT_S + 5
+
+
+def test_a_forked_child_is_told_that_it_has_no_connection(nodes):
+    connect(nodes.address, 10.0)
+    try:
+        child = os.fork()
+        if child == 0:
+            try:
+                connect(nodes.address, 10.0)
+            except errors.Interrupted:
+                os._exit(7)
+            finally:
+                os._exit(1)
+        assert exit_code(child, 20.0) == 7
+    finally:
+        release()
+
+
+def exit_code(child, limit_s):
+    until_s = time.monotonic() + limit_s
+    while time.monotonic() < until_s:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def test_a_session_and_the_command_tell_it(listener, capsys):

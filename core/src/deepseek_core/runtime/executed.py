@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from deepseek_core.contracts.errors import ConfigError, PluginError
+import attrs
+
+from deepseek_core.contracts.errors import ConfigError, InputError, PluginError
 from deepseek_core.contracts.executor import Executor, ExecutorSpec
 from deepseek_core.contracts.place import Place, PlaceOptions
+from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.discovery.fingerprint import worker_environment
 from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.registry import Registered, Registry, blamed, load_locator
@@ -55,6 +58,32 @@ def _no(found: Found, locator: str, made: object, wanted: str) -> PluginError:
     )
 
 
+_END: Final = object()
+
+
+class _Given:
+    """The batches of the caller as an executor reads them: how many, and what they raised."""
+
+    def __init__(self, batches: Iterable[Mapping[str, Any]]) -> None:
+        self._batches = batches
+        self.count = 0
+        self.error: BaseException | None = None
+
+    def each(self) -> Iterator[Mapping[str, Any]]:
+        """One batch after the other."""
+        rest = iter(self._batches)
+        while True:
+            try:
+                batch = next(rest)
+            except StopIteration:
+                return
+            except BaseException as error:
+                self.error = error
+                raise
+            self.count += 1
+            yield batch
+
+
 class ExecutedPlan(Plan):
     """A plan that an executor runs; placement, costs and reasons are those of the plan itself."""
 
@@ -95,31 +124,40 @@ class ExecutedPlan(Plan):
     def _results(
         self, batches: Iterable[Mapping[str, Any]], executor: Executor
     ) -> Iterator[Result]:
-        read = 0
+        given = _Given(batches)
+        made = self._made_of(executor, given)
+        number, start_s = 0, time.perf_counter()
+        while (outputs := self._next(made, given)) is not _END:
+            if number == given.count:
+                raise self._broken(f"read {given.count:,} batches and gave more results")
+            yield self._result(outputs, number, time.perf_counter() - start_s)
+            number, start_s = number + 1, time.perf_counter()
+        if number != given.count:
+            raise self._broken(f"read {given.count:,} batches and gave {number:,} results")
 
-        def noted() -> Iterator[Mapping[str, Any]]:
-            nonlocal read
-            for batch in batches:
-                read += 1
-                yield batch
-
-        given, start_s = 0, time.perf_counter()
+    def _made_of(self, executor: Executor, given: _Given) -> Iterator[object]:
         with blamed(self._found, "failed as it ran a plan"):
-            for outputs in executor.stream(noted()):
-                yield self._result(outputs, given, time.perf_counter() - start_s)
-                given, start_s = given + 1, time.perf_counter()
-        if given != read:
-            raise self._broken(f"read {read:,} batches and gave {given:,} results")
+            return iter(executor.stream(given.each()))
+
+    def _next(self, made: Iterator[object], given: _Given) -> object:
+        """What it gives next; only what it raises itself is its fault."""
+        try:
+            with blamed(self._found, "failed as it ran a plan"):
+                return next(made, _END)
+        except PluginError:
+            if given.error is not None:
+                raise given.error from None
+            self._check_open()  # closed meanwhile, and that is why
+            raise
 
     def _result(self, outputs: object, sequence: int, seconds: float) -> Result:
-        """What it gave as a result, checked; one that a plan of ours made stays as it is."""
+        """What it gave as a result, checked; of one that a plan of ours made the number counts."""
         if isinstance(outputs, Result):
-            return outputs
+            return attrs.evolve(outputs, sequence=sequence)
         if not isinstance(outputs, Mapping):
             raise self._broken(f"gave a {type(outputs).__name__} in place of arrays by name")
         for spec in self.graph.output_specs:
-            if spec.name not in outputs:
-                raise self._broken(f"left out the output {spec.name!r}")
+            self._check(spec, outputs)
         made = {name: outputs[name] for name in self.graph.outputs}
         return Result(
             outputs=made,
@@ -128,6 +166,19 @@ class ExecutedPlan(Plan):
             batch=self._items(made),
             sequence=sequence,
         )
+
+    def _check(self, spec: TensorSpec, outputs: Mapping[str, Any]) -> None:
+        if spec.name not in outputs:
+            raise self._broken(f"left out the output {spec.name!r}")
+        value = outputs[spec.name]
+        if spec.container:
+            return
+        if not (hasattr(value, "dtype") and hasattr(value, "shape")):
+            raise self._broken(f"gave a {type(value).__name__} for the output {spec}")
+        try:
+            spec.check(value)
+        except InputError as error:
+            raise self._broken(f"gave another output: {error.message}") from error
 
     def _items(self, outputs: Mapping[str, Any]) -> int:
         if not self.graph.is_batched:

@@ -56,11 +56,13 @@ class Server:
 
     Raises:
         NoDevice: a stage that no device can run.
+        ConfigError: the session has an executor that runs plans only.
     """
 
     def __init__(
         self, session: Session, graph: Graph, *, rules: Rules | None = None, most_items: int = 16
     ) -> None:
+        session._check_drives("a server")
         self._pool = session.planner.pool
         self._route = served_route(session.planner, graph)
         self._graph = self._route.graph

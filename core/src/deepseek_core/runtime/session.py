@@ -379,6 +379,15 @@ class Session:
         if place is not None:
             place.close()
 
+    def _check_drives(self, what: str) -> None:
+        """Refuse what would leave the executor out and drive the devices of this machine itself."""
+        if self._executor is not None and self._executor.record.place is None:
+            raise ConfigError(
+                f"{what} drives devices itself, and the executor {self._executor.record.name!r} "
+                "runs plans only",
+                remedy="give it a session without executor=, or one whose executor brings devices",
+            )
+
     def host(self, offer: DeviceOffer) -> HostedDevice:
         """Open a device for another process, which asks and runs it by plain data.
 

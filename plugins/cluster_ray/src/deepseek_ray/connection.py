@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,16 +21,37 @@ _logger: Final = logging.getLogger(__name__)
 
 
 class _State:
-    """`users` are the sessions that are connected; `ours` says that none but us connected."""
+    """`users` are the sessions that are connected; `ours` says that none but us connected.
+
+    `is_foreign` is true in a forked child: the connection is that of its parent.
+    """
 
     users = 0
     ours = False
+    is_foreign = False
+
+
+def _in_child() -> None:
+    """Leave the parent's connection and cluster alone, which Ray would end as this one exits."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return
+    _State.is_foreign = True
+    worker = ray._private.worker
+    atexit.unregister(worker.shutdown)
+    worker.global_worker.set_mode(None)  # handles of actors that are freed here end none
+    if worker._global_node is not None:
+        worker._global_node.all_processes.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 # RFC 9113: what a client sends first, with an empty SETTINGS frame; the server answers with its
 # own. A socket that is accepted says nothing: that is done for a process that hangs, too.
 _HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 _FRAME: Final = 9
+_ANY: Final = ("", "auto")  # RAY_ADDRESS counts
 _SETTINGS: Final = 4
 _START: Final = (
     "start one there (ray start --head --port=6379), or name another: --address HOST:PORT"
@@ -44,11 +67,35 @@ def connect(address: str, limit_s: float) -> None:
     Raises:
         DeviceUnavailable: no head answers there in time, or Ray refuses.
         ConfigError: an address that is none, or a second one while the first is in use.
+        Interrupted: this is a forked child of a process that is connected.
     """
+    if _State.is_foreign:
+        raise errors.Interrupted(
+            "this process was forked from one that is connected to Ray, and can't use Ray any more",
+            remedy="connect after the fork, or begin processes by `spawn`",
+        )
     ray = _ray()
-    wanted = address or os.environ.get("RAY_ADDRESS", "")
+    with _origin_told(address):
+        _join(ray, address, limit_s)
+
+
+@contextlib.contextmanager
+def _origin_told(address: str) -> Iterator[None]:
+    """Say of an address that nobody gave where it comes from."""
+    try:
+        yield
+    except (errors.ConfigError, errors.DeviceUnavailable) as error:
+        if address in _ANY and os.environ.get("RAY_ADDRESS"):
+            error.remedy = f"RAY_ADDRESS names it: unset it, or {error.remedy}"
+        raise
+
+
+def _join(ray: Any, address: str, limit_s: float) -> None:
+    wanted = (os.environ.get("RAY_ADDRESS") if address in _ANY else "") or address
     with _lock:
         if not (ray.is_initialized() and _fits(ray, wanted, limit_s)):
+            if wanted == "auto":
+                wanted = _running()
             if wanted not in ("", "local"):
                 check_head(wanted, limit_s)
             with _signals_kept():
@@ -119,12 +166,34 @@ def _init(ray: Any, wanted: str) -> None:
         options["address"] = wanted
     try:
         ray.init(**options)
+    except SystemExit as error:  # by SIGTERM, whose handler Ray has replaced
+        raise errors.Interrupted(
+            "ended by a signal while it connected to Ray", remedy="run it again"
+        ) from error
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"the Ray cluster at {wanted}" if wanted else "a Ray cluster of this machine"
         raise errors.DeviceUnavailable(
             f"can't use {where}: {_first_line(error)}",
             device_id="ray",
             remedy="ray status tells how it is; all nodes and this process need one version of Ray",
+        ) from error
+
+
+def _running() -> str:
+    """The address of the cluster of this machine; Ray waits for minutes for one that is gone.
+
+    Raises:
+        DeviceUnavailable: there is none, or several.
+    """
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    try:
+        return str(canonicalize_bootstrap_address_or_die("auto"))
+    except (ConnectionError, ValueError, OSError) as error:
+        raise errors.DeviceUnavailable(
+            f"no Ray cluster to be found from here: {_first_line(error)}",
+            device_id="ray",
+            remedy=_START,
         ) from error
 
 
@@ -140,12 +209,15 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _split(address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    if "://" in address or not colon or not host or not port.isdecimal() or int(port) > 65535:
+    host, _, port = address.rpartition(":")
+    is_v6 = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if is_v6 else host
+    is_host = bool(host) and "/" not in host and (is_v6 or ":" not in host)
+    if not is_host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         raise errors.ConfigError(
             f"{address!r} is no address of a Ray head",
-            remedy="give HOST:PORT as `ray start --head` prints it, such as 10.0.0.5:6379; this "
-            "process must run on a node of the cluster (ray:// is not supported)",
+            remedy="give HOST:PORT as `ray start --head` prints it, such as 10.0.0.5:6379 or "
+            "[fd00::5]:6379; this process must run on a node of the cluster (no ray://)",
         )
     return host, int(port)
 
@@ -157,8 +229,6 @@ def check_head(address: str, limit_s: float) -> None:
         DeviceUnavailable: none does in time.
         ConfigError: an address that is none.
     """
-    if address == "auto":
-        return
     host, port = _split(address)
     try:
         with socket.create_connection((host, port), timeout=limit_s) as connection:
