@@ -679,3 +679,83 @@ def test_an_empty_file_is_no_tensor_of_any_size(layer):
     content = changed(layer[1], "data/weights/weight_0", lambda data: b"")
     with pytest.raises(errors.ArtifactError, match=r"'linear\.weight' has no bytes"):
         graph_of(content)
+
+
+# -- what a refusal says to do -------------------------------------------------------------------
+
+
+class Scans(torch.nn.Module):
+    def forward(self, x):
+        from torch._higher_order_ops.scan import scan
+
+        return scan(lambda c, r: (c + r, c * r), torch.zeros(4), x)
+
+
+class Counted(torch.nn.Module):
+    """A norm in training, which counts batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.norm(x)
+
+    def eval(self):
+        return self
+
+
+class Computes(torch.nn.Module):
+    """What a function makes of its inputs."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+class Named(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.add_module("größe", torch.nn.Linear(4, 4))
+
+    def forward(self, x):
+        return self.größe(x)
+
+
+class Repeats(torch.nn.Module):
+    def forward(self, x, times: int):
+        return x * times
+
+
+X = torch.ones(3, 4)
+REFUSED = {
+    "complex": (Computes(torch.fft.fft), (X,), "torch.view_as_real"),
+    "a loop": (Scans(), (X,), "torch.while_loop"),
+    "counts": (Counted(), (X,), "model.eval"),
+    "a number in": (Repeats(), (X, 2), "give it as a tensor"),
+    "nothing out": (Computes(lambda x: (x + 1, None)), (X,), "return tensors only"),
+    "a key": (Computes(lambda x: x["a b"] + 1), ({"a b": X},), "names of modules"),
+    "a module": (Named(), (X,), "names of modules"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_says_what_to_change_and_not_to_export_the_same_again(name):
+    module, inputs, told = REFUSED[name]
+    with pytest.raises(errors.ArtifactError) as caught:
+        graph_of(exported(module, inputs))
+    assert told in caught.value.remedy
+    assert "and export it again" in caught.value.remedy
+
+
+def test_an_operator_of_somebodys_own_is_named_with_what_to_do():
+    def own(program):
+        program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.mine.twice.default"
+
+    content = edited(exported(Computes(torch.relu), (X,)), own)
+    with pytest.raises(errors.ArtifactError, match=r"mine\.twice") as caught:
+        graph_of(content)
+    assert "operators of torch" in caught.value.remedy

@@ -143,9 +143,9 @@ def _program(given: dict[str, Any]) -> dict[str, Any]:
     module = dict(rest["graph_module"])
     module["module_call_graph"] = module["module_call_graph"][:1]
     if module.get("treespec_namedtuple_fields"):
-        raise refuse("inputs or outputs in a named tuple")
+        raise refuse("inputs or outputs in a named tuple", change="use a plain tuple or a dict")
     if module["graph"].get("custom_obj_values"):
-        raise refuse("it holds objects of a class of its own")
+        raise refuse("it holds objects of a class of its own", change="give them as tensors")
     made: dict[str, Any] = vetted({**rest, "graph_module": module})
     made["range_constraints"] = dict(zip(given["range_constraints"], ranges, strict=True))
     return made
