@@ -40,7 +40,7 @@ class Resident:
     def _copied(self) -> Array:
         from deepseek_core.runtime.owned import owned  # numpy: start-up counts
 
-        copy = owned({"": self.opened.device.to_host(self.value)}, ("",))[""]
+        copy: Array = owned({"": self.opened.device.to_host(self.value)}, ("",))[""]
         left, given = _described(self.value), _described(copy)
         if not is_array(copy) or given != left:
             raise PluginError(
