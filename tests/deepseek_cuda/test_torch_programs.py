@@ -9,6 +9,7 @@ import sys
 import zipfile
 from inspect import signature
 
+import attrs
 import fake_gpu
 import numpy as np
 import pytest
@@ -106,6 +107,20 @@ class Branches(torch.nn.Module):
         with torch.no_grad():
             y = x + 1
         return torch.cond(x.sum() > 0, lambda v: v * 2, lambda v: v - 2, (y,))
+
+
+class Computes(torch.nn.Module):
+    """What a function makes of its inputs."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+X = torch.ones(3, 4)
 
 
 def exported(module, inputs, **how):
@@ -681,6 +696,21 @@ def test_an_empty_file_is_no_tensor_of_any_size(layer):
         graph_of(content)
 
 
+@pytest.mark.parametrize("other", [Computes(lambda x: x + 9), Computes(lambda x: (x, x.sum()))])
+def test_a_file_that_is_another_program_by_now_is_not_run(device, tmp_path, other):
+    """Whoever planned it got another program's answers, or the GPU was blamed for its outputs."""
+    file = tmp_path / "model.pt2"
+    file.write_bytes(exported(Computes(lambda x: x + 1), (X,)))
+    (stage,) = ProgramFrontend().read(Artifact.from_path(file), yes).stages
+    carried = stage.artifact.carried()
+    file.write_bytes(exported(other, (X,)))
+    with pytest.raises(errors.ArtifactError, match="changed on disk") as caught:
+        device.load(stage, LoadOptions())
+    assert caught.value.remedy == "load it again"
+    executable = device.load(attrs.evolve(stage, artifact=carried), LoadOptions())
+    np.testing.assert_array_equal(executable.run({"x": X.numpy()})["add"], X.numpy() + 1)
+
+
 # -- what a refusal says to do -------------------------------------------------------------------
 
 
@@ -705,17 +735,6 @@ class Counted(torch.nn.Module):
         return self
 
 
-class Computes(torch.nn.Module):
-    """What a function makes of its inputs."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
 class Named(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -730,7 +749,6 @@ class Repeats(torch.nn.Module):
         return x * times
 
 
-X = torch.ones(3, 4)
 REFUSED = {
     "complex": (Computes(torch.fft.fft), (X,), "torch.view_as_real"),
     "a loop": (Scans(), (X,), "torch.while_loop"),

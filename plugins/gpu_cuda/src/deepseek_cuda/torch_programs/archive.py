@@ -11,6 +11,7 @@ import io
 import json
 import struct
 import zipfile
+from hashlib import sha256
 from typing import Any, Final
 
 import attrs
@@ -33,12 +34,14 @@ class Archive:
     """A program whose every word was read, as JSON.
 
     `tensors` by their file's name, empty where only `nbytes`, their bytes in all, were wanted.
+    `identity` is a digest of names, sizes and checksums of all entries.
     """
 
     program: dict[str, Any]
     configs: dict[str, dict[str, Any]]
     tensors: dict[str, bytes] = attrs.field(repr=False)
     nbytes: int
+    identity: str
 
 
 def read_archive(artifact: Artifact, *, tensors: bool = True) -> Archive:
@@ -101,7 +104,13 @@ def _read(file: zipfile.ZipFile, tensors: bool) -> Archive:
         configs=configs,
         tensors={name: file.read(info) for name, info in wanted.items()} if tensors else {},
         nbytes=sum(info.file_size for info in wanted.values()),
+        identity=_identity(file),
     )
+
+
+def _identity(file: zipfile.ZipFile) -> str:
+    rows = [(info.filename, info.file_size, info.CRC) for info in file.infolist()]
+    return f"pt2:{sha256(repr(rows).encode()).hexdigest()}"
 
 
 def _entries(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
