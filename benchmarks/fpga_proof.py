@@ -22,9 +22,10 @@ LIMIT_S = 600.0
 def main() -> int:
     from deepseek_core import console
     from deepseek_fpga.proof.area import check_area
+    from deepseek_fpga.proof.board import Board
     from deepseek_fpga.proof.cosim import MOST_II, check_cosim
     from deepseek_fpga.proof.kept import Kept
-    from deepseek_fpga.proof.throughput import Board, check_throughput
+    from deepseek_fpga.proof.throughput import check_throughput
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -73,6 +73,22 @@ def test_the_table_has_every_distribution_of_the_checkout():
     assert {*FORMATS.values(), *SCHEMES.values(), *COMMANDS.values()} <= set(FOLDERS)
 
 
+@pytest.mark.parametrize(
+    ("table", "pattern"),
+    [(COMMANDS, r'CommandSpec\(\s*name=("\w+")'), (FORMATS, r"formats=[\[(]([^\])]*)[\])]")],
+)
+def test_the_tables_name_all_that_the_sdks_plugins_bring(table, pattern):
+    """Else what a plugin with a wrong setting brings is unknown, and nobody says why."""
+    brings = {}
+    for hooks in (ROOT / "plugins").glob("*/src/*/hooks.py"):
+        project = tomllib.loads((hooks.parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+        for found in re.findall(pattern, hooks.read_text(encoding="utf-8")):
+            for name in re.findall(r'"(\w+)"', found):
+                brings.setdefault(name, set()).add(project["project"]["name"])
+    assert set(brings) == set(table)
+    assert all(table[name] in dists for name, dists in brings.items())
+
+
 def test_from_a_checkout_the_folder_there_is_named(tmp_path):
     assert install_command("deepseek-onnx") == f"pip install {ROOT}/plugins/cpu_onnx"
     root = place_checkout(tmp_path / "my sdk")

@@ -245,6 +245,59 @@ def test_two_devices_do_not_read_each_others_tensors(planned):
     assert [kinds for _, _, kinds in RUNS] == [["ndarray"], ["ndarray"], ["There"]]
 
 
+LIES = {
+    "fewer rows": lambda array: array[:1],
+    "one axis": lambda array: array.reshape(-1),
+    "float32": lambda array: array.astype(np.float32),
+    "a list": lambda array: array.tolist(),
+    "nothing": lambda array: None,
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+@pytest.mark.parametrize("graph", ["triple", "diamond"])
+def test_a_copy_that_is_not_what_was_left_breaks_the_contract(planned, monkeypatch, graph, lie):
+    copy = KeepingDevice.to_host
+    monkeypatch.setattr(KeepingDevice, "to_host", lambda self, value: lie(copy(self, value)))
+    graph = getattr(plain_graphs, graph)()
+    with pytest.raises(errors.StageFailed, match=r"broke its contract: it left float64 \[3, 2\]"):
+        planned(graph, "gpu:0").run({"x": X})
+    right = planned(graph, "plain:0").run({"x": X})
+    made = planned(graph, "gpu:0", "plain:0").run({"x": X})
+    for name in graph.outputs:
+        np.testing.assert_array_equal(made[name], right[name])
+
+
+def test_a_copy_that_the_device_writes_into_later_is_the_callers_own(planned, monkeypatch):
+    buffer = np.zeros((3, 2))
+
+    def to_host(self, value):
+        buffer[...] = value.array
+        return buffer
+
+    monkeypatch.setattr(KeepingDevice, "to_host", to_host)
+    plan = planned(plain_graphs.triple(), "gpu:0")
+    first = plan.run({"x": X})
+    plan.run({"x": X + 1})
+    np.testing.assert_array_equal(first["y"], 2 * X)
+
+
+@pytest.mark.parametrize("graph", ["chain", "triple", "diamond"])
+def test_what_stays_though_nobody_asked_comes_to_the_host(planned, monkeypatch, graph):
+    run_kept, graph = KeepingExecutable.run_kept, getattr(plain_graphs, graph)()
+
+    def keeps_all(self, inputs, keep):
+        return run_kept(self, inputs, frozenset(spec.name for spec in self.stage.outputs))
+
+    right = planned(graph, "plain:0").run({"x": X})
+    monkeypatch.setattr(KeepingExecutable, "run_kept", keeps_all)
+    plan = planned(graph, "gpu:0")
+    for made in (plan.run({"x": X}), *plan.stream([{"x": X}] * 5, max_in_flight=3)):
+        for name in graph.outputs:
+            assert type(made[name]) is np.ndarray
+            np.testing.assert_array_equal(made[name], right[name])
+
+
 def test_a_strict_plan_ends_there(planned):
     gone = errors.DeviceLost("fell off the bus", device_id="gpu:0")
     plan = planned(

@@ -9,6 +9,7 @@ from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.scan import scan
 from deepseek_core.discovery.switches import Switches
+from deepseek_core.testing.device_base import DeviceRules
 
 HOOKS = """
 from deepseek_core import CheckSpec, DeviceSpec, hookimpl, hooks
@@ -71,3 +72,12 @@ def test_a_check_is_told_the_settings(folder, tmp_path):
     process = zoo.ds_sdk("doctor", "--json", path=[folder], env=env)
     checks = {check["name"]: check for check in json.loads(process.stdout)["checks"]}
     assert checks["told told"]["message"] == "[('retries', 7)]"
+
+
+def test_the_conformance_kit_tells_them_too(folder, tmp_path, monkeypatch):
+    """A probe that takes its settings had every rule fail."""
+    monkeypatch.syspath_prepend(str(folder))
+    registry = discover(Switches(), entry_points=scan([str(folder)]))
+    (spec,) = registry.devices
+    found = DeviceRules.rows.__wrapped__(DeviceRules(), spec)
+    assert found[0].name == "[('retries', 3)]"

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from inspect import signature
 
+import attrs
 import fake_gpu
 import numpy as np
 import pytest
@@ -106,6 +107,20 @@ class Branches(torch.nn.Module):
         with torch.no_grad():
             y = x + 1
         return torch.cond(x.sum() > 0, lambda v: v * 2, lambda v: v - 2, (y,))
+
+
+class Computes(torch.nn.Module):
+    """What a function makes of its inputs."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+X = torch.ones(3, 4)
 
 
 def exported(module, inputs, **how):
@@ -679,3 +694,86 @@ def test_an_empty_file_is_no_tensor_of_any_size(layer):
     content = changed(layer[1], "data/weights/weight_0", lambda data: b"")
     with pytest.raises(errors.ArtifactError, match=r"'linear\.weight' has no bytes"):
         graph_of(content)
+
+
+@pytest.mark.parametrize("other", [Computes(lambda x: x + 9), Computes(lambda x: (x, x.sum()))])
+def test_a_file_that_is_another_program_by_now_is_not_run(device, tmp_path, other):
+    """Whoever planned it got another program's answers, or the GPU was blamed for its outputs."""
+    file = tmp_path / "model.pt2"
+    file.write_bytes(exported(Computes(lambda x: x + 1), (X,)))
+    (stage,) = ProgramFrontend().read(Artifact.from_path(file), yes).stages
+    carried = stage.artifact.carried()
+    file.write_bytes(exported(other, (X,)))
+    with pytest.raises(errors.ArtifactError, match="changed on disk") as caught:
+        device.load(stage, LoadOptions())
+    assert caught.value.remedy == "load it again"
+    executable = device.load(attrs.evolve(stage, artifact=carried), LoadOptions())
+    np.testing.assert_array_equal(executable.run({"x": X.numpy()})["add"], X.numpy() + 1)
+
+
+# -- what a refusal says to do -------------------------------------------------------------------
+
+
+class Scans(torch.nn.Module):
+    def forward(self, x):
+        from torch._higher_order_ops.scan import scan
+
+        return scan(lambda c, r: (c + r, c * r), torch.zeros(4), x)
+
+
+class Counted(torch.nn.Module):
+    """A norm in training, which counts batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.norm(x)
+
+    def eval(self):
+        return self
+
+
+class Named(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.add_module("größe", torch.nn.Linear(4, 4))
+
+    def forward(self, x):
+        return self.größe(x)
+
+
+class Repeats(torch.nn.Module):
+    def forward(self, x, times: int):
+        return x * times
+
+
+REFUSED = {
+    "complex": (Computes(torch.fft.fft), (X,), "torch.view_as_real"),
+    "a loop": (Scans(), (X,), "torch.while_loop"),
+    "counts": (Counted(), (X,), "model.eval"),
+    "a number in": (Repeats(), (X, 2), "give it as a tensor"),
+    "nothing out": (Computes(lambda x: (x + 1, None)), (X,), "return tensors only"),
+    "a key": (Computes(lambda x: x["a b"] + 1), ({"a b": X},), "names of modules"),
+    "a module": (Named(), (X,), "names of modules"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_says_what_to_change_and_not_to_export_the_same_again(name):
+    module, inputs, told = REFUSED[name]
+    with pytest.raises(errors.ArtifactError) as caught:
+        graph_of(exported(module, inputs))
+    assert told in caught.value.remedy
+    assert "and export it again" in caught.value.remedy
+
+
+def test_an_operator_of_somebodys_own_is_named_with_what_to_do():
+    def own(program):
+        program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.mine.twice.default"
+
+    content = edited(exported(Computes(torch.relu), (X,)), own)
+    with pytest.raises(errors.ArtifactError, match=r"mine\.twice") as caught:
+        graph_of(content)
+    assert "operators of torch" in caught.value.remedy

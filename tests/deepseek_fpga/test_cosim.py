@@ -117,6 +117,29 @@ def test_a_verilator_that_hangs_ends_in_time(pretend, tmp_path):
     assert not list((tmp_path / "kept").glob("making-*"))
 
 
+SAYS = '[ "$1" = --version ] && echo Verilator 9.9 && exit 0\n'
+USELESS = {
+    "none": ("", "verilator built nothing"),
+    "a silent one": (": > drive", "what was built is no simulation"),
+    "another program": ("echo 'echo hello' > drive", "what was built is no simulation"),
+    "no program": ("echo hello > drive; chmod -x drive; exit 0", "drive can't be started"),
+}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_a_driver_that_is_none_is_told_and_not_kept(name, pretend, tmp_path):
+    """A tool that was mended calls itself the same."""
+    built, why = USELESS[name]
+    starts = f"{built}\n[ -f drive ] && sed -i '1i #!/bin/sh' drive && chmod +x drive; exit 0"
+    if name == "a silent one":
+        starts = "printf '#!/bin/sh\\n' > drive; chmod +x drive"
+    pretend(verilator=SAYS + starts)
+    result = cosim.check_cosim("hamming", Kept(tmp_path / "kept"), sizes=(8,), limit_s=30.0)
+    assert result.state == "not run"
+    assert why in result.why and result.remedy
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
 def test_a_verilator_that_fails_says_what_it_said(pretend, tmp_path):
     pretend(verilator='[ "$1" = --version ] && echo Verilator 9.9 && exit 0\necho no room; exit 3')
     result = cosim.check_cosim("hamming", Kept(tmp_path / "kept"), sizes=(8,), limit_s=9.0)

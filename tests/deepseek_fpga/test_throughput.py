@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from deepseek_core import errors
 from deepseek_fpga.proof import throughput
-from deepseek_fpga.proof.throughput import Board, check_throughput, limits_hz, parse_board, seconds
+from deepseek_fpga.proof.board import Board, parse_board
+from deepseek_fpga.proof.throughput import check_throughput, limits_hz, seconds
 
 BOARDS = st.builds(
     Board,

@@ -1,13 +1,17 @@
 """A board that is not there: planned for by a model, shown as one everywhere, never run."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from deepseek_core import LoadOptions, OpenOptions, Session, Task, errors
 from deepseek_fpga import conformance
-from deepseek_fpga.proof.throughput import Board, seconds
+from deepseek_fpga.proof.board import Board
+from deepseek_fpga.proof.throughput import seconds
 from deepseek_fpga.settings import Settings
 from deepseek_fpga.what_if import DEVICE_ID, open_what_if, probe
 
@@ -144,3 +148,38 @@ def test_a_gallery_inside_the_model_s_file_is_refused_and_not_a_key_error(tmp_pa
     stage = evolve(case.stage, inputs=case.stage.inputs[:1], constants={})
     with pytest.raises(errors.Unsupported, match=r"gallery, k of .* lies in the model's file"):
         opened().estimate(Task(stage=stage, batch=1))
+
+
+def test_another_id_is_refused():
+    with pytest.raises(errors.DeviceUnavailable, match="no modeled board nobody"):
+        open_what_if("nobody", OpenOptions(threads=1, cache_dir=None, settings={"what_if": BOARD}))
+
+
+def test_the_setting_keeps_the_import_light():
+    """Settings are read at every start of every command."""
+    code = (
+        "import sys\n"
+        "from deepseek_fpga.settings import Settings\n"
+        f"Settings.of({{'what_if': {BOARD!r}}})\n"
+        "print('numpy' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_a_description_with_a_slip_is_told_by_devices_and_by_the_command(tmp_path):
+    """Its plugin is unavailable: no row, no command, and a reason."""
+    env = {
+        **os.environ,
+        "DEEPSEEK_FPGA_OPENCL_WHAT_IF": "pes=48,clokc=3",
+        "DEEPSEEK_CACHE_DIR": str(tmp_path),
+    }
+    for command in (["devices"], ["fpga", "report"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "deepseek_core", *command],
+            capture_output=True, text=True, timeout=60, check=False, env=env,
+        )  # fmt: skip
+        assert "is unavailable: a board's description has 'clokc=3'" in done.stderr
+        assert "write pes=48" in done.stderr

@@ -63,6 +63,10 @@ Found = tuple[Sequence[ProbeResult], list["Readings"] | None]
 
 def _here(args: argparse.Namespace) -> Found:
     registry = discover()
+    for row in registry.plugins:
+        if row.status is Status.UNAVAILABLE:  # its devices have no row of their own
+            told = f"plugin {row.name} is {row.status}: {_why(row.reason, row.remedy)}"
+            print(told, file=sys.stderr)
     results = probe_devices(
         registry,
         timeout_s=registry.switches.probe_timeout_s,

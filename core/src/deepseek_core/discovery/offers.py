@@ -12,7 +12,7 @@ from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.installing import install_command
 from deepseek_core.discovery.status import PluginRow, Status
 
-FORMATS: Final = {"onnx": "deepseek-onnx"}
+FORMATS: Final = {"onnx": "deepseek-onnx", "pt2": "deepseek-cuda", "engine": "deepseek-cuda"}
 SCHEMES: Final = {
     "file": "deepseek-storage-local",
     "memory": "deepseek-store",
@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "store": "deepseek-store",
     "compress": "deepseek-compress",
     "trt": "deepseek-trt",
+    "fpga": "deepseek-fpga",
 }
 
 

@@ -17,7 +17,7 @@ from deepseek_core.contracts.units import format_seconds
 from deepseek_core.runtime.limits import PATIENT_S
 from deepseek_core.runtime.opened import LEFT, Opened, Slots
 from deepseek_core.runtime.promises import checks_of, is_finite
-from deepseek_core.runtime.residents import Resident
+from deepseek_core.runtime.residents import Resident, is_array
 
 _FIRST: Final = 4  # runs of a device that checks inputs itself, and may be as quick as a look
 _ALWAYS: Final = sys.maxsize
@@ -119,13 +119,13 @@ class Loaded:
             return value
         return value.value if self.keeps and value.opened is self.opened else value.to_host()
 
-    def left(self, outputs: Mapping[str, Any], keep: frozenset[str]) -> Mapping[str, Any]:
-        """Outputs of a run with what it left on the device as `Resident`."""
+    def left(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Outputs of a run with what is on the device, asked for or not, as `Resident`."""
         return {
-            name: Resident(value, self.opened)
-            if name in keep and not hasattr(value, "__array_interface__")
-            else value
-            for name, value in outputs.items()
+            name: outputs[name]
+            if is_container or is_array(outputs[name])
+            else Resident(outputs[name], self.opened)
+            for name, _dtype, is_container in self._wanted
         }
 
     def _is_left(self) -> DeviceLost:

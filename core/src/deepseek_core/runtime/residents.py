@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from deepseek_core.contracts.errors import PluginError
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Array, Stage
+from deepseek_core.contracts.tensor import dtype_name, shape_text
 
 if TYPE_CHECKING:
     from deepseek_core.runtime.opened import Opened
@@ -29,10 +31,22 @@ class Resident:
 
         Raises:
             DeviceError: the device does not give it any more.
+            PluginError: it gives another one, or no array.
         """
         if self.host is None:
-            self.host = self.opened.device.to_host(self.value)
+            self.host = self._copied()
         return self.host
+
+    def _copied(self) -> Array:
+        from deepseek_core.runtime.owned import owned  # numpy: start-up counts
+
+        copy: Array = owned({"": self.opened.device.to_host(self.value)}, ("",))[""]
+        left, given = _described(self.value), _described(copy)
+        if not is_array(copy) or given != left:
+            raise PluginError(
+                f"{self.opened.id} broke its contract: it left {left}, and to_host gave {given}"
+            )
+        return copy
 
     def fetched(self, limit_s: float) -> Array:
         """The same from a device that may have failed: it does not wait for it without limit.
@@ -43,6 +57,19 @@ class Resident:
         if self.host is None:
             self.host = self.opened.call("copy to the host", self.to_host, limit_s)
         return self.host
+
+
+def is_array(value: Any) -> bool:
+    """Whether it lies on the host, as numpy's arrays do."""
+    return hasattr(value, "__array_interface__")
+
+
+def _described(value: Any) -> str:
+    """Dtype and shape, or what it is instead of a tensor."""
+    try:
+        return f"{dtype_name(value.dtype)} {shape_text(tuple(value.shape))}"
+    except (AttributeError, TypeError, ValueError):
+        return type(value).__name__
 
 
 def on_host(value: Any) -> Any:

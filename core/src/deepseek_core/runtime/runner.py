@@ -188,9 +188,9 @@ class StageRunner:
                 inputs = {name: executable.taken(value) for name, value in inputs.items()}
             keep = border.stays if executable.keeps else _NOTHING
             outputs, slot, start_s, end_s = executable.run(inputs, keep)
-            if keep:
-                outputs = executable.left(outputs, keep)
-                for output in keep & border.leaves:
+            if executable.keeps:
+                outputs = executable.left(outputs)
+                for output in outputs.keys() - (keep - border.leaves):
                     on_host(outputs[output])  # while the device is at hand, not when it is read
             self.recorder.note((name, device_id, slot, sequence, batch, start_s, end_s))
             return self._landed(outputs) if self._planner.pool.is_elsewhere else outputs

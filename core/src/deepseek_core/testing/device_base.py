@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,7 +30,9 @@ class DeviceRules(PluginConformance):
     @pytest.fixture
     def rows(self, spec: Registered[Any]) -> list[DeviceInfo]:
         """What the probe finds."""
-        return list(load(spec, spec.record.probe)())
+        probe = load(spec, spec.record.probe)
+        wants = "settings" in signature(probe).parameters
+        return list(probe(settings=dict(spec.settings)) if wants else probe())
 
     @pytest.fixture
     def info(self, rows: list[DeviceInfo]) -> DeviceInfo:
@@ -52,7 +55,8 @@ class DeviceRules(PluginConformance):
 
     def _open(self, spec: Registered[Any], info: DeviceInfo, folder: Path) -> Device:
         factory = load(spec, spec.record.factory)
-        device: Device = factory(info.id, OpenOptions(threads=1, cache_dir=folder))
+        options = OpenOptions(threads=1, cache_dir=folder, settings=dict(spec.settings))
+        device: Device = factory(info.id, options)
         return device
 
     def _load(

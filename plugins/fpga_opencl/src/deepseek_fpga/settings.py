@@ -10,7 +10,7 @@ import attrs
 
 def _a_board(_settings: object, _field: object, value: str) -> None:
     if value:
-        from deepseek_fpga.proof.throughput import parse_board  # only who sets it pays for it
+        from deepseek_fpga.proof.board import parse_board  # only who sets it pays for it
 
         parse_board(value)
 

@@ -26,8 +26,9 @@ from deepseek_core import (
     errors,
 )
 from deepseek_fpga.operators import DOMAIN, check_operands, metric_of, rows_and_width
+from deepseek_fpga.proof.board import Board, parse_board
 from deepseek_fpga.proof.cases import WORD_BYTES, K
-from deepseek_fpga.proof.throughput import Board, parse_board, seconds
+from deepseek_fpga.proof.throughput import seconds
 from deepseek_fpga.settings import Settings
 
 DEVICE_ID: Final = "model:fpga"
@@ -62,7 +63,14 @@ def open_what_if(device_id: str, options: OpenOptions) -> WhatIfDevice:
 
     Raises:
         ConfigError: they describe none that can be.
+        DeviceUnavailable: the id is another one.
     """
+    if device_id != DEVICE_ID:
+        raise errors.DeviceUnavailable(
+            f"there is no modeled board {device_id}, only {DEVICE_ID}",
+            device_id=device_id,
+            remedy="run `ds-sdk devices`",
+        )
     return WhatIfDevice(parse_board(Settings.of(options.settings).what_if))
 
 

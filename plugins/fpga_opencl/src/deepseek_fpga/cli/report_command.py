@@ -11,11 +11,11 @@ from typing import Any, Final
 from deepseek_core import Session, console, errors
 from deepseek_fpga.cli.options import seconds_of
 from deepseek_fpga.device import board_binary
+from deepseek_fpga.proof.board import parse_board
 from deepseek_fpga.proof.kept import Kept
 from deepseek_fpga.proof.ladder import Climb
 from deepseek_fpga.proof.rung import RUNGS, RungResult
 from deepseek_fpga.proof.runtimes import Bench
-from deepseek_fpga.proof.throughput import parse_board
 from deepseek_fpga.settings import Settings
 from deepseek_fpga.variants import METRICS
 

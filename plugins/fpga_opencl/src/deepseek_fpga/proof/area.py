@@ -101,7 +101,11 @@ def mapped(tool: Tool, size: int, mapping: str, limit_s: float) -> dict[str, int
             text = ""
     counts = count_cells(text)
     if not _sum(counts, "FD") or not _sum(counts, "LUT"):
-        raise ToolFailed("yosys counted no cells", log=text[-400:], remedy=f"look at {script!r}")
+        raise ToolFailed(
+            "yosys counted no cells",
+            log=text[-400:],
+            remedy=f"reinstall it; it is {tool.command}",
+        )
     return counts
 
 

@@ -94,7 +94,7 @@ def build(tool: Tool, size: int, folder: Path, limit_s: float) -> None:
     """Make the driver of an array of `size` elements in a folder.
 
     Raises:
-        ToolFailed: verilator or the compiler fails.
+        ToolFailed: verilator or the compiler fails, or builds nothing.
         WriteError: the folder can't be written.
     """
     try:
@@ -110,7 +110,13 @@ def build(tool: Tool, size: int, folder: Path, limit_s: float) -> None:
         *("-O3", "-CFLAGS", "-O1", "--top-module", "matcher", f"-GP={size}"),
         *("--Mdir", "made", "-o", f"../{_DRIVER}", *sources()),
     ]
-    run_tool(command, limit_s=limit_s, folder=folder, environment=tool.environment)
+    said = run_tool(command, limit_s=limit_s, folder=folder, environment=tool.environment)
+    if not (folder / _DRIVER).is_file():
+        raise ToolFailed(
+            "verilator built nothing",
+            log=said[-400:],
+            remedy=f"reinstall it; it is {tool.command}",
+        )
     shutil.rmtree(folder / "made", ignore_errors=True)  # 5 MB of objects
 
 
@@ -118,17 +124,26 @@ def simulate(driver: Path, case: Case, bubbles: int, limit_s: float) -> Cosim:
     """Give the twin a case, with so many of 256 cycles left empty.
 
     Raises:
-        ToolFailed: the driver crashed, or did not end in time.
+        ToolFailed: the driver crashed, did not end in time, or is none.
     """
     with tempfile.TemporaryDirectory(prefix="deepseek-fpga-") as name:
         file = Path(name) / "case"
         shape = np.array([len(case.queries), len(case.gallery)], "<u4")
         file.write_bytes(shape.tobytes() + case.queries.tobytes() + case.gallery.tobytes())
         said = run_tool([str(driver), str(file), str(bubbles)], limit_s=limit_s)
-    first, *lines = said.splitlines()
-    lists = np.array([line.split() for line in lines], dtype=np.int64)
+    try:
+        first, *lines = said.splitlines()
+        cycles = int(first.split()[1])
+        lists = np.array([line.split() for line in lines], dtype=np.int64)
+        lists = lists.reshape(len(case.queries), 4)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ToolFailed(
+            f"what was built is no simulation: it said {said[:80]!r}",
+            log=said[-400:],
+            remedy="reinstall verilator and g++",
+        ) from error
     wrong = case.mismatches(lists[:, [1, 3]], lists[:, [0, 2]])
-    return Cosim(cycles=int(first.split()[1]), mismatches=wrong)
+    return Cosim(cycles=cycles, mismatches=wrong)
 
 
 def _figures(size: int, found: Sequence[Cosim], tool: Tool) -> list[Figure]:

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from deepseek_core import errors
 from deepseek_fpga.files import write_atomically
+from deepseek_fpga.process import ToolFailed
 
 _log = logging.getLogger(__name__)
 
@@ -63,12 +64,15 @@ class Kept:
     def built(self, key: str, wanted: str, make: Callable[[Path], None]) -> Iterator[Path]:
         """The file `wanted` of a built folder, which `make` fills if it is not there or damaged.
 
+        One that fails in use is not kept: a tool that is mended would not be asked again.
+
         Raises:
             WriteError: neither the cache nor the folder for temporary files can be written.
         """
         target = self.folder / key
         if _is_whole(target / wanted):
-            yield target / wanted
+            with _dropped_if_useless(target):
+                yield target / wanted
             return
         making = self._place()
         try:
@@ -77,7 +81,8 @@ class Kept:
             shutil.rmtree(target, ignore_errors=True)  # there only if it is damaged
             with suppress(OSError):  # another process was quicker
                 making.rename(target)
-            yield (target if _is_whole(target / wanted) else making) / wanted
+            with _dropped_if_useless(target):
+                yield (target if _is_whole(target / wanted) else making) / wanted
         finally:
             shutil.rmtree(making, ignore_errors=True)
 
@@ -119,9 +124,24 @@ def _new_folder(prefix: str, parent: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
 
 
+@contextmanager
+def _dropped_if_useless(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except ToolFailed as error:
+        if not error.overdue:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def _seal(file: Path) -> None:
     """Write a file's checksum beside it."""
-    _checksum(file).write_text(hashlib.sha256(file.read_bytes()).hexdigest(), encoding="utf-8")
+    try:
+        _checksum(file).write_text(hashlib.sha256(file.read_bytes()).hexdigest(), encoding="utf-8")
+    except OSError as error:
+        raise errors.WriteError(
+            f"{file} can't be kept: {error.strerror}", remedy="make room there"
+        ) from error
 
 
 def _is_whole(file: Path) -> bool:

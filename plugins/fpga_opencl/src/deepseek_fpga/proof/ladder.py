@@ -10,11 +10,12 @@ from attrs import frozen
 
 from deepseek_core import DeepSeekError
 from deepseek_fpga.proof.area import check_area
+from deepseek_fpga.proof.board import Board
 from deepseek_fpga.proof.cosim import SIZES, check_cosim
 from deepseek_fpga.proof.reports.read import check_reports
 from deepseek_fpga.proof.rung import RungResult, not_run
 from deepseek_fpga.proof.runtimes import Bench, check_board, check_emulator, check_runtimes
-from deepseek_fpga.proof.throughput import Board, check_throughput
+from deepseek_fpga.proof.throughput import check_throughput
 from deepseek_fpga.variants import Metric
 
 TWINNED: Final[Metric] = "hamming"

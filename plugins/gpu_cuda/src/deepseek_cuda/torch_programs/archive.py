@@ -11,6 +11,7 @@ import io
 import json
 import struct
 import zipfile
+from hashlib import sha256
 from typing import Any, Final
 
 import attrs
@@ -33,12 +34,14 @@ class Archive:
     """A program whose every word was read, as JSON.
 
     `tensors` by their file's name, empty where only `nbytes`, their bytes in all, were wanted.
+    `identity` is a digest of names, sizes and checksums of all entries.
     """
 
     program: dict[str, Any]
     configs: dict[str, dict[str, Any]]
     tensors: dict[str, bytes] = attrs.field(repr=False)
     nbytes: int
+    identity: str
 
 
 def read_archive(artifact: Artifact, *, tensors: bool = True) -> Archive:
@@ -101,7 +104,13 @@ def _read(file: zipfile.ZipFile, tensors: bool) -> Archive:
         configs=configs,
         tensors={name: file.read(info) for name, info in wanted.items()} if tensors else {},
         nbytes=sum(info.file_size for info in wanted.values()),
+        identity=_identity(file),
     )
+
+
+def _identity(file: zipfile.ZipFile) -> str:
+    rows = [(info.filename, info.file_size, info.CRC) for info in file.infolist()]
+    return f"pt2:{sha256(repr(rows).encode()).hexdigest()}"
 
 
 def _entries(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -143,9 +152,9 @@ def _program(given: dict[str, Any]) -> dict[str, Any]:
     module = dict(rest["graph_module"])
     module["module_call_graph"] = module["module_call_graph"][:1]
     if module.get("treespec_namedtuple_fields"):
-        raise refuse("inputs or outputs in a named tuple")
+        raise refuse("inputs or outputs in a named tuple", change="use a plain tuple or a dict")
     if module["graph"].get("custom_obj_values"):
-        raise refuse("it holds objects of a class of its own")
+        raise refuse("it holds objects of a class of its own", change="give them as tensors")
     made: dict[str, Any] = vetted({**rest, "graph_module": module})
     made["range_constraints"] = dict(zip(given["range_constraints"], ranges, strict=True))
     return made

@@ -59,7 +59,7 @@ def loaded(archive: Archive, device_id: str) -> torch.export.ExportedProgram:
         raise errors.Unsupported(
             f"{device_id}: torch can't tell whether the program keeps a state: {_line(error)}",
             device_id=device_id,
-            remedy="export it again with this torch",
+            remedy="leave out of the model what is named here, or export it again with this torch",
         ) from error
     changed = [*proof.buffers_to_mutate.values(), *proof.user_inputs_to_mutate.values()]
     if changed:

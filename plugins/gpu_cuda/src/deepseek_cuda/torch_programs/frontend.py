@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from deepseek_core import Artifact, Frontend, Graph, Stage, Work
 from deepseek_cuda.asking import Supporters, ask
 from deepseek_cuda.torch_programs.archive import read_archive
@@ -30,7 +32,7 @@ class ProgramFrontend(Frontend):
             operations=found.operations,
             inputs=found.inputs,
             outputs=found.outputs,
-            artifact=artifact,
+            artifact=attrs.evolve(artifact, fingerprint=archive.identity),
             work=Work(fixed_bytes=archive.nbytes),
         )
         return Graph(name=name, stages=[stage], outputs=[spec.name for spec in found.outputs])

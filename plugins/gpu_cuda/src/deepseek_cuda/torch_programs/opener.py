@@ -61,7 +61,7 @@ class ProgramOpener:
 
         Raises:
             Unsupported: torch with CUDA is not installed, or the program keeps a state.
-            ArtifactError: it is damaged, or not one that is run here.
+            ArtifactError: it is damaged, not one that is run here, or another one by now.
             OutOfMemory: it does not fit.
         """
         device_id = self._place.device_id
@@ -70,6 +70,12 @@ class ProgramOpener:
             told = f"{device_id}: {reason}"
             raise errors.Unsupported(told, device_id=device_id, remedy=remedy)
         archive = read_archive(stage.artifact)
+        known = stage.artifact.fingerprint
+        if known.startswith("pt2:") and known != archive.identity:
+            raise errors.ArtifactError(
+                f"{stage.artifact.path} changed on disk since the program was loaded",
+                remedy="load it again",
+            )
         found = signature_of(archive.program)
         try:
             from deepseek_cuda.torch_programs.engine import TorchEngine, loaded

@@ -61,7 +61,9 @@ def _signature(module: dict[str, Any]) -> Signature:
     state = {argument["as_tensor"]["name"] for argument in graph["inputs"]}
     _check_state(graph, state, set(inputs))
     if not inputs or not made:
-        raise refuse("it takes or makes no tensor")
+        raise refuse(
+            "it takes or makes no tensor", change="give it a tensor to take and one to return"
+        )
     names = _names(made, state)
     called = dict(zip(made, names, strict=False))
     outputs = [attrs.evolve(_border(values[was]), name=name)
@@ -86,9 +88,18 @@ def _border(spec: TensorSpec | None) -> TensorSpec:
         what = "a tensor of a type or layout that numpy lacks" if spec is None else str(spec)
         raise errors.ArtifactError(
             f"{what} can't cross the border of a program",
-            remedy="convert it inside the model: x.to(torch.bfloat16) in, y.float() out",
+            remedy=f"convert it inside the model: {_inside(spec)}, and export it again",
         )
     return spec
+
+
+def _inside(spec: TensorSpec | None) -> str:
+    """How such a tensor comes from one that numpy has, and becomes one."""
+    if spec is None:
+        return "x.to_sparse() in, y.to_dense() out"
+    if spec.dtype.startswith("complex"):
+        return "torch.view_as_complex(x) in, torch.view_as_real(y) out"
+    return f"x.to(torch.{spec.dtype}) in, y.float() out"
 
 
 def _size(size: dict[str, Any]) -> int | str:
@@ -121,7 +132,10 @@ def _input(row: dict[str, Any]) -> Iterator[str]:
         return
     if kind != "user_input" or "as_tensor" not in spec["arg"]:
         told = spec.get("name") or kind
-        raise refuse(f"the input {told!r} is no tensor")
+        raise refuse(
+            f"the input {told!r} is no tensor",
+            change="give it as a tensor, or make it a constant of the model",
+        )
     yield str(spec["arg"]["as_tensor"]["name"])
 
 
@@ -130,14 +144,15 @@ def _output(row: dict[str, Any]) -> str:
     if kind != "user_output":
         raise _stateful(kind.replace("_", " "))
     if "as_tensor" not in spec["arg"]:
-        raise refuse("an output is no tensor")
+        raise refuse("an output is no tensor", change="return tensors only")
     return str(spec["arg"]["as_tensor"]["name"])
 
 
 def _stateful(what: str) -> errors.ArtifactError:
     return errors.ArtifactError(
         f"the program changes its inputs or its own state ({what}): a run would depend on others",
-        remedy="return the new state as an output, and export it again",
+        remedy="model.eval() first, if it is a norm that counts batches; else return the new state "
+        "as an output; and export it again",
     )
 
 

@@ -45,14 +45,22 @@ _ARITHMETIC: Final = (
     ast.Mod, ast.Pow, ast.USub, ast.Not, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt,
     ast.GtE, ast.BoolOp, ast.And, ast.Or, ast.Load,
 )  # fmt: skip
+_NAMES: Final = "use ASCII letters, digits, _ . - in names of modules, inputs and keys"
+_NESTED: Final = "nest tensors in tuples, lists and dicts with names as keys"
 _TREES: Final = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict"})
 
 
-def refuse(what: str) -> errors.ArtifactError:
-    """The error for a file that says something else than a program does."""
+_AGAIN: Final = "export it again: torch.export.save(torch.export.export(model, inputs), FILE)"
+
+
+def refuse(what: str, *, change: str = "") -> errors.ArtifactError:
+    """The error for a file that says something else than a program does.
+
+    `change` is what the model needs where the same export would give the same file.
+    """
     return errors.ArtifactError(
         f"no program that is run here: {what}",
-        remedy="export it again: torch.export.save(torch.export.export(model, inputs), FILE)",
+        remedy=f"{change}, and export it again" if change else _AGAIN,
     )
 
 
@@ -76,14 +84,14 @@ def vetted(value: Any, key: str = "") -> Any:
 
 def _known(name: object) -> str:
     if not isinstance(name, str) or not _WORD.fullmatch(name):
-        raise refuse(f"a field {str(name)[:80]!r}")
+        raise refuse(f"a field {str(name)[:80]!r}", change=_NAMES)
     return name
 
 
 def word(text: str) -> str:
     """A name, or a number as text."""
     if not _WORD.fullmatch(text):
-        raise refuse(f"the name {text[:80]!r}")
+        raise refuse(f"the name {text[:80]!r}", change=_NAMES)
     return text
 
 
@@ -100,7 +108,15 @@ def target(text: str) -> str:
             return text
     elif _NUMBERS.fullmatch(text):
         return text
-    raise refuse(f"the operator {text[:80]!r} is not one of torch's own")
+    if found is not None and found[1] == "higher_order":
+        raise refuse(
+            f"the operator {text[:80]!r} is not run here",
+            change="write it with torch.cond, torch.while_loop or plain operators",
+        )
+    raise refuse(
+        f"the operator {text[:80]!r} is not one of torch's own",
+        change="write it with operators of torch (torch.ops.aten)",
+    )
 
 
 def _plain(text: str) -> str:
@@ -186,7 +202,7 @@ def _check_tree(node: Any) -> None:
     if not isinstance(node, Mapping) or set(node) != {"type", "context", "children_spec"}:
         raise refuse("how its inputs are nested")
     if node["type"] not in _TREES:
-        raise refuse(f"inputs or outputs in a {str(node['type'])[:80]!r}")
+        raise refuse(f"inputs or outputs in a {str(node['type'])[:80]!r}", change=_NESTED)
     context = node["context"]
     keys = [] if context is None else json.loads(context)
     if keys is not None:
@@ -194,7 +210,7 @@ def _check_tree(node: Any) -> None:
             if isinstance(key, str):
                 word(key)
             elif type(key) is not int:
-                raise refuse("keys of inputs or outputs that are no names")
+                raise refuse("keys of inputs or outputs that are no names", change=_NESTED)
     for child in node["children_spec"]:
         _check_tree(child)
 
