@@ -39,7 +39,7 @@ def _in_child() -> None:
     _State.is_foreign = True
     worker = ray._private.worker
     atexit.unregister(worker.shutdown)
-    worker.global_worker.set_mode(None)  # handles of actors that are freed here end none
+    worker.global_worker.set_is_connected(False)  # handles of actors that are freed here end none
     if worker._global_node is not None:
         worker._global_node.all_processes.clear()
 
