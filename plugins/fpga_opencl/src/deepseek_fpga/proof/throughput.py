@@ -17,7 +17,6 @@ from deepseek_fpga.proof.cases import WORD_BYTES
 from deepseek_fpga.proof.rung import Figure, RungResult, judged
 
 _GB: Final = 1e9
-_MHZ: Final = 1e6
 _RESULT_BYTES: Final = 12  # index int64 and distance int32
 
 
