@@ -63,8 +63,9 @@ def descendants(process):
     """The processes that a process began, and those that they began."""
     below = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in task.read_text().split():
-            below += [int(child), *descendants(int(child))]
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            for child in task.read_text().split():
+                below += [int(child), *descendants(int(child))]
     return below
 
 
