@@ -17,7 +17,9 @@ HEALTH = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
-    "local_fs_capacity_threshold": 0.0,  # as if the disks were full, so that stores can be
+    # As if the disks were full, so that stores can be: nothing is spilled, and nothing overflows.
+    "automatic_object_spilling_enabled": False,
+    "local_fs_capacity_threshold": 0.0,
 }
 
 
