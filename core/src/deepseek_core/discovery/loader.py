@@ -62,8 +62,8 @@ def discover(
     resolved = tuple(point for point, row in judged if row.status is None)
     check_expected(resolved)
     loader = _Loader(switches)
-    with one_at_a_time(), stdout_to_stderr():
-        loaded = [loader.load(point, row) for point, row in judged]
+    with one_at_a_time(), stdout_to_stderr(), Guard() as guard:
+        loaded = [loader.load(point, row, guard) for point, row in judged]
     registry = assemble(loaded, switches, loader.hooks)
     registry = attrs.evolve(
         registry,
@@ -87,11 +87,11 @@ class _Loader:
         self.settings: dict[str, Mapping[str, object]] = {}
         self._told: dict[str, Mapping[str, object]] = {}  # the same without secrets, as JSON has it
 
-    def load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
+    def load(self, point: EntryPoint, row: PluginRow, guard: Guard) -> tuple[PluginRow, Records]:
         """The row with its outcome, and the records; a row that has an outcome stays as it is."""
         if row.status is not None:
             return row, ()
-        heavy, start_s, guard = heavy_now(), time.perf_counter(), Guard()
+        heavy, start_s = heavy_now(), time.perf_counter()
         row, records = self._in_time(point, row)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
         new = tuple(sorted(heavy_now() - heavy))
@@ -127,11 +127,11 @@ class _Loader:
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
         """Undo what the plugin did to the process; one that changed the library is refused."""
         guard.end_copies()
-        replaced, changed = guard.library_restored(), guard.variables_restored()
+        replaced, changed = guard.library_restored(), guard.restored()
         if replaced:
             return row.ended(Status.BROKEN, replaced, update_or_remove(point.dist))
         if changed and row.status is None:
-            return attrs.evolve(row, reason=changed, remedy=update_or_remove(point.dist))
+            return _noted(row, changed, update_or_remove(point.dist))
         return row
 
     def _load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
@@ -244,17 +244,21 @@ def _distinct(family: Family, records: list[Any]) -> list[Any]:
 def _with_note(row: PluginRow, point: EntryPoint, core: str) -> PluginRow:
     """A plugin that works, with what is to be said of it: a name of ours, a cost at every start."""
     denied = why_not_ours(point, core)
-    if row.reason is None and denied:
-        return attrs.evolve(
-            row, reason=f"treated as a third party's: {denied}", remedy=_instead(point)
-        )
-    if row.reason is None and row.heavy_modules:
+    if denied:
+        row = _noted(row, f"treated as a third party's: {denied}", _instead(point))
+    if row.heavy_modules:
         reason = f"its import pulls in {', '.join(row.heavy_modules)}, at every start"
-    elif row.reason is None and (row.load_ms or 0) > _SLOW_MS:
+    elif (row.load_ms or 0) > _SLOW_MS:
         reason = f"its import took {(row.load_ms or 0) / 1e3:.1f} s, at every start"
     else:
         return row
-    return attrs.evolve(row, reason=reason, remedy="import it in the function that needs it")
+    return _noted(row, reason, "import it in the function that needs it")
+
+
+def _noted(row: PluginRow, reason: str, remedy: str) -> PluginRow:
+    """The row with one more thing to be said; what was said first has the remedy."""
+    reasons = "; ".join(filter(None, (row.reason, reason)))
+    return attrs.evolve(row, reason=reasons, remedy=row.remedy or remedy)
 
 
 def _instead(point: EntryPoint) -> str:
