@@ -233,13 +233,43 @@ LEFT = {
         "the process ",
     ),
 }
+# What prints after the answer, or amid it: Python's `print`, and below it.
+LATE = {
+    "speaks_at_exit": """
+        import atexit, os
+        atexit.register(print, "goodbye")
+        atexit.register(os.write, 1, b"goodbye from below")
+        """,
+    "speaks_meanwhile": """
+        import os, threading, time
+
+        def speak():
+            for _ in range(200):
+                os.write(1, b"still here")
+                time.sleep(0.01)
+            print("and now not any more")
+
+        threading.Thread(target=speak).start()
+        """,
+}
 HOOKS_AFTER = {name: dedent(source) + HOOKS for name, (source, _) in (RESTORED | LEFT).items()}
+HOOKS_LATE = {name: dedent(source) + HOOKS for name, source in LATE.items()}
 
 # Each of these takes its time, so they are not in every zoo.
 SLOW_HOOKS = {
     "slow": "import time\ntime.sleep(1.1)\n" + HOOKS,
     "hanging_import": "import time\ntime.sleep(600)\n",
+    "endless_thread": "import threading as t, time\n"
+    "t.Thread(target=time.sleep, args=(600,)).start()\n" + HOOKS,
 }
+
+# Each of these ends or holds the first process that imports it, so they are not in every zoo.
+DEADLY_HOOKS = {
+    "segfault_import": "import ctypes\nctypes.string_at(0)\n" + HOOKS,
+    "abort_import": "import os\nos.abort()\n" + HOOKS,
+    "exit_import": "import os\nos._exit(7)\n" + HOOKS,
+}
+HANGING_IN_C = "import ctypes\nctypes.PyDLL(None).sleep(600)\n" + HOOKS
 
 CANARY = "canary-9f31c7"
 SECRET_SETTINGS = """
@@ -377,8 +407,10 @@ BAD_PROBES = {
 
 
 def fill_all(folder):
-    """The whole zoo, with those that take their time."""
-    for name, hooks in SLOW_HOOKS.items():
+    """The whole zoo, with those that take their time, and those that end the first process."""
+    for name, hooks in DEADLY_HOOKS.items():
+        install(folder, name, hooks=hooks)
+    for name, hooks in (SLOW_HOOKS | HOOKS_LATE).items():
         install(folder, name, hooks=hooks)
     return fill(folder)
 
