@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 import os
 import pty
 import re
@@ -232,3 +233,20 @@ def test_a_table_fits_the_terminal(tmp_path):
         lines = stream.read(65536).decode().splitlines()
     assert len(lines) > 2
     assert all(len(line) <= 110 for line in lines)
+
+
+@pytest.mark.parametrize("name", zoo.LATE)
+def test_what_plugins_print_amid_and_after_the_answer_is_no_part_of_it(name, tmp_path):
+    zoo.install(tmp_path, name, hooks=zoo.HOOKS_LATE[name])
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path])
+    assert process.returncode == 0, process.stderr
+    assert name in {row["name"] for row in json.loads(process.stdout)["plugins"]}
+    assert "goodbye" in process.stderr or "still here" in process.stderr
+
+
+def test_a_thread_that_does_not_end_does_not_keep_the_command(tmp_path):
+    zoo.install(tmp_path, "endless_thread", hooks=zoo.SLOW_HOOKS["endless_thread"])
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path])
+    assert process.returncode == 0
+    json.loads(process.stdout)
+    assert "note: ended without waiting any longer for threads" in process.stderr
