@@ -22,6 +22,7 @@ _RULE_OUT: Final = (
     "run it with --debug for the traceback; "
     "--no-plugins (DEEPSEEK_NO_PLUGINS=1) or --disable-plugins NAME rules plugins out"
 )
+_LOOKS: Final = {"error": "red", "fix": "cyan", "note": "yellow"}
 _FILES: Final = "check the path, its permissions, and whether the disk has space left"
 
 
@@ -72,7 +73,15 @@ def _code_of(error: DeepSeekError) -> int:
 
 def _say(label: str, text: str | None) -> None:
     if text:
-        print(f"{label}: {scrub(text)}", file=sys.stderr)
+        print(f"{_colored(label)}: {scrub(text)}", file=sys.stderr)
+
+
+def _colored(label: str) -> str:
+    if not (sys.stderr.isatty() or os.environ.get("FORCE_COLOR")):
+        return label  # without the import
+    from deepseek_core.cli.color import has_color, painted
+
+    return painted(label, _LOOKS[label]) if has_color(sys.stderr) else label
 
 
 def tell(notices: Iterable[object]) -> None:
