@@ -269,7 +269,9 @@ def test_a_full_object_store_is_told(nodes, graph):
     pictures = np.zeros((4000, 64, 64), np.uint8)  # 16 MiB
     with cluster(nodes) as session, session.plan(graph, batch=BATCH) as plan:
         fill = filled()
-        with pytest.raises(errors.StageFailed, match="the object store of a node is full") as caught:
+        with pytest.raises(
+            errors.StageFailed, match="the object store of a node is full"
+        ) as caught:
             plan.run({"images": pictures})
         del fill
     assert "--object-store-memory" in caught.value.remedy

@@ -13,7 +13,8 @@ _TONES: Final = {
     "available": "green", "ok": "green", "passed": "green",
     "unavailable": "yellow", "disabled": "yellow", "skipped": "yellow", "warning": "yellow",
     "warn": "yellow",
-    "broken": "red", "incompatible": "red", "conflict": "red", "blocked": "red", "failed": "red", "fail": "red",
+    "broken": "red", "incompatible": "red", "conflict": "red", "blocked": "red",
+    "failed": "red", "fail": "red",
     "crashed": "red", "hung": "red", "error": "red",
 }  # fmt: skip
 
