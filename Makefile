@@ -8,7 +8,7 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-NAME corpus clients providers fpga-emulator architectures lint bench docs dist version clean
+.PHONY: help install install-dev demo test test-NAME corpus clients providers fpga-emulator architectures lint bench docs dist version urls clean
 
 help:  ## list the targets
 	@grep -E '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -174,6 +174,13 @@ version:  ## set the version of all packages: make version V=0.2.0
 	  sed -i -E -e 's/^version = ".*"/version = "$(V)"/' \
 	    -e "s/deepseek-core>=[^\"]*/deepseek-core>=$$major.$$minor,<$$major.$$((minor + 1))/" \
 	    */pyproject.toml */*/pyproject.toml examples/*/*/pyproject.toml; }
+
+urls:  ## write the addresses of the project into all packages, before publishing: make urls U=https://HOST/OWNER/NAME
+	@echo '$(U)' | grep -Eqx 'https://[^ /]+/[^ ]+' || { echo 'pass U=https://HOST/OWNER/NAME'; exit 1; }
+	@for file in */pyproject.toml */*/pyproject.toml examples/*/*/pyproject.toml; do \
+	  sed -i -e '/^\[project.urls\]$$/,/^$$/d' -e '$$a\' $$file; \
+	  printf '\n[project.urls]\nHomepage = "%s"\nDocumentation = "%s"\nSource = "%s"\nIssues = "%s"\nChangelog = "%s"\n' \
+	    '$(U)' '$(U)/tree/main/sdk_docs' '$(U)' '$(U)/issues' '$(U)/blob/main/CHANGELOG.md' >> $$file; done
 
 clean:  ## remove what was built
 	rm -rf $(VENV) $(OUT) $(DIST) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
