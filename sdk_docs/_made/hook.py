@@ -16,6 +16,7 @@ import command_line
 import configuration
 import constants
 import contracts
+import drawings
 import error_tree
 import group_command_line
 import hook_specs
@@ -41,6 +42,9 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "records_and_classes": contracts.page,
     "errors": error_tree.page,
     "hooks": hook_specs.page,
+    "drawing_flow": drawings.flow,
+    "drawing_layers": drawings.layers,
+    "drawing_store": drawings.store,
 }
 _MARK: Final = re.compile(r"^<!-- made: (\w+) -->$", re.M)
 

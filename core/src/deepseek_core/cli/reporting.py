@@ -26,6 +26,7 @@ _RULE_OUT: Final = (
     "--no-plugins (DEEPSEEK_NO_PLUGINS=1) or --disable-plugins NAME rules plugins out"
 )
 _LAST_WORDS_S: Final = 10.0
+_LOOKS: Final = {"error": "red", "fix": "cyan", "note": "yellow"}
 _FILES: Final = "check the path, its permissions, and whether the disk has space left"
 
 
@@ -76,7 +77,15 @@ def _code_of(error: DeepSeekError) -> int:
 
 def _say(label: str, text: str | None) -> None:
     if text:
-        print(f"{label}: {scrub(text)}", file=sys.stderr)
+        print(f"{_colored(label)}: {scrub(text)}", file=sys.stderr)
+
+
+def _colored(label: str) -> str:
+    if not (sys.stderr.isatty() or os.environ.get("FORCE_COLOR")):
+        return label  # without the import
+    from deepseek_core.cli.color import has_color, painted
+
+    return painted(label, _LOOKS[label]) if has_color(sys.stderr) else label
 
 
 def tell(notices: Iterable[object]) -> None:
