@@ -12,8 +12,9 @@ from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, render_table
+from deepseek_core.contracts.files import read_own
 from deepseek_core.contracts.units import format_bytes, format_seconds
-from deepseek_core.discovery.folders import cache_dir
+from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "format_seconds",
     "install_command",
     "line_chart",
+    "make_private",
     "nbytes_of",
     "print_table",
+    "read_own",
     "render_table",
     "seconds_of",
     "table",
