@@ -86,7 +86,7 @@ def test_bars_are_as_long_as_what_they_stand_for(store, tmp_path):
     write_status_page(tmp_path / "page.html", status, None, "no plan & why")
     page = (tmp_path / "page.html").read_text()
     assert "no plan &amp; why" in page
-    chart = page.split('aria-label="bytes by tier"')[1].split("</svg>")[0]
+    chart = page.split("<title>Bytes stored in each tier</title>")[1].split("</svg>")[0]
     widths = [float(found) for found in re.findall(r'width="([\d.]+)"', chart)]
     shares = [
         nbytes
