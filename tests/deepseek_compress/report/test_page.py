@@ -4,6 +4,7 @@ import re
 
 import attrs
 import pytest
+from page_rules import faults
 
 from deepseek_compress.cli.common import print_report
 from deepseek_compress.report.charts import layer_bars, scatter
@@ -79,6 +80,7 @@ def test_warnings_are_told_with_the_names_of_steps_and_files(tmp_path, capsys):
 
 def test_nothing_of_a_stranger_is_taken_for_markup(tmp_path):
     assert "<script>" not in page(tmp_path)
+    assert faults(page(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
