@@ -80,7 +80,7 @@ def test_a_budget_bounds_what_is_written(store):
     assert len(part["moves"]) < len(whole["moves"])
     assert part["deferred"]
     store("plan", "--budget", "much", code=2)
-    assert "is no size" in store.err
+    assert "must be a size" in store.err
 
 
 def test_objects_go_where_they_are_sent(store, files, tmp_path):

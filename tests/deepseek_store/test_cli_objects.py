@@ -262,7 +262,7 @@ def test_settings_are_read_as_people_write_them(cli):
     ("setting", "told"),
     [
         ("cache=1", "half_life_s"),
-        ("cache_nbytes=lots", "is no size"),
+        ("cache_nbytes=lots", "must be a size"),
         ("codes.tepid=rs(2,1)", "hot, warm, cold"),
         ("learn.warm=true", "these have: "),
         ("hysteresis=7", "0.9"),

@@ -5,12 +5,11 @@ Plugins import it from the face: `from deepseek_core import console`.
 
 from __future__ import annotations
 
-import argparse
-
+from deepseek_core.cli.amounts import nbytes_of, seconds_of
 from deepseek_core.cli.groups import CommandGroup
 from deepseek_core.cli.html import line_chart, table, write_html
 from deepseek_core.cli.outputs import check_writable
-from deepseek_core.cli.parser import CommandParser
+from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, render_table
 from deepseek_core.contracts.units import format_bytes, format_seconds
@@ -27,19 +26,11 @@ __all__ = [
     "format_seconds",
     "install_command",
     "line_chart",
+    "nbytes_of",
     "print_table",
     "render_table",
+    "seconds_of",
     "table",
     "update_command",
     "write_html",
 ]
-
-
-def command_parser(name: str, *, summary: str, examples: str) -> argparse.ArgumentParser:
-    """A parser for `ds-sdk NAME`, whose mistakes are told like every other error's.
-
-    Parsers made by its `add_subparsers()` are of the same kind.
-    """
-    return CommandParser(
-        prog=f"ds-sdk {name}", description=summary, epilog=examples, allow_abbrev=False
-    )

@@ -45,7 +45,7 @@ _VARIABLES: Final = (
     "OPENCL_VENDOR_PATH",
 )
 _PREFIXES: Final = ("POCL_", "XILINX_", "AOCL_")
-_NODES: Final = ("nvidia", "dri", "kfd", "xdma", "xclmgmt", "aclnalla", "accel")
+_NODES: Final = ("nvidia", "dri", "kfd", "xdma", "xclmgmt", "aclnalla", "accel", "dxg")
 
 
 def cached_probes(registry: Registry, cache_dir: Path) -> tuple[ProbeResult, ...]:

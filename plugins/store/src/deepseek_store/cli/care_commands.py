@@ -15,7 +15,6 @@ from deepseek_store.cli.common import (
     add_json,
     add_quiet,
     count,
-    nbytes_of,
     open_store,
     tell,
 )
@@ -63,9 +62,11 @@ def _add_scrub_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     parser.add_argument("--repair", action="store_true", help="make anew what is wrong")
     parser.add_argument(
-        "--rate", type=nbytes_of, metavar="SIZE", help="bytes to read a second: 50M"
+        "--rate", type=console.nbytes_of, metavar="SIZE", help="bytes to read a second: 50M"
     )
-    parser.add_argument("--limit", type=nbytes_of, metavar="SIZE", help="end after so many bytes")
+    parser.add_argument(
+        "--limit", type=console.nbytes_of, metavar="SIZE", help="end after so many bytes"
+    )
     parser.add_argument(
         "--shallow", action="store_true", help="only heads and ends of what is stored"
     )

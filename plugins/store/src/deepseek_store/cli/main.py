@@ -82,7 +82,8 @@ def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk store` with these words and return the exit code."""
     group = console.CommandGroup(
         name="store",
-        lines={name: line for name, (_, line) in COMMANDS.items()},
+        package="deepseek_store.cli",
+        commands=COMMANDS,
         summary="One store over hot, warm and cold tiers. Data moves automatically between them.",
         examples=_EXAMPLES,
         hidden=tuple(HIDDEN),
