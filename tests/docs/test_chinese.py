@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sdk_docs" / "_made"))
-import translated  # noqa: E402
+import translated
 
 STAMPS = translated.FOLDER / "stamps.txt"
 PAGES = sorted(translated.FOLDER.rglob("*.md"))
