@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 import os
 import pty
 import re
@@ -215,20 +216,88 @@ def test_a_table_wraps_its_last_column_when_a_person_watches():
     assert render_table(("X", "WHY"), rows).splitlines()[1] == f"a    {rows[0][1]}"
 
 
-def test_a_table_fits_the_terminal(tmp_path):
-    zoo.install(tmp_path, "ill", hooks="import module_that_nobody_has\n")
+def on_a_terminal(words, environment):
+    """What a command prints there."""
     leader, follower = pty.openpty()
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(zoo.SOURCES)]),
-        "COLUMNS": "110",
-        "DEEPSEEK_PLUGINS": "ill",
-    }
     subprocess.run(
-        [sys.executable, "-m", "deepseek_core", "list-plugins", "--status", "broken"],
+        [sys.executable, "-m", "deepseek_core", *words],
         stdout=follower, env=environment, timeout=60, check=True,
     )  # fmt: skip
     os.close(follower)
     with io.FileIO(leader) as stream:
-        lines = stream.read(65536).decode().splitlines()
-    assert len(lines) > 2
-    assert all(len(line) <= 110 for line in lines)
+        return stream.read(65536).decode()
+
+
+@pytest.mark.parametrize("name", zoo.LATE)
+def test_what_plugins_print_amid_and_after_the_answer_is_no_part_of_it(name, tmp_path):
+    zoo.install(tmp_path, name, hooks=zoo.HOOKS_LATE[name])
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path])
+    assert process.returncode == 0, process.stderr
+    assert name in {row["name"] for row in json.loads(process.stdout)["plugins"]}
+    assert "goodbye" in process.stderr or "still here" in process.stderr
+
+
+def test_a_thread_that_does_not_end_does_not_keep_the_command(tmp_path):
+    zoo.install(tmp_path, "endless_thread", hooks=zoo.SLOW_HOOKS["endless_thread"])
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path])
+    assert process.returncode == 0
+    json.loads(process.stdout)
+    assert "note: ended without waiting any longer for threads" in process.stderr
+
+
+@pytest.mark.parametrize("columns", [40, 80, 110, 200])
+def test_a_table_fits_the_terminal_and_keeps_no_color(columns, tmp_path):
+    zoo.install(tmp_path, "ill", hooks="import module_that_nobody_has\n")
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")} | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(zoo.SOURCES)]),
+        "COLUMNS": str(columns),
+        "TERM": "xterm",
+        "DEEPSEEK_PLUGINS": "ill",
+    }
+    words = ["list-plugins", "--status", "broken"]
+    colored = on_a_terminal(words, environment)
+    assert "\x1b[31mbroken\x1b[0m" in colored
+    plain = on_a_terminal(words, environment | {"NO_COLOR": "1", "FORCE_COLOR": "1"})
+    assert "\x1b" not in plain
+    took = re.compile(r"\x1b\[[0-9;]*m|[\d.]+ms")
+    assert took.sub("", colored).split() == took.sub("", plain).split()
+    assert len(plain.splitlines()) > 2
+    assert all(len(line) <= columns for line in plain.splitlines())
+    assert "module_that_nobody_has" in "".join(plain.split())
+    assert "\x1b" not in on_a_terminal(words, environment | {"TERM": "dumb"})
+
+
+def test_color_in_a_pipe_is_for_those_who_ask(tmp_path):
+    words = [sys.executable, "-m", "deepseek_core", "no-such-command"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    environment["PYTHONPATH"] = str(zoo.SOURCES)
+    for more, starts in (
+        ({}, "error: "),
+        ({"FORCE_COLOR": "1"}, "\x1b[31merror\x1b[0m: "),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, "error: "),
+    ):
+        told = subprocess.run(
+            words, env=environment | more, timeout=60, check=False, capture_output=True, text=True
+        )
+        assert told.stderr.startswith(starts)
+
+
+def test_a_row_with_no_room_for_its_last_cell_gets_it_below_or_becomes_a_block():
+    rows = [("name", "kind", "why it is so and what to do"), ("other", "-", "")]
+    assert render_table(("NAME", "KIND", "WHY"), rows, width=20).splitlines() == [
+        "NAME   KIND",
+        "name   kind",
+        "    why it is so and",
+        "    what to do",
+        "other  -",
+    ]
+    rows[0] = ("a name that is long", *rows[0][1:])
+    assert render_table(("NAME", "KIND", "WHY"), rows, width=20).splitlines() == [
+        "a name that is long",
+        "  KIND  kind",
+        "  WHY   why it is so",
+        "        and what to",
+        "        do",
+        "",
+        "other",
+    ]

@@ -222,7 +222,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _UNIT = re.compile(r"# ?(ns|us|ms|s|min|h|x|KiB|MiB|GiB|TiB|B)\b")
 _BY_MEASURED_COSTS = ("size: ", "best alternative: ", "last run: ")
 _CHOSEN = re.compile(
-    r"^(why: [\w.]+ runs on|why:|plan:|Steady state:|One batch takes) "
+    r"^(why: [\w.]+ runs on|why:|plan:|Steady state:|One batch takes|=>|\w+ on(?= .*measured$)) "
     r".*(?<!there\.)(?<!supports it\.)$"
 )
 

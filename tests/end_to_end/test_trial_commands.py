@@ -127,7 +127,7 @@ def test_nothing_is_measured_on_no_items(command, ds, tmp_path, monkeypatch):
 def test_a_plan_needs_no_sizes_and_says_what_is_a_guess(ds, tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
     ds.model(FREE)
-    text = ds.says("plan", "model.onnx", "--device", "cpu")
+    text = ds.says("plan", "model.onnx", "--device", "cpu", "--verbose")
     assert text.startswith("not batched: ")
     assert "a guess; not measured yet" in text
 

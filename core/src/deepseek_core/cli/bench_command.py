@@ -23,6 +23,7 @@ from deepseek_core.cli.model_options import (
 )
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
+from deepseek_core.cli.table import print_text
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.runtime.session import Session
 
@@ -64,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
         batches = _repeat(found, args.batches)
         with trial_of(args, arrays):
             report = _measure(session, graph, batches, args)
-    print(json.dumps(report) if args.json else _text(report))
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print_text(_text(report))
     return 0
 
 

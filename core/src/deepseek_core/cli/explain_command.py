@@ -24,6 +24,7 @@ from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.run_page import write_run_page
+from deepseek_core.cli.table import print_text
 
 SUMMARY: Final = "measure, plan and run a model once, then say why it runs where it runs"
 EXAMPLES: Final = """examples:
@@ -64,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
                 pass
             facts = plan.to_json()
             verdict = deadline_verdict(facts["deadline_s"], facts["meets_deadline"])
-            print(json.dumps(facts) if args.json else "\n".join([plan.explain(), *verdict]))
+            if args.json:
+                print(json.dumps(facts))
+            else:
+                print_text("\n".join([plan.explain(), *verdict]))
             if args.html:
                 write_run_page(Path(args.html), plan)
     return 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core.cli.batches import batches_of, picture_folder
+from deepseek_core.cli.first_screen import first_screen
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
     add_model_arguments,
@@ -17,12 +19,15 @@ from deepseek_core.cli.model_options import (
     open_session,
     plan_of,
 )
+from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
+from deepseek_core.cli.table import print_text, terminal_width
 from deepseek_core.contracts.graph import Graph
 
 SUMMARY: Final = "show where each stage would run, what each device would cost, and why"
 EXAMPLES: Final = """examples:
   ds-sdk plan model.onnx
+  ds-sdk plan model.onnx --verbose             every candidate, with its cost
   ds-sdk plan model.onnx --latency realtime --batch 1 --deadline-ms 20
   ds-sdk plan model.onnx --input gallery.npz --constant gallery --pin matching=fpga --json"""
 
@@ -32,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_plan_arguments(parser)
     add_picture_arguments(parser)
+    parser.add_argument("--html", metavar="FILE", help="write a page: candidates, reasons")
+    parser.add_argument(
+        "--verbose", action="store_true", help="every candidate of every stage, with its range"
+    )
 
 
 def _are_all(graph: Graph, arrays: Mapping[str, Any]) -> bool:
@@ -41,16 +50,26 @@ def _are_all(graph: Graph, arrays: Mapping[str, Any]) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Plan without running anything."""
+    check_writable(args.html, read=[args.model, *args.input])
+    args.batch_given = args.batch
     constants, arrays = constants_of(args, read_arrays(args.input))
     with open_session(args) as session:
         graph = load_model(session, args, constants, arrays)
-        if picture_folder(args) is not None or _are_all(graph, arrays):
+        args.given_all = picture_folder(args) is not None or _are_all(graph, arrays)
+        if args.given_all:
             first = batches_of(graph, args, arrays).first()
             args.batch = max(graph.check_inputs(first), 1)
         with plan_of(session, graph, args) as plan:
+            if args.html:
+                from deepseek_core.cli.run_page import write_run_page
+
+                write_run_page(Path(args.html), plan)
             if args.json:
                 print(json.dumps(plan.to_json()))
                 return 0
-            verdict = deadline_verdict(plan.request.deadline_s, plan.meets_deadline)
-            print("\n".join([plan.explain(), *verdict]))
+            if args.verbose:
+                verdict = deadline_verdict(plan.request.deadline_s, plan.meets_deadline)
+                print_text("\n".join([plan.explain(), *verdict]))
+            else:
+                print("\n".join(first_screen(plan, args, terminal_width())))
     return 0

@@ -29,6 +29,7 @@ from deepseek_core.cli.outputs import (
 )
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.progress import ProgressReporter
+from deepseek_core.cli.table import print_text
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.units import counted, format_seconds
 from deepseek_core.discovery.strangers import text_of
@@ -85,8 +86,11 @@ def run(args: argparse.Namespace) -> int:
         with plan:
             report = _execute(plan, batches, args)
             if args.explain and not args.json:
-                print(plan.explain())
-            print(_json(report, plan) if args.json else _text(report, plan))
+                print_text(plan.explain())
+            if args.json:
+                print(_json(report, plan))
+            else:
+                print_text(_text(report, plan))
             _write_pages(plan, args)
     return 0
 

@@ -17,6 +17,7 @@ from deepseek_core.cli.gantt import gantt_body
 from deepseek_core.cli.html import write_html
 from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.schedule_rules import beside_rules
+from deepseek_core.cli.table import print_text
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.runtime.instances import has_limits, read_instance, write_schedule
 from deepseek_core.runtime.model_graphs import graph_of_problem
@@ -138,7 +139,7 @@ def _report(graph: TaskGraph, schedule: Schedule, args: argparse.Namespace, took
     if args.json == Path("-"):
         print(json.dumps(content))
         return
-    print(_text(graph, schedule, took_s))
+    print_text(_text(graph, schedule, took_s))
     if args.noise is not None:
         print(noise_text(content["noise"], schedule.makespan))
     if args.algorithm == _ALL:

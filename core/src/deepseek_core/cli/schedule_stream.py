@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_core.cli.table import print_text
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.files import whole_file
 from deepseek_core.runtime.session import Session
@@ -50,7 +51,7 @@ def run_stream(args: argparse.Namespace, read: Callable[[argparse.Namespace], Ta
     if args.json == Path("-"):
         print(json.dumps(content))
         return 0
-    print(_text(content, problem, plan, took_s))
+    print_text(_text(content, problem, plan, took_s))
     if args.json is not None:
         with whole_file(args.json) as partial:
             partial.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -67,6 +67,10 @@ class Plan:
         """Stage name -> device id; where a stage is shared out, the one with the largest share."""
         return self._runner.devices
 
+    def device_name(self, device_id: str) -> str:
+        """What a device calls itself, such as `AMD EPYC`."""
+        return self._planner.pool.info(device_id).name
+
     @property
     def has_choice(self) -> bool:
         """Whether more than one device, or a cut, was to be considered."""

@@ -54,6 +54,22 @@ def _because(problem: Problem, placement: Placement, stage: StageOptions) -> str
     return f": {rival} is faster alone ({about}{versus}) but {obstacle}"
 
 
+def against(problem: Problem, placement: Placement, stage: StageOptions, rival: str) -> str:
+    """What a stage would take on a device that can run it, and what speaks against that."""
+    costs = {c.device_id: c.estimate for c in stage.candidates if c.estimate is not None}
+    its = costs[rival]
+    text = f"{'about ' if is_guess(its) else ''}{format_seconds(its.seconds)}"
+    if stage.pinned_to and rival not in stage.pinned_to:
+        return f"{text} (pinned elsewhere)"
+    mine = costs.get(placement.devices[stage.name])
+    if mine is None or its.seconds >= mine.seconds:
+        return f"{text} (a guess)" if is_guess(its) else text
+    if not _counts(problem, stage, rival):
+        return f"{text} (a guess)"
+    obstacle = _obstacle(problem, placement, stage.name, rival)
+    return f"{text} alone, which is faster, but it {obstacle}"
+
+
 def _counts(problem: Problem, stage: StageOptions, device_id: str) -> bool:
     """Whether the choice could have fallen on this device."""
     (row,) = (row for row in believed(problem).stages if row.name == stage.name)
@@ -164,21 +180,26 @@ def where(placement: Placement) -> str:
 def outcome(problem: Problem, placement: Placement) -> str:
     """What the placement gives, how sure that is, and how much more than one device alone."""
     text = _value(placement)
-    if any(is_guess(e) for e in _rests_on(problem, placement)):
+    if any(is_guess(e) for e in rests_on(problem, placement)):
         text += f" ({GUESS})"
     elif placement.optimal and _all_count(problem):
         text += " (optimal for these costs)"
     elif not placement.optimal and not placement.is_uncut(problem):
         text += " (not proven optimal)"
-    if placement.single_device:
-        best = min(placement.single_device, key=lambda d: (placement.single_device[d], d))
-        ratio = placement.single_device[best] / (placement.value_s or 1.0)
-        if placement.value_s and ratio > 1.0005:
-            text += f", {ratio:.2f}x {_BETTER[placement.objective]} {best} alone"
+    text += gain(placement)
     told = modeled(problem, placement)
     if told:
         text += f" (evidence of {', '.join(told)}: {MODELED}; it was not measured on a device)"
     return f"{text}."
+
+
+def gain(placement: Placement) -> str:
+    """`, 1.6x the rate of cpu:0 alone`; nothing where one device does as well."""
+    if not placement.single_device or not placement.value_s:
+        return ""
+    best = min(placement.single_device, key=lambda d: (placement.single_device[d], d))
+    ratio = placement.single_device[best] / placement.value_s
+    return f", {ratio:.2f}x {_BETTER[placement.objective]} {best} alone" if ratio > 1.0005 else ""
 
 
 def modeled(problem: Problem, placement: Placement) -> list[str]:
@@ -196,7 +217,7 @@ def _value(placement: Placement) -> str:
     return f"One batch takes up to {seconds} in 9 of 10 cases"
 
 
-def _rests_on(problem: Problem, placement: Placement) -> list[Estimate]:
+def rests_on(problem: Problem, placement: Placement) -> list[Estimate]:
     """The estimates that the value was computed from."""
     if placement.is_uncut(problem):
         whole = problem.whole_on(next(iter(placement.used())))

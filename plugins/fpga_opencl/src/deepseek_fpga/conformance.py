@@ -27,7 +27,7 @@ class TestOpenCl(DeviceConformance):
     name = "opencl"
     waivers: ClassVar[dict[str, str]] = {
         "test_its_probes_leave_the_process_as_it_was": "pyopencl sets PYOPENCL_HOME when imported",
-        "test_using_it_leaves_the_process_as_it_was": "PoCL is told its threads by a variable alone",
+        "test_using_it_leaves_the_process_as_it_was": "PoCL takes its threads from a variable",
         "test_using_it_writes_only_where_it_may": "pyopencl keeps its invokers in the user's cache",
     }
 
