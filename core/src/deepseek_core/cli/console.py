@@ -13,7 +13,7 @@ from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, render_table
 from deepseek_core.contracts.files import read_own
-from deepseek_core.contracts.units import format_bytes, format_seconds
+from deepseek_core.contracts.units import format_bytes, format_seconds, printable
 from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
 
@@ -30,6 +30,7 @@ __all__ = [
     "make_private",
     "nbytes_of",
     "print_table",
+    "printable",
     "read_own",
     "render_table",
     "seconds_of",

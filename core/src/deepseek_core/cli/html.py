@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core.contracts.files import whole_file
+from deepseek_core.contracts.units import printable
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#59636e;--line:#d0d7de;--box:#f6f8fa;
@@ -43,8 +44,8 @@ def write_html(path: Path, title: str, body: str) -> None:
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
         f"<h1>{escape(title)}</h1>{body}</html>\n"
     )
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole_file(path) as partial:  # no name in it may turn the direction of what follows
+        partial.write_text(printable(text, keep="\n\t"), encoding="utf-8")
 
 
 def table(
