@@ -81,7 +81,7 @@ def tell(facts: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, indent=1, default=plain))
     elif text:
-        print(console.printable(text, keep="\n"))
+        print(console.printable(text, keep="\n\t"))
 
 
 def plain(value: object) -> object:
