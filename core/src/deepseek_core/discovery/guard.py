@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
@@ -85,7 +85,7 @@ def _file_of(descriptor: int) -> tuple[int, int] | None:
 
 
 def _collector() -> tuple[object, ...]:
-    return gc.isenabled(), gc.get_threshold(), gc.get_debug(), gc.get_freeze_count() > 0
+    return gc.isenabled(), gc.get_threshold(), gc.get_debug()  # to count what is frozen takes long
 
 
 def _locale() -> str | None:
@@ -202,6 +202,13 @@ _READERS_ALONE: Final[dict[str, Callable[[], object]]] = {
 }
 
 
+def _readers() -> Mapping[str, Callable[[], object]]:
+    """What is looked at: what the main thread changes meanwhile is no plugin's doing."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {**_READERS, **_READERS_ALONE} if threading.active_count() == 1 else _READERS
+
+
 class Guard:
     """What the process is like before a plugin loads; `with` it, plugins one after the other."""
 
@@ -213,13 +220,12 @@ class Guard:
             for module, names in _WATCHED.items()
             if module in sys.modules and (home := vars(sys.modules[module]))
         }
-        alone = threading.active_count() == 1
-        self._readers = {**_READERS, **_READERS_ALONE} if alone else _READERS
+        self._readers = _readers()
         self._kept: dict[int, int] = {}
         for descriptor in (0, 2):
             with suppress(OSError):
                 self._kept[descriptor] = os.dup(descriptor)
-        self._look()
+        self.look()
 
     def __enter__(self) -> Guard:
         return self
@@ -228,7 +234,8 @@ class Guard:
         for kept in self._kept.values():
             os.close(kept)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Take the process as it is now for what is to be kept."""
         self._variables = _raw(self._environ)
         self._state = self._read()
 
@@ -249,7 +256,7 @@ class Guard:
         told = [self._variables_restored(), self._state_restored()]
         found = "; ".join(filter(None, told))
         if found:
-            self._look()
+            self.look()
         return found or None
 
     def _state_restored(self) -> str | None:

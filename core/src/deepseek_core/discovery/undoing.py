@@ -195,12 +195,10 @@ def _set_tracing(hooks: tuple[Any, ...]) -> None:
 
 
 def _set_collector(state: tuple[Any, ...]) -> None:
-    enabled, thresholds, debug, frozen = state
+    enabled, thresholds, debug = state
     (gc.enable if enabled else gc.disable)()
     gc.set_threshold(*thresholds)
     gc.set_debug(debug)
-    if not frozen:
-        gc.unfreeze()
 
 
 def _set_logging(state: tuple[Any, ...]) -> None:
