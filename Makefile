@@ -8,10 +8,10 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test pages-check corpus clients providers fpga-emulator architectures lint bench docs dist version clean
+.PHONY: help install install-dev demo test test-NAME pages-check corpus clients providers fpga-emulator architectures lint bench docs dist version urls clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
@@ -45,6 +45,19 @@ demo: install  ## visual search on this machine's devices; writes out/visual_sea
 
 test: install-dev  ## run the tests, two files at a time
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# NAME: a folder of tests/ (deepseek_store, docs), without its first word (store), with dashes
+# (deepseek-store), or a folder of plugins/ (fpga_opencl).
+tests_of = $(firstword $(wildcard $(addprefix tests/,$(1) deepseek_$(1) $(subst -,_,$(1)) \
+	deepseek_$(subst -,_,$(1)) $(notdir $(wildcard plugins/$(1)/src/deepseek_*)))))
+
+test-NAME:  ## run the tests of one package, as test-store or test-fpga_opencl
+	@echo "NAME is one of: $(sort $(foreach file,$(wildcard tests/*/test_*.py tests/*/*/test_*.py),\
+	  $(word 2,$(subst /, ,$(file)))))"; exit 2
+
+test-%: install-dev
+	@[ -n "$(call tests_of,$*)" ] || $(MAKE) -s test-NAME
+	$(BIN)/python -m pytest -q $(call tests_of,$*)
 
 # Packages as carriers of files: beside the environment, without dependencies, never imported.
 $(VENV)/corpus/.installed: $(BIN)/python requirements-corpus.txt
@@ -173,6 +186,13 @@ version:  ## set the version of all packages: make version V=0.2.0
 	  sed -i -E -e 's/^version = ".*"/version = "$(V)"/' \
 	    -e "s/deepseek-core>=[^\"]*/deepseek-core>=$$major.$$minor,<$$major.$$((minor + 1))/" \
 	    */pyproject.toml */*/pyproject.toml examples/*/*/pyproject.toml; }
+
+urls:  ## write the addresses of the project into all packages, before publishing: make urls U=https://HOST/OWNER/NAME
+	@echo '$(U)' | grep -Eqx 'https://[^ /]+/[^ ]+' || { echo 'pass U=https://HOST/OWNER/NAME'; exit 1; }
+	@for file in */pyproject.toml */*/pyproject.toml examples/*/*/pyproject.toml; do \
+	  sed -i -e '/^\[project.urls\]$$/,/^$$/d' -e '$$a\' $$file; \
+	  printf '\n[project.urls]\nHomepage = "%s"\nDocumentation = "%s"\nSource = "%s"\nIssues = "%s"\nChangelog = "%s"\n' \
+	    '$(U)' '$(U)/tree/main/sdk_docs' '$(U)' '$(U)/issues' '$(U)/blob/main/CHANGELOG.md' >> $$file; done
 
 clean:  ## remove what was built
 	rm -rf $(VENV) $(OUT) $(DIST) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,7 +18,8 @@ import attrs
 
 _DOCS: Final = Path(__file__).resolve().parents[1]
 REPORTS: Final = _DOCS.parent / "out" / "conformance"
-_FIELDS: Final = ("name", "dist", "kinds", "summary", "url", "reviewed-on")
+_FIELDS: Final = {"name", "dist", "kinds", "summary", "reviewed-on"}
+_OPTIONAL: Final = {"url"}
 
 
 @attrs.frozen(kw_only=True)
@@ -29,8 +30,8 @@ class Entry:
     dist: str
     kinds: tuple[str, ...]
     summary: str
-    url: str
     reviewed_on: str
+    url: str | None = None
 
 
 def entries(path: Path = _DOCS / "catalog.toml") -> list[Entry]:
@@ -41,8 +42,10 @@ def entries(path: Path = _DOCS / "catalog.toml") -> list[Entry]:
     """
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["plugin"]
     for row in rows:
-        if sorted(row) != sorted(_FIELDS):
-            raise ValueError(f"{path.name}: a plugin has the fields {sorted(row)}, not {_FIELDS}")
+        if row.keys() - _OPTIONAL != _FIELDS:
+            raise ValueError(
+                f"{path.name}: a plugin has the fields {sorted(row)}, not {sorted(_FIELDS)}"
+            )
     found = [_entry(row) for row in rows]
     if len({entry.name for entry in found}) < len(found):
         raise ValueError(f"{path.name}: a plugin is there twice")
@@ -72,7 +75,8 @@ def section(entry: Entry, report: dict[str, Any] | None) -> str:
         f"## {entry.name}",
         f"{entry.summary}",
         f"- distribution: `{entry.dist}`\n- offers: {', '.join(entry.kinds)}\n"
-        f"- project: <{entry.url}>\n- reviewed on: {entry.reviewed_on}\n"
+        f"- project: {f'<{entry.url}>' if entry.url else 'this repository'}\n"
+        f"- reviewed on: {entry.reviewed_on}\n"
         f"- conformance: {verdict(report)}",
     ]
     return "\n\n".join(facts + ([table(report)] if report else []))

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import attrs
+import examples
 
 import deepseek_core
 from deepseek_core.contracts import compression, place
@@ -15,7 +16,7 @@ from deepseek_core.runtime.comparison import Comparison, Row
 from deepseek_core.runtime.result import Result
 from deepseek_core.schedule.problem import Candidate, Crossover, Placement, Problem, StageOptions
 
-# heading -> names of the face
+# heading -> names of the public API
 GROUPS: Final = {
     "What plugins are told": ("HostContext",),
     "Devices": (
@@ -39,7 +40,7 @@ PLACES: Final = (
     place.Place, place.PlaceOptions, place.DeviceOffer, place.Link, place.RemoteTensor,
     place.TimedOutputs,
 )  # fmt: skip
-# Given back by a session; not part of the face, since nobody makes them.
+# Given back by a session; not exported, since nobody makes them.
 PLANS: Final = (
     Result, Measurement, Comparison, Row, Placement, Problem, StageOptions, Candidate, Crossover,
 )  # fmt: skip
@@ -68,7 +69,7 @@ def plans() -> str:
 
 
 def page() -> str:
-    """Every group of names that the face has, and the events."""
+    """Every group of public names, and the events."""
     parts = []
     for title, names in GROUPS.items():
         present = [name for name in names if name in deepseek_core.__all__]
@@ -92,13 +93,15 @@ def events() -> list[type]:
 def section(item: type) -> str:
     """A record's docstring, fields and methods; of another class what mkdocstrings makes of it."""
     name = f"{item.__module__}.{item.__name__}"
+    place = examples.where(item.__name__)
+    example = [f"Example: [`{item.__name__}`]({place.link})."] if place else []
     if not attrs.has(item):
-        return f"::: {name}"
+        return "\n\n".join([f"::: {name}", *example])
     rows = [f"| `{a.name}` | `{_type(item, a)}` | {_default(a)} |" for a in _fields(item)]
     table = "\n".join(["| field | type | default |", "|---|---|---|", *rows])
     heading = f"### {item.__name__} {{ #{name} }}"
     methods = [f"::: {name}.{n}\n    options:\n      heading_level: 4" for n in _methods(item)]
-    return "\n\n".join([heading, inspect.getdoc(item) or "", table, *methods])
+    return "\n\n".join([heading, inspect.getdoc(item) or "", *example, table, *methods])
 
 
 def _fields(item: type) -> list[attrs.Attribute[Any]]:

@@ -16,11 +16,13 @@ import command_line
 import configuration
 import constants
 import contracts
+import drawings
 import error_tree
 import group_command_line
 import hook_specs
 import recipe_options
 import store_python
+import translated
 
 MAKERS: Final[dict[str, Callable[[], str]]] = {
     "benchmarks": benchmarks.rows,
@@ -41,14 +43,22 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "records_and_classes": contracts.page,
     "errors": error_tree.page,
     "hooks": hook_specs.page,
+    "drawing_flow": drawings.flow,
+    "drawing_layers": drawings.layers,
+    "drawing_store": drawings.store,
 }
 _MARK: Final = re.compile(r"^<!-- made: (\w+) -->$", re.M)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """The page with its marks filled in.
 
     Raises:
         KeyError: a mark names no maker.
+        ValueError: a Chinese page does not have the blocks of the English one.
     """
+    source = translated.DOCS / page.file.src_uri
+    if source.is_relative_to(translated.FOLDER):
+        english = translated.english_of(source).read_text(encoding="utf-8")
+        markdown = translated.filled(markdown, english)
     return _MARK.sub(lambda mark: MAKERS[mark[1]](), markdown)

@@ -160,11 +160,116 @@ BAD_HOOKS = {
     "bad_requires_api": "requires_api = 1\n" + HOOKS,
 }
 
+# What an import leaves behind in the process, and what its row says of it.
+RESTORED = {
+    "changes_folder": ("import os\nos.chdir('/')\n", "the working folder"),
+    "changes_umask": ("import os\nos.umask(0)\n", "the umask"),
+    "ignores_ctrl_c": (
+        "import signal as s\ns.signal(s.SIGINT, s.SIG_IGN)\ns.signal(s.SIGTERM, print)\n",
+        "the handling of SIGINT and SIGTERM",
+    ),
+    "blocks_signals": (
+        "import signal as s\ns.pthread_sigmask(s.SIG_BLOCK, [s.SIGUSR1])\n",
+        "blocked signals",
+    ),
+    "closes_stderr": ("import os\nos.close(2)\n", "standard descriptors"),
+    "changes_argv": ("import sys\nsys.argv.append('--no')\n", "sys.argv"),
+    "path_first": ("import sys\nsys.path.insert(0, '/nowhere')\n", "sys.path"),
+    "finder_first": ("import sys\nsys.meta_path.insert(0, object())\n", "sys.meta_path"),
+    "path_hook": ("import sys\nsys.path_hooks.clear()\n", "sys.path_hooks"),
+    "replaces_stdout": (
+        "import io, sys\nsys.stdout = io.StringIO()\nsys.excepthook = sys.displayhook = print\n",
+        "sys.stdout, sys.displayhook and sys.excepthook",
+    ),
+    "replaces_stderr": ("import sys\nsys.stderr = None\n", "sys.stderr"),
+    "unraisable": ("import sys\nsys.unraisablehook = print\n", "sys.unraisablehook"),
+    "thread_hook": ("import threading\nthreading.excepthook = print\n", "threading hooks"),
+    "traces": ("import sys\nsys.setprofile(lambda *_: None)\n", "tracing"),
+    "deep": ("import sys\nsys.setrecursionlimit(10**6)\n", "the recursion limit"),
+    "switches": ("import sys\nsys.setswitchinterval(1.0)\n", "the switch interval"),
+    "digits": ("import sys\nsys.set_int_max_str_digits(0)\n", "the digits limit"),
+    "no_collector": ("import gc\ngc.disable()\ngc.freeze()\n", "the garbage collector"),
+    "crash_reports": ("import faulthandler\nfaulthandler.enable()\n", "faulthandler"),
+    "speaks_c": ("import locale\nlocale.setlocale(locale.LC_ALL, 'C')\n", "the locale"),
+    "logs_all": (
+        "import logging\nlogging.basicConfig(level=1)\nlogging.disable(50)\n",
+        "the root logger",
+    ),
+    "sockets_wait": (
+        "import socket\nsocket.setdefaulttimeout(1)\n",
+        "the time-out of sockets",
+    ),
+    "few_digits": ("import decimal\ndecimal.getcontext().prec = 3\n", "the decimal context"),
+    "spawns": (
+        "import multiprocessing as m\nm.set_start_method('spawn')\n",
+        "the start method of processes",
+    ),
+    "one_core": (
+        "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n",
+        "the CPU affinity",
+    ),
+    "no_warnings": ("import warnings\nwarnings.simplefilter('ignore')\n", "warning filters"),
+    "seeds": ("import random\nrandom.seed(0)\n", "random numbers"),
+    "seeds_numpy": ("import numpy\nnumpy.random.seed(0)\n", "numpy's random numbers"),
+}
+LEFT = {
+    "path_last": (
+        "import sys\nsys.path.append('/nowhere')\n",
+        "/nowhere at the end of sys.path",
+    ),
+    "leaves_thread": (
+        """
+        import threading, time
+        threading.Thread(target=time.sleep, args=(600,), name="poll", daemon=True).start()
+        """,
+        "the thread 'poll'",
+    ),
+    "leaves_file": ("import os\nos.open('/dev/null', 0)\n", "the open file /dev/null"),
+    "leaves_process": (
+        """
+        import subprocess
+        keep = subprocess.Popen(["sleep", "5"])
+        """,
+        "the process ",
+    ),
+}
+# What prints after the answer, or amid it: Python's `print`, and below it.
+LATE = {
+    "speaks_at_exit": """
+        import atexit, os
+        atexit.register(print, "goodbye")
+        atexit.register(os.write, 1, b"goodbye from below")
+        """,
+    "speaks_meanwhile": """
+        import os, threading, time
+
+        def speak():
+            for _ in range(200):
+                os.write(1, b"still here")
+                time.sleep(0.01)
+            print("and now not any more")
+
+        threading.Thread(target=speak).start()
+        """,
+}
+HOOKS_AFTER = {name: dedent(source) + HOOKS for name, (source, _) in (RESTORED | LEFT).items()}
+HOOKS_LATE = {name: dedent(source) + HOOKS for name, source in LATE.items()}
+
 # Each of these takes its time, so they are not in every zoo.
 SLOW_HOOKS = {
     "slow": "import time\ntime.sleep(1.1)\n" + HOOKS,
     "hanging_import": "import time\ntime.sleep(600)\n",
+    "endless_thread": "import threading as t, time\n"
+    "t.Thread(target=time.sleep, args=(600,)).start()\n" + HOOKS,
 }
+
+# Each of these ends or holds the first process that imports it, so they are not in every zoo.
+DEADLY_HOOKS = {
+    "segfault_import": "import ctypes\nctypes.string_at(0)\n" + HOOKS,
+    "abort_import": "import os\nos.abort()\n" + HOOKS,
+    "exit_import": "import os\nos._exit(7)\n" + HOOKS,
+}
+HANGING_IN_C = "import ctypes\nctypes.PyDLL(None).sleep(600)\n" + HOOKS
 
 CANARY = "canary-9f31c7"
 SECRET_SETTINGS = """
@@ -302,8 +407,10 @@ BAD_PROBES = {
 
 
 def fill_all(folder):
-    """The whole zoo, with those that take their time."""
-    for name, hooks in SLOW_HOOKS.items():
+    """The whole zoo, with those that take their time, and those that end the first process."""
+    for name, hooks in DEADLY_HOOKS.items():
+        install(folder, name, hooks=hooks)
+    for name, hooks in (SLOW_HOOKS | HOOKS_LATE).items():
         install(folder, name, hooks=hooks)
     return fill(folder)
 
@@ -316,6 +423,8 @@ def fill(folder):
     install(folder, "double")
     describe(folder, "zoo-double", "2.0.0", f"[{V1}]\ndouble = zoo_double.hooks\n")
     for name, hooks in BAD_HOOKS.items():
+        install(folder, name, hooks=hooks)
+    for name, hooks in HOOKS_AFTER.items():
         install(folder, name, hooks=hooks)
     for name, probe in BAD_PROBES.items():
         install(folder, name, probe=probe)

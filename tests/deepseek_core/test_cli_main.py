@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 import os
 import pty
 import re
@@ -225,6 +226,23 @@ def on_a_terminal(words, environment):
     os.close(follower)
     with io.FileIO(leader) as stream:
         return stream.read(65536).decode()
+
+
+@pytest.mark.parametrize("name", zoo.LATE)
+def test_what_plugins_print_amid_and_after_the_answer_is_no_part_of_it(name, tmp_path):
+    zoo.install(tmp_path, name, hooks=zoo.HOOKS_LATE[name])
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path])
+    assert process.returncode == 0, process.stderr
+    assert name in {row["name"] for row in json.loads(process.stdout)["plugins"]}
+    assert "goodbye" in process.stderr or "still here" in process.stderr
+
+
+def test_a_thread_that_does_not_end_does_not_keep_the_command(tmp_path):
+    zoo.install(tmp_path, "endless_thread", hooks=zoo.SLOW_HOOKS["endless_thread"])
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path])
+    assert process.returncode == 0
+    json.loads(process.stdout)
+    assert "note: ended without waiting any longer for threads" in process.stderr
 
 
 @pytest.mark.parametrize("columns", [40, 80, 110, 200])

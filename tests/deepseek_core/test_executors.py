@@ -281,6 +281,14 @@ def test_an_address_needs_an_executor(capsys):
     assert "--executor" in capsys.readouterr().err
 
 
+def test_an_address_is_for_executors_that_have_one(monkeypatch, capsys):
+    monkeypatch.setattr(
+        "deepseek_core.cli.executor_options.discover", lambda: registry(factory="a:b")
+    )
+    assert main(["devices", "--executor", "far", "--address", "a:1"]) == 2
+    assert "executor far has no address" in capsys.readouterr().err
+
+
 # -- a place with devices of its own -----------------------------------------------------------
 
 

@@ -136,7 +136,7 @@ def test_in_another_thread_there_is_no_limit_and_no_error():
 
 def test_nothing_done_is_nothing_told():
     guard = Guard()
-    assert guard.variables_restored() is None
+    assert guard.restored() is None
     assert guard.library_restored() is None
 
 

@@ -44,7 +44,6 @@ EXPECTED = {
     "well": ("available", None, None),
     "loud": ("available", None, None),
     "double": ("available", None, None),
-    "forking_import": ("available", None, None),
     "deletes_variable": (
         "available",
         "its import changed the environment, which was restored: deleted PATH; set ZOO",
@@ -194,6 +193,11 @@ def test_each_plugin_gets_its_status_reason_and_remedy(name, zoo_registry):
     assert (row.status, row.reason, row.remedy) == EXPECTED[name]
 
 
+def test_a_copy_of_the_process_is_told(zoo_registry):
+    row = row_of(zoo_registry, "forking_import")
+    assert (row.status, row.reason[:35]) == ("available", "its import left behind the process ")
+
+
 def test_a_wrong_argument_is_named(zoo_registry):
     row = row_of(zoo_registry, "bad_signature")
     assert row.status == "broken"
@@ -203,7 +207,8 @@ def test_a_wrong_argument_is_named(zoo_registry):
 
 def test_the_zoo_is_listed_in_full(zoo_registry):
     names = {row.name for row in zoo_registry.plugins}
-    assert names == {*EXPECTED, "bad_signature", "heavy", "twin"}
+    others = {"bad_signature", "heavy", "twin", "forking_import", *zoo.HOOKS_AFTER}
+    assert names == {*EXPECTED, *others}
     assert [r.name for r in zoo_registry.plugins] == sorted(r.name for r in zoo_registry.plugins)
 
 
@@ -219,7 +224,7 @@ def test_two_plugins_of_one_name_are_both_in_conflict(zoo_registry):
 def test_ill_plugins_offer_nothing_and_well_ones_everything(zoo_registry):
     offered = {device.record.name for device in zoo_registry.devices}
     well = {"well", "loud", "heavy", "double", "deletes_variable", "forking_import"}
-    assert offered == well | set(zoo.BAD_PROBES)
+    assert offered == well | set(zoo.BAD_PROBES) | set(zoo.HOOKS_AFTER)
 
 
 def test_too_new_plugins_are_not_imported(zoo_registry):

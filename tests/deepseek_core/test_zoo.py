@@ -33,6 +33,9 @@ def outcomes(tmp_path_factory):
     }
     # With time enough, so that a short time-out for what hangs does not decide about what is well.
     assert zoo.ds_sdk("--plugins", "deepseek-onnx", "devices", env=env).returncode == 0
+    for name in zoo.DEADLY_HOOKS:  # each ends the process once
+        only = env | {"DEEPSEEK_PLUGINS": name}
+        assert zoo.ds_sdk("list-plugins", path=[folder], env=only).returncode != 0
 
     def run(item):
         name, words = item
@@ -96,6 +99,13 @@ def test_an_import_that_hangs_is_ended_and_one_that_is_slow_is_told(outcomes):
     )
     assert slow["load_ms"] >= 1100
     assert slow["reason"].startswith("its import took ")
+
+
+def test_what_ended_the_process_once_is_broken(outcomes):
+    rows = {row["name"]: row for row in json.loads(outcomes["list-plugins"].stdout)["plugins"]}
+    for name in zoo.DEADLY_HOOKS:
+        assert rows[name]["status"] == "broken"
+        assert rows[name]["reason"].startswith("its import")
 
 
 def test_the_impostor_is_refused_and_ours_works(outcomes):

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import pytest
 
-from deepseek_core import Session, errors
+from deepseek_core import LoadOptions, Session, errors
 from deepseek_core.cli import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "visual_search"
@@ -125,6 +125,23 @@ def test_a_run_of_one_batch_goes_there_too(session, graph, pictures, right):
     assert np.array_equal(result["indices"], right[0])
     assert result.ran_on == over("b", "a")
     assert result["indices"].flags.writeable
+
+
+def test_what_is_large_stays_there_from_its_second_time(session, graph, pictures):
+    stage = graph.stages[0]
+    images = np.concatenate([batch["images"] for batch in pictures[1][:4]])
+    device = session.planner.pool.open(f"ray:b/{ONNX}")
+    with Session(threads=1) as here:
+        executable = here.planner.pool.open(ONNX).load(stage, LoadOptions())
+        right = executable.run({"images": images})["embedding"]
+    loaded = device.load(stage, LoadOptions())
+    kinds = []
+    for count in (len(images), 1, 1, len(images), len(images)):
+        made = loaded.run({"images": images[:count]})["embedding"]
+        kinds.append(type(made).__name__)
+        assert np.array_equal(device.to_host(made), right[:count])
+    assert kinds == ["RefTensor", "ndarray", "ndarray", "ndarray", "RefTensor"]
+    loaded.close()
 
 
 def test_the_link_between_nodes_is_in_the_problem(session, graph):
@@ -269,9 +286,7 @@ def test_a_full_object_store_is_told(nodes, graph):
     pictures = np.zeros((4000, 64, 64), np.uint8)  # 16 MiB
     with cluster(nodes) as session, session.plan(graph, batch=BATCH) as plan:
         fill = filled()
-        with pytest.raises(
-            errors.StageFailed, match="the object store of a node is full"
-        ) as caught:
+        with pytest.raises(errors.StageFailed, match="object store of a node is full") as caught:
             plan.run({"images": pictures})
         del fill
     assert "--object-store-memory" in caught.value.remedy

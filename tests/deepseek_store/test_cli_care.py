@@ -80,7 +80,7 @@ def test_a_budget_bounds_what_is_written(store):
     assert len(part["moves"]) < len(whole["moves"])
     assert part["deferred"]
     store("plan", "--budget", "much", code=2)
-    assert "is no size" in store.err
+    assert "must be a size" in store.err
 
 
 def test_objects_go_where_they_are_sent(store, files, tmp_path):
@@ -291,4 +291,4 @@ def test_gc_says_what_is_dead_among_what_lives(tmp_path, capfdbinary):
             other.put(f"k/{number}", bytes(15_000))
         other.delete("k/1")
         other.delete("k/2")
-    assert "dead among what lives, and go when the disk is short of room" in store("gc")
+    assert "it is reclaimed when the disk is short of space" in store("gc")

@@ -227,7 +227,7 @@ def test_init_says_what_it_chose_and_why(cli, tmp_path):
 def test_init_explains_a_single_domain_in_one_line(cli, tmp_path):
     told = cli("init", "--cold", f"{tmp_path / 'bucket'}").splitlines()
     (refused,) = [line for line in told if "refused: " in line]
-    assert "14 codes (" in refused and refused.endswith("its parities bear no loss of a domain")
+    assert "14 codes (" in refused and refused.endswith("can't survive the loss of one domain")
 
 
 def test_init_refuses_what_the_domains_cannot_carry(cli, tmp_path):
@@ -262,7 +262,7 @@ def test_settings_are_read_as_people_write_them(cli):
     ("setting", "told"),
     [
         ("cache=1", "half_life_s"),
-        ("cache_nbytes=lots", "is no size"),
+        ("cache_nbytes=lots", "must be a size"),
         ("codes.tepid=rs(2,1)", "hot, warm, cold"),
         ("learn.warm=true", "these have: "),
         ("hysteresis=7", "0.9"),

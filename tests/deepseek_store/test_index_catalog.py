@@ -1,3 +1,5 @@
+"""The catalog of keys keeps what a dictionary of versions would, read anew from any index."""
+
 import random
 import tempfile
 import threading

@@ -1,3 +1,5 @@
+"""The epoch of an index lasts, counts, and is seen by other processes at once."""
+
 from pathlib import Path
 
 import pytest

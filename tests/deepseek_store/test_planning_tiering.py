@@ -228,7 +228,7 @@ def test_a_verdict_reads_as_sentences_and_as_json():
     verdict = judge(at_rate(2.0, "hot"), TERMS, POLICY, 0.0)
     text = "\n".join(verdict.sentences())
     assert text.startswith("k stays in hot: it is the cheapest.")
-    assert "Unread, it moves to warm" in text
+    assert "If nobody reads it, it moves to warm" in text
     assert json.loads(json.dumps(verdict.to_json()))["candidates"][2]["tier"] == "cold"
 
 

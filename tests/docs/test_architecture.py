@@ -1,8 +1,9 @@
-"""ARCHITECTURE.md is true: its maps name every file, and every file that it names is there."""
+"""ARCHITECTURE.md and tests/README.md are true: every file is in their maps, with what it holds."""
 
 import re
 
 import architecture_map as maps
+import tests_map
 
 PAGE = maps.PAGE.read_text()
 ROOTS = (maps.ROOT, *maps.SOURCES.values())
@@ -24,3 +25,14 @@ def test_every_file_says_in_a_line_what_it_holds():
     lines = re.findall(r"^- `[\w.]+`: (.*)$", PAGE, re.M)
     assert len(lines) > 300
     assert all(line and len(line) <= 130 for line in lines)
+
+
+def test_the_map_of_the_tests_is_theirs():
+    page = tests_map.PAGE.read_text()
+    assert tests_map.made(page) == page, "run: python tests/docs/tests_map.py"
+
+
+def test_every_file_of_tests_says_in_a_line_what_it_shows():
+    lines = [(path, maps.first_sentence(path)) for path in tests_map.test_files()]
+    assert len(lines) > 300
+    assert [path for path, line in lines if not line or len(line) > 130] == []

@@ -3,7 +3,6 @@
 import html
 import inspect
 import json
-import os
 import re
 import subprocess
 import sys
@@ -29,20 +28,6 @@ from deepseek_core.cli.main import COMMANDS
 from deepseek_core.discovery.hooks import HOOK_NAMES
 from deepseek_core.discovery.status import KINDS, Status
 from deepseek_core.discovery.switch_table import SWITCHES
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The pages as `make docs` builds them."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
-    return folder
 
 
 def words(site, page):

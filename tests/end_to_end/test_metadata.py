@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -90,11 +91,33 @@ def test_license_readme_python_and_build_back_end_are_said(folder):
 
 
 @each_project
-def test_urls_and_classifiers_are_complete(folder):
+def test_urls_are_all_there_or_none_and_lead_somewhere(folder):
+    urls = project_of(folder).get("urls", {})
+    assert urls == project_of(ROOT / "core").get("urls", {})
+    assert set(urls) in (set(), URLS)
+    assert all(url.startswith("https://") and ".example" not in url for url in urls.values())
+
+
+def test_one_command_gives_every_package_its_urls(tmp_path):
+    files = [folder / "pyproject.toml" for folder in PROJECTS]
+    for file in files:
+        copy = tmp_path / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True)
+        shutil.copy(file, copy)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for where in ("https://host.test/a/sdk", "https://host.test/b/sdk"):
+        subprocess.run(["make", "urls", f"U={where}"], cwd=tmp_path, check=True)
+        for file in files:
+            urls = tomllib.loads((tmp_path / file.relative_to(ROOT)).read_text())["project"]["urls"]
+            assert set(urls) == URLS
+            assert all(url.startswith(where) for url in urls.values())
+    refused = subprocess.run(["make", "urls", "U=sdk"], cwd=tmp_path, check=False)
+    assert refused.returncode != 0
+
+
+@each_project
+def test_classifiers_are_complete(folder):
     project = project_of(folder)
-    assert project["urls"] == project_of(ROOT / "core")["urls"]
-    assert set(project["urls"]) == URLS
-    assert all(url.startswith("https://") for url in project["urls"].values())
     assert set(project["classifiers"]) >= CLASSIFIERS
     assert any(line.startswith("Topic :: ") for line in project["classifiers"])
     assert not any(line.startswith("License ::") for line in project["classifiers"])

@@ -13,8 +13,10 @@ _NAMES: Final = {
     "plugin": "What every plugin promises",
     "device": "Answers of the device",
     "device_life": "Life of the device: jobs, closing, caches",
+    "device_steady": "The device over sizes and many runs",
     "operators": "Standard operators",
     "tier": "Storage tier",
+    "tier_shared": "The tier under many: openings, processes, keys",
     "strategy": "Parallel strategy",
     "compressor": "Compressor",
     "model_compressor": "Compressor of models",
@@ -22,6 +24,7 @@ _NAMES: Final = {
     "frontend": "Frontend",
     "command": "Command",
     "executor": "Executor",
+    "traces": "What its use leaves behind",
     "own": "The plugin's own rules",
 }
 _SIGNS: Final = {

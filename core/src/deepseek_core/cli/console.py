@@ -5,17 +5,17 @@ Plugins import it from the face: `from deepseek_core import console`.
 
 from __future__ import annotations
 
-import argparse
-
+from deepseek_core.cli.amounts import nbytes_of, seconds_of
 from deepseek_core.cli.charts import Axis, Bar, Point, bar_chart, line_chart, scatter, timeline
 from deepseek_core.cli.groups import CommandGroup
 from deepseek_core.cli.html import figure, legend, scrolled, table, write_html
 from deepseek_core.cli.outputs import check_writable
-from deepseek_core.cli.parser import CommandParser
+from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, print_text, render_table
+from deepseek_core.contracts.files import read_own
 from deepseek_core.contracts.units import format_bytes, format_seconds
-from deepseek_core.discovery.folders import cache_dir
+from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
 
 __all__ = [
@@ -34,23 +34,17 @@ __all__ = [
     "install_command",
     "legend",
     "line_chart",
+    "make_private",
+    "nbytes_of",
     "print_table",
     "print_text",
+    "read_own",
     "render_table",
     "scatter",
     "scrolled",
+    "seconds_of",
     "table",
     "timeline",
     "update_command",
     "write_html",
 ]
-
-
-def command_parser(name: str, *, summary: str, examples: str) -> argparse.ArgumentParser:
-    """A parser for `ds-sdk NAME`, whose mistakes are told like every other error's.
-
-    Parsers made by its `add_subparsers()` are of the same kind.
-    """
-    return CommandParser(
-        prog=f"ds-sdk {name}", description=summary, epilog=examples, allow_abbrev=False
-    )

@@ -30,12 +30,17 @@ def with_address(
     """Settings with the address that the options give to the executor's own plugin.
 
     Raises:
-        ConfigError: an address without an executor, or one that is not there.
+        ConfigError: an address without an executor, or for one that has none.
     """
     if args.address is None:
         return settings
     if args.executor is None:
         raise ConfigError("--address is that of an executor", remedy="add --executor ray")
-    plugin = find_executor(discover(), args.executor).plugin
+    registry = discover()
+    plugin = find_executor(registry, args.executor).plugin
+    if "address" not in registry.settings.get(plugin, {}):
+        raise ConfigError(
+            f"--address: executor {args.executor} has no address", remedy="leave --address out"
+        )
     settings.setdefault(plugin, {})["address"] = args.address
     return settings

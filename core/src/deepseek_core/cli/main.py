@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from deepseek_core.cli.parser import CommandParser
 from deepseek_core.cli.reporting import (
+    end_answer,
     exit_code,
+    keep_stdout_clean,
     occupy_closed_descriptors,
     plain_warnings,
     reader_left,
@@ -109,8 +111,23 @@ class Command(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ds-sdk` with these arguments, `sys.argv` by default, and return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run `ds-sdk` with these arguments, `sys.argv` by default, and return the exit code.
+
+    Without `argv`, this is the whole program: stdout has its answer and nothing more.
+    """
+    if argv is not None:
+        return _main(argv)
+    words = sys.argv[1:]
+    occupy_closed_descriptors()
+    if "--json" in words:
+        keep_stdout_clean()
+    code = _main(words)
+    end_answer(code)
+    return code
+
+
+def _main(argv: Sequence[str]) -> int:
+    words = list(argv)
     debug = "--debug" in words
     occupy_closed_descriptors()
     if sys.stderr is None:  # closed by the caller: what is printed to it would go to stdout

@@ -87,3 +87,13 @@ class CommandParser(argparse.ArgumentParser):
         close = get_close_matches(flag, sorted(known), n=2, cutoff=_CLOSE)
         meant = f"did you mean {' or '.join(close)}? " if close else ""
         return f"{meant}{self.prog} --help"
+
+
+def command_parser(name: str, *, summary: str, examples: str) -> argparse.ArgumentParser:
+    """A parser for `ds-sdk NAME`, whose mistakes are told like every other error's.
+
+    Parsers made by its `add_subparsers()` are of the same kind.
+    """
+    return CommandParser(
+        prog=f"ds-sdk {name}", description=summary, epilog=examples, allow_abbrev=False
+    )

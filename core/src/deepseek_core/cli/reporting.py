@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from io import TextIOWrapper
+from threading import get_ident, main_thread
 from typing import Final, cast
 
 from deepseek_core.contracts.errors import (
@@ -22,6 +25,7 @@ _RULE_OUT: Final = (
     "run it with --debug for the traceback; "
     "--no-plugins (DEEPSEEK_NO_PLUGINS=1) or --disable-plugins NAME rules plugins out"
 )
+_LAST_WORDS_S: Final = 10.0
 _LOOKS: Final = {"error": "red", "fix": "cyan", "note": "yellow"}
 _FILES: Final = "check the path, its permissions, and whether the disk has space left"
 
@@ -137,6 +141,66 @@ def occupy_closed_descriptors() -> None:
             os.fstat(number)
         except OSError:  # the lowest free number is given out
             os.open(os.devnull, os.O_RDWR)
+
+
+def keep_stdout_clean() -> None:
+    """Let only what the main thread prints reach stdout: for `--json`, in a program of its own.
+
+    Native libraries, and children that inherit it, write to descriptor 1, which leads to stderr.
+    """
+    if sys.stdout is None or sys.stdout.closed:
+        return
+    try:
+        sys.stdout.flush()
+        answer = os.dup(sys.stdout.fileno())
+        os.dup2(2, 1)
+    except (OSError, ValueError):
+        return
+    raw = os.fdopen(answer, "wb")
+    sys.stdout = _Answer(raw, encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+
+
+class _Answer(TextIOWrapper):
+    """Text of the main thread; what other threads print, as those of plugins, goes to stderr."""
+
+    def write(self, text: str, /) -> int:
+        if get_ident() == main_thread().ident:
+            return super().write(text)
+        return sys.stderr.write(text)
+
+
+def end_answer(code: int) -> None:
+    """Let nothing follow the answer on stdout, and no thread keep the process from its end.
+
+    What handlers of `atexit` and threads of plugins still print goes to stderr.
+    """
+    if sys.stdout is not None and not sys.stdout.closed:
+        with suppress(OSError, ValueError):  # its reader may have left
+            sys.stdout.flush()
+            os.dup2(2, sys.stdout.fileno())
+            os.dup2(2, 1)
+    if _running_threads():
+        from threading import Thread
+
+        Thread(target=_end_without_them, args=(code,), daemon=True).start()
+
+
+def _running_threads() -> list[str]:
+    from threading import enumerate as threads
+
+    return [t.name for t in threads() if not t.daemon and t is not main_thread()]
+
+
+def _end_without_them(code: int) -> None:
+    import time
+
+    time.sleep(_LAST_WORDS_S)
+    running = _running_threads()
+    if running:
+        names = ", ".join(text_of(name) for name in running)
+        _say("note", f"ended without waiting any longer for threads that do not end: {names}")
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def plain_warnings() -> Callable[[], None]:

@@ -1,72 +1,271 @@
 """What a plugin may not do to the process while it loads: found, undone and told.
 
-It may not hang, fork, change environment variables, or replace parts of the standard library.
+It may not hang, fork, change environment variables, replace parts of the standard library, or leave
+the process in another state than it found: `_READERS` is what is looked at.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` makes an enum of each, which is slow
+import faulthandler
+import gc
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.strangers import Overdue
 
 # A plugin that catches everything is told again.
 _AGAIN_S: Final = 1.0
-# What the SDK and every other plugin rely on. A module that is not imported yet is looked at
-# afterwards, by whether the function still comes from that module.
-_WATCHED: Final = (
-    ("builtins", ("__import__", "open", "print")),
-    ("json", ("dump", "dumps", "load", "loads")),
-    ("os", ("environ", "getenv", "open", "_exit")),
-    ("sys", ("excepthook", "exit", "stderr", "stdout")),
-)
-
+# What the SDK and every other plugin rely on, () for all of a module. One that is not imported yet
+# is looked at afterwards, by whether its functions still come from it.
+_WATCHED: Final = {
+    "builtins": (),
+    "json": ("dump", "dumps", "load", "loads"),
+    "os": (),
+    "sys": ("exit",),
+    "threading": ("Event", "Lock", "RLock", "Thread"),
+    "time": ("monotonic", "perf_counter", "sleep", "time"),
+}
 _MISSING: Final = object()
+_UNREADABLE: Final = object()
 
 _WAIT_S: Final = 120.0
 """How long a thread waits for another that loads plugins: a hang of one is not a hang of all."""
 
 
+class Objects(tuple[Any, ...]):
+    """Objects that are compared by identity: a stranger's `==` may do anything."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Objects) or len(self) != len(other):
+            return False
+        return all(mine is its for mine, its in zip(self, other, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self)))
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - text, and at every start
+    except OSError:  # it was deleted
+        return None
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # the only way to ask; a file that is made meanwhile is private
+    os.umask(mask)
+    return mask
+
+
+def _handlers() -> Objects:
+    return Objects(map(_signal.getsignal, SIGNALS))
+
+
+def _standard_descriptors() -> tuple[tuple[int, int] | None, ...]:
+    return _file_of(0), _file_of(2)
+
+
+def _file_of(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _collector() -> tuple[object, ...]:
+    return gc.isenabled(), gc.get_threshold(), gc.get_debug(), gc.get_freeze_count() > 0
+
+
+def _locale() -> str | None:
+    import _locale as native  # what `locale` asks, which is not imported at every start
+
+    return native.setlocale(native.LC_ALL, None)
+
+
+def _hooks() -> Objects:
+    return Objects(getattr(sys, name, None) for name in SYS_HOOKS)
+
+
+def _thread_hooks() -> Objects:
+    return Objects((threading.excepthook, threading.gettrace(), threading.getprofile()))
+
+
+def _tracing() -> Objects:
+    return Objects((sys.gettrace(), sys.getprofile()))
+
+
+def _loaded(module: str, read: Callable[[Any], object]) -> Callable[[], object]:
+    """The reader of a module's state; None while that is not imported."""
+
+    def state() -> object:
+        found = sys.modules.get(module)
+        return None if found is None else read(found)
+
+    return state
+
+
+def _logging(module: Any) -> tuple[object, ...]:
+    root = module.root
+    handlers, filters = Objects(root.handlers), Objects(root.filters)
+    return root.level, handlers, filters, root.manager.disable, module.raiseExceptions
+
+
+def decimal_state(context: Any) -> tuple[object, ...]:
+    """The settings of a decimal context, without the flags of past calculations."""
+    c = context
+    traps = tuple(signal for signal, is_set in c.traps.items() if is_set)
+    return c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, traps
+
+
+def _numpy_random(module: Any) -> tuple[object, ...]:
+    kind, keys, *rest = module.get_state()
+    return kind, keys.tobytes(), *rest
+
+
+def _lowest_free() -> int:
+    """The descriptor that the next file gets: it rises when one is left open."""
+    try:
+        free = os.dup(2)
+    except OSError:
+        return -1
+    os.close(free)
+    return free
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (ChildProcessError, AttributeError):
+        return False
+    return True
+
+
+SYS_HOOKS: Final = (
+    "stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__", "displayhook",
+    "excepthook", "unraisablehook", "breakpointhook",
+)  # fmt: skip
+SIGNALS: Final = tuple(sorted(_signal.valid_signals()))
+
+# Each takes about a microsecond. `undoing` has what puts them back, under the same names.
+_READERS: Final[dict[str, Callable[[], object]]] = {
+    "the working folder": _working_folder,
+    "the umask": _umask,
+    "signal handlers": _handlers,
+    "standard descriptors": _standard_descriptors,
+    "sys.argv": lambda: tuple(sys.argv),
+    "sys.path": lambda: tuple(sys.path),
+    "sys.meta_path": lambda: Objects(sys.meta_path),
+    "sys.path_hooks": lambda: Objects(sys.path_hooks),
+    "sys hooks": _hooks,
+    "threading hooks": _thread_hooks,
+    "tracing": _tracing,
+    "the recursion limit": sys.getrecursionlimit,
+    "the switch interval": sys.getswitchinterval,
+    "the digits limit": sys.get_int_max_str_digits,
+    "the garbage collector": _collector,
+    "faulthandler": faulthandler.is_enabled,
+    "the locale": _locale,
+    "the time zone": lambda: (time.tzname, time.timezone),
+    "the root logger": _loaded("logging", _logging),
+    "the time-out of sockets": _loaded("_socket", lambda m: m.getdefaulttimeout()),
+    "the decimal context": _loaded("decimal", lambda m: decimal_state(m.getcontext())),
+    "the start method of processes": _loaded(
+        "multiprocessing", lambda m: m.get_start_method(allow_none=True)
+    ),
+}
+if sys.platform != "win32":
+    _READERS["blocked signals"] = lambda: frozenset(_signal.pthread_sigmask(_signal.SIG_BLOCK, ()))
+    _READERS["the flags of dlopen"] = sys.getdlopenflags
+if hasattr(os, "sched_getaffinity"):
+    _READERS["the CPU affinity"] = lambda: frozenset(os.sched_getaffinity(0))
+
+# Other threads of the program change these all the time: they are looked at if there are none.
+_READERS_ALONE: Final[dict[str, Callable[[], object]]] = {
+    "warning filters": _loaded("warnings", lambda m: tuple(m.filters)),
+    "random numbers": _loaded("random", lambda m: m.getstate()),
+    "numpy's random numbers": _loaded("numpy.random.mtrand", _numpy_random),
+    "threads": lambda: Objects(threading.enumerate()),
+    "open files": _lowest_free,
+    "child processes": _has_children,
+}
+
+
 class Guard:
-    """What the process is like before a plugin loads."""
+    """What the process is like before a plugin loads; `with` it, plugins one after the other."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._environ = os.environ
-        self._variables = dict(os.environ)
         self._parts = {
-            (module, name): getattr(sys.modules[module], name, _MISSING)
-            for module, names in _WATCHED
-            if module in sys.modules
-            for name in names
+            module: {name: home[name] for name in names} if names else dict(home)
+            for module, names in _WATCHED.items()
+            if module in sys.modules and (home := vars(sys.modules[module]))
         }
+        alone = threading.active_count() == 1
+        self._readers = {**_READERS, **_READERS_ALONE} if alone else _READERS
+        self._kept: dict[int, int] = {}
+        for descriptor in (0, 2):
+            with suppress(OSError):
+                self._kept[descriptor] = os.dup(descriptor)
+        self._look()
 
-    def variables_restored(self) -> str | None:
-        """Undo changes of environment variables; says which, by name only."""
-        now = dict(self._environ)
-        if now == self._variables:
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for kept in self._kept.values():
+            os.close(kept)
+
+    def _look(self) -> None:
+        self._variables = _raw(self._environ)
+        self._state = self._read()
+
+    def _read(self) -> dict[str, object]:
+        state: dict[str, object] = {}
+        for name, read in self._readers.items():
+            try:
+                state[name] = read()
+            except Exception:  # noqa: BLE001 - a plugin may have put anything there
+                state[name] = _UNREADABLE
+        return state
+
+    def restored(self) -> str | None:
+        """Undo what a plugin did to the process; says what, and what it has left behind.
+
+        Parts of the standard library that it has replaced are not among it: see `library_restored`.
+        """
+        told = [self._variables_restored(), self._state_restored()]
+        found = "; ".join(filter(None, told))
+        if found:
+            self._look()
+        return found or None
+
+    def _state_restored(self) -> str | None:
+        now = self._read()
+        if now == self._state:
             return None
-        words = [
-            (word, sorted(names))
-            for word, names in (
-                ("deleted", self._variables.keys() - now.keys()),
-                ("set", now.keys() - self._variables.keys()),
-                ("changed", {k for k, v in self._variables.items() if now.get(k, v) != v}),
-            )
-        ]
-        for name in now.keys() - self._variables.keys():
-            del self._environ[name]
-        self._environ.update(self._variables)
-        told = "; ".join(f"{word} {', '.join(names)}" for word, names in words if names)
-        return f"its import changed the environment, which was restored: {told}"
+        from deepseek_core.discovery.undoing import undone
+
+        return undone(self._state, now, self._kept)
+
+    def _variables_restored(self) -> str | None:
+        if _raw(self._environ) == self._variables:
+            return None
+        from deepseek_core.discovery.undoing import variables_undone
+
+        return variables_undone(self._environ, self._variables)
 
     def library_restored(self) -> str | None:
         """Undo replacements in the standard library; says which.
@@ -76,15 +275,16 @@ class Guard:
         replaced = [f"{module}.{name}" for module, name in self._restore()]
         if not replaced:
             return None
-        return f"its import replaced {', '.join(replaced)}, which was restored"
+        return f"its import replaced {', '.join(sorted(replaced))}, which was restored"
 
     def _restore(self) -> Iterator[tuple[str, str]]:
-        for (module, name), value in self._parts.items():
-            if getattr(sys.modules[module], name, _MISSING) is not value:
-                setattr(sys.modules[module], name, value)
+        for module, parts in self._parts.items():
+            home = vars(sys.modules[module])
+            for name in _replaced(parts, home):
+                home[name] = parts[name]
                 yield module, name
-        for module, names in _WATCHED:
-            if module in sys.modules and (module, names[0]) not in self._parts:
+        for module, names in _WATCHED.items():
+            if module in sys.modules and module not in self._parts:
                 yield from _reloaded(module, names)
 
     def end_copies(self) -> None:
@@ -92,6 +292,18 @@ class Guard:
         # The copy of a plugin that forks would run the user's command a second time.
         if os.getpid() != self._pid:
             os._exit(0)
+
+
+def _raw(environ: Any) -> dict[Any, Any]:
+    """The variables as the system has them: to decode all of them takes longer than the rest."""
+    return dict(getattr(environ, "_data", environ))
+
+
+def _replaced(parts: dict[str, Any], home: dict[str, Any]) -> list[str]:
+    with suppress(Exception):  # of what is identical `==` asks nothing, else it asks a stranger
+        if parts == home:
+            return []
+    return [name for name, value in parts.items() if home.get(name, _MISSING) is not value]
 
 
 def _reloaded(module: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:

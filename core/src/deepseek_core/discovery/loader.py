@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -38,6 +38,9 @@ from deepseek_core.discovery.streams import stdout_to_stderr
 from deepseek_core.discovery.switches import Switches, suggestion
 from deepseek_core.discovery.triage import triage
 
+if TYPE_CHECKING:
+    from deepseek_core.discovery.fatal import Imports
+
 _MOST_RECORDS: Final = 10_000
 _SLOW_MS: Final = 1000.0
 
@@ -61,9 +64,9 @@ def discover(
     judged = triage(points, switches)
     resolved = tuple(point for point, row in judged if row.status is None)
     check_expected(resolved)
-    loader = _Loader(switches)
-    with one_at_a_time(), stdout_to_stderr():
-        loaded = [loader.load(point, row) for point, row in judged]
+    loader = _Loader(switches, resolved)
+    with one_at_a_time(), stdout_to_stderr(), Guard() as guard, loader:
+        loaded = [loader.load(point, row, guard) for point, row in judged]
     registry = assemble(loaded, switches, loader.hooks)
     registry = attrs.evolve(
         registry,
@@ -78,21 +81,35 @@ def discover(
 
 
 class _Loader:
-    """Loads plugins into one set of hooks."""
+    """Loads plugins into one set of hooks; `with` it, as long as any is to be loaded."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: Switches, resolved: Sequence[EntryPoint]) -> None:
         self.hooks = Hooks(_trace if switches.trace_hooks else None)
         self._switches = switches
         self._version = core_version()
         self.settings: dict[str, Mapping[str, object]] = {}
         self._told: dict[str, Mapping[str, object]] = {}  # the same without secrets, as JSON has it
+        self._resolved = resolved
+        self._imports: Imports | None = None  # of plugins of others
 
-    def load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
+    def __enter__(self) -> _Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._imports is not None:
+            self._imports.close()
+
+    def load(self, point: EntryPoint, row: PluginRow, guard: Guard) -> tuple[PluginRow, Records]:
         """The row with its outcome, and the records; a row that has an outcome stays as it is."""
         if row.status is not None:
             return row, ()
-        heavy, start_s, guard = heavy_now(), time.perf_counter(), Guard()
+        refusal = self._begun(point)
+        if refusal is not None:
+            return row.ended(Status.BROKEN, *refusal), ()
+        heavy, start_s = heavy_now(), time.perf_counter()
         row, records = self._in_time(point, row)
+        if self._imports is not None:
+            self._imports.ended_well(point)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
         new = tuple(sorted(heavy_now() - heavy))
         row = attrs.evolve(row, load_ms=spent_ms, heavy_modules=new)
@@ -101,6 +118,19 @@ class _Loader:
             return _with_note(row, point, self._version), records
         self.hooks.unregister(point.name)
         return row, ()
+
+    def _begun(self, point: EntryPoint) -> tuple[str, str] | None:
+        """Note that its import begins; says why not, of one that has ended the process before."""
+        if self._imports is None:
+            if is_ours(point, self._version):
+                return None
+            from deepseek_core.discovery.fatal import Imports
+
+            self._imports = Imports(self._switches, self._resolved)
+        refusal = self._imports.refusal(point)
+        if refusal is None:
+            self._imports.begin(point)
+        return refusal
 
     def _in_time(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
         limit_s = self._switches.load_timeout_s
@@ -127,11 +157,11 @@ class _Loader:
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
         """Undo what the plugin did to the process; one that changed the library is refused."""
         guard.end_copies()
-        replaced, changed = guard.library_restored(), guard.variables_restored()
+        replaced, changed = guard.library_restored(), guard.restored()
         if replaced:
             return row.ended(Status.BROKEN, replaced, update_or_remove(point.dist))
         if changed and row.status is None:
-            return attrs.evolve(row, reason=changed, remedy=update_or_remove(point.dist))
+            return _noted(row, changed, update_or_remove(point.dist))
         return row
 
     def _load(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
@@ -244,17 +274,21 @@ def _distinct(family: Family, records: list[Any]) -> list[Any]:
 def _with_note(row: PluginRow, point: EntryPoint, core: str) -> PluginRow:
     """A plugin that works, with what is to be said of it: a name of ours, a cost at every start."""
     denied = why_not_ours(point, core)
-    if row.reason is None and denied:
-        return attrs.evolve(
-            row, reason=f"treated as a third party's: {denied}", remedy=_instead(point)
-        )
-    if row.reason is None and row.heavy_modules:
+    if denied:
+        row = _noted(row, f"treated as a third party's: {denied}", _instead(point))
+    if row.heavy_modules:
         reason = f"its import pulls in {', '.join(row.heavy_modules)}, at every start"
-    elif row.reason is None and (row.load_ms or 0) > _SLOW_MS:
+    elif (row.load_ms or 0) > _SLOW_MS:
         reason = f"its import took {(row.load_ms or 0) / 1e3:.1f} s, at every start"
     else:
         return row
-    return attrs.evolve(row, reason=reason, remedy="import it in the function that needs it")
+    return _noted(row, reason, "import it in the function that needs it")
+
+
+def _noted(row: PluginRow, reason: str, remedy: str) -> PluginRow:
+    """The row with one more thing to be said; what was said first has the remedy."""
+    reasons = "; ".join(filter(None, (row.reason, reason)))
+    return attrs.evolve(row, reason=reasons, remedy=row.remedy or remedy)
 
 
 def _instead(point: EntryPoint) -> str:

@@ -89,8 +89,11 @@ class _Attempt:
 class _Pipeline:
     def __init__(self, runner: StageRunner) -> None:
         self._runner = runner
-        # One condition guards everything: a batch costs milliseconds, a lock microseconds.
-        self._changed = threading.Condition()
+        # One lock guards everything: a batch costs milliseconds, a lock microseconds. Who waits
+        # is woken by what concerns it alone: a device far away has many workers.
+        self._lock = threading.RLock()
+        self._ended = threading.Condition(self._lock)  # a batch, or the stream
+        self._queued: dict[str, threading.Condition] = {}  # one more stage for a device, or the end
         self._ready: dict[str, list[tuple[int, int, _Flight, Stage]]] = {}
         self._workers: list[threading.Thread] = []
         self._attempts: set[_Attempt] = set()
@@ -103,7 +106,7 @@ class _Pipeline:
     def submit(self, flight: _Flight) -> None:
         """Start a batch with the stages that wait for nobody."""
         self._check_process()
-        with held_back(), self._changed:
+        with held_back(), self._lock:
             for stage in flight.route.graph.stages:
                 if flight.waits[stage.name] == 0:
                     self._enqueue(flight, stage)
@@ -112,7 +115,7 @@ class _Pipeline:
         """Start a batch again from its inputs, on the devices that are left."""
         route = self._runner.route(flight.sequence)
         again = _Flight(route, flight.sequence, flight.inputs, flight.batch, flight.start + 1)
-        with self._changed:
+        with self._lock:
             if flight.is_dropped:
                 return  # another stage of it came first
             flight.is_dropped = True
@@ -123,11 +126,11 @@ class _Pipeline:
     def take(self, sequence: int) -> _Flight:
         """Wait for one batch; raises the first error of the stream."""
         self._check_process()
-        with held_back() as came, self._changed:
+        with held_back() as came, self._lock:
             while self._error is None and sequence not in self._done:
                 if came:
                     raise KeyboardInterrupt
-                self._changed.wait(_LOOK_S)  # Ctrl-C, held back, wakes nobody
+                self._ended.wait(_LOOK_S)  # Ctrl-C, held back, wakes nobody
                 self._give_up_hangs()
             if self._error is not None:
                 raise self._error
@@ -137,9 +140,8 @@ class _Pipeline:
         """Let the running tasks end, drop the others, join the workers."""
         if os.getpid() != self._pid:
             return  # the workers, and whoever held the lock, stayed in the other process
-        with held_back(), self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        with held_back(), self._lock:
+            self._stop_workers()
         for worker in self._workers:
             while worker.is_alive() and not self._is_left_behind(worker):
                 worker.join(_LOOK_S)
@@ -148,12 +150,12 @@ class _Pipeline:
 
     def _is_left_behind(self, worker: threading.Thread) -> bool:
         """Whether the run that a worker waits for hangs; nobody waits for it."""
-        with held_back(), self._changed:
+        with held_back(), self._lock:
             self._give_up_hangs()
             return worker in self._left
 
     def _give_up_hangs(self) -> None:
-        """Let another thread do elsewhere what takes too long; under `_changed`."""
+        """Let another thread do elsewhere what takes too long; under the lock."""
         now_s = time.perf_counter()
         for attempt in [a for a in self._attempts if a.until_s <= now_s]:
             if not self._runner.may_move(attempt.route, attempt.part) and attempt.waits_on():
@@ -175,12 +177,18 @@ class _Pipeline:
         device_id = flight.route.devices[stage.name]
         if device_id not in self._ready:
             self._ready[device_id] = []
+            self._queued[device_id] = threading.Condition(self._lock)
             for _ in range(self._runner.slots(device_id)):
                 self._start_worker(device_id)
         item = (flight.sequence, flight.route.order[stage.name], flight, stage)
         heapq.heappush(self._ready[device_id], item)
         self._runner.recorder.queued(device_id, len(self._ready[device_id]))
-        self._changed.notify_all()
+        self._queued[device_id].notify()
+
+    def _stop_workers(self) -> None:
+        self._stopping = True
+        for queued in self._queued.values():
+            queued.notify_all()
 
     def _start_worker(self, device_id: str, hung: _Attempt | None = None) -> None:
         worker = threading.Thread(
@@ -191,12 +199,12 @@ class _Pipeline:
 
     def _work(self, device_id: str, hung: _Attempt | None) -> None:
         """Do what is ready for a device, first of all what hangs elsewhere."""
-        ready = self._ready[device_id]
+        ready, queued = self._ready[device_id], self._queued[device_id]
         if hung is not None and not self._do(hung.flight, hung.stage, hung):
             return
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(ready) or self._stopping)
+            with queued:
+                queued.wait_for(lambda: bool(ready) or self._stopping)
                 if self._stopping:
                     return
                 _, _, flight, stage = heapq.heappop(ready)
@@ -212,7 +220,7 @@ class _Pipeline:
             attempt = _Attempt(flight, stage, 1, self._runner.limit_s(flight.route, stage))
         else:  # what it takes to move is no time of a run
             attempt = _Attempt(flight, stage, hung.number + 1, self._runner.moving_s)
-        with self._changed:
+        with self._lock:
             self._attempts.add(attempt)
         try:
             if hung is not None:
@@ -222,7 +230,7 @@ class _Pipeline:
                 sequence=flight.sequence, batch=flight.batch,
                 begins=partial(self._begins, attempt),
             )  # fmt: skip
-            with self._changed:
+            with self._lock:
                 if attempt.given_up:
                     return False
                 self._attempts.discard(attempt)
@@ -235,7 +243,7 @@ class _Pipeline:
     def _failed(self, attempt: _Attempt, error: BaseException) -> bool:
         """End the stream, or begin the batch anew whose tensors are lost; False as `_do`."""
         flight = attempt.flight
-        with self._changed:
+        with self._lock:
             if attempt.given_up:
                 return False
             self._attempts.discard(attempt)
@@ -247,14 +255,14 @@ class _Pipeline:
         try:
             self._begin_anew(flight)
         except BaseException as worse:  # noqa: BLE001 - the consumer must see every outcome
-            with self._changed:
+            with self._lock:
                 self._fail(worse)
             return False
         return True
 
     def _begins(self, attempt: _Attempt, route: Route, part: Stage) -> None:
         limit_s = self._runner.limit_s(route, part)
-        with self._changed:
+        with self._lock:
             attempt.begins(route, part, limit_s)
 
     def _move(self, hung: _Attempt) -> None:
@@ -289,12 +297,12 @@ class _Pipeline:
                 self._enqueue(flight, follower)
         if flight.left == 0:
             self._done[flight.sequence] = flight
-            self._changed.notify_all()
+            self._ended.notify_all()
 
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error
-        self._stopping = True
-        self._changed.notify_all()
+        self._stop_workers()
+        self._ended.notify_all()
 
 
 def stream(

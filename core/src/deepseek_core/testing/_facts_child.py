@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
-import threading
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -21,7 +19,14 @@ from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import Status
 from deepseek_core.discovery.strangers import raise_if_ours
 from deepseek_core.testing.facts import CANARY, CANARY_VARIABLE
-from deepseek_core.testing.subject import entry_points_of, records_of, unswitched
+from deepseek_core.testing.subject import (
+    entry_points_of,
+    load,
+    locators_of,
+    records_of,
+    unswitched,
+)
+from deepseek_core.testing.watching import watching
 
 # A plugin must not fail for want of a module that it may not be usable without.
 _LOADED = (Status.AVAILABLE, Status.UNAVAILABLE)
@@ -42,46 +47,72 @@ class _Listener(logging.Handler):
 def main() -> None:
     """List the plugin, twice plainly and once with secret settings; write what was seen."""
     plugin, answer = sys.argv[1], Path(sys.argv[2])
-    listener = _Listener()
-    logging.basicConfig(level=logging.DEBUG, handlers=[listener])
     points = entry_points_of(plugin)
     switches = unswitched()
     discover(switches, entry_points=())
-    modules, held, state = set(sys.modules), _held(), _state()
-    hooks = _import(points[0])
-    changed = _differing(state, _state())
-    first = discover(switches, entry_points=points)
+    modules = set(sys.modules)
+    with watching() as seen:
+        hooks = _import(points[0])
+        changed = seen().changed  # before discovery puts it back
+        first = discover(switches, entry_points=points)
+        listing = seen()
     new = set(sys.modules) - modules
-    left_open = _new(held, _held())
-    changed = changed or _differing(state, _state())
     again = discover(switches, entry_points=points)
+    listener = _Listener()
+    logging.basicConfig(level=logging.DEBUG, handlers=[listener], force=True)
     secretive = discover(unswitched(**{plugin: _secrets(hooks)}), entry_points=points)
+    with watching() as seen:
+        _load(first)
+        code = seen()
     row = first.plugins[0]
     own = {point.value.partition(":")[0].partition(".")[0] for point in points}
-    seen = {
+    facts = {
         "loads": row.status in _LOADED,
         "why": row.why,
         "heavy": sorted(HEAVY & new),
         "modules": len([name for name in new if name.split(".")[0] not in own | {"deepseek_core"}]),
-        "left_open": left_open,
-        "changed": changed,
+        "listing": attrs.asdict(attrs.evolve(listing, changed=changed or listing.changed)),
+        "code": attrs.asdict(code),
         "told": _told(secretive, listener),
         "repeats": records_of(first) == records_of(again),
         "records": [repr(registered.record) for _, registered in records_of(first)],
+        "nbytes_said": _nbytes_said(),
     }
-    answer.with_suffix(".part").write_text(json.dumps(seen), encoding="utf-8")
-    answer.with_suffix(".part").rename(answer)
+    write_answer(answer, facts)
+
+
+def write_answer(file: Path, answer: object) -> None:
+    """Write JSON, whole or not at all."""
+    file.with_suffix(".part").write_text(json.dumps(answer), encoding="utf-8")
+    file.with_suffix(".part").rename(file)
+
+
+def _nbytes_said() -> int:
+    """What was printed so far: both streams go to one file."""
     sys.stdout.flush()
-    os._exit(0)  # what a plugin does at exit is none of the listing's
+    sys.stderr.flush()
+    return os.fstat(1).st_size
+
+
+def _load(registry: Registry) -> None:
+    """Load the code that its records name; whether it can be loaded is a rule of its own."""
+    for _, registered in records_of(registry):
+        for locator in locators_of(registered):
+            with suppress(Exception, SystemExit):
+                load(registered, locator)
 
 
 def _import(point: EntryPoint) -> object:
     """Its hooks, bare: discovery itself would undo what an import does to the process."""
+    mine = os.getpid()
     try:
         return import_module(point.value.partition("[")[0].partition(":")[0].strip())
     except BaseException as error:  # noqa: BLE001 - discovery tells it in words
         raise_if_ours(error)
         return None
+    finally:
+        if os.getpid() != mine:
+            os._exit(0)  # a copy that the plugin made
 
 
 def _secrets(hooks: object) -> dict[str, object]:
@@ -93,42 +124,6 @@ def _secrets(hooks: object) -> dict[str, object]:
     fields = attrs.fields(getattr(import_module(module), name))
     secrets = (field.alias for field in fields if field.metadata.get("secret"))
     return {name: {"env": CANARY_VARIABLE} for name in secrets}
-
-
-def _held() -> list[str]:
-    """Threads and open files by name."""
-    files = []
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            files.append(f"file {link.readlink()}")
-        except OSError:  # the listing's own, closed by now
-            continue
-    return [f"thread {thread.name}" for thread in threading.enumerate()] + files
-
-
-def _new(before: list[str], after: list[str]) -> list[str]:
-    left = list(after)
-    for name in before:
-        if name in left:
-            left.remove(name)
-    return sorted(name for name in left if not name.startswith("file /proc/"))
-
-
-def _state() -> dict[str, Any]:
-    """What a plugin has no business with."""
-    signals = {str(number): str(signal.getsignal(number)) for number in signal.valid_signals()}
-    return {
-        "the environment": dict(os.environ),
-        "the working folder": str(Path.cwd()),
-        "sys.path": list(sys.path),
-        "signal handlers": signals,
-        "the json module": {name: id(value) for name, value in vars(json).items()},
-        "the os module": {name: id(value) for name, value in vars(os).items()},
-    }
-
-
-def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    return [name for name in before if before[name] != after[name]]
 
 
 def _told(registry: Registry, listener: _Listener) -> list[str]:

@@ -10,6 +10,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import attrs
 
@@ -17,6 +18,8 @@ from deepseek_core.contracts.units import as_names
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.isolated import end_group
 from deepseek_core.discovery.telemetry import without_telemetry
+from deepseek_core.testing.leaks import TOKEN
+from deepseek_core.testing.watching import Traces, as_traces
 
 CANARY: Final = "canary-7f3a91c5"
 """A made-up secret; whoever shows it shows secrets."""
@@ -31,8 +34,9 @@ _LIMIT_S: Final = 60.0
 class Facts:
     """What was seen; `why` says what kept the plugin from loading.
 
-    `modules` counts those that are neither its own nor the SDK's. `left_open` names threads and
-    files, `changed` parts of the process, `told` the texts that showed a secret.
+    `modules` counts those that are neither its own nor the SDK's. `listing` is what its import and
+    its hooks did, `code` what loading the code did that its records name. `told` names the texts
+    that showed a secret; `parting` is what was said while the process ended.
     """
 
     loads: bool = True
@@ -40,9 +44,10 @@ class Facts:
     output: str = ""
     heavy: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     modules: int = 0
-    left_open: tuple[str, ...] = attrs.field(default=(), converter=as_names)
-    changed: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    listing: Traces = attrs.field(factory=Traces, converter=as_traces)
+    code: Traces = attrs.field(factory=Traces, converter=as_traces)
     told: tuple[str, ...] = attrs.field(default=(), converter=as_names)
+    parting: str = ""
     repeats: bool = True
     records: tuple[str, ...] = attrs.field(default=(), converter=as_names)
 
@@ -51,43 +56,70 @@ class Facts:
 def facts_of(plugin: str) -> Facts:
     """List the plugin in a fresh interpreter and say what was seen there."""
     with tempfile.TemporaryDirectory(prefix="deepseek-facts-") as folder:
-        answer, said = Path(folder) / "answer.json", Path(folder) / "output"
-        code = _listed(plugin, answer, said)
-        if code is None:
-            return Facts(loads=False, why=f"listing it did not end in {_LIMIT_S:g} s")
-        output = said.read_text(encoding="utf-8", errors="replace")
+        answer = Path(folder) / "answer.json"
+        code, output = watched_child("_facts_child", plugin, answer, limit_s=_LIMIT_S)
         if not answer.exists():
-            return _ended(code, output)
+            return _ended(code, output.decode("utf-8", "replace"))
         seen: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    if CANARY in output:
+    said, parting = (
+        part.decode("utf-8", "replace")
+        for part in (output[: seen["nbytes_said"]], output[seen.pop("nbytes_said") :])
+    )
+    if code != 0:
+        parting += f"\n{_ending(code)}"
+    if CANARY in said + parting:
         seen["told"] = [*seen["told"], "what it prints"]
-    return Facts(**seen, output=output)
+    return Facts(**seen, output=said, parting=parting.strip())
 
 
-def _listed(plugin: str, answer: Path, said: Path) -> int | None:
-    """The exit code of the process that lists it, None if its time was up; none of it is left."""
-    command = [sys.executable, "-P", "-m", "deepseek_core.testing._facts_child"]
+@cache
+def probe_traces(plugin: str, locator: str, limit_s: float) -> Traces | None:
+    """What a probe does to a process of its own; None if it gives no answer there."""
+    with tempfile.TemporaryDirectory(prefix="deepseek-facts-") as folder:
+        answer = Path(folder) / "answer.json"
+        watched_child("_probe_child", plugin, answer, locator, limit_s=limit_s)
+        if not answer.exists():
+            return None
+        return as_traces(json.loads(answer.read_text(encoding="utf-8")))
+
+
+def watched_child(
+    module: str, plugin: str, answer: Path, *more: str, limit_s: float
+) -> tuple[int | None, bytes]:
+    """Exit code, None if the time was up, and output of a module of the kit; none of it is left."""
+    # -B: what Python itself writes is not the plugin's.
+    command = [sys.executable, "-B", "-P", "-m", f"deepseek_core.testing.{module}"]
+    said = answer.with_name("output")
     with said.open("wb") as output:
         child = subprocess.Popen(
-            [*command, plugin, str(answer)],
+            [*command, plugin, str(answer), *more],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={
                 **without_telemetry(os.environ),
                 CANARY_VARIABLE: CANARY,
+                TOKEN: uuid4().hex,
                 "PYTHONPATH": os.pathsep.join(import_path()),
             },
             start_new_session=True,
         )
+    code: int | None = None
     try:
-        return child.wait(_LIMIT_S)
+        code = child.wait(limit_s)
     except subprocess.TimeoutExpired:
-        return None
+        pass
     finally:
         end_group(child)
+    return code, said.read_bytes()
 
 
-def _ended(code: int, output: str) -> Facts:
+def _ended(code: int | None, output: str) -> Facts:
+    if code is None:
+        return Facts(loads=False, why=f"listing it did not end in {_LIMIT_S:g} s")
     last = output.strip().splitlines()[-1:] or ["it said nothing"]
-    return Facts(loads=False, why=f"the process ended with code {code}: {last[0][:200]}")
+    return Facts(loads=False, why=f"{_ending(code)}: {last[0][:200]}")
+
+
+def _ending(code: int | None) -> str:
+    return "the process does not end" if code is None else f"the process ended with code {code}"

@@ -1,15 +1,18 @@
-"""Whether something that was closed left threads or files behind."""
+"""Whether something left threads, files or processes behind."""
 
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+TOKEN: Final = "DEEPSEEK_CHILD"  # noqa: S105 - the name of a variable, inherited by all children
 _PATIENCE_S: Final = 3.0  # a thread that was told to end may take a moment
 _POLL_S: Final = 0.05
 
@@ -21,20 +24,50 @@ def check_releases(use: Callable[[], None]) -> None:
     """
     use()
     gc.collect()
-    before = _held()
+    before = _threads_and_files()
     use()
+    left = settled(lambda: new_names(before, _threads_and_files()))
+    assert not left, f"left open: {', '.join(left)}"
+
+
+def settled(left: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    """What is still left when what was told to end had a moment to do so."""
     deadline_s = time.monotonic() + _PATIENCE_S
-    while (left := _held() - before) and time.monotonic() < deadline_s:
+    while (names := left()) and time.monotonic() < deadline_s:
         gc.collect()
         time.sleep(_POLL_S)
-    assert not left, f"left open: {', '.join(sorted(left))}"
+    return names
 
 
-def _held() -> Counter[str]:
-    held = Counter(f"thread {thread.name}" for thread in threading.enumerate())
+def held() -> Counter[str]:
+    """Threads, open files and child processes of this process, by name."""
+    processes = Counter(f"process {pid} ({name})" for pid, name in _processes())
+    return _threads_and_files() + processes
+
+
+def _threads_and_files() -> Counter[str]:
+    names = Counter(f"thread {thread.name}" for thread in threading.enumerate())
     for link in Path("/proc/self/fd").iterdir():
-        try:
-            held[f"file {link.readlink()}"] += 1
-        except OSError:  # the listing's own, closed by now
-            continue
-    return Counter({name: count for name, count in held.items() if "/proc/self" not in name})
+        with suppress(OSError):  # the listing's own, closed by now
+            names[f"file {link.readlink()}"] += 1
+    return names
+
+
+def new_names(before: Counter[str], after: Counter[str]) -> tuple[str, ...]:
+    """What came since, without the look at it itself."""
+    return tuple(sorted(name for name in after - before if not name.startswith("file /proc/")))
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    """Children, and those that went away from us and still carry our mark or session."""
+    mine, session = os.getpid(), os.getsid(0)
+    mark = f"{TOKEN}={os.environ[TOKEN]}".encode() if TOKEN in os.environ else None
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            pid = int(folder.name)
+            head, _, tail = (folder / "stat").read_text().rpartition(")")
+            state, parent, _group, sid = tail.split()[:4]
+            ours = int(parent) == mine or (int(sid) == session and session == mine)
+            marked = mark is not None and mark in (folder / "environ").read_bytes().split(b"\0")
+            if pid != mine and state != "Z" and (ours or marked):
+                yield pid, head.partition("(")[2]

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import pytest
 
 from deepseek_core.discovery.installed import installed
-from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.status import Status
-from deepseek_core.testing.facts import Facts, facts_of
+from deepseek_core.testing.facts import Facts, facts_of, probe_traces
 from deepseek_core.testing.subject import (
     FIELDS,
-    LOCATORS,
     entry_points_of,
     load,
+    locators_of,
+    probed,
     records_of,
     registry_of,
 )
+from deepseek_core.testing.watching import COPY, Traces
 
 MOST_MODULES: Final = 60
 """Modules beside its own that a plugin may import while plugins are listed."""
@@ -99,11 +99,35 @@ class PluginConformance:
 
     def test_listing_leaves_no_thread_and_no_file(self, facts: Facts) -> None:
         """Nothing is opened or started before someone asks for it."""
-        assert not facts.left_open
+        assert not facts.listing.left_open
 
     def test_listing_leaves_the_process_as_it_was(self, facts: Facts) -> None:
-        """Environment, working folder, path, signals and the library's functions."""
-        assert not facts.changed
+        """Working folder, signals, random state and all else that other code relies on."""
+        assert not facts.listing.changed
+
+    def test_listing_writes_nothing(self, facts: Facts) -> None:
+        """No file, no folder: plugins are listed by whoever, wherever, many times a day."""
+        assert not facts.listing.wrote
+
+    def test_listing_calls_nobody(self, facts: Facts) -> None:
+        """No connection and no look-up of an address before someone asks for it."""
+        assert not facts.listing.called
+
+    def test_listing_starts_no_program(self, facts: Facts) -> None:
+        """Neither another program nor a copy of the process."""
+        assert not facts.listing.started
+
+    def test_leaving_is_silent(self, facts: Facts) -> None:
+        """After a listing the process ends in time, and without a word into anyone's JSON."""
+        assert not facts.parting
+
+    def test_loading_its_code_leaves_the_process_as_it_was(self, facts: Facts) -> None:
+        """Modules of factories and probes change no more than the hooks may."""
+        assert not facts.code.changed
+
+    def test_loading_its_code_touches_nothing_outside(self, facts: Facts) -> None:
+        """It writes no file, connects to nothing, starts no program."""
+        assert not (*facts.code.wrote, *facts.code.called, *facts.code.started)
 
     def test_listing_twice_gives_the_same(self, facts: Facts) -> None:
         """Hooks may be asked any number of times."""
@@ -140,28 +164,47 @@ class PluginConformance:
     def test_what_its_records_name_can_be_loaded(self, registry: Registry) -> None:
         """Every factory, probe and function is there and can be called."""
         for _, registered in records_of(registry):
-            for locator in _locators(registered):
+            for locator in locators_of(registered):
                 assert callable(load(registered, locator)), f"{locator} can't be called"
 
-    def test_its_probes_answer(self, registry: Registry, tmp_path: Path) -> None:
+    def test_its_probes_answer(self, registry: Registry) -> None:
         """In time, in a process of their own; what is not there has a reason and a remedy."""
-        limit_s = registry.switches.probe_timeout_s
-        for found in probe_devices(registry, timeout_s=limit_s, cache_dir=tmp_path, refresh=True):
+        for found in probed(self.plugin):
             assert found.status is not Status.BROKEN, f"{found.reason} -> {found.remedy}"
             assert found.rows or found.reason, f"{found.spec.name}: no device and no reason"
             for row in found.rows:
                 said = row.status == "available" or (row.reason and row.remedy)
                 assert said, f"{row.id} is unavailable without a reason or a remedy"
 
+    def test_its_probes_leave_the_process_as_it_was(self, registry: Registry) -> None:
+        """A session may look for devices again, in the middle of its work."""
+        for locator, traces in _probe_traces(self.plugin, registry):
+            assert not traces.changed, locator
+
+    def test_its_probes_touch_nothing_outside(self, registry: Registry) -> None:
+        """They write no file and connect to nothing; they may ask a driver's tool."""
+        for locator, traces in _probe_traces(self.plugin, registry):
+            assert not (*traces.wrote, *traces.called), locator
+
+    def test_its_probes_leave_no_process(self, registry: Registry) -> None:
+        """A program that they start has ended; they make no copy of the process."""
+        for locator, traces in _probe_traces(self.plugin, registry):
+            left = [name for name in traces.left_open if name.startswith("process ")]
+            copies = [name for name in traces.started if name == COPY]
+            assert not (*left, *copies), locator
+
+
+def _probe_traces(plugin: str, registry: Registry) -> Iterator[tuple[str, Traces]]:
+    """What each probe does; of those that give no answer another rule tells."""
+    found = (registered for _, registered in records_of(registry) if registered.usable)
+    named = (getattr(registered.record, "probe", None) for registered in found)
+    for locator in dict.fromkeys(filter(None, named)):
+        traces = probe_traces(plugin, locator, registry.switches.probe_timeout_s)
+        if traces is not None:
+            yield locator, traces
+
 
 def _required(dist: str) -> list[str]:
     """What a distribution requires, as its metadata has it."""
     mine = installed(dist)
     return [] if mine is None else list(mine.required())
-
-
-def _locators(registered: Registered[Any]) -> list[str]:
-    if not registered.usable:
-        return []
-    found = (getattr(registered.record, field, None) for field in LOCATORS)
-    return [locator for locator in found if locator is not None]

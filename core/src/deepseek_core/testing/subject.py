@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
+from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.loader import discover
+from deepseek_core.discovery.probe import probe_devices
+from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import Registered, Registry, load_locator
 from deepseek_core.discovery.scan import EntryPoint, scan
 from deepseek_core.discovery.switches import Switches, suggestion
@@ -69,6 +74,19 @@ def registry_of(plugin: str) -> Registry:
     return discover(unswitched(), entry_points=entry_points_of(plugin))
 
 
+@cache
+def probed(plugin: str) -> tuple[ProbeResult, ...]:
+    """What its probes of devices find, each in a process of its own and with a limit."""
+    registry = registry_of(plugin)
+    with TemporaryDirectory(prefix="deepseek-probed-") as folder:
+        return probe_devices(
+            registry,
+            timeout_s=registry.switches.probe_timeout_s,
+            cache_dir=Path(folder),
+            refresh=True,
+        )
+
+
 def records_of(registry: Registry) -> list[tuple[str, Registered[Any]]]:
     """Every record of a registry with its kind."""
     return [(kind, found) for kind, field in FIELDS.items() for found in getattr(registry, field)]
@@ -81,3 +99,19 @@ def load(registered: Registered[Any], locator: str) -> Any:
         PluginError: it can't be loaded.
     """
     return load_locator(locator, plugin=registered.plugin, dist=registered.dist)
+
+
+def locators_of(registered: Registered[Any]) -> list[str]:
+    """The code that a record names, where it can be used."""
+    if not registered.usable:
+        return []
+    found = (getattr(registered.record, field, None) for field in LOCATORS)
+    return [locator for locator in found if locator is not None]
+
+
+def ask(registered: Registered[Any]) -> list[Any]:
+    """Call the probe of a record as discovery does; the rows of a device's."""
+    probe = load(registered, registered.record.probe)
+    wants = "settings" in signature(probe).parameters
+    rows = probe(settings=dict(registered.settings)) if wants else probe()
+    return list(rows or ())

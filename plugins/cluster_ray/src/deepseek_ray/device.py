@@ -31,7 +31,7 @@ from deepseek_core import (
 )
 from deepseek_ray.pulse import Pulse
 from deepseek_ray.tensor import RefTensor
-from deepseek_ray.worker import Look
+from deepseek_ray.worker import SMALL, Look, nbytes_of
 
 _AHEAD: Final = 3  # runs whose inputs travel while another one computes
 _numbers: Final = itertools.count(1)
@@ -104,7 +104,7 @@ class RayDevice(Device):
             DeviceError: what the device raised.
             DeviceClosed: after `close`.
         """
-        loaded: int = self._call(self.pulse.actor.ask_about, "load", self.number(stage), options)
+        loaded: int = self._call(self.pulse.actor.load, self.number(stage), options)
         return RayExecutable(self, stage, loaded)
 
     def to_host(self, value: Any) -> NDArray[Any]:
@@ -127,11 +127,16 @@ class RayExecutable(Executable):
         self.stage, self.device_id = stage, device.info.id
         self._device, self._number = device, number
         self._pulse = device.pulse
-        self._names = tuple(spec.name for spec in stage.outputs)
-        self._run = self._pulse.actor.run.options(
-            num_returns=1 + len(self._names), concurrency_group="runs"
-        )
+        self._inputs = tuple(spec.name for spec in stage.inputs)
+        self._outputs = tuple(spec.name for spec in stage.outputs)
+        # Each object that Ray returns costs: only outputs that were large once are returned apart.
+        self._call = self._calling(list(range(len(self._outputs))))
         self._closed = False
+
+    def _calling(self, left: list[int]) -> tuple[list[int], Any]:
+        """The places of outputs that may stay there, and the method that returns so many."""
+        method = self._pulse.actor.run
+        return left, method.options(num_returns=1 + len(left), concurrency_group="runs")
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run one batch there; tensors that lie on a node go straight from there.
@@ -144,18 +149,25 @@ class RayExecutable(Executable):
         """
         if self._closed:
             raise errors.DeviceClosed(f"{self.device_id} is closed", device_id=self.device_id)
-        given = list(inputs.values())
-        remote = {value.ref.hex(): value.pulse for value in given if isinstance(value, RefTensor)}
-        values = [value.ref if isinstance(value, RefTensor) else value for value in given]
-        answer, *refs = self._pulse.sent(self._run, self._number, tuple(inputs), *values)
+        given = [place for place, name in enumerate(self._inputs) if name in inputs]
+        values = [inputs[self._inputs[place]] for place in given]
+        remote = {value.ref.hex(): value.pulse for value in values if isinstance(value, RefTensor)}
+        values = [value.ref if isinstance(value, RefTensor) else value for value in values]
+        left, run = self._call
+        sent = self._pulse.sent(run, self._number, given, left, *values)
+        answer, *refs = sent if left else [sent]
         try:
             seconds, told = self._pulse.result(answer, *remote.values())
         except errors.TensorLost as error:
             raise _of_maker(error, remote) from error
+        stayed = dict(zip(left, refs, strict=True))
         outputs = {
-            name: RefTensor(ref, *value, self._pulse) if type(value) is Look else value
-            for name, ref, value in zip(self._names, refs, told, strict=True)
+            name: RefTensor(stayed[place], *value, self._pulse) if type(value) is Look else value
+            for place, (name, value) in enumerate(zip(self._outputs, told, strict=True))
         }
+        large = [i for i, v in enumerate(told) if type(v) is Look or nbytes_of(v) > SMALL]
+        if large != left:
+            self._call = self._calling(large)
         return places.TimedOutputs(outputs, seconds)
 
     def warmup(self, batch: int) -> None:
@@ -167,7 +179,7 @@ class RayExecutable(Executable):
         if not self._closed:
             self._closed = True
             if not self._device._closed:
-                self._pulse.actor.ask.remote("unload", self._number)
+                self._pulse.actor.unload.remote(self._number)
 
 
 def _of_maker(error: errors.TensorLost, pulses: Mapping[str, Pulse]) -> errors.TensorLost:

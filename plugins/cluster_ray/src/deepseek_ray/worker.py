@@ -39,6 +39,7 @@ class Worker:
         self._opened_session: Session | None = None
         self._device: Any = None
         self._stages: dict[int, Stage] = {}
+        self._inputs: dict[int, Sequence[str]] = {}  # names, by the number of what is loaded
 
     @property
     def _session(self) -> Session:
@@ -84,6 +85,18 @@ class Worker:
         """What a method of the device gives for a stage."""
         return getattr(self._device, what)(self._stages[number], *given)
 
+    def load(self, number: int, options: Any) -> int:
+        """Load a stage; the number by which it is run."""
+        stage = self._stages[number]
+        loaded: int = self._device.load(stage, options)
+        self._inputs[loaded] = [spec.name for spec in stage.inputs]
+        return loaded
+
+    def unload(self, number: int) -> None:
+        """Free what is loaded."""
+        self._inputs.pop(number, None)
+        self._device.unload(number)
+
     def estimate(self, number: int, batch: int, latency: Any, workload: Any) -> Any:
         """As `Device.estimate`."""
         from deepseek_core import Task
@@ -91,20 +104,25 @@ class Worker:
         task = Task(stage=self._stages[number], batch=batch, latency=latency, workload=workload)
         return self._device.estimate(task)
 
-    def run(self, number: int, names: Sequence[str], *values: Any) -> Sequence[Any]:
-        """Seconds of a run, with its small outputs and looks of the others; then these others.
+    def run(self, number: int, given: Sequence[int], left: Sequence[int], *values: Any) -> Any:
+        """Seconds of a run with its outputs; then those that are left here, if any may be.
 
-        What is small comes with the answer, and can't be lost afterwards; in its place is None.
+        `given` are the places of the values among the inputs of the stage, `left` the places of
+        outputs that may stay: one that does is a `Look` in the answer, and one that is too small
+        for it comes with the answer, so that it can't be lost afterwards; None stays in its place.
         """
-        inputs = dict(zip(names, values, strict=True))
+        names = self._inputs[number]
+        inputs = {names[place]: value for place, value in zip(given, values, strict=True)}
         outputs, seconds = self._device.run(number, inputs)
-        stay = [_nbytes(value) > SMALL for value in outputs]
-        told = [
-            Look(value.dtype, value.shape) if stays else value
-            for value, stays in zip(outputs, stay, strict=True)
-        ]
-        left = [value if stays else None for value, stays in zip(outputs, stay, strict=True)]
-        return [(seconds, told), *left]
+        told = list(outputs)
+        stay: list[Any] = []
+        for place in left:
+            value = told[place]
+            is_large = nbytes_of(value) > SMALL
+            stay.append(value if is_large else None)
+            if is_large:
+                told[place] = Look(value.dtype, value.shape)
+        return [(seconds, told), *stay] if left else (seconds, told)
 
     def make(self, nbytes: int) -> Any:
         """Bytes to measure a link with."""
@@ -117,6 +135,6 @@ class Worker:
         return len(value)
 
 
-def _nbytes(value: Any) -> int:
+def nbytes_of(value: Any) -> int:
     """Bytes of an array; 0 of what is none, which stays nowhere."""
     return int(getattr(value, "nbytes", 0)) if hasattr(value, "shape") else 0

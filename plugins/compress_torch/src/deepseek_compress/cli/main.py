@@ -1,9 +1,8 @@
-"""`ds-sdk compress COMMAND ...`: finds the command, imports its module alone, and runs it."""
+"""`ds-sdk compress COMMAND ...`: its commands, of which one alone is imported and run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Final
 
 from deepseek_core import console
@@ -33,17 +32,9 @@ def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk compress` with these words and return the exit code."""
     group = console.CommandGroup(
         name="compress",
-        lines={name: line for name, (_, line) in COMMANDS.items()},
+        package="deepseek_compress.cli",
+        commands=COMMANDS,
         summary="From a trained model and a budget to the file that a device wants.",
         examples=_EXAMPLES,
     )
-    chosen = group.chosen(argv)
-    if chosen is None:
-        return 0
-    name, rest = chosen
-    module_name, summary = COMMANDS[name]
-    module = import_module(f"{__package__}.{module_name}")
-    parser = console.command_parser(f"compress {name}", summary=summary, examples=module.EXAMPLES)
-    module.add_arguments(parser)
-    code: int = module.run(parser.parse_args(rest))
-    return code
+    return group.run(argv)

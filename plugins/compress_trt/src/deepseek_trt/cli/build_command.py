@@ -13,23 +13,20 @@ from deepseek_trt.building.build import build
 from deepseek_trt.building.engine import Engine
 from deepseek_trt.cache.engines import LIMIT_NBYTES
 from deepseek_trt.cli.common import (
-    Command,
     add_cache,
     add_compute,
     add_json,
     add_model,
     cache_of,
     check_name,
-    nbytes_of,
     profiles_of,
-    seconds_of,
     targets_of,
     tell,
 )
 from deepseek_trt.options import BuildOptions
 from deepseek_trt.problem import printable
 
-_EXAMPLES: Final = """examples:
+EXAMPLES: Final = """examples:
   ds-sdk trt build model.onnx -o engines --compute 8.6
   ds-sdk trt build model.onnx -o engines --compute 8.6,8.9 --profile x=1x3x224x224:8x..:32x..
   ds-sdk trt build model.onnx -o engines --compute 8.0 --workspace 2G --time-limit 600 --no-cache
@@ -41,17 +38,22 @@ NAME.engine.json, which says who can run it.
 exit codes: 0 done, 1 refused or failed, 2 wrong arguments or input, 130 Ctrl-C"""
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     add_model(parser)
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where it goes")
     add_compute(parser, required=True)
     parser.add_argument("--backend", choices=NAMES, help="(default: tensorrt, else tensorrt_rtx)")
     parser.add_argument("--name", metavar="NAME", help="of the files (default: that of the model)")
     parser.add_argument(
-        "--workspace", type=nbytes_of, default=0, metavar="SIZE", help="scratch memory on the GPU"
+        "--workspace",
+        type=console.nbytes_of,
+        default=0,
+        metavar="SIZE",
+        help="scratch memory on the GPU",
     )
     parser.add_argument(
-        "--time-limit", type=seconds_of, default=1800.0, metavar="S", help="(default: 1800)"
+        "--time-limit", type=console.seconds_of, default=1800.0, metavar="S", help="(default: 1800)"
     )
     parser.add_argument("--no-tf32", action="store_true", help="FP32 products with all their bits")
     parser.add_argument("--sparse-weights", action="store_true", help="use 2:4 sparse weights")
@@ -61,7 +63,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cache(parser)
     parser.add_argument(
         "--cache-limit",
-        type=nbytes_of,
+        type=console.nbytes_of,
         default=LIMIT_NBYTES,
         metavar="SIZE",
         help="above it, engines not used for longest go (default: 8G)",
@@ -71,7 +73,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Build the engine, or take it from the cache, and write it."""
     options = BuildOptions(
         targets=targets_of(args),
         profiles=profiles_of(args),
@@ -126,8 +129,3 @@ def _tell(args: argparse.Namespace, engine: Engine, path: Path) -> None:
         f"{manifest.flavor} {manifest.version} for {', '.join(manifest.targets)}"
     )
     tell(facts, "\n".join(lines), as_json=args.json)
-
-
-COMMAND: Final = Command(
-    summary="build an engine", add_arguments=_add_arguments, run=_run, examples=_EXAMPLES
-)

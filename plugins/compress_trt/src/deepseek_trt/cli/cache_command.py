@@ -8,9 +8,9 @@ from typing import Final
 
 from deepseek_core import console
 from deepseek_trt.cache.engines import EngineCache, Kept
-from deepseek_trt.cli.common import Command, add_cache, add_json, cache_of, tell
+from deepseek_trt.cli.common import add_cache, add_json, cache_of, tell
 
-_EXAMPLES: Final = """examples:
+EXAMPLES: Final = """examples:
   ds-sdk trt cache list
   ds-sdk trt cache list --json
   ds-sdk trt cache clear
@@ -19,13 +19,15 @@ Engines that were not used for longest go by themselves when the cache has more 
 that somebody builds now are not cleared."""
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("what", choices=("list", "clear"), metavar="list|clear", help="what to do")
     add_cache(parser)
     add_json(parser)
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """List the engines, or remove them."""
     cache = cache_of(args)
     cache.open()
     if args.what == "list":
@@ -63,8 +65,3 @@ def _table(cache: EngineCache, kept: list[Kept]) -> str:
     table = console.render_table(("KEY", "BY", "FOR", "SIZE", "LAST USED"), rows)
     total = console.format_bytes(sum(each.nbytes for each in kept))
     return f"{table}\n{len(kept)} in {cache.folder}, {total}"
-
-
-COMMAND: Final = Command(
-    summary="engines that are kept", add_arguments=_add_arguments, run=_run, examples=_EXAMPLES
-)

@@ -9,7 +9,6 @@ from deepseek_trt.backends.find import NAMES
 from deepseek_trt.building.ask import ask_parser
 from deepseek_trt.checking import check
 from deepseek_trt.cli.common import (
-    Command,
     add_compute,
     add_json,
     add_model,
@@ -20,7 +19,7 @@ from deepseek_trt.cli.common import (
 )
 from deepseek_trt.problem import Problem, errors_of, printable
 
-_EXAMPLES: Final = """examples:
+EXAMPLES: Final = """examples:
   ds-sdk trt check model.onnx
   ds-sdk trt check model.onnx --compute 7.5,8.6 --profile x=1x3x224x224:8x..:32x..
   ds-sdk trt check model.onnx --backend tensorrt_rtx --json
@@ -29,14 +28,16 @@ Our rules need no TensorRT. They also refuse what the parser takes and computes 
 UINT8 quantization. exit codes: 0 it is taken, 1 it is refused, 2 it can't be read"""
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     add_model(parser)
     add_compute(parser, required=False)
     parser.add_argument("--backend", choices=NAMES, help="ask this one's parser as well")
     add_json(parser)
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Check the model; 1 when it is refused."""
     profiles, targets = profiles_of(args), targets_of(args)
     flavor = args.backend or "tensorrt_rtx"
     problems = check(args.model, targets=targets, profiles=profiles, flavor=flavor).problems
@@ -60,11 +61,3 @@ def _text(model: str, problems: tuple[Problem, ...], said: dict[str, Any], accep
     found = "" if accepted else f": {wrong} error{'' if wrong == 1 else 's'}"
     lines.append(f"{printable(model)} is {'taken' if accepted else 'refused'}{found}")
     return "\n".join(lines)
-
-
-COMMAND: Final = Command(
-    summary="does TensorRT take a model?",
-    add_arguments=_add_arguments,
-    run=_run,
-    examples=_EXAMPLES,
-)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import attrs
 
 from deepseek_core import errors
 from deepseek_trt.cache.engines import EngineCache
@@ -18,18 +15,6 @@ from deepseek_trt.profile import Profile
 from deepseek_trt.target import as_targets
 
 _SHOWN: Final = 5
-_SCALES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_BYTES: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-
-
-@attrs.frozen(kw_only=True)
-class Command:
-    """A command: one line for the list, its options, what it does, examples for its help."""
-
-    summary: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-    examples: str
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -102,33 +87,6 @@ def problem_lines(problems: Sequence[Problem]) -> str:
             lines.append(f"  and {len(group) - _SHOWN} more of this kind (--json has all)")
         lines.append(f"  fix: {printable(remedy)}")
     return "\n".join(lines)
-
-
-def nbytes_of(text: str) -> int:
-    """`2G` -> bytes; binary units.
-
-    Raises:
-        ArgumentTypeError: it is no size.
-    """
-    found = _BYTES.fullmatch(text.strip())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 64M or 1.5G")
-    return int(float(found[1]) * _SCALES[found[2].upper()])
-
-
-def seconds_of(text: str) -> float:
-    """A number of seconds above 0.
-
-    Raises:
-        ArgumentTypeError: it is none.
-    """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
 
 
 def check_name(name: str) -> str:

@@ -1,15 +1,11 @@
-"""`ds-sdk trt COMMAND ...`: finds the command, imports its module alone, and runs it."""
+"""`ds-sdk trt COMMAND ...`: its commands, of which one alone is imported and run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deepseek_core import console
-
-if TYPE_CHECKING:
-    from deepseek_trt.cli.common import Command
 
 # name -> (module of this package, one line for --help, which imports none of them)
 COMMANDS: Final = {
@@ -32,16 +28,9 @@ def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk trt` with these words and return the exit code."""
     group = console.CommandGroup(
         name="trt",
-        lines={name: line for name, (_, line) in COMMANDS.items()},
+        package="deepseek_trt.cli",
+        commands=COMMANDS,
         summary="TensorRT engines out of ONNX models: checked, built, kept.",
         examples=_EXAMPLES,
     )
-    chosen = group.chosen(argv)
-    if chosen is None:
-        return 0
-    name, rest = chosen
-    module, summary = COMMANDS[name]
-    command: Command = import_module(f"deepseek_trt.cli.{module}").COMMAND
-    parser = console.command_parser(f"trt {name}", summary=summary, examples=command.examples)
-    command.add_arguments(parser)
-    return command.run(parser.parse_intermixed_args(rest))
+    return group.run(argv)

@@ -12,7 +12,6 @@ from typing import Any, Final
 from deepseek_core import console
 from deepseek_fpga.building.build import SCRIPT, Built, build, write_recipe
 from deepseek_fpga.building.recipe import TARGETS, Recipe, recipe
-from deepseek_fpga.cli.options import seconds_of
 from deepseek_fpga.device import BINARY_VARIABLE
 from deepseek_fpga.variants import METRICS
 
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="write the commands, run nothing")
     parser.add_argument(
         "--limit",
-        type=seconds_of,
+        type=console.seconds_of,
         default=_LIMIT_S,
         metavar="SECONDS",
         help=f"the most that one step may take (default: {_LIMIT_S:g})",

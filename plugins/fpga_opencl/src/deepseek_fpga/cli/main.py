@@ -1,9 +1,8 @@
-"""`ds-sdk fpga COMMAND ...`: finds the command, imports its module alone, and runs it."""
+"""`ds-sdk fpga COMMAND ...`: its commands, of which one alone is imported and run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Final
 
 from deepseek_core import console
@@ -28,17 +27,9 @@ def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk fpga` with these words and return the exit code."""
     group = console.CommandGroup(
         name="fpga",
-        lines={name: line for name, (_, line) in COMMANDS.items()},
+        package="deepseek_fpga.cli",
+        commands=COMMANDS,
         summary="Kernels for FPGAs: what is proven of them, and binaries for boards.",
         examples=_EXAMPLES,
     )
-    chosen = group.chosen(argv)
-    if chosen is None:
-        return 0
-    name, rest = chosen
-    module, summary = COMMANDS[name]
-    command = import_module(f"deepseek_fpga.cli.{module}")
-    parser = console.command_parser(f"fpga {name}", summary=summary, examples=command.EXAMPLES)
-    command.add_arguments(parser)
-    code: int = command.run(parser.parse_args(rest))
-    return code
+    return group.run(argv)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core import Session, console, errors
-from deepseek_fpga.cli.options import seconds_of
 from deepseek_fpga.device import board_binary
 from deepseek_fpga.proof.board import parse_board
 from deepseek_fpga.proof.kept import Kept
@@ -57,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=seconds_of,
+        type=console.seconds_of,
         default=_LIMIT_S,
         metavar="SECONDS",
         help=f"the most that one build or run of a tool may take (default: {_LIMIT_S:g})",

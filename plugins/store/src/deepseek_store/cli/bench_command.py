@@ -11,7 +11,6 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    nbytes_of,
     open_store,
     tell,
 )
@@ -32,7 +31,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     parser.add_argument(
         "--size",
-        type=nbytes_of,
+        type=console.nbytes_of,
         default=64 << 10,
         metavar="SIZE",
         help="of an object (default: 64K)",

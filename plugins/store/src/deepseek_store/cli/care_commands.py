@@ -15,7 +15,6 @@ from deepseek_store.cli.common import (
     add_json,
     add_quiet,
     count,
-    nbytes_of,
     open_store,
     tell,
 )
@@ -63,9 +62,11 @@ def _add_scrub_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     parser.add_argument("--repair", action="store_true", help="make anew what is wrong")
     parser.add_argument(
-        "--rate", type=nbytes_of, metavar="SIZE", help="bytes to read a second: 50M"
+        "--rate", type=console.nbytes_of, metavar="SIZE", help="bytes to read a second: 50M"
     )
-    parser.add_argument("--limit", type=nbytes_of, metavar="SIZE", help="end after so many bytes")
+    parser.add_argument(
+        "--limit", type=console.nbytes_of, metavar="SIZE", help="end after so many bytes"
+    )
     parser.add_argument(
         "--shallow", action="store_true", help="only heads and ends of what is stored"
     )
@@ -148,7 +149,9 @@ def _freed(report: GcReport) -> list[str]:
     )
     lines = [f"{verb} {console.format_bytes(report.freed_nbytes)}: {parts}"]
     if report.stripes_waiting:
-        lines.append(f"{count(report.stripes_waiting, 'stripe')} wait for their grace period")
+        lines.append(
+            f"{count(report.stripes_waiting, 'stripe')} wait for the end of their grace period"
+        )
     lines += _among_the_living(report)
     lines += [f"left alone: {what}" for what in report.unknown]
     return lines + [f"can't be reached: {place}" for place in report.unreachable]
@@ -160,14 +163,14 @@ def _among_the_living(report: GcReport) -> list[str]:
     if report.rewritten:
         verb = "would be" if report.dry_run else "was"
         what = count(report.rewritten, "segment")
-        lines.append(f"what lives in {what} {verb} written anew, for most of the disk is full")
+        lines.append(f"live data of {what} {verb} rewritten, since the disk is nearly full")
     if report.left_nbytes:
-        left = f"{console.format_bytes(report.left_nbytes)} are dead among what lives"
+        left = f"{console.format_bytes(report.left_nbytes)} deleted, in segments with live data"
         if report.needed_nbytes:
             room = console.format_bytes(report.needed_nbytes)
-            lines.append(f"{left}: free {room} on the disk of the home, and run it again")
+            lines.append(f"{left}: free {room} on the disk of the home, then run gc again")
         else:
-            lines.append(f"{left}, and go when the disk is short of room")
+            lines.append(f"{left}; it is reclaimed when the disk is short of space")
     return lines
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import BinaryIO, Final
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_store.cli.common import (
     Command,
     add_home,
-    nbytes_of,
     open_store,
     stdout_bytes,
     write_whole,
@@ -41,12 +40,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="begin there; -N: so many before its end",
     )
-    parser.add_argument("--count", type=nbytes_of, metavar="SIZE", help="at most so many of each")
+    parser.add_argument(
+        "--count", type=console.nbytes_of, metavar="SIZE", help="at most so many of each"
+    )
     parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
 
 
 def _offset(text: str) -> int:
-    return -nbytes_of(text[1:]) if text.startswith("-") else nbytes_of(text)
+    return -console.nbytes_of(text[1:]) if text.startswith("-") else console.nbytes_of(text)
 
 
 def _run(args: argparse.Namespace) -> int:

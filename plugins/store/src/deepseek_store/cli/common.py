@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import attrs
 
@@ -16,9 +15,6 @@ from deepseek_core import errors
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
-
-_SCALES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_BYTES: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,18 +95,6 @@ def plain(value: object) -> object:
     if isinstance(value, set | frozenset):
         return sorted(cast(Any, value))
     raise TypeError(f"{type(value).__name__} has no form in JSON")
-
-
-def nbytes_of(text: str) -> int:
-    """`200M` -> bytes; binary units.
-
-    Raises:
-        ArgumentTypeError: it is no size.
-    """
-    found = _BYTES.fullmatch(text.strip())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 4096, 64K, 200M or 1.5G")
-    return int(float(found[1]) * _SCALES[found[2].upper()])
 
 
 def stdout_bytes() -> BinaryIO:

@@ -13,7 +13,6 @@ from deepseek_store.cli.common import (
     add_json,
     add_quiet,
     count,
-    nbytes_of,
     open_store,
     tell,
 )
@@ -38,7 +37,10 @@ def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     parser.add_argument("--flush", action="store_true", help="write stripes that are not full, too")
     parser.add_argument(
-        "--budget", type=nbytes_of, metavar="SIZE", help="bytes that moves may write, such as 10G"
+        "--budget",
+        type=console.nbytes_of,
+        metavar="SIZE",
+        help="bytes that moves may write, such as 10G",
     )
     add_json(parser)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from deepseek_core import errors
-from deepseek_store.cli.common import nbytes_of
+from deepseek_core import console, errors
 from deepseek_store.planning.policy import TIERS, Policy
 
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
@@ -62,7 +61,7 @@ def _value(name: str, text: str) -> Any:
         pass
     if name.endswith("_nbytes"):
         try:
-            return nbytes_of(text)
+            return console.nbytes_of(text)
         except argparse.ArgumentTypeError as error:
             raise errors.ConfigError(f"policy: {name}: {error}", remedy=f"{name}=64M") from None
     span = _SPAN.fullmatch(text)

@@ -274,7 +274,7 @@ class Collector:
         self._state.commit(Batch(drop_segments=[row.id for row in rows]))
 
     def _give_up(self, dead: Iterable[int], report: GcReport) -> None:
-        """Stripes none of whose segments lives: they wait for their grace period from now."""
+        """Stripes none of whose segments lives: their grace period begins now."""
         gone = set(dead)
         for stripe in list(self._state.stripes.values()):
             inside = {row.id for row in self._rows_of(stripe)}

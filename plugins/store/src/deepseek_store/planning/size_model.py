@@ -77,7 +77,7 @@ def _best_single(accesses: Accesses, speed: Speed, cache_nbytes: int) -> Sizes:
         for nbytes in SIZES
     }
     best = min(cost, key=lambda one: cost[one])
-    why = f"{best >> 10} KiB would have cost least for the last {len(accesses)} reads"
+    why = f"the least total wait for the last {len(accesses)} reads"
     return Sizes(base_nbytes=best, predicted_s=cost, why=why)
 
 
