@@ -203,7 +203,7 @@ class Opened:
             return self._takes.setdefault(latency, told)
 
     def slots(self, latency: LatencyClass) -> Slots:
-        """Its free slots, which all plans of the session share.
+        """Free slots, which all plans of the session share.
 
         Raises:
             PluginError, DeviceError: as `takes`.

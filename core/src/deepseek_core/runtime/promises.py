@@ -59,7 +59,7 @@ def _items(stage: Stage) -> Check:
         return True
 
     def is_one_call(inputs: Mapping[str, Any]) -> bool:
-        """As `Graph.items` has it; seldom, so it is looked at only if something is odd."""
+        """Whether `Graph.items` counts one call; checked only if something is odd."""
         return (
             any(n in inputs for n in optional)
             or any(len({_size(inputs[n], a) for n, a in places}) > 1 for places in alike)

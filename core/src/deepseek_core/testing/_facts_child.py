@@ -103,7 +103,7 @@ def _load(registry: Registry) -> None:
 
 
 def _import(point: EntryPoint) -> object:
-    """Its hooks, bare: discovery itself would undo what an import does to the process."""
+    """Import the hooks directly: discovery would undo what an import does to the process."""
     mine = os.getpid()
     try:
         return import_module(point.value.partition("[")[0].partition(":")[0].strip())

@@ -91,7 +91,7 @@ class ModelCompressorConformance(PluginConformance):
         assert step.plan(self.model(), context) == step.plan(self.model(), context)
 
     def test_a_plan_survives_a_file(self, step: ModelCompressor, tmp_path: Path) -> None:
-        """Its choices are values as JSON has them; a run goes on from them after a kill."""
+        """Choices of a plan are JSON values; a run that was killed continues from them."""
         plan = step.plan(self.model(), self.context(tmp_path))
         assert StepPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 

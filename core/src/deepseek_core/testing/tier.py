@@ -65,7 +65,7 @@ class TierConformance(PluginConformance):
             pytest.skip("durable = False")
 
     def test_it_says_where_it_is(self, spec: Registered[Any], tier: Tier, url: str) -> None:
-        """Its URL is the one it was opened with, of a scheme that its record names."""
+        """A tier's URL is the one it was opened with, of a scheme that its record names."""
         assert tier.url == url
         assert url.partition(":")[0] in spec.record.schemes
 
@@ -102,7 +102,7 @@ class TierConformance(PluginConformance):
             assert abs(found.modified_s - time.time()) < _DAY_S
 
     def test_a_deleted_object_is_gone(self, tier: Tier) -> None:
-        """Its key is free again; deleting what is not there is no error."""
+        """Deleting frees the key; deleting what is not there is not an error."""
         tier.put_if_absent("object", b"old")
         tier.delete("object")
         tier.delete("object")
@@ -243,7 +243,7 @@ class TierConformance(PluginConformance):
         check_releases(use)
 
     def test_objects_outlive_the_tier(self, spec: Registered[Any], url: str) -> None:
-        """Who opens the same URL later finds them."""
+        """A tier that is opened later at the same URL has the objects."""
         self._need_durable(spec)
         with self._open(spec, url) as first:
             first.put_if_absent("kept", b"content")

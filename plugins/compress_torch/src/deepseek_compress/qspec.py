@@ -113,7 +113,7 @@ class QuantSpec:
     samples: int = attrs.field(validator=attrs.validators.ge(0))
 
     def to_json(self) -> dict[str, Any]:
-        """As it is kept in a file; version 1: keys may be added, none is renamed or dropped."""
+        """Plain values for a file; version 1: keys may be added, none is renamed or dropped."""
         return {
             "format": FORMAT,
             "version": VERSION,

@@ -53,7 +53,7 @@ class Manifest:
             raise EngineDamaged(what, remedy=_AGAIN)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; `inputs` and `outputs` apart."""
+        """Plain values by name; `inputs` and `outputs` are separate."""
         given = attrs.asdict(self, recurse=False)
         given["targets"], given["warnings"] = list(self.targets), list(self.warnings)
         del given["borders"]

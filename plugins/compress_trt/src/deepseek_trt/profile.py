@@ -71,7 +71,7 @@ class Profile:
         return cls(input=name, min=low, opt=usual, max=high, of=of)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Plain values by name."""
         return {"input": self.input, "of": self.of, **{b: list(getattr(self, b)) for b in _BOUNDS}}
 
     @classmethod

@@ -171,7 +171,7 @@ def tensors(proto: ModelProto) -> Iterator[TensorProto]:
 
 
 def tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
-    """Those of a graph and of what is in it."""
+    """Iterate over the tensors of a graph and of the graphs inside it."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -180,7 +180,7 @@ def tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def tensors_of_node(node: NodeProto) -> Iterator[TensorProto]:
-    """Those of a node's attributes and of its subgraphs."""
+    """Iterate over the tensors of a node's attributes and subgraphs."""
     for attribute in node.attribute:
         if attribute.HasField("t"):
             yield attribute.t

@@ -40,7 +40,7 @@ class Value:
         return not self.container and self.dtype is not None and self.shape is not None
 
     def spec(self, *, optional: bool = False) -> TensorSpec:
-        """As a TensorSpec."""
+        """Make a TensorSpec."""
         if self.container or self.dtype is None:
             held = self.container or _UNTOLD
             return TensorSpec(

@@ -29,7 +29,7 @@ _PAUSE_S: Final = 0.005
 
 
 class KeepsFiles(Protocol):
-    """Who keeps files open that it could open again."""
+    """Protocol of objects that keep files open which they could open again."""
 
     def let_go(self) -> None:
         """Close them all."""

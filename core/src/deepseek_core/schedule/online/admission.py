@@ -1,4 +1,4 @@
-"""Who is taken in, and where it waits: room in the queue, the deadline, the best device."""
+"""Admission: space in the queue, the deadline, and the device where a task waits."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class LayerShape:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Of its weights; of a matrix product (in, out)."""
+        """Shape of the weights; for a matrix product (in, out)."""
         if not self.kernel:
             return self.in_channels, self.out_channels
         return self.out_channels, self.in_channels // self.groups, *self.kernel

@@ -16,7 +16,7 @@ HEAVY: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 @attrs.frozen(eq=False)
 class GraphIndex:
-    """Who makes and who reads each tensor; valid until the graph is changed."""
+    """Index of the node that makes and the nodes that read each tensor, until the graph changes."""
 
     producers: dict[str, NodeProto]
     readers: dict[str, list[NodeProto]]  # a node that reads a tensor twice is there twice
@@ -59,7 +59,7 @@ class Names:
 
     @classmethod
     def of(cls, model: ModelProto) -> Names:
-        """Those of the graph and of the graphs inside it."""
+        """Collect the names of a graph and of the graphs inside it."""
         return cls(set(_names(model.graph)))
 
     def fresh(self, wanted: str) -> str:

@@ -25,7 +25,7 @@ class Fingerprint:
 
 
 def fingerprints(data: Mapping[str, compression.Samples | None]) -> dict[str, Fingerprint]:
-    """Of each data set that there is.
+    """Fingerprint each data set that there is.
 
     What is drawn anew at each read, as by augmentation, is drawn from one seed here.
     """

@@ -30,7 +30,7 @@ class Kept:
 
     @property
     def nbytes(self) -> int:
-        """Its size."""
+        """Size in bytes."""
         return self.manifest.nbytes
 
 

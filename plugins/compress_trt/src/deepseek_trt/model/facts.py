@@ -41,7 +41,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its name, or the one that TensorRT gives it."""
+        """Name of the node, or the one that TensorRT gives it."""
         return name_of(self.proto)
 
     @property

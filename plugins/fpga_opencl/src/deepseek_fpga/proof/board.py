@@ -72,7 +72,7 @@ class Board:
 
     @property
     def memory_bytes(self) -> int:
-        """Of all banks together."""
+        """Bytes of all banks together."""
         return int(self.memory_gb * _GB)
 
 

@@ -82,7 +82,7 @@ def _provable(archive: Archive, program: torch.export.ExportedProgram) -> Any:
 
 
 def placed_on(program: torch.export.ExportedProgram, device: torch.device) -> Any:
-    """Its module with all that it holds, and all that it makes, on a device."""
+    """Move the program's module, all that it holds and all that it makes to a device."""
     with _quiet():
         return move_to_device_pass(program, str(device)).module()
 

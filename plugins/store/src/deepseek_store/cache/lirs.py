@@ -100,7 +100,7 @@ class Lirs(Evictor):
         return self._kept.get(tag) or self._passing[tag]
 
     def coldest_first(self) -> Iterator[tuple[Tag, int]]:
-        """Those on probation, then the kept ones, oldest request first."""
+        """Iterate over tags on probation, then the kept ones, oldest request first."""
         kept = self._kept
         return chain(
             self._passing.items(), ((tag, kept[tag]) for tag in self._stack if tag in kept)

@@ -180,7 +180,7 @@ class Downloader:
 
 
 def tell_of_outer_link(troubles: Troubles, key: str) -> None:
-    """That a link is not made, and what makes it."""
+    """Report that a link is not made, and what would make it."""
     troubles.skip(key, "symbolic link that leads out of the folder", " (--links makes it)")
 
 

@@ -126,7 +126,7 @@ def _is_taken(selection: NameSelection, child: str, folder: str) -> bool:
 
 
 def _print_names(names: Iterable[str], args: argparse.Namespace) -> None:
-    """As they are into a pipe; on a terminal nothing that would steer it."""
+    """Print names: as they are into a pipe, escaped on a terminal."""
     plain = args.null or sys.stdout is None or not sys.stdout.isatty()
     end = "\0" if args.null else "\n"
     for name in names:

@@ -203,7 +203,7 @@ def _opened(upload: UploadItem) -> Iterator[int]:
 
 
 def _chunks(descriptor: int, nbytes: int) -> Iterator[bytes]:
-    """As many bytes as it had when it was opened; all of one that says it has none."""
+    """Yield as many bytes as the file had when it was opened; all, if its size is reported as 0."""
     if not nbytes:
         yield from iter(lambda: os.read(descriptor, _CHUNK_NBYTES), b"")
         return

@@ -1,4 +1,4 @@
-"""Whose a store's tiers and mirrors are: the home that was the last to take them.
+"""Ownership of a store's tiers and mirrors: the home that took them last.
 
 Each place (a tier, a mirror) holds a chain of epochs, objects that are only ever made if they are
 absent. A home takes the next one before its first write of each opening, and remembers which it

@@ -38,7 +38,7 @@ def check_expected(transaction: Transaction, batch: Batch, url: str) -> None:
 
 
 def kept_by_snapshots(transaction: Transaction, versions: Sequence[VersionId]) -> set[VersionId]:
-    """Those of the versions that some snapshot has."""
+    """Versions that some snapshot has."""
     if not versions or not transaction.run(schema.ANY_SNAPSHOT):
         return set()
     kept: set[VersionId] = set()

@@ -39,7 +39,7 @@ class Sealed:
 
     @property
     def name(self) -> str:
-        """Its file."""
+        """Name of its file."""
         return sealed_name(self.id)
 
 

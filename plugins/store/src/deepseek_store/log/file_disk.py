@@ -125,7 +125,7 @@ class FileDisk(Disk):
             raise self._typed(error, name) from error
 
     def size(self, name: str) -> int:
-        """Of the file, reserved room included."""
+        """Size of the file, reserved space included."""
         try:
             file = self._files.get(name)
             return os.fstat(file.descriptor).st_size

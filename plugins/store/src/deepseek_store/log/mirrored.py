@@ -131,7 +131,7 @@ class MirroredDisk(Disk):
             left_out(url, why)
 
     def view(self, name: str) -> memoryview:
-        """Of the first disk that can."""
+        """Map the file on the first disk that can."""
         return self._first(lambda disk: disk.view(name))
 
     def size(self, name: str) -> int:

@@ -166,12 +166,12 @@ class Header(NamedTuple):
 
     @property
     def front_nbytes(self) -> int:
-        """Of header, key and meta."""
+        """Bytes of header, key and meta."""
         return HEADER_NBYTES + self.key_nbytes + self.meta_nbytes
 
     @property
     def nbytes(self) -> int:
-        """Of the whole record."""
+        """Bytes of the whole record."""
         return aligned(self.front_nbytes + self.payload_nbytes)
 
 
@@ -191,7 +191,7 @@ def nbytes_of(data: Buffer) -> int:
 
 
 def front_nbytes(record: Record) -> int:
-    """Of header, key and meta, once they are encoded."""
+    """Bytes of header, key and meta, once they are encoded."""
     return HEADER_NBYTES + len(_encoded(record.key)) + len(record.meta)
 
 

@@ -193,7 +193,7 @@ class _Recovery:
         return any(name in names for names in self._names.values())
 
     def _leave_one(self, disk: Disk, segment: int) -> str:
-        """Of a file that a crash has left under both of its names, the name that goes."""
+        """Remove one name of a file that a crash has left under both; return the removed name."""
         sealed, active = sealed_name(segment), active_name(segment)
         if not disk.size(sealed):  # it only held the name
             self._remove(disk, sealed)

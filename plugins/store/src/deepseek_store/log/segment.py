@@ -92,7 +92,7 @@ def new_name(segment: int, writer: int) -> str:
 
 
 def writer_of_new(name: str) -> int | None:
-    """Who is making that new file; None if it is no new file."""
+    """Number of the writer that makes a new file; None if the name is not one of a new file."""
     match = _NEW_NAME.fullmatch(name)
     return int(match[1], 16) if match else None
 
@@ -318,7 +318,7 @@ class SegmentLayout:
 
 
 def segment_nbytes(records: Iterable[Record]) -> int:
-    """Of a whole sealed segment of these records."""
+    """Bytes of a whole sealed segment of these records."""
     body = table = HEADER_NBYTES
     for record in records:
         nbytes, entry = growth_nbytes(record)
@@ -333,7 +333,7 @@ def growth_nbytes(record: Record) -> tuple[int, int]:
 
 
 def sealed_nbytes(body_nbytes: int, table_nbytes: int) -> int:
-    """Of a segment of one group; both begin at 64 and grow by `growth_nbytes`."""
+    """Bytes of a segment of one group; both begin at 64 and grow by `growth_nbytes`."""
     return body_nbytes + rec.HEADER_NBYTES + _footer_nbytes(table_nbytes)
 
 

@@ -120,7 +120,7 @@ class Collector:
         report.left_nbytes = gain_nbytes(found) - gain_nbytes(chosen)
 
     def _half_dead(self, without: set[VersionId]) -> list[HalfDead]:
-        """Those that can go: an upload under way may need what it has found in the others."""
+        """Segments that can go: an upload in progress may need what it has found in the others."""
         busy = self._unfinished_from()
         found = find_half_dead(self._state, without=without)
         return [one for one in found if busy is None or one.id < busy]

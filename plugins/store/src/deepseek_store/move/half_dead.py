@@ -71,7 +71,7 @@ def worth_a_copy(found: Sequence[HalfDead], *, free_nbytes: int) -> list[HalfDea
 
 
 def choose_half_dead(found: Iterable[HalfDead], *, room_nbytes: int) -> frozenset[int]:
-    """Those that give most for what they take; together they take no more than the room."""
+    """Choose those that free most for what they need; together they need no more than the space."""
     chosen: set[int] = set()
     for one in found:
         if one.needed_nbytes <= room_nbytes:

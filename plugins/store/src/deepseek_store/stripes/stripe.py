@@ -48,7 +48,7 @@ class FragmentPlace:
 
     @property
     def place(self) -> Place:
-        """Its failure domain."""
+        """Failure domain of the fragment."""
         return Place(tier=self.tier, domain=self.domain)
 
 

@@ -61,7 +61,7 @@ def _places(size: Dim, window: Window, padding: str, rounds_up: bool) -> Dim | N
 
 
 def _padded_places(size: Dim, window: Window) -> Dim | None:
-    """As many as elements, of which each stride takes one; pools that are dilated have less."""
+    """Count places: one per stride of the elements; dilated pools have fewer."""
     if window.dilation != 1:
         return None
     if isinstance(size, int):

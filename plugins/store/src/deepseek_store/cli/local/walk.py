@@ -202,7 +202,7 @@ _LEFT_OUT: Final = object()
 
 
 def folders_of_store(home: str | Path, urls: tuple[str, ...] = ()) -> frozenset[Identity]:
-    """Those that are never stored in it nor deleted: its home, mirrors, tiers on local disks."""
+    """Folders that are never stored nor deleted: its home, mirrors, tiers on local disks."""
     found = set()
     for path in (os.fspath(home), *urls):
         try:
