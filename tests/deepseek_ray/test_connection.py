@@ -51,7 +51,7 @@ def test_another_server_is_no_head(listener):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with pytest.raises(errors.DeviceUnavailable, match="is no Ray head"):
+    with pytest.raises(errors.DeviceUnavailable, match="is not a Ray head"):
         check_head(address_of(listener), LIMIT_S)
     thread.join()
 

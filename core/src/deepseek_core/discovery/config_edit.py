@@ -39,7 +39,7 @@ def change_list(
     The file appears whole or not at all; a link to it stays a link.
 
     Raises:
-        ConfigError: the file is no TOML, can't be written, or spells the list in a way that is
+        ConfigError: the file is not TOML, can't be written, or spells the list in a way that is
             not understood here.
     """
     old = _read(path)

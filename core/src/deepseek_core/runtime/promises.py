@@ -95,7 +95,7 @@ def _fits(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, set[int | N
 
 
 def _size(value: Any, axis: int) -> int | None:
-    """The size of an axis of what a caller gave; None of what is no array to us."""
+    """The size of an axis of what a caller gave; None of what is not an array to us."""
     shape = _shape_of(value)
     return shape[axis] if axis < len(shape) else None
 

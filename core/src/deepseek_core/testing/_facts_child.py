@@ -28,7 +28,7 @@ from deepseek_core.testing.subject import (
 )
 from deepseek_core.testing.watching import watching
 
-# A plugin must not fail for want of a module that it may not be usable without.
+# A plugin must not fail for lack of a module that it may not be usable without.
 _LOADED = (Status.AVAILABLE, Status.UNAVAILABLE)
 _USUAL = ("token", "password", "secret", "api_key")
 

@@ -38,7 +38,7 @@ class ModelCompressorConformance(PluginConformance):
     deterministic: ClassVar[bool] = True
 
     def model(self) -> Any:
-        """A small model that it can treat, made anew by each call and always equal."""
+        """A small model that it can treat, rebuilt by each call and always equal."""
         raise NotImplementedError("give a small model: def model(self)")
 
     def context(self, workspace: Path) -> StepContext:

@@ -98,7 +98,7 @@ class TierConformance(PluginConformance):
         (listed,) = tier.list()
         for found in (tier.stat("object"), listed):
             assert (found.key, found.nbytes) == ("object", 5)
-            # A day leaves room for clocks that differ; milliseconds or a day count do not fit.
+            # A day leaves space for clocks that differ; milliseconds or a day count do not fit.
             assert abs(found.modified_s - time.time()) < _DAY_S
 
     def test_a_deleted_object_is_gone(self, tier: Tier) -> None:
@@ -208,7 +208,7 @@ class TierConformance(PluginConformance):
             assert tier.get(key) == key.encode()
 
     def test_its_profile_can_be_planned_with(self, tier: Tier) -> None:
-        """Speeds are speeds, and there is no more room than there is."""
+        """Speeds are speeds, and there is no more space than there is."""
         found = tier.profile()
         assert isinstance(found, TierProfile)
         assert found.nines is None or found.nines > 0

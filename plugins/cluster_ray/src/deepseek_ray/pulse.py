@@ -53,7 +53,7 @@ class Pulse:
         """What a call of the actor will give; large arguments go into the object store first.
 
         Raises:
-            OutOfMemory: they have no room there.
+            OutOfMemory: they have no space there.
         """
         import ray
 

@@ -153,7 +153,7 @@ class QuantSpec:
         """Write it whole or not at all.
 
         Raises:
-            WriteError: no room, or no permission.
+            WriteError: no space, or no permission.
         """
         from deepseek_compress.onnx_graph.files import write_whole
 

@@ -151,7 +151,7 @@ class ModelFile:
             return place
         raise errors.ArtifactError(
             f"{self.named}: the data of {name!r} is said to be in {given!r}, "
-            "which is no file below the model's folder",
+            "which is not a file below the model's folder",
             remedy="put the data files beside the model and load it by its path",
         )
 

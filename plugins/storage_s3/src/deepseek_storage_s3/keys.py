@@ -115,7 +115,7 @@ class KeptKeys:
         return self._kept
 
     def forget(self) -> bool:
-        """Ask anew, since those at hand were refused; True if there are other ones now."""
+        """Ask again, since those at hand were refused; True if there are other ones now."""
         with self._asking:
             kept, self._kept = self._kept, None
         try:

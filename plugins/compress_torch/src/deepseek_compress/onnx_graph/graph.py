@@ -46,7 +46,7 @@ class GraphIndex:
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def only_reader(self, name: str) -> NodeProto | None:
-        """The one node that reads a tensor which is no output of the model."""
+        """The one node that reads a tensor which is not an output of the model."""
         found = self.readers.get(name, [])
         return found[0] if len(found) == 1 and name not in self.outputs else None
 

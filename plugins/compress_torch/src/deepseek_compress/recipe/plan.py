@@ -1,4 +1,4 @@
-"""Plans a recipe without training: what each step would do, and what that would cost."""
+"""Plans a recipe without training: what each step would do, and its cost."""
 
 from __future__ import annotations
 

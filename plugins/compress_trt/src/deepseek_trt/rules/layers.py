@@ -255,7 +255,7 @@ def stft(node: Node) -> Iterable[Problem]:
     """Steps and windows are constants."""
     for index, name in ((1, "frame step"), (2, "window"), (3, "frame length")):
         if node.input(index) and not node.is_weights(index):
-            yield problem(node, "stft", f"its {name} is no constant", "make it an initializer")
+            yield problem(node, "stft", f"its {name} is not a constant", "make it an initializer")
             return
 
 

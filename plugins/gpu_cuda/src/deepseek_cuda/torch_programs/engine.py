@@ -136,7 +136,7 @@ class TorchEngine:
         return Launched(outputs, keep=(tensors, given))
 
     def release(self) -> None:
-        """Give back what torch keeps for the next run."""
+        """Release what torch keeps for the next run."""
         if self._place.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -234,5 +234,5 @@ def pieces_of(
 def _no_room(download: Download, error: OSError) -> errors.InputError:
     return errors.InputError(
         f"{shown(download.path)} can't be written, nor what comes after it: {error.strerror}",
-        remedy="make room there, and run it again; files that are there are whole",
+        remedy="free space there, and run it again; files that are there are whole",
     )

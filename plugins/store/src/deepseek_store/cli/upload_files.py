@@ -108,7 +108,7 @@ class Uploader:
         """What was stored; durable once `finish` has returned.
 
         Raises:
-            TierFull, TierUnavailable: no room, or the disk does not answer.
+            TierFull, TierUnavailable: no space, or the disk does not answer.
         """
         for upload, receipt in self._at_once.results(self._put, uploads):
             if receipt is not None:

@@ -225,7 +225,7 @@ class Owner:
             try:
                 self._take(name, place, held, marks)
             except errors.TierFull as error:
-                # What frees room has to write first; nobody else has taken it so far.
+                # What frees space has to write first; nobody else has taken it so far.
                 _LOG.warning("%s keeps its last epoch: %s", place.url, error.message)
                 return
         self._taken[name] = _promise(marks)
@@ -372,7 +372,7 @@ class Owner:
         except OSError as error:
             raise from_os_error.typed(error, str(self._path), str(self._home)) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            _LOG.error("%s can't be read, and is made anew: %s", self._path, error)
+            _LOG.error("%s can't be read, and is rebuilt: %s", self._path, error)
             return None
 
     def _save(self, record: OwnerRecord) -> None:

@@ -33,7 +33,7 @@ def check_expected(transaction: Transaction, batch: Batch, url: str) -> None:
                 else f"{key!r} does not exist, expected generation {expected}",
                 url=url,
                 found=found,
-                remedy="read it again and decide anew",
+                remedy="read it again and decide again",
             )
 
 

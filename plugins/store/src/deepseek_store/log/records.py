@@ -325,7 +325,7 @@ def placed_in_table(
 ) -> tuple[Placed, int] | None:
     """The record whose front stands at `at` of a footer's table, and where its entry ends.
 
-    All in one function: a rebuild calls it once for each record of a store. None: it is no record.
+    All in one function: a rebuild calls it once for each record of a store. None if it is not one.
     """
     tail = at + HEADER_NBYTES
     if tail > len(table):
@@ -384,7 +384,7 @@ def rows_in_table(table: bytes, at: int, *, segment: int) -> Iterator[TableRow]:
             generation, writer, move, created_s, _, object_nbytes, xxh3,
         ) = unpack(table, start)  # fmt: skip
         if magic != MAGIC or version != FORMAT or kind not in _KINDS:
-            raise ValueError(f"the entry at {at} is no record")
+            raise ValueError(f"the entry at {at} is not a record")
         meta_at = tail + key_nbytes
         end = at = meta_at + meta_nbytes
         if flags & MANIFEST:
@@ -402,7 +402,7 @@ def segments_in(extents: bytes) -> Sequence[int]:
     """The segments that packed extents name, one for each.
 
     Raises:
-        Corrupt: it is no list of extents.
+        Corrupt: it is not a list of extents.
     """
     if len(extents) == _EXTENT.size:
         return _HASH.unpack_from(extents)
@@ -425,7 +425,7 @@ def unpack_extents(data: Buffer) -> tuple[Extent, ...]:
     """What `pack_extents` packed.
 
     Raises:
-        Corrupt: it is no list of extents.
+        Corrupt: it is not a list of extents.
     """
     if len(data) == EXTENT_NBYTES:
         return (unpack_extent(data),)
@@ -442,7 +442,7 @@ def _encoded(key: str) -> bytes:
     try:
         encoded = key.encode()
     except UnicodeEncodeError as error:
-        raise errors.InputError(f"key {key[:80]!r} is no text: {error}") from error
+        raise errors.InputError(f"key {key[:80]!r} is not text: {error}") from error
     if len(encoded) > LONGEST_KEY_NBYTES:
         raise errors.InputError(
             f"a key of {len(encoded)} bytes is too long",

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class Recovered:
     """A log as it is after recovery.
 
-    The `nbytes` of a segment that a live writer has open include room that is not written yet.
+    The `nbytes` of a segment that a live writer has open include space that is not written yet.
     `faults` are damaged places by segment; `truncated` how many bytes of a torn tail were dropped;
     `placed` reads the records of a segment (their payloads only where they are manifests). `open`
     are those that have ended, and that a look without changes has left as they were. `present` are

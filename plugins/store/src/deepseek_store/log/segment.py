@@ -98,7 +98,7 @@ def writer_of_new(name: str) -> int | None:
 
 
 def parse_name(name: str) -> tuple[int, bool] | None:
-    """Segment id and whether it is sealed; None if it is no segment's file."""
+    """Segment id and whether it is sealed; None if it is not a segment's file."""
     match = _NAME.fullmatch(name)
     return (int(match[2], 16), match[1] == "segment") if match else None
 
@@ -156,7 +156,7 @@ def parse_footer(data: Buffer) -> list[Placed]:
     Their payload is empty, except that of manifests.
 
     Raises:
-        Corrupt: it is no footer, or it is damaged.
+        Corrupt: it is not a footer, or it is damaged.
         ForeignStore: of a later format.
     """
     return _parse_footer(data)[1]
@@ -388,7 +388,7 @@ def _parse_entry(table: bytes, at: int, segment: int) -> tuple[Placed, int]:
     (offset,) = _OFFSET.unpack_from(table, at)
     found = rec.placed_in_table(table, at + _OFFSET.size, segment=segment, offset=offset)
     if found is None:
-        raise _corrupt(f"the entry at {at} is no record")
+        raise _corrupt(f"the entry at {at} is not a record")
     return found
 
 

@@ -249,7 +249,7 @@ class MetricsServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """GET /metrics; the class is made anew for each server, with its `text`."""
+    """GET /metrics; the class is rebuilt for each server, with its `text`."""
 
     server_version = "deepseek-store"
     protocol_version = "HTTP/1.1"

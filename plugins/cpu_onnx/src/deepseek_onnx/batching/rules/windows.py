@@ -70,7 +70,7 @@ def _padded_places(size: Dim, window: Window) -> Dim | None:
 
 
 def _count(room: int, window: Window, size: int, rounds_up: bool) -> int | None:
-    """1 + room / stride; None where implementations differ in how they round."""
+    """1 + space / stride; None where implementations differ in how they round."""
     if room < 0:
         return None
     if rounds_up and room % window.stride:

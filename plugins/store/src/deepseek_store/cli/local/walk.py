@@ -213,7 +213,7 @@ def folders_of_store(home: str | Path, urls: tuple[str, ...] = ()) -> frozenset[
 
 
 def _unusual(found: os.stat_result) -> bool:
-    """Whether a folder that is made anew would have other permissions."""
+    """Whether a folder that is rebuilt would have other permissions."""
     return stat.S_IMODE(found.st_mode) & 0o7777 != 0o777 & ~current_umask()
 
 
