@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_a_damaged_entry_is_compiled_again(device, tmp_path, damage):
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + b"?" if damage is None else damage)
     assert build(device, tmp_path).compiles == 1
+    assert build(device, tmp_path).hits == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_an_entry_of_another_user_is_compiled_again(device, tmp_path):
+    path = build(device, tmp_path).path_of(kernel_source(), SMALL.options)
+    os.chown(path, 12345, 12345)
+    assert build(device, tmp_path).compiles == 1
+    assert path.stat().st_uid == os.getuid(), "it was replaced"
     assert build(device, tmp_path).hits == 1
 
 

@@ -1,8 +1,11 @@
 """Heads that can't be reached: told in seconds, by name, with what to do."""
 
+import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -54,6 +57,34 @@ def test_another_server_is_no_head(listener):
     with pytest.raises(errors.DeviceUnavailable, match="is not a Ray head"):
         check_head(address_of(listener), LIMIT_S)
     thread.join()
+
+
+def test_a_signal_ends_what_connects(listener):
+    """SIGTERM while Ray waits for a head that greets as one and then says nothing."""
+    held, greeted = [], threading.Event()
+
+    def serve():
+        with contextlib.suppress(OSError):  # closed at the end of the test
+            while True:
+                connection, _ = listener.accept()
+                held.append(connection)
+                connection.sendall(b"\0\0\0\4\0\0\0\0\0")  # SETTINGS, with none
+                if len(held) > 1:
+                    greeted.set()
+
+    threading.Thread(target=serve, daemon=True).start()
+    command = [sys.executable, "-m", "deepseek_core", "devices", "--executor", "ray"]
+    process = subprocess.Popen(
+        [*command, "--address", address_of(listener)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert greeted.wait(60)  # the second one is Ray's own
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(

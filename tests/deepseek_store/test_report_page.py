@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from page_rules import faults
 
 from deepseek_core import console, open_tier
 from deepseek_store import Policy, Store
@@ -79,6 +80,7 @@ def test_the_page_tells_what_the_store_is(store, tmp_path):
     assert text.count("simulated") >= 4
     assert all(move.reason in text for move in moves.moves)
     assert "<b>&" not in (tmp_path / "page.html").read_text()
+    assert faults((tmp_path / "page.html").read_text()) == []
 
 
 def test_bars_are_as_long_as_what_they_stand_for(store, tmp_path):
@@ -86,7 +88,7 @@ def test_bars_are_as_long_as_what_they_stand_for(store, tmp_path):
     write_status_page(tmp_path / "page.html", status, None, "no plan & why")
     page = (tmp_path / "page.html").read_text()
     assert "no plan &amp; why" in page
-    chart = page.split('aria-label="bytes by tier"')[1].split("</svg>")[0]
+    chart = page.split("<title>Bytes stored in each tier</title>")[1].split("</svg>")[0]
     widths = [float(found) for found in re.findall(r'width="([\d.]+)"', chart)]
     shares = [
         nbytes
@@ -121,6 +123,7 @@ def test_a_store_with_nothing_in_it_has_a_page(tmp_path):
         write_status_page(tmp_path / "page.html", status, empty.maintenance.plan())
     reader = read(tmp_path / "page.html")
     assert "There are no objects yet." in reader.texts
+    assert faults((tmp_path / "page.html").read_text()) == []
     assert status.efficiency is None
 
 

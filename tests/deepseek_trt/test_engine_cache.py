@@ -108,6 +108,17 @@ def test_one_flipped_bit_is_noticed_and_the_engine_built_again(fakes):
     assert fakes.build().from_cache
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("kind", ["json", "engine"])
+def test_an_engine_of_another_user_is_built_again(fakes, kind):
+    key = fakes.build().manifest.key
+    os.chown(fakes.cache.folder / f"{key}.{kind}", 12345, 12345)
+    again = fakes.build()
+    assert not again.from_cache
+    assert "belongs to another user" in again.notes[0]
+    assert fakes.build().from_cache
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "deepseek-trt engine 9"}', "\0"])
 def test_a_manifest_that_is_none_is_noticed(fakes, content):
     key = fakes.build().manifest.key

@@ -13,7 +13,7 @@ from typing import Final
 from deepseek_core.cli.doctor_hardware import Check, hardware_checks
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.distributions import GROUP_PREFIX, Distribution, distributions
-from deepseek_core.discovery.folders import config_file, make_writable, preferred_cache_dir
+from deepseek_core.discovery.folders import config_file, make_private, preferred_cache_dir
 from deepseek_core.discovery.installed import choose, is_certain, of_one_name, one_of_each
 from deepseek_core.discovery.installing import FOLDERS, install_command
 from deepseek_core.discovery.notices import unknown_names, unknown_settings
@@ -48,7 +48,7 @@ def _python() -> Check:
 
 def _cache() -> Check:
     folder = preferred_cache_dir()
-    problem = make_writable(folder)
+    problem = make_private(folder)
     if problem is None:
         return Check(name="cache", status="ok", message=f"{folder} is writable")
     return Check(

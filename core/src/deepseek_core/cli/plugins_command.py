@@ -93,12 +93,14 @@ def _rows(
 
 def _probed(registry: Registry, *, probe: bool) -> tuple[PluginRow, ...]:
     """The rows in the light of a probe, or of what an earlier one left in the cache."""
-    from deepseek_core.discovery.folders import cache_dir, preferred_cache_dir
+    from deepseek_core.discovery.folders import cache_dir, cache_to_read
     from deepseek_core.discovery.probe_cache import cached_probes
     from deepseek_core.discovery.probe_result import with_probes
 
     if not probe:
-        return with_probes(registry.plugins, cached_probes(registry, preferred_cache_dir()))
+        folder = cache_to_read()
+        known = () if folder is None else cached_probes(registry, folder)
+        return with_probes(registry.plugins, known)
     from deepseek_core.discovery.probe import probe_devices
 
     timeout_s = registry.switches.probe_timeout_s

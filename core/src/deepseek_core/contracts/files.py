@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,28 @@ from typing import Final
 from deepseek_core.contracts.errors import DeepSeekError, WriteError
 
 _START: Final = 50  # characters, of up to 4 bytes each
+
+
+def is_own(path: Path) -> bool:
+    """Whether this user or root has made it: nobody else's code or figures are in it.
+
+    Raises:
+        OSError: it can't be looked at.
+    """
+    return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
+
+
+def read_own(path: Path) -> bytes:
+    """Read a file of a cache, which only this user or root may have made.
+
+    Raises:
+        PermissionError: it is somebody else's.
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid not in (os.getuid(), 0):
+            raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+        return file.read()
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core.discovery.folders import make_writable, preferred_cache_dir
+from deepseek_core.contracts.files import read_own
+from deepseek_core.discovery.folders import make_private, preferred_cache_dir
 from deepseek_core.discovery.installing import disable_setting, remove_command
 from deepseek_core.discovery.modules import locate
 from deepseek_core.discovery.scan import EntryPoint
@@ -46,7 +47,7 @@ class Imports:
         self._descriptor: int | None = None
         self._file: Path | None = None
         # A child of ours is where a plugin may do its worst.
-        if "DEEPSEEK_CHILD" not in os.environ and make_writable(self._folder) is None:
+        if "DEEPSEEK_CHILD" not in os.environ and make_private(self._folder) is None:
             with suppress(OSError, ImportError):
                 self._count_deaths()
                 self._begin()
@@ -174,7 +175,7 @@ def _changes(origin: str | None) -> Iterator[float]:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        noted = json.loads(file.read_text(encoding="utf-8"))
+        noted = json.loads(read_own(file))
         float(noted.get("at", 0.0)), int(noted.get("deaths", 0))
     except FileNotFoundError:
         return None

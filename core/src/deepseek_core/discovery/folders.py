@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.files import is_own
+from deepseek_core.contracts.units import as_path
 
 
 def config_file() -> Path:
@@ -19,18 +25,40 @@ def config_file() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder for caches, made on demand and writable.
+    """The folder for caches, made on demand, writable, and closed to others.
 
-    `DEEPSEEK_CACHE_DIR`, else `XDG_CACHE_HOME/deepseek`, else `~/.cache/deepseek`. One that can't
-    be written to is replaced by a private temporary folder, with a `RuntimeWarning`.
+    `DEEPSEEK_CACHE_DIR`, else `XDG_CACHE_HOME/deepseek`, else `~/.cache/deepseek`. What lies there
+    is loaded as code. One that can't be written to, or that others could, is replaced by a private
+    temporary folder, with a `RuntimeWarning`.
     """
     folder = preferred_cache_dir()
-    problem = make_writable(folder)
+    problem = make_private(folder)
     if problem is None:
         return folder
     spare = _private_temp_dir()
     _warn(f"no caches in {folder}: {problem}; using {spare} (set DEEPSEEK_CACHE_DIR)")
     return spare
+
+
+def own_cache_dir(given: str | Path) -> Path:
+    """The folder for caches that a program names, made or not.
+
+    Raises:
+        ConfigError: somebody else could have put files into it.
+    """
+    folder = as_path("cache_dir", given)
+    problem = exposure(folder) if folder.is_dir() else None
+    if problem is not None:
+        raise ConfigError(
+            f"cache_dir {folder}: {problem}", remedy="give a folder that only you may write to"
+        )
+    return folder
+
+
+def cache_to_read() -> Path | None:
+    """The folder for caches if it is there and nobody else could write to it; makes nothing."""
+    folder = preferred_cache_dir()
+    return folder if folder.is_dir() and exposure(folder) is None else None
 
 
 def preferred_cache_dir() -> Path:
@@ -41,13 +69,45 @@ def preferred_cache_dir() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / "deepseek"
 
 
-def make_writable(folder: Path) -> str | None:
-    """Make the folder, private to the user; returns what is in the way, or None."""
+def make_private(folder: Path) -> str | None:
+    """Make the folder, which only this user may write to; returns what is in the way, or None.
+
+    An empty one that others could write to is closed to them.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if _is_open(folder) and is_own(folder) and not any(folder.iterdir()):
+            folder.chmod(0o700)
+        found = exposure(folder)
     except OSError as error:
         return error.strerror or str(error)
-    return None if os.access(folder, os.W_OK | os.X_OK) else "not writable"
+    return found or (None if os.access(folder, os.W_OK | os.X_OK) else "not writable")
+
+
+def exposure(folder: Path) -> str | None:
+    """Say how somebody else could have put files into a folder; None if nobody could.
+
+    Raises:
+        OSError: it can't be looked at.
+    """
+    if not is_own(folder):
+        return "it belongs to another user"
+    if _is_open(folder):
+        return "others can write to it, so what it holds may be anybody's"
+    return next((f"{name} in it belongs to another user" for name in _strange(folder)), None)
+
+
+def _strange(folder: Path) -> Iterator[str]:
+    if hasattr(os, "getuid"):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # it has just gone
+                    if entry.stat(follow_symlinks=False).st_uid not in (os.getuid(), 0):
+                        yield entry.name
+
+
+def _is_open(folder: Path) -> bool:
+    return hasattr(os, "getuid") and bool(folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _base(variable: str, default: str) -> Path:
@@ -59,21 +119,12 @@ def _base(variable: str, default: str) -> Path:
 def _private_temp_dir() -> Path:
     import tempfile
 
-    shared = Path(tempfile.gettempdir()) / f"deepseek-{os.getuid()}"
-    if make_writable(shared) is None and _is_private(shared):
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    shared = Path(tempfile.gettempdir()) / f"deepseek-{user}"
+    # Anyone may have made this name in a shared folder first, as a link to elsewhere perhaps.
+    if make_private(shared) is None and not shared.is_symlink():
         return shared
     return Path(tempfile.mkdtemp(prefix="deepseek-"))
-
-
-def _is_private(folder: Path) -> bool:
-    # Anyone may have made this name in a shared folder first, as a link to elsewhere perhaps.
-    status = folder.lstat()
-    others = stat.S_IWGRP | stat.S_IWOTH
-    return (
-        stat.S_ISDIR(status.st_mode)
-        and status.st_uid == os.getuid()
-        and not status.st_mode & others
-    )
 
 
 def _warn(text: str) -> None:

@@ -1,7 +1,7 @@
 """Results of probes, kept between processes: one small JSON file for each device spec.
 
 A file holds what its result depended on; when any of that changes, it no longer counts. What was
-wrong may be repaired by more than a key can cover (a driver, a library, a right): a complaint counts
+wrong may be fixed by more than a key can cover (a driver, a library, a right): a complaint counts
 for minutes, while nothing was installed, and only for who shows it with its age. Who needs the
 device asks again (`probe`). Hardware that was absent counts as absent for an hour, while nothing
 was installed and no card was plugged in.
@@ -22,7 +22,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core.contracts.device import DeviceSpec
-from deepseek_core.contracts.files import whole_file
+from deepseek_core.contracts.files import read_own, whole_file
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.modules import locate
 from deepseek_core.discovery.probe_result import ProbeResult, ended, to_rows
@@ -57,7 +57,7 @@ def cached_probes(registry: Registry, cache_dir: Path) -> tuple[ProbeResult, ...
 def read(device: Registered[DeviceSpec], cache_dir: Path) -> ProbeResult | None:
     """The valid result of one spec; None if there is none or its file is corrupt."""
     try:
-        entry = json.loads(_file(device, cache_dir).read_text(encoding="utf-8"))
+        entry = json.loads(read_own(_file(device, cache_dir)))
         result = _result(device, entry)
         valid = entry["key"] == _key(device) and _is_recent(result)
         unchanged = not result.complains or entry["surroundings"] == _surroundings()

@@ -20,8 +20,9 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.place import DeviceOffer
 from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.task import LatencyClass, Workload
-from deepseek_core.contracts.units import as_count, as_duration, as_mapping, as_names, as_path
+from deepseek_core.contracts.units import as_count, as_duration, as_mapping, as_names
 from deepseek_core.discovery.folders import cache_dir as default_cache_dir
+from deepseek_core.discovery.folders import own_cache_dir
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.probe import probe_devices
 from deepseek_core.discovery.probe_result import ProbeResult
@@ -87,7 +88,7 @@ class Session:
         cores = len(os.sched_getaffinity(0))
         if threads is not None:
             threads = as_count("threads", threads)
-        folder = default_cache_dir() if cache_dir is None else as_path("cache_dir", cache_dir)
+        folder = default_cache_dir() if cache_dir is None else own_cache_dir(cache_dir)
         settings = as_mapping("settings", settings)
         if settings:
             if registry is not None:

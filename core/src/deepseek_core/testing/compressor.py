@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -14,13 +15,13 @@ from deepseek_core.contracts.compressor import Compressor, Packed
 from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.stage import Array
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load
+from deepseek_core.testing.traces import TraceRules
 
 _OTHER_DTYPES: Final = ("float16", "float64", "int8", "int32", "int64", "uint8", "bool")
 
 
-class CompressorConformance(PluginConformance):
+class CompressorConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`.
 
     `arrays` may be replaced by what the compressor is for. `lossy` is the record's by default;
@@ -40,6 +41,13 @@ class CompressorConformance(PluginConformance):
             np.zeros(64, np.float32),
             np.arange(24, dtype=np.float32).reshape(2, 3, 4),
         ]
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Pack every array and unpack it."""
+        compressor = self._make(spec)
+        for array in self.arrays():
+            compressor.error_bound(array)
+            compressor.unpack(compressor.pack(array))
 
     @pytest.fixture
     def usable(self, spec: Registered[Any]) -> Registered[Any]:

@@ -16,20 +16,25 @@ from deepseek_core.discovery.registry import Registered
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.testing.leaks import check_releases
 from deepseek_core.testing.plain_plan import POISON, make_plan
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load
+from deepseek_core.testing.traces import TraceRules
 
 _MANY: Final = 1000
 _MOST_AHEAD: Final = 200
 
 
-class ExecutorConformance(PluginConformance):
+class ExecutorConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`; the kit makes the plan.
 
     Its device lives in `deepseek_core.testing.plain_plan`, which other processes can import.
     """
 
     kind = "executor"
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Run some batches."""
+        with make_plan(folder) as plan, self._open(spec, plan) as executor:
+            list(executor.stream(_batches(3)))
 
     @pytest.fixture
     def plan(self, tmp_path: Path) -> Iterator[Plan]:

@@ -15,13 +15,13 @@ from deepseek_core.contracts.frontend import Frontend
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Operation
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load
+from deepseek_core.testing.traces import TraceRules
 
 _REASON: Final = "this device runs nothing"
 
 
-class FrontendConformance(PluginConformance):
+class FrontendConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`, and return real `artifacts`.
 
     `cuts` says that it makes stages of its models where devices differ in what they support.
@@ -33,6 +33,15 @@ class FrontendConformance(PluginConformance):
     def artifacts(self, tmp_path: Path) -> tuple[Sequence[Artifact], Sequence[Artifact]]:
         """Good models and bad ones (truncated, foreign), at least one of each."""
         raise NotImplementedError("return ([good, ...], [bad, ...]) from artifacts(self, tmp_path)")
+
+    def prepare(self, spec: Registered[Any], folder: Path) -> None:
+        """Make the models."""
+        self._models = self._good(folder)
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Read every good model."""
+        for artifact in self._models:
+            load(spec, spec.record.factory)().read(artifact, _everything)
 
     @pytest.fixture
     def frontend(self, spec: Registered[Any]) -> Frontend:

@@ -22,11 +22,11 @@ from deepseek_core.contracts.compression.step import (
 from deepseek_core.contracts.errors import InputError, Interrupted
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.runtime.compressors import open_compressor
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import registry_of
+from deepseek_core.testing.traces import TraceRules
 
 
-class ModelCompressorConformance(PluginConformance):
+class ModelCompressorConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`, and give a small model.
 
     `options` are the step's. `deterministic` is false for one whose results differ although
@@ -49,6 +49,10 @@ class ModelCompressorConformance(PluginConformance):
         """The model's weights by name: of what has a `state_dict`, of an artifact its bytes."""
         return weights_of(model)
 
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Treat the model once."""
+        self._applied(self._step(spec), self.model(), folder)
+
     @pytest.fixture
     def usable(self, spec: Registered[Any]) -> Registered[Any]:
         """The record, of a compressor for models."""
@@ -59,9 +63,10 @@ class ModelCompressorConformance(PluginConformance):
     @pytest.fixture
     def step(self, usable: Registered[Any]) -> ModelCompressor:
         """The step, with the options of this class."""
-        opened = open_compressor(
-            usable.record.name, self.options, registry=registry_of(self.plugin)
-        )
+        return self._step(usable)
+
+    def _step(self, spec: Registered[Any]) -> ModelCompressor:
+        opened = open_compressor(spec.record.name, self.options, registry=registry_of(self.plugin))
         assert isinstance(opened.compressor, ModelCompressor)
         return opened.compressor
 

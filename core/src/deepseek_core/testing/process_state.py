@@ -23,6 +23,9 @@ _TESTER: Final = "PYTEST_"  # variables that pytest writes while it runs
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _ODD_S: Final = 86_399.0
 _ODD_LEVEL: Final = 37
+_VARIABLES: Final = dict(os.environ)
+"""Before any plugin was used: the kit is imported first."""
+
 _PARTS: Final = {name: tuple(vars(sys.modules[name])) for name in ("builtins", "json", "os")}
 
 
@@ -43,7 +46,8 @@ def process_state() -> dict[str, object]:
         "the locale": locale.setlocale(locale.LC_ALL, None),
         "warning filters": (_broad_filters(), id(warnings.showwarning)),
         "the root logger": _logging(),
-        "the random state": (random.getstate(), _numpy_random()),
+        "the random state": random.getstate(),
+        "the random state of numpy": _numpy_random(),
         "numpy's handling of errors": _of("numpy", "geterr"),
         "the recursion limit": sys.getrecursionlimit(),
         "garbage collection": (gc.isenabled(), gc.get_threshold()),
@@ -80,8 +84,9 @@ def odd_state(folder: Path) -> Iterator[None]:
     root, thresholds = logging.getLogger(), gc.get_threshold()
     before = (Path.cwd(), socket.getdefaulttimeout(), sys.getrecursionlimit(), random.getstate())
     logged, place, umask = (root.level, root.handlers[:]), locale.setlocale(locale.LC_ALL), None
-    streams = [getattr(sys, name) for name in _STREAMS]
+    streams, variables = [getattr(sys, name) for name in _STREAMS], dict(os.environ)
     try:
+        _set_variables(_VARIABLES)
         os.chdir(folder)
         umask = os.umask(0o026)
         socket.setdefaulttimeout(_ODD_S)
@@ -94,6 +99,7 @@ def odd_state(folder: Path) -> Iterator[None]:
         with _odd_signals(), _odd_numpy():
             yield
     finally:
+        _set_variables(variables)
         os.chdir(before[0])
         if umask is not None:
             os.umask(umask)
@@ -108,6 +114,12 @@ def odd_state(folder: Path) -> Iterator[None]:
             setattr(sys, name, stream)
         with suppress(locale.Error):
             locale.setlocale(locale.LC_ALL, place)
+
+
+def _set_variables(wanted: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 @contextmanager

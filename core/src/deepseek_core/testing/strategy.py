@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,14 +13,14 @@ from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.strategy import Mesh, Slices, Strategy
 from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load
+from deepseek_core.testing.traces import TraceRules
 
 _SHAPES: Final[tuple[tuple[int, ...], ...]] = ((8, 8), (16,), (7, 5), (3, 4, 6), (1,), ())
 _MOST_RANKS: Final = 9
 
 
-class StrategyConformance(PluginConformance):
+class StrategyConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`.
 
     `num_ranks` are numbers to try; at least one must give a mesh. `elastic` is the record's
@@ -29,6 +30,11 @@ class StrategyConformance(PluginConformance):
     kind = "strategy"
     num_ranks: ClassVar[Sequence[int]] = (1, 2, 4, 8)
     elastic: ClassVar[bool | None] = None
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Make meshes and split tensors over them."""
+        for number in self.num_ranks:
+            _answers(self._make(spec), number)
 
     @pytest.fixture
     def strategy(self, spec: Registered[Any]) -> Strategy:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pytest
 
@@ -15,9 +14,10 @@ from deepseek_core.contracts.errors import InputError, ObjectMissing
 from deepseek_core.contracts.tier import MOST_KEY_NBYTES, Tier, TierProfile
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.leaks import check_releases
-from deepseek_core.testing.plugin import PluginConformance
-from deepseek_core.testing.subject import load
+from deepseek_core.testing.tier_base import TierRules
 from deepseek_core.testing.tier_faults import write_and_die
+from deepseek_core.testing.tier_shared import SharedRules
+from deepseek_core.testing.traces import TraceRules
 
 _LARGE: Final = bytes(range(251)) * (4 * 1024 * 1024 // 251 + 1)
 BAD_KEYS: Final = ("", "/", "/etc/passwd", "a//b", "a/", ".", "..", "../b", "a/../b", "a/./b")
@@ -32,37 +32,21 @@ _KEY: Final = "/".join(["part"] * (MOST_KEY_NBYTES // 10))
 _LONG_KEYS: Final = (_KEY + "/" + "权" * 170, "p" * 300 + "/x", "长" * (MOST_KEY_NBYTES // 3))
 
 
-class TierConformance(PluginConformance):
+class TierConformance(SharedRules, TraceRules, TierRules):
     """Inherit it as `Test...`, set `plugin` and `name`, and make URLs of empty places.
 
     `durable` says that objects outlive the process that wrote them; by default the record's.
+    `many` is the number of small objects of the rule over a long list.
     """
 
-    kind = "tier"
-    durable: ClassVar[bool | None] = None
-
-    def make_url(self, tmp_path: Path) -> str:
-        """A URL that this tier opens, of a place without objects; `tmp_path` is yours."""
-        raise NotImplementedError("return a URL from make_url(self, tmp_path)")
-
-    @pytest.fixture
-    def url(self, spec: Registered[Any], tmp_path: Path) -> str:
-        """Where the objects of one test go."""
-        return self.make_url(tmp_path)
-
-    @pytest.fixture
-    def tier(self, spec: Registered[Any], url: str) -> Iterator[Tier]:
-        """The open tier."""
-        with self._open(spec, url) as tier:
-            yield tier
-
-    def _open(self, spec: Registered[Any], url: str) -> Tier:
-        tier: Tier = load(spec, spec.record.factory)(url)
-        return tier
-
-    def _need_durable(self, spec: Registered[Any]) -> None:
-        if not (spec.record.durable if self.durable is None else self.durable):
-            pytest.skip("durable = False")
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Write, read, list and delete an object."""
+        with self._open(spec, self.make_url(folder)) as tier:
+            tier.put_if_absent("used/object", b"x" * 70_000)
+            tier.get("used/object", 5, 10)
+            list(tier.list("used/"))
+            tier.profile()
+            tier.delete("used/object")
 
     def test_it_says_where_it_is(self, spec: Registered[Any], tier: Tier, url: str) -> None:
         """A tier's URL is the one it was opened with, of a scheme that its record names."""

@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_fpga.files import write_atomically
 from deepseek_fpga.opening import OpenDevice
 from deepseek_fpga.vendor_binary import checked_binary, refusal
@@ -133,7 +133,10 @@ def _read_entry(path: Path) -> bytes | None:
     The checksum is compared here because a driver given a damaged binary may abort the process.
     """
     try:
-        content = path.read_bytes()
+        content = console.read_own(path)
+    except PermissionError as error:
+        _log.warning("%s is not loaded, compiling again: %s", path, error.strerror)
+        return None
     except OSError:
         return None
     head, binary = content[: len(_MAGIC)], content[len(_MAGIC) + _DIGEST_BYTES :]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from deepseek_core import DeviceInfo, OpenOptions, Stage, errors
+from deepseek_core import DeviceInfo, OpenOptions, Stage, console, errors
 from deepseek_cuda.device import CudaDevice, Parts
 from deepseek_cuda.discovery.gpus import Unit
 from deepseek_cuda.discovery.nvml import readings
@@ -63,14 +63,13 @@ def open_device(device_id: str, options: OpenOptions) -> CudaDevice:
 
 
 def _make_private(folder: Path, device_id: str) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
+    problem = console.make_private(folder)
+    if problem is not None:
         raise errors.DeviceUnavailable(
-            f"{device_id}: the folder of TensorRT's engines can't be made: {error}",
+            f"{device_id}: the folder of TensorRT's engines {folder} can't be used: {problem}",
             device_id=device_id,
-            remedy="DEEPSEEK_CACHE_DIR=FOLDER (one that you may write to)",
-        ) from error
+            remedy="DEEPSEEK_CACHE_DIR=FOLDER (one that only you may write to)",
+        )
 
 
 def _unavailable(

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_trt.backends.backend import Built, Identity, Parsed, Sink
 from deepseek_trt.backends.library import Library
 from deepseek_trt.gpu import Gpu
@@ -53,7 +53,7 @@ class FullBackend:
         if self._timings is None or not self._timings.is_file():
             return b""
         with contextlib.suppress(OSError):
-            return self._timings.read_bytes()
+            return console.read_own(self._timings)
         return b""
 
     def _remember(self, config: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -68,7 +69,7 @@ class EngineCache:
         if manifest is None:
             return None
         try:
-            content = self._engine(key).read_bytes()
+            content = _read(self._engine(key))
         except FileNotFoundError:  # evicted just now, or by hand
             return None
         except OSError as error:
@@ -106,7 +107,7 @@ class EngineCache:
         found = []
         for path in self._files("*.json"):
             with contextlib.suppress(OSError, EngineDamaged):
-                manifest = read_manifest(path.read_bytes(), str(path))
+                manifest = read_manifest(_read(path), str(path))
                 found.append(Kept(manifest=manifest, used_s=path.stat().st_mtime))
         return sorted(found, key=lambda kept: kept.used_s, reverse=True)
 
@@ -169,7 +170,7 @@ class EngineCache:
     def _manifest(self, key: str) -> Manifest | None:
         path = self._described(key)
         try:
-            content = path.read_bytes()
+            content = _read(path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -199,3 +200,14 @@ class EngineCache:
 
     def _lock(self, key: str) -> Path:
         return self.folder / f"{key}.lock"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return console.read_own(path)
+    except PermissionError as error:
+        if error.errno != errno.EPERM:
+            raise
+        raise EngineDamaged(
+            f"{path} belongs to another user", remedy="it is built again"
+        ) from error

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_fpga.files import write_atomically
 from deepseek_fpga.process import ToolFailed
 
@@ -46,7 +46,7 @@ class Kept:
     def facts(self, key: str) -> dict[str, Any] | None:
         """What was kept under a key; None if nothing was or it is damaged."""
         try:
-            content = json.loads(self._file(key).read_text(encoding="utf-8"))
+            content = json.loads(console.read_own(self._file(key)))
             facts, digest = content["facts"], content["digest"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -146,8 +146,8 @@ def _seal(file: Path) -> None:
 
 def _is_whole(file: Path) -> bool:
     try:
-        kept = _checksum(file).read_text(encoding="utf-8")
-        return kept == hashlib.sha256(file.read_bytes()).hexdigest()
+        kept = console.read_own(_checksum(file)).decode("ascii")
+        return kept == hashlib.sha256(console.read_own(file)).hexdigest()
     except (OSError, ValueError):
         return False
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 Metric = Literal["l2_f32", "l2_i8", "hamming_u32", "hamming_u8"]
 _CODES: Final[Mapping[Metric, tuple[int, str]]] = {
@@ -123,9 +123,9 @@ def _triton() -> str:
 
 
 def _read(file: Path) -> Kernel | None:
-    """A kept kernel; None where there is none, or its file is damaged."""
+    """A kept kernel; None where there is none, or its file is damaged or somebody else's."""
     try:
-        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        kept: dict[str, Any] = json.loads(console.read_own(file))
         cubin = bytes.fromhex(kept["cubin"])
         if sha256(cubin).hexdigest() != kept["sha256"]:
             return None

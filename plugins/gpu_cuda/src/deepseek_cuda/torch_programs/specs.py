@@ -43,7 +43,7 @@ def signature_of(program: dict[str, Any]) -> Signature:
     """Read a program that was vetted.
 
     Raises:
-        ArtifactError: an input or output is not a tensor that crosses a border, or it keeps a state.
+        ArtifactError: an input or output is not a tensor that can cross a border, or it has state.
     """
     try:
         return _signature(program["graph_module"])
