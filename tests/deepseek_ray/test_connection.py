@@ -53,7 +53,7 @@ def test_another_server_is_no_head(listener):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with pytest.raises(errors.DeviceUnavailable, match="is no Ray head"):
+    with pytest.raises(errors.DeviceUnavailable, match="is not a Ray head"):
         check_head(address_of(listener), LIMIT_S)
     thread.join()
 
@@ -84,9 +84,9 @@ def test_a_head_that_answers_is_one(nodes):
     ("greeting", "told"),
     [
         (SETTINGS, "does not answer"),
-        (SETTINGS + b"\0\0\5\0\0\0\0\0\1<html", "is no Ray head"),
-        (SETTINGS + b"\0\0\4\3\0\0\0\0\1\0\0\0\1", "is no Ray head"),  # RST_STREAM
-        (b"\xff" * 20, "is no Ray head"),
+        (SETTINGS + b"\0\0\5\0\0\0\0\0\1<html", "is not a Ray head"),
+        (SETTINGS + b"\0\0\4\3\0\0\0\0\1\0\0\0\1", "is not a Ray head"),  # RST_STREAM
+        (b"\xff" * 20, "is not a Ray head"),
         (SETTINGS[:5], "does not answer"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_server_that_only_speaks_like_one(listener, greeting, told):
     ["10.0.0.5", "ray://10.0.0.5:10001", ":6379", "a:b", "a:99999", "a:0", "::1", "fd00::5:6379"],
 )
 def test_what_is_no_address(address):
-    with pytest.raises(errors.ConfigError, match="no address of a Ray head"):
+    with pytest.raises(errors.ConfigError, match="not an address of a Ray head"):
         check_head(address, LIMIT_S)
 
 

@@ -1,6 +1,6 @@
 """What a plugin's command shares with ours: parser, progress, tables, pages, caches, remedies.
 
-Plugins import it from the face: `from deepseek_core import console`.
+Plugins import it from the public API: `from deepseek_core import console`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Graph:
     `outputs` names the tensors that a run returns. `declared_inputs` are the model's own inputs
     in its order, those included that no stage reads; without them they are found from the stages.
     `fuse` makes several stages one, where the frontend can; `find_batch` finds the batch axis
-    anew when inputs were fixed or outputs left out.
+    again when inputs were fixed or outputs left out.
     """
 
     name: str

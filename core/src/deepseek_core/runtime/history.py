@@ -67,7 +67,7 @@ class Record(NamedTuple):
 class History:
     """Samples by (device, stage, latency class); safe to use from several threads.
 
-    A file that is no sound database is set aside under another name, a new one begun, and `notice`
+    A file that is not a sound database is set aside under another name, a new one begun, and `notice`
     says so.
 
     Raises:

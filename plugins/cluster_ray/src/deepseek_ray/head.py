@@ -46,7 +46,7 @@ def check_head(address: str, limit_s: float) -> None:
         ) from error
     if not is_head:
         raise errors.DeviceUnavailable(
-            f"what answers at {address} is no Ray head", device_id="ray", remedy=START
+            f"what answers at {address} is not a Ray head", device_id="ray", remedy=START
         )
 
 
@@ -62,7 +62,7 @@ def split(address: str) -> tuple[str, int]:
     is_host = bool(host) and "/" not in host and (is_v6 or ":" not in host)
     if not is_host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         raise errors.ConfigError(
-            f"{address!r} is no address of a Ray head",
+            f"{address!r} is not an address of a Ray head",
             remedy="give HOST:PORT as `ray start --head` prints it, such as 10.0.0.5:6379 or "
             "[fd00::5]:6379; this process must run on a node of the cluster (no ray://)",
         )
