@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command import ds_sdk
+from command import ds_sdk, ds_sdk_here
 from spots import HEAD, write_spots
 
 from deepseek_trt import load
@@ -120,7 +120,8 @@ def test_without_tensorrt_it_is_refused_before_any_work(folder, words):
     ],
 )
 def test_a_mistake_is_told_when_the_recipe_is_read(folder, old, new, said):
-    done = compress(folder, RECIPE.replace(old, new), "plan")
+    (folder / "recipe.toml").write_text(RECIPE.replace(old, new))
+    done = ds_sdk_here(folder, "compress", "plan", "recipe.toml")
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
 
