@@ -8,6 +8,7 @@ import pytest
 from deepseek_core.cli import demo_command
 from deepseek_core.cli.parser import CommandParser
 
+
 def relu():
     """A model of another purpose."""
     value = [onnx.helper.make_tensor_value_info(n, 1, ["batch", 4]) for n in ("x", "y")]
