@@ -179,7 +179,7 @@ class CompressorConformance(TraceRules):
                     compressor.unpack(attrs.evolve(packed, data=data))
 
     def test_its_state_survives_a_checkpoint(self, usable: Registered[Any]) -> None:
-        """Who loads a state goes on exactly like the one that it was taken from."""
+        """A compressor that loads a state continues exactly as the one it was taken from."""
         if not self.deterministic:
             pytest.skip("deterministic = False")
         array = self.arrays()[0]

@@ -67,7 +67,7 @@ class ExecutorConformance(TraceRules):
                 np.testing.assert_array_equal(mine[name], array)
 
     def test_results_come_in_order(self, executor: Executor) -> None:
-        """Of the batches, whatever takes longer."""
+        """Results come in the order of the batches, whichever takes longer."""
         firsts = [float(result["sum"][0, 0]) for result in executor.stream(_batches(20))]
         assert firsts == sorted(firsts)
         assert len(set(firsts)) == 20
@@ -122,14 +122,14 @@ class ExecutorConformance(TraceRules):
             np.testing.assert_array_equal(mine, expected)
 
     def test_a_failure_is_raised(self, executor: Executor) -> None:
-        """As `StageFailed` that names the stage."""
+        """A failure is raised as `StageFailed`, which names the stage."""
         poisoned = {"x": np.full((1, 2), POISON)}
         with pytest.raises(StageFailed) as caught:
             list(executor.stream([*_batches(2), poisoned]))
         assert caught.value.stage
 
     def test_a_batch_that_does_not_fit_is_refused(self, executor: Executor) -> None:
-        """As `InputError`."""
+        """The refusal is an `InputError`."""
         with pytest.raises(InputError):
             list(executor.stream([{"x": np.zeros((1, 2), np.int8)}]))
 

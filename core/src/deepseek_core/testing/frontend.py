@@ -98,7 +98,7 @@ class FrontendConformance(TraceRules):
                 assert {spec.name for spec in stage.outputs} <= made, stage.name
 
     def test_one_device_runs_all_of_a_stage(self, frontend: Frontend, tmp_path: Path) -> None:
-        """Of two devices that share the operations between them."""
+        """Each stage is run by one of two devices that share the operations."""
         if not self.cuts:
             pytest.skip("cuts = False")
         for artifact in self._good(tmp_path):
@@ -107,7 +107,7 @@ class FrontendConformance(TraceRules):
                 assert set.intersection(*able), f"no device runs all of stage {stage.name!r}"
 
     def test_bad_models_are_refused(self, frontend: Frontend, tmp_path: Path) -> None:
-        """As `ArtifactError`, whatever a parser says."""
+        """The refusal is an `ArtifactError`, whatever a parser raises."""
         for artifact in self.artifacts(tmp_path)[1]:
             with pytest.raises(ArtifactError):
                 frontend.read(artifact, _everything)
@@ -115,7 +115,7 @@ class FrontendConformance(TraceRules):
     def test_a_file_that_is_gone_is_told(
         self, spec: Registered[Any], frontend: Frontend, tmp_path: Path
     ) -> None:
-        """As `ArtifactError`."""
+        """The refusal is an `ArtifactError`."""
         gone = Artifact(format=spec.record.formats[0], fingerprint="0" * 64, path=tmp_path / "gone")
         with pytest.raises(ArtifactError):
             frontend.read(gone, _everything)

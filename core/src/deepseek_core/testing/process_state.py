@@ -153,7 +153,7 @@ def _odd_numpy() -> Iterator[None]:
 
 
 def _broad_filters() -> list[object]:
-    """Those of all messages of a builtin category; libraries have filters for what is their own."""
+    """Warning filters for all messages of a builtin category; libraries filter their own."""
     return [f for f in warnings.filters if f[1] is f[3] is None and f[2].__module__ == "builtins"]
 
 
@@ -181,7 +181,7 @@ def _of(module: str, function: str) -> object:
 
 
 def _numpy_random() -> object:
-    """Of a numpy that has begun to draw; its first look makes the state."""
+    """Random state of a numpy that has begun to draw; looking at it first would make the state."""
     module = sys.modules.get("numpy.random")
     return None if module is None else repr(module.get_state())
 

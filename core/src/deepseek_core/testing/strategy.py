@@ -67,7 +67,7 @@ class StrategyConformance(TraceRules):
                 continue
 
     def test_it_takes_one_of_the_numbers_of_ranks(self, strategy: Strategy) -> None:
-        """Of those in `num_ranks`."""
+        """A strategy takes one of the numbers in `num_ranks`."""
         assert list(self._meshes(strategy)), f"it takes none of {self.num_ranks}"
 
     def test_the_mesh_holds_every_rank(self, strategy: Strategy) -> None:
@@ -140,7 +140,7 @@ class StrategyConformance(TraceRules):
             strategy.mesh(number)
 
     def test_a_number_that_it_cannot_use_is_refused(self, strategy: Strategy) -> None:
-        """As `InputError`; no rank at all always is."""
+        """The refusal is an `InputError`; zero ranks are always refused."""
         for number in (0, -1):
             with pytest.raises(InputError):
                 strategy.mesh(number)

@@ -1,4 +1,4 @@
-"""Its promises as tests: `ds-sdk check-plugin cluster_ray` runs them on a cluster of its own."""
+"""Conformance tests: `ds-sdk check-plugin cluster_ray` runs them on a cluster of its own."""
 
 from __future__ import annotations
 

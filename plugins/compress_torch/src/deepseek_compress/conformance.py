@@ -70,7 +70,7 @@ class TestPrune(_OnModules):
 
 
 class TestRecoverBatchNorm(_OnModules):
-    """Statistics anew."""
+    """Statistics again."""
 
     plugin = "compress_torch"
     name = "recover_bn"
