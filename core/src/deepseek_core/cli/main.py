@@ -265,6 +265,10 @@ def _run_plugins(name: str, rest: list[str]) -> int:
         raise _unknown(name, registry)
     if not found.usable:
         raise ConfigError(f"command {name!r} {found.reason}", remedy=found.remedy)
+    if not found.ours:
+        from deepseek_core.discovery.remembered import remember
+
+        remember(name, found.plugin, found.dist)
     locator = found.record.main
     function: Callable[[list[str]], object] = load_locator(
         locator, plugin=found.plugin, dist=found.dist
@@ -295,12 +299,17 @@ def _call(
 def _unknown(name: str, registry: Registry) -> ConfigError:
     from deepseek_core.discovery.offers import COMMANDS as OURS
     from deepseek_core.discovery.offers import how_to_get
+    from deepseek_core.discovery.remembered import how_to_get_back, of_switched_off
     from deepseek_core.discovery.status import FAULTS
     from deepseek_core.discovery.switches import suggestion
 
     known = [*COMMANDS, *(command.record.name for command in registry.commands)]
     faults = sum(row.status in FAULTS for row in registry.plugins)
     hint = f"{faults} plugins failed to load: ds-sdk list-plugins" if faults else "ds-sdk --help"
-    why, remedy = how_to_get(name, OURS, registry.plugins) or ("", suggestion(name, known))
+    close = suggestion(name, known)
+    found = how_to_get(name, OURS, registry.plugins) or how_to_get_back(name, registry.plugins)
+    if found is None:
+        found = ("", close) if close else of_switched_off(registry.plugins)
+    why, remedy = found or ("", hint)
     reason = "; ".join(filter(None, (f"there is no command {name!r}", why)))
     return ConfigError(reason, remedy=remedy or hint)

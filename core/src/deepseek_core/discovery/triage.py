@@ -66,7 +66,13 @@ def _disabled(point: EntryPoint, switches: Switches) -> Verdict:
     if word is None:
         return None
     where = switches.origin("disable")
-    return Status.DISABLED, f"switched off by {where}", f"take {word!r} out of {where}"
+    return Status.DISABLED, f"switched off by {where}", _switched_on(word, where, switches)
+
+
+def _switched_on(word: str, where: str, switches: Switches) -> str:
+    if switches.config is not None and where.startswith(str(switches.config)):
+        return f"ds-sdk plugins enable {word}"
+    return f"take {word!r} out of {where}"
 
 
 def _blocked(point: EntryPoint, switches: Switches) -> Verdict:
