@@ -381,3 +381,16 @@ def test_a_command_that_was_never_run_may_be_of_what_is_off(hello, tmp_path):
         "error: there is no command 'hello'; a plugin that is not loaded may offer it: greeter "
         "(switched off by --disable-plugins)\nfix: take 'greeter' out of --disable-plugins\n"
     )
+
+
+def test_a_command_that_two_plugins_offer_names_both(hello, tmp_path):
+    zoo.install(tmp_path, "welcomer", hooks=HELLO)
+    process = hello("hello")
+    assert process.returncode == 2
+    assert process.stderr == (
+        "error: there is no command 'hello'; plugin 'greeter' of zoo-greeter and plugin "
+        "'welcomer' of zoo-welcomer both offer it, so neither is taken\n"
+        'fix: pip uninstall zoo-welcomer (or put prefer.hello = "zoo-greeter" under [plugins])\n'
+    )
+    (tmp_path / "config.toml").write_text('[plugins]\nprefer.hello = "zoo-greeter"\n')
+    assert hello("hello").stdout == "hello\n"

@@ -299,7 +299,7 @@ def _call(
 def _unknown(name: str, registry: Registry) -> ConfigError:
     from deepseek_core.discovery.offers import COMMANDS as OURS
     from deepseek_core.discovery.offers import how_to_get
-    from deepseek_core.discovery.remembered import how_to_get_back, of_switched_off
+    from deepseek_core.discovery.remembered import contested, how_to_get_back, of_switched_off
     from deepseek_core.discovery.status import FAULTS
     from deepseek_core.discovery.switches import suggestion
 
@@ -307,9 +307,10 @@ def _unknown(name: str, registry: Registry) -> ConfigError:
     faults = sum(row.status in FAULTS for row in registry.plugins)
     hint = f"{faults} plugins failed to load: ds-sdk list-plugins" if faults else "ds-sdk --help"
     close = suggestion(name, known)
-    found = how_to_get(name, OURS, registry.plugins) or how_to_get_back(name, registry.plugins)
+    rows = registry.plugins
+    found = contested(name, rows) or how_to_get(name, OURS, rows) or how_to_get_back(name, rows)
     if found is None:
-        found = ("", close) if close else of_switched_off(registry.plugins)
+        found = ("", close) if close else of_switched_off(rows)
     why, remedy = found or ("", hint)
     reason = "; ".join(filter(None, (f"there is no command {name!r}", why)))
     return ConfigError(reason, remedy=remedy or hint)

@@ -48,6 +48,19 @@ def how_to_get_back(command: str, plugins: Iterable[PluginRow]) -> Offer | None:
     return f"it was of plugin {plugin!r} of {dist}, which is not installed", f"pip install {dist}"
 
 
+def contested(command: str, plugins: Iterable[PluginRow]) -> Offer | None:
+    """Who offers a command that two do; None if nobody does, or one."""
+    rows = [
+        row
+        for row in plugins
+        if row.status is Status.CONFLICT and "command" in row.kinds and command in row.provides
+    ]
+    if len(rows) < 2:
+        return None
+    names = " and ".join(f"plugin {row.name!r} of {row.dist}" for row in rows)
+    return f"{names} both offer it, so neither is taken", rows[0].remedy or ""
+
+
 def of_switched_off(rows: Iterable[PluginRow]) -> Offer | None:
     """The plugins that are not loaded: one of them may offer it."""
     off = [row for row in rows if row.status in (Status.DISABLED, Status.BLOCKED)]
