@@ -284,6 +284,7 @@ def _call(
     except (DeepSeekError, BrokenPipeError, SystemExit):
         raise
     except BaseException as error:
+        from deepseek_core.discovery.faults import other_system
         from deepseek_core.discovery.installing import update_command
 
         raise_if_ours(error)
@@ -291,7 +292,7 @@ def _call(
             raise
         raise DeepSeekError(
             f"command {found.record.name!r} of plugin {found.plugin!r} failed: {one_line(error)}",
-            remedy=f"run it with --debug, or {update_command(found.dist)}",
+            remedy=other_system(error) or f"run it with --debug, or {update_command(found.dist)}",
         ) from error
     return code if isinstance(code, int) else 0
 
