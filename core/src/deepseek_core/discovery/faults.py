@@ -18,7 +18,6 @@ from deepseek_core.discovery.installing import (
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.strangers import attribute, is_a, one_line, text_of, told
 
-
 _OF_THE_SYSTEM: Final = (
     "fcntl", "grp", "os", "posix", "pwd", "resource", "signal", "socket", "termios",
 )  # fmt: skip
