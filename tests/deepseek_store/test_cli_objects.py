@@ -67,7 +67,7 @@ def test_a_range_is_what_lies_between(store, typed, wanted, found):
 @pytest.mark.parametrize("wanted", ["5:2", "-1:3", "3", "a:b"])
 def test_what_is_no_range_is_refused(store, wanted):
     store("get", "k", "-", f"--range={wanted}", code=2)
-    assert "is no range" in store.err
+    assert "is not a range" in store.err
 
 
 def test_a_folder_goes_in_and_comes_back(store, tmp_path):

@@ -198,7 +198,7 @@ def test_a_full_tier_is_refused_and_the_reason_told():
     )
     verdict = weigh(at_rate(100.0, "warm"), (full, WARM, COLD), POLICY, 0.0)
     assert verdict.tier == "warm"
-    assert "no room, 10 bytes" in " ".join(verdict.sentences())
+    assert "no space, 10 bytes" in " ".join(verdict.sentences())
 
 
 @given(st.floats(0.01, 50.0), st.sampled_from((HOT, WARM)))

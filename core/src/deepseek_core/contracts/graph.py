@@ -12,7 +12,7 @@ from deepseek_core.contracts.batching import Batching
 from deepseek_core.contracts.errors import GraphError, TensorMismatch
 from deepseek_core.contracts.stage import Array, Stage, carries_items
 from deepseek_core.contracts.tensor import TensorSpec, axes_alike
-from deepseek_core.contracts.units import as_mapping, as_names
+from deepseek_core.contracts.units import as_mapping, as_names, printable
 
 
 # A typed converter: a bare `tuple` would leave the element type unknown to type checkers.
@@ -43,7 +43,7 @@ class Graph:
     `outputs` names the tensors that a run returns. `declared_inputs` are the model's own inputs
     in its order, those included that no stage reads; without them they are found from the stages.
     `fuse` makes several stages one, where the frontend can; `find_batch` finds the batch axis
-    anew when inputs were fixed or outputs left out.
+    again when inputs were fixed or outputs left out.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Graph:
         axes = (f"axis {s.batch_axis} of {s.name}" for s in self.inputs if s.batch_axis is not None)
         axis = known.symbol or ", ".join(axes)
         if self.is_batched:
-            return f"batch axis: {axis}, {known.source}"
+            return f"batch axis: {printable(axis)}, {known.source}"
         specs = (*(s for s in self.inputs if not s.optional), *self.output_specs)
         lacking = next(
             (f"{spec} has none" for spec in specs if spec.batch_axis is None), "no input"

@@ -21,7 +21,7 @@ def change_list(
     The file appears whole or not at all; a link to it stays a link.
 
     Raises:
-        ConfigError: the file is no TOML, can't be written, or has something else in this place.
+        ConfigError: the file is not TOML, can't be written, or has something else in this place.
     """
     from tomlkit.exceptions import TOMLKitError
 

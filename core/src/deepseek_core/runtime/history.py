@@ -67,8 +67,8 @@ class Record(NamedTuple):
 class History:
     """Samples by (device, stage, latency class); safe to use from several threads.
 
-    A file that is no sound database is set aside under another name, a new one begun, and `notice`
-    says so.
+    A file that is not a sound database is set aside under another name, a new one begun, and
+    `notice` says so.
 
     Raises:
         ConfigError: the file can't be opened or used, or a newer version of the SDK wrote it.

@@ -228,7 +228,7 @@ class Plan:
     def _run_chain(
         self, route: Route, given: Mapping[str, Any], sequence: int, batch: int
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        """The stages of a route one after the other, anew where tensors of theirs are lost."""
+        """The stages of a route one after the other, again where tensors of theirs are lost."""
         for start in range(pipeline.MOST_STARTS):
             tensors, ran_on = dict(given), dict[str, str]()
             readers = Readers(route.reads)
@@ -259,7 +259,7 @@ class Plan:
         Raises:
             TensorMismatch: a batch does not fit the inputs.
             StageFailed: the first stage that failed, with its device.
-            ConfigError: `max_in_flight` is no number of 1 or more.
+            ConfigError: `max_in_flight` is not a number of 1 or more.
             DeviceClosed: the session or the plan is closed.
         """
         self._check_stream(batches)

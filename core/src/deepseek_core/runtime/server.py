@@ -106,8 +106,8 @@ class Server:
         Raises:
             AdmissionRefused: the deadline can't be met, or too much waits; says when to try again.
             TensorMismatch: the inputs do not fit.
-            ConfigError: an unknown latency class, a deadline that is no time, or one of offline
-                work, a caller that is no string.
+            ConfigError: an unknown latency class, a deadline that is not a time, or one of offline
+                work, a caller that is not a string.
             DeviceClosed: server or session is closed.
             Interrupted: this is a forked child, which has none of its threads.
         """
@@ -267,7 +267,7 @@ class Server:
             return not self._queue.scheduler.runs(start.run_id)
 
     def _rejoin(self, start: r.Start, seconds: float, after: list[Then]) -> None:
-        """A call that hung came back: its device is opened anew, and tried again."""
+        """A call that hung came back: its device is opened again, and tried again."""
         if self._queue.closed:
             return
         self._served.come_back(start.device_id)

@@ -99,7 +99,7 @@ class DeviceConformance(LifeRules, SteadyRules, OperatorRules, TraceRules, Devic
                 case.check(executable.run(case.inputs))
 
     def test_an_executable_says_what_it_is(self, device: Device) -> None:
-        """Its device and its stage: what ran where is part of a result."""
+        """An executable names its device and its stage: what ran where is part of a result."""
         for case in self.cases():
             executable = self._load(device, case)
             assert executable.device_id == device.info.id
@@ -141,7 +141,7 @@ class DeviceConformance(LifeRules, SteadyRules, OperatorRules, TraceRules, Devic
                 case.check({name: device.to_host(left[name]) for name in case.expected})
 
     def test_outputs_are_not_the_inputs(self, device: Device) -> None:
-        """Who changes an input after a run changes no output of it."""
+        """Changing an input after a run changes none of its outputs."""
         for case in self.cases():
             given = {name: array.copy() for name, array in case.inputs.items()}
             outputs = self._load(device, case).run(given)

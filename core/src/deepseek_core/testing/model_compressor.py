@@ -38,7 +38,7 @@ class ModelCompressorConformance(TraceRules):
     deterministic: ClassVar[bool] = True
 
     def model(self) -> Any:
-        """A small model that it can treat, made anew by each call and always equal."""
+        """A small model that it can treat, rebuilt by each call and always equal."""
         raise NotImplementedError("give a small model: def model(self)")
 
     def context(self, workspace: Path) -> StepContext:
@@ -96,7 +96,7 @@ class ModelCompressorConformance(TraceRules):
         assert step.plan(self.model(), context) == step.plan(self.model(), context)
 
     def test_a_plan_survives_a_file(self, step: ModelCompressor, tmp_path: Path) -> None:
-        """Its choices are values as JSON has them; a run goes on from them after a kill."""
+        """Choices of a plan are JSON values; a run that was killed continues from them."""
         plan = step.plan(self.model(), self.context(tmp_path))
         assert StepPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 

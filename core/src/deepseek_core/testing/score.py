@@ -57,7 +57,7 @@ class ScoreConformance(TraceRules):
         return opened.compressor
 
     def test_each_channel_gets_one_finite_figure(self, score: Score) -> None:
-        """Of layers large and small, with a norm behind them and without."""
+        """Channels of small and large layers get one finite figure each, with a norm or without."""
         for view in self.views(score):
             figures = np.asarray(score.measure(view), dtype=float)
             assert figures.shape == (len(view.weight),)

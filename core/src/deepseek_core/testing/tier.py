@@ -49,7 +49,7 @@ class TierConformance(SharedRules, TraceRules, TierRules):
             tier.delete("used/object")
 
     def test_it_says_where_it_is(self, spec: Registered[Any], tier: Tier, url: str) -> None:
-        """Its URL is the one it was opened with, of a scheme that its record names."""
+        """A tier's URL is the one it was opened with, of a scheme that its record names."""
         assert tier.url == url
         assert url.partition(":")[0] in spec.record.schemes
 
@@ -82,11 +82,11 @@ class TierConformance(SharedRules, TraceRules, TierRules):
         (listed,) = tier.list()
         for found in (tier.stat("object"), listed):
             assert (found.key, found.nbytes) == ("object", 5)
-            # A day leaves room for clocks that differ; milliseconds or a day count do not fit.
+            # A day leaves space for clocks that differ; milliseconds or a day count do not fit.
             assert abs(found.modified_s - time.time()) < _DAY_S
 
     def test_a_deleted_object_is_gone(self, tier: Tier) -> None:
-        """Its key is free again; deleting what is not there is no error."""
+        """Deleting frees the key; deleting what is not there is not an error."""
         tier.put_if_absent("object", b"old")
         tier.delete("object")
         tier.delete("object")
@@ -192,7 +192,7 @@ class TierConformance(SharedRules, TraceRules, TierRules):
             assert tier.get(key) == key.encode()
 
     def test_its_profile_can_be_planned_with(self, tier: Tier) -> None:
-        """Speeds are speeds, and there is no more room than there is."""
+        """Speeds are speeds, and there is no more space than there is."""
         found = tier.profile()
         assert isinstance(found, TierProfile)
         assert found.nines is None or found.nines > 0
@@ -227,7 +227,7 @@ class TierConformance(SharedRules, TraceRules, TierRules):
         check_releases(use)
 
     def test_objects_outlive_the_tier(self, spec: Registered[Any], url: str) -> None:
-        """Who opens the same URL later finds them."""
+        """A tier that is opened later at the same URL has the objects."""
         self._need_durable(spec)
         with self._open(spec, url) as first:
             first.put_if_absent("kept", b"content")

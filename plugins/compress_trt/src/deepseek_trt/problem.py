@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import attrs
 
+from deepseek_core import console
+
 Stage = Literal["read", "parse", "build", "value"]
 """Who notices: nobody can read it, the parser, the builder, or nobody at all (wrong values)."""
 
@@ -28,7 +30,7 @@ class Problem:
     stage: Stage = "parse"
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, with the keys of the fields."""
+        """Plain values under the names of the fields."""
         return attrs.asdict(self)
 
     def __str__(self) -> str:
@@ -38,9 +40,9 @@ class Problem:
 
 def printable(text: str) -> str:
     """Text of a file as one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return console.printable(text)
 
 
 def errors_of(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """Those that refuse the model."""
+    """Problems that refuse the model."""
     return tuple(p for p in problems if p.level == "error")

@@ -1,4 +1,4 @@
-"""Its promises as tests: `ds-sdk check-plugin fpga_opencl` runs them.
+"""Conformance tests of this plugin: `ds-sdk check-plugin fpga_opencl` runs them.
 
 They run on the first OpenCL device that the probe finds: a board, an emulator or a CPU runtime.
 """

@@ -228,7 +228,7 @@ class Store:
 
     @classmethod
     def rebuild(cls, home: str | Path, **options: Any) -> RebuildReport:
-        """Make the index anew from segments and fragments; see `check.rebuild.rebuild_index`.
+        """Make the index again from segments and fragments; see `check.rebuild.rebuild_index`.
 
         Raises:
             StoreLocked: somebody has it open.
@@ -311,7 +311,7 @@ class Store:
             KeyRefused: a key that a store does not take.
             NotBytes: the data has no bytes (text, a number, a list).
             GenerationMismatch: the object is not what was expected.
-            TierFull, TierUnavailable: no room, or the disk does not answer; nothing is stored.
+            TierFull, TierUnavailable: no space, or the disk does not answer; nothing is stored.
         """
         parts = self.parts
         packed = _pack_meta(meta)
@@ -536,7 +536,9 @@ class Store:
             InputError: the name is taken, or is none.
         """
         if not isinstance(name, str) or not name:
-            raise errors.InputError(f"{name!r} is no name", remedy="give a text such as 'monday'")
+            raise errors.InputError(
+                f"{name!r} is not a name", remedy="give a text such as 'monday'"
+            )
         self.flush()
         row = self.parts.state.index.snapshot(name, self.parts.clock())
         self.parts.state.note_seq(row.seq)

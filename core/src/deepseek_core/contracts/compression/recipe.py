@@ -155,7 +155,7 @@ class Recipe:
         return cls(**parts)
 
     def to_table(self) -> dict[str, Any]:
-        """As `parse` reads it, every default written out."""
+        """A table as `parse` reads it, every default written out."""
         tables = {
             "schema": SCHEMA,
             "model": _given(self.model),

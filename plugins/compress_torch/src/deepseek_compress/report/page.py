@@ -23,7 +23,7 @@ def write_page(path: Path, report: compression.CompressionReport) -> None:
     """Write the page whole or not at all.
 
     Raises:
-        WriteError: no room, or no permission.
+        WriteError: no space, or no permission.
     """
     console.write_html(path, f"Compression of {report.model}", "".join(_parts(report)))
 

@@ -107,7 +107,7 @@ def _row(tier: TierStatus) -> tuple[str, ...]:
 
 
 def _domains(tier: TierStatus) -> str:
-    """Those that are there now, and of how many."""
+    """Domains that are there now, and of how many."""
     if not tier.domains_configured:
         return "-"
     missing = tier.domains_configured - tier.domains

@@ -1,7 +1,7 @@
 """Which code a tier gets on the domains there are, and why. Pure.
 
-Rules, in this order: the domains must carry the code and survive the losses asked for; the nines
-must reach the floor under all three repair models, or 9 where no floor is set and that is possible;
+Rules, in this order: the domains must support the code and survive the losses asked for; the nines
+must reach those asked for under all three repair models, or 9 where none are and that is possible;
 then hot data takes the code with the fewest reads, other data the most efficient one.
 """
 

@@ -14,7 +14,7 @@ Rule = Literal["pinned", "border", "cost", "stays", "residence", "no-room", "onl
 
 @attrs.frozen(kw_only=True)
 class TierTerms:
-    """What a tier costs: speed, stored bytes per logical byte, and room.
+    """What a tier costs: speed, stored bytes per logical byte, and space.
 
     `used_nbytes` and `capacity_nbytes` are stored bytes; None: as much as one likes.
     `data_fragments` is k of its code.
@@ -53,7 +53,7 @@ class ObjectState:
 
 @attrs.frozen(kw_only=True)
 class TierCost:
-    """A tier with what it would cost a day, in the policy's currency."""
+    """A tier with its cost a day, in the policy's currency."""
 
     tier: TierName
     storage_per_day: float
