@@ -188,7 +188,7 @@ RESTORED = {
     "deep": ("import sys\nsys.setrecursionlimit(10**6)\n", "the recursion limit"),
     "switches": ("import sys\nsys.setswitchinterval(1.0)\n", "the switch interval"),
     "digits": ("import sys\nsys.set_int_max_str_digits(0)\n", "the digits limit"),
-    "no_collector": ("import gc\ngc.disable()\ngc.freeze()\n", "the garbage collector"),
+    "no_collector": ("import gc\ngc.disable()\n", "the garbage collector"),
     "crash_reports": ("import faulthandler\nfaulthandler.enable()\n", "faulthandler"),
     "speaks_c": ("import locale\nlocale.setlocale(locale.LC_ALL, 'C')\n", "the locale"),
     "logs_all": (

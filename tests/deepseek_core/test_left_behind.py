@@ -151,3 +151,40 @@ random.seed(1)
 print(json.dumps([row.reason, random.random() == random.Random(1).random()]))
 """
     assert told_by(tmp_path, code) == [None, False]
+
+
+def test_a_thread_that_loads_plugins_leaves_the_main_thread_alone(tmp_path):
+    """Ctrl-C is held back, and streams are replaced, in the main thread: no plugin did it."""
+    waits = "import os, time\nwhile not os.path.exists(os.environ['ZOO_GO']): time.sleep(0.01)\n"
+    zoo.install(tmp_path, "waits", hooks=waits + zoo.HOOKS)
+    code = """
+import io, json, os, signal, sys, threading, time
+from deepseek_core.discovery import loader, scan
+
+os.environ["ZOO_GO"] = os.path.join(sys.argv[1], "go")
+rows = []
+find = lambda: rows.extend(loader.discover(entry_points=scan.scan([sys.argv[1]])).plugins)
+thread = threading.Thread(target=find)
+thread.start()
+while "zoo_waits.hooks" not in sys.modules:
+    time.sleep(0.01)
+held = lambda *_: None
+signal.signal(signal.SIGINT, held)
+sys.stdin = mine = io.StringIO()
+os.chdir("/")
+open(os.environ["ZOO_GO"], "w").close()
+thread.join()
+kept = signal.getsignal(signal.SIGINT) is held and sys.stdin is mine and os.getcwd() == "/"
+print(json.dumps([rows[0].reason, kept]))
+"""
+    assert told_by(tmp_path, code) == [None, True]
+
+
+def test_a_plugin_that_leaves_nothing_is_told_nothing_of(tmp_path):
+    zoo.install(tmp_path, "well")
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env={
+        "DEEPSEEK_PLUGINS": "well", "DEEPSEEK_CACHE_DIR": str(tmp_path / "cache"),
+    })  # fmt: skip
+    rows = json.loads(process.stdout)["plugins"]
+    (reason,) = [row["reason"] for row in rows if row["name"] == "well"]
+    assert reason == "its devices were not asked yet"

@@ -148,3 +148,15 @@ def test_a_mirrored_log_counts_each_copy(tmp_path):
     assert hot.choice.domain_losses == 1
     assert hot.redundancy_nbytes == hot.live_nbytes == 50_000
     assert hot.stored_nbytes >= 100_000
+
+
+def test_a_store_shows_itself_in_a_line_and_in_a_notebook(store, tmp_path):
+    assert repr(store).startswith(f"Store({str(tmp_path / 'home')!r}: 19 objects; ")
+    stored = {tier.name: tier.stored_nbytes for tier in look(store).tiers}
+    html = store._repr_html_()
+    for tier, nbytes in stored.items():
+        assert f"{console.format_bytes(nbytes)} {tier}" in repr(store)
+        assert f"<td>{tier}</td><td>{console.format_bytes(nbytes)}</td>" in html
+    assert "19 objects" in html and "<script" not in html and len(html) < 1_500
+    store.close()
+    assert repr(store) == f"Store({str(tmp_path / 'home')!r}, closed)"

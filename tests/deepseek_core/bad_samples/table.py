@@ -48,6 +48,11 @@ SAMPLES = {
         "forgets_its_state": "its_state_survives_a_checkpoint",
         "hands_out_its_state": "a_state_is_a_snapshot",
         "salts": "equal_arrays_give_equal_bytes",
+        "keeps_the_array": "the_given_array_stays_as_it_was",
+        "remembers_the_array": "another_one_unpacks_it",
+        "hands_out_its_memory": "an_unpacked_array_is_the_callers",
+        "overflows": "large_and_tiny_values_keep_the_bound",
+        "adds_an_index": "it_makes_no_array_larger",
     },
     "model_compressor": {
         "sound": None,
@@ -78,6 +83,9 @@ SAMPLES = {
         "changes_its_mind": "equal_questions_get_equal_answers",
         "wants_even_numbers": "an_elastic_strategy_takes_any_number",
         "divides_by_zero": "a_number_that_it_cannot_use_is_refused",
+        "goes_by_its_rank": "another_process_answers_alike",
+        "shifts_after_each_question": "earlier_questions_change_no_answer",
+        "counts_from_the_end": "a_rank_that_is_not_there_is_refused",
     },
     "frontend": {
         "sound": None,
@@ -90,6 +98,10 @@ SAMPLES = {
         "opens_the_file_itself": "a_file_that_is_gone_is_told",
         "keeps_reasons_back": "without_a_device_it_says_who_refused",
         "stamps_the_time": "reading_twice_gives_the_same",
+        "leaves_an_index_beside": "reading_leaves_the_files_as_they_were",
+        "gives_what_it_likes": "an_output_is_chosen_or_refused",
+        "batches_two_ways": "batch_axes_fit_together",
+        "takes_all_for_batches": "a_claimed_batch_axis_holds",
     },
     "command": {
         "sound": None,
@@ -108,6 +120,9 @@ SAMPLES = {
         "hides_the_misfit": "a_batch_that_does_not_fit_is_refused",
         "closes_once": "closing_twice_is_fine",
         "leaves_a_thread": "closing_leaves_no_thread_and_no_file",
+        "loses_the_hundredth": "a_long_stream_is_whole",
+        "sulks": "a_stream_after_a_failure_is_right",
+        "scribbles": "batches_stay_as_they_are",
     },
     "device": {
         "sound": None,
@@ -182,6 +197,7 @@ SAMPLES = {
 COSTLY = (
     "a_killed_process_keeps_its_word",
     "a_long_list_is_whole",
+    "another_process_answers_alike",
     "memory_does_not_grow_with_runs",
     "operators_equal_the_onnx_suite",
     "two_processes_lose_nothing",

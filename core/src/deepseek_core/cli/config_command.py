@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from deepseek_core.cli.table import print_table
+from deepseek_core.cli.table import print_table, print_text
+from deepseek_core.contracts.units import printable
 from deepseek_core.discovery.folders import config_file
 from deepseek_core.discovery.notices import Notice, unknown_names, unknown_settings
 from deepseek_core.discovery.scan import scan
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_text(switches)
         for notice in notices:
-            print(f"note: {notice}")
+            print_text(f"note: {notice}")
     return 0
 
 
@@ -80,16 +81,17 @@ def _entries(switches: Switches) -> Iterator[dict[str, object]]:
 
 def _print_text(switches: Switches) -> None:
     found = switches.config is not None and switches.config.exists()
-    print(f"{switches.config}{'' if found else ' does not exist, which is fine'}")
+    print_text(f"{switches.config}{'' if found else ' does not exist, which is fine'}")
     rows = [
         (names.name, _text(getattr(switches, names.name)), switches.origin(names.name),
          names.flag, names.variable)
         for names in SWITCHES
     ]  # fmt: skip
     print_table(_HEADER, rows)
-    for name, table in switches.settings.items():
+    for plugin, table in switches.settings.items():
+        name = printable(plugin)
         keys = ", ".join(sorted(table)) or "nothing"
-        print(f"[plugin.{name}] sets {keys} (ds-sdk plugin-info {name} shows it)")
+        print_text(f"[plugin.{name}] sets {printable(keys)} (ds-sdk plugin-info {name} shows it)")
 
 
 def _text(value: object) -> str:

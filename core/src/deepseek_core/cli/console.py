@@ -14,7 +14,7 @@ from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
 from deepseek_core.cli.table import print_table, print_text, render_table
 from deepseek_core.contracts.files import read_own
-from deepseek_core.contracts.units import format_bytes, format_seconds
+from deepseek_core.contracts.units import format_bytes, format_seconds, printable
 from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
 
@@ -38,6 +38,7 @@ __all__ = [
     "nbytes_of",
     "print_table",
     "print_text",
+    "printable",
     "read_own",
     "render_table",
     "scatter",

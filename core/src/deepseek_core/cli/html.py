@@ -9,6 +9,7 @@ from typing import Final
 
 from deepseek_core.cli.style import STYLE
 from deepseek_core.contracts.files import whole_file
+from deepseek_core.contracts.units import printable
 
 _PHONE: Final = 340  # pixels between the margins of a narrow one
 
@@ -21,8 +22,8 @@ def write_html(path: Path, title: str, body: str) -> None:
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n"
     )
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole_file(path) as partial:  # no name in it may turn the direction of what follows
+        partial.write_text(printable(text, keep="\n\t"), encoding="utf-8")
 
 
 def table(

@@ -23,6 +23,7 @@ from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.table import print_text, terminal_width
 from deepseek_core.contracts.graph import Graph
+from deepseek_core.contracts.units import printable
 
 SUMMARY: Final = "show where each stage would run, how fast, how sure that is, and why"
 EXAMPLES: Final = """examples:
@@ -71,5 +72,5 @@ def run(args: argparse.Namespace) -> int:
                 verdict = deadline_verdict(plan.request.deadline_s, plan.meets_deadline)
                 print_text("\n".join([plan.explain(), *verdict]))
             else:
-                print("\n".join(first_screen(plan, args, terminal_width())))
+                print(printable("\n".join(first_screen(plan, args, terminal_width())), keep="\n"))
     return 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.secret import scrub
-from deepseek_core.contracts.units import format_bytes
+from deepseek_core.contracts.units import format_bytes, printable
 from deepseek_core.discovery.distributions import Distribution
 from deepseek_core.discovery.fingerprint import identities
 from deepseek_core.discovery.installed import installed
@@ -149,7 +149,7 @@ def _lines(info: Info) -> Iterator[str]:
 
 
 def _line(key: str, text: str) -> str:
-    return f"  {key:<14}{scrub(text)}"
+    return f"  {key:<14}{printable(scrub(text))}"
 
 
 def _record(record: Info) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from deepseek_core.cli.reporting import tell
-from deepseek_core.cli.table import print_table
+from deepseek_core.cli.table import print_table, print_text
 from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.units import printable
 from deepseek_core.discovery.installed import core_version
 from deepseek_core.discovery.notices import Notice, unknown_names
 from deepseek_core.discovery.scan import API, scan
@@ -133,7 +134,7 @@ def _print_text(rows: Sequence[PluginRow], *, verbose: bool) -> None:
     if not rows:
         print("no such plugins are installed")
     elif verbose:
-        print("\n\n".join(_paragraph(row) for row in rows))
+        print_text("\n\n".join(_paragraph(row) for row in rows))
     else:
         print_table(_HEADER, [_cells(row) for row in rows])
 
@@ -159,5 +160,5 @@ def _paragraph(row: PluginRow) -> str:
     for key, value in row.to_json().items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
         if text not in (None, "") and key not in ("name", "status"):
-            lines.append(f"  {key:<14}{text}")
+            lines.append(f"  {key:<14}{printable(str(text))}")
     return "\n".join(lines)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
+from deepseek_core.contracts.units import printable
+
 _LINE_EVERY_S: Final = 2.0
 
 
@@ -35,6 +37,7 @@ class ProgressReporter:
 
     def __call__(self, done: int, steps: int | None, text: str) -> None:
         """Show that `done` of `steps` are done, and what comes now."""
+        text = printable(text)
         if self._bar is not None:
             self._bar.update(
                 self._task, completed=done, total=steps, description=f"{self._title}: {text}"

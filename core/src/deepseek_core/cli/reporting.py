@@ -18,6 +18,7 @@ from deepseek_core.contracts.errors import (
     Interrupted,
 )
 from deepseek_core.contracts.secret import scrub
+from deepseek_core.contracts.units import printable
 from deepseek_core.discovery.strangers import attribute, is_a, one_line, raise_if_ours, text_of
 from deepseek_core.discovery.switch_table import SWITCHES
 
@@ -55,7 +56,7 @@ def _traceback(error: BaseException) -> str:
     from traceback import format_exception
 
     try:
-        return scrub("".join(format_exception(error)))
+        return printable(scrub("".join(format_exception(error))), keep="\n\t")
     except BaseException as second:  # noqa: BLE001 - an error that can't be told must do no harm
         raise_if_ours(second)
         return f"no traceback: {one_line(second)}\n"
@@ -77,7 +78,8 @@ def _code_of(error: DeepSeekError) -> int:
 
 def _say(label: str, text: str | None) -> None:
     if text:
-        print(f"{_colored(label)}: {scrub(text)}", file=sys.stderr)
+        shown = printable(scrub(text), keep="\n")
+        print(f"{_colored(label)}: {shown}", file=sys.stderr)
 
 
 def _colored(label: str) -> str:
@@ -212,7 +214,7 @@ def plain_warnings() -> Callable[[], None]:
     usual = warnings.formatwarning
 
     def sentence(message: Warning | str, *_: object, **__: object) -> str:
-        return f"warning: {scrub(str(message))}\n"
+        return "warning: " + printable(scrub(str(message)), keep="\n") + "\n"
 
     def restore() -> None:
         warnings.formatwarning = usual

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from deepseek_core.cli.table import print_text
 from deepseek_core.runtime.instances import read_schedule
 from deepseek_core.schedule.dag.graph import TaskGraph
 from deepseek_core.schedule.dag.validity import faults
@@ -21,7 +22,7 @@ def check_schedule(graph: TaskGraph, path: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"makespan": schedule.makespan, "faults": found}))
     elif found:
-        print("\n".join(found))
+        print_text("\n".join(found))
     else:
-        print(f"{path.name} is valid: makespan {schedule.makespan:.9g} {graph.unit}")
+        print_text(f"{path.name} is valid: makespan {schedule.makespan:.9g} {graph.unit}")
     return 1 if found else 0

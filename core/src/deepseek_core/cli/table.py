@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from deepseek_core.contracts.units import printable
+
 Look = Callable[[str], str]
 Looks = tuple[Look, Look]
 """How the header and the cells are colored."""
@@ -44,7 +46,7 @@ def render_table(
     and where the others have none, each row becomes a block with a line for each cell. `looks`
     color the header and the cells once their places are known.
     """
-    lines = [tuple(header), *(tuple(row) for row in rows)]
+    lines = [tuple(header), *(tuple(map(printable, row)) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header) - 1)]
     indent = sum(widths) + _GAP * len(widths)
     longest = max(len(line[-1]) for line in lines)
@@ -89,8 +91,8 @@ def _block(header: Sequence[str], cells: Sequence[str], width: int, look: Look) 
 
 
 def print_text(text: str) -> None:
-    """Print lines to stdout, at a terminal wrapped to its width; in a pipe they are as they are."""
-    print(fitted(text, terminal_width()))
+    """Print lines to stdout, at a terminal wrapped to its width; in a pipe each is whole."""
+    print(fitted(printable(text, keep="\n"), terminal_width()))
 
 
 def fitted(text: str, width: int | None) -> str:

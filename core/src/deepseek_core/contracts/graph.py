@@ -12,7 +12,7 @@ from deepseek_core.contracts.batching import Batching
 from deepseek_core.contracts.errors import GraphError, TensorMismatch
 from deepseek_core.contracts.stage import Array, Stage, carries_items
 from deepseek_core.contracts.tensor import TensorSpec, axes_alike
-from deepseek_core.contracts.units import as_mapping, as_names
+from deepseek_core.contracts.units import as_mapping, as_names, printable
 
 
 # A typed converter: a bare `tuple` would leave the element type unknown to type checkers.
@@ -31,6 +31,9 @@ _NOT_SAID: Final = Batching(reason="its frontend does not say which axis carries
 
 FindBatch = Callable[[frozenset[str], tuple[str, ...]], Batching]
 """(inputs that are fixed, tensors wanted) -> the batch axis of what is left."""
+
+
+_MOST_SHOWN: Final = 3  # stages, in a line
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -64,6 +67,15 @@ class Graph:
             unknown = [spec.name for spec in stage.inputs if spec.name not in there]
             if unknown:
                 raise GraphError(f"stage {stage.name!r} reads {unknown}, which nothing makes")
+
+    def __repr__(self) -> str:
+        stages = ", ".join(stage.name for stage in self.stages[:_MOST_SHOWN])
+        more = len(self.stages) - _MOST_SHOWN
+        given = ", ".join(spec.name for spec in self.inputs)
+        return (
+            f"<Graph {self.name}: {stages}{f' and {more} more' if more > 0 else ''}; "
+            f"{given} -> {', '.join(self.outputs)}; {self.batch_text}>"
+        )
 
     @cached_property
     def producers(self) -> Mapping[str, str]:
@@ -109,7 +121,7 @@ class Graph:
         axes = (f"axis {s.batch_axis} of {s.name}" for s in self.inputs if s.batch_axis is not None)
         axis = known.symbol or ", ".join(axes)
         if self.is_batched:
-            return f"batch axis: {axis}, {known.source}"
+            return f"batch axis: {printable(axis)}, {known.source}"
         specs = (*(s for s in self.inputs if not s.optional), *self.output_specs)
         lacking = next(
             (f"{spec} has none" for spec in specs if spec.batch_axis is None), "no input"

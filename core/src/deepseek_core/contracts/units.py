@@ -14,6 +14,9 @@ import attrs
 
 from deepseek_core.contracts.errors import ConfigError, InputError
 
+_SPACES: Final = (
+    "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -36,6 +39,26 @@ def format_bytes(nbytes: float) -> str:
             return f"{nbytes:.0f} B" if unit == "B" else f"{nbytes:.1f} {unit}"
         nbytes /= 1024
     return f"{nbytes:.1f} TiB"
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """The text as it may be shown: what would command a terminal or hide is escaped.
+
+    Control characters, marks of direction and of no width, and bytes that are no text; not the
+    characters in `keep`, as line ends in a text of our own.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in keep or sign in _SPACES else _escaped(sign)
+        for sign in text
+    )
+
+
+def _escaped(sign: str) -> str:
+    if "\udc80" <= sign <= "\udcff":  # a byte of a name that is not UTF-8
+        return f"\\x{ord(sign) - 0xDC00:02x}"
+    return sign.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def as_names(values: Iterable[str]) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class _Loader:
         """The row with its outcome, and the records; a row that has an outcome stays as it is."""
         if row.status is not None:
             return row, ()
-        refusal = self._begun(point)
+        refusal = self._begun(point, guard)
         if refusal is not None:
             return row.ended(Status.BROKEN, *refusal), ()
         heavy, start_s = heavy_now(), time.perf_counter()
@@ -119,7 +119,7 @@ class _Loader:
         self.hooks.unregister(point.name)
         return row, ()
 
-    def _begun(self, point: EntryPoint) -> tuple[str, str] | None:
+    def _begun(self, point: EntryPoint, guard: Guard) -> tuple[str, str] | None:
         """Note that its import begins; says why not, of one that has ended the process before."""
         if self._imports is None:
             if is_ours(point, self._version):
@@ -127,6 +127,7 @@ class _Loader:
             from deepseek_core.discovery.fatal import Imports
 
             self._imports = Imports(self._switches, self._resolved)
+            guard.look()  # a file of ours is open now
         refusal = self._imports.refusal(point)
         if refusal is None:
             self._imports.begin(point)

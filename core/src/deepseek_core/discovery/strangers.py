@@ -17,6 +17,7 @@ from typing import Any, Final, TypeGuard, TypeVar
 
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.contracts.secret import scrub
+from deepseek_core.contracts.units import printable
 
 E = TypeVar("E", bound=BaseException)
 
@@ -108,13 +109,8 @@ class _Repr:
 
 def _presentable(text: str) -> str:
     words = " ".join(scrub(text).split())
-    shown = words if words.isprintable() else "".join(map(_printable, words[: _LONGEST + 1]))
+    shown = words if words.isprintable() else printable(words[: _LONGEST + 1])
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
-
-
-def _printable(character: str) -> str:
-    escaped = character.encode("unicode_escape").decode("ascii")
-    return character if character.isprintable() else escaped
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core.discovery.guard import SIGNALS, SYS_HOOKS, Objects, decimal_state
+from deepseek_core.discovery.process_state import SIGNALS, SYS_HOOKS, Objects, decimal_state
 from deepseek_core.discovery.strangers import attribute, raise_if_ours, text_of
 
 _MOST_NAMED: Final = 5
@@ -195,12 +195,10 @@ def _set_tracing(hooks: tuple[Any, ...]) -> None:
 
 
 def _set_collector(state: tuple[Any, ...]) -> None:
-    enabled, thresholds, debug, frozen = state
+    enabled, thresholds, debug = state
     (gc.enable if enabled else gc.disable)()
     gc.set_threshold(*thresholds)
     gc.set_debug(debug)
-    if not frozen:
-        gc.unfreeze()
 
 
 def _set_logging(state: tuple[Any, ...]) -> None:

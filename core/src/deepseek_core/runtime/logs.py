@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from deepseek_core.contracts.units import printable
+
 
 def warn(module: str, text: str) -> None:
     """Log a warning under a module's name."""
     import logging  # mostly nothing is wrong
 
-    logging.getLogger(module).warning("%s", text)
+    logging.getLogger(module).warning("%s", printable(text))

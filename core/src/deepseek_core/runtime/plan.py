@@ -329,6 +329,17 @@ class Plan:
         self._quick = None
         self._runner.close()
 
+    def __repr__(self) -> str:
+        from deepseek_core.runtime.shown import plan_line
+
+        decided = self._runner.placement if self.has_choice else None
+        return plan_line(self.graph.name, self.devices, decided)
+
+    def _repr_html_(self) -> str:
+        from deepseek_core.runtime.shown import plan_html
+
+        return plan_html(self.graph, self.problem, self.placement)
+
     def __enter__(self) -> Self:
         return self
 

@@ -180,6 +180,12 @@ class Server:
         if not self._pool.is_foreign:  # the lock may have been held as the process was forked
             self._queue.withdraw(tasks)
 
+    def __repr__(self) -> str:
+        from deepseek_core.runtime.shown import server_line
+
+        devices = [device.id for device in self._served.devices]
+        return server_line(self._graph.name, devices, closed=self._queue.closed)
+
     def __enter__(self) -> Self:
         return self
 

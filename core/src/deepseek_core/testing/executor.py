@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from deepseek_core.testing.traces import TraceRules
 
 _MANY: Final = 1000
 _MOST_AHEAD: Final = 200
+_LONG: Final = 250
 
 
 class ExecutorConformance(TraceRules):
@@ -88,6 +90,36 @@ class ExecutorConformance(TraceRules):
         assert len(read) <= _MOST_AHEAD
         if hasattr(results, "close"):
             results.close()
+
+    def test_a_long_stream_is_whole(self, executor: Executor, plan: Plan) -> None:
+        """Hundreds of batches of several sizes: none lost, doubled or mixed with another."""
+        given = sorted(result["sum"].tolist() for result in executor.stream(_batches(_LONG)))
+        right = sorted(result["sum"].tolist() for result in plan.stream(_batches(_LONG)))
+        assert len(given) == len(right)
+        assert given == right
+
+    def test_batches_stay_as_they_are(self, executor: Executor) -> None:
+        """They are the caller's; so are results, which later ones do not overwrite."""
+        batches = list(_batches(6))
+        results = [(dict(found), found["sum"].copy()) for found in executor.stream(batches)]
+        for batch, expected in zip(batches, _batches(6), strict=True):
+            np.testing.assert_array_equal(batch["x"], expected["x"])
+        for result, then in results:
+            np.testing.assert_array_equal(result["sum"], then)
+
+    def test_a_stream_after_a_failure_is_right(self, executor: Executor, plan: Plan) -> None:
+        """One executor serves many streams; neither a failed nor a given-up one spoils the next."""
+        with suppress(Exception):  # how it fails is a rule of its own
+            list(executor.stream([*_batches(2), {"x": np.full((1, 2), POISON)}, *_batches(2)]))
+        started = executor.stream(_batches(20))
+        next(started)
+        if hasattr(started, "close"):
+            started.close()
+        given = [result["sum"] for result in executor.stream(_batches(5))]
+        right = [result["sum"] for result in plan.stream(_batches(5))]
+        assert len(given) == len(right)
+        for mine, expected in zip(given, right, strict=True):
+            np.testing.assert_array_equal(mine, expected)
 
     def test_a_failure_is_raised(self, executor: Executor) -> None:
         """A failure is raised as `StageFailed`, which names the stage."""

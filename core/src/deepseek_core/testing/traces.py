@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,15 +40,15 @@ class TraceRules(PluginConformance):
         return _SEEN[type(self)]
 
     def _traces(self, spec: Registered[Any], folder: Path) -> Traces:
-        given, temporary, elsewhere = (folder / n for n in ("given", "temporary", "elsewhere"))
-        for made in (given, temporary, elsewhere):
+        given, elsewhere = folder / "given", folder / "elsewhere"
+        for made in (given, elsewhere):
             made.mkdir()
         self.prepare(spec, given)
-        with odd_state(elsewhere), _temporary(temporary), watching(given, temporary) as seen:
+        with odd_state(elsewhere), _temporary() as temporary, watching(given, temporary) as seen:
             self.use(spec, given)
             settled(lambda: _processes(seen()))
             traces = seen()
-        left = [f"{path.name} in the temporary folder" for path in temporary.iterdir()]
+            left = [f"{path.name} in the temporary folder" for path in temporary.iterdir()]
         return Traces(
             changed=traces.changed,
             wrote=(*traces.wrote, *left),
@@ -78,13 +79,16 @@ def _processes(traces: Traces) -> tuple[str, ...]:
 
 
 @contextmanager
-def _temporary(folder: Path) -> Iterator[None]:
-    """Let temporary files go to this folder, of C libraries too."""
+def _temporary() -> Iterator[Path]:
+    """Let temporary files go to a folder of their own, of C libraries too."""
     variable, before = os.environ.get("TMPDIR"), tempfile.tempdir
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    # Not in the test's folder: the path of a socket has 107 bytes at most.
+    folder = tempfile.mkdtemp(prefix="ds-")
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
     try:
-        yield
+        yield Path(folder)
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         tempfile.tempdir = before
         os.environ.pop("TMPDIR")
         if variable is not None:

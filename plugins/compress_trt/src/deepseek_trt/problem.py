@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import attrs
 
+from deepseek_core import console
+
 Stage = Literal["read", "parse", "build", "value"]
 """Who notices: nobody can read it, the parser, the builder, or nobody at all (wrong values)."""
 
@@ -38,7 +40,7 @@ class Problem:
 
 def printable(text: str) -> str:
     """Text of a file as one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return console.printable(text)
 
 
 def errors_of(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

@@ -37,6 +37,7 @@ from deepseek_store.home.seams import Seams
 from deepseek_store.index.rows import SnapshotRow, Version
 from deepseek_store.log.records import EXTENT_NBYTES
 from deepseek_store.maintenance import Maintenance, check_tier
+from deepseek_store.move.shown import store_html, store_line
 from deepseek_store.object_mapping import ObjectMapping
 from deepseek_store.parts import Parts
 from deepseek_store.planning.policy import Policy
@@ -613,7 +614,11 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.home)!r}{', closed' if self._closed else ''})"
+        home = str(self.home)
+        return f"Store({home!r}, closed)" if self._closed else store_line(home, self._parts.state)
+
+    def _repr_html_(self) -> str:
+        return store_html(str(self.home), self.parts.state)
 
     def _check_open(self) -> None:
         if self._closed:

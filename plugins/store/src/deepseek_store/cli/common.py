@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import attrs
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -81,7 +81,7 @@ def tell(facts: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, indent=1, default=plain))
     elif text:
-        print(text)
+        print(console.printable(text, keep="\n\t"))
 
 
 def plain(value: object) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -126,11 +125,9 @@ def _is_taken(selection: NameSelection, child: str, folder: str) -> bool:
 
 
 def _print_names(names: Iterable[str], args: argparse.Namespace) -> None:
-    """Print names: as they are into a pipe, escaped on a terminal."""
-    plain = args.null or sys.stdout is None or not sys.stdout.isatty()
-    end = "\0" if args.null else "\n"
+    """One a line, with what would steer a terminal or look like a line escaped; --null as it is."""
     for name in names:
-        print(name if plain else shown(name), end=end)
+        print(name if args.null else shown(name), end="\0" if args.null else "\n")
 
 
 def _listing(view: KeyView, names: Sequence[str]) -> dict[str, Any]:

@@ -7,19 +7,15 @@ import threading
 from collections import Counter
 from typing import Any, Final
 
+from deepseek_core import console
+
 _TOLD: Final = 20  # lines of a sort; --json has all
 _KEPT: Final = 100_000
 
 
 def shown(name: str) -> str:
     """A name fit for a terminal: what can't be printed stands as an escape."""
-    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in name)
-
-
-def _escaped(sign: str) -> str:
-    if "\udc80" <= sign <= "\udcff":  # a byte of a name that is not UTF-8
-        return f"\\x{ord(sign) - 0xDC00:02x}"
-    return sign.encode("unicode_escape", "backslashreplace").decode()
+    return console.printable(name)
 
 
 class Troubles:

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from deepseek_core import console
+
 
 class _Plain(logging.Handler):
     """`warning: sentence`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        text = console.printable(record.getMessage(), keep="\n")
+        print(f"{record.levelname.lower()}: {text}", file=sys.stderr)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 A file of zeros in the home. Deletes, collecting, opening and the index may use it when there
 is no other space; objects may not, so they are refused until it is back. It is lent in parts:
-others get the part that is free, never all of it. Deletes leave half of it to what
-makes space.
+what else fills the disk gets the part that is free, never all of it. Deletes leave half of it to
+what makes space.
 
 Its size follows what is cared for in the home, within limits: a part of the log, for segments that
 are half dead are rewritten; and twice the index, of which a delete of all objects writes each
