@@ -155,7 +155,7 @@ class CompressorConformance(TraceRules):
             assert difference.max() <= bound, f"{value} comes back as {back[0]}"
 
     def test_it_makes_no_array_larger(self, usable: Registered[Any]) -> None:
-        """Many equal values do not grow: anything that compresses gains there; some header is free."""
+        """Many equal values do not grow: what compresses gains there; a header is free."""
         array = np.zeros(_LONG, self.arrays()[0].dtype)
         assert self._make(usable).pack(array).nbytes <= array.nbytes + _HEAD_NBYTES
 
