@@ -170,7 +170,7 @@ def _closed_to_us(path: Path, what: str, error: Exception) -> ConfigError:
     reason = error.strerror if isinstance(error, OSError) else error
     return ConfigError(
         f"the history {path} can't be {what}: {reason}",
-        remedy="make room, end the process that holds it, or set DEEPSEEK_CACHE_DIR to another "
+        remedy="free space, end the process that holds it, or set DEEPSEEK_CACHE_DIR to another "
         "folder",
     )
 
