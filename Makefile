@@ -8,7 +8,7 @@ DIST   ?= dist
 EPOCH  := $(or $(shell git log -1 --format=%ct 2>/dev/null),1577836800)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-NAME corpus clients providers fpga-emulator architectures lint bench docs dist version urls clean
+.PHONY: help install install-dev demo test test-NAME pages-check corpus clients providers fpga-emulator architectures lint bench docs dist version urls clean
 
 help:  ## list the targets
 	@grep -E '^[a-zA-Z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -142,6 +142,18 @@ $(VENV)/architectures/.installed: $(VENV)/.installed-dev $(ARCHITECTURES)
 architectures: $(VENV)/architectures/.installed  ## real architectures, pruned by us and by Torch-Pruning
 	@mkdir -p $(OUT)
 	$(BIN)/python benchmarks/pruning.py --json $(OUT)/pruning.json
+
+# Playwright and axe-core beside the environment; the browser is the system's.
+AXE := $(VENV)/axe/package/axe.min.js
+$(AXE): $(VENV)/.installed-dev
+	@command -v npm >/dev/null || { echo "npm brings axe-core: install Node.js"; exit 1; }
+	@mkdir -p $(VENV)/axe
+	$(BIN)/pip install -q --disable-pip-version-check --target $(VENV)/axe/library playwright
+	cd $(VENV)/axe && npm pack --silent axe-core@4 >/dev/null && tar xzf axe-core-4*.tgz
+	@touch $@
+
+pages-check: $(AXE)  ## every page in Chromium: axe, both themes, phone and desk; pictures in out/pages
+	PYTHONPATH=$(VENV)/axe/library $(BIN)/python tests/pages/look.py --axe $(AXE) --shots $(OUT)/pages
 
 lint: install-dev  ## format check, lint, types, import contracts
 	$(BIN)/ruff format --check .

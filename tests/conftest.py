@@ -22,6 +22,11 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Hundreds of processes are started: each would compile all sources anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# One thread for each process of tests and for what it starts: several that wait for one another on
+# cores which others keep busy take longer than one (torch's took three times as long).
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 # A shell starts what runs in the background deaf to Ctrl-C, and all that it starts in turn.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -70,7 +70,7 @@ def scaled(x: np.ndarray, y: np.ndarray) -> Pictures:
 
 
 class Augmented:
-    """Samples of the SDK's own contract: half of the pictures mirrored, anew in each epoch."""
+    """Samples of the SDK's own contract: half of the pictures mirrored, again in each epoch."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
         self.x, self.y = x, y

@@ -68,7 +68,7 @@ def fold_asked() -> int:
     """The fold that `$TILES_FOLD` asks for, 0 without it.
 
     Raises:
-        ConfigError: it is no number.
+        ConfigError: it is not a number.
     """
     asked = os.environ.get("TILES_FOLD", "0")
     if not asked.isdecimal():
@@ -139,7 +139,7 @@ def folds_of(kinds: Array, surfaces: Array, seed: int = 0) -> Array:
 
 
 class Tiles:
-    """Samples of the SDK's own contract: made as they are read, anew for each seed if `varied`.
+    """Samples of the SDK's own contract: made as they are read, again for each seed if `varied`.
 
     x is float32 [n, 2, side, side]: the tile less its mean and over its spread, and its local
     contrast. Labels are int64 [n, side / 16, side / 16]: the cells that a defect touches.

@@ -28,7 +28,7 @@ DEFECT_WEIGHT = 6.0  # of a cell, as few have one
 
 
 def train() -> Tiles:
-    """Tiles to learn from, mirrored, shifted and lit anew in each epoch."""
+    """Tiles to learn from, mirrored, shifted and lit again in each epoch."""
     return parts(fold_asked())["train"].at(varied=True)
 
 
@@ -68,7 +68,7 @@ def threshold(outputs: np.ndarray, labels: np.ndarray) -> float:
     """The lowest score that at most 5 % of the good tiles exceed.
 
     Raises:
-        InputError: there are no good tiles, or a score is no number.
+        InputError: there are no good tiles, or a score is not a number.
     """
     good = np.sort(scores(outputs)[~defects(labels)])
     if not len(good) or not np.isfinite(good).all():
@@ -90,7 +90,7 @@ def false_alarms(outputs: np.ndarray, labels: np.ndarray, threshold: float) -> n
 
 
 def caught(outputs: np.ndarray, threshold: float) -> np.ndarray:
-    """Whether each tile is stopped; one whose score is no number is not."""
+    """Whether each tile is stopped; one whose score is not a number is not."""
     return scores(outputs) > threshold
 
 

@@ -14,44 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset import Crops
+from deepseek_core import console
 
 SHOWN_QUERIES: Final = 24
 TIMELINE_S: Final = 0.25
 _KNOWN: Final = {
     "measured": "measured", "model": "measured at other batch sizes", "prior": "a guess",
 }  # fmt: skip
-COLORS: Final = ("#2f6fdf", "#d9822b", "#2a9d5c", "#9b51c9", "#c23b52")
-
-STYLE: Final = """
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #667085; --line: #d8dde6;
-  --card: #f6f8fb; --good: #1f9254; --bad: #d13a3a; --page: #fff }
-@media (prefers-color-scheme: dark) { :root { --ink: #e7ebf2; --soft: #98a2b3; --line: #344054;
-  --card: #1b222d; --good: #4cc38a; --bad: #f0716a; --page: #12161d } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
-  max-width: 1080px; margin: 2rem auto; padding: 0 1.25rem }
-h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem }
-p { margin: .3rem 0 } .soft { color: var(--soft) }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: .8rem;
-  margin-top: 1.2rem }
-.tile { background: var(--card); border-radius: 8px; padding: .8rem 1rem }
-.tile b { display: block; font-size: 1.5rem }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .35rem 1.2rem .35rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top } th { font-weight: 600; color: var(--soft) }
-td.n, th.n { text-align: right } tr.chosen td { font-weight: 600 }
-.bar { height: 10px; border-radius: 3px; min-width: 2px }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)); gap: .9rem }
-.row { display: flex; gap: 6px; background: var(--card); border-radius: 8px; padding: .6rem }
-figure { margin: 0; width: 54px } figure.q { margin-right: .5rem }
-figure img { width: 100%; image-rendering: pixelated; border-radius: 3px; display: block;
-  box-shadow: 0 0 0 2px var(--line) }
-figure.good img { box-shadow: 0 0 0 2px var(--good) } figure.bad img { box-shadow: 0 0 0 2px
-  var(--bad) }
-figcaption { font-size: 9.5px; line-height: 1.25; color: var(--soft); margin-top: 3px;
-  text-align: center }
-svg text { fill: var(--soft); font: 12px system-ui, sans-serif }
-"""
+PICTURES: Final = """<style>
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:.9rem}
+.row{display:flex;gap:5px;background:var(--box);border-radius:8px;padding:.6rem}
+.row figure{margin:0;flex:1 1 3.1rem;max-width:4.4rem}.row figure.q{margin-right:.4rem}
+figure img{width:100%;image-rendering:pixelated;border-radius:3px;display:block;
+box-shadow:0 0 0 2px var(--line)}
+figure.good img{box-shadow:0 0 0 2px var(--good)}figure.bad img{box-shadow:0 0 0 2px var(--bad)}
+figcaption{font-size:11px;line-height:1.25;color:var(--soft);margin-top:3px;text-align:center}
+</style>"""
 
 
 def write_page(
@@ -80,29 +58,22 @@ def write_page(
             _foot(report),
         ]
     )
-    text = (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Visual search</title><style>{STYLE}</style>{body}</html>"
-    )
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    console.write_html(path, "Visual search on this machine", PICTURES + body)
 
 
 def _head(report: dict[str, Any]) -> str:
     int8, fp32 = report["int8"], report["fp32"]
+    found, used = _usable(report), len(set(int8["placement"].values()))
     tiles = [
         ("pictures per second, whole run", f"{int8['items_per_s']:,.0f}"),
         (f"right class, int8, of {int8['queries']:,} queries", f"{int8['top1']:.1%}"),
         ("right class, fp32", f"{fp32['top1']:.1%}"),
-        (f"devices found, {len(set(int8['placement'].values()))} used", str(_usable(report))),
+        (f"devices found, {used} used", str(found)),
     ]
-    cards = "".join(f'<div class="tile"><b>{v}</b>{html.escape(k)}</div>' for k, v in tiles)
+    cards = "".join(f"<div><b>{v}</b><span>{html.escape(k)}</span></div>" for k, v in tiles)
     return (
-        "<h1>Visual search on this machine</h1>"
         '<p class="soft">Defects on printed-circuit boards that were never seen, '
-        f'found among known ones.</p><div class="tiles">{cards}</div>'
+        f'found among known ones.</p><div class="figures">{cards}</div>'
     )
 
 
@@ -116,40 +87,31 @@ def _why(facts: dict[str, Any]) -> str:
 
 
 def _candidates(facts: dict[str, Any]) -> str:
-    rows = []
-    for stage in facts["stages"]:
-        rows += [
-            _row(stage["name"], c, c["device"] == stage["device"]) for c in stage["candidates"]
-        ]
+    parts = [
+        (stage["name"], c, c["device"] == stage["device"])
+        for stage in facts["stages"]
+        for c in stage["candidates"]
+    ]
     whole = facts["whole"] or {"candidates": ()}
     used = set(facts["placement"].values())
     for c in whole["candidates"]:
-        rows.append(_row("whole model, uncut", c, whole["chosen"] and c["device"] in used))
-    head = (
-        "<tr><th>part</th><th>device</th><th class=n>time of one batch</th>"
-        "<th class=n>90 % range</th><th>known from</th><th class=n>in this run</th></tr>"
-    )
-    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+        parts.append(("whole model, uncut", c, whole["chosen"] and c["device"] in used))
+    head = "part", "device", "time of one batch", "90 % range", "known from", "in this run"
+    rows = [(name, c["device"], *_costs(c)) for name, c, _ in parts]
+    chosen = [number for number, (_, _, is_chosen) in enumerate(parts) if is_chosen]
+    return console.table(head, rows, chosen=chosen, name="Candidates")
 
 
-def _row(part: str, candidate: dict[str, Any], chosen: bool) -> str:
-    mark = ' class="chosen"' if chosen else ""
-    return f"<tr{mark}><td>{html.escape(part)}</td>{_costs(candidate)}</tr>"
-
-
-def _costs(candidate: dict[str, Any]) -> str:
-    device = f"<td>{html.escape(candidate['device'])}</td>"
+def _costs(candidate: dict[str, Any]) -> tuple[str, ...]:
     if candidate["refusal"]:
-        refusal = html.escape(f"refused: {candidate['refusal']}")
-        return f'{device}<td colspan="4" class="soft">{refusal}</td>'
+        return "-", "-", f"can't run it: {candidate['refusal']}", ""
     low, high = candidate["interval_s"]
     seen, samples = candidate["measured_s"], candidate["samples"]
-    known = _KNOWN[candidate["source"]] + (f", {samples} samples" if samples else "")
     return (
-        f"{device}<td class=n>{_ms(candidate['seconds'])}</td>"
-        f"<td class=n>{_ms(low)} to {_ms(high)}</td>"
-        f"<td>{known}</td>"
-        f"<td class=n>{_ms(seen) if seen is not None else ''}</td>"
+        _ms(candidate["seconds"]),
+        f"{_ms(low)} to {_ms(high)}",
+        _KNOWN[candidate["source"]] + (f", {samples} samples" if samples else ""),
+        _ms(seen) if seen is not None else "",
     )
 
 
@@ -158,26 +120,22 @@ def _ms(seconds: float) -> str:
 
 
 def _comparison(facts: dict[str, Any]) -> str:
-    fastest = max(row["items_per_s"] for row in facts["comparison"])
-    rows = []
-    for row in sorted(facts["comparison"], key=lambda r: -float(r["items_per_s"])):
-        where = ", ".join(f"{s} on {d}" for s, d in row["placement"].items())
-        chosen = row["label"] == "chosen"
-        width = 100 * row["items_per_s"] / fastest
-        color = COLORS[0] if chosen else "var(--soft)"
-        rows.append(
-            f"<tr{' class=chosen' if chosen else ''}><td>{html.escape(where)}</td>"
-            f"<td class=n>{row['items_per_s']:,.0f}</td><td style='width:40%'>"
-            f"<div class=bar style='width:{width:.1f}%;background:{color}'></div></td></tr>"
+    ranked = sorted(facts["comparison"], key=lambda r: -float(r["items_per_s"]))
+    rows = [
+        (
+            ", ".join(f"{s} on {d}" for s, d in row["placement"].items()),
+            row["items_per_s"],
+            f"{row['items_per_s']:,.0f}",
         )
-    rows += [
-        f"<tr><td>{html.escape(d)} alone</td>"
-        f'<td colspan="2" class="soft">{html.escape(r)}</td></tr>'
-        for d, r in facts["refusals"].items()
+        for row in ranked
     ]
-    head = "<tr><th>placement</th><th class=n>pictures/s</th><th></th></tr>"
-    table = f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
-    return f"{table}<p>{html.escape(facts['verdict'])}</p>"
+    chosen = [number for number, row in enumerate(ranked) if row["label"] == "chosen"]
+    chart = console.bar_chart(
+        rows, name="Placements compared", head=("placement", "pictures/s"), chosen=chosen
+    )
+    told = [f"{device} alone can't run it: {why}" for device, why in facts["refusals"].items()]
+    lines = "".join(f'<p class="soft">{html.escape(line)}</p>' for line in told)
+    return f"{chart}{lines}<p>{html.escape(facts['verdict'])}</p>"
 
 
 def _timeline(spans: Sequence[Any]) -> str:
@@ -185,31 +143,25 @@ def _timeline(spans: Sequence[Any]) -> str:
     if not spans:
         return ""
     start_s = spans[len(spans) // 2].start_s
-    shown = [s for s in spans if s.end_s > start_s and s.start_s < start_s + TIMELINE_S]
+    end_s = start_s + TIMELINE_S
+    shown = [s for s in spans if s.end_s > start_s and s.start_s < end_s]
     lanes = sorted({(s.device_id, s.slot) for s in shown})
-    stages = list(dict.fromkeys(s.stage for s in spans))
-    color = {stage: COLORS[i % len(COLORS)] for i, stage in enumerate(stages)}
-    width, left, height = 1040, 190, 26
-    scale = (width - left) / TIMELINE_S
-    parts = [
-        f'<text x="0" y="{lane * height + 17}">{html.escape(d)} slot {slot}</text>'
-        for lane, (d, slot) in enumerate(lanes)
-    ]
-    for s in shown:
-        x = left + max(0.0, s.start_s - start_s) * scale
-        end = left + min(TIMELINE_S, s.end_s - start_s) * scale
-        y = lanes.index((s.device_id, s.slot)) * height + 3
-        parts.append(
-            f'<rect x="{x:.1f}" y="{y}" width="{max(1.0, end - x - 0.6):.1f}" height="20" rx="2" '
-            f'fill="{color[s.stage]}"><title>{html.escape(s.stage)}, batch {s.sequence}: '
-            f"{_ms(s.seconds)}</title></rect>"
+    bars = [
+        console.Bar(
+            lane=lanes.index((s.device_id, s.slot)),
+            start=max(start_s, s.start_s),
+            end=min(end_s, s.end_s),
+            group=s.stage,
+            tip=f"{s.stage}, batch {s.sequence}: {_ms(s.seconds)}",
         )
-    legend = " &nbsp; ".join(
-        f'<span style="color:{color[s]}">&#9632;</span> {html.escape(s)}' for s in stages
-    )
-    box = f'viewBox="0 0 {width} {len(lanes) * height + 6}" width="100%"'
-    return (
-        f'<p class="soft">{legend}</p><div class="scroll"><svg {box}>{"".join(parts)}</svg></div>'
+        for s in shown
+    ]
+    return console.timeline(
+        bars,
+        lanes=[f"{device} slot {slot}" for device, slot in lanes],
+        span=(start_s, end_s),
+        name="What ran when, in a quarter of a second from the middle of the run",
+        x=console.Axis(title="time, from the middle of the run on", shown=console.format_seconds),
     )
 
 

@@ -33,7 +33,9 @@ def where(name: str) -> Place | None:
 def names_of(page: str) -> list[str]:
     """All that the headings of a page name."""
     text = (_REFERENCE / page).read_text(encoding="utf-8")
-    return [name for title, _ in _HEADING.findall(text) for name in re.findall(r"`([\w.]+)`", title)]
+    return [
+        name for title, _ in _HEADING.findall(text) for name in re.findall(r"`([\w.]+)`", title)
+    ]
 
 
 @cache

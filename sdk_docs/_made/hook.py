@@ -22,6 +22,7 @@ import group_command_line
 import hook_specs
 import recipe_options
 import store_python
+import translated
 
 MAKERS: Final[dict[str, Callable[[], str]]] = {
     "benchmarks": benchmarks.rows,
@@ -49,10 +50,15 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
 _MARK: Final = re.compile(r"^<!-- made: (\w+) -->$", re.M)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """The page with its marks filled in.
 
     Raises:
         KeyError: a mark names no maker.
+        ValueError: a Chinese page does not have the blocks of the English one.
     """
+    source = translated.DOCS / page.file.src_uri
+    if source.is_relative_to(translated.FOLDER):
+        english = translated.english_of(source).read_text(encoding="utf-8")
+        markdown = translated.filled(markdown, english)
     return _MARK.sub(lambda mark: MAKERS[mark[1]](), markdown)

@@ -45,7 +45,7 @@ disable = ["not this list"]
         ("# top\n", {"add": ["a"]}, '# top\n\n[plugins]\ndisable = ["a"]\n'),
         ("[plugins]", {"add": ["a"]}, '[plugins]\ndisable = ["a"]\n'),
         ("[plugins]\nstrict = true\n", {"add": ["a"]},
-         '[plugins]\ndisable = ["a"]\nstrict = true\n'),
+         '[plugins]\nstrict = true\ndisable = ["a"]\n'),
         ("[plugins]\ndisable = []  # none\n", {"add": ["a"]},
          '[plugins]\ndisable = ["a"]  # none\n'),
         ("[plugins]\ndisable = ['a']\n", {"add": ["b", "a"]},
@@ -59,7 +59,10 @@ disable = ["not this list"]
          '[plugin.x]\r\na = 1\r\n\r\n[plugins]\r\ndisable = ["b"]\r\n'),
         (MULTI, {"add": ["three"]}, MULTI.replace('"two",', '"two",\n    "three",')),
         (MULTI, {"remove": ["two"]}, MULTI.replace('    "two",\n', "")),
-        (MULTI, {"remove": ["one"]}, MULTI.replace('"one",  #', "#")),
+        (MULTI, {"remove": ["one"]}, MULTI.replace('    "one",  # it beeps\n', "")),
+        ('plugins.disable = ["a"]\n', {"add": ["b"]}, 'plugins.disable = ["a", "b"]\n'),
+        ('plugins = { disable = ["a"] }\n', {"remove": ["a"]}, "plugins = { disable = [] }\n"),
+        ('[plugins]\n"disable" = ["a"]\n', {"add": ["b"]}, '[plugins]\n"disable" = ["a", "b"]\n'),
     ],
 )  # fmt: skip
 def test_one_list_changes_and_nothing_else(before, change, after, edit):
@@ -68,9 +71,8 @@ def test_one_list_changes_and_nothing_else(before, change, after, edit):
 
 @pytest.mark.parametrize(
     "text",
-    ['plugins.disable = ["a"]\n', 'plugins = { disable = ["a"] }\n', "[plugins]\ndisable = 3\n",
-     '[plugins]\n"disable" = ["a"]\n', "[plugins\n"],
-)  # fmt: skip
+    ["[plugins]\ndisable = 3\n", "[plugins]\ndisable = 'a'\n", "plugins = 3\n", "[plugins\n"],
+)
 def test_what_is_not_understood_is_left_alone(text, edit, tmp_path):
     with pytest.raises(ConfigError) as caught:
         edit(text, add=["b"])

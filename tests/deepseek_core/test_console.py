@@ -80,7 +80,10 @@ def test_progress_goes_to_stderr_in_a_pipe_and_not_at_all_when_quiet(capsys):
 
 def test_a_page_holds_its_text_and_escapes_what_it_is_given(tmp_path):
     body = console.table(("a",), [("<script>",)]) + console.line_chart(
-        [(0, 1), (1, 2)], "l", "r", "&"
+        [(0, 1), (1, 2)],
+        name="<script>",
+        x=console.Axis(title="<script>"),
+        y=console.Axis(title="&<script>", shown="{} s".format),
     )
     console.write_html(tmp_path / "page.html", "<title>", body)
     page = (tmp_path / "page.html").read_text()

@@ -37,7 +37,7 @@ def test_importing_twice_adds_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "no cost file of schema 1"),
         ('{"schema": 2}', "no cost file of schema 1"),
         ('{"schema": 1, "samples": [{}]}', "sample 0 does not fit"),

@@ -127,8 +127,8 @@ def test_a_schedule_is_written_whole(tmp_path):
 @pytest.mark.parametrize(
     "content, word",
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ([], "holds no task graph"),
         ({"tasks": []}, "no `devices`"),
         (SMALL | {"devices": [{"id": "d"}]}, "key 'type' is missing"),

@@ -170,7 +170,7 @@ BAD = {
     "an unknown event": (
         changed(events=[{"at_s": 0, "event": "fire", "device": "cpu"}]), "event is 'fire'"
     ),
-    "no JSON": ("{", "is no JSON"),
+    "no JSON": ("{", "is not JSON"),
 }  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def test_a_bad_line_of_a_long_trace_is_named_by_number(tmp_path, capsys):
     header = json.dumps({name: value for name, value in TRACE.items() if name != "arrivals"})
     path = write(tmp_path, f'{header}\n{{"at_s": 1, "operator": "match"}}\n{{"at_s"\n', "t.jsonl")
     assert main(["simulate", path]) == 2
-    assert "t.jsonl, line 3 is no JSON" in capsys.readouterr().err
+    assert "t.jsonl, line 3 is not JSON" in capsys.readouterr().err
 
 
 def test_a_missing_trace_is_named(tmp_path, capsys):

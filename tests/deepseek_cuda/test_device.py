@@ -33,7 +33,7 @@ def device(tmp_path):
 
 
 def too_large(most_items):
-    """An engine without room for more items than these; what it was asked for is noted."""
+    """An engine without space for more items than these; what it was asked for is noted."""
 
     def spoil(inputs):
         items = inputs["x"].shape[0]

@@ -206,7 +206,7 @@ def test_a_fault_in_the_middle_leaves_buffers_for_the_next_run():
 
     def spoil(inputs):
         if next(fails, False):
-            raise errors.OutOfMemory("no room", device_id="cuda:0")
+            raise errors.OutOfMemory("no space", device_id="cuda:0")
 
     pipeline, engine = opened(fake, spoil)
     with pytest.raises(errors.OutOfMemory):

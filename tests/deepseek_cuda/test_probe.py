@@ -84,7 +84,7 @@ def test_a_driver_without_a_gpu_is_told(probed):
 )
 def test_a_driver_that_refuses_is_told_by_what_it_says(probed, code, reason, remedy):
     (row,) = probed(described([A100], error=code)).values()
-    assert not row["absent"], "what can be mended is asked again"
+    assert not row["absent"], "what can be repaired is asked again"
     assert reason in row["reason"]
     assert row["remedy"].startswith(remedy)
 

@@ -427,7 +427,7 @@ def test_types_that_numpy_lacks_do_not_cross_the_border():
 
 
 def test_an_input_that_is_no_tensor_is_named():
-    with pytest.raises(errors.ArtifactError, match="'factor' is no tensor"):
+    with pytest.raises(errors.ArtifactError, match="'factor' is not a tensor"):
         graph_of(exported(Scaled(), (torch.randn(2), 3)))
 
 

@@ -136,13 +136,13 @@ def test_an_engine_whose_bytes_are_others_never_reaches_the_library(tmp_path, da
     ("text", "words"),
     [
         (None, "No such file"),
-        ("", "is no manifest"),
-        ("[]", "is no manifest"),
-        ("[" * 100_000, "is no manifest"),
-        ("{}", "is no manifest"),
+        ("", "is not a manifest"),
+        ("[]", "is not a manifest"),
+        ("[" * 100_000, "is not a manifest"),
+        ("{}", "is not a manifest"),
         (json.dumps({"format": "of another"}), "has form 'of another'"),
-        (json.dumps(fake_trt.MANIFEST | {"nbytes": "many", "sha256": ""}), "is no manifest"),
-        (json.dumps(fake_trt.MANIFEST | {"inputs": [{"name": "x"}]}), "is no manifest"),
+        (json.dumps(fake_trt.MANIFEST | {"nbytes": "many", "sha256": ""}), "is not a manifest"),
+        (json.dumps(fake_trt.MANIFEST | {"inputs": [{"name": "x"}]}), "is not a manifest"),
     ],
 )
 def test_a_manifest_that_is_none_is_told(tmp_path, text, words):
@@ -184,7 +184,7 @@ def test_what_the_library_refuses_has_its_words(tmp_path):
         device.load(stage, LoadOptions())
     device.close()
     device = made(tmp_path, full=True)
-    with pytest.raises(errors.OutOfMemory, match="no room for the engine"):
+    with pytest.raises(errors.OutOfMemory, match="no space for the engine"):
         device.load(stage, LoadOptions())
     device.close()
 

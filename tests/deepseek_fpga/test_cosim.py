@@ -120,15 +120,15 @@ def test_a_verilator_that_hangs_ends_in_time(pretend, tmp_path):
 SAYS = '[ "$1" = --version ] && echo Verilator 9.9 && exit 0\n'
 USELESS = {
     "none": ("", "verilator built nothing"),
-    "a silent one": (": > drive", "what was built is no simulation"),
-    "another program": ("echo 'echo hello' > drive", "what was built is no simulation"),
+    "a silent one": (": > drive", "what was built is not a simulation"),
+    "another program": ("echo 'echo hello' > drive", "what was built is not a simulation"),
     "no program": ("echo hello > drive; chmod -x drive; exit 0", "drive can't be started"),
 }
 
 
 @pytest.mark.parametrize("name", USELESS)
 def test_a_driver_that_is_none_is_told_and_not_kept(name, pretend, tmp_path):
-    """A tool that was mended calls itself the same."""
+    """A tool that was repaired calls itself the same."""
     built, why = USELESS[name]
     starts = f"{built}\n[ -f drive ] && sed -i '1i #!/bin/sh' drive && chmod +x drive; exit 0"
     if name == "a silent one":
@@ -141,9 +141,9 @@ def test_a_driver_that_is_none_is_told_and_not_kept(name, pretend, tmp_path):
 
 
 def test_a_verilator_that_fails_says_what_it_said(pretend, tmp_path):
-    pretend(verilator='[ "$1" = --version ] && echo Verilator 9.9 && exit 0\necho no room; exit 3')
+    pretend(verilator='[ "$1" = --version ] && echo Verilator 9.9 && exit 0\necho no space; exit 3')
     result = cosim.check_cosim("hamming", Kept(tmp_path / "kept"), sizes=(8,), limit_s=9.0)
-    assert (result.state, "ended with code 3: no room" in result.why) == ("not run", True)
+    assert (result.state, "ended with code 3: no space" in result.why) == ("not run", True)
 
 
 def test_a_program_of_that_name_which_is_none_is_not_used(pretend):

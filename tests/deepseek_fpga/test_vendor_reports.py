@@ -56,7 +56,7 @@ def test_high_level_synthesis_tells_periods_as_clocks():
     found = facts("matcher_csynth.xml")
     assert found.clock_mhz == pytest.approx(411.0, abs=0.1)
     assert found.target_mhz == pytest.approx(300.3, abs=0.1)
-    assert found.interval is None, "undef is no number"
+    assert found.interval is None, "undef is not a number"
     assert (found.used["LUT"], found.available["LUT"]) == (40318, 1728000)
 
 

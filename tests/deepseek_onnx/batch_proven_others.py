@@ -25,7 +25,7 @@ TABLES = (
     f"target_treeids = [0, 0], target_weights = [1.0, 2.0], n_targets = 1, {_TREE}> (x)",
     "float[N,3] x -> y1, y2 = ai.onnx.ml.LinearClassifier <coefficients = [1.0, 2.0, 3.0, 0.5, 0.1, -1.0], "
     'intercepts = [0.0, 1.0], classlabels_ints = [3, 4], post_transform = "SOFTMAX"> (x)',
-    # Scores laid out anew by their width, which is the number of labels.
+    # Scores laid out again by their width, which is the number of labels.
     "float[N,3] x -> y1, b = ai.onnx.ml.LinearClassifier <coefficients = [1.0, 2.0, 3.0, 0.5, 0.1, -1.0, 0.1, 1.0, -0.2], "
     "intercepts = [0.0, 1.0, 0.5], classlabels_ints = [3, 4, 9]> (x); w = Constant <value = int64[2] {-1, 3}> (); "
     "y = Reshape (b, w)",

@@ -28,7 +28,7 @@ Choice = tuple[int | None, ...]
 
 
 def feeds_of(case: Any) -> list[np.ndarray[Any, Any]] | None:
-    """The first data set of a case, None where an input is no tensor."""
+    """The first data set of a case, None where an input is not a tensor."""
     if case.data_sets is not None:
         inputs = list(case.data_sets[0][0])
     else:

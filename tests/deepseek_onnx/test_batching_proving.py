@@ -78,7 +78,7 @@ def test_an_input_without_a_rank_is_named():
     add = helper.make_node("Add", ["a", "b"], ["y"])
     unranked = helper.make_tensor_value_info("b", TensorProto.FLOAT, None)
     assert prove(make_model([add], [tensor("a", ["N", 2]), unranked], ["y"])).reason == (
-        "input 'b' is no tensor of known rank"
+        "input 'b' is not a tensor of known rank"
     )
 
 

@@ -67,7 +67,7 @@ def test_what_is_no_model_is_refused(tmp_path, content, as_file):
 def test_zeros_are_not_walked_through(tmp_path):
     path = tmp_path / "zeros.onnx"
     path.touch()
-    os.truncate(path, 64 << 20)  # takes no room on the disk
+    os.truncate(path, 64 << 20)  # takes no space on the disk
     start_s = time.thread_time()
     with pytest.raises(errors.ArtifactError, match="no complete ONNX model"):
         read(Artifact.from_path(path))
@@ -78,7 +78,7 @@ def test_a_file_larger_than_memory_is_not_read(tmp_path):
     path = tmp_path / "huge.onnx"
     path.write_bytes(field(7, b"")[:1] + b"\xff" * 7 + b"\x01")
     os.truncate(path, 1 << 40)
-    with pytest.raises(errors.ArtifactError, match=r"huge\.onnx is no complete ONNX model"):
+    with pytest.raises(errors.ArtifactError, match=r"huge\.onnx is not a complete ONNX model"):
         read(Artifact.from_path(path))
 
 

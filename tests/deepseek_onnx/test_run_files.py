@@ -19,7 +19,7 @@ FULL = Path("/dev/full")
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """One for all: looking for devices anew takes most of a second."""
+    """One for all: looking for devices again takes most of a second."""
     return tmp_path_factory.mktemp("cache")
 
 

@@ -1,5 +1,6 @@
 """Heads that can't be reached: told in seconds, by name, with what to do."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,7 +11,8 @@ import pytest
 
 from deepseek_core import Session, errors
 from deepseek_core.cli import main
-from deepseek_ray.connection import check_head, connect
+from deepseek_ray.connection import connect
+from deepseek_ray.head import check_head
 
 LIMIT_S = 1.0
 
@@ -51,9 +53,47 @@ def test_another_server_is_no_head(listener):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with pytest.raises(errors.DeviceUnavailable, match="is no Ray head"):
+    with pytest.raises(errors.DeviceUnavailable, match="is not a Ray head"):
         check_head(address_of(listener), LIMIT_S)
     thread.join()
+
+
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # a frame of HTTP/2 with none
+
+
+def serving(listener, greeting):
+    """The connections that a server takes, each of which it greets; it says nothing more."""
+    held = []
+
+    def serve():
+        with contextlib.suppress(OSError):  # closed at the end of the test
+            while True:
+                connection, _ = listener.accept()
+                connection.sendall(greeting)
+                held.append(connection)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return held
+
+
+def test_a_head_that_answers_is_one(nodes):
+    check_head(nodes.address, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "told"),
+    [
+        (SETTINGS, "does not answer"),
+        (SETTINGS + b"\0\0\5\0\0\0\0\0\1<html", "is not a Ray head"),
+        (SETTINGS + b"\0\0\4\3\0\0\0\0\1\0\0\0\1", "is not a Ray head"),  # RST_STREAM
+        (b"\xff" * 20, "is not a Ray head"),
+        (SETTINGS[:5], "does not answer"),
+    ],
+)
+def test_a_server_that_only_speaks_like_one(listener, greeting, told):
+    serving(listener, greeting)
+    with pytest.raises(errors.DeviceUnavailable, match=told):
+        check_head(address_of(listener), LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +101,7 @@ def test_another_server_is_no_head(listener):
     ["10.0.0.5", "ray://10.0.0.5:10001", ":6379", "a:b", "a:99999", "a:0", "::1", "fd00::5:6379"],
 )
 def test_what_is_no_address(address):
-    with pytest.raises(errors.ConfigError, match="no address of a Ray head"):
+    with pytest.raises(errors.ConfigError, match="not an address of a Ray head"):
         check_head(address, LIMIT_S)
 
 

@@ -24,7 +24,7 @@ print(json.dumps([told, left, fits, tier.get("small") == b"x" * 100_000]))
         tmp_path / "disk",
     )
     (kind, text), left, fits, is_whole = found
-    assert kind == "TierFull" and "No space left" in text and "free some room" in text
+    assert kind == "TierFull" and "No space left" in text and "free some space" in text
     assert left == [["small.obj"], [], False]
     assert fits and is_whole
 
@@ -69,8 +69,8 @@ with open_tier(url) as tier:
     unmount(root / "b")
     (root / ".ds" / "domains" / "b").unlink()
 with open_tier(url) as tier:
-    anew = tier.put_if_absent("b/y", b"y")
-print(json.dumps([evidence, told, reads, everything, others, empty, swapped, untouched, anew]))
+    again = tier.put_if_absent("b/y", b"y")
+print(json.dumps([evidence, told, reads, everything, others, empty, swapped, untouched, again]))
 """,
         tmp_path / "tier",
     )

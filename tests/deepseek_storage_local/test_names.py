@@ -79,6 +79,6 @@ def test_a_foreign_folder_holds_no_objects(name):
     ["", "/", "a//b", "a/", "/a", "..", "a/../b", "./a", "a\0b", "a\nb", "\ud800", "x" * 1025],
 )
 def test_what_is_no_key_is_refused(key):
-    with pytest.raises(errors.InputError, match="is no key") as caught:
+    with pytest.raises(errors.InputError, match="is not a key") as caught:
         Tier.check_key(key)
     assert caught.value.remedy

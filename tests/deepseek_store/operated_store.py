@@ -155,7 +155,7 @@ class OperatedStore:
         raise AssertionError("it is refused again and again")
 
     def make_index(self) -> None:
-        """Make the index anew; without what is away, if need be."""
+        """Make the index again; without what is away, if need be."""
         try:
             Store.rebuild(self.home)
         except errors.StorageError:
@@ -201,7 +201,7 @@ class OperatedStore:
         assert data in by_data, f"{key} reads bytes that nobody put"
         fitting = [s for s in life.allowed if (None if s is None else payload_of(s)) == data]
         if not fitting and not self.all_tiers_there:
-            return  # the index was made anew without the tier: it is there when the tier is
+            return  # the index was rebuilt without the tier: it is there when the tier is
         assert fitting, f"{key} is {by_data[data]}, and must be one of {life.allowed}"
         life.settle(max(fitting, key=lambda s: (s is not None, s or 0)))
 

@@ -60,7 +60,7 @@ def check(
 
 
 def check_rebuilt(image: Image, home: Path, ledger: Ledger) -> None:
-    """The same without any index: it is made anew from the log and the tiers."""
+    """The same without any index: it is rebuilt from the log and the tiers."""
     site = Site(home, image)
     try:
         site.write_log()

@@ -270,7 +270,7 @@ def hammer(
 
 
 def _settle(home: Path, board: Board) -> None:
-    """All is there when the store is opened anew, and no raise of a counter was lost."""
+    """All is there when the store is opened again, and no raise of a counter was lost."""
     with Store(home, shared=True) as store:
         for _ in range(2):
             for slot in range(len(board.begun)):

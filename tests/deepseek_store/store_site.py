@@ -47,7 +47,7 @@ STORE_ID = b"store of 16 byte"
 _DOMAINS = {"warm": 4, "cold": 8}
 _KEPT = (NOTES, NUMBERS, OWNER)  # written and synced in one step each
 _ids = iter(range(1 << 62))
-_CONFIGS: list[str] = []  # store.json; saving it anew would be synced each time
+_CONFIGS: list[str] = []  # store.json; saving it again would be synced each time
 
 
 class WatchedDatabase(SqliteDatabase):

@@ -331,7 +331,7 @@ def test_a_repair_of_the_log_on_a_full_disk_loses_nothing(
 
         def full(disk: FileDisk, name: str, nbytes: int) -> None:
             if name.startswith("copy-"):
-                raise errors.TierFull("no room", url=disk.url)
+                raise errors.TierFull("no space", url=disk.url)
             create(disk, name, nbytes)
 
         with monkeypatch.context() as patched:
@@ -404,7 +404,7 @@ def test_what_an_opening_meets_is_found(site: Site, tmp_path: Path) -> None:
         assert report.lost_keys == (victim.key,)
         for key in objects.keys() - {victim.key}:
             assert bytes(store.get(key)) == objects[key]
-        # Whoever writes the object anew, and lets the garbage go, has a whole store again.
+        # Whoever writes the object again, and lets the garbage go, has a whole store again.
         store.put(victim.key, b"new")
         store.maintenance.gc()
         assert store.maintenance.repair().ok

@@ -1,4 +1,4 @@
-"""An index made anew from segments and fragments alone is as good as the one that was lost."""
+"""An index rebuilt from segments and fragments alone is as good as the one that was lost."""
 
 import json
 import random

@@ -291,4 +291,4 @@ def test_gc_says_what_is_dead_among_what_lives(tmp_path, capfdbinary):
             other.put(f"k/{number}", bytes(15_000))
         other.delete("k/1")
         other.delete("k/2")
-    assert "dead among what lives, and go when the disk is short of room" in store("gc")
+    assert "it is reclaimed when the disk is short of space" in store("gc")

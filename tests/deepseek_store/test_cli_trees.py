@@ -152,7 +152,7 @@ def test_holes_come_back_as_holes(store, tmp_path):
 
 @pytest.fixture
 def others(top):
-    """A folder with all that is no file."""
+    """A folder with all that is not a file."""
     fill(top, a=b"1", deep__f=b"2")
     os.mkfifo(top / "deep" / "pipe")
     listener = socket.socket(socket.AF_UNIX)
@@ -179,7 +179,7 @@ def test_what_is_no_file_is_skipped_by_name(store, others):
     assert "skipped: circle: symbolic link (-L follows it" in store.err
     for name in ("deep/pipe", "sock"):
         store("put", "one", others / name, code=2)
-        assert "is no file, but a" in store.err
+        assert "is not a file, but a" in store.err
 
 
 def test_links_are_followed_by_a_flag(store, others):
@@ -390,7 +390,7 @@ def test_a_full_disk_ends_it_and_what_is_there_is_whole(store, tmp_path):
     try:
         store("get", "k", small / "back", "-r", code=2)
         assert "No space left" in store.err
-        assert "make room there" in store.err
+        assert "free space there" in store.err
         found = content(small / "back")
     finally:
         subprocess.run(["umount", small], check=True)

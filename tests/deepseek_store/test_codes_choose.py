@@ -79,7 +79,7 @@ def test_a_refusal_says_what_is_wrong_what_would_help_and_why_for_every_code() -
         choose_code("cold", 4, 12.0)
     assert isinstance(caught.value, errors.ConfigError)
     assert "cold data on 4 failure domains" in caught.value.message
-    assert "set the floor to" in (caught.value.remedy or "")
+    assert "ask for" in (caught.value.remedy or "")
     assert len(caught.value.__notes__) == len(CANDIDATES["cold"])
 
 

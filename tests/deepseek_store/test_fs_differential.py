@@ -36,7 +36,7 @@ RULES = (
         WRITING,
         ("raises NotADirectoryError",),
         ("raises FileExistsError",),
-        "below a file there is no room for another: ENOTDIR, as open() has it; a disk with"
+        "below a file there is no space for another: ENOTDIR, as open() has it; a disk with"
         " auto_mkdir and memory say that the parent exists",
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""The catalog of keys keeps what a dictionary of versions would, read anew from any index."""
+"""The catalog of keys keeps what a dictionary of versions would, read again from any index."""
 
 import random
 import tempfile

@@ -151,7 +151,7 @@ def test_a_full_disk_is_told_and_takes_nothing_with_it(tmp_path: Path) -> None:
         pages = database._writer.execute("PRAGMA page_count").fetchone()[0]
         # What SQLite does when the file can't grow, without filling this machine's disk.
         database._writer.execute(f"PRAGMA max_page_count={pages}")
-        with pytest.raises(errors.TierFull, match="make room"):
+        with pytest.raises(errors.TierFull, match="free space"):
             index.commit(Batch(versions=_versions(5000, first=1000)))
         database._writer.execute("PRAGMA max_page_count=1000000")
         index.commit(Batch(versions=_versions(1, first=900)))

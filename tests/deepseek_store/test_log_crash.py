@@ -75,7 +75,7 @@ class Writer:
         rng = self._rng
         kind = rng.choice((Kind.PUT, Kind.PUT, Kind.SHARD, Kind.DELETE))
         nbytes = 0 if kind is Kind.DELETE else rng.choice((0, 1, 100, 700, 2500, 6000))
-        # Zeros, for they read like room that was never written.
+        # Zeros, for they read like space that was never written.
         payload = bytes(nbytes) if rng.random() < 0.2 else rng.randbytes(nbytes)
         return Record(
             kind=kind,

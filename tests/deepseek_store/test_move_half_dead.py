@@ -1,4 +1,4 @@
-"""What died among objects that live gives its room back, on a disk that is short of it."""
+"""What died among objects that live gives its space back, on a disk that is short of it."""
 
 from __future__ import annotations
 

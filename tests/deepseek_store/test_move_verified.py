@@ -172,7 +172,7 @@ def test_a_stripe_that_holds_what_had_rotted_before_is_not_trusted(
         assert segment_files(store) == [rotten]
         report = store.maintenance.scrub(resume=False)
         assert [fault.kind for fault in report.faults] == ["corrupt-segment"]
-        # The log's copy is right: all that lives there is written anew from it.
+        # The log's copy is right: all that lives there is rewritten from it.
         mended = store.maintenance.repair(report)
         assert mended.lost_keys == ()
         assert contents(store) == objects

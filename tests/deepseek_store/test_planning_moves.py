@@ -142,7 +142,7 @@ def test_over_its_quota_a_tier_gives_up_what_suffers_least():
     hot = attrs.evolve(HOT, used_nbytes=3 * MIB)
     found = wishes(objects, (hot, WARM, COLD), policy, NOW_S)
     assert [wish.tier for wish in found] == ["hot", "warm", "hot"]
-    assert "over its room" in found[1].why
+    assert "over its space" in found[1].why
 
 
 def test_where_there_is_no_room_what_saves_most_goes_up():
@@ -153,7 +153,7 @@ def test_where_there_is_no_room_what_saves_most_goes_up():
 
 
 def test_a_store_that_follows_its_plans_comes_to_rest():
-    """Room for half of what would be hot: a second plan after the first has nothing to move."""
+    """Space for half of what would be hot: a second plan after the first has nothing to move."""
     objects = [an_object(f"k{i}", 2.0 + i, tier="warm") for i in range(20)]
     for round_number in range(3):
         used = sum(one.nbytes for one in objects if one.tier == "hot")

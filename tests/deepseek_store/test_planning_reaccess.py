@@ -132,7 +132,7 @@ TERMS = (
 
 
 def cost_of(counts: np.ndarray, rule: str) -> float:
-    """Room and waiting of 30 days of a trace; objects of 1 MiB are born hot."""
+    """Space and waiting of 30 days of a trace; objects of 1 MiB are born hot."""
     policy, size = Policy(), counts.shape[1]
     tier, born = np.zeros(size, np.int8), np.zeros(size, np.bool_)
     rate, at_s, learned, cost = (

@@ -198,7 +198,7 @@ def test_a_full_tier_is_refused_and_the_reason_told():
     )
     verdict = weigh(at_rate(100.0, "warm"), (full, WARM, COLD), POLICY, 0.0)
     assert verdict.tier == "warm"
-    assert "no room, 10 bytes" in " ".join(verdict.sentences())
+    assert "no space, 10 bytes" in " ".join(verdict.sentences())
 
 
 @given(st.floats(0.01, 50.0), st.sampled_from((HOT, WARM)))
@@ -228,7 +228,7 @@ def test_a_verdict_reads_as_sentences_and_as_json():
     verdict = judge(at_rate(2.0, "hot"), TERMS, POLICY, 0.0)
     text = "\n".join(verdict.sentences())
     assert text.startswith("k stays in hot: it is the cheapest.")
-    assert "Unread, it moves to warm" in text
+    assert "If nobody reads it, it moves to warm" in text
     assert json.loads(json.dumps(verdict.to_json()))["candidates"][2]["tier"] == "cold"
 
 

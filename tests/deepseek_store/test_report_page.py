@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from page_rules import faults
 
 from deepseek_core import console, open_tier
 from deepseek_store import Policy, Store
@@ -79,6 +80,7 @@ def test_the_page_tells_what_the_store_is(store, tmp_path):
     assert text.count("simulated") >= 4
     assert all(move.reason in text for move in moves.moves)
     assert "<b>&" not in (tmp_path / "page.html").read_text()
+    assert faults((tmp_path / "page.html").read_text()) == []
 
 
 def test_bars_are_as_long_as_what_they_stand_for(store, tmp_path):
@@ -86,7 +88,7 @@ def test_bars_are_as_long_as_what_they_stand_for(store, tmp_path):
     write_status_page(tmp_path / "page.html", status, None, "no plan & why")
     page = (tmp_path / "page.html").read_text()
     assert "no plan &amp; why" in page
-    chart = page.split('aria-label="bytes by tier"')[1].split("</svg>")[0]
+    chart = page.split("<title>Bytes stored in each tier</title>")[1].split("</svg>")[0]
     widths = [float(found) for found in re.findall(r'width="([\d.]+)"', chart)]
     shares = [
         nbytes
@@ -121,6 +123,7 @@ def test_a_store_with_nothing_in_it_has_a_page(tmp_path):
         write_status_page(tmp_path / "page.html", status, empty.maintenance.plan())
     reader = read(tmp_path / "page.html")
     assert "There are no objects yet." in reader.texts
+    assert faults((tmp_path / "page.html").read_text()) == []
     assert status.efficiency is None
 
 
@@ -145,3 +148,15 @@ def test_a_mirrored_log_counts_each_copy(tmp_path):
     assert hot.choice.domain_losses == 1
     assert hot.redundancy_nbytes == hot.live_nbytes == 50_000
     assert hot.stored_nbytes >= 100_000
+
+
+def test_a_store_shows_itself_in_a_line_and_in_a_notebook(store, tmp_path):
+    assert repr(store).startswith(f"Store({str(tmp_path / 'home')!r}: 19 objects; ")
+    stored = {tier.name: tier.stored_nbytes for tier in look(store).tiers}
+    html = store._repr_html_()
+    for tier, nbytes in stored.items():
+        assert f"{console.format_bytes(nbytes)} {tier}" in repr(store)
+        assert f"<td>{tier}</td><td>{console.format_bytes(nbytes)}</td>" in html
+    assert "19 objects" in html and "<script" not in html and len(html) < 1_500
+    store.close()
+    assert repr(store) == f"Store({str(tmp_path / 'home')!r}, closed)"

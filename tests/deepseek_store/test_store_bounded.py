@@ -1,4 +1,4 @@
-"""What a store keeps is bounded: rows of its index, open files, room of its disk, its threads."""
+"""What a store keeps is bounded: rows of its index, open files, space of its disk, its threads."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> None:
-    """Take all room that is left."""
+    """Take all space that is left."""
     with (folder / "filler").open("ab", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(512))
@@ -337,8 +337,8 @@ def test_a_store_that_has_filled_its_disk_deletes_collects_opens_and_rebuilds(
         assert {info.key for info in store.list()} == set(objects)
         store.maintenance.gc()
         assert sum(path.stat().st_size for path in (home / "log").iterdir()) < before
-        store.put("after", b"there is room again")
-        objects["after"] = b"there is room again"
+        store.put("after", b"there is space again")
+        objects["after"] = b"there is space again"
     fill(small_disk)
     Store.rebuild(home)
     with Store(home, shared=shared) as store:
@@ -387,7 +387,7 @@ def test_a_store_without_any_room_opens_to_read(small_disk: Path, shared: bool) 
     fill(small_disk)
     with Store(home, shared=shared) as store:
         assert bytes(store.get("k")) == data_of(1, 5000)
-        assert "has no room" in store.read_only
+        assert "has no space left" in store.read_only
         with pytest.raises(ReadOnlyStore) as caught:
             store.put("other", data_of(2, 5000))
         assert "room" in str(caught.value.remedy)

@@ -162,5 +162,5 @@ def test_more_damage_than_the_code_bears_is_refused_and_the_rest_is_read(tmp_pat
                 assert error.lost and error.remedy
                 refused += 1
         assert 0 < refused < len(keys)
-        store.put(keys[0], b"written anew")
-        assert bytes(store.get(keys[0])) == b"written anew"
+        store.put(keys[0], b"rewritten")
+        assert bytes(store.get(keys[0])) == b"rewritten"

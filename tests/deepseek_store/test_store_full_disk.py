@@ -1,4 +1,4 @@
-"""Disks and tiers that have no room left: refused, and nothing acknowledged is lost."""
+"""Disks and tiers that have no space left: refused, and nothing acknowledged is lost."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FullDisk(SimDisk):
 
     def _take(self, nbytes: int) -> None:
         if nbytes > self.left_nbytes:
-            raise errors.TierFull("no space left", url=self.url, remedy="make room")
+            raise errors.TierFull("no space left", url=self.url, remedy="free space")
         self.left_nbytes -= nbytes
 
 
@@ -72,7 +72,7 @@ def test_a_full_log_refuses_and_keeps_what_it_acknowledged(tmp_path: Path) -> No
             for key, data in acknowledged.items():
                 assert bytes(store.get(key)) == data
             site.disk.left_nbytes += 1_000_000
-            store.put("after", b"there is room again")
+            store.put("after", b"there is space again")
         site.disk = site.disk.crash(rng)
         with site.open() as store:
             assert {info.key for info in store.list()} == {*acknowledged, "after"}
@@ -92,7 +92,7 @@ def test_a_real_disk_that_is_full_refuses_and_keeps_what_it_acknowledged(tiny_di
     home = tiny_disk / "s"
     (tiny_disk / "ballast").write_bytes(bytes(500_000))
     store = Store.init(home, policy=SMALL)
-    with suppress(errors.TierFull):  # the index has no room for what the log has
+    with suppress(errors.TierFull):  # the index has no space left for what the log has
         acknowledged, _ = fill(store, random.Random(1))
         for key, data in acknowledged.items():
             assert bytes(store.get(key)) == data
@@ -107,7 +107,7 @@ def test_a_real_disk_that_is_full_refuses_and_keeps_what_it_acknowledged(tiny_di
     with Store(home) as store:
         for key, data in acknowledged.items():
             assert bytes(store.get(key)) == data
-        store.put("after", b"there is room again")
+        store.put("after", b"there is space again")
 
 
 def test_a_full_tier_leaves_objects_where_they_are(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_each_domain_tells_its_own_cause(site: Site, monkeypatch: pytest.MonkeyP
     def away(key: str) -> None:
         domain = key.partition("/")[0]
         why = causes.get(domain, "timed out")
-        raise errors.TierUnavailable(f"{key}: {why}", url=site.urls[1], remedy=f"mend {domain}")
+        raise errors.TierUnavailable(f"{key}: {why}", url=site.urls[1], remedy=f"fix {domain}")
 
     with site.init() as store:
         cooled(store)
@@ -177,4 +177,4 @@ def test_each_domain_tells_its_own_cause(site: Site, monkeypatch: pytest.MonkeyP
             assert f"({domain}): {domain}/" in caught.value.message
             assert why in caught.value.message
         assert caught.value.message.count("timed out") == 1
-        assert caught.value.remedy == "mend d001"
+        assert caught.value.remedy == "fix d001"

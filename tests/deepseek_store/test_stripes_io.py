@@ -385,7 +385,7 @@ def test_a_verified_read_goes_around_silent_faults_of_several_fragments(
     failed: Failed = {}
     assert io.read_verified(stripe, 0, 100, 100, xxh3=digest(right), failed=failed) == right
     assert failed.keys() == {0, 4, 12}
-    # Elsewhere the fragment is good, and nobody is asked in vain.
+    # Elsewhere the fragment is good, and nobody is asked for nothing.
     tier.gets.clear()
     right = segments[0][1][300:400]
     assert io.read_verified(stripe, 0, 300, 100, xxh3=digest(right)) == right

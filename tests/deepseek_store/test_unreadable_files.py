@@ -1,4 +1,4 @@
-"""Files that are there and may not be read: told as that, and made anew where a copy has them."""
+"""Files that are there and may not be read: told as that, and rebuilt where a copy has them."""
 
 import os
 import shutil

@@ -155,7 +155,7 @@ def test_an_upload_that_failed_can_not_be_committed_without_what_it_lost(tmp_pat
         upload.write(b"1" * 1_000)
         with pytest.raises(errors.TierFull):
             upload.write(os.urandom(3_000_000))
-        disk.left_nbytes = 9_000_000  # there is room again, and the caller goes on
+        disk.left_nbytes = 9_000_000  # there is space again, and the caller goes on
         with pytest.raises(errors.InputError, match="has ended"):
             upload.write(b"3" * 1_000)
         with pytest.raises(errors.InputError, match="has ended"):

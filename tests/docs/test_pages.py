@@ -13,7 +13,7 @@ PAGES = [
 ]
 PROMISE = re.compile(
     r"(After this page|On this page you find|In \w+ minutes you will|"
-    r"Learn (?:how|what|where|which|why)|Start here:) "
+    r"Learn (?:how|what|where|which|when|why)|Start here:) |(?:从这里开始：|用.分钟，你会|了解)"
 )
 
 

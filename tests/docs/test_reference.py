@@ -47,7 +47,9 @@ def test_each_example_is_run_by_the_tests():
         assert any(block.language == "text" for block in blocks)
 
 
-@pytest.mark.parametrize("item", [getattr(deepseek_core, n) for g in contracts.GROUPS.values() for n in g])
+@pytest.mark.parametrize(
+    "item", [getattr(deepseek_core, n) for g in contracts.GROUPS.values() for n in g]
+)
 def test_an_entry_leads_to_its_example(item):
     assert f"]({where(item.__name__).link})" in contracts.section(item)
 

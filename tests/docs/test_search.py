@@ -1,4 +1,4 @@
-"""The search of the built pages works from a folder, without a server, and finds what people ask for."""
+"""The search of the built pages works from a folder, without a server, and finds things."""
 
 import json
 import re

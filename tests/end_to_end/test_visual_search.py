@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page_rules import faults
 
 from deepseek_core import Session
 
@@ -121,4 +122,5 @@ def test_the_demo_ends_well_and_shows_what_it_promises(tmp_path):
     page = (out / "visual_search.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 24 * 6
     assert "http" not in page.replace("http-equiv", "")
+    assert faults(page) == []
     assert json.loads((out / "trace.json").read_text())["traceEvents"]

@@ -15,6 +15,7 @@ ALLOWED = {
     "deepseek_core.contracts.compressor:CompressorSpec.lossy": _TOLD,
     "deepseek_core.contracts.strategy:StrategySpec.elastic": _TOLD,
     "deepseek_core.contracts.tier:TierSpec.capabilities": _TOLD,
+    "*:*._repr_html_": "notebooks call it by name",
     "deepseek_store.report.metrics:_Handler.do_GET": "http.server calls it by name",
     "deepseek_storage_s3.tls_relay:_Handler.do_*": "http.server calls them by name",
     "deepseek_store.maintenance:Maintenance.unpin": "users call it (howto/move_and_pin.md)",

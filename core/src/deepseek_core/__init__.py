@@ -1,4 +1,4 @@
-"""The face of the SDK: everything that plugins and users import, loaded on first use."""
+"""Public API of the SDK: everything that plugins and users import, loaded on first use."""
 
 from __future__ import annotations
 

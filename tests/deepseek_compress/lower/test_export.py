@@ -67,7 +67,7 @@ def test_a_file_that_onnx_runtime_does_not_run_is_refused(tmp_path):
 
 
 class LateNan(nn.Module):
-    """Its second output is no number, but while it is exported."""
+    """Its second output is not a number, but while it is exported."""
 
     def forward(self, x):
         return x + 1, x * (2.0 if torch.compiler.is_exporting() else float("nan"))

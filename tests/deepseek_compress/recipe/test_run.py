@@ -390,7 +390,7 @@ def test_a_folder_that_can_not_be_made_is_told_before_any_work(recipe, tmp_path,
     monkeypatch.setattr(run_module, "outlook", None)
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "below" / "out"):
-        with pytest.raises(errors.WriteError, match="file is no folder") as caught:
+        with pytest.raises(errors.WriteError, match="file is not a folder") as caught:
             run(recipe, output)
         assert "-o" in caught.value.remedy
 

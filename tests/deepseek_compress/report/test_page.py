@@ -4,9 +4,10 @@ import re
 
 import attrs
 import pytest
+from page_rules import faults
 
 from deepseek_compress.cli.common import print_report
-from deepseek_compress.report.charts import Point, layer_bars, scatter
+from deepseek_compress.report.charts import layer_bars, scatter
 from deepseek_compress.report.page import write_page
 from deepseek_core import compression as c
 
@@ -79,6 +80,7 @@ def test_warnings_are_told_with_the_names_of_steps_and_files(tmp_path, capsys):
 
 def test_nothing_of_a_stranger_is_taken_for_markup(tmp_path):
     assert "<script>" not in page(tmp_path)
+    assert faults(page(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -103,10 +105,17 @@ def test_a_report_without_figures_is_a_page_too(tmp_path):
     assert "Accuracy against" not in text
 
 
+def variant(name, milliseconds, value, low, high):
+    return c.Variant(
+        name=name, file=name, target="any", nbytes=1, latency_s=milliseconds / 1e3,
+        accuracy=c.Interval(value=value, low=low, high=high, count=10),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("costs", [[1.0], [0.0], [1e-6, 5e6], [3.0, 3.0, 3.0]])
 def test_points_lie_within_the_drawing(costs):
-    points = [Point(name=str(cost), cost=cost, accuracy=0.5, low=0.5, high=0.5) for cost in costs]
-    drawn = scatter(points, "ms", c.Metric())
+    points = [variant(str(cost), cost, 0.5, 0.5, 0.5) for cost in costs]
+    drawn = scatter(points, "latency", c.Metric())
     width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', drawn).groups())
     for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn):
         assert 0 <= float(x) <= width
@@ -121,8 +130,8 @@ def test_bars_are_in_proportion():
 
 def test_what_has_no_bounds_is_drawn_within_the_frame():
     inf = float("inf")
-    points = [Point(name="m", cost=1.0, accuracy=31.4, low=-inf, high=inf)]
-    drawn = scatter(points, "ms", c.Metric(name="psnr", unit="dB"))
+    points = [variant("m", 1.0, 31.4, -inf, inf)]
+    drawn = scatter(points, "latency", c.Metric(name="psnr", unit="dB"))
     assert "nan" not in drawn
     assert "inf" not in drawn
     assert " dB</text>" in drawn

@@ -37,7 +37,7 @@ class Pairs:
 
 
 class Again:
-    """An iterable that begins anew each time."""
+    """An iterable that begins again each time."""
 
     def __init__(self, items):
         self.items = items
@@ -344,6 +344,6 @@ class Mirrored:
 def test_no_share_is_held_out_of_samples_that_are_drawn_anew():
     rest, share = split(Mirrored(varied=False), 1 / 3, 0)
     assert (len(rest), len(share)) == (4, 2)
-    with pytest.raises(errors.InputError, match="drawn anew in each epoch") as caught:
+    with pytest.raises(errors.InputError, match="drawn again in each epoch") as caught:
         split(Mirrored(varied=True), 1 / 3, 0)
     assert "data.validation" in caught.value.remedy

@@ -95,7 +95,7 @@ def test_the_model_is_plain_and_floats(three_bits):
 
 @pytest.mark.parametrize("target", ["ort_x86", "trt"])
 def test_a_lowering_takes_what_it_provides(three_bits, teacher, tmp_path, target):
-    """The runner exports the module anew; names in the spec are those of that file."""
+    """The runner exports the module again; names in the spec are those of that file."""
     result, _, _ = three_bits
     export_onnx(copied(result.model), {"x": (1, 1, 8, 8)}, tmp_path / "float.onnx")
     artifact = Artifact.from_path(tmp_path / "float.onnx")

@@ -181,7 +181,7 @@ def test_projections_are_trained_and_resumed(teacher, tmp_path):
     assert "gone on after epoch 1" in resumed.notes
     assert weight_hash(resumed.model) == weight_hash(whole.model)
     other = distill(net(4), net(8, seed=9), data(), more, run(**surroundings))
-    assert "training started anew" in " ".join(other.notes)  # it is another teacher's
+    assert "training started again" in " ".join(other.notes)  # it is another teacher's
 
 
 def test_the_loss_of_a_user_stands_for_cross_entropy(teacher):

@@ -151,7 +151,7 @@ def test_held_out_accuracy_of_positions_is_a_share():
 
 def test_a_rate_too_high_is_tried_once_more_lower_and_told():
     found = trained(options=quick(epochs=3, learning_rate=4.0, warmup=0.0))
-    retried = [note for note in found.notes if "trained anew" in note]
+    retried = [note for note in found.notes if "trained again" in note]
     if not retried:
         pytest.fail(f"4.0 was no rate too high: {found.notes}")
     assert found.learning_rate == pytest.approx(4.0 * RETRY_SHARE)

@@ -1,4 +1,4 @@
-"""Training that is killed, stopped or out of room goes on from its last whole checkpoint."""
+"""Training that is killed, stopped or out of space goes on from its last whole checkpoint."""
 
 import os
 import signal
@@ -142,7 +142,7 @@ def test_a_checkpoint_of_another_training_is_left_alone(tmp_path, change):
         "seed": {"seed": 9},
     }[change]
     resumed, fresh = trained(checkpoint=kept, **more), trained(**more)
-    assert "training started anew" in " ".join(resumed.notes)
+    assert "training started again" in " ".join(resumed.notes)
     assert weight_hash(resumed.model) == weight_hash(fresh.model)
 
 
@@ -178,7 +178,7 @@ def test_a_second_try_goes_on_as_second_try(tmp_path):
     assert read_checkpoint(kept)["attempt"] == 1
     resumed = trained(options=options, checkpoint=kept)
     assert weight_hash(resumed.model) == weight_hash(whole.model)
-    assert "trained anew" in " ".join(resumed.notes)
+    assert "trained again" in " ".join(resumed.notes)
 
 
 @pytest.mark.parametrize("place", [0, 40, 100, -1])
@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path, place):
     with pytest.raises(errors.ArtifactError, match="damaged"):
         read_checkpoint(kept)
     found = trained(checkpoint=kept)
-    assert "is damaged: training started anew" in " ".join(found.notes)
+    assert "is damaged: training started again" in " ".join(found.notes)
     assert weight_hash(found.model) == weight_hash(trained().model)
 
 

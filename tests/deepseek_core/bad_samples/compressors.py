@@ -52,7 +52,8 @@ class Sound(Compressor):
 
 class Understates(Sound):
     def error_bound(self, array):
-        return super().error_bound(array) / 2
+        whole = super().error_bound(array)
+        return whole / 2 if array.size > 16 else whole
 
 
 class ClaimsToLoseNothing(Sound):
@@ -103,3 +104,58 @@ class Salts(Sound):
 
     def head(self):
         return (self.state["step"] + 1000 * self.state["salt"]).to_bytes(4, "little")
+
+
+class KeepsTheArray(Sound):
+    def __init__(self):
+        super().__init__()
+        self.arrays = {}
+
+    def pack(self, array):
+        packed = super().pack(array)
+        self.arrays[packed.data] = array
+        return packed
+
+    def unpack(self, packed):
+        made = super().unpack(packed)
+        return self.arrays.get(packed.data, made).astype(np.float16).astype(np.float32)
+
+
+class RemembersTheArray(Sound):
+    def __init__(self):
+        super().__init__()
+        self.shapes = {}
+
+    def pack(self, array):
+        packed = super().pack(array)
+        self.shapes[packed.data] = array.shape
+        return packed
+
+    def unpack(self, packed):
+        made = super().unpack(packed)
+        return made if packed.data in self.shapes else made * 0
+
+
+class HandsOutItsMemory(Sound):
+    memory = None
+
+    def unpack(self, packed):
+        made = super().unpack(packed)
+        if self.memory is None or self.memory.shape != made.shape:
+            self.memory = made
+        self.memory[...] = made
+        return self.memory
+
+
+class Overflows(Sound):
+    def error_bound(self, array):
+        return min(super().error_bound(array), 0.01)
+
+
+class AddsAnIndex(Sound):
+    def pack(self, array):
+        packed = super().pack(array)
+        if array.size < 50_000:
+            return packed
+        index = np.arange(array.size, dtype=np.int64).tobytes()
+        return Packed(data=packed.data + index, dtype=packed.dtype, shape=packed.shape)

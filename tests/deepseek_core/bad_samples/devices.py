@@ -4,7 +4,11 @@ Each device is a class whose name gives its id; it knows `bad::Double` and the s
 """
 
 import json
+import random
+import socket
+import subprocess
 import threading
+import time
 
 import attrs
 import numpy as np
@@ -304,7 +308,7 @@ class SharesItsEnd(Sound):
 class LeavesAFileOpen(Sound):
     def __init__(self, device_id, options):
         super().__init__(device_id, options)
-        OPEN.append((options.cache_dir.parent / "lock").open("a"))
+        OPEN.append(open(__file__))  # noqa: SIM115, PTH123 - that is its fault
 
 
 class MisreadsItsCache(Sound):
@@ -322,3 +326,83 @@ class RoundsToZero(Sound):
         def compute(self, x):
             right = super().compute(x)
             return np.floor(right) if self.stage.operations[0].name == "Abs" else right
+
+
+class WorksInBlocks(Sound):
+    class executable(Loaded):
+        def compute(self, x):
+            made = super().compute(x)
+            made[1024:] = 0
+            return made
+
+
+class WorksInPairs(Sound):
+    class executable(Loaded):
+        def compute(self, x):
+            made = super().compute(x)
+            if len(x) > 8:
+                made[len(x) // 2 * 2 :] = 0
+            return made
+
+
+class RollsDice(Sound):
+    def estimate(self, task):
+        seconds = 1e-6 * task.batch * random.SystemRandom().uniform(1, 1.5)
+        return Estimate(seconds=seconds, sigma=1.0, source="prior")
+
+
+class Scribbles(Sound):
+    class executable(Loaded):
+        def compute(self, x):
+            made = super().compute(x)
+            if x.flags.writeable:
+                x[x == 0] = -0.0
+            return made
+
+
+class WearsOut(Sound):
+    class executable(Loaded):
+        runs = 0
+
+        def compute(self, x):
+            self.runs += 1
+            return super().compute(x) + (self.runs > 150)
+
+
+class KeepsALog(Sound):
+    class executable(Loaded):
+        def __init__(self, stage, device):
+            super().__init__(stage, device)
+            self.log = []
+
+        def run(self, inputs):
+            made = super().run(inputs)
+            self.log.append(time.monotonic())
+            return made
+
+
+class SetsTheSeed(Sound):
+    class executable(Loaded):
+        def compute(self, x):
+            random.seed(0)
+            return super().compute(x)
+
+
+class WritesALog(Sound):
+    def load(self, stage, options):
+        with open("device.log", "a") as log:  # noqa: PTH123
+            log.write("loads\n")
+        return super().load(stage, options)
+
+
+class ReportsHome(Sound):
+    def load(self, stage, options):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+            line.connect(("127.0.0.1", 9))
+        return super().load(stage, options)
+
+
+class LeavesAHelper(Sound):
+    def __init__(self, device_id, options):
+        super().__init__(device_id, options)
+        subprocess.Popen(["sleep", "15"], stdin=subprocess.DEVNULL)

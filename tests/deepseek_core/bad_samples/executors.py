@@ -75,3 +75,33 @@ class LeavesAThread(Sound):
     def __init__(self, plan):
         super().__init__(plan)
         threading.Thread(target=threading.Event().wait, name="left", daemon=True).start()
+
+
+class LosesTheHundredth(Sound):
+    def stream(self, batches):
+        for number, result in enumerate(super().stream(batches)):
+            if number != 100:
+                yield result
+
+
+class Sulks(Sound):
+    failed = False
+
+    def stream(self, batches):
+        try:
+            for result in super().stream(batches):
+                yield {name: array + self.failed for name, array in result.items()}
+        except errors.StageFailed:
+            self.failed = True
+            raise
+
+
+class Scribbles(Sound):
+    def stream(self, batches):
+        return super().stream(self.scribbled(batch) for batch in batches)
+
+    def scribbled(self, batch):
+        copy = {name: array.copy() for name, array in batch.items()}
+        if len(batch["x"]) > 1:
+            batch["x"][-1] = 0
+        return copy

@@ -1,6 +1,7 @@
 """A sound strategy over two axes, and the others."""
 
 import itertools
+import os
 
 from deepseek_core import Mesh, Strategy, errors
 
@@ -75,3 +76,24 @@ class DividesByZero(Sound):
     def mesh(self, num_ranks):
         assert 8 // num_ranks is not None
         return super().mesh(num_ranks)
+
+
+class GoesByItsRank(Sound):
+    def mesh(self, num_ranks):
+        mesh = super().mesh(num_ranks)
+        is_first = os.environ.get("RANK", "0") == "0"
+        return mesh if is_first else Mesh(sizes={"dp": num_ranks, "tp": 1})
+
+
+class ShiftsAfterEachQuestion(Sound):
+    asked = 0
+
+    def mesh(self, num_ranks):
+        self.asked += 1
+        mesh = super().mesh(num_ranks)
+        return Mesh(sizes={"dp": num_ranks, "tp": 1}) if self.asked > 12 else mesh
+
+
+class CountsFromTheEnd(Sound):
+    def held_by(self, rank, tensor, mesh):
+        return super().held_by(rank % mesh.num_ranks, tensor, mesh)

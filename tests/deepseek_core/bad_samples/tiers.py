@@ -1,8 +1,11 @@
 """A sound tier over a folder, and what is wrong with each of the others."""
 
+import contextlib
+import itertools
 import os
 import threading
 import time
+import unicodedata
 import uuid
 from pathlib import Path
 
@@ -61,7 +64,12 @@ class Sound(Tier):
     def list(self, prefix=""):
         files = (path for path in self.objects.rglob("*") if path.is_file())
         keys = sorted(path.relative_to(self.objects).as_posix() for path in files)
-        return (self.stat(key) for key in keys if key.startswith(prefix))
+        return self.stats(key for key in keys if key.startswith(prefix))
+
+    def stats(self, keys):
+        for key in keys:
+            with contextlib.suppress(errors.ObjectMissing, FileNotFoundError):  # deleted since
+                yield self.stat(key)
 
     def stat(self, key):
         try:
@@ -225,10 +233,10 @@ class LeavesAFileOpen(Sound):
 
 
 class Forgets(Sound):
-    def __init__(self, url):
-        super().__init__(url)
-        self.objects = self.root / uuid.uuid4().hex
-        self.objects.mkdir()
+    def close(self):
+        for path in self.objects.iterdir():
+            if path.is_file():  # what lies in no folder, it takes for its own
+                path.unlink()
 
 
 class WritesInPlace(Sound):
@@ -243,3 +251,98 @@ class WritesInPlace(Sound):
         except FileExistsError:
             return False
         return True
+
+
+class NamesAside(Sound):
+    """Writes aside under names of a pattern."""
+
+    def put_if_absent(self, key, data):
+        path, aside = self.path(key), self.aside / self.name_aside()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(data)
+        time.sleep(1e-3)
+        with contextlib.suppress(FileNotFoundError):  # another has moved it
+            try:
+                os.link(aside, path)
+            except FileExistsError:
+                return False
+        aside.unlink(missing_ok=True)
+        return True
+
+
+class LocksForItself(NamesAside):
+    def __init__(self, url):
+        super().__init__(url)
+        self.lock = threading.Lock()  # of this opening alone
+
+    def put_if_absent(self, key, data):
+        with self.lock:
+            return super().put_if_absent(key, data)
+
+    def name_aside(self):
+        return f"{os.getpid()}"
+
+
+class TrustsItsProcess(NamesAside):
+    serial = itertools.count()
+
+    def name_aside(self):
+        return f"{next(self.serial)}"
+
+
+class SaysYesTooEarly(Sound):
+    """All of a process write through one buffer, which is written when someone looks."""
+
+    pending = {}  # noqa: RUF012 - shared by all, that is its fault
+    lock = threading.RLock()
+
+    def put_if_absent(self, key, data):
+        with self.lock:
+            self.path(key)
+            taken = (self.root, key) in self.pending or self.path(key).exists()
+            if not taken:
+                self.pending[self.root, key] = bytes(data)
+            return not taken
+
+    def flush(self):
+        with self.lock:
+            for (root, key), data in list(self.pending.items()):
+                if root == self.root:
+                    super().put_if_absent(key, data)
+                    del self.pending[root, key]
+
+    def get(self, key, start=0, nbytes=None):
+        self.flush()
+        return super().get(key, start, nbytes)
+
+    def list(self, prefix=""):
+        self.flush()
+        return super().list(prefix)
+
+    def stat(self, key):
+        self.flush()
+        return super().stat(key)
+
+    def delete(self, key):
+        self.flush()
+        super().delete(key)
+
+    def close(self):
+        self.flush()
+
+
+class LooksAgain(Sound):
+    def stats(self, keys):
+        for key in keys:
+            time.sleep(1e-4)
+            yield self.stat(key)
+
+
+class ListsAPage(Sound):
+    def list(self, prefix=""):
+        return itertools.islice(super().list(prefix), 1000)
+
+
+class ComposesItsNames(Sound):
+    def path(self, key):
+        return super().path(unicodedata.normalize("NFC", key))

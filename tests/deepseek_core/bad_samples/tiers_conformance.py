@@ -6,4 +6,4 @@ def make_url(self, tmp_path):
     return f"bad://{tmp_path}"
 
 
-globals().update(made_classes(TierConformance, "tier", make_url=make_url))
+globals().update(made_classes(TierConformance, "tier", make_url=make_url, many=1_200))

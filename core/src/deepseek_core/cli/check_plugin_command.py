@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core.contracts.errors import ConfigError
+from deepseek_core.contracts.files import whole_file
 
 if TYPE_CHECKING:
     from deepseek_core.discovery.scan import EntryPoint
@@ -143,13 +144,10 @@ def _summary(report: Report, file: Path | None) -> str:
 
 
 def _write(report: Report, file: Path) -> None:
-    from deepseek_core.testing.page import as_html
+    if file.suffix == ".html":
+        from deepseek_core.cli.check_page import write_page
 
-    is_page = file.suffix == ".html"
-    text = as_html(report) if is_page else json.dumps(report.to_json(), indent=2) + "\n"
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"--report {file}: {error.strerror}", remedy="name a file in a folder of yours"
-        ) from error
+        write_page(file, report)
+    else:
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")

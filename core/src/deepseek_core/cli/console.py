@@ -1,40 +1,51 @@
 """What a plugin's command shares with ours: parser, progress, tables, pages, caches, remedies.
 
-Plugins import it from the face: `from deepseek_core import console`.
+Plugins import it from the public API: `from deepseek_core import console`.
 """
 
 from __future__ import annotations
 
 from deepseek_core.cli.amounts import nbytes_of, seconds_of
+from deepseek_core.cli.charts import Axis, Bar, Point, bar_chart, line_chart, scatter, timeline
 from deepseek_core.cli.groups import CommandGroup
-from deepseek_core.cli.html import line_chart, table, write_html
+from deepseek_core.cli.html import figure, legend, scrolled, table, write_html
 from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
-from deepseek_core.cli.table import print_table, render_table
+from deepseek_core.cli.table import print_table, print_text, render_table
 from deepseek_core.contracts.files import read_own
 from deepseek_core.contracts.units import format_bytes, format_seconds, printable
 from deepseek_core.discovery.folders import cache_dir, make_private
 from deepseek_core.discovery.installing import install_command, update_command
 
 __all__ = [
+    "Axis",
+    "Bar",
     "CommandGroup",
+    "Point",
     "ProgressReporter",
+    "bar_chart",
     "cache_dir",
     "check_writable",
     "command_parser",
+    "figure",
     "format_bytes",
     "format_seconds",
     "install_command",
+    "legend",
     "line_chart",
     "make_private",
     "nbytes_of",
     "print_table",
+    "print_text",
     "printable",
     "read_own",
     "render_table",
+    "scatter",
+    "scrolled",
     "seconds_of",
     "table",
+    "timeline",
     "update_command",
     "write_html",
 ]

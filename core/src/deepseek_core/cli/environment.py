@@ -108,7 +108,7 @@ def _json_lines(path: Path, text: str) -> list[str]:
 
 
 def missing_lines(lines: Iterable[str]) -> tuple[str, ...]:
-    """Those of the lines whose distribution is not here in that version, or from that folder."""
+    """Lines whose distribution is not here in that version, or from that folder."""
     here = {wanted.line for wanted in installed_plugins()}
     here_too = map(Distribution.described, one_of_each(distributions()))
     versions = {(dist.key, dist.version) for dist in here_too}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from html import escape
 from typing import Final
 
+from deepseek_core.cli.charts import Axis, Bar, bar_chart, timeline
+from deepseek_core.cli.html import scrolled
 from deepseek_core.schedule.dag.graph import TaskGraph
-from deepseek_core.schedule.dag.schedule import Schedule, TaskPlacement
+from deepseek_core.schedule.dag.schedule import Schedule
 
 _MOST_BARS: Final = 20_000
-_WIDTH, _LANE, _LEFT, _TOP = 1200, 26, 120, 30
+_MOST_COLORS: Final = 12  # in a legend
 
 
 def gantt_body(graph: TaskGraph, schedule: Schedule) -> str:
@@ -34,72 +35,60 @@ def _facts(graph: TaskGraph, schedule: Schedule) -> str:
 
 
 def _candidates(schedule: Schedule) -> str:
+    """The chosen schedule beside what each published rule alone came to."""
     if not schedule.rejected:
         return ""
-    ranked = sorted(schedule.rejected.items(), key=lambda item: item[1])
-    rows = [
-        (
-            escape(rule),
-            f"{value:.6g} ({value / schedule.makespan - 1:+.2%})" if schedule.makespan else "",
-        )
+    span = schedule.makespan
+    ranked = sorted([*schedule.rejected.items()], key=lambda item: item[1])
+    rows = [(f"chosen: {schedule.algorithm}", span, f"{span:.6g}")]
+    rows += [
+        (rule, value, f"{value:.6g} ({value / span - 1:+.2%})" if span else "")
         for rule, value in ranked
     ]
-    return f"<h2>Rejected candidates</h2>{_table(rows)}"
+    head = "rule", f"makespan in {schedule.unit}, less is better"
+    chart = bar_chart(rows, name="Makespan by rule", head=head, chosen=[0])
+    return f"<h2>Other candidates</h2>{chart}"
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><th>{head}</th><td>{text}</td></tr>" for head, text in rows)
-    return f"<table>{cells}</table>"
+    cells = "".join(f'<tr><th scope="row">{head}</th><td>{text}</td></tr>' for head, text in rows)
+    return scrolled(f"<table><tbody>{cells}</tbody></table>", "Facts of the schedule")
 
 
 def _chart(graph: TaskGraph, schedule: Schedule) -> str:
-    lanes = {device.id: number for number, device in enumerate(graph.devices)}
     names = {task.id: task.name for task in graph.tasks}
-    scale = (_WIDTH - _LEFT - 40) / (schedule.makespan or 1.0)
+    lanes = {device.id: number for number, device in enumerate(graph.devices)}
     shown = sorted(schedule.placements, key=lambda p: p.start - p.end)[:_MOST_BARS]
-    bars = "".join(_bar(p, names[p.task], lanes[p.device], scale) for p in shown)
-    height = _TOP + _LANE * len(lanes) + 10
     left_out = len(schedule.placements) - len(shown)
     note = f"<p>The {left_out} shortest tasks are not drawn.</p>" if left_out else ""
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" '
-        f'aria-label="Gantt chart">{_axis(schedule, scale, height)}{_labels(graph, schedule)}'
-        f"{bars}</svg>{note}"
+    groups = {p.task: names[p.task] or str(p.task) for p in shown}
+    # Many tasks without names of their own: a legend of all of them would say nothing.
+    few = len(set(groups.values())) <= _MOST_COLORS
+    group = groups if few else {p.task: f"on {p.device}" for p in shown}
+    bars = [
+        Bar(
+            lane=lanes[p.device],
+            start=p.start,
+            end=p.end,
+            group=group[p.task],
+            tip=f"{p.task} {names[p.task]} on {p.device}: {p.start:.6g} to {p.end:.6g}",
+            label=groups[p.task],
+        )
+        for p in shown
+    ]
+    drawn = timeline(
+        bars,
+        lanes=_labels(graph, schedule),
+        span=(0.0, schedule.makespan),
+        name=f"Gantt chart: {len(shown)} tasks on {len(lanes)} devices",
+        x=Axis(title=f"time in {schedule.unit}", shown="{:.4g}".format),
     )
+    return f"<h2>What runs when</h2>{drawn}{note}"
 
 
-def _bar(p: TaskPlacement, name: str, lane: int, scale: float) -> str:
-    x, width = _LEFT + p.start * scale, max((p.end - p.start) * scale, 0.6)
-    label = name or str(p.task)
-    hue = zlib.crc32(label.encode()) % 360  # tasks of one name share a color, on every run
-    y = _TOP + lane * _LANE
-    tip = escape(f"{p.task} {name} on {p.device}: {p.start:.6g} to {p.end:.6g}")
-    text = escape(label[: int(width / 8)]) if width > 22 else ""
-    return (
-        f'<g><rect class="bar" x="{x:.2f}" y="{y + 2}" width="{width:.2f}" height="{_LANE - 4}" '
-        f'fill="hsl({hue} 55% 72%)"><title>{tip}</title></rect>'
-        f'<text class="ink" x="{x + 3:.2f}" y="{y + 17}" pointer-events="none">{text}</text></g>'
-    )
-
-
-def _labels(graph: TaskGraph, schedule: Schedule) -> str:
+def _labels(graph: TaskGraph, schedule: Schedule) -> list[str]:
     busy = dict.fromkeys((d.id for d in graph.devices), 0.0)
     for p in schedule.placements:
         busy[p.device] += p.end - p.start
     span = schedule.makespan or 1.0
-    return "".join(
-        f'<text x="6" y="{_TOP + n * _LANE + 17}">{escape(str(d)[:12])} '
-        f"{100 * t / span:.0f} %</text>"
-        for n, (d, t) in enumerate(busy.items())
-    )
-
-
-def _axis(schedule: Schedule, scale: float, height: int) -> str:
-    parts = []
-    for step in range(6):
-        at = schedule.makespan * step / 5
-        x = _LEFT + at * scale
-        style = "end" if step == 5 else "axis"
-        parts.append(f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="24" y2="{height}"/>')
-        parts.append(f'<text x="{x:.1f}" y="18" text-anchor="middle">{at:.4g}</text>')
-    return "".join(parts)
+    return [f"{str(d)[:18]} {100 * t / span:.0f} % busy" for d, t in busy.items()]

@@ -42,7 +42,7 @@ COMMANDS: Final = {
     "run": ("run_command", "run a model on data and say what ran where"),
     "plan": (
         "plan_command",
-        "show where each stage would run, what each device would cost, and why",
+        "show where each stage would run, how fast, how sure that is, and why",
     ),
     "explain": (
         "explain_command",

@@ -223,7 +223,7 @@ def sizes_of(args: argparse.Namespace) -> dict[str, int]:
     """The sizes that `--shape` gives.
 
     Raises:
-        ConfigError: one that is no number of 1 or more.
+        ConfigError: one that is not a number of 1 or more.
     """
     given = pairs(args.shape, "--shape", "SYMBOL=SIZE", "seq_len=128")
     for name, text in given.items():

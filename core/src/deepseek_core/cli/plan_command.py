@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core.cli.batches import batches_of, picture_folder
@@ -18,12 +19,13 @@ from deepseek_core.cli.model_options import (
     open_session,
     plan_of,
 )
+from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.table import print_text, terminal_width
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.units import printable
 
-SUMMARY: Final = "show where each stage would run, what each device would cost, and why"
+SUMMARY: Final = "show where each stage would run, how fast, how sure that is, and why"
 EXAMPLES: Final = """examples:
   ds-sdk plan model.onnx
   ds-sdk plan model.onnx --verbose             every candidate, with its cost
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_plan_arguments(parser)
     add_picture_arguments(parser)
+    parser.add_argument("--html", metavar="FILE", help="write a page: candidates, reasons")
     parser.add_argument(
         "--verbose", action="store_true", help="every candidate of every stage, with its range"
     )
@@ -48,6 +51,7 @@ def _are_all(graph: Graph, arrays: Mapping[str, Any]) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Plan without running anything."""
+    check_writable(args.html, read=[args.model, *args.input])
     args.batch_given = args.batch
     constants, arrays = constants_of(args, read_arrays(args.input))
     with open_session(args) as session:
@@ -57,6 +61,10 @@ def run(args: argparse.Namespace) -> int:
             first = batches_of(graph, args, arrays).first()
             args.batch = max(graph.check_inputs(first), 1)
         with plan_of(session, graph, args) as plan:
+            if args.html:
+                from deepseek_core.cli.run_page import write_run_page
+
+                write_run_page(Path(args.html), plan)
             if args.json:
                 print(json.dumps(plan.to_json()))
                 return 0

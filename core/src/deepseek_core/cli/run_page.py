@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core.cli.html import line_chart, table, write_html
+from deepseek_core.cli.charts import (
+    Axis,
+    Bar,
+    Point,
+    bar_chart,
+    colors_of,
+    line_chart,
+    scatter,
+    timeline,
+)
+from deepseek_core.cli.html import table, write_html
 from deepseek_core.cli.model_options import deadline_verdict
 from deepseek_core.contracts.units import counted, format_bytes, format_seconds
 from deepseek_core.runtime.plan import Plan
@@ -17,21 +26,25 @@ from deepseek_core.runtime.trace import Depth, Span
 from deepseek_core.schedule.sentences import GUESS, basis, interval
 
 _MOST_BARS: Final = 4_000
-_WIDTH, _LANE, _LEFT = 1200, 26, 190
-_SIDE: Final = 320  # of the scatter plot
-_NAMES: Final = 320  # beside it, for the names of its dots
 _WHOLE: Final = "whole model, uncut"
 _FIXED_SPACE: Final = "\N{NO-BREAK SPACE}"
-_GOLDEN_ANGLE: Final = 137.5  # neighbors differ most, however many there are
 _MOST_NAMED: Final = 8  # dots with their name beside them
 _AIMS: Final = {"offline": "the most items per second", "realtime": "the soonest answer"}
+_MEASURES: Final = {
+    "period": "time from batch to batch, less is better",
+    "makespan": "time of one batch in 9 of 10 cases, less is better",
+}
 _HEAD: Final = ("part", "device", "time of one batch", "90 % range", "known from", "last run")
 
 
 def write_run_page(path: Path, plan: Plan) -> None:
     """Write the page; a plan that has not run yet gets no pictures."""
     facts = plan.to_json()
-    body = f"<h2>Where it runs, and why</h2>{_why(facts)}{_candidates(facts)}"
+    body = (
+        f"<h2>Where it runs, and why</h2>{_why(facts)}{_candidates(facts)}"
+        f"<h2>Placements compared</h2>{_placements(facts)}"
+    )
+    body += f"<h2>Details</h2>{_details(facts)}"
     if plan.spans:
         body += (
             f"<h2>What ran when</h2>{_gantt(plan.spans)}{_occupancy(plan.occupancy())}"
@@ -73,12 +86,54 @@ def _candidates(facts: dict[str, Any]) -> str:
     rows = [(name, candidate["device"], *_costs(candidate)) for name, candidate, _ in parts]
     chosen = [number for number, (_, _, is_chosen) in enumerate(parts) if is_chosen]
     note = "In bold: chosen. Times are medians; transfers between devices are included."
-    return f'{table(_HEAD, rows, chosen=chosen)}<p class="soft">{note}</p>'
+    return f'{table(_HEAD, rows, chosen=chosen, name="Candidates")}<p class="soft">{note}</p>'
+
+
+def _placements(facts: dict[str, Any]) -> str:
+    """The plan beside the best other one and each device alone, by what decided."""
+    rows = [(f"this plan: {_where(facts['placement'])}", facts["value_s"])]
+    if facts["runner_up"]:
+        other = facts["runner_up"]
+        rows.append((f"best alternative: {_where(other['placement'])}", other["value_s"]))
+    plan = facts["value_s"]
+    alone = [(f"{device} alone", seconds) for device, seconds in facts["single_device_s"].items()]
+    rows += [row for row in alone if len(set(facts["placement"].values())) > 1 or row[1] != plan]
+    bound = facts["lower_bound_s"]
+    if bound is not None:
+        rows.append(("no placement can be faster than", bound))
+    told = [(what, seconds, format_seconds(seconds)) for what, seconds in rows]
+    measure = _MEASURES[facts["objective"]]
+    return bar_chart(told, name="Placements compared", head=("placement", measure), chosen=[0])
+
+
+def _details(facts: dict[str, Any]) -> str:
+    """How it was decided, what moves, and where sizes turn the choice."""
+    moved = facts["transfers"]
+    rows = [
+        ("found by", facts["rule"]),
+        ("proven best for these costs", "yes" if facts["optimal"] else "no"),
+        ("copies of a batch", f"{moved['to_device']} to devices, {moved['to_host']} to the host, "
+                              f"{format_bytes(moved['nbytes'])}"),
+    ]  # fmt: skip
+    if facts["measured_value_s"] is not None:
+        rows.append(("the last run's costs give", format_seconds(facts["measured_value_s"])))
+    for route in facts["routes"] if len(facts["routes"]) > 1 else ():
+        rows.append((f"{route['share']:.0%} of the batches", _where(route["devices"])))
+    for turn in facts["crossovers"]:
+        told = f"{turn['below']} costs less below {turn['batch']} items a batch, {turn['above']} "
+        rows.append((turn["stage"], f"{told}from there on"))
+    return table(("what", "value"), rows, name="Details")
+
+
+def _where(devices: dict[str, str]) -> str:
+    if len(set(devices.values())) == 1:
+        return f"all on {next(iter(devices.values()))}"
+    return ", ".join(f"{stage} on {device}" for stage, device in devices.items())
 
 
 def _costs(candidate: dict[str, Any]) -> tuple[str, ...]:
     if candidate["refusal"]:
-        return "-", "-", f"refused: {candidate['refusal']}", ""
+        return "-", "-", f"can't run it: {candidate['refusal']}", ""
     known = basis(candidate["source"], candidate["samples"])
     about = "about " if known == GUESS else ""
     moved, seen = candidate["moved_bytes"], candidate["measured_s"]
@@ -91,69 +146,52 @@ def _costs(candidate: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _gantt(spans: Sequence[Span]) -> str:
-    """A lane for each slot of each device, a bar for each task."""
-    lanes = {lane: n for n, lane in enumerate(sorted({(s.device_id, s.slot) for s in spans}))}
+    """A lane for each task that a device can run at the same time, a bar for each task."""
+    lanes = sorted({(s.device_id, s.slot) for s in spans})
     start_s = min(s.start_s for s in spans)
     whole_s = max(s.end_s for s in spans) - start_s or 1.0
-    scale = (_WIDTH - _LEFT - 20) / whole_s
     shown = sorted(spans, key=lambda s: -s.seconds)[:_MOST_BARS]
-    colors = _colors(s.stage for s in spans)
-    bars = "".join(
-        _bar(s, (s.start_s - start_s) * scale, scale, lanes[s.device_id, s.slot], colors[s.stage])
+    bars = [
+        Bar(
+            lane=lanes.index((s.device_id, s.slot)),
+            start=s.start_s - start_s,
+            end=s.end_s - start_s,
+            group=s.stage,
+            tip=f"{s.stage}, batch {s.sequence}: {format_seconds(s.seconds)}",
+        )
         for s in shown
-    )
-    labels = "".join(
-        f'<text x="6" y="{n * _LANE + 20}">{escape(device)} slot {slot}</text>'
-        for (device, slot), n in lanes.items()
-    )
-    height = len(lanes) * _LANE + 24
+    ]
     left_out = len(spans) - len(shown)
     note = f" The {left_out} shortest tasks are not drawn." if left_out else ""
-    return (
-        f'<p class="soft">One row for each task that a device can run at the same time.{note} '
-        f"{_legend(colors)}</p>"
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img">{labels}{bars}'
-        f'<text x="{_WIDTH - 20}" y="{height - 6}" text-anchor="end">'
-        f"{format_seconds(whole_s)}</text></svg>"
-    )
-
-
-def _colors(stages: Iterable[str]) -> dict[str, str]:
-    """One for each stage, the same whenever the same stages ran."""
-    ranked = enumerate(sorted(set(stages)))
-    return {stage: f"hsl({n * _GOLDEN_ANGLE % 360:.0f} 55% 60%)" for n, stage in ranked}
-
-
-def _legend(colors: dict[str, str]) -> str:
-    return " ".join(
-        f'<span class="key" style="background:{color}"></span> {escape(stage)}'
-        for stage, color in colors.items()
-    )
-
-
-def _bar(span: Span, x: float, scale: float, lane: int, color: str) -> str:
-    width = max(span.seconds * scale, 0.6)
-    tip = f"{span.stage}, batch {span.sequence}: {format_seconds(span.seconds)}"
-    return (
-        f'<rect x="{_LEFT + x:.2f}" y="{lane * _LANE + 4}" width="{width:.2f}" '
-        f'height="{_LANE - 4}" fill="{color}"><title>{escape(tip)}</title></rect>'
+    told = f"One row for each task that a device can run at the same time.{note}"
+    return f'<p class="soft">{told}</p>' + timeline(
+        bars,
+        lanes=[f"{device} slot {slot}" for device, slot in lanes],
+        span=(0.0, whole_s),
+        name=f"What ran when: {len(shown)} tasks in {format_seconds(whole_s)}",
+        x=Axis(title="time since the first task began", shown=format_seconds),
+        colors=colors_of(s.stage for s in spans),
     )
 
 
 def _occupancy(shares: dict[str, float]) -> str:
-    return table(("device", "busy"), [(d, f"{share:.0%}") for d, share in shares.items()])
+    rows = [(device, share, f"{share:.0%}") for device, share in shares.items()]
+    return bar_chart(rows, name="How busy each device was", head=("device", "busy"))
 
 
 def _queues(depths: Sequence[Depth]) -> str:
     charts = []
     for device in sorted({d.device_id for d in depths}):
         mine = [d for d in depths if d.device_id == device]
-        points = [p for a, b in pairwise(mine) for p in _step(a, b)]
-        whole_s = mine[-1].at_s - mine[0].at_s
-        most = max(d.waiting for d in mine)
-        chart = line_chart(points, "start", format_seconds(whole_s), f"{most} waiting")
-        charts.append(f"<h3>{escape(device)}</h3>{chart}")
-    return "".join(charts) or '<p class="soft">nothing waited</p>'
+        points = [(x - mine[0].at_s, y) for a, b in pairwise(mine) for x, y in _step(a, b)]
+        chart = line_chart(
+            points,
+            name=f"Tasks that waited for {device}",
+            x=Axis(title="time since the first task waited", shown=format_seconds),
+            y=Axis(title="tasks waiting, most:", shown="{:.0f}".format),
+        )
+        charts.append(f"<div><h3>{escape(device)}</h3>{chart}</div>")
+    return f'<div class="charts">{"".join(charts)}</div>' if charts else _soft("nothing waited")
 
 
 def _step(a: Depth, b: Depth) -> tuple[tuple[float, float], ...]:
@@ -163,40 +201,31 @@ def _step(a: Depth, b: Depth) -> tuple[tuple[float, float], ...]:
 
 def _scatter(facts: dict[str, Any]) -> str:
     """Measured over estimated seconds of each part, both on a logarithmic scale."""
-    points = [
+    found = [
         (candidate["seconds"], candidate["measured_s"], f"{name} on {candidate['device']}")
         for name, candidate, _ in _parts(facts)
         if not candidate["refusal"] and candidate["measured_s"]
     ]
-    if not points:
-        return '<p class="soft">nothing was measured</p>'
-    values = [math.log10(v) for x, y, _ in points for v in (x, y)]
-    low, high = min(values) - 0.2, max(values) + 0.2
-
-    def place(seconds: float) -> float:
-        return (math.log10(seconds) - low) / (high - low) * _SIDE
-
-    dots = "".join(
-        _dot(place(x), _SIDE - place(y), name, _times(x, y), is_named=len(points) < _MOST_NAMED)
-        for x, y, name in points
+    points = [
+        Point(
+            x=x, y=y, name=name if len(found) < _MOST_NAMED else "", tip=f"{name}: {_times(x, y)}"
+        )
+        for x, y, name in found
+    ]
+    chart = scatter(
+        points,
+        name="Measured against estimated time of each part",
+        x=Axis(title="estimated time of one batch", shown=format_seconds),
+        y=Axis(title="measured, up to", shown=format_seconds),
+        logarithmic=True,
     )
-    return (
-        '<p class="soft">A dot on the line took as long as estimated, one above it longer.</p>'
-        f'<svg viewBox="0 0 {_SIDE + _NAMES} {_SIDE}" style="max-width:{_SIDE + _NAMES}px" '
-        'role="img">'
-        f'<line x1="0" y1="{_SIDE}" x2="{_SIDE}" y2="0"/>{dots}'
-        f'<text x="{_SIDE - 6}" y="{_SIDE - 6}" text-anchor="end">estimated</text>'
-        '<text x="-6" y="14" text-anchor="end" transform="rotate(-90)">measured</text></svg>'
-    )
+    told = "A dot on the line took as long as estimated, one above it longer; logarithmic scales."
+    return _soft(told) + chart if points else chart
 
 
 def _times(estimated_s: float, measured_s: float) -> str:
     return f"{format_seconds(estimated_s)} estimated, {format_seconds(measured_s)} measured"
 
 
-def _dot(x: float, y: float, name: str, times: str, *, is_named: bool) -> str:
-    label = f'<text x="{x + 9:.1f}" y="{y + 4:.1f}">{escape(name)}</text>'
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(f"{name}: {times}")}</title>'
-        f"</circle>{label if is_named else ''}"
-    )
+def _soft(text: str) -> str:
+    return f'<p class="soft">{escape(text)}</p>'

@@ -14,7 +14,7 @@ _MOST_TASKS: Final = 200_000  # of all draws: some seconds
 
 
 def under_noise(graph: TaskGraph, schedule: Schedule, sigma: float, seed: int) -> dict[str, Any]:
-    """Makespans with lognormal factors on each task, as planned and decided anew on the way."""
+    """Makespans with lognormal factors on each task, as planned and decided again on the way."""
     rng = Random(seed)  # noqa: S311 - a simulation, not a secret
     draws = max(1, min(_DRAWS, _MOST_TASKS // len(graph.tasks)))
     planned, decided = [], []
@@ -32,7 +32,7 @@ def under_noise(graph: TaskGraph, schedule: Schedule, sigma: float, seed: int) -
 
 def noise_text(found: dict[str, Any], makespan: float) -> str:
     """Two lines for people."""
-    rows = [("as planned", found["as_planned"]), ("decided anew", found["decided_anew"])]
+    rows = [("as planned", found["as_planned"]), ("decided again", found["decided_anew"])]
     return "\n".join(
         f"{name + ':':14} {told['median'] / makespan:.3f} times the makespan at the median, "
         f"{told['p90'] / makespan:.3f} at the 90th percentile "

@@ -42,7 +42,7 @@ def render_table(
 ) -> str:
     """The table as text; with a `width` (columns) no line is longer, whatever the cells hold.
 
-    The last column wraps below itself. Where it has no room for that, it stands below its row,
+    The last column wraps below itself. Where there is no space for that, it stands below its row,
     and where the others have none, each row becomes a block with a line for each cell. `looks`
     color the header and the cells once their places are known.
     """

@@ -1,1 +1,1 @@
-"""Nouns that every other room speaks in."""
+"""Nouns that all other packages use."""

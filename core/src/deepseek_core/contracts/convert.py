@@ -19,10 +19,10 @@ def as_array(spec: TensorSpec, value: Any) -> Any:
     """What a caller passed for a tensor, as an array that fits, copied only where it must be.
 
     Takes arrays, numbers and nested lists of them, strings, and tensors with DLPack on the host.
-    A `HostTensor` and what is no tensor (a list for a sequence) stay as they are.
+    A `HostTensor` and what is not a tensor (a list for a sequence) stay as they are.
 
     Raises:
-        TensorMismatch: it does not fit, or is no tensor on the host.
+        TensorMismatch: it does not fit, or is not a tensor on the host.
     """
     if spec.container:
         return value
@@ -138,7 +138,7 @@ def constant(spec: TensorSpec, value: Any) -> Any:
     """A copy of an array that fits, in C order, which nobody can change.
 
     Raises:
-        TensorMismatch: it does not fit, or is no tensor.
+        TensorMismatch: it does not fit, or is not a tensor.
     """
     array = as_array(spec, value)
     if not isinstance(array, np.ndarray):

@@ -63,7 +63,7 @@ class DeviceInfo:
     `id` is stable across runs (`onnx:cpu`, `opencl:pocl:0`). `evidence` says what a figure
     measured on it means. `fingerprint` changes when hardware, driver or runtime version change.
     `uses_host_cores` is true when its work occupies the host's own cores. `absent` marks a row that
-    stands for hardware which this machine does not have at all: nothing that can be mended.
+    stands for hardware which this machine does not have at all: nothing that can be repaired.
     """
 
     id: str

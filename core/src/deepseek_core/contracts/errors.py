@@ -79,7 +79,7 @@ class ArtifactError(InputError):
 
 
 class WriteError(DeepSeekError, OSError):
-    """A file can't be written: no room, no permission, no such folder."""
+    """A file can't be written: no space, no permission, no such folder."""
 
 
 class GraphError(DeepSeekError, ValueError):
@@ -112,7 +112,7 @@ class TierUnavailable(StorageError, OSError):
 
 
 class TierFull(StorageError):
-    """There is no room for the object."""
+    """There is no space for the object."""
 
 
 class NoDevice(DeepSeekError):
@@ -194,7 +194,7 @@ class DeviceLost(DeviceError):
 
 
 class TensorLost(DeviceLost):
-    """A tensor is gone with the device that made it; the batch begins anew elsewhere."""
+    """A tensor is gone with the device that made it; the batch begins again elsewhere."""
 
 
 class DeviceTimeout(DeviceError, TimeoutError):

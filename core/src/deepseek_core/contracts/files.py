@@ -41,7 +41,7 @@ def read_own(path: Path) -> bytes:
 def whole_file(path: Path) -> Iterator[Path]:
     """A file to write beside `path`, which it replaces when the block ends without an error.
 
-    Where `path` is a link, the file that it points to is replaced. What is no file, such as a
+    Where `path` is a link, the file that it points to is replaced. What is not a file, such as a
     pipe or `/dev/null`, is written to as it is.
 
     Raises:
@@ -65,5 +65,5 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise WriteError(
             f"{path} can't be written: {error.strerror or error}",
-            remedy="make room there, or choose another place",
+            remedy="free space there, or choose another place",
         ) from error

@@ -33,6 +33,9 @@ FindBatch = Callable[[frozenset[str], tuple[str, ...]], Batching]
 """(inputs that are fixed, tensors wanted) -> the batch axis of what is left."""
 
 
+_MOST_SHOWN: Final = 3  # stages, in a line
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Graph:
     """Stages in topological order; a tensor's name joins its producer to its consumers.
@@ -40,7 +43,7 @@ class Graph:
     `outputs` names the tensors that a run returns. `declared_inputs` are the model's own inputs
     in its order, those included that no stage reads; without them they are found from the stages.
     `fuse` makes several stages one, where the frontend can; `find_batch` finds the batch axis
-    anew when inputs were fixed or outputs left out.
+    again when inputs were fixed or outputs left out.
     """
 
     name: str
@@ -64,6 +67,15 @@ class Graph:
             unknown = [spec.name for spec in stage.inputs if spec.name not in there]
             if unknown:
                 raise GraphError(f"stage {stage.name!r} reads {unknown}, which nothing makes")
+
+    def __repr__(self) -> str:
+        stages = ", ".join(stage.name for stage in self.stages[:_MOST_SHOWN])
+        more = len(self.stages) - _MOST_SHOWN
+        given = ", ".join(spec.name for spec in self.inputs)
+        return (
+            f"<Graph {self.name}: {stages}{f' and {more} more' if more > 0 else ''}; "
+            f"{given} -> {', '.join(self.outputs)}; {self.batch_text}>"
+        )
 
     @cached_property
     def producers(self) -> Mapping[str, str]:

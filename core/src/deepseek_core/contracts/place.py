@@ -68,7 +68,7 @@ class Place(ABC):
 
     @abstractmethod
     def offers(self) -> Sequence[DeviceOffer]:
-        """Its devices, available or not; ids are unique and say where each is.
+        """List its devices, available or not; ids are unique and say where each is.
 
         Raises:
             DeepSeekError: it can't be reached, or no part of it can be used.

@@ -17,7 +17,7 @@ from deepseek_core.contracts.errors import InputError, TensorMismatch
 Dim = int | str
 Shape = tuple[Dim, ...] | None
 NO_TENSOR: Final = "any"
-"""The dtype of what is no tensor: a sequence, a map, an optional."""
+"""The dtype of what is not a tensor: a sequence, a map, an optional."""
 
 _BITS: Final = {
     "bool": 8, "int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8,

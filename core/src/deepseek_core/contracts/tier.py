@@ -95,11 +95,11 @@ class Tier(ABC):
 
         Raises:
             InputError: it is empty, absolute or ends in `/`, has an empty, `.` or `..` part or a
-                control character, is no UTF-8, or has more than `MOST_KEY_NBYTES`.
+                control character, is not UTF-8, or has more than `MOST_KEY_NBYTES`.
         """
         problem = _problem_of(key)
         if problem:
-            raise InputError(f"{key[:100]!r} is no key: {problem}", remedy=_KEY_REMEDY)
+            raise InputError(f"{key[:100]!r} is not a key: {problem}", remedy=_KEY_REMEDY)
 
     @staticmethod
     def read_domains(text: str) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class Tier(ABC):
         When it returns, the object survives a crash if the tier is durable.
 
         Raises:
-            TierFull: no room; nothing is left behind.
+            TierFull: no space; nothing is left behind.
             TierUnavailable: the tier can't be reached.
             InputError: the key is not allowed.
         """
@@ -156,7 +156,7 @@ class Tier(ABC):
         """
 
     def profile(self) -> TierProfile:
-        """Medium, speed and room, as they are now; an SSD of unknown size if it does not say.
+        """Medium, speed and space, as they are now; an SSD of unknown size if it does not say.
 
         Raises:
             TierUnavailable: the tier can't be reached.

@@ -92,7 +92,7 @@ def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
     """An argument that maps names to something; None is an empty one.
 
     Raises:
-        ConfigError: it is no mapping.
+        ConfigError: it is not a mapping.
     """
     if value is None:
         return {}

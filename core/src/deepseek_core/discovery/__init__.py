@@ -1,1 +1,1 @@
-"""Finding, isolating and listing plugins; the only room that knows pluggy."""
+"""Finding, isolating and listing plugins; the only package that knows pluggy."""

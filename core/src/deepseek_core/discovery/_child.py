@@ -7,6 +7,7 @@
     path         the parent's `sys.path`
     answer       the file to write
     limit_s      seconds after which the kernel ends this process
+    most_bytes   of the answer
     data_bytes   most memory of its own, 0 for no limit; `memory_gib` is how users gave it
     resolved     the parent's plugins as `dist:name`, with their `fingerprint`
     only         of `load`: `dist:name` of the one plugin that is wanted, in detail
@@ -33,9 +34,6 @@ from deepseek_core.discovery.faults import missing_module
 from deepseek_core.discovery.fingerprint import EXPECTED, refuse_other_plugins
 from deepseek_core.discovery.scan import scan
 from deepseek_core.discovery.strangers import is_a, one_line, told
-
-LARGEST_ANSWER: Final = 1 << 20
-"""Bytes; a thousand devices take a quarter of it."""
 
 _KINDS: Final = {"probe": ("device", "DeviceInfo"), "check": ("check", "Finding")}
 
@@ -83,7 +81,7 @@ def _answer(request: dict[str, Any]) -> str:
     # Ctrl-C does not reach this process: a KeyboardInterrupt is the stranger's, too.
     except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
         text = json.dumps({"error": _error(error, request)})
-    if len(text) > LARGEST_ANSWER:
+    if len(text) > request["most_bytes"]:
         return json.dumps({"too_large": len(text)})
     return text
 

@@ -113,7 +113,7 @@ def _claims(loaded: Iterable[Loaded]) -> Claims:
 def _rivals(
     claims: Claims, family: Family, mine: Registered[Any], switches: Switches
 ) -> list[Registered[Any]]:
-    """Those to whom or with whom a record loses its name: nobody, mostly."""
+    """Other records that claim the same name and win or tie; mostly none."""
     name = mine.record.name
     others = [r for r in claims[family.kind, name] if r is not mine]
     # No stranger may put a record of ours out of service by taking its name.

@@ -124,7 +124,7 @@ def _package_of(module: str, dist: str) -> str | None:
 
 
 def _required_for(module: str, requirements: Iterable[str]) -> str | None:
-    """The requirement whose name is that of the module; None if it is no plain name."""
+    """The requirement whose name is that of the module; None if it is not a plain name."""
     for requirement in requirements:
         name = requirement.partition(";")[0].strip()
         if "@" not in name:

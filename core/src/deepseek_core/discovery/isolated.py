@@ -21,7 +21,6 @@ import attrs
 
 from deepseek_core.contracts.secret import remember, scrub
 from deepseek_core.contracts.units import usable_cores
-from deepseek_core.discovery._child import LARGEST_ANSWER
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.fingerprint import fingerprint, identities
 from deepseek_core.discovery.scan import EntryPoint
@@ -31,6 +30,7 @@ from deepseek_core.discovery.telemetry import without_telemetry
 # More at once only slows them down until they run into their time-outs.
 _AT_ONCE: Final = 8
 _TAIL_BYTES: Final = 4096
+_LARGEST_ANSWER: Final = 1 << 20  # bytes; a thousand devices take a quarter of it
 # The stacks of a pool with one thread for each core count as memory in use.
 _STACK_BYTES: Final = 16 << 20
 _MARK: Final = "DEEPSEEK_CHILD"
@@ -58,8 +58,8 @@ class Outcome:
     def ending(self, what: str, limit_s: float) -> str:
         """What happened to a child without an answer, as a sentence about `what`."""
         said = f"; its last words: {self.last_words}" if self.last_words else ""
-        if self.nbytes > LARGEST_ANSWER:
-            return f"{what}'s answer has {self.nbytes} bytes; {LARGEST_ANSWER} are allowed"
+        if self.nbytes > _LARGEST_ANSWER:
+            return f"{what}'s answer has {self.nbytes} bytes; {_LARGEST_ANSWER} are allowed"
         if self.code is None:
             return f"{what} did not answer in {limit_s:g} s and was killed{said}"
         if self.code < 0:
@@ -81,6 +81,7 @@ class Children:
         self._base = {
             "path": import_path(),
             "limit_s": timeout_s,
+            "most_bytes": _LARGEST_ANSWER,
             "memory_gib": gib,
             "data_bytes": int(gib * (1 << 30)) + stacks,
             "resolved": identities(known),
@@ -205,7 +206,7 @@ def _read(file: Path) -> tuple[dict[str, Any] | None, int]:
     """The answer and its size: not trusted, as the other process wrote it."""
     try:
         nbytes = file.stat().st_size
-        if nbytes > LARGEST_ANSWER:
+        if nbytes > _LARGEST_ANSWER:
             return None, nbytes
         answer = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(answer, dict):

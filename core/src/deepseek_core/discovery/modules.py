@@ -56,7 +56,7 @@ def locate(module: str) -> ModuleSpec | None:
 
 
 def missing(modules: Iterable[str]) -> tuple[str, ...]:
-    """Those of the modules that are not installed."""
+    """Select the modules that are not installed."""
     return tuple(module for module in modules if locate(module) is None)
 
 

@@ -75,7 +75,7 @@ def _recall(
     result = probe_cache.read(device, cache_dir)
     if result is None or not result.complains or result.is_absent:
         return result
-    # Each time anew, what hangs would cost all of its time; for a moment it is believed.
+    # Each time again, what hangs would cost all of its time; for a moment it is believed.
     hung = result.status is Status.BROKEN and result.seconds >= timeout_s
     return result if hung and time.time() - result.checked_at < _HUNG_FOR_S else None
 

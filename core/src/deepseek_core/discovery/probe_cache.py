@@ -1,7 +1,7 @@
 """Results of probes, kept between processes: one small JSON file for each device spec.
 
 A file holds what its result depended on; when any of that changes, it no longer counts. What was
-wrong may be mended by more than a key can cover (a driver, a library, a right): a complaint counts
+wrong may be fixed by more than a key can cover (a driver, a library, a right): a complaint counts
 for minutes, while nothing was installed, and only for who shows it with its age. Who needs the
 device asks again (`probe`). Hardware that was absent counts as absent for an hour, while nothing
 was installed and no card was plugged in.

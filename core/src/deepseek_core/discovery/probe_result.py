@@ -48,7 +48,7 @@ class ProbeResult:
 
     @property
     def complains(self) -> bool:
-        """Whether anything is out, which a remedy may have mended meanwhile."""
+        """Whether anything is out, which a remedy may have repaired meanwhile."""
         out = any(row.status != "available" for row in self.rows)
         return out or self.status is not Status.AVAILABLE
 

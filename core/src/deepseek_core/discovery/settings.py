@@ -67,7 +67,7 @@ def settings_of(
 
     Raises:
         UnfitSettings: what the user has set does not fit.
-        PluginError: what the plugin declares is no attrs class.
+        PluginError: what the plugin declares is not an attrs class.
     """
     locator = getattr(plugin, "settings", None)
     if not isinstance(locator, str):

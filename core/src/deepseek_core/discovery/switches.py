@@ -188,7 +188,7 @@ def read_config(path: Path) -> Mapping[str, object]:
     """The configuration file's tables; empty if there is no such file.
 
     Raises:
-        ConfigError: it can't be read or is no TOML.
+        ConfigError: it can't be read or is not TOML.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Sessions, plans and their execution: the one room that joins the others."""
+"""Sessions, plans and their execution: the one package that joins the others."""

@@ -91,7 +91,7 @@ def _shape(spec: TensorSpec, batch: int, sizes: Mapping[str, int]) -> tuple[int,
 
 
 def _check_known(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> None:
-    """See that nothing is left open, nor given in vain.
+    """See that nothing is left open, nor given for nothing.
 
     Raises:
         TensorMismatch: an input or an axis that only real data can tell.

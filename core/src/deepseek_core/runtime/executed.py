@@ -27,7 +27,7 @@ def open_place(found: Found, registry: Registry, threads: int | None) -> Place |
     """The place of an executor, open; None for one that brings no devices.
 
     Raises:
-        DeepSeekError: it can't be reached, or is no place.
+        DeepSeekError: it can't be reached, or is not a place.
     """
     if found.record.place is None:
         return None

@@ -67,8 +67,8 @@ class Record(NamedTuple):
 class History:
     """Samples by (device, stage, latency class); safe to use from several threads.
 
-    A file that is no sound database is set aside under another name, a new one begun, and `notice`
-    says so.
+    A file that is not a sound database is set aside under another name, a new one begun, and
+    `notice` says so.
 
     Raises:
         ConfigError: the file can't be opened or used, or a newer version of the SDK wrote it.
@@ -170,7 +170,7 @@ def _closed_to_us(path: Path, what: str, error: Exception) -> ConfigError:
     reason = error.strerror if isinstance(error, OSError) else error
     return ConfigError(
         f"the history {path} can't be {what}: {reason}",
-        remedy="make room, end the process that holds it, or set DEEPSEEK_CACHE_DIR to another "
+        remedy="free space, end the process that holds it, or set DEEPSEEK_CACHE_DIR to another "
         "folder",
     )
 

@@ -31,23 +31,23 @@ class HostedDevice:
         self.workloads: frozenset[Workload] = self._opened.device.workloads
 
     def supports(self, operation: Operation) -> Support:
-        """As `Device.supports`."""
+        """Do what `Device.supports` does."""
         return self._opened.supports(operation)
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
-        """As `Device.supports_stage`."""
+        """Do what `Device.supports_stage` does."""
         return self._opened.supports_stage(stage, latency, next(iter(self.workloads)))
 
     def estimate(self, task: Task) -> Estimate:
-        """As `Device.estimate`."""
+        """Do what `Device.estimate` does."""
         return self._opened.estimate(task)
 
     def concurrency(self, latency: LatencyClass) -> Concurrency:
-        """As `Device.concurrency`."""
+        """Do what `Device.concurrency` does."""
         return self._opened.takes(latency)
 
     def telemetry(self) -> Mapping[str, float | None]:
-        """As `Device.telemetry`."""
+        """Do what `Device.telemetry` does."""
         return self._opened.ask("telemetry", lambda: dict(self._opened.device.telemetry()), dict)
 
     def load(self, stage: Stage, options: LoadOptions) -> int:
@@ -57,7 +57,7 @@ class HostedDevice:
         return number
 
     def warmup(self, number: int, batch: int) -> None:
-        """As `Executable.warmup`."""
+        """Do what `Executable.warmup` does."""
         self._loaded[number].warmup(batch)
 
     def run(self, number: int, inputs: Mapping[str, Array]) -> tuple[Sequence[Any], float]:

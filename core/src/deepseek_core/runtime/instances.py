@@ -85,7 +85,7 @@ def _id(value: Any) -> Id:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ArtifactError(f"the id {value!r} is neither text nor a number", remedy=_REMEDY)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ArtifactError(f"the id {value!r} is no number", remedy=_REMEDY)
+        raise ArtifactError(f"the id {value!r} is not a number", remedy=_REMEDY)
     return value
 
 
@@ -233,4 +233,4 @@ def _read_json(path: Path) -> Any:
     except OSError as error:
         raise ArtifactError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} is no JSON: {error}", remedy=_REMEDY) from error
+        raise ArtifactError(f"{path} is not JSON: {error}", remedy=_REMEDY) from error

@@ -1,6 +1,6 @@
 """A plugin's device as the SDK uses it: never waited for without limit, its answers checked.
 
-A device that lies, crashes or hangs when it is asked is no candidate; it takes nobody else down.
+A device that lies, crashes or hangs when it is asked is not a candidate; it takes nobody else down.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Opened:
             return Support.no(error.message)
 
     def estimate(self, task: Task) -> Estimate:
-        """What a run would cost, in seconds that can be counted with.
+        """The cost of a run, in seconds that can be counted with.
 
         Raises:
             PluginError: it gives none, or one that is not credible.
@@ -203,7 +203,7 @@ class Opened:
             return self._takes.setdefault(latency, told)
 
     def slots(self, latency: LatencyClass) -> Slots:
-        """Its free slots, which all plans of the session share.
+        """Free slots, which all plans of the session share.
 
         Raises:
             PluginError, DeviceError: as `takes`.

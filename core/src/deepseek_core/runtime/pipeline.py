@@ -36,7 +36,7 @@ MOST_STARTS: Final = 10
 class _Flight:
     """A batch on its way: its tensors so far, and how many stages each stage waits for.
 
-    `start` counts its starts: one whose tensors are lost begins anew, and `is_dropped`.
+    `start` counts its starts: one whose tensors are lost begins again, and `is_dropped`.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class _Pipeline:
             return True
         if hung is None:
             attempt = _Attempt(flight, stage, 1, self._runner.limit_s(flight.route, stage))
-        else:  # what it takes to move is no time of a run
+        else:  # what it takes to move is not a time of a run
             attempt = _Attempt(flight, stage, hung.number + 1, self._runner.moving_s)
         with self._lock:
             self._attempts.add(attempt)
@@ -241,7 +241,7 @@ class _Pipeline:
         return True
 
     def _failed(self, attempt: _Attempt, error: BaseException) -> bool:
-        """End the stream, or begin the batch anew whose tensors are lost; False as `_do`."""
+        """End the stream, or begin the batch again whose tensors are lost; False as `_do`."""
         flight = attempt.flight
         with self._lock:
             if attempt.given_up:

@@ -228,7 +228,7 @@ class Plan:
     def _run_chain(
         self, route: Route, given: Mapping[str, Any], sequence: int, batch: int
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        """The stages of a route one after the other, anew where tensors of theirs are lost."""
+        """The stages of a route one after the other, again where tensors of theirs are lost."""
         for start in range(pipeline.MOST_STARTS):
             tensors, ran_on = dict(given), dict[str, str]()
             readers = Readers(route.reads)
@@ -259,7 +259,7 @@ class Plan:
         Raises:
             TensorMismatch: a batch does not fit the inputs.
             StageFailed: the first stage that failed, with its device.
-            ConfigError: `max_in_flight` is no number of 1 or more.
+            ConfigError: `max_in_flight` is not a number of 1 or more.
             DeviceClosed: the session or the plan is closed.
         """
         self._check_stream(batches)
@@ -328,6 +328,17 @@ class Plan:
         """Free the executables; idempotent. Later runs raise `DeviceClosed`."""
         self._quick = None
         self._runner.close()
+
+    def __repr__(self) -> str:
+        from deepseek_core.runtime.shown import plan_line
+
+        decided = self._runner.placement if self.has_choice else None
+        return plan_line(self.graph.name, self.devices, decided)
+
+    def _repr_html_(self) -> str:
+        from deepseek_core.runtime.shown import plan_html
+
+        return plan_html(self.graph, self.problem, self.placement)
 
     def __enter__(self) -> Self:
         return self

@@ -368,7 +368,7 @@ class DevicePool:
             return True
 
     def forget(self, device_id: str) -> None:
-        """Close a device that failed; it is opened anew when it is next needed."""
+        """Close a device that failed; it is opened again when it is next needed."""
         with self._lock:
             opened = self._open.pop(device_id, None)
         if opened is not None:
@@ -377,7 +377,7 @@ class DevicePool:
     def leave(self, device_id: str, reason: str) -> bool:
         """Quarantine a device in which a run hangs and never close it; False if it was out already.
 
-        It is out before anybody is told who waits for it: else they would open it anew.
+        It is out before anybody is told who waits for it: else they would open it again.
         """
         is_new = self.quarantine(device_id, reason)
         self.abandon(device_id)
@@ -391,7 +391,7 @@ class DevicePool:
                 del self._out[device_id]
 
     def abandon(self, device_id: str) -> None:
-        """Forget a device in which a run hangs, and never close it; it is opened anew if asked."""
+        """Forget a device in which a run hangs, and never close it; it is opened again if asked."""
         with self._lock:
             opened = self._open.pop(device_id, None)
         if opened is not None:
@@ -411,7 +411,7 @@ class DevicePool:
             self._out.setdefault(device_id, reason)
 
     def _is_back(self, device_id: str) -> None:
-        """Let a device be opened anew by those who try again; plans leave it out."""
+        """Let a device be opened again by those who try again; plans leave it out."""
         with self._lock:
             self._hanging.pop(device_id, None)
 

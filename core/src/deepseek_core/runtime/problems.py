@@ -75,7 +75,7 @@ class Problems:
         return problem, found
 
     def problem(self, graph: Graph, request: Request) -> Problem:
-        """Every stage, and all as one, with what each device would cost, and why others refuse."""
+        """Every stage, and all as one, with the cost on each device, and why others refuse."""
         ids = self._devices.pool.present_ids()
         self._ask_at_once(graph, ids, request)
         stages = tuple(self._options(graph, stage, ids, request) for stage in graph.stages)
@@ -126,7 +126,7 @@ class Problems:
         return self._wholes[graph]
 
     def candidate(self, stage: Stage, device_id: str, request: Request) -> Candidate:
-        """What a device would cost for a stage, or why it refuses; opened if it may run it."""
+        """The cost of a stage on a device, or why it refuses; opened if it may run it."""
         evidence = self._devices.pool.info(device_id).evidence
         refusal = self._devices.refusal(stage, device_id, request)
         if refusal:

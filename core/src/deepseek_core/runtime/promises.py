@@ -59,7 +59,7 @@ def _items(stage: Stage) -> Check:
         return True
 
     def is_one_call(inputs: Mapping[str, Any]) -> bool:
-        """As `Graph.items` has it; seldom, so it is looked at only if something is odd."""
+        """Whether `Graph.items` counts one call; checked only if something is odd."""
         return (
             any(n in inputs for n in optional)
             or any(len({_size(inputs[n], a) for n, a in places}) > 1 for places in alike)
@@ -95,7 +95,7 @@ def _fits(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, set[int | N
 
 
 def _size(value: Any, axis: int) -> int | None:
-    """The size of an axis of what a caller gave; None of what is no array to us."""
+    """The size of an axis of what a caller gave; None of what is not an array to us."""
     shape = _shape_of(value)
     return shape[axis] if axis < len(shape) else None
 

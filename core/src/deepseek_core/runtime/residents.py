@@ -27,7 +27,7 @@ class Resident:
         self.host: Array | None = None
 
     def to_host(self) -> Array:
-        """Its copy on the host, made once.
+        """Copy it to the host, once.
 
         Raises:
             DeviceError: the device does not give it any more.
@@ -111,7 +111,7 @@ class Border:
 
 
 def borders(graph: Graph, devices: Mapping[str, str]) -> dict[str, Border]:
-    """Of each stage, where its outputs are read."""
+    """For each stage, find where its outputs are read."""
     return {stage.name: _border(graph, devices, stage) for stage in graph.stages}
 
 
@@ -136,7 +136,7 @@ class Transfers:
     nbytes: int = 0
 
     def to_json(self) -> dict[str, int]:
-        """As plain numbers."""
+        """Plain numbers by name."""
         return attrs.asdict(self)
 
 

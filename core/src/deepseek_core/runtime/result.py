@@ -1,4 +1,4 @@
-"""What a run gives back: tensors by name, and what ran where."""
+"""What a run returns: tensors by name, and what ran where."""
 
 from __future__ import annotations
 

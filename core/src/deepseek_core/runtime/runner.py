@@ -178,7 +178,7 @@ class StageRunner:
         Raises:
             InputError: the inputs do not fit.
             StageFailed: it failed and no other device can take it.
-            TensorLost: what it reads or made is gone; the batch is to begin anew.
+            TensorLost: what it reads or made is gone; the batch is to begin again.
         """
 
         def once(executable: Loaded, tensors: Tensors, border: Border) -> Tensors:
@@ -309,7 +309,9 @@ class StageRunner:
         try:
             with self._lock:
                 self.check_open()
-                self._planner.pool.check_in(made.device_id)  # left meanwhile, and opened anew by us
+                self._planner.pool.check_in(
+                    made.device_id
+                )  # left meanwhile, and opened again by us
                 self._loaded[key] = made
                 self._keeps = self._keeps or made.keeps
         except DeepSeekError:
@@ -408,14 +410,14 @@ class StageRunner:
                     self._decide()
                 except NoDevice as nobody:
                     raise _failed(stage, error.device_id, error, nobody) from error
-        self._note(f"batches that had tensors on {error.device_id} begin anew ({reason})")
+        self._note(f"batches that had tensors on {error.device_id} begin again ({reason})")
 
     def _devices_of(self, parts: Sequence[str]) -> set[str]:
         placed = (route.ran_on() for route in self.routes)
         return {devices[part] for devices in placed for part in parts}
 
     def _was_closed(self, stage: Stage, device_id: str) -> bool:
-        """Whether a server closed the device under it; then what it had is to be loaded anew."""
+        """Whether a server closed the device under it; then what it had is to be loaded again."""
         loaded = self._loaded.get((stage.name, device_id))
         pool = self._planner.pool
         if loaded is None or pool.holds(loaded) or device_id not in pool.present_ids():

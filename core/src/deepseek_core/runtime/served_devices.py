@@ -52,7 +52,7 @@ class ServedDevices:
         self._planner, self._graph, self._most_items = planner, graph, most_items
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._left: set[str] = set()  # taken from the session's plans while a run hangs
-        # One lock for each device: while one is opened anew the others go on.
+        # One lock for each device: while one is opened again the others go on.
         self._locks = {info.id: threading.RLock() for info in planner.pool.infos}
         try:
             self.devices = self._ask()
@@ -78,7 +78,7 @@ class ServedDevices:
             return self._loaded[key]
 
     def evict(self, device_id: str, failed: Loaded | None) -> None:
-        """Close a device that failed and what it had loaded, unless it was opened anew since."""
+        """Close a device that failed and what it had loaded, unless it was opened again since."""
         with self._locks[device_id]:
             mine = [key for key in list(self._loaded) if key[1] == device_id]
             if failed is not None and failed not in [self._loaded[key] for key in mine]:
@@ -93,7 +93,7 @@ class ServedDevices:
             self._left.add(device_id)
 
     def come_back(self, device_id: str) -> None:
-        """Open a device anew whose run has come back after all; plans may use it again."""
+        """Open a device again whose run has come back after all; plans may use it again."""
         self.abandon(device_id)
         if device_id in self._left:
             self._left.discard(device_id)
@@ -112,7 +112,7 @@ class ServedDevices:
         return next(device for device in self.devices if device.id == device_id)
 
     def revive(self, device_id: str) -> None:
-        """Open a device that failed anew, while it is in quarantine; a failure shows later."""
+        """Open a device that failed again, while it is in quarantine; a failure shows later."""
         served = self.online(device_id).costs
         for stage in self._graph.stages:
             if stage.name in served and not self._is_ready(stage, device_id):

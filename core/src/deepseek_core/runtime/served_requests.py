@@ -34,7 +34,7 @@ def _duration(value: Any) -> float | None:
 class Answer(Future[Result]):
     """A request's future; canceled before it is done, it gives up its place at once.
 
-    What a device runs at that moment is finished in vain. Who waits holds nothing that a worker
+    What a device runs at that moment is finished for nothing. Who waits holds nothing that a worker
     needs: a signal handler may interrupt it, and close the server that is to answer.
     """
 

@@ -106,8 +106,8 @@ class Server:
         Raises:
             AdmissionRefused: the deadline can't be met, or too much waits; says when to try again.
             TensorMismatch: the inputs do not fit.
-            ConfigError: an unknown latency class, a deadline that is no time, or one of offline
-                work, a caller that is no string.
+            ConfigError: an unknown latency class, a deadline that is not a time, or one of offline
+                work, a caller that is not a string.
             DeviceClosed: server or session is closed.
             Interrupted: this is a forked child, which has none of its threads.
         """
@@ -179,6 +179,12 @@ class Server:
     def _withdraw(self, tasks: set[int]) -> None:
         if not self._pool.is_foreign:  # the lock may have been held as the process was forked
             self._queue.withdraw(tasks)
+
+    def __repr__(self) -> str:
+        from deepseek_core.runtime.shown import server_line
+
+        devices = [device.id for device in self._served.devices]
+        return server_line(self._graph.name, devices, closed=self._queue.closed)
 
     def __enter__(self) -> Self:
         return self
@@ -261,7 +267,7 @@ class Server:
             return not self._queue.scheduler.runs(start.run_id)
 
     def _rejoin(self, start: r.Start, seconds: float, after: list[Then]) -> None:
-        """A call that hung came back: its device is opened anew, and tried again."""
+        """A call that hung came back: its device is opened again, and tried again."""
         if self._queue.closed:
             return
         self._served.come_back(start.device_id)

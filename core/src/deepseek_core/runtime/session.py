@@ -400,6 +400,11 @@ class Session:
         self._check_open()
         return HostedDevice(offer, self._pool, self.registry.settings)
 
+    def __repr__(self) -> str:
+        from deepseek_core.runtime.shown import session_line
+
+        return session_line(self._pool, len(self._plans))
+
     def __enter__(self) -> Self:
         return self
 

@@ -137,7 +137,7 @@ def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{where} is no JSON: {error}", remedy="mend or truncate it") from error
+        raise ArtifactError(f"{where} is not JSON: {error}", remedy="fix or truncate it") from error
 
 
 def _object(value: Any, where: str) -> Row:

@@ -54,7 +54,7 @@ def read_wfformat(content: Mapping[str, Any], machine: Machine = DEFAULT_MACHINE
 
     Raises:
         ArtifactError: keys are missing or of a wrong type.
-        GraphError, InputError: a workflow that is no valid task graph.
+        GraphError, InputError: a workflow that is not a valid task graph.
     """
     try:
         tasks = list(_tasks(content["workflow"]))
@@ -98,7 +98,7 @@ def _pairs(tasks: list[_Task], by_id: Mapping[Id, _Task]) -> dict[tuple[Id, Id],
     """Source and target of each edge, once.
 
     Raises:
-        GraphError: a parent or a child that is no task.
+        GraphError: a parent or a child that is not a task.
     """
     found: dict[tuple[Id, Id], None] = {}
     for task in tasks:

@@ -140,6 +140,13 @@ def _against(mine: Estimate, its: Estimate, rival: str) -> str:
     return f"{_text(mine)}, against {_text(its)} on {rival}"
 
 
+def cost(estimate: Estimate) -> tuple[str, str]:
+    """`about 12 ms`, and what that is known from."""
+    about = "about " if is_guess(estimate) else ""
+    known = basis(estimate.source, estimate.samples)
+    return f"{about}{format_seconds(estimate.seconds)}", known
+
+
 def interval(bounds_s: Iterable[float]) -> str:
     """`2.6 to 70 us`: to two digits."""
     low, high = (format_seconds(float(f"{bound:.2g}")) for bound in bounds_s)
@@ -179,7 +186,7 @@ def where(placement: Placement) -> str:
 
 def outcome(problem: Problem, placement: Placement) -> str:
     """What the placement gives, how sure that is, and how much more than one device alone."""
-    text = _value(placement)
+    text = value(placement)
     if any(is_guess(e) for e in rests_on(problem, placement)):
         text += f" ({GUESS})"
     elif placement.optimal and _all_count(problem):
@@ -210,7 +217,8 @@ def modeled(problem: Problem, placement: Placement) -> list[str]:
     return sorted(found & set(used))
 
 
-def _value(placement: Placement) -> str:
+def value(placement: Placement) -> str:
+    """What a placement gives: how often a batch is done, or how long one takes."""
     seconds = format_seconds(placement.value_s)
     if placement.objective is Objective.PERIOD:
         return f"Steady state: one batch every {seconds}"

@@ -28,7 +28,7 @@ from deepseek_core.testing.subject import (
 )
 from deepseek_core.testing.watching import watching
 
-# A plugin must not fail for want of a module that it may not be usable without.
+# A plugin must not fail for lack of a module that it may not be usable without.
 _LOADED = (Status.AVAILABLE, Status.UNAVAILABLE)
 _USUAL = ("token", "password", "secret", "api_key")
 
@@ -103,7 +103,7 @@ def _load(registry: Registry) -> None:
 
 
 def _import(point: EntryPoint) -> object:
-    """Its hooks, bare: discovery itself would undo what an import does to the process."""
+    """Import the hooks directly: discovery would undo what an import does to the process."""
     mine = os.getpid()
     try:
         return import_module(point.value.partition("[")[0].partition(":")[0].strip())

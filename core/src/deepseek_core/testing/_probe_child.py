@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from inspect import signature
 from pathlib import Path
 
 import attrs
 
 from deepseek_core.contracts.errors import DeepSeekError
-from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing._facts_child import write_answer
-from deepseek_core.testing.subject import load, records_of, registry_of
+from deepseek_core.testing.subject import ask, records_of, registry_of
 from deepseek_core.testing.watching import watching
 
 
@@ -26,14 +24,6 @@ def main() -> None:
             ask(registered)
         traces = seen()
     write_answer(Path(answer), attrs.asdict(traces))
-
-
-def ask(registered: Registered[object]) -> list[object]:
-    """The rows of a device's probe; nothing of another's."""
-    probe = load(registered, registered.record.probe)  # type: ignore[attr-defined]
-    wants = "settings" in signature(probe).parameters
-    rows = probe(settings=dict(registered.settings)) if wants else probe()
-    return list(rows or ())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checks a plugin: each group of rules in a process of its own, which may crash or hang."""
+"""Checks a plugin: the rules of each class in a process of their own, which may crash or hang."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import attrs
 
@@ -21,11 +22,13 @@ from deepseek_core.discovery.installed import core_version
 from deepseek_core.discovery.isolated import end_group
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.telemetry import without_telemetry
+from deepseek_core.testing.leaks import TOKEN
 from deepseek_core.testing.report import Report, Verdict
 
 _POLL_S: Final = 0.02
 _START_S: Final = 60.0
 _TAIL: Final = 600
+_MOST_HUNG: Final = 3  # rules of a class: each costs all of its time
 _WELL_ENDED: Final = (0, 1, 5)  # pytest: all passed, some failed, none collected
 
 Progress = Callable[[Verdict], None]
@@ -48,7 +51,7 @@ def check(
         run = _Checker(point.name, Path(folder), timeout_s, progress)
         run.collect()
         run.limit(groups)
-        run.all_groups()
+        run.all_classes()
     return Report(
         plugin=point.name,
         dist=point.dist,
@@ -114,28 +117,35 @@ class _Checker:
         if groups:
             self._rules = {k: rule for k, rule in self._rules.items() if rule.group in groups}
 
-    def all_groups(self) -> None:
-        """Run one group after the other."""
-        groups: dict[tuple[str, str], list[_Rule]] = {}
+    def all_classes(self) -> None:
+        """Run what holds for all plugins, then one class after the other."""
+        classes: dict[tuple[bool, str], list[_Rule]] = {}
         for rule in self._rules.values():
-            groups.setdefault((rule.group, rule.subject), []).append(rule)
-        for _, rules in sorted(groups.items(), key=_rank):
-            self._group(rules)
+            generic = rule.group == "plugin"
+            classes.setdefault((not generic, "" if generic else rule.subject), []).append(rule)
+        for _, rules in sorted(classes.items()):
+            self._class(rules)
 
-    def _group(self, rules: list[_Rule]) -> None:
+    def _class(self, rules: list[_Rule]) -> None:
         """Run these rules; whoever ends the process is named, and the others go on."""
         left = {rule.id: rule for rule in rules}
-        while left:
-            run = self._pytest([], only=left)
-            for event in run.events:
-                if event["event"] == "end" and event["id"] in left:
-                    fields = {key: event[key] for key in ("outcome", "text", "seconds")}
-                    self._add(left.pop(event["id"]).verdict(**fields))
+
+        def ended(event: dict[str, Any]) -> None:
+            if event["event"] == "end" and event["id"] in left:
+                fields = {key: event[key] for key in ("outcome", "text", "seconds")}
+                self._add(left.pop(event["id"]).verdict(**fields))
+
+        hung = 0
+        while left and hung < _MOST_HUNG:
+            run = self._pytest([], only=list(left), tell=ended)
             if not left:
                 self._check_end(run, rules[-1])
                 return
             outcome, text = _how(run, self._timeout_s)
             self._add(left.pop(_culprit(run, left)).verdict(outcome=outcome, text=text))
+            hung += outcome == "hung"
+        for rule in left.values():
+            self._add(rule.verdict(outcome="skipped", text=f"not tried: {hung} rules before hung"))
 
     def _check_end(self, run: _Run, last: _Rule) -> None:
         """A process that does its work and crashes when it leaves did not do well."""
@@ -151,7 +161,13 @@ class _Checker:
         self.verdicts.append(verdict)
         self._progress(verdict)
 
-    def _pytest(self, more: list[str], only: Iterable[str] | None = None) -> _Run:
+    def _pytest(
+        self,
+        more: list[str],
+        only: Iterable[str] | None = None,
+        tell: Callable[[dict[str, Any]], None] = lambda _event: None,
+    ) -> _Run:
+        """Run pytest and watch it; `tell` gets each event as it comes."""
         events, output, wanted = (self._folder / n for n in ("events", "output", "only"))
         events.unlink(missing_ok=True)
         if only is not None:
@@ -173,18 +189,19 @@ class _Checker:
                 env=_environment(),
                 start_new_session=True,
             )
-            code = self._watch(child, events)
-        return _Run(events=_read(events), code=code, said=_tail(output))
+            followed = _Followed(events, tell)
+            code = self._watch(child, followed)
+        followed.look()
+        return _Run(events=followed.seen, code=code, said=_tail(output))
 
-    def _watch(self, child: subprocess.Popen[bytes], events: Path) -> int | None:
+    def _watch(self, child: subprocess.Popen[bytes], events: _Followed) -> int | None:
         """Wait for the end, or for a rule over its time; None if it had to be killed."""
-        size, since_s = 0, time.monotonic()
+        since_s = time.monotonic()
         try:
             while (code := child.poll()) is None:
-                now = events.stat().st_size if events.exists() else 0
-                if now != size:
-                    size, since_s = now, time.monotonic()
-                elif time.monotonic() - since_s > self._patience_s(begun=size > 0):
+                if events.look():
+                    since_s = time.monotonic()
+                elif time.monotonic() - since_s > self._patience_s(begun=bool(events.seen)):
                     return None
                 time.sleep(_POLL_S)
             return code
@@ -196,24 +213,41 @@ class _Checker:
         return self._timeout_s if begun else max(self._timeout_s, _START_S)
 
 
-def _rank(group: tuple[tuple[str, str], list[_Rule]]) -> tuple[bool, str, str]:
-    """What holds for all plugins first, then class by class."""
-    name, subject = group[0]
-    return name != "plugin", subject, name
+class _Followed:
+    """Lines of JSON that another process writes, told as they come."""
+
+    def __init__(self, file: Path, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._file, self._tell = file, tell
+        self._offset = 0
+        self.seen: list[dict[str, Any]] = []
+
+    def look(self) -> bool:
+        """Read what came since; whether anything did. A line that is cut off is left for later."""
+        if not self._file.exists() or self._file.stat().st_size == self._offset:
+            return False
+        with self._file.open("rb") as stream:
+            stream.seek(self._offset)
+            whole, _, _ = stream.read().rpartition(b"\n")
+        if not whole:
+            return False
+        self._offset += len(whole) + 1
+        for line in whole.split(b"\n"):
+            event = json.loads(line)
+            self.seen.append(event)
+            self._tell(event)
+        return True
 
 
 def _environment() -> dict[str, str]:
     """The user's, without what would change how pytest works; our path, and no other plugin."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
     path = os.pathsep.join(import_path())
-    return {**without_telemetry(kept), "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-
-
-def _read(events: Path) -> list[dict[str, Any]]:
-    if not events.exists():
-        return []
-    lines = events.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # the last one is cut off, or empty
+    return {
+        **without_telemetry(kept),
+        "PYTHONPATH": path,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        TOKEN: uuid4().hex,
+    }
 
 
 def _tail(output: Path) -> str:

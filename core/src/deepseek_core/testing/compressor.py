@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -14,13 +15,15 @@ from deepseek_core.contracts.compressor import Compressor, Packed
 from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.stage import Array
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load
+from deepseek_core.testing.traces import TraceRules
 
+_LONG: Final = 100_000
+_HEAD_NBYTES: Final = 1024
 _OTHER_DTYPES: Final = ("float16", "float64", "int8", "int32", "int64", "uint8", "bool")
 
 
-class CompressorConformance(PluginConformance):
+class CompressorConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`.
 
     `arrays` may be replaced by what the compressor is for. `lossy` is the record's by default;
@@ -40,6 +43,13 @@ class CompressorConformance(PluginConformance):
             np.zeros(64, np.float32),
             np.arange(24, dtype=np.float32).reshape(2, 3, 4),
         ]
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Pack every array and unpack it."""
+        compressor = self._make(spec)
+        for array in self.arrays():
+            compressor.error_bound(array)
+            compressor.unpack(compressor.pack(array))
 
     @pytest.fixture
     def usable(self, spec: Registered[Any]) -> Registered[Any]:
@@ -94,6 +104,61 @@ class CompressorConformance(PluginConformance):
             error = one.unpack(one.pack(view)) - other.unpack(other.pack(array.copy()))
             assert np.abs(error).max(initial=0.0) <= 2 * bound
 
+    def test_the_given_array_stays_as_it_was(self, usable: Registered[Any]) -> None:
+        """One that could be written to is not, and may be changed as soon as `pack` is back."""
+        for array in self.arrays():
+            compressor, given = self._make(usable), array.copy()
+            packed = compressor.pack(given)
+            assert given.tobytes() == array.tobytes(), "it wrote to the array"
+            before = compressor.unpack(packed)
+            given[...] = 0
+            np.testing.assert_array_equal(compressor.unpack(packed), before)
+
+    def test_another_one_unpacks_it(self, usable: Registered[Any]) -> None:
+        """A receiver has not packed the data; it unpacks the same."""
+        for array in self.arrays():
+            packer, receiver = self._make(usable), self._make(usable)
+            packed = packer.pack(array)
+            expected = packer.unpack(packed)
+            for _ in range(2):
+                np.testing.assert_array_equal(receiver.unpack(packed), expected)
+
+    def test_an_unpacked_array_is_the_callers(self, usable: Registered[Any]) -> None:
+        """Neither later calls nor its caller's writing to it change what others get."""
+        first, second = self.arrays()[0], self.arrays()[0][::-1].copy()
+        compressor = self._make(usable)
+        packed, other = compressor.pack(first), compressor.pack(second)
+        kept = compressor.unpack(packed)
+        expected = kept.copy()
+        compressor.unpack(other)
+        np.testing.assert_array_equal(kept, expected)
+        if kept.flags.writeable:
+            kept[...] = 0
+        np.testing.assert_array_equal(compressor.unpack(packed), expected)
+
+    def test_large_and_tiny_values_keep_the_bound(self, usable: Registered[Any]) -> None:
+        """The ends of what a dtype holds: within the bound, or refused as `InputError`."""
+        dtype = self.arrays()[0].dtype
+        if dtype.kind != "f":
+            pytest.skip("not applicable: its arrays are not of floats")
+        ends = np.finfo(dtype)
+        for value in (ends.max, ends.min, ends.tiny, ends.smallest_subnormal, -0.0):
+            array, compressor = np.full(16, value, dtype), self._make(usable)
+            try:
+                bound = compressor.error_bound(array)
+                back = compressor.unpack(compressor.pack(array))
+            except InputError:
+                continue
+            assert not np.isnan(bound), f"of {value} it bounds the error by nan"
+            with np.errstate(all="ignore"):
+                difference = np.abs(back.astype(np.longdouble) - array.astype(np.longdouble))
+            assert difference.max() <= bound, f"{value} comes back as {back[0]}"
+
+    def test_it_makes_no_array_larger(self, usable: Registered[Any]) -> None:
+        """Many equal values do not grow: what compresses gains there; a header is free."""
+        array = np.zeros(_LONG, self.arrays()[0].dtype)
+        assert self._make(usable).pack(array).nbytes <= array.nbytes + _HEAD_NBYTES
+
     def test_other_dtypes_work_or_are_refused(self, usable: Registered[Any]) -> None:
         """An array comes back with its dtype, or `InputError` says that it does not fit."""
         for dtype in _OTHER_DTYPES:
@@ -114,7 +179,7 @@ class CompressorConformance(PluginConformance):
                     compressor.unpack(attrs.evolve(packed, data=data))
 
     def test_its_state_survives_a_checkpoint(self, usable: Registered[Any]) -> None:
-        """Who loads a state goes on exactly like the one that it was taken from."""
+        """A compressor that loads a state continues exactly as the one it was taken from."""
         if not self.deterministic:
             pytest.skip("deterministic = False")
         array = self.arrays()[0]

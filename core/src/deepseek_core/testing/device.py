@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -13,16 +14,18 @@ from deepseek_core.contracts.device import Device, DeviceInfo, LoadOptions
 from deepseek_core.contracts.errors import Unsupported
 from deepseek_core.contracts.stage import Array, Operation, Stage, Task
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.testing.device_base import DeviceRules
+from deepseek_core.testing.device_base import DeviceRules, chosen, rows_of
 from deepseek_core.testing.device_case import DeviceCase
 from deepseek_core.testing.device_life import LifeRules
+from deepseek_core.testing.device_steady import SteadyRules
 from deepseek_core.testing.operators import OperatorRules
+from deepseek_core.testing.traces import TraceRules
 
 _ESTIMATE_S: Final = 2e-3  # generous: the contract says about 20 microseconds on a quiet machine
 _NOBODYS: Final = Operation(name="Nonsense", domain="nobody.knows")
 
 
-class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
+class DeviceConformance(LifeRules, SteadyRules, OperatorRules, TraceRules, DeviceRules):
     """Inherit it as `Test...`, set `plugin` and `device_id`, and return real `cases`.
 
     `name` picks one of several records. `empty_batch` says that a batch may have no items;
@@ -35,6 +38,19 @@ class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
         By default a case's with another operation; replace it where a device goes by the artifact.
         """
         return attrs.evolve(self.cases()[0].stage, operations=[_NOBODYS])
+
+    def prepare(self, spec: Registered[Any], folder: Path) -> None:
+        """Ask the probe, which rules of its own look at."""
+        self._used = chosen(self.device_id, rows_of(spec))
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Open it, ask it, let it run every case, and close it."""
+        device = self._open(spec, self._used, folder)
+        for case in self.cases():
+            device.estimate(Task(stage=case.stage, batch=1))
+            self._load(device, case).run(case.inputs)
+        device.telemetry()
+        device.close()
 
     def test_the_probe_finds_the_device(self, info: DeviceInfo, rows: list[DeviceInfo]) -> None:
         """Rows are records with unique ids and a fingerprint."""
@@ -83,7 +99,7 @@ class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
                 case.check(executable.run(case.inputs))
 
     def test_an_executable_says_what_it_is(self, device: Device) -> None:
-        """Its device and its stage: what ran where is part of a result."""
+        """An executable names its device and its stage: what ran where is part of a result."""
         for case in self.cases():
             executable = self._load(device, case)
             assert executable.device_id == device.info.id
@@ -125,7 +141,7 @@ class DeviceConformance(LifeRules, OperatorRules, DeviceRules):
                 case.check({name: device.to_host(left[name]) for name in case.expected})
 
     def test_outputs_are_not_the_inputs(self, device: Device) -> None:
-        """Who changes an input after a run changes no output of it."""
+        """Changing an input after a run changes none of its outputs."""
         for case in self.cases():
             given = {name: array.copy() for name, array in case.inputs.items()}
             outputs = self._load(device, case).run(given)

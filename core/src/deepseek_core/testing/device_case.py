@@ -32,25 +32,46 @@ class DeviceCase:
             assert outputs[name].shape == right.shape, name
             np.testing.assert_allclose(outputs[name], right, rtol=self.rtol, atol=self.atol)
 
+    @property
+    def count(self) -> int | None:
+        """Items of the batch; None where inputs or outputs have no batch axis."""
+        specs = self._specs()
+        if any(specs[name].batch_axis is None for name in (*self.inputs, *self.expected)):
+            return None
+        first = next(iter(self.inputs))
+        return int(self.inputs[first].shape[specs[first].batch_axis or 0])
+
+    @property
+    def any_batch(self) -> bool:
+        """Whether the stage leaves the number of items open."""
+        for name in (*self.inputs, *self.expected):
+            spec = self._specs()[name]
+            if spec.batch_axis is None:
+                return False
+            if spec.shape is not None and isinstance(spec.shape[spec.batch_axis], int):
+                return False
+        return True
+
     def items(self) -> list[DeviceCase]:
         """The same for each item alone; none where inputs or outputs have no batch axis."""
-        specs = {spec.name: spec for spec in (*self.stage.inputs, *self.stage.outputs)}
-        arrays = {**self.inputs, **self.expected}
-        if any(specs[name].batch_axis is None for name in arrays):
-            return []
-        first = next(iter(self.inputs))
-        count = self.inputs[first].shape[specs[first].batch_axis or 0]
-        return [self._taken(specs, [number]) for number in range(count)]
+        return [self._taken([number]) for number in range(self.count or 0)]
 
-    def _taken(self, specs: Mapping[str, TensorSpec], numbers: list[int]) -> DeviceCase:
+    def repeated(self, count: int) -> DeviceCase:
+        """The same with so many items: its own, one after the other, again and again."""
+        assert self.count, "no item to repeat"
+        return self._taken([(count + number) % self.count for number in range(count)])
+
+    def emptied(self) -> DeviceCase | None:
+        """The same with a batch of no items; None where inputs or outputs have no batch."""
+        return None if self.count is None else self._taken([])
+
+    def _specs(self) -> dict[str, TensorSpec]:
+        return {spec.name: spec for spec in (*self.stage.inputs, *self.stage.outputs)}
+
+    def _taken(self, numbers: list[int]) -> DeviceCase:
+        specs = self._specs()
+
         def of(arrays: Mapping[str, Array]) -> dict[str, Array]:
             return {n: a.take(numbers, axis=specs[n].batch_axis) for n, a in arrays.items()}
 
         return attrs.evolve(self, inputs=of(self.inputs), expected=of(self.expected))
-
-    def emptied(self) -> DeviceCase | None:
-        """The same with a batch of no items; None where inputs or outputs have no batch."""
-        specs = {spec.name: spec for spec in (*self.stage.inputs, *self.stage.outputs)}
-        if any(specs[name].batch_axis is None for name in (*self.inputs, *self.expected)):
-            return None
-        return self._taken(specs, [])

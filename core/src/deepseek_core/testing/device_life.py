@@ -30,7 +30,7 @@ class LifeRules(DeviceRules):
             self._open(spec, _renamed(info), tmp_path)
 
     def test_other_threads_run_it(self, device: Device) -> None:
-        """As many at once as it has slots, none of them the one that loaded it."""
+        """Threads run it, as many at once as it has slots, none of them the one that loaded it."""
         case = self.cases()[0]
         for latency in LatencyClass:
             run = self._load(device, case, latency).run

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import pytest
 
 from deepseek_core.contracts.artifact import Artifact
 from deepseek_core.contracts.device import Support
-from deepseek_core.contracts.errors import ArtifactError, NoDevice
-from deepseek_core.contracts.frontend import Frontend
+from deepseek_core.contracts.errors import ArtifactError, GraphError, NoDevice
+from deepseek_core.contracts.frontend import Frontend, ReadOptions
 from deepseek_core.contracts.graph import Graph
-from deepseek_core.contracts.stage import Operation
+from deepseek_core.contracts.stage import Array, Operation
+from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import load
+from deepseek_core.testing.traces import TraceRules
 
+_ITEMS: Final = 3
 _REASON: Final = "this device runs nothing"
 
 
-class FrontendConformance(PluginConformance):
+class FrontendConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`, and return real `artifacts`.
 
-    `cuts` says that it makes stages of its models where devices differ in what they support.
+    `cuts` says that it makes stages of its models where devices differ in what they support. With
+    a `run`, the batch axes that it claims are tried.
     """
 
     kind = "frontend"
@@ -33,6 +37,19 @@ class FrontendConformance(PluginConformance):
     def artifacts(self, tmp_path: Path) -> tuple[Sequence[Artifact], Sequence[Artifact]]:
         """Good models and bad ones (truncated, foreign), at least one of each."""
         raise NotImplementedError("return ([good, ...], [bad, ...]) from artifacts(self, tmp_path)")
+
+    def prepare(self, spec: Registered[Any], folder: Path) -> None:
+        """Make the models."""
+        self._models = self._good(folder)
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Read every good model."""
+        for artifact in self._models:
+            load(spec, spec.record.factory)().read(artifact, _everything)
+
+    def run(self, artifact: Artifact, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The outputs of a good model, computed by whatever knows its format; optional."""
+        raise NotImplementedError("compute a model: def run(self, artifact, inputs)")
 
     @pytest.fixture
     def frontend(self, spec: Registered[Any]) -> Frontend:
@@ -81,7 +98,7 @@ class FrontendConformance(PluginConformance):
                 assert {spec.name for spec in stage.outputs} <= made, stage.name
 
     def test_one_device_runs_all_of_a_stage(self, frontend: Frontend, tmp_path: Path) -> None:
-        """Of two devices that share the operations between them."""
+        """Each stage is run by one of two devices that share the operations."""
         if not self.cuts:
             pytest.skip("cuts = False")
         for artifact in self._good(tmp_path):
@@ -90,7 +107,7 @@ class FrontendConformance(PluginConformance):
                 assert set.intersection(*able), f"no device runs all of stage {stage.name!r}"
 
     def test_bad_models_are_refused(self, frontend: Frontend, tmp_path: Path) -> None:
-        """As `ArtifactError`, whatever a parser says."""
+        """The refusal is an `ArtifactError`, whatever a parser raises."""
         for artifact in self.artifacts(tmp_path)[1]:
             with pytest.raises(ArtifactError):
                 frontend.read(artifact, _everything)
@@ -98,7 +115,7 @@ class FrontendConformance(PluginConformance):
     def test_a_file_that_is_gone_is_told(
         self, spec: Registered[Any], frontend: Frontend, tmp_path: Path
     ) -> None:
-        """As `ArtifactError`."""
+        """The refusal is an `ArtifactError`."""
         gone = Artifact(format=spec.record.formats[0], fingerprint="0" * 64, path=tmp_path / "gone")
         with pytest.raises(ArtifactError):
             frontend.read(gone, _everything)
@@ -115,6 +132,78 @@ class FrontendConformance(PluginConformance):
         for artifact in self._good(tmp_path):
             first, second = (frontend.read(artifact, _everything) for _ in range(2))
             assert [s.fingerprint for s in first.stages] == [s.fingerprint for s in second.stages]
+
+    def test_reading_leaves_the_files_as_they_were(
+        self, frontend: Frontend, tmp_path: Path
+    ) -> None:
+        """Neither the model nor a file beside it is changed, and none is added."""
+        models = self._good(tmp_path)
+        before = _contents(tmp_path)
+        for artifact in models:
+            frontend.read(artifact, _everything)
+        assert _contents(tmp_path) == before
+
+    def test_an_output_is_chosen_or_refused(self, frontend: Frontend, tmp_path: Path) -> None:
+        """One output can be chosen; one that no stage makes is a `GraphError`."""
+        for artifact in self._good(tmp_path):
+            last = frontend.read(artifact, _everything).outputs[-1]
+            wanted = ReadOptions(supporters=_everything, outputs=(last,))
+            assert tuple(frontend.read_model(artifact, wanted).outputs) == (last,)
+            nobody = ReadOptions(supporters=_everything, outputs=("of nobody",))
+            with pytest.raises(GraphError):
+                frontend.read_model(artifact, nobody)
+
+    def test_batch_axes_fit_together(self, frontend: Frontend, tmp_path: Path) -> None:
+        """Tensors that are said to be batched have one size of batch, a symbol or a number."""
+        for artifact in self._good(tmp_path):
+            stages = frontend.read(artifact, _everything).stages
+            specs = [spec for stage in stages for spec in (*stage.inputs, *stage.outputs)]
+            sizes = {size: spec.name for spec in specs for size in _batch_size(spec)}
+            assert len(sizes) <= 1, f"batches of {' and of '.join(map(str, sizes))}: {sizes}"
+
+    def test_a_claimed_batch_axis_holds(self, frontend: Frontend, tmp_path: Path) -> None:
+        """Each item of a batch gives what it gives alone, as `run` computes the model."""
+        if type(self).run is FrontendConformance.run:
+            pytest.skip("run(self, artifact, inputs) is not given")
+        for artifact in self._good(tmp_path):
+            graph = frontend.read(artifact, _everything)
+            made = {spec.name: spec for stage in graph.stages for spec in stage.outputs}
+            outputs = [made[name] for name in graph.outputs]
+            if not graph.inputs or not all(map(_is_batched, (*graph.inputs, *outputs))):
+                continue
+            inputs = {spec.name: _drawn(spec) for spec in graph.inputs}
+            whole = self.run(artifact, inputs)
+            for number in range(_ITEMS):
+                item = {s.name: inputs[s.name].take([number], s.batch_axis) for s in graph.inputs}
+                for spec in outputs:
+                    mine = whole[spec.name].take([number], spec.batch_axis)
+                    alone = self.run(artifact, item)[spec.name]
+                    np.testing.assert_allclose(
+                        mine, alone, rtol=1e-4, atol=1e-5, err_msg=f"output {spec.name!r}"
+                    )
+
+
+def _is_batched(spec: TensorSpec) -> bool:
+    return bool(_batch_size(spec))
+
+
+def _batch_size(spec: TensorSpec) -> tuple[int | str, ...]:
+    """The size along the batch axis, where there is one."""
+    if spec.batch_axis is None or spec.shape is None:
+        return ()
+    return (spec.shape[spec.batch_axis],)
+
+
+def _drawn(spec: TensorSpec) -> Array:
+    """Some items; whole numbers from 0 to 4 where the dtype has no fractions."""
+    draw, shape = np.random.default_rng(5), spec.sizes(_ITEMS)
+    if spec.dtype.startswith(("float", "bfloat")):
+        return draw.standard_normal(shape).astype(spec.dtype)
+    return draw.integers(0, 5, shape).astype(spec.dtype)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def _everything(_operation: Operation) -> dict[str, Support]:

@@ -1,4 +1,4 @@
-"""Whether something that was closed left threads, files or processes behind."""
+"""Whether something left threads, files or processes behind."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def check_releases(use: Callable[[], None]) -> None:
     """
     use()
     gc.collect()
-    before = held()
+    before = _threads_and_files()
     use()
-    left = settled(lambda: new_names(before, held()))
+    left = settled(lambda: new_names(before, _threads_and_files()))
     assert not left, f"left open: {', '.join(left)}"
 
 
@@ -41,11 +41,15 @@ def settled(left: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
 
 def held() -> Counter[str]:
     """Threads, open files and child processes of this process, by name."""
+    processes = Counter(f"process {pid} ({name})" for pid, name in _processes())
+    return _threads_and_files() + processes
+
+
+def _threads_and_files() -> Counter[str]:
     names = Counter(f"thread {thread.name}" for thread in threading.enumerate())
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the listing's own, closed by now
             names[f"file {link.readlink()}"] += 1
-    names += Counter(f"process {pid} ({name})" for pid, name in _processes())
     return names
 
 

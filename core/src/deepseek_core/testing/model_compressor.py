@@ -22,11 +22,11 @@ from deepseek_core.contracts.compression.step import (
 from deepseek_core.contracts.errors import InputError, Interrupted
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.runtime.compressors import open_compressor
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import registry_of
+from deepseek_core.testing.traces import TraceRules
 
 
-class ModelCompressorConformance(PluginConformance):
+class ModelCompressorConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`, and give a small model.
 
     `options` are the step's. `deterministic` is false for one whose results differ although
@@ -38,7 +38,7 @@ class ModelCompressorConformance(PluginConformance):
     deterministic: ClassVar[bool] = True
 
     def model(self) -> Any:
-        """A small model that it can treat, made anew by each call and always equal."""
+        """A small model that it can treat, rebuilt by each call and always equal."""
         raise NotImplementedError("give a small model: def model(self)")
 
     def context(self, workspace: Path) -> StepContext:
@@ -48,6 +48,10 @@ class ModelCompressorConformance(PluginConformance):
     def weights(self, model: Any) -> Mapping[str, Any]:
         """The model's weights by name: of what has a `state_dict`, of an artifact its bytes."""
         return weights_of(model)
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Treat the model once."""
+        self._applied(self._step(spec), self.model(), folder)
 
     @pytest.fixture
     def usable(self, spec: Registered[Any]) -> Registered[Any]:
@@ -59,9 +63,10 @@ class ModelCompressorConformance(PluginConformance):
     @pytest.fixture
     def step(self, usable: Registered[Any]) -> ModelCompressor:
         """The step, with the options of this class."""
-        opened = open_compressor(
-            usable.record.name, self.options, registry=registry_of(self.plugin)
-        )
+        return self._step(usable)
+
+    def _step(self, spec: Registered[Any]) -> ModelCompressor:
+        opened = open_compressor(spec.record.name, self.options, registry=registry_of(self.plugin))
         assert isinstance(opened.compressor, ModelCompressor)
         return opened.compressor
 
@@ -91,7 +96,7 @@ class ModelCompressorConformance(PluginConformance):
         assert step.plan(self.model(), context) == step.plan(self.model(), context)
 
     def test_a_plan_survives_a_file(self, step: ModelCompressor, tmp_path: Path) -> None:
-        """Its choices are values as JSON has them; a run goes on from them after a kill."""
+        """Choices of a plan are JSON values; a run that was killed continues from them."""
         plan = step.plan(self.model(), self.context(tmp_path))
         assert StepPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 

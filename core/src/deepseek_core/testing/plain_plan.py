@@ -66,7 +66,7 @@ class PlainDevice(Device):
         self.closed = False
 
     def supports(self, operation: Operation) -> Support:
-        """Its own three operations."""
+        """Support its own three operations."""
         if operation.domain == DOMAIN and operation.name in _COMPUTE:
             return Support.yes()
         return Support.no(f"runs {DOMAIN}::{', '.join(_COMPUTE)} only")
@@ -82,7 +82,7 @@ class PlainDevice(Device):
         return PlainExecutable(stage, self)
 
     def to_host(self, value: Any) -> Array:
-        """Its tensors are numpy arrays."""
+        """Return the tensor: all are numpy arrays."""
         return np.asarray(value)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 from deepseek_core.contracts.compression.score import LayerView, Score
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.runtime.compressors import open_compressor
-from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.subject import registry_of
+from deepseek_core.testing.traces import TraceRules
 
 
-class ScoreConformance(PluginConformance):
+class ScoreConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`; nothing else is asked for."""
 
     kind = "compressor"
@@ -38,16 +39,25 @@ class ScoreConformance(PluginConformance):
                     taylor=closed(positive[2]) if "gradients" in score.needs else None,
                 )
 
+    def use(self, spec: Registered[object], folder: Path) -> None:
+        """Score every layer."""
+        score = self._score()
+        for view in self.views(score):
+            score.measure(view)
+
     @pytest.fixture
     def score(self, spec: Registered[object]) -> Score:
         """The score of the record."""
+        return self._score()
+
+    def _score(self) -> Score:
         opened = open_compressor(self.name, registry=registry_of(self.plugin))
         if not isinstance(opened.compressor, Score):
             pytest.skip(f'target = "{opened.spec.target}": this contract is for scores')
         return opened.compressor
 
     def test_each_channel_gets_one_finite_figure(self, score: Score) -> None:
-        """Of layers large and small, with a norm behind them and without."""
+        """Channels of small and large layers get one finite figure each, with a norm or without."""
         for view in self.views(score):
             figures = np.asarray(score.measure(view), dtype=float)
             assert figures.shape == (len(view.weight),)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -11,15 +16,25 @@ import pytest
 from deepseek_core.contracts.errors import InputError
 from deepseek_core.contracts.strategy import Mesh, Slices, Strategy
 from deepseek_core.contracts.tensor import TensorSpec
+from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.testing.plugin import PluginConformance
+from deepseek_core.discovery.telemetry import without_telemetry
 from deepseek_core.testing.subject import load
+from deepseek_core.testing.traces import TraceRules
 
 _SHAPES: Final[tuple[tuple[int, ...], ...]] = ((8, 8), (16,), (7, 5), (3, 4, 6), (1,), ())
 _MOST_RANKS: Final = 9
+_LIMIT_S: Final = 60.0
+_CODE: Final = """
+import json, sys
+from deepseek_core.discovery.registry import load_locator
+from deepseek_core.testing.strategy import _answers
+make = load_locator(sys.argv[1], plugin="", dist="")
+print(json.dumps([[number, _answers(make(), number)] for number in json.loads(sys.argv[2])]))
+"""
 
 
-class StrategyConformance(PluginConformance):
+class StrategyConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`.
 
     `num_ranks` are numbers to try; at least one must give a mesh. `elastic` is the record's
@@ -29,6 +44,11 @@ class StrategyConformance(PluginConformance):
     kind = "strategy"
     num_ranks: ClassVar[Sequence[int]] = (1, 2, 4, 8)
     elastic: ClassVar[bool | None] = None
+
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Make meshes and split tensors over them."""
+        for number in self.num_ranks:
+            _answers(self._make(spec), number)
 
     @pytest.fixture
     def strategy(self, spec: Registered[Any]) -> Strategy:
@@ -47,7 +67,7 @@ class StrategyConformance(PluginConformance):
                 continue
 
     def test_it_takes_one_of_the_numbers_of_ranks(self, strategy: Strategy) -> None:
-        """Of those in `num_ranks`."""
+        """A strategy takes one of the numbers in `num_ranks`."""
         assert list(self._meshes(strategy)), f"it takes none of {self.num_ranks}"
 
     def test_the_mesh_holds_every_rank(self, strategy: Strategy) -> None:
@@ -84,6 +104,32 @@ class StrategyConformance(PluginConformance):
         for number in self.num_ranks:
             assert _answers(self._make(spec), number) == _answers(self._make(spec), number)
 
+    def test_another_process_answers_alike(self, spec: Registered[Any]) -> None:
+        """Ranks are processes, each with an order of sets and a RANK of its own."""
+        told = [[number, _answers(self._make(spec), number)] for number in self.num_ranks]
+        assert from_another_process(spec.record.factory, self.num_ranks) == json.loads(
+            json.dumps(told)
+        )
+
+    def test_earlier_questions_change_no_answer(self, strategy: Strategy) -> None:
+        """Nor does asking change the mesh or what it was asked about."""
+        first = [_answers(strategy, number) for number in self.num_ranks]
+        for _ in range(3):
+            again = [_answers(strategy, number) for number in reversed(self.num_ranks)]
+        assert again[::-1] == first
+        for _, mesh in self._meshes(strategy):
+            before = dict(mesh.sizes)
+            _parts(strategy, _SHAPES[0], mesh)
+            assert dict(mesh.sizes) == before, "it changed the mesh"
+
+    def test_a_rank_that_is_not_there_is_refused(self, strategy: Strategy) -> None:
+        """The refusal is an `InputError`, not another rank's part."""
+        tensor = TensorSpec(name="weight", dtype="float32", shape=(8, 8))
+        for number, mesh in self._meshes(strategy):
+            for rank in (-1, number):
+                with pytest.raises(InputError):
+                    strategy.held_by(rank, tensor, mesh)
+
     def test_an_elastic_strategy_takes_any_number(
         self, spec: Registered[Any], strategy: Strategy
     ) -> None:
@@ -94,7 +140,7 @@ class StrategyConformance(PluginConformance):
             strategy.mesh(number)
 
     def test_a_number_that_it_cannot_use_is_refused(self, strategy: Strategy) -> None:
-        """As `InputError`; no rank at all always is."""
+        """The refusal is an `InputError`; zero ranks are always refused."""
         for number in (0, -1):
             with pytest.raises(InputError):
                 strategy.mesh(number)
@@ -113,6 +159,25 @@ def _parts(strategy: Strategy, shape: tuple[int, ...], mesh: Mesh) -> list[Slice
 def _is_plain(part: slice, size: int) -> bool:
     bounds = isinstance(part.start, int) and isinstance(part.stop, int)
     return bounds and part.step in (None, 1) and 0 <= part.start <= part.stop <= size
+
+
+def from_another_process(factory: str, numbers: Sequence[int]) -> object:
+    """The answers of a fresh interpreter, whose sets have another order."""
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", _CODE, factory, json.dumps(list(numbers))],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={
+            **without_telemetry(os.environ),
+            "PYTHONPATH": os.pathsep.join(import_path()),
+            **{"PYTHONHASHSEED": "4242", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+        },
+        timeout=_LIMIT_S,
+        check=False,
+    )
+    assert run.returncode == 0, f"another process can't ask it: {run.stderr[-400:]}"
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def _answers(strategy: Strategy, number: int) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -106,3 +107,11 @@ def locators_of(registered: Registered[Any]) -> list[str]:
         return []
     found = (getattr(registered.record, field, None) for field in LOCATORS)
     return [locator for locator in found if locator is not None]
+
+
+def ask(registered: Registered[Any]) -> list[Any]:
+    """Call the probe of a record as discovery does; the rows of a device's."""
+    probe = load(registered, registered.record.probe)
+    wants = "settings" in signature(probe).parameters
+    rows = probe(settings=dict(registered.settings)) if wants else probe()
+    return list(rows or ())

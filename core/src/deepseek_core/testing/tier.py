@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pytest
 
@@ -15,9 +14,10 @@ from deepseek_core.contracts.errors import InputError, ObjectMissing
 from deepseek_core.contracts.tier import MOST_KEY_NBYTES, Tier, TierProfile
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.testing.leaks import check_releases
-from deepseek_core.testing.plugin import PluginConformance
-from deepseek_core.testing.subject import load
+from deepseek_core.testing.tier_base import TierRules
 from deepseek_core.testing.tier_faults import write_and_die
+from deepseek_core.testing.tier_shared import SharedRules
+from deepseek_core.testing.traces import TraceRules
 
 _LARGE: Final = bytes(range(251)) * (4 * 1024 * 1024 // 251 + 1)
 BAD_KEYS: Final = ("", "/", "/etc/passwd", "a//b", "a/", ".", "..", "../b", "a/../b", "a/./b")
@@ -32,40 +32,24 @@ _KEY: Final = "/".join(["part"] * (MOST_KEY_NBYTES // 10))
 _LONG_KEYS: Final = (_KEY + "/" + "权" * 170, "p" * 300 + "/x", "长" * (MOST_KEY_NBYTES // 3))
 
 
-class TierConformance(PluginConformance):
+class TierConformance(SharedRules, TraceRules, TierRules):
     """Inherit it as `Test...`, set `plugin` and `name`, and make URLs of empty places.
 
     `durable` says that objects outlive the process that wrote them; by default the record's.
+    `many` is the number of small objects of the rule over a long list.
     """
 
-    kind = "tier"
-    durable: ClassVar[bool | None] = None
-
-    def make_url(self, tmp_path: Path) -> str:
-        """A URL that this tier opens, of a place without objects; `tmp_path` is yours."""
-        raise NotImplementedError("return a URL from make_url(self, tmp_path)")
-
-    @pytest.fixture
-    def url(self, spec: Registered[Any], tmp_path: Path) -> str:
-        """Where the objects of one test go."""
-        return self.make_url(tmp_path)
-
-    @pytest.fixture
-    def tier(self, spec: Registered[Any], url: str) -> Iterator[Tier]:
-        """The open tier."""
-        with self._open(spec, url) as tier:
-            yield tier
-
-    def _open(self, spec: Registered[Any], url: str) -> Tier:
-        tier: Tier = load(spec, spec.record.factory)(url)
-        return tier
-
-    def _need_durable(self, spec: Registered[Any]) -> None:
-        if not (spec.record.durable if self.durable is None else self.durable):
-            pytest.skip("durable = False")
+    def use(self, spec: Registered[Any], folder: Path) -> None:
+        """Write, read, list and delete an object."""
+        with self._open(spec, self.make_url(folder)) as tier:
+            tier.put_if_absent("used/object", b"x" * 70_000)
+            tier.get("used/object", 5, 10)
+            list(tier.list("used/"))
+            tier.profile()
+            tier.delete("used/object")
 
     def test_it_says_where_it_is(self, spec: Registered[Any], tier: Tier, url: str) -> None:
-        """Its URL is the one it was opened with, of a scheme that its record names."""
+        """A tier's URL is the one it was opened with, of a scheme that its record names."""
         assert tier.url == url
         assert url.partition(":")[0] in spec.record.schemes
 
@@ -98,11 +82,11 @@ class TierConformance(PluginConformance):
         (listed,) = tier.list()
         for found in (tier.stat("object"), listed):
             assert (found.key, found.nbytes) == ("object", 5)
-            # A day leaves room for clocks that differ; milliseconds or a day count do not fit.
+            # A day leaves space for clocks that differ; milliseconds or a day count do not fit.
             assert abs(found.modified_s - time.time()) < _DAY_S
 
     def test_a_deleted_object_is_gone(self, tier: Tier) -> None:
-        """Its key is free again; deleting what is not there is no error."""
+        """Deleting frees the key; deleting what is not there is not an error."""
         tier.put_if_absent("object", b"old")
         tier.delete("object")
         tier.delete("object")
@@ -208,7 +192,7 @@ class TierConformance(PluginConformance):
             assert tier.get(key) == key.encode()
 
     def test_its_profile_can_be_planned_with(self, tier: Tier) -> None:
-        """Speeds are speeds, and there is no more room than there is."""
+        """Speeds are speeds, and there is no more space than there is."""
         found = tier.profile()
         assert isinstance(found, TierProfile)
         assert found.nines is None or found.nines > 0
@@ -243,7 +227,7 @@ class TierConformance(PluginConformance):
         check_releases(use)
 
     def test_objects_outlive_the_tier(self, spec: Registered[Any], url: str) -> None:
-        """Who opens the same URL later finds them."""
+        """A tier that is opened later at the same URL has the objects."""
         self._need_durable(spec)
         with self._open(spec, url) as first:
             first.put_if_absent("kept", b"content")

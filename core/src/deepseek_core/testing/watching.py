@@ -20,8 +20,12 @@ from deepseek_core.testing.leaks import held, new_names
 from deepseek_core.testing.process_state import differing, process_state
 
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_MADE: Final = {"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1, "os.truncate": 0}
-_REMOVED: Final = {"os.remove": 0, "os.rmdir": 0, "os.chmod": 0}
+_CHANGES: Final = {
+    **{"os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1},
+    **{"os.remove": 0, "os.rmdir": 0, "os.chmod": 0},
+}
+"""Event -> which of its arguments is the path that is made, changed or removed."""
+
 _CALLS: Final = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind")
 _NAMES: Final = ("socket.getaddrinfo", "socket.gethostbyname")
 _STARTS: Final = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
@@ -55,6 +59,7 @@ class _Recorder:
     def __init__(self, allowed: Sequence[Path]) -> None:
         self._allowed = tuple(os.path.realpath(folder) + os.sep for folder in allowed)
         self._pid = os.getpid()
+        self._vague: set[str] = set()  # by a name that may begin at an open folder
         self.wrote: dict[str, None] = {}
         self.called: dict[str, None] = {}
         self.started: dict[str, None] = {}
@@ -64,10 +69,8 @@ class _Recorder:
             return
         if event == "open":
             self._opened(*args)
-        elif event in _MADE:
-            self._written(args[_MADE[event]])
-        elif event in _REMOVED:
-            self._written(args[_REMOVED[event]])
+        elif event in _CHANGES:
+            self._written(_whole(args[_CHANGES[event]], args[-1]))
         elif event == "sqlite3.connect":
             self._written(args[0])
         elif event in _CALLS:
@@ -81,6 +84,8 @@ class _Recorder:
         by_mode = isinstance(mode, str) and bool(set(mode) & set("wax+"))
         if by_mode or (isinstance(flags, int) and flags & _WRITING):
             self._written(path)
+            if mode is None and isinstance(path, str | bytes) and os.fsdecode(path)[:1] != os.sep:
+                self._vague.add(os.path.realpath(os.fsdecode(path)))
 
     def _written(self, path: object) -> None:
         if not isinstance(path, str | bytes | os.PathLike):
@@ -101,7 +106,9 @@ class _Recorder:
         """Files of the temporary folder that are gone again do not count."""
         passing = os.path.realpath(tempfile.gettempdir()) + os.sep
         return [
-            file for file in self.wrote if os.path.lexists(file) or not file.startswith(passing)
+            file
+            for file in self.wrote
+            if os.path.lexists(file) or not (file.startswith(passing) or file in self._vague)
         ]
 
 
@@ -156,6 +163,15 @@ def _traces(recorder: _Recorder, before: Any, state: Mapping[str, object]) -> Tr
         started=tuple(recorder.started),
         left_open=new_names(before, held()),
     )
+
+
+def _whole(path: object, folder: object) -> object:
+    """The path, which may begin at an open folder."""
+    if not isinstance(folder, int) or isinstance(folder, bool) or folder < 0:
+        return path
+    if not isinstance(path, str | bytes | os.PathLike):
+        return path
+    return Path(os.path.realpath(f"/proc/self/fd/{folder}")) / os.fsdecode(path)
 
 
 def _program(event: str, args: tuple[Any, ...]) -> str:

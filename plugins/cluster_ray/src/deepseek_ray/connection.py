@@ -10,11 +10,11 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 from deepseek_core import errors
+from deepseek_ray.head import START, check_head, split
 
 _lock: Final = threading.Lock()
 _logger: Final = logging.getLogger(__name__)
@@ -47,15 +47,7 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-# RFC 9113: what a client sends first, with an empty SETTINGS frame; the server answers with its
-# own. A socket that is accepted says nothing: that is done for a process that hangs, too.
-_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
-_FRAME: Final = 9
 _ANY: Final = ("", "auto")  # RAY_ADDRESS counts
-_SETTINGS: Final = 4
-_START: Final = (
-    "start one there (ray start --head --port=6379), or name another: --address HOST:PORT"
-)
 
 
 def connect(address: str, limit_s: float) -> None:
@@ -193,70 +185,19 @@ def _running() -> str:
         raise errors.DeviceUnavailable(
             f"no Ray cluster to be found from here: {_first_line(error)}",
             device_id="ray",
-            remedy=_START,
+            remedy=START,
         ) from error
 
 
 def _is_same(one: str, other: str) -> bool:
     def resolved(text: str) -> tuple[str, int]:
-        host, port = _split(text)
+        host, port = split(text)
         with contextlib.suppress(OSError):
             host = socket.gethostbyname(host)
         return host, port
 
     mine, theirs = resolved(one), resolved(other)
     return mine == theirs or (mine[1] == theirs[1] and mine[0].startswith("127."))
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    is_v6 = host.startswith("[") and host.endswith("]")
-    host = host[1:-1] if is_v6 else host
-    is_host = bool(host) and "/" not in host and (is_v6 or ":" not in host)
-    if not is_host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
-        raise errors.ConfigError(
-            f"{address!r} is no address of a Ray head",
-            remedy="give HOST:PORT as `ray start --head` prints it, such as 10.0.0.5:6379 or "
-            "[fd00::5]:6379; this process must run on a node of the cluster (no ray://)",
-        )
-    return host, int(port)
-
-
-def check_head(address: str, limit_s: float) -> None:
-    """See that a gRPC server answers there; Ray itself waits for minutes for one that does not.
-
-    Raises:
-        DeviceUnavailable: none does in time.
-        ConfigError: an address that is none.
-    """
-    host, port = _split(address)
-    try:
-        with socket.create_connection((host, port), timeout=limit_s) as connection:
-            connection.sendall(_HELLO)
-            answer = _read(connection, _FRAME, limit_s)
-    except OSError as error:
-        why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
-        raise errors.DeviceUnavailable(
-            f"no Ray head at {address}: {why} (waited {limit_s:g} s at most)",
-            device_id="ray",
-            remedy=_START,
-        ) from error
-    if len(answer) < _FRAME or answer[3] != _SETTINGS:
-        raise errors.DeviceUnavailable(
-            f"what answers at {address} is no Ray head", device_id="ray", remedy=_START
-        )
-
-
-def _read(connection: socket.socket, count: int, limit_s: float) -> bytes:
-    until_s = time.monotonic() + limit_s
-    got = b""
-    while len(got) < count:
-        connection.settimeout(max(until_s - time.monotonic(), 1e-3))
-        more = connection.recv(count - len(got))
-        if not more:
-            break
-        got += more
-    return got
 
 
 @contextlib.contextmanager

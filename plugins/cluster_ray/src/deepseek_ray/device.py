@@ -68,7 +68,7 @@ class RayDevice(Device):
             return found
 
     def supports(self, operation: Operation) -> Support:
-        """As the device has it; asked once of each operation."""
+        """Ask the device, once for each operation."""
         key = repr(operation)
         found = self._supports.get(key)
         if found is None:
@@ -76,24 +76,24 @@ class RayDevice(Device):
         return found
 
     def supports_stage(self, stage: Stage, latency: LatencyClass) -> Support:
-        """As the device has it."""
+        """Ask the device."""
         ask, number = self.pulse.actor.ask_about, self.number(stage)
         told: Support = self._call(ask, "supports_stage", number, latency)
         return told
 
     def estimate(self, task: Task) -> Estimate:
-        """As the device has it: a run there, without the way to it."""
+        """Ask the device: a run there, without the transfer."""
         ask, number = self.pulse.actor.estimate, self.number(task.stage)
         told: Estimate = self._call(ask, number, task.batch, task.latency, task.workload)
         return told
 
     def concurrency(self, latency: LatencyClass) -> Concurrency:
-        """Its slots, with one run ahead; the cores that it takes are not those of this host."""
+        """Slots, with one run ahead; the cores that it takes are not those of this host."""
         told: Concurrency = self._call(self.pulse.actor.ask, "concurrency", latency)
         return attrs.evolve(told, host_threads=0, ahead=told.ahead + _AHEAD)
 
     def telemetry(self) -> Mapping[str, float | None]:
-        """As the device has it."""
+        """Ask the device."""
         told: Mapping[str, float | None] = self._call(self.pulse.actor.ask, "telemetry")
         return told
 
@@ -171,7 +171,7 @@ class RayExecutable(Executable):
         return places.TimedOutputs(outputs, seconds)
 
     def warmup(self, batch: int) -> None:
-        """As the device does it."""
+        """Warm up on the device."""
         self._device._call(self._pulse.actor.ask, "warmup", self._number, batch)
 
     def close(self) -> None:

@@ -63,6 +63,6 @@ def _renamed(error: errors.DeviceError, device_id: str) -> errors.DeviceError:
 
 
 def _text(error: BaseException) -> str:
-    """Its first line that says something."""
+    """First line that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]

@@ -53,7 +53,7 @@ class Pulse:
         """What a call of the actor will give; large arguments go into the object store first.
 
         Raises:
-            OutOfMemory: they have no room there.
+            OutOfMemory: they have no space there.
         """
         import ray
 
@@ -84,7 +84,7 @@ class Pulse:
                 raise translated(error, self.device_id) from error
 
     def check_tensors(self) -> None:
-        """As `check`, for who waits for what it made.
+        """Do what `check` does, for callers that wait for the device's tensors.
 
         Raises:
             TensorLost: it does not answer, and what it holds can't be read.

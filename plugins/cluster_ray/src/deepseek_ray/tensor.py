@@ -18,7 +18,7 @@ class RefTensor(places.RemoteTensor):
         self.ref, self.dtype, self.shape, self.pulse = ref, dtype, shape, pulse
 
     def to_host(self) -> NDArray[Any]:
-        """A copy: what lies in the object store is read-only, and has no room to stay."""
+        """A copy: what lies in the object store is read-only, and has no space left to stay."""
         try:
             array: NDArray[Any] = self.pulse.result(self.ref)
         except errors.TensorLost:

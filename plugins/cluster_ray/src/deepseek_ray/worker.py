@@ -22,7 +22,7 @@ class Look(NamedTuple):
 
 
 class Worker:
-    """Its methods are called from another process; what they take and give is plain data.
+    """An actor on a node: methods are called from another process and exchange plain data.
 
     `environment` makes it load the plugins that the caller has, or refuse. Stages are kept by the
     number that the caller gave them, until it forgets them.
@@ -98,7 +98,7 @@ class Worker:
         self._device.unload(number)
 
     def estimate(self, number: int, batch: int, latency: Any, workload: Any) -> Any:
-        """As `Device.estimate`."""
+        """Do what `Device.estimate` does."""
         from deepseek_core import Task
 
         task = Task(stage=self._stages[number], batch=batch, latency=latency, workload=workload)

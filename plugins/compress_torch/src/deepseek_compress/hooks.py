@@ -17,7 +17,7 @@ _ON_MODULES = (
     ("prune", "remove channels until the budget is met",
      "deepseek_compress.steps.prune:Prune",
      "deepseek_compress.steps.prune:PruneOptions", (), ()),
-    ("recover_bn", "measure the statistics of batch normalization anew",
+    ("recover_bn", "measure the statistics of batch normalization again",
      "deepseek_compress.steps.recover_bn:RecoverBn",
      "deepseek_compress.train.options:RecoverOptions", _TRAIN, ()),
     ("finetune", "train what is left",

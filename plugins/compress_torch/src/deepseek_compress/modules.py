@@ -25,7 +25,7 @@ def place_of(model: Any) -> tuple[Any, Any]:
 
 
 def check_module(model: Any) -> Any:
-    """Refuse what is no module, or one that has not seen its first input yet.
+    """Refuse what is not a module, or one that has not seen its first input yet.
 
     Raises:
         InputError: it is.

@@ -113,7 +113,7 @@ class QuantSpec:
     samples: int = attrs.field(validator=attrs.validators.ge(0))
 
     def to_json(self) -> dict[str, Any]:
-        """As it is kept in a file; version 1: keys may be added, none is renamed or dropped."""
+        """Plain values for a file; version 1: keys may be added, none is renamed or dropped."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -153,7 +153,7 @@ class QuantSpec:
         """Write it whole or not at all.
 
         Raises:
-            WriteError: no room, or no permission.
+            WriteError: no space, or no permission.
         """
         from deepseek_compress.onnx_graph.files import write_whole
 

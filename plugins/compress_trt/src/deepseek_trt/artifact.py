@@ -34,7 +34,7 @@ def save(engine: Engine, folder: str | Path, name: str = "model") -> Path:
     The manifest comes last: an engine without one is not taken for whole.
 
     Raises:
-        WriteError: there is no room, or no right to write.
+        WriteError: there is no space, or no right to write.
     """
     path = Path(folder) / f"{name}{SUFFIX}"
     try:
@@ -45,7 +45,7 @@ def save(engine: Engine, folder: str | Path, name: str = "model") -> Path:
     except OSError as error:
         raise errors.WriteError(
             f"{error.filename or path} can't be written: {error.strerror or error}",
-            remedy="make room there, or choose another place",
+            remedy="free space there, or choose another place",
         ) from error
     return path
 

@@ -76,7 +76,7 @@ class BuildFailed(errors.CompileError):
 
 
 class LibraryMissing(errors.DeviceUnavailable):
-    """That flavor of TensorRT is not installed here, or can't be used."""
+    """The flavor of TensorRT is not installed here, or can't be used."""
 
 
 class CacheUnusable(errors.WriteError):

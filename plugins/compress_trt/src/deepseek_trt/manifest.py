@@ -53,7 +53,7 @@ class Manifest:
             raise EngineDamaged(what, remedy=_AGAIN)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; `inputs` and `outputs` apart."""
+        """Plain values by name; `inputs` and `outputs` are separate."""
         given = attrs.asdict(self, recurse=False)
         given["targets"], given["warnings"] = list(self.targets), list(self.warnings)
         del given["borders"]
@@ -84,7 +84,7 @@ def read_manifest(text: str | bytes, where: str) -> Manifest:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, EngineDamaged):
             raise
-        raise EngineDamaged(f"{where} is no manifest: {error!r}", remedy=_AGAIN) from error
+        raise EngineDamaged(f"{where} is not a manifest: {error!r}", remedy=_AGAIN) from error
 
 
 def _bare(row: dict[str, Any]) -> dict[str, Any]:

@@ -31,13 +31,13 @@ def make_private(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode):
-            raise CacheUnusable(f"{folder} is no folder, or a link to one", remedy=_CHOOSE)
+            raise CacheUnusable(f"{folder} is not a folder, or a link to one", remedy=_CHOOSE)
         if status.st_uid != os.getuid():
             raise CacheUnusable(f"{folder} belongs to user {status.st_uid}", remedy=_CHOOSE)
         if status.st_mode & _OTHERS_WRITE and any(folder.iterdir()):
             raise CacheUnusable(
                 f"others can write to {folder}, so its engines may be anybody's",
-                remedy=f"remove it, and it is made anew: rm -r {shlex.quote(str(folder))}",
+                remedy=f"remove it, and it is rebuilt: rm -r {shlex.quote(str(folder))}",
             )
         if status.st_mode & _OTHERS:
             folder.chmod(0o700)
@@ -53,7 +53,7 @@ def write_whole(path: Path, content: bytes, temporary: Path) -> None:
     `temporary` is a name in the same folder that nobody else writes to now.
 
     Raises:
-        CacheUnusable: there is no room, or no right to write.
+        CacheUnusable: there is no space, or no right to write.
     """
     try:
         try:
@@ -71,7 +71,9 @@ def write_whole(path: Path, content: bytes, temporary: Path) -> None:
 
 def unusable(path: Path, error: OSError) -> CacheUnusable:
     """Our error for one of the system's about a path."""
-    first = "make room there" if error.errno in _FULL else "give this user the right to write there"
+    first = (
+        "free space there" if error.errno in _FULL else "give this user the right to write there"
+    )
     return CacheUnusable(f"{path}: {error.strerror or error}", remedy=f"{first}, or {_CHOOSE}")
 
 

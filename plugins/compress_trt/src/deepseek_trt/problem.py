@@ -30,7 +30,7 @@ class Problem:
     stage: Stage = "parse"
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, with the keys of the fields."""
+        """Plain values under the names of the fields."""
         return attrs.asdict(self)
 
     def __str__(self) -> str:
@@ -44,5 +44,5 @@ def printable(text: str) -> str:
 
 
 def errors_of(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """Those that refuse the model."""
+    """Problems that refuse the model."""
     return tuple(p for p in problems if p.level == "error")

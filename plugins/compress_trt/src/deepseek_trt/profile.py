@@ -61,7 +61,7 @@ class Profile:
         name, equals, rest = text.rpartition("=")
         rows = rest.split(":")
         if not equals or not name or len(rows) not in (1, 3):
-            raise errors.ConfigError(f"{text!r} is no profile", remedy=_EXAMPLE)
+            raise errors.ConfigError(f"{text!r} is not a profile", remedy=_EXAMPLE)
         of_values = all(row.startswith("@") for row in rows)
         read: list[Dims] = []
         for row in rows:
@@ -71,7 +71,7 @@ class Profile:
         return cls(input=name, min=low, opt=usual, max=high, of=of)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Plain values by name."""
         return {"input": self.input, "of": self.of, **{b: list(getattr(self, b)) for b in _BOUNDS}}
 
     @classmethod
@@ -79,13 +79,13 @@ class Profile:
         """The profile that `to_json` wrote.
 
         Raises:
-            ConfigError: it is no profile.
+            ConfigError: it is not a profile.
         """
         try:
             return cls(**given)
         except (TypeError, AttributeError) as error:
             raise errors.ConfigError(
-                f"{given!r} is no profile: {error}", remedy=_EXAMPLE
+                f"{given!r} is not a profile: {error}", remedy=_EXAMPLE
             ) from error
 
 
@@ -103,5 +103,5 @@ def _numbers(text: str, whole: str) -> Dims:
     if text == "scalar":
         return ()
     if not re.fullmatch(r"-?\d{1,10}(x-?\d{1,10})*", text, re.ASCII):
-        raise errors.ConfigError(f"{whole!r}: {text!r} is no shape", remedy=_EXAMPLE)
+        raise errors.ConfigError(f"{whole!r}: {text!r} is not a shape", remedy=_EXAMPLE)
     return tuple(int(word) for word in text.split("x"))

@@ -79,7 +79,7 @@ class BuildEngine(compression.ModelCompressor):
 
         Raises:
             ModelRefused: rules refuse the model; names the nodes.
-            InputError: it is no ONNX file.
+            InputError: it is not an ONNX file.
         """
         read = _read(model)
         added = _recipe_shapes(read, self._build.profiles, context.inputs)

@@ -18,12 +18,12 @@ def as_targets(values: str | Iterable[str]) -> tuple[str, ...]:
     """Compute capabilities, each once, in ascending order: `"8.9,8.6"` or `["8.9", "8.6"]`.
 
     Raises:
-        ConfigError: one is no compute capability, or there is none.
+        ConfigError: one is not a compute capability, or there is none.
     """
     given = values.split(",") if isinstance(values, str) else list(values)
     for each in given:
         if not isinstance(each, str) or not _FORM.fullmatch(each):
-            raise errors.ConfigError(f"{each!r} is no compute capability", remedy=_LIKE)
+            raise errors.ConfigError(f"{each!r} is not a compute capability", remedy=_LIKE)
     if not given:
         raise errors.ConfigError("an engine needs a compute capability", remedy=_LIKE)
     return tuple(sorted(set(given), key=number))

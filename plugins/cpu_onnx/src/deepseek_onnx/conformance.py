@@ -1,4 +1,4 @@
-"""Its promises as tests: `ds-sdk check-plugin cpu_onnx` runs them."""
+"""Conformance tests of this plugin: `ds-sdk check-plugin cpu_onnx` runs them."""
 
 from __future__ import annotations
 

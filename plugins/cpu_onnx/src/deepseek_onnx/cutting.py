@@ -89,7 +89,7 @@ def _is_read(name: str, parts: Sequence[Part], maker: Part) -> bool:
 
 
 def _uncut(answers: Answers) -> list[list[int]]:
-    """All nodes as one group, for a cut would pass what is no tensor of known rank.
+    """All nodes as one group, for a cut would pass what is not a tensor of known rank.
 
     Raises:
         NoDevice: no single device runs all of them.

@@ -151,7 +151,7 @@ class ModelFile:
             return place
         raise errors.ArtifactError(
             f"{self.named}: the data of {name!r} is said to be in {given!r}, "
-            "which is no file below the model's folder",
+            "which is not a file below the model's folder",
             remedy="put the data files beside the model and load it by its path",
         )
 
@@ -171,7 +171,7 @@ def tensors(proto: ModelProto) -> Iterator[TensorProto]:
 
 
 def tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
-    """Those of a graph and of what is in it."""
+    """Iterate over the tensors of a graph and of the graphs inside it."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -180,7 +180,7 @@ def tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def tensors_of_node(node: NodeProto) -> Iterator[TensorProto]:
-    """Those of a node's attributes and of its subgraphs."""
+    """Iterate over the tensors of a node's attributes and subgraphs."""
     for attribute in node.attribute:
         if attribute.HasField("t"):
             yield attribute.t

@@ -77,7 +77,7 @@ class OnnxExecutable(Executable):
             raise self._failed(error, inputs) from error
 
     def _run_converted(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run on what is no plain array of numbers yet."""
+        """Run on what is not a plain array of numbers yet."""
         found = mismatch(self.stage, inputs)
         if found is not None:
             raise found

@@ -85,7 +85,7 @@ def _walked(content: Any, location: str, named: str) -> bytes:
     except NotWire as error:
         if len(view) > _LIMIT_BYTES:
             raise errors.ArtifactError(
-                f"{named} is no complete ONNX model: {error}", remedy=EXPORT_AGAIN
+                f"{named} is not a complete ONNX model: {error}", remedy=EXPORT_AGAIN
             ) from error
         return bytes(view)  # the parser tells what is wrong
     finally:
@@ -116,7 +116,7 @@ def _parsed(file: ModelFile, named: str) -> ModelProto:
     for field, value in there.items():
         if not value:
             raise errors.ArtifactError(
-                f"{named} is no complete ONNX model: it has no {field}", remedy=EXPORT_AGAIN
+                f"{named} is not a complete ONNX model: it has no {field}", remedy=EXPORT_AGAIN
             )
     return model
 
@@ -131,7 +131,7 @@ def parse_model(content: bytes, named: str) -> ModelProto:
         return ModelProto.FromString(content)
     except DecodeError as error:
         raise errors.ArtifactError(
-            f"{named} is no complete ONNX model: {error}", remedy=EXPORT_AGAIN
+            f"{named} is not a complete ONNX model: {error}", remedy=EXPORT_AGAIN
         ) from error
 
 

@@ -139,7 +139,7 @@ class ProviderExecutable(OnnxExecutable):
         super().__init__(stage, device_id, opened)
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> BoundCall:
-        """Arrays that are read and written anew by each call.
+        """Arrays that are read and rewritten by each call.
 
         An IO binding is not relied on: OpenVINO 2026.4 leaves bound outputs as they were.
 

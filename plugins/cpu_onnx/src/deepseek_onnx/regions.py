@@ -22,7 +22,7 @@ def worthwhile(
     work: Sequence[float],
     special: Collection[int],
 ) -> set[int]:
-    """Of the nodes that a device is able to run, those in regions that may be worth a border.
+    """Select the nodes, among those a device can run, in regions that may be worth a border.
 
     A region is a run of such nodes in some topological order. It counts where it does a tenth of
     the model's `work` (one number a node), or holds a `special` node: an operator of a domain of

@@ -47,7 +47,7 @@ class Settings:
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Self:
-        """Those that the host gives, whose names it checked; what is left out has its default.
+        """Make settings from what the host gives (names checked); the rest has its default.
 
         Raises:
             ConfigError: a value that does not fit.
@@ -72,7 +72,7 @@ def _assignments(values: object) -> tuple[str, ...]:
 
 @attrs.frozen(kw_only=True)
 class ProviderSettings(Settings):
-    """Those, and what a vendor's provider is told on top of what its plugin tells it."""
+    """Settings of ONNX Runtime, and options for a vendor's provider beside those of its plugin."""
 
     provider_options: tuple[str, ...] = attrs.field(
         default=(),

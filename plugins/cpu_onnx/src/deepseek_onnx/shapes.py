@@ -21,7 +21,7 @@ _UNTOLD: Final = "a type that the file does not tell"
 class Value:
     """A value inside a model; dtype and shape are None where they are not known.
 
-    `container` says what it is if it is no tensor: `sequence(tensor(float32))`.
+    `container` says what it is if it is not a tensor: `sequence(tensor(float32))`.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Value:
         return not self.container and self.dtype is not None and self.shape is not None
 
     def spec(self, *, optional: bool = False) -> TensorSpec:
-        """As a TensorSpec."""
+        """Make a TensorSpec."""
         if self.container or self.dtype is None:
             held = self.container or _UNTOLD
             return TensorSpec(

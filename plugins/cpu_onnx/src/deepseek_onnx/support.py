@@ -118,7 +118,7 @@ def _value(name: str, spec: TensorSpec, is_sequence: bool, shapes: bool) -> Any:
 
 
 def _of_container(name: str, spec: TensorSpec) -> Any:
-    """What is no tensor; of a type that has no words nothing is declared."""
+    """What is not a tensor; of a type that has no words nothing is declared."""
     held = type_of(spec.container or f"sequence(tensor({spec.dtype}))")
     if held is None:
         return helper.make_empty_tensor_value_info(name)

@@ -85,7 +85,7 @@ def to_host(value: Any) -> Array:
     if hasattr(value, "__dlpack_device__"):
         return _from_dlpack(value)
     raise errors.InputError(
-        f"a {type(value).__name__} is no tensor", remedy="pass numpy arrays or DLPack tensors"
+        f"a {type(value).__name__} is not a tensor", remedy="pass numpy arrays or DLPack tensors"
     )
 
 

@@ -112,7 +112,7 @@ def stage_work(
 
 
 def work_with_constants(stage: Stage) -> Work:
-    """A stage's work, counted anew where constants have told what its symbols stand for."""
+    """A stage's work, counted again where constants have told what its symbols stand for."""
     if not stage.constants or not stage.operations:
         return stage.work
     symbols: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """Measures the variants once per device, metric and shape class, and remembers the result.
 
 The memory is one JSON file in the cache folder. Keys name the device, its driver and the kernel's
-source, so nothing stale is ever used. A damaged file is set aside and started anew.
+source, so nothing stale is ever used. A damaged file is set aside and started again.
 """
 
 from __future__ import annotations

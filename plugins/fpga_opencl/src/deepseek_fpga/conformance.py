@@ -1,4 +1,4 @@
-"""Its promises as tests: `ds-sdk check-plugin fpga_opencl` runs them.
+"""Conformance tests of this plugin: `ds-sdk check-plugin fpga_opencl` runs them.
 
 They run on the first OpenCL device that the probe finds: a board, an emulator or a CPU runtime.
 """
@@ -25,6 +25,11 @@ class TestOpenCl(DeviceConformance):
 
     plugin = "fpga_opencl"
     name = "opencl"
+    waivers: ClassVar[dict[str, str]] = {
+        "test_its_probes_leave_the_process_as_it_was": "pyopencl sets PYOPENCL_HOME when imported",
+        "test_using_it_leaves_the_process_as_it_was": "PoCL takes its threads from a variable",
+        "test_using_it_writes_only_where_it_may": "pyopencl keeps its invokers in the user's cache",
+    }
 
     def cases(self) -> Sequence[DeviceCase]:
         """Both operators; whole numbers, so that float sums are exact and ties many."""

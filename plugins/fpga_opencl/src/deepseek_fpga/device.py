@@ -195,7 +195,7 @@ class MatchingDevice(Device):
         return {"binary": binary, "variant": manifest.variant}
 
     def to_host(self, value: Any) -> Any:
-        """Its results are numpy arrays already."""
+        """Return the value: results are numpy arrays already."""
         return np.asarray(value)
 
     def concurrency(self, latency: LatencyClass) -> Concurrency:

@@ -90,7 +90,7 @@ class _Step:
         return dict(zip(self._outputs, found, strict=True))
 
     def _matcher_for(self, tensors: Mapping[str, Array]) -> Matcher:
-        """The matcher for this gallery and k; packed anew when either changed."""
+        """The matcher for this gallery and k; packed again when either changed."""
         gallery, k = tensors[self._gallery], _read_k(tensors[self._k], self._device_id)
         if self._matcher is not None and self._is_kept(gallery, k):
             return self._matcher

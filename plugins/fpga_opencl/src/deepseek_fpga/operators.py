@@ -40,7 +40,7 @@ def check_operands(stage: Stage, device_id: str) -> None:
     """Refuse a stage whose matrices lie inside the model's file, which is not read here.
 
     Raises:
-        Unsupported: an operand is no input, no constant and no result of the stage.
+        Unsupported: an operand is not an input, no constant and no result of the stage.
     """
     known = {spec.name for spec in stage.inputs} | stage.constants.keys()
     for operation in stage.operations:

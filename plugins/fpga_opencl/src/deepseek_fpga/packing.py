@@ -43,12 +43,12 @@ _BLOCK_ROWS = 1 << 14  # rows packed at a time: bounds the extra memory
 
 
 def query_dtype(words: WordFormat) -> np.dtype[np.generic]:
-    """Of one query word on the device."""
+    """Dtype of one query word on the device."""
     return np.dtype(_QUERY_WORDS[words])
 
 
 def gallery_dtype(words: WordFormat) -> np.dtype[np.generic]:
-    """Of one gallery word on the device."""
+    """Dtype of one gallery word on the device."""
     return np.dtype(_GALLERY_WORDS[words])
 
 

@@ -37,7 +37,7 @@ class Settings:
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Settings:
-        """Those that the host gives, whose names it checked; what is left out has its default.
+        """Make settings from what the host gives (names checked); the rest has its default.
 
         Raises:
             ConfigError: a value that does not fit.

@@ -1,4 +1,4 @@
-"""Its promises as tests: `ds-sdk check-plugin gpu_cuda` runs them on the first usable GPU."""
+"""Conformance tests: `ds-sdk check-plugin gpu_cuda` runs them on the first usable GPU."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Place:
 
     @property
     def compute(self) -> str:
-        """Its compute capability, as `8.6`; `?` where it does not tell."""
+        """Compute capability, such as `8.6`; `?` where it is not known."""
         return ".".join(map(str, self.capability)) if self.capability else "?"
 
 

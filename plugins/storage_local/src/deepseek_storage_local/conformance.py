@@ -1,4 +1,4 @@
-"""Its promises as tests: `ds-sdk check-plugin storage_local` runs them."""
+"""Conformance tests of this plugin: `ds-sdk check-plugin storage_local` runs them."""
 
 from __future__ import annotations
 

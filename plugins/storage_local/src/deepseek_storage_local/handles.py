@@ -87,7 +87,7 @@ def none_left(error: OSError) -> bool:
 
 
 def _room() -> int:
-    """Of each: together an eighth of the files that this process may open now."""
+    """Limit for each: together an eighth of the files that this process may open now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 8)
     return max(2, most // max(1, len(_all)))

@@ -25,7 +25,7 @@ def medium_of(device: int, *, sysfs: Path = Path("/sys/dev/block")) -> Literal["
 
 
 class Disk(NamedTuple):
-    """The file system that a volume lies on, and its room."""
+    """The file system that a volume lies on, and its space."""
 
     device: int
     found: os.statvfs_result

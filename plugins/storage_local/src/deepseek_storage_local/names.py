@@ -37,7 +37,7 @@ def folder_of(prefix: str) -> tuple[str, str]:
 
 
 def read_file(name: str) -> str | None:
-    """What a file's name adds to the key; None if it is no object."""
+    """What a file's name adds to the key; None if it is not an object."""
     if not name.endswith(OBJECT) or name.startswith("."):
         return None
     return _unescape(name.removesuffix(OBJECT))

@@ -1,7 +1,7 @@
-"""Who has a tier open: a locked file for each, which the kernel unlocks when its process dies.
+"""Openings of a tier: a locked file for each, which the kernel unlocks when its process dies.
 
 Locks are those of flock(2): they hold across processes and containers, and between two openings
-within one process too. A process's number would not do: containers that share a disk count anew.
+within one process too. A process's number would not do: containers that share a disk count again.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ class Quota:
 
     @contextmanager
     def room_for(self, nbytes: int) -> Iterator[None]:
-        """Take room, and give it back if the block fails.
+        """Take space, and give it back if the block fails.
 
         Raises:
-            TierFull: there is none, also after counting anew.
+            TierFull: there is none, also after counting again.
         """
         with self.changing():
             self._take(nbytes)
@@ -44,7 +44,7 @@ class Quota:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Keep from counting anew while objects come and go."""
+        """Keep from counting again while objects come and go."""
         with self._lock:
             self._under_way += 1
         try:

@@ -59,7 +59,7 @@ class LocalTier(Tier):
         """Write an object unless the key is taken; True if it was written.
 
         Raises:
-            TierFull: no room; nothing is left behind.
+            TierFull: no space; nothing is left behind.
             TierUnavailable: its disk is gone, broken or not ours to write to.
             InputError: the key is not allowed.
         """
@@ -156,7 +156,7 @@ class LocalTier(Tier):
         return ObjectStat(key=key, nbytes=found.st_size, modified_s=found.st_mtime)
 
     def profile(self) -> TierProfile:
-        """Medium and speed, as given or usual, and the room on those disks that are there.
+        """Medium and speed, as given or usual, and the space on those disks that are there.
 
         Raises:
             TierUnavailable: no disk is there.
@@ -244,7 +244,7 @@ class LocalTier(Tier):
         return reason
 
     def _check(self, volume: Volume) -> None:
-        """See whether a disk is still there; if not, it is looked for anew the next time."""
+        """See whether a disk is still there; if not, it is looked for again the next time."""
         try:
             volume.check(self.url)
         except errors.TierUnavailable:

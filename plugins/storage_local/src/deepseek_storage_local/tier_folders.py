@@ -73,7 +73,7 @@ class TierFolders:
                 yield volume
 
     def forget(self, volume: Volume) -> None:
-        """Open this volume anew when it is asked for again."""
+        """Open this volume again when it is asked for again."""
         name = "" if volume.path == self._root else volume.path.name
         self._volumes.drop(name)
         self._durable.pop(name, None)

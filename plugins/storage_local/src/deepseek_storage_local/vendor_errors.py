@@ -39,7 +39,7 @@ def fault(error: OSError, place: object, url: str) -> errors.DeepSeekError:
     """The SDK's error for one of the operating system about a `place`."""
     said = f"{place}: {error.strerror or error}"
     if error.errno in _FULL:
-        return errors.TierFull(said, url=url, remedy="free some room there or raise the limit")
+        return errors.TierFull(said, url=url, remedy="free some space there or raise the limit")
     if error.errno == errno.ENAMETOOLONG:
         return errors.InputError(
             f"{place}: the path of an object is too long", remedy="use a folder with a shorter path"

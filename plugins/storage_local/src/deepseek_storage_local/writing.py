@@ -105,7 +105,7 @@ def _link(volume: Volume, aside: str, path: str, folder: str) -> bool:
 
 
 def _sync_name(volume: Volume, path: str, folder: str, *, wrote: bool) -> None:
-    """Have the object's name on the disk; where that fails, it is no object."""
+    """Have the object's name on the disk; where that fails, it is not an object."""
     try:
         volume.sync_folder(folder)
     except FileNotFoundError:

@@ -66,7 +66,7 @@ class Client:
         Raises:
             RefusedAnswer: the object is missing or taken, or the status is one of those `expected`.
             TierUnavailable: it failed, also when tried again.
-            TierFull: the server has no room.
+            TierFull: the server has no space left.
         """
         start_s, failed, has_changed = time.monotonic(), 0, False
         while True:

@@ -1,4 +1,4 @@
-"""Its promises as tests: `ds-sdk check-plugin storage_s3` runs them on a server that you name.
+"""Conformance tests: `ds-sdk check-plugin storage_s3` runs them on a server that you name.
 
 `DEEPSEEK_S3_CHECK_URL` is the URL of a place in a bucket that the tests may fill; each one writes
 below a prefix of its own, and removes nothing else. Without it they are skipped.

@@ -21,7 +21,7 @@ def of_json(text: str | bytes, *, session: str, remedy: str, version: int | None
     try:
         found = json.loads(text)
     except ValueError:
-        raise KeyTrouble("its answer is no JSON", remedy=remedy) from None
+        raise KeyTrouble("its answer is not JSON", remedy=remedy) from None
     if not isinstance(found, dict) or version not in (None, found.get("Version")):
         raise KeyTrouble("its answer has another form", remedy=remedy)
     code = found.get("Code") or found.get("code")
@@ -62,5 +62,5 @@ def _expiry_s(text: str | None, *, remedy: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise KeyTrouble("the time when its keys expire is no time", remedy=remedy) from None
+        raise KeyTrouble("the time when its keys expire is not a time", remedy=remedy) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

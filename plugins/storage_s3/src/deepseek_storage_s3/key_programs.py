@@ -25,7 +25,7 @@ def of_process(command: str) -> Keys:
     Raises:
         KeyTrouble: it does not run, fails, or prints no keys.
     """
-    remedy = "run the credential_process of the profile by hand, and mend it"
+    remedy = "run the credential_process of the profile by hand, and fix it"
     try:
         run = subprocess.run(
             shlex.split(command),

@@ -111,7 +111,7 @@ class Asker:
         try:
             return self.one_line(Path(file).expanduser().read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
+            why = getattr(error, "strerror", None) or "it is not text"
             raise KeyTrouble(f"the token in {file}: {why}", remedy=self.remedy) from None
 
     def one_line(self, text: str) -> str:
@@ -122,5 +122,5 @@ class Asker:
         """
         line = text.strip()
         if not line or not line.isascii() or not line.isprintable():
-            raise KeyTrouble("its token is no line of text", remedy=self.remedy)
+            raise KeyTrouble("its token is not a line of text", remedy=self.remedy)
         return line

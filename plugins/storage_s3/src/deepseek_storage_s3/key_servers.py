@@ -45,7 +45,7 @@ class Container:
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> Self | None:
-        """As the variables have it, if they do.
+        """Read it from the variables, if they have it.
 
         Raises:
             ConfigError: the URL is one that no token may be sent to.
@@ -83,7 +83,7 @@ class Instance:
 
     @classmethod
     def find(cls, profile: Profile, environ: Mapping[str, str]) -> Self:
-        """As variables and profile have it."""
+        """Read it from variables and profile."""
         mode = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE") or profile.get(
             "ec2_metadata_service_endpoint_mode"
         )
@@ -143,7 +143,7 @@ class WebIdentity:
 
     @classmethod
     def find(cls, profile: Profile, environ: Mapping[str, str], options: Options) -> Self | None:
-        """As the variables or the profile have it, if they do.
+        """Read it from the variables or the profile, if they have it.
 
         Raises:
             ConfigError: the role is missing.

@@ -74,7 +74,7 @@ class KeptKeys:
         self._is_absent = source.may_be_absent
 
     def current(self) -> Keys:
-        """Those at hand, or new ones; nobody waits for new ones while the old are good.
+        """Current keys, or new ones; no caller waits for new ones while the old are valid.
 
         Raises:
             KeyTrouble: there are none that are good.
@@ -115,7 +115,7 @@ class KeptKeys:
         return self._kept
 
     def forget(self) -> bool:
-        """Ask anew, since those at hand were refused; True if there are other ones now."""
+        """Ask again, since those at hand were refused; True if there are other ones now."""
         with self._asking:
             kept, self._kept = self._kept, None
         try:

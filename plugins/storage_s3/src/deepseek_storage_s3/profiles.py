@@ -90,7 +90,7 @@ def _sections(variable: str, environ: Mapping[str, str]) -> dict[str, dict[str, 
     except (configparser.Error, UnicodeDecodeError):
         # The parser's own words repeat the line, which may hold a secret.
         raise errors.ConfigError(
-            f"{path} is no file of AWS profiles", remedy="write it as aws configure does"
+            f"{path} is not a file of AWS profiles", remedy="write it as aws configure does"
         ) from None
     return {_title(title): dict(parser[title]) for title in parser.sections()}
 

@@ -52,7 +52,7 @@ class S3Tier(Tier):
         """Write an object unless the key is taken; True if it was written.
 
         Raises:
-            TierFull: the server has no room.
+            TierFull: the server has no space left.
             TierUnavailable: the server can't be reached or refuses us.
             InputError: the key is not allowed, or there are more than 5 GiB.
         """
@@ -165,7 +165,8 @@ class S3Tier(Tier):
         path = self._front + key
         if key.startswith(f"{ASIDE}/") or "\\" in key:
             raise errors.InputError(
-                f"{key[:100]!r} is no key in S3", remedy=f"no backslash, and no {ASIDE}/ in front"
+                f"{key[:100]!r} is not a key in S3",
+                remedy=f"no backslash, and no {ASIDE}/ in front",
             )
         self.check_key(path)  # the prefix counts where the length is limited
         return path

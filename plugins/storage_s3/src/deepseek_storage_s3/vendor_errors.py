@@ -141,7 +141,7 @@ def _of_place(answer: Answer, said: str, url: str) -> errors.DeepSeekError:
         remedy = "make the bucket, or set its name and endpoint right"
         return BucketMissing(f"{url}: there is no such bucket", url=url, remedy=remedy)
     if answer.status == 507 or answer.code in _FULL_CODES:
-        return errors.TierFull(said, url=url, remedy="free some room there or raise the quota")
+        return errors.TierFull(said, url=url, remedy="free some space there or raise the quota")
     if answer.code in _LONG_CODES:
         return errors.InputError(said, remedy=_REMEDIES["KeyTooLongError"])
     remedy = _REMEDIES.get(answer.code) or _REMEDIES_OF_KINDS.get(answer.kind, _USUAL)

@@ -11,7 +11,7 @@ from typing import Final
 from deepseek_core import errors
 
 _FULL: Final = {
-    errno.ENOSPC: "delete objects and run `ds-sdk store gc HOME`, or free some room on that disk",
+    errno.ENOSPC: "delete objects and run `ds-sdk store gc HOME`, or free some space on that disk",
     errno.EDQUOT: "delete objects and run `ds-sdk store gc HOME`, or ask for a larger quota there",
     errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
 }
@@ -38,7 +38,7 @@ def typed(error: OSError, what: str, url: str) -> errors.StorageError:
 
 
 def why_full(path: Path) -> str | None:
-    """The remedy, if a write to a file may have failed for want of room; None: there is some.
+    """The remedy, if a write to a file may have failed for lack of space; None: there is some.
 
     For libraries that say only that the write failed.
     """

@@ -1,7 +1,7 @@
 """How many files the stores of this process may keep open, by the limit that it lives under.
 
 Kept files only spare the time to open them again: they take a quarter of `ulimit -n`, shared by all
-who keep some, and make room at once where a file can't be opened for want of descriptors.
+who keep some, and free space at once where a file can't be opened for lack of descriptors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PAUSE_S: Final = 0.005
 
 
 class KeepsFiles(Protocol):
-    """Who keeps files open that it could open again."""
+    """Protocol of objects that keep files open which they could open again."""
 
     def let_go(self) -> None:
         """Close them all."""

@@ -123,7 +123,7 @@ class Maintenance:
         return fsck(parts, deep=deep)
 
     def gc(self, *, dry_run: bool = False) -> GcReport:
-        """Free the room of what nobody can see any more."""
+        """Free the space of what nobody can see any more."""
         parts = self._parts()
         if not dry_run:
             parts.journal.seal()  # what is dead in the active segment can't be freed

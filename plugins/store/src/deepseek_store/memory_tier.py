@@ -129,7 +129,7 @@ class MemoryTier(Tier):
         limit = self.capacity_nbytes
         if limit is not None and self._place.nbytes + nbytes > limit:
             raise errors.TierFull(
-                f"{self.url} holds {self._place.nbytes} of {limit} bytes; no room for {nbytes}",
+                f"{self.url} holds {self._place.nbytes} of {limit} bytes; no space for {nbytes}",
                 url=self.url,
                 remedy="delete objects, or open it with a larger capacity",
             )
@@ -169,9 +169,9 @@ def _number(url: str, settings: dict[str, str], name: str, *, most: int) -> int 
 def _check_key(key: str) -> None:
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise errors.InputError(
-            f"{key!r} is no key of a tier", remedy="use relative keys without '.' and '..' parts"
+            f"{key!r} is not a key of a tier", remedy="use relative keys without '.' and '..' parts"
         )
     try:
         key.encode()
     except UnicodeEncodeError as error:
-        raise errors.InputError(f"{key!r} is no UTF-8", remedy="use Unicode text") from error
+        raise errors.InputError(f"{key!r} is not UTF-8", remedy="use Unicode text") from error

@@ -37,6 +37,7 @@ from deepseek_store.home.seams import Seams
 from deepseek_store.index.rows import SnapshotRow, Version
 from deepseek_store.log.records import EXTENT_NBYTES
 from deepseek_store.maintenance import Maintenance, check_tier
+from deepseek_store.move.shown import store_html, store_line
 from deepseek_store.object_mapping import ObjectMapping
 from deepseek_store.parts import Parts
 from deepseek_store.planning.policy import Policy
@@ -227,7 +228,7 @@ class Store:
 
     @classmethod
     def rebuild(cls, home: str | Path, **options: Any) -> RebuildReport:
-        """Make the index anew from segments and fragments; see `check.rebuild.rebuild_index`.
+        """Make the index again from segments and fragments; see `check.rebuild.rebuild_index`.
 
         Raises:
             StoreLocked: somebody has it open.
@@ -310,7 +311,7 @@ class Store:
             KeyRefused: a key that a store does not take.
             NotBytes: the data has no bytes (text, a number, a list).
             GenerationMismatch: the object is not what was expected.
-            TierFull, TierUnavailable: no room, or the disk does not answer; nothing is stored.
+            TierFull, TierUnavailable: no space, or the disk does not answer; nothing is stored.
         """
         parts = self.parts
         packed = _pack_meta(meta)
@@ -535,7 +536,9 @@ class Store:
             InputError: the name is taken, or is none.
         """
         if not isinstance(name, str) or not name:
-            raise errors.InputError(f"{name!r} is no name", remedy="give a text such as 'monday'")
+            raise errors.InputError(
+                f"{name!r} is not a name", remedy="give a text such as 'monday'"
+            )
         self.flush()
         row = self.parts.state.index.snapshot(name, self.parts.clock())
         self.parts.state.note_seq(row.seq)
@@ -611,7 +614,11 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.home)!r}{', closed' if self._closed else ''})"
+        home = str(self.home)
+        return f"Store({home!r}, closed)" if self._closed else store_line(home, self._parts.state)
+
+    def _repr_html_(self) -> str:
+        return store_html(str(self.home), self.parts.state)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -73,7 +73,7 @@ def _target(own: Size, layout: Layout, options: PictureOptions) -> _Target:
 
 
 def _scale(own: Size, layout: Layout) -> float:
-    """That of the one side that is fixed, or none."""
+    """Scale of the one side that is fixed, or 1."""
     if layout.height is not None:
         return layout.height / own[0]
     return 1.0 if layout.width is None else layout.width / own[1]

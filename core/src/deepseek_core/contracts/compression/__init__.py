@@ -1,6 +1,6 @@
 """Compression of models: budgets, recipes, what a step answers, the folder that a run leaves.
 
-Records and one contract, without torch. From the face: `from deepseek_core import compression`.
+Records and one contract, without torch. Import it by `from deepseek_core import compression`.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class LatencyBudget:
         )
 
     def to_table(self) -> dict[str, Any]:
-        """As `parse` reads it."""
+        """A table as `parse` reads it."""
         (time,) = [key for key, quantile in _QUANTILES.items() if quantile == self.quantile]
         found = {"device": self.device, time: self.seconds * 1e3}
         return found | {"batch": self.batch, "threads": self.threads}
@@ -149,7 +149,7 @@ class BudgetRow:
     high: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields."""
+        """All fields by name."""
         return attrs.asdict(self)
 
 
@@ -198,7 +198,7 @@ class Budget:
         return cls(**given)
 
     def to_table(self) -> dict[str, Any]:
-        """As `parse` reads it."""
+        """A table as `parse` reads it."""
         limits = {"parameters": self.parameters, "macs": self.macs, "nbytes": self.nbytes}
         table: dict[str, Any] = {
             name: limit.most if limit.divisor is None else f"/{limit.divisor!r}"

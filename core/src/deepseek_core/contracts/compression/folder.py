@@ -50,7 +50,7 @@ class Manifest:
         """Write it whole or not at all.
 
         Raises:
-            WriteError: no room, or no permission.
+            WriteError: no space, or no permission.
         """
         text = json.dumps({"schema": SCHEMA, "files": dict(self.files)}, indent=2, sort_keys=True)
         with whole_file(folder / NAME) as partial:

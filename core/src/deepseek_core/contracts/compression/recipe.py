@@ -155,7 +155,7 @@ class Recipe:
         return cls(**parts)
 
     def to_table(self) -> dict[str, Any]:
-        """As `parse` reads it, every default written out."""
+        """A table as `parse` reads it, every default written out."""
         tables = {
             "schema": SCHEMA,
             "model": _given(self.model),
@@ -184,7 +184,7 @@ def _check_schema(schema: Any) -> None:
     if schema != SCHEMA:
         raise ConfigError(
             f"the recipe has schema {schema!r}; this version reads {SCHEMA}",
-            remedy="update the SDK, or write the recipe anew",
+            remedy="update the SDK, or write the recipe again",
         )
 
 

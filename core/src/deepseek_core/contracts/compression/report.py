@@ -88,7 +88,7 @@ class CompressionReport:
         return all(row.outcome == "holds" for row in self.verdict)
 
     def to_json(self) -> dict[str, Any]:
-        """As it is kept in `report.json`."""
+        """Plain values, as `report.json` holds them."""
         return {
             "schema": SCHEMA,
             "holds": self.holds,
@@ -120,7 +120,7 @@ class CompressionReport:
 
 
 def _finite_or_null(_record: Any, _field: Any, value: Any) -> Any:
-    """Of a number that JSON lacks, nothing."""
+    """Turn a number that JSON lacks (NaN, infinity) into None."""
     return None if isinstance(value, float) and not isfinite(value) else value
 
 

@@ -25,7 +25,7 @@ class ModelProfile:
     nbytes: int | None = None
 
     def to_json(self) -> dict[str, int | None]:
-        """Its fields."""
+        """All fields by name."""
         return {"parameters": self.parameters, "macs": self.macs, "nbytes": self.nbytes}
 
 
@@ -44,7 +44,7 @@ class StepPlan:
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_names)
 
     def to_json(self) -> dict[str, Any]:
-        """As it is kept in a file."""
+        """Plain values, as a file holds them."""
         return {
             "step": self.step,
             "before": self.before.to_json(),

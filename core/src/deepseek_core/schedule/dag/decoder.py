@@ -31,7 +31,7 @@ class _Mark(NamedTuple):
 class Decoded(NamedTuple):
     """The makespan, when each task ends, and for which task each one waited last (-1: none).
 
-    `last` is the task that ends last. From a mark on a changed order can be decoded anew.
+    `last` is the task that ends last. From a mark on a changed order can be decoded again.
     """
 
     makespan: float

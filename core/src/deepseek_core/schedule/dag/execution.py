@@ -40,7 +40,7 @@ def played_back(graph: TaskGraph, schedule: Schedule, factors: Sequence[float]) 
 
 
 def redecided(graph: TaskGraph, schedule: Schedule, factors: Sequence[float]) -> float:
-    """Makespan when each task's device is decided anew as it becomes ready.
+    """Makespan when each task's device is decided again as it becomes ready.
 
     Where memory is limited or tasks must stay together the planned devices are kept.
     """

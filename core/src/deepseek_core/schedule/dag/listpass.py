@@ -2,7 +2,7 @@
 
 A device keeps its free intervals (gaps), so a task may go before others that were placed
 earlier (insertion). This is the loop that everything else here calls: it is one long function
-because a call for each task and device would cost as much as the work.
+because a call for each task and device takes as long as the work.
 """
 
 # ruff: noqa: PLR1730 - in loops this hot a call of max() costs as much as the rest

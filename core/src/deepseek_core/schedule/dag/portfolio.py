@@ -2,7 +2,7 @@
 
 HEFT with insertion and CPOP's priorities (Topcuoglu, Hariri, Wu 2002), PEFT (Arabnejad, Barbosa
 2014), other ranks, comparative advantage, reversed graphs; forward-backward improvement (Li,
-Willis 1992) with the devices chosen anew in both directions. Under memory limits also fillings
+Willis 1992) with the devices chosen again in both directions. Under memory limits also fillings
 of one device after the other.
 """
 

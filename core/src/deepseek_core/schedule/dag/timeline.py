@@ -14,7 +14,7 @@ class Timeline:
     busy: list[tuple[float, float]] = attrs.field(factory=list)
 
     def earliest(self, ready: float, length: float) -> float:
-        """First start at or after `ready` with room for `length`."""
+        """First start at or after `ready` with space for `length`."""
         at = ready
         first = max(0, bisect_right(self.busy, (ready, float("inf"))) - 1)
         for start, end in self.busy[first:]:

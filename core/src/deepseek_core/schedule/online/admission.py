@@ -1,4 +1,4 @@
-"""Who is taken in, and where it waits: room in the queue, the deadline, the best device."""
+"""Admission: space in the queue, the deadline, and the device where a task waits."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Admission:
             self._admit(job, committed=event.committed)
 
     def _full(self, caller: str) -> str | None:
-        """Why there is no room for more work of a caller; None where there is."""
+        """Why there is no space for more work of a caller; None where there is."""
         mine, most = self._desk.held[caller], self._desk.rules.caller_limit
         if mine >= most:
             whose = f"caller {caller!r}" if caller else "one caller"
@@ -74,7 +74,7 @@ class Admission:
         return None
 
     def _next_end_s(self) -> float:
-        """Seconds until a run is expected to end, and to leave room."""
+        """Seconds until a run is expected to end, and to leave space."""
         ends = (run.end_s for run in self._desk.runs.values())
         left_s = min(ends, default=math.inf) - self._desk.now_s
         return min(max(left_s, _SOON_S), self._desk.rules.patience_s)

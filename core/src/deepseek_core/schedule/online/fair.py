@@ -1,4 +1,4 @@
-"""Who comes next among callers: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996).
+"""Turns of callers: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996).
 
 Every caller gets an equal share of the device time while it has work; what one leaves, the
 others get. Nobody is charged for time that nobody else wanted.

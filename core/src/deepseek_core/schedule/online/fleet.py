@@ -108,7 +108,7 @@ class Fleet:
         return runs, unit.drain()
 
     def _refresh(self) -> None:
-        """Who serves, and how apt each is: best cost of the operator over the cost here."""
+        """Find which devices serve, and how apt each is: best cost of the operator over its own."""
         self.serving = [u for u in self.units.values() if u.in_service]
         operators = {name for u in self.serving for name in u.costs}
         best = {name: self.best_s(name, _TYPICAL_ITEMS) for name in operators}

@@ -1,4 +1,4 @@
-"""What the online scheduler knows of tasks, runs and devices. Mutable, private to the room.
+"""What the online scheduler knows of tasks, runs and devices. Mutable, private to this package.
 
 Times of runs are lognormal around a median; sums of them are treated as normal.
 """

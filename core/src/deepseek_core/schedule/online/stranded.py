@@ -28,7 +28,7 @@ class Stranded:
         self._since.pop(job.id, None)
 
     def take(self) -> list[Job]:
-        """All jobs, to be placed anew."""
+        """All jobs, to be placed again."""
         jobs = list(self._since.values())
         self._since.clear()
         self._deadlines.clear()

@@ -1,4 +1,4 @@
-"""`ds-sdk compress inspect`: a model's layers, what could be pruned, what int8 would cost."""
+"""`ds-sdk compress inspect`: a model's layers, what could be pruned, the error of int8."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def check_names(model: FloatModel, spec: QuantSpec, skip: Collection[str]) -> No
     foreign = sorted((spec.activations.keys() | spec.weights.keys()) - tensors)
     if foreign:
         raise errors.InputError(
-            f"the spec has a range of {foreign[0]!r}, which is no tensor of the model "
+            f"the spec has a range of {foreign[0]!r}, which is not a tensor of the model "
             f"({len(foreign)} such)",
             remedy="calibrate this very model",
         )

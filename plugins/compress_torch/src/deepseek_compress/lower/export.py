@@ -39,7 +39,7 @@ def export_onnx(
 
     Raises:
         InputError: torch can't export it, or the file computes something else.
-        WriteError: no room, or no permission.
+        WriteError: no space, or no permission.
     """
     import torch
 

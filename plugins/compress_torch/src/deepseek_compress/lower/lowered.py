@@ -33,7 +33,7 @@ class Lowered:
 
         Raises:
             InputError: it is larger than the 2 GB that one file may have.
-            WriteError: no room, or no permission.
+            WriteError: no space, or no permission.
         """
         try:
             content = self.proto.SerializeToString()

@@ -34,7 +34,7 @@ def as_pooling(node: NodeProto) -> bool:
 
 
 def _axes(node: NodeProto, index: GraphIndex) -> list[int]:
-    """Its axes, an input since opset 18; none where they are computed or not given."""
+    """Axes of the node, an input since opset 18; empty where they are computed or not given."""
     given = attribute(node, "axes", None)
     if given is None and len(node.input) > 1:
         given = index.constant(node.input[1])

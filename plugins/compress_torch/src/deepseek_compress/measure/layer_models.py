@@ -51,7 +51,7 @@ class LayerShape:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Of its weights; of a matrix product (in, out)."""
+        """Shape of the weights; for a matrix product (in, out)."""
         if not self.kernel:
             return self.in_channels, self.out_channels
         return self.out_channels, self.in_channels // self.groups, *self.kernel
@@ -69,7 +69,7 @@ def int8_layer(shape: LayerShape) -> onnx.ModelProto:
     """The layer alone as ONNX Runtime on x86 runs it in a lowered file: uint8 in and out.
 
     Weights are int8 for each output channel. What stands at the borders of a model and not at each
-    layer is no part of this: no float is quantized, and channels lie last, as kernels have them.
+    layer is not a part of this: no float is quantized, and channels lie last, as kernels have them.
     """
     axis = 0 if shape.kernel else 1
     draw = np.random.default_rng(0)

@@ -28,7 +28,7 @@ class LayerTable:
     """Seconds of layers on the device of a budget: called with a layer and its channel counts.
 
     `make` says which model stands for a layer: `float_layer` or `int8_layer`. What a run costs
-    whatever it computes (`run_s`) is no part of a layer: a model has it once.
+    whatever it computes (`run_s`) is not a part of a layer: a model has it once.
 
     Raises:
         NoDevice: the device is not there.

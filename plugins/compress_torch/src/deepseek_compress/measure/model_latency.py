@@ -73,5 +73,5 @@ class LatencyModel:
         return self.table(attrs.asdict(shape) | channels)
 
     def __call__(self, layer: Mapping[str, Any]) -> float:
-        """As the contract has it: `name`, `in_channels`, `out_channels` -> seconds."""
+        """Estimate a layer (`name`, `in_channels`, `out_channels`) in seconds."""
         return self.layer_s(layer["name"], layer.get("in_channels"), layer.get("out_channels"))

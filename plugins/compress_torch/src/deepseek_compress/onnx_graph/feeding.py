@@ -163,6 +163,6 @@ def _fit(array: Array, wanted: Input, size: int, first: int) -> Array:
         raise BadCalibration(
             f"sample {first + (row if size > 1 else 0)} has NaN or infinity in input "
             f"{wanted.name!r}",
-            remedy="leave it out, or mend what reads it",
+            remedy="leave it out, or fix what reads it",
         )
     return array

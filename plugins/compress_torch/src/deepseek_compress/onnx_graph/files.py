@@ -13,7 +13,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write beside `path`, make it durable, then rename.
 
     Raises:
-        WriteError: no room, no permission, or no such folder; nothing is left behind.
+        WriteError: no space, no permission, or no such folder; nothing is left behind.
     """
     start = path.name[:50]
     partial = path.with_name(f"{start}.{os.getpid()}-{threading.get_ident()}.part")
@@ -29,5 +29,5 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise errors.WriteError(
             f"{path} can't be written: {error.strerror or error}",
-            remedy="make room there, or choose another place",
+            remedy="free space there, or choose another place",
         ) from error

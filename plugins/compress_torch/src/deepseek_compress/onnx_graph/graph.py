@@ -16,7 +16,7 @@ HEAVY: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 @attrs.frozen(eq=False)
 class GraphIndex:
-    """Who makes and who reads each tensor; valid until the graph is changed."""
+    """Index of the node that makes and the nodes that read each tensor, until the graph changes."""
 
     producers: dict[str, NodeProto]
     readers: dict[str, list[NodeProto]]  # a node that reads a tensor twice is there twice
@@ -46,7 +46,7 @@ class GraphIndex:
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def only_reader(self, name: str) -> NodeProto | None:
-        """The one node that reads a tensor which is no output of the model."""
+        """The one node that reads a tensor which is not an output of the model."""
         found = self.readers.get(name, [])
         return found[0] if len(found) == 1 and name not in self.outputs else None
 
@@ -59,7 +59,7 @@ class Names:
 
     @classmethod
     def of(cls, model: ModelProto) -> Names:
-        """Those of the graph and of the graphs inside it."""
+        """Collect the names of a graph and of the graphs inside it."""
         return cls(set(_names(model.graph)))
 
     def fresh(self, wanted: str) -> str:

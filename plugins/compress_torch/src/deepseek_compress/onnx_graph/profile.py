@@ -17,14 +17,14 @@ def onnx_profile(model: Artifact) -> compression.ModelProfile:
     """The profile of a float model; operations are None where its inputs can't be made up.
 
     Raises:
-        ArtifactError: it is no ONNX file.
+        ArtifactError: it is not an ONNX file.
     """
     content = model.read()
     try:
         proto = onnx.load_from_string(content)
     except Exception as error:  # protobuf's own class depends on its version
         raise errors.ArtifactError(
-            f"{model.path or 'the model'} is no ONNX file: {error}", remedy="check the file"
+            f"{model.path or 'the model'} is not an ONNX file: {error}", remedy="check the file"
         ) from error
     weights = [t for t in proto.graph.initializer if t.data_type in _WEIGHTS]
     return compression.ModelProfile(

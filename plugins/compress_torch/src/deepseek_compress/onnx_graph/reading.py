@@ -86,7 +86,9 @@ def _parsed(source: Path | str | bytes | ModelProto | Artifact) -> ModelProto:
         raise
     except Exception as error:
         where = "the model" if file.path is None else str(file.path)
-        raise errors.ArtifactError(f"{where} is no ONNX: {error}", remedy=_READ_AGAIN) from error
+        raise errors.ArtifactError(
+            f"{where} is not an ONNX: {error}", remedy=_READ_AGAIN
+        ) from error
     read_data_in(found, file)
     if not found.graph.node:
         raise errors.ArtifactError("the model has no nodes", remedy=_READ_AGAIN)

@@ -107,6 +107,8 @@ def compare(reference: ModelProto, other: ModelProto, samples: Any) -> Differenc
 def _same_winner(expected: Any, found: Any, fed: Fed) -> Array:
     if not isinstance(expected, np.ndarray) or expected.ndim == 0 or expected.size == 0:
         return np.zeros(0, bool)
-    if len(expected) >= fed.count and expected.ndim > 1:  # what fills up a last batch is no sample
+    if (
+        len(expected) >= fed.count and expected.ndim > 1
+    ):  # what fills up a last batch is not a sample
         expected, found = expected[: fed.count], found[: fed.count]
     return np.asarray(expected.argmax(-1) == found.argmax(-1)).reshape(-1)

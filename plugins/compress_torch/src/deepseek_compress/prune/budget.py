@@ -1,7 +1,7 @@
 """From a budget to a plan: how many channels each group keeps.
 
 Nothing is run in the search: sizes are products of counts (`sizes.Sizes`). Counts fall in steps,
-so that every layer has a round number of channels; what rounding takes too much is given back to
+so that every layer has a round number of channels; what rounding takes too much is returned to
 where it is worth most.
 """
 

@@ -63,7 +63,7 @@ class PrunePlan:
         """Read a plan back.
 
         Raises:
-            CannotPrune: it is no plan, or of an unknown format.
+            CannotPrune: it is not a plan, or of an unknown format.
         """
         try:
             content = json.loads(text)
@@ -72,7 +72,7 @@ class PrunePlan:
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CannotPrune(
-                f"this is no plan of a pruning: {error}",
+                f"this is not a plan of a pruning: {error}",
                 operation="PrunePlan.from_json",
                 remedy=f"give the text of `PrunePlan.to_json` ({FORMAT})",
             ) from error
@@ -113,5 +113,5 @@ def _no_group(structure: Structure, name: str) -> str:
 
 def _wrong(text: str, layer: str) -> CannotPrune:
     return CannotPrune(
-        text, operation="plan", layer=layer, remedy="make the plan anew for this model"
+        text, operation="plan", layer=layer, remedy="make the plan again for this model"
     )

@@ -1,6 +1,6 @@
 """Run a model with ids beside its activations.
 
-The model's own Python runs, on real values: what a view computes from a shape is computed anew
+The model's own Python runs, on real values: what a view computes from a shape is computed again
 for the pruned model, and what is written as a number is found out when it no longer fits. Two
 modes of torch see every call: functions whose weights have a role, and below them each operator
 that the rest comes down to. An operator without a rule keeps all channels that it meets.

@@ -52,7 +52,7 @@ class Observer:
             at = int(np.argmin(np.isfinite(low) & np.isfinite(high)))
             raise BadCalibration(
                 f"tensor {self.name!r} becomes NaN or infinite for sample {len(self.lows) + at}",
-                remedy="leave that sample out, or mend the model",
+                remedy="leave that sample out, or fix the model",
             )
         repeated = 1 if by_sample else count  # a tensor that mixes samples tells of all of them
         self.lows.extend(low.tolist() * repeated)

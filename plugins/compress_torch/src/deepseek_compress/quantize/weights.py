@@ -46,7 +46,7 @@ def scales_of(values: Array, axis: int, bits: int, method: WeightMethod) -> Weig
 
 
 def _best_shares(rows: Array, scales: Array, levels: int) -> Array:
-    """Of each row's scale, the part with the least squared error."""
+    """For each row, find the part of its scale with the least squared error."""
     whole = np.where(scales > 0, scales, 1.0)[:, None]
     found = []
     for share in _SHARES:

@@ -25,9 +25,9 @@ class Fingerprint:
 
 
 def fingerprints(data: Mapping[str, compression.Samples | None]) -> dict[str, Fingerprint]:
-    """Of each data set that there is.
+    """Fingerprint each data set that there is.
 
-    What is drawn anew at each read, as by augmentation, is drawn from one seed here.
+    What is drawn again at each read, as by augmentation, is drawn from one seed here.
     """
     found = {}
     for name, samples in data.items():

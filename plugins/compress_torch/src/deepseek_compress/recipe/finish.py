@@ -23,7 +23,7 @@ def write_results(
     """Write all files of a run; the manifest comes last, so that it says that they are whole.
 
     Raises:
-        WriteError: no room, or no permission.
+        WriteError: no space, or no permission.
     """
     from deepseek_compress.report.page import write_page
 

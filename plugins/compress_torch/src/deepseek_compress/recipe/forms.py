@@ -21,7 +21,7 @@ class Form(Protocol):
 
     @property
     def suffix(self) -> str:
-        """Of the files that a run leaves."""
+        """Suffix of the files that a run leaves."""
         ...
 
     @property

@@ -37,7 +37,7 @@ def _bytes_of(tensor: Any) -> Any:
 
 
 def _code(model: Any) -> str:
-    """Of the classes that are not torch's own, in the order of their names."""
+    """Code of the classes that are not torch's own, in the order of their names."""
     kinds = {type(part) for part in model.modules()}
     own = {k for k in kinds if not k.__module__.startswith("torch.")}
     return _of_texts(_source(k) for k in sorted(own, key=lambda k: (k.__module__, k.__qualname__)))
@@ -48,7 +48,7 @@ def _of_texts(texts: Any) -> str:
 
 
 def _source(thing: Callable[..., Any]) -> str:
-    """Its text; its type's of an object that is called, its name alone where there is none."""
+    """Source text; of a callable object its type's; the name alone where there is none."""
     named = thing if hasattr(thing, "__qualname__") else type(thing)
     try:
         return inspect.getsource(named)

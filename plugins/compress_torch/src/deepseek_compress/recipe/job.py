@@ -219,7 +219,7 @@ class Job:
 
         Raises:
             InputError: torch can't export it; says which operation.
-            WriteError: no room, or no permission.
+            WriteError: no space, or no permission.
         """
         from deepseek_compress.lower.export import export_onnx
 

@@ -43,7 +43,7 @@ def load_model(source: compression.ModelSource, folder: Path) -> SourceModel:
     Raises:
         ConfigError: the entry can't be imported or called.
         ArtifactError: no such file, or of a format that is not known.
-        InputError: what the entry gave is no model, or the shapes of its inputs are not given.
+        InputError: what the entry gave is not a model, or the shapes of its inputs are not given.
     """
     if source.entry is not None:
         return _of_entry(source, folder)
@@ -65,7 +65,7 @@ def _inputs_of_file(artifact: Artifact) -> dict[str, tuple[int, ...]]:
     """Shapes of the inputs as the file has them, a free batch as 1; empty where more is free.
 
     Raises:
-        ArtifactError: it is no ONNX file.
+        ArtifactError: it is not an ONNX file.
     """
     import onnx
 
@@ -73,7 +73,7 @@ def _inputs_of_file(artifact: Artifact) -> dict[str, tuple[int, ...]]:
         graph = onnx.load_from_string(artifact.read()).graph
     except Exception as error:  # protobuf's own class depends on its version
         raise errors.ArtifactError(
-            f"{artifact.path} is no ONNX file: {error}", remedy="check model.path"
+            f"{artifact.path} is not an ONNX file: {error}", remedy="check model.path"
         ) from error
     weights = {tensor.name for tensor in graph.initializer}
     found = {}

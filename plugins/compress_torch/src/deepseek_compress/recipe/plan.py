@@ -1,4 +1,4 @@
-"""Plans a recipe without training: what each step would do, and what that would cost."""
+"""Plans a recipe without training: what each step would do, and its cost."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _waits(link: Link, chain: Chain) -> str:
 
 
 def _steps_of(unplanned: Sequence[str]) -> list[str]:
-    """Those that change the model; a target changes a file of its own."""
+    """Steps that change the model; a target changes a file of its own."""
     return [line for line in unplanned if line.startswith("step")]
 
 

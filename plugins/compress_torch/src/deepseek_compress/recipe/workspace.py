@@ -208,7 +208,7 @@ def _check_place(output: Path) -> None:
     """Refuse a folder that can't be made, before any work."""
     there = next(place for place in (output, *output.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        why = "can't be written to" if there.is_dir() else "is no folder"
+        why = "can't be written to" if there.is_dir() else "is not a folder"
         raise errors.WriteError(f"{there} {why}", remedy="choose another folder with -o")
 
 
@@ -297,7 +297,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise
         raise errors.WriteError(
             f"{error.filename or folder} can't be written: {error.strerror or error}",
-            remedy="make room there and go on with --resume, or choose another folder with -o",
+            remedy="free space there and go on with --resume, or choose another folder with -o",
         ) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from deepseek_compress.report.charts import Point, layer_bars, scatter
+from deepseek_compress.report.charts import layer_bars, scatter
 from deepseek_compress.report.rows import (
     VERDICT_HEADER,
     file_table,
@@ -23,7 +23,7 @@ def write_page(path: Path, report: compression.CompressionReport) -> None:
     """Write the page whole or not at all.
 
     Raises:
-        WriteError: no room, or no permission.
+        WriteError: no space, or no permission.
     """
     console.write_html(path, f"Compression of {report.model}", "".join(_parts(report)))
 
@@ -69,20 +69,7 @@ def _sentence(report: compression.CompressionReport) -> str:
 
 def _drawings(report: compression.CompressionReport) -> Iterator[str]:
     metric = report.metric.name.capitalize()
-    known = [v for v in report.variants if v.accuracy is not None]
-    sizes = [_point(v, v.nbytes / 2**20) for v in known]
-    times = [_point(v, v.latency_s * 1e3) for v in known if v.latency_s is not None]
-    for title, points, cost in (
-        ("size", sizes, "MiB"),
-        ("latency", times, "ms"),
-    ):
-        if points:
-            yield f"<h2>{escape(metric)} against {title}</h2>{scatter(points, cost, report.metric)}"
-
-
-def _point(variant: compression.Variant, cost: float) -> Point:
-    accuracy = variant.accuracy
-    assert accuracy is not None
-    return Point(
-        name=variant.name, cost=cost, accuracy=accuracy.value, low=accuracy.low, high=accuracy.high
-    )
+    for cost in ("size", "latency"):
+        drawn = scatter(report.variants, cost, report.metric)
+        if drawn:
+            yield f"<h2>{escape(metric)} against {cost}</h2>{drawn}"

@@ -28,7 +28,7 @@ def as_samples(given: Any, expected: Expected) -> compression.Samples:
     mapping or x and y, a function or class that gives one of these, and samples of the contract.
 
     Raises:
-        InputError: it is no data set, is empty, holds NaN or text, or does not fit the model.
+        InputError: it is not a data set, is empty, holds NaN or text, or does not fit the model.
         ArtifactError: a file that can't be read.
     """
     if isinstance(given, type):
@@ -252,5 +252,5 @@ def read_npz(path: Path, expected: Expected) -> dict[str, Array]:
         raise errors.ArtifactError(f"no such file: {path}", remedy="check the path") from error
     except Exception as error:  # zipfile, zlib and numpy each have their own
         raise errors.ArtifactError(
-            f"{path} can't be read: {error}", remedy="save it anew with np.savez(path, x=x, y=y)"
+            f"{path} can't be read: {error}", remedy="save it again with np.savez(path, x=x, y=y)"
         ) from error

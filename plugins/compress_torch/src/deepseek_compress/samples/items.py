@@ -31,7 +31,7 @@ class ItemSamples:
         """All items of a data set; the first one is read, to see whether it fits.
 
         Raises:
-            InputError: it is empty, or an item is no sample.
+            InputError: it is empty, or an item is not a sample.
         """
         count = _length(items, expected)
         if not count:
@@ -60,7 +60,7 @@ class ItemSamples:
         """The items of these numbers, read and stacked.
 
         Raises:
-            InputError: one raises, is no sample, or has another shape than the others.
+            InputError: one raises, is not a sample, or has another shape than the others.
         """
         return stacked([self._read(int(n)) for n in numbers], list(numbers), self.expected)
 

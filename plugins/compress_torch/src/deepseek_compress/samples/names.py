@@ -1,4 +1,4 @@
-"""Whose array is whose: what users give, under the names of the model's inputs."""
+"""Names of arrays: what users give, under the names of the model's inputs."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def split(
     """The samples without a `share` of them, and that share; `seed` decides which.
 
     Raises:
-        InputError: too few to hold any out, or samples that are drawn anew in each epoch.
+        InputError: too few to hold any out, or samples that are drawn again in each epoch.
     """
     known = samples if isinstance(samples, ArraySamples | ItemSamples) else _still(samples)
     held_out = round(len(known) * share)
@@ -48,7 +48,7 @@ def _still(samples: compression.Samples) -> ArraySamples:
     if all(_row_hash(batch.inputs, row) in known for row in range(len(batch))):
         return whole
     raise errors.InputError(
-        "the training samples are drawn anew in each epoch: no share of them can be held out",
+        "the training samples are drawn again in each epoch: no share of them can be held out",
         remedy='add data.validation = "package.module:function", or validation_share = 0.0',
     )
 

@@ -1,1 +1,1 @@
-"""Steps of recipes: the SDK's contract over the rooms that do the work."""
+"""Steps of recipes: the SDK's contract over the packages that do the work."""

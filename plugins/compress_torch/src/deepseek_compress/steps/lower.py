@@ -252,7 +252,7 @@ def read_float(model: Any) -> Any:
     """The float model of an artifact, ready to be quantized.
 
     Raises:
-        InputError: it is no ONNX file, or is quantized already.
+        InputError: it is not an ONNX file, or is quantized already.
     """
     from deepseek_compress.onnx_graph.reading import read_float_model
 
@@ -263,7 +263,7 @@ def profile_of_file(model: Any) -> compression.ModelProfile:
     """Weights, multiply-accumulates for one sample and bytes of an ONNX file.
 
     Raises:
-        InputError: it is no ONNX file.
+        InputError: it is not an ONNX file.
     """
     from deepseek_compress.onnx_graph.profile import onnx_profile
 

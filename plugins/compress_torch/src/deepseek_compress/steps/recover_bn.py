@@ -1,4 +1,4 @@
-"""Step `recover_bn`: takes the statistics of batch normalizations anew."""
+"""Step `recover_bn`: takes the statistics of batch normalizations again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RecoverBn(compression.ModelCompressor):
     def apply(
         self, model: Any, plan: compression.StepPlan, context: compression.StepContext
     ) -> compression.StepResult:
-        """Take the statistics of a copy anew.
+        """Take the statistics of a copy again.
 
         Raises:
             InputError: data and model do not fit each other.

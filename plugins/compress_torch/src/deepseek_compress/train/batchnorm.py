@@ -1,4 +1,4 @@
-"""Batch-normalization statistics, taken anew: what pruning has made wrong."""
+"""Batch-normalization statistics, taken again: what pruning has made wrong."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors, numbers, texts, lists and mappings; all of it or nothing.
 
     Raises:
-        WriteError: no room or no permission; the checkpoint before it is untouched.
+        WriteError: no space or no permission; the checkpoint before it is untouched.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -41,7 +41,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     except OSError as error:
         raise errors.WriteError(
             f"{path} can't be written: {error.strerror or error}",
-            remedy="make room there, or choose another place",
+            remedy="free space there, or choose another place",
         ) from error
     finally:
         with contextlib.suppress(OSError):  # there is none, or not even a folder for it
@@ -64,7 +64,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     head, content = whole[:start], whole[start:]
     if head != MAGIC + sha256(content).hexdigest().encode() + b"\n":
         raise errors.ArtifactError(
-            f"{path} is damaged", remedy="delete it: training starts anew then"
+            f"{path} is damaged", remedy="delete it: training starts again then"
         )
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)

@@ -57,7 +57,7 @@ def fit(
 
     Raises:
         TrainingDiverged: it did so twice, the second time at a fifth of the learning rate; or
-            the very first loss is no number.
+            the very first loss is not a number.
         InputError: data, model and objective do not fit each other.
         WriteError: the checkpoint can't be written.
         KeyboardInterrupt: after Ctrl-C, between two batches.
@@ -127,7 +127,7 @@ def _result(
     rate, failed = attempt.options.learning_rate, attempt.failed
     if failed is not None:
         notes += (
-            f"{failed.reason} in batch {failed.at}: trained anew at a learning rate of {rate:g} "
+            f"{failed.reason} in batch {failed.at}: trained again at a learning rate of {rate:g} "
             f"instead of {rate / RETRY_SHARE:g}",
         )
     notes += training.notes
@@ -186,9 +186,9 @@ def _kept(attempt: Attempt) -> tuple[dict[str, Any], tuple[str, ...]]:
     try:
         kept = read_checkpoint(path)
     except errors.ArtifactError as error:
-        return {}, (f"{error.message}: training started anew",)
+        return {}, (f"{error.message}: training started again",)
     if kept is None:
         return {}, ()
     if kept["fingerprint"] != attempt.fingerprint:
-        return {}, ("the checkpoint is of other options, data or weights: training started anew",)
+        return {}, ("the checkpoint is of other options, data or weights: training started again",)
     return kept, (f"gone on after epoch {kept['epoch']}",)

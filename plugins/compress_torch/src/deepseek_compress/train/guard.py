@@ -52,7 +52,7 @@ class Guard:
         """Look at the loss of batch number `at` before weights are changed by it; the loss.
 
         Raises:
-            Diverged: it is no number, or far above what it was.
+            Diverged: it is not a number, or far above what it was.
         """
         loss = float(step.loss.detach())
         if not math.isfinite(loss):
@@ -127,7 +127,7 @@ def _surprise(step: Step) -> float:
 
 
 def untouched_reason(model: Any) -> str:
-    """What is wrong with a model whose very first loss is no number."""
+    """What is wrong with a model whose very first loss is not a number."""
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
             return f"weight {name} holds NaN or infinity"

@@ -18,7 +18,7 @@ def torch_predictor(model: Any, *, threads: int = 1) -> Any:
     """What runs a module in evaluation mode; the module's own mode stays as it is.
 
     Raises:
-        InputError: it is no module.
+        InputError: it is not a module.
     """
     check_module(model)
 

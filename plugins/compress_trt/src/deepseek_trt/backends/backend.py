@@ -39,7 +39,7 @@ class Border:
     is_input: bool
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Plain values by name."""
         return attrs.asdict(self)
 
 

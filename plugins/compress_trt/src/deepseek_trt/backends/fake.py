@@ -37,7 +37,7 @@ class FakeBackend:
         return Parsed(accepted=True, borders=_borders(model))
 
     def build(self, model: bytes, options: BuildOptions, sink: Sink) -> Built:
-        """Give what is no engine and says so in its first bytes."""
+        """Give what is not an engine and says so in its first bytes."""
         sink("warning", "simulated: no engine is built")
         _follow_script()
         described = json.dumps(options.identity(), sort_keys=True).encode()

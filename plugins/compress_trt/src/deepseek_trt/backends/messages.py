@@ -67,6 +67,6 @@ def _forwarding(library: Any) -> Any:
 
 
 def nodes_named(names: Iterable[str], text: str) -> tuple[str, ...]:
-    """Those of a model's nodes that a text names, in the order of the model."""
+    """Nodes of a model that a text names, in the order of the model."""
     words = set(re.split(r"[\s'\"`,;:()\[\]{}]+", text))
     return tuple(name for name in dict.fromkeys(names) if name in words)

@@ -187,7 +187,7 @@ def _kept(cache: EngineCache, key: str, notes: list[str]) -> Engine | None:
 
 
 def _put(cache: EngineCache, engine: Engine) -> list[str]:
-    """Keep an engine; what was built is not lost because there is no room to keep it."""
+    """Keep an engine; what was built is not lost because there is no space to keep it."""
     try:
         cache.put(engine.manifest, engine.content)
     except CacheUnusable as error:

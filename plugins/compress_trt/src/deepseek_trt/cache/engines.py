@@ -31,7 +31,7 @@ class Kept:
 
     @property
     def nbytes(self) -> int:
-        """Its size."""
+        """Size in bytes."""
         return self.manifest.nbytes
 
 
@@ -93,7 +93,7 @@ class EngineCache:
         """Keep an engine; the lock of its key must be held. Older ones may go for it.
 
         Raises:
-            CacheUnusable: there is no room, or no right to write.
+            CacheUnusable: there is no space, or no right to write.
         """
         key = manifest.key
         self._described(key).unlink(missing_ok=True)  # until both are whole, there is none

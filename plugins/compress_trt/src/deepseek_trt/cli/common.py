@@ -96,5 +96,5 @@ def check_name(name: str) -> str:
         ConfigError: it would lead out of the folder.
     """
     if not name or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > 200:
-        raise errors.ConfigError(f"{name!r} is no name for a file", remedy="--name model")
+        raise errors.ConfigError(f"{name!r} is not a name for a file", remedy="--name model")
     return name

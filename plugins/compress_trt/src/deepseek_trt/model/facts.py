@@ -41,7 +41,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its name, or the one that TensorRT gives it."""
+        """Name of the node, or the one that TensorRT gives it."""
         return name_of(self.proto)
 
     @property
@@ -101,7 +101,7 @@ class Node:
         return self.scope.is_resolved(self.input(index))
 
     def constant(self, index: int) -> np.ndarray[Any, Any] | None:
-        """The numbers of an input; None where it is no constant."""
+        """The numbers of an input; None where it is not a constant."""
         return self.scope.constant(self.input(index))
 
 

@@ -98,7 +98,7 @@ def _parsed(content: bytes, name: str) -> ModelProto:
         return ModelProto.FromString(content)
     except DecodeError as error:
         raise errors.ArtifactError(
-            f"{printable(name)} is no complete ONNX model: {error}", remedy=_AGAIN
+            f"{printable(name)} is not a complete ONNX model: {error}", remedy=_AGAIN
         ) from error
 
 
@@ -112,7 +112,7 @@ def _check_complete(model: ModelProto, name: str) -> None:
     for field, value in there.items():
         if not value:
             raise errors.ArtifactError(
-                f"{printable(name)} is no complete ONNX model: it has no {field}", remedy=_AGAIN
+                f"{printable(name)} is not a complete ONNX model: it has no {field}", remedy=_AGAIN
             )
 
 
@@ -166,7 +166,7 @@ def _place(given: str, model: Artifact | None, tensor: str, name: str) -> Path:
         return place
     raise errors.ArtifactError(
         f"{printable(name)}: the data of {tensor!r} is said to be in {given!r}, "
-        "which is no file below the model's folder",
+        "which is not a file below the model's folder",
         remedy="put the data files beside the model and give its path",
     )
 

@@ -155,7 +155,7 @@ def upsample(node: Node) -> Iterable[Problem]:
 
 @rule("OneHot")
 def one_hot(node: Node) -> Iterable[Problem]:
-    """Its depth is a whole number that is known, or comes from shapes."""
+    """Check OneHot: its depth is a known whole number, or comes from shapes."""
     kind = node.elem_type(1)
     if not node.is_foldable(1) and kind in _FLOAT_KINDS:
         yield problem(node, "depth", "its depth is a FLOAT input", "make the depth an initializer")
@@ -255,7 +255,7 @@ def stft(node: Node) -> Iterable[Problem]:
     """Steps and windows are constants."""
     for index, name in ((1, "frame step"), (2, "window"), (3, "frame length")):
         if node.input(index) and not node.is_weights(index):
-            yield problem(node, "stft", f"its {name} is no constant", "make it an initializer")
+            yield problem(node, "stft", f"its {name} is not a constant", "make it an initializer")
             return
 
 

@@ -36,7 +36,7 @@ def zero_point(node: Node) -> Iterable[Problem]:
             yield problem(node, "uint8_zero_point", what, _SYMMETRIC, "value")
     if value is None:
         if not node.is_foldable(2):
-            what = f"its zero point {node.input(2)!r} is no constant of the file"
+            what = f"its zero point {node.input(2)!r} is not a constant of the file"
             yield problem(node, "zero_point_constant", what, _SYMMETRIC, "build")
     elif np.any(value.astype(np.float32)):
         what = f"its zero point is {_shown(value)}; only 0 is taken"

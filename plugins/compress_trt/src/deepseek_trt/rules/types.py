@@ -25,7 +25,7 @@ def _of_border(role: str, value: ValueInfoProto) -> Iterable[Problem]:
     elem_type = value.type.tensor_type.elem_type
     if not value.type.HasField("tensor_type"):
         kind = value.type.WhichOneof("value") or "of no type"
-        what = f"{role} {value.name!r} is no tensor but {kind}"
+        what = f"{role} {value.name!r} is not a tensor but {kind}"
         yield _of_model("border_type", what, "export the model with tensors at its borders")
     elif elem_type not in TAKEN:
         what = f"{role} {value.name!r} has type {type_name(elem_type)}, which TensorRT has not"

@@ -19,7 +19,7 @@ class Mixes(NotProven):
     """An operator lets one item depend on another, or on its place."""
 
     def clause(self, operator: str, symbol: str) -> str:
-        """That it mixes items, and by what if that is not plain."""
+        """Say that it mixes items, and by what if that is not plain."""
         mixes = f"{operator} mixes items along {symbol}"
         return f"{mixes}: {self.detail}" if self.detail else mixes
 
@@ -32,7 +32,7 @@ class CountsItems(NotProven):
     """An operator computes with the number of items."""
 
     def clause(self, operator: str, symbol: str) -> str:
-        """That its result depends on how many items there are."""
+        """Say that its result depends on how many items there are."""
         return f"{operator} computes with the number of items along {symbol}"
 
 
@@ -40,7 +40,7 @@ class TellsPlaces(NotProven):
     """An operator computes with the places of items."""
 
     def clause(self, operator: str, symbol: str) -> str:
-        """That its result depends on where an item stands."""
+        """Say that its result depends on the position of an item."""
         return f"{operator} tells items apart along {symbol} by their place"
 
 
@@ -48,7 +48,7 @@ class IsRandom(NotProven):
     """An operator gives another value each time."""
 
     def clause(self, operator: str, symbol: str) -> str:
-        """That no run can be compared with another."""
+        """Say that no run can be compared with another."""
         return f"{operator} is random"
 
 

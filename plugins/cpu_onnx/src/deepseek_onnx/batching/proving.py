@@ -83,7 +83,7 @@ def _why_none(inputs: Sequence[ValueInfoProto]) -> str:
     """Why no symbol is on every input."""
     for value in inputs:
         if dim_names(value) is None:
-            return f"input {value.name!r} is no tensor of known rank"
+            return f"input {value.name!r} is not a tensor of known rank"
     first = next(_candidates(inputs), None)
     if first is None:
         return "no input has a free dimension"
@@ -153,7 +153,7 @@ def _flaw(output: ValueInfoProto, state: State | None, name: str) -> str | None:
         return state.reason
     kind = output.type.WhichOneof("value")
     if kind not in (None, "tensor_type"):
-        return f"output {output.name!r} is no tensor"
+        return f"output {output.name!r} is not a tensor"
     if isinstance(state, Places):
         return f"output {output.name!r} tells items apart along {name} by their place"
     if not isinstance(state, Items):

@@ -25,7 +25,7 @@ _SIGNED: Final = "±"
 
 @attrs.frozen
 class Term:
-    """A size that is no plain number; equal terms are equal numbers."""
+    """A size that is not a plain number; equal terms are equal numbers."""
 
     coefficient: int
     power: int

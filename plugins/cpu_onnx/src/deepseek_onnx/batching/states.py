@@ -89,7 +89,7 @@ class Size:
 
     @property
     def dims(self) -> tuple[Dim, ...]:
-        """Its sizes, all of them known."""
+        """Sizes, all of them known."""
         return self.content.shape
 
 

@@ -77,7 +77,7 @@ def mapped(tool: Tool, size: int, mapping: str, limit_s: float) -> dict[str, int
 
     Raises:
         ToolFailed: yosys fails, does not end in time, or counts nothing.
-        WriteError: no room for the sources.
+        WriteError: no space for the sources.
     """
     with TemporaryDirectory(prefix="deepseek-fpga-") as name:
         folder = Path(name)
@@ -124,7 +124,7 @@ def _sum(counts: Mapping[str, int], start: str) -> int:
 
 def _fault(small: Area, large: Area) -> str:
     grows = large.flip_flops > small.flip_flops and large.fewest_luts > small.fewest_luts
-    return "" if grows else "a larger array takes no more cells: what was mapped is no array"
+    return "" if grows else "a larger array takes no more cells: what was mapped is not an array"
 
 
 def _figures(small: Area, large: Area, basis: str) -> tuple[Figure, ...]:

@@ -34,7 +34,7 @@ def _within(low: float, high: float) -> Any:
 class Board:
     """A board that is assumed: all of it is said by whoever asks, nothing is measured.
 
-    The limits are those of parts that exist, with room: what lies beyond is a slip.
+    The limits are those of parts that exist, with space: what lies beyond is a slip.
     """
 
     pes: int = attrs.field(default=48, validator=_within(1, 4096))
@@ -72,7 +72,7 @@ class Board:
 
     @property
     def memory_bytes(self) -> int:
-        """Of all banks together."""
+        """Bytes of all banks together."""
         return int(self.memory_gb * _GB)
 
 

@@ -64,7 +64,7 @@ class Kept:
     def built(self, key: str, wanted: str, make: Callable[[Path], None]) -> Iterator[Path]:
         """The file `wanted` of a built folder, which `make` fills if it is not there or damaged.
 
-        One that fails in use is not kept: a tool that is mended would not be asked again.
+        One that fails in use is not kept: a tool that is repaired would not be asked again.
 
         Raises:
             WriteError: neither the cache nor the folder for temporary files can be written.
@@ -99,7 +99,7 @@ class Kept:
         except OSError as error:
             raise errors.WriteError(
                 f"nothing can be built in {tempfile.gettempdir()}: {error.strerror}",
-                remedy="set TMPDIR to a folder with room",
+                remedy="set TMPDIR to a folder with space",
             ) from error
 
     def _sweep(self) -> None:
@@ -114,10 +114,10 @@ class Kept:
 
 
 def _new_folder(prefix: str, parent: Path) -> Path:
-    """A folder with room: verilator does not notice when what it writes is cut short.
+    """A folder with space: verilator does not notice when what it writes is cut short.
 
     Raises:
-        OSError: it can't be made, or there is no room.
+        OSError: it can't be made, or there is no space.
     """
     if shutil.disk_usage(parent).free < _ROOM_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -140,7 +140,7 @@ def _seal(file: Path) -> None:
         _checksum(file).write_text(hashlib.sha256(file.read_bytes()).hexdigest(), encoding="utf-8")
     except OSError as error:
         raise errors.WriteError(
-            f"{file} can't be kept: {error.strerror}", remedy="make room there"
+            f"{file} can't be kept: {error.strerror}", remedy="free space there"
         ) from error
 
 

@@ -61,6 +61,6 @@ class Climb:
         try:
             return checks[name]()
         except DeepSeekError as error:
-            if name == "E5":  # a report that was named and can't be read is the user's to mend
+            if name == "E5":  # a report that was named and can't be read is the user's to fix
                 raise
             return not_run(name, kernel, error.message, error.remedy or "")

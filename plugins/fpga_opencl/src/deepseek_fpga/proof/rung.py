@@ -77,11 +77,11 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """As people read it."""
+        """Text for people."""
         return f"{self.name} {self.value:.5g} {self.unit}".rstrip() + f" ({self.basis})"
 
     def to_json(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """Plain values for scripts."""
         return attrs.asdict(self)
 
 
@@ -97,7 +97,7 @@ class RungResult:
     remedy: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """Plain values for scripts."""
         return {
             "rung": self.rung.id,
             "title": self.rung.title,

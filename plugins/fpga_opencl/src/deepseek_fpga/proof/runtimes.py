@@ -39,7 +39,7 @@ class Bench:
 
 
 def check_runtimes(kernel: Metric, bench: Bench) -> RungResult:
-    """E0: both wrappers of the kernel on every runtime that is no emulator and no board."""
+    """E0: both wrappers of the kernel on every runtime that is not an emulator and no board."""
     found = [r for r in _usable(bench) if r.evidence != "emulator" and not r.is_board]
     figures, faults = _tried(kernel, found, ("ndrange", "single"), bench)
     runtimes = {(record.platform, record.platform_version) for record in found}

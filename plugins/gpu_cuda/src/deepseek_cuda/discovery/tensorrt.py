@@ -66,7 +66,7 @@ def _preload() -> None:
 
 
 def _version(provider: ctypes.CDLL) -> str:
-    """As TensorRT 10 writes it, 101303 for 10.13.3; found among what the provider links to."""
+    """Version as TensorRT 10 writes it (101303 for 10.13.3), from what the provider links to."""
     try:
         number = int(provider.getInferLibVersion())
     except AttributeError:
@@ -84,7 +84,7 @@ def _install(loader: str, runtime: Runtime) -> str:
 def usable(
     wanted: Sequence[str], found: TensorRt | None, device_id: str
 ) -> tuple[tuple[str, ...], str]:
-    """Of the providers that were listed those that can be used, and TensorRT's version.
+    """Select the listed providers that can be used, and give TensorRT's version.
 
     Where TensorRT can't be used and another provider is listed, that one does all, which the log
     says. `found` is None where TensorRT is not listed.

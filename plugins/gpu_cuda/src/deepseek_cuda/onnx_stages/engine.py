@@ -71,7 +71,7 @@ class OrtEngine:
         return Launched(outputs, keep=(binding, made))
 
     def release(self) -> None:
-        """Its arena frees what no output holds when it grows."""
+        """Let go of the session: the arena frees what no output holds when it grows."""
 
     def close(self) -> None:
         """Free the session."""

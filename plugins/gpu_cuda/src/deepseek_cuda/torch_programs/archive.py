@@ -67,7 +67,7 @@ def read_archive(artifact: Artifact, *, tensors: bool = True) -> Archive:
         RuntimeError, IndexError, OverflowError, struct.error,
     ) as error:  # fmt: skip
         where = artifact.path or "the program"
-        told = f"{where} is no whole file of torch.export.save: {error!r}"
+        told = f"{where} is not a whole file of torch.export.save: {error!r}"
         raise errors.ArtifactError(
             told, remedy="export it again, with torch 2.9 or newer"
         ) from error
@@ -76,7 +76,7 @@ def read_archive(artifact: Artifact, *, tensors: bool = True) -> Archive:
 def _read(file: zipfile.ZipFile, tensors: bool) -> Archive:
     entries = _entries(file)
     if _text(file, entries, "archive_format").strip() != "pt2":
-        raise refuse("it is no archive of torch.export.save")
+        raise refuse("it is not an archive of torch.export.save")
     if _text(file, entries, "byteorder") != "little":
         raise refuse("its numbers are not little-endian")
     if any(name.startswith("data/aotinductor/") for name in entries):

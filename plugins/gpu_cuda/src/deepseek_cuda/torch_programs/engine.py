@@ -82,7 +82,7 @@ def _provable(archive: Archive, program: torch.export.ExportedProgram) -> Any:
 
 
 def placed_on(program: torch.export.ExportedProgram, device: torch.device) -> Any:
-    """Its module with all that it holds, and all that it makes, on a device."""
+    """Move the program's module, all that it holds and all that it makes to a device."""
     with _quiet():
         return move_to_device_pass(program, str(device)).module()
 
@@ -136,7 +136,7 @@ class TorchEngine:
         return Launched(outputs, keep=(tensors, given))
 
     def release(self) -> None:
-        """Give back what torch keeps for the next run."""
+        """Release what torch keeps for the next run."""
         if self._place.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -43,7 +43,7 @@ def signature_of(program: dict[str, Any]) -> Signature:
     """Read a program that was vetted.
 
     Raises:
-        ArtifactError: it takes or makes what is no tensor that crosses a border, or keeps a state.
+        ArtifactError: an input or output is not a tensor that can cross a border, or it has state.
     """
     try:
         return _signature(program["graph_module"])
@@ -133,7 +133,7 @@ def _input(row: dict[str, Any]) -> Iterator[str]:
     if kind != "user_input" or "as_tensor" not in spec["arg"]:
         told = spec.get("name") or kind
         raise refuse(
-            f"the input {told!r} is no tensor",
+            f"the input {told!r} is not a tensor",
             change="give it as a tensor, or make it a constant of the model",
         )
     yield str(spec["arg"]["as_tensor"]["name"])
@@ -144,7 +144,7 @@ def _output(row: dict[str, Any]) -> str:
     if kind != "user_output":
         raise _stateful(kind.replace("_", " "))
     if "as_tensor" not in spec["arg"]:
-        raise refuse("an output is no tensor", change="return tensors only")
+        raise refuse("an output is not a tensor", change="return tensors only")
     return str(spec["arg"]["as_tensor"]["name"])
 
 

@@ -46,7 +46,7 @@ def read_manifest(artifact: Artifact) -> EngineFile:
     """What lies beside an engine.
 
     Raises:
-        ArtifactError: nothing does, or it is no manifest.
+        ArtifactError: nothing does, or it is not a manifest.
     """
     path = artifact.path and artifact.beside(artifact.path.name + _BESIDE)
     if path is None:
@@ -64,7 +64,7 @@ def read_manifest(artifact: Artifact) -> EngineFile:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, errors.ArtifactError):
             raise
-        raise errors.ArtifactError(f"{path} is no manifest: {error!r}", remedy=_AGAIN) from error
+        raise errors.ArtifactError(f"{path} is not a manifest: {error!r}", remedy=_AGAIN) from error
 
 
 def _read(given: Any, where: str) -> EngineFile:

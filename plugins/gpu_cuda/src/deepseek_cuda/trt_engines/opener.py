@@ -62,7 +62,7 @@ class EngineOpener:
         context = runtime.context(engine)
         if context is None:
             raise errors.OutOfMemory(
-                f"{self._id} has no room for the engine: {runtime.last_words()}",
+                f"{self._id} has no space left for the engine: {runtime.last_words()}",
                 device_id=self._id,
                 remedy="build it with less scratch memory: ds-sdk trt build --workspace 256M",
             )

@@ -47,7 +47,7 @@ class Tally:
         return best if hits[best] - hits[acting] > least else acting
 
     def thin(self, factor: int) -> None:
-        """Of the requests only one in `factor` would have been counted."""
+        """Scale the tally as if only one request in `factor` had been counted."""
         self.hits = [hits / factor for hits in self.hits]
 
 
@@ -95,7 +95,7 @@ class Shadows:
                 cache.admit(tag, nbytes, True)
 
     def remove(self, tag: Tag) -> None:
-        """Its bytes are no longer valid."""
+        """Remove a tag whose bytes are no longer valid."""
         for cache in self._caches:
             cache.remove(tag)
 
@@ -164,7 +164,7 @@ class DuelingPolicy(Evictor):
 
     @property
     def name(self) -> str:
-        """Who acts now."""
+        """Name of the policy that acts now."""
         return f"{type(self).__name__}: {self._acting.name}"
 
     @property

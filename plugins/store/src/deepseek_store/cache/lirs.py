@@ -54,7 +54,7 @@ class Lirs(Evictor):
         return True
 
     def admit(self, tag: Tag, nbytes: int, prefetched: bool = False) -> list[Tag]:
-        """On probation, or kept at once if it is still in the stack or there is room."""
+        """On probation, or kept at once if it is still in the stack or there is space."""
         nbytes = nbytes or 1
         if (tag in self._kept or tag in self._passing) and self._replaces(tag, nbytes):
             self.hit(tag)
@@ -100,7 +100,7 @@ class Lirs(Evictor):
         return self._kept.get(tag) or self._passing[tag]
 
     def coldest_first(self) -> Iterator[tuple[Tag, int]]:
-        """Those on probation, then the kept ones, oldest request first."""
+        """Iterate over tags on probation, then the kept ones, oldest request first."""
         kept = self._kept
         return chain(
             self._passing.items(), ((tag, kept[tag]) for tag in self._stack if tag in kept)

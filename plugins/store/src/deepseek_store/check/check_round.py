@@ -1,4 +1,4 @@
-"""One pass over segments and stripes: looks at each, mends it if it is to, keeps the account."""
+"""One pass over segments and stripes: looks at each, repairs it if it is to, keeps the account."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Progress = Callable[[int, int, str], None]
 
 
 class CheckRound:
-    """Looks at units, mends them if it is to, and keeps the account."""
+    """Looks at units, repairs them if it is to, and keeps the account."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class CheckRound:
         return self._limit.nbytes
 
     def look(self, unit: CheckUnit) -> None:
-        """Look at a unit, mend it if that is wanted, and keep what is still wrong with it."""
+        """Look at a unit, fix it if that is wanted, and keep what is still wrong with it."""
         self._units[unit.where] += 1
         faults: Sequence[Fault] = look_at(self._parts, unit, self._look)
         if faults and self._repair:

@@ -148,8 +148,8 @@ class Explanation:
     def sentences(self) -> tuple[str, ...]:
         """The same for people."""
         lines = [
-            f"{self.key} has {self.nbytes:,} bytes, is of generation {self.generation} and lies in "
-            f"{self.tier}.",
+            f"{self.key}: {self.nbytes:,} bytes, generation {self.generation}, "
+            f"in tier {self.tier}.",
             *(f"{copy}." for copy in self.copies),
             f"{_shards_text(self.shards)}: {self.shards_why}.",
         ]
@@ -159,19 +159,21 @@ class Explanation:
             told = self.verdict.sentences()
             lines += told if self.verdict.next_move is None else told[:-1]
         if self.unknown is not None:
-            lines.append(f"Where it should lie can't be told: {self.unknown}.")
+            lines.append(f"Its best tier is not known: {self.unknown}.")
         lines.append(self._next_sentence())
         return tuple(lines)
 
     def _next_sentence(self) -> str:
         if self.next_at_s is None:
-            return "It does not move by itself."
+            return "No automatic move is planned."
         if self.next_at_s <= self.now_s:
             return f"It moves to {self.next_tier} with the next plan."
         local = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.next_at_s))
         why = self.verdict.next_move.why if self.verdict and self.verdict.next_move else ""
         in_s = self.next_at_s - self.now_s
-        return f"Unread, it moves to {self.next_tier} at {local}, in {in_s:,.0f} s: {why}."
+        return (
+            f"If nobody reads it, it moves to {self.next_tier} at {local}, in {in_s:,.0f} s: {why}."
+        )
 
 
 def explain(parts: Parts, version: Version) -> Explanation:
@@ -292,7 +294,7 @@ def _shards_why(parts: Parts, extents: tuple[Extent, ...], tier: TierName) -> st
     """Why shards of this tier are as large as they are."""
     policy: Policy = parts.config.policy
     if len(extents) == 1:
-        return "it is not larger than one shard"
+        return "the object fits into one shard"
     profile: TierProfile | None = HOT_SPEED
     if tier != "hot":
         try:
@@ -302,5 +304,5 @@ def _shards_why(parts: Parts, extents: tuple[Extent, ...], tier: TierName) -> st
     if profile is None:
         return f"{tier} does not answer"
     sizes = sizing.ruled(policy, tier, profile)
-    cut = "" if tier == "hot" else "; what a segment's end has cut is smaller"
-    return f"in {tier} it is {sizes.base_nbytes:,} bytes by {sizes.why}{cut}"
+    cut = "" if tier == "hot" else "; the last shard of a segment may be smaller"
+    return f"shard size in {tier} is {sizes.base_nbytes >> 10:,} KiB, {sizes.why}{cut}"

@@ -26,7 +26,7 @@ def told_by_footer(data: bytes) -> Told:
     """From a footer, without a record for each entry: a rebuild costs what this costs.
 
     Raises:
-        Corrupt: it is no footer, or it is damaged.
+        Corrupt: it is not a footer, or it is damaged.
         ForeignStore: of a later format.
     """
     segment, rows = footer_rows(data)

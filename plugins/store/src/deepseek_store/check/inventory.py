@@ -1,7 +1,7 @@
 """Takes stock before a repair: is all there that the index names, and is a sample of it right.
 
 Names and lengths of all files and fragments come from listings; bytes are read as far as a budget
-goes, so that a small store is read wholly. What was looked at and what was not is told.
+goes, so that a small store is read completely. What was looked at and what was not is told.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Inventory:
             f"{there if domains else ''}{left} of {len(copies)} copies of the log; "
             f"{self.fragments_listed:,} of {self.fragments:,} fragments were looked for by name "
             f"and length; {self.fragments_read:,} of them and {self.segments_read:,} of "
-            f"{self.segments:,} segments were read wholly."
+            f"{self.segments:,} segments were read completely."
         ]
         return (*lines, f"Not looked at: {'; '.join(self.not_looked_at)}.")
 

@@ -100,7 +100,7 @@ def _mend_segment(parts: Parts, unit: CheckUnit, faults: Sequence[Fault], look: 
     row = parts.state.segments.get(unit.number)
     if row is None or not row.local or row.state != "sealed":
         return Mended(faults=_ended(faults, "gone"))
-    # Only what was read wholly and verified may be copied over what was not.
+    # Only what was read completely and verified may be copied over what was not.
     fresh = attrs.evolve(look, deep=True, files=LogFiles(parts.disk.replicas()))
     faults = check_segment(parts, row, fresh)
     if not faults:
@@ -190,7 +190,7 @@ def _segments(stripe: Stripe, faults: Iterable[Fault]) -> frozenset[int]:
 
 
 def _rebuild(parts: Parts, stripe: Stripe, faults: Sequence[Fault], look: Look) -> None:
-    """Write fragments anew, switch the index durably, and only then let go of the old ones."""
+    """Write fragments again, switch the index durably, and only then let go of the old ones."""
     parts.tiers.own()
     new = parts.tiers.stripes.repair(
         stripe,
@@ -207,25 +207,25 @@ def _rebuild(parts: Parts, stripe: Stripe, faults: Sequence[Fault], look: Look) 
 def _salvaged(parts: Parts, faults: Sequence[Fault], segments: frozenset[int]) -> Mended:
     saved = salvage(parts, segments)
     if saved.lost:
-        why = f"{len(saved.lost)} objects are lost with it; what is left is written anew"
+        why = f"{len(saved.lost)} objects are lost with it; what is left is rewritten"
         return Mended(faults=_ended(faults, "lost", why), lost=saved.lost)
     if saved.waiting:
-        why = f"{len(saved.waiting)} objects of it can't be reached; the others are written anew"
+        why = f"{len(saved.waiting)} objects of it can't be reached; the others are rewritten"
         return Mended(faults=_ended(faults, "waiting", why))
-    why = "all that lives in it is written anew"
+    why = "all that lives in it is rewritten"
     return Mended(faults=_ended(faults, "repaired", why), emptied=True)
 
 
 @attrs.frozen(kw_only=True)
 class Salvaged:
-    """What could not be written anew: keys that are lost, and those that may be back."""
+    """What could not be rewritten: keys that are lost, and those that may be back."""
 
     lost: tuple[str, ...]
     waiting: tuple[str, ...] = ()
 
 
 def salvage(parts: Parts, segments: frozenset[int]) -> Salvaged:
-    """Write anew what can still be read of these segments.
+    """Rewrite what can still be read of these segments.
 
     A lost object stays in the index, so that whoever reads it is told, not "there is none".
     """

@@ -63,7 +63,7 @@ def apply_plan(parts: Parts, moves: MovePlan, progress: Progress | None = None) 
 
 
 def terms(parts: Parts) -> list[TierTerms]:
-    """What each tier costs here: speed, redundancy and room."""
+    """What each tier costs here: speed, redundancy and space."""
     stored = stored_nbytes(parts.state)
     hot = TierTerms(
         name="hot",

@@ -1,4 +1,4 @@
-"""Makes the index of a store anew, from segments and fragments alone.
+"""Makes the index of a store again, from segments and fragments alone.
 
 Records with the same generation and writer are one version whose bytes were moved: any of them will
 do, so the one that lies safest is taken. Of two versions of a key the higher is current, and a
@@ -119,7 +119,7 @@ def rebuild_index(
     progress: Progress | None = None,
     tiers: Opener | None = None,
 ) -> RebuildReport:
-    """Make the index of a store anew; nobody may have it open.
+    """Make the index of a store again; nobody may have it open.
 
     `verify` reads all payloads too. `force`: also if a tier can't be reached, whose objects then
     are lacking in the index until it is rebuilt again; nothing is collected before that.
@@ -143,7 +143,7 @@ def rebuild_index(
 def rebuild_locked(home: Path, config: StoreConfig, wishes: Wishes) -> RebuildReport:
     """The same for one who holds the store's lock.
 
-    On a full disk it has the room that is kept for this.
+    On a full disk it has the space that is kept for this.
     """
     reserve = Reserve(home)
     report = reserve.lend(partial(_rebuild, home, config, wishes), whole=True)
@@ -298,7 +298,7 @@ def _write(home: Path, config: StoreConfig, content: _Content, numbers: Numbers)
         with SqliteIndex(fresh, config.store_id, create=True) as index:
             marks = _fill(index, content)
     except BaseException:
-        for side in (*_SIDES, ".locks"):  # what is not whole takes room for nothing
+        for side in (*_SIDES, ".locks"):  # what is not whole takes space for nothing
             Path(f"{fresh}{side}").unlink(missing_ok=True)
         raise
     Path(f"{fresh}.locks").unlink(missing_ok=True)

@@ -94,7 +94,7 @@ class Found:
         self.stripes = [stripe for stripe in self.stripes if stripe.id in needed]
 
     def lacking(self, versions: Iterable[Version]) -> Iterator[Version]:
-        """Those of which some bytes are nowhere."""
+        """Versions of which some bytes are missing everywhere."""
         there = {segment for segment, safety in self.safety.items() if safety > _LOST}
         for version in versions:
             # Nearly all lie in the segment of their record, which was found.

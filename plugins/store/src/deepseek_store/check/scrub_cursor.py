@@ -28,7 +28,7 @@ class ScrubCursor:
 
     @classmethod
     def load(cls, parts: Parts) -> ScrubCursor:
-        """As the index has it; at the beginning if it has none, or one that can't be read."""
+        """Load it from the index; at the beginning if there is none, or it can't be read."""
         try:
             found = json.loads(parts.state.index.meta().get(CURSOR, "{}"))
             at = found.get("at")

@@ -22,7 +22,7 @@ _EXAMPLES: Final = """examples:
   ds-sdk store bench data
   ds-sdk store bench data --size 1M --threads 1,8,32 --seconds 5 --json
 
-It puts objects below .bench/ and deletes them; ds-sdk store gc frees their room. The bare figures
+It puts objects below .bench/ and deletes them; ds-sdk store gc frees their space. The bare figures
 are of pwrite and fdatasync, and of pread, in the folder of the log. What the page cache holds is
 read from memory, in both."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SCRUB_EXAMPLES: Final = """examples:
   ds-sdk store scrub data                            all of it, as fast as it goes
   ds-sdk store scrub data --rate 50M --limit 20G     a part each night; the next run goes on there
-  ds-sdk store scrub data --repair                   and make anew what is damaged
+  ds-sdk store scrub data --repair                   and rebuild what is damaged
 
 Exit code 1: something is wrong that was not repaired."""
 
@@ -49,7 +49,7 @@ _GC_EXAMPLES: Final = """examples:
   ds-sdk store gc data
 
 What a move has replaced waits for grace_s of the policy. Where the disk of the home is short of
-room, what lives in segments that are partly dead is written anew, so that they can go."""
+space, what lives in segments that are partly dead is rewritten, so that they can go."""
 
 _REBUILD_EXAMPLES: Final = """examples:
   ds-sdk store rebuild data     when index.sqlite is lost or damaged
@@ -60,7 +60,7 @@ and pins come back by the notes in the home, their heat is lost. Nobody may have
 
 def _add_scrub_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
-    parser.add_argument("--repair", action="store_true", help="make anew what is wrong")
+    parser.add_argument("--repair", action="store_true", help="repair what is wrong")
     parser.add_argument(
         "--rate", type=console.nbytes_of, metavar="SIZE", help="bytes to read a second: 50M"
     )
@@ -149,26 +149,28 @@ def _freed(report: GcReport) -> list[str]:
     )
     lines = [f"{verb} {console.format_bytes(report.freed_nbytes)}: {parts}"]
     if report.stripes_waiting:
-        lines.append(f"{count(report.stripes_waiting, 'stripe')} wait for their grace period")
+        lines.append(
+            f"{count(report.stripes_waiting, 'stripe')} wait for the end of their grace period"
+        )
     lines += _among_the_living(report)
     lines += [f"left alone: {what}" for what in report.unknown]
     return lines + [f"can't be reached: {place}" for place in report.unreachable]
 
 
 def _among_the_living(report: GcReport) -> list[str]:
-    """What becomes of room that is dead among objects that live."""
+    """What becomes of space that is dead among objects that live."""
     lines = []
     if report.rewritten:
         verb = "would be" if report.dry_run else "was"
         what = count(report.rewritten, "segment")
-        lines.append(f"what lives in {what} {verb} written anew, for most of the disk is full")
+        lines.append(f"live data of {what} {verb} rewritten, since the disk is nearly full")
     if report.left_nbytes:
-        left = f"{console.format_bytes(report.left_nbytes)} are dead among what lives"
+        left = f"{console.format_bytes(report.left_nbytes)} deleted, in segments with live data"
         if report.needed_nbytes:
             room = console.format_bytes(report.needed_nbytes)
-            lines.append(f"{left}: free {room} on the disk of the home, and run it again")
+            lines.append(f"{left}: free {room} on the disk of the home, then run gc again")
         else:
-            lines.append(f"{left}, and go when the disk is short of room")
+            lines.append(f"{left}; it is reclaimed when the disk is short of space")
     return lines
 
 

@@ -147,7 +147,7 @@ def _keys(home: str, word: str) -> Iterator[str]:
                 if name.startswith(word) and not is_folder_mark(name):
                     yield name
     except DeepSeekError:
-        return  # a shell that completes is no place for errors
+        return  # a shell that completes is not a place for errors
 
 
 def _starting(names: Iterable[str], word: str) -> Iterator[str]:

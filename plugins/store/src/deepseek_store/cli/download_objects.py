@@ -180,7 +180,7 @@ class Downloader:
 
 
 def tell_of_outer_link(troubles: Troubles, key: str) -> None:
-    """That a link is not made, and what makes it."""
+    """Report that a link is not made, and what would make it."""
     troubles.skip(key, "symbolic link that leads out of the folder", " (--links makes it)")
 
 
@@ -234,5 +234,5 @@ def pieces_of(
 def _no_room(download: Download, error: OSError) -> errors.InputError:
     return errors.InputError(
         f"{shown(download.path)} can't be written, nor what comes after it: {error.strerror}",
-        remedy="make room there, and run it again; files that are there are whole",
+        remedy="free space there, and run it again; files that are there are whole",
     )

@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @attrs.define
 class _Sum:
-    """Of what lies in a folder."""
+    """Sums over what a folder holds."""
 
     objects: int = 0
     nbytes: int = 0

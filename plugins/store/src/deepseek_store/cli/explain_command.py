@@ -1,4 +1,4 @@
-"""`ds-sdk store explain`: where an object lies, in which code, why, and what comes."""
+"""`ds-sdk store explain`: where an object is stored, in which code, why, and what happens next."""
 
 from __future__ import annotations
 

@@ -79,7 +79,9 @@ def _range(text: str) -> tuple[int, int | None]:
     except ValueError:
         found = -1, None
     if not colon or found[0] < 0 or (found[1] is not None and found[1] < found[0]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no range; write 1000:2000, 1000: or :2000")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a range; write 1000:2000, 1000: or :2000"
+        )
     return found
 
 
@@ -122,7 +124,7 @@ def _get(
 def _check_folder(file: str) -> None:
     if os.path.lexists(file) and not os.path.isdir(file):  # noqa: PTH112 - a link to one will do
         raise errors.InputError(
-            f"{file} is no folder, and what was asked for is more than one file",
+            f"{file} is not a folder, and what was asked for is more than one file",
             remedy="name a folder; it is made if it is not there",
         )
 

@@ -147,8 +147,9 @@ def code_sentence(choice: CodeChoice, domains: int) -> str:
     """A code with what it promises, in one line."""
     models = ", ".join(f"{name} {nines:.1f}" for name, nines in choice.nines.items())
     return (
-        f"{choice.code.name} on {count(domains, 'failure domain')}, {choice.domain_losses} of them "
-        f"may fail; efficiency {choice.efficiency:.3f}; nines a year by repair model: {models}"
+        f"{choice.code.name} on {count(domains, 'failure domain')}, any {choice.domain_losses} of "
+        f"them may fail; storage efficiency {choice.efficiency:.3f}; durability: at least "
+        f"{choice.least_nines:.1f} nines a year (repair models: {models})"
     )
 
 
@@ -159,7 +160,7 @@ def _reasons(choice: CodeChoice) -> Iterator[str]:
     fitting = [each for each in others if not each.refused]
     if fitting:
         listed = ", ".join(f"{each.code.name} {each.efficiency:.3f}" for each in fitting)
-        yield f"would fit, with efficiency: {listed}"
+        yield f"also possible, with efficiency: {listed}"
     yield from _refusals([each for each in others if each.refused])
 
 

@@ -57,7 +57,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="a key, or a folder to go into")
     parser.add_argument("--recursive", "-r", action="store_true", help="folders with all in them")
     parser.add_argument(
-        "-T", "--no-target-directory", action="store_true", help="TARGET is no folder to go into"
+        "-T", "--no-target-directory", action="store_true", help="TARGET is not a folder to go into"
     )
     parser.add_argument(
         "-n", "--no-clobber", action="store_true", help="leave what is there as it is"

@@ -160,7 +160,7 @@ def _source(args: argparse.Namespace, path: str, troubles: Troubles) -> _Source 
     if not stat.S_ISREG(found.st_mode):
         kind = kind_of_other(found.st_mode)
         raise errors.InputError(
-            f"{shown(path)} is no file, but a {kind}",
+            f"{shown(path)} is not a file, but a {kind}",
             remedy=f"ds-sdk store put HOME {shlex.quote(args.key)} - < {shlex.quote(path)}",
         )
     key = folder_name(args.key) + basename(path) if into else args.key

@@ -32,7 +32,7 @@ _EXAMPLES: Final = """examples:
   ds-sdk store rm data runs/7 --prefix             all whose key begins so: runs/70 too
   ds-sdk store rm data '**' -r                     everything
 
-Snapshots keep what they hold. The room is freed by ds-sdk store gc."""
+Snapshots keep what they hold. The space is freed by ds-sdk store gc."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

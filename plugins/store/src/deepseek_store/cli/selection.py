@@ -189,7 +189,7 @@ def last_part(key: str) -> str:
 
 
 def nothing_there(view: KeyView, selection: NameSelection, name: str) -> errors.ObjectMissing:
-    """That a name means nothing, and what it may have meant."""
+    """Error for a name that matches nothing, with what it may have meant."""
     home = shlex.quote(str(view.store.home))
     what = "object or folder" if selection.recursive else "object"
     what = "object's key begins with" if selection.prefix else what

@@ -22,7 +22,7 @@ from deepseek_store.cli.common import (
 _SNAPSHOT_EXAMPLES: Final = """examples:
   ds-sdk store snapshot data before-cleaning
   ds-sdk store get data config.json - --snapshot before-cleaning
-  ds-sdk store snapshot data before-cleaning --drop      its room is freed by ds-sdk store gc"""
+  ds-sdk store snapshot data before-cleaning --drop      its space is freed by ds-sdk store gc"""
 
 _RESTORE_EXAMPLES: Final = """examples:
   ds-sdk store restore data before-cleaning --dry-run

@@ -85,7 +85,7 @@ def _sentences(status: StoreStatus) -> Iterator[str]:
 
 
 def _share(efficiency: float | None) -> str:
-    return "" if efficiency is None else f" ({efficiency:.1%} of it is objects)"
+    return "" if efficiency is None else f" (storage efficiency {efficiency:.1%})"
 
 
 def _row(tier: TierStatus) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def _row(tier: TierStatus) -> tuple[str, ...]:
 
 
 def _domains(tier: TierStatus) -> str:
-    """Those that are there now, and of how many."""
+    """Domains that are there now, and of how many."""
     if not tier.domains_configured:
         return "-"
     missing = tier.domains_configured - tier.domains
@@ -150,7 +150,7 @@ def _counted(status: StoreStatus) -> Iterator[str]:
     counts = status.counts
     rate = counts.cache_hit_rate
     yield "cache: " + (
-        "nothing was asked of it yet"
+        "no requests yet"
         if rate is None
         else f"{rate:.1%} hits of {counts.cache_hits + counts.cache_misses:,} requests for shards"
     )
@@ -158,8 +158,8 @@ def _counted(status: StoreStatus) -> Iterator[str]:
     acting = "none" if newest is None else " and ".join(newest.acting) or "none"
     why = "" if newest is None else f" ({newest.why})"
     yield (
-        f"prefetch: {counts.prefetched:,} shards, {counts.prefetched_used:,} of them were read; "
-        f"acting: {acting}{why}"
+        f"prefetch: {counts.prefetched:,} shards, {counts.prefetched_used:,} of them read; "
+        f"active sources: {acting}{why}"
     )
     yield f"moves: {counts.moves:,}; fetched from tiers: {counts.fetched:,} shards"
 

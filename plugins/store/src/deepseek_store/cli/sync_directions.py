@@ -172,12 +172,12 @@ class SyncUp(Sync):
         """What lies here, and in the store."""
         if not Path(self.sides.local).is_dir():
             raise errors.InputError(
-                f"{shown(self.sides.local)} is no folder", remedy="name the folder to be stored"
+                f"{shown(self.sides.local)} is not a folder", remedy="name the folder to be stored"
             )
         return self.local_items(self.troubles), self.stored_items()
 
     def carry_out(self, plan: SyncPlan, nbytes: int) -> Done:
-        """Permissions are part of an object: where they differ it is stored anew."""
+        """Permissions are part of an object: where they differ it is stored again."""
         deleted = _paths(self._delete(plan.delete))
         dressed = set(_paths(plan.dress))
         stored: dict[str, int] = {}

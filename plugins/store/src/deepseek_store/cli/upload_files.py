@@ -108,7 +108,7 @@ class Uploader:
         """What was stored; durable once `finish` has returned.
 
         Raises:
-            TierFull, TierUnavailable: no room, or the disk does not answer.
+            TierFull, TierUnavailable: no space, or the disk does not answer.
         """
         for upload, receipt in self._at_once.results(self._put, uploads):
             if receipt is not None:
@@ -203,7 +203,7 @@ def _opened(upload: UploadItem) -> Iterator[int]:
 
 
 def _chunks(descriptor: int, nbytes: int) -> Iterator[bytes]:
-    """As many bytes as it had when it was opened; all of one that says it has none."""
+    """Yield as many bytes as the file had when it was opened; all, if its size is reported as 0."""
     if not nbytes:
         yield from iter(lambda: os.read(descriptor, _CHUNK_NBYTES), b"")
         return

@@ -1,7 +1,7 @@
 """Which code a tier gets on the domains there are, and why. Pure.
 
-Rules, in this order: the domains must carry the code and survive the losses asked for; the nines
-must reach the floor under all three repair models, or 9 where no floor is set and that is possible;
+Rules, in this order: the domains must support the code and survive the losses asked for; the nines
+must reach those asked for under all three repair models, or 9 where none are and that is possible;
 then hot data takes the code with the fewest reads, other data the most efficient one.
 """
 
@@ -77,6 +77,11 @@ class CodeChoice:
     domain_losses: int
     rule: str
     candidates: tuple[WeighedCode, ...]
+
+    @property
+    def least_nines(self) -> float:
+        """The nines under the worst of the repair models."""
+        return min(self.nines.values())
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -167,13 +172,16 @@ def _weigh(code: Code, demand: _Demand, model: DurabilityModel) -> WeighedCode:
 
 def _problem(each: WeighedCode, demand: _Demand) -> str:
     """Why a code does not do; empty where it does."""
-    spread = f"{each.fragments_per_domain} of {each.code.n} fragments on each of {demand.domains}"
+    spread = (
+        f"each of {demand.domains} domains would hold {each.fragments_per_domain} of "
+        f"{each.code.n} fragments"
+    )
     if each.code.n > 1 and not each.domain_losses:
-        return f"its parities bear no loss of a domain: {spread} domains"
+        return f"can't survive the loss of one domain: {spread}"
     if each.domain_losses < demand.tolerate_domains:
         return (
             f"survives {each.domain_losses} lost domains, {demand.tolerate_domains} asked for: "
-            f"{spread} domains"
+            f"{spread}"
         )
     repair = min(REPAIRS, key=each.nines.__getitem__)
     if each.nines[repair] < demand.floor_nines - _ROUNDING:
@@ -190,7 +198,10 @@ def _best(tier: str, fitting: Sequence[WeighedCode], *, aimed: bool) -> tuple[We
     durable = [each for each in fitting if each.least_nines >= AIM_NINES - _ROUNDING]
     if aimed and not durable:
         best = max(fitting, key=lambda each: (each.least_nines, each.efficiency))
-        return best, f"the most nines that these domains carry; none reaches {AIM_NINES:g}"
+        return (
+            best,
+            f"the most durable on these domains; none reaches {AIM_NINES:g} nines",
+        )
     among = durable if aimed else fitting
     said = f", of those with {AIM_NINES:g} nines" if aimed else ""
     if tier == "hot":
@@ -232,7 +243,7 @@ def _remedy(demand: _Demand, weighed: Sequence[WeighedCode]) -> str:
     if bearing:
         best = max(bearing, key=lambda each: each.least_nines)
         return (
-            f"add failure domains, or set the floor to {best.least_nines:.1f} nines at most, "
+            f"add failure domains, or ask for {best.least_nines:.1f} nines at most, "
             f"which {best.code.name} reaches"
         )
     return f"give {_domains_needed(demand, weighed)} failure domains or more, or tolerate fewer"

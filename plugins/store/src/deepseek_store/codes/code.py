@@ -85,7 +85,7 @@ class Code:
 
     @property
     def name(self) -> str:
-        """Its name, as `parse` reads it."""
+        """Name, as `parse` reads it."""
         if self.family == "replication":
             return f"replication({self.n})"
         if self.family == "rs":

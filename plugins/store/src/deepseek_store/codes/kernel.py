@@ -22,7 +22,7 @@ class Kernel(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the kernel."""
         ...
 
     def prepare(self, matrix: Matrix) -> Product:

@@ -119,7 +119,7 @@ def _losses(code: Code, group: int, gone: frozenset[int]) -> int:
 
 
 def _unknown(code: Code, gone: frozenset[int]) -> list[int]:
-    """The lost data that no XOR of a group gives back."""
+    """The lost data that no XOR of a group returns."""
     return [i for i in sorted(gone) if i < code.k and not _by_xor(code, i, gone)]
 
 
@@ -178,7 +178,7 @@ def _inverse(code: Code, gone: frozenset[int], unknown: list[int], equations: li
 
 
 def _replace_by_groups(code: Code, gone: frozenset[int], rows: Matrix) -> None:
-    """Write the lost data that a group gives back as the XOR of that group, in place."""
+    """Write the lost data that a group returns as the XOR of that group, in place."""
     for index in gone:
         if index < code.k and _by_xor(code, index, gone):
             others = [other for other in code.members(index) if other != index]

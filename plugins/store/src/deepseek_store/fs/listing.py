@@ -95,11 +95,11 @@ class Listing(StoreAccess):
         return datetime.fromtimestamp(self._times(path)[1], UTC)
 
     def checksum(self, path: str) -> int:
-        """A number that changes when the file is written anew."""
+        """A number that changes when the file is rewritten."""
         return int(self.ukey(path)[:16], 16)
 
     def ukey(self, path: str) -> str:
-        """A text that changes when the file is written anew, not when it moves between tiers."""
+        """A text that changes when the file is rewritten, not when it moves between tiers."""
         entry = self.info(path)
         entry.pop("tier", None)
         return str(tokenize(self.fsid, entry))

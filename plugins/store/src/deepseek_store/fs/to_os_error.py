@@ -48,7 +48,7 @@ class FileUnrecoverable(FileError, Unrecoverable):
 
 
 class NoRoom(FileError, errors.TierFull):
-    """There is no room (ENOSPC, EDQUOT)."""
+    """There is no space (ENOSPC, EDQUOT)."""
 
 
 class FileUnavailable(FileError, errors.TierUnavailable):

@@ -67,7 +67,7 @@ class LedgerEntry:
     ticks: tuple[Mapping[str, Any], ...] = ()
 
     def to_text(self) -> str:
-        """As the index keeps it."""
+        """Text, as the index stores it."""
         return json.dumps(attrs.asdict(self), separators=(",", ":"))
 
     @classmethod
@@ -123,7 +123,7 @@ class Ledger:
         self._before = attrs.evolve(self._before, counts=self._before.counts - left_out)
 
     def all(self) -> list[LedgerEntry]:
-        """Of every process that ever told something, the last to tell first."""
+        """Entries of every process that ever reported, newest first."""
         others = [entry for name, entry in self._entries().items() if name != self._name]
         return sorted([self.mine(), *others], key=lambda entry: -entry.at_s)
 

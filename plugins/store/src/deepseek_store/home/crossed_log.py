@@ -22,7 +22,7 @@ def bring_together(
     """Give each disk what it has missed, where no other has all of it.
 
     Where others write to the log, which can't be for long, the disks that they use are used.
-    `state` is None for one who makes the index anew. What was given: segment, and url of a disk.
+    `state` is None for one who makes the index again. What was given: segment, and url of a disk.
 
     Raises:
         TierUnavailable, TierFull: no disk takes what it has missed.

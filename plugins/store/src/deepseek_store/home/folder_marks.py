@@ -23,7 +23,7 @@ class FolderMarks:
 
     Raises (all calls):
         TierUnavailable: the folder can't be read or written.
-        TierFull: it has no room.
+        TierFull: it has no space left.
     """
 
     def __init__(self, folder: Path) -> None:

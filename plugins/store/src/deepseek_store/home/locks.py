@@ -1,4 +1,4 @@
-"""Who has a store open: one process alone, or several that share it; and each writer's number.
+"""Locks of a store: one process alone, or several that share it; and each writer's number.
 
 The locks are the kernel's (`flock`): they end with the process, however it ends.
 """

@@ -196,7 +196,7 @@ def _absence(folder: Folder, config: StoreConfig, owner: Owner) -> str:
 
 
 def _without_empty(found: Sequence[Folder], owner: Owner) -> list[Folder]:
-    """Of a store that has no marks yet: a folder without a segment, where others have some."""
+    """For a store without marks: leave out a folder without segments, where others have some."""
     unmarked = [each for each in found if not each.absent and not owner.is_marked(each.name)]
     has = {each.name: _has_segments(each.path) for each in unmarked}
     if not any(has.values()) and all(each in unmarked for each in found):

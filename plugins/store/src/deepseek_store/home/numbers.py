@@ -36,7 +36,7 @@ _PAUSE_S: Final = 0.002
 class Marks:
     """The highest numbers: of segments, stripes and generations, and the index's last commit.
 
-    `seq` is that of the last durable commit; a rebuilt index begins to count anew.
+    `seq` is that of the last durable commit; a rebuilt index begins to count again.
     """
 
     segment: int = 0
@@ -55,7 +55,7 @@ class Numbers:
 
     Raises (all calls):
         TierUnavailable: the home can't be read or written.
-        TierFull: there is no room to make the file.
+        TierFull: there is no space to make the file.
     """
 
     def __init__(self, home: Path) -> None:
@@ -80,7 +80,7 @@ class Numbers:
         self._change(lambda found: found | marks)
 
     def begin_anew(self, marks: Marks) -> None:
-        """Note these for a new index, whose commits are counted anew."""
+        """Note these for a new index, whose commits are counted again."""
         self._change(lambda found: attrs.evolve(found | marks, seq=marks.seq))
 
     def _change(self, change: Callable[[Marks], Marks]) -> None:
@@ -110,7 +110,7 @@ class Numbers:
             return handles.open_file(self._path, os.O_RDWR)
         except FileNotFoundError:
             file = handles.open_file(self._path, os.O_RDWR | os.O_CREAT)
-            # Its room is taken now: a full disk must not keep a store from freeing some.
+            # Its space is taken now: a full disk must not keep a store from freeing some.
             if os.fstat(file).st_size < 2 * _SLOT_NBYTES:
                 write_all(file, bytes(_SLOT_NBYTES), _SLOT_NBYTES)
             os.fsync(file)

@@ -57,7 +57,7 @@ def open_parts(
 ) -> OpenedHome:
     """Open what lies in a home.
 
-    Where the home may not be written or its disk has no room at all, its log is away, or another
+    Where the home may not be written or its disk is full, its log is away, or another
     home has taken its tiers, it is opened for reading only, and that is said loudly.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Whose a store's tiers and mirrors are: the home that was the last to take them.
+"""Ownership of a store's tiers and mirrors: the home that took them last.
 
 Each place (a tier, a mirror) holds a chain of epochs, objects that are only ever made if they are
 absent. A home takes the next one before its first write of each opening, and remembers which it
@@ -225,7 +225,7 @@ class Owner:
             try:
                 self._take(name, place, held, marks)
             except errors.TierFull as error:
-                # What frees room has to write first; nobody else has taken it so far.
+                # What frees space has to write first; nobody else has taken it so far.
                 _LOG.warning("%s keeps its last epoch: %s", place.url, error.message)
                 return
         self._taken[name] = _promise(marks)
@@ -372,7 +372,7 @@ class Owner:
         except OSError as error:
             raise from_os_error.typed(error, str(self._path), str(self._home)) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            _LOG.error("%s can't be read, and is made anew: %s", self._path, error)
+            _LOG.error("%s can't be read, and is rebuilt: %s", self._path, error)
             return None
 
     def _save(self, record: OwnerRecord) -> None:

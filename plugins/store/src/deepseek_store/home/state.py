@@ -23,7 +23,7 @@ from deepseek_store.log.reserve import Reserve
 from deepseek_store.stripes.stripe import Stripe
 
 _LOG: Final = logging.getLogger(__name__)
-# Removals that others are told one by one: who lags behind further loads the index anew, which
+# Removals that others are told one by one: who lags behind further loads the index again, which
 # costs no more where there are as many objects.
 _LEAST_NOTES: Final = 1000
 _TRIM_EVERY: Final = 4096

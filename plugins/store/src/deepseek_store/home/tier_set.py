@@ -240,7 +240,7 @@ class TierSet:
             owner.check_stripes(tier.url, self._highest_stripe(tier))
 
     def _highest_stripe(self, tier: Tier) -> int:
-        """Of this store's stripes, by the keys alone."""
+        """Highest number of this store's stripes, by the keys alone."""
         highest = 0
         for domain in tier.failure_domains or ("",):
             for stat in tier.list(folder_of(domain)):

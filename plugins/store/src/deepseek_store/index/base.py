@@ -84,7 +84,7 @@ class Index:
     def check(self, *, unfinished: bool = False) -> None:
         """Make sure that this is the index of this store, in a format that we read.
 
-        `unfinished`: also one that is being filled anew.
+        `unfinished`: also one that is being filled again.
 
         Raises:
             ForeignStore: it is not.
@@ -144,7 +144,7 @@ class Index:
             GenerationMismatch: not what the batch expects.
             IndexUnavailable: the database does not answer; it may have been changed or not, and
                 the same batch may be committed again.
-            TierFull: no room; nothing is changed.
+            TierFull: no space; nothing is changed.
         """
         kept: set[VersionId] = set()
 
@@ -385,7 +385,7 @@ class Index:
         self._transact(change)
 
     def shrink(self, *, wholly: bool = False) -> None:
-        """Give room that is not needed back to the file system, as far as others let us.
+        """Give space that is not needed back to the file system, as far as others let us.
 
         `wholly`: however little it is.
         """

@@ -58,7 +58,7 @@ class Catalog:
         return chain[0] if chain else None
 
     def find(self, version: VersionId) -> Version | None:
-        """That very version, tombstone or not."""
+        """Find exactly this version, tombstone or not."""
         key, generation, writer = version
         for kept in self.versions(key):
             if kept.generation == generation and kept.writer == writer:

@@ -59,7 +59,7 @@ class PackedVersions:
         if min(generations) < 1 or min(map(min, numbers)) < 0:
             raise ValueError("a number is out of range")
         if not math.isfinite(sum(created_s)) and not all(map(math.isfinite, created_s)):
-            raise ValueError("a time is no number")
+            raise ValueError("a time is not a number")
         self._check_order(keys, generations, writers)
         self.keys += keys
         columns = (self.writers, self.moves, self.nbytes, self.segments, self.offsets)
@@ -124,7 +124,7 @@ class PackedVersions:
         return self.keys if self.single else dict.fromkeys(self.keys)
 
     def count_live(self) -> int:
-        """Keys whose current version is no tombstone."""
+        """Keys whose current version is not a tombstone."""
         deleted = sum(1 for row in self.deleted_rows() if self.is_current(row))
         keys = len(self.keys) if self.single else len(set(self.keys))
         return keys - deleted
@@ -174,7 +174,7 @@ class Joined:
         """Add one for each row.
 
         Raises:
-            TypeError: one of them is no byte string.
+            TypeError: one of them is not a byte string.
         """
         start = len(self.data)
         self.data += b"".join(values)

@@ -71,7 +71,7 @@ class Database(ABC):
 
         Raises:
             IndexUnavailable: it still does not answer.
-            TierFull: no room.
+            TierFull: no space.
             TierUnavailable: it can't be written to.
             ForeignStore: it is damaged.
         """
@@ -90,7 +90,7 @@ class Database(ABC):
         """Keep all other processes out of these slots, numbers of 31 bits in rising order."""
 
     def shrink(self, *, wholly: bool = False) -> None:
-        """Give free room back to the file system; a server does so by itself."""
+        """Give free space back to the file system; a server does so by itself."""
         return None
 
     @abstractmethod

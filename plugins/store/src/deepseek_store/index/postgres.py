@@ -224,7 +224,7 @@ class PostgresDatabase(Database):
         if state.startswith(_DAMAGED):
             return ForeignStore(text, url=self.url, remedy=rebuild_it(self.url))
         if state == "53100":
-            return errors.TierFull(text, url=self.url, remedy="make room on the database's disk")
+            return errors.TierFull(text, url=self.url, remedy="free space on the database's disk")
         if state.startswith(_READ_ONLY):
             return errors.TierUnavailable(
                 text, url=self.url, remedy="give this user the right to write, on the primary"

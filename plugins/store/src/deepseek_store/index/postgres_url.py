@@ -42,7 +42,7 @@ class PostgresUrl:
             pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
             port = parts.port
         except ValueError:
-            raise _refused("it is no URL") from None
+            raise _refused("it is not a URL") from None
         if parts.scheme not in ("postgresql", "postgres"):
             raise _refused("it begins with postgresql://")
         if parts.password is not None:

@@ -37,7 +37,7 @@ def read_heat(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[float, float]]:
         return {}
     keys, rates, at_s = zip(*rows, strict=True)
     if min(rates) < 0 or not math.isfinite(sum(rates) + sum(at_s)):
-        raise ValueError("a heat is no number")
+        raise ValueError("a heat is not a number")
     return dict(zip(keys, zip(rates, at_s, strict=True), strict=True))
 
 

@@ -63,7 +63,7 @@ class Version:
             raise errors.InputError(f"version of {self.key!r}: a number is out of range")
         if not self.key or "\0" in self.key or not (self.key.isascii() or _is_text(self.key)):
             raise errors.InputError(
-                f"{self.key!r} is no key", remedy="use text that UTF-8 can hold, without NUL"
+                f"{self.key!r} is not a key", remedy="use text that UTF-8 can hold, without NUL"
             )
 
     @property
@@ -151,7 +151,7 @@ class SnapshotRow:
 
 
 FEW_VERSIONS: Final = 64
-"""So few take so little room in a transaction that fewer gain nothing."""
+"""So few take so little space in a transaction that fewer gain nothing."""
 
 
 @attrs.frozen(kw_only=True, slots=True)

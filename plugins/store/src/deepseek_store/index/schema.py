@@ -11,7 +11,7 @@ from typing import Final
 
 FORMAT: Final = 1
 UNFINISHED: Final = -1
-"""In place of the format while an index is filled anew."""
+"""In place of the format while an index is filled again."""
 
 _COLUMNS: Final = {
     "format": str(FORMAT),

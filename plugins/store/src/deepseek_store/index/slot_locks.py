@@ -78,7 +78,7 @@ class SlotLocks:
 
 
 def held_too_long(url: str, longest_s: float) -> IndexUnavailable:
-    """The error of one who has waited in vain for others to be done with a key."""
+    """The error of one who has waited for nothing for others to be done with a key."""
     return IndexUnavailable(
         f"{url}: somebody has held the lock of a key for {longest_s:.0f} s",
         url=url,

@@ -40,14 +40,16 @@ _WRITER_CACHE_KIB: Final = 16 << 10
 # It reads everything once, or single keys: the rest of its pages would only be kept.
 _READER_CACHE_KIB: Final = 4 << 10
 
-_ROOM: Final = "delete objects and run `ds-sdk store gc HOME`, or make room on the disk of the home"
+_ROOM: Final = (
+    "delete objects and run `ds-sdk store gc HOME`, or free space on the disk of the home"
+)
 
 _MEANING: Final[Sequence[tuple[frozenset[int], type[errors.StorageError], str]]] = (
     (
         # SQLITE_ERROR: a table or column that ought to be there is not.
         frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)),
         ForeignStore,
-        "",  # how to make it anew: by its URL
+        "",  # how to make it again: by its URL
     ),
     (frozenset((sqlite3.SQLITE_FULL,)), errors.TierFull, _ROOM),
     (
@@ -156,7 +158,7 @@ class SqliteDatabase(Database):
     def shrink(self, *, wholly: bool = False) -> None:
         """Copy the file where half of it is free, and empty the WAL; not if others are busy.
 
-        `wholly`: copy it wherever that has room; pages of which a part was deleted are half empty.
+        `wholly`: copy it wherever that has space; pages of which a part was deleted are half empty.
         """
         with self._writing, self._translated():
             connection = self._usable(self._writer)
@@ -282,7 +284,7 @@ class SqliteDatabase(Database):
             if isinstance(found, errors.TierUnavailable) and (
                 why := from_os_error.why_full(self._path)
             ):
-                what = f"{found.message}: its disk has no room"
+                what = f"{found.message}: its disk has no space left"
                 raise errors.TierFull(what, url=self.url, remedy=why) from error
             raise found from error
         except UnicodeDecodeError as error:
@@ -330,7 +332,7 @@ class _SqliteTransaction(Transaction):
         self._connection.executemany(sql, rows)
 
     def run_rows(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        # By position: SQLite asks for each name anew with each row, a third of an insert's time.
+        # By position: SQLite asks for each name again with each row, a third of an insert's time.
         self._connection.executemany(_by_position(sql), rows)
 
 
@@ -364,7 +366,7 @@ def translate(error: sqlite3.Error, url: str) -> errors.DeepSeekError:
     code = getattr(error, "sqlite_errorcode", None)
     text = f"{url}: {error}"
     if code is None and isinstance(error, sqlite3.OperationalError):
-        # Python's own: the file holds a text that is no UTF-8.
+        # Python's own: the file holds a text that is not UTF-8.
         return ForeignStore(text, url=url, remedy=rebuild_it(url))
     for kinds, kind, remedy in _MEANING:
         if code is not None and code & 0xFF in kinds:

@@ -33,12 +33,12 @@ def check_expected(transaction: Transaction, batch: Batch, url: str) -> None:
                 else f"{key!r} does not exist, expected generation {expected}",
                 url=url,
                 found=found,
-                remedy="read it again and decide anew",
+                remedy="read it again and decide again",
             )
 
 
 def kept_by_snapshots(transaction: Transaction, versions: Sequence[VersionId]) -> set[VersionId]:
-    """Those of the versions that some snapshot has."""
+    """Versions that some snapshot has."""
     if not versions or not transaction.run(schema.ANY_SNAPSHOT):
         return set()
     kept: set[VersionId] = set()

@@ -72,7 +72,7 @@ def release(lock: threading.Lock) -> None:
 
 
 def fresh(error: Exception) -> Exception:
-    """Its like: one object raised by several threads would collect all their tracebacks."""
+    """Copy an error: one object raised by several threads would collect all their tracebacks."""
     if isinstance(error, errors.TierFull | errors.TierUnavailable):
         return type(error)(error.message, url=error.url, remedy=error.remedy)
     return error

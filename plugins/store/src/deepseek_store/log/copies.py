@@ -39,7 +39,7 @@ class Sealed:
 
     @property
     def name(self) -> str:
-        """Its file."""
+        """Name of its file."""
         return sealed_name(self.id)
 
 
@@ -206,7 +206,7 @@ def write_file(disk: Disk, name: str, data: bytes, *, over: bool = False) -> Non
     counts in it is known to be in the new one.
 
     Raises:
-        Corrupt: what the disk gives back is not what was written.
+        Corrupt: what the disk returns is not what was written.
         TierFull, TierUnavailable: it can't be written; what was there is as it was.
     """
     partial = f"{COPY}{name}"
@@ -231,8 +231,8 @@ def read_back(disk: Disk, written: Iterable[Placed]) -> None:
     """Verify on every disk what was written, before what it replaces may go.
 
     Raises:
-        Corrupt: a disk gives back other bytes.
-        TierUnavailable: it gives back none.
+        Corrupt: a disk returns other bytes.
+        TierUnavailable: it returns none.
     """
     for one in written:
         for each in disk.replicas():

@@ -24,7 +24,7 @@ MARK: Final = "mark-"
 class Disk(ABC):
     """A flat folder of segments. Safe to use from several threads.
 
-    All may raise `TierFull` (no room) and `TierUnavailable` (an I/O error, or the folder is gone);
+    All may raise `TierFull` (no space) and `TierUnavailable` (an I/O error, or the folder is gone);
     what names a file that is not there raises `ObjectMissing`.
     """
 
@@ -36,7 +36,7 @@ class Disk(ABC):
 
     @abstractmethod
     def create(self, name: str, nbytes: int) -> None:
-        """A new file with room for `nbytes`, that reads as zeros; a taken name is an error."""
+        """A new file with space for `nbytes`, that reads as zeros; a taken name is an error."""
 
     @abstractmethod
     def write_at(self, name: str, offset: int, parts: Sequence[Buffer]) -> None:
@@ -67,7 +67,7 @@ class Disk(ABC):
 
     @abstractmethod
     def truncate(self, name: str, nbytes: int) -> None:
-        """Cut a file, and give its room back."""
+        """Cut a file, and give its space back."""
 
     @abstractmethod
     def rename(self, old: str, new: str) -> None:

@@ -125,7 +125,7 @@ class FileDisk(Disk):
             raise self._typed(error, name) from error
 
     def size(self, name: str) -> int:
-        """Of the file, reserved room included."""
+        """Size of the file, reserved space included."""
         try:
             file = self._files.get(name)
             return os.fstat(file.descriptor).st_size
@@ -298,7 +298,7 @@ def _is_removed(descriptor: int) -> bool:
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:
-    """Take the room now: a full disk is met here, not in the middle of a group.
+    """Take the space now: a full disk is met here, not in the middle of a group.
 
     Blocks that were written before would make a flush cheaper still (64 KiB on ext4: growing file
     0.22 ms, reserved 0.18, overwritten 0.12), but to fill them with zeros costs what they save and

@@ -282,7 +282,7 @@ class Journal:
     def _make_room(self, body_nbytes: int, table_nbytes: int, purpose: Purpose) -> None:
         """See that there is an active segment which takes so much.
 
-        One that has room does not help while the index needs what was kept back.
+        One that has space does not help while the index needs what was kept back.
         """
         if body_nbytes and self._reserve is not None and self._reserve.is_lent:
             self._reserve.require(purpose, log_nbytes=0)
@@ -293,7 +293,7 @@ class Journal:
                 # What counts in it is safe. If the disk is gone, the next segment will say so.
                 _log.warning("%s; going on in another segment", error)
         if self._layout is None and body_nbytes:
-            # Many short segments would be left by what makes room, a little after the other.
+            # Many short segments would be left by what makes space, a little after the other.
             least_nbytes = self._segment_nbytes // _SMALLER if purpose == "room" else 0
             begin = partial(self._begin, body_nbytes, table_nbytes, least_nbytes)
             if self._reserve is None:
@@ -349,7 +349,7 @@ class Journal:
         return False
 
     def _create(self, name: str, least_nbytes: int) -> int:
-        """A file with room for a segment; on a disk that is nearly full, for part of one."""
+        """A file with space for a segment; on a disk that is nearly full, for part of one."""
         room = max(self._segment_nbytes, least_nbytes)
         while True:
             try:
@@ -460,7 +460,7 @@ class Journal:
         """Give the active segment up at its last good mark, and seal that part if possible.
 
         After a failed sync nobody knows what is on disk, and a second sync that succeeds tells
-        nothing about the first one's bytes (PostgreSQL's "fsyncgate", 2018): that room is not
+        nothing about the first one's bytes (PostgreSQL's "fsyncgate", 2018): that space is not
         written again, and what was in it is cut off.
         """
         layout = self._layout

@@ -131,7 +131,7 @@ class MirroredDisk(Disk):
             left_out(url, why)
 
     def view(self, name: str) -> memoryview:
-        """Of the first disk that can."""
+        """Map the file on the first disk that can."""
         return self._first(lambda disk: disk.view(name))
 
     def size(self, name: str) -> int:
@@ -181,7 +181,7 @@ class MirroredDisk(Disk):
         return not self._degraded and not any(has_marks(self._names(d)) for d in self.replicas())
 
     def look_again(self) -> None:
-        """Find out anew who has missed what: another process may have brought it into order."""
+        """Find out again who has missed what: another process may have brought it into order."""
         self._degraded.clear()
         self._find_stale()
 

@@ -166,12 +166,12 @@ class Header(NamedTuple):
 
     @property
     def front_nbytes(self) -> int:
-        """Of header, key and meta."""
+        """Bytes of header, key and meta."""
         return HEADER_NBYTES + self.key_nbytes + self.meta_nbytes
 
     @property
     def nbytes(self) -> int:
-        """Of the whole record."""
+        """Bytes of the whole record."""
         return aligned(self.front_nbytes + self.payload_nbytes)
 
 
@@ -191,7 +191,7 @@ def nbytes_of(data: Buffer) -> int:
 
 
 def front_nbytes(record: Record) -> int:
-    """Of header, key and meta, once they are encoded."""
+    """Bytes of header, key and meta, once they are encoded."""
     return HEADER_NBYTES + len(_encoded(record.key)) + len(record.meta)
 
 
@@ -325,7 +325,7 @@ def placed_in_table(
 ) -> tuple[Placed, int] | None:
     """The record whose front stands at `at` of a footer's table, and where its entry ends.
 
-    All in one function: a rebuild calls it once for each record of a store. None: it is no record.
+    All in one function: a rebuild calls it once for each record of a store. None if it is not one.
     """
     tail = at + HEADER_NBYTES
     if tail > len(table):
@@ -384,7 +384,7 @@ def rows_in_table(table: bytes, at: int, *, segment: int) -> Iterator[TableRow]:
             generation, writer, move, created_s, _, object_nbytes, xxh3,
         ) = unpack(table, start)  # fmt: skip
         if magic != MAGIC or version != FORMAT or kind not in _KINDS:
-            raise ValueError(f"the entry at {at} is no record")
+            raise ValueError(f"the entry at {at} is not a record")
         meta_at = tail + key_nbytes
         end = at = meta_at + meta_nbytes
         if flags & MANIFEST:
@@ -402,7 +402,7 @@ def segments_in(extents: bytes) -> Sequence[int]:
     """The segments that packed extents name, one for each.
 
     Raises:
-        Corrupt: it is no list of extents.
+        Corrupt: it is not a list of extents.
     """
     if len(extents) == _EXTENT.size:
         return _HASH.unpack_from(extents)
@@ -425,7 +425,7 @@ def unpack_extents(data: Buffer) -> tuple[Extent, ...]:
     """What `pack_extents` packed.
 
     Raises:
-        Corrupt: it is no list of extents.
+        Corrupt: it is not a list of extents.
     """
     if len(data) == EXTENT_NBYTES:
         return (unpack_extent(data),)
@@ -442,7 +442,7 @@ def _encoded(key: str) -> bytes:
     try:
         encoded = key.encode()
     except UnicodeEncodeError as error:
-        raise errors.InputError(f"key {key[:80]!r} is no text: {error}") from error
+        raise errors.InputError(f"key {key[:80]!r} is not text: {error}") from error
     if len(encoded) > LONGEST_KEY_NBYTES:
         raise errors.InputError(
             f"a key of {len(encoded)} bytes is too long",

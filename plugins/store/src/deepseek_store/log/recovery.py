@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class Recovered:
     """A log as it is after recovery.
 
-    The `nbytes` of a segment that a live writer has open include room that is not written yet.
+    The `nbytes` of a segment that a live writer has open include space that is not written yet.
     `faults` are damaged places by segment; `truncated` how many bytes of a torn tail were dropped;
     `placed` reads the records of a segment (their payloads only where they are manifests). `open`
     are those that have ended, and that a look without changes has left as they were. `present` are
@@ -193,7 +193,7 @@ class _Recovery:
         return any(name in names for names in self._names.values())
 
     def _leave_one(self, disk: Disk, segment: int) -> str:
-        """Of a file that a crash has left under both of its names, the name that goes."""
+        """Remove one name of a file that a crash has left under both; return the removed name."""
         sealed, active = sealed_name(segment), active_name(segment)
         if not disk.size(sealed):  # it only held the name
             self._remove(disk, sealed)

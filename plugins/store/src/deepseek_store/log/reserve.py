@@ -1,14 +1,14 @@
-"""Room kept back on a store's disk, so that a full one can still be cared for.
+"""Space kept back on a store's disk, so that a full one can still be cared for.
 
-A file of zeros in the home. Deletes, collecting, opening and the index may have its room when there
-is no other; objects may not, so they are refused until it is back. It is lent in parts: whoever
-else fills the disk gets the part that is free, never all of it. Deletes leave half of it to what
-makes room.
+A file of zeros in the home. Deletes, collecting, opening and the index may use it when there
+is no other space; objects may not, so they are refused until it is back. It is lent in parts:
+what else fills the disk gets the part that is free, never all of it. Deletes leave half of it to
+what makes space.
 
 Its size follows what is cared for in the home, within limits: a part of the log, for segments that
-are half dead are written anew; and twice the index, of which a delete of all objects writes each
+are half dead are rewritten; and twice the index, of which a delete of all objects writes each
 page, and a rebuild too. What lies on tiers needs none. On a small disk the log's segments are
-short, so that what lives in one has room in what deletes leave.
+short, so that what lives in one has space in what deletes leave.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 FILE: Final = "reserve"
 _LEAST_NBYTES: Final = 512 << 10
-_MOST_NBYTES: Final = 32 << 20  # of which what makes room can write most of a segment
+_MOST_NBYTES: Final = 32 << 20  # of which what makes space can write most of a segment
 _DISK_PART: Final = 32  # of the disk, at most one part of so many
 _SEGMENT_DISK_PART: Final = 128
 _LEAST_SEGMENT_NBYTES: Final = 64 << 10
@@ -40,13 +40,13 @@ _PARTS: Final = 8
 _PIECE_NBYTES: Final = 1 << 20
 
 Purpose = Literal["objects", "deletes", "room"]
-"""What a segment is for: objects leave the reserve whole, deletes half, what makes room little."""
+"""What a segment is for: objects leave the reserve whole, deletes half, what makes space little."""
 
 
 class Reserve:
-    """The kept room of one home; safe to use from several threads and processes.
+    """The kept space of one home; safe to use from several threads and processes.
 
-    Nothing here fails: where no room can be had, `take` says so.
+    Nothing here fails: where no space can be had, `take` says so.
     """
 
     def __init__(self, home: Path) -> None:
@@ -73,7 +73,7 @@ class Reserve:
 
     @property
     def rewrite_nbytes(self) -> int:
-        """How much may be written anew at once: half of what is kept, and half of what is free.
+        """How much may be rewritten at once: half of what is kept, and half of what is free.
 
         The other halves are for the index, and for those who write meanwhile.
         """
@@ -91,7 +91,7 @@ class Reserve:
         return is_whole
 
     def take(self, *, more_nbytes: int = 0) -> bool:
-        """Keep the room back, if it is not; for a log that is to grow, too. False: it can't be."""
+        """Keep the space back, if it is not; for a log that is to grow, too. False: it can't be."""
         with self._lock:
             self._log_nbytes += more_nbytes
             kept, wanted = self.kept_nbytes, self.nbytes
@@ -109,7 +109,7 @@ class Reserve:
             return True
 
     def release(self, *, whole: bool = False, left_nbytes: int = 0) -> bool:
-        """Let whoever comes first have a part of the room, or all; False if no more is left."""
+        """Let whoever comes first have a part of the space, or all; False if no more is left."""
         with self._lock:
             kept = self.kept_nbytes
             if kept <= left_nbytes:
@@ -121,7 +121,7 @@ class Reserve:
     def lend(
         self, work: Callable[[], T], *, whole: bool = False, purpose: Purpose | None = None
     ) -> T:
-        """Do some work; where the disk is full, again with a part of the room, while there is any.
+        """Do some work; where the disk is full, again with a part of the space, while there is any.
 
         `whole`: with all of it at once, for work that would leave much behind at each attempt.
         `purpose`: with as much as a segment for that may have.
@@ -141,7 +141,7 @@ class Reserve:
         """Make sure that a segment of so many bytes leaves what is kept from its purpose.
 
         Raises:
-            TierFull: too much is lent, and there is too little room to take it back.
+            TierFull: too much is lent, and there is too little space to take it back.
         """
         # What may have a part does not try to take it back, for the index may need it just now.
         if purpose != "objects" and self.kept_nbytes >= self._left_nbytes(purpose):
@@ -163,7 +163,7 @@ class Reserve:
     def _left_nbytes(self, purpose: Purpose) -> int:
         """How much has to stay, of what it was if it could not grow as the index did.
 
-        Half of it, or of what makes room an eighth: that is told to the index before it helps.
+        Half of it, or of what makes space an eighth: that is told to the index before it helps.
         """
         return max(self.whole_nbytes, _LEAST_NBYTES) // (_PARTS if purpose == "room" else 2)
 
@@ -182,7 +182,7 @@ def fitting_segment_nbytes(home: Path, most_nbytes: int) -> int:
 
 
 def free_nbytes(folder: Path) -> int:
-    """Room left on a folder's file system."""
+    """Space left on a folder's file system."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
@@ -194,7 +194,7 @@ def _disk_nbytes(folder: Path) -> int:
 
 def _wanted_nbytes(home: Path, log_nbytes: int) -> int:
     index = home / INDEX_FILE
-    # What is in its journal has yet to get room in the index itself.
+    # What is in its journal has yet to get space in the index itself.
     index_nbytes = _INDEXES * _size(index) + _size(index.with_name(f"{index.name}-wal"))
     nbytes = min(log_nbytes // _LOG_PART, _disk_nbytes(home) // _DISK_PART) + index_nbytes
     largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)

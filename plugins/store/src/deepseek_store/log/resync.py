@@ -88,7 +88,7 @@ def _best(target: Disk, segment: Sealed, copies: list[bytes], was_open: bool) ->
         TierUnavailable: no copy can be read at all.
     """
     if was_open:
-        # Its room was reserved: it is longer than it ever got to be.
+        # Its space was reserved: it is longer than it ever got to be.
         name, nbytes = active_name(segment.id), segment.nbytes or max(map(len, copies), default=0)
         copies = [*copies, target.read_at(name, 0, nbytes)]
     if not copies:

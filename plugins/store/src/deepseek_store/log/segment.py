@@ -92,13 +92,13 @@ def new_name(segment: int, writer: int) -> str:
 
 
 def writer_of_new(name: str) -> int | None:
-    """Who is making that new file; None if it is no new file."""
+    """Number of the writer that makes a new file; None if the name is not one of a new file."""
     match = _NEW_NAME.fullmatch(name)
     return int(match[1], 16) if match else None
 
 
 def parse_name(name: str) -> tuple[int, bool] | None:
-    """Segment id and whether it is sealed; None if it is no segment's file."""
+    """Segment id and whether it is sealed; None if it is not a segment's file."""
     match = _NAME.fullmatch(name)
     return (int(match[2], 16), match[1] == "segment") if match else None
 
@@ -156,7 +156,7 @@ def parse_footer(data: Buffer) -> list[Placed]:
     Their payload is empty, except that of manifests.
 
     Raises:
-        Corrupt: it is no footer, or it is damaged.
+        Corrupt: it is not a footer, or it is damaged.
         ForeignStore: of a later format.
     """
     return _parse_footer(data)[1]
@@ -318,7 +318,7 @@ class SegmentLayout:
 
 
 def segment_nbytes(records: Iterable[Record]) -> int:
-    """Of a whole sealed segment of these records."""
+    """Bytes of a whole sealed segment of these records."""
     body = table = HEADER_NBYTES
     for record in records:
         nbytes, entry = growth_nbytes(record)
@@ -333,7 +333,7 @@ def growth_nbytes(record: Record) -> tuple[int, int]:
 
 
 def sealed_nbytes(body_nbytes: int, table_nbytes: int) -> int:
-    """Of a segment of one group; both begin at 64 and grow by `growth_nbytes`."""
+    """Bytes of a segment of one group; both begin at 64 and grow by `growth_nbytes`."""
     return body_nbytes + rec.HEADER_NBYTES + _footer_nbytes(table_nbytes)
 
 
@@ -388,7 +388,7 @@ def _parse_entry(table: bytes, at: int, segment: int) -> tuple[Placed, int]:
     (offset,) = _OFFSET.unpack_from(table, at)
     found = rec.placed_in_table(table, at + _OFFSET.size, segment=segment, offset=offset)
     if found is None:
-        raise _corrupt(f"the entry at {at} is no record")
+        raise _corrupt(f"the entry at {at} is not a record")
     return found
 
 

@@ -160,7 +160,7 @@ class _Union:
         return found
 
     def _best(self, number: int, states: Sequence[_State]) -> _State:
-        """The latest state, its damage as far as possible mended from the others."""
+        """The latest state, its damage as far as possible repaired from the others."""
         best = max(states, key=lambda state: state.order)
         end = len(best.data) if best.sealed else best.scan.end
         data, store_id = best.data[:end], self._index.store_id
@@ -206,7 +206,7 @@ def _give(disk: Disk, number: int, best: _State, there: Sequence[_State]) -> boo
     name = (sealed_name if best.sealed else active_name)(number)
     mine = {state.sealed: state for state in there}
     same = mine.get(best.sealed)
-    # One that is open has its room reserved behind what counts.
+    # One that is open has its space reserved behind what counts.
     end = None if best.sealed else len(best.data)
     is_new = same is None or same.data[:end] != best.data
     if is_new:

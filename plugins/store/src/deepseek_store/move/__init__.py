@@ -1,1 +1,1 @@
-"""Moves between tiers: packs stripes, frees room."""
+"""Moves between tiers: packs stripes, frees space."""

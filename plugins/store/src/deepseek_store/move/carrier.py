@@ -23,7 +23,7 @@ _BATCH_RECORDS: Final = 64
 
 
 class Carrier:
-    """Writes versions anew, as far as they lie in these segments, and reads back what it wrote.
+    """Writes versions again, as far as they lie in these segments, and reads back what it wrote.
 
     What they have elsewhere stays there, and what several share is written once. All that was
     carried is in the log, and right, after `flush`. `skip`: damaged ones stay where they are.
@@ -47,11 +47,11 @@ class Carrier:
         self._unread: list[Placed] = []
 
     def carry(self, version: Version) -> None:
-        """Write a version anew, at the latest with `flush`.
+        """Write a version again, at the latest with `flush`.
 
         Raises:
             TierFull, TierUnavailable: it stays where it is, and maybe those since the last flush.
-            Corrupt: so, for a disk does not give back what was written; or it is damaged.
+            Corrupt: so, for a disk does not return what was written; or it is damaged.
         """
         if version.deleted:
             self._add(_Rewrite(version, moved_record(version, Kind.DELETE, version.extents)))

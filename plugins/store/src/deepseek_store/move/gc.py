@@ -1,4 +1,4 @@
-"""Frees room: versions that nobody can see, segments and stripes without life, orphans on tiers.
+"""Frees space: versions that nobody can see, segments and stripes without life, orphans on tiers.
 
 Order is all: first the index says, durably, that something is gone; then it is removed; then the
 index forgets that it was there. So a crash in between leaves what the next run removes.
@@ -43,8 +43,8 @@ _LOG: Final = logging.getLogger(__name__)
 class GcReport:
     """What was freed, or would be in a dry run; `freed_nbytes` counts files and fragments.
 
-    `rewritten` of the segments had something in them that lives, which was written anew.
-    `left_nbytes` are dead among what lives, and stay; `needed_nbytes` is the room that it would
+    `rewritten` of the segments had something in them that lives, which was rewritten.
+    `left_nbytes` are dead among what lives, and stay; `needed_nbytes` is the space that it would
     take to free the first of them, where there is too little. `unknown` are stripes that hold what
     the index does not know: they are left alone.
     """
@@ -97,7 +97,7 @@ class Collector:
         """Free what can be freed now; what a move has replaced waits for its grace period.
 
         Where much is dead in the log beside what is free on its disk, what lives among that is
-        written anew.
+        rewritten.
         """
         with self._exclusive:
             report = self._collect(heat, dry_run=dry_run)
@@ -111,7 +111,7 @@ class Collector:
             return report
 
     def _foretell(self, report: GcReport) -> None:
-        """What `_make_room` would do, if it has all the room that it needs."""
+        """What `_make_room` would do, if it has all the space that it needs."""
         found = self._half_dead(set(self._invisible()))
         chosen = self._worth_a_copy(found, report, more_nbytes=report.freed_nbytes)
         report.rewritten = len(chosen)
@@ -120,7 +120,7 @@ class Collector:
         report.left_nbytes = gain_nbytes(found) - gain_nbytes(chosen)
 
     def _half_dead(self, without: set[VersionId]) -> list[HalfDead]:
-        """Those that can go: an upload under way may need what it has found in the others."""
+        """Segments that can go: an upload in progress may need what it has found in the others."""
         busy = self._unfinished_from()
         found = find_half_dead(self._state, without=without)
         return [one for one in found if busy is None or one.id < busy]
@@ -134,9 +134,9 @@ class Collector:
         return worth_a_copy(found, free_nbytes=reserve.free_nbytes + more_nbytes)
 
     def _make_room(self, report: GcReport) -> bool:
-        """Where the disk is short of room, write together what lives in half-dead segments.
+        """Where the disk is short of space, write together what lives in half-dead segments.
 
-        As many at a time as there is room for their copies; then they go. Whether any went.
+        As many at a time as there is space for their copies; then they go. Whether any went.
         """
         reserve, found = self._state.reserve, self._half_dead(set())
         while reserve is not None and (wanted := self._worth_a_copy(found, report)):
@@ -149,12 +149,12 @@ class Collector:
         return report.rewritten > 0
 
     def _replace(self, chosen: frozenset[int], report: GcReport) -> bool:
-        """Write anew what lives in these segments; whether any of them went then."""
+        """Rewrite what lives in these segments; whether any of them went then."""
         try:
             self._rewrite(chosen)
             self._settle()
         except errors.TierFull as error:
-            _LOG.warning("not all of the log could be written anew: %s", error.message)
+            _LOG.warning("not all of the log could be rewritten: %s", error.message)
         dead = [row for row in self._dead_segments(set()) if row.stripe is None]
         self._drop_local(dead, report)
         went = sum(row.id in chosen for row in dead)
@@ -274,7 +274,7 @@ class Collector:
         self._state.commit(Batch(drop_segments=[row.id for row in rows]))
 
     def _give_up(self, dead: Iterable[int], report: GcReport) -> None:
-        """Stripes none of whose segments lives: they wait for their grace period from now."""
+        """Stripes none of whose segments lives: their grace period begins now."""
         gone = set(dead)
         for stripe in list(self._state.stripes.values()):
             inside = {row.id for row in self._rows_of(stripe)}

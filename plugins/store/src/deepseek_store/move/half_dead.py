@@ -1,4 +1,4 @@
-"""Which segments of the home's log give room, once what still lives in them is written anew."""
+"""Which segments of the home's log give space, once what still lives in them is rewritten."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RECORD_NBYTES: Final = 400  # about what a record takes beside its object, in l
 
 @attrs.frozen(kw_only=True)
 class HalfDead:
-    """A segment of the log in which something lives, and what that takes, written anew."""
+    """A segment of the log in which something lives, and what that takes, rewritten."""
 
     id: int
     nbytes: int
@@ -26,12 +26,12 @@ class HalfDead:
 
     @property
     def gain_nbytes(self) -> int:
-        """How much room there is more once it has gone."""
+        """How much space there is more once it has gone."""
         return self.nbytes - self.needed_nbytes
 
     @property
     def gain_share(self) -> float:
-        """The same as a share of its room."""
+        """The same as a share of its space."""
         return self.gain_nbytes / self.nbytes
 
 
@@ -53,7 +53,7 @@ def find_half_dead(state: State, *, without: Container[VersionId] = ()) -> list[
 
 
 def gain_nbytes(found: Iterable[HalfDead]) -> int:
-    """How much room there is more once these have gone."""
+    """How much space there is more once these have gone."""
     return sum(one.gain_nbytes for one in found)
 
 
@@ -71,7 +71,7 @@ def worth_a_copy(found: Sequence[HalfDead], *, free_nbytes: int) -> list[HalfDea
 
 
 def choose_half_dead(found: Iterable[HalfDead], *, room_nbytes: int) -> frozenset[int]:
-    """Those that give most for what they take; together they take no more than the room."""
+    """Choose those that free most for what they need; together they need no more than the space."""
     chosen: set[int] = set()
     for one in found:
         if one.needed_nbytes <= room_nbytes:

@@ -109,10 +109,10 @@ class Mover:
             self.moves += 1
 
     def make_room(self, segments: frozenset[int]) -> None:
-        """Write anew what lives in these segments of the log, with all room that is kept back.
+        """Rewrite what lives in these segments of the log, with all space that is kept back.
 
         Raises:
-            TierFull: it was too little; what is written anew is, and what is not lies where it did.
+            TierFull: it was too little; what is rewritten is, and what is not lies where it did.
         """
         with self._exclusive:
             self._compact(segments, makes_room=True)
@@ -337,7 +337,7 @@ class Mover:
         return loads
 
     def _compact(self, segments: frozenset[int], *, makes_room: bool = False) -> None:
-        """Write anew what lives in these segments, so that nothing does."""
+        """Rewrite what lives in these segments, so that nothing does."""
         rows = [row for number in segments if (row := self._state.segments.get(number))]
         stripes = {row.stripe for row in rows if row.stripe is not None}
         inside = [v for v in self._state.catalog.all_versions() if _touches(v, segments)]
@@ -364,7 +364,7 @@ class Mover:
         self._pack(bodies, tier, skip=True)
 
     def _rewrite(self, version: Version, *, skip: bool) -> None:
-        """Write an object into the log anew; a damaged one stays if `skip`."""
+        """Write an object into the log again; a damaged one stays if `skip`."""
         segments = frozenset(extent.segment for extent in unpack_extents(version.extents))
         carrier = self._carrier(segments, skip=skip)
         carrier.carry(version)

@@ -1,4 +1,4 @@
-"""Fills segments with objects to the last byte: how data is written anew when it moves. Pure.
+"""Fills segments with objects to the last byte: how data is rewritten when it moves. Pure.
 
 A piece may be cut where a segment ends, so that all fragments of a stripe have one length and
 nothing is padded. Pieces are shards: each has its own hash and is read alone.

@@ -34,7 +34,7 @@ class PerTier(Generic[T]):
     def __getitem__(self, tier: str) -> T:
         if tier not in TIERS:
             raise errors.ConfigError(
-                f"{tier!r} is no tier", remedy=f"use one of {', '.join(TIERS)}"
+                f"{tier!r} is not a tier", remedy=f"use one of {', '.join(TIERS)}"
             )
         value: T = getattr(self, tier)
         return value

@@ -5,7 +5,7 @@ promote  objects that readers wait for go up, through the log;
 adopt    sealed segments of the log become data fragments of a warm stripe as they are;
 drop     the log's copy of a segment goes, for a stripe holds it and no hot object needs it;
 pack     cold objects are written together into full fragments of wide stripes, by key;
-compact  what is still alive in a segment or stripe is written anew, for most of it is dead.
+compact  what is still alive in a segment or stripe is rewritten, for most of it is dead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Move", "MovePlan", "ObjectState", "SegmentState", "plan", "transitio
 
 @attrs.frozen(kw_only=True)
 class MovePlan:
-    """A plan. `deferred` are steps that the budget has no room for.
+    """A plan. `deferred` are steps that the budget has no space left for.
 
     `waiting_nbytes`: payload that waits for a stripe to fill, per tier.
     """

@@ -140,7 +140,7 @@ class Policy:
         """
         if not isinstance(content, Mapping):
             raise errors.ConfigError(
-                f"policy: {content!r} is no table", remedy="give names and values"
+                f"policy: {content!r} is not a table", remedy="give names and values"
             )
         known = sorted(field.name for field in attrs.fields(cls))
         unknown = [str(name) for name in content if name not in known]

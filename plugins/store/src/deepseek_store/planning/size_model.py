@@ -4,7 +4,7 @@ The best single size is found by replay. For the spans: an LRU cache keeps a sha
 same time after each use, its characteristic time (Che, Tung and Wang, JSAC 2002). With that time
 known, the misses of a span and the cache it takes follow from the gaps between its own accesses,
 whatever others do. A rent for cache, the misses that more of it would save, links the spans: each
-takes the size with the least misses + rent, then time and rent follow anew, a few times over.
+takes the size with the least misses + rent, then time and rent follow again, a few times over.
 Habits that do not last would be bought dearly, so a mixture is taken only if it pays on accesses
 that it was not made from.
 
@@ -77,7 +77,7 @@ def _best_single(accesses: Accesses, speed: Speed, cache_nbytes: int) -> Sizes:
         for nbytes in SIZES
     }
     best = min(cost, key=lambda one: cost[one])
-    why = f"{best >> 10} KiB would have cost least for the last {len(accesses)} reads"
+    why = f"the least total wait for the last {len(accesses)} reads"
     return Sizes(base_nbytes=best, predicted_s=cost, why=why)
 
 
@@ -114,7 +114,7 @@ class _Touches:
 
 
 class _Model:
-    """Misses and room of each span with each size, for any characteristic time."""
+    """Misses and space of each span with each size, for any characteristic time."""
 
     def __init__(self, accesses: Accesses, speed: Speed, cache_nbytes: int) -> None:
         self.spans = np.unique(accesses.pieces()[0])

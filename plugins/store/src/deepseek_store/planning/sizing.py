@@ -82,17 +82,18 @@ def unmeasured(speed: Speed) -> Sizes:
     """The size for a tier before anything was read: half of latency times bandwidth."""
     wish = _SHARE * speed.latency_s * speed.bytes_per_s
     nbytes = nearest_size(wish)
-    why = f"half of {speed.latency_s:.3g} s x {speed.bytes_per_s / 1e6:.0f} MB/s; nothing measured"
+    rate = speed.bytes_per_s / 1e6
+    why = f"from an assumed {speed.latency_s * 1e3:.3g} ms x {rate:.0f} MB/s / 2 (not measured)"
     return Sizes(base_nbytes=nbytes, why=why)
 
 
 def ruled(policy: Policy, tier: TierName, speed: Speed) -> Sizes:
     """The size by the policy alone, for data that nobody has measured."""
     if policy.sizing == "fixed_rule":
-        return Sizes(base_nbytes=FIXED_RULE[tier], why=f"the fixed rule for {tier}")
+        return Sizes(base_nbytes=FIXED_RULE[tier], why=f"by the fixed rule for {tier}")
     if policy.sizing == "cost_model":
         return unmeasured(speed)
-    return Sizes(base_nbytes=policy.sizing, why="the policy's size")
+    return Sizes(base_nbytes=policy.sizing, why="by the policy")
 
 
 def nearest_size(nbytes: float) -> int:

@@ -17,7 +17,7 @@ from deepseek_store.planning.wanted_tiers import Wish
 
 Kind = Literal["promote", "adopt", "drop", "pack", "compact"]
 
-_HOT_REST: Final = 0.1  # hot objects of a segment that goes are written anew up to this share
+_HOT_REST: Final = 0.1  # hot objects of a segment that goes are rewritten up to this share
 _KNOWN: Final = 0.9  # a segment is judged by its objects only if they make up so much of it
 _FULL: Final = 0.98  # a cold stripe so full is written
 _RECORD_NBYTES: Final = 256  # header and footer entry of a record without its key
@@ -165,7 +165,7 @@ class Steps:
             return None
         again = {wish.state.key: wish.state.nbytes for wish, _ in hot if not wish.moves}
         keys = tuple(sorted(again))
-        rest = f"; {len(keys)} hot objects are written anew before" if keys else ""
+        rest = f"; {len(keys)} hot objects are rewritten before" if keys else ""
         return Move(
             kind="drop",
             source="hot",

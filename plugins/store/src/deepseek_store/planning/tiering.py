@@ -1,6 +1,6 @@
-"""Which tier an object belongs to: what each would cost a day, what was chosen, and why.
+"""Which tier an object belongs to: the cost of each a day, what was chosen, and why.
 
-A tier costs the room it takes and the time its readers wait (the five-minute rule: Gray and
+A tier costs the space it takes and the time its readers wait (the five-minute rule: Gray and
 Putzolu, SIGMOD'87). Costs are straight lines over the rate of accesses, so a hotter object never
 gets a slower tier.
 """
@@ -162,7 +162,7 @@ def room_nbytes(terms: TierTerms, policy: Policy) -> float:
 
 def _refusal(stored_nbytes: float, terms: TierTerms, policy: Policy) -> str | None:
     room = room_nbytes(terms, policy)
-    return f"no room, {max(room, 0):.0f} bytes are left" if stored_nbytes > room else None
+    return f"no space, {max(room, 0):.0f} bytes are left" if stored_nbytes > room else None
 
 
 def _choose(

@@ -134,7 +134,7 @@ def _cost(
 def _possible(
     columns: Columns, number: int, offered: dict[int, TierTerms], policy: Policy
 ) -> NDArray[np.bool_]:
-    """Where an object may be: its tier, or one with room for it."""
+    """Where an object may be: its tier, or one with space for it."""
     terms = offered.get(number)
     if terms is None:
         return np.zeros(len(columns.tier), dtype=np.bool_)

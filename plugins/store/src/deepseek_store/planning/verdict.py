@@ -14,7 +14,7 @@ Rule = Literal["pinned", "border", "cost", "stays", "residence", "no-room", "onl
 
 @attrs.frozen(kw_only=True)
 class TierTerms:
-    """What a tier costs: speed, stored bytes per logical byte, and room.
+    """What a tier costs: speed, stored bytes per logical byte, and space.
 
     `used_nbytes` and `capacity_nbytes` are stored bytes; None: as much as one likes.
     `data_fragments` is k of its code.
@@ -53,7 +53,7 @@ class ObjectState:
 
 @attrs.frozen(kw_only=True)
 class TierCost:
-    """A tier with what it would cost a day, in the policy's currency."""
+    """A tier with its cost a day, in the policy's currency."""
 
     tier: TierName
     storage_per_day: float
@@ -105,20 +105,22 @@ class TierVerdict:
 
     def sentences(self) -> tuple[str, ...]:
         """The same for people."""
-        source = "as learned from this store" if self.learned else "by its decaying rate"
+        source = "learned from this store" if self.learned else "from its decaying rate"
         move = f"belongs in {self.tier}" if self.tier != self.current else f"stays in {self.tier}"
         lines = [
             f"{self.key} {move}: {self.why}.",
-            f"{self.accesses_per_day:.3g} accesses a day are to be expected, {source}.",
+            f"{self.accesses_per_day:.3g} accesses a day are expected, {source}.",
             *(_cost_sentence(candidate) for candidate in self.candidates),
         ]
         if self.next_move is not None:
-            lines.append(f"Unread, it moves to {self.next_move.tier}: {self.next_move.why}.")
+            lines.append(
+                f"If nobody reads it, it moves to {self.next_move.tier}: {self.next_move.why}."
+            )
         return tuple(lines)
 
 
 def _cost_sentence(candidate: TierCost) -> str:
-    parts = f"room {candidate.storage_per_day:.3g}, waiting {candidate.access_per_day:.3g}"
-    move = f", the move {candidate.move_per_day:.3g}" if candidate.move_per_day else ""
+    parts = f"storage {candidate.storage_per_day:.3g}, waiting {candidate.access_per_day:.3g}"
+    move = f", moving {candidate.move_per_day:.3g}" if candidate.move_per_day else ""
     refused = f"; not possible: {candidate.refused}" if candidate.refused else ""
     return f"In {candidate.tier} it costs {candidate.per_day:.3g} a day ({parts}{move}){refused}."

@@ -30,7 +30,7 @@ class Wish:
 
     @property
     def saving_per_day(self) -> float:
-        """What the move saves; less than 0 where it only makes room."""
+        """What the move saves; less than 0 where it only makes space."""
         if self.verdict is None:
             return 0.0
         return self.verdict.cost_of(self.state.tier) - self.verdict.cost_of(self.tier)
@@ -45,7 +45,7 @@ def wishes(
 ) -> tuple[Wish, ...]:
     """One for each object, in their order.
 
-    Where a tier would be over its room, first what saves least per byte does not come, then what
+    Where a tier would be over its space, first what saves least per byte does not come, then what
     suffers least goes one tier down, even before its time there is over. Pinned objects count, but
     are never sent away.
     """
@@ -90,12 +90,12 @@ def _within_room(
             break
         source = found[i].state.tier
         down = source if _is_faster(here, source) else cooler.name
-        found[i] = _sent(found[i], down, f"{here} has no room for it; {found[i].why}")
+        found[i] = _sent(found[i], down, f"{here} has no space left for it; {found[i].why}")
         over -= found[i].state.nbytes * tier.stored_per_logical
     for i in _least_loss(found, staying, here, cooler.name):
         if over <= 0:
             break
-        found[i] = _sent(found[i], cooler.name, f"{here} is over its room")
+        found[i] = _sent(found[i], cooler.name, f"{here} is over its space")
         over -= found[i].state.nbytes * tier.stored_per_logical
     return found
 

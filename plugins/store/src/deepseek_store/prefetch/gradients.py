@@ -133,7 +133,7 @@ class Forward:
         }
 
     def _slopes(self) -> tuple[Floats, Floats]:
-        """Of the hidden state in the cell [TBH], and of what each gate adds in its sum [TB4H].
+        """Slopes of the hidden state by the cell [TBH], and of each gate by its sum [TB4H].
 
         All steps at once: the way back is then a few products a step.
         """

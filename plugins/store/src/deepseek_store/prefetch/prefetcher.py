@@ -187,7 +187,7 @@ class Prefetcher:
         return blocks if blocks or self._order_leads() else None
 
     def _in_turn(self, wanted: Iterable[Iterable[int]]) -> dict[int, None]:
-        """Those that may be under way at once; the others are held, the oldest dropped."""
+        """Blocks that may be in flight at once; the others are held, the oldest dropped."""
         held, found = self._held, dict.fromkeys(chain.from_iterable(wanted))
         if not held and len(found) <= min(MOST_HELD, self._channels.room):
             return found

@@ -145,7 +145,7 @@ class StreamSource:
             self._owner[block] = stream
 
     def _before_edge(self, stream: _Stream, blocks: range) -> range:
-        """Of the blocks those before the next edge, if edges are trusted."""
+        """Cut the blocks at the next edge, if edges are trusted."""
         edges, back = self._edges, min(stream.stride, 0)
         known = edges.known
         for block in blocks:

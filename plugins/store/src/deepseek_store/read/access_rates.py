@@ -26,10 +26,10 @@ class Memory(Protocol):
     """Where heat is kept from one opening of a store to the next."""
 
     def heat(self) -> Mapping[str, RateAt]:
-        """Of all objects that were ever read."""
+        """Rates of all objects that were ever read."""
 
     def heat_of(self, keys: Iterable[str]) -> Mapping[str, RateAt]:
-        """Of some."""
+        """Rates of some objects."""
 
 
 class AccessRates:

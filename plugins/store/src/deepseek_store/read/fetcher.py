@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
-_MOST_QUEUED: Final = 65_536  # groups; more than any cache has room for
+_MOST_QUEUED: Final = 65_536  # groups; more than any cache has space for
 
 
 class _Fetch:

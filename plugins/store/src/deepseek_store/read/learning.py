@@ -1,4 +1,4 @@
-"""What a store learns of its readers: how heat foretells accesses, and which shards pay."""
+"""What a store learns of its readers: how heat predicts accesses, and which shards pay."""
 
 from __future__ import annotations
 
@@ -80,4 +80,4 @@ def _remembered(text: str | None) -> Reaccess | None:
     try:
         return Reaccess.from_json(json.loads(text))
     except (ValueError, KeyError, TypeError, errors.ConfigError):
-        return None  # of another version: it is learned anew
+        return None  # of another version: it is learned again

@@ -48,7 +48,7 @@ class SegmentTables:
         return self.in_stripe(stripe, row.fragment)
 
     def in_stripe(self, stripe: Stripe, index: int) -> list[Placed]:
-        """Of the segment that is a data fragment of a stripe; see `footer_in_stripe`."""
+        """Table of the segment that is a data fragment of a stripe; see `footer_in_stripe`."""
         return footer_in_stripe(self._tiers, stripe, index)
 
     def _stripe(self, number: int) -> Stripe | None:

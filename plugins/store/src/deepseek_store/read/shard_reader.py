@@ -239,7 +239,7 @@ class Reader:
         return SegmentGone(f"segment {extent.segment:x} came back")
 
     def _missing(self, segment: int, error: errors.ObjectMissing) -> Exception:
-        """Its file was removed: by the collector, which says so in the index, or by an accident."""
+        """Error for a file removed by the collector, which says so in the index, or by accident."""
         self._state.refresh()
         row = self._state.segments.get(segment)
         if row is None or not row.local or row.state != "sealed":

@@ -155,7 +155,7 @@ def bench(
 
 
 def clean(store: Store) -> None:
-    """Delete what a run has put; the room is freed by the next collection."""
+    """Delete what a run has put; the space is freed by the next collection."""
     for info in list(store.list(PREFIX)):
         store.delete(info.key)
 

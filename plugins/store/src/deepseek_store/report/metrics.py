@@ -38,7 +38,7 @@ class Metric:
     samples: tuple[tuple[Labels, float], ...]
 
     def lines(self) -> Iterator[str]:
-        """As the format has them."""
+        """Lines in Prometheus' format."""
         yield f"# HELP {_PREFIX}{self.name} {_escaped(self.help)}"
         yield f"# TYPE {_PREFIX}{self.name} {self.kind}"
         for labels, value in self.samples:
@@ -249,7 +249,7 @@ class MetricsServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """GET /metrics; the class is made anew for each server, with its `text`."""
+    """GET /metrics; the class is rebuilt for each server, with its `text`."""
 
     server_version = "deepseek-store"
     protocol_version = "HTTP/1.1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from itertools import pairwise
@@ -20,23 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_MOVES: Final = 40
 _MOST_FINDINGS: Final = 40
-_WIDTH, _LABEL, _ROW, _TALL = 480, 48, 36, 130
-_STYLE: Final = """<style>
-:root{--hot:#d9541e;--warm:#c98a00;--cold:#2f6fc4;--waste:#8d96a0}
-@media(prefers-color-scheme:dark){:root{--hot:#f0764a;--warm:#e0a92e;--cold:#6aa3ec;
---waste:#7d8794}}
-.hot{fill:var(--hot)}.warm{fill:var(--warm)}.cold{fill:var(--cold)}.waste{fill:var(--waste)}
-.more{opacity:.45}svg.chart{max-width:560px;display:block;margin:.3rem 0}
-svg.chart text{font-size:12px}svg.chart text.name{fill:var(--ink)}
-p.legend{color:var(--soft);font-size:.9rem;margin:.2rem 0 0}
-p.legend i{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.35em;
-vertical-align:-.05em}p.legend span{white-space:nowrap;margin-right:.9em}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem 1rem;
-margin:1rem 0}.figures b{display:block;font-size:1.3rem;font-weight:600}
-.figures span{color:var(--soft);font-size:.9rem}
-td{white-space:nowrap}td:last-child{white-space:normal;min-width:12rem}
-p.bad{border-left:3px solid #c0392b;padding-left:.7rem}
-</style>"""
+_WIDTH, _LABEL, _ROW, _TALL = 480, 48, 36, 146
 
 
 def write_status_page(
@@ -54,7 +38,7 @@ def write_status_page(
         f"<h2>Cache and prefetch</h2>{_cache(status)}",
     )
     title = f"Store {Path(status.home).name or status.home}"
-    console.write_html(path, title, _STYLE + "".join(sections))
+    console.write_html(path, title, "".join(sections))
 
 
 def _figures(status: StoreStatus) -> str:
@@ -63,7 +47,7 @@ def _figures(status: StoreStatus) -> str:
         (f"{status.objects:,}", "objects"),
         (console.format_bytes(status.objects_nbytes), "of objects"),
         (console.format_bytes(status.stored_nbytes), "stored, index included"),
-        ("-" if status.efficiency is None else f"{status.efficiency:.1%}", "efficiency"),
+        ("-" if status.efficiency is None else f"{status.efficiency:.1%}", "storage efficiency"),
         ("-" if rate is None else f"{rate:.1%}", "cache hits"),
         (f"{status.snapshots:,}", "snapshots"),
         (f"{status.pins:,}", "pinned objects"),
@@ -111,18 +95,18 @@ def _findings(findings: Sequence[KeptFinding]) -> str:
     more = len(findings) - len(rows)
     note = f'<p class="soft">and {more:,} more</p>' if more else ""
     head = ("what", "is", "how", "first", "last", "times")
-    return console.table(head, rows) + note
+    return console.table(head, rows, name="Findings") + note
 
 
 def _bytes_chart(tiers: Sequence[TierStatus]) -> str:
     """A bar for each tier, as long as what is stored there."""
     most = max((tier.stored_nbytes for tier in tiers), default=0) or 1
     rows = "".join(_bytes_row(number, tier, most) for number, tier in enumerate(tiers))
-    legend = _legend(
-        (("hot", 1.0, "needed (in the color of its tier)"), ("hot", 0.45, "parities and copies"),
-         ("waste", 1.0, "garbage, until gc"))
-    )  # fmt: skip
-    return _svg(len(tiers) * _ROW + 6, rows, "bytes by tier") + legend
+    shown = {tier.name: f"var(--{tier.name})" for tier in tiers}
+    legend = console.legend(shown | {"garbage, until gc": "var(--waste)"})
+    note = '<p class="soft">Pale: parities and copies, which a loss would be repaired from.</p>'
+    size = _WIDTH, len(tiers) * _ROW + 6
+    return legend + console.figure(rows, size, "Bytes stored in each tier", most=640) + note
 
 
 def _bytes_row(number: int, tier: TierStatus, most: int) -> str:
@@ -158,7 +142,7 @@ def _tiers(tiers: Sequence[TierStatus]) -> str:
         f'<p class="soft">{tier.name}: {escape(", ".join(tier.places))}</p>' for tier in tiers
     )
     rows = [_tier_row(tier) for tier in tiers]
-    return f'<p class="soft">{both}</p>{console.table(head, rows)}{places}'
+    return f'<p class="soft">{both}</p>{console.table(head, rows, name="Tiers")}{places}'
 
 
 def _tier_row(tier: TierStatus) -> tuple[str, ...]:
@@ -189,7 +173,7 @@ def _heat_chart(status: StoreStatus) -> str:
     for number, (bin_, name) in enumerate(zip(status.heat_bins, _bin_names(), strict=True)):
         x, y = 4 + number * step, float(_TALL)
         for tier in reversed(TIERS):
-            height = bin_[tier] / most * (_TALL - 22)
+            height = bin_[tier] / most * (_TALL - 38)
             y -= height
             tip = f"{bin_[tier]:,} objects in {tier}, {name} reads a day"
             drawn += _rect(tier, (x + 5, y, step - 10, height), tip) if bin_[tier] else ""
@@ -198,9 +182,13 @@ def _heat_chart(status: StoreStatus) -> str:
             drawn += _text(x + step / 2, y - 5, f"{total:,}")
         drawn += _text(x + step / 2, _TALL + 15, name)
     base = f'<line x1="4" y1="{_TALL}" x2="{_WIDTH - 4}" y2="{_TALL}"/>'
-    legend = _legend((tier, 1.0, tier) for tier in TIERS)
-    head = '<p class="soft">Objects by reads a day, as they have decayed by now.</p>'
-    return head + _svg(_TALL + 22, base + drawn, "objects by heat") + legend
+    titles = (
+        f'<text class="title" x="4" y="14">objects</text><text class="title" x="{_WIDTH / 2}" '
+        f'y="{_TALL + 33}" text-anchor="middle">reads a day, as they have decayed by now</text>'
+    )
+    legend = console.legend({tier: f"var(--{tier})" for tier in TIERS})
+    size = _WIDTH, _TALL + 40
+    return legend + console.figure(base + drawn + titles, size, "Objects by reads a day", most=640)
 
 
 def _bin_names() -> list[str]:
@@ -234,7 +222,7 @@ def _durability(tiers: Sequence[TierStatus]) -> str:
         "Nines of annual durability of a stripe by a Markov model under three models of repair; "
         "correlated losses are not in it. Simulated domains share a device and fail together."
     )
-    return f'<p class="soft">{note}</p>{console.table(head, rows)}'
+    return f'<p class="soft">{note}</p>{console.table(head, rows, name="Durability")}'
 
 
 def _moves(moves: MovePlan | None, refusal: str) -> str:
@@ -258,7 +246,7 @@ def _moves(moves: MovePlan | None, refusal: str) -> str:
     left_out = len(moves) - len(shown)
     note = f'<p class="soft">and {left_out:,} more</p>' if left_out else ""
     head = ("move", "objects", "segments", "size", "where", "why")
-    return told + console.table(head, shown) + note
+    return told + console.table(head, shown, name="Moves") + note
 
 
 def _rounds(status: StoreStatus) -> str:
@@ -266,8 +254,8 @@ def _rounds(status: StoreStatus) -> str:
         (tick for entry in status.entries for tick in entry.ticks), key=lambda tick: -tick["at_s"]
     )
     if not ticks:
-        return '<p class="soft">None that did anything: no process moves data by itself.</p>'
-    return console.table(("when", "moves", "freed", "ended by"), map(_round, ticks))
+        return '<p class="soft">No moves yet: none was due, or background moves are off.</p>'
+    return console.table(("when", "moves", "freed", "ended by"), map(_round, ticks), name="Rounds")
 
 
 def _round(tick: Any) -> tuple[str, ...]:
@@ -280,30 +268,15 @@ def _cache(status: StoreStatus) -> str:
     newest = next((entry for entry in status.entries if entry.why), None)
     rows = [
         ("requests for shards of warm and cold objects", counts.cache_hits + counts.cache_misses),
-        ("of them hits", counts.cache_hits),
+        ("cache hits", counts.cache_hits),
         ("fetched from tiers", counts.fetched),
-        ("fetched ahead", counts.prefetched),
-        ("of them read", counts.prefetched_used),
-        ("sources that act", " and ".join(newest.acting) or "none" if newest else "none"),
+        ("prefetched", counts.prefetched),
+        ("prefetched and read", counts.prefetched_used),
+        ("sources of prefetching", " and ".join(newest.acting) or "none" if newest else "none"),
         ("because", newest.why if newest else "nothing was read from a tier yet"),
     ]
     shown = [(name, f"{value:,}" if isinstance(value, int) else value) for name, value in rows]
-    return console.table(("", "since the store was made"), shown)
-
-
-def _legend(entries: Iterable[tuple[str, float, str]]) -> str:
-    marks = "".join(
-        f'<span><i style="background:var(--{name});opacity:{opacity:g}"></i>{escape(text)}</span> '
-        for name, opacity, text in entries
-    )
-    return f'<p class="legend">{marks}</p>'
-
-
-def _svg(height: int, inside: str, label: str) -> str:
-    return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="{escape(label)}">{inside}</svg>'
-    )
+    return console.table(("what", "since the store was made"), shown)
 
 
 def _rect(look: str, box: tuple[float, float, float, float], tip: str) -> str:

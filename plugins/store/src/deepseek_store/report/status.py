@@ -133,7 +133,7 @@ class StoreStatus:
         """The state of the store in a sentence."""
         lost = sum(each.lost for each in self.findings)
         if lost:
-            return f"LOST: bytes of objects in {lost:,} places; `repair` names what it can't mend"
+            return f"LOST: bytes of objects in {lost:,} places; `repair` names what it can't fix"
         stripes = sum(tier.stripes_unreadable for tier in self.tiers)
         segments = sum(tier.segments_unreadable for tier in self.tiers)
         if stripes or segments:

@@ -113,7 +113,7 @@ def _at(place: Place) -> FragmentPlace:
 def _look(io: FragmentIO, found: _Found, throttle: Throttle) -> _Found | Stray | None:
     """The object with its header, or why it is none of ours; None if it is gone by now."""
     if parse_key(found.place.domain, found.key) is None:
-        return found.stray("foreign", "its key is no fragment's")
+        return found.stray("foreign", "its key is not a fragment's")
     throttle(HEADER_NBYTES)
     try:
         header = parse_header(io.tier_of(_at(found.place)).get(found.key, 0, HEADER_NBYTES))

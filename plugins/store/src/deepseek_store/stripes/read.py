@@ -82,7 +82,7 @@ def read_verified(
     """The range, from wherever its hash fits.
 
     Where the fragment does not give it and neither do those that stand in, a fault among them
-    is silent: each is read wholly, and the bad ones are left out.
+    is silent: each is read completely, and the bad ones are left out.
 
     Raises:
         TierUnavailable: too many can't be reached now.
@@ -113,7 +113,7 @@ def read_verified(
 
 
 def _silent(io: FragmentIO, stripe: Stripe, index: int, failed: Failed) -> Failed:
-    """The faults of the fragments that stood in for this one, each read wholly."""
+    """The faults of the fragments that stood in for this one, each read completely."""
     reads = plan_around(io, stripe, failed, (index,)).reads
     looked = io.each(lambda other: io.inspect(stripe, other), reads, nbytes=stripe.nbytes)
     return {other: fault for other, fault in looked if fault is not None}

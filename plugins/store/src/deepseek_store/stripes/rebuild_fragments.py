@@ -39,7 +39,7 @@ def repair_stripe(
     places: Sequence[Place] | None,
     throttle: Throttle,
 ) -> Stripe:
-    """The stripe with the faulty fragments written anew.
+    """The stripe with the faulty fragments rewritten.
 
     Raises:
         TierUnavailable: it can't be done until what is away is back; nothing is written.

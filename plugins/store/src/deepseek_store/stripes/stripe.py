@@ -48,7 +48,7 @@ class FragmentPlace:
 
     @property
     def place(self) -> Place:
-        """Its failure domain."""
+        """Failure domain of the fragment."""
         return Place(tier=self.tier, domain=self.domain)
 
 
@@ -188,7 +188,7 @@ def fragment_key(domain: str, stripe: int, index: int, generation: int) -> str:
 
 
 def parse_key(domain: str, key: str) -> tuple[int, int, int] | None:
-    """Stripe, index and generation that a key names; None if it is no fragment's."""
+    """Stripe, index and generation that a key names; None if it is not a fragment's."""
     stripe, _, rest = key.removeprefix(folder_of(domain)).partition("/")
     index, _, generation = rest.partition(".")
     try:

@@ -170,7 +170,7 @@ class StripeIO:
         *,
         throttle: Throttle = no_throttle,
     ) -> Stripe:
-        """The stripe with the faulty and lost fragments written anew, a generation later.
+        """The stripe with the faulty and lost fragments rewritten, a generation later.
 
         A single loss reads its local group and nothing else; several are one decode. New
         fragments go to `places` (all domains of the stripe's tiers without) where the stripe

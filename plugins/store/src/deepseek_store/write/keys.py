@@ -14,10 +14,10 @@ def check_key(key: str) -> str:
 
     Raises:
         KeyRefused: it is empty, absolute or too long, has an empty part, `.` or `..`, or holds what
-            is no text (a NUL, half a surrogate pair).
+            is not text (a NUL, half a surrogate pair).
     """
     if not isinstance(key, str) or not key:
-        raise KeyRefused(f"{key!r} is no key", remedy="give a text such as 'runs/7/model.onnx'")
+        raise KeyRefused(f"{key!r} is not a key", remedy="give a text such as 'runs/7/model.onnx'")
     try:
         nbytes = len(key) if key.isascii() else len(key.encode())
     except UnicodeEncodeError as error:
@@ -32,7 +32,7 @@ def check_key(key: str) -> str:
     # The common case in two searches; splitting every key would cost more than the rest.
     if key[0] == "/" or key[-1] == "/" or "//" in key or "\0" in key or _dotted(key):
         raise KeyRefused(
-            f"{key[:80]!r} is no key",
+            f"{key[:80]!r} is not a key",
             remedy="use parts separated by single slashes, none of them '.' or '..'",
         )
     return key

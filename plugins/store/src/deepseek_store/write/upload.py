@@ -63,7 +63,7 @@ class Upload:
         Raises:
             NotBytes: it has no bytes.
             InputError: the upload has ended.
-            TierFull, TierUnavailable: no room, or the disk does not answer; the upload has ended.
+            TierFull, TierUnavailable: no space, or the disk does not answer; the upload has ended.
         """
         self._check_open()
         data = bytes_of(chunk)
@@ -82,7 +82,7 @@ class Upload:
 
         Raises:
             GenerationMismatch: it is not what was expected.
-            TierFull, TierUnavailable: no room, or the disk does not answer; there is no object.
+            TierFull, TierUnavailable: no space, or the disk does not answer; there is no object.
         """
         self._check_open()
         try:

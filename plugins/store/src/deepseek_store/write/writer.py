@@ -191,7 +191,7 @@ class Writer:
         """Bytes behind those of an object, which stay where they are, in one step.
 
         Only short pieces at its end, together no longer than what is added, are read by `read` and
-        written anew with it: so many small appends leave few pieces, and copy each byte seldom.
+        rewritten with it: so many small appends leave few pieces, and copy each byte seldom.
 
         Raises:
             GenerationMismatch: the object is another one by now.
@@ -230,14 +230,14 @@ class Writer:
         return extents
 
     def rewrite(self, version: Version, pieces: Sequence[Buffer]) -> list[Placed]:
-        """Write a version's bytes into the log anew, as the same version, moved once more."""
+        """Write a version's bytes into the log again, as the same version, moved once more."""
         placed, record = self.begin_rewrite(version, pieces)
         return placed + self.end_rewrites([record])
 
     def begin_rewrite(
         self, version: Version, pieces: Sequence[Buffer | Extent], *, makes_room: bool = False
     ) -> tuple[list[Placed], Record]:
-        """Write the pieces of a version anew; those, and the record that is to tell of them.
+        """Write the pieces of a version again; those, and the record that is to tell of them.
 
         A piece that is an `Extent` stays where it is. One piece alone comes with that record.
         """
@@ -263,7 +263,7 @@ class Writer:
         return self._journal.append(records, makes_room=makes_room)
 
     def relink(self, version: Version) -> list[Placed]:
-        """Write a version's record anew, without its bytes: a tombstone, or a manifest."""
+        """Write a version's record again, without its bytes: a tombstone, or a manifest."""
         kind = Kind.DELETE if version.deleted else Kind.PUT
         record = moved_record(version, kind, version.extents)
         return self._journal.append([attrs.evolve(record, manifest=not version.deleted)])
@@ -326,7 +326,7 @@ class Writer:
                 f"{key!r} {there}, not {expect}" if expect else f"{key!r} exists already",
                 url=self._state.index.url,
                 found=found,
-                remedy="read it again, and decide anew",
+                remedy="read it again, and decide again",
             )
 
     def _write(

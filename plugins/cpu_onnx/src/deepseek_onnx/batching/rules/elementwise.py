@@ -65,7 +65,7 @@ def clip(call: Call) -> Tensor:
 
 
 def dropout(call: Call) -> tuple[Tensor, ...]:
-    """As it stands in inference, where it does nothing; its mask has the same shape."""
+    """Dropout in inference does nothing; its mask has the same shape."""
     if call.version < 7 and not call.flag("is_test"):
         raise IsRandom
     if call.has(2) and not _is_off(call.tensor(2)):

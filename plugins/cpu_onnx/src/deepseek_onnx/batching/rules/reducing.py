@@ -103,7 +103,7 @@ def determinant(call: Call) -> Tensor:
 
 
 def choosing(call: Call) -> tuple[Tensor, ...]:
-    """As many entries as the data says: their number alone tells the items' data apart."""
+    """Choose as many entries as the data says: their number alone depends on the items' data."""
     for state in call.inputs:
         if state is not None and not isinstance(state, Fixed):
             raise Mixes("what it finds in all of them decides the size")

@@ -61,7 +61,7 @@ def _places(size: Dim, window: Window, padding: str, rounds_up: bool) -> Dim | N
 
 
 def _padded_places(size: Dim, window: Window) -> Dim | None:
-    """As many as elements, of which each stride takes one; pools that are dilated have less."""
+    """Count places: one per stride of the elements; dilated pools have fewer."""
     if window.dilation != 1:
         return None
     if isinstance(size, int):
@@ -70,7 +70,7 @@ def _padded_places(size: Dim, window: Window) -> Dim | None:
 
 
 def _count(room: int, window: Window, size: int, rounds_up: bool) -> int | None:
-    """1 + room / stride; None where implementations differ in how they round."""
+    """1 + space / stride; None where implementations differ in how they round."""
     if room < 0:
         return None
     if rounds_up and room % window.stride:

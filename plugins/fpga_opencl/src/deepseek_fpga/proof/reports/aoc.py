@@ -58,7 +58,7 @@ def parse_compiler(text: str, source: str) -> Facts:
     """`report_data.js`: variables with JSON; or one JSON object a line (`.ndjson`), or one object.
 
     Raises:
-        ArtifactError: it is no JSON, or has neither resources nor loops.
+        ArtifactError: it is not JSON, or has neither resources nor loops.
     """
     tables = [table for value in _values(text, source) for table in _objects(value, source)]
     used: dict[str, float] = {}

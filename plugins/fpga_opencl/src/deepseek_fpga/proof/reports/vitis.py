@@ -26,7 +26,7 @@ def parse_csynth(text: str, source: str) -> Facts:
     """`*_csynth.xml`: periods in ns, the interval in cycles, cells by name.
 
     Raises:
-        ArtifactError: it is no XML of that kind.
+        ArtifactError: it is not XML of that kind.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise damaged(source, "it declares entities, which no such report does")

@@ -101,13 +101,13 @@ def matcher(pattern: str) -> re.Pattern[str]:
     """What matches whole texts.
 
     Raises:
-        ConfigError: it is no pattern.
+        ConfigError: it is not a pattern.
     """
     try:
         return re.compile(regex_of(pattern), re.DOTALL)
     except re.error as error:
         raise errors.ConfigError(
-            f"{pattern!r} is no pattern: {error.msg}", remedy="write a range as [a-z]"
+            f"{pattern!r} is not a pattern: {error.msg}", remedy="write a range as [a-z]"
         ) from None
 
 

@@ -154,7 +154,7 @@ class TargetFolder:
         """The open folder that a path lies in, and its last part."""
         folder, _, name = path.rpartition("/")
         if name in ("", ".", "..") or "\0" in path:
-            raise Unwritable(f"{name!r} is no name of a file")
+            raise Unwritable(f"{name!r} is not a name of a file")
         return self._folder(folder), name
 
     def _folder(self, path: str, *, make: bool = True) -> int:
@@ -192,7 +192,7 @@ class TargetFolder:
 
 def _enter(above: int, part: str, path: str, *, make: bool) -> int:
     if part in ("", ".", ".."):
-        raise Unwritable(f"{part!r} is no name of a folder")
+        raise Unwritable(f"{part!r} is not a name of a folder")
     try:
         return os.open(part, _FOLDER, dir_fd=above)
     except FileNotFoundError:
@@ -206,7 +206,7 @@ def _enter(above: int, part: str, path: str, *, make: bool) -> int:
 
 
 def _in_the_way(above: int, part: str, error: OSError) -> Exception:
-    """Why a part of a path is no folder."""
+    """Why a part of a path is not a folder."""
     try:
         mode = os.stat(part, dir_fd=above, follow_symlinks=False).st_mode
     except OSError:

@@ -202,7 +202,7 @@ _LEFT_OUT: Final = object()
 
 
 def folders_of_store(home: str | Path, urls: tuple[str, ...] = ()) -> frozenset[Identity]:
-    """Those that are never stored in it nor deleted: its home, mirrors, tiers on local disks."""
+    """Folders that are never stored nor deleted: its home, mirrors, tiers on local disks."""
     found = set()
     for path in (os.fspath(home), *urls):
         try:
@@ -213,7 +213,7 @@ def folders_of_store(home: str | Path, urls: tuple[str, ...] = ()) -> frozenset[
 
 
 def _unusual(found: os.stat_result) -> bool:
-    """Whether a folder that is made anew would have other permissions."""
+    """Whether a folder that is rebuilt would have other permissions."""
     return stat.S_IMODE(found.st_mode) & 0o7777 != 0o777 & ~current_umask()
 
 
