@@ -116,7 +116,7 @@ def _is_open(folder: Path) -> bool:
 
 
 def _is_of_one(group: int) -> bool:
-    """Whether a group is this user's own: with a umask of 002, which some systems set, it writes."""
+    """Whether a group is this user's own, which may write where the umask is 002."""
     import grp
     import pwd
 

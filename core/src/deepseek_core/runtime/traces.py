@@ -138,9 +138,7 @@ def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(
-            f"{where} is not JSON: {error}", remedy="correct or truncate it"
-        ) from error
+        raise ArtifactError(f"{where} is not JSON: {error}", remedy="fix or truncate it") from error
 
 
 def _object(value: Any, where: str) -> Row:

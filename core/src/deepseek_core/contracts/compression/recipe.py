@@ -184,7 +184,7 @@ def _check_schema(schema: Any) -> None:
     if schema != SCHEMA:
         raise ConfigError(
             f"the recipe has schema {schema!r}; this version reads {SCHEMA}",
-            remedy="update the SDK, or write the recipe anew",
+            remedy="update the SDK, or write the recipe again",
         )
 
 

@@ -170,7 +170,7 @@ def _check_span(graph: TaskGraph) -> None:
     total += len(graph.edges) * delay + sum(edge.nbytes for edge in graph.edges) * byte
     if not total <= _LONGEST:
         raise InputError(
-            f"graph {graph.name!r}: its costs and transfers are so large that their sum is no "
+            f"graph {graph.name!r}: its costs and transfers are so large that their sum is not a "
             f"number below {_LONGEST:g}",
             remedy="write them in a larger unit of time",
         )
