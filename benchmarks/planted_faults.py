@@ -104,10 +104,15 @@ def check(folder: Path, name: str, kind: str, fault: str) -> Found:
         for rule in json.loads(told)["rules"]
         if rule["outcome"] in ("failed", "crashed", "hung")
     ]
-    rows = json.loads(sdk(folder, "list-plugins", "--json"))["plugins"]
-    status = next(row["status"] for row in rows if row["name"] == name)
+    status = status_of(folder, name)
     ill = "" if status in ("available", "unavailable") else status
     return Found(kind, fault, list(dict.fromkeys(rules)), ill, time.monotonic() - start_s)
+
+
+def status_of(folder: Path, name: str) -> str:
+    """As `ds-sdk list-plugins --json` has it, whatever a plugin prints after that."""
+    answer, _ = json.JSONDecoder().raw_decode(sdk(folder, "list-plugins", "--json"))
+    return next(row["status"] for row in answer["plugins"] if row["name"] == name)
 
 
 def planted(kind: str, fault: str, number: int) -> Found:

@@ -32,6 +32,13 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
+def usable_cores() -> int:
+    """CPU cores that this process may use; all of the machine where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def format_bytes(nbytes: float) -> str:
     """`1536` -> `1.5 KiB`; binary units as IEC 80000-13 has them."""
     for unit in ("B", "KiB", "MiB", "GiB"):

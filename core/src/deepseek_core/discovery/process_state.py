@@ -176,6 +176,11 @@ _READERS_ALONE: Final[dict[str, Callable[[], object]]] = {
 }
 
 
+def all_readers() -> Mapping[str, Callable[[], object]]:
+    """Everything that can be looked at, for a process in which nothing else goes on."""
+    return {**_READERS, **_READERS_ALONE}
+
+
 def readers() -> Mapping[str, Callable[[], object]]:
     """What is looked at: what the main thread changes meanwhile is no plugin's doing."""
     if threading.current_thread() is not threading.main_thread():
