@@ -48,11 +48,7 @@ class SharedRules(TierRules):
     """Rules over many at once."""
 
     def test_two_openings_lose_nothing(self, spec: Registered[Any], url: str) -> None:
-<<<<<<< HEAD
-        """Openings of one URL: objects are there, a contested key has one winner."""
-=======
         """Openings of one URL in a process: objects are there, one writer wins a contested key."""
->>>>>>> main
         self._need_durable(spec)
         with ExitStack() as stack:
             both = [stack.enter_context(self._open(spec, url)) for _ in range(2)]
