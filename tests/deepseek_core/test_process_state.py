@@ -1,12 +1,14 @@
 """The kit's list of what a process shares: a change is seen, and odd values are put back."""
 
 import builtins
+import decimal
 import gc
 import io
 import locale
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -113,6 +115,16 @@ def moved_descriptor():
             os.close(number)
 
 
+@contextmanager
+def limited():
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if soft == 0 else 0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
 ROOT = logging.getLogger()
 CHANGES = {
     "the environment": lambda p: variable(),
@@ -128,16 +140,18 @@ CHANGES = {
     "warning filters": lambda p: filtered(),
     "the root logger": lambda p: in_list(ROOT.handlers, logging.NullHandler()),
     "the root logger's level": lambda p: called(ROOT.setLevel, 3, ROOT.level),
-    "the random state": lambda p: drawn(random, "getstate", "setstate"),
-    "the random state of numpy": lambda p: drawn(numpy.random, "get_state", "set_state"),
+    "random numbers": lambda p: drawn(random, "getstate", "setstate"),
+    "numpy's random numbers": lambda p: drawn(numpy.random, "get_state", "set_state"),
     "numpy's handling of errors": lambda p: np.errstate(divide="raise"),
     "the recursion limit": lambda p: called(sys.setrecursionlimit, 4321, sys.getrecursionlimit()),
-    "garbage collection": lambda p: collector_off(),
-    "the standard streams": lambda p: attribute(sys, "stdin", io.StringIO()),
-    "the standard streams' descriptors": lambda p: moved_descriptor(),
-    "hooks of exceptions": lambda p: attribute(threading, "excepthook", print),
+    "the garbage collector": lambda p: collector_off(),
+    "sys hooks": lambda p: attribute(sys, "stdin", io.StringIO()),
+    "standard descriptors": lambda p: moved_descriptor(),
+    "threading hooks": lambda p: attribute(threading, "excepthook", print),
     "tracing": lambda p: called(sys.setprofile, lambda *_: None, None),
     "the switch interval": lambda p: called(sys.setswitchinterval, 0.5, 0.005),
+    "the decimal context": lambda p: attribute(decimal.getcontext(), "prec", 5),
+    "limits of the process": lambda p: limited(),
     "the os module": lambda p: attribute(os, "getpid", lambda: 1),
     "the builtins": lambda p: attribute(builtins, "print", id),
 }
@@ -159,7 +173,7 @@ def test_odd_values_are_put_back(tmp_path):
     before = process_state()
     with odd_state(tmp_path):
         changed = differing(before, process_state())
-    assert {"the working folder", "the umask", "the random state", "signal handlers"} <= {*changed}
+    assert {"the working folder", "the umask", "random numbers", "signal handlers"} <= {*changed}
     assert differing(before, process_state()) == ()
 
 

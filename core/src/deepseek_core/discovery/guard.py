@@ -1,25 +1,23 @@
 """What a plugin may not do to the process while it loads: found, undone and told.
 
 It may not hang, fork, change environment variables, replace parts of the standard library, or leave
-the process in another state than it found: `_READERS` is what is looked at.
+the process in another state than it found: `process_state` has what is looked at.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # `signal` makes an enum of each, which is slow
-import faulthandler
-import gc
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
 from deepseek_core.contracts.errors import PluginError
+from deepseek_core.discovery.process_state import readers
 from deepseek_core.discovery.strangers import Overdue
 
 # A plugin that catches everything is told again.
@@ -41,174 +39,6 @@ _WAIT_S: Final = 120.0
 """How long a thread waits for another that loads plugins: a hang of one is not a hang of all."""
 
 
-class Objects(tuple[Any, ...]):
-    """Objects that are compared by identity: a stranger's `==` may do anything."""
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Objects) or len(self) != len(other):
-            return False
-        return all(mine is its for mine, its in zip(self, other, strict=True))
-
-    def __hash__(self) -> int:
-        return hash(tuple(map(id, self)))
-
-
-def _working_folder() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109 - text, and at every start
-    except OSError:  # it was deleted
-        return None
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)  # the only way to ask; a file that is made meanwhile is private
-    os.umask(mask)
-    return mask
-
-
-def _handlers() -> Objects:
-    return Objects(map(_signal.getsignal, SIGNALS))
-
-
-def _standard_descriptors() -> tuple[tuple[int, int] | None, ...]:
-    return _file_of(0), _file_of(2)
-
-
-def _file_of(descriptor: int) -> tuple[int, int] | None:
-    try:
-        status = os.fstat(descriptor)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _collector() -> tuple[object, ...]:
-    return gc.isenabled(), gc.get_threshold(), gc.get_debug()  # to count what is frozen takes long
-
-
-def _locale() -> str | None:
-    import _locale as native  # what `locale` asks, which is not imported at every start
-
-    return native.setlocale(native.LC_ALL, None)
-
-
-def _hooks() -> Objects:
-    return Objects(getattr(sys, name, None) for name in SYS_HOOKS)
-
-
-def _thread_hooks() -> Objects:
-    return Objects((threading.excepthook, threading.gettrace(), threading.getprofile()))
-
-
-def _tracing() -> Objects:
-    return Objects((sys.gettrace(), sys.getprofile()))
-
-
-def _loaded(module: str, read: Callable[[Any], object]) -> Callable[[], object]:
-    """The reader of a module's state; None while that is not imported."""
-
-    def state() -> object:
-        found = sys.modules.get(module)
-        return None if found is None else read(found)
-
-    return state
-
-
-def _logging(module: Any) -> tuple[object, ...]:
-    root = module.root
-    handlers, filters = Objects(root.handlers), Objects(root.filters)
-    return root.level, handlers, filters, root.manager.disable, module.raiseExceptions
-
-
-def decimal_state(context: Any) -> tuple[object, ...]:
-    """The settings of a decimal context, without the flags of past calculations."""
-    c = context
-    traps = tuple(signal for signal, is_set in c.traps.items() if is_set)
-    return c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, traps
-
-
-def _numpy_random(module: Any) -> tuple[object, ...]:
-    kind, keys, *rest = module.get_state()
-    return kind, keys.tobytes(), *rest
-
-
-def _lowest_free() -> int:
-    """The descriptor that the next file gets: it rises when one is left open."""
-    try:
-        free = os.dup(2)
-    except OSError:
-        return -1
-    os.close(free)
-    return free
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except (ChildProcessError, AttributeError):
-        return False
-    return True
-
-
-SYS_HOOKS: Final = (
-    "stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__", "displayhook",
-    "excepthook", "unraisablehook", "breakpointhook",
-)  # fmt: skip
-SIGNALS: Final = tuple(sorted(_signal.valid_signals()))
-
-# Each takes about a microsecond. `undoing` has what puts them back, under the same names.
-_READERS: Final[dict[str, Callable[[], object]]] = {
-    "the working folder": _working_folder,
-    "the umask": _umask,
-    "signal handlers": _handlers,
-    "standard descriptors": _standard_descriptors,
-    "sys.argv": lambda: tuple(sys.argv),
-    "sys.path": lambda: tuple(sys.path),
-    "sys.meta_path": lambda: Objects(sys.meta_path),
-    "sys.path_hooks": lambda: Objects(sys.path_hooks),
-    "sys hooks": _hooks,
-    "threading hooks": _thread_hooks,
-    "tracing": _tracing,
-    "the recursion limit": sys.getrecursionlimit,
-    "the switch interval": sys.getswitchinterval,
-    "the digits limit": sys.get_int_max_str_digits,
-    "the garbage collector": _collector,
-    "faulthandler": faulthandler.is_enabled,
-    "the locale": _locale,
-    "the time zone": lambda: (time.tzname, time.timezone),
-    "the root logger": _loaded("logging", _logging),
-    "the time-out of sockets": _loaded("_socket", lambda m: m.getdefaulttimeout()),
-    "the decimal context": _loaded("decimal", lambda m: decimal_state(m.getcontext())),
-    "the start method of processes": _loaded(
-        "multiprocessing", lambda m: m.get_start_method(allow_none=True)
-    ),
-}
-if sys.platform != "win32":
-    _READERS["blocked signals"] = lambda: frozenset(_signal.pthread_sigmask(_signal.SIG_BLOCK, ()))
-    _READERS["the flags of dlopen"] = sys.getdlopenflags
-if hasattr(os, "sched_getaffinity"):
-    _READERS["the CPU affinity"] = lambda: frozenset(os.sched_getaffinity(0))
-
-# Other threads of the program change these all the time: they are looked at if there are none.
-_READERS_ALONE: Final[dict[str, Callable[[], object]]] = {
-    "warning filters": _loaded("warnings", lambda m: tuple(m.filters)),
-    "random numbers": _loaded("random", lambda m: m.getstate()),
-    "numpy's random numbers": _loaded("numpy.random.mtrand", _numpy_random),
-    "threads": lambda: Objects(threading.enumerate()),
-    "open files": _lowest_free,
-    "child processes": _has_children,
-}
-
-
-def _readers() -> Mapping[str, Callable[[], object]]:
-    """What is looked at: what the main thread changes meanwhile is no plugin's doing."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {**_READERS, **_READERS_ALONE} if threading.active_count() == 1 else _READERS
-
-
 class Guard:
     """What the process is like before a plugin loads; `with` it, plugins one after the other."""
 
@@ -220,7 +50,7 @@ class Guard:
             for module, names in _WATCHED.items()
             if module in sys.modules and (home := vars(sys.modules[module]))
         }
-        self._readers = _readers()
+        self._readers = readers()
         self._kept: dict[int, int] = {}
         for descriptor in (0, 2):
             with suppress(OSError):
@@ -333,7 +163,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     application handles the alarm itself, there is no limit. Native code that never returns to
     Python is not stopped; `ds-sdk doctor` loads plugins in a process that is.
     """
-    outer_s = signal.getitimer(signal.ITIMER_REAL)[0]
+    outer_s = signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "getitimer") else 0.0
     if not (seconds and _alarm_is_ours() and (outer_s == 0 or outer_s > seconds)):
         yield
         return
@@ -385,6 +215,8 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def _alarm_is_ours() -> bool:
+    if not hasattr(signal, "setitimer"):  # Windows
+        return False
     try:
         if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # in another thread this raises

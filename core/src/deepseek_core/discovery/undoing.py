@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core.discovery.guard import SIGNALS, SYS_HOOKS, Objects, decimal_state
+from deepseek_core.discovery.process_state import SIGNALS, SYS_HOOKS, Objects, decimal_state
 from deepseek_core.discovery.strangers import attribute, raise_if_ours, text_of
 
 _MOST_NAMED: Final = 5

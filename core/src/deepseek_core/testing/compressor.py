@@ -115,7 +115,7 @@ class CompressorConformance(TraceRules):
             np.testing.assert_array_equal(compressor.unpack(packed), before)
 
     def test_another_one_unpacks_it(self, usable: Registered[Any]) -> None:
-        """Who receives data has not packed it; unpacked again it is the same."""
+        """A receiver has not packed the data; it unpacks the same."""
         for array in self.arrays():
             packer, receiver = self._make(usable), self._make(usable)
             packed = packer.pack(array)
@@ -155,7 +155,7 @@ class CompressorConformance(TraceRules):
             assert difference.max() <= bound, f"{value} comes back as {back[0]}"
 
     def test_it_makes_no_array_larger(self, usable: Registered[Any]) -> None:
-        """Of many equal values, where anything that compresses gains; some head is free."""
+        """Many equal values do not grow: what compresses gains there; a header is free."""
         array = np.zeros(_LONG, self.arrays()[0].dtype)
         assert self._make(usable).pack(array).nbytes <= array.nbytes + _HEAD_NBYTES
 

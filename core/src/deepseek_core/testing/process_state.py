@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import faulthandler
+import decimal  # noqa: F401 - what is watched is there from the beginning
 import gc
 import json  # noqa: F401 - watched, as _PARTS says
 import locale
 import logging
+import multiprocessing  # noqa: F401
 import os
 import random
 import signal
+import socket
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from deepseek_core.discovery.process_state import all_readers
+
+# Told by what was left, not by a number: see `leaks`.
+_ELSEWHERE: Final = ("threads", "open files", "child processes")
+_OF_NUMPY: Final = ("numpy's random numbers", "numpy's handling of errors")
 _TESTER: Final = "PYTEST_"  # variables that pytest writes while it runs
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _ODD_S: Final = 86_399.0
@@ -32,34 +38,16 @@ _PARTS: Final = {name: tuple(vars(sys.modules[name])) for name in ("builtins", "
 def process_state() -> dict[str, object]:
     """Each shared part by its name in a sentence, as a value that can be compared.
 
-    None stands for a part of a library that is not imported.
+    What discovery looks at while plugins are imported, and what takes longer to look at.
     """
+    readers = all_readers()
     return {
+        **{name: readers[name]() for name in readers if name not in _ELSEWHERE},
         "the environment": _variables(),
-        "the working folder": _folder(),
-        "the umask": _umask(),
-        "signal handlers": [signal.getsignal(number) for number in signal.valid_signals()],
         "timers of signals": signal.getitimer(signal.ITIMER_REAL)[0] > 0,
-        "sys.path": list(sys.path),
-        "sys.meta_path": [*map(id, sys.meta_path), *map(id, sys.path_hooks)],
-        "the time-out of sockets": _of("socket", "getdefaulttimeout"),
-        "the locale": locale.setlocale(locale.LC_ALL, None),
         "warning filters": (_broad_filters(), id(warnings.showwarning)),
-        "the root logger": _logging(),
-        "the random state": random.getstate(),
-        "the random state of numpy": _numpy_random(),
-        "numpy's handling of errors": _of("numpy", "geterr"),
-        "the recursion limit": sys.getrecursionlimit(),
-        "garbage collection": (gc.isenabled(), gc.get_threshold()),
-        "the standard streams": ([id(getattr(sys, name)) for name in _STREAMS], _descriptors()),
-        "hooks of exceptions": [
-            id(part)
-            for part in (sys.excepthook, sys.unraisablehook, sys.displayhook, threading.excepthook)
-        ],
-        "tracing": (sys.gettrace(), sys.getprofile()),
-        "the switch interval": sys.getswitchinterval(),
-        "the fault handler": faulthandler.is_enabled(),
-        "the time zone": time.tzname,
+        "the class of loggers": id(logging.getLoggerClass()),
+        "numpy's handling of errors": _numpy_errors(),
         "arithmetic of very small numbers": sys.float_info.min / 2 > 0,  # flushed to zero?
         "limits of the process": _limits(),
         "the json module": _parts("json"),
@@ -69,8 +57,9 @@ def process_state() -> dict[str, object]:
 
 
 def differing(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
-    """Names of the parts that were changed; a library that is new is no change."""
-    return tuple(n for n, value in before.items() if value is not None and value != after[n])
+    """Names of the parts that were changed; that numpy was imported is no change."""
+    kept = [name for name in before if not (name in _OF_NUMPY and before[name] is None)]
+    return tuple(name for name in kept if before[name] != after[name])
 
 
 @contextmanager
@@ -79,8 +68,6 @@ def odd_state(folder: Path) -> Iterator[None]:
 
     What code sets whenever it is used is then seen, however often it was used before.
     """
-    import socket
-
     root, thresholds = logging.getLogger(), gc.get_threshold()
     before = (Path.cwd(), socket.getdefaulttimeout(), sys.getrecursionlimit(), random.getstate())
     logged, place, umask = (root.level, root.handlers[:]), locale.setlocale(locale.LC_ALL), None
@@ -161,54 +148,14 @@ def _variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(_TESTER)}
 
 
-def _folder() -> str:
-    try:
-        return str(Path.cwd())
-    except FileNotFoundError:
-        return "one that was removed"
-
-
-def _umask() -> int:
-    """By setting it twice, which is all that POSIX offers."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _of(module: str, function: str) -> object:
-    found = sys.modules.get(module)
-    return None if found is None else [getattr(found, function)()]
-
-
-def _numpy_random() -> object:
-    """Random state of a numpy that has begun to draw; looking at it first would make the state."""
-    module = sys.modules.get("numpy.random")
-    return None if module is None else repr(module.get_state())
-
-
-def _logging() -> tuple[object, ...]:
-    root = logging.getLogger()
-    parts = [*map(id, root.handlers), *map(id, root.filters), id(logging.getLoggerClass())]
-    return root.level, root.manager.disable, logging.raiseExceptions, parts
-
-
-def _descriptors() -> list[object]:
-    """What the descriptors 0 to 2 are."""
-    found: list[object] = []
-    for number in range(3):
-        try:
-            seen = os.fstat(number)
-            found.append((seen.st_dev, seen.st_ino))
-        except OSError:
-            found.append("closed")
-    return found
+def _numpy_errors() -> object:
+    found = sys.modules.get("numpy")
+    return None if found is None else found.geterr()
 
 
 def _limits() -> list[object]:
-    """Resources, priority and cores, where the system has them."""
+    """Resources and priority, where the system has them."""
     found: list[object] = [os.nice(0)] if hasattr(os, "nice") else []
-    if hasattr(os, "sched_getaffinity"):
-        found.append(sorted(os.sched_getaffinity(0)))
     with suppress(ImportError):
         import resource
 
