@@ -61,6 +61,14 @@ def _filled(source, words):
     return source
 
 
+RIVAL_COMMAND = """
+from deepseek_core import CommandSpec, hookimpl, hooks
+
+@hookimpl(hooks.ds_register_commands)
+def commands(ctx):
+    return [CommandSpec(name="contested_command", main="{module}.hooks:main", summary="does it")]
+"""
+
 BAD_HOOKS = {
     "broken_import": "import module_that_nobody_has\n",
     "system_exit": "raise SystemExit('no license')\n",
@@ -226,10 +234,7 @@ LEFT = {
     ),
     "leaves_file": ("import os\nos.open('/dev/null', 0)\n", "the open file /dev/null"),
     "leaves_process": (
-        """
-        import subprocess
-        keep = subprocess.Popen(["sleep", "5"])
-        """,
+        "import os\nos.posix_spawn('/bin/sleep', ['sleep', '5'], os.environ)\n",
         "the process ",
     ),
 }
@@ -434,6 +439,14 @@ def fill(folder):
     install(folder, "too_old", group="deepseek_sdk.plugins.v0")
     install(folder, "twin", dist="zoo-twin-a", module="zoo_twin_a", device="twin_a")
     install(folder, "twin", dist="zoo-twin-b", module="zoo_twin_b", device="twin_b")
+    install(folder, "same_module")
+    lines = "same_module = zoo_same_module.hooks\nsame_again = zoo_same_module.hooks\n"
+    describe(folder, "zoo-same-module", "1.0.0", f"[{V1}]\n{lines}")
+    install(folder, "name_twice")
+    lines = "name_twice = zoo_name_twice.hooks\nname_twice = zoo_name_twice.device\n"
+    describe(folder, "zoo-name-twice", "1.0.0", f"[{V1}]\n{lines}")
+    for name in ("rival_command_a", "rival_command_b"):
+        install(folder, name, hooks=RIVAL_COMMAND)
     install(folder, "rival_a", device="contested")
     install(folder, "rival_b", device="contested")
     return folder

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -301,3 +302,95 @@ def test_a_row_with_no_room_for_its_last_cell_gets_it_below_or_becomes_a_block()
         "",
         "other",
     ]
+
+
+HELLO = """
+from deepseek_core import CommandSpec, hookimpl, hooks
+
+@hookimpl(hooks.ds_register_commands)
+def commands(ctx):
+    return [CommandSpec(name="hello", main="{module}.hooks:main", summary="says hello")]
+
+def main(words):
+    print("hello")
+    return 0
+"""
+
+
+@pytest.fixture
+def hello(tmp_path):
+    """Runs `ds-sdk`; a plugin of somebody else offers `hello`, and was run once."""
+    zoo.install(tmp_path, "greeter", hooks=HELLO)
+    env = {
+        "DEEPSEEK_CACHE_DIR": str(tmp_path / "cache"),
+        "DEEPSEEK_CONFIG": str(tmp_path / "config.toml"),
+    }
+
+    def run(*words):
+        return zoo.ds_sdk(*words, path=[tmp_path], env=env)
+
+    assert run("hello").stdout == "hello\n"
+    return run
+
+
+def test_a_command_of_a_plugin_that_was_uninstalled_names_its_distribution(hello, tmp_path):
+    shutil.rmtree(next(tmp_path.glob("zoo_greeter-*.dist-info")))
+    process = hello("hello")
+    assert process.returncode == 2
+    assert process.stderr == (
+        "error: there is no command 'hello'; it was of plugin 'greeter' of zoo-greeter, which is "
+        "not installed\nfix: pip install zoo-greeter\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "fix"),
+    [
+        (["--disable-plugins", "greeter"], "switched off by --disable-plugins",
+         "take 'greeter' out of --disable-plugins"),
+        (["--plugins", "cpu_onnx"], "not in the allow-list of --plugins",
+         "add 'greeter' to --plugins"),
+        (["--no-plugins"], "all plugins are switched off by --no-plugins",
+         "leave out --no-plugins"),
+    ],
+)  # fmt: skip
+def test_a_command_of_a_plugin_that_is_off_says_which_switch_it_was(words, where, fix, hello):
+    status = "blocked" if "--plugins" in words else "disabled"
+    process = hello(*words, "hello")
+    assert process.returncode == 2
+    assert process.stderr == (
+        f"error: there is no command 'hello'; plugin 'greeter' of zoo-greeter is {status}: "
+        f"{where}\nfix: {fix}\n"
+    )
+
+
+def test_one_that_the_file_switches_off_says_how_to_switch_it_on(hello, tmp_path):
+    assert hello("plugins", "disable", "greeter").returncode == 0
+    process = hello("hello")
+    where = f"switched off by {tmp_path / 'config.toml'} [plugins] disable"
+    assert where in process.stderr
+    assert process.stderr.endswith("fix: ds-sdk plugins enable greeter\n")
+    assert hello("plugins", "enable", "greeter").returncode == 0
+    assert hello("hello").stdout == "hello\n"
+
+
+def test_a_command_that_was_never_run_may_be_of_what_is_off(hello, tmp_path):
+    (tmp_path / "cache" / "commands.json").unlink()
+    process = hello("--disable-plugins", "greeter", "hello")
+    assert process.stderr == (
+        "error: there is no command 'hello'; a plugin that is not loaded may offer it: greeter "
+        "(switched off by --disable-plugins)\nfix: take 'greeter' out of --disable-plugins\n"
+    )
+
+
+def test_a_command_that_two_plugins_offer_names_both(hello, tmp_path):
+    zoo.install(tmp_path, "welcomer", hooks=HELLO)
+    process = hello("hello")
+    assert process.returncode == 2
+    assert process.stderr == (
+        "error: there is no command 'hello'; plugin 'greeter' of zoo-greeter and plugin "
+        "'welcomer' of zoo-welcomer both offer it, so neither is taken\n"
+        'fix: pip uninstall zoo-welcomer (or put prefer.hello = "zoo-greeter" under [plugins])\n'
+    )
+    (tmp_path / "config.toml").write_text('[plugins]\nprefer.hello = "zoo-greeter"\n')
+    assert hello("hello").stdout == "hello\n"

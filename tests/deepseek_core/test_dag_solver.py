@@ -156,7 +156,7 @@ def test_a_clock_may_end_it_earlier():
 
 @pytest.mark.parametrize("huge", [1e308, 1e300])
 def test_times_that_sum_up_to_no_number_are_named(huge):
-    with pytest.raises(InputError, match="so large that their sum is no number"):
+    with pytest.raises(InputError, match="so large that their sum is not a number"):
         TaskGraph(
             devices=[device("x", "a")], tasks=[task("p", a=huge), task("q", a=huge)],
             edges=[("p", "q", 0.0)],

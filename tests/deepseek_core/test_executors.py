@@ -346,7 +346,7 @@ def test_a_batch_whose_tensors_are_lost_begins_anew(tmp_path, monkeypatch, way):
         else:
             for result in plan.stream(batches(12)):
                 done.append(result)
-        assert any("begin anew" in notice for notice in plan.notices)
+        assert any("begin again" in notice for notice in plan.notices)
         assert session.planner.pool.why_out()[first].startswith("quarantined")
     assert [r["z"][0, 0] for r in done] == [(2.0 * n) ** 2 for n in range(len(done))]
     assert len(done) == (12 if way == "stream" else 1)

@@ -208,6 +208,7 @@ def test_a_wrong_argument_is_named(zoo_registry):
 def test_the_zoo_is_listed_in_full(zoo_registry):
     names = {row.name for row in zoo_registry.plugins}
     others = {"bad_signature", "heavy", "twin", "forking_import", *zoo.HOOKS_AFTER}
+    others |= {"same_module", "same_again", "name_twice", "rival_command_a", "rival_command_b"}
     assert names == {*EXPECTED, *others}
     assert [r.name for r in zoo_registry.plugins] == sorted(r.name for r in zoo_registry.plugins)
 
@@ -223,7 +224,7 @@ def test_two_plugins_of_one_name_are_both_in_conflict(zoo_registry):
 
 def test_ill_plugins_offer_nothing_and_well_ones_everything(zoo_registry):
     offered = {device.record.name for device in zoo_registry.devices}
-    well = {"well", "loud", "heavy", "double", "deletes_variable", "forking_import"}
+    well = {"same_module", "well", "loud", "heavy", "double", "deletes_variable", "forking_import"}
     assert offered == well | set(zoo.BAD_PROBES) | set(zoo.HOOKS_AFTER)
 
 
@@ -496,3 +497,33 @@ def test_there_is_one_kind_for_each_hook():
 
     assert tuple(family.kind for family in (*FAMILIES, LISTENER)) == KINDS
     assert {family.hook for family in (*FAMILIES, LISTENER)} == set(HOOK_NAMES)
+
+
+def test_two_names_of_one_module_are_one_plugin_and_a_remedy_that_helps(find, tmp_path):
+    zoo.install(tmp_path, "same")
+    lines = "same = zoo_same.hooks\nsame_too = zoo_same.hooks\n"
+    zoo.describe(tmp_path, "zoo-same", "1.0.0", f"[{zoo.V1}]\n{lines}")
+    first, second = find(tmp_path).plugins
+    assert (first.name, first.status) == ("same", "available")
+    assert (second.name, second.status, second.reason, second.remedy) == (
+        "same_too",
+        "broken",
+        "what it names is already registered as plugin 'same', which works",
+        "DEEPSEEK_DISABLE_PLUGINS=same_too (its authors have to take it out)",
+    )
+    followed = find(tmp_path, disable=("same_too",)).plugins
+    assert [row.status for row in followed] == ["available", "disabled"]
+
+
+def test_one_name_twice_in_one_distribution_is_a_sentence(find, tmp_path):
+    zoo.install(tmp_path, "twice")
+    lines = "twice = zoo_twice.hooks\ntwice = zoo_twice.device\n"
+    zoo.describe(tmp_path, "zoo-twice", "1.0.0", f"[{zoo.V1}]\n{lines}")
+    told = {(row.status, row.reason, row.remedy) for row in find(tmp_path).plugins}
+    assert told == {
+        (
+            "conflict",
+            "zoo-twice has the name 'twice' twice: zoo_twice.hooks and zoo_twice.device",
+            "pip install -U zoo-twice (or pip uninstall zoo-twice)",
+        )
+    }

@@ -41,14 +41,14 @@ def test_a_private_folder_is_taken_without_a_word(cache):
         assert folders.cache_dir() == cache
 
 
-@pytest.mark.parametrize("mode", [0o770, 0o777, 0o1777])
+@pytest.mark.parametrize("mode", [0o707, 0o777, 0o1777])
 def test_an_empty_one_that_others_could_write_to_is_closed(cache, mode):
     cache.chmod(mode)
     assert folders.cache_dir() == cache
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+@pytest.mark.parametrize("mode", [0o707, 0o777, 0o1777])
 def test_one_that_holds_something_is_refused(cache, mode):
     (cache / "opencl").mkdir()
     cache.chmod(mode)
@@ -58,6 +58,16 @@ def test_one_that_holds_something_is_refused(cache, mode):
     with pytest.raises(errors.ConfigError, match="others can write to it") as caught:
         Session(cache_dir=cache)
     assert caught.value.remedy == "give a folder that only you may write to"
+
+
+@needs_root
+def test_one_that_a_group_could_write_to_is_refused_unless_nobody_else_is_in_it(cache):
+    """The own group of each user writes where the umask is 002, as some systems have it."""
+    (cache / "opencl").mkdir()
+    cache.chmod(0o770)
+    assert folders.cache_dir() == cache
+    os.chown(cache, -1, STRANGER)
+    assert "others can write to it" in refused(cache)
 
 
 @needs_root

@@ -80,7 +80,7 @@ def test_why_the_search_does_not_win_is_told():
     ours = Schedule(
         graph="g", unit="s", algorithm="local search", makespan=10.0, lower_bound=8.0, placements=()
     )
-    assert "leaves room for 20.00%" in why(ours, {"heft": 10.0, "peft": 12.0})
+    assert "allows 20.00%" in why(ours, {"heft": 10.0, "peft": 12.0})
     assert why(ours, {"heft": 9.0}).startswith("heft is 10.00% shorter")
     assert "no rule found" in why(ours, {})
 
@@ -288,7 +288,7 @@ def test_a_flag_of_a_task_is_true_or_false(tmp_path, capsys):
     rows = [row | {"stateful": "no"} for row in STREAM["tasks"]]
     file.write_text(json.dumps(STREAM | {"tasks": rows}))
     assert main(["schedule", str(file)]) == 2
-    assert "`stateful` is 'no'" in capsys.readouterr().err
+    assert "`stateful` must be true or false, got 'no'" in capsys.readouterr().err
 
 
 def test_a_schedule_is_checked_whoever_made_it(tmp_path, capsys):
@@ -331,5 +331,5 @@ def test_a_schedule_tells_what_it_takes_when_run_times_scatter(tmp_path, capsys)
     assert rough["as_planned"]["p90"] > calm["as_planned"]["p90"]
     assert main(["schedule", str(file), "--noise", "0.5"]) == 0
     out = capsys.readouterr().out
-    assert "as planned:" in out and "decided anew:" in out and "simulated, 100 draws" in out
+    assert "as planned:" in out and "decided again:" in out and "simulated, 100 draws" in out
     assert main(["schedule", str(file), "--noise", "-1"]) == 2

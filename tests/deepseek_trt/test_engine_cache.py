@@ -165,7 +165,7 @@ def test_a_folder_that_others_could_write_to_is_refused(fakes):
 def test_a_link_in_the_place_of_the_folder_is_refused(fakes, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     fakes.cache.folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CacheUnusable, match="no folder, or a link"):
+    with pytest.raises(CacheUnusable, match="not a folder, or a link"):
         fakes.build()
 
 

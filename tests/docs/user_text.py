@@ -31,15 +31,13 @@ class Text:
 
 
 def pages():
-    """Pages without code in backquotes; blocks of output stay."""
+    """Paragraphs of pages without code in backquotes; blocks of output stay."""
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for number, line in enumerate(text.splitlines(), 1):
-            yield Text(
-                kind="page",
-                where=f"{page.relative_to(ROOT)}:{number}",
-                text=re.sub(r"`[^`]*`", "``", line),
-            )
+        line = 1
+        for part in page.read_text(encoding="utf-8").split("\n\n"):
+            text = " ".join(re.sub(r"`[^`\n]*`", "``", part).split())
+            yield Text(kind="page", where=f"{page.relative_to(ROOT)}:{line}", text=text)
+            line += part.count("\n") + 2
 
 
 def modules():

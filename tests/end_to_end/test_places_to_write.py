@@ -40,7 +40,7 @@ def test_a_result_that_does_not_fit_is_an_error_and_leaves_nothing(desk):
     with files_of_at_most(LIMIT):
         error, fix = desk.refuses(*RUN, "--output", "y.npz", code=1)
     assert error == "y.npz can't be written: File too large"
-    assert fix == "make room there, or choose another place"
+    assert fix == "free space there, or choose another place"
 
 
 def test_an_older_result_is_kept_when_the_new_one_does_not_fit(desk):
@@ -65,7 +65,7 @@ def test_the_result_and_the_report_are_kept_when_a_page_does_not_fit(option, des
     assert desk.out.startswith("1,000 items in ")
     assert desk.err.endswith(
         "error: page can't be written: File too large\n"
-        "fix: make room there, or choose another place\n"
+        "fix: free space there, or choose another place\n"
     )
     equal(arrays("y.npz"), {"m": floats(ROWS, WIDTH).sum(1)})
     assert desk.names() == sorted([*before, "y.npz"])

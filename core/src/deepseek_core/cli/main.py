@@ -42,7 +42,7 @@ COMMANDS: Final = {
     "run": ("run_command", "run a model on data and say what ran where"),
     "plan": (
         "plan_command",
-        "show where each stage would run, what each device would cost, and why",
+        "show where each stage would run, how fast, how sure that is, and why",
     ),
     "explain": (
         "explain_command",
@@ -265,6 +265,10 @@ def _run_plugins(name: str, rest: list[str]) -> int:
         raise _unknown(name, registry)
     if not found.usable:
         raise ConfigError(f"command {name!r} {found.reason}", remedy=found.remedy)
+    if not found.ours:
+        from deepseek_core.discovery.remembered import remember
+
+        remember(name, found.plugin, found.dist)
     locator = found.record.main
     function: Callable[[list[str]], object] = load_locator(
         locator, plugin=found.plugin, dist=found.dist
@@ -280,6 +284,7 @@ def _call(
     except (DeepSeekError, BrokenPipeError, SystemExit):
         raise
     except BaseException as error:
+        from deepseek_core.discovery.faults import other_system
         from deepseek_core.discovery.installing import update_command
 
         raise_if_ours(error)
@@ -287,7 +292,7 @@ def _call(
             raise
         raise DeepSeekError(
             f"command {found.record.name!r} of plugin {found.plugin!r} failed: {one_line(error)}",
-            remedy=f"run it with --debug, or {update_command(found.dist)}",
+            remedy=other_system(error) or f"run it with --debug, or {update_command(found.dist)}",
         ) from error
     return code if isinstance(code, int) else 0
 
@@ -295,12 +300,18 @@ def _call(
 def _unknown(name: str, registry: Registry) -> ConfigError:
     from deepseek_core.discovery.offers import COMMANDS as OURS
     from deepseek_core.discovery.offers import how_to_get
+    from deepseek_core.discovery.remembered import contested, how_to_get_back, of_switched_off
     from deepseek_core.discovery.status import FAULTS
     from deepseek_core.discovery.switches import suggestion
 
     known = [*COMMANDS, *(command.record.name for command in registry.commands)]
     faults = sum(row.status in FAULTS for row in registry.plugins)
     hint = f"{faults} plugins failed to load: ds-sdk list-plugins" if faults else "ds-sdk --help"
-    why, remedy = how_to_get(name, OURS, registry.plugins) or ("", suggestion(name, known))
+    close = suggestion(name, known)
+    rows = registry.plugins
+    found = contested(name, rows) or how_to_get(name, OURS, rows) or how_to_get_back(name, rows)
+    if found is None:
+        found = ("", close) if close else of_switched_off(rows)
+    why, remedy = found or ("", hint)
     reason = "; ".join(filter(None, (f"there is no command {name!r}", why)))
     return ConfigError(reason, remedy=remedy or hint)

@@ -25,7 +25,7 @@ from deepseek_core.cli.table import print_text, terminal_width
 from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.units import printable
 
-SUMMARY: Final = "show where each stage would run, what each device would cost, and why"
+SUMMARY: Final = "show where each stage would run, how fast, how sure that is, and why"
 EXAMPLES: Final = """examples:
   ds-sdk plan model.onnx
   ds-sdk plan model.onnx --verbose             every candidate, with its cost

@@ -32,7 +32,7 @@ def under_noise(graph: TaskGraph, schedule: Schedule, sigma: float, seed: int) -
 
 def noise_text(found: dict[str, Any], makespan: float) -> str:
     """Two lines for people."""
-    rows = [("as planned", found["as_planned"]), ("decided anew", found["decided_anew"])]
+    rows = [("as planned", found["as_planned"]), ("decided again", found["decided_anew"])]
     return "\n".join(
         f"{name + ':':14} {told['median'] / makespan:.3f} times the makespan at the median, "
         f"{told['p90'] / makespan:.3f} at the 90th percentile "

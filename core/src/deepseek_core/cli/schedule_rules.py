@@ -56,5 +56,5 @@ def why(ours: Schedule, found: Mapping[str, float]) -> str:
         return f"{names} found it, too: it meets the lower bound, and nothing is shorter."
     return (
         f"{names} found it, too, and the search nothing shorter within its budget; the lower "
-        f"bound leaves room for {1 - ours.lower_bound / ours.makespan:.2%}."
+        f"bound allows {1 - ours.lower_bound / ours.makespan:.2%}."
     )

@@ -65,5 +65,5 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise WriteError(
             f"{path} can't be written: {error.strerror or error}",
-            remedy="make room there, or choose another place",
+            remedy="free space there, or choose another place",
         ) from error

@@ -99,7 +99,7 @@ class Tier(ABC):
         """
         problem = _problem_of(key)
         if problem:
-            raise InputError(f"{key[:100]!r} is no key: {problem}", remedy=_KEY_REMEDY)
+            raise InputError(f"{key[:100]!r} is not a key: {problem}", remedy=_KEY_REMEDY)
 
     @staticmethod
     def read_domains(text: str) -> tuple[str, ...]:

@@ -18,10 +18,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -54,9 +54,17 @@ def main() -> None:
 
 
 def _limit(request: dict[str, Any]) -> None:
+    if hasattr(signal, "alarm"):
+        # Should the parent die, the kernel still ends a process that hangs.
+        signal.alarm(math.ceil(request["limit_s"]) + 5)
+    with suppress(ImportError, OSError, ValueError):  # Windows has no limits, macOS not all
+        _limit_memory(request)
+
+
+def _limit_memory(request: dict[str, Any]) -> None:
+    import resource
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Should the parent die, the kernel still ends a process that hangs.
-    signal.alarm(math.ceil(request["limit_s"]) + 5)
     if request["data_bytes"]:
         # Not the address space: drivers reserve hundreds of GB of it, and use little.
         _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)

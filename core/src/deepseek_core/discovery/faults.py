@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Final
 
 from deepseek_core.contracts.errors import DeepSeekError, PluginError
@@ -17,6 +17,10 @@ from deepseek_core.discovery.installing import (
 )
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.strangers import attribute, is_a, one_line, text_of, told
+
+_OF_THE_SYSTEM: Final = (
+    "fcntl", "grp", "os", "posix", "pwd", "resource", "signal", "socket", "termios",
+)  # fmt: skip
 
 
 class HookRaised(Exception):
@@ -63,6 +67,15 @@ def missing_module(cause: BaseException) -> str | None:
     """The module that an error says is not installed, in its own words; None for other errors."""
     name = attribute(cause, "name") if is_a(cause, ModuleNotFoundError) else None
     return text_of(name) or None if isinstance(name, str) else None
+
+
+def other_system(error: BaseException) -> str | None:
+    """What to do where Python itself lacks what it has on Linux; None for other errors."""
+    owner = attribute(error, "obj") if is_a(error, AttributeError) else None
+    name = attribute(owner, "__name__") if isinstance(owner, ModuleType) else missing_module(error)
+    if name not in _OF_THE_SYSTEM:
+        return None
+    return "run it on Linux (on Windows: in WSL 2); this system lacks what it builds on"
 
 
 def _place(traceback: object) -> str:

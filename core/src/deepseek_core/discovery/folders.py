@@ -107,7 +107,24 @@ def _strange(folder: Path) -> Iterator[str]:
 
 
 def _is_open(folder: Path) -> bool:
-    return hasattr(os, "getuid") and bool(folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    if not hasattr(os, "getuid"):
+        return False
+    status = folder.stat()
+    if status.st_mode & stat.S_IWGRP and not _is_of_one(status.st_gid):
+        return True
+    return bool(status.st_mode & stat.S_IWOTH)
+
+
+def _is_of_one(group: int) -> bool:
+    """Whether a group is this user's own, which may write where the umask is 002."""
+    import grp
+    import pwd
+
+    try:
+        user, found = pwd.getpwuid(os.getuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return user.pw_gid == group and found.gr_name == user.pw_name and not found.gr_mem
 
 
 def _base(variable: str, default: str) -> Path:

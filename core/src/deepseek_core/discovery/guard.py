@@ -163,7 +163,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     application handles the alarm itself, there is no limit. Native code that never returns to
     Python is not stopped; `ds-sdk doctor` loads plugins in a process that is.
     """
-    outer_s = signal.getitimer(signal.ITIMER_REAL)[0]
+    outer_s = signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "getitimer") else 0.0
     if not (seconds and _alarm_is_ours() and (outer_s == 0 or outer_s > seconds)):
         yield
         return
@@ -215,6 +215,8 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def _alarm_is_ours() -> bool:
+    if not hasattr(signal, "setitimer"):  # Windows
+        return False
     try:
         if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # in another thread this raises

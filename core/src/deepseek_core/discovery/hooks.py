@@ -167,7 +167,7 @@ class Hooks:
         Raises:
             PluginError: it implements no hook, an unknown one, or one with a wrong signature.
         """
-        self._refuse_known(plugin)
+        self._refuse_known(plugin, name)
         face = self._face(plugin)
         try:
             self._manager.register(face, name)
@@ -225,10 +225,15 @@ class Hooks:
             self._trace(f"{impl.plugin_name}: {name} {outcome} in {spent_ms:.2f} ms")
         return result
 
-    def _refuse_known(self, plugin: object) -> None:
-        for name, known in self._plugins.items():
+    def _refuse_known(self, plugin: object, name: str) -> None:
+        for first, known in self._plugins.items():
             if known is plugin:
-                raise PluginError(f"what it names is already registered as plugin {name!r}")
+                from deepseek_core.discovery.installing import disable_setting
+
+                raise PluginError(
+                    f"what it names is already registered as plugin {first!r}, which works",
+                    remedy=f"{disable_setting(name)} (its authors have to take it out)",
+                )
 
     def _face(self, plugin: object) -> ModuleType:
         """A module with the hook implementations of a plugin, and nothing else of it.

@@ -20,6 +20,7 @@ from uuid import uuid4
 import attrs
 
 from deepseek_core.contracts.secret import remember, scrub
+from deepseek_core.contracts.units import usable_cores
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.fingerprint import fingerprint, identities
 from deepseek_core.discovery.scan import EntryPoint
@@ -74,7 +75,7 @@ class Children:
     ) -> None:
         self.timeout_s = timeout_s
         gib = switches.probe_memory_gib
-        stacks = _STACK_BYTES * len(os.sched_getaffinity(0)) if gib >= 1 else 0
+        stacks = _STACK_BYTES * usable_cores() if gib >= 1 else 0
         # An entry point that no scan has found can't be found by the child either.
         known = [point for point in resolved if point.location]
         self._base = {
@@ -184,7 +185,10 @@ def end_group(child: subprocess.Popen[bytes]) -> None:
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):  # all of the group have ended
-        os.killpg(child.pid, signal.SIGKILL)
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:  # Windows has no groups of processes
+            child.kill()
 
 
 def _descendants(token: str, own: int) -> list[int]:

@@ -139,7 +139,7 @@ def _surroundings() -> dict[str, Any]:
         "path": {entry: _installed_in(entry) for entry in import_path()},
         "libraries": _newest((), _LINKER_CACHE),
         "folders": {folder: _newest((), Path(folder)) for folder in _library_folders()},
-        "groups": sorted(os.getgroups()),
+        "groups": sorted(os.getgroups()) if hasattr(os, "getgroups") else [],
         "cards": _names(_PCI),
     }
 

@@ -125,9 +125,12 @@ def load_locator(locator: str, *, plugin: str, dist: str | None = None) -> Any:
         return getattr(import_module(module), name)
     except BaseException as error:
         raise_if_ours(error)
+        from deepseek_core.discovery import faults
+
+        otherwise = update_or_disable(dist, plugin) if dist else disable_setting(plugin)
         raise PluginError(
             f"plugin {plugin!r}: can't load {locator}: {one_line(error)}",
-            remedy=update_or_disable(dist, plugin) if dist else disable_setting(plugin),
+            remedy=faults.other_system(error) or otherwise,
         ) from error
 
 

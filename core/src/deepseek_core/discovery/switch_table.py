@@ -49,7 +49,7 @@ SWITCHES: Final = tuple(
         ("prefer", "DEEPSEEK_PREFER", "--prefer", "NAME=DIST",
          "which distribution a contested name means"),
         ("trace_hooks", "DEEPSEEK_TRACE_HOOKS", "--trace-hooks", None,
-         "tell each call of a hook on stderr"),
+         "log every hook call to stderr"),
         ("probe_timeout_s", "DEEPSEEK_PROBE_TIMEOUT", "--probe-timeout", "S",
          "seconds for a probe (10)"),
         ("probe_memory_gib", "DEEPSEEK_PROBE_MEMORY", "--probe-memory", "GIB",

@@ -7,7 +7,12 @@ from itertools import groupby
 
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.installed import CORE
-from deepseek_core.discovery.installing import reinstall_command, remove_command, update_command
+from deepseek_core.discovery.installing import (
+    reinstall_command,
+    remove_command,
+    update_command,
+    update_or_remove,
+)
 from deepseek_core.discovery.owners import module_of, owner_of
 from deepseek_core.discovery.scan import API, EntryPoint
 from deepseek_core.discovery.status import PluginRow, Status
@@ -66,7 +71,13 @@ def _disabled(point: EntryPoint, switches: Switches) -> Verdict:
     if word is None:
         return None
     where = switches.origin("disable")
-    return Status.DISABLED, f"switched off by {where}", f"take {word!r} out of {where}"
+    return Status.DISABLED, f"switched off by {where}", _switched_on(word, where, switches)
+
+
+def _switched_on(word: str, where: str, switches: Switches) -> str:
+    if switches.config is not None and where.startswith(str(switches.config)):
+        return f"ds-sdk plugins enable {word}"
+    return f"take {word!r} out of {where}"
 
 
 def _blocked(point: EntryPoint, switches: Switches) -> Verdict:
@@ -128,6 +139,10 @@ def _contested(
     if preferred and any(normalize(preferred) == normalize(p.dist) for p in rivals):
         reason = f"{where} prefers {preferred} for the name {point.name!r}"
         return row.ended(Status.DISABLED, reason, f"change {where}")
+    if all(normalize(p.dist) == normalize(point.dist) for p in rivals):
+        values = " and ".join(p.value for p in rivals)
+        reason = f"{point.dist} has the name {point.name!r} twice: {values}"
+        return row.ended(Status.CONFLICT, reason, update_or_remove(point.dist))
     others = ", ".join(f"{p.dist} {p.version}" for p in rivals if p is not point)
     reason = f"the name {point.name!r} is also offered by {others}"
     return row.ended(Status.CONFLICT, reason, prefer_remedy(point.name, point.dist, rivals))

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from deepseek_core.contracts.errors import ConfigError, DeviceClosed
 from deepseek_core.contracts.task import LatencyClass
@@ -170,7 +170,7 @@ def _closed_to_us(path: Path, what: str, error: Exception) -> ConfigError:
     reason = error.strerror if isinstance(error, OSError) else error
     return ConfigError(
         f"the history {path} can't be {what}: {reason}",
-        remedy="make room, end the process that holds it, or set DEEPSEEK_CACHE_DIR to another "
+        remedy="free space, end the process that holds it, or set DEEPSEEK_CACHE_DIR to another "
         "folder",
     )
 
@@ -222,17 +222,20 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: another one has been at it for too long.
     """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no locks of folders; the database has its own
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        _lock(descriptor, time.monotonic() + _BUSY_S)
+        _lock(fcntl, descriptor, time.monotonic() + _BUSY_S)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, until_s: float) -> None:
-    import fcntl
-
+def _lock(fcntl: Any, descriptor: int, until_s: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -34,7 +34,7 @@ def as_artifact(model: Any, format: str | None, registry: Registry) -> Artifact:
         known = own if own in _formats(registry.frontends) else ""
         known = format or known or _format_of(content, registry)
         return Artifact.from_bytes(content, format=known)
-    raise ArtifactError(f"a {type(model).__name__} is no model", remedy=_TAKEN)
+    raise ArtifactError(f"a {type(model).__name__} is not a model", remedy=_TAKEN)
 
 
 def _serialized(model: Any) -> bytes:

@@ -410,7 +410,7 @@ class StageRunner:
                     self._decide()
                 except NoDevice as nobody:
                     raise _failed(stage, error.device_id, error, nobody) from error
-        self._note(f"batches that had tensors on {error.device_id} begin anew ({reason})")
+        self._note(f"batches that had tensors on {error.device_id} begin again ({reason})")
 
     def _devices_of(self, parts: Sequence[str]) -> set[str]:
         placed = (route.ran_on() for route in self.routes)

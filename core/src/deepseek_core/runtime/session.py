@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -20,7 +19,7 @@ from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.place import DeviceOffer
 from deepseek_core.contracts.stage import Array
 from deepseek_core.contracts.task import LatencyClass, Workload
-from deepseek_core.contracts.units import as_count, as_duration, as_mapping, as_names
+from deepseek_core.contracts.units import as_count, as_duration, as_mapping, as_names, usable_cores
 from deepseek_core.discovery.folders import cache_dir as default_cache_dir
 from deepseek_core.discovery.folders import own_cache_dir
 from deepseek_core.discovery.loader import discover
@@ -85,7 +84,7 @@ class Session:
         check_finite: bool = False,
         executor: str | None = None,
     ) -> None:
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         if threads is not None:
             threads = as_count("threads", threads)
         folder = default_cache_dir() if cache_dir is None else own_cache_dir(cache_dir)

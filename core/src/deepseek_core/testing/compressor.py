@@ -115,7 +115,7 @@ class CompressorConformance(TraceRules):
             np.testing.assert_array_equal(compressor.unpack(packed), before)
 
     def test_another_one_unpacks_it(self, usable: Registered[Any]) -> None:
-        """Data are unpacked where they were not packed, and again with the same result."""
+        """A receiver has not packed the data; it unpacks the same."""
         for array in self.arrays():
             packer, receiver = self._make(usable), self._make(usable)
             packed = packer.pack(array)
@@ -155,7 +155,7 @@ class CompressorConformance(TraceRules):
             assert difference.max() <= bound, f"{value} comes back as {back[0]}"
 
     def test_it_makes_no_array_larger(self, usable: Registered[Any]) -> None:
-        """Many equal values take no more room than before, but for a header."""
+        """Many equal values do not grow: what compresses gains there; a header is free."""
         array = np.zeros(_LONG, self.arrays()[0].dtype)
         assert self._make(usable).pack(array).nbytes <= array.nbytes + _HEAD_NBYTES
 

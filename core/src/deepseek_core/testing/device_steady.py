@@ -72,7 +72,7 @@ class SteadyRules(DeviceRules):
                 break
 
     def test_memory_does_not_grow_with_runs(self, device: Device) -> None:
-        """A service runs for months: what a run takes is free again after it."""
+        """A service runs for months: memory that a run takes is freed."""
         for case in self.cases():
             grown = growth(_runner(self._load(device, case), case))
             assert grown is None, grown

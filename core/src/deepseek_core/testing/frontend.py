@@ -144,7 +144,7 @@ class FrontendConformance(TraceRules):
         assert _contents(tmp_path) == before
 
     def test_an_output_is_chosen_or_refused(self, frontend: Frontend, tmp_path: Path) -> None:
-        """A chosen output is all of the graph's; one that no stage makes is refused."""
+        """One output can be chosen; one that no stage makes is refused."""
         for artifact in self._good(tmp_path):
             last = frontend.read(artifact, _everything).outputs[-1]
             wanted = ReadOptions(supporters=_everything, outputs=(last,))

@@ -123,7 +123,7 @@ class StrategyConformance(TraceRules):
             assert dict(mesh.sizes) == before, "it changed the mesh"
 
     def test_a_rank_that_is_not_there_is_refused(self, strategy: Strategy) -> None:
-        """It raises `InputError` and gives nobody's part."""
+        """The refusal is an `InputError`, not another rank's part."""
         tensor = TensorSpec(name="weight", dtype="float32", shape=(8, 8))
         for number, mesh in self._meshes(strategy):
             for rank in (-1, number):

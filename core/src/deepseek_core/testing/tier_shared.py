@@ -48,7 +48,7 @@ class SharedRules(TierRules):
     """Rules over many at once."""
 
     def test_two_openings_lose_nothing(self, spec: Registered[Any], url: str) -> None:
-        """Two in one process: each object is there, one writer wins a contested key."""
+        """Openings of one URL in a process: objects are there, one writer wins a contested key."""
         self._need_durable(spec)
         with ExitStack() as stack:
             both = [stack.enter_context(self._open(spec, url)) for _ in range(2)]

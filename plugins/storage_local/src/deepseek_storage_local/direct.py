@@ -67,6 +67,8 @@ def read_direct(number: int, start: int, nbytes: int, buffer: memoryview) -> byt
 
 def refusal(volume: Volume, opening: str) -> str | None:
     """Why this volume takes no direct I/O; None if it does."""
+    if not hasattr(os, "O_DIRECT"):
+        return f"{volume.path}: this system has no direct I/O"
     name = f"{ASIDE}/{opening}.direct"
     buffer = AlignedBuffers().get()[:BLOCK_NBYTES]
     try:

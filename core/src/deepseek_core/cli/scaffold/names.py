@@ -53,7 +53,7 @@ def _check_plugin(name: str) -> None:
     if not _PLUGIN.fullmatch(name):
         plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
         raise ConfigError(
-            f"{name!r} is no name for a plugin",
+            f"{name!r} can't be the name of a plugin",
             remedy=f"lower-case letters, digits, underscores: {plain or 'acme_npu'}",
         )
     if name.startswith("deepseek") or name in _owned():
@@ -73,7 +73,7 @@ def _owned() -> set[str]:
 def _check_dist(dist: str) -> None:
     if not _DIST.fullmatch(dist):
         raise ConfigError(
-            f"{dist!r} is no name for a distribution",
+            f"{dist!r} can't be the name of a distribution",
             remedy="letters, digits, and between them hyphens, dots and underscores",
         )
     if dist.lower().startswith("deepseek"):

@@ -250,7 +250,7 @@ class OnlineScheduler:
             until_s = self._desk.fleet.quarantine(unit, self._desk.now_s)
             self._leave(unit, until_s, "it did not answer for too long")
         self._place_stranded()
-        self._resettle(runs, jobs, "the device joined anew")
+        self._resettle(runs, jobs, "the device joined again")
         self._desk.fill(unit)
 
     def _readmit(self) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from deepseek_core import errors
 from deepseek_store import handles
 from deepseek_store.errors import IndexUnavailable
 
@@ -30,6 +31,11 @@ class SlotLocks:
     """
 
     def __init__(self, path: Path, *, longest_s: float = LONGEST_S) -> None:
+        if not hasattr(fcntl, "F_OFD_SETLK"):
+            raise errors.ConfigError(
+                "a store that processes share needs Linux: this system has no locks of open files",
+                remedy="open it in one process alone: Store(home), without shared=True",
+            )
         self._path, self._longest_s = path, longest_s
         self._file = handles.open_file(path, os.O_RDWR | os.O_CREAT)
 

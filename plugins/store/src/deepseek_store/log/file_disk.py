@@ -307,6 +307,9 @@ def _reserve(descriptor: int, nbytes: int) -> None:
     """
     if nbytes == 0:
         return
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        os.ftruncate(descriptor, nbytes)
+        return
     try:
         os.posix_fallocate(descriptor, 0, nbytes)
     except OSError as error:

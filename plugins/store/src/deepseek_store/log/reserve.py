@@ -37,6 +37,7 @@ _LEAST_SEGMENT_NBYTES: Final = 64 << 10
 _LOG_PART: Final = 8
 _INDEXES: Final = 2
 _PARTS: Final = 8
+_PIECE_NBYTES: Final = 1 << 20
 
 Purpose = Literal["objects", "deletes", "room"]
 """What a segment is for: objects leave the reserve whole, deletes half, what makes space little."""
@@ -213,6 +214,10 @@ def _allocate(path: Path, nbytes: int) -> None:
     # In place, from the front: its size says at any moment how much others may count on.
     descriptor = handles.open_file(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.posix_fallocate(descriptor, 0, nbytes)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, nbytes)
+        else:  # macOS: zeros that are written take the room as well
+            for start in range(os.fstat(descriptor).st_size, nbytes, _PIECE_NBYTES):
+                os.pwrite(descriptor, bytes(min(_PIECE_NBYTES, nbytes - start)), start)
     finally:
         os.close(descriptor)
