@@ -49,7 +49,7 @@ def how_to_get_back(command: str, plugins: Iterable[PluginRow]) -> Offer | None:
 
 
 def contested(command: str, plugins: Iterable[PluginRow]) -> Offer | None:
-    """Who offers a command that two do; None if nobody does, or one."""
+    """Find the plugins that offer a command if there are two; None if there is none, or one."""
     rows = [
         row
         for row in plugins

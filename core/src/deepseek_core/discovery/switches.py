@@ -40,7 +40,7 @@ def as_flag(value: object) -> bool:
     word = value.strip().lower() if isinstance(value, str) else None
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise ValueError("expected true or false (1 or 0 in the environment)")
+    raise ValueError("true or false (1 or 0 in the environment)")
 
 
 def as_names_list(value: object) -> tuple[str, ...]:
@@ -51,26 +51,29 @@ def as_names_list(value: object) -> tuple[str, ...]:
     """
     parts: Sequence[object] | object = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("expected a list of names (separated by commas in the environment)")
+        raise ValueError("a list of names (separated by commas in the environment)")
     return tuple(part.strip() for part in parts if part.strip())
 
 
 def _number(value: object, wanted: str) -> float:
-    number = float(value) if isinstance(value, str | int | float) else math.nan
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:  # a text that is none
+        number = math.nan
     if isinstance(value, bool) or not 0 <= number < math.inf:
         raise ValueError(wanted)
     return number
 
 
 def _seconds(value: object) -> float:
-    seconds = _number(value, "expected seconds, more than 0")
+    seconds = _number(value, "a number of seconds above 0")
     if seconds == 0:
-        raise ValueError("expected seconds, more than 0")
+        raise ValueError("a number of seconds above 0")
     return seconds
 
 
 def _limit(value: object) -> float:
-    return _number(value, "expected a number, 0 for no limit")
+    return _number(value, "a number, 0 for no limit")
 
 
 def _preferences(value: object) -> dict[str, str]:
@@ -79,7 +82,7 @@ def _preferences(value: object) -> dict[str, str]:
         value = dict(pairs) if all(len(pair) == 2 for pair in pairs) else None
         value = value and {name.strip(): dist.strip() for name, dist in value.items()}
     if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
-        raise ValueError("expected a table of name = distribution (NAME=DIST in the environment)")
+        raise ValueError("a table of name = distribution (NAME=DIST in the environment)")
     return dict(value)
 
 
@@ -232,6 +235,12 @@ def _check_tables(tables: Mapping[str, object], path: Path) -> None:
             )
 
 
+def misfit(origin: str, value: object, wanted: str) -> ConfigError:
+    """The error of a value that is not what is `wanted` there."""
+    told = f"{origin} must be {wanted}, got {value!r}"
+    return ConfigError(told, remedy="correct it, or leave it out")
+
+
 def _read(name: str, value: object, origin: str) -> object:
     if name not in _READERS:
         raise ConfigError(
@@ -241,7 +250,7 @@ def _read(name: str, value: object, origin: str) -> object:
     try:
         return _READERS[name](value)
     except ValueError as error:
-        raise ConfigError(f"{origin}: {value!r} does not fit", remedy=str(error)) from error
+        raise misfit(origin, value, str(error)) from error
 
 
 def _table(
@@ -249,7 +258,9 @@ def _table(
 ) -> Mapping[str, object]:
     table, title = tables.get(name, {}), title or name
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{path}: {title} is {table!r}", remedy=f"write it as a table [{title}]")
+        raise ConfigError(
+            f"{path}: {title} must be a table, got {table!r}", remedy=f"write it as [{title}]"
+        )
     return table
 
 

@@ -23,7 +23,7 @@ def _within(low: float, high: float) -> Any:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= float(value) <= high:  # type: ignore[arg-type]
             raise errors.ConfigError(
-                f"a board's {field.name} is {value!r}",
+                f"a board's {field.name} must be from {low:g} to {high:g}, got {value!r}",
                 remedy=f"give a number from {low:g} to {high:g}",
             )
 
@@ -57,7 +57,8 @@ class Board:
     def _whole(self, field: attrs.Attribute[Any], value: object) -> None:
         if not isinstance(value, int):
             raise errors.ConfigError(
-                f"a board's {field.name} is {value!r}", remedy="give a whole number"
+                f"a board's {field.name} must be a whole number, got {value!r}",
+                remedy="give a whole number",
             )
 
     @property
@@ -106,6 +107,7 @@ def _number(name: str, text: str) -> int | float:
         value = math.nan
     if not math.isfinite(value):
         raise errors.ConfigError(
-            f"a board's {name} is {text!r}", remedy="give a plain number, as in pes=48"
+            f"a board's {name} must be a number, got {text!r}",
+            remedy="give a plain number, as in pes=48",
         )
     return int(value) if value.is_integer() else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final, Literal, Self
 
 import attrs
@@ -146,7 +147,13 @@ class Policy:
         unknown = [str(name) for name in content if name not in known]
         if unknown:
             raise errors.ConfigError(
-                f"policy: there is no {', '.join(unknown)}",
-                remedy=f"use some of {', '.join(known)}",
+                f"policy: unknown setting {', '.join(map(repr, unknown))}",
+                remedy=_meant(unknown[0], known),
             )
         return cls(**content)
+
+
+def _meant(unknown: str, known: list[str]) -> str:
+    """A remedy for a setting that there is not: the nearest one, or all."""
+    near = [name for name in known if name.startswith(unknown)] or get_close_matches(unknown, known)
+    return f"did you mean {near[0]}?" if near else f"use some of {', '.join(known)}"
