@@ -142,7 +142,7 @@ FAULTS: Final[dict[str, dict[str, str]]] = {
         '        with open(file, "xb") as stream:',
         _LINK: "        return True\n",
     },
-    "a listing fails when an object goes": {_LISTING: "            yield self.stat(key)\n"},
+    "a list fails when an object goes": {_LISTING: "            yield self.stat(key)\n"},
     "lists a thousand": {"if key.startswith(prefix))": "if key.startswith(prefix))[:1000]"},
     "knows no capitals": {"hashlib.sha256(key.encode())": "hashlib.sha256(key.lower().encode())"},
     "normalizes names": {

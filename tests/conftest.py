@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +41,37 @@ settings.register_profile("sdk", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("sdk")
 
+# Files that take long for their number of tests. Processes of tests begin with them, and then with
+# those of most tests, so that none of them is left with a long one at the end.
+LONG = (
+    "deepseek_ray/test_cluster.py",
+    "deepseek_ray/test_conformance.py",
+    "docs/test_pages.py",
+    "end_to_end/test_visual_search.py",
+    "end_to_end/test_foreign_scores.py",
+    "examples/test_visual_search_compression.py",
+    "docs/test_tutorial.py",
+    "deepseek_fpga/test_cosim.py",
+    "deepseek_compress/steps/test_files_agree.py",
+    "deepseek_compress/steps/test_qat_step.py",
+    "end_to_end/test_engine_recipe.py",
+    "end_to_end/test_telemetry.py",
+    "end_to_end/test_first_minutes.py",
+    "deepseek_store/test_check_rebuild.py",
+    "deepseek_store/test_write_restore.py",
+    "deepseek_compress/test_compress_command.py",
+)
+
 # `import s3_server`, `import slow_proxy`, here and in benchmarks; `import command`.
 sys.path[:0] = [str(Path(__file__).parent / name) for name in ("servers", "shared")]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put files in the order in which processes of tests begin them; each keeps its own order."""
+    if hasattr(config, "workerinput"):
+        first = {config.rootpath / "tests" / name: place for place, name in enumerate(LONG)}
+        most = Counter(item.path for item in items)
+        items.sort(key=lambda item: (first.get(item.path, len(LONG)), -most[item.path]))
 
 
 def pytest_collection_finish() -> None:

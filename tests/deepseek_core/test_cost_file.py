@@ -38,14 +38,14 @@ def test_importing_twice_adds_once(tmp_path):
     ("content", "text"),
     [
         ("{", "is not JSON"),
-        ("[]", "no cost file of schema 1"),
-        ('{"schema": 2}', "no cost file of schema 1"),
+        ("[]", "not a cost file of schema 1"),
+        ('{"schema": 2}', "not a cost file of schema 1"),
         ('{"schema": 1, "samples": [{}]}', "sample 0 does not fit"),
         (with_sample(latency="soon"), "sample 0 does not fit"),
         (with_sample(seconds=0), "no positive batch"),
         (with_sample(batch=math.inf), "sample 0 does not fit"),
         (with_sample(seconds=10**400), "sample 0 does not fit"),
-        ('{"schema": 1, "samples": 5}', "its samples are no list"),
+        ('{"schema": 1, "samples": 5}', "its samples must be a list"),
     ],
 )
 def test_what_is_no_cost_file_is_named(tmp_path, content, text):

@@ -128,7 +128,7 @@ def test_a_latency_counts_without_a_byte_and_bytes_without_a_latency():
 
 @pytest.mark.parametrize("wrong", [-1.0, math.inf, math.nan])
 def test_a_link_is_of_finite_times(wrong):
-    with pytest.raises(InputError, match="expected a finite number"):
+    with pytest.raises(InputError, match="must be a finite number"):
         Link(s_per_byte=wrong)
 
 

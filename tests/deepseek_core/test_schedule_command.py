@@ -288,7 +288,7 @@ def test_a_flag_of_a_task_is_true_or_false(tmp_path, capsys):
     rows = [row | {"stateful": "no"} for row in STREAM["tasks"]]
     file.write_text(json.dumps(STREAM | {"tasks": rows}))
     assert main(["schedule", str(file)]) == 2
-    assert "`stateful` is 'no'" in capsys.readouterr().err
+    assert "`stateful` must be true or false, got 'no'" in capsys.readouterr().err
 
 
 def test_a_schedule_is_checked_whoever_made_it(tmp_path, capsys):

@@ -103,10 +103,26 @@ def test_the_variable_of_a_secret_is_its_source(load):
     [
         ("", "lacks 'board'", "put board = ... there, or set DEEPSEEK_NPU_BOARD"),
         ("[plugin.npu]\nboard = 'x'\nlane = 2\n", "no setting 'lane'", "did you mean lanes?"),
-        ("[plugin.npu]\nboard = 3\n", "board: 3 does not fit", "expected a text in quotes"),
-        ("[plugin.npu]\nboard = 'x'\nlanes = 1.5\n", "lanes: 1.5 does", "expected a whole number"),
-        ("[plugin.npu]\nboard = 'x'\nlanes = true\n", "lanes: True", "expected a whole number"),
-        ("[plugin.npu]\nboard = 'x'\nmode = 'c'\n", "mode: 'c' does", "expected one of a, b"),
+        (
+            "[plugin.npu]\nboard = 3\n",
+            "board must be a text in quotes, got 3",
+            "correct it, or leave it out",
+        ),
+        (
+            "[plugin.npu]\nboard = 'x'\nlanes = 1.5\n",
+            "lanes must be a whole number, got 1.5",
+            "correct it, or leave it out",
+        ),
+        (
+            "[plugin.npu]\nboard = 'x'\nlanes = true\n",
+            "lanes must be a whole number, got True",
+            "correct it, or leave it out",
+        ),
+        (
+            "[plugin.npu]\nboard = 'x'\nmode = 'c'\n",
+            "mode must be one of a, b, got 'c'",
+            "correct it, or leave it out",
+        ),
         ("[plugin.npu]\nboard = 'x'\nlanes = 3\n", "lanes are 1, 2 or 4", "correct it"),
         (
             f"[plugin.npu]\nboard = 'x'\ntoken = '{zoo.CANARY}'\n",

@@ -52,7 +52,7 @@ def test_an_unknown_scheme_is_told_with_those_that_are_known():
 
 
 def test_a_path_is_no_url():
-    with pytest.raises(ConfigError, match="is no URL of a tier"):
+    with pytest.raises(ConfigError, match="a tier must be given as a URL, got '/mnt/disk'"):
         open_tier("/mnt/disk", registry=registry(offered("a")))
 
 

@@ -69,7 +69,7 @@ def test_what_is_no_output_nor_made_inside_is_refused(session, outputs):
 def test_what_is_no_list_of_names_is_refused(session, outputs):
     with pytest.raises(errors.ConfigError) as caught:
         session.load(model(), outputs=outputs)
-    assert caught.value.message == f"expected a list of names, given {outputs!r}"
+    assert caught.value.message == f"names must be given as a list, got {outputs!r}"
 
 
 def test_an_input_that_is_an_output_may_be_wanted(session):

@@ -12,9 +12,9 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "sdk_docs" / "_made")]
 
 
 @pytest.fixture(scope="session")
-def kernels(tmp_path_factory):
-    """Compiled kernels that the pages share."""
-    return tmp_path_factory.mktemp("kernels")
+def shared(tmp_path_factory):
+    """Compiled kernels, and which devices there are, for all pages."""
+    return tmp_path_factory.mktemp("shared")
 
 
 @pytest.fixture(scope="session")

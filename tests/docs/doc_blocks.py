@@ -176,14 +176,16 @@ _NULL_AS_JSON = re.compile(r',\s*\{\s*"device": "null:0"[^{}]*\}|\{\s*"device": 
 _DROPPED = re.compile(r"(\w+: \d+/\d+ )|((hook:|->| )*null(:0)?:? )|.*(deepseek-null|plugins/null)")
 
 
-def follow(page, folder, kernels=None):
+def follow(page, folder, shared=None):
     """Follow a page of the documentation; one that installs something gets an environment.
 
-    `kernels` is a folder of compiled kernels that pages share: compiling is most of the time.
+    `shared` keeps the compiled kernels and the devices found of all pages: both take long.
     """
-    if kernels is not None:
+    if shared is not None:
         (folder / "cache").mkdir()
-        (folder / "cache" / "opencl").symlink_to(kernels)
+        for name in ("opencl", "probes"):
+            (shared / name).mkdir(exist_ok=True)
+            (folder / "cache" / name).symlink_to(shared / name)
     text = page.read_text(encoding="utf-8")
     installs = re.search(r"^\$ pip install ", text, re.M)
     prefix = make_environment(folder / "venv") if installs else BIN.parent

@@ -18,8 +18,8 @@ PROMISE = re.compile(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_blocks_print_what_the_page_says(page, tmp_path, kernels):
-    checks, _ = follow(page, tmp_path, kernels)
+def test_the_blocks_print_what_the_page_says(page, tmp_path, shared):
+    checks, _ = follow(page, tmp_path, shared)
     wrong = [check for check in checks if not check.holds]
     told = [f"$ {c.what}\n-- the page:\n{c.expected}-- now:\n{c.actual}" for c in wrong]
     assert not wrong, "\n".join([*told, f"python tests/docs/doc_blocks.py {page}"])

@@ -23,15 +23,15 @@ def test_every_block_can_be_followed(page):
     assert all(block.language == "text" and block in after_python for block in shown)
 
 
-def test_a_first_plan_is_made_measured_and_run(tmp_path, kernels):
-    checks, _ = follow(DOCS / "tutorial/first_plan.md", tmp_path, kernels)
+def test_a_first_plan_is_made_measured_and_run(tmp_path, shared):
+    checks, _ = follow(DOCS / "tutorial/first_plan.md", tmp_path, shared)
     assert [check.what for check in checks if not check.holds] == []
     assert "matching ran on opencl:pocl:0" in transcript(checks)
     assert "(256, 3) True" in transcript(checks)
 
 
-def test_a_stranger_ends_with_a_device_of_his_own_that_ran_a_model(tmp_path, kernels):
-    checks, _ = follow(DOCS / "tutorial/first_plugin.md", tmp_path, kernels)
+def test_a_stranger_ends_with_a_device_of_his_own_that_ran_a_model(tmp_path, shared):
+    checks, _ = follow(DOCS / "tutorial/first_plugin.md", tmp_path, shared)
     told = transcript(checks)
     assert [check.what for check in checks if not check.holds] == [], told
     assert "acme_npu (acme-npu 0.1.0) conforms" in told

@@ -146,7 +146,7 @@ BAD_VALUES = {
         "cpu_onnx.=1": "--set cpu_onnx.: which plugin?",
         "cpu_onnx.gone=1": "there is no setting 'gone'",
         "gone.a=1": "settings are given for 'gone'",
-        "cpu_onnx.graph_optimization=wild": "'wild' does not fit",
+        "cpu_onnx.graph_optimization=wild": "got 'wild'",
     },
     "--batch-axis": {
         "M": "no input has an axis 'M'",

@@ -1,5 +1,6 @@
 """`make` as CONTRIBUTING has it: its targets are listed, and each package's tests have one."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,12 +38,18 @@ def test_a_name_that_is_none_is_told_which_there_are():
 
 def test_help_lists_every_target_that_contributing_names():
     listed = {line.split()[0] for line in make("help").stdout.splitlines()}
-    named = {
-        word.strip("`.,:")
-        for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines()
-        for before, word in zip(line.split(), line.split()[1:], strict=False)
-        if before.strip("`") == "make"
-    }
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = {a or b for a, b in re.findall(r"^ +make ([\w-]+)|`make ([\w-]+)", text, re.M)}
     assert len(named & listed) > 6
     named -= {name for name in named if name.startswith("test-")}
     assert named <= listed
+
+
+def test_the_files_that_begin_first_are_there():
+    (listed,) = re.findall(
+        r"^LONG = \((.*?)^\)", (ROOT / "tests/conftest.py").read_text(), re.S | re.M
+    )
+    names = re.findall(r'"(.+)"', listed)
+    assert len(names) > 10
+    assert [name for name in names if not (ROOT / "tests" / name).is_file()] == []
+    assert "--no-loadscope-reorder" in make("--dry-run", "test").stdout

@@ -78,8 +78,8 @@ def test_whatever_numpy_reads_is_read(kind, desk):
 
 BAD = {
     "no file": (lambda: None, "no such file or folder: data.npz"),
-    "empty": (lambda: FILE.write_bytes(b""), "data.npz is no NPZ file"),
-    "an .npy": (lambda: FILE.write_bytes(npy(ROWS)), "data.npz is no NPZ file"),
+    "empty": (lambda: FILE.write_bytes(b""), "data.npz is not an NPZ file"),
+    "an .npy": (lambda: FILE.write_bytes(npy(ROWS)), "data.npz is not an NPZ file"),
     "no array": (lambda: np.savez("data.npz"), "input 'x' is missing; given: nothing"),
     "unnamed": (lambda: np.savez("data.npz", ROWS), "has no input 'arr_0'"),
     "a scalar": (lambda: np.savez("data.npz", x=np.float32(3)), "given float32 []"),
@@ -110,7 +110,7 @@ BAD = {
     ),
     "encrypted": (lambda: patched(6, 1), "encrypted"),
     "an unknown compression": (lambda: patched(8, 99), "compression"),
-    "a pipe": (lambda: os.mkfifo("data.npz"), "data.npz is no regular file"),
+    "a pipe": (lambda: os.mkfifo("data.npz"), "data.npz is not a regular file"),
     "a link to itself": (lambda: FILE.symlink_to("data.npz"), "data.npz"),
     "a name beyond the limit": (lambda: FILE.symlink_to("n" * 300), "data.npz"),
 }  # fmt: skip
@@ -132,7 +132,7 @@ def test_one_picture_is_told_to_be_given_as_a_folder_and_the_remedy_works(ds):
     (ds.folder / "my photos").mkdir()
     Image.new("RGB", (4, 4)).save("my photos/a.png")
     error, fix = ds.refuses("run", "model.onnx", "--input", "my photos/a.png")
-    assert error == "my photos/a.png is no NPZ file, or a truncated one"
+    assert error == "my photos/a.png is not an NPZ file, or a truncated one"
     assert fix == "pictures are given as a folder: --input 'my photos'"
     assert ds.json("run", "model.onnx", "--input", "my photos")["items"] == 1
 

@@ -176,7 +176,7 @@ def test_what_is_of_another_unit_or_direction_is_refused(table, metric):
 
 @pytest.mark.parametrize("value", ["/0", 0, -5, math.nan, math.inf])
 def test_a_limit_that_is_none_is_told_with_its_place(value):
-    with pytest.raises(errors.ConfigError, match=r"budget\.macs is"):
+    with pytest.raises(errors.ConfigError, match=r"budget\.macs must be a limit, got"):
         compression.Budget.parse({"macs": value})
 
 

@@ -65,7 +65,7 @@ def test_a_target_may_begin_with_the_file_of_another_one():
     table["step"][0]["of"] = "ort_x86"  # steps follow each other: there it is an option
     assert Recipe.parse(table).steps[0].options["of"] == "ort_x86"
     table["lower"][1]["of"] = 7
-    assert faults(table) == ["lower[1].of is 7 -> use a text in quotes"]
+    assert faults(table) == ["lower[1].of must be a text in quotes, got 7"]
 
 
 def test_every_fault_has_its_own_line():

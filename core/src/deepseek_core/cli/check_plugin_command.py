@@ -100,7 +100,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
             remedy=f"pip install {' '.join(lacking)} (or {install_command(CORE, 'testing')})",
         )
     if not args.timeout > 0:
-        raise ConfigError(f"--timeout is {args.timeout:g}", remedy="give seconds, more than 0")
+        raise ConfigError(f"--timeout must be more than 0 seconds, got {args.timeout:g}")
     if args.report is None:
         return
     if args.report.suffix not in _SUFFIXES:

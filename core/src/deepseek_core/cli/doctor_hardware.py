@@ -11,6 +11,7 @@ from typing import Final, Literal
 import attrs
 
 from deepseek_core.discovery.installing import install_command
+from deepseek_core.discovery.status import as_remedy
 
 # device nodes, what they mean, the distribution that uses it
 _NODES: Final = (
@@ -36,7 +37,7 @@ class Check:
     name: str
     status: Literal["ok", "warn", "fail"]
     message: str
-    remedy: str | None = None
+    remedy: str | None = attrs.field(default=None, converter=as_remedy)
 
 
 def hardware_checks(root: Path, installed: Set[str]) -> Iterator[Check]:

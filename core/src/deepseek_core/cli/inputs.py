@@ -105,14 +105,18 @@ def _check_file(path: Path) -> None:
     try:
         if not path.is_file():
             is_there = path.exists()
-            what = f"{path} is no regular file" if is_there else f"no such file or folder: {path}"
+            what = (
+                f"{path} is not a regular file" if is_there else f"no such file or folder: {path}"
+            )
             raise ArtifactError(what, remedy=_PATH)
         with path.open("rb") as file:
             is_archive = zipfile.is_zipfile(file)
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}", remedy=_PATH) from error
     if not is_archive:
-        raise ArtifactError(f"{path} is no NPZ file, or a truncated one", remedy=_instead_of(path))
+        raise ArtifactError(
+            f"{path} is not an NPZ file, or a truncated one", remedy=_instead_of(path)
+        )
 
 
 def _instead_of(path: Path) -> str:

@@ -33,11 +33,13 @@ _FILES: Final = "check the path, its permissions, and whether the disk has space
 
 def report(error: BaseException, debug: bool) -> int:
     """One sentence and what to do about it, on stderr."""
+    from deepseek_core.discovery.status import as_remedy
+
     if debug:
         sys.stderr.write(_traceback(error))
     if is_a(error, DeepSeekError):
         _say("error", _plain(attribute(error, "message")) or one_line(error))
-        _say("fix", _plain(attribute(error, "remedy")))
+        _say("fix", as_remedy(_plain(attribute(error, "remedy"))))
         return _code_of(error)
     if is_a(error, OSError) and error.strerror:
         _say("error", ": ".join(map(text_of, filter(None, (error.filename, error.strerror)))))

@@ -132,7 +132,7 @@ def _check_file(path: Path) -> None:
         return
     what = f"no such file: {path}"
     if path.exists():
-        what = f"{path} is a folder" if path.is_dir() else f"{path} is no regular file"
+        what = f"{path} is a folder" if path.is_dir() else f"{path} is not a regular file"
     raise ArtifactError(what, remedy="check the path")
 
 

@@ -21,6 +21,6 @@ class CommandSpec:
     def _word(self, _field: attrs.Attribute[str], value: str) -> None:
         if not value.replace("-", "").isalnum() or not value.islower():
             raise ConfigError(
-                f"command {value!r} is no command name",
+                f"command {value!r} is not a valid command name",
                 remedy="use lower-case letters, digits and hyphens",
             )

@@ -136,7 +136,7 @@ class Graph:
         """
         if not isinstance(inputs, Mapping):
             raise TensorMismatch(
-                f"inputs are a mapping of arrays by name; given a {type(inputs).__name__}",
+                f"inputs must be a mapping of arrays by name, got a {type(inputs).__name__}",
                 remedy=f"pass {{{self._example()}: array, ...}}",
             )
         specs = {spec.name: spec for spec in self.inputs}

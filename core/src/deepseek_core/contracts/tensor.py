@@ -47,7 +47,9 @@ def _dims(shape: Any) -> Shape:
 def _check_shape(spec: TensorSpec, _field: attrs.Attribute[Any], shape: Shape) -> None:
     for dim in shape or ():
         if isinstance(dim, bool) or not isinstance(dim, int | str) or dim == "":
-            raise InputError(f"tensor {spec.name!r}: {dim!r} is no dimension")
+            raise InputError(
+                f"tensor {spec.name!r}: a dimension must be a size or a name, got {dim!r}"
+            )
         if isinstance(dim, int) and dim < 0:
             raise InputError(f"tensor {spec.name!r}: dimension {dim} is negative")
 

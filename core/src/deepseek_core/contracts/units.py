@@ -72,7 +72,7 @@ def as_names(values: Iterable[str]) -> tuple[str, ...]:
     """Attrs converter: a tuple of strings; a lone string is a mistake, not its letters."""
     given = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else None
     if given is None or not all(isinstance(name, str) for name in given):
-        raise ConfigError(f"expected a list of names, given {values!r}", remedy="use [...]")
+        raise ConfigError(f"names must be given as a list, got {values!r}", remedy="use [...]")
     return given
 
 
@@ -97,7 +97,7 @@ def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{name} is a mapping by name; given a {type(value).__name__}")
+        raise ConfigError(f"{name} must be a mapping by name, got a {type(value).__name__}")
     return value
 
 
@@ -127,7 +127,8 @@ def check_finite(_record: object, field: attrs.Attribute[Any], value: float) -> 
     """Attrs validator: a finite number, zero or more."""
     if not math.isfinite(value) or value < 0:
         raise InputError(
-            f"{type(_record).__name__}.{field.name} is {value!r}; expected a finite number >= 0"
+            f"{type(_record).__name__}.{field.name} must be a finite number of 0 or more, "
+            f"got {value!r}"
         )
 
 
@@ -137,8 +138,8 @@ def check_count(least: int) -> Callable[[object, attrs.Attribute[Any], Any], Non
     def check(record: object, field: attrs.Attribute[Any], value: Any) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(
-                f"{type(record).__name__}.{field.name} is {value!r}; "
-                f"expected a whole number of {least} or more"
+                f"{type(record).__name__}.{field.name} must be a whole number of {least} or more, "
+                f"got {value!r}"
             )
 
     return check

@@ -11,7 +11,7 @@ from deepseek_core.contracts.device import DeviceInfo, DeviceSpec, Evidence
 from deepseek_core.contracts.secret import masked, scrub
 from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.discovery.status import PluginRow, Status
+from deepseek_core.discovery.status import PluginRow, Status, as_remedy
 
 _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
     "mem_bytes": (int, type(None)),
@@ -41,7 +41,7 @@ class ProbeResult:
     rows: tuple[DeviceInfo, ...] = ()
     status: Status
     reason: str | None = None
-    remedy: str | None = None
+    remedy: str | None = attrs.field(default=None, converter=as_remedy)
     seconds: float = 0.0
     cached: bool = False
     checked_at: float = 0.0
@@ -120,7 +120,7 @@ def _to_row(values: Any) -> DeviceInfo:
     for name, value in values.items():
         if not isinstance(value, _TYPES.get(name, str)):
             raise ValueError(f"{name} is {value!r}")
-    row = DeviceInfo(**masked(values))
+    row = DeviceInfo(**masked({**values, "remedy": as_remedy(values["remedy"])}))
     if not row.id or row.evidence not in get_args(Evidence):
         raise ValueError(f"row {row.id!r} has evidence {row.evidence!r}")
     if row.status not in ("available", "unavailable"):

@@ -185,4 +185,4 @@ def readers() -> Mapping[str, Callable[[], object]]:
     """What is looked at: what the main thread changes meanwhile is no plugin's doing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    return {**_READERS, **_READERS_ALONE} if threading.active_count() == 1 else _READERS
+    return all_readers() if threading.active_count() == 1 else _READERS

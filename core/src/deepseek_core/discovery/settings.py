@@ -22,7 +22,7 @@ from deepseek_core.contracts.secret import Secret, masked
 from deepseek_core.discovery.faults import UnfitSettings
 from deepseek_core.discovery.strangers import one_line, raise_if_ours, text_of
 from deepseek_core.discovery.switch_table import SWITCHES
-from deepseek_core.discovery.switches import Switches, as_flag, as_names_list, suggestion
+from deepseek_core.discovery.switches import Switches, as_flag, as_names_list, misfit, suggestion
 
 _TAKEN: Final = {
     "DEEPSEEK_CONFIG",
@@ -188,7 +188,7 @@ class _Reader:
         try:
             return fitted(value, hint)
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"{origin}: {value!r} does not fit", remedy=str(error)) from error
+            raise misfit(origin, value, str(error)) from error
 
 
 def fitted(value: object, hint: Any) -> object:
@@ -201,27 +201,37 @@ def fitted(value: object, hint: Any) -> object:
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise ValueError(f"expected one of {', '.join(map(str, get_args(hint)))}")
+            raise ValueError(f"one of {', '.join(map(str, get_args(hint)))}")
         return value
     read = _READERS.get(get_origin(hint) or hint)
     return value if read is None else read(value)
 
 
+_WHOLE: Final = "a whole number"
+_REAL: Final = "a number"
+
+
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("expected a whole number")
-    return int(value)
+        raise ValueError(_WHOLE)
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(_WHOLE) from None
 
 
 def _real(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("expected a number")
-    return float(value)
+        raise ValueError(_REAL)
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(_REAL) from None
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("expected a text in quotes")
+        raise ValueError("a text in quotes")
     return value
 
 

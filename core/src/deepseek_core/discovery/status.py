@@ -33,6 +33,15 @@ FAULTS: Final = frozenset({Status.BROKEN, Status.INCOMPATIBLE, Status.CONFLICT})
 """What strict mode does not let pass: a missing device or a switch is no fault."""
 
 
+def as_remedy(text: str | None) -> str | None:
+    """Attrs converter: a remedy in the words of the tool that installs packages here."""
+    if text is None or "pip " not in text:
+        return text
+    from deepseek_core.discovery.installers import in_this_environment
+
+    return in_this_environment(text)
+
+
 @attrs.frozen(kw_only=True)
 class PluginRow:
     """One entry point and what became of it; `status` is None while it is not loaded.
@@ -50,7 +59,7 @@ class PluginRow:
     location: str = ""
     status: Status | None = None
     reason: str | None = None
-    remedy: str | None = None
+    remedy: str | None = attrs.field(default=None, converter=as_remedy)
     kinds: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     provides: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     hooks: tuple[str, ...] = attrs.field(default=(), converter=as_names)

@@ -58,7 +58,7 @@ def as_names_list(value: object) -> tuple[str, ...]:
 def _number(value: object, wanted: str) -> float:
     try:
         number = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
+    except ValueError:  # a text that is none
         number = math.nan
     if isinstance(value, bool) or not 0 <= number < math.inf:
         raise ValueError(wanted)
@@ -66,9 +66,9 @@ def _number(value: object, wanted: str) -> float:
 
 
 def _seconds(value: object) -> float:
-    seconds = _number(value, "a number of seconds above 0, such as 30")
+    seconds = _number(value, "a number of seconds above 0")
     if seconds == 0:
-        raise ValueError("a number of seconds above 0, such as 30")
+        raise ValueError("a number of seconds above 0")
     return seconds
 
 
@@ -235,6 +235,12 @@ def _check_tables(tables: Mapping[str, object], path: Path) -> None:
             )
 
 
+def misfit(origin: str, value: object, wanted: str) -> ConfigError:
+    """The error of a value that is not what is `wanted` there."""
+    told = f"{origin} must be {wanted}, got {value!r}"
+    return ConfigError(told, remedy="correct it, or leave it out")
+
+
 def _read(name: str, value: object, origin: str) -> object:
     if name not in _READERS:
         raise ConfigError(
@@ -244,7 +250,7 @@ def _read(name: str, value: object, origin: str) -> object:
     try:
         return _READERS[name](value)
     except ValueError as error:
-        raise ConfigError(f"{origin}: {value!r} can't be used", remedy=f"give {error}") from error
+        raise misfit(origin, value, str(error)) from error
 
 
 def _table(
@@ -252,7 +258,9 @@ def _table(
 ) -> Mapping[str, object]:
     table, title = tables.get(name, {}), title or name
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{path}: {title} is {table!r}", remedy=f"write it as a table [{title}]")
+        raise ConfigError(
+            f"{path}: {title} must be a table, got {table!r}", remedy=f"write it as [{title}]"
+        )
     return table
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-_OFF: Final = {"ORT_DISABLE_TELEMETRY": "1"}
+_OFF: Final = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def without_telemetry(environ: Mapping[str, str]) -> dict[str, str]:

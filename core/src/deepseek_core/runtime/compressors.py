@@ -94,7 +94,7 @@ def _resolved(found: Registered[CompressorSpec], given: dict[str, Any]) -> dict[
         return {}
     kind = load_locator(found.record.options, plugin=found.plugin, dist=found.dist)
     if not (isinstance(kind, type) and attrs.has(kind)):
-        raise PluginError(f"plugin {found.plugin!r}: {found.record.options} is no attrs class")
+        raise PluginError(f"plugin {found.plugin!r}: {found.record.options} is not an attrs class")
     hints = get_type_hints(kind)
     names = [field.alias or field.name for field in attrs.fields(kind) if field.init]
     for key in given:
@@ -125,7 +125,9 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     try:
         return fitted(value, hint)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{where} is {value!r}: {error}", remedy="correct the step") from error
+        raise ConfigError(
+            f"{where} must be {error}, got {value!r}", remedy="correct the step"
+        ) from error
 
 
 def _check_kind(found: Registered[CompressorSpec], made: object) -> None:

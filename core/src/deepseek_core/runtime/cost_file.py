@@ -61,10 +61,10 @@ def read_costs(path: Path) -> list[Record]:
     except ValueError as error:
         raise ArtifactError(f"{path} is not JSON: {error}", remedy=_REMEDY) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ArtifactError(f"{path} is no cost file of schema {SCHEMA}", remedy=_REMEDY)
+        raise ArtifactError(f"{path} is not a cost file of schema {SCHEMA}", remedy=_REMEDY)
     rows = content.get("samples", [])
     if not isinstance(rows, list):
-        raise ArtifactError(f"{path}: its samples are no list", remedy=_REMEDY)
+        raise ArtifactError(f"{path}: its samples must be a list", remedy=_REMEDY)
     return [_record(path, number, row) for number, row in enumerate(rows)]
 
 

@@ -83,9 +83,13 @@ def _graph(content: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) 
 def _id(value: Any) -> Id:
     """What names a task or a device, as it stands in the file."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ArtifactError(f"the id {value!r} is neither text nor a number", remedy=_REMEDY)
+        raise ArtifactError(
+            f"an id must be a text or a finite number, got {value!r}", remedy=_REMEDY
+        )
     if isinstance(value, float) and not math.isfinite(value):
-        raise ArtifactError(f"the id {value!r} is not a number", remedy=_REMEDY)
+        raise ArtifactError(
+            f"an id must be a text or a finite number, got {value!r}", remedy=_REMEDY
+        )
     return value
 
 
@@ -119,7 +123,7 @@ def _task(row: Mapping[str, Any], models: Mapping[str, Mapping[int, Any]]) -> Da
 def _flag(row: Mapping[str, Any], key: str) -> bool:
     value = row.get(key, False)
     if not isinstance(value, bool):
-        raise InputError(f"task {row['id']!r}: `{key}` is {value!r}", remedy="write true or false")
+        raise InputError(f"task {row['id']!r}: `{key}` must be true or false, got {value!r}")
     return value
 
 
@@ -177,7 +181,7 @@ def _stated_limits(content: Mapping[str, Any]) -> Limits:
     usual = "ignore" if content.get("family") in _UNLIMITED_FAMILIES else "respect"
     stated = content.get("limits", usual)
     if stated not in ("respect", "ignore"):
-        raise InputError(f"`limits` is {stated!r}", remedy="write respect or ignore")
+        raise InputError(f"`limits` must be respect or ignore, got {stated!r}")
     return "ignore" if stated == "ignore" else "respect"
 
 

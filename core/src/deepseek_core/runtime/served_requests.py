@@ -97,7 +97,7 @@ class Asked:
         if self.latency not in list(LatencyClass):
             raise ConfigError(f"no LatencyClass {self.latency!r}", remedy="use realtime or offline")
         if not isinstance(self.caller, str):
-            raise ConfigError(f"caller is {self.caller!r}", remedy="name the caller by a string")
+            raise ConfigError(f"caller must be a string, got {self.caller!r}")
         if self.deadline_s is not None and self.latency == LatencyClass.OFFLINE:
             raise ConfigError(
                 "offline work fills gaps and has no deadline",

@@ -43,7 +43,7 @@ def starpu_costs(path: Path) -> dict[int, dict[str, StarpuEntry]]:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"the performance model {path} can't be read: {error}") from error
     if "Performance Model Version" not in text:
-        raise ArtifactError(f"{path} is no StarPU performance model")
+        raise ArtifactError(f"{path} is not a StarPU performance model")
     found: dict[int, dict[str, list[StarpuEntry]]] = {}
     for kind, size, entry in _entries(text, path):
         found.setdefault(size, {}).setdefault(kind, []).append(entry)
@@ -70,7 +70,9 @@ def _entries(text: str, path: Path) -> Iterator[tuple[str, int, StarpuEntry]]:
         except ValueError:
             continue  # a line of regression figures, which has as many words
         if not (math.isfinite(mean_us) and mean_us >= 0):
-            raise ArtifactError(f"{path}, line {number}: the mean is {words[3]}")
+            raise ArtifactError(
+                f"{path}, line {number}: the mean must be 0 or more, got {words[3]}"
+            )
         spread = deviation_us if math.isfinite(deviation_us) else 0.0
         entry = StarpuEntry(mean_s=mean_us / 1e6, deviation_s=spread / 1e6, samples=samples)
         yield kind, size, entry

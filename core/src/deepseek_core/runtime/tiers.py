@@ -28,7 +28,7 @@ def open_tier(url: str, *, registry: Registry | None = None) -> Tier:
     with blamed(found, f"can't open {url}"):
         tier = factory(url)
     if not isinstance(tier, Tier):
-        made = f"made a {type(tier).__name__}, which is no Tier"
+        made = f"made a {type(tier).__name__}, which is not a Tier"
         raise PluginError(f"plugin {found.plugin!r}: {found.record.factory} {made}")
     return tier
 
@@ -36,7 +36,9 @@ def open_tier(url: str, *, registry: Registry | None = None) -> Tier:
 def _find(url: str, registry: Registry) -> Registered[TierSpec]:
     scheme, colon, _ = url.partition(":")
     if not colon:
-        raise ConfigError(f"{url!r} is no URL of a tier", remedy="write it as SCHEME://PLACE")
+        raise ConfigError(
+            f"a tier must be given as a URL, got {url!r}", remedy="write it as SCHEME://PLACE"
+        )
     fitting = [r for r in registry.tiers if scheme in r.record.schemes]
     usable = sorted((r for r in fitting if r.usable), key=lambda r: -r.record.priority)
     if usable:

@@ -101,7 +101,8 @@ def read_trace(path: str | Path) -> Trace:
     _known_fields(header, _HEADER, path.name)
     if header.get("schema") != 1:
         raise InputError(
-            f"{path.name}: schema is {header.get('schema')!r}", remedy='write "schema": 1'
+            f"{path.name}: schema must be 1, got {header.get('schema')!r}",
+            remedy='write "schema": 1',
         )
     devices = _devices(header, path.name)
     operators = frozenset(name for device in devices for name in device.costs)
@@ -142,7 +143,7 @@ def _json(text: str, where: str) -> Any:
 
 def _object(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
-        raise InputError(f"{where} is a {type(value).__name__}; expected an object")
+        raise InputError(f"{where} must be an object, got a {type(value).__name__}")
     return value
 
 
@@ -164,7 +165,7 @@ def _rows(path: Path, header: Row) -> Rows:
 def _list(header: Row, field: str, where: str) -> list[tuple[int, Any]]:
     value = header.get(field, [])
     if not isinstance(value, list):
-        raise InputError(f"{where}: {field} is a {type(value).__name__}; expected a list")
+        raise InputError(f"{where}: {field} must be a list, got a {type(value).__name__}")
     return list(enumerate(value))
 
 
@@ -233,7 +234,7 @@ def _events(header: Row, devices: tuple[OnlineDevice, ...], where: str) -> tuple
             events.append(DeviceJoined(time_s=time_s, device=device))
         else:
             raise InputError(
-                f"{place}: event is {row.get('event')!r}", remedy="device_lost or device_joined"
+                f"{place}: event must be device_lost or device_joined, got {row.get('event')!r}"
             )
         if len(events) > 1 and events[-2].time_s > time_s:
             raise InputError(f"{place}: time goes backwards", remedy="sort the events by at_s")
@@ -278,7 +279,7 @@ def _latency(value: Any, where: str) -> LatencyClass:
     try:
         return LatencyClass(value)
     except ValueError:
-        raise InputError(f"{where}: latency is {value!r}", remedy="realtime or offline") from None
+        raise InputError(f"{where}: latency must be realtime or offline, got {value!r}") from None
 
 
 def _required(row: Row, field: str, where: str) -> Any:
@@ -298,12 +299,12 @@ def _known_fields(row: Row, known: frozenset[str], where: str) -> None:
 def _number(value: Any, where: str, *, above_zero: bool = False) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good or value < 0 or (above_zero and value == 0):
-        least = "above 0" if above_zero else "0 or more"
-        raise InputError(f"{where} is {value!r}; expected a finite number, {least}")
+        least = "above 0" if above_zero else "of 0 or more"
+        raise InputError(f"{where} must be a finite number {least}, got {value!r}")
     return float(value)
 
 
 def _count(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{where} is {value!r}; expected a whole number, 1 or more")
+        raise InputError(f"{where} must be a whole number of 1 or more, got {value!r}")
     return value

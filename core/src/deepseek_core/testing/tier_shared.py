@@ -85,6 +85,7 @@ class SharedRules(TierRules):
 
     def test_a_listing_bears_writers(self, tier: Tier) -> None:
         """What was there before and after is listed once, in order, whatever comes and goes."""
+        _delete_within_a_listing(tier)
         stable = [f"list/stable{number:02}" for number in range(_STABLE)]
         for key in stable:
             tier.put_if_absent(key, b"x")
@@ -144,6 +145,18 @@ def _check_all(opened: Tier, numbers: range, wrote: list[set[str]]) -> None:
         assert all(tier.get(key) == content_of(key) for key in listed), "an object is another's"
     won = [key for keys in wrote for key in keys]
     assert sorted(won) == sorted(contested), "a contested key has no winner, or several"
+
+
+def _delete_within_a_listing(tier: Tier) -> None:
+    """One that is read step by step meets an object that was there when it began."""
+    keys = [f"going/{number}" for number in range(4)]
+    for key in keys:
+        tier.put_if_absent(key, b"x")
+    listing = iter(tier.list("going/"))
+    seen = [next(listing).key]
+    tier.delete(keys[-1])
+    seen += [found.key for found in listing]
+    assert [key for key in seen if key != keys[-1]] == keys[:-1]
 
 
 def _come_and_go(tier: Tier, number: int, done: Event) -> None:

@@ -48,7 +48,7 @@ class Limit:
         divisor, number = _part(value)
         if number is None or not 0 < number < math.inf:
             raise ConfigError(
-                f"{where} is {value!r}, which is no limit",
+                f"{where} must be a limit, got {value!r}",
                 remedy='write "/3.7" for a part of the original, or an amount as 700000 or "4 MiB"',
             )
         return cls(divisor=number) if divisor else cls(most=number)
@@ -97,7 +97,7 @@ class LatencyBudget:
         """
         if not isinstance(table, Mapping):
             raise ConfigError(
-                f"budget.latency is {table!r}",
+                f"budget.latency must be a table, got {table!r}",
                 remedy='write it as { device = "cpu", p99_ms = 8.0 }',
             )
         refuse_unknown(table, ("device", "batch", "threads", *_QUANTILES), where="budget.latency")
@@ -109,7 +109,7 @@ class LatencyBudget:
             )
         wanted_ms = table[times[0]]
         if not isinstance(wanted_ms, int | float) or isinstance(wanted_ms, bool):
-            raise ConfigError(f"budget.latency.{times[0]} is {wanted_ms!r}", remedy="use a number")
+            raise ConfigError(f"budget.latency.{times[0]} must be a number, got {wanted_ms!r}")
         counts = {key: table[key] for key in ("batch", "threads") if key in table}
         return cls(
             device=table["device"],
@@ -181,7 +181,9 @@ class Budget:
             ConfigError: an unknown key (the nearest one is named) or a value that is no limit.
         """
         if not isinstance(table, Mapping):
-            raise ConfigError(f"budget is {table!r}", remedy="write it as a table: [budget]")
+            raise ConfigError(
+                f"budget must be a table, got {table!r}", remedy="write it as [budget]"
+            )
         metric = Metric() if metric is None else metric
         table = _by_own_names(table, metric.name)
         given: dict[str, Any] = {"metric": metric} | {

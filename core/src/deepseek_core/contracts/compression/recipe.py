@@ -82,8 +82,8 @@ class DataSource:
         share = self.validation_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
             raise ConfigError(
-                f"data.validation_share is {share!r}",
-                remedy="use a share from 0.0 to 0.9; 0.0 holds nothing out",
+                f"data.validation_share must be a share from 0.0 to 0.9, got {share!r}",
+                remedy="0.0 holds nothing out, 0.1 a tenth",
             )
 
 
@@ -109,7 +109,7 @@ class RunSettings:
 
     def __attrs_post_init__(self) -> None:
         if self.seed > _MOST_SEED:
-            raise ConfigError(f"run.seed is {self.seed}", remedy=f"use 0 to {_MOST_SEED}")
+            raise ConfigError(f"run.seed must be 0 to {_MOST_SEED}, got {self.seed}")
 
 
 @attrs.frozen(kw_only=True)
@@ -190,14 +190,16 @@ def _check_schema(schema: Any) -> None:
 
 def _table(value: Any, known: tuple[str, ...], where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{where} is {value!r}", remedy=f"write it as a table: [{where}]")
+        raise ConfigError(
+            f"{where} must be a table, got {value!r}", remedy=f"write it as [{where}]"
+        )
     refuse_unknown(value, known, where=where)
     return value
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{where} is {value!r}", remedy="use a text in quotes")
+        raise ConfigError(f"{where} must be a text in quotes, got {value!r}")
     return value
 
 
@@ -226,7 +228,9 @@ def _shapes(table: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes by name; a lone `input` is the input of a model that has one, named "input"."""
     given = table.get("inputs", {"input": table["input"]} if "input" in table else {})
     if not isinstance(given, Mapping):
-        raise ConfigError(f"model.inputs is {given!r}", remedy="write { x = [1, 3, 224, 224] }")
+        raise ConfigError(
+            f"model.inputs must be a table, got {given!r}", remedy="write { x = [1, 3, 224, 224] }"
+        )
     return {name: _shape(shape, name) for name, shape in given.items()}
 
 
@@ -260,7 +264,9 @@ def _run(value: Any) -> RunSettings:
 
 def _steps(value: Any, where: str) -> tuple[RecipeStep, ...]:
     if isinstance(value, Mapping | str) or not isinstance(value, Sequence):
-        raise ConfigError(f"{where} is {value!r}", remedy=f"write each as a table: [[{where}]]")
+        raise ConfigError(
+            f"{where} must be tables, got {value!r}", remedy=f"write each as [[{where}]]"
+        )
     return tuple(_step(item, f"{where}[{index}]") for index, item in enumerate(value))
 
 
@@ -268,7 +274,9 @@ def _step(item: Any, where: str) -> RecipeStep:
     if isinstance(item, str):
         return RecipeStep(use=item)
     if not isinstance(item, Mapping) or "use" not in item:
-        raise ConfigError(f"{where} is {item!r}", remedy='write { use = "prune", ... }')
+        raise ConfigError(
+            f"{where} must name a step, got {item!r}", remedy='write { use = "prune", ... }'
+        )
     own = ("use", "of") if where.startswith("lower") else ("use",)
     options = {key: value for key, value in item.items() if key not in own}
     of = _text(item["of"], f"{where}.of") if "of" in own and "of" in item else ""

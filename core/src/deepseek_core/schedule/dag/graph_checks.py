@@ -76,7 +76,7 @@ def _check_links(graph: TaskGraph) -> None:
     for what, matrix in (("bandwidth", graph.bandwidth), ("latency", graph.latency)):
         if len(matrix) != nodes or any(len(row) != nodes for row in matrix):
             raise InputError(
-                f"graph {graph.name!r}: {what} is no {nodes} x {nodes} matrix",
+                f"graph {graph.name!r}: {what} must be a {nodes} x {nodes} matrix",
                 remedy="give one row and one column for each memory node",
             )
     for a in range(nodes):
@@ -111,9 +111,9 @@ def _check_link(graph: TaskGraph, a: int, b: int) -> None:
 
 def _check_number(value: object, what: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"the {what} is {value!r}; expected a finite number >= 0")
+        raise InputError(f"the {what} must be a finite number of 0 or more, got {value!r}")
     if not math.isfinite(value) or value < 0:
-        raise InputError(f"the {what} is {value!r}; expected a finite number >= 0")
+        raise InputError(f"the {what} must be a finite number of 0 or more, got {value!r}")
 
 
 def _check_tasks(graph: TaskGraph) -> None:

@@ -20,7 +20,7 @@ UNLIMITED: Final = 1 << 60
 
 def _positive(record: object, field: attrs.Attribute[int], value: int) -> None:
     if not isinstance(value, int) or value < 1:
-        raise InputError(f"{type(record).__name__}.{field.name} is {value!r}; expected 1 or more")
+        raise InputError(f"{type(record).__name__}.{field.name} must be 1 or more, got {value!r}")
 
 
 @attrs.frozen(kw_only=True)

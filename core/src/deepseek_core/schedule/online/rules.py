@@ -13,7 +13,7 @@ from deepseek_core.schedule.online.records import UNLIMITED
 
 def _above_zero(_record: object, field: attrs.Attribute[Any], value: float) -> None:
     if not value > 0:
-        raise ConfigError(f"Rules.{field.name} is {value!r}", remedy="give more than 0")
+        raise ConfigError(f"Rules.{field.name} must be above 0, got {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -63,9 +63,9 @@ class Rules:
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.offline_floor < 1:
-            raise ConfigError(f"Rules.offline_floor is {self.offline_floor}", remedy="0 to below 1")
+            raise ConfigError(f"Rules.offline_floor must be 0 to below 1, got {self.offline_floor}")
         if not 0 <= self.learning <= 1:
-            raise ConfigError(f"Rules.learning is {self.learning}", remedy="0 to 1")
+            raise ConfigError(f"Rules.learning must be 0 to 1, got {self.learning}")
 
 
 # A trace may say that a device comes back, and have as much wait as it likes.
