@@ -36,3 +36,12 @@ def test_every_file_of_tests_says_in_a_line_what_it_shows():
     lines = [(path, maps.first_sentence(path)) for path in tests_map.test_files()]
     assert len(lines) > 300
     assert [path for path, line in lines if not line or len(line) > 130] == []
+
+
+def test_contributing_says_of_every_package_where_it_ran():
+    table = (maps.ROOT / "CONTRIBUTING.md").read_text().partition("## What runs where")[2]
+    named = re.findall(r"^\| `([\w/]+)/` \|", table, re.M)
+    there = {
+        path.parent.relative_to(maps.ROOT) for path in maps.ROOT.glob("plugins/*/pyproject.toml")
+    }
+    assert set(named) == {"core", *(path.as_posix() for path in there)}

@@ -114,6 +114,8 @@ def make_volume(path: Path) -> str:
 def write_whole(target: Path, text: str) -> None:
     """Write a small file, durably, whole or not at all.
 
+    Not by `console.whole_file`, which syncs neither file nor folders: it need not last.
+
     Raises:
         OSError: it can't be written.
     """

@@ -1,6 +1,7 @@
 """Serves what a store tells of itself in Prometheus' text format, version 0.0.4.
 
 `serve` answers in a thread, so a process that has a store open for its own work may serve it too.
+Not by prometheus_client, which keeps counts of its own: these are the store's, read when asked.
 """
 
 from __future__ import annotations
