@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from command import ds_sdk
+from command import ds_sdk, ds_sdk_here
 from spots import HEAD, write_spots
 
 RECIPE = f"""{HEAD}
@@ -120,7 +120,7 @@ def test_the_layers_of_a_file_are_listed_with_what_int8_costs(folder):
     ],
 )
 def test_a_mistake_is_told_with_what_to_do(folder, words, said):
-    done = compress(folder, *words)
+    done = ds_sdk_here(folder, "compress", *words)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,6 +14,7 @@ sys.path[:0] = [str(TESTS / "end_to_end"), str(TESTS / "deepseek_core")]
 
 import plugin_zoo as zoo  # noqa: E402
 from newcomer import WIDTH, Desk, furnish  # noqa: E402
+from typed_commands import CommandLine  # noqa: E402
 
 RUN = ("run", "layer.onnx", "--input", "x.npz")
 LONG_RUN = ("run", "layer.onnx", "--input", "long.npz", "--batch", "1")
@@ -48,14 +49,14 @@ BAD = {
     ),
     "an input twice": ([*RUN, "--input", "x.npz"], 2, ["'x' is given twice", "x.npz"]),
     "objects": (["run", "layer.onnx", "--input", "objects.npz"], 2, ["objects.npz", "objects"]),
-    "one array": (["run", "layer.onnx", "--input", "lone.npy"], 2, ["lone.npy is no NPZ"]),
-    "text": (["run", "layer.onnx", "--input", "text.npz"], 2, ["text.npz is no NPZ"]),
-    "half an archive": (["run", "layer.onnx", "--input", "half.npz"], 2, ["half.npz is no NPZ"]),
+    "one array": (["run", "layer.onnx", "--input", "lone.npy"], 2, ["lone.npy is not an NPZ"]),
+    "text": (["run", "layer.onnx", "--input", "text.npz"], 2, ["text.npz is not an NPZ"]),
+    "half an archive": (["run", "layer.onnx", "--input", "half.npz"], 2, ["half.npz is not an NPZ"]),
     "truncated model": (
         ["run", "truncated.onnx", "--input", "x.npz"], 2,
-        ["truncated.onnx is no complete ONNX model", "export the model again"],
+        ["truncated.onnx is not a complete ONNX model", "export the model again"],
     ),
-    "empty model": (["plan", "empty.onnx"], 2, ["empty.onnx is no complete ONNX model"]),
+    "empty model": (["plan", "empty.onnx"], 2, ["empty.onnx is not a complete ONNX model"]),
     "no model format": (["plan", "text.npz"], 2, ["no plugin reads 'npz' files"]),
     "foreign operator": (
         ["run", "foreign.onnx", "--input", "x.npz"], 1,
@@ -92,17 +93,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_a_sentence_that_names_it(case, desk):
+def test_bad_input_is_a_sentence_that_names_it(case, desk, capsys, monkeypatch):
     words, code, told = BAD[case]
-    before = desk.names()
-    process = desk(*words)
-    assert (process.returncode, process.stdout) == (code, "")
-    assert process.stderr.startswith("error: ")
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(desk.cache))
+    ds = CommandLine(desk.folder, capsys)
+    before = ds.names()
+    assert (ds(*words), ds.out) == (code, "")
+    assert ds.err.startswith("error: ")
     for text in told:
-        assert text in process.stderr
+        assert text in ds.err
     for text in ("unexpected", "Traceback", "pickle"):
-        assert text not in process.stderr
-    assert desk.names() == before
+        assert text not in ds.err
+    assert ds.names() == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

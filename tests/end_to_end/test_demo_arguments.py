@@ -1,15 +1,12 @@
 """The demo looks at its arguments before it works for minutes."""
 
 import shlex
-import time
 
 import onnx
 import pytest
 
 from deepseek_core.cli import demo_command
 from deepseek_core.cli.parser import CommandParser
-
-SOON_S = 20.0  # the demo itself takes longer
 
 
 def relu():
@@ -44,11 +41,10 @@ def relu():
 def test_a_wrong_argument_is_told_at_once_and_nothing_is_made(words, code, told, ds):
     (ds.folder / "taken").write_text("a file")
     (ds.folder / "other.onnx").write_bytes(relu().SerializeToString())
-    before, began_s = ds.names(), time.monotonic()
+    before = ds.names()
     assert ds("demo", *words) == code
-    assert time.monotonic() - began_s < SOON_S
     assert (ds.out, ds.names()) == ("", before)
-    assert ds.err.startswith("error: ")
+    assert ds.err.startswith("error: ")  # progress would stand before it
     assert told in ds.err
     assert "\nfix: " in ds.err
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command import ds_sdk
+from command import ds_sdk, ds_sdk_here
 from spots import HEAD, write_spots
 
 from deepseek_trt import load
@@ -113,14 +113,15 @@ def test_without_tensorrt_it_is_refused_before_any_work(folder, words):
             '-> compute = ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"]',
         ),
         ('backend = "fake"', "time_limit_s = -1", "-> time_limit_s = 1800"),
-        ('compute = ["8.9", "8.6"]', 'compute = ["ampere"]', "is no compute capability"),
+        ('compute = ["8.9", "8.6"]', 'compute = ["ampere"]', "is not a compute capability"),
         ('compute = ["8.9", "8.6"]', 'comptue = ["8.6"]', "did you mean compute"),
-        ('backend = "fake"', 'profiles = ["x=1x"]\nbackend = "fake"', "is no shape"),
-        ('backend = "fake"', 'backend = "onnxruntime"', "expected one of auto, tensorrt"),
+        ('backend = "fake"', 'profiles = ["x=1x"]\nbackend = "fake"', "is not a shape"),
+        ('backend = "fake"', 'backend = "onnxruntime"', "must be one of auto, tensorrt"),
     ],
 )
 def test_a_mistake_is_told_when_the_recipe_is_read(folder, old, new, said):
-    done = compress(folder, RECIPE.replace(old, new), "plan")
+    (folder / "recipe.toml").write_text(RECIPE.replace(old, new))
+    done = ds_sdk_here(folder, "compress", "plan", "recipe.toml")
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
 

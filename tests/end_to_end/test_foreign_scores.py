@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command import ds_sdk
+from command import ds_sdk_here
 
 pytest.importorskip("torch", reason="pruning needs torch")
 
@@ -73,7 +73,7 @@ def folder(tmp_path_factory):
 
 
 def ds(folder, *words):
-    return ds_sdk(folder, *words, site=[folder / "site"])
+    return ds_sdk_here(folder, *words, site=[folder / "site"])
 
 
 @pytest.mark.parametrize(
