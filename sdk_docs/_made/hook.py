@@ -1,8 +1,8 @@
 """Fills in what is read off the code: a line `<!-- made: NAME -->` of a page becomes its text.
 
 mkdocs calls `on_page_markdown` and `on_post_page` for each page. So the reference can't drift from
-the code: nothing of it is written down twice. tests/docs/test_site.py compares the built pages with
-the code.
+the code: nothing of it is written down twice. tests/docs/test_site.py compares the built pages
+with the code.
 """
 
 from __future__ import annotations
