@@ -54,7 +54,7 @@ def test_a_failed_write_leaves_nothing(tier, proxy, open_s3, request):
 
 def test_parts_are_no_objects_and_no_key_reaches_them(tier):
     for key in (".ds-aside/x", "a\\b"):
-        with pytest.raises(errors.InputError, match="no key in S3"):
+        with pytest.raises(errors.InputError, match="not a key in S3"):
             tier.put_if_absent(key, b"x")
 
 

@@ -130,7 +130,7 @@ def test_the_cache_is_listed_and_cleared(relu, tmp_path, capsys):
     [
         (["bild"], "no command 'bild' -> did you mean 'build'?"),
         (["check"], "MODEL"),
-        (["check", "M", "--profile", "x"], "no profile"),
+        (["check", "M", "--profile", "x"], "not a profile"),
         (["check", "M", "--profile", ""], "empty"),
         (["check", "M", "--compute", "86"], "not a compute capability"),
         (["check", "M", "--backend", "cuda"], "invalid choice"),
