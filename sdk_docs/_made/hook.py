@@ -1,7 +1,8 @@
 """Fills in what is read off the code: a line `<!-- made: NAME -->` of a page becomes its text.
 
-mkdocs calls `on_page_markdown` for each page. So the reference can't drift from the code: nothing
-of it is written down twice. tests/docs/test_site.py compares the built pages with the code.
+mkdocs calls `on_page_markdown` and `on_post_page` for each page. So the reference can't drift from
+the code: nothing of it is written down twice. tests/docs/test_site.py compares the built pages with
+the code.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "drawing_layers": drawings.layers,
     "drawing_store": drawings.store,
 }
+_BLOCK: Final = re.compile(r"<pre(?=>(?:<span></span>)?<code>)")
 _MARK: Final = re.compile(r"^<!-- made: (\w+) -->$", re.M)
 
 
@@ -62,3 +64,12 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         english = translated.english_of(source).read_text(encoding="utf-8")
         markdown = translated.filled(markdown, english)
     return _MARK.sub(lambda mark: MAKERS[mark[1]](), markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """What a screen reader and a keyboard need and the theme leaves out.
+
+    The search has a name, and code that scrolls can be scrolled by keyboard.
+    """
+    named = output.replace('role="dialog">', 'role="dialog" aria-label="Search">')
+    return _BLOCK.sub('<pre tabindex="0"', named)

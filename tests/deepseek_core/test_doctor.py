@@ -1,7 +1,15 @@
 """`ds-sdk doctor`: what is wrong, with a remedy that can be pasted; plugins add to it."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import attr
+import attrs
+import pluggy
 import plugin_zoo as zoo
 import pytest
 
@@ -254,3 +262,31 @@ def test_an_editable_install_whose_sources_are_gone_is_told(tmp_path, env):
     (folder / "zoo_well-1.0.0.dist-info/direct_url.json").write_text(json.dumps(origin))
     process = zoo.ds_sdk("doctor", "--json", "--no-load", path=[folder], env=env)
     assert checks_of(process)["editable"]["remedy"] == "pip uninstall -y zoo-well"
+
+
+SYSTEM = Path("/usr/bin/python3")
+
+
+@pytest.mark.skipif(
+    not SYSTEM.exists() or SYSTEM.resolve() == Path(sys.executable).resolve(),
+    reason="there is no other Python of the system",
+)
+def test_the_systems_own_python_raises_no_alarm(tmp_path, env):
+    """Debian's packages leave metadata of their own kinds: folders without a version, files."""
+    asked = "import sys; print(*sys.version_info[:2])"
+    told = subprocess.run([SYSTEM, "-c", asked], capture_output=True, text=True, check=True)
+    if tuple(map(int, told.stdout.split())) < (3, 11):
+        pytest.skip("it is too old")
+    for module in (attr, attrs, pluggy):
+        package = Path(module.__file__).parent
+        shutil.copytree(package, tmp_path / "site" / package.name)
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    process = subprocess.run(
+        [SYSTEM, "-P", "-m", "deepseek_core", "doctor", "--json"],
+        env=variables | env | {"PYTHONPATH": f"{zoo.SOURCES}{os.pathsep}{tmp_path / 'site'}"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    checks = json.loads(process.stdout)["checks"]
+    told = [c for c in checks if c["name"] in ("python", "versions", "leftover", "editable")]
+    assert {check["status"] for check in told} == {"ok"}, told

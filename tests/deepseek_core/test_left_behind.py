@@ -12,17 +12,17 @@ import pytest
 CODE = """
 import decimal, json, locale, logging, multiprocessing, random, socket, sys, threading
 import numpy
-from deepseek_core.discovery import guard, loader, scan
+from deepseek_core.discovery import loader, scan
+from deepseek_core.discovery.process_state import all_readers
 
 numpy.random.seed(7)
 decimal.getcontext().prec = 30
-before = {name: read() for name, read in guard._READERS.items()}
-before |= {name: read() for name, read in guard._READERS_ALONE.items()}
+before = {name: read() for name, read in all_readers().items()}
 drawn = [random.random() for _ in range(3)] if random.seed(11) is None else []
 random.seed(11)
 before["random numbers"] = random.getstate()
 rows = loader.discover(entry_points=scan.scan([sys.argv[1]])).plugins
-after = {name: read() for name, read in (guard._READERS | guard._READERS_ALONE).items()}
+after = {name: read() for name, read in all_readers().items()}
 differing = [name for name in before if before[name] != after[name]]
 told = {row.name: [row.status, row.reason, row.remedy] for row in rows}
 print(json.dumps([differing, told, drawn == [random.random() for _ in range(3)]]))
@@ -70,9 +70,9 @@ def test_what_stays_is_told(name, outcome):
 
 
 def test_each_part_that_is_looked_at_has_a_way_back_or_is_only_named():
-    from deepseek_core.discovery import guard, undoing
+    from deepseek_core.discovery import process_state, undoing
 
-    parts = guard._READERS.keys() | guard._READERS_ALONE.keys()
+    parts = process_state.all_readers().keys()
     told_alone = {"standard descriptors"}  # the guard holds what they need
     assert parts == undoing._UNDO.keys() | undoing._LEFT.keys() | told_alone
 

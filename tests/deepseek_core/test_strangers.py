@@ -127,7 +127,7 @@ TOLD = {
     "half_ours": "Half: (its text can't be had)",
     "odd_remedy": "7",
     "falsy": "Falsy: counts as nothing",
-    "control": r"RuntimeError: \x1b[31mall is well\x1b[0m \udcff",
+    "control": r"RuntimeError: \x1b[31mall is well\x1b[0m \xff",
     "huge": "RuntimeError: much much",
     "group": "ExceptionGroup: two boards; the first: OSError: on fire",
     "base_group": "BaseExceptionGroup: two boards; the first: GeneratorExit: off",

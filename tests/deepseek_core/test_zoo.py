@@ -14,6 +14,12 @@ COMMANDS = {
     "doctor": ["doctor", "--json"],
     "devices": ["devices", "--json"],
     "plan": ["plan", "{folder}/tiny.onnx", "--json"],
+    "config": ["config", "show", "--json"],
+    "plugin-info": ["plugin-info", "well", "--json"],
+    "explain": ["explain", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
+    "calibrate": ["calibrate", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
+    "bench": ["bench", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
+    "store": ["store", "init", "{folder}/stored", "--json"],
     "run": ["run", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
 }
 
@@ -43,7 +49,7 @@ def outcomes(tmp_path_factory):
         short = env | {"DEEPSEEK_PROBE_TIMEOUT": "5"}
         return name, zoo.ds_sdk(*filled, path=[folder], env=short, timeout_s=300)
 
-    with ThreadPoolExecutor(len(COMMANDS)) as pool:
+    with ThreadPoolExecutor(4) as pool:
         return dict(pool.map(run, COMMANDS.items()))
 
 

@@ -577,9 +577,9 @@ def test_pickled_tensors_and_objects_are_refused(layer, tmp_path, prefix):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no whole file"),
-        (b"PK\x03\x04" + bytes(100), "no whole file"),
-        (pickle.dumps({"a": 1}), "no whole file"),
+        (b"", "not a whole file"),
+        (b"PK\x03\x04" + bytes(100), "not a whole file"),
+        (pickle.dumps({"a": 1}), "not a whole file"),
     ],
 )
 def test_what_is_no_such_file_is_told(content, words):
@@ -606,11 +606,11 @@ def test_a_file_that_is_cut_short_is_told(layer, cut):
     ("name", "change", "words"),
     [
         (PROGRAM, lambda data: None, "holds the programs"),
-        (PROGRAM, lambda data: b"{}", "no whole file"),
-        (PROGRAM, lambda data: b"[" * 10_000, "no whole file"),
-        ("archive_format", lambda data: b"torch", "no archive of torch.export.save"),
+        (PROGRAM, lambda data: b"{}", "not a whole file"),
+        (PROGRAM, lambda data: b"[" * 10_000, "not a whole file"),
+        ("archive_format", lambda data: b"torch", "not an archive of torch.export.save"),
         ("byteorder", lambda data: b"big", "not little-endian"),
-        ("data/weights/weight_0", lambda data: None, "no whole file"),
+        ("data/weights/weight_0", lambda data: None, "not a whole file"),
         ("data/weights/model_weights_config.json", lambda data: None, "it has no data/weights"),
     ],
 )
@@ -626,7 +626,7 @@ def test_a_changed_weight_is_noticed(layer):
         raw = file.read(info)
     at = layer[1].index(raw)
     damaged = layer[1][:at] + bytes([raw[0] ^ 1]) + layer[1][at + 1 :]
-    with pytest.raises(errors.ArtifactError, match="no whole file"):
+    with pytest.raises(errors.ArtifactError, match="not a whole file"):
         read_archive(artifact(damaged))
     short = changed(layer[1], "data/weights/weight_0", lambda data: data[:8])
     with pytest.raises(errors.ArtifactError, match="does not load the program"):

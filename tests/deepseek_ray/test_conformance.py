@@ -2,13 +2,10 @@
 
 import pytest
 
-from deepseek_core.testing import ExecutorConformance
+from deepseek_ray import conformance
 
 
-class TestRay(ExecutorConformance):
-    plugin = "cluster_ray"
-    name = "ray"
-
+class TestRay(conformance.TestRay):
     @pytest.fixture(autouse=True)
     def cluster(self, nodes, monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", nodes.address)

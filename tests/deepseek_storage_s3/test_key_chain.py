@@ -127,11 +127,11 @@ def test_a_profile_that_is_not_there_is_told(files, name, monkeypatch, tmp_path)
 def test_files_that_are_none_are_told_without_their_words(files, tmp_path):
     for text in (f"no section {CANARY}\n", f"[lab\n{CANARY}"):
         files(text)
-        with pytest.raises(errors.ConfigError, match="no file of AWS profiles") as caught:
+        with pytest.raises(errors.ConfigError, match="not a file of AWS profiles") as caught:
             found()
         assert CANARY not in f"{caught.value!r}{caught.value.__cause__!r}"
     (tmp_path / "credentials").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(errors.ConfigError, match="no file of AWS profiles"):
+    with pytest.raises(errors.ConfigError, match="not a file of AWS profiles"):
         found()
 
 

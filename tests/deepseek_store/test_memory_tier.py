@@ -57,5 +57,5 @@ def test_a_wrong_url_is_refused_with_its_reason(url: str, said: str) -> None:
 
 
 def test_a_key_that_is_no_text_is_refused() -> None:
-    with pytest.raises(errors.InputError, match="no UTF-8"):
+    with pytest.raises(errors.InputError, match="not UTF-8"):
         open_memory("memory://x").put_if_absent("\ud800", b"")

@@ -33,7 +33,7 @@ def test_a_missing_file_a_folder_and_an_empty_file_are_named(tmp_path):
     assert "No such file" in str(refused(tmp_path / "no.onnx"))
     assert "directory" in str(refused(tmp_path))
     (tmp_path / "empty.onnx").write_bytes(b"")
-    assert "no complete ONNX model" in str(refused(tmp_path / "empty.onnx"))
+    assert "not a complete ONNX model" in str(refused(tmp_path / "empty.onnx"))
     refused("a\0b")
 
 
@@ -76,7 +76,7 @@ def test_data_is_not_looked_for_outside_of_the_folder(outside, tmp_path, place):
     given = onnx.load(outside, load_external_data=False)
     given.graph.initializer[0].external_data[0].value = place
     outside.write_bytes(given.SerializeToString())
-    assert "no file below the model's folder" in str(refused(outside))
+    assert "not a file below the model's folder" in str(refused(outside))
 
 
 def test_a_hub_s_links_lead_to_the_model_and_its_data(outside, tmp_path):
@@ -93,7 +93,7 @@ def test_a_link_does_not_lead_out_of_the_folder(outside, tmp_path):
     data = outside.with_name("data.bin")
     data.unlink()
     data.symlink_to(secret)
-    assert "no file below" in str(refused(outside))
+    assert "not a file below" in str(refused(outside))
 
 
 def test_lengths_that_do_not_fit_are_refused(outside):

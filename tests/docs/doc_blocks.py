@@ -175,18 +175,21 @@ _NULL_AS_JSON = re.compile(r',\s*\{\s*"device": "null:0"[^{}]*\}|\{\s*"device": 
 # Progress, which comes by the clock; and the teaching example, which users do not have.
 _DROPPED = re.compile(r"(\w+: \d+/\d+ )|((hook:|->| )*null(:0)?:? )|.*(deepseek-null|plugins/null)")
 
+_LISTING = re.compile(r"^\$ .*ds-sdk (list-plugins|plugin-info|doctor)", re.M)
+
 
 def follow(page, folder, shared=None):
     """Follow a page of the documentation; one that installs something gets an environment.
 
-    `shared` keeps the compiled kernels and the devices found of all pages: both take long.
+    `shared` keeps the compiled kernels and the devices found of all pages: both take long. A page
+    that shows whether devices were asked finds them anew.
     """
+    text = page.read_text(encoding="utf-8")
     if shared is not None:
         (folder / "cache").mkdir()
-        for name in ("opencl", "probes"):
+        for name in ("opencl",) if _LISTING.search(text) else ("opencl", "probes"):
             (shared / name).mkdir(exist_ok=True)
             (folder / "cache" / name).symlink_to(shared / name)
-    text = page.read_text(encoding="utf-8")
     installs = re.search(r"^\$ pip install ", text, re.M)
     prefix = make_environment(folder / "venv") if installs else BIN.parent
     return Reader(folder, prefix).follow(text)

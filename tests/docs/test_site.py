@@ -49,6 +49,18 @@ def test_a_reader_needs_no_network(site):
     assert [p for p in site.rglob("*.html") if foreign.search(p.read_text())] == []
 
 
+def test_a_keyboard_and_a_screen_reader_get_what_they_need(site):
+    for page in set(site.rglob("*.html")) - {site / "404.html"}:
+        text = page.read_text(encoding="utf-8")
+        assert 'role="dialog" aria-label="Search"' in text, page
+        assert not re.search(r"<pre>(?:<span></span>)?<code>", text), page
+        for drawing in re.findall(r"<svg[^>]*role=.*?</svg>", text, re.S):
+            assert 'role="img"' in drawing
+            assert len(re.search(r"<title>(.*?)</title>", drawing)[1]) > 40
+    assert (site / "explanation/architecture.html").read_text().count('<svg role="img"') == 3
+    assert 'lang="zh-CN"' in (site / "zh/index.html").read_text()
+
+
 def test_links_and_anchors_inside_the_site_lead_somewhere(site):
     texts = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
     anchors = {page: set(re.findall(r'\bid="([^"]+)"', text)) for page, text in texts.items()}

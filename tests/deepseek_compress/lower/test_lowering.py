@@ -266,7 +266,7 @@ def test_a_spec_of_another_model_is_refused():
     model = read_float_model(IDIOMS["residual"]())
     other = read_float_model(IDIOMS["matmul"]())
     spec = calibrate(other, samples_for(other.proto)).spec
-    with pytest.raises(errors.InputError, match="no tensor of the model"):
+    with pytest.raises(errors.InputError, match=r"not a tensor of|not tensors of"):
         lower_ort_x86(model, spec)
 
 

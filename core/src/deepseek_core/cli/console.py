@@ -12,7 +12,7 @@ from deepseek_core.cli.html import figure, legend, scrolled, table, write_html
 from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.parser import command_parser
 from deepseek_core.cli.progress import ProgressReporter
-from deepseek_core.cli.table import print_table, print_text, render_table
+from deepseek_core.cli.table import print_table, print_text, render_table, terminal_width
 from deepseek_core.contracts.files import read_own
 from deepseek_core.contracts.files import whole_file
 from deepseek_core.contracts.units import format_bytes, format_seconds, printable
@@ -46,6 +46,7 @@ __all__ = [
     "scrolled",
     "seconds_of",
     "table",
+    "terminal_width",
     "timeline",
     "update_command",
     "whole_file",

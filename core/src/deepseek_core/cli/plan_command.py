@@ -28,7 +28,7 @@ from deepseek_core.contracts.units import printable
 SUMMARY: Final = "show where each stage would run, how fast, how sure that is, and why"
 EXAMPLES: Final = """examples:
   ds-sdk plan model.onnx
-  ds-sdk plan model.onnx --verbose             every candidate, with its cost
+  ds-sdk plan model.onnx --verbose --html plan.html
   ds-sdk plan model.onnx --latency realtime --batch 1 --deadline-ms 20
   ds-sdk plan model.onnx --input gallery.npz --constant gallery --pin matching=fpga --json"""
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_core.cli.table import print_text
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.secret import scrub
 from deepseek_core.contracts.units import format_bytes, printable
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         json.dump({"schema": 1, "plugins": infos}, sys.stdout, indent=2)
         print()
     else:
-        print("\n\n".join("\n".join(_lines(info)) for info in infos))
+        print_text("\n\n".join("\n".join(_lines(info)) for info in infos))
     return 0
 
 

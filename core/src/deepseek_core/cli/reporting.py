@@ -179,14 +179,22 @@ def end_answer(code: int) -> None:
     What handlers of `atexit` and threads of plugins still print goes to stderr.
     """
     if sys.stdout is not None and not sys.stdout.closed:
-        with suppress(OSError, ValueError):  # its reader may have left
-            sys.stdout.flush()
-            os.dup2(2, sys.stdout.fileno())
+        with suppress(OSError, ValueError):
+            os.dup2(2 if _is_flushed() else os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             os.dup2(2, 1)
     if _running_threads():
         from threading import Thread
 
         Thread(target=_end_without_them, args=(code,), daemon=True).start()
+
+
+def _is_flushed() -> bool:
+    """Whether all of the answer is out; after a full disk, Python would try the rest again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _running_threads() -> list[str]:

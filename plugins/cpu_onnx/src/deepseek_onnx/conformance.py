@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from deepseek_core import Artifact
 from deepseek_core.testing import FrontendConformance
@@ -59,3 +59,11 @@ class TestFrontend(FrontendConformance):
             [artifact(), Artifact.from_path(file)],
             [Artifact.from_bytes(content, format="onnx") for content in bad],
         )
+
+    def run(self, artifact: Artifact, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The outputs as ONNX Runtime computes them."""
+        from deepseek_onnx.ort import ort
+
+        session = ort.InferenceSession(artifact.read(), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))

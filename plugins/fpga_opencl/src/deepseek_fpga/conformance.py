@@ -6,7 +6,7 @@ They run on the first OpenCL device that the probe finds: a board, an emulator o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from deepseek_fpga.packing import Array
 _WIDTH = 16
 _ROWS = 40
 _NEIGHBORS = 3
+_PROBE: Final = {
+    "test_its_probes_leave_the_process_as_it_was": "pyopencl sets PYOPENCL_HOME when imported"
+}
 
 
 class TestOpenCl(DeviceConformance):
@@ -26,7 +29,7 @@ class TestOpenCl(DeviceConformance):
     plugin = "fpga_opencl"
     name = "opencl"
     waivers: ClassVar[dict[str, str]] = {
-        "test_its_probes_leave_the_process_as_it_was": "pyopencl sets PYOPENCL_HOME when imported",
+        **_PROBE,
         "test_using_it_leaves_the_process_as_it_was": "PoCL takes its threads from a variable",
         "test_using_it_writes_only_where_it_may": "pyopencl keeps its invokers in the user's cache",
     }
@@ -47,6 +50,7 @@ class TestFpga(CommandConformance):
 
     plugin = "fpga_opencl"
     name = "fpga"
+    waivers = _PROBE
     arguments: ClassVar[list[list[str]]] = [
         [],
         ["report", "--rung", "E4", "--rung", "E5"],

@@ -77,6 +77,7 @@ def _sentences(status: StoreStatus) -> Iterator[str]:
             "NOTE",
         ),
         [_row(tier) for tier in status.tiers],
+        width=console.terminal_width(),
     )
     yield "heat, in reads a day:"
     yield from _histogram(status)
