@@ -79,7 +79,8 @@ def structure_and_speed(report, folder, rounds):
     import torch
 
     from deepseek_compress.lower.export import export_onnx
-    from deepseek_compress.prune.budget import PruneBudget, plan_budget
+    from deepseek_compress.prune.budget import PruneBudget
+    from deepseek_compress.prune.plan_budget import plan_budget
     from deepseek_compress.prune.pruner import Pruner
     from deepseek_compress.prune.score_units import score_units
     from deepseek_compress.steps.lower import LowerForOnnxRuntime

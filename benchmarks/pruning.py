@@ -257,7 +257,8 @@ def _resnet50(report: Report) -> None:
     import torch
     from resnet import resnet50
 
-    from deepseek_compress.prune.budget import PruneBudget, plan_budget
+    from deepseek_compress.prune.budget import PruneBudget
+    from deepseek_compress.prune.plan_budget import plan_budget
     from deepseek_compress.prune.pruner import Pruner
     from deepseek_compress.prune.score_units import score_units
 

@@ -52,8 +52,7 @@ BAD = {
     "one array": (["run", "layer.onnx", "--input", "lone.npy"], 2, ["lone.npy is not an NPZ"]),
     "text": (["run", "layer.onnx", "--input", "text.npz"], 2, ["text.npz is not an NPZ"]),
     "half an archive": (
-        ["run", "layer.onnx", "--input", "half.npz"], 2,
-        ["half.npz is not an NPZ"],
+        ["run", "layer.onnx", "--input", "half.npz"], 2, ["half.npz is not an NPZ"]
     ),
     "truncated model": (
         ["run", "truncated.onnx", "--input", "x.npz"], 2,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from prune_architectures import ARCHITECTURES
 
-from deepseek_compress.prune.budget import PruneBudget, plan_budget
+from deepseek_compress.prune.budget import PruneBudget
+from deepseek_compress.prune.plan_budget import plan_budget
 from deepseek_compress.prune.pruner import Pruner
 from deepseek_compress.prune.score_units import score_units
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from deepseek_compress.errors import BudgetUnmet, CannotPrune
-from deepseek_compress.prune.budget import PruneBudget, plan_budget
+from deepseek_compress.prune.budget import PruneBudget
 from deepseek_compress.prune.inspect import channel_counts, inspect
+from deepseek_compress.prune.plan_budget import plan_budget
 from deepseek_compress.prune.pruner import Pruner
 from deepseek_compress.prune.score_units import score_units
 from deepseek_compress.prune.sizes import Sizes
@@ -198,7 +199,7 @@ def test_plans_go_through_json(small):
         plan.to_json().replace("plan/1", "plan/9"),
         '{"format": "deepseek-prune-plan/1"}',
     ):
-        with pytest.raises(CannotPrune, match="no plan"):
+        with pytest.raises(CannotPrune, match="not a plan"):
             type(plan).from_json(text)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         plan.params = 1

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from deepseek_compress.errors import BudgetUnmet, CannotPrune
-from deepseek_compress.prune.budget import PruneBudget, plan_budget
+from deepseek_compress.prune.budget import PruneBudget
+from deepseek_compress.prune.plan_budget import plan_budget
 from deepseek_compress.prune.pruner import Pruner
 from deepseek_compress.prune.score_units import score_units
 

@@ -58,7 +58,7 @@ class Prune(compression.ModelCompressor):
             CannotPrune: a model that can't be followed; names the operation.
             BudgetUnmet: no plan meets the budget; the closest figures are told.
         """
-        from deepseek_compress.prune.budget import plan_budget
+        from deepseek_compress.prune.plan_budget import plan_budget
         from deepseek_compress.prune.sizes import Sizes
 
         pruner = self._pruner(check_module(model), context)
