@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_torch import example, pictures, reached, trained
 
+from deepseek_compress import conformance
 from deepseek_compress.lower.export import export_onnx
 from deepseek_compress.modules import copied
 from deepseek_compress.qspec import QuantSpec
@@ -43,6 +44,7 @@ class TestQat(ModelCompressorConformance):
     plugin = "compress_torch"
     name = "qat"
     options = {**QUICK, "weights": 4, "activations": 4}  # noqa: RUF012
+    waivers = conformance.TestQat.waivers
     made = None
 
     def model(self):

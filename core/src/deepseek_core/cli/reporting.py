@@ -160,7 +160,7 @@ def keep_stdout_clean() -> None:
         os.dup2(2, 1)
     except (OSError, ValueError):
         return
-    raw = os.fdopen(answer, "wb")
+    raw = os.fdopen(answer, "wb", closefd=False)  # open to the end, as the usual one is
     sys.stdout = _Answer(raw, encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
