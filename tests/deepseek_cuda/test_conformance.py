@@ -13,6 +13,10 @@ from deepseek_cuda.conformance import TestCuda, TestEngines, TestPrograms
 class TestOnFake(TestCuda):
     """The same device, with a driver that accuses whoever misuses it."""
 
+    waivers: ClassVar[dict[str, str]] = {
+        **TestCuda.waivers,
+        "test_memory_does_not_grow_with_runs": "the fake keeps all that it saw, to accuse by it",
+    }
     # Of ONNX Runtime's CPU kernels, which stand in for those of a GPU here.
     operator_waivers: ClassVar[dict[str, str]] = {
         r"test_(dft|stft).*": "errors near zero exceed a tolerance of 1e-7",
