@@ -19,7 +19,7 @@ class LayerTimes:
         self.known: dict[tuple[str, int, int], float] = {}
 
     def total(self, kept: np.ndarray) -> float:
-        """Seconds of all layers, which keep so many units of each block."""
+        """Milliseconds of all layers, which keep so many units of each block."""
         lengths = self.sizes.lengths(kept)
         return sum(
             self._of(layer, round(lengths[a]), round(lengths[b]))
