@@ -41,7 +41,7 @@ def test_off_and_on_again(plugins):
     assert process.returncode == 0, process.stderr
     assert statuses(plugins) == {"npu": "disabled", "npu_two": None, "gpu": "disabled"}
     text = plugins.file.read_text()
-    assert text == ('# mine\n[plugins]\ndisable = ["npu", "zoo-gpu"]\nstrict = false  # for now\n')
+    assert text == ('# mine\n[plugins]\nstrict = false  # for now\ndisable = ["npu", "zoo-gpu"]\n')
     process = plugins("plugins", "enable", "npu", "gpu")
     assert process.returncode == 0, process.stderr
     assert set(statuses(plugins).values()) == {None}

@@ -156,7 +156,7 @@ def test_a_run_that_gives_fewer_items_than_it_got_is_told_and_answered_by_anothe
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, None, "2"])
 def test_slots_are_a_whole_number_of_one_or_more(value):
-    with pytest.raises(InputError, match=r"Concurrency\.slots is"):
+    with pytest.raises(InputError, match=r"Concurrency\.slots must be"):
         Concurrency(slots=value)
     assert Concurrency(host_threads=0).slots == 1
     if value != 0:

@@ -157,9 +157,17 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("part", CHANGES)
-def test_a_change_is_named_and_nothing_else(tmp_path, part):
+@pytest.fixture
+def plain_locale():
+    """The one that a change can be told from."""
+    usual = locale.setlocale(locale.LC_CTYPE)
     locale.setlocale(locale.LC_CTYPE, "C")
+    yield
+    locale.setlocale(locale.LC_CTYPE, usual)
+
+
+@pytest.mark.parametrize("part", CHANGES)
+def test_a_change_is_named_and_nothing_else(tmp_path, part, plain_locale):
     before = process_state()
     assert differing(before, process_state()) == ()
     with CHANGES[part](tmp_path):

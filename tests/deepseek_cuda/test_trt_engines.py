@@ -184,7 +184,7 @@ def test_what_the_library_refuses_has_its_words(tmp_path):
         device.load(stage, LoadOptions())
     device.close()
     device = made(tmp_path, full=True)
-    with pytest.raises(errors.OutOfMemory, match="no space for the engine"):
+    with pytest.raises(errors.OutOfMemory, match="no space left for the engine"):
         device.load(stage, LoadOptions())
     device.close()
 

@@ -261,7 +261,7 @@ def test_settings_are_read_as_people_write_them(cli):
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("cache=1", "half_life_s"),
+        ("cache=1", "did you mean cache_nbytes?"),
         ("cache_nbytes=lots", "must be a size"),
         ("codes.tepid=rs(2,1)", "hot, warm, cold"),
         ("learn.warm=true", "these have: "),

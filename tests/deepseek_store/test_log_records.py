@@ -93,7 +93,7 @@ def test_numbers_out_of_range_are_refused(field: str, number: int) -> None:
 
 def test_half_of_a_surrogate_pair_is_no_key() -> None:
     record = Record(kind=Kind.PUT, key="\ud800", generation=1, writer=1)
-    with pytest.raises(errors.InputError, match="no text"):
+    with pytest.raises(errors.InputError, match="not text"):
         rec.prepare(record)
 
 

@@ -204,7 +204,7 @@ def test_meta_that_is_no_mapping_of_texts_is_refused(tmp_path: Path, meta: Any) 
 @pytest.mark.parametrize("name", ["", 7, None, b"monday"], ids=repr)
 def test_a_snapshot_without_a_name_is_refused(tmp_path: Path, name: Any) -> None:
     with Store.init(tmp_path / "s") as store:
-        with pytest.raises(errors.InputError, match="no name"):
+        with pytest.raises(errors.InputError, match="is not a name"):
             store.snapshot(name)
         assert list(store.snapshots()) == []
 
