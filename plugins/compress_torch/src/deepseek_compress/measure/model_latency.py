@@ -18,7 +18,7 @@ from deepseek_compress.measure.layer_table import LayerTable
 
 BEHIND: Final = 0.2
 BEHIND_INT8: Final = 0.5
-"""Of a layer's time at its full width: ResNet-50, benchmarks/compression.py --latency.
+"""Of a layer's time at its full width: ResNet-50, benchmarks/resnet50_budget.py --latency.
 
 Additions and poolings gain less by integers than convolutions do.
 """

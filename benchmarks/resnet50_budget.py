@@ -1,6 +1,6 @@
 """ResNet-50 to a budget: parameters / 3.7 by pruning, int8 for ONNX Runtime, speed and size.
 
-    python benchmarks/compression.py [--json FILE] [--latency] [--rounds 20]
+    python benchmarks/resnet50_budget.py [--json FILE] [--latency] [--rounds 20]
 
 Weights are drawn at random: what is claimed here is structure and speed, not accuracy. Speed is a
 ratio to the float32 original in ONNX Runtime, one thread, the files in turn, processor time.
