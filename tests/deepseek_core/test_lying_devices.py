@@ -160,7 +160,7 @@ def test_slots_are_a_whole_number_of_one_or_more(value):
         Concurrency(slots=value)
     assert Concurrency(host_threads=0).slots == 1
     if value != 0:
-        with pytest.raises(InputError, match=r"Concurrency\.host_threads is"):
+        with pytest.raises(InputError, match=r"Concurrency\.host_threads must be"):
             Concurrency(host_threads=value)
 
 
