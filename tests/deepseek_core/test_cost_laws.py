@@ -2,19 +2,16 @@
 
 import math
 import random
-import sys
-from pathlib import Path
 from statistics import median
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from of_benchmarks import benchmark
 
 from deepseek_core.schedule.cost import Sample, predict
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import _cost_laws as laws
+laws = benchmark("_cost_laws")
 
 STEADY = [name for name in laws.LAWS if name != "bimodal"]  # a run tells what the next one takes
 

@@ -1,14 +1,14 @@
 """The traces of the benchmarks, as far as they lie in the repository, for tests."""
 
-import sys
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from of_benchmarks import benchmark
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import _traces
+_traces: Any = benchmark("_traces")
+for name in ("_fetch_queue", "_read_patterns", "_simulated_store"):
+    benchmark(name)  # tests that import this module find them then
 
 
 def ids(name: str, longest: int) -> NDArray[np.int64]:
