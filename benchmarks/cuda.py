@@ -21,14 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Last, not first as for a script: NVIDIA's bindings, which torch uses, are called `cuda` as well.
+import numpy as np
+
+# Not on the path any longer than that: NVIDIA's bindings, which torch uses, are called `cuda` too.
 _FOLDER = str(Path(__file__).parent)
-sys.path[:] = [*(entry for entry in sys.path if entry != _FOLDER), _FOLDER]
-
-import numpy as np  # noqa: E402
-
+sys.path[:] = [_FOLDER, *(entry for entry in sys.path if entry != _FOLDER)]
 import _report  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
 from _gpu_peaks import Peaks, peaks  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
+
+sys.path.remove(_FOLDER)
 
 DISTRIBUTIONS = (
     "numpy", "torch", "triton", "onnxruntime-gpu", "onnxruntime", "faiss-gpu-cu12", "tensorrt",
