@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from deepseek_core.cli.collecting import begin_start, end_start
 from deepseek_core.cli.parser import CommandParser
 from deepseek_core.cli.reporting import (
     end_answer,
@@ -117,12 +118,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is not None:
         return _main(argv)
+    begin_start()
     words = sys.argv[1:]
     occupy_closed_descriptors()
     if "--json" in words:
         keep_stdout_clean()
     code = _main(words)
     end_answer(code)
+    end_start()
     return code
 
 
@@ -273,6 +276,7 @@ def _run_plugins(name: str, rest: list[str]) -> int:
     function: Callable[[list[str]], object] = load_locator(
         locator, plugin=found.plugin, dist=found.dist
     )
+    end_start()
     return _call(function, rest, found)
 
 
