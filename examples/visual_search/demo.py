@@ -129,7 +129,7 @@ class Outcome:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; returns the exit code."""
-    say: Say = (lambda _text: None) if args.json else print
+    say: Say = (lambda _text: None) if args.json else console.print_lines
     output = Path(args.output)
     pins = parse_pins(args.pin)
     with Session(threads=args.threads) as session:

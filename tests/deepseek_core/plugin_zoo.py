@@ -261,14 +261,18 @@ HOOKS_AFTER = {name: dedent(source) + HOOKS for name, (source, _) in (RESTORED |
 HOOKS_LATE = {name: dedent(source) + HOOKS for name, source in LATE.items()}
 
 # Prints in Python and below it whenever anything is asked of it; runs what hands its input on.
-CHATTY_HOOKS = """
+CHATTY_HOOKS = (
+    """
 from deepseek_core import hookimpl, hooks
 from {module}.device import say
-""" + HOOKS + """
+"""
+    + HOOKS
+    + """
 @hookimpl(hooks.ds_on_event)
 def on_event(event):
     say("an event")
 """
+)
 CHATTY_DEVICE = """
 import os, sys
 from deepseek_core import Device, DeviceInfo, Estimate, Executable, Support
