@@ -26,6 +26,7 @@ from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.log.segment import parse_name
 from deepseek_store.parts import Parts
+from deepseek_store.planning.amounts import counted
 from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
@@ -84,8 +85,8 @@ class FsckReport:
         """The report for people."""
         by = "all bytes of them" if self.deep else "by heads and lengths"
         head = (
-            f"Compared {self.versions} versions, {self.segments} segments and "
-            f"{self.stripes} stripes, {by}."
+            f"Compared {counted(self.versions, 'version')}, "
+            f"{counted(self.segments, 'segment')} and {counted(self.stripes, 'stripe')}, {by}."
         )
         tail = "Index, log and tiers agree." if self.ok else "Something does not fit."
         return (head, *map(str, self.findings), tail)
