@@ -8,7 +8,7 @@
 
 What differs from run to run does not count: numbers, the CPU's name, which of several devices
 won. A line `...` stands for any lines. Rewrite the outputs of pages that say something else now; or
-all outputs, so that the figures of a page are of one run (outputs with a `...` stay):
+all figures, so that those of a page are of one run:
 
     python tests/docs/doc_blocks.py sdk_docs/tutorial/first_plan.md ...
     python tests/docs/doc_blocks.py --figures sdk_docs/tutorial/first_plan.md ...
@@ -213,10 +213,20 @@ def _commands(content):
 def _console(checks, figures):
     parts = []
     for check in checks:
-        keep = check.holds and not (figures and "..." not in check.expected.split("\n"))
-        output = check.expected if keep else check.actual
+        shown = _refreshed(check.expected, check.actual) if figures else check.expected
+        output = shown if check.holds else check.actual
         parts.append("$ " + check.what.replace("\n", "\n> ") + "\n" + output)
     return "".join(parts)
+
+
+def _refreshed(expected, actual):
+    """Lines of a page as they are now; those that `...` stands for stay out."""
+    rest, lines = iter(actual.splitlines()), []
+    for line in expected.splitlines():
+        alike = normalized(line)
+        found = alike and line != "..." and next((x for x in rest if normalized(x) == alike), None)
+        lines.append(found or line)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _edited(text, edits):
