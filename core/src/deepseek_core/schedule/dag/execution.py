@@ -74,7 +74,7 @@ class _Executor:
     def __init__(self, graph: Compiled, schedule: Schedule, factors: Sequence[float]) -> None:
         self.graph = graph
         self.factors = factors
-        # planned: by task: its device in the schedule
+        # `planned`: by task, its device in the schedule
         self.planned, order = _plan(graph.graph, schedule)
         self.device = list(self.planned)  # by task: where it really runs
         self.priority = [0] * graph.size  # by task: its place in the schedule's order

@@ -161,7 +161,7 @@ class Run:
         cost = unit.costs[operator]
         self.mean_s = cost.mean_s(self.items)  # expected seconds, and their variance
         self.var = self.mean_s * self.mean_s * cost.cv2
-        # began_s: when it began, should end, and counts as hanging; set at its start
+        # `began_s`: when it began, should end, and counts as hanging; set at its start
         self.began_s = self.end_s = self.limit_s = math.inf
 
 

@@ -125,11 +125,13 @@ class _Checker:
     def __init__(self, parts: Parts, *, deep: bool) -> None:
         self._parts, self._deep = parts, deep
         self._look = Look(deep=deep, files=LogFiles(parts.disk.replicas()))
+        # segments by id, as the index has them
         self._rows: dict[int, SegmentRow] = dict(parts.state.segments)
-        self._lost: set[int] = set()
+        self._lost: set[int] = set()  # segments whose bytes are not there
         # Segments that their stripe has no more.
         self._broken: set[int] = set()
-        self.unreachable: set[str] = set()
+        self.unreachable: set[str] = set()  # places that do not answer
+        # `_mend`: commands for remedies, each with this store's home
         self._mend, self._repair, self._rebuild, self._gc = (
             command("scrub", parts.home, "--repair"),
             *(command(name, parts.home) for name in ("repair", "rebuild", "gc")),
