@@ -193,6 +193,7 @@ class Runner:
     def _bind(self, tiles: int) -> None:
         """Set all arguments for a number of tiles."""
         gallery, lists = self._gallery, (self._scores, self._indices)
+        # As the kernels name them: t tiles, p panels, s steps, k neighbors.
         t, p, s, k = (np.int32(x) for x in (tiles, gallery.panels, gallery.steps, self._k))
         whole = (
             self._queries,

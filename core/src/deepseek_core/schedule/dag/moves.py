@@ -278,7 +278,8 @@ def _best_devices(
 ) -> list[int]:
     """Devices on which the tasks of a path end soonest, one after the other.
 
-    Inputs from beside the path are as they are; nobody else is on the devices.
+    Inputs from beside the path are as they are; nobody else is on the devices. Legend: d, a the
+    device of a task and of its input's maker, p that maker, t when it ended, n bytes of the input.
     """
     ends: dict[int, float] = {}
     chosen: list[dict[int, int]] = []  # for each task: its device -> that of the one before
