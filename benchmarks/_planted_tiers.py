@@ -15,7 +15,23 @@ def tiers(ctx):
                      factory="PLUGIN_tier:Folder")]
 """
 
-TIER: Final = """
+# Passages that faults replace.
+_LINK: Final = """        try:
+            os.link(aside, file)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(aside)
+        return True
+"""
+_LISTING: Final = """            try:
+                yield self.stat(key)
+            except errors.ObjectMissing:
+                continue
+"""
+
+TIER: Final = (
+    """
 import hashlib
 import os
 import threading
@@ -44,14 +60,9 @@ class Folder(Tier):
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        try:
-            os.link(aside, file)
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(aside)
-        return True
-
+"""
+    + _LINK
+    + """
     def get(self, key, start=0, nbytes=None):
         try:
             with open(self._file(key), "rb") as stream:
@@ -86,11 +97,9 @@ class Folder(Tier):
 
     def list(self, prefix=""):
         for key in self._keys(prefix):
-            try:
-                yield self.stat(key)
-            except errors.ObjectMissing:
-                continue
 """
+    + _LISTING
+)
 
 KIT: Final = """
 from deepseek_core.testing import TierConformance
@@ -100,20 +109,6 @@ class TestFolder(TierConformance):
 
     def make_url(self, tmp_path):
         return f"acme://{tmp_path}/objects"
-"""
-
-_LINK: Final = """        try:
-            os.link(aside, file)
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(aside)
-        return True
-"""
-_LISTING: Final = """            try:
-                yield self.stat(key)
-            except errors.ObjectMissing:
-                continue
 """
 
 FAULTS: Final[dict[str, dict[str, str]]] = {

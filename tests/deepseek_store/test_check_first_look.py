@@ -78,7 +78,7 @@ def test_what_a_reader_met_is_told_by_another_process(tmp_path: Path) -> None:
     )
     repaired = sdk("repair", home)
     assert repaired.returncode == 0
-    assert "1 of them repaired" in repaired.stdout
+    assert "repaired: 1." in repaired.stdout
     assert json.loads(sdk("status", home, "--json").stdout)["findings"] == []
 
 

@@ -171,7 +171,7 @@ def test_the_hottest_bytes_are_promoted_first_and_as_far_as_the_budget_goes():
     moves = plan(objects, [], TERMS, POLICY, NOW_S, budget_nbytes=2 * MIB)
     assert [move.keys[0] for move in moves.moves] == ["c", "b"]
     assert [move.keys[0] for move in moves.deferred] == ["a"]
-    assert "wait for the next budget" in " ".join(moves.sentences())
+    assert "put off to the next budget: " in " ".join(moves.sentences())
 
 
 def test_sealed_segments_wait_until_they_fill_a_warm_stripe():

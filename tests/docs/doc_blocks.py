@@ -7,9 +7,11 @@
     sh                   shown, not run (a page of the tutorial may have none)
 
 What differs from run to run does not count: numbers, the CPU's name, which of several devices
-won. A line `...` stands for any lines. Rewrite the outputs of pages with what they are now:
+won. A line `...` stands for any lines. Rewrite the outputs of pages that say something else now; or
+all figures, so that those of a page are of one run:
 
     python tests/docs/doc_blocks.py sdk_docs/tutorial/first_plan.md ...
+    python tests/docs/doc_blocks.py --figures sdk_docs/tutorial/first_plan.md ...
 """
 
 import contextlib
@@ -93,8 +95,8 @@ class Reader:
         }
         self.namespace = {"__name__": "__page__"}
 
-    def follow(self, text):
-        """The checks of a page, and its text with the outputs as they are now."""
+    def follow(self, text, figures=False):
+        """The checks of a page, and its text with the outputs (or all figures) as they are now."""
         checks, edits, printed = [], [], None
         for block in blocks_of(text):
             said = None
@@ -103,7 +105,7 @@ class Reader:
             elif block.language == "console":
                 mine = [self._command(*pair) for pair in _commands(block.content)]
                 checks += mine
-                edits.append((block, _console(mine)))
+                edits.append((block, _console(mine, figures)))
             elif block.language == "python":
                 said = self._python(block.content)
             elif block.language == "text" and printed is not None:
@@ -178,7 +180,7 @@ _DROPPED = re.compile(r"(\w+: \d+/\d+ )|((hook:|->| )*null(:0)?:? )|.*(deepseek-
 _LISTING = re.compile(r"^\$ .*ds-sdk (list-plugins|plugin-info|doctor)", re.M)
 
 
-def follow(page, folder, shared=None):
+def follow(page, folder, shared=None, figures=False):
     """Follow a page of the documentation; one that installs something gets an environment.
 
     `shared` keeps the compiled kernels and the devices found of all pages: both take long. A page
@@ -192,7 +194,7 @@ def follow(page, folder, shared=None):
             (folder / "cache" / name).symlink_to(shared / name)
     installs = re.search(r"^\$ pip install ", text, re.M)
     prefix = make_environment(folder / "venv") if installs else BIN.parent
-    return Reader(folder, prefix).follow(text)
+    return Reader(folder, prefix).follow(text, figures)
 
 
 def _commands(content):
@@ -208,12 +210,23 @@ def _commands(content):
     return pairs
 
 
-def _console(checks):
+def _console(checks, figures):
     parts = []
     for check in checks:
-        output = check.expected if check.holds else check.actual
+        shown = _refreshed(check.expected, check.actual) if figures else check.expected
+        output = shown if check.holds else check.actual
         parts.append("$ " + check.what.replace("\n", "\n> ") + "\n" + output)
     return "".join(parts)
+
+
+def _refreshed(expected, actual):
+    """Lines of a page as they are now; those that `...` stands for stay out."""
+    rest, lines = iter(actual.splitlines()), []
+    for line in expected.splitlines():
+        alike = normalized(line)
+        found = alike and line != "..." and next((x for x in rest if normalized(x) == alike), None)
+        lines.append(found or line)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _edited(text, edits):
@@ -257,10 +270,11 @@ def matches(expected, actual):
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in actual)) is not None
 
 
-def main(paths):
-    for path in map(Path, paths):
+def main(arguments):
+    figures = "--figures" in arguments
+    for path in (Path(argument) for argument in arguments if argument != "--figures"):
         with tempfile.TemporaryDirectory() as folder:
-            checks, now = follow(path, Path(folder))
+            checks, now = follow(path, Path(folder), figures=figures)
             path.write_text(now)
             print(f"{path}: {sum(not c.holds for c in checks)} of {len(checks)} outputs rewritten")
 

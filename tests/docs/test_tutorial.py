@@ -45,7 +45,7 @@ def test_a_store_loses_a_disk_and_no_byte(tmp_path):
     checks, _ = follow(DOCS / "tutorial/first_store.md", tmp_path)
     told = transcript(checks)
     assert [check.what for check in checks if not check.holds] == [], told
-    assert "1 faults (1 unreachable), 0 of them repaired." in told
+    assert "1 fault (1 unreachable), repaired: 0." in told
     assert "the same" in told
     assert told.count("Nothing is wrong.") == 1
 

@@ -44,9 +44,10 @@ class Loaded:
         self.stage, self.opened, self.device_id = stage, opened, opened.id
         self.checks_inputs = bool(executable.checks_inputs)
         self._executable, self._slots = executable, slots
+        # (name, dtype, whether it is a container) of each output
         self._wanted = tuple((s.name, s.dtype, bool(s.container)) for s in stage.outputs)
         self._names = tuple(spec.name for spec in stage.outputs)
-        self._checks = checks_of(stage)
+        self._checks = checks_of(stage)  # what the stage promises of shapes and items
         self._check_finite = check_finite
         # What is looked at after each run must be on the host.
         self.keeps = bool(getattr(opened.device, "keeps_tensors", False)) and not check_finite

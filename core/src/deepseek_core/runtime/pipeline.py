@@ -50,10 +50,10 @@ class _Flight:
         self.route, self.sequence, self.batch = route, sequence, batch
         self.inputs, self.start, self.is_dropped = inputs, start, False
         self.tensors = dict(inputs)
-        self.readers = Readers(route.reads)
+        self.readers = Readers(route.reads)  # who still reads a tensor: freed after the last one
         self.waits = dict(route.waits)
-        self.left = len(route.graph.stages)
-        self.ran_on: dict[str, str] = {}
+        self.left = len(route.graph.stages)  # stages that have not ended
+        self.ran_on: dict[str, str] = {}  # stage -> device
         self.start_s = time.perf_counter()
 
 
@@ -94,11 +94,12 @@ class _Pipeline:
         self._lock = threading.RLock()
         self._ended = threading.Condition(self._lock)  # a batch, or the stream
         self._queued: dict[str, threading.Condition] = {}  # one more stage for a device, or the end
+        # by device: a heap of (batch, position of the stage), oldest first
         self._ready: dict[str, list[tuple[int, int, _Flight, Stage]]] = {}
         self._workers: list[threading.Thread] = []
-        self._attempts: set[_Attempt] = set()
+        self._attempts: set[_Attempt] = set()  # runs that somebody waits for
         self._left: dict[threading.Thread, str] = {}  # in a call that hangs, on which device
-        self._done: dict[int, _Flight] = {}
+        self._done: dict[int, _Flight] = {}  # by number: batches that ended before an earlier one
         self._error: BaseException | None = None
         self._stopping = False
         self._pid = os.getpid()

@@ -60,10 +60,10 @@ class DevicePool:
     ) -> None:
         self._options, self._settings, self._place = options, settings or {}, place
         self.limits, self._check_finite = limits or Limits(), check_finite
-        self._rows: dict[str, DeviceOffer] = {}
-        self._open: dict[str, Opened] = {}
-        self._out: dict[str, str] = {}
-        self._quarantined: set[str] = set()
+        self._rows: dict[str, DeviceOffer] = {}  # by device id, as probes found them
+        self._open: dict[str, Opened] = {}  # by device id
+        self._out: dict[str, str] = {}  # device id -> why it gets no work
+        self._quarantined: set[str] = set()  # those of `_out` that failed at work
         self._hanging: dict[str, str] = {}  # in a call that has not come back, and in which
         self._lock = threading.RLock()
         self._opening: dict[str, threading.Lock] = {}  # one that hangs holds up itself only

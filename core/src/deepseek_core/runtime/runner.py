@@ -64,18 +64,19 @@ class StageRunner:
     ) -> None:
         self._planner, self._graph, self._request = planner, graph, request
         self._strict, self._emit = strict, emit
-        self._loaded: dict[tuple[str, str], Loaded] = {}
+        self._loaded: dict[tuple[str, str], Loaded] = {}  # by fingerprint of the stage and device
         self._keeps = False  # whether any of them leaves tensors on its device
         self._lock = threading.RLock()
+        # seconds after which a run of (stages, device) counts as hanging
         self._limits: dict[tuple[Sequence[str], str], float] = {}
         self._loading: dict[str, threading.Lock] = {}  # a device that hangs holds up itself only
-        self.decision = 0
+        self.decision = 0  # number of the placement; routes of an older one are made anew
         self._closed = False
         self.recorder = Recorder()
         self.notices: list[str] = []
-        self.only: str | None
+        self.only: str | None  # the device, where there is no choice; else None
         self.routes: tuple[Route, ...]
-        self._decided: tuple[Problem, Placement] | None
+        self._decided: tuple[Problem, Placement] | None  # None: nothing had to be decided so far
         self._decide()
 
     @property

@@ -60,14 +60,16 @@ class ServedQueue:
         self._graph, self._served, self._most_items, self._emit = graph, served, most_items, emit
         stages = {stage.name: stage for stage in graph.stages}
         before = {stage.name: graph.predecessors(stage) for stage in graph.stages}
+        # stages that only inputs feed
         self._first = [stages[name] for name, names in before.items() if not names]
+        # stage -> those that wait for it
         self._next: dict[str, list[Stage]] = {name: [] for name in stages}
         for name, names in before.items():
             for each in names:
                 self._next[each].append(stages[name])
         self.scheduler = OnlineScheduler(served.devices, rules)
         self.changed = threading.Condition()
-        self.tasks: dict[int, StageTask] = {}
+        self.tasks: dict[int, StageTask] = {}  # by number: those that have not ended
         self.inbox = {d.id: SimpleQueue[r.Start | None]() for d in served.devices}
         self.closing = self.closed = False
         self.notices: list[str] = []

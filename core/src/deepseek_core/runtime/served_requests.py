@@ -121,7 +121,7 @@ class ServedRequest:
         start_s: float,
         withdraw: Callable[[set[int]], None],
     ) -> None:
-        self.tensors = graph.admit(inputs)
+        self.tensors = graph.admit(inputs)  # by name: inputs, and what stages made of them
         items = graph.items(self.tensors)
         self.batch = 1 if items is None else items
         # Items that may be cut apart and joined with those of others; else it is one call.
@@ -130,8 +130,8 @@ class ServedRequest:
         self.start_s = start_s
         self.deadline_s = math.inf if asked.deadline_s is None else start_s + asked.deadline_s
         self.waits = {s.name: len(graph.predecessors(s)) for s in graph.stages}
-        self.left = len(graph.stages)
-        self.ran_on: dict[str, str] = {}
+        self.left = len(graph.stages)  # stages that have not ended
+        self.ran_on: dict[str, str] = {}  # stage -> device
         self.tasks: set[int] = set()  # numbers of those that have not ended
         self.failed = False
         self.future = Answer(partial(withdraw, self.tasks))

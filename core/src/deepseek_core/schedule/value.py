@@ -103,12 +103,14 @@ class _Run:
     ) -> None:
         place = {name: index for index, name in enumerate(order)}
         at = {stage.name: index for index, stage in enumerate(problem.stages)}
+        # by stage: its place in the order; the lower goes first
         self._rank = [place[stage.name] for stage in problem.stages]
-        self._by_rank = [at[name] for name in order]
-        self._home = [candidate.device_id for candidate in assignment]
+        self._by_rank = [at[name] for name in order]  # the stage of each rank
+        self._home = [candidate.device_id for candidate in assignment]  # by stage: its device
         self._cost_s = [cost_s(candidate, problem.objective) for candidate in assignment]
+        # by stage: (follower, seconds of the transfer there)
         self._followers: list[list[tuple[int, float]]] = [[] for _ in problem.stages]
-        self._waits = [0] * len(problem.stages)
+        self._waits = [0] * len(problem.stages)  # by stage: predecessors that have not ended
         for index, stage in enumerate(problem.stages):
             for name in stage.predecessors:
                 source, nbytes = at[name], stage.read_bytes.get(name, 0)
@@ -116,10 +118,13 @@ class _Run:
                 self._add(source, index, moved_s)
         for first, then in holds:
             self._add(at[first], at[then], 0.0)
+        # by device: a heap of the ranks of stages that could start
         self._ready: dict[str, list[int]] = {device_id: [] for device_id in self._home}
+        # by device: slots without a run
         self._free = {
             d: problem.concurrency.get(d, _ONE_AT_A_TIME).slots for d in dict.fromkeys(self._home)
         }
+        # by stage: when its last input so far is there
         self._inputs_s = [0.0] * len(problem.stages)
         self._start_s = [0.0] * len(problem.stages)
         self._end_s = [0.0] * len(problem.stages)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import attrs
 import numpy as np
 
-from deepseek_core.contracts.stage import Array, Stage
+from deepseek_core.contracts.artifact import Artifact
+from deepseek_core.contracts.stage import Array, Operation, Stage
 from deepseek_core.contracts.tensor import TensorSpec
 
 
@@ -23,6 +24,36 @@ class DeviceCase:
     expected: Mapping[str, Array]
     rtol: float = 0.0
     atol: float = 0.0
+
+    @classmethod
+    def of_operator(
+        cls,
+        name: str,
+        inputs: Mapping[str, Array],
+        expected: Mapping[str, Array],
+        *,
+        version: int = 18,
+        rtol: float = 0.0,
+        atol: float = 0.0,
+    ) -> DeviceCase:
+        """Make a case of one operator: inputs in its order, items along axis 0 of every tensor.
+
+        `name` is the operator's qualified name (`Relu`, `com.acme::Foo`), `version` its opset.
+        """
+        domain, _, short = name.rpartition("::")
+        given, made = map(_batched, (inputs, expected))
+        operation = Operation(
+            name=short, domain=domain, version=version, inputs=given, outputs=made
+        )
+        stage = Stage(
+            name=short.lower(),
+            kind=short.lower(),
+            operations=[operation],
+            inputs=given,
+            outputs=made,
+            artifact=Artifact.from_bytes(b"", format="none"),
+        )
+        return cls(stage=stage, inputs=inputs, expected=expected, rtol=rtol, atol=atol)
 
     def check(self, outputs: Mapping[str, Array]) -> None:
         """Compare outputs by name, dtype, shape and value."""
@@ -75,3 +106,10 @@ class DeviceCase:
             return {n: a.take(numbers, axis=specs[n].batch_axis) for n, a in arrays.items()}
 
         return attrs.evolve(self, inputs=of(self.inputs), expected=of(self.expected))
+
+
+def _batched(arrays: Mapping[str, Array]) -> list[TensorSpec]:
+    return [
+        TensorSpec(name=name, dtype=str(array.dtype), shape=("N", *array.shape[1:]), batch_axis=0)
+        for name, array in arrays.items()
+    ]

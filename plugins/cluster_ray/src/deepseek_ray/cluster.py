@@ -42,9 +42,11 @@ class RayCluster(places.Place):
 
     def __init__(self, options: places.PlaceOptions, settings: Settings) -> None:
         self._options, self._settings = options, settings
-        self._listers: dict[str, Any] = {}
+        self._listers: dict[str, Any] = {}  # node name -> the actor that lists its devices
+        # device id -> its node, and the offer as the node made it
         self._where: dict[str, tuple[Node, places.DeviceOffer]] = {}
         self._devices: list[RayDevice] = []
+        # (from, to) by device id, or HOME; None: not measured yet
         self._links: dict[tuple[str, str], places.Link] | None = None
         self._lock = threading.RLock()
         self._closed = False

@@ -45,11 +45,14 @@ class OnnxExecutable(Executable):
         self._session: ort.InferenceSession | None = opened.session
         # Held for as long as it is used: by it others who load the stage find the session.
         self._opened: Opened | None = opened
+        # `_fed`: constants that the session takes as inputs
         self._fed, self._watch = opened.fed, opened.watch
         self._names = [output.name for output in opened.session.get_outputs()]
+        # the session's `run`, guarded and watched
         self._call = self._guarded(_watched(_caller(opened.session), opened.watch))
+        # whether inputs can go to the session as they are
         self._is_plain = all(_is_plain(spec) for spec in stage.inputs) and not opened.fed
-        self._bound: weakref.WeakSet[OnnxBoundCall] = weakref.WeakSet()
+        self._bound: weakref.WeakSet[OnnxBoundCall] = weakref.WeakSet()  # closed with it
         self._lock = threading.Lock()
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -36,7 +36,8 @@ class DeviceGallery:
 
         self.layout = variant.layout
         self.count, dim = rows.shape
-        self.steps = packing.steps_of(variant.words, dim)
+        self.steps = packing.steps_of(variant.words, dim)  # words in a row
+        # groups of `lanes` rows: one is scored at a time
         self.panels = math.ceil(self.count / variant.lanes)
         word_bytes = packing.gallery_dtype(variant.words).itemsize
         self.panel_bytes = self.steps * variant.lanes * word_bytes
@@ -44,6 +45,7 @@ class DeviceGallery:
         with translated(device.id):
             self.words = cl.Buffer(device.context, flags, self.panels * self.panel_bytes)
             bias = packing.gallery_bias(variant, rows)
+            # by row: what its score begins with
             self.bias = cl.Buffer(device.context, flags | cl.mem_flags.COPY_HOST_PTR, hostbuf=bias)
             offset = 0
             for block in packing.packed_gallery(variant, rows):
@@ -191,6 +193,7 @@ class Runner:
     def _bind(self, tiles: int) -> None:
         """Set all arguments for a number of tiles."""
         gallery, lists = self._gallery, (self._scores, self._indices)
+        # As the kernels name them: t tiles, p panels, s steps, k neighbors.
         t, p, s, k = (np.int32(x) for x in (tiles, gallery.panels, gallery.steps, self._k))
         whole = (
             self._queries,

@@ -69,12 +69,14 @@ class _Step:
         device_id: str,
         constants: Mapping[str, Array],
     ) -> None:
+        # `_query`: names of its inputs
         self._query, self._gallery, self._k = (spec.name for spec in operation.inputs)
         self._outputs = [spec.name for spec in operation.outputs]
         self._make, self._device_id = make, device_id
         self._lock = threading.Lock()
         self._matcher: Matcher | None = None
-        self._kept: tuple[Array, int] | None = None
+        self._kept: tuple[Array, int] | None = None  # gallery and k of the present matcher
+        # gallery and k are constants: there is one matcher
         self._fixed = self._gallery in constants and self._k in constants
         if self._fixed:
             self._matcher_for(constants)

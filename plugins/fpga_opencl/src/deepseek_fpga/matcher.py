@@ -60,13 +60,13 @@ class Matcher:
         _check_gallery(gallery, metric, k)
         _check_program(device, variant, binary)
         self.metric, self.k = metric, k
-        self.count, self.dim = gallery.shape
+        self.count, self.dim = gallery.shape  # rows of the gallery, columns of each
         self.cache = ProgramCache(device, cache_folder)
         self._device = device
         self._binary = binary
-        self._units = threads or device.record.compute_units
+        self._units = threads or device.record.compute_units  # compute units to make work for
         self._lock = threading.Lock()
-        self._runners: dict[Variant, Runner] = {}
+        self._runners: dict[Variant, Runner] = {}  # compiled kernels, by variant
         self._closed = False
         self._tuning = (
             Tuning(costs=(TileCost(variant=variant, tile_s=1.0),))

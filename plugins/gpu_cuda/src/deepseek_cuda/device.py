@@ -79,10 +79,12 @@ class CudaDevice(Device):
         self._api, self._parts = parts.api, parts
         self._limit_s = settings.run_limit_s
         self._pool = pinned_pool(parts.api, _IDLE_PINNED_BYTES)
-        self._held: set[Held] = set()
+        self._held: set[Held] = set()  # what loaded stages have on the GPU
         # Those whose executable nobody has any more: freed by the next who has the lock.
         self._orphans: deque[Held] = deque()
+        # of sessions that only tell whether a stage is supported
         self._trial_stream: int | None = None
+        # the stage of the last such trial: `load` takes it over
         self._kept: tuple[Stage, CudaExecutable] | None = None
         self._lock = threading.RLock()
         self._closed = False

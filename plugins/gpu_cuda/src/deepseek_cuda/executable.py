@@ -61,7 +61,8 @@ class CudaExecutable(Executable):
         self.stage, self.device_id = stage, held.pipeline.device_id
         self.held = held
         self._api, self._pipeline, self._engine = held.api, held.pipeline, held.engine
-        self._fixed: dict[str, DeviceTensor] = {}
+        self._fixed: dict[str, DeviceTensor] = {}  # constants, on the GPU
+        # items of a run, since a larger one had no memory; None: no limit was met
         self._most: int | None = None
         self._lock = lock
 

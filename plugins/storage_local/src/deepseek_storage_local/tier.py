@@ -48,11 +48,12 @@ class LocalTier(Tier):
         self._options = options.parse(url)
         self.failure_domains = self._options.domains
         self._folders: TierFolders | None = TierFolders(self._options, url)
-        self._handles: Handles[Descriptor] = Handles()
+        self._handles: Handles[Descriptor] = Handles()  # open files, those read last
         self._buffers = AlignedBuffers()
         self.direct_refusal = self._try_direct() if self._options.direct else None
         self._direct = self._options.direct and self.direct_refusal is None
         limit_nbytes = self._options.capacity_nbytes
+        # None: as much as the disk has
         self._quota = None if limit_nbytes is None else Quota(limit_nbytes, self._count, url)
 
     def put_if_absent(self, key: str, data: bytes | bytearray | memoryview) -> bool:

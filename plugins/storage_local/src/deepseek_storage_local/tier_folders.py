@@ -36,7 +36,8 @@ class TierFolders:
             TierUnavailable: a folder can't be made or read.
         """
         self._root, self._url, self._names = options.root, url, options.domains
-        self._volumes: Handles[Volume] = Handles()
+        self._volumes: Handles[Volume] = Handles()  # open domains, those used last
+        # domain -> folder -> inode: those whose name is on the disk
         self._durable: defaultdict[str, dict[str, int]] = defaultdict(dict)
         try:
             self._make(create=options.create)

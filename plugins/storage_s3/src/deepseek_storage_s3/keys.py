@@ -68,9 +68,10 @@ class KeptKeys:
     def __init__(self, source: KeySource, *, now_s: Callable[[], float] = time.time) -> None:
         self.words, self.is_here = source.words, source.is_here
         self._source, self._now_s = source, now_s
-        self._asking = threading.Lock()
+        self._asking = threading.Lock()  # one thread asks, the others take what it gets
         self._kept: _Kept | None = None
-        self._asked_s = -_PAUSE_S
+        self._asked_s = -_PAUSE_S  # when the source was last asked
+        # there may be no such source here: it has never answered
         self._is_absent = source.may_be_absent
 
     def current(self) -> Keys:

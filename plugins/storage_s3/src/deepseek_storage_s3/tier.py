@@ -41,12 +41,13 @@ class S3Tier(Tier):
         self._options = options.parse(url)
         self.url = url
         self.failure_domains = self._options.domains
+        # what every key of the tier begins with in the bucket
         self._front = f"{self._options.prefix}/" if self._options.prefix else ""
         self._client: Client | None = Client(self._options, url)
         self._writer = Writer(self._send, url=url, verify=self._options.verify)
         self._has_seen_bucket = False
-        self._has_swept = False
-        self._measured: tuple[float, float] | None = None
+        self._has_swept = False  # whether what dead writers left aside was removed
+        self._measured: tuple[float, float] | None = None  # latency in seconds, bytes per second
 
     def put_if_absent(self, key: str, data: bytes | bytearray | memoryview) -> bool:
         """Write an object unless the key is taken; True if it was written.

@@ -29,7 +29,11 @@ def lower_bound(graph: Compiled) -> float:
 
 
 def _earliest(graph: Compiled) -> tuple[list[float], float]:
-    """Earliest start of each task on its best class, and the longest path."""
+    """Earliest start of each task on its best class, and the longest path.
+
+    Legend: p predecessor; a, b memory nodes, from a to b; m one where the task can run; w its time
+    on a class, t when an input arrives.
+    """
     pairs = sum(map(len, graph.before)) * graph.nodes**2
     if graph.nodes == 1 or pairs > _MOST_PAIRS:
         return _plain_earliest(graph)

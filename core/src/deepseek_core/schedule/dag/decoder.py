@@ -54,6 +54,7 @@ class Decoder:
 
     def __init__(self, graph: Compiled) -> None:
         self.graph = graph
+        # tasks between two marks, from which a changed order is decoded again
         self._every = max(_LEAST_EVERY, graph.size // _MOST_MARKS)
         self.devices = range(len(graph.class_of))
         known: dict[tuple[float, ...], tuple[list[float], list[int]]] = {}
@@ -61,13 +62,14 @@ class Decoder:
             if row not in known:
                 costs = [row[c] for c in graph.class_of]
                 known[row] = costs, [d for d in self.devices if costs[d] < INF]
-        self.cost = [known[row][0] for row in graph.cost]
-        self.able = [known[row][1] for row in graph.cost]
+        self.cost = [known[row][0] for row in graph.cost]  # [task][device]; INF where it can't run
+        self.able = [known[row][1] for row in graph.cost]  # by task: devices that run it
         nodes = graph.node_of
         self.delay = [[graph.latency[nodes[a]][b] for a in self.devices] for b in nodes]
         self.rate = [[graph.inverse[nodes[a]][b] for a in self.devices] for b in nodes]
-        self.before = [tuple(arcs) for arcs in graph.before]
+        self.before = [tuple(arcs) for arcs in graph.before]  # by task: (predecessor, bytes)
         self.tail = self._tails()
+        # [task][device], made when first needed
         self._ways: list[list[_Way | None]] = [[None] * len(self.devices) for _ in graph.cost]
 
     def _way(self, task: int, d: int) -> _Way:

@@ -67,17 +67,22 @@ class Exact:
     def __init__(self, effort: Effort, decoder: Decoder, until_s: float) -> None:
         graph = effort.graph
         self._effort, self._decoder, self._graph, self._until_s = effort, decoder, graph, until_s
-        self._all = (1 << graph.size) - 1
-        self._device = [-1] * graph.size
+        self._all = (1 << graph.size) - 1  # the bits of all tasks, as `_State.placed` has them
+        self._device = [-1] * graph.size  # by task; -1: not placed
+        # by task; of those that are placed
         self._start, self._end = [0.0] * graph.size, [0.0] * graph.size
+        # by task: predecessors that are not placed
         self._waits = [len(arcs) for arcs in graph.before]
         self._unread = [len(arcs) for arcs in graph.after]  # by followers that are not placed
-        self._free = [0.0] * len(decoder.devices)
-        self._room = list(graph.capacity)
-        self._least_cost = [min(row) for row in graph.cost]
+        self._free = [0.0] * len(decoder.devices)  # by device: when its last task ends
+        self._room = list(graph.capacity)  # by pool: bytes of memory that are left
+        self._least_cost = [min(row) for row in graph.cost]  # by task: on its fastest device
         self._twin = _twins(graph)
+        # (tasks placed, where) -> what the rest can notice of each such state, none later in all
         self._seen: dict[tuple[int, ...], list[tuple[float, ...]]] = {}
+        # states visited; kept in `_seen`; options since effort was charged
         self._states = self._remembered = self._options = 0
+        # a state whose bound reaches it is dropped
         self._limit = INF if effort.best is None else self._below(effort.best.makespan)
 
     @staticmethod

@@ -74,17 +74,19 @@ class _Executor:
     def __init__(self, graph: Compiled, schedule: Schedule, factors: Sequence[float]) -> None:
         self.graph = graph
         self.factors = factors
+        # `planned`: by task, its device in the schedule
         self.planned, order = _plan(graph.graph, schedule)
-        self.device = list(self.planned)
-        self.priority = [0] * graph.size
+        self.device = list(self.planned)  # by task: where it really runs
+        self.priority = [0] * graph.size  # by task: its place in the schedule's order
         for position, task in enumerate(order):
             self.priority[task] = position
         self.pool: list[tuple[int, int]] = []  # (priority, task), sorted: ready, not started
         self.arrivals: list[dict[int, float]] = [{} for _ in range(graph.size)]
-        self.began = [0.0] * len(graph.class_of)
+        self.began = [0.0] * len(graph.class_of)  # by device: when its present task began
         self.busy_until = [0.0] * len(graph.class_of)  # as expected
         self.running = [False] * len(graph.class_of)
-        self.end = [INF] * graph.size
+        self.end = [INF] * graph.size  # by task; INF: it has not ended
+        # by task: predecessors that have not ended
         self.waits = [len(arcs) for arcs in graph.before]
         self.events: list[tuple[float, int, int]] = []  # (time, task that ended or -1, device)
 

@@ -54,6 +54,10 @@ def list_pass(  # noqa: PLR0912, PLR0915 - see above
     `fixed[task]` is a device, or -1 for a free choice. `bias[task][class]` is added to the end
     where devices are compared (PEFT's look ahead). The pass breaks off if memory leaves a task
     no device, or once a task's end and the `tail` that must follow it pass `limit`.
+
+    Legend: d device; a, b memory nodes, from b to a; p predecessor; w the task's seconds there; t
+    when an input arrives (x, y: which of two does so later); `ready` when all are there; `at` the
+    start in a gap, one of the device's free intervals [`starts`, `ends`]; -1 none, INF never.
     """
     cost, before, classes, class_of = graph.cost, graph.before, graph.classes, graph.class_of
     latency, inverse, nodes, twins = graph.latency, graph.inverse, graph.nodes, graph.twins

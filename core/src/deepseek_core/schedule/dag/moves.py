@@ -30,14 +30,16 @@ class Moves:
     def __init__(self, decoder: Decoder, rng: Random) -> None:
         graph = decoder.graph
         self._decoder, self._graph, self._rng, self._random = decoder, graph, rng, rng.random
-        self._before = [[p for p, _ in arcs] for arcs in graph.before]
-        self._after = [[f for f, _ in arcs] for arcs in graph.after]
+        self._before = [[p for p, _ in arcs] for arcs in graph.before]  # by task: its predecessors
+        self._after = [[f for f, _ in arcs] for arcs in graph.after]  # by task: its followers
+        # by task: both
         self._near = [a + b for a, b in zip(self._before, self._after, strict=True)]
-        self._place = [0] * graph.size
-        self._order: list[int] = []
-        self._device: list[int] = []
-        self._end: list[float] = []
-        self._why: list[int] = []
+        self._place = [0] * graph.size  # by task: its position in the order
+        self._order: list[int] = []  # tasks, as they are decoded; not changed in place
+        self._device: list[int] = []  # by task
+        self._end: list[float] = []  # by task: when it ends in the present schedule
+        self._why: list[int] = []  # by task: which one it waited for last; -1: none
+        # the critical chain, from the task that ends last back to its start
         self._chain: list[int] = []
         # Cumulative shares.
         self._devices: tuple[tuple[float, Callable[[int, list[int]], list[int]]], ...] = (
@@ -276,7 +278,8 @@ def _best_devices(
 ) -> list[int]:
     """Devices on which the tasks of a path end soonest, one after the other.
 
-    Inputs from beside the path are as they are; nobody else is on the devices.
+    Inputs from beside the path are as they are; nobody else is on the devices. Legend: d, a the
+    device of a task and of its input's maker, p that maker, t when it ended, n bytes of the input.
     """
     ends: dict[int, float] = {}
     chosen: list[dict[int, int]] = []  # for each task: its device -> that of the one before

@@ -92,11 +92,11 @@ class _Placing:
     def __init__(self, graph: Compiled, *, insert: bool = True) -> None:
         self.graph = graph
         self.insert = insert
-        self.lanes = [Timeline() for _ in graph.class_of]
-        self.last = [0.0] * len(graph.class_of)
-        self.device = [-1] * graph.size
+        self.lanes = [Timeline() for _ in graph.class_of]  # by device: its free intervals
+        self.last = [0.0] * len(graph.class_of)  # by device: when its last task ends
+        self.device = [-1] * graph.size  # by task; -1: not placed
         self.start, self.end = [0.0] * graph.size, [0.0] * graph.size
-        self.room = list(graph.capacity)
+        self.room = list(graph.capacity)  # by pool: bytes of memory that are left
 
     def options(self, task: int) -> list[int]:
         """Devices that can take the task; a group stays together."""

@@ -35,11 +35,13 @@ class Cost:
         self.fixed_s, self.item_s = cost.fixed_s, cost.item_s
         self.sigma, self.most_items, self.founded = cost.sigma, cost.most_items, cost.founded
         self.longest_s = 0.0  # of the runs that ended
+        # square of the coefficient of variation of a lognormal run
         self.cv2 = math.exp(cost.sigma**2) - 1.0
+        # log of measured / predicted; the sign of `_side` is that of all `_strays`
         self._log_bias = self._side = 0.0
         self._strays: list[float] = []  # the newest, all far off on one side
         self._since = math.inf  # runs since it was seen to change, and with those that showed it
-        self.factor = math.exp(cost.sigma**2 / 2)
+        self.factor = math.exp(cost.sigma**2 / 2)  # mean / median, corrected by what was measured
 
     def mean_s(self, items: int) -> float:
         """Expected seconds of a run."""
@@ -106,6 +108,7 @@ class Job:
 
     def __init__(self, event: TaskArrived, seq: int) -> None:
         self.id, self.operator, self.items = event.task_id, event.operator, event.items
+        # what devices are asked by: the operator, and who refused it
         self.kind = Kind(event.operator)
         self.deadline_s, self.arrived_s, self.seq = event.deadline_s, event.time_s, seq
         self.caller = event.caller
@@ -115,9 +118,11 @@ class Job:
         self.queued = False  # with other offline work
         self.realtime = event.latency is LatencyClass.REALTIME
         self.divisible = event.divisible
-        self.alone = not event.divisible
+        self.alone = not event.divisible  # its items are not joined with those of others
+        # `done` counts items, `running` the parts at work
         self.attempt, self.done, self.running, self.ended = 1, 0, 0, False
         self.mean_s = self.var = 0.0  # on the device in whose queue it waits
+        # (first item, items) that are neither done nor at work; the last is cut next
         self.ranges = [(0, event.items)]
         self.stranded_s = math.inf  # since when no device could take it
 
@@ -154,8 +159,9 @@ class Run:
         self.jobs, self.parts = jobs, parts
         self.items = parts[0].items if len(parts) == 1 else sum(p.items for p in parts)
         cost = unit.costs[operator]
-        self.mean_s = cost.mean_s(self.items)
+        self.mean_s = cost.mean_s(self.items)  # expected seconds, and their variance
         self.var = self.mean_s * self.mean_s * cost.cv2
+        # `began_s`: when it began, should end, and counts as hanging; set at its start
         self.began_s = self.end_s = self.limit_s = math.inf
 
 
@@ -170,14 +176,16 @@ class Unit:
     def __init__(self, device: OnlineDevice) -> None:
         self.id, self.slots = device.id, device.slots
         self.costs = {name: Cost(cost) for name, cost in device.costs.items()}
+        # by operator: seconds on the fastest device / seconds here; 1 at best
         self.aptness: dict[str, float] = {}
-        self.free = device.slots
-        self.running: dict[int, Run] = {}
-        self.queue = DueQueue[Job]()
+        self.free = device.slots  # slots without a run
+        self.running: dict[int, Run] = {}  # by run id
+        self.queue = DueQueue[Job]()  # realtime jobs that wait here
         self.credit_s = 0.0  # device time owed to offline work
         self.in_service, self.on_probation, self.faults = True, False, 0
         self.until_s = -math.inf  # the end of its quarantine
-        self.hangs = False
+        self.hangs = False  # a run took too long and has not come back
+        # the offline job of which a part just ended here, with more to do
         self.paused: Job | None = None
 
     def cost(self, kind: Kind) -> Cost | None:

@@ -30,15 +30,16 @@ class BranchAndBound:
         most_nodes: int,
     ) -> None:
         self._model, self._prices, self._left = model, prices, most_nodes
-        self.best = None if start is None else list(start)
+        self.best = None if start is None else list(start)  # device of each group
         self.period_s = math.inf if start is None else max(model.loads(start))
         self.proven = True
-        self._order = self._ordered()
-        self._placed = [-1] * model.n
-        self._loads = [0.0] * model.resources
-        self._used = [0.0] * model.m
-        self._count = [0] * model.m
-        self._twins = model.twins()
+        self._order = self._ordered()  # groups, in the order in which they are placed
+        self._placed = [-1] * model.n  # device of each group; -1: not placed yet
+        self._loads = [0.0] * model.resources  # by resource, of the groups placed so far
+        self._used = [0.0] * model.m  # by device: bytes of memory taken
+        self._count = [0] * model.m  # by device: groups there
+        self._twins = model.twins()  # by device: the first of those that nothing tells apart
+        # by depth: the least priced load of the groups still to be placed
         self._to_come = self._suffixes()
 
     def run(self) -> None:

@@ -26,7 +26,7 @@ class Transfer:
 
     def __init__(self, a: int, b: int) -> None:
         self.a, self.b = a, b
-        self.there = self.back = 0
+        self.there = self.back = 0  # tensors from `a` to `b`, and from `b` to `a`
         self.there_bytes = self.back_bytes = 0.0
 
 
@@ -35,14 +35,20 @@ class Model:
 
     def __init__(self, problem: StreamProblem) -> None:
         self.problem = problem
+        # by group: its stages, which go to one device together
         self.members = _groups(problem.stages)
-        self.n, self.m = len(self.members), len(problem.devices)
-        self.resources = self.m + 1
+        self.n, self.m = len(self.members), len(problem.devices)  # numbers of groups and of devices
+        self.resources = self.m + 1  # number of loads: the devices, and last the host's cores
+        # by group: bytes that it keeps on its device
         self.mem = [sum(s.mem_bytes for s in stages) for stages in self.members]
-        self.room = [device.mem_bytes for device in problem.devices]
+        self.room = [device.mem_bytes for device in problem.devices]  # by device: bytes of memory
+        # whether any device has a limit of memory
         self.limited = any(room < math.inf for room in self.room)
+        # by group: whether its batches may go to different devices
         self.stateless = [all(s.stateless for s in stages) for stages in self.members]
+        # [group][device]: load of the device, of the host
         self.cost: list[list[tuple[float, float] | None]] = []
+        # by group: devices that run it and have the memory
         self.allowed: list[tuple[int, ...]] = []
         for index, stages in enumerate(self.members):
             row = [self._cost(stages, j) for j in range(self.m)]
@@ -51,9 +57,10 @@ class Model:
                 raise _nowhere(stages)
             self.cost.append(row)
             self.allowed.append(tuple(fits))
+        # [from][to], as `_between` gives them
         self._link = [[self._between(a, b) for b in range(self.m)] for a in range(self.m)]
         self.transfers = self._transfers()
-        self.touching = _by_group(self.transfers, self.n)
+        self.touching = _by_group(self.transfers, self.n)  # by group: its transfers
 
     def _cost(self, stages: Sequence[StreamStage], j: int) -> tuple[float, float] | None:
         """Load on the device and on the host, or None where a stage can't run."""

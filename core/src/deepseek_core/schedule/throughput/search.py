@@ -25,12 +25,14 @@ class State:
 
     def __init__(self, model: Model, assignment: Sequence[int], scale_s: float) -> None:
         self.model, self.assignment = model, list(assignment)
-        self._unit = 1.0 / scale_s
+        self._unit = 1.0 / scale_s  # loads are raised to a power, so they are kept near 1
         self.loads = model.loads(assignment)
-        self.used = [0.0] * model.m
+        self.used = [0.0] * model.m  # by device: bytes of memory taken
         for g, d in enumerate(assignment):
             self.used[d] += model.mem[g]
+        # by resource: (load / scale) ** _SHARP
         self.powers = [(load * self._unit) ** _SHARP for load in self.loads]
+        # the sum of `powers`: it follows the largest load, and notices the others
         self.norm = sum(self.powers)
 
     @property

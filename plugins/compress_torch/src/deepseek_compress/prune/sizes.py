@@ -19,10 +19,12 @@ class Sizes:
     def __init__(self, structure: Structure) -> None:
         self.blocks = [b.units for g in structure.groups for b in g.blocks]
         self.full = np.array([len(units) for units in self.blocks], dtype=float)
-        self._block_of = np.full(structure.unit_count + 1, -1)
+        self._block_of = np.full(structure.unit_count + 1, -1)  # by unit: its block; -1: none
         for at, units in enumerate(self.blocks):
             self._block_of[list(units)] = at
+        # by vector: how many of its entries each block has, until `_per_block` is made
         self._rows: list[np.ndarray] = [np.zeros(len(self.blocks))]
+        # `_known`: by the units of a vector: its number
         self._constants, self._known = [1], {b"": 0}
         params = _Products(self._parameters(structure))
         costs = _Products(

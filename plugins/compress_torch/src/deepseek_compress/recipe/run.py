@@ -68,10 +68,10 @@ class _Runner:
     def __init__(self, job: Job, workspace: Workspace, progress: Progress) -> None:
         self._job, self._workspace, self._progress = job, workspace, progress
         self._model, self._form = job.source.start, job.source.form
-        self._provided: dict[str, Any] = {}
+        self._provided: dict[str, Any] = {}  # what steps provided for later ones, by name
         self.plans: list[compression.StepPlan] = []
-        self._rows: list[compression.StepRow] = []
-        self._unseen: list[str] = []
+        self._rows: list[compression.StepRow] = []  # the report's row of each step
+        self._unseen: list[str] = []  # what could not be measured, and why
 
     def run_steps(self) -> None:
         """Every step of the recipe, those that ended before from what they left."""

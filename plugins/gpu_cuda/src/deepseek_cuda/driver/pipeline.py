@@ -33,6 +33,7 @@ class _Lane:
     """
 
     def __init__(self, api: CudaApi) -> None:
+        # `copied`: recorded when inputs are in, the work is done, outputs are on the host
         self.copied, self.computed, self.landed = (api.create_event() for _ in range(3))
         self.inputs: dict[str, Buffer] = {}
         self.blocks: list[int] = []
@@ -50,13 +51,15 @@ class Pipeline:
 
     def __init__(self, api: CudaApi, pool: Pool, device_id: str, limit_s: float) -> None:
         self._api, self._pool = api, pool
-        self.dropped: deque[Launched] = deque()
-        self._alive = weakref.WeakSet[Kept]()
+        self.dropped: deque[Launched] = deque()  # launches whose kept outputs nobody has any more
+        self._alive = weakref.WeakSet[Kept]()  # outputs that stay on the GPU and that somebody has
         self.device_id, self._limit_s = device_id, limit_s
+        # `_incoming`: one stream each: in, compute, out
         self._incoming, self.computing, self._outgoing = (api.create_stream() for _ in range(3))
+        # batch `n` uses lane `n` modulo their number
         self._lanes = [_Lane(api) for _ in range(_LANES)]
-        self._settled = api.create_event()
-        self._kept: list[Buffer] = []
+        self._settled = api.create_event()  # recorded where all work of a stream must end
+        self._kept: list[Buffer] = []  # buffers of constants
         self.is_lost = False
 
     def keep(self, array: Array) -> DeviceTensor:

@@ -6,6 +6,8 @@ what the tiles found. A candidate is one number, distance << 32 | index, so that
 the nearest, of equal ones the one with the lower index; the next is the smallest that is larger.
 
 Legend: B queries, N gallery rows, W elements of a row, K neighbors, T tiles of the gallery.
+A program has BQ queries and BN rows: q and n are their numbers, w is an element, a and b are its
+values in them, k is a neighbor.
 METRIC 0: squared L2 of floats; 1: squared L2 of int8, exact; 2: differing bits of words, exact.
 """
 

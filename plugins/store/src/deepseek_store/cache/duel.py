@@ -157,10 +157,10 @@ class DuelingPolicy(Evictor):
         super().__init__(capacity_nbytes)
         self._candidates = tuple(candidates)
         self._shadows = Shadows(capacity_nbytes, self._candidates)
-        self._below = self._shadows.below
-        self._index = 0
+        self._below = self._shadows.below  # tags whose 16-bit hash is below it are in the sample
+        self._index = 0  # which candidate acts
         self._acting = self._candidates[0](capacity_nbytes)
-        self.switches = 0
+        self.switches = 0  # how often another one took over
 
     @property
     def name(self) -> str:

@@ -64,9 +64,10 @@ class ShardCache:
         self._check(capacity_nbytes)
         self._lock = threading.Lock()
         self._policy = policy(capacity_nbytes)
-        self._data: dict[Tag, bytes] = {}
+        self._data: dict[Tag, bytes] = {}  # all that is kept, by tag
         self._unused: set[Tag] = set()  # prefetched, resident, not asked for yet
         self._hits = self._misses = self._admitted = self._refused = 0
+        # `_evictions`: counts since it was made, as `stats` tells them
         self._evictions = self._removed = 0
         self._prefetched = self._prefetched_used = self._prefetched_unused = 0
 

@@ -37,15 +37,15 @@ class CheckRound:
     ) -> None:
         self._parts, self._repair, self._unreachable = parts, repair, unreachable
         self._by = by
-        self.looked: Inventory | None = None
-        self.away: dict[str, str] = {}
+        self.looked: Inventory | None = None  # the first look of a repair
+        self.away: dict[str, str] = {}  # place -> why it can't be reached
         self._limit = RateLimit(bytes_per_s)
         self._look = Look(deep=deep, throttle=self._limit, files=LogFiles(parts.disk.replicas()))
         self._start_s = time.monotonic()
-        self._units: Counter[str] = Counter()
-        self._faults: list[Fault] = []
-        self._lost: set[str] = set()
-        self._emptied = False
+        self._units: Counter[str] = Counter()  # units looked at: segments (`log`) and stripes
+        self._faults: list[Fault] = []  # all that were met, repaired ones too
+        self._lost: set[str] = set()  # keys of objects of which something is lost
+        self._emptied = False  # whether a segment or a stripe was given up, and can be freed
 
     @property
     def read_nbytes(self) -> int:

@@ -26,6 +26,7 @@ from deepseek_store.index.rows import SegmentRow, Version, VersionId
 from deepseek_store.log.records import EXTENT_NBYTES, Extent, unpack_extents
 from deepseek_store.log.segment import parse_name
 from deepseek_store.parts import Parts
+from deepseek_store.planning.amounts import counted
 from deepseek_store.stripes.fragment import HEADER_NBYTES, BadFragment, parse_header
 from deepseek_store.stripes.layout import Place
 from deepseek_store.stripes.stripe import Stripe, folder_of, parse_key
@@ -84,8 +85,8 @@ class FsckReport:
         """The report for people."""
         by = "all bytes of them" if self.deep else "by heads and lengths"
         head = (
-            f"Compared {self.versions} versions, {self.segments} segments and "
-            f"{self.stripes} stripes, {by}."
+            f"Compared {counted(self.versions, 'version')}, "
+            f"{counted(self.segments, 'segment')} and {counted(self.stripes, 'stripe')}, {by}."
         )
         tail = "Index, log and tiers agree." if self.ok else "Something does not fit."
         return (head, *map(str, self.findings), tail)
@@ -124,11 +125,13 @@ class _Checker:
     def __init__(self, parts: Parts, *, deep: bool) -> None:
         self._parts, self._deep = parts, deep
         self._look = Look(deep=deep, files=LogFiles(parts.disk.replicas()))
+        # segments by id, as the index has them
         self._rows: dict[int, SegmentRow] = dict(parts.state.segments)
-        self._lost: set[int] = set()
+        self._lost: set[int] = set()  # segments whose bytes are not there
         # Segments that their stripe has no more.
         self._broken: set[int] = set()
-        self.unreachable: set[str] = set()
+        self.unreachable: set[str] = set()  # places that do not answer
+        # `_mend`: commands for remedies, each with this store's home
         self._mend, self._repair, self._rebuild, self._gc = (
             command("scrub", parts.home, "--repair"),
             *(command(name, parts.home) for name in ("repair", "rebuild", "gc")),

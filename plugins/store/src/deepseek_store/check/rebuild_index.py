@@ -39,6 +39,7 @@ from deepseek_store.index.sqlite import SqliteIndex
 from deepseek_store.log.disk import Disk
 from deepseek_store.log.reserve import Reserve
 from deepseek_store.move.orphans import LEFT_OUT
+from deepseek_store.planning.amounts import counted
 
 Progress = Callable[[int, int, str], None]
 
@@ -82,11 +83,11 @@ class RebuildReport:
     def sentences(self) -> tuple[str, ...]:
         """The same for people."""
         lines = [
-            f"{self.objects} objects and {self.tombstones} deleted ones from {self.segments} "
-            f"segments ({self.segment_nbytes:,} bytes) and {self.stripes} stripes in "
-            f"{self.seconds:.2f} s.",
-            f"{self.snapshots} snapshots and {self.pins} pins are as they were noted; how often "
-            "the objects were read is not known any more.",
+            f"Found {counted(self.objects, 'object')} and {self.tombstones:,} deleted ones in "
+            f"{counted(self.segments, 'segment')} ({self.segment_nbytes:,} bytes) and "
+            f"{counted(self.stripes, 'stripe')}, in {self.seconds:.2f} s.",
+            f"Brought back {counted(self.snapshots, 'snapshot')} and "
+            f"{counted(self.pins, 'pin')}; how often the objects were read is lost.",
         ]
         if self.truncated_nbytes:
             lines.append(f"A torn tail of {self.truncated_nbytes} bytes was cut off.")

@@ -10,6 +10,7 @@ import attrs
 
 from deepseek_store.check.faults import Fault
 from deepseek_store.check.inventory import Inventory
+from deepseek_store.planning.amounts import counted
 
 
 @attrs.frozen(kw_only=True)
@@ -78,19 +79,25 @@ class ScrubReport:
     def sentences(self) -> tuple[str, ...]:
         """The report for people."""
         part = "" if self.complete else ", a part of the pass"
-        looked = f"{self.segments} segments of the log and {self.stripes} stripes"
-        lines = [] if self.looked is None else list(self.looked.sentences())
-        if self.looked is None or self.segments or self.stripes:
-            read = f"Read {self.read_nbytes:,} bytes of {looked} in {self.seconds:.1f} s{part}."
-            lines.append(read)
+        looked = (
+            f"{counted(self.segments, 'segment')} of the log and {counted(self.stripes, 'stripe')}"
+        )
+        read = f"{self.read_nbytes:,} bytes in {self.seconds:.1f} s{part}"
+        if self.looked is None:
+            lines = [f"Read {looked}: {read}."]
+        else:
+            lines = [*self.looked.sentences()]
+            if self.segments or self.stripes:
+                lines.append(f"Checked what was suspect: {looked}. Read in all: {read}.")
         away = [f"Away: {place}: {why}." for place, why in sorted(self.away.items())]
         if not self.faults:
             return (*lines, *away, self._verdict)
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
-        lines.append(f"{len(self.faults)} faults ({kinds}), {self.repaired} of them repaired.")
+        lines.append(f"{counted(len(self.faults), 'fault')} ({kinds}), repaired: {self.repaired}.")
         lines += [*away, *(f"{fault}." for fault in self.left)]
         if self.lost_keys:
-            lines.append(f"{len(self.lost_keys)} objects are lost: {', '.join(self.lost_keys)}.")
+            lost = counted(len(self.lost_keys), "object")
+            lines.append(f"Lost: {lost}: {', '.join(self.lost_keys)}.")
         return tuple(lines)
 
     @property

@@ -14,10 +14,10 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     tell,
 )
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.move.gc import GcReport
@@ -145,12 +145,12 @@ def _freed(report: GcReport) -> list[str]:
         (report.orphans, "orphan"),
     )
     parts = (
-        ", ".join(count(number, noun) for number, noun in gone if number) or "nothing to collect"
+        ", ".join(counted(number, noun) for number, noun in gone if number) or "nothing to collect"
     )
     lines = [f"{verb} {console.format_bytes(report.freed_nbytes)}: {parts}"]
     if report.stripes_waiting:
         lines.append(
-            f"{count(report.stripes_waiting, 'stripe')} wait for the end of their grace period"
+            f"{counted(report.stripes_waiting, 'stripe')} wait for the end of their grace period"
         )
     lines += _among_the_living(report)
     lines += [f"left alone: {what}" for what in report.unknown]
@@ -162,7 +162,7 @@ def _among_the_living(report: GcReport) -> list[str]:
     lines = []
     if report.rewritten:
         verb = "would be" if report.dry_run else "was"
-        what = count(report.rewritten, "segment")
+        what = counted(report.rewritten, "segment")
         lines.append(f"live data of {what} {verb} rewritten, since the disk is nearly full")
     if report.left_nbytes:
         left = f"{console.format_bytes(report.left_nbytes)} deleted, in segments with live data"

@@ -125,8 +125,3 @@ def write_whole(out: BinaryIO, piece: memoryview) -> int:
     while rest:
         rest = rest[out.write(rest) :]
     return len(piece)
-
-
-def count(number: int, noun: str) -> str:
-    """`1 object`, `2 objects`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

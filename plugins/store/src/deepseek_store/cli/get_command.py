@@ -17,7 +17,6 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     stdout_bytes,
     tell,
@@ -36,6 +35,7 @@ from deepseek_store.cli.local.target_folder import Unwritable, opened_to_write
 from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import Chosen, add_names, choose, last_part, selection_of
 from deepseek_store.cli.upload_files import own_folders, store_folders
+from deepseek_store.planning.amounts import counted
 
 _EXAMPLES: Final = """examples:
   ds-sdk store get data runs/7/model.onnx model.onnx
@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace) -> int:
         objects, nbytes = _get(view, args, chosen, troubles)
     if args.file != "-":
         facts = {"objects": objects, "nbytes": nbytes, "file": args.file, **troubles.to_json()}
-        text = f"{count(objects, 'object')}, {console.format_bytes(nbytes)}, in {args.file}"
+        text = f"{counted(objects, 'object')}, {console.format_bytes(nbytes)}, in {args.file}"
         text = ", ".join(filter(None, [text, troubles.sentence()]))
         tell(facts, text, as_json=args.json)
     return troubles.exit_code

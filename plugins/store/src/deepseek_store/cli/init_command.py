@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import errors
-from deepseek_store.cli.common import Command, add_home, add_json, count, tell
+from deepseek_store.cli.common import Command, add_home, add_json, tell
 from deepseek_store.cli.settings import policy_of, tier_url
 from deepseek_store.commands import command
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.codes.choose import CodeChoice, WeighedCode
@@ -101,7 +102,7 @@ def _add_tier(args: argparse.Namespace) -> int:
             "there is no tier to add", remedy=f"{command('add-tier', args.home)} --cold URL"
         )
     with Store.add_tiers(args.home, warm=warm, cold=cold) as store:
-        added = f"added {count(len(warm) + len(cold), 'tier')} to {store.home}"
+        added = f"added {counted(len(warm) + len(cold), 'tier')} to {store.home}"
         tell(_facts(store), "\n".join([added, *_sentences(store)]), as_json=args.json)
     return 0
 
@@ -147,9 +148,9 @@ def code_sentence(choice: CodeChoice, domains: int) -> str:
     """A code with what it promises, in one line."""
     models = ", ".join(f"{name} {nines:.1f}" for name, nines in choice.nines.items())
     return (
-        f"{choice.code.name} on {count(domains, 'failure domain')}, any {choice.domain_losses} of "
-        f"them may fail; storage efficiency {choice.efficiency:.3f}; durability: at least "
-        f"{choice.least_nines:.1f} nines a year (repair models: {models})"
+        f"{choice.code.name} on {counted(domains, 'failure domain')}, any "
+        f"{choice.domain_losses} of them may fail; storage efficiency {choice.efficiency:.3f}; "
+        f"durability: at least {choice.least_nines:.1f} nines a year (repair models: {models})"
     )
 
 
@@ -174,7 +175,7 @@ def _refusals(refused: list[WeighedCode]) -> Iterator[str]:
             yield f"refused: {codes[0].code.name}: {codes[0].refused}"
         else:
             names = ", ".join(each.code.name for each in codes)
-            yield f"refused: {count(len(codes), 'code')} ({names}): {reason}"
+            yield f"refused: {counted(len(codes), 'code')} ({names}): {reason}"
 
 
 def _is_simulated(store: Store, tier: str) -> bool:

@@ -16,7 +16,6 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     tell,
 )
@@ -25,6 +24,7 @@ from deepseek_store.cli.local.patterns import is_glob
 from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import add_names, choose, folder_name, selection_of
 from deepseek_store.errors import KeyRefused
+from deepseek_store.planning.amounts import counted
 from deepseek_store.write.keys import check_key
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _text(
         objects = sum(not is_folder_mark(link.source) for link, _ in done)
         verb = f"{'would be ' if args.dry_run else ''}{'moved' if rename else 'copied'}"
         lines.append(
-            ", ".join(filter(None, [f"{count(objects, 'object')} {verb}", troubles.sentence()]))
+            ", ".join(filter(None, [f"{counted(objects, 'object')} {verb}", troubles.sentence()]))
         )
     return "\n".join(lines)
 

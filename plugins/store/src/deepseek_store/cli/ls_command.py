@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_core import console
-from deepseek_store.cli.common import (
-    Command,
-    add_home,
-    add_json,
-    count,
-    open_store,
-    stdout_bytes,
-    tell,
-)
+from deepseek_store.cli.common import Command, add_home, add_json, open_store, stdout_bytes, tell
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.patterns import is_glob, literal_folder
 from deepseek_store.cli.partial_failures import shown
@@ -33,6 +25,7 @@ from deepseek_store.cli.selection import (
     nothing_there,
     selection_of,
 )
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.store import ObjectInfo, Store
@@ -215,7 +208,7 @@ def _told(info: ObjectInfo, tier: str | None) -> str:
     lines = [
         shown(info.key),
         f"  size        {console.format_bytes(info.nbytes)} ({info.nbytes:,} bytes) in "
-        f"{count(info.shards, 'shard')}",
+        f"{counted(info.shards, 'shard')}",
         f"  generation  {info.generation}",
         f"  stored      {_when(info.created_s)}",
     ]

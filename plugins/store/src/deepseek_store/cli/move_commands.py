@@ -12,10 +12,10 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     tell,
 )
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.planning.moves import MovePlan
@@ -66,7 +66,10 @@ def _apply(args: argparse.Namespace) -> int:
     if not args.dry_run:
         written = console.format_bytes(moves.written_nbytes)
         # The plan's own last words are of what waits; those of its moves were progress.
-        sentences = (f"{count(done, 'move')} done, {written} written", *sentences[len(moves) + 1 :])
+        sentences = (
+            f"{counted(done, 'move')} done, {written} written",
+            *sentences[len(moves) + 1 :],
+        )
     facts = {**moves.to_json(), "dry_run": args.dry_run, "done": done}
     tell(facts, "\n".join(sentences), as_json=args.json)
     return 0

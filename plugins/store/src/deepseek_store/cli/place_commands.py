@@ -14,13 +14,13 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     tell,
 )
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.partial_failures import shown
 from deepseek_store.cli.selection import add_names, keys_of, selection_of
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -87,7 +87,7 @@ def _pin(args: argparse.Namespace) -> int:
         _check_tier(store, tier)  # refused now rather than by each later plan
         pinned = store.maintenance.pin_keys(_keys(store, args), tier)
     brought = f"ds-sdk store apply {shlex.quote(args.home)} brings them there"
-    text = f"pinned {count(pinned, 'object')} to {tier}; {brought}"
+    text = f"pinned {counted(pinned, 'object')} to {tier}; {brought}"
     tell({"objects": pinned, "tier": tier}, text, as_json=args.json)
     return 0
 
@@ -112,7 +112,7 @@ def _add_unpin_arguments(parser: argparse.ArgumentParser) -> None:
 def _unpin(args: argparse.Namespace) -> int:
     with open_store(args) as store:
         freed = store.maintenance.pin_keys(_keys(store, args), None)
-    text = f"{count(freed, 'object')}: their use decides again"
+    text = f"{counted(freed, 'object')}: their use decides again"
     tell({"objects": freed}, text, as_json=args.json)
     return 0
 
@@ -138,7 +138,7 @@ def _send(args: argparse.Namespace) -> int:
         if not args.dry_run:
             _bring(store, keys, tier, args)
     verb = "would send" if args.dry_run else "sent"
-    text = f"{verb} {count(len(keys), 'object')}, {console.format_bytes(nbytes)}, to {tier}"
+    text = f"{verb} {counted(len(keys), 'object')}, {console.format_bytes(nbytes)}, to {tier}"
     facts = {"dry_run": args.dry_run, "objects": len(keys), "nbytes": nbytes, "tier": tier}
     tell(facts, text, as_json=args.json)
     return 0

@@ -18,7 +18,6 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     stdin_bytes,
     tell,
@@ -42,6 +41,7 @@ from deepseek_store.cli.upload_files import (
     store_folders,
     upload_of,
 )
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -271,9 +271,9 @@ def _sentence(
     if len(receipts) == 1 and not args.recursive and not troubles.exit_code:
         one = receipts[0]
         key = shown(one.key)
-        return f"{key}: {size}, {count(one.shards, 'shard')}, generation {one.generation}"
-    parts = [count(len(receipts), "object"), size]
-    parts += [count(folders, "folder")] if folders else []
+        return f"{key}: {size}, {counted(one.shards, 'shard')}, generation {one.generation}"
+    parts = [counted(len(receipts), "object"), size]
+    parts += [counted(folders, "folder")] if folders else []
     return ", ".join([*parts, *filter(None, [troubles.sentence()])])
 
 

@@ -13,13 +13,13 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     tell,
 )
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.partial_failures import shown
 from deepseek_store.cli.selection import add_names, folder_name, keys_of, selection_of
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.store import Store
@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
         nbytes = sum(sizes[key] for key in done)
     objects = [key for key in done if not is_folder_mark(key)]
     verb = "would delete" if args.dry_run else "deleted"
-    text = f"{verb} {count(len(objects), 'object')}, {console.format_bytes(nbytes)}"
+    text = f"{verb} {counted(len(objects), 'object')}, {console.format_bytes(nbytes)}"
     facts = {"dry_run": args.dry_run, "deleted": objects, "nbytes": nbytes}
     listed = map(shown, objects) if args.dry_run else ()
     tell(facts, "\n".join([*listed, text]), as_json=args.json)

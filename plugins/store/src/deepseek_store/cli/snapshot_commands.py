@@ -14,10 +14,10 @@ from deepseek_store.cli.common import (
     add_dry_run,
     add_home,
     add_json,
-    count,
     open_store,
     tell,
 )
+from deepseek_store.planning.amounts import counted
 
 _SNAPSHOT_EXAMPLES: Final = """examples:
   ds-sdk store snapshot data before-cleaning
@@ -50,7 +50,7 @@ def _snapshot(args: argparse.Namespace) -> int:
             tell({"dropped": args.name}, f"dropped {args.name}", as_json=args.json)
             return 0
         made = store.snapshot(args.name)
-    text = f"{made.name}: {count(made.count, 'object')}; nothing was copied"
+    text = f"{made.name}: {counted(made.count, 'object')}; nothing was copied"
     tell(attrs.asdict(made), text, as_json=args.json)
     return 0
 
@@ -71,7 +71,7 @@ def _restore(args: argparse.Namespace) -> int:
         done = store.restore(args.name, args.only, dry_run=args.dry_run)
     would = "would be " if args.dry_run else ""
     text = (
-        f"{count(done.restored, 'object')} {would}restored, {done.deleted:,} {would}deleted, "
+        f"{counted(done.restored, 'object')} {would}restored, {done.deleted:,} {would}deleted, "
         f"{done.same:,} as in {args.name}"
     )
     tell({"dry_run": args.dry_run, **attrs.asdict(done)}, text, as_json=args.json)

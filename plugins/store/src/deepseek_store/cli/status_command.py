@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core import DeepSeekError, console
-from deepseek_store.cli.common import Command, add_home, add_json, count, open_store, tell
+from deepseek_store.cli.common import Command, add_home, add_json, open_store, tell
 from deepseek_store.commands import command
+from deepseek_store.planning.amounts import counted
 
 if TYPE_CHECKING:
     from deepseek_store.planning.moves import MovePlan
@@ -59,8 +60,8 @@ def _planned(store: Store) -> tuple[MovePlan | None, str]:
 
 def _sentences(status: StoreStatus) -> Iterator[str]:
     yield (
-        f"{count(status.objects, 'object')}, {console.format_bytes(status.objects_nbytes)}; stored "
-        f"{console.format_bytes(status.stored_nbytes)}{_share(status.efficiency)}"
+        f"{counted(status.objects, 'object')}, {console.format_bytes(status.objects_nbytes)}; "
+        f"stored {console.format_bytes(status.stored_nbytes)}{_share(status.efficiency)}"
     )
     yield console.render_table(
         (

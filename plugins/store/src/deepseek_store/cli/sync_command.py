@@ -17,7 +17,6 @@ from deepseek_store.cli.common import (
     add_home,
     add_json,
     add_quiet,
-    count,
     open_store,
     tell,
 )
@@ -25,6 +24,7 @@ from deepseek_store.cli.file_options import add_kept, add_walk
 from deepseek_store.cli.partial_failures import Troubles, shown
 from deepseek_store.cli.selection import add_filter, folder_name
 from deepseek_store.cli.sync_directions import Done, Sides, SyncDown, SyncUp
+from deepseek_store.planning.amounts import counted
 
 _EXAMPLES: Final = """examples:
   ds-sdk store sync data images ds://train               the folder images into the store
@@ -117,7 +117,7 @@ def _text(args: argparse.Namespace, done: Done, troubles: Troubles, took_s: floa
     """`copied 3 files (1.2 MiB), deleted 2, 9,995 the same, in 1.3 s`, and which in a dry run."""
     would = "would copy" if args.dry_run else "copied"
     files = sum(not path.endswith("/") for path in done.copied)
-    parts = [f"{would} {count(files, 'file')} ({console.format_bytes(done.nbytes)})"]
+    parts = [f"{would} {counted(files, 'file')} ({console.format_bytes(done.nbytes)})"]
     if args.delete:
         parts.append(f"{'would delete' if args.dry_run else 'deleted'} {len(done.deleted):,}")
     if done.permissions:

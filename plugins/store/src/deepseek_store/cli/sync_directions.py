@@ -16,7 +16,6 @@ import attrs
 from deepseek_core import errors
 from deepseek_store.at_once import CHANGES, AtOnce
 from deepseek_store.cli.byte_progress import ByteProgress
-from deepseek_store.cli.common import count
 from deepseek_store.cli.download_objects import (
     Download,
     Downloader,
@@ -40,6 +39,7 @@ from deepseek_store.cli.upload_files import (
     upload_of,
 )
 from deepseek_store.errors import KeyRefused
+from deepseek_store.planning.amounts import counted
 from deepseek_store.write.keys import check_key
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Sync(ABC):
             return ()
         if args.max_delete is not None and len(plan.delete) > args.max_delete:
             raise errors.InputError(
-                f"{count(len(plan.delete), 'file')} would be deleted; nothing was done",
+                f"{counted(len(plan.delete), 'file')} would be deleted; nothing was done",
                 remedy=f"--max-delete {len(plan.delete)}, or see which with --dry-run",
             )
         return plan.delete

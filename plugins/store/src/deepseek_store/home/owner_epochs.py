@@ -101,13 +101,16 @@ class Owner:
     def __init__(self, home: Path, store_id: bytes, numbers: Numbers) -> None:
         self._home, self._path = home, home / FILE
         self._store = store_id.hex()
+        # the key of the chain of owners on each tier and mirror
         self._prefix = f"stores/{self._store}.owners/"
         self._numbers = numbers
+        # place -> marks that were promised to it when it was taken
         self._taken: dict[str, Marks] = {}
-        self._turn = threading.Lock()
+        self._turn = threading.Lock()  # threads of this process take turns at the record
+        # the record as it was read, by the file's version
         self._kept: tuple[tuple[int, int], OwnerRecord | None] | None = None
         record = self._read()
-        self.is_new = record is None
+        self.is_new = record is None  # this home has no record yet
         where = _where(self._path)
         self.moved = record is not None and (record.doubted or dict(record.where) != where)
         self.copied = record is not None and _file_of(record.where) != _file_of(where)

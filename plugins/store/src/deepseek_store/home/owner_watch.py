@@ -38,12 +38,13 @@ class OwnerWatch:
 
     def __init__(self, config: StoreConfig, owner: Owner, tiers: TierSet, index: Index) -> None:
         self._config, self._owner, self._tiers, self._index = config, owner, tiers, index
+        # `_moved`: as in `Owner`; until the home has taken its places again
         self._moved, self._copied = owner.moved, owner.copied
-        self._moving = threading.Lock()
+        self._moving = threading.Lock()  # one thread takes the places
         self._lock = threading.Lock()
-        self._asked_s = -float("inf")
-        self._asking: threading.Thread | None = None
-        self._refusal: NotOwner | IndexOutdated | None = None
+        self._asked_s = -float("inf")  # when the tiers were last asked who has them (monotonic)
+        self._asking: threading.Thread | None = None  # the look under way, or the last one
+        self._refusal: NotOwner | IndexOutdated | None = None  # why nothing may be written any more
 
     def look(self) -> None:
         """Ask at once where the home may be a copy, or has met another one.

@@ -58,18 +58,19 @@ class State:
             index.make_room = reserve.release
         self._numbers, self._gate = numbers, gate
         self._others = others
-        self._removed = 0
+        self._removed = 0  # versions removed since memory was last trimmed
         self.catalog = Catalog()
-        self.segments: dict[int, SegmentRow] = {}
-        self.stripes: dict[int, Stripe] = {}
+        self.segments: dict[int, SegmentRow] = {}  # by id
+        self.stripes: dict[int, Stripe] = {}  # by id; those that are read
+        # by id: stripes that were replaced, and when; freed after the grace period
         self.given_up: dict[int, tuple[Stripe, float]] = {}
-        self.pins: dict[str, str] = {}
+        self.pins: dict[str, str] = {}  # key -> tier
         self.shown: dict[str, Version] = {}
         """The newest of each key that readers here see and that is not on disk yet."""
         self._epoch, self._remote = epoch, remote
-        self._seen = -1
-        self._looked_s = -float("inf")
-        self._seq = 0
+        self._seen = -1  # the epoch up to which changes of other processes were taken in
+        self._looked_s = -float("inf")  # when the database was last asked for changes (monotonic)
+        self._seq = 0  # the number of the last change that was taken in
         self._catching_up = threading.Lock()
 
     @property

@@ -51,8 +51,9 @@ class TierSet:
         self.home = home
         self._opening = threading.Lock()
         self._stripes: StripeIO | None = None
+        # by number in the configuration; None: can't be used
         self._tiers: tuple[Tier | None, ...] = ()
-        self._retry_s = -float("inf")
+        self._retry_s = -float("inf")  # when those that failed are tried again (monotonic)
         self._told: Callable[[int, str], None] = lambda _number, _why: None
         self.failed: dict[int, str] = {}
         """Why a tier can't be used: reads go around it, as far as the codes bear that."""

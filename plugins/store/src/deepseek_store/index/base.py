@@ -48,12 +48,15 @@ class Index:
         self._database = database
         self._store = store_id.hex()
         self._source = DatabaseSource(database)
-        self._client = uuid.uuid4().hex
+        self._client = uuid.uuid4().hex  # names this opening in the database
+        # number of the last transaction: it tells whether one whose answer was lost landed
         self._token = 0
         self._writing = threading.Lock()
         # Re-entrant: two keys of one slot, or a block inside of another, must not wait for itself.
         self._slots = tuple(threading.RLock() for _ in range(_SLOTS))
+        # numbers of the slots that this process has locked in the database
         self._held: set[int] = set()
+        # sequence number that the database had, and when that was (monotonic)
         self._polled = (0, -float("inf"))
         self.make_room: Callable[[], bool] = lambda: False
         """Frees some of what is kept back for when the index's disk is full; False: no more."""

@@ -37,9 +37,9 @@ class Catalog:
         self._changed: dict[str, Chain] = {}
         self._remembered: dict[str, Chain] = {}
         self._base: PackedVersions | Unloaded = PackedVersions()
-        self._keys: SortedKeys | None = None
+        self._keys: SortedKeys | None = None  # all keys in order, made by the first listing
         self._writing = threading.RLock()
-        self._live = 0
+        self._live = 0  # keys with an object: those that are not deleted
         self.clock = 0
         """The highest generation that was ever applied."""
 

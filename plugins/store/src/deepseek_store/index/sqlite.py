@@ -102,12 +102,13 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, *, read_only: ReadOnlyStore | None = None) -> None:
         self._path = path
         self.read_only = read_only
+        # a private copy, where the file itself can't be opened
         self._copied: TemporaryDirectory[str] | None = None
         self.url = f"sqlite:{path}"
-        self._process = 0
-        self._locks: SlotLocks | None = None
+        self._process = 0  # the process that opened it; a fork may not use its connections
+        self._locks: SlotLocks | None = None  # numbered locks, made when first needed
         self._writer: sqlite3.Connection | None = None
-        self._level: str | None = None
+        self._level: str | None = None  # `PRAGMA synchronous` as it was last set; None: not known
         self._reader: sqlite3.Connection | None = None
         self._writing = threading.Lock()
         self._reading = threading.Lock()

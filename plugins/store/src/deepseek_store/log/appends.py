@@ -23,7 +23,8 @@ class Append:
         self, records: Sequence[Record], *, durable: bool, makes_room: bool = False
     ) -> None:
         self.durable = durable
-        self.ready: list[rec.Prepared] = []
+        self.ready: list[rec.Prepared] = []  # records as bytes, in their order
+        # `body_nbytes`: of the records, and of their entries in the footer
         self.body_nbytes = self.table_nbytes = 0
         is_care = True
         for record in records:
@@ -32,11 +33,12 @@ class Append:
             self.body_nbytes += ready.nbytes
             self.table_nbytes += ready.table_nbytes
             is_care = is_care and (record.kind is Kind.DELETE or record.move > 0)
+        # what a full disk still allows depends on it
         self.purpose: Purpose = "room" if makes_room else "deletes" if is_care else "objects"
-        self.placed: list[Placed] = []
+        self.placed: list[Placed] = []  # where the records went, once they are written
         self.error: Exception | None = None
         self.done = False
-        self.wake: threading.Lock | None = None
+        self.wake: threading.Lock | None = None  # the lock on which its thread sleeps
 
     def finish(self, error: Exception | None = None) -> None:
         """Done, well or not; wakes the one who waits."""

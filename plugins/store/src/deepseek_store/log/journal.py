@@ -84,16 +84,22 @@ class Journal:
         self._next_segment, self._clock = next_segment, clock
         self._on_group, self._on_seal = on_group, on_seal
         self._on_written, self._on_lost = on_written, on_lost
+        # records since the last flush; those that went with a disk that failed
         self._unsynced = self._lost = 0
         self._reserve = reserve
+        # appends that wait, in their order; the leader takes the next group from the front
         self._queue: deque[Append] = deque()
+        # held by the one thread that writes: the leader of the moment
         self._lead = threading.Lock()
-        self._expected = 1
-        self._flush_s = 0.0
-        self._gathering: threading.Lock | None = None
+        self._expected = 1  # appends that the next group may have, as the last one had
+        self._flush_s = 0.0  # how long the last flush took
+        self._gathering: threading.Lock | None = None  # on it the leader waits for more appends
+        # of the active segment; None: the next append begins one
         self._layout: SegmentLayout | None = None
+        # bytes that the active segment may take; less on a disk that is nearly full
         self._room_nbytes = 0
-        self._dirty = False
+        self._dirty = False  # whether something is written and not flushed
+        # segment whose disk failed -> where what counts in it ends
         self._abandoned: dict[int, int] = {}
         self._closed = False
 

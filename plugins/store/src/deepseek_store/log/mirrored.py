@@ -44,15 +44,17 @@ class MirroredDisk(Disk):
         self, disks: Sequence[Disk], *, late: Mapping[str, str] = _NONE, writing: bool = True
     ) -> None:
         self.url = ", ".join(disk.url for disk in disks)
-        self._disks = {disk.url: disk for disk in disks}
+        self._disks = {disk.url: disk for disk in disks}  # by URL, that of the home first
         if len(self._disks) != len(disks) or len(disks) < 2:
             raise errors.InputError(f"a mirrored log needs disks that differ, not {self.url!r}")
         self.home = disks[0].home
-        self._degraded: dict[str, str] = {}
-        self._remedies: dict[str, str] = {}
+        self._degraded: dict[str, str] = {}  # URL of a disk that is left out -> why
+        self._remedies: dict[str, str] = {}  # URL of a disk that is left out -> what to do
+        # (URL, why) of warnings that were logged, so that each is logged once
         self._said: set[tuple[str, str]] = set()
+        # called with a segment whose copy turned out to be bad
         self._bad_copy: Callable[[int, errors.StorageError], None] | None = None
-        self._left_out: Callable[[str, str], None] | None = None
+        self._left_out: Callable[[str, str], None] | None = None  # called when a disk is left out
         # Held by each change, so that a disk that is brought up to date misses none.
         self._changing = threading.RLock()
         self._pool = ThreadPoolExecutor(len(disks) - 1, thread_name_prefix="ds-mirror")

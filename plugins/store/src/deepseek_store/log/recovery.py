@@ -149,13 +149,15 @@ class _Recovery:
     ) -> None:
         self._disk, self._store_id = disk, store_id
         self._writer_alive, self._synced = writer_alive, synced
-        self._names: dict[str, frozenset[str]] = {}
-        self.segments: list[SegmentInfo] = []
+        self._names: dict[str, frozenset[str]] = {}  # URL of a disk -> names of its files
+        self.segments: list[SegmentInfo] = []  # what was found, sealed ones and open ones
+        # segment -> damaged ranges before its last good mark
         self.faults: dict[int, tuple[DamagedRange, ...]] = {}
+        # segment -> bytes of an incomplete write that were cut off
         self.truncated: dict[int, int] = {}
-        self.open: set[int] = set()
-        self.removed: set[int] = set()
-        self.found: dict[int, list[Placed]] = {}
+        self.open: set[int] = set()  # segments of writers that are alive
+        self.removed: set[int] = set()  # segments without a record
+        self.found: dict[int, list[Placed]] = {}  # segment -> its records
 
     def find(self) -> list[tuple[int, bool]]:
         """All segments, and whether one of the replicas has it sealed; new files of the dead go."""

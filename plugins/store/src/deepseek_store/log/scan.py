@@ -117,13 +117,13 @@ class _Scanner:
     def __init__(self, view: memoryview, *, segment: int, salt: int) -> None:
         self._view, self._segment, self._salt = view, segment, salt
         self.verify_payload = True
-        self.placed: list[Placed] = []
+        self.placed: list[Placed] = []  # records of groups that count
         self.faults: list[DamagedRange] = []
-        self.end = HEADER_NBYTES
-        self.sealed = False
-        self._waiting: list[_Group] = []
+        self.end = HEADER_NBYTES  # the first byte after the last good mark
+        self.sealed = False  # whether the footer was met
+        self._waiting: list[_Group] = []  # damaged groups: they count if a later mark is good
         self._start = HEADER_NBYTES
-        self._group = _Group(start=HEADER_NBYTES)
+        self._group = _Group(start=HEADER_NBYTES)  # the records since the last mark
 
     def run(self, start: int) -> None:
         """Read all records from `start`."""

@@ -15,9 +15,10 @@ from typing import Any
 
 import attrs
 
+from deepseek_store.planning.amounts import counted, size_text
 from deepseek_store.planning.policy import Policy, TierName
 from deepseek_store.planning.reaccess import Reaccess
-from deepseek_store.planning.steps import Move, SegmentState, Steps, size_text
+from deepseek_store.planning.steps import Move, SegmentState, Steps
 from deepseek_store.planning.tiering import ObjectState, TierTerms
 from deepseek_store.planning.wanted_tiers import wishes
 
@@ -57,13 +58,14 @@ class MovePlan:
         )
         lines = [str(move) for move in self.moves]
         lines.append(
-            f"{len(self.moves)} moves write {size_text(self.written_nbytes)}{budget}; "
-            f"{self.staying} of {self.objects} objects stay where they are"
+            f"{counted(len(self.moves), 'move')}, {size_text(self.written_nbytes)} to write"
+            f"{budget}; {self.staying:,} of {counted(self.objects, 'object')} stay in their tier"
         )
         if self.deferred:
             nbytes = sum(move.written_nbytes for move in self.deferred)
             lines.append(
-                f"{len(self.deferred)} moves ({size_text(nbytes)}) wait for the next budget"
+                f"put off to the next budget: {counted(len(self.deferred), 'move')}, "
+                f"{size_text(nbytes)}"
             )
         waiting = [(name, nbytes) for name, nbytes in self.waiting_nbytes.items() if nbytes]
         lines += [f"{size_text(nbytes)} wait for a full {name} stripe" for name, nbytes in waiting]

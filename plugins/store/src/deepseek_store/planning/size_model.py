@@ -117,12 +117,17 @@ class _Model:
     """Misses and space of each span with each size, for any characteristic time."""
 
     def __init__(self, accesses: Accesses, speed: Speed, cache_nbytes: int) -> None:
-        self.spans = np.unique(accesses.pieces()[0])
+        self.spans = np.unique(accesses.pieces()[0])  # numbers of the spans that were read, sorted
+        # `regions`: regions of the spans, sorted; for each span the place of its region there
         self.regions, self._region = np.unique(self.spans // REGION_SPANS, return_inverse=True)
+        # by size, in the order of `SIZES`
         self._touches = [self._touch(accesses, nbytes) for nbytes in SIZES]
+        # by size: seconds of one fetch
         self._miss_s = [speed.latency_s + nbytes / speed.bytes_per_s for nbytes in SIZES]
+        # bytes of cache times accesses: what may be kept, for how long
         self._room = float(cache_nbytes) * len(accesses)
-        self._longest = float(len(accesses))
+        self._longest = float(len(accesses))  # time is counted in accesses: none is kept for longer
+        # by span: how often it was read
         self._reads = np.bincount(self._touches[0].span, minlength=len(self.spans))
 
     def _touch(self, accesses: Accesses, nbytes: int) -> _Touches:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import attrs
 
+from deepseek_store.planning.amounts import size_text
 from deepseek_store.planning.policy import SMALLEST_SHARD_NBYTES, TIERS, Policy, TierName
 from deepseek_store.planning.tiering import TierTerms
 from deepseek_store.planning.wanted_tiers import Wish
@@ -261,15 +262,6 @@ def packed_nbytes(wish: Wish) -> int:
     nbytes = wish.state.nbytes
     records = 1 + -(-nbytes // SMALLEST_SHARD_NBYTES)
     return nbytes + records * (_RECORD_NBYTES + 2 * len(wish.state.key.encode()))
-
-
-def size_text(nbytes: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(nbytes) < 1024:
-            return f"{nbytes:.4g} {unit}"
-        nbytes /= 1024
-    return f"{nbytes:.4g} TiB"
 
 
 def _garbage_share(group: Sequence[SegmentState]) -> float:

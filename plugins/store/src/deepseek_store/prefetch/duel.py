@@ -62,16 +62,18 @@ class Duel:
 
     def __init__(self, *, sources: int, capacity_blocks: int) -> None:
         sample = min(1.0, MAX_TAGS / max(1, capacity_blocks))
-        self._threshold = int(sample * (1 << 32))
+        self._threshold = int(sample * (1 << 32))  # hashes of 32 bits below it are in the sample
+        # what a request of the sample weighs in running averages
         self._decay = 1.0 / max(1.0, HORIZON * sample)
-        self._capacity = max(1, int(capacity_blocks * sample))
+        self._capacity = max(1, int(capacity_blocks * sample))  # blocks of a shadow's cache
         self._sample = sample
         self._channels = self._trusted = FIRST  # channels: now, and when the scores began
         self._shadows = [Shadow(0)]
+        # by source: the shadows whose subset has it
         self._with: list[list[Shadow]] = [[] for _ in range(sources)]
         self._thought_s = 0.0  # since the last request that was in the sample
         self.readers = 1.0
-        self.acting = 0
+        self.acting = 0  # the subset that acts; 0: none
 
     @property
     def scores(self) -> dict[int, float]:

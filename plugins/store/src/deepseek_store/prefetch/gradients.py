@@ -88,10 +88,13 @@ class Forward:
     def __init__(self, arrays: Arrays, seen_bt: Ints) -> None:
         batch, steps = seen_bt.shape
         size = arrays["hidden_hg"].shape[0]
+        # `_seen_tb`: class of each step and window
         self._arrays, self._seen_tb = arrays, np.ascontiguousarray(seen_bt.T)
+        # [class, gate]: what a class adds to the gates
         self._table = arrays["embedding_ce"] @ arrays["input_eg"] + arrays["bias_g"]
-        self.hidden = np.zeros((steps + 1, batch, size), np.float32)
+        self.hidden = np.zeros((steps + 1, batch, size), np.float32)  # [step, window, unit]
         self.cell = np.zeros((steps + 1, batch, size), np.float32)
+        # [step, window, 4 * units]: input, forget, output (0 to 1), candidate (-1 to 1)
         self.gates = self._table[self._seen_tb]
         for t in range(steps):
             gates = self.gates[t]

@@ -84,15 +84,19 @@ class Prefetcher:
             "markov": self.markov.observe,
             "lstm": self.lstm.observe,
         }
+        # sources that may act, in the order of the duel's bits
         self._names = tuple(name for name in NAMES if name in sources)
         self._observers = [every[name] for name in self._names]
         self._duel = Duel(sources=len(self._names), capacity_blocks=self._capacity)
         self._channels = Channels()
         self._gated = gated
+        # a known order of reads; while it holds nothing else predicts
         self._order: OrderSource | None = None
         self._teacher = teacher
         self._history: deque[int] = deque(maxlen=history if teacher is not None else 0)
+        # blocks that were returned and not asked for yet, oldest first
         self._outstanding: OrderedDict[int, None] = OrderedDict()
+        # blocks that are wanted and wait for a free channel
         self._held: OrderedDict[int, None] = OrderedDict()
         self._waited: dict[int, tuple[int, float]] = {}  # missed: number of the request, its time
         self._lead, self._wait_s = 0.0, fetch_s  # requests, and seconds, of a wait

@@ -40,11 +40,12 @@ class Trainer:
         every: int = EVERY,
     ) -> None:
         self._training, self._kept = training or Training(), kept
+        # the number of requests at which the next training starts
         self._due = max(first, FEWEST_REQUESTS)
         self._every = every
         self._folder = tempfile.TemporaryDirectory(prefix="deepseek-prefetch-")
         self._process: subprocess.Popen[bytes] | None = None
-        self._weights: Weights | None = None
+        self._weights: Weights | None = None  # those of the last training, or kept from before
         self.failures = 0
 
     def kept_weights(self) -> Weights | None:

@@ -46,12 +46,13 @@ class Fetcher(Generic[T]):
         self._read, self._keep, self._most = read, keep, threads
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        self._under_way: dict[T, _Fetch] = {}
+        self._under_way: dict[T, _Fetch] = {}  # by tag: also those that a group brings along
+        # tags of a group that a reader waits for: it reads one itself, threads the rest
         self._demands: deque[T] = deque()
-        self._ahead: deque[tuple[T, ...]] = deque()
-        self._queued: set[T] = set()
+        self._ahead: deque[tuple[T, ...]] = deque()  # groups to fetch ahead, the most urgent first
+        self._queued: set[T] = set()  # tags in `_ahead`
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._idle = 0  # threads that wait for work
         self._closed = False
 
     @property

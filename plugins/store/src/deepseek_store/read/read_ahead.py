@@ -96,10 +96,11 @@ class ReadAhead:
         self._numbers = BlockNumbers(catalog)
         self._thinking = threading.Lock()
         capacity = max(1, cache.stats().capacity_nbytes // shard_nbytes)
-        self._capacity = capacity
-        self._reach = 1
-        self._ordered = False
-        self._length = 0
+        self._capacity = capacity  # blocks that the cache has space for
+        self._reach = 1  # blocks ahead of the reader
+        self._ordered = False  # whether the order of reads is known
+        self._length = 0  # blocks in that order
+        # shards to be fetched, gathered so that neighbors go in one request
         self._held: list[Extent] = []
         self._trainer = Trainer(kept=learned)
         self._prefetcher = Prefetcher(
@@ -108,7 +109,7 @@ class ReadAhead:
             weights=self._trainer.kept_weights(),
             teacher=self._trainer,
         )
-        self._expected: dict[Extent, int] = {}
+        self._expected: dict[Extent, int] = {}  # shard -> its number, until it is read
 
     def note(self, key: str, extents: Iterable[tuple[int, Extent, bool]], shards: int) -> None:
         """Shards of an object (their positions) were asked for; True: they were near."""

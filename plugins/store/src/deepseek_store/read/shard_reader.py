@@ -52,10 +52,12 @@ class Reader:
         self._fetcher: Fetcher[Extent] = Fetcher(
             self._fetch_group, self._keep, threads=handles.threads(threads)
         )
+        # stripe -> fragment -> until when it is not tried again, and why
         self._shunned: dict[int, dict[int, tuple[float, FragmentFault]]] = {}
         self._lock = threading.Lock()
         self._suspects = suspects
         self.fetch_times: deque[tuple[Extent, float, float]] = deque(maxlen=_FETCH_TIMES)
+        # reads that were rebuilt from other fragments, and shards fetched from tiers
         self.degraded = 0
         self.fetched = 0
 

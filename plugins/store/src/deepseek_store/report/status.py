@@ -139,7 +139,10 @@ class StoreStatus:
         if stripes or segments:
             return f"BROKEN: {stripes:,} stripes and {segments:,} segments can't be read now"
         if not self.healthy:
-            return "DEGRADED: it can be read as far as is known, and bears less than it should"
+            return (
+                "DEGRADED: as far as is known, all can be read, "
+                "but it survives fewer losses than meant"
+            )
         return "no fault is known (`scrub` reads all bytes)"
 
     @property

@@ -48,14 +48,14 @@ class FragmentIO:
     def __init__(
         self, tiers: Sequence[Tier | None], store: bytes, *, threads: int, budget_nbytes: int
     ) -> None:
-        self.tiers = tuple(tiers)
-        self.urls: Sequence[str] = ()
-        self.why_away: Mapping[int, str] = {}
+        self.tiers = tuple(tiers)  # by number, as fragments name them; None: not there
+        self.urls: Sequence[str] = ()  # by number, for errors
+        self.why_away: Mapping[int, str] = {}  # number of a tier that is None -> why
         self.store = store
         self.threads = handles.threads(threads)
         self.budget_nbytes = budget_nbytes
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="stripes")
-        self._codecs: dict[Code, Codec] = {}
+        self._codecs: dict[Code, Codec] = {}  # made once for each code
         self._codecs_lock = threading.Lock()
 
     def close(self) -> None:

@@ -29,9 +29,9 @@ class Backlog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[VersionId, Version] = {}
-        self._newest: dict[str, Version] = {}
-        self._begun: dict[VersionId, Version] = {}
+        self._waiting: dict[VersionId, Version] = {}  # not begun: may still be left out
+        self._newest: dict[str, Version] = {}  # by key: the newest version under way
+        self._begun: dict[VersionId, Version] = {}  # in a transaction
         self._applied: dict[int, int] = {}
         self._sealed: list[SegmentRow] = []
 

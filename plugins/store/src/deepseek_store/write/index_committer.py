@@ -49,9 +49,11 @@ class Committer:
         self._state, self._writer, self._at_once = state, writer, at_once
         self.expectations = Expectations()
         self._backlog = Backlog()
+        # sealed segments that the database does not know yet
         self._untold: dict[int, SegmentRow] = {}
-        self._committing = threading.Lock()
-        self._starting = threading.Lock()
+        self._committing = threading.Lock()  # held while a batch goes into the index
+        self._starting = threading.Lock()  # held while the thread is started
+        # `_wake` rings when there is work, `_end` when the thread is to end
         self._wake, self._end = _Bell(), _Bell()
         self._closed = False
         self._thread: threading.Thread | None = None
