@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,10 @@ class Reporter:
             )
         if self._group is not None:
             items[:] = [item for item in items if group_of(item) == self._group]
+
+    def pytest_collection_finish(self) -> None:
+        """Look for garbage among what the rules make: what was loaded for them stays."""
+        gc.freeze()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Tell what could not be collected."""
