@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,7 @@ from deepseek_core.discovery.installing import (
     update_command,
     update_or_remove,
 )
-from deepseek_core.discovery.modules import heavy_now
+from deepseek_core.discovery.modules import heavy_now, locate
 from deepseek_core.discovery.notices import unknown_names
 from deepseek_core.discovery.owners import is_ours, why_not_ours
 from deepseek_core.discovery.registry import Registered, Registry
@@ -90,6 +91,8 @@ class _Loader:
         self.settings: dict[str, Mapping[str, object]] = {}
         self._told: dict[str, Mapping[str, object]] = {}  # the same without secrets, as JSON has it
         self._resolved = resolved
+        # Most records require the same few modules.
+        self._is_missing = cache(lambda module: locate(module) is None)
         self._imports: Imports | None = None  # of plugins of others
 
     def __enter__(self) -> _Loader:
@@ -203,8 +206,12 @@ class _Loader:
                     raise HookRaised(family.hook) from result.error
                 for record in _materialized(family, result.value):
                     _refuse_shown_secret(family, record)
+                    lacks = [module for module in record.requires if self._is_missing(module)]
                     told = self._told.get(point.name, {})
-                    yield family, family.registered(record, point, ours=ours, settings=told)
+                    yield (
+                        family,
+                        family.registered(record, point, ours=ours, lacks=lacks, settings=told),
+                    )
 
 
 def load_entry_point(value: str) -> object:
