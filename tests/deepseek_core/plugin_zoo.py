@@ -344,7 +344,11 @@ DEADLY_HOOKS = {
     "abort_import": "import os\nos.abort()\n" + HOOKS,
     "exit_import": "import os\nos._exit(7)\n" + HOOKS,
 }
-HANGING_IN_C = "import ctypes\nctypes.PyDLL(None).sleep(600)\n" + HOOKS
+# A mutex that is locked twice: no signal ends that, and Python's lock is held.
+HANGING_IN_C = (
+    "import ctypes\nlock, mutex = ctypes.PyDLL(None).pthread_mutex_lock, bytes(64)\n"
+    "lock(mutex)\nlock(mutex)\n" + HOOKS
+)
 
 CANARY = "canary-9f31c7"
 SECRET_SETTINGS = """

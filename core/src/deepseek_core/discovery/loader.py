@@ -137,7 +137,11 @@ class _Loader:
         limit_s = self._switches.load_timeout_s
         try:
             with time_limit(limit_s):
-                return self._attempt(point, row)
+                if self._imports is None or is_ours(point, self._version):
+                    return self._attempt(point, row)
+                from deepseek_core.discovery.fatal import in_named_frame
+
+                return in_named_frame(lambda: self._attempt(point, row), point)
         except Overdue:
             reason = f"its import did not end in {limit_s:g} s"
             remedy = f"DEEPSEEK_LOAD_TIMEOUT={3 * limit_s:g} (or {remove_command(point.dist)})"
