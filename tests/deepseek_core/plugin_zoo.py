@@ -299,7 +299,7 @@ class Device(Device):
 
     def estimate(self, task):
         say("estimate")
-        return Estimate(seconds=1e-6, sigma=0.1, source="model")
+        return Estimate(seconds=1.0, sigma=0.1, source="model")
 
     def load(self, stage, options):
         say("load")
@@ -491,6 +491,7 @@ def fill_all(folder):
         install(folder, name, hooks=hooks)
     for name, hooks in (SLOW_HOOKS | HOOKS_LATE).items():
         install(folder, name, hooks=hooks)
+    install_chatty(folder)
     return fill(folder)
 
 
@@ -498,7 +499,6 @@ def fill(folder):
     """The zoo: one well plugin among every ill one."""
     install(folder, "well")
     install_secret(folder)
-    install_chatty(folder)
     install(folder, "cpu_onnx", dist="zoo-impostor", module="zoo_impostor")
     install(folder, "double")
     describe(folder, "zoo-double", "2.0.0", f"[{V1}]\ndouble = zoo_double.hooks\n")

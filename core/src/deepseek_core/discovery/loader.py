@@ -108,6 +108,7 @@ class _Loader:
             return row.ended(Status.BROKEN, *refusal), ()
         heavy, start_s = heavy_now(), time.perf_counter()
         row, records = self._in_time(point, row)
+        guard.end_copies()  # first: a copy has no thread that watches, and would wait for it
         if self._imports is not None:
             self._imports.ended_well(point)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
@@ -161,7 +162,6 @@ class _Loader:
 
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
         """Undo what the plugin did to the process; one that changed the library is refused."""
-        guard.end_copies()
         replaced, changed = guard.library_restored(), guard.restored()
         if replaced:
             return row.ended(Status.BROKEN, replaced, update_or_remove(point.dist))
