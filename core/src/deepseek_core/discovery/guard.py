@@ -161,7 +161,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     It needs the alarm clock of the process: in any thread but the main one, and where the
     application handles the alarm itself, there is no limit. Native code that never returns to
-    Python is not stopped; `ds-sdk doctor` loads plugins in a process that is.
+    Python is not stopped: see `fatal`. `ds-sdk doctor` loads plugins in a process that is.
     """
     outer_s = signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "getitimer") else 0.0
     if not (seconds and _alarm_is_ours() and (outer_s == 0 or outer_s > seconds)):

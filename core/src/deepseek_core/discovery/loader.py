@@ -111,6 +111,7 @@ class _Loader:
             return row.ended(Status.BROKEN, *refusal), ()
         heavy, start_s = heavy_now(), time.perf_counter()
         row, records = self._in_time(point, row)
+        guard.end_copies()  # first: a copy has no thread that watches, and would wait for it
         if self._imports is not None:
             self._imports.ended_well(point)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
@@ -140,7 +141,11 @@ class _Loader:
         limit_s = self._switches.load_timeout_s
         try:
             with time_limit(limit_s):
-                return self._attempt(point, row)
+                if self._imports is None or is_ours(point, self._version):
+                    return self._attempt(point, row)
+                from deepseek_core.discovery.fatal import in_named_frame
+
+                return in_named_frame(lambda: self._attempt(point, row), point)
         except Overdue:
             reason = f"its import did not end in {limit_s:g} s"
             remedy = f"DEEPSEEK_LOAD_TIMEOUT={3 * limit_s:g} (or {remove_command(point.dist)})"
@@ -160,7 +165,6 @@ class _Loader:
 
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
         """Undo what the plugin did to the process; one that changed the library is refused."""
-        guard.end_copies()
         replaced, changed = guard.library_restored(), guard.restored()
         if replaced:
             return row.ended(Status.BROKEN, replaced, update_or_remove(point.dist))
