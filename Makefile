@@ -98,11 +98,11 @@ $(PROVIDERS)/.installed: $(VENV)/.installed-dev requirements-providers.txt plugi
 	  > "$$($(PROVIDERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/environment.pth"
 	$(PROVIDERS)/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation -c constraints.txt \
 	  -r requirements-providers.txt
-	@[ ! -d $(VENV)/corpus ] || ln -s ../corpus $(PROVIDERS)/corpus
 	@touch $@
 
 providers: $(PROVIDERS)/.installed  ## OpenVINO as a device: its tests, the kit, the corpus beside the CPU's provider
 	@mkdir -p $(OUT)
+	@[ ! -d $(VENV)/corpus ] || ln -sfn ../corpus $(PROVIDERS)/corpus  # real packages, if they are here
 	$(PROVIDERS)/bin/python -m pytest -q tests/deepseek_openvino
 	$(PROVIDERS)/bin/python tests/corpus/beside.py deepseek_openvino.hooks:open_device openvino:cpu \
 	  --any-cpu --json $(OUT)/beside.json

@@ -8,7 +8,6 @@ Run it with `make demo`, `ds-sdk demo` or `python examples/visual_search/demo.py
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset import Crops, load_crops, split_by_board
-from deepseek_core import DeepSeekError, Graph, Plan, Session, errors
+from deepseek_core import DeepSeekError, Graph, Plan, Session, console, errors
 from page import write_page
 
 MODELS: Final = Path(__file__).parent / "models"
@@ -130,7 +129,7 @@ class Outcome:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; returns the exit code."""
-    say: Say = (lambda _text: None) if args.json else print
+    say: Say = (lambda _text: None) if args.json else console.print_lines
     output = Path(args.output)
     pins = parse_pins(args.pin)
     with Session(threads=args.threads) as session:
@@ -166,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"\npage:  {output / 'visual_search.html'}")
     say(f"trace: {output / 'trace.json'} (open it in Perfetto)")
     if args.json:
-        print(json.dumps(report))
+        console.print_json(report)
     return 0
 
 

@@ -260,6 +260,76 @@ LATE = {
 HOOKS_AFTER = {name: dedent(source) + HOOKS for name, (source, _) in (RESTORED | LEFT).items()}
 HOOKS_LATE = {name: dedent(source) + HOOKS for name, source in LATE.items()}
 
+# Prints in Python and below it whenever anything is asked of it; runs what hands its input on.
+CHATTY_HOOKS = (
+    """
+from deepseek_core import hookimpl, hooks
+from {module}.device import say
+"""
+    + HOOKS
+    + """
+@hookimpl(hooks.ds_on_event)
+def on_event(event):
+    say("an event")
+"""
+)
+CHATTY_DEVICE = """
+import os, sys
+from deepseek_core import Device, DeviceInfo, Estimate, Executable, Support
+
+def say(what):
+    print("{not json", what)
+    sys.stdout.buffer.write(b"{nor this")
+    sys.stdout.flush()
+    os.write(1, b"from below")
+    os.system("echo from a child")
+
+def probe():
+    say("probe")
+    return [DeviceInfo(id="{device}:0", kind="sim", name="chatty", evidence="model")]
+
+class Device(Device):
+    def __init__(self, device_id, options):
+        (self.info,) = probe()
+
+    def supports(self, operation):
+        say("supports")
+        is_mine = operation.name in ("MatMul", "Gemm", "Double")
+        return Support.yes() if is_mine else Support.no("talks only")
+
+    def estimate(self, task):
+        say("estimate")
+        return Estimate(seconds=1e-6, sigma=0.1, source="model")
+
+    def load(self, stage, options):
+        say("load")
+        return Talker(stage)
+
+    def to_host(self, value):
+        return value
+
+    def close(self):
+        say("close")
+
+class Talker(Executable):
+    def __init__(self, stage):
+        self.stage, self.device_id = stage, "{device}:0"
+
+    def run(self, inputs):
+        say("run")
+        (value,), (spec,) = inputs.values(), self.stage.outputs
+        return {spec.name: value.copy()}
+
+    def close(self):
+        say("free")
+"""
+
+
+def install_chatty(folder):
+    """A plugin with a device that prints at each call, and a listener that does."""
+    return install(folder, "chatty", hooks=CHATTY_HOOKS, probe=CHATTY_DEVICE)
+
+
 # Each of these takes its time, so they are not in every zoo.
 SLOW_HOOKS = {
     "slow": "import time\ntime.sleep(1.1)\n" + HOOKS,
@@ -424,6 +494,7 @@ def fill(folder):
     """The zoo: one well plugin among every ill one."""
     install(folder, "well")
     install_secret(folder)
+    install_chatty(folder)
     install(folder, "cpu_onnx", dist="zoo-impostor", module="zoo_impostor")
     install(folder, "double")
     describe(folder, "zoo-double", "2.0.0", f"[{V1}]\ndouble = zoo_double.hooks\n")
@@ -455,7 +526,8 @@ def fill(folder):
 def ds_sdk(*words, path=(), env=None, timeout_s=60):
     """Run `ds-sdk` in a fresh interpreter with the given folders on its path."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DEEPSEEK_")}
-    environment |= {"PYTHONPATH": os.pathsep.join(map(str, [*path, SOURCES]))}
+    inherited = filter(None, [os.environ.get("PYTHONPATH")])
+    environment |= {"PYTHONPATH": os.pathsep.join(map(str, [*path, SOURCES, *inherited]))}
     environment |= {"PYTHONWARNINGS": "error"} | (env or {})
     return subprocess.run(
         [sys.executable, "-P", "-m", "deepseek_core", *words],

@@ -140,3 +140,48 @@ def probe():
     process = zoo.ds_sdk(*words, path=[tmp_path], env=env)
     assert process.returncode == 0, process.stderr
     assert clean(process.stdout + process.stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["costs", "export", "\x1b]0;x\x07\u202e.json"],
+        ["new-plugin", "device", "acme_npu", "--folder", "new\x1b[31m\u202e"],
+        ["new-plugin", "device", "acme_npu", "--folder", "new\x1b[31m\u202e"],  # it is there now
+        ["plugins", "disable", "nasty"],
+        ["plugins", "enable", "nasty"],
+        ["plugins", "disable", "\x1b[31m\u202e"],
+        ["plugins", "restore", "lines\x1b.txt", "--dry-run"],
+        ["config", "path"],
+        ["store", "init", "home\x1b[31m\u202e"],
+        ["store", "status", "home\x1b[31m\u202e"],
+        ["compress", "init", "recipe\x1b[31m\u202e.toml"],
+        ["compress", "verify", "nothing\x1b[31m\u202e"],
+        ["trt", "check", "model\x1b[31m\u202e.onnx"],
+        ["fpga", "build", "--target", "aoc", "--kernel", "hamming", "--board", "x",
+         "--output", "board\x1b[31m\u202e", "--dry-run"],
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_names_of_files_are_clean(words, folder_of_files):
+    folder, env = folder_of_files
+    process = subprocess.run(
+        [sys.executable, "-P", "-m", "deepseek_core", *words],
+        capture_output=True, text=True, env=env, cwd=folder, check=False, timeout=120,
+    )  # fmt: skip
+    assert process.stdout or process.stderr, "it says something"
+    assert "Traceback" not in process.stderr
+    assert clean(process.stdout + process.stderr)
+
+
+@pytest.fixture(scope="module")
+def folder_of_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    zoo.install(folder, "nasty")
+    (folder / "lines\x1b.txt").write_text("zoo-nasty==9\x1b[31m\u202e\n", encoding="utf-8")
+    path = [str(folder), str(zoo.SOURCES), os.environ.get("PYTHONPATH", "")]
+    return folder, os.environ | {
+        "PYTHONPATH": os.pathsep.join(path),
+        "DEEPSEEK_CACHE_DIR": str(folder / "cache"),
+        "DEEPSEEK_CONFIG": str(folder / "config\x1b[31m\u202e.toml"),
+    }

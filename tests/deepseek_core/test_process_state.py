@@ -11,6 +11,7 @@ import random
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import warnings
@@ -191,3 +192,21 @@ def test_what_was_set_before_is_seen_again(tmp_path):
         before = process_state()
         os.umask(0o022)
         assert differing(before, process_state()) == ("the umask",)
+
+
+def test_switches_of_telemetry_are_set_as_in_every_process_of_the_sdk(tmp_path):
+    """A plugin that sets one as it loads its library changes nothing."""
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from deepseek_core.testing.process_state import differing, odd_state, process_state\n"
+        "with odd_state(Path(sys.argv[1])):\n"
+        "    before = process_state()\n"
+        "    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')\n"
+        "    print(differing(before, process_state()))\n"
+    )
+    environ = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        env=environ, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout == "()\n"

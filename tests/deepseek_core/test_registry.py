@@ -159,12 +159,16 @@ def test_answers_have_authors_and_an_order():
     registered.register(Answer(2, trylast=True), "last")
     registered.register(Answer(3), "two")
     registered.register(Answer(4, tryfirst=True), "first")
-    results = registered.call(hooks.ds_register_devices, None)
-    assert [r.plugin for r in results] == ["first", "one", "two", "last"]
-    assert [r.value for r in results] == [4, 1, 3, 2]
+    names = registered.implementers(hooks.ds_register_devices)
+    assert names == ("first", "one", "two", "last")
+    results = [registered.call_one(n, hooks.ds_register_devices, None) for n in names]
+    assert [[(r.plugin, r.value) for r in each] for each in results] == [
+        [("first", 4)], [("one", 1)], [("two", 3)], [("last", 2)],
+    ]  # fmt: skip
     registered.unregister("one")
     registered.unregister("nobody")
-    assert len(registered.call(hooks.ds_register_devices, ctx=None)) == 3
+    assert registered.implementers(hooks.ds_register_devices) == ("first", "two", "last")
+    assert registered.call_one("one", hooks.ds_register_devices, ctx=None) == []
 
 
 def test_one_object_is_no_two_plugins():

@@ -1,6 +1,6 @@
 /* Stands in for a provider's library and tells it that every processor is of Intel's make.
    OpenVINO's provider offers its CPU device on such processors only, though it computes on others.
-   The library that it stands in for is named by ANY_CPU_LIBRARY. */
+   The library that it stands in for is named by ANY_CPU_LIBRARY, a macro. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ void *CreateEpFactories(const char *name, const Base *base, const void *logger, 
   uintptr_t page = (uintptr_t)entry & ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
   if (mprotect((void *)page, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE)) abort();
   *entry = (void *)intel;
-  library = dlopen(getenv("ANY_CPU_LIBRARY"), RTLD_NOW | RTLD_LOCAL);
+  library = dlopen(ANY_CPU_LIBRARY, RTLD_NOW | RTLD_LOCAL);
   if (!library) abort();
   return ((Create)dlsym(library, "CreateEpFactories"))(name, base, logger, factories, most, count);
 }

@@ -13,10 +13,6 @@ from pathlib import Path
 PACKAGE = "onnxruntime_ep_openvino"
 _STAND_IN = '''"""Stands in for the package of this name, see any_cpu.c."""
 
-import os
-
-os.environ["ANY_CPU_LIBRARY"] = {library!r}
-
 
 def get_library_path():
     return {shim!r}
@@ -44,11 +40,9 @@ def make(folder):
     package, shim = Path(folder) / PACKAGE, Path(folder) / "libany_cpu.so"
     package.mkdir(parents=True, exist_ok=True)
     source = Path(__file__).with_suffix(".c")
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(shim), "-ldl"],
-        check=True, timeout=60,
-    )  # fmt: skip
-    text = _STAND_IN.format(library=str(real), shim=str(shim))
+    options = ["-shared", "-fPIC", "-O1", f'-DANY_CPU_LIBRARY="{real}"', "-ldl"]
+    subprocess.run([compiler, str(source), *options, "-o", str(shim)], check=True, timeout=60)
+    text = _STAND_IN.format(shim=str(shim))
     (package / "__init__.py").write_text(text)
     return Path(folder)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any, Final
 
 import attrs
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.batches import trial_batches, trial_of
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         with trial_of(args, arrays):
             report = _measure(session, graph, batches, args)
     if args.json:
-        print(json.dumps(report))
+        print_json(report)
     else:
         print_text(_text(report))
     return 0

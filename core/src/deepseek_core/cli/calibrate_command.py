@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Final
 
 import attrs
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.batches import trial_batches, trial_of
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 progress=progress,
             )
     if args.json:
-        print(json.dumps({"measurements": [attrs.asdict(row) for row in found]}))
+        print_json({"measurements": [attrs.asdict(row) for row in found]})
         return 0
     print_table(("stage", "device", "batch", "time"), [_cells(row) for row in found])
     return 0

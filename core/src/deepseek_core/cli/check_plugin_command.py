@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deepseek_core.cli.answer import flush, print_json, print_lines
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.files import whole_file
 
@@ -59,15 +59,14 @@ def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
     from deepseek_core.testing.checking import check
 
-    progress = _quiet if args.json else _Lines(sys.stdout.write)
+    progress = _quiet if args.json else _Lines(lambda text: print_lines(text, end=""))
     report = check(point, timeout_s=args.timeout, groups=args.group, progress=progress)
     if args.report is not None:
         _write(report, args.report)
     if args.json:
-        json.dump(report.to_json(), sys.stdout, indent=2)
-        print()
+        print_json(report.to_json(), indent=2)
     else:
-        print(_summary(report, args.report))
+        print_lines(_summary(report, args.report))
     return int(not report.passed)
 
 
@@ -125,7 +124,7 @@ class _Lines:
             self._write(f"{' of '.join(filter(None, group))}\n")
         self._write(f"  {_MARKS[verdict.outcome]:<16}{verdict.sentence}\n")
         self._write("".join(f"{'':18}{line}\n" for line in _lines(verdict.text)))
-        sys.stdout.flush()
+        flush()
 
 
 def _lines(text: str) -> list[str]:

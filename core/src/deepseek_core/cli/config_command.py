@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from deepseek_core.cli.answer import print_json, print_lines
 from deepseek_core.cli.table import print_table, print_text
 from deepseek_core.contracts.units import printable
 from deepseek_core.discovery.folders import config_file
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print it; no plugin is imported."""
     if args.deed == "path":
-        print(config_file())
+        print_lines(str(config_file()))
         return 0
     switches, points = Switches.resolve(), scan()
     check_variables()
@@ -52,7 +52,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_json(switches: Switches, notices: Sequence[Notice]) -> None:
-    import json
 
     answer = {
         "schema": 1,
@@ -63,8 +62,7 @@ def _print_json(switches: Switches, notices: Sequence[Notice]) -> None:
         "settings": {name: sorted(table) for name, table in switches.settings.items()},
         "notices": [{"text": notice.text, "remedy": notice.remedy} for notice in notices],
     }
-    json.dump(answer, sys.stdout, indent=2)
-    print()
+    print_json(answer, indent=2)
 
 
 def _entries(switches: Switches) -> Iterator[dict[str, object]]:

@@ -6,6 +6,7 @@ Plugins import it from the public API: `from deepseek_core import console`.
 from __future__ import annotations
 
 from deepseek_core.cli.amounts import nbytes_of, seconds_of
+from deepseek_core.cli.answer import answer_bytes, flush, print_json, print_lines, print_note
 from deepseek_core.cli.charts import Axis, Bar, Point, bar_chart, line_chart, scatter, timeline
 from deepseek_core.cli.groups import CommandGroup
 from deepseek_core.cli.html import figure, legend, scrolled, table, write_html
@@ -24,11 +25,13 @@ __all__ = [
     "CommandGroup",
     "Point",
     "ProgressReporter",
+    "answer_bytes",
     "bar_chart",
     "cache_dir",
     "check_writable",
     "command_parser",
     "figure",
+    "flush",
     "format_bytes",
     "format_seconds",
     "install_command",
@@ -36,6 +39,9 @@ __all__ = [
     "line_chart",
     "make_private",
     "nbytes_of",
+    "print_json",
+    "print_lines",
+    "print_note",
     "print_table",
     "print_text",
     "printable",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Final
 
 import attrs
 
+from deepseek_core.cli.answer import print_json, print_lines
 from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.units import format_seconds
@@ -80,7 +80,10 @@ def _cells(row: Difference) -> tuple[str, ...]:
 
 
 def _tell(facts: dict[str, object], as_json: bool) -> None:
-    print(json.dumps(facts) if as_json else ", ".join(f"{k}: {v}" for k, v in facts.items()))
+    if as_json:
+        print_json(facts)
+    else:
+        print_lines(", ".join(f"{key}: {value}" for key, value in facts.items()))
 
 
 _ACTIONS: Final = {"export": _export, "import": _import, "diff": _diff}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from deepseek_core.cli.answer import print_json, print_lines, print_note
 from deepseek_core.cli.executor_options import add_executor_arguments, with_address
 from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.device import DeviceInfo
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     elif results:
         print_table(_HEADER, [cells for result in results for cells in _cells(result)])
     else:
-        print("no plugin offers devices; ds-sdk list-plugins shows what is installed")
+        print_lines("no plugin offers devices; ds-sdk list-plugins shows what is installed")
     return 0
 
 
@@ -66,7 +66,7 @@ def _here(args: argparse.Namespace) -> Found:
     for row in registry.plugins:
         if row.status is Status.UNAVAILABLE:  # its devices have no row of their own
             told = f"plugin {row.name} is {row.status}: {_why(row.reason, row.remedy)}"
-            print(told, file=sys.stderr)
+            print_note(told)
     results = probe_devices(
         registry,
         timeout_s=registry.switches.probe_timeout_s,
@@ -117,7 +117,6 @@ def _told(found: Readings) -> Iterator[tuple[str, ...]]:
 
 
 def _print_json(results: Sequence[ProbeResult], readings: Sequence[Readings] | None) -> None:
-    import json
 
     devices = [entry for result in results for entry in _entries(result)]
     read = {found.device_id: found for found in readings or ()}
@@ -125,8 +124,7 @@ def _print_json(results: Sequence[ProbeResult], readings: Sequence[Readings] | N
         found = read.get(str(entry["id"]))
         entry["telemetry"] = dict(found.values) if found and not found.reason else None
         entry["telemetry_reason"] = found.reason if found else entry["reason"]
-    json.dump({"schema": 1, "devices": devices}, sys.stdout, indent=2)
-    print()
+    print_json({"schema": 1, "devices": devices}, indent=2)
 
 
 def _entries(result: ProbeResult) -> Iterator[dict[str, object]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import attrs
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.doctor_checks import installation_checks
 from deepseek_core.cli.doctor_hardware import Check
 from deepseek_core.cli.table import print_table
@@ -58,11 +58,9 @@ def _strict() -> bool:
 
 
 def _print_json(checks: list[Check]) -> None:
-    import json
 
     answer = {"schema": 1, "checks": [attrs.asdict(check) for check in checks]}
-    json.dump(answer, sys.stdout, indent=2)
-    print()
+    print_json(answer, indent=2)
 
 
 def _cells(check: Check) -> tuple[str, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.batches import trial_batches, trial_of
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             facts = plan.to_json()
             verdict = deadline_verdict(facts["deadline_s"], facts["meets_deadline"])
             if args.json:
-                print(json.dumps(facts))
+                print_json(facts)
             else:
                 print_text("\n".join([plan.explain(), *verdict]))
             if args.html:

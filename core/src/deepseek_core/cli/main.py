@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from deepseek_core.cli.answer import begin_answer, flush, print_lines, share_answer
+from deepseek_core.cli.collecting import begin_start, end_start
 from deepseek_core.cli.parser import CommandParser
 from deepseek_core.cli.reporting import (
     end_answer,
     exit_code,
-    keep_stdout_clean,
     occupy_closed_descriptors,
     plain_warnings,
     reader_left,
@@ -117,12 +118,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is not None:
         return _main(argv)
+    begin_start()
     words = sys.argv[1:]
     occupy_closed_descriptors()
-    if "--json" in words:
-        keep_stdout_clean()
+    begin_answer(words)
     code = _main(words)
     end_answer(code)
+    end_start()
     return code
 
 
@@ -135,8 +137,7 @@ def _main(argv: Sequence[str]) -> int:
     restore = plain_warnings()
     try:
         code = _code(words)
-        if sys.stdout is not None:  # as under a supervisor that closed it
-            sys.stdout.flush()
+        flush()
         return code
     except BrokenPipeError:
         return reader_left()
@@ -231,7 +232,7 @@ class _Version(argparse.Action):
         from deepseek_core.discovery.installed import core_version
 
         python = ".".join(map(str, sys.version_info[:3]))
-        print(f"ds-sdk {core_version()} (Python {python})")
+        print_lines(f"ds-sdk {core_version()} (Python {python})")
         parser.exit()
 
 
@@ -269,10 +270,12 @@ def _run_plugins(name: str, rest: list[str]) -> int:
         from deepseek_core.discovery.remembered import remember
 
         remember(name, found.plugin, found.dist)
+        share_answer()
     locator = found.record.main
     function: Callable[[list[str]], object] = load_locator(
         locator, plugin=found.plugin, dist=found.dist
     )
+    end_start()
     return _call(function, rest, found)
 
 

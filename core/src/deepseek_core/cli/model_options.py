@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from deepseek_core.cli.batches import batched_by_picture
+from deepseek_core.cli.collecting import end_start
 from deepseek_core.cli.executor_options import add_executor_arguments, with_address
 from deepseek_core.cli.inputs import folder_of
 from deepseek_core.contracts.batching import Batching
@@ -142,12 +143,14 @@ def open_session(args: argparse.Namespace) -> Session:
     if args.batch is None:
         args.batch = 1 if args.latency == "realtime" else 32
     parse_pins(getattr(args, "pin", []))  # told before anything is opened
-    return Session(
+    session = Session(
         threads=args.threads,
         devices=args.device,
         settings=with_address(args, _settings(args.set)),
         executor=args.executor,
     )
+    end_start()
+    return session
 
 
 def _settings(texts: list[str]) -> dict[str, dict[str, object]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from deepseek_core.cli.answer import print_json, print_lines
 from deepseek_core.cli.scaffold.kinds import KINDS
 from deepseek_core.cli.scaffold.names import Names, check_free, checked_names
 from deepseek_core.contracts.errors import ConfigError
@@ -48,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
             remedy="choose another --folder",
         ) from error
     commands = _next_commands(folder, names)
-    print(_json(folder, texts, commands) if args.json else _text(folder, texts, commands))
+    if args.json:
+        print_json({"folder": str(folder), "files": list(texts), "next": commands}, indent=2)
+    else:
+        print_lines(_text(folder, texts, commands))
     return 0
 
 
@@ -78,12 +82,6 @@ def _next_commands(folder: Path, names: Names) -> list[str]:
 def _text(folder: Path, texts: Iterable[str], commands: Iterable[str]) -> str:
     lines = [f"{folder}/", *_tree(texts), "", "next:", *(f"  {line}" for line in commands)]
     return "\n".join(lines)
-
-
-def _json(folder: Path, texts: Iterable[str], commands: list[str]) -> str:
-    import json
-
-    return json.dumps({"folder": str(folder), "files": list(texts), "next": commands}, indent=2)
 
 
 def _tree(paths: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ import re
 import shlex
 from typing import Any, Final, NoReturn
 
+from deepseek_core.cli.answer import write
 from deepseek_core.cli.table import terminal_width
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.switch_table import SWITCHES
@@ -60,6 +61,13 @@ class CommandParser(argparse.ArgumentParser):
         if "" in arg_strings and (action.option_strings or action.nargs is None):
             raise argparse.ArgumentError(action, _EMPTY)
         return super()._get_values(action, arg_strings)
+
+    def print_help(self, file: Any = None) -> None:
+        """Print help: an answer, unless it is wanted elsewhere."""
+        if file is None:
+            write(self.format_help())
+        else:
+            super().print_help(file)
 
     def error(self, message: str) -> NoReturn:
         """Raise what `report` tells in one sentence."""

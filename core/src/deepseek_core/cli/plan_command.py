@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_core.cli.answer import print_json, print_lines
 from deepseek_core.cli.batches import batches_of, picture_folder
 from deepseek_core.cli.first_screen import first_screen
 from deepseek_core.cli.inputs import constants_of, read_arrays
@@ -23,7 +23,6 @@ from deepseek_core.cli.outputs import check_writable
 from deepseek_core.cli.pictures.arguments import add_picture_arguments
 from deepseek_core.cli.table import print_text, terminal_width
 from deepseek_core.contracts.graph import Graph
-from deepseek_core.contracts.units import printable
 
 SUMMARY: Final = "show where each stage would run, how fast, how sure that is, and why"
 EXAMPLES: Final = """examples:
@@ -66,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
 
                 write_run_page(Path(args.html), plan)
             if args.json:
-                print(json.dumps(plan.to_json()))
+                print_json(plan.to_json())
                 return 0
             if args.verbose:
                 verdict = deadline_verdict(plan.request.deadline_s, plan.meets_deadline)
                 print_text("\n".join([plan.explain(), *verdict]))
             else:
-                print(printable("\n".join(first_screen(plan, args, terminal_width())), keep="\n"))
+                print_lines("\n".join(first_screen(plan, args, terminal_width())))
     return 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.table import print_text
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.secret import scrub
@@ -46,10 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Print what is known; a plugin that is ill is no failure of this command."""
     infos = _infos(args.name)
     if args.json:
-        import json
-
-        json.dump({"schema": 1, "plugins": infos}, sys.stdout, indent=2)
-        print()
+        print_json({"schema": 1, "plugins": infos}, indent=2)
     else:
         print_text("\n\n".join("\n".join(_lines(info)) for info in infos))
     return 0

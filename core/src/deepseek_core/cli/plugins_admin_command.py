@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from deepseek_core.cli.answer import flush, print_json, print_lines
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.discovery.config_edit import change_list
 from deepseek_core.discovery.fingerprint import fingerprint, worker_environment
@@ -65,7 +66,7 @@ def _disable(args: argparse.Namespace) -> None:
         _check(name, points)
     changed = change_list(path, "disable", add=args.names)
     for name in args.names:
-        print(f"{name} is {'now ' if changed else ''}off in {path}")
+        print_lines(f"{name} is {'now ' if changed else ''}off in {path}")
     _tell_of_others(path, args.names, points, wanted=False)
 
 
@@ -84,11 +85,11 @@ def _enable(args: argparse.Namespace) -> None:
         allowed = [n for n in args.names if not _is_allowed(n, switches.allow, points)]
         change_list(path, "allow", add=allowed)
     for name in args.names:
-        print(f"{name} is on as far as {path} goes")
+        print_lines(f"{name} is on as far as {path} goes")
     also = {p.name for p in points for w in words if matches(w, p)}
     also -= {p.name for p in points for n in args.names if matches(n, p)}
     if also:
-        print(f"with it, by the name of its distribution: {', '.join(sorted(also))}")
+        print_lines(f"with it, by the name of its distribution: {', '.join(sorted(also))}")
     _tell_of_others(path, args.names, points, wanted=True)
 
 
@@ -123,9 +124,9 @@ def _tell_of_others(
             continue
         off = row.status in (Status.DISABLED, Status.BLOCKED)
         if wanted and off:
-            print(f"note: {point.name} stays {row.status}: {row.why}")
+            print_lines(f"note: {point.name} stays {row.status}: {row.why}")
         elif not wanted and not off:
-            print(f"note: {switches.origin('disable')} beats the file; {point.name} loads")
+            print_lines(f"note: {switches.origin('disable')} beats the file; {point.name} loads")
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -137,11 +138,11 @@ def _export(args: argparse.Namespace) -> None:
     found = installed_plugins()
     python = ".".join(map(str, sys.version_info[:3]))
     if not args.json:
-        print(f"# plugins of Python {python}; ds-sdk plugins restore FILE brings them back")
+        print_lines(f"# plugins of Python {python}; ds-sdk plugins restore FILE brings them back")
         for wanted in found:
-            print(wanted.line + (f"  # {wanted.name} {wanted.version}" if wanted.editable else ""))
+            origin = f"  # {wanted.name} {wanted.version}" if wanted.editable else ""
+            print_lines(f"{wanted.line}{origin}")
         return
-    import json
 
     answer = {
         "schema": 1,
@@ -150,8 +151,7 @@ def _export(args: argparse.Namespace) -> None:
         "fingerprint": fingerprint(scan()),
         "distributions": [attrs.asdict(wanted) for wanted in found],
     }
-    json.dump(answer, sys.stdout, indent=2)
-    print()
+    print_json(answer, indent=2)
 
 
 def _print_environment() -> None:
@@ -160,7 +160,7 @@ def _print_environment() -> None:
     judged = triage(scan(), Switches.resolve())
     resolved = [point for point, row in judged if row.status is None]
     for name, value in worker_environment(resolved).items():
-        print(f"{name}={value}")
+        print_lines(f"{name}={value}")
 
 
 def _restore(args: argparse.Namespace) -> None:
@@ -169,12 +169,12 @@ def _restore(args: argparse.Namespace) -> None:
     lines = read_lines(args.file)
     todo = missing_lines(lines)
     for line in lines:
-        print(f"{'install' if line in todo else 'have   '} {line}")
+        print_lines(f"{'install' if line in todo else 'have   '} {line}")
     if not todo:
-        print("nothing to do")
+        print_lines("nothing to do")
         return
-    print(f"{'would run' if args.dry_run else 'running'}: {shlex.join(pip_command(todo))}")
+    print_lines(f"{'would run' if args.dry_run else 'running'}: {shlex.join(pip_command(todo))}")
     if not args.dry_run:
-        sys.stdout.flush()
+        flush()
         install(todo)
-        print(f"installed {len(todo)} of {len(lines)}; ds-sdk list-plugins shows them")
+        print_lines(f"installed {len(todo)} of {len(lines)}; ds-sdk list-plugins shows them")

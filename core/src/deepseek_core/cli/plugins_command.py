@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
+from deepseek_core.cli.answer import print_json, print_lines
 from deepseek_core.cli.reporting import tell
 from deepseek_core.cli.table import print_table, print_text
 from deepseek_core.contracts.errors import ConfigError
@@ -118,7 +118,6 @@ def _is_wanted(row: PluginRow, args: argparse.Namespace) -> bool:
 
 
 def _print_json(rows: Iterable[PluginRow]) -> None:
-    import json
 
     answer = {
         "schema": 1,
@@ -126,13 +125,12 @@ def _print_json(rows: Iterable[PluginRow]) -> None:
         "api": [API[0]],
         "plugins": [row.to_json() for row in rows],
     }
-    json.dump(answer, sys.stdout, indent=2)
-    print()
+    print_json(answer, indent=2)
 
 
 def _print_text(rows: Sequence[PluginRow], *, verbose: bool) -> None:
     if not rows:
-        print("no such plugins are installed")
+        print_lines("no such plugins are installed")
     elif verbose:
         print_text("\n\n".join(_paragraph(row) for row in rows))
     else:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
+from deepseek_core.cli.answer import print_note
 from deepseek_core.contracts.units import printable
 
 _LINE_EVERY_S: Final = 2.0
@@ -52,7 +53,7 @@ class ProgressReporter:
             self._last_s = now_s
             of = "" if steps is None else f"/{self._shown(steps)}"
             line = f"{self._title}: {self._shown(done)}{of} {text}"
-            print(line, file=sys.stderr, flush=True)
+            print_note(line)
 
     def __exit__(
         self,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from io import TextIOWrapper
-from threading import get_ident, main_thread
+from threading import main_thread
 from typing import Final, cast
 
+from deepseek_core.cli.answer import end_stream, flush, stream
 from deepseek_core.contracts.errors import (
     ConfigError,
     DeepSeekError,
@@ -81,7 +80,7 @@ def _code_of(error: DeepSeekError) -> int:
 def _say(label: str, text: str | None) -> None:
     if text:
         shown = printable(scrub(text), keep="\n")
-        print(f"{_colored(label)}: {shown}", file=sys.stderr)
+        sys.stderr.write(f"{_colored(label)}: {shown}\n")
 
 
 def _colored(label: str) -> str:
@@ -95,8 +94,7 @@ def _colored(label: str) -> str:
 def tell(notices: Iterable[object]) -> None:
     """Say what has no effect, a line each, on stderr and after the answer on stdout."""
     for notice in notices:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        flush()
         _say("note", str(notice))
 
 
@@ -131,7 +129,9 @@ def exit_code(leaving: SystemExit) -> int:
 def reader_left() -> int:
     """The reader of our pipe went away: no error of ours."""
     # What is still in the buffer would raise once more when Python leaves.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    out = stream()
+    if out is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     return 141
 
 
@@ -147,54 +147,16 @@ def occupy_closed_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def keep_stdout_clean() -> None:
-    """Let only what the main thread prints reach stdout: for `--json`, in a program of its own.
-
-    Native libraries, and children that inherit it, write to descriptor 1, which leads to stderr.
-    """
-    if sys.stdout is None or sys.stdout.closed:
-        return
-    try:
-        sys.stdout.flush()
-        answer = os.dup(sys.stdout.fileno())
-        os.dup2(2, 1)
-    except (OSError, ValueError):
-        return
-    raw = os.fdopen(answer, "wb", closefd=False)  # open to the end, as the usual one is
-    sys.stdout = _Answer(raw, encoding=sys.stdout.encoding, errors=sys.stdout.errors)
-
-
-class _Answer(TextIOWrapper):
-    """Text of the main thread; what other threads print, as those of plugins, goes to stderr."""
-
-    def write(self, text: str, /) -> int:
-        if get_ident() == main_thread().ident:
-            return super().write(text)
-        return sys.stderr.write(text)
-
-
 def end_answer(code: int) -> None:
     """Let nothing follow the answer on stdout, and no thread keep the process from its end.
 
     What handlers of `atexit` and threads of plugins still print goes to stderr.
     """
-    if sys.stdout is not None and not sys.stdout.closed:
-        with suppress(OSError, ValueError):
-            os.dup2(2 if _is_flushed() else os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            os.dup2(2, 1)
+    end_stream()
     if _running_threads():
         from threading import Thread
 
         Thread(target=_end_without_them, args=(code,), daemon=True).start()
-
-
-def _is_flushed() -> bool:
-    """Whether all of the answer is out; after a full disk, Python would try the rest again."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return False
-    return True
 
 
 def _running_threads() -> list[str]:

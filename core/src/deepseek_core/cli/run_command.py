@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.batches import Batches, batches_of
 from deepseek_core.cli.inputs import constants_of, read_arrays
 from deepseek_core.cli.model_options import (
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             if args.explain and not args.json:
                 print_text(plan.explain())
             if args.json:
-                print(_json(report, plan))
+                print_json(report | {"plan": plan.to_json()})
             else:
                 print_text(_text(report, plan))
             _write_pages(plan, args)
@@ -148,10 +148,6 @@ def _report(
         "occupancy": plan.occupancy(),
         "outputs": {name: described(value) for name, value in outputs.items()},
     }
-
-
-def _json(report: dict[str, Any], plan: Plan) -> str:
-    return json.dumps(report | {"plan": plan.to_json()})
 
 
 def _first_line(report: dict[str, Any], *, is_batched: bool) -> str:

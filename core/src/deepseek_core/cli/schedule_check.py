@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.table import print_text
 from deepseek_core.runtime.instances import read_schedule
 from deepseek_core.schedule.dag.graph import TaskGraph
@@ -20,7 +20,7 @@ def check_schedule(graph: TaskGraph, path: Path, *, as_json: bool) -> int:
     schedule = read_schedule(path, graph)
     found = faults(graph, schedule)
     if as_json:
-        print(json.dumps({"makespan": schedule.makespan, "faults": found}))
+        print_json({"makespan": schedule.makespan, "faults": found})
     elif found:
         print_text("\n".join(found))
     else:

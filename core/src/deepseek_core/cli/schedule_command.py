@@ -6,13 +6,12 @@ By the end of one graph here, by the rate of a stream of them in `schedule_strea
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 from random import Random
 from typing import Final
 
+from deepseek_core.cli.answer import print_json, print_lines, print_note
 from deepseek_core.cli.gantt import gantt_body
 from deepseek_core.cli.html import write_html
 from deepseek_core.cli.outputs import check_writable
@@ -137,13 +136,13 @@ def _report(graph: TaskGraph, schedule: Schedule, args: argparse.Namespace, took
 
         content["noise"] = under_noise(graph, schedule, args.noise, args.seed)
     if args.json == Path("-"):
-        print(json.dumps(content))
+        print_json(content)
         return
     print_text(_text(graph, schedule, took_s))
     if args.noise is not None:
-        print(noise_text(content["noise"], schedule.makespan))
+        print_lines(noise_text(content["noise"], schedule.makespan))
     if args.algorithm == _ALL:
-        print(f"\n{beside_rules(graph, schedule)}")
+        print_lines(f"\n{beside_rules(graph, schedule)}")
     if args.json is not None:
         write_schedule(args.json, content)
 
@@ -160,9 +159,8 @@ def _read(args: argparse.Namespace) -> TaskGraph:
 def _note_ignored(path: Path) -> None:
     """No silent relaxation: say so where a file holds limits that it does not enforce."""
     if has_limits(read_instance(path, limits="respect")):
-        print(
-            "note: memory and colocation of this file are not enforced; --limits respect does",
-            file=sys.stderr,
+        print_note(
+            "note: memory and colocation of this file are not enforced; --limits respect does"
         )
 
 

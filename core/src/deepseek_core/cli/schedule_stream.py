@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_core.cli.answer import print_json
 from deepseek_core.cli.table import print_text
 from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.files import whole_file
@@ -49,7 +50,7 @@ def run_stream(args: argparse.Namespace, read: Callable[[argparse.Namespace], Ta
     took_s = time.perf_counter() - began_s
     content = _content(name, unit, plan)
     if args.json == Path("-"):
-        print(json.dumps(content))
+        print_json(content)
         return 0
     print_text(_text(content, problem, plan, took_s))
     if args.json is not None:

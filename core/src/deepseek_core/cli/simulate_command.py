@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
+from deepseek_core.cli.answer import print_json, print_lines
 from deepseek_core.cli.table import print_table
 from deepseek_core.contracts.task import LatencyClass
 from deepseek_core.contracts.units import format_seconds
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
         write_page(Path(args.html), report, outcomes)
     if args.json:
-        print(json.dumps(report))
+        print_json(report)
     else:
         print_table(_HEADER, [row for name, o in outcomes.items() for row in _rows(name, o)])
         _say_unfinished(outcomes)
@@ -135,7 +135,7 @@ def _say_unfinished(outcomes: dict[str, Outcome]) -> None:
     for name, outcome in outcomes.items():
         failed = sum(row.failed for row in outcome.classes.values())
         if outcome.unfinished or failed:
-            print(f"{name}: {outcome.unfinished} tasks had no device left, {failed} failed")
+            print_lines(f"{name}: {outcome.unfinished} tasks had no device left, {failed} failed")
         if outcome.classes[LatencyClass.REALTIME].broken_share > 0.01:
             share = outcome.classes[LatencyClass.REALTIME].broken_share
-            print(f"{name}: {share:.1%} of the accepted realtime tasks were late or dropped")
+            print_lines(f"{name}: {share:.1%} of the accepted realtime tasks were late or dropped")

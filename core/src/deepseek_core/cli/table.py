@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 
+from deepseek_core.cli.answer import stream, write
 from deepseek_core.contracts.units import printable
 
 Look = Callable[[str], str]
@@ -25,12 +25,12 @@ PLAIN: Looks = (_plain, _plain)
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print to stdout, as wide as the terminal; in a pipe each row is one line."""
-    looks = PLAIN
-    if sys.stdout is not None and (sys.stdout.isatty() or os.environ.get("FORCE_COLOR")):
+    looks, out = PLAIN, stream()
+    if out is not None and (out.isatty() or os.environ.get("FORCE_COLOR")):
         from deepseek_core.cli.color import bold, has_color, toned
 
-        looks = (bold, toned) if has_color(sys.stdout) else PLAIN
-    print(render_table(header, rows, width=terminal_width(), looks=looks))
+        looks = (bold, toned) if has_color(out) else PLAIN
+    write(render_table(header, rows, width=terminal_width(), looks=looks) + "\n")
 
 
 def render_table(
@@ -92,7 +92,7 @@ def _block(header: Sequence[str], cells: Sequence[str], width: int, look: Look) 
 
 def print_text(text: str) -> None:
     """Print lines to stdout, at a terminal wrapped to its width; in a pipe each is whole."""
-    print(fitted(printable(text, keep="\n"), terminal_width()))
+    write(fitted(printable(text, keep="\n"), terminal_width()) + "\n")
 
 
 def fitted(text: str, width: int | None) -> str:
@@ -119,12 +119,13 @@ def wrapped(text: str, room: int | None) -> list[str]:
 
 def terminal_width() -> int | None:
     """Columns of the terminal; None in a pipe. `shutil` would import three compressors."""
-    if sys.stdout is None or not sys.stdout.isatty():
+    out = stream()
+    if out is None or not out.isatty():
         return None
     named = os.environ.get("COLUMNS", "")
     if named.isdecimal() and int(named) > 0:
         return int(named)
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
+        return os.get_terminal_size(out.fileno()).columns
     except OSError:
         return 80

@@ -190,17 +190,14 @@ class Hooks:
         """Whether any plugin implements this hook."""
         return bool(self._implementations(spec.__name__))
 
-    def call(
-        self, spec: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
-    ) -> list[HookResult[R]]:
-        """Call every implementation; one that raises is a result like any other."""
-        given = dict(zip(_parameters(spec), args, strict=False)) | kwargs
-        return [self._one(impl, given) for impl in self._implementations(spec.__name__)]
+    def implementers(self, spec: Callable[P, R]) -> tuple[str, ...]:
+        """Names of the plugins that implement this hook, in the order in which they are called."""
+        return tuple(impl.plugin_name for impl in self._implementations(spec.__name__))
 
     def call_one(
         self, plugin: str, spec: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> list[HookResult[R]]:
-        """Call the implementations of one plugin: none or one."""
+        """Call the implementations of one plugin, none or one; an error is a result like others."""
         given = dict(zip(_parameters(spec), args, strict=False)) | kwargs
         mine = [i for i in self._implementations(spec.__name__) if i.plugin_name == plugin]
         return [self._one(impl, given) for impl in mine]

@@ -94,11 +94,15 @@ class Registry:
         if not self.has_listeners:
             return
         assert self._hooks is not None
-        for result in self._hooks.call(ds_on_event, event):
-            if result.error is not None and result.plugin not in self.listener_errors:
+        from deepseek_core.discovery.watch import watched
+
+        for plugin in self._hooks.implementers(ds_on_event):
+            with watched(plugin, f"its listener at {type(event).__name__}"):
+                (result,) = self._hooks.call_one(plugin, ds_on_event, event)
+            if result.error is not None and plugin not in self.listener_errors:
                 text = one_line(result.error)
-                self.listener_errors[result.plugin] = text
-                _note(result.plugin, type(event).__name__, text)
+                self.listener_errors[plugin] = text
+                _note(plugin, type(event).__name__, text)
 
     def plugin(self, name: str) -> PluginRow:
         """The row of a plugin.

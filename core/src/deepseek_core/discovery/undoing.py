@@ -21,39 +21,67 @@ from deepseek_core.discovery.process_state import SIGNALS, SYS_HOOKS, Objects, d
 from deepseek_core.discovery.strangers import attribute, raise_if_ours, text_of
 
 _MOST_NAMED: Final = 5
+_PLACES: Final = ("sys.path", "sys.meta_path", "sys.path_hooks")
 
 State = Mapping[str, Any]
 
 
-def undone(before: State, after: State, descriptors: Mapping[int, int]) -> str:
+def undone(
+    before: State,
+    after: State,
+    descriptors: Mapping[int, int],
+    *,
+    deed: str = "its import",
+    last: bool = False,
+) -> str:
     """Put back what differs, and say what did; empty if only what may stay was added.
 
-    `descriptors` are duplicates of the standard descriptors, by their number.
+    `descriptors` are duplicates of the standard descriptors, by their number. The `deed` is what
+    changed it. With `last`, places to import from that it put first stay, at the end: what it
+    opened may import more, and nobody else finds another module than before.
     """
     restored: list[str] = []
     stuck: list[str] = []
     left: list[str] = []
-    for name, known in before.items():
-        if after[name] == known:
-            continue
-        is_new = known is None and name in _AT_FIRST  # its module was just imported
-        value = _AT_FIRST[name]() if is_new else known
-        if after[name] == value:
-            continue
+    for name, value in _differing(before, after):
         if value is None and name in _SEEDED:
             _UNDO[name](None)
         elif name in _LEFT:
             left.extend(_LEFT[name](value, after[name]))
         elif added := _added(name, value, after[name]):
-            left.append(added)
+            left.extend([] if last else [added])
         elif what := _described(name, value, after[name]):
-            (restored if _put_back(name, value, descriptors) else stuck).append(what)
+            wanted = _behind(value, after[name]) if last and name in _PLACES else value
+            (restored if _put_back(name, wanted, descriptors) else stuck).append(what)
     told = [
-        f"its import changed {_listed(restored)}, which was restored" if restored else "",
-        f"its import changed {_listed(stuck)}, which can't be restored" if stuck else "",
-        f"its import left behind {_listed(left)}" if left else "",
+        f"{deed} changed {_listed(restored)}, which was restored" if restored else "",
+        f"{deed} changed {_listed(stuck)}, which can't be restored" if stuck else "",
+        f"{deed} left behind {_listed(left)}" if left else "",
     ]
     return "; ".join(filter(None, told))
+
+
+def changed(before: State, after: State, deed: str) -> str:
+    """Say what differs, which stays: another thread may have done it."""
+    names = [
+        what
+        for name, value in _differing(before, after)
+        if not _added(name, value, after[name]) and (what := _described(name, value, after[name]))
+    ]
+    if not names:
+        return ""
+    return f"{deed} changed {_listed(names)}, or another thread did; nothing was restored"
+
+
+def _differing(before: State, after: State) -> Iterator[tuple[str, Any]]:
+    """The names of what differs, each with the value before."""
+    for name, known in before.items():
+        if after[name] == known:
+            continue
+        is_new = known is None and name in _AT_FIRST  # its module was just imported
+        value = _AT_FIRST[name]() if is_new else known
+        if after[name] != value:
+            yield name, value
 
 
 def variables_undone(environ: Any, raw: Mapping[Any, Any]) -> str:
@@ -105,12 +133,21 @@ def _described(name: str, before: Any, after: Any) -> str:
 
 def _added(name: str, before: Any, after: Any) -> str:
     """What was appended to a list of places to look in: it answers only what no other does."""
-    if name not in ("sys.path", "sys.meta_path", "sys.path_hooks"):
+    if name not in _PLACES:
         return ""
     if tuple(after)[: len(before)] != tuple(before) or len(after) <= len(before):
         return ""
     new = [text_of(entry) if isinstance(entry, str) else _name_of(entry) for entry in after]
     return f"{_listed(new[len(before) :])} at the end of {name}"
+
+
+def _behind(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The places of before, then those that are new."""
+
+    def is_known(new: Any) -> bool:
+        return any(new is old or (type(new) is type(old) is str and new == old) for old in before)
+
+    return (*before, *(new for new in after if not is_known(new)))
 
 
 def _name_of(thing: object) -> str:

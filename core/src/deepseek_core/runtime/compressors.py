@@ -14,6 +14,7 @@ from deepseek_core.discovery.registry import blamed, load_locator
 from deepseek_core.discovery.settings import fitted
 from deepseek_core.discovery.strangers import one_line
 from deepseek_core.discovery.switches import suggestion
+from deepseek_core.discovery.watch import watched
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.compression.score import Score
@@ -55,9 +56,10 @@ def open_compressor(
     found = _find(name, (discover() if registry is None else registry).compressors)
     resolved = _resolved(found, dict(options or {}))
     _probe(found)
-    factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
-    with blamed(found, f"can't make compressor {name}"):
-        made = factory(**resolved)
+    with watched(found.plugin, f"making compressor {name}"):
+        factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
+        with blamed(found, f"can't make compressor {name}"):
+            made = factory(**resolved)
     _check_kind(found, made)
     return OpenedCompressor(
         spec=found.record, compressor=made, options=resolved, version=found.version
@@ -80,9 +82,10 @@ def _find(name: str, offered: Iterable[Registered[CompressorSpec]]) -> Registere
 def _probe(found: Registered[CompressorSpec]) -> None:
     """Let a compressor that asks what is here do so, before anything is made."""
     if found.record.probe is not None:
-        probe = load_locator(found.record.probe, plugin=found.plugin, dist=found.dist)
-        with blamed(found, f"can't probe compressor {found.record.name}"):
-            probe()
+        with watched(found.plugin, f"the probe of compressor {found.record.name}"):
+            probe = load_locator(found.record.probe, plugin=found.plugin, dist=found.dist)
+            with blamed(found, f"can't probe compressor {found.record.name}"):
+                probe()
 
 
 def _resolved(found: Registered[CompressorSpec], given: dict[str, Any]) -> dict[str, Any]:

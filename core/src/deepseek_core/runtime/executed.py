@@ -16,6 +16,7 @@ from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.discovery.fingerprint import worker_environment
 from deepseek_core.discovery.installing import update_or_disable
 from deepseek_core.discovery.registry import Registered, Registry, blamed, load_locator
+from deepseek_core.discovery.watch import watched
 from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.plan import Plan
 from deepseek_core.runtime.result import Result
@@ -44,11 +45,12 @@ def open_place(found: Found, registry: Registry, threads: int | None) -> Place |
 
 
 def _made(found: Found, locator: str, argument: object) -> object:
-    with held_back():
-        make = load_locator(locator, plugin=found.plugin, dist=found.dist)
-    with blamed(found, f"can't make its executor {found.record.name!r}"):
-        made: object = make(argument)
-        return made
+    with watched(found.plugin, f"making executor {found.record.name}"):
+        with held_back():
+            make = load_locator(locator, plugin=found.plugin, dist=found.dist)
+        with blamed(found, f"can't make its executor {found.record.name!r}"):
+            made: object = make(argument)
+            return made
 
 
 def _no(found: Found, locator: str, made: object, wanted: str) -> PluginError:

@@ -32,6 +32,7 @@ from deepseek_core.contracts.stage import Operation, Stage
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import load_locator
 from deepseek_core.discovery.strangers import attribute, one_line, raise_if_ours, text_of
+from deepseek_core.discovery.watch import watched
 from deepseek_core.runtime.bounded import Call
 from deepseek_core.runtime.interrupts import held_back, stop_if_interrupted
 from deepseek_core.runtime.limits import Limits
@@ -245,10 +246,11 @@ class DevicePool:
         if device_id in self._hanging:
             raise DeviceTimeout(self._hanging[device_id], device_id=device_id)
         try:
-            make = self._factory(row)
             settings = self._settings.get(row.plugin, {})
             options = attrs.evolve(self._options, settings=settings)
-            device = self._within_limit(device_id, lambda: make(options))
+            with watched(row.plugin, f"opening {device_id}"):
+                make = self._factory(row)
+                device = self._within_limit(device_id, lambda: make(options))
         except DeepSeekError:
             raise
         except BaseException as error:

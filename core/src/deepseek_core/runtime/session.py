@@ -34,6 +34,7 @@ from deepseek_core.discovery.registry import (
     load_locator,
 )
 from deepseek_core.discovery.switches import Switches
+from deepseek_core.discovery.watch import watched
 from deepseek_core.runtime.history import History
 from deepseek_core.runtime.interrupts import held_back
 from deepseek_core.runtime.limits import Limits
@@ -192,7 +193,8 @@ class Session:
         options = self._pool.read_options(
             artifact.format, batch_axis=batch_axis, outputs=outputs, fixed=values
         )
-        with blamed(found, f"can't read {artifact.path or 'the model'}"):
+        what = str(artifact.path or "the model")
+        with watched(found.plugin, f"reading {what}"), blamed(found, f"can't read {what}"):
             graph = self._frontend(found).read_model(artifact, options)
         return graph.bind(values)
 

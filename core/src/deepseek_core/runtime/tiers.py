@@ -9,6 +9,7 @@ from deepseek_core.contracts.tier import Tier
 from deepseek_core.discovery.loader import discover
 from deepseek_core.discovery.offers import SCHEMES, how_to_get
 from deepseek_core.discovery.registry import blamed, load_locator
+from deepseek_core.discovery.watch import watched
 
 if TYPE_CHECKING:
     from deepseek_core.contracts.tier import TierSpec
@@ -24,9 +25,10 @@ def open_tier(url: str, *, registry: Registry | None = None) -> Tier:
         PluginError: the plugin is broken.
     """
     found = _find(url, discover() if registry is None else registry)
-    factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
-    with blamed(found, f"can't open {url}"):
-        tier = factory(url)
+    with watched(found.plugin, f"opening {url}"):
+        factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
+        with blamed(found, f"can't open {url}"):
+            tier = factory(url)
     if not isinstance(tier, Tier):
         made = f"made a {type(tier).__name__}, which is not a Tier"
         raise PluginError(f"plugin {found.plugin!r}: {found.record.factory} {made}")

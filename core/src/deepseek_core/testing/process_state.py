@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core.discovery.process_state import all_readers
+from deepseek_core.discovery.telemetry import without_telemetry
 
 # Told by what was left, not by a number: see `leaks`.
 _ELSEWHERE: Final = ("threads", "open files", "child processes")
@@ -29,8 +30,8 @@ _TESTER: Final = "PYTEST_"  # variables that pytest writes while it runs
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _ODD_S: Final = 86_399.0
 _ODD_LEVEL: Final = 37
-_VARIABLES: Final = dict(os.environ)
-"""Before any plugin was used: the kit is imported first."""
+_VARIABLES: Final = without_telemetry(os.environ)
+"""Before any plugin was used, since the kit is imported first; telemetry is off, as in `ds-sdk`."""
 
 _PARTS: Final = {name: tuple(vars(sys.modules[name])) for name in ("builtins", "json", "os")}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -145,8 +146,11 @@ def _fits(ray: Any, wanted: str, limit_s: float) -> bool:
 def _ray() -> Any:
     # Ray reports home unless it is told not to, before it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    hook, path = sys.excepthook, list(sys.path)
     import ray
 
+    sys.excepthook = hook  # Ray's own, and the copies of libraries that it puts before all others
+    sys.path[:] = path + [entry for entry in sys.path if entry not in path]
     return ray
 
 
@@ -202,14 +206,17 @@ def _is_same(one: str, other: str) -> bool:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Put back the handlers of signals that Ray replaces by its own."""
+    """Put back the handlers of signals that Ray replaces by its own, of crashes too."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    tells_of_crashes = faulthandler.is_enabled()
     try:
         yield
     finally:
+        if not tells_of_crashes:
+            faulthandler.disable()
         for number, handler in before.items():
             if handler is not None:
                 signal.signal(number, handler)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 from deepseek_compress.report.rows import (
     VERDICT_HEADER,
@@ -29,18 +25,6 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """JSON instead of tables."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-@contextmanager
-def only_json(wanted: bool) -> Iterator[None]:
-    """Keep standard output for the JSON: what a user's functions print goes to standard error."""
-    with redirect_stdout(sys.stderr) if wanted else nullcontext():
-        yield
-
-
-def print_json(value: Any) -> None:
-    """Print it for a script."""
-    print(json.dumps(value, indent=2))
 
 
 def read_report(folder: Path) -> compression.CompressionReport:
@@ -64,14 +48,14 @@ def read_report(folder: Path) -> compression.CompressionReport:
 def print_report(report: compression.CompressionReport) -> None:
     """The whole report as tables."""
     console.print_table(step_header(report.metric), list(step_rows(report.steps, report.metric)))
-    print()
+    console.print_lines()
     console.print_table(*file_table(report.variants, report.metric))
     if report.verdict:
-        print()
+        console.print_lines()
         console.print_table(VERDICT_HEADER, list(verdict_rows(report.verdict, report.metric)))
     for line in report.closest:
-        print(line)
+        console.print_text(line)
     for line in warnings(report):
-        print(line)
+        console.print_text(line)
     for line in report.not_measured:
-        print(f"not measured: {line}")
+        console.print_text(f"not measured: {line}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_compress.cli.common import add_json, print_json, read_report
+from deepseek_compress.cli.common import add_json, read_report
 from deepseek_compress.recipe.workspace import LOCK
 from deepseek_compress.report.rows import score
 from deepseek_core import compression, console, errors
@@ -35,11 +35,13 @@ def run(args: argparse.Namespace) -> int:
     one, other = read_report(args.one), read_report(args.other)
     same = _test_of(args.one) == _test_of(args.other)
     if args.json:
-        print_json({"a": one.to_json(), "b": other.to_json(), "same_test_samples": same})
+        console.print_json(
+            {"a": one.to_json(), "b": other.to_json(), "same_test_samples": same}, indent=2
+        )
         return 0
     rows = list(_rows(one, other))
     console.print_table(("FIGURE", str(args.one), str(args.other), "B / A"), rows)
-    print(_accuracy_sentence(one, other) if same else _OTHER_SAMPLES)
+    console.print_text(_accuracy_sentence(one, other) if same else _OTHER_SAMPLES)
     return 0
 
 

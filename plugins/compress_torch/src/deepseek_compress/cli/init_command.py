@@ -84,5 +84,5 @@ def run(args: argparse.Namespace) -> int:
 
     text = _TORCH if args.model is None else _ONNX.format(path=dumps(args.model))
     args.recipe.write_text(text, encoding="utf-8")
-    print(f"wrote {args.recipe}; next: ds-sdk compress plan {args.recipe}")
+    console.print_lines(f"wrote {args.recipe}; next: ds-sdk compress plan {args.recipe}")
     return 0

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_compress.cli.common import add_json, only_json, print_json
+from deepseek_compress.cli.common import add_json
 from deepseek_core import Artifact, compression, console, errors
 
 EXAMPLES: Final = """examples:
@@ -44,16 +44,14 @@ def _module(args: argparse.Namespace) -> int:
     from deepseek_compress.prune.inspect import inspect
     from deepseek_compress.prune.pruner import Pruner
 
-    with only_json(args.json):
-        source, samples = _source(args)
+    source, samples = _source(args)
     if source.form != "torch":
         raise errors.ConfigError(
             f"{args.model} begins with a file", remedy="ds-sdk compress inspect MODEL.onnx"
         )
-    with only_json(args.json):
-        found = inspect(Pruner(source.start, _example(source, samples)))
+    found = inspect(Pruner(source.start, _example(source, samples)))
     if args.json:
-        print_json({"groups": [attrs.asdict(group) for group in found]})
+        console.print_json({"groups": [attrs.asdict(group) for group in found]}, indent=2)
         return 0
     rows = [
         (g.name, str(len(g.layers)), str(max(g.channels, default=0)), f"{g.params:,}",
@@ -125,7 +123,7 @@ def _file(args: argparse.Namespace) -> int:
         if n.op_type in HEAVY
     ]
     if args.json:
-        print_json({"layers": rows, "notes": list(floats.notes)})
+        console.print_json({"layers": rows, "notes": list(floats.notes)}, indent=2)
         return 0
     cells = [
         (r["name"], r["operator"], f"{r['macs'] / 1e6:,.2f} M",

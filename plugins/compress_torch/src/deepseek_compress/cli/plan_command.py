@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from deepseek_compress.cli.common import add_json, add_recipe, only_json, print_json
+from deepseek_compress.cli.common import add_json, add_recipe
 from deepseek_compress.report.rows import VERDICT_HEADER, verdict_rows
 from deepseek_core import console
 
@@ -30,20 +30,18 @@ def run(args: argparse.Namespace) -> int:
     from deepseek_compress.recipe.plan import outlook
 
     with (
-        only_json(args.json),
         Job.read(args.recipe) as job,
         console.ProgressReporter("plan", quiet=args.json) as progress,
     ):
         found = outlook(job, progress)
     if args.json:
-        print_json(
-            {
-                "plans": [plan.to_json() for plan in found.plans],
-                "unplanned": list(found.unplanned),
-                "budget": [row.to_json() for row in found.verdict],
-                "notes": list(found.notes),
-            }
-        )
+        facts = {
+            "plans": [plan.to_json() for plan in found.plans],
+            "unplanned": list(found.unplanned),
+            "budget": [row.to_json() for row in found.verdict],
+            "notes": list(found.notes),
+        }
+        console.print_json(facts, indent=2)
         return 0
     rows = [
         (plan.step, f"{plan.before.parameters:,}", f"{plan.after.parameters:,}",
@@ -52,13 +50,13 @@ def run(args: argparse.Namespace) -> int:
     ]  # fmt: skip
     console.print_table(("STEP", "PARAMETERS", "AFTER", "MACS", "AFTER", "NOTES"), rows)
     for line in found.unplanned:
-        print(f"not planned: {line}")
+        console.print_text(f"not planned: {line}")
     if found.verdict:
-        print()
+        console.print_lines()
         metric = job.recipe.budget.metric
         console.print_table(VERDICT_HEADER, list(verdict_rows(found.verdict, metric)))
     for line in found.notes:
-        print(line)
+        console.print_text(line)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_compress.cli import plan_command
-from deepseek_compress.cli.common import add_json, add_recipe, only_json, print_json, print_report
+from deepseek_compress.cli.common import add_json, add_recipe, print_report
 from deepseek_core import console
 
 EXAMPLES: Final = """examples:
@@ -39,14 +39,13 @@ def run(args: argparse.Namespace) -> int:
     from deepseek_compress.recipe.run import run as run_recipe
 
     with (
-        only_json(args.json),
         Job.read(args.recipe) as job,
         console.ProgressReporter("compress", quiet=args.json) as progress,
     ):
         report = run_recipe(job, args.output, resume=args.resume, progress=progress)
     if args.json:
-        print_json(report.to_json())
+        console.print_json(report.to_json(), indent=2)
     else:
         print_report(report)
-        print(f"\n{args.output / 'report.html'}")
+        console.print_lines(f"\n{args.output / 'report.html'}")
     return 0 if report.holds else 1

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from deepseek_compress.cli.common import add_json, print_json, read_report
-from deepseek_core import compression
+from deepseek_compress.cli.common import add_json, read_report
+from deepseek_core import compression, console
 
 EXAMPLES: Final = """examples:
   ds-sdk compress verify out
@@ -27,9 +27,10 @@ def run(args: argparse.Namespace) -> int:
     if not faults:
         read_report(args.folder)
     if args.json:
-        print_json({"whole": not faults, "files": dict(manifest.files), "faults": list(faults)})
+        facts = {"whole": not faults, "files": dict(manifest.files), "faults": list(faults)}
+        console.print_json(facts, indent=2)
     elif faults:
-        print("\n".join(faults))
+        console.print_lines("\n".join(faults))
     else:
-        print(f"{len(manifest.files)} files are whole")
+        console.print_text(f"{len(manifest.files)} files are whole")
     return 1 if faults else 0

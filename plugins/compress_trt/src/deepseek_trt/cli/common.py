@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_trt.cache.engines import EngineCache
 from deepseek_trt.problem import Problem, printable
 from deepseek_trt.profile import Profile
@@ -70,9 +69,9 @@ def targets_of(args: argparse.Namespace) -> tuple[str, ...]:
 def tell(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print for a script, or for people."""
     if as_json:
-        print(json.dumps(facts, indent=1))
+        console.print_json(facts, indent=1)
     elif text:
-        print(text)
+        console.print_lines(text)
 
 
 def problem_lines(problems: Sequence[Problem]) -> str:

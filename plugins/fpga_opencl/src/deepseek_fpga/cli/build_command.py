@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -74,22 +73,24 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace, made: Recipe, built: Built | None) -> None:
     if args.json:
-        print(json.dumps(_facts(args, made, built), indent=1))
+        console.print_json(_facts(args, made, built), indent=1)
         return
-    print(f"written: {args.output / SCRIPT}")
+    console.print_lines(f"written: {args.output / SCRIPT}")
     for step in made.steps:
-        print(f"  {shlex.join(step)}")
+        console.print_lines(f"  {shlex.join(step)}")
     if built is None:
-        print("not run: --dry-run")
+        console.print_lines("not run: --dry-run")
     elif built.missing:
-        print(f"not run: {built.missing} -> {built.remedy}")
+        console.print_lines(f"not run: {built.missing} -> {built.remedy}")
     elif built.binary is None:
-        print(
+        console.print_lines(
             f"built: reports in {args.output} -> ds-sdk fpga report --kernel {args.kernel} "
             f"--rung E5 --reports {args.output}"
         )
     else:
-        print(f"built: {built.binary} -> export {BINARY_VARIABLE}={built.binary.resolve()}")
+        console.print_lines(
+            f"built: {built.binary} -> export {BINARY_VARIABLE}={built.binary.resolve()}"
+        )
 
 
 def _facts(args: argparse.Namespace, made: Recipe, built: Built | None) -> dict[str, Any]:

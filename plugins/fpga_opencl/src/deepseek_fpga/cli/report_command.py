@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     with console.ProgressReporter("fpga report", quiet=args.json) as progress:
         results = list(climb.results(progress))
     if args.json:
-        print(json.dumps(_facts(results), indent=1))
+        console.print_json(_facts(results), indent=1)
     else:
         console.print_table(_HEADER, [cells for found in results for cells in _cells(found)])
     return 1 if any(result.state == "fails" for result in results) else 0

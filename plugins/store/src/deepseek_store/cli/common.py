@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,9 +78,9 @@ def open_store(args: argparse.Namespace) -> Store:
 def tell(facts: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print for a script, or for people."""
     if as_json:
-        print(json.dumps(facts, indent=1, default=plain))
+        console.print_json(facts, indent=1, default=plain)
     elif text:
-        print(console.printable(text, keep="\n\t"))
+        console.print_lines(text)
 
 
 def plain(value: object) -> object:
@@ -103,9 +102,10 @@ def stdout_bytes() -> BinaryIO:
     Raises:
         InputError: the caller closed it.
     """
-    if sys.stdout is None:
+    out = console.answer_bytes()
+    if out is None:
         raise errors.InputError("stdout is closed", remedy="leave it open, or name a file")
-    return sys.stdout.buffer
+    return out
 
 
 def stdin_bytes() -> BinaryIO:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from deepseek_core import DeepSeekError
+from deepseek_core import DeepSeekError, console
 from deepseek_store.cli.common import Command
 
 _MOST: Final = 500  # candidates that a person would still look at
@@ -60,7 +60,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    print(_SCRIPTS[args.shell].strip())
+    console.print_lines(_SCRIPTS[args.shell].strip())
     return 0
 
 
@@ -74,8 +74,9 @@ def _complete(args: argparse.Namespace) -> int:
     bash = args.shell == "bash"
     words = _words_of(args.words[0] if args.words else "") if bash else list(args.words)
     for found in islice(candidates(words), _MOST):
-        if "\n" not in found:
-            print(_for_bash(found, words[-1]) if bash else found, flush=True)
+        if found.isprintable():
+            console.print_lines(_for_bash(found, words[-1]) if bash else found)
+            console.flush()
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -164,8 +163,7 @@ def _written_to(file: str) -> Iterator[None]:
 
 
 def _tell_of_waiting(file: str) -> None:
-    what = f"note: nobody reads the FIFO {shown(file)} yet: waiting; Ctrl-C ends it"
-    print(what, file=sys.stderr, flush=True)
+    console.print_note(f"note: nobody reads the FIFO {shown(file)} yet: waiting; Ctrl-C ends it")
 
 
 def _pieces(view: KeyView, args: argparse.Namespace, key: str) -> Iterator[memoryview]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_core import console
-from deepseek_store.cli.common import Command, add_home, add_json, open_store, tell
+from deepseek_store.cli.common import Command, add_home, add_json, open_store, stdout_bytes, tell
 from deepseek_store.cli.key_view import KeyView, is_folder_mark
 from deepseek_store.cli.local.patterns import is_glob, literal_folder
 from deepseek_store.cli.partial_failures import shown
@@ -127,8 +128,14 @@ def _is_taken(selection: NameSelection, child: str, folder: str) -> bool:
 
 def _print_names(names: Iterable[str], args: argparse.Namespace) -> None:
     """One a line, with what would steer a terminal or look like a line escaped; --null as it is."""
-    for name in names:
-        print(name if args.null else shown(name), end="\0" if args.null else "\n")
+    if args.null:
+        out = stdout_bytes()
+        for name in names:
+            out.write(os.fsencode(name) + b"\0")
+        out.flush()
+    else:
+        for name in names:
+            console.print_lines(shown(name))
 
 
 def _listing(view: KeyView, names: Sequence[str]) -> dict[str, Any]:

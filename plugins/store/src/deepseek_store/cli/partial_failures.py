@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter
 from typing import Any, Final
@@ -80,6 +79,6 @@ class Troubles:
             if number <= _KEPT:
                 kept.append({"name": shown(name), "why": why})
         if number <= _TOLD:
-            print(f"{sort}: {shown(name)}: {why}{hint}", file=sys.stderr, flush=True)
+            console.print_note(f"{sort}: {shown(name)}: {why}{hint}")
         elif number == _TOLD + 1:
-            print(f"{sort}: more, not told one by one (--json has all)", file=sys.stderr)
+            console.print_note(f"{sort}: more, not told one by one (--json has all)")

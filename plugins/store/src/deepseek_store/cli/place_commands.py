@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -180,7 +179,7 @@ def _add_warm_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _warm(args: argparse.Namespace) -> int:
     words = shlex.join([args.home, *args.names])
-    print(f"note: this is now: ds-sdk store send {words} --tier hot", file=sys.stderr)
+    console.print_note(f"note: this is now: ds-sdk store send {words} --tier hot")
     return _send(args)
 
 

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import Final
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_store.cli.common import Command, add_home
 
 _EXAMPLES: Final = """examples:
@@ -54,7 +54,8 @@ def _run(args: argparse.Namespace) -> int:
             ) as store,  # fmt: skip
             MetricsServer(store, host=args.host, port=args.port, keep_s=args.every) as server,
         ):
-            print(f"serving {server.url}", flush=True)
+            console.print_lines(f"serving {server.url}")
+            console.flush()
             stop.wait()
     finally:
         signal.signal(signal.SIGTERM, before)

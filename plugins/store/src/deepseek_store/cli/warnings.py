@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +14,7 @@ class _Plain(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        text = console.printable(record.getMessage(), keep="\n")
-        print(f"{record.levelname.lower()}: {text}", file=sys.stderr)
+        console.print_note(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 @contextmanager

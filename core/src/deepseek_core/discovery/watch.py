@@ -1,0 +1,93 @@
+"""What a plugin's factory, probe or listener does to the process: put back, and told.
+
+Opening something takes threads, files, processes and variables of the environment, so those are
+not looked at. What it changes besides is put back only where nobody else can have changed it: in
+the main thread, while no other thread is at work. Else two factories that open at once would undo
+each other's changes, and the program's own. There it is named and stays, and only what belongs to
+the process as a whole and seldom changes is looked at. Runs are not watched: they are what a plan
+repeats.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from deepseek_core.contracts.units import printable
+from deepseek_core.discovery.process_state import all_readers
+
+_TAKEN: Final = ("threads", "open files", "child processes")
+_OF_ALL_THREADS: Final = (
+    "the working folder", "sys.path", "sys.meta_path", "sys.path_hooks", "the recursion limit",
+    "the switch interval", "the digits limit", "faulthandler", "the locale", "the time zone",
+    "the root logger", "the time-out of sockets", "the start method of processes",
+)  # fmt: skip
+_UNREADABLE: Final = object()
+
+State = dict[str, object]
+
+
+@contextmanager
+def watched(plugin: str, deed: str) -> Iterator[None]:
+    """Put back what a plugin changes in the process in the block, which does the deed; warn of it.
+
+    `deed` is the subject of a sentence: "opening acme:0". Takes 40 us.
+    """
+    is_alone = _is_alone()
+    every = all_readers()
+    names = [name for name in every if name not in _TAKEN] if is_alone else _OF_ALL_THREADS
+    readers = {name: every[name] for name in names}
+    kept = _duplicates() if is_alone else {}
+    before = _read(readers)
+    try:
+        yield
+    finally:
+        after = _read(readers)
+        if after != before:
+            _tell(plugin, _undone(deed, before, after, kept if is_alone else None))
+        for number in kept.values():
+            os.close(number)
+
+
+def _is_alone() -> bool:
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and threading.active_count() == 1
+
+
+def _duplicates() -> dict[int, int]:
+    kept = {}
+    for descriptor in (0, 2):
+        with suppress(OSError):
+            kept[descriptor] = os.dup(descriptor)
+    return kept
+
+
+def _read(readers: Mapping[str, Callable[[], object]]) -> State:
+    state: State = {}
+    for name, read in readers.items():
+        try:
+            state[name] = read()
+        except Exception:  # noqa: BLE001 - a plugin may have put anything there
+            state[name] = _UNREADABLE
+    return state
+
+
+def _undone(deed: str, before: State, after: State, kept: Mapping[int, int] | None) -> str:
+    from deepseek_core.discovery import undoing
+
+    if kept is None:
+        return undoing.changed(before, after, deed)
+    return undoing.undone(before, after, kept, deed=deed, last=True)
+
+
+def _tell(plugin: str, text: str) -> None:
+    if text:
+        import logging
+
+        from deepseek_core.contracts.secret import scrub
+
+        logger = logging.getLogger(__name__)
+        logger.warning("plugin %s: %s", printable(repr(plugin)), printable(scrub(text)))
