@@ -30,11 +30,11 @@ _SCRUB_EXAMPLES: Final = """examples:
 Exit code 1: something is wrong that was not repaired."""
 
 _REPAIR_EXAMPLES: Final = """examples:
-  ds-sdk store repair data --dry-run     look, and say what would be made good
+  ds-sdk store repair data --dry-run     look, and say what would be repaired
   ds-sdk store repair data
 
 It looks first: are all domains there, are all files and fragments there by name and length, are
-the bytes of a sample right. What readers, scrubs and openings had found is made good, too.
+the bytes of a sample right. What readers, scrubs and openings had found is repaired, too.
 Fragments that can't be reached get another place, unless --wait. Exit code 1: something is left,
 or a tier is away."""
 
