@@ -86,6 +86,7 @@ class Prefetcher:
         }
         # sources that may act, in the order of the duel's bits
         self._names = tuple(name for name in NAMES if name in sources)
+        # of those sources, in their order: what each predicts after a request
         self._observers = [every[name] for name in self._names]
         self._duel = Duel(sources=len(self._names), capacity_blocks=self._capacity)
         self._channels = Channels()
