@@ -12,8 +12,8 @@ LONG, MOST_SHORT = 40, 4  # lines of a function; names of one or two letters wit
 PLAIN = {
     "api", "client", "closed", "config", "device", "devices", "error", "failures", "file", "folder",
     "home", "id", "info", "loaded", "lock", "opened", "options", "path", "pid", "pool", "process",
-    "reading", "runtime", "server", "session", "settings", "state", "stop", "store", "thread", "url",
-    "wake", "writing",
+    "reading", "runtime", "server", "session", "settings", "state", "stop", "store", "thread",
+    "url", "wake", "writing",
 }  # fmt: skip
 
 
