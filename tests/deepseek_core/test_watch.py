@@ -154,6 +154,27 @@ def test_each_part_is_put_back(tmp_path):
         assert line in notices, name
 
 
+def test_parts_of_the_library_are_put_back(tmp_path):
+    code = """
+import asyncio, json, pickle, socket, ssl, subprocess, sys
+import deepseek_core
+from deepseek_core import Device
+from deepseek_core.discovery.guard import library_parts
+from deepseek_core.discovery.watch import watched
+
+parts = library_parts()
+for name, source in json.loads(sys.argv[2]).items():
+    with watched(name, "opening it"):
+        exec(source)
+print(json.dumps(parts == library_parts()))
+"""
+    sources = {name: source for name, (source, _what) in zoo.REPLACED.items()}
+    kept, notices = told(tmp_path, code, json.dumps(sources))
+    assert kept
+    for name, (_source, what) in zoo.REPLACED.items():
+        assert f"plugin {name!r}: opening it replaced {what}, which was restored" in notices
+
+
 @pytest.mark.parametrize("name", zoo.LEFT.keys() - {"adds_builtin"})
 def test_what_opening_takes_is_its_own(name, tmp_path):
     assert told(tmp_path, ALONE, json.dumps({name: dedent(zoo.LEFT[name][0])}))[1] == []

@@ -43,6 +43,7 @@ _WATCHED: Final[dict[str, tuple[str, ...]]] = {
 }
 # Of what a plugin imports first: parts that are another part of their module, unless replaced.
 _ALIASES: Final = {"_create_default_https_context": "create_default_context"}
+Parts = dict[str, dict[str, Any]]
 _STREAMS: Final = "the streams"
 _MISSING: Final = object()
 _UNREADABLE: Final = object()
@@ -58,11 +59,7 @@ class Guard:
         self._pid = os.getpid()
         self._environ = os.environ  # the object: a plugin may put another one in its place
         # by module: what of it is looked at
-        self._parts = {
-            module: {name: home[name] for name in names} if names else dict(home)
-            for module, names in _WATCHED.items()
-            if module in sys.modules and (home := vars(sys.modules[module]))
-        }
+        self._parts = library_parts()
         self._readers = readers()  # part of the state -> how it is read
         self._kept: dict[int, int] = {}  # standard descriptor -> a copy, to put it back from
         for descriptor in (0, 2):
@@ -132,11 +129,7 @@ class Guard:
         return f"its import replaced {', '.join(sorted(replaced))}, which was restored"
 
     def _restore(self) -> Iterator[tuple[str, str]]:
-        for module, parts in self._parts.items():
-            home = vars(sys.modules[module])
-            for name in _replaced(parts, home):
-                home[name] = parts[name]
-                yield module, name
+        yield from put_back_parts(self._parts)
         for module, names in _WATCHED.items():
             if module in sys.modules and module not in self._parts:
                 yield from _reloaded(module, names)
@@ -151,6 +144,29 @@ class Guard:
 def _raw(environ: Any) -> dict[Any, Any]:
     """The variables as the system has them: to decode all of them takes longer than the rest."""
     return dict(getattr(environ, "_data", environ))
+
+
+def library_parts() -> Parts:
+    """What is watched of the modules that are imported."""
+    return {
+        module: {name: home[name] for name in names if name in home} if names else dict(home)
+        for module, names in _WATCHED.items()
+        if module in sys.modules and (home := vars(sys.modules[module]))
+    }
+
+
+def replaced_parts(parts: Parts) -> Iterator[tuple[str, str]]:
+    """Module and name of each part that is another one now."""
+    for module, known in parts.items():
+        for name in _replaced(known, vars(sys.modules[module])):
+            yield module, name
+
+
+def put_back_parts(parts: Parts) -> Iterator[tuple[str, str]]:
+    """Put back each part that was replaced; says which."""
+    for module, name in replaced_parts(parts):
+        vars(sys.modules[module])[name] = parts[module][name]
+        yield module, name
 
 
 def _replaced(parts: dict[str, Any], home: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from deepseek_core.contracts.units import printable
+from deepseek_core.discovery.guard import library_parts, put_back_parts, replaced_parts
 from deepseek_core.discovery.process_state import all_readers
 
 _TAKEN: Final = ("threads", "open files", "child processes")
@@ -34,18 +35,22 @@ State = dict[str, object]
 def watched(plugin: str, deed: str) -> Iterator[None]:
     """Put back what a plugin changes in the process in the block, which does the deed; warn of it.
 
-    `deed` is the subject of a sentence: "opening acme:0". Takes 40 us.
+    `deed` is the subject of a sentence: "opening acme:0". Takes 0.2 ms.
     """
     is_alone = _is_alone()
     every = all_readers()
     names = [name for name in every if name not in _TAKEN] if is_alone else _OF_ALL_THREADS
     readers = {name: every[name] for name in names}
     kept = _duplicates() if is_alone else {}
-    before = _read(readers)
+    before, parts = _read(readers), library_parts()
     try:
         yield
     finally:
         after = _read(readers)
+        replaced = list(put_back_parts(parts) if is_alone else replaced_parts(parts))
+        if replaced:
+            which = ", ".join(sorted(map(".".join, replaced)))
+            _tell(plugin, f"{deed} replaced {which}{', which was restored' if is_alone else ''}")
         if after != before:
             _tell(plugin, _undone(deed, before, after, kept if is_alone else None))
         for number in kept.values():
