@@ -1,4 +1,4 @@
-"""The plugins as they are now, loaded anew only when something of them has changed."""
+"""The plugins as they are now, loaded again only when something of them has changed."""
 
 from __future__ import annotations
 
