@@ -58,8 +58,8 @@ def undone(
     stuck: list[str] = []
     left: list[str] = []
     for name, value in _differing(before, after):
-        if value is None and name in _SEEDED:
-            _UNDO[name](None)
+        if name in _SEEDED and (value is None or last):  # libraries draw some as they are imported
+            _put_back(name, value, descriptors)
         elif name in _LEFT:
             left.extend(_LEFT[name](value, after[name]))
         elif added := _added(name, value, after[name]):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -28,7 +28,10 @@ _OF_ALL_THREADS: Final = (
 )  # fmt: skip
 _UNREADABLE: Final = object()
 
+_STREAMS: Final = "the streams"
+
 State = dict[str, object]
+Readers = Mapping[str, Callable[[], object]]
 
 
 @contextmanager
@@ -46,13 +49,13 @@ def watched(plugin: str, deed: str) -> Iterator[None]:
     try:
         yield
     finally:
-        after = _read(readers)
         replaced = list(put_back_parts(parts) if is_alone else replaced_parts(parts))
-        if replaced:
-            which = ", ".join(sorted(map(".".join, replaced)))
-            _tell(plugin, f"{deed} replaced {which}{', which was restored' if is_alone else ''}")
-        if after != before:
-            _tell(plugin, _undone(deed, before, after, kept if is_alone else None))
+        duplicates = kept if is_alone else None
+        told = [_sentence(deed, replaced, is_alone), _undone(deed, before, readers, duplicates)]
+        if told[-1] and is_alone:  # a stream that lost its place may have closed the one before
+            told.append(_undone(deed, before, {_STREAMS: every[_STREAMS]}, duplicates))
+        for text in filter(None, told):
+            _tell(plugin, text)
         for number in kept.values():
             os.close(number)
 
@@ -70,7 +73,7 @@ def _duplicates() -> dict[int, int]:
     return kept
 
 
-def _read(readers: Mapping[str, Callable[[], object]]) -> State:
+def _read(readers: Readers) -> State:
     state: State = {}
     for name, read in readers.items():
         try:
@@ -80,7 +83,11 @@ def _read(readers: Mapping[str, Callable[[], object]]) -> State:
     return state
 
 
-def _undone(deed: str, before: State, after: State, kept: Mapping[int, int] | None) -> str:
+def _undone(deed: str, known: State, readers: Readers, kept: Mapping[int, int] | None) -> str:
+    """What was put back, of what these read; without `kept`, only what differs."""
+    before, after = {name: known[name] for name in readers}, _read(readers)
+    if after == before:
+        return ""
     from deepseek_core.discovery import undoing
 
     if kept is None:
@@ -88,11 +95,16 @@ def _undone(deed: str, before: State, after: State, kept: Mapping[int, int] | No
     return undoing.undone(before, after, kept, deed=deed, last=True)
 
 
+def _sentence(deed: str, replaced: Iterable[tuple[str, str]], is_alone: bool) -> str:
+    names = ", ".join(sorted(map(".".join, replaced)))
+    restored = ", which was restored" if is_alone else ""
+    return f"{deed} replaced {names}{restored}" if names else ""
+
+
 def _tell(plugin: str, text: str) -> None:
-    if text:
-        import logging
+    import logging
 
-        from deepseek_core.contracts.secret import scrub
+    from deepseek_core.contracts.secret import scrub
 
-        logger = logging.getLogger(__name__)
-        logger.warning("plugin %s: %s", printable(repr(plugin)), printable(scrub(text)))
+    logger = logging.getLogger(__name__)
+    logger.warning("plugin %s: %s", printable(repr(plugin)), printable(scrub(text)))
