@@ -299,7 +299,7 @@ class Device(Device):
 
     def estimate(self, task):
         say("estimate")
-        return Estimate(seconds=1e-6, sigma=0.1, source="model")
+        return Estimate(seconds=1.0, sigma=0.1, source="model")
 
     def load(self, stage, options):
         say("load")
@@ -344,7 +344,11 @@ DEADLY_HOOKS = {
     "abort_import": "import os\nos.abort()\n" + HOOKS,
     "exit_import": "import os\nos._exit(7)\n" + HOOKS,
 }
-HANGING_IN_C = "import ctypes\nctypes.PyDLL(None).sleep(600)\n" + HOOKS
+# A mutex that is locked twice: no signal ends that, and Python's lock is held.
+HANGING_IN_C = (
+    "import ctypes\nlock, mutex = ctypes.PyDLL(None).pthread_mutex_lock, bytes(64)\n"
+    "lock(mutex)\nlock(mutex)\n" + HOOKS
+)
 
 CANARY = "canary-9f31c7"
 SECRET_SETTINGS = """
@@ -487,6 +491,7 @@ def fill_all(folder):
         install(folder, name, hooks=hooks)
     for name, hooks in (SLOW_HOOKS | HOOKS_LATE).items():
         install(folder, name, hooks=hooks)
+    install_chatty(folder)
     return fill(folder)
 
 
@@ -494,7 +499,6 @@ def fill(folder):
     """The zoo: one well plugin among every ill one."""
     install(folder, "well")
     install_secret(folder)
-    install_chatty(folder)
     install(folder, "cpu_onnx", dist="zoo-impostor", module="zoo_impostor")
     install(folder, "double")
     describe(folder, "zoo-double", "2.0.0", f"[{V1}]\ndouble = zoo_double.hooks\n")

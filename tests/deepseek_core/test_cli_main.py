@@ -318,9 +318,14 @@ def main(words):
 
 
 @pytest.fixture
-def hello(tmp_path):
-    """Runs `ds-sdk`; a plugin of somebody else offers `hello`, and was run once."""
+def hello(tmp_path, request):
+    """Runs `ds-sdk`; a plugin of somebody else offers `hello`, and was run once.
+
+    The parameter is what the installer has left in the metadata.
+    """
     zoo.install(tmp_path, "greeter", hooks=HELLO)
+    for file, text in getattr(request, "param", {}).items():
+        (tmp_path / "zoo_greeter-1.0.0.dist-info" / file).write_text(text)
     env = {
         "DEEPSEEK_CACHE_DIR": str(tmp_path / "cache"),
         "DEEPSEEK_CONFIG": str(tmp_path / "config.toml"),
@@ -333,13 +338,39 @@ def hello(tmp_path):
     return run
 
 
-def test_a_command_of_a_plugin_that_was_uninstalled_names_its_distribution(hello, tmp_path):
+def origin(url, **more):
+    return {"INSTALLER": "pip\n", "direct_url.json": json.dumps({"url": url, **more})}
+
+
+@pytest.mark.parametrize(
+    ("hello", "fix"),
+    [
+        ({}, "put zoo-greeter there again as it was; where it came from is not recorded"),
+        ({"INSTALLER": "pip\n"}, "pip install zoo-greeter, from the index that it came from"),
+        (origin("file:///a%20b", dir_info={"editable": True}), "pip install -e '/a b'"),
+        (origin("file:///w/zoo_greeter.whl", archive_info={}), "pip install /w/zoo_greeter.whl"),
+        (
+            origin("https://me:secret@git.acme.example/greeter", subdirectory="py",
+                   vcs_info={"vcs": "git", "requested_revision": "v1", "commit_id": "abc"}),
+            "pip install 'zoo-greeter @ git+https://git.acme.example/greeter@v1#subdirectory=py'",
+        ),
+        (
+            origin("ssh://git@git.acme.example/greeter", vcs_info={"vcs": "git"}),
+            "pip install 'zoo-greeter @ git+ssh://git@git.acme.example/greeter'",
+        ),
+    ],
+    indirect=["hello"],
+)  # fmt: skip
+def test_a_command_of_a_plugin_that_was_uninstalled_says_where_it_is_to_be_had(
+    hello, fix, tmp_path
+):
+    """By its name alone, a package index may have a stranger's."""
     shutil.rmtree(next(tmp_path.glob("zoo_greeter-*.dist-info")))
     process = hello("hello")
     assert process.returncode == 2
     assert process.stderr == (
         "error: there is no command 'hello'; it was of plugin 'greeter' of zoo-greeter, which is "
-        "not installed\nfix: pip install zoo-greeter\n"
+        f"not installed\nfix: {fix}\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,38 @@ def test_one_that_hangs_in_c_is_met_once_its_process_was_killed(tmp_path, env):
     assert row["reason"] == "its import did not answer in 6 s and was killed"
     assert time.perf_counter() - start_s < 30
     assert rows(tmp_path, env)["hanging_in_c"]["status"] == "broken"
+
+
+def test_one_that_hangs_in_c_ends_the_command_and_says_so(tmp_path, env):
+    """No handler of the alarm runs: Python's lock is held."""
+    zoo.install(tmp_path, "hanging_in_c", hooks=zoo.HANGING_IN_C)
+    start_s = time.perf_counter()
+    process = zoo.ds_sdk("list-plugins", path=[tmp_path], env=env)
+    assert time.perf_counter() - start_s < 30
+    assert process.returncode == 1
+    assert (
+        "<plugin 'hanging_in_c' of zoo-hanging-in-c>\", line 1 in its import, which hung in native "
+        "code and has ended ds-sdk. Run the command again: the plugin is tried in a process of its "
+        "own then (or pip uninstall zoo-hanging-in-c)"
+    ).replace("line 1 ", "") in re.sub(r"line \d+ ", "", process.stderr)
+    assert rows(tmp_path, env)["hanging_in_c"]["status"] == "broken"
+
+
+def test_a_program_of_the_users_is_not_ended(tmp_path, env):
+    slow = "import ctypes\nctypes.PyDLL(None).sleep(5)\n" + zoo.HOOKS
+    zoo.install(tmp_path, "slow_in_c", hooks=slow)
+    code = """
+import sys
+from deepseek_core.discovery import loader, scan
+(row,) = loader.discover(entry_points=scan.scan([sys.argv[1]])).plugins
+print(row.status, row.reason)
+"""
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(tmp_path)], capture_output=True, text=True,
+        env=os.environ | env | {"PYTHONPATH": f"{zoo.SOURCES}{os.pathsep}{tmp_path}"},
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert process.stdout == "broken its import did not end in 1 s\n", process.stderr
 
 
 def test_a_process_that_still_imports_is_not_taken_for_dead(tmp_path, env):

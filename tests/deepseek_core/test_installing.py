@@ -63,6 +63,33 @@ def asked(site, *words):
     return process.stdout.strip()
 
 
+@pytest.mark.parametrize(
+    ("origin", "update", "repair"),
+    [
+        (None, "pip install -U zoo-well", "pip install --force-reinstall zoo-well"),
+        (
+            {"url": "file:///src/well", "dir_info": {"editable": True}},
+            "update /src/well, then pip install -e /src/well",
+            "pip install --force-reinstall -e /src/well",
+        ),
+        (
+            {"url": "https://acme.example/zoo_well.whl", "archive_info": {}},
+            "pip install -U 'zoo-well @ https://acme.example/zoo_well.whl'",
+            "pip install --force-reinstall 'zoo-well @ https://acme.example/zoo_well.whl'",
+        ),
+    ],
+)
+def test_what_came_from_an_address_comes_from_there_again(origin, update, repair, tmp_path):
+    """On an index, its name may be a stranger's."""
+    place_core(tmp_path)
+    zoo.install(tmp_path, "well")
+    if origin is not None:
+        file = tmp_path / "zoo_well-1.0.0.dist-info" / "direct_url.json"
+        file.write_text(json.dumps(origin))
+    assert asked(tmp_path, "update_command", "zoo-well") == update
+    assert asked(tmp_path, "reinstall_command", "zoo-well") == repair
+
+
 def test_the_table_has_every_distribution_of_the_checkout():
     projects = {
         tomllib.loads(file.read_text())["project"]["name"]: str(file.parent.relative_to(ROOT))

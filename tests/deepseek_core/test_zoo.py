@@ -20,8 +20,17 @@ COMMANDS = {
     "calibrate": ["calibrate", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
     "bench": ["bench", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
     "store": ["store", "init", "{folder}/stored", "--json"],
+    "simulate": ["simulate", "{folder}/trace.json", "--json"],
+    "schedule": ["schedule", "{folder}/tiny.onnx", "--json", "-"],
+    "compress": ["compress", "inspect", "{folder}/tiny.onnx", "--json"],
+    "trt": ["trt", "check", "{folder}/tiny.onnx", "--profile", "x=1x2:4x2:8x2", "--json"],
+    "fpga": ["fpga", "build", "--target", "aoc", "--kernel", "hamming", "--board", "any",
+             "--output", "{folder}/board", "--dry-run", "--json"],
+    "costs": ["costs", "export", "{folder}/costs.json", "--json"],
+    "plugins": ["plugins", "export", "--json"],
+    "new-plugin": ["new-plugin", "device", "acme_npu", "--folder", "{folder}/new", "--json"],
     "run": ["run", "{folder}/tiny.onnx", "--input", "{folder}/x.npz", "--json"],
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +39,7 @@ def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo")
     zoo.fill_all(folder)
     write_model(folder)
+    (folder / "trace.json").write_text(json.dumps(TRACE))
 
     env = {
         "DEEPSEEK_CACHE_DIR": str(folder / "cache"),
@@ -51,6 +61,14 @@ def outcomes(tmp_path_factory):
 
     with ThreadPoolExecutor(4) as pool:
         return dict(pool.map(run, COMMANDS.items()))
+
+
+TRACE = {
+    "schema": 1,
+    "devices": [{"id": "cpu"}],
+    "operators": {"match": {"cpu": {"item_s": 0.004}}},
+    "arrivals": [{"at_s": 0.0, "operator": "match", "items": 4}],
+}
 
 
 def write_model(folder):

@@ -61,7 +61,7 @@ def test_a_default_that_is_wanted_may_be_given(session):
 
 @pytest.mark.parametrize("outputs", [["x"], ["nowhere"], [""]], ids=str)
 def test_what_is_no_output_nor_made_inside_is_refused(session, outputs):
-    with pytest.raises(errors.ConfigError, match=r"has no output.*its outputs are q, w, c, d"):
+    with pytest.raises(errors.GraphError, match=r"has no output.*its outputs are q, w, c, d"):
         session.load(model(), outputs=outputs)
 
 

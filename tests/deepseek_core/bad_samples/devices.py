@@ -13,24 +13,10 @@ import time
 import attrs
 import numpy as np
 
-from bad_samples.table import SAMPLES
-from deepseek_core import Device, DeviceInfo, Estimate, Executable, Support, errors
+from bad_samples.devices_probe import probe
+from deepseek_core import Device, Estimate, Executable, Support, errors
 
 OPEN = []
-
-
-def told(name):
-    return DeviceInfo(
-        id=f"bad:{name}",
-        kind="sim",
-        name=name,
-        evidence="model",
-        fingerprint="" if name == "has_no_fingerprint" else name,
-    )
-
-
-def probe():
-    return [told(name) for name in SAMPLES["device"]]
 
 
 class Left:

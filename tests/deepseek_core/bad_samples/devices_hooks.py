@@ -11,7 +11,7 @@ def devices(ctx):
             name=name,
             kind="sim",
             factory=f"bad_samples.devices:{camel(name)}",
-            probe="bad_samples.devices:probe",
+            probe="bad_samples.devices_probe:probe",
             operators=["Abs"] if name == "hides_an_operator" else (),
         )
         for name in SAMPLES["device"]

@@ -148,6 +148,14 @@ class GivesWhatItLikes(Sound):
         return self.read(artifact, options.supporters)
 
 
+class BlamesTheSettings(Sound):
+    def read_model(self, artifact, options):
+        try:
+            return super().read_model(artifact, options)
+        except errors.GraphError as error:
+            raise errors.ConfigError(error.message) from error
+
+
 class BatchesTwoWays(Sound):
     def tensor(self, name):
         if self.batch_axis is None or name != "z":

@@ -100,6 +100,7 @@ SAMPLES = {
         "stamps_the_time": "reading_twice_gives_the_same",
         "leaves_an_index_beside": "reading_leaves_the_files_as_they_were",
         "gives_what_it_likes": "an_output_is_chosen_or_refused",
+        "blames_the_settings": "an_output_is_chosen_or_refused",
         "batches_two_ways": "batch_axes_fit_together",
         "takes_all_for_batches": "a_claimed_batch_axis_holds",
     },

@@ -15,6 +15,7 @@ from threading import get_ident, main_thread
 from typing import Any, BinaryIO, TextIO
 
 from deepseek_core.contracts.units import printable
+from deepseek_core.discovery.strangers import Process
 
 
 class _Answer(TextIOWrapper):
@@ -30,12 +31,11 @@ class _Stdout:
     """Where the answer goes: `kept`, or `sys.stdout` as it is."""
 
     kept: _Answer | None = None
-    is_ours = False  # this is the program `ds-sdk`
 
 
 def begin_answer(words: list[str]) -> None:
     """Take stdout for the answer, for a script from now on: in a program of its own."""
-    _Stdout.is_ours = True
+    Process.is_ours = True
     if any(word == "--json" or word.startswith("--json=") for word in words):
         _keep_stdout()
 
@@ -69,7 +69,7 @@ def stream() -> TextIO | None:
 
 def answer_bytes() -> BinaryIO | None:
     """Stdout for bytes, of which it has no others from now on; None if the caller closed it."""
-    if _Stdout.is_ours:
+    if Process.is_ours:
         _keep_stdout()
     out = stream()
     return None if out is None else out.buffer

@@ -18,8 +18,8 @@ EXAMPLES = """examples:
   ds-sdk doctor --no-load                      import no plugin
   ds-sdk doctor --strict --json                for CI: a plugin's fault is one, too
 
-A plugin that is broken does no harm to the others: without --strict it is told, and the exit
-code stays 0. What is wrong with the installation itself is always 1."""
+A plugin that is broken does no harm to the others: without --strict it is reported, and
+the exit code stays 0. What is wrong with the installation itself is always 1."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -257,10 +257,10 @@ def _run_own(name: str, rest: list[str]) -> int:
 
 def _run_plugins(name: str, rest: list[str]) -> int:
     """Run a plugin's command; a built-in of the same name has been taken before."""
-    from deepseek_core.discovery.loader import discover
+    from deepseek_core.discovery.current import current_plugins
     from deepseek_core.discovery.registry import load_locator
 
-    registry = discover()
+    registry = current_plugins()
     found = next((c for c in registry.commands if c.record.name == name), None)
     if found is None:
         raise _unknown(name, registry)

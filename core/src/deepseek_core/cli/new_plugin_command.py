@@ -24,7 +24,9 @@ kinds: device, storage-tier, strategy, compressor, model-compressor, frontend, c
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("kind", metavar="KIND", choices=list(KINDS), help="what it offers")
-    parser.add_argument("name", metavar="NAME", help="its name, as acme_npu: also its package")
+    parser.add_argument(
+        "name", metavar="NAME", help="its name, such as acme_npu; also that of its package"
+    )
     parser.add_argument("--folder", metavar="F", help="where to make it (default: ./DIST)")
     parser.add_argument("--dist", metavar="D", help="what pip calls it (default: from the name)")
     parser.add_argument("--author", metavar="A", help="who is named as its author")

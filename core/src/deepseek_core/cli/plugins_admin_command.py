@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     deeds = parser.add_subparsers(
         dest="deed", required=True, metavar="enable|disable|export|restore"
     )
-    for deed, line in (("enable", "load plugins again"), ("disable", "load plugins no more")):
+    for deed, line in (("enable", "load plugins again"), ("disable", "load plugins no longer")):
         switch = deeds.add_parser(deed, help=f"{line}: an entry in the configuration file")
         switch.add_argument(
             "names", nargs="+", metavar="NAME", help="entry point, distribution, or DIST:NAME"

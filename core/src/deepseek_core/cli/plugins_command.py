@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=KINDS, help="only plugins that offer this")
     parser.add_argument("--hook", metavar="NAME", help="only plugins that implement this hook")
     parser.add_argument(
-        "--strict", action="store_true", help="exit 1 if one is at fault, or a switch names none"
+        "--strict",
+        action="store_true",
+        help="exit 1 if a plugin is at fault, or a switch names one that is not installed",
     )
     parser.add_argument("--verbose", action="store_true", help="more about each plugin")
 

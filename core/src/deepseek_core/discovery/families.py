@@ -11,7 +11,6 @@ import attrs
 from deepseek_core.discovery import hooks
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.installing import remedy_for_missing, remove_command
-from deepseek_core.discovery.modules import missing
 from deepseek_core.discovery.notices import Notice, unoffered
 from deepseek_core.discovery.registry import Registered, Registry
 from deepseek_core.discovery.scan import EntryPoint
@@ -44,10 +43,15 @@ class Family:
         return self.spec.__name__
 
     def registered(
-        self, record: Any, point: EntryPoint, *, ours: bool, settings: Mapping[str, object]
+        self,
+        record: Any,
+        point: EntryPoint,
+        *,
+        ours: bool,
+        lacks: Sequence[str],
+        settings: Mapping[str, object],
     ) -> Registered[Any]:
-        """The record with its author, and what it lacks."""
-        lacks = missing(record.requires)
+        """The record with its author, and the modules that it lacks."""
         return Registered(
             record=record,
             plugin=point.name,

@@ -5,25 +5,32 @@ one whose turn it is; the file is locked, and removed at the end. One that nobod
 been there too long, tells of an import that did not end. From then on that plugin is imported in a
 process of its own first; one that ends or hangs that as well is broken, and is tried again an hour
 later or once it has changed. Where files can't be locked, nothing is noted.
+
+Native code that hangs and keeps Python's lock lets no handler of the alarm run. A thread of
+`faulthandler`, which needs no lock, then ends `ds-sdk`; frames are all that it can tell, so one has
+a sentence for its name. A user's program is not ended by us.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from types import FunctionType
+from typing import Any, Final, TypeVar
 
 from deepseek_core.contracts.files import read_own
 from deepseek_core.discovery.folders import make_private, preferred_cache_dir
 from deepseek_core.discovery.installing import disable_setting, remove_command
 from deepseek_core.discovery.modules import locate
 from deepseek_core.discovery.scan import EntryPoint
+from deepseek_core.discovery.strangers import Process
 from deepseek_core.discovery.switches import Switches
 
 _GOOD_FOR_S: Final = 3600.0
@@ -32,8 +39,10 @@ _LEAST_HANG_S: Final = 60.0
 _LIMIT_S: Final = 20.0  # of the other process, where the switches set none
 _START_S: Final = 5.0
 _NBYTES: Final = 512
+_PATIENCE: Final = 3
 
 Verdict = tuple[str, str]
+T = TypeVar("T")
 
 
 class Imports:
@@ -74,7 +83,9 @@ class Imports:
         return f"{noted['ending']}{asked}", remedy
 
     def begin(self, point: EntryPoint) -> None:
-        """Note that this one is imported now."""
+        """Note that this one is imported now; `ds-sdk` ends if it takes three times its limit."""
+        if Process.is_ours and self._switches.load_timeout_s:
+            faulthandler.dump_traceback_later(_PATIENCE * self._limit_s, exit=True, file=2)
         if self._descriptor is not None:
             with suppress(OSError):
                 content = _identity(point).encode().ljust(_NBYTES, b"\n")
@@ -82,6 +93,8 @@ class Imports:
 
     def ended_well(self, point: EntryPoint) -> None:
         """Forget what was noted of it."""
+        if Process.is_ours:
+            faulthandler.cancel_dump_traceback_later()
         if self._file is not None:
             self._record(_identity(point)).unlink(missing_ok=True)
 
@@ -102,7 +115,7 @@ class Imports:
 
     def _count_deaths(self) -> None:
         for file in self._folder.glob("running-*"):
-            identity = _unfinished(file, max(3 * self._limit_s, _LEAST_HANG_S))
+            identity = _unfinished(file, max(_PATIENCE * self._limit_s, _LEAST_HANG_S))
             if identity:
                 record = self._record(identity)
                 noted = _read(record) or {}
@@ -124,6 +137,21 @@ class Imports:
 
     def _record(self, identity: str) -> Path:
         return self._folder / f"fatal-{zlib.crc32(identity.encode()):08x}.json"
+
+
+def in_named_frame(do: Callable[[], T], point: EntryPoint) -> T:
+    """Do it in a frame that says whose import this is, and what to do if it never ends."""
+    code = _done.__code__.replace(
+        co_filename=f"<plugin {point.name!r} of {point.dist}>",
+        co_name="its import, which hung in native code and has ended ds-sdk. Run the command again:"
+        f" the plugin is tried in a process of its own then (or {remove_command(point.dist)})",
+    )
+    named: Callable[[Callable[[], T]], T] = FunctionType(code, globals())
+    return named(do)
+
+
+def _done(do: Callable[[], T]) -> T:
+    return do()
 
 
 def _unfinished(file: Path, hang_s: float) -> str | None:

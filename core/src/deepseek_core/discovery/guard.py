@@ -44,14 +44,15 @@ class Guard:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._environ = os.environ
+        self._environ = os.environ  # the object: a plugin may put another one in its place
+        # by module: what of it is looked at
         self._parts = {
             module: {name: home[name] for name in names} if names else dict(home)
             for module, names in _WATCHED.items()
             if module in sys.modules and (home := vars(sys.modules[module]))
         }
-        self._readers = readers()
-        self._kept: dict[int, int] = {}
+        self._readers = readers()  # part of the state -> how it is read
+        self._kept: dict[int, int] = {}  # standard descriptor -> a copy, to put it back from
         for descriptor in (0, 2):
             with suppress(OSError):
                 self._kept[descriptor] = os.dup(descriptor)
@@ -161,7 +162,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     It needs the alarm clock of the process: in any thread but the main one, and where the
     application handles the alarm itself, there is no limit. Native code that never returns to
-    Python is not stopped; `ds-sdk doctor` loads plugins in a process that is.
+    Python is not stopped: see `fatal`. `ds-sdk doctor` loads plugins in a process that is.
     """
     outer_s = signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "getitimer") else 0.0
     if not (seconds and _alarm_is_ours() and (outer_s == 0 or outer_s > seconds)):

@@ -2,8 +2,10 @@
 
 Only packages that exist are recommended. The SDK's own are on no public index yet, where anybody
 may take their names, so they are installed from the checkout or the folder of wheels that core
-came from. Names of other distributions come from installed metadata, where they were checked. No
-command holds a name made from what a user typed or from the text of an error.
+came from. Names of other distributions come from installed metadata, where they were checked; one
+that was installed from an address or a folder comes from there again, since on an index its name
+may be a stranger's. No command holds a name made from what a user typed or from the text of an
+error.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Final
 from deepseek_core.discovery.distributions import is_valid_name, normalize
 from deepseek_core.discovery.installed import CORE, core_version, installed
 from deepseek_core.discovery.modules import KNOWN
-from deepseek_core.discovery.origin import origin_of
+from deepseek_core.discovery.origin import Origin, origin_of
 from deepseek_core.discovery.owners import is_reserved, module_of
 from deepseek_core.discovery.strangers import text_of
 
@@ -61,7 +63,15 @@ def install_command(dist: str, extra: str | None = None) -> str:
 def update_command(dist: str) -> str:
     """Command that brings a newer version of an installed distribution."""
     if not _is_ours_alone(dist):
-        return f"pip install -U {dist}" if is_valid_name(dist) else _BY_HAND
+        if not is_valid_name(dist):
+            return _BY_HAND
+        place = _place_of(dist)
+        if place is None:
+            return f"pip install -U {dist}"
+        origin, wanted = place
+        if origin.path is None:
+            return f"pip install -U {wanted}"
+        return f"update {_quoted(str(origin.path))}, then pip install {wanted}"
     root, folder = _checkout(), FOLDERS[normalize(dist)]
     if root is None:
         return f"in a newer checkout of the SDK: pip install ./{folder}"
@@ -73,7 +83,34 @@ def reinstall_command(dist: str) -> str:
     if _is_ours_alone(dist):
         command = install_command(normalize(dist))
         return command.replace("pip install", "pip install --force-reinstall --no-deps", 1)
-    return f"pip install --force-reinstall {dist}" if is_valid_name(dist) else _BY_HAND
+    if not is_valid_name(dist):
+        return _BY_HAND
+    place = _place_of(dist)
+    return f"pip install --force-reinstall {dist if place is None else place[1]}"
+
+
+def how_to_install_again(dist: str) -> str:
+    """How an installed distribution of others can be installed again, once it is gone.
+
+    Which index one came from is not recorded, so the command leaves that to the user.
+    """
+    place = _place_of(dist)
+    if place is not None:
+        return f"pip install {place[1]}"
+    mine = installed(dist)
+    if mine is None or not (mine.read("INSTALLER") or "").strip():
+        return f"put {dist} there again as it was; where it came from is not recorded"
+    return f"pip install {dist}, from the index that it came from"
+
+
+def _place_of(dist: str) -> tuple[Origin, str] | None:
+    """Where a distribution was installed from, and what pip is told for it; None: an index."""
+    mine = installed(dist)
+    origin = None if mine is None else origin_of(mine)
+    if origin is None:
+        return None
+    editable = "-e " if origin.editable else ""
+    return origin, editable + _quoted(origin.requirement(dist))
 
 
 def remove_command(dist: str) -> str:

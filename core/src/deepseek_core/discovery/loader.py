@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,7 @@ from deepseek_core.discovery.installing import (
     update_command,
     update_or_remove,
 )
-from deepseek_core.discovery.modules import heavy_now
+from deepseek_core.discovery.modules import heavy_now, locate
 from deepseek_core.discovery.notices import unknown_names
 from deepseek_core.discovery.owners import is_ours, why_not_ours
 from deepseek_core.discovery.registry import Registered, Registry
@@ -90,6 +91,8 @@ class _Loader:
         self.settings: dict[str, Mapping[str, object]] = {}
         self._told: dict[str, Mapping[str, object]] = {}  # the same without secrets, as JSON has it
         self._resolved = resolved
+        # Most records require the same few modules.
+        self._is_missing = cache(lambda module: locate(module) is None)
         self._imports: Imports | None = None  # of plugins of others
 
     def __enter__(self) -> _Loader:
@@ -108,6 +111,7 @@ class _Loader:
             return row.ended(Status.BROKEN, *refusal), ()
         heavy, start_s = heavy_now(), time.perf_counter()
         row, records = self._in_time(point, row)
+        guard.end_copies()  # first: a copy has no thread that watches, and would wait for it
         if self._imports is not None:
             self._imports.ended_well(point)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
@@ -137,7 +141,11 @@ class _Loader:
         limit_s = self._switches.load_timeout_s
         try:
             with time_limit(limit_s):
-                return self._attempt(point, row)
+                if self._imports is None or is_ours(point, self._version):
+                    return self._attempt(point, row)
+                from deepseek_core.discovery.fatal import in_named_frame
+
+                return in_named_frame(lambda: self._attempt(point, row), point)
         except Overdue:
             reason = f"its import did not end in {limit_s:g} s"
             remedy = f"DEEPSEEK_LOAD_TIMEOUT={3 * limit_s:g} (or {remove_command(point.dist)})"
@@ -157,7 +165,6 @@ class _Loader:
 
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
         """Undo what the plugin did to the process; one that changed the library is refused."""
-        guard.end_copies()
         replaced, changed = guard.library_restored(), guard.restored()
         if replaced:
             return row.ended(Status.BROKEN, replaced, update_or_remove(point.dist))
@@ -203,8 +210,12 @@ class _Loader:
                     raise HookRaised(family.hook) from result.error
                 for record in _materialized(family, result.value):
                     _refuse_shown_secret(family, record)
+                    lacks = [module for module in record.requires if self._is_missing(module)]
                     told = self._told.get(point.name, {})
-                    yield family, family.registered(record, point, ours=ours, settings=told)
+                    yield (
+                        family,
+                        family.registered(record, point, ours=ours, lacks=lacks, settings=told),
+                    )
 
 
 def load_entry_point(value: str) -> object:

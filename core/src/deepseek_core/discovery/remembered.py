@@ -16,21 +16,25 @@ from deepseek_core.contracts.errors import WriteError
 from deepseek_core.contracts.files import read_own, whole_file
 from deepseek_core.discovery.distributions import is_valid_name, normalize
 from deepseek_core.discovery.folders import cache_to_read, make_private, preferred_cache_dir
+from deepseek_core.discovery.installing import how_to_install_again
 from deepseek_core.discovery.status import PluginRow, Status
 
 _MOST: Final = 1000
 
 Offer = tuple[str, str]
+Noted = tuple[str, str, str]
+"""Plugin, distribution, and how that is installed again."""
 
 
 def remember(command: str, plugin: str, dist: str) -> None:
-    """Note whose command this is."""
+    """Note whose command this is, and how its distribution can be installed again."""
     known = _known()
-    if known.get(command) == (plugin, dist) or len(known) >= _MOST:
+    if known.get(command, ())[:2] == (plugin, dist) or len(known) >= _MOST:
         return
+    noted = {**known, command: (plugin, dist, how_to_install_again(dist))}
     if make_private(preferred_cache_dir()) is None:
         with suppress(OSError, WriteError), whole_file(_file(preferred_cache_dir())) as partial:
-            partial.write_text(json.dumps({**known, command: (plugin, dist)}), encoding="utf-8")
+            partial.write_text(json.dumps(noted), encoding="utf-8")
 
 
 def how_to_get_back(command: str, plugins: Iterable[PluginRow]) -> Offer | None:
@@ -39,13 +43,13 @@ def how_to_get_back(command: str, plugins: Iterable[PluginRow]) -> Offer | None:
     noted = _known().get(command)
     if noted is None:
         return None
-    plugin, dist = noted
+    plugin, dist, again = noted
     for row in rows:
         if row.name == plugin and normalize(row.dist) == normalize(dist):
             if row.status is Status.AVAILABLE:
                 return f"plugin {plugin!r} of {dist} offers it no longer", ""
             return f"plugin {plugin!r} of {dist} is {row.status}: {row.reason}", row.remedy or ""
-    return f"it was of plugin {plugin!r} of {dist}, which is not installed", f"pip install {dist}"
+    return f"it was of plugin {plugin!r} of {dist}, which is not installed", again
 
 
 def contested(command: str, plugins: Iterable[PluginRow]) -> Offer | None:
@@ -76,15 +80,15 @@ def _file(folder: Path) -> Path:
     return folder / "commands.json"
 
 
-def _known() -> Mapping[str, Offer]:
+def _known() -> Mapping[str, Noted]:
     folder = cache_to_read()
     if folder is None:
         return {}
     try:
         noted = json.loads(read_own(_file(folder)))
         return {
-            str(name): (str(plugin), str(dist))
-            for name, (plugin, dist) in noted.items()
+            str(name): (str(plugin), str(dist), str(again))
+            for name, (plugin, dist, again) in noted.items()
             if is_valid_name(str(dist))
         }
     except (OSError, ValueError, TypeError, AttributeError):

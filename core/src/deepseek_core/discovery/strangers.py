@@ -34,6 +34,13 @@ class Overdue(BaseException):
     """Signal that a plugin took too long; its own `except Exception` does not stop it."""
 
 
+class Process:
+    """The process that plugins are called in."""
+
+    is_ours = False
+    """It is `ds-sdk` itself, which may end when a plugin hangs it; a user's program may not."""
+
+
 def raise_if_ours(error: BaseException) -> None:
     """Raise again what is not the plugin's: the user's Ctrl-C, and the end of a time limit.
 

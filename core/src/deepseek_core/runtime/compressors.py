@@ -9,7 +9,7 @@ import attrs
 
 from deepseek_core.contracts.compressor import Compressor
 from deepseek_core.contracts.errors import ConfigError, PluginError
-from deepseek_core.discovery.loader import discover
+from deepseek_core.discovery.current import current_plugins
 from deepseek_core.discovery.registry import blamed, load_locator
 from deepseek_core.discovery.settings import fitted
 from deepseek_core.discovery.strangers import one_line
@@ -38,7 +38,7 @@ class OpenedCompressor:
 
         Those that lack something are included.
         """
-        known = (discover() if registry is None else registry).compressors
+        known = (current_plugins() if registry is None else registry).compressors
         return {each.record.name: each.dist for each in known if each.record.target == target}
 
 
@@ -53,7 +53,7 @@ def open_compressor(
         PluginError: the plugin is broken.
         DeepSeekError: what its probe or the compressor itself says, when it can't be used here.
     """
-    found = _find(name, (discover() if registry is None else registry).compressors)
+    found = _find(name, (current_plugins() if registry is None else registry).compressors)
     resolved = _resolved(found, dict(options or {}))
     _probe(found)
     with watched(found.plugin, f"making compressor {name}"):

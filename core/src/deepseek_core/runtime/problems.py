@@ -56,9 +56,11 @@ class Problems:
         self._devices, self._history = devices, history
         # A plan of many stages asks for the same costs again and again.
         self._samples: dict[tuple[str, str, LatencyClass], tuple[Sample, ...]] = {}
+        # by the problem's text: equal ones are solved once
         self._placements: dict[str, Placement] = {}
-        self._estimates: dict[Key, Estimate] = {}
-        self._asked: set[Key] = set()
+        self._estimates: dict[Key, Estimate] = {}  # of devices, until something is measured
+        self._asked: set[Key] = set()  # what the history was asked for already
+        # graph -> all of it as one stage
         self._wholes: WeakKeyDictionary[Graph, Stage] = WeakKeyDictionary()
 
     def decide(self, graph: Graph, request: Request) -> tuple[Problem, Placement]:

@@ -64,16 +64,20 @@ class Server:
     ) -> None:
         session._check_drives("a server")
         self._pool = session.planner.pool
+        # the graph as it is served: stages that one device takes are joined
         self._route = served_route(session.planner, graph)
         self._graph = self._route.graph
         self._stages = {stage.name: stage for stage in self._graph.stages}
         most_items = as_count("most_items", most_items)
+        # devices, what each stage costs there, loaded executables
         self._served = ServedDevices(session.planner, self._graph, most_items=most_items)
         self._queue = ServedQueue(
             self._graph, self._served, rules, most_items=most_items, emit=session.registry.emit
         )
+        # what runs took, on its way into the history
         self._costs = ServedCosts(session.planner.problems, now_s=_now_s())
-        self.recorder = Recorder()
+        self.recorder = Recorder()  # what ran when, for a trace
+        # a clock for time limits, and a worker for each slot of each device
         self._threads = [threading.Thread(target=self._watch, name="server-clock", daemon=True)]
         self._threads += [
             threading.Thread(

@@ -183,7 +183,8 @@ class Session:
             ArtifactError: no such file, no frontend for its format, or no sound model.
             NoDevice: an operation that no device supports.
             TensorMismatch: a constant that does not fit its input.
-            ConfigError: a batch axis or an output that the model does not have.
+            ConfigError: a batch axis that the model does not have.
+            GraphError: an output that it does not have.
         """
         self._check_open()
         values = {**as_mapping("constants", constants), **named}

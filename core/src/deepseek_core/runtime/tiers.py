@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deepseek_core.contracts.errors import ConfigError, PluginError
 from deepseek_core.contracts.tier import Tier
-from deepseek_core.discovery.loader import discover
+from deepseek_core.discovery.current import current_plugins
 from deepseek_core.discovery.offers import SCHEMES, how_to_get
 from deepseek_core.discovery.registry import blamed, load_locator
 from deepseek_core.discovery.watch import watched
@@ -24,7 +24,7 @@ def open_tier(url: str, *, registry: Registry | None = None) -> Tier:
         StorageError: the plugin refused.
         PluginError: the plugin is broken.
     """
-    found = _find(url, discover() if registry is None else registry)
+    found = _find(url, current_plugins() if registry is None else registry)
     with watched(found.plugin, f"opening {url}"):
         factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
         with blamed(found, f"can't open {url}"):

@@ -95,6 +95,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ds-plugin", metavar="NAME", help="plugin that the suite checks")
     group.addoption("--ds-events", metavar="FILE", help="write what happens as lines of JSON")
     group.addoption("--ds-only", metavar="FILE", help="run only the tests that this file names")
+    group.addoption("--ds-group", metavar="NAME", help="run only the rules of this group")
+    group.addoption("--ds-facts", metavar="FILE", help="what a listing did, once for all processes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,9 +105,11 @@ def pytest_configure(config: pytest.Config) -> None:
     from deepseek_core.testing.outcomes import Outcomes
 
     selection.chosen = config.getoption("--ds-plugin")
+    selection.facts = config.getoption("--ds-facts")
     config.pluginmanager.register(Outcomes(), "deepseek-outcomes")
     if config.getoption("--ds-events"):
         from deepseek_core.testing.events import Reporter
 
-        reporter = Reporter(config.getoption("--ds-events"), config.getoption("--ds-only"))
+        names = ("--ds-events", "--ds-only", "--ds-group")
+        reporter = Reporter(*map(config.getoption, names))
         config.pluginmanager.register(reporter, "deepseek-events")

@@ -23,7 +23,7 @@ from deepseek_core.discovery.isolated import end_group
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.telemetry import without_telemetry
 from deepseek_core.testing.leaks import TOKEN
-from deepseek_core.testing.report import Report, Verdict
+from deepseek_core.testing.report import GENERAL, Report, Verdict
 
 _POLL_S: Final = 0.02
 _START_S: Final = 60.0
@@ -49,8 +49,11 @@ def check(
     with tempfile.TemporaryDirectory(prefix="deepseek-check-") as folder:
         (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         run = _Checker(point.name, Path(folder), timeout_s, progress)
-        run.collect()
-        run.limit(groups)
+        if groups:
+            run.collect()
+            run.limit(groups)
+        else:
+            run.collect_and_begin()
         run.all_classes()
     return Report(
         plugin=point.name,
@@ -91,19 +94,39 @@ class _Checker:
         self._plugin, self._folder = plugin, folder
         self._timeout_s, self._progress = timeout_s, progress
         self._rules: dict[str, _Rule] = {}
+        self._left: dict[str, _Rule] = {}  # without an outcome, of those that run now
         self.verdicts: list[Verdict] = []
 
     def collect(self) -> None:
         """Find the rules; what keeps them from being found is a verdict."""
-        run = self._pytest(["--collect-only"])
-        for event in run.events:
-            if event.pop("event") == "found":
-                self._rules[event["id"]] = _Rule(**event)
-            else:
-                self._add(_uncollected("failed", event["text"]))
-        if not run.events or run.code not in (*_WELL_ENDED, 2, 3):
+        run = self._pytest(["--collect-only"], tell=self._found)
+        if (not self._rules and not self.verdicts) or run.code not in (*_WELL_ENDED, 2, 3):
             outcome, text = _how(run, self._timeout_s)
             self._add(_uncollected(outcome, text))
+
+    def collect_and_begin(self) -> None:
+        """The same, and what holds for all plugins, in the process that has found it."""
+
+        def tell(event: dict[str, Any]) -> None:
+            self._found(event)
+            if event["event"] == "found" and event["group"] == GENERAL:
+                self._left[event["id"]] = self._rules[event["id"]]
+            self._ended(event)
+
+        run = self._pytest(["--ds-group", GENERAL], tell=tell)
+        general = [rule for rule in self._rules.values() if rule.group == GENERAL]
+        if general:
+            self._class(general, run)
+        elif not self.verdicts:
+            self._add(_uncollected(*_how(run, self._timeout_s)))
+        self._rules = {k: rule for k, rule in self._rules.items() if rule.group != GENERAL}
+
+    def _found(self, event: dict[str, Any]) -> None:
+        if event["event"] == "found":
+            fields = {key: value for key, value in event.items() if key != "event"}
+            self._rules[event["id"]] = _Rule(**fields)
+        elif event["event"] == "uncollected":
+            self._add(_uncollected("failed", event["text"]))
 
     def limit(self, groups: Sequence[str]) -> None:
         """Keep the rules of these groups."""
@@ -121,31 +144,35 @@ class _Checker:
         """Run what holds for all plugins, then one class after the other."""
         classes: dict[tuple[bool, str], list[_Rule]] = {}
         for rule in self._rules.values():
-            generic = rule.group == "plugin"
-            classes.setdefault((not generic, "" if generic else rule.subject), []).append(rule)
+            general = rule.group == GENERAL
+            classes.setdefault((not general, "" if general else rule.subject), []).append(rule)
         for _, rules in sorted(classes.items()):
             self._class(rules)
 
-    def _class(self, rules: list[_Rule]) -> None:
-        """Run these rules; whoever ends the process is named, and the others go on."""
-        left = {rule.id: rule for rule in rules}
+    def _class(self, rules: list[_Rule], run: _Run | None = None) -> None:
+        """Run these rules; whoever ends the process is named, and the others go on.
 
-        def ended(event: dict[str, Any]) -> None:
-            if event["event"] == "end" and event["id"] in left:
-                fields = {key: event[key] for key in ("outcome", "text", "seconds")}
-                self._add(left.pop(event["id"]).verdict(**fields))
-
-        hung = 0
-        while left and hung < _MOST_HUNG:
-            run = self._pytest([], only=list(left), tell=ended)
+        `run` is the first process, where it has ended already.
+        """
+        if run is None:
+            self._left = {rule.id: rule for rule in rules}
+        left, hung = self._left, 0
+        while run is not None or (left and hung < _MOST_HUNG):
+            if run is None:
+                run = self._pytest([], only=list(left), tell=self._ended)
             if not left:
                 self._check_end(run, rules[-1])
                 return
             outcome, text = _how(run, self._timeout_s)
             self._add(left.pop(_culprit(run, left)).verdict(outcome=outcome, text=text))
-            hung += outcome == "hung"
+            hung, run = hung + (outcome == "hung"), None
         for rule in left.values():
             self._add(rule.verdict(outcome="skipped", text=f"not tried: {hung} rules before hung"))
+
+    def _ended(self, event: dict[str, Any]) -> None:
+        if event["event"] == "end" and event["id"] in self._left:
+            fields = {key: event[key] for key in ("outcome", "text", "seconds")}
+            self._add(self._left.pop(event["id"]).verdict(**fields))
 
     def _check_end(self, run: _Run, last: _Rule) -> None:
         """A process that does its work and crashes when it leaves did not do well."""
@@ -177,7 +204,8 @@ class _Checker:
             *(sys.executable, "-P", "-m", "pytest", "-q", "-c", "pytest.ini", "--rootdir=."),
             *("-p", "no:cacheprovider", "--import-mode=importlib", "--basetemp=temp"),
             *("-p", "deepseek_core.testing", "--pyargs", "deepseek_core.testing.suite"),
-            *("--ds-plugin", self._plugin, "--ds-events", str(events), *more),
+            *("--ds-plugin", self._plugin, "--ds-events", str(events)),
+            *("--ds-facts", str(self._folder / "facts.json"), *more),
         ]
         with output.open("wb") as stream:
             child = subprocess.Popen(
@@ -280,7 +308,7 @@ def _signal_name(number: int) -> str:
 
 def _uncollected(outcome: Any, text: str) -> Verdict:
     return Verdict(
-        group="plugin",
+        group=GENERAL,
         subject="",
         rule="test_its_rules_can_be_collected",
         title="The classes that it ships can be imported.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +17,10 @@ _MOST_TEXT: Final = 2000
 class Reporter:
     """A pytest plugin; every line is written out at once, for the next rule may crash."""
 
-    def __init__(self, file: str, only: str | None) -> None:
+    def __init__(self, file: str, only: str | None, group: str | None) -> None:
         self._stream = Path(file).open("a", encoding="utf-8")  # noqa: SIM115 - for the whole run
         self._only = None if only is None else set(Path(only).read_text("utf-8").splitlines())
+        self._group = group
         self._worst: dict[str, Any] = {}
 
     def _tell(self, **event: object) -> None:
@@ -27,7 +29,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Tell what there is, and keep what is asked for."""
+        """Tell what there is, and keep what is asked for: of all that was told, with a group."""
         if self._only is not None:
             items[:] = [item for item in items if item.nodeid in self._only]
         for item in items:
@@ -39,6 +41,12 @@ class Reporter:
                 rule=rule_of(item),
                 title=_title(item),
             )
+        if self._group is not None:
+            items[:] = [item for item in items if group_of(item) == self._group]
+
+    def pytest_collection_finish(self) -> None:
+        """Look for garbage among what the rules make: what was loaded for them stays."""
+        gc.freeze()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Tell what could not be collected."""

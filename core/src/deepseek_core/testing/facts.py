@@ -18,6 +18,7 @@ from deepseek_core.contracts.units import as_names
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.isolated import end_group
 from deepseek_core.discovery.telemetry import without_telemetry
+from deepseek_core.testing import selection
 from deepseek_core.testing.leaks import TOKEN
 from deepseek_core.testing.watching import Traces, as_traces
 
@@ -55,6 +56,17 @@ class Facts:
 @cache
 def facts_of(plugin: str) -> Facts:
     """List the plugin in a fresh interpreter and say what was seen there."""
+    if selection.facts is None or plugin != selection.chosen:
+        return _seen(plugin)
+    kept = Path(selection.facts)
+    if not kept.exists():
+        part = kept.with_suffix(".part")
+        part.write_text(json.dumps(attrs.asdict(_seen(plugin))), encoding="utf-8")
+        part.rename(kept)
+    return Facts(**json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _seen(plugin: str) -> Facts:
     with tempfile.TemporaryDirectory(prefix="deepseek-facts-") as folder:
         answer = Path(folder) / "answer.json"
         code, output = watched_child("_facts_child", plugin, answer, limit_s=_LIMIT_S)

@@ -14,7 +14,8 @@ from typing import Final
 
 TOKEN: Final = "DEEPSEEK_CHILD"  # noqa: S105 - the name of a variable, inherited by all children
 _PATIENCE_S: Final = 3.0  # a thread that was told to end may take a moment
-_POLL_S: Final = 0.05
+_FIRST_LOOK_S: Final = 0.02
+_LAST_LOOKS_S: Final = 0.5
 
 
 def check_releases(use: Callable[[], None]) -> None:
@@ -32,10 +33,11 @@ def check_releases(use: Callable[[], None]) -> None:
 
 def settled(left: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
     """What is still left when what was told to end had a moment to do so."""
-    deadline_s = time.monotonic() + _PATIENCE_S
+    deadline_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_LOOK_S
     while (names := left()) and time.monotonic() < deadline_s:
-        gc.collect()
-        time.sleep(_POLL_S)
+        gc.collect()  # costs as much as all that is loaded: rarely, if it takes long
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LAST_LOOKS_S)
     return names
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from deepseek_core.contracts.errors import CompileError
+from deepseek_core.testing.report import GENERAL
 
 NOT_IMPLEMENTED: Final = "not implemented: "
 _SUITE: Final = "deepseek_core.testing.suite"
@@ -21,7 +22,7 @@ class Outcomes:
         seen: set[str] = set()
         kept = []
         for item in items:
-            generic = group_of(item) == "plugin" and _module(item) == _SUITE
+            generic = group_of(item) == GENERAL and _module(item) == _SUITE
             if not (generic and rule_of(item) in seen):
                 kept.append(item)
             if generic:

@@ -10,6 +10,9 @@ import attrs
 
 Outcome = Literal["passed", "failed", "crashed", "hung", "skipped", "not implemented"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+GENERAL: Final = "plugin"
+"""The group of the rules for all plugins."""
+
 BAD: Final = frozenset({"failed", "crashed", "hung"})
 
 

@@ -1,4 +1,8 @@
-"""Folders of our own, closed to others, and files that are there whole or not at all."""
+"""Folders of our own, closed to others, and files that are there whole or not at all.
+
+Not by `console.make_private`: that refuses a folder with a file of another user, where the engine
+cache builds that one engine again; and it lets others read, who could copy a model's engine.
+"""
 
 from __future__ import annotations
 

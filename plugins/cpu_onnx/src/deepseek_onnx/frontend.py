@@ -43,7 +43,8 @@ class OnnxFrontend(Frontend):
         Raises:
             ArtifactError: missing, truncated, or no ONNX model.
             NoDevice: an operator that no device supports; says why each refused.
-            ConfigError: an output or a batch axis that the model does not have.
+            GraphError: an output that the model does not have.
+            ConfigError: a batch axis that the model does not have.
         """
         model = load(artifact)
         if options.outputs:
@@ -79,7 +80,7 @@ def _with_outputs(model: Model, outputs: Sequence[str]) -> Model:
     made.update(model.outputs)
     for name in outputs:
         if name not in made:
-            raise errors.ConfigError(
+            raise errors.GraphError(
                 f"{model.file.named} has no output {name!r}",
                 remedy=f"its outputs are {', '.join(model.outputs)}; any value inside will do, too",
             )

@@ -76,12 +76,14 @@ class Runner:
 
         self._device, self._queue, self._gallery = device, queue, gallery
         self.variant, self._k, self._units = variant, k, units
-        self._splits = 1
+        self._splits = 1  # parts of the gallery that are searched at once, and merged
         if variant.form == "ndrange":
             self._splits = share_count(gallery.panels, units)
+        # panels that stay in the CPU's cache while all queries pass them
         self._chunk = max(1, _CHUNK_BYTES // gallery.panel_bytes)
         self._tiles = 0  # capacity
         self._score_dtype = np.float32 if variant.metric == "l2_f32" else np.int32
+        # one for each kernel of a chain by channels, but the last
         self._side_queues: list[Any] = []
         with translated(device.id):
             self._kernels = {

@@ -31,13 +31,13 @@ class AtOnce:
     def __init__(
         self, threads: int = THREADS, *, pool: Executor | None = None, ahead: int = _WAITING
     ) -> None:
-        self._most = threads * ahead
+        self._most = threads * ahead  # items handed out at once
         self._stop = threading.Event()
         self._own: Executor | None = None
         if pool is None:
             pool = self._own = ThreadPoolExecutor(threads, thread_name_prefix="ds-at-once")
         self._pool = pool
-        self._at_work = 0
+        self._at_work = 0  # items that a thread works at
         self._one_ended = threading.Condition()
 
     def __enter__(self) -> Self:

@@ -40,7 +40,13 @@ _GAP_SHARE: Final = 0.25
 
 
 class Parts:
-    """What an open store is made of. Made by `Store`; closes what it opened."""
+    """What an open store is made of. Made by `Store`; closes what it opened.
+
+    Of a write: `writer`, `journal`, `committer`, `in_flight`. Of a read: `versions`, `ranges`,
+    `reader`, `cache` (None: the policy has none), and `heat`, which counts accesses. Of upkeep:
+    `mover`, `collector`, `tables` (what segments hold), `findings` and `suspects` (damage),
+    `learner`, `sizes` (of shards), one at a time by `exclusive`. `ledger` keeps the counters.
+    """
 
     def __init__(self, opened: OpenedHome, clock: Callable[[], float]) -> None:
         self.config, self.state, self.disk = opened.config, opened.state, opened.disk
@@ -114,7 +120,7 @@ class Parts:
             unfinished_from=self.in_flight.first,
         )
         self.learner = Learner(policy, self.state.index.meta().get(META))
-        self.cold_waiting_since_s: float | None = None
+        self.cold_waiting_since_s: float | None = None  # cold bytes wait for a full stripe
         self.ledger = Ledger(self.state, writer=opened.writer, mine=self._told)
 
     @cached_property

@@ -34,9 +34,10 @@ class Walk:
         self._effort, self._decoder = effort, decoder
         self._moves = Moves(decoder, effort.rng)
         order = orders.by_start(effort.graph, effort.best)
+        # _now: (order, device by task, what they decode to)
         self._now = self._best = self._decoded(order, list(effort.best.device))
         self._moves.at(*self._now)
-        self._idle = 0
+        self._idle = 0  # moves since the present state got better
 
     def run(self) -> None:
         """Move until the budget is gone or the bound is met."""

@@ -27,14 +27,14 @@ class Dispatcher:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.now_s = -math.inf
+        self.now_s = -math.inf  # the time of the event at hand
         self.fleet = Fleet(rules)
         self.offline = OfflineWork(rules)
         self.stranded = Stranded()
-        self.jobs: dict[str | int, Job] = {}
+        self.jobs: dict[str | int, Job] = {}  # all that have not ended
         self.held: Counter[str] = Counter()  # jobs by caller
         self.runs: dict[int, Run] = {}
-        self.out: list[r.Decision] = []
+        self.out: list[r.Decision] = []  # the decisions of the event at hand, in their order
         self._share = FairShare()  # of realtime work
         self._next_run = 0
 

@@ -25,14 +25,16 @@ class Choice:
     """
 
     def __init__(self, job: Job, now_s: float, rules: Rules, stretch: float) -> None:
-        self.unit: Unit | None = None
+        self.unit: Unit | None = None  # None: nobody can take it
         self.key: Key = (job.due_s, job.tag)
-        self.late_s = math.inf
+        self.late_s = math.inf  # least seconds past the deadline; below 0: in time
         self.able = False
         self._job, self._now_s, self._stretch = job, now_s, stretch
+        # _z: `_z` of a normal distribution: how sure admission must be
         self._z, self._thrift = rules.admission_z or 0.0, rules.thrift
+        # whether it must be in time to be taken
         self._strict = rules.admission_z is not None and job.deadline_s < math.inf
-        self._score = math.inf
+        self._score = math.inf  # of `unit`: the lower the better
 
     def weigh(self, unit: Unit, cost: Cost, key: Key) -> bool:
         """Compare a place with the best so far; False: a deadline would be missed for it."""

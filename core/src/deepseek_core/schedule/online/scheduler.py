@@ -27,8 +27,8 @@ class OnlineScheduler:
 
     def __init__(self, devices: Iterable[r.OnlineDevice], rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
-        self.outage_s = self.rules.outage_s
-        self._is_ending = False
+        self.outage_s = self.rules.outage_s  # how long work waits while no device can do it
+        self._is_ending = False  # it is being closed: runs that hang get no patience
         self._desk = Dispatcher(self.rules)
         self._admission = Admission(self._desk)
         self._unserved: dict[Kind, float] = {}  # offline work that nobody does -> since when

@@ -154,13 +154,15 @@ class _Replay:
         luck: _Luck,
     ) -> None:
         self._scheduler, self._handle = scheduler, handle
+        # (device id, operator) -> true cost
         self._costs = {(d.id, name): c for d in devices for name, c in d.costs.items()}
         self._luck = luck
         self._ends: list[tuple[float, int, float]] = []  # when, run id, seconds
-        self._where: dict[int, str] = {}
-        self._tasks: dict[str | int, _Task] = {}
+        self._where: dict[int, str] = {}  # run id -> device id
+        self._tasks: dict[str | int, _Task] = {}  # those that have not ended
         self._classes = {latency: ClassOutcome() for latency in LatencyClass}
         self._outcome = Outcome(classes=self._classes)
+        # events between two points of the backlog's line; doubled when there are many
         self._every = 1
         self._effects: dict[type[Any], Callable[[Any], None]] = {
             r.Start: self._start,

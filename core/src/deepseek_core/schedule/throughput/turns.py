@@ -19,9 +19,10 @@ class RoundRobin:
         if not shares or not all(math.isfinite(s) and s > 0 for s in shares):
             raise InputError(f"shares are {list(shares)}", remedy="give numbers above 0")
         total = sum(shares)
-        self._shares = [share / total for share in shares]
-        self._had = [0] * len(shares)
-        self._turn = 0
+        self._shares = [share / total for share in shares]  # they add up to 1
+        self._had = [0] * len(shares)  # turns that each has had
+        self._turn = 0  # turns of all so far
+        # turns that one may be given ahead of its share
         self._slack = 1.0 / (2 * len(shares) - 2) if len(shares) > 1 else 0.0
 
     def next(self) -> int:

@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input", metavar="N,...", help="shape of the input, the batch first")
     parser.add_argument("--weights", metavar="FILE", help="a file that the function is given")
-    parser.add_argument("--samples", metavar="FILE", help="an NPZ file: how sensitive layers are")
+    parser.add_argument(
+        "--samples",
+        metavar="FILE",
+        help="an NPZ file of inputs: also say how sensitive each layer is",
+    )
     add_json(parser)
 
 

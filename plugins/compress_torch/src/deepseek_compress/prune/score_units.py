@@ -109,7 +109,9 @@ class _Data:
             raise CannotPrune(
                 f"{score.name} follows a loss", operation="score", remedy="pass `loss`"
             )
+        # of activations; None: the score does not look at them
         self.seen: Activations | None = None
+        # (parameter, role) -> figure of each unit; empty without a loss
         self.taylor: dict[tuple[str, str], np.ndarray] = {}
         if "activations" in score.needs:
             self.seen = activations(pruner, kept or [])

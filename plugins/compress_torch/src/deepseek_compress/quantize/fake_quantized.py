@@ -49,12 +49,12 @@ class FakeQuantization(torch.nn.Module):
         functions: tuple[str, ...],
     ) -> None:
         super().__init__()
-        self.activations = torch.nn.ModuleList(activations.values())
-        self.weights = torch.nn.ModuleList(weights.values())
+        self.activations = torch.nn.ModuleList(activations.values())  # in the order of `places`
+        self.weights = torch.nn.ModuleList(weights.values())  # in the order of `parameter_names`
         self.places, self.parameter_names = tuple(activations), tuple(weights)
         self.readers, self.functions = dict(readers), functions
-        self.running: list[_Watching] = []
-        self.handles: list[Any] = []
+        self.running: list[_Watching] = []  # the modes of forward passes under way
+        self.handles: list[Any] = []  # of hooks, to remove them
 
     def forward(self, value: Any) -> Any:
         """The value as it is: a `Sequential` calls all of its parts, this one too."""

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where it goes")
     add_compute(parser, required=True)
-    parser.add_argument("--backend", choices=NAMES, help="(default: tensorrt, else tensorrt_rtx)")
+    parser.add_argument(
+        "--backend", choices=NAMES, help="who builds it (default: tensorrt, else tensorrt_rtx)"
+    )
     parser.add_argument("--name", metavar="NAME", help="of the files (default: that of the model)")
     parser.add_argument(
         "--workspace",
@@ -53,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scratch memory on the GPU",
     )
     parser.add_argument(
-        "--time-limit", type=console.seconds_of, default=1800.0, metavar="S", help="(default: 1800)"
+        "--time-limit",
+        type=console.seconds_of,
+        default=1800.0,
+        metavar="S",
+        help="seconds that a build may take (default: 1800)",
     )
     parser.add_argument("--no-tf32", action="store_true", help="FP32 products with all their bits")
     parser.add_argument("--sparse-weights", action="store_true", help="use 2:4 sparse weights")

@@ -15,8 +15,8 @@ EXAMPLES: Final = """examples:
   ds-sdk trt cache list --json
   ds-sdk trt cache clear
 
-Engines that were not used for longest go by themselves when the cache has more than 8 GiB. Those
-that somebody builds now are not cleared."""
+Above 8 GiB, the engines that were not used for longest are removed automatically. `clear` leaves
+those that are being built."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

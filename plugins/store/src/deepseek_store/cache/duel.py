@@ -72,10 +72,11 @@ class Shadows:
         self.sample = 1
         self.below = _HASHES // self.sample  # a tag whose hash is below is in the sample
         self._caches = [make(self._scaled(capacity_nbytes)) for make in candidates]
-        self._epoch_hits = [0] * len(candidates)
+        self._epoch_hits = [0] * len(candidates)  # by candidate, since the epoch began
+        # hits of the last epochs, and of many
         self._late = Tally(len(candidates), window=self.LATE_WINDOW, share=self.LATE_SHARE)
         self._long = Tally(len(candidates), window=self.LONG_WINDOW, share=self.LONG_SHARE)
-        self._requests = 0
+        self._requests = 0  # of the sample, since the epoch began
 
     def request(self, tag: Tag, nbytes: int) -> bool:
         """Feed a request to all; True when it is time for a verdict."""

@@ -24,7 +24,8 @@ class S3Fifo(Evictor):
         super().__init__(capacity_nbytes)
         self._requests: dict[Tag, int] = {}  # of every resident tag since it came or was spared
         self._small: OrderedDict[Tag, int] = OrderedDict()
-        self._main: OrderedDict[Tag, int] = OrderedDict()
+        self._main: OrderedDict[Tag, int] = OrderedDict()  # tag -> bytes, oldest first
+        # tags that left the small queue, without their bytes -> how many those were
         self._ghosts: OrderedDict[Tag, int] = OrderedDict()
         self._small_nbytes = 0
         self._ghost_nbytes = 0

@@ -14,13 +14,15 @@ _EXAMPLES: Final = """examples:
 It takes the tiers and mirrors, and makes the index from all that is there, as rebuild does. Every
 other copy of this home can be read only from then on; what lies in its own log alone is not here.
 An empty disk in the place of a mirror becomes the mirror: `repair` fills it. Nobody may have it
-open. Exit code 1: something is lacking."""
+open. Exit code 1: something is missing."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("home", metavar="HOME", help="the folder that is to have the store")
     parser.add_argument(
-        "--force", action="store_true", help="also if a tier can't be reached; it is not taken"
+        "--force",
+        action="store_true",
+        help="even if a tier can't be reached; that tier is not taken",
     )
     add_json(parser)
     add_quiet(parser)

@@ -37,7 +37,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of an object (default: 64K)",
     )
     parser.add_argument(
-        "--threads", type=_threads, default=(1, 8, 32), metavar="N,N", help="(default: 1,8,32)"
+        "--threads",
+        type=_threads,
+        default=(1, 8, 32),
+        metavar="N,N",
+        help="how many at once (default: 1,8,32)",
     )
     parser.add_argument(
         "--seconds", type=float, default=2.0, metavar="S", help="for each measurement (default: 2)"

@@ -30,11 +30,11 @@ _SCRUB_EXAMPLES: Final = """examples:
 Exit code 1: something is wrong that was not repaired."""
 
 _REPAIR_EXAMPLES: Final = """examples:
-  ds-sdk store repair data --dry-run     look, and say what would be made good
+  ds-sdk store repair data --dry-run     look, and say what would be repaired
   ds-sdk store repair data
 
 It looks first: are all domains there, are all files and fragments there by name and length, are
-the bytes of a sample right. What readers, scrubs and openings had found is made good, too.
+the bytes of a sample right. What readers, scrubs and openings had found is repaired, too.
 Fragments that can't be reached get another place, unless --wait. Exit code 1: something is left,
 or a tier is away."""
 
@@ -55,7 +55,7 @@ _REBUILD_EXAMPLES: Final = """examples:
   ds-sdk store rebuild data     when index.sqlite is lost or damaged
 
 The log and the fragments on the tiers are the truth; the index is made from them alone. Snapshots
-and pins come back by the notes in the home, their heat is lost. Nobody may have it open."""
+and pins come back from the notes in the home; heat is lost. No process may have the store open."""
 
 
 def _add_scrub_arguments(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +178,9 @@ def _add_rebuild_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("home", metavar="HOME", help="the folder that `store init` made")
     parser.add_argument("--verify", action="store_true", help="read all bytes of the data, too")
     parser.add_argument(
-        "--force", action="store_true", help="also if a tier can't be reached; what is there lacks"
+        "--force",
+        action="store_true",
+        help="even if a tier can't be reached; what lies there is missing then",
     )
     add_json(parser)
     add_quiet(parser)

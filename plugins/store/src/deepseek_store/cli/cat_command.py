@@ -25,14 +25,16 @@ _EXAMPLES: Final = """examples:
   ds-sdk store cat data shard.bin --offset 1M --count 4096 | xxd
   ds-sdk store cat data log/1.txt --offset=-200          its last 200 bytes
 
-Bytes come as they are, and nothing between them. What can't be read is told on stderr, the rest is
+Bytes come as they are, and nothing between them. What can't be read is named on stderr, the rest is
 written, and the exit code is 1."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser, reads=True)
     add_names(parser)
-    parser.add_argument("--recursive", "-r", action="store_true", help="folders with all in them")
+    parser.add_argument(
+        "--recursive", "-r", action="store_true", help="folders with everything in them"
+    )
     parser.add_argument(
         "--offset",
         type=_offset,
@@ -43,7 +45,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--count", type=console.nbytes_of, metavar="SIZE", help="at most so many of each"
     )
-    parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
+    parser.add_argument("--snapshot", metavar="NAME", help="as it was in this snapshot")
 
 
 def _offset(text: str) -> int:

@@ -36,7 +36,9 @@ def add_home(parser: argparse.ArgumentParser, *, reads: bool = False) -> None:
     parser.add_argument("--shared", action="store_true", help=argparse.SUPPRESS)
     if reads:
         parser.add_argument(
-            "--read-only", action="store_true", help="change nothing in HOME, nor need to"
+            "--read-only",
+            action="store_true",
+            help="change nothing in HOME, which may be read-only",
         )
 
 

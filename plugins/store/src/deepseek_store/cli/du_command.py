@@ -30,14 +30,14 @@ _EXAMPLES: Final = """examples:
   ds-sdk store du data 'runs/*' -s -h | sort -h
   ds-sdk store du data train --include '*.png' -s
 
-Bytes of objects as users see them; what they take on tiers, with their redundancy, tells
+Bytes of objects as users see them; what they take on tiers, with their redundancy, is in
 ds-sdk store status."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser, reads=True)
     add_names(parser, nargs="*")
-    parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
+    parser.add_argument("--snapshot", metavar="NAME", help="as it was in this snapshot")
     group = parser.add_argument_group("output", conflict_handler="resolve")
     group.add_argument("-h", "--human-readable", action="store_true", help="sizes such as 1.5 MiB")
     group.add_argument("-s", "--summarize", action="store_true", help="one line for each KEY")

@@ -14,8 +14,8 @@ from deepseek_store.cli.local.walk import Identity, Links, WalkOptions, identity
 
 def add_kept(parser: argparse.ArgumentParser) -> None:
     """What beside its bytes is kept of a file, and brought back."""
-    parser.add_argument("--no-mode", action="store_true", help="not its permissions")
-    parser.add_argument("--no-times", action="store_true", help="not when it was changed")
+    parser.add_argument("--no-mode", action="store_true", help="leave permissions out")
+    parser.add_argument("--no-times", action="store_true", help="leave times of change out")
 
 
 def add_walk(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +28,14 @@ def add_walk(parser: argparse.ArgumentParser) -> None:
         help="follow symbolic links",
     )
     links.add_argument(
-        "--links", action="store_true", help="keep symbolic links as links, where they lead or not"
+        "--links", action="store_true", help="keep symbolic links as links, broken ones too"
     )
     parser.add_argument("--no-empty-dirs", action="store_true", help="leave empty folders out")
     parser.add_argument(
-        "-x", "--one-file-system", action="store_true", help="not what is mounted in the folder"
+        "-x",
+        "--one-file-system",
+        action="store_true",
+        help="leave out what is mounted below the folder",
     )
 
 

@@ -50,8 +50,8 @@ _EXAMPLES: Final = """examples:
 
 One folder becomes the folder FILE, with a slash behind its name or without one, as `rclone copy`
 has it. Of several, each keeps its name below FILE. Where an object has the name of a folder, its
-file is NAME.ds-object. A FIFO is waited for until somebody reads it. What can't be written is told,
-the rest fetched, and the exit code is 1."""
+file is NAME.ds-object. Writing to a FIFO waits for a reader. What can't be written is named, the
+rest is fetched, and the exit code is 1."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +60,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE", help="where to write it: a file, - for stdout, a folder"
     )
-    parser.add_argument("--recursive", "-r", action="store_true", help="folders with all in them")
+    parser.add_argument(
+        "--recursive", "-r", action="store_true", help="folders with everything in them"
+    )
     parser.add_argument("--range", type=_range, metavar="START:STOP", help="only these bytes of it")
-    parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
+    parser.add_argument("--snapshot", metavar="NAME", help="as it was in this snapshot")
     parser.add_argument(
         "--links", action="store_true", help="make symbolic links that lead out of FILE, too"
     )

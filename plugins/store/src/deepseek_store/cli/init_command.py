@@ -30,7 +30,7 @@ _ADD_EXAMPLES: Final = """examples:
   ds-sdk store add-tier data --warm 'more?domains=4'     more disks of the warm tier
 
 The places get the store's mark. New stripes are spread over all places of their tier; those that
-are there stay as they are. The code of a tier may become another, for it has more domains."""
+are there stay as they are. The code of a tier may change, since it has more domains."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -55,7 +55,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     add_names(parser)
     parser.add_argument("target", metavar="TARGET", help="a key, or a folder to go into")
-    parser.add_argument("--recursive", "-r", action="store_true", help="folders with all in them")
+    parser.add_argument(
+        "--recursive", "-r", action="store_true", help="folders with everything in them"
+    )
     parser.add_argument(
         "-T", "--no-target-directory", action="store_true", help="TARGET is not a folder to go into"
     )
@@ -66,7 +68,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--if-generation",
         type=int,
         metavar="N",
-        help="only if that is the target's generation now; 0: there is none",
+        help="only if the target's generation is N; 0: only if there is no target yet",
     )
     add_dry_run(parser)
     add_json(parser)

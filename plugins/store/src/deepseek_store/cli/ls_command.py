@@ -50,7 +50,7 @@ _STAT_EXAMPLES: Final = """examples:
 def _add_ls_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser, reads=True)
     add_names(parser, nargs="*")
-    parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
+    parser.add_argument("--snapshot", metavar="NAME", help="as it was in this snapshot")
     group = parser.add_argument_group("output", conflict_handler="resolve")
     group.add_argument(
         "-R",
@@ -62,7 +62,9 @@ def _add_ls_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("-l", "--long", action="store_true", help="size, generation, place, age")
     group.add_argument("-h", "--human-readable", action="store_true", help="with -l: 1.5 MiB")
-    group.add_argument("-1", dest="one", action="store_true", help="a name a line: as ever")
+    group.add_argument(
+        "-1", dest="one", action="store_true", help="one name a line, which is the default"
+    )
     group.add_argument("-0", "--null", action="store_true", help="end each name with a NUL")
     add_json(parser)
 
@@ -190,7 +192,7 @@ def _when(seconds: float) -> str:
 def _add_stat_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser, reads=True)
     parser.add_argument("key", metavar="KEY")
-    parser.add_argument("--snapshot", metavar="NAME", help="as it was then")
+    parser.add_argument("--snapshot", metavar="NAME", help="as it was in this snapshot")
     add_json(parser)
 
 

@@ -60,7 +60,7 @@ def _add_recursive(parser: argparse.ArgumentParser) -> None:
     """Folders are taken without it, too: hands that know the other commands write it."""
     parser.add_argument(
         "--recursive", "-r", action="store_true", default=True,
-        help="folders with all in them, as without it",
+        help="folders with everything in them; they are taken without it, too",
     )  # fmt: skip
 
 

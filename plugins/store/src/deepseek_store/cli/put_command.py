@@ -60,8 +60,9 @@ _EXAMPLES: Final = """examples:
 
 One folder becomes the folder KEY, with a slash behind its name or without one, as `rclone copy`
 has it. Of several, each keeps its name below KEY; `images/` with a slash stands for what is in it,
-as rsync has it. Symbolic links are skipped and told, FIFOs, sockets and devices always. What can't
-be read is told too, the rest is stored, and the exit code is 1."""
+as rsync has it. Symbolic links are skipped unless an option says otherwise; FIFOs, sockets and
+devices always are. What is skipped is named. So is what can't be read: the rest is stored, and the
+exit code is 1."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,12 +75,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", metavar="FILE", nargs="+", help="files, folders with -r, or - for stdin"
     )
-    parser.add_argument("--recursive", "-r", action="store_true", help="folders with all in them")
+    parser.add_argument(
+        "--recursive", "-r", action="store_true", help="folders with everything in them"
+    )
     parser.add_argument(
         "--tier", choices=["hot", "warm", "cold"], help="bring it there before it is acknowledged"
     )
     parser.add_argument(
-        "--if-generation", type=int, metavar="N", help="only if that is its generation now; 0: none"
+        "--if-generation",
+        type=int,
+        metavar="N",
+        help="only if its generation is N; 0: only if there is no such object",
     )
     parser.add_argument(
         "--meta", action="append", default=[], metavar="NAME=TEXT", help="keep this with the object"

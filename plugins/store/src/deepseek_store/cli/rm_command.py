@@ -38,12 +38,12 @@ Snapshots keep what they hold. The space is freed by ds-sdk store gc."""
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser)
     add_names(parser)
-    parser.add_argument("--recursive", "-r", action="store_true", help="folders with all in them")
     parser.add_argument(
-        "--force", "-f", action="store_true", help="one that is not there is no error"
+        "--recursive", "-r", action="store_true", help="folders with everything in them"
     )
+    parser.add_argument("--force", "-f", action="store_true", help="ignore keys that do not exist")
     parser.add_argument(
-        "--if-generation", type=int, metavar="N", help="only if that is its generation now"
+        "--if-generation", type=int, metavar="N", help="only if its generation is N"
     )
     add_dry_run(parser)
     add_json(parser)

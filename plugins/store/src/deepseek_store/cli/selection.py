@@ -71,8 +71,11 @@ def add_filter(parser: argparse.ArgumentParser) -> None:
     """`--include` and `--exclude`, in the order in which they are given."""
     parser.set_defaults(rules=())
     for option, what in (
-        ("--include", "only what matches, such as '*.png'; several if repeated"),
-        ("--exclude", "not what matches, such as 'tmp/'; the first that matches decides"),
+        ("--include", "take only what matches, such as '*.png'; may be repeated"),
+        (
+            "--exclude",
+            "leave out what matches, such as 'tmp/'; of all rules the first that matches decides",
+        ),
     ):
         parser.add_argument(option, action=_AddRule, dest="_rule", metavar="GLOB", help=what)
 

@@ -20,11 +20,20 @@ Only this machine can reach it unless --host says else; it has no password. Ends
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_home(parser, reads=True)
     parser.add_argument(
-        "--port", type=int, default=9108, help="0: any that is free (default: 9108)"
+        "--port",
+        type=int,
+        default=9108,
+        help="port to listen on; 0: any that is free (default: 9108)",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="(default: 127.0.0.1)")
     parser.add_argument(
-        "--every", type=float, default=5.0, metavar="S", help="look at the store at most so often"
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="seconds between two looks at the store",
     )
     parser.add_argument(
         "--move", action="store_true", help="also carry out moves, and collect garbage"

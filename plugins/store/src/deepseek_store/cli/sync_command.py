@@ -58,7 +58,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-delete", type=int, metavar="N", help="do nothing if more were to be deleted"
     )
-    parser.add_argument("--snapshot", metavar="NAME", help="the store as it was then, as SOURCE")
+    parser.add_argument(
+        "--snapshot", metavar="NAME", help="the store as it was in this snapshot, as SOURCE"
+    )
     add_filter(parser)
     add_walk(parser)
     add_kept(parser)

@@ -106,7 +106,8 @@ class _Job:
         self.outputs = np.array(outputs)
         self.inputs = np.flatnonzero(matrix[outputs[0]])
         self._library = library
-        self._factors = matrix[outputs][:, self.inputs]
+        self._factors = matrix[outputs][:, self.inputs]  # [output][input] of GF(2^8)
+        # the table where all inputs reach into the block
         self._full = self._table(np.arange(len(self.inputs)))
 
     def run(self, block: _Block) -> None:

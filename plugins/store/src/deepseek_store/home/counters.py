@@ -96,10 +96,12 @@ class Ledger:
 
     def __init__(self, state: State, *, writer: int, mine: Callable[[], LedgerEntry]) -> None:
         self._state, self._mine = state, mine
+        # of this writer's entry in the index
         self._name = f"{_PREFIX}{socket.gethostname()}:{writer}"
+        # what earlier processes of this writer number counted
         self._before = LedgerEntry.from_text(state.index.meta().get(self._name))
-        self._ticks = self._before.ticks
-        self._saved = self._before.counts, self._ticks
+        self._ticks = self._before.ticks  # the newest samples, for the page's lines
+        self._saved = self._before.counts, self._ticks  # what the index has
 
     def note(self, at_s: float, told: Mapping[str, Any]) -> None:
         """A round of care; kept if anything in it is worth telling."""

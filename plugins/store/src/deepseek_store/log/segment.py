@@ -211,9 +211,10 @@ class SegmentLayout:
         self.cursor = self.end = HEADER_NBYTES
         self.open: list[Placed] = []
         self._salt = rec.salt_of(header.store_id, header.segment)
+        # the first bytes of records since the last mark, which the mark's hash covers
         self._fronts: list[bytes] = []
-        self._entries: list[_Entry] = []
-        self._table_nbytes = HEADER_NBYTES
+        self._entries: list[_Entry] = []  # of the footer: one for each record that counts
+        self._table_nbytes = HEADER_NBYTES  # that the footer will take
 
     @property
     def is_empty(self) -> bool:

@@ -88,10 +88,11 @@ class _Union:
     """One pass over all segments; a disk that fails is no target any more."""
 
     def __init__(self, disks: Sequence[Disk], index: LogIndex, suspects: Collection[str]) -> None:
-        self.targets = list(disks)
-        self.failed: dict[str, errors.StorageError] = {}
-        self.given: set[tuple[int, str]] = set()
+        self.targets = list(disks)  # those that can be brought up to date
+        self.failed: dict[str, errors.StorageError] = {}  # URL -> why it was left out
+        self.given: set[tuple[int, str]] = set()  # (segment, URL): written there
         self._disks, self._index = disks, index
+        # segment -> URL -> for each file of it there, whether it is sealed
         self._files: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
         for disk in disks:
             self._find(disk, is_suspect=index.is_there and disk.url in suspects)

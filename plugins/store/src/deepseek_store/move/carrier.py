@@ -41,10 +41,10 @@ class Carrier:
     ) -> None:
         self._segments, self._skip, self._makes_room = segments, skip, makes_room
         self._reader, self._writer, self._disk = reader, writer, disk
-        self._carried: dict[Extent, Extent] = {}
-        self._batch: list[_Rewrite] = []
+        self._carried: dict[Extent, Extent] = {}  # old place -> new place
+        self._batch: list[_Rewrite] = []  # records to be written next
         self._batch_nbytes = 0
-        self._unread: list[Placed] = []
+        self._unread: list[Placed] = []  # written and not read back yet
 
     def carry(self, version: Version) -> None:
         """Write a version again, at the latest with `flush`.

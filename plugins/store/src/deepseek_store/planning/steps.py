@@ -78,13 +78,14 @@ class Steps:
     ) -> None:
         self._wishes = wishes
         self._segments = sorted(segments, key=lambda segment: segment.id)
-        self._terms = {one.name: one for one in terms}
+        self._terms = {one.name: one for one in terms}  # by tier: its code and its sizes
         self._policy = policy
         self._now_s = now_s
-        self._striped: dict[int, list[SegmentState]] = defaultdict(list)
+        self._striped: dict[int, list[SegmentState]] = defaultdict(list)  # stripe -> its segments
         for segment in self._segments:
             if segment.stripe is not None:
                 self._striped[segment.stripe].append(segment)
+        # segment -> (object's wish, its bytes there)
         self._in_segment: dict[int, list[tuple[Wish, int]]] = defaultdict(list)
         for wish in wishes:
             for number, nbytes in wish.state.parts:

@@ -50,9 +50,10 @@ class TargetFolder:
         self._umask = current_umask()
         os.makedirs(root, exist_ok=True)  # noqa: PTH103 - as it was given, links and all
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._near = threading.local()
-        self._open: set[int] = set()
-        self._numbers = itertools.count()
+        self._near = threading.local()  # by thread: the folder last written to, and its descriptor
+        self._open: set[int] = set()  # descriptors to close
+        self._numbers = itertools.count()  # of names that files have while they are written
+        # folder -> mode and time to give it at the end, when nothing is written there any more
         self._looks: dict[str, Looks] = {}
 
     def finish(self) -> Iterator[tuple[str, OSError]]:
