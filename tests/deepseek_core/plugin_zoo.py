@@ -216,6 +216,55 @@ RESTORED = {
         "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n",
         "the CPU affinity",
     ),
+    "sets_policy": (  # as uvloop.install
+        "import asyncio as a\na.set_event_loop_policy(a.DefaultEventLoopPolicy())\n",
+        "the asyncio policy",
+    ),
+    "hides_warnings": (
+        "import warnings\nwarnings.showwarning = lambda *a, **k: None\n",
+        "the printing of warnings",
+    ),
+    "logs_warnings": (
+        "import logging\nlogging.captureWarnings(True)\n",
+        "the printing of warnings",
+    ),
+    "logger_class": (  # as better_exceptions
+        "import logging\nlogging.setLoggerClass(type('L', (logging.Logger,), {}))\n",
+        "the root logger",
+    ),
+    "loses_errors": (
+        "import codecs\ncodecs.register_error('strict', codecs.ignore_errors)\n",
+        "the handling of text errors",
+    ),
+    "writes_ascii": (
+        "import sys\nsys.__stderr__.reconfigure(encoding='ascii', errors='strict')\n",
+        "the streams",
+    ),
+    "short_traces": (
+        "import sys\nsys.tracebacklimit = 0\nsys.executable = '/nowhere'\n",
+        "sys.executable and sys.tracebacklimit",
+    ),
+    "small_stacks": (
+        "import threading\nthreading.stack_size(1 << 16)\n",
+        "the stack size of threads",
+    ),
+    "sets_timer": (
+        "import signal as s\ns.setitimer(s.ITIMER_PROF, 1000)\n",
+        "timers",
+    ),
+    "few_files": (
+        "import resource as r\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (200, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n",
+        "the limit of open files",
+    ),
+    "blocks_module": (
+        "import sys\nsys.modules['acme_never'] = None\n",
+        "which modules are blocked (acme_never)",
+    ),
+    "numpy_raises": (
+        "import numpy\nnumpy.seterr(all='raise')\n",
+        "numpy's handling of errors",
+    ),
     "no_warnings": ("import warnings\nwarnings.simplefilter('ignore')\n", "warning filters"),
     "seeds": ("import random\nrandom.seed(0)\n", "random numbers"),
     "seeds_numpy": ("import numpy\nnumpy.random.seed(0)\n", "numpy's random numbers"),
@@ -231,6 +280,10 @@ LEFT = {
         threading.Thread(target=time.sleep, args=(600,), name="poll", daemon=True).start()
         """,
         "the thread 'poll'",
+    ),
+    "adds_builtin": (  # as gettext.install and icecream.install
+        "import builtins\nbuiltins.zoo_word = 1\n",
+        "zoo_word in builtins",
     ),
     "leaves_file": ("import os\nos.open('/dev/null', 0)\n", "the open file /dev/null"),
     "leaves_process": (
@@ -256,6 +309,35 @@ LATE = {
 
         threading.Thread(target=speak).start()
         """,
+}
+# Parts of the standard library that it replaces, and what its row says of that.
+REPLACED = {
+    "own_sockets": (  # as PySocks, gevent, eventlet
+        "import socket\nclass S(socket.socket): __module__ = 'acme'\nsocket.socket = S\n",
+        "socket.socket",
+    ),
+    "own_names": (
+        "import socket\nsocket.getaddrinfo = lambda *a, **k: []\n",
+        "socket.getaddrinfo",
+    ),
+    "no_certificates": (
+        "import ssl\nssl._create_default_https_context = ssl._create_unverified_context\n",
+        "ssl._create_default_https_context",
+    ),
+    "own_tls": (  # as truststore.inject_into_ssl
+        "import ssl\nclass C(ssl.SSLContext): __module__ = 'acme'\nssl.SSLContext = C\n",
+        "ssl.SSLContext",
+    ),
+    "own_processes": (
+        "import subprocess as s\nclass P(s.Popen): __module__ = 'acme'\ns.Popen = P\n",
+        "subprocess.Popen",
+    ),
+    "own_loop": ("import asyncio\nasyncio.run = print\n", "asyncio.run"),  # as nest_asyncio
+    "own_pickle": ("import pickle\npickle.loads = eval\n", "pickle.loads"),
+    "own_api": (
+        "import deepseek_core\nfrom deepseek_core import Device\ndeepseek_core.Device = 1\n",
+        "deepseek_core.Device",
+    ),
 }
 HOOKS_AFTER = {name: dedent(source) + HOOKS for name, (source, _) in (RESTORED | LEFT).items()}
 HOOKS_LATE = {name: dedent(source) + HOOKS for name, source in LATE.items()}

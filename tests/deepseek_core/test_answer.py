@@ -56,6 +56,35 @@ def test_the_answer_is_json_whatever_a_plugin_prints(words, folder):
             assert part in process.stderr
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import sys\nsys.stdout.close()\n",
+        "import sys\nsys.__stdout__.close()\n",
+        "import sys\nsys.stderr.close()\n",
+        "import sys\nsys.stdin.close()\n",
+        "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach())\n",
+        "import io, sys\nsys.stderr = io.TextIOWrapper(sys.stderr.buffer)\n",
+        "import threading\nthreading.main_thread = threading.Thread\n",  # as gevent
+    ],
+)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_streams_outlive_a_plugin_that_ends_them(source, as_json, tmp_path):
+    zoo.install(tmp_path, "ends", hooks=source + zoo.HOOKS)
+    words = ["list-plugins", *(["--json"] if as_json else [])]
+    env = {
+        "DEEPSEEK_CACHE_DIR": str(tmp_path / "cache"), "DEEPSEEK_DISABLE_PLUGINS": "nobody",
+    }  # fmt: skip
+    process = zoo.ds_sdk(*words, path=[tmp_path], env=env, timeout_s=60)
+    assert process.returncode == 0, process.stderr
+    assert "note: " in process.stderr, "which comes after the answer, too"
+    assert "cpu_onnx" in process.stdout
+    if as_json:
+        assert json.loads(process.stdout)
+    wrong = zoo.ds_sdk("plan", "nothing.onnx", path=[tmp_path], env=env)
+    assert wrong.returncode == 2 and "error: " in wrong.stderr
+
+
 COMMAND = """
 from deepseek_core import CommandSpec, console, hookimpl, hooks
 

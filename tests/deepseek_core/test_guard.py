@@ -4,6 +4,7 @@ import builtins
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -20,7 +21,7 @@ from deepseek_core.discovery.switches import Switches
 def load(monkeypatch, tmp_path):
     """Loads one plugin with these hooks and gives its row."""
 
-    def load(name, hooks, **switches):
+    def load(name, hooks=zoo.HOOKS, **switches):
         monkeypatch.syspath_prepend(str(tmp_path))
         zoo.install(tmp_path, name, hooks=hooks)
         rows = discover(Switches(**switches), entry_points=scan([str(tmp_path)])).plugins
@@ -52,6 +53,47 @@ def test_the_library_is_as_before(load):
     )
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_plugin_replaces_is_put_back_and_it_is_refused(first, tmp_path):
+    """Whether the plugin is the first to import the module, or not."""
+    sources = (
+        zoo.REPLACED if not first else {k: v for k, v in zoo.REPLACED.items() if k != "own_api"}
+    )
+    for name, (source, _what) in sources.items():
+        zoo.install(tmp_path, name, hooks=source + zoo.HOOKS)
+    imports = "" if first else "import asyncio, pickle, socket, ssl, subprocess\n"
+    imports += "" if first else "import deepseek_core\nfrom deepseek_core import Device\n"
+    code = """
+import sys
+from deepseek_core.discovery import loader, scan
+rows = loader.discover(entry_points=scan.scan([sys.argv[1]])).plugins
+import asyncio, json, pickle, socket, ssl, subprocess
+from deepseek_core import Device
+assert ssl._create_default_https_context is ssl.create_default_context
+assert asyncio.run is not print and pickle.loads is not eval and Device != 1
+for part in (socket.socket, socket.getaddrinfo, ssl.SSLContext, subprocess.Popen):
+    assert part.__module__ in ("socket", "ssl", "subprocess"), part
+print(json.dumps({row.name: [row.status, row.reason] for row in rows}))
+"""
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", imports + code, str(tmp_path)],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": f"{zoo.SOURCES}{os.pathsep}{tmp_path}"},
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == {
+        name: ["broken", f"its import replaced {what}, which was restored"]
+        for name, (_source, what) in sources.items()
+    }
+
+
+def test_a_plugin_that_takes_the_lock_of_loading_away_ends_nothing(load):
+    """As eventlet, which replaces each lock of the process by one of its own."""
+    steals = "from deepseek_core.discovery import guard\nguard._TURN.lock.release()\n"
+    assert load("steals", steals + zoo.HOOKS).status == "available"
+    assert load("well").status == "available"
+
+
 def test_a_module_that_only_the_plugin_imported_is_looked_at_too():
     code = """
 import sys
@@ -64,8 +106,6 @@ print(guard.library_restored())
 assert json.loads("[1]") == [1]
 print(Guard().library_restored())
 """
-    import subprocess
-
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
         env=os.environ | {"PYTHONPATH": str(zoo.SOURCES)},

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
-from threading import get_ident, main_thread
+from threading import get_ident
 from typing import Any, BinaryIO, TextIO
 
 from deepseek_core.contracts.units import printable
@@ -21,8 +21,10 @@ from deepseek_core.discovery.strangers import Process
 class _Answer(TextIOWrapper):
     """Text of the main thread; what other threads print, as those of plugins, goes to stderr."""
 
+    main = 0  # as at first: a plugin may replace what tells, and the thread that is the main one
+
     def write(self, text: str, /) -> int:
-        if get_ident() == main_thread().ident:
+        if get_ident() == self.main:
             return super().write(text)
         return sys.stderr.write(text)
 
@@ -53,6 +55,7 @@ def _keep_stdout() -> None:
         return
     raw = os.fdopen(descriptor, "wb", closefd=False)  # open to the end, as the usual one is
     _Stdout.kept = _Answer(raw, encoding=out.encoding, errors=out.errors)
+    _Stdout.kept.main = get_ident()
     out.reconfigure(line_buffering=True)  # as stderr
 
 

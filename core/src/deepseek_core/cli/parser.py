@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from typing import Any, Final, NoReturn
 
 from deepseek_core.cli.answer import write
@@ -84,6 +83,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def _instead_of(self, words: str) -> str:
         """What was meant by words that the parser does not know."""
+        import shlex  # here, as each start counts modules
         from difflib import get_close_matches
 
         flag, known = words.split(maxsplit=1)[0].partition("=")[0], self._option_string_actions

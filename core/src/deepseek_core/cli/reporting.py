@@ -26,6 +26,7 @@ _RULE_OUT: Final = (
     "--no-plugins (DEEPSEEK_NO_PLUGINS=1) or --disable-plugins NAME rules plugins out"
 )
 _LAST_WORDS_S: Final = 10.0
+_MAIN: Final = main_thread().name  # a plugin may replace the object, and what tells of it
 _LOOKS: Final = {"error": "red", "fix": "cyan", "note": "yellow"}
 _FILES: Final = "check the path, its permissions, and whether the disk has space left"
 
@@ -162,7 +163,7 @@ def end_answer(code: int) -> None:
 def _running_threads() -> list[str]:
     from threading import enumerate as threads
 
-    return [t.name for t in threads() if not t.daemon and t is not main_thread()]
+    return [t.name for t in threads() if not t.daemon and t.name != _MAIN]
 
 
 def _end_without_them(code: int) -> None:

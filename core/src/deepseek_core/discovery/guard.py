@@ -23,15 +23,27 @@ from deepseek_core.discovery.strangers import Overdue
 # A plugin that catches everything is told again.
 _AGAIN_S: Final = 1.0
 # What the SDK and every other plugin rely on, () for all of a module. One that is not imported yet
-# is looked at afterwards, by whether its functions still come from it.
-_WATCHED: Final = {
+# is looked at afterwards, by whether its parts still come from it.
+_WATCHED: Final[dict[str, tuple[str, ...]]] = {
+    "_thread": ("allocate_lock", "get_ident", "start_new_thread"),
+    "asyncio": ("get_event_loop", "run"),
     "builtins": (),
+    "deepseek_core": (),
     "json": ("dump", "dumps", "load", "loads"),
     "os": (),
+    "pickle": ("dump", "dumps", "load", "loads"),
+    "select": ("select",),
+    "signal": ("signal",),
+    "socket": ("create_connection", "getaddrinfo", "socket"),
+    "ssl": ("SSLContext", "_create_default_https_context", "create_default_context"),
+    "subprocess": ("Popen", "run"),
     "sys": ("exit",),
     "threading": ("Event", "Lock", "RLock", "Thread"),
     "time": ("monotonic", "perf_counter", "sleep", "time"),
 }
+# Of what a plugin imports first: parts that are another part of their module, unless replaced.
+_ALIASES: Final = {"_create_default_https_context": "create_default_context"}
+_STREAMS: Final = "the streams"
 _MISSING: Final = object()
 _UNREADABLE: Final = object()
 
@@ -85,18 +97,22 @@ class Guard:
         Parts of the standard library that it has replaced are not among it: see `library_restored`.
         """
         told = [self._variables_restored(), self._state_restored()]
+        if told[1]:  # a stream that lost its place to the one before may have closed it, as it went
+            told.append(self._state_restored(_STREAMS))
         found = "; ".join(filter(None, told))
         if found:
             self.look()
         return found or None
 
-    def _state_restored(self) -> str | None:
-        now = self._read()
-        if now == self._state:
+    def _state_restored(self, only: str | None = None) -> str | None:
+        now, before = self._read(), self._state
+        if only is not None:
+            before = {name: value for name, value in before.items() if name == only}
+        if all(now[name] == value for name, value in before.items()):
             return None
         from deepseek_core.discovery.undoing import undone
 
-        return undone(self._state, now, self._kept)
+        return undone(before, now, self._kept)
 
     def _variables_restored(self) -> str | None:
         if _raw(self._environ) == self._variables:
@@ -147,13 +163,25 @@ def _replaced(parts: dict[str, Any], home: dict[str, Any]) -> list[str]:
 def _reloaded(module: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Parts of a module, new in this process, that do not come from it; it is loaded again."""
     home = vars(sys.modules[module])
-    foreign = [name for name in names if getattr(home.get(name), "__globals__", None) is not home]
+    foreign = [name for name in names if not _is_own(module, name, home)]
     if foreign:
         from importlib import reload
 
-        reload(sys.modules[module])
+        for name in [n for n in sys.modules if n.startswith(f"{module}.")] + [module]:
+            reload(sys.modules[name])
     for name in foreign:
         yield module, name
+
+
+def _is_own(module: str, name: str, home: dict[str, Any]) -> bool:
+    """Whether a part of a module comes from it, or from the C module or package below it."""
+    value = home.get(name)
+    if name in _ALIASES and value is not home.get(_ALIASES[name]):
+        return False
+    origin = getattr(value, "__module__", None)
+    top = origin.partition(".")[0].strip("_") if isinstance(origin, str) else ""
+    namespace = getattr(value, "__globals__", {"__name__": origin})
+    return bool(top) and module.strip("_").startswith(top) and namespace.get("__name__") == origin
 
 
 @contextmanager
@@ -212,7 +240,10 @@ def one_at_a_time() -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        try:
+            lock.release()
+        except RuntimeError:  # a plugin has replaced the locks of the process by its own
+            _TURN.renew()
 
 
 def _alarm_is_ours() -> bool:

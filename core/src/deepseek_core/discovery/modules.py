@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
 from typing import Final
 
 HEAVY: Final = frozenset(
@@ -43,7 +42,7 @@ def locate(module: str) -> ModuleSpec | None:
     """The spec of a module, also of `package.module`, with nothing imported; None if missing."""
     first, *rest = module.split(".")
     try:
-        spec = find_spec(first)
+        spec = _top_level(first)
         name = first
         for part in rest:
             if spec is None or spec.submodule_search_locations is None:
@@ -53,6 +52,15 @@ def locate(module: str) -> ModuleSpec | None:
     except (ImportError, ValueError):
         return None
     return spec
+
+
+def _top_level(name: str) -> ModuleSpec | None:
+    """What `importlib.util.find_spec` gives, without two modules more at each start."""
+    if name in sys.modules:
+        return sys.modules[name].__spec__
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    found = (find(name, None) for find in finders if find is not None)
+    return next((spec for spec in found if spec is not None), None)
 
 
 def missing(modules: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ Each takes about a microsecond. `undoing` has what puts them back, under the sam
 
 from __future__ import annotations
 
+import _codecs
 import _signal  # type: ignore[import-not-found]  # `signal` makes an enum of each, which is slow
+import builtins
 import faulthandler
 import gc
 import os
@@ -94,7 +96,10 @@ def _loaded(module: str, read: Callable[[Any], object]) -> Callable[[], object]:
 def _logging(module: Any) -> tuple[object, ...]:
     root = module.root
     handlers, filters = Objects(root.handlers), Objects(root.filters)
-    return root.level, handlers, filters, root.manager.disable, module.raiseExceptions
+    return (
+        root.level, handlers, filters, root.manager.disable, module.raiseExceptions,
+        module.getLoggerClass(),
+    )  # fmt: skip
 
 
 def decimal_state(context: Any) -> tuple[object, ...]:
@@ -102,6 +107,45 @@ def decimal_state(context: Any) -> tuple[object, ...]:
     c = context
     traps = tuple(signal for signal, is_set in c.traps.items() if is_set)
     return c.prec, c.rounding, c.Emin, c.Emax, c.capitals, c.clamp, traps
+
+
+def _streams() -> tuple[object, ...]:
+    """How Python's own streams are: a plugin may close, detach or reconfigure them."""
+    return tuple(stream_state(getattr(sys, name)) for name in STREAMS)
+
+
+def stream_state(stream: Any) -> tuple[object, ...] | None:
+    """Encoding, errors and buffering; None for one that is closed, detached or not there."""
+    try:
+        if stream.closed:
+            return None
+        return stream.encoding, stream.errors, stream.line_buffering
+    except (AttributeError, ValueError):
+        return None
+
+
+def _timers() -> tuple[bool, ...]:
+    return tuple(_signal.getitimer(which)[0] > 0 for which in TIMERS)
+
+
+def _settings() -> Objects:
+    return Objects(getattr(sys, name, None) for name in SYS_SETTINGS)
+
+
+def _printing(module: Any) -> Objects:
+    return Objects((module.showwarning, module.formatwarning))
+
+
+def _torch_defaults(module: Any) -> tuple[object, ...] | None:
+    if not hasattr(module, "is_grad_enabled"):  # it is being imported
+        return None
+    return str(module.get_default_dtype()), module.is_grad_enabled()
+
+
+def _numpy_errors(module: Any) -> tuple[object, ...] | None:
+    if not hasattr(module, "geterr"):  # it is being imported
+        return None
+    return tuple(module.geterr().items())
 
 
 def _numpy_random(module: Any) -> tuple[object, ...]:
@@ -131,6 +175,15 @@ SYS_HOOKS: Final = (
     "stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__", "displayhook",
     "excepthook", "unraisablehook", "breakpointhook",
 )  # fmt: skip
+STREAMS: Final = ("__stdin__", "__stdout__", "__stderr__")
+SYS_SETTINGS: Final = (
+    "dont_write_bytecode", "executable", "exec_prefix", "prefix", "pycache_prefix",
+    "tracebacklimit",
+)  # fmt: skip
+TEXT_ERRORS: Final = ("strict", "ignore", "replace", "backslashreplace", "surrogateescape")
+TIMERS: Final = (
+    (_signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF) if hasattr(_signal, "ITIMER_PROF") else ()
+)
 SIGNALS: Final = tuple(sorted(_signal.valid_signals()))
 
 _READERS: Final[dict[str, Callable[[], object]]] = {
@@ -143,6 +196,15 @@ _READERS: Final[dict[str, Callable[[], object]]] = {
     "sys.meta_path": lambda: Objects(sys.meta_path),
     "sys.path_hooks": lambda: Objects(sys.path_hooks),
     "sys hooks": _hooks,
+    "the streams": _streams,
+    "sys settings": _settings,
+    "the handling of text errors": lambda: Objects(map(_codecs.lookup_error, TEXT_ERRORS)),
+    "names in builtins": lambda: frozenset(vars(builtins)),
+    "modules that are blocked": lambda: frozenset(
+        name for name, module in sys.modules.copy().items() if module is None
+    ),
+    "timers": _timers,
+    "the stack size of threads": threading.stack_size,
     "threading hooks": _thread_hooks,
     "tracing": _tracing,
     "the recursion limit": sys.getrecursionlimit,
@@ -155,6 +217,12 @@ _READERS: Final[dict[str, Callable[[], object]]] = {
     "the root logger": _loaded("logging", _logging),
     "the time-out of sockets": _loaded("_socket", lambda m: m.getdefaulttimeout()),
     "the decimal context": _loaded("decimal", lambda m: decimal_state(m.getcontext())),
+    "the asyncio policy": _loaded(
+        "asyncio.events", lambda m: Objects((getattr(m, "_event_loop_policy", None),))
+    ),
+    "the printing of warnings": _loaded("warnings", _printing),
+    "numpy's handling of errors": _loaded("numpy", _numpy_errors),
+    "torch's defaults": _loaded("torch", _torch_defaults),
     "the start method of processes": _loaded(
         "multiprocessing", lambda m: m.get_start_method(allow_none=True)
     ),
@@ -162,6 +230,9 @@ _READERS: Final[dict[str, Callable[[], object]]] = {
 if sys.platform != "win32":
     _READERS["blocked signals"] = lambda: frozenset(_signal.pthread_sigmask(_signal.SIG_BLOCK, ()))
     _READERS["the flags of dlopen"] = sys.getdlopenflags
+if hasattr(os, "getpriority"):
+    _READERS["the priority"] = lambda: os.getpriority(os.PRIO_PROCESS, 0)
+    _READERS["the limit of open files"] = lambda: os.sysconf("SC_OPEN_MAX")
 if hasattr(os, "sched_getaffinity"):
     _READERS["the CPU affinity"] = lambda: frozenset(os.sched_getaffinity(0))
 

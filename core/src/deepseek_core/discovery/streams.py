@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 
 
 @contextmanager
@@ -17,10 +17,19 @@ def stdout_to_stderr() -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     finally:
+        if _is_dead(sys.stdout):
+            sys.stdout = sys.__stdout__  # a plugin has closed the one before; this is a new one
         _flush_stdout()
         if saved is not None:
             os.dup2(saved, 1)
             os.close(saved)
+
+
+def _is_dead(stream: object) -> bool:
+    try:
+        return bool(getattr(stream, "closed", False))
+    except ValueError:  # it has no buffer any more
+        return True
 
 
 def _swap_stdout() -> int | None:
@@ -36,5 +45,6 @@ def _swap_stdout() -> int | None:
 
 def _flush_stdout() -> None:
     for stream in (sys.stdout, sys.__stdout__):
-        if stream is not None and not stream.closed:
-            stream.flush()
+        if stream is not None:
+            with suppress(ValueError):  # a plugin has closed or detached it
+                stream.flush()

@@ -17,11 +17,25 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core.discovery.process_state import SIGNALS, SYS_HOOKS, Objects, decimal_state
+from deepseek_core.discovery.process_state import (
+    SIGNALS,
+    STREAMS,
+    SYS_HOOKS,
+    SYS_SETTINGS,
+    TEXT_ERRORS,
+    TIMERS,
+    Objects,
+    decimal_state,
+    stream_state,
+)
 from deepseek_core.discovery.strangers import attribute, raise_if_ours, text_of
 
 _MOST_NAMED: Final = 5
 _PLACES: Final = ("sys.path", "sys.meta_path", "sys.path_hooks")
+
+_NUMPY_ERRORS: Final = (
+    ("divide", "warn"), ("over", "warn"), ("under", "ignore"), ("invalid", "warn"),
+)  # fmt: skip
 
 State = Mapping[str, Any]
 
@@ -126,6 +140,13 @@ def _described(name: str, before: Any, after: Any) -> str:
     if name == "sys hooks":
         pairs = zip(SYS_HOOKS, before, after, strict=True)
         return _listed([f"sys.{hook}" for hook, old, new in pairs if old is not new])
+    if name == "sys settings":
+        pairs = zip(SYS_SETTINGS, before, after, strict=True)
+        return _listed([f"sys.{each}" for each, old, new in pairs if old is not new])
+    if name == "modules that are blocked":
+        return (
+            "" if after < before else f"which modules are blocked ({_listed(_new(before, after))})"
+        )
     if name == "warning filters" and _are_narrow(before, after):
         return ""
     return name
@@ -207,6 +228,90 @@ def _children(before: bool, after: bool) -> Iterator[str]:
         yield f"the process {', '.join(numbers)}" if numbers else "a process"
 
 
+def _builtins(before: frozenset[str], after: frozenset[str]) -> Iterator[str]:
+    for name in _new(before, after):
+        yield f"{text_of(name)} in builtins"
+
+
+def _new(before: frozenset[str], after: frozenset[str]) -> list[str]:
+    return sorted(after - before)
+
+
+def _revive(states: tuple[Any, ...]) -> None:
+    """Let each stream be as it was: a new one takes the place of one that was closed."""
+    for number, (name, state) in enumerate(zip(STREAMS, states, strict=True)):
+        dead = getattr(sys, name)
+        if state is None or stream_state(dead) == state:
+            continue
+        encoding, errors, buffering = state
+        if stream_state(dead) is not None:
+            dead.reconfigure(encoding=encoding, errors=errors, line_buffering=buffering)
+            continue
+        mode = "r" if number == 0 else "w"
+        made: Any = open(number, mode, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
+        made.reconfigure(line_buffering=buffering)
+        for place in (*STREAMS, "stdin", "stdout", "stderr"):
+            if getattr(sys, place) is dead:
+                setattr(sys, place, made)
+
+
+def _set_settings(values: tuple[Any, ...]) -> None:
+    for name, value in zip(SYS_SETTINGS, values, strict=True):
+        if name == "tracebacklimit" and value is None:
+            vars(sys).pop(name, None)
+        else:
+            setattr(sys, name, value)
+
+
+def _set_text_errors(handlers: tuple[Any, ...]) -> None:
+    import codecs
+
+    for name, handler in zip(TEXT_ERRORS, handlers, strict=True):
+        codecs.register_error(name, handler)
+
+
+def _unblock(blocked: frozenset[str]) -> None:
+    for name, module in sys.modules.copy().items():
+        if module is None and name not in blocked:
+            del sys.modules[name]
+
+
+def _stop_timers(running: tuple[bool, ...]) -> None:
+    for which, ran in zip(TIMERS, running, strict=True):
+        if not ran:
+            _signal.setitimer(which, 0)
+
+
+def _set_policy(policies: tuple[Any, ...]) -> None:
+    sys.modules["asyncio.events"]._event_loop_policy = policies[0]  # type: ignore[attr-defined]
+
+
+def _set_printing(functions: tuple[Any, ...]) -> None:
+    warnings.showwarning, warnings.formatwarning = functions
+    module: Any = sys.modules.get("logging")
+    if module is not None and functions[0] is module._warnings_showwarning:
+        module._warnings_showwarning = None  # else it would take itself for switched on
+
+
+def _set_numpy_errors(state: tuple[Any, ...]) -> None:
+    sys.modules["numpy"].seterr(**dict(state))
+
+
+def _set_torch_defaults(state: tuple[Any, ...]) -> None:
+    torch: Any = sys.modules["torch"]
+    dtype, grad = state
+    torch.set_default_dtype(getattr(torch, dtype.removeprefix("torch.")))
+    torch.set_grad_enabled(grad)
+
+
+def _set_open_files(most: int) -> None:
+    import resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    is_less = hard != resource.RLIM_INFINITY and hard < most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most if is_less else hard))
+
+
 def _signals(handlers: tuple[Any, ...]) -> None:
     now = map(_signal.getsignal, SIGNALS)
     for number, old, new in zip(SIGNALS, handlers, now, strict=True):
@@ -240,12 +345,13 @@ def _set_collector(state: tuple[Any, ...]) -> None:
 
 def _set_logging(state: tuple[Any, ...]) -> None:
     module: Any = sys.modules["logging"]
-    level, handlers, filters, disabled, raises = state
+    level, handlers, filters, disabled, raises, kind = state
     root = module.root
     root.setLevel(level)
     root.handlers[:], root.filters[:] = handlers, filters
     module.disable(disabled)
     module.raiseExceptions = raises
+    module.setLoggerClass(kind)
 
 
 def _set_filters(filters: tuple[Any, ...]) -> None:
@@ -328,6 +434,18 @@ _UNDO: Final[dict[str, Callable[[Any], object]]] = {
     "sys.meta_path": _set_list("meta_path"),
     "sys.path_hooks": _set_list("path_hooks"),
     "sys hooks": _set_hooks,
+    "the streams": _revive,
+    "sys settings": _set_settings,
+    "the handling of text errors": _set_text_errors,
+    "modules that are blocked": _unblock,
+    "timers": _stop_timers,
+    "the stack size of threads": threading.stack_size,
+    "the asyncio policy": _set_policy,
+    "the printing of warnings": _set_printing,
+    "numpy's handling of errors": _set_numpy_errors,
+    "torch's defaults": _set_torch_defaults,
+    "the priority": lambda level: os.setpriority(os.PRIO_PROCESS, 0, level),
+    "the limit of open files": _set_open_files,
     "threading hooks": _set_thread_hooks,
     "tracing": _set_tracing,
     "the recursion limit": sys.setrecursionlimit,
@@ -352,7 +470,13 @@ _UNDO: Final[dict[str, Callable[[Any], object]]] = {
 _SEEDED: Final = ("random numbers", "numpy's random numbers")
 
 _AT_FIRST: Final[dict[str, Callable[[], object]]] = {
-    "the root logger": lambda: (30, Objects(), Objects(), 0, True),
+    "the root logger": lambda: (30, Objects(), Objects(), 0, True, sys.modules["logging"].Logger),
+    "the asyncio policy": lambda: Objects((None,)),
+    "the printing of warnings": lambda: Objects(
+        (warnings._showwarning_orig, warnings._formatwarning_orig)  # type: ignore[attr-defined]
+    ),
+    "numpy's handling of errors": lambda: _NUMPY_ERRORS,
+    "torch's defaults": lambda: ("torch.float32", True),
     "the decimal context": _default_decimal,
 }
 """State of a module that has just been imported."""
@@ -361,5 +485,6 @@ _LEFT: Final[dict[str, Callable[[Any, Any], Iterator[str]]]] = {
     "threads": _threads,
     "open files": _open_files,
     "child processes": _children,
+    "names in builtins": _builtins,
 }
 """What can't be put back without harm."""

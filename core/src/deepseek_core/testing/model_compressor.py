@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 import attrs
 import numpy as np
@@ -24,6 +24,23 @@ from deepseek_core.discovery.registry import Registered
 from deepseek_core.runtime.compressors import open_compressor
 from deepseek_core.testing.subject import registry_of
 from deepseek_core.testing.traces import TraceRules
+
+
+@attrs.frozen(kw_only=True)
+class Treated:
+    """A model that a step was applied to, once; digests of its weights before and after that."""
+
+    plan: StepPlan
+    result: StepResult
+    workspace: Path
+    before: str
+    after: str
+    made: str
+    """Of the weights of the result."""
+
+
+_TREATED: Final[dict[type, Treated]] = {}
+"""Class with rules -> one application, which several of its rules look at."""
 
 
 class ModelCompressorConformance(TraceRules):
@@ -65,6 +82,27 @@ class ModelCompressorConformance(TraceRules):
         """The step, with the options of this class."""
         return self._step(usable)
 
+    @pytest.fixture
+    def treated(self, step: ModelCompressor, tmp_path_factory: pytest.TempPathFactory) -> Treated:
+        """The model of this class after the step, which may take long: once for all rules."""
+        if type(self) not in _TREATED:
+            _TREATED[type(self)] = self._treated(step, tmp_path_factory.mktemp("treated"))
+        return _TREATED[type(self)]
+
+    def _treated(self, step: ModelCompressor, workspace: Path) -> Treated:
+        model, context = self.model(), self.context(workspace)
+        before = self._digest(model)
+        plan = step.plan(model, context)
+        result = step.apply(model, plan, context)
+        return Treated(
+            plan=plan,
+            result=result,
+            workspace=workspace,
+            before=before,
+            after=self._digest(model),
+            made=self._digest(result.model),
+        )
+
     def _step(self, spec: Registered[Any]) -> ModelCompressor:
         opened = open_compressor(spec.record.name, self.options, registry=registry_of(self.plugin))
         assert isinstance(opened.compressor, ModelCompressor)
@@ -100,51 +138,43 @@ class ModelCompressorConformance(TraceRules):
         plan = step.plan(self.model(), self.context(tmp_path))
         assert StepPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
-    def test_the_given_model_stays_as_it_was(self, step: ModelCompressor, tmp_path: Path) -> None:
+    def test_the_given_model_stays_as_it_was(self, treated: Treated) -> None:
         """`apply` works on a copy."""
-        model = self.model()
-        before = self._digest(model)
-        self._applied(step, model, tmp_path)
-        assert self._digest(model) == before
+        assert treated.after == treated.before
 
-    def test_it_does_what_it_planned(self, step: ModelCompressor, tmp_path: Path) -> None:
+    def test_it_does_what_it_planned(self, treated: Treated) -> None:
         """Parameters, and operations where both know them."""
-        model, context = self.model(), self.context(tmp_path)
-        plan = step.plan(model, context)
-        result = step.apply(model, plan, context)
-        assert result.profile.parameters == plan.after.parameters
-        if None not in (result.profile.macs, plan.after.macs):
-            assert result.profile.macs == plan.after.macs
+        planned, done = treated.plan.after, treated.result.profile
+        assert done.parameters == planned.parameters
+        if None not in (done.macs, planned.macs):
+            assert done.macs == planned.macs
 
     def test_it_provides_what_its_record_says(
-        self, usable: Registered[Any], step: ModelCompressor, tmp_path: Path
+        self, usable: Registered[Any], treated: Treated
     ) -> None:
         """By name; files of it lie in the workspace."""
-        result = self._applied(step, self.model(), tmp_path)
-        assert set(result.provided) == set(usable.record.provides)
-        for value in result.provided.values():
+        assert set(treated.result.provided) == set(usable.record.provides)
+        for value in treated.result.provided.values():
             if isinstance(value, Path):
                 assert value.is_file()
-                assert value.is_relative_to(tmp_path)
+                assert value.is_relative_to(treated.workspace)
 
-    def test_equal_runs_give_equal_models(self, step: ModelCompressor, tmp_path: Path) -> None:
+    def test_equal_runs_give_equal_models(
+        self, step: ModelCompressor, treated: Treated, tmp_path: Path
+    ) -> None:
         """With one seed and one number of threads."""
         if not self.deterministic:
             pytest.skip("deterministic = False")
-        folders = [tmp_path / name for name in ("one", "other")]
-        for folder in folders:
-            folder.mkdir()
-        one, other = (self._applied(step, self.model(), folder) for folder in folders)
-        assert self._digest(one.model) == self._digest(other.model)
+        other = self._applied(step, self.model(), tmp_path)
+        assert self._digest(other.model) == treated.made
 
-    def test_the_structure_can_be_made_again(self, step: ModelCompressor, tmp_path: Path) -> None:
+    def test_the_structure_can_be_made_again(self, step: ModelCompressor, treated: Treated) -> None:
         """`reshape` gives a model whose weights have the names and shapes that `apply` left."""
-        model, context = self.model(), self.context(tmp_path)
-        plan = step.plan(model, context)
+        model = self.model()
         if isinstance(model, Artifact):
             pytest.skip("the model is a file: it is kept whole")
-        again = self.weights(step.reshape(model, plan))
-        made = self.weights(step.apply(model, plan, context).model)
+        again = self.weights(step.reshape(model, treated.plan))
+        made = self.weights(treated.result.model)
         shapes = [{name: np.shape(value) for name, value in w.items()} for w in (again, made)]
         assert shapes[0] == shapes[1]
 

@@ -56,7 +56,7 @@ class BuildEngine(compression.ModelCompressor):
     @in_recipe_words()
     def __init__(self, **options: Any) -> None:
         given = EngineOptions(**options)
-        self._keeps = given.cache
+        self._keeps = given.cache  # whether engines are kept in the cache
         self._build = BuildOptions(
             targets=given.compute,
             profiles=[Profile.parse(text) for text in given.profiles],
@@ -66,6 +66,7 @@ class BuildEngine(compression.ModelCompressor):
             time_limit_s=given.time_limit_s,
         )
         self._backend = backend_name(None if given.backend == "auto" else given.backend)
+        # flavor and version, found before anything is trained
         self._library = identify(self._backend)
         check_targets(self._build.targets, self._library)
 

@@ -44,14 +44,15 @@ class Client:
     def __init__(self, options: Options, url: str) -> None:
         self._options, self._url = options, url
         self._policy = RetryPolicy(retries=options.retries, give_up_s=options.give_up_s)
-        self._budget = RetryBudget(now_s=time.monotonic())
+        self._budget = RetryBudget(now_s=time.monotonic())  # of retries, which all requests share
+        # None: requests are not signed
         self._keys = None if options.anonymous else KeptKeys(key_chain.find(options))
         if self._keys is not None and self._keys.is_here:
             self._keys.current()  # what is not there is told now, in its own words
         self._relay: Relay | None = None
         self._refusal: str | None = None  # why OpenSSL refuses the certificate too
         self._changing = threading.Lock()
-        self.stores = stores.make(options, self._keys, None)
+        self.stores = stores.make(options, self._keys, None)  # made again when keys change
 
     def call(
         self,

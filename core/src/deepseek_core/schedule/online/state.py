@@ -32,6 +32,7 @@ class Cost:
     )  # fmt: skip
 
     def __init__(self, cost: RunCost) -> None:
+        # As in `RunCost`.
         self.fixed_s, self.item_s = cost.fixed_s, cost.item_s
         self.sigma, self.most_items, self.founded = cost.sigma, cost.most_items, cost.founded
         self.longest_s = 0.0  # of the runs that ended
@@ -107,6 +108,7 @@ class Job:
     )  # fmt: skip
 
     def __init__(self, event: TaskArrived, seq: int) -> None:
+        # As in `TaskArrived`.
         self.id, self.operator, self.items = event.task_id, event.operator, event.items
         # what devices are asked by: the operator, and who refused it
         self.kind = Kind(event.operator)

@@ -31,10 +31,12 @@ class Sizes:
             [(c.factor, [self.vector(v) for v in c.vectors]) for c in structure.costs]
         )
         self._params, self._costs = params, costs
+        # layer -> numbers of the vectors into it and out of it
         self.layers = {
             size.layer: (self.vector(size.into), self.vector(size.out))
             for size in structure.layer_sizes
         }
+        # _per_block: [vector][block], and a constant: lengths are linear in what blocks keep
         self._per_block, self._constant = np.array(self._rows), np.array(self._constants)
 
     def _parameters(self, structure: Structure) -> list[tuple[float, list[int]]]:

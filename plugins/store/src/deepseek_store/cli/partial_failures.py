@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from deepseek_core import console
 
-_TOLD: Final = 20  # lines of a sort; --json has all
-_KEPT: Final = 100_000
+_TOLD: Final = 20  # lines of a sort on stderr
+_KEPT: Final = 100_000  # of a sort in the answer of --json
 
 
 def shown(name: str) -> str:
@@ -24,12 +24,12 @@ class Troubles:
     """
 
     def __init__(self) -> None:
-        self.skipped: list[dict[str, str]] = []
+        self.skipped: list[dict[str, str]] = []  # for --json: the first of them
         self.failed: list[dict[str, str]] = []
         self.notes: list[dict[str, str]] = []
-        self._told: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()  # how many there were of each sort
         self._lock = threading.Lock()
-        self._reasons: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()  # why -> how many were skipped
 
     def skip(self, name: str, why: str, hint: str = "") -> None:
         """Something was left out, as it should be; `hint`: what would take it along."""
@@ -81,4 +81,4 @@ class Troubles:
         if number <= _TOLD:
             console.print_note(f"{sort}: {shown(name)}: {why}{hint}")
         elif number == _TOLD + 1:
-            console.print_note(f"{sort}: more, not told one by one (--json has all)")
+            console.print_note(f"{sort}: more of them (--json lists up to {_KEPT:,})")

@@ -61,10 +61,11 @@ class ObjectWriter(AbstractBufferedFile):  # type: ignore[misc]
     ) -> None:
         self._upload, self._expect = upload, expect
         self._receipt: Receipt | None = None
+        # _begun: whether bytes were written; whether nothing is to be stored
         self._begun = self._given_up = False
         self.closed: bool
         super().__init__(fs, path, mode=mode, autocommit=autocommit)
-        self.loc = upload.nbytes
+        self.loc = upload.nbytes  # where the next byte goes
 
     def write(self, data: Any) -> int:
         """Write all of it, of any object with bytes; the file is given up if that fails."""

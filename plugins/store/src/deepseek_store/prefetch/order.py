@@ -40,7 +40,7 @@ class OrderSource:
     def __init__(self, order: Iterable[int], *, ahead: int) -> None:
         if ahead < 1:
             raise ValueError(f"{ahead} blocks ahead: one at least")
-        self._order: Iterator[int] = iter(order)
+        self._order: Iterator[int] = iter(order)  # what of the order was not looked at yet
         self._ahead = ahead
         self._window: deque[int] = deque()  # announced and not yet requested or passed
         self._places: dict[int, deque[int]] = {}  # block -> its places in the order, in the window
@@ -48,6 +48,7 @@ class OrderSource:
         self._furthest = -1
         self._again = 0  # the next place to announce a second time
         self._ended = False
+        # _followed: requests as announced; others, and how many of those in a row
         self._followed = self._strays = self._strays_in_row = 0
 
     @property

@@ -76,6 +76,7 @@ class Prefetcher:
             raise ValueError(f"no source {sorted(unknown)}; there are {NAMES}")
         self._capacity, self._fetch_s = max(1, capacity_blocks), fetch_s
         self._contains = contains
+        # the three sources; those in `sources` learn from each request
         self.streams = StreamSource(capacity_blocks=self._capacity, fetch_s=fetch_s)
         self.markov = MarkovSource()
         self.lstm = LstmSource(weights)
@@ -86,9 +87,11 @@ class Prefetcher:
         }
         # sources that may act, in the order of the duel's bits
         self._names = tuple(name for name in NAMES if name in sources)
+        # of those sources, in their order: what each predicts after a request
         self._observers = [every[name] for name in self._names]
+        # decides which subset of them acts
         self._duel = Duel(sources=len(self._names), capacity_blocks=self._capacity)
-        self._channels = Channels()
+        self._channels = Channels()  # how many fetches are served at once, as far as was seen
         self._gated = gated
         # a known order of reads; while it holds nothing else predicts
         self._order: OrderSource | None = None

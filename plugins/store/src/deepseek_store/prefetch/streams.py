@@ -54,13 +54,15 @@ class StreamSource:
     def __init__(self, *, capacity_blocks: int, fetch_s: float) -> None:
         self.fetch_s = fetch_s
         self._capacity = max(1, capacity_blocks)
+        # block -> when it was requested, oldest first
         self._recent: OrderedDict[int, float] = OrderedDict()
+        # the last requests, to find strides other than one
         self._few: deque[int] = deque(maxlen=FEW)
         self._streams: OrderedDict[_Stream, None] = OrderedDict()  # oldest first
         self._owner: dict[int, _Stream] = {}
         self._active: OrderedDict[_Stream, None] = OrderedDict()  # moved long ago first
         self._edges, self._lengths = Edges(), Lengths()
-        self._number = 0
+        self._number = 0  # requests so far
         self._look_at = 0  # number of the request at which a stream may have ended
         self._last = -1
 

@@ -42,9 +42,9 @@ class AccessRates:
 
     def __init__(self, half_life_s: float, memory: Memory | None = None) -> None:
         self._half_life_s = half_life_s
-        self._known: dict[str, RateAt] = {}
-        self._counted: dict[str, int] = {}
-        self._changed: set[str] = set()
+        self._known: dict[str, RateAt] = {}  # key -> rate, and the time of it
+        self._counted: dict[str, int] = {}  # accesses that are not in the rates yet
+        self._changed: set[str] = set()  # keys whose rate the index does not have yet
         self._memory = memory
         self._loading = threading.Lock()
 

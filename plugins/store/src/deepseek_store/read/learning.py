@@ -23,8 +23,9 @@ class Learner:
 
     def __init__(self, policy: Policy, remembered: str | None) -> None:
         self._half_life_s = policy.half_life_s
+        # rates at `_then_s`, with which those of a half-life later are compared
         self._picture: Mapping[str, RateAt] = {}
-        self._then_s = 0.0
+        self._then_s = 0.0  # 0: no picture was taken
         self.reaccess = _remembered(remembered) or Reaccess(half_life_s=policy.half_life_s)
 
     def look(self, heat: AccessRates, now_s: float, *, last: bool = False) -> bool:

@@ -31,10 +31,10 @@ class BlockNumbers:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._first: dict[str, int] = {}
-        self._firsts: list[int] = []
-        self._keys: list[str] = []
-        self._next = 0
+        self._first: dict[str, int] = {}  # key -> number of its first shard
+        self._firsts: list[int] = []  # those numbers, ascending
+        self._keys: list[str] = []  # in the same order
+        self._next = 0  # the number that the next new object gets
 
     def of(self, key: str, shards: int) -> int:
         """The number of an object's first shard."""

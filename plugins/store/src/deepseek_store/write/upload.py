@@ -45,9 +45,10 @@ class Upload:
         self._append, self._finish, self._release = append, finish, release
         self._landed = landed
         self._extents, self._join, self._expect = list(extents), join, expect
-        self._kept = len(extents)
+        self._kept = len(extents)  # shards of the object that this one is put behind
+        # bytes that are in the log
         self._appended_nbytes = sum(extent.nbytes for extent in extents)
-        self._ended = False
+        self._ended = False  # committed or given up
         self._process = os.getpid()
         self.nbytes = self._appended_nbytes
         """Length of the object so far: what was handed over, behind what was there."""
