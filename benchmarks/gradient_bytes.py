@@ -43,7 +43,7 @@ def perceptron(widths: tuple[int, ...]) -> Any:
     return torch.nn.Sequential(*layers[:-1])
 
 
-def contestant(name: str, module: Any) -> tuple[Any, Any]:
+def contestant(name: str, module: Any, lr: float = 0.01) -> tuple[Any, Any]:
     """What is called with a batch, and the optimizer."""
     import torch
     from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
@@ -53,14 +53,14 @@ def contestant(name: str, module: Any) -> tuple[Any, Any]:
     from deepseek_parallel import CompressedSGD
 
     if name == OURS:
-        return module, CompressedSGD(module.parameters(), lr=0.01)
+        return module, CompressedSGD(module.parameters(), lr=lr)
     wrapped = DistributedDataParallel(module)
     if name == FP16:
         wrapped.register_comm_hook(None, default_hooks.fp16_compress_hook)
     elif name == POWER:
         state = power.PowerSGDState(None, matrix_approximation_rank=1, start_powerSGD_iter=2)
         wrapped.register_comm_hook(state, power.powerSGD_hook)
-    return wrapped, torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
+    return wrapped, torch.optim.SGD(module.parameters(), lr=lr, momentum=0.9)
 
 
 def counted(
