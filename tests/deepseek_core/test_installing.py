@@ -68,7 +68,7 @@ def asked(site, *words):
     [
         (None, "pip install -U zoo-well", "pip install --force-reinstall zoo-well"),
         (
-            {"url": "file:///src/well", "dir_info": {"editable": True}},
+            {"url": Path("/src/well").as_uri(), "dir_info": {"editable": True}},
             "update /src/well, then pip install -e /src/well",
             "pip install --force-reinstall -e /src/well",
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ __all__ = ["CompressedSGD", "NotFiniteGradient", "RankLost", "StateMismatch", "T
 
 def __getattr__(name: str) -> Any:
     """Load a name when it is used: torch takes seconds."""
+    from importlib import import_module
+
     if name in _WHERE:
         return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

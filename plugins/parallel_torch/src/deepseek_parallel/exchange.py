@@ -133,6 +133,6 @@ def _waited(collective: Callable[[], object], rank: int) -> None:
         collective()
     except RuntimeError as error:  # torch has no kinds of error for this
         raise RankLost(
-            f"rank {rank} waited in vain for another one: {str(error).splitlines()[0]}",
+            f"rank {rank} got no answer of another one: {str(error).splitlines()[0]}",
             remedy="see the logs of the other ranks; the limit is the timeout of the process group",
         ) from error

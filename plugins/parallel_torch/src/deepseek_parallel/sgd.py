@@ -97,8 +97,7 @@ class CompressedSGD(Optimizer):
             )
         super().add_param_group(param_group)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Exchange the gradients of all ranks and take one step; what the closure gave.
 
         After an error, nothing of this rank has changed.
@@ -112,6 +111,11 @@ class CompressedSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        with torch.no_grad():
+            self._exchanged()
+        return loss
+
+    def _exchanged(self) -> None:
         bad = self._read()
         if bad is None:
             packets = self._feedback.offer(self._update)
@@ -129,7 +133,6 @@ class CompressedSGD(Optimizer):
         change = self._feedback.finish(self._exchange.to_all(self._feedback.own(offered)))
         for param, part in zip(self._params, self._parts, strict=True):
             param.sub_(torch.from_numpy(change[part]).view(param.shape).to(param))
-        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The state of this rank, which differs from that of others: save one for each."""
