@@ -349,7 +349,7 @@ def origin(url, **more):
         ({}, "put zoo-greeter there again as it was; where it came from is not recorded"),
         ({"INSTALLER": "pip\n"}, "pip install zoo-greeter, from the index that it came from"),
         (origin(Path("/a b").as_uri(), dir_info={"editable": True}), "pip install -e '/a b'"),
-        (origin(Path("/w/zoo_greeter.whl").as_uri(), archive_info={}), "pip install /w/zoo_greeter.whl"),
+        (origin(Path("/w/greeter.whl").as_uri(), archive_info={}), "pip install /w/greeter.whl"),
         (
             origin("https://me:secret@git.acme.example/greeter", subdirectory="py",
                    vcs_info={"vcs": "git", "requested_revision": "v1", "commit_id": "abc"}),
