@@ -22,7 +22,7 @@ MODULES = {
     ],
     **{
         name: importlib.import_module(name).__all__
-        for name in ("deepseek_core.testing", "deepseek_store", "deepseek_trt")
+        for name in ("deepseek_core.testing", "deepseek_store", "deepseek_trt", "deepseek_parallel")
     },
 }
 NAMES = [(module, name) for module, names in MODULES.items() for name in names]

@@ -38,6 +38,7 @@ FOLDERS: Final = {
     "deepseek-compress": "plugins/compress_torch",
     "deepseek-trt": "plugins/compress_trt",
     "deepseek-ray": "plugins/cluster_ray",
+    "deepseek-parallel": "plugins/parallel_torch",
 }
 """The SDK's own distributions that exist, and the folder of each in a checkout."""
 

@@ -1,0 +1,29 @@
+"""Training on several processes: gradients at 1 % of their bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from deepseek_parallel.codec.compressor import TopK
+    from deepseek_parallel.errors import NotFiniteGradient, RankLost, StateMismatch
+    from deepseek_parallel.sgd import CompressedSGD
+
+_WHERE: Final = {
+    "CompressedSGD": "sgd",
+    "NotFiniteGradient": "errors",
+    "RankLost": "errors",
+    "StateMismatch": "errors",
+    "TopK": "codec.compressor",
+}
+
+__all__ = ["CompressedSGD", "NotFiniteGradient", "RankLost", "StateMismatch", "TopK"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is used: torch takes seconds."""
+    from importlib import import_module
+
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

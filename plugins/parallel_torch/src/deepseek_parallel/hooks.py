@@ -1,0 +1,22 @@
+"""What this plugin offers: a compressor of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deepseek_core import CompressorSpec, HostContext, hookimpl, hooks
+
+conformance = "deepseek_parallel.conformance"
+
+
+@hookimpl(hooks.ds_register_compressors)
+def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
+    """Offer the largest 1 % of an array."""
+    return [
+        CompressorSpec(
+            name="topk",
+            target="gradient",
+            factory="deepseek_parallel.codec.compressor:TopK",
+            summary="the largest 1 % of a gradient, in 12 bits each",
+        )
+    ]

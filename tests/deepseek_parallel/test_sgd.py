@@ -1,0 +1,66 @@
+"""`CompressedSGD` on real process groups: equal to the bit, and clear about what goes wrong."""
+
+import numpy as np
+import pytest
+import rank_processes as group
+
+from deepseek_core import errors
+from deepseek_parallel import CompressedSGD
+
+
+@pytest.mark.parametrize(
+    ("ranks", "options"), [(1, {}), (2, {"weight_decay": 0.01, "momentum": 0.0}), (4, {})]
+)
+def test_all_ranks_end_with_the_same_bits_and_learn(ranks, options):
+    found = group.run(group.trained, ranks, 80, options)
+    assert len({weights for weights, _ in found}) == 1
+    losses = np.mean([losses for _, losses in found], axis=0)
+    assert losses[-10:].mean() < 0.8 * losses[:10].mean()
+
+
+def test_what_was_saved_goes_on_to_the_bit():
+    found = group.run(group.resumed, 2)
+    for went_on, began_again, refused in found:
+        assert went_on == began_again
+        assert refused[0] == refused[2] == "StateMismatch"
+        assert "another optimizer" in refused[1]
+
+
+def test_a_gradient_that_is_not_finite_is_told_on_all_ranks_and_changes_nothing():
+    found = group.run(group.spoiled, 3)
+    for (kind, text), same, _ in found:
+        assert kind == "NotFiniteGradient"
+        assert "parameter 1 on rank 1" in text
+        assert same
+    assert len({weights for *_, weights in found}) == 1
+
+
+@pytest.mark.parametrize("work", [group.another_model, group.another_ratio])
+def test_ranks_that_differ_are_told_before_anything_is_exchanged(work):
+    for kind, text in group.run(work, 2):
+        assert kind == "StateMismatch"
+        assert "ranks 1 have other parameters or settings than rank 0" in text
+
+
+@pytest.mark.parametrize("work", [group.killed, group.hung])
+def test_a_lost_rank_is_told_in_time(work):
+    *others, last = group.run(work, 3)
+    assert last in (None, group.HANGS)
+    for (kind, text), seconds in others:
+        assert kind == "RankLost"
+        assert "got no answer of another one" in text
+        assert seconds < group.PATIENCE_S + 5
+
+
+def test_it_says_that_there_is_no_process_group():
+    with pytest.raises(errors.ConfigError, match="init_process_group"):
+        CompressedSGD(group.module().parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", -1), ("momentum", 1), ("weight_decay", -0.1), ("ratio", 0), ("ratio_of_sum", 2)],
+)
+def test_a_setting_that_can_not_be_is_refused(name, value):
+    with pytest.raises(errors.ConfigError, match=f"{name} can't be {value}"):
+        CompressedSGD(group.module().parameters(), **{"lr": 0.1, name: value})
