@@ -2,6 +2,9 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import plugin_zoo as zoo
@@ -136,6 +139,20 @@ def test_bytes_of_objects_have_stdout_for_themselves(tmp_path):
     process = answer(tmp_path, "store", "cat", home, "file")
     assert process.stdout == "plain text"
     assert "opened acme://" in process.stderr
+
+
+def test_what_a_plugin_reads_is_not_taken_from_the_command(tmp_path):
+    reads = "import os, sys\nsys.stdin.read()\nos.read(0, 1 << 20)\n"
+    zoo.install(tmp_path, "reads", hooks=reads + zoo.HOOKS)
+    home = str(tmp_path / "home")
+    answer(tmp_path, "store", "init", home)
+    path = [str(tmp_path), str(zoo.SOURCES), os.environ.get("PYTHONPATH", "")]
+    subprocess.run(
+        [sys.executable, "-P", "-m", "deepseek_core", "store", "put", home, "key", "-"],
+        input=b"of the user", env=os.environ | {"PYTHONPATH": os.pathsep.join(path)}, check=True,
+        timeout=60,
+    )  # fmt: skip
+    assert answer(tmp_path, "store", "cat", home, "key").stdout == "of the user"
 
 
 def test_commands_write_to_stdout_by_the_one_writer_alone():

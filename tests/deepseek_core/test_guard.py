@@ -94,6 +94,54 @@ def test_a_plugin_that_takes_the_lock_of_loading_away_ends_nothing(load):
     assert load("well").status == "available"
 
 
+@pytest.mark.parametrize("part", ["meta_path", "path_hooks", "path"])
+def test_who_took_the_import_system_away_is_told_all_the_same(part, tmp_path):
+    hooks = f"import sys\nsys.{part}.clear()\nimport nothing_of_the_kind\n"
+    zoo.install(tmp_path, "takes", hooks=hooks)
+    env = {"DEEPSEEK_CACHE_DIR": str(tmp_path / "cache"), "PYTHONWARNINGS": "ignore"}
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env=env)
+    assert process.returncode == 0, process.stderr
+    rows = {row["name"]: row for row in json.loads(process.stdout)["plugins"]}
+    assert rows["takes"]["status"] == "broken"
+    assert rows["takes"]["reason"].startswith("import failed: ModuleNotFoundError")
+    assert rows["takes"]["remedy"]
+    assert rows["cpu_onnx"]["status"] == "available"
+
+
+def test_a_plugin_that_closes_all_files_is_named_and_then_left_out(tmp_path):
+    """As a daemon does; what had been open can't be had again."""
+    zoo.install(tmp_path, "closes", hooks="import os\nos.closerange(3, 256)\n" + zoo.HOOKS)
+    env = {"DEEPSEEK_CACHE_DIR": str(tmp_path / "cache")}
+    for _ in range(2):
+        process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env=env)
+        assert process.returncode == 1
+        assert process.stderr == (
+            "error: plugin 'closes' closed files of this process as it was imported\n"
+            "fix: pip install -U zoo-closes (or DEEPSEEK_DISABLE_PLUGINS=closes)\n"
+        )
+    process = zoo.ds_sdk("list-plugins", "--json", path=[tmp_path], env=env)
+    rows = {row["name"]: row for row in json.loads(process.stdout)["plugins"]}
+    assert rows["closes"]["status"] == "broken"
+    assert rows["cpu_onnx"]["status"] == "available"
+
+
+def test_the_process_group_is_as_before(tmp_path):
+    """In a group of its own, Ctrl-C would not reach it."""
+    zoo.install(tmp_path, "alone", hooks="import os\nos.setpgrp()\n" + zoo.HOOKS)
+    code = """
+import os, sys
+from deepseek_core.discovery import loader, scan
+before = os.getpgrp()
+(row,) = loader.discover(entry_points=scan.scan([sys.argv[1]])).plugins
+print(before == os.getpgrp(), row.reason)
+"""
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(tmp_path)], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": f"{zoo.SOURCES}{os.pathsep}{tmp_path}"}, check=True,
+    )  # fmt: skip
+    assert process.stdout == "True its import changed the process group, which was restored\n"
+
+
 def test_a_module_that_only_the_plugin_imported_is_looked_at_too():
     code = """
 import sys

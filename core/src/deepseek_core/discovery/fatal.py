@@ -105,6 +105,15 @@ class Imports:
             os.close(self._descriptor)
         self._descriptor = self._file = None
 
+    def leave(self) -> None:
+        """Leave the note to the next process, which takes this one for ended."""
+        if Process.is_ours:
+            faulthandler.cancel_dump_traceback_later()
+        if self._descriptor is not None:
+            with suppress(OSError):  # it may be closed
+                os.close(self._descriptor)
+        self._descriptor = self._file = None
+
     def _begin(self) -> None:
         file = self._folder / f"running-{os.urandom(8).hex()}"
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, Final
 
 from deepseek_core.contracts.errors import PluginError
-from deepseek_core.discovery.process_state import readers
+from deepseek_core.discovery.process_state import file_of, readers
 from deepseek_core.discovery.strangers import Overdue
 
 # A plugin that catches everything is told again.
@@ -65,6 +65,8 @@ class Guard:
         for descriptor in (0, 2):
             with suppress(OSError):
                 self._kept[descriptor] = os.dup(descriptor)
+        self._files = {kept: file_of(kept) for kept in self._kept.values()}
+        self._lost: list[str] = []  # parts of the import system that were put back early
         self.look()
 
     def __enter__(self) -> Guard:
@@ -72,7 +74,8 @@ class Guard:
 
     def __exit__(self, *_: object) -> None:
         for kept in self._kept.values():
-            os.close(kept)
+            with suppress(OSError):  # a plugin has closed it
+                os.close(kept)
 
     def look(self) -> None:
         """Take the process as it is now for what is to be kept."""
@@ -93,8 +96,12 @@ class Guard:
 
         Parts of the standard library that it has replaced are not among it: see `library_restored`.
         """
-        told = [self._variables_restored(), self._state_restored()]
-        if told[1]:  # a stream that lost its place to the one before may have closed it, as it went
+        lost = [f"its import changed {name}, which was restored" for name in self._lost]
+        self._lost.clear()
+        told = [self._variables_restored(), *lost, self._state_restored()]
+        if told[
+            -1
+        ]:  # a stream that lost its place to the one before may have closed it, as it went
             told.append(self._state_restored(_STREAMS))
         found = "; ".join(filter(None, told))
         if found:
@@ -133,6 +140,20 @@ class Guard:
         for module, names in _WATCHED.items():
             if module in sys.modules and module not in self._parts:
                 yield from _reloaded(module, names)
+
+    def let_import(self) -> None:
+        """Put back what is gone of the import system: the SDK itself imports to tell of it."""
+        for attribute in ("meta_path", "path_hooks", "path"):
+            name = f"sys.{attribute}"
+            known: Any = self._state.get(name, ())
+            now = getattr(sys, attribute)
+            if any(not any(old is new for new in now) for old in known):
+                setattr(sys, attribute, list(known))
+                self._lost.append(name)
+
+    def has_files(self) -> bool:
+        """Whether the files that this process had open are open still, as far as is known."""
+        return all(file_of(kept) == file for kept, file in self._files.items())
 
     def end_copies(self) -> None:
         """Leave at once in a copy that the plugin made of this process."""

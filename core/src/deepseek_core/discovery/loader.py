@@ -26,6 +26,7 @@ from deepseek_core.discovery.installing import (
     install_command,
     remove_command,
     update_command,
+    update_or_disable,
     update_or_remove,
 )
 from deepseek_core.discovery.modules import heavy_now, locate
@@ -110,8 +111,10 @@ class _Loader:
         if refusal is not None:
             return row.ended(Status.BROKEN, *refusal), ()
         heavy, start_s = heavy_now(), time.perf_counter()
-        row, records = self._in_time(point, row)
+        row, records = self._in_time(point, row, guard)
         guard.end_copies()  # first: a copy has no thread that watches, and would wait for it
+        if not guard.has_files():
+            raise self._closed_all(point)
         if self._imports is not None:
             self._imports.ended_well(point)
         spent_ms = round((time.perf_counter() - start_s) * 1e3, 2)
@@ -122,6 +125,15 @@ class _Loader:
             return _with_note(row, point, self._version), records
         self.hooks.unregister(point.name)
         return row, ()
+
+    def _closed_all(self, point: EntryPoint) -> PluginError:
+        """The end: nobody knows what else it has closed; the next process is warned."""
+        if self._imports is not None:
+            self._imports.leave()
+        return PluginError(
+            f"plugin {point.name!r} closed files of this process as it was imported",
+            remedy=update_or_disable(point.dist, point.name),
+        )
 
     def _begun(self, point: EntryPoint, guard: Guard) -> tuple[str, str] | None:
         """Note that its import begins; says why not, of one that has ended the process before."""
@@ -137,21 +149,25 @@ class _Loader:
             self._imports.begin(point)
         return refusal
 
-    def _in_time(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
+    def _in_time(
+        self, point: EntryPoint, row: PluginRow, guard: Guard
+    ) -> tuple[PluginRow, Records]:
         limit_s = self._switches.load_timeout_s
         try:
             with time_limit(limit_s):
                 if self._imports is None or is_ours(point, self._version):
-                    return self._attempt(point, row)
+                    return self._attempt(point, row, guard)
                 from deepseek_core.discovery.fatal import in_named_frame
 
-                return in_named_frame(lambda: self._attempt(point, row), point)
+                return in_named_frame(lambda: self._attempt(point, row, guard), point)
         except Overdue:
             reason = f"its import did not end in {limit_s:g} s"
             remedy = f"DEEPSEEK_LOAD_TIMEOUT={3 * limit_s:g} (or {remove_command(point.dist)})"
             return row.ended(Status.BROKEN, reason, remedy), ()
 
-    def _attempt(self, point: EntryPoint, row: PluginRow) -> tuple[PluginRow, Records]:
+    def _attempt(
+        self, point: EntryPoint, row: PluginRow, guard: Guard
+    ) -> tuple[PluginRow, Records]:
         try:
             return self._load(point, row)
         except UnfitSettings as error:
@@ -161,10 +177,12 @@ class _Loader:
             raise KeyboardInterrupt(f"while plugin {point.name!r} was loaded") from stop
         except BaseException as error:  # noqa: BLE001 - a stranger's code may raise anything
             raise_if_ours(error)
+            guard.let_import()
             return row.ended(Status.BROKEN, *cause_of(error, point)), ()
 
     def _damage(self, row: PluginRow, guard: Guard, point: EntryPoint) -> PluginRow:
         """Undo what the plugin did to the process; one that changed the library is refused."""
+        guard.let_import()
         replaced, changed = guard.library_restored(), guard.restored()
         if replaced:
             return row.ended(Status.BROKEN, replaced, update_or_remove(point.dist))

@@ -50,10 +50,11 @@ def _handlers() -> Objects:
 
 
 def _standard_descriptors() -> tuple[tuple[int, int] | None, ...]:
-    return _file_of(0), _file_of(2)
+    return file_of(0), file_of(2)
 
 
-def _file_of(descriptor: int) -> tuple[int, int] | None:
+def file_of(descriptor: int) -> tuple[int, int] | None:
+    """Device and inode of the file that is open there; None if none is."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -191,6 +192,7 @@ _READERS: Final[dict[str, Callable[[], object]]] = {
     "the umask": _umask,
     "signal handlers": _handlers,
     "standard descriptors": _standard_descriptors,
+    "the process group": os.getpgrp if hasattr(os, "getpgrp") else lambda: None,
     "sys.argv": lambda: tuple(sys.argv),
     "sys.path": lambda: tuple(sys.path),
     "sys.meta_path": lambda: Objects(sys.meta_path),

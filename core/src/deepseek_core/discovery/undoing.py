@@ -429,6 +429,7 @@ _UNDO: Final[dict[str, Callable[[Any], object]]] = {
     "the working folder": os.chdir,
     "the umask": os.umask,
     "signal handlers": _signals,
+    "the process group": lambda group: os.setpgid(0, group),
     "sys.argv": _set_list("argv"),
     "sys.path": _set_list("path"),
     "sys.meta_path": _set_list("meta_path"),

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from deepseek_core.contracts.units import printable
+from deepseek_core.discovery import undoing  # here: a plugin may end the import system
 from deepseek_core.discovery.guard import library_parts, put_back_parts, replaced_parts
 from deepseek_core.discovery.process_state import all_readers
 
@@ -57,7 +58,8 @@ def watched(plugin: str, deed: str) -> Iterator[None]:
         for text in filter(None, told):
             _tell(plugin, text)
         for number in kept.values():
-            os.close(number)
+            with suppress(OSError):
+                os.close(number)
 
 
 def _is_alone() -> bool:
@@ -88,8 +90,6 @@ def _undone(deed: str, known: State, readers: Readers, kept: Mapping[int, int] |
     before, after = {name: known[name] for name in readers}, _read(readers)
     if after == before:
         return ""
-    from deepseek_core.discovery import undoing
-
     if kept is None:
         return undoing.changed(before, after, deed)
     return undoing.undone(before, after, kept, deed=deed, last=True)
