@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rank_processes as group
+import torch
 
 from deepseek_core import errors
 from deepseek_parallel import CompressedSGD
@@ -18,12 +19,22 @@ def test_all_ranks_end_with_the_same_bits_and_learn(ranks, options):
     assert losses[-10:].mean() < 0.8 * losses[:10].mean()
 
 
-def test_what_was_saved_goes_on_to_the_bit():
-    found = group.run(group.resumed, 2)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_was_saved_goes_on_to_the_bit(dtype):
+    found = group.run(group.resumed, 2, dtype)
     for went_on, began_again, refused in found:
         assert went_on == began_again
         assert refused[0] == refused[2] == "StateMismatch"
         assert "another optimizer" in refused[1]
+
+
+def test_modules_as_users_have_them():
+    """Tied weights, a sparse embedding, groups of rates, and parameters without a gradient."""
+    found = group.run(group.odd, 2)
+    assert len({weights for weights, _ in found}) == 1
+    for _, (kind, text) in found:
+        assert kind == "ConfigError"
+        assert "parameter 0 is torch.int64" in text
 
 
 def test_a_gradient_that_is_not_finite_is_told_on_all_ranks_and_changes_nothing():
