@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import socket
@@ -114,8 +115,6 @@ def resumed(rank, ranks, dtype):
     optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
     for step in range(6):
         one_step(net, optimizer, rank, step)
-    import io
-
     file = io.BytesIO()
     torch.save([net.state_dict(), optimizer.state_dict()], file)
     for step in range(6, 12):
@@ -131,6 +130,30 @@ def resumed(rank, ranks, dtype):
     refused = told(lambda: other.load_state_dict({**state, "compression": None}))
     refused += told(lambda: other.load_state_dict(torch.optim.SGD(net.parameters()).state_dict()))
     return bits(net), bits(again), refused
+
+
+def states(rank, ranks, steps):
+    """Parameters and state after some steps, as bytes."""
+    net = module()
+    optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
+    for step in range(steps):
+        one_step(net, optimizer, rank, step)
+    file = io.BytesIO()
+    torch.save([net.state_dict(), optimizer.state_dict()], file)
+    return file.getvalue()
+
+
+def gone_on(rank, ranks, weights, given):
+    """What begins from a state of this rank, with nothing of its own to add."""
+    net = module(seed=3)
+    optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
+    net.load_state_dict(weights)
+    optimizer.load_state_dict(given[rank])
+    before = [p.detach().clone() for p in net.parameters()]
+    optimizer.zero_grad()
+    for _ in range(300):
+        optimizer.step()
+    return [(b - p.detach()).numpy() for b, p in zip(before, net.parameters(), strict=True)]
 
 
 class Odd(torch.nn.Module):

@@ -152,7 +152,7 @@ class CompressedSGD(Optimizer):
         if given != mine:
             raise StateMismatch(
                 f"this state is of {_told(given)}, and this is {_told(mine)}",
-                remedy="load the state that this rank saved, in a run of as many ranks",
+                remedy="load the state of this rank; deepseek_parallel.resharded makes one of all",
             )
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "compression"})
         # As it was given: torch would round it to the dtype of the parameter.
