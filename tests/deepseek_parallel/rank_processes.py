@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import socket
@@ -86,7 +87,7 @@ def batch(rank, step, size=8):
 def one_step(net, optimizer, rank, step, spoil=None):
     """Backward and step; the loss before it."""
     x, y = batch(rank, step)
-    loss = torch.nn.functional.cross_entropy(net(x), y)
+    loss = torch.nn.functional.cross_entropy(net(x.to(next(net.parameters()).dtype)), y)
     optimizer.zero_grad()
     loss.backward()
     if spoil is not None:
@@ -97,7 +98,7 @@ def one_step(net, optimizer, rank, step, spoil=None):
 
 def bits(net):
     """All parameters as bytes."""
-    return b"".join(p.detach().numpy().tobytes() for p in net.parameters())
+    return b"".join(p.detach().float().numpy().tobytes() for p in net.parameters())
 
 
 def trained(rank, ranks, steps, options):
@@ -108,21 +109,19 @@ def trained(rank, ranks, steps, options):
     return bits(net), losses
 
 
-def resumed(rank, ranks):
+def resumed(rank, ranks, dtype):
     """Twelve steps, and twelve of which the last six began from what was saved."""
-    net = module()
+    net = module().to(dtype)
     optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
     for step in range(6):
         one_step(net, optimizer, rank, step)
-    import io
-
     file = io.BytesIO()
     torch.save([net.state_dict(), optimizer.state_dict()], file)
     for step in range(6, 12):
         one_step(net, optimizer, rank, step)
     file.seek(0)
     weights, state = torch.load(file)
-    again = module(seed=5)
+    again = module(seed=5).to(dtype)
     other = CompressedSGD(again.parameters(), lr=0.7, ratio=0.05)
     again.load_state_dict(weights)
     other.load_state_dict(state)
@@ -131,6 +130,70 @@ def resumed(rank, ranks):
     refused = told(lambda: other.load_state_dict({**state, "compression": None}))
     refused += told(lambda: other.load_state_dict(torch.optim.SGD(net.parameters()).state_dict()))
     return bits(net), bits(again), refused
+
+
+def states(rank, ranks, steps):
+    """Parameters and state after some steps, as bytes."""
+    net = module()
+    optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
+    for step in range(steps):
+        one_step(net, optimizer, rank, step)
+    file = io.BytesIO()
+    torch.save([net.state_dict(), optimizer.state_dict()], file)
+    return file.getvalue()
+
+
+def gone_on(rank, ranks, weights, given):
+    """What begins from a state of this rank, with nothing of its own to add."""
+    net = module(seed=3)
+    optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
+    net.load_state_dict(weights)
+    optimizer.load_state_dict(given[rank])
+    before = [p.detach().clone() for p in net.parameters()]
+    optimizer.zero_grad()
+    for _ in range(300):
+        optimizer.step()
+    return [(b - p.detach()).numpy() for b, p in zip(before, net.parameters(), strict=True)]
+
+
+class Odd(torch.nn.Module):
+    """A frozen layer, a weight that is used twice, a sparse embedding, a branch of one rank."""
+
+    def __init__(self, rank):
+        super().__init__()
+        self.embed = torch.nn.Embedding(40, 13, sparse=True)
+        self.first = torch.nn.Linear(13, 13)
+        self.second = torch.nn.Linear(13, 13)
+        self.second.weight = self.first.weight
+        self.frozen = torch.nn.Linear(13, 13).requires_grad_(requires_grad=False)
+        self.norm = torch.nn.LayerNorm(13)
+        self.branch = torch.nn.Linear(13, 3)
+        self.last = torch.nn.Linear(13, 3)
+        self.rank = rank
+
+    def forward(self, x):
+        """[B, 13] to [B, 3]; the rows of the embedding are those of the largest feature."""
+        x = self.norm(self.frozen(torch.relu(self.second(torch.relu(self.first(x))))))
+        x = x + self.embed(x.argmax(1) + 13 * (self.rank % 2))
+        return self.branch(x) if self.rank == 0 else self.last(x)
+
+
+def odd(rank, ranks):
+    """Modules as users have them; what is frozen is not given to the optimizer."""
+    torch.manual_seed(rank)
+    net = Odd(rank)
+    net.frozen.load_state_dict(torch.nn.Linear(13, 13).state_dict())
+    given = [p for p in net.parameters() if p.requires_grad]
+    optimizer = CompressedSGD(
+        [{"params": given[:3]}, {"params": given[3:], "lr": 0.03, "weight_decay": 0.1}], lr=0.1
+    )
+    before = net.frozen.weight.clone()
+    for step in range(20):
+        one_step(net, optimizer, rank, step)
+    assert torch.equal(before, net.frozen.weight)
+    integers = torch.nn.Parameter(torch.arange(3), requires_grad=False)
+    weights = b"".join(p.detach().numpy().tobytes() for p in given)
+    return weights, told(lambda: CompressedSGD([integers], lr=0.1))
 
 
 def spoiled(rank, ranks):

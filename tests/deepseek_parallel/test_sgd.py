@@ -1,11 +1,14 @@
 """`CompressedSGD` on real process groups: equal to the bit, and clear about what goes wrong."""
 
+import io
+
 import numpy as np
 import pytest
 import rank_processes as group
+import torch
 
 from deepseek_core import errors
-from deepseek_parallel import CompressedSGD
+from deepseek_parallel import CompressedSGD, StateMismatch, resharded
 
 
 @pytest.mark.parametrize(
@@ -18,12 +21,53 @@ def test_all_ranks_end_with_the_same_bits_and_learn(ranks, options):
     assert losses[-10:].mean() < 0.8 * losses[:10].mean()
 
 
-def test_what_was_saved_goes_on_to_the_bit():
-    found = group.run(group.resumed, 2)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_was_saved_goes_on_to_the_bit(dtype):
+    found = group.run(group.resumed, 2, dtype)
     for went_on, began_again, refused in found:
         assert went_on == began_again
         assert refused[0] == refused[2] == "StateMismatch"
         assert "another optimizer" in refused[1]
+
+
+@pytest.mark.parametrize(("saved", "loaded"), [(3, 2), (1, 3), (2, 1)])
+def test_another_number_of_ranks_goes_on_with_all_that_waited(saved, loaded):
+    """Without gradients, all that waits is sent in the end: as much as the ranks had together."""
+    found = [torch.load(io.BytesIO(data)) for data in group.run(group.states, saved, 6)]
+    weights, states = found[0][0], [state for _, state in found]
+    given = resharded(states[::-1], loaded)
+    changes = group.run(group.gone_on, loaded, weights, given)
+    for number in range(4):
+        kept = [state["state"][number] for state in states]
+        waits = sum(one["residual"] for one in kept) / saved + sum(one["left"] for one in kept)
+        # Of a velocity v, each step adds what is left of it: .9 v, .81 v, ... until it is sent.
+        added = 9 * sum(one["velocity"].abs() for one in kept) / saved
+        mine = [change[number] for change in changes]
+        assert all((one == mine[0]).all() for one in mine)
+        assert (abs(mine[0] - waits.numpy()) <= added.numpy() + 1e-3).all()
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [[], [0], [0, 0], [0, 1, 1]],
+)
+def test_states_that_are_not_of_all_ranks_are_refused(chosen):
+    told = [{"compression": {"rank": rank, "ranks": 2, "length": 5}} for rank in (0, 1)]
+    with pytest.raises(StateMismatch):
+        resharded([told[number] for number in chosen], 3)
+    with pytest.raises(StateMismatch, match="no states of CompressedSGD"):
+        resharded([{"state": {}}], 3)
+    with pytest.raises(errors.InputError, match="ranks must be 1 or more"):
+        resharded(told, 0)
+
+
+def test_modules_as_users_have_them():
+    """Tied weights, a sparse embedding, groups of rates, and parameters without a gradient."""
+    found = group.run(group.odd, 2)
+    assert len({weights for weights, _ in found}) == 1
+    for _, (kind, text) in found:
+        assert kind == "ConfigError"
+        assert "parameter 0 is torch.int64" in text
 
 
 def test_a_gradient_that_is_not_finite_is_told_on_all_ranks_and_changes_nothing():

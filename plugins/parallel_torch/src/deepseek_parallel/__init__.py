@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import NotFiniteGradient, RankLost, StateMismatch
     from deepseek_parallel.sgd import CompressedSGD
+    from deepseek_parallel.states import resharded
 
 _WHERE: Final = {
     "CompressedSGD": "sgd",
@@ -15,9 +16,10 @@ _WHERE: Final = {
     "RankLost": "errors",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
+    "resharded": "states",
 }
 
-__all__ = ["CompressedSGD", "NotFiniteGradient", "RankLost", "StateMismatch", "TopK"]
+__all__ = ["CompressedSGD", "NotFiniteGradient", "RankLost", "StateMismatch", "TopK", "resharded"]
 
 
 def __getattr__(name: str) -> Any:

@@ -38,7 +38,7 @@ class CompressedSGD(Optimizer):
     `group` is a process group; its timeout is how long a step may wait for another rank.
 
     Raises:
-        ConfigError: a rate, momentum or ratio that can't be.
+        ConfigError: a rate, momentum or ratio that can't be, or parameters that are no floats.
         StateMismatch: the other ranks have another model or other ratios.
         RankLost: another rank does not answer.
     """
@@ -67,6 +67,7 @@ class CompressedSGD(Optimizer):
             )
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
         self._params: list[Tensor] = [p for g in self.param_groups for p in g["params"]]
+        _check_parameters(self._params)
         ends = np.cumsum([0, *(p.numel() for p in self._params)])
         self._parts = [slice(a, b) for a, b in pairwise(ends)]
         layout = Layout(
@@ -100,7 +101,8 @@ class CompressedSGD(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Exchange the gradients of all ranks and take one step; what the closure gave.
 
-        After an error, nothing of this rank has changed.
+        After an error nothing of this rank has changed. After `RankLost` another rank may have
+        taken the step: go on from a checkpoint.
 
         Raises:
             NotFiniteGradient: the gradient of a rank holds NaN or infinity; on all ranks at once.
@@ -150,14 +152,14 @@ class CompressedSGD(Optimizer):
         if given != mine:
             raise StateMismatch(
                 f"this state is of {_told(given)}, and this is {_told(mine)}",
-                remedy="load the state that this rank saved, in a run of as many ranks",
+                remedy="load the state of this rank; deepseek_parallel.resharded makes one of all",
             )
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "compression"})
-        loaded = [self.state[param] for param in self._params]
-        for name in _KEPT:
-            vector = getattr(self._feedback, name)
-            for part, kept in zip(self._parts, loaded, strict=True):
-                vector[part] = _flat(kept[name])
+        # As it was given: torch would round it to the dtype of the parameter.
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        for number, part in zip(numbers, self._parts, strict=True):
+            for name in _KEPT:
+                getattr(self._feedback, name)[part] = _flat(state_dict["state"][number][name])
         self._keep()
 
     def _keep(self) -> None:
@@ -204,7 +206,19 @@ class CompressedSGD(Optimizer):
             dist.broadcast(param.data, first, group=self._group)
 
 
+def _check_parameters(params: Sequence[Tensor]) -> None:
+    for number, param in enumerate(params):
+        if not param.is_floating_point() or hasattr(param, "device_mesh"):
+            what = "spread over a mesh (DTensor)" if hasattr(param, "device_mesh") else param.dtype
+            raise errors.ConfigError(
+                f"parameter {number} is {what}, and only whole parameters of floats are exchanged",
+                remedy="give CompressedSGD the others, and this one another optimizer",
+            )
+
+
 def _flat(tensor: Tensor) -> Vector:
+    if tensor.layout != torch.strided:  # the gradient of a sparse embedding
+        tensor = tensor.to_dense()
     flat = tensor.detach().to("cpu", torch.float32).reshape(-1).numpy()
     return cast(Vector, flat)
 
