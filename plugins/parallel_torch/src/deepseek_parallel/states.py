@@ -76,7 +76,7 @@ def _mean(states: Sequence[State], number: int, name: str) -> Any:
 
 
 def _owned(left: Mapping[int, Any], begin: int, end: int) -> dict[int, Any]:
-    """Of each parameter, what lies in a slice of all of them; zero elsewhere."""
+    """The part of each parameter that lies in a slice of all of them; zero elsewhere."""
     mine, offset = {}, 0
     for number, whole in left.items():
         flat = whole.reshape(-1)
