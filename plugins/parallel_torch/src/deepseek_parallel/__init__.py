@@ -23,9 +23,23 @@ __all__ = ["CompressedSGD", "NotFiniteGradient", "RankLost", "StateMismatch", "T
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is used: torch takes seconds."""
+    """Load a name when it is used: torch takes seconds.
+
+    Raises:
+        ConfigError: it needs torch, which isn't installed.
+    """
     from importlib import import_module
 
     if name in _WHERE:
-        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+        try:
+            return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            from deepseek_core import console, errors
+
+            raise errors.ConfigError(
+                f"{name} needs torch, which isn't installed",
+                remedy=console.install_command("deepseek-parallel", extra="torch"),
+            ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
