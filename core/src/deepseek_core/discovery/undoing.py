@@ -57,7 +57,7 @@ def undone(
     restored: list[str] = []
     stuck: list[str] = []
     left: list[str] = []
-    for name, value in _differing(before, after):
+    for name, value in parts_that_differ(before, after):
         if name in _SEEDED and (value is None or last):  # libraries draw some as they are imported
             _put_back(name, value, descriptors)
         elif name in _LEFT:
@@ -79,7 +79,7 @@ def changed(before: State, after: State, deed: str) -> str:
     """Say what differs, which stays: another thread may have done it."""
     names = [
         what
-        for name, value in _differing(before, after)
+        for name, value in parts_that_differ(before, after)
         if not _added(name, value, after[name]) and (what := _described(name, value, after[name]))
     ]
     if not names:
@@ -87,8 +87,8 @@ def changed(before: State, after: State, deed: str) -> str:
     return f"{deed} changed {_listed(names)}, or another thread did; nothing was restored"
 
 
-def _differing(before: State, after: State) -> Iterator[tuple[str, Any]]:
-    """The names of what differs, each with the value before."""
+def parts_that_differ(before: State, after: State) -> Iterator[tuple[str, Any]]:
+    """The names of what differs, each with the value before: that of a new module, if it is new."""
     for name, known in before.items():
         if after[name] == known:
             continue

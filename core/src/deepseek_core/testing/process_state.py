@@ -58,9 +58,11 @@ def process_state() -> dict[str, object]:
 
 
 def differing(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
-    """Names of the parts that were changed; that numpy was imported is no change."""
-    kept = [name for name in before if not (name in _OF_NUMPY and before[name] is None)]
-    return tuple(name for name in kept if before[name] != after[name])
+    """Names of the parts that were changed; that a module was imported is no change."""
+    from deepseek_core.discovery.undoing import parts_that_differ
+
+    found = (name for name, _ in parts_that_differ(before, after))
+    return tuple(name for name in found if not (name in _OF_NUMPY and before[name] is None))
 
 
 @contextmanager
