@@ -110,8 +110,8 @@ def _print_first(one: Estimate) -> None:
     console.print_lines()
     console.print_text(
         f"layers by stage: {_runs(one.cut)}; imbalance {one.stage_imbalance:.1%}. Microbatches by "
-        f"replica: {_runs(one.shares)}; imbalance {one.share_imbalance:.1%}. Whole layers and "
-        "microbatches allow no less"
+        f"replica: {_runs(one.shares)}; imbalance {one.share_imbalance:.1%}. No other division into "
+        "whole microbatches, or whole layers where nothing is interleaved, ends sooner"
     )
 
 

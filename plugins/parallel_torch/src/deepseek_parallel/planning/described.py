@@ -95,6 +95,10 @@ def _group_of(described: Any, where: str) -> Group:
     for name in ("inside", "between"):
         if name in keys:
             keys[name] = _link_of(keys[name], given.get(name), f"{where}, {name}")
+    if not isinstance(keys.get("name", ""), str):
+        raise errors.ConfigError(
+            f"{where}, name is {keys['name']!r}", remedy='write it in quotes: name = "..."'
+        )
     if "flops_per_s" in keys:
         keys["flops_per_s"] = _table(keys["flops_per_s"], f"{where}, flops_per_s")
     given |= keys

@@ -71,8 +71,9 @@ class Wire:
 class Estimate:
     """What a mesh would take; a figure of a model, not of a measurement.
 
-    `cut` are layers by stage, `shares` microbatches by replica. The two imbalances, largest over
-    mean less 1, are floors: whole layers and whole microbatches allow no division that ends sooner.
+    `cut` are layers by stage, `shares` microbatches by replica. The two imbalances, largest
+    over mean less 1, are floors: no other division into whole microbatches ends sooner, nor one
+    into whole layers; interleaved stages have equally many.
     """
 
     mesh: Mesh

@@ -2,9 +2,9 @@
 
 b sequences of s tokens, hidden width h, a heads, L layers, vocabulary V, t tensor-parallel ranks,
 e bytes an element. Operations of the products: 24 b s h^2 + 4 b s^2 h forward, twice that backward
-(Narayanan et al., arXiv 2104.04473). What softmax, dropout, norms and GeLU read and write is counted
-beside them: it is bound by memory. Bytes kept for the backward pass: Korthikanti et al., arXiv
-2205.05198, section 4.
+(Narayanan et al., arXiv 2104.04473). What softmax, dropout, norms and GeLU read and write is
+counted beside them: it is bound by memory. Bytes kept for the backward pass: Korthikanti et al.,
+arXiv 2205.05198, section 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Bytes that one GPU of each stage needs.
 
-Weights of the training's dtype, gradients in float32, Adam's moments and a float32 copy: 18 bytes a
-parameter in bf16. Activations of the microbatches in flight (arXiv 2205.05198, section 4): p on the first of p stages, p + (p - 1) / v with v chunks a stage.
+Weights of the training's dtype, gradients in float32, Adam's moments and a float32 copy: 18 bytes
+a parameter in bf16. Activations of the microbatches in flight (arXiv 2205.05198, section 4): p on
+the first of p stages, p + (p - 1) / v with v chunks a stage.
 """
 
 from __future__ import annotations

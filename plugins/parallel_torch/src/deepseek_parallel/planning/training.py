@@ -12,7 +12,7 @@ from deepseek_parallel.planning import checks
 RECOMPUTE: Final = ("none", "selective", "full")
 _NBYTES: Final = {"bf16": 2, "fp16": 2, "fp32": 4}
 DTYPES: Final = tuple(_NBYTES)
-_MOST_BATCH: Final = 2**24
+_MOST_BATCH: Final = 2**20
 
 
 @attrs.frozen(kw_only=True)
