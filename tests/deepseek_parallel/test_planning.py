@@ -133,11 +133,11 @@ def test_what_is_refused_lacks_just_as_much_as_it_says(run, gib):
     found = with_memory(gib * GIB)
     if isinstance(found, Refused):
         assert found.dimension == "memory"
-        needed = gib * GIB + found.lacking_nbytes / made.assumed.room
+        needed = gib * GIB + found.lacking_nbytes / made.assumed.usable
         assert isinstance(with_memory(needed * 1.0001), Estimate)
         assert isinstance(with_memory(needed * 0.9999), Refused)
     else:
-        assert found.memory.total <= gib * GIB * made.assumed.room
+        assert found.memory.total <= gib * GIB * made.assumed.usable
 
 
 def test_compressed_gradients_cost_the_bytes_of_their_exchange():

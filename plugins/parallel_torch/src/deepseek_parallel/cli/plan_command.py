@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace) -> Transformer:
-    """Of a name or a file, and of options, which win."""
+    """The model of a name or a file; options win."""
     names = [field.name for field in attrs.fields(Transformer)]
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if args.model is None:
@@ -142,5 +142,5 @@ def _read(path: str) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise errors.ConfigError(
-            f"{path} is no TOML: {error}", remedy="correct it at that place"
+            f"{path} is not TOML: {error}", remedy="correct it at that place"
         ) from error

@@ -77,7 +77,7 @@ def _assumed(assumed: Assumed) -> str:
         f"Assumed: {assumed.matmul:.0%} of the peak for wide products and half of that at "
         f"{assumed.half_width:g} columns, {assumed.memory:.0%} of the memory's rate, "
         f"{assumed.link:.0%} of a node's links, {assumed.network:.0%} of the network, "
-        f"{assumed.room:.0%} of the memory to be planned for"
+        f"{assumed.usable:.0%} of the memory to be planned for"
     )
 
 
@@ -94,13 +94,18 @@ def _row(one: Estimate) -> tuple[str, ...]:
 
 
 def _print_first(one: Estimate) -> None:
-    step_s = one.seconds.total
+    seconds = one.seconds
+    parts = (
+        (seconds.compute, "computation, what is recomputed among it"),
+        (seconds.tensor, "sums over tensor-parallel ranks"),
+        (seconds.pipeline, "activations handed from stage to stage"),
+        (seconds.bubble, "the pipeline fills and drains"),
+        (seconds.data, "gradients exchanged between replicas"),
+        (seconds.optimizer, "the optimizer's pass over memory"),
+    )
     console.print_table(
         ("SECONDS", "STEP", "OF WHAT (THE FIRST MESH)"),
-        [
-            (f"{value:.3f}", f"{value / step_s:.1%}", _PARTS[name])
-            for name, value in attrs.asdict(one.seconds).items()
-        ],
+        [(f"{part_s:.3f}", f"{part_s / seconds.total:.1%}", what) for part_s, what in parts],
     )
     console.print_lines()
     console.print_table(
@@ -109,20 +114,11 @@ def _print_first(one: Estimate) -> None:
     )
     console.print_lines()
     console.print_text(
-        f"layers by stage: {_runs(one.cut)}; imbalance {one.stage_imbalance:.1%}. Microbatches by "
-        f"replica: {_runs(one.shares)}; imbalance {one.share_imbalance:.1%}. No other division into "
-        "whole microbatches, or whole layers where nothing is interleaved, ends sooner"
+        f"layers by stage: {_runs(one.cut)}; imbalance {one.stage_imbalance:.1%}. "
+        f"Microbatches by replica: {_runs(one.shares)}; imbalance {one.share_imbalance:.1%}. No "
+        "other division into whole microbatches, or whole layers where nothing is interleaved, "
+        "ends sooner"
     )
-
-
-_PARTS: Final = {
-    "compute": "computation, what is recomputed among it",
-    "tensor": "sums over tensor-parallel ranks",
-    "pipeline": "activations handed from stage to stage",
-    "bubble": "the pipeline fills and drains",
-    "data": "gradients exchanged between replicas",
-    "optimizer": "the optimizer's pass over memory",
-}
 
 
 def _runs(numbers: tuple[int, ...]) -> str:

@@ -15,7 +15,7 @@ def counted(value: object, what: str, most: int = 2**31) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise errors.InputError(
-            f"{what} is {value!r}, which is no whole number of 1 or more",
+            f"{what} is {value!r}, not a whole number of 1 or more",
             remedy=f"give {what} as a whole number, as 8",
         )
     if value > most:
@@ -34,7 +34,7 @@ def above_zero(value: object, what: str) -> float:
     """
     if not _is_number(value) or not float(value) > 0:  # type: ignore[arg-type]
         raise errors.InputError(
-            f"{what} is {value!r}, which is no finite number above 0",
+            f"{what} is {value!r}, not a finite number above 0",
             remedy=f"give {what} as a number in its unit, as 3e9",
         )
     return float(value)  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def not_below_zero(value: object, what: str) -> float:
     """
     if not _is_number(value) or float(value) < 0:  # type: ignore[arg-type]
         raise errors.InputError(
-            f"{what} is {value!r}, which is no finite number of 0 or more",
+            f"{what} is {value!r}, not a finite number of 0 or more",
             remedy=f"give {what} as a number in its unit, as 5e-6",
         )
     return float(value)  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ def cluster_of(described: Mapping[str, Any], where: str) -> Cluster:
     _check_keys(described, ("group",), where)
     groups = described.get("group", [])
     if not isinstance(groups, list):
-        raise errors.ConfigError(f"{where}: group is no list", remedy="write [[group]]")
+        raise errors.ConfigError(f"{where}: group is not a list", remedy="write [[group]]")
     return Cluster(
         groups=tuple(
             _group_of(group, f"{where}, group {number}") for number, group in enumerate(groups, 1)
@@ -127,7 +127,7 @@ def _link_of(described: Any, known: Link | None, where: str) -> Link:
 def _table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise errors.ConfigError(
-            f"{where} is {value!r}, which is no table", remedy="write { key = value, ... }"
+            f"{where} is {value!r}, which is not a table", remedy="write { key = value, ... }"
         )
     return dict(value)
 
@@ -148,6 +148,6 @@ def _known(name: Any, known: Mapping[str, Any], what: str) -> str:
     close = get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise errors.ConfigError(
-        f"{name!r} is no known {what}",
+        f"{name!r} is not a known {what}",
         remedy=f"{hint}known: {', '.join(known)}; or give the path of a TOML file",
     )

@@ -71,9 +71,9 @@ class Wire:
 class Estimate:
     """What a mesh would take; a figure of a model, not of a measurement.
 
-    `cut` are layers by stage, `shares` microbatches by replica. The two imbalances, largest
-    over mean less 1, are floors: no other division into whole microbatches ends sooner, nor one
-    into whole layers; interleaved stages have equally many.
+    `cut` are layers by stage, `shares` microbatches by replica. The two imbalances are
+    largest over mean less 1, and the least there can be: no other division into whole microbatches
+    ends sooner, nor one into whole layers; interleaved stages have equally many.
     """
 
     mesh: Mesh
@@ -88,7 +88,7 @@ class Estimate:
 
 
 def estimate(problem: Problem, mesh: Mesh, order: str) -> Estimate | Refused:
-    """Of a mesh that fits in all dimensions; refused if a GPU has too little memory."""
+    """Estimate a mesh that fits in all dimensions; refuse it if a GPU has too little memory."""
     placed = grid(problem.cluster, mesh, order)
     costs = _costs(problem, mesh)
     cut = _cut(problem, mesh, placed, costs)
@@ -155,7 +155,7 @@ def _cut(problem: Problem, mesh: Mesh, placed: Grid, costs: Sequence[LayerCost])
 
 
 def _hop_s(problem: Problem, mesh: Mesh, placed: Grid) -> float:
-    """Of a microbatch on each stage: each chunk is handed on forward and backward.
+    """Seconds of a microbatch on each stage: each chunk is handed on forward and backward.
 
     Each of the tensor-parallel ranks sends its part.
     """
@@ -181,8 +181,8 @@ def _stage_s(
 
 def _usable(problem: Problem, placed: Grid, pp: int) -> list[float]:
     """Bytes by stage that may be planned for."""
-    room = [group.memory_nbytes * problem.assumed.room for group in problem.cluster.groups]
-    return [min(room[group] for group in placed.groups_of(stage)) for stage in range(pp)]
+    usable = [group.memory_nbytes * problem.assumed.usable for group in problem.cluster.groups]
+    return [min(usable[group] for group in placed.groups_of(stage)) for stage in range(pp)]
 
 
 def _kind_of(placed: Grid, replica: int) -> int:
@@ -204,7 +204,7 @@ def _seconds(
     data_s: float,
     optimizer_s: float,
 ) -> Seconds:
-    """Of one replica: its slowest stage works without a pause, and waits while the rest fill."""
+    """One replica: its slowest stage works without a pause, and waits while the rest fill."""
     stage_s = _stage_s(groups, cut, costs, hop_s)
     slow = stage_s.index(max(stage_s))
     cost = costs[groups[slow]]
@@ -256,7 +256,7 @@ def _data(
 
 
 def _optimizer_s(problem: Problem, placed: Grid, parameters: Sequence[float]) -> float:
-    """Of the slowest stage: a pass over memory."""
+    """A pass over the memory of the slowest stage."""
     assumed, groups = problem.assumed, problem.cluster.groups
     rate = [group.memory_bytes_per_s * assumed.memory * group.speed for group in groups]
     return max(

@@ -27,12 +27,12 @@ class LayerCost:
 
     @property
     def layer_s(self) -> float:
-        """Of a layer in all."""
+        """Seconds of a layer, computed and summed."""
         return self.compute_s + self.tensor_s
 
 
 def num_all_reduces(recompute: str) -> int:
-    """Of one layer and microbatch: two forward, two backward, two more if all is recomputed.
+    """All-reduces of a layer: two forward, two backward, two more if it is recomputed.
 
     With sequence parallelism each is a reduce-scatter and an all-gather, of as many bytes.
     """
@@ -55,7 +55,7 @@ def all_reduce_s(nbytes: float, ranks: int, link: Link, share: float) -> float:
 def layer_cost(
     model: Transformer, group: Group, mesh: Mesh, training: Training, assumed: Assumed
 ) -> LayerCost:
-    """Of GPUs of this group.
+    """What a microbatch takes on GPUs of this group.
 
     The weight gradient of each microbatch is added to those before it: 8 bytes a parameter are
     read and written.

@@ -41,7 +41,7 @@ class Memory:
 
 
 def stage_parameters(model: Transformer, mesh: Mesh, layers: int, stage: int) -> float:
-    """Of one rank: its layers, the embedding on the first stage, and its copy on the last."""
+    """Parameters of one rank: its layers; the embedding, first and last stage have it."""
     own = layers * model.layer_parameters / mesh.tp
     if stage == 0:
         own += model.embedding_parameters(mesh.tp) + model.sequence * model.hidden
@@ -67,7 +67,7 @@ def tightest(
     microbatches: int,
     usable: Sequence[float],
 ) -> Memory:
-    """The stage with the least room left; `cut` layers and `usable` bytes by stage."""
+    """The stage with the least memory left; `cut` layers and `usable` bytes by stage."""
     kept = kept_nbytes(model, mesh, training, training.recompute)
     working = working_nbytes(model, mesh, training)
     logits = logits_nbytes(model, mesh)

@@ -19,7 +19,7 @@ class Transformer:
     `sequence` is in tokens. The embedding of the `vocabulary` is also the output layer.
 
     Raises:
-        InputError: a dimension that is no whole number of 1 or more, or heads that do not divide
+        InputError: a dimension that is not a whole number of 1 or more, or heads that do not divide
             `hidden`.
     """
 
@@ -51,7 +51,7 @@ class Transformer:
         return self.layers * self.layer_parameters + embedded + 2 * self.hidden
 
     def embedding_parameters(self, tp: int) -> int:
-        """Of one of `tp` ranks; the vocabulary is padded to a multiple of them."""
+        """Parameters on one of `tp` ranks; the vocabulary is padded to a multiple of them."""
         return -(-self.vocabulary // tp) * self.hidden
 
 

@@ -42,17 +42,17 @@ class Training:
 
     @property
     def element_nbytes(self) -> int:
-        """Of an activation or a weight."""
+        """Bytes of an element of an activation or a weight."""
         return _NBYTES[self.dtype]
 
     @property
     def gradient_nbytes(self) -> int:
-        """Of a gradient as it is added up and exchanged: float32, as Megatron does."""
+        """Bytes of an element of a gradient, summed and exchanged in float32 as Megatron does."""
         return 4
 
     @property
     def optimizer_nbytes(self) -> int:
-        """Of a parameter: Adam's two moments, and a float32 copy of weights of two bytes."""
+        """Bytes a parameter: Adam's two moments, and a float32 copy of weights of two bytes."""
         return 8 + (4 if self.element_nbytes == 2 else 0)
 
 
@@ -64,7 +64,7 @@ class Assumed:
     over tp): both chosen on the four full-recompute times of arXiv 2205.05198, Table 5, not on its
     other times. `memory` and `link` are the usual share of a copy and of NCCL's all-reduce inside
     of a node (230 of 300 GB/s on A100), `network` that of Calculon's description of the same
-    machine (Isaev et al., SC 2023). `room` of a GPU's memory may be planned for.
+    machine (Isaev et al., SC 2023). `usable` of a GPU's memory may be planned for.
     `optimizer_traffic_nbytes` a parameter: gradients cleared, checked, measured and clipped (24),
     Adam's pass (28), the copy back to the weights (6).
     """
@@ -74,11 +74,11 @@ class Assumed:
     memory: float = 0.85
     link: float = 0.77
     network: float = 0.9
-    room: float = 0.95
+    usable: float = 0.95
     optimizer_traffic_nbytes: float = 58.0
 
     def matmul_share(self, width: float) -> float:
-        """Of the peak, by products of this width."""
+        """Share of the peak that products of this width reach."""
         return self.matmul * width / (width + self.half_width)
 
 
