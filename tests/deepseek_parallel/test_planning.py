@@ -13,7 +13,7 @@ from deepseek_parallel.planning.cluster import GIB, Cluster, Link
 from deepseek_parallel.planning.estimate import Estimate, estimate
 from deepseek_parallel.planning.layer import kept_nbytes
 from deepseek_parallel.planning.memory import in_flight, stage_parameters
-from deepseek_parallel.planning.mesh import Mesh, Refused, refusal
+from deepseek_parallel.planning.mesh import SIZES_ALONE, Mesh, Refused, refusal
 from deepseek_parallel.planning.model import MODELS, Transformer
 from deepseek_parallel.planning.search import Wanted, search
 from deepseek_parallel.planning.training import Training
@@ -195,6 +195,8 @@ def test_the_search_tries_every_mesh_once():
     }
     times = [one.seconds.total for one in found.fitting]
     assert times == sorted(times)
+    by_size = [(one.mesh.tp, one.mesh.pp) for one in found.refused if one.dimension in SIZES_ALONE]
+    assert len(by_size) == len(set(by_size)) > 0  # told once, whatever the microbatch
     for one in found.refused:
         if one.dimension != "memory":
             assert refusal(one.mesh, made.model, made.cluster, made.training) == one
