@@ -225,6 +225,22 @@ def test_a_mesh_that_does_not_fit_is_refused_by_its_dimension(dimension):
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("rate", [1e-12, 1e24])
+def test_the_slowest_and_the_fastest_figures_make_plans(rate):
+    link = Link(bytes_per_s=rate, latency_s=0.0)
+    strange = nodes(
+        "a100-80g",
+        1,
+        flops_per_s={"bf16": rate},
+        memory_bytes_per_s=rate,
+        inside=link,
+        between=link,
+    )
+    found = search(problem("small", strange, nodes("a100-80g", 1), batch=32))
+    assert all(0 < one.seconds.total < float("inf") for one in found.fitting)
+    assert len(found.fitting) > 10
+
+
 def test_figures_that_cant_be_are_refused_where_they_enter():
     with pytest.raises(errors.InputError, match="hidden is -1"):
         attrs.evolve(SMALL, hidden=-1)

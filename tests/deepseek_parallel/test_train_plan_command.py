@@ -99,6 +99,11 @@ BAD = {
     "group 1 is 3": ("cluster.toml", "group = [3]\n"),
     "the cluster has no group": ("cluster.toml", ""),
     "flops_per_s.bf16 of the group": ("cluster.toml", CLUSTER.replace("1e14", "'fast'")),
+    "memory_nbytes of the group 'mine' is 1000": (
+        "cluster.toml", CLUSTER.replace("24e9", "1" + 400 * "0")
+    ),
+    "memory_nbytes of the group 'mine' is inf": ("cluster.toml", CLUSTER.replace("24e9", "inf")),
+    "a link's bytes_per_s is 1e-300": ("cluster.toml", CLUSTER.replace("2.5e10", "1e-300")),
     "group 2, name is 7": ("cluster.toml", CLUSTER.replace('"mine"', "7")),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ COMMANDS: Final = {
     "plan": ("plan_command", "seconds, memory and bytes of a step on a cluster, by a model"),
 }
 _EXAMPLES: Final = """examples:
-  ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64
+  ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64 --sequence-parallel
   ds-sdk train plan --model model.toml --cluster cluster.toml --batch 1024 --json
 
 exit codes: 0 done, 1 no mesh fits, 2 wrong arguments or input, 130 Ctrl-C"""

@@ -18,7 +18,7 @@ from deepseek_parallel.planning.search import Wanted, search
 from deepseek_parallel.planning.training import ASSUMED, DTYPES, RECOMPUTE, Training
 
 EXAMPLES: Final = """examples:
-  ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64
+  ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64 --sequence-parallel
   ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64 --tp 8 --pp 8 --recompute full
   ds-sdk train plan --model 22b --cluster a100-80g:1,h100-80g:1 --batch 64 --sequence-parallel
   ds-sdk train plan --model model.toml --cluster cluster.toml --batch 1024 --json
@@ -61,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sequence-parallel", action="store_true", help="norms and dropout are shared by tp too"
     )
-    parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="(default: bf16)")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="bf16", help="of the products (default: bf16)"
+    )
     parser.add_argument(
         "--compress",
         type=float,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from typing import Final
 
 from deepseek_core import errors
+
+_LEAST: Final = 1e-12
+_MOST: Final = 1e24
+"""Figures beyond these are of no machine, and their quotients of no use."""
 
 
 def counted(value: object, what: str, most: int = 2**31) -> int:
@@ -27,36 +31,21 @@ def counted(value: object, what: str, most: int = 2**31) -> int:
 
 
 def above_zero(value: object, what: str) -> float:
-    """A finite number above zero.
+    """A number above zero, from 1e-12 to 1e24.
 
     Raises:
         InputError: it is none.
     """
-    if not _is_number(value) or not float(value) > 0:  # type: ignore[arg-type]
-        raise errors.InputError(
-            f"{what} is {value!r}, not a finite number above 0",
-            remedy=f"give {what} as a number in its unit, as 3e9",
-        )
-    return float(value)  # type: ignore[arg-type]
+    return _within(value, _LEAST, what)
 
 
 def not_below_zero(value: object, what: str) -> float:
-    """A finite number of 0 or more.
+    """A number from 0 to 1e24.
 
     Raises:
         InputError: it is none.
     """
-    if not _is_number(value) or float(value) < 0:  # type: ignore[arg-type]
-        raise errors.InputError(
-            f"{what} is {value!r}, not a finite number of 0 or more",
-            remedy=f"give {what} as a number in its unit, as 5e-6",
-        )
-    return float(value)  # type: ignore[arg-type]
-
-
-def _is_number(value: object) -> bool:
-    is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)  # type: ignore[arg-type]
+    return _within(value, 0.0, what)
 
 
 def one_of(value: str, known: tuple[str, ...], what: str) -> str:
@@ -68,3 +57,13 @@ def one_of(value: str, known: tuple[str, ...], what: str) -> str:
     if value not in known:
         raise errors.InputError(f"{what} is {value!r}", remedy=f"use one of: {', '.join(known)}")
     return value
+
+
+def _within(value: object, least: float, what: str) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= _MOST:  # type: ignore[operator]
+        raise errors.InputError(
+            f"{what} is {value!r}, not a number from {least:g} to {_MOST:g}",
+            remedy=f"give {what} as a number in its unit, as 5e-6 or 3e9",
+        )
+    return float(value)  # type: ignore[arg-type]
