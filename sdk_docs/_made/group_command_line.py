@@ -8,6 +8,7 @@ import command_line
 
 from deepseek_compress.cli.main import COMMANDS as COMPRESS
 from deepseek_fpga.cli.main import COMMANDS as FPGA
+from deepseek_parallel.cli.main import COMMANDS as TRAIN
 from deepseek_store.cli.main import COMMANDS as STORE
 from deepseek_trt.cli.main import COMMANDS as TRT
 
@@ -30,6 +31,11 @@ def trt() -> str:
 def fpga() -> str:
     """Of kernels for FPGAs."""
     return _page("fpga", FPGA)
+
+
+def train() -> str:
+    """Of training on several processes."""
+    return _page("train", TRAIN)
 
 
 def _page(group: str, commands: Iterable[str]) -> str:

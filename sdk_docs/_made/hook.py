@@ -35,6 +35,7 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "compress_commands": group_command_line.compress,
     "trt_commands": group_command_line.trt,
     "fpga_commands": group_command_line.fpga,
+    "train_commands": group_command_line.train,
     "recipe_options": recipe_options.page,
     "store_classes": store_python.page,
     "ds_filesystem": store_python.filesystem,

@@ -131,6 +131,7 @@ def test_every_command_is_documented_with_its_own_help(site):
         ("compress", group_command_line.COMPRESS, "compress_cli"),
         ("trt", group_command_line.TRT, "compress_cli"),
         ("fpga", group_command_line.FPGA, "fpga_cli"),
+        ("train", group_command_line.TRAIN, "train_cli"),
     ],
 )
 def test_every_command_of_a_group_is_documented_with_its_own_help(site, group, commands, page):

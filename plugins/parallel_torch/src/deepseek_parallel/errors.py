@@ -2,6 +2,7 @@
 
 DeepSeekError
 |-- NotFiniteGradient (ArithmeticError)   a rank's gradient holds NaN or infinity; raised on all
+|-- MeshMismatch (InputError)             a mesh that does not fit the model or the cluster
 |-- RankLost                              a rank did not answer in time, or is gone
 `-- StateMismatch (InputError)            a saved state is of another model or number of ranks
 """
@@ -20,6 +21,14 @@ class NotFiniteGradient(DeepSeekError, ArithmeticError):
         super().__init__(message, remedy=remedy)
         self.rank = rank
         self.parameter = parameter
+
+
+class MeshMismatch(errors.InputError):
+    """A mesh that does not fit the model or the cluster, by its `dimension`."""
+
+    def __init__(self, message: str, *, dimension: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.dimension = dimension
 
 
 class RankLost(DeepSeekError):

@@ -1,10 +1,10 @@
-"""What this plugin offers: a compressor of gradients."""
+"""What this plugin offers: a compressor of gradients, and `ds-sdk train`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deepseek_core import CompressorSpec, HostContext, hookimpl, hooks
+from deepseek_core import CommandSpec, CompressorSpec, HostContext, hookimpl, hooks
 
 conformance = "deepseek_parallel.conformance"
 
@@ -18,5 +18,18 @@ def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
             target="gradient",
             factory="deepseek_parallel.codec.compressor:TopK",
             summary="the largest 1 % of a gradient, in 12 bits each",
+        )
+    ]
+
+
+@hookimpl(hooks.ds_register_commands)
+def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
+    """Offer `ds-sdk train`."""
+    return [
+        CommandSpec(
+            name="train",
+            main="deepseek_parallel.cli.main:main",
+            summary="which mesh trains a model fastest on a cluster, and what it would take",
+            requires=("numpy",),
         )
     ]

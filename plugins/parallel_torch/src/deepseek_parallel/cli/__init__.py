@@ -1,0 +1,1 @@
+"""`ds-sdk train`: plans of a training."""
