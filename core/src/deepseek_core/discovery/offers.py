@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "compress": "deepseek-compress",
     "trt": "deepseek-trt",
     "fpga": "deepseek-fpga",
+    "train": "deepseek-parallel",
 }
 
 
