@@ -43,9 +43,9 @@ install-dev: $(VENV)/.installed-dev  ## add what tests, linters and benchmarks n
 demo: install  ## visual search on this machine's devices; writes out/visual_search.html
 	$(BIN)/ds-sdk demo --output $(OUT)
 
-# Four processes for two cores, as tests wait, too: for limits, disks and programs that they start.
-test: install-dev  ## run the tests, four files at a time
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+# Three processes for two cores, as tests wait, too: for limits, disks and programs that they start.
+test: install-dev  ## run the tests, three files at a time
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 # NAME: a folder of tests/ (deepseek_store, docs), without its first word (store), with dashes
 # (deepseek-store), or a folder of plugins/ (fpga_opencl).
