@@ -41,7 +41,7 @@ def rank(planners: Mapping[str, Planner], profile: Profile, cluster: Cluster) ->
             plans.append(plan)
         else:
             refusals[name] = f"it planned {wrong}"
-    plans.sort(key=lambda plan: (plan.step_s, plan.memory_nbytes, plan.strategy))
+    plans.sort(key=_order)
     return Ranking(plans=tuple(plans), refusals=refusals)
 
 
@@ -57,3 +57,8 @@ def contradiction(plan: TrainingPlan, profile: Profile, cluster: Cluster) -> str
     if not all(math.isfinite(figure) and figure >= 0 for figure in figures) or not plan.step_s:
         return f"{plan.step_s} s, {plan.memory_nbytes} bytes a rank, {plan.wire_nbytes} on the wire"
     return None
+
+
+def _order(plan: TrainingPlan) -> tuple[float, float, int, str]:
+    """Of equal ones the simpler comes first."""
+    return plan.step_s, plan.memory_nbytes, len(plan.mesh.sizes), plan.strategy

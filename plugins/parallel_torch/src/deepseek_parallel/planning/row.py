@@ -239,9 +239,7 @@ def _passed_nbytes(row: _Row, parts: Sequence[int]) -> float:
     return row.profile.batch * (handed + summed)
 
 
-def _memory(
-    row: _Row, held: Sequence[training.Layer], rank: int, microbatches: int
-) -> float:
+def _memory(row: _Row, held: Sequence[training.Layer], rank: int, microbatches: int) -> float:
     """Bytes of a rank: parameters, gradients, the optimizer's, and activations in flight."""
     profile, mesh = row.profile, row.mesh
     parameters = sum(map(row.held, held))

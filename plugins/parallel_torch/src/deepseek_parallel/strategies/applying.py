@@ -11,7 +11,7 @@ from torch.distributed.fsdp import fully_shard
 
 from deepseek_core import errors, training
 from deepseek_parallel.errors import MeshMismatch
-from deepseek_parallel.strategies.meshes import align, device_mesh
+from deepseek_parallel.strategies.meshes import align, device_mesh, draw_alike
 from deepseek_parallel.strategies.pipeline import Pipeline, check_number
 from deepseek_parallel.strategies.split import Split
 from deepseek_parallel.strategies.stage import layer_names, stages
@@ -40,6 +40,7 @@ def apply(plan: training.TrainingPlan, model: Any, *, sharded: bool = False) -> 
     mesh = device_mesh(plan.mesh.sizes, first.device.type)
     align(model)
     divide(model, plan.options.get("split", {}), mesh["tp"])
+    draw_alike(mesh)
     if plan.mesh.sizes.get("pp", 1) > 1:
         return _piped(plan, model, mesh)
     if sharded:
@@ -97,5 +98,3 @@ def _sharded(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) ->
     if not is_even:
         whole.set_reshard_after_backward(False)
     return Split([whole], mesh, sharded=True)
-
-

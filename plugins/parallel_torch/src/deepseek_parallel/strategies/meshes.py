@@ -39,7 +39,7 @@ def device_mesh(sizes: Mapping[str, int], device: str) -> DeviceMesh:
         raise MeshMismatch(
             f"{listed} are {torch.Size(shape).numel()} ranks, and there are {world} processes",
             dimension="world",
-            remedy="start as many processes as the plan has ranks, or plan for those that there are",
+            remedy="start as many processes as the plan has ranks, or plan for those here",
         )
     with rank_errors("making the mesh"):
         mesh = init_device_mesh(device, shape, mesh_dim_names=AXES)
@@ -77,3 +77,20 @@ def align(model: nn.Module) -> None:
             )
         for _, one in held:
             dist.broadcast(one.detach(), src=0)
+
+
+def draw_alike(mesh: DeviceMesh) -> None:
+    """Let ranks that share layers draw the same numbers, as dropout of what they all hold needs.
+
+    Raises:
+        RankLost: another rank does not answer.
+    """
+    group = mesh.get_group("tp")
+    if group.size() == 1:
+        return
+    state = torch.get_rng_state().to(mesh.device_type)
+    with rank_errors("making the mesh"):
+        dist.broadcast(state, dist.get_global_rank(group, 0), group=group)
+    torch.set_rng_state(state.cpu())
+    if mesh.device_type != "cpu":
+        torch.get_device_module(mesh.device_type).manual_seed(int(state[:8].sum()))

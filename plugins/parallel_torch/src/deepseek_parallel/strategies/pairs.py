@@ -62,10 +62,12 @@ def divisions(model: nn.Module, inputs: Sequence[Tensor], most: int = 8) -> Divi
         for group in _groups(open_names, how):
             parts = _most_parts(model, parent, calls[name][0], group, calls[group[-1]][0], most)
             if parts > 1:
-                how |= {one: "column" for one in group[:-1]} | {group[-1]: "row"}
+                how |= dict.fromkeys(group[:-1], "column") | {group[-1]: "row"}
                 ranks |= dict.fromkeys(group, parts)
     whole = {one: "no pair of it was proven" for one in order if one not in how}
     for name, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and name in calls:
+            whole[name] = "its projections are one function"
         if isinstance(module, nn.Embedding) and name in calls:
             why = _why_whole(module, holders)
             if why is None:

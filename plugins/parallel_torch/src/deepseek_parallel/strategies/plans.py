@@ -65,7 +65,11 @@ def _meshes(
 def _sizes(axes: Sequence[str], world: int) -> Iterator[tuple[int, int, int]]:
     if len(axes) == 1:
         (axis,) = axes
-        yield world if axis == "dp" else 1, world if axis == "tp" else 1, world if axis == "pp" else 1
+        yield (
+            world if axis == "dp" else 1,
+            world if axis == "tp" else 1,
+            world if axis == "pp" else 1,
+        )
         return
     for tp in divisors(world):
         for pp in divisors(world // tp):

@@ -167,9 +167,7 @@ def _layer(
     handed: float,
 ) -> training.Layer:
     how = {key: division.how[key] for key in sizes}
-    summed = sum(
-        sizes[key][0] if way == "column" else sizes[key][1] for key, way in how.items()
-    )
+    summed = sum(sizes[key][0] if way == "column" else sizes[key][1] for key, way in how.items())
     divided = dict(_divided(layer, name, division))
     held = sum(p.numel() for key in how for p in divided[key].parameters())
     share = sum(size[2] for size in sizes.values()) / flops if flops else 0.0

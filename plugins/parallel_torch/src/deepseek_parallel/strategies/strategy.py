@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from deepseek_core import Mesh, Strategy, TensorSpec, errors, training
+from deepseek_parallel.planning.stack import StackProfile, fastest_of_stack
 from deepseek_parallel.strategies.plans import fastest
 
 Slices = tuple[slice, ...]
@@ -34,6 +35,8 @@ class _OfAxes(Strategy):
         Raises:
             MeshMismatch: none fits the model and the cluster, by its dimension.
         """
+        if isinstance(profile, StackProfile):
+            return fastest_of_stack(self.name, self.axes, profile, cluster, sharded=self.sharded)
         return fastest(self.name, self.axes, profile, cluster, sharded=self.sharded)
 
     def apply(self, plan: training.TrainingPlan, model: Any) -> training.SplitModel:
