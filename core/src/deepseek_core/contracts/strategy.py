@@ -45,10 +45,10 @@ once."""
 
 
 class Sums(NamedTuple):
-    """Loss summed over items, and how many they are."""
+    """Loss summed over items, and how many these are."""
 
     loss: float
-    count: float
+    items: float
 
 
 class SplitModel(ABC):

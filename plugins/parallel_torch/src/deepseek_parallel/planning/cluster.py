@@ -6,7 +6,9 @@ from typing import Final
 
 from deepseek_core import training
 
-Link, Group, Cluster = training.Link, training.Group, training.Cluster
+Link = training.Link
+Group = training.Group
+Cluster = training.Cluster
 
 GIB: Final = 2**30
 

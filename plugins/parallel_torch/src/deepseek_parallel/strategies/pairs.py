@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -60,7 +61,12 @@ def divisions(model: nn.Module, inputs: Sequence[Tensor], most: int = 8) -> Divi
             and len(calls[one]) == 1 and _is_own(model.get_submodule(one), holders)
         ]  # fmt: skip
         for group in _groups(open_names, how):
-            parts = _most_parts(model, parent, calls[name][0], group, calls[group[-1]][0], most)
+            *columns, row = [model.get_submodule(one) for one in group]
+            tried = _Group(
+                parent=parent, call=calls[name][0],
+                columns=columns, row=row, of_row=calls[group[-1]][0].output,
+            )  # fmt: skip
+            parts = tried.most_parts(most)
             if parts > 1:
                 how |= dict.fromkeys(group[:-1], "column") | {group[-1]: "row"}
                 ranks |= dict.fromkeys(group, parts)
@@ -113,53 +119,59 @@ def _groups(names: Sequence[str], taken: Mapping[str, str]) -> Iterator[Sequence
                 yield group
 
 
-def _most_parts(
-    model: nn.Module, parent: nn.Module, call: Call, group: Sequence[str], row: Call, most: int
-) -> int:
-    """The largest power of two up to `most` over which a group may be divided; 1 if none."""
-    layers: list[Any] = [model.get_submodule(name) for name in group]
-    widths = [layer.out_features for layer in layers[:-1]] + [layers[-1].in_features]
-    parts = most
-    while parts > 1:
-        fits = not any(width % parts for width in widths)
-        if fits and _is_proven(parent, call, layers[:-1], layers[-1], row.output, parts):
-            return parts
-        parts //= 2
-    return 1
+@attrs.frozen(kw_only=True, eq=False)
+class _Group:
+    """Layers of a `parent` that may belong together, and what they were given and gave."""
 
+    parent: nn.Module
+    call: Call
+    columns: Sequence[Any]
+    row: Any
+    of_row: Tensor
 
-def _is_proven(
-    parent: nn.Module, call: Call, columns: Sequence[Any], row: Any, given: Tensor, parts: int
-) -> bool:
-    found: list[Tensor] = []
-    bypassed = False
+    def most_parts(self, most: int) -> int:
+        """The largest power of two up to `most` over which it may be divided; 1 if none."""
+        widths = [layer.out_features for layer in self.columns] + [self.row.in_features]
+        parts = most
+        while parts > 1 and (any(width % parts for width in widths) or not self._fits(parts)):
+            parts //= 2
+        return parts
 
-    def of_row(x: Tensor, part: int) -> Tensor:
-        nonlocal bypassed
-        bypassed = bypassed or x.requires_grad
-        found.append(functional.linear(x.detach(), _part(row.weight, 1, part, parts)))
-        return given
-
-    def of_column(layer: Any, x: Tensor, part: int) -> Tensor:
-        bias = None if layer.bias is None else _part(layer.bias, 0, part, parts)
-        return functional.linear(x, _part(layer.weight, 0, part, parts), bias).detach()
-
-    for part in range(parts):
-        args, kwargs = tree_map(_with_gradient, call.given)
-        with ExitStack() as stack, torch.enable_grad():
-            stack.enter_context(_instead(row, lambda x, part=part: of_row(x, part)))
-            for layer in columns:
-                stack.enter_context(
-                    _instead(layer, lambda x, layer=layer, part=part: of_column(layer, x, part))
-                )
-            try:
-                output = parent(*args, **kwargs)
-            except Exception:  # noqa: BLE001 - the module does not work in parts, whatever it says
+    def _fits(self, parts: int) -> bool:
+        found: list[Tensor] = []
+        for part in range(parts):
+            output, bypassed = self._tried(part, parts, found)
+            if bypassed or len(found) != part + 1 or not _alike(output, self.call.output):
                 return False
-        if bypassed or len(found) != part + 1 or not _alike(output, call.output):
-            return False
-    total = sum(found[1:], found[0])
-    return _alike(total if row.bias is None else total + row.bias, given)
+        total = sum(found[1:], found[0])
+        return _alike(total if self.row.bias is None else total + self.row.bias, self.of_row)
+
+    def _tried(self, part: int, parts: int, found: list[Tensor]) -> tuple[Any, bool]:
+        """Call the parent with one part of its columns; its output, and whether they are bypassed.
+
+        The row's part goes to `found`, and what it gave whole goes on in its place.
+        """
+        bypassed = False
+
+        def row(x: Tensor) -> Tensor:
+            nonlocal bypassed
+            bypassed = bypassed or x.requires_grad
+            found.append(functional.linear(x.detach(), _part(self.row.weight, 1, part, parts)))
+            return self.of_row
+
+        def column(layer: Any, x: Tensor) -> Tensor:
+            bias = None if layer.bias is None else _part(layer.bias, 0, part, parts)
+            return functional.linear(x, _part(layer.weight, 0, part, parts), bias).detach()
+
+        args, kwargs = tree_map(_with_gradient, self.call.given)
+        with ExitStack() as stack, torch.enable_grad():
+            stack.enter_context(_instead(self.row, row))
+            for layer in self.columns:
+                stack.enter_context(_instead(layer, partial(column, layer)))
+            try:
+                return self.parent(*args, **kwargs), bypassed
+            except Exception:  # noqa: BLE001 - the module does not work in parts, whatever it says
+                return None, True
 
 
 def _part(tensor: Tensor, dim: int, part: int, parts: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
@@ -32,7 +32,7 @@ class Pipeline:
     ) -> None:
         self.stages, self._group, self._schedule = list(stages), group, schedule
         self._made: dict[tuple[Any, ...], Any] = {}
-        self._loss: Any = None
+        self._loss: Callable[[Any, Tensor], Tensor] = _no_step
 
     def backward(self, microbatches: Sequence[Any], loss: training.Loss) -> training.Sums:
         """Gradients of the sum of losses; the sums, on the rank of the last stage alone.
@@ -58,8 +58,12 @@ class Pipeline:
         numbers = torch.arange(len(inputs))
         schedule.step(*given, target=numbers, return_outputs=False)
         return training.Sums(
-            sum(one.loss for one in found.values()), sum(one.count for one in found.values())
+            sum(one.loss for one in found.values()), sum(one.items for one in found.values())
         )
+
+    def _loss_of(self, output: Any, number: Tensor) -> Tensor:
+        """What the schedules call: they are made once, and each step has a loss of its own."""
+        return self._loss(output, number)
 
     def _schedule_for(self, inputs: Sequence[Sequence[Tensor]]) -> Any:
         """The schedule for so many microbatches of this size; stages learn their shapes once."""
@@ -77,7 +81,7 @@ class Pipeline:
             self._made[key] = _CLASSES[self._schedule](
                 held[0] if self._schedule == "1f1b" else held,
                 len(inputs),
-                loss_fn=lambda output, number: self._loss(output, number),
+                loss_fn=self._loss_of,
                 scale_grads=False,
             )
         return self._made[key]
@@ -96,3 +100,7 @@ def check_number(schedule: str, pp: int, microbatches: int) -> None:
             f"{microbatches} microbatches do not fit {pp} stages: {schedule} needs {wanted}",
             remedy="choose a smaller microbatch, or fewer stages",
         )
+
+
+def _no_step(_output: Any, _number: Tensor) -> Tensor:
+    raise AssertionError("a schedule runs in a step only")

@@ -95,7 +95,7 @@ def _names(
         raise errors.InputError(
             f"the layers {', '.join(names[:3])}, ... called in turn do not give what "
             f"{type(model).__name__} gives",
-            remedy="name all layers in the order of their calls, or make the model an nn.Sequential",
+            remedy="name all layers in the order of their calls, or use an nn.Sequential",
         )
     return names
 
@@ -124,9 +124,9 @@ def _counted(
             return tensor
 
         counter = FlopCounterMode(display=False)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), torch.enable_grad():
-            with counter:
-                output = layer(*given)
+        saving = torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x)
+        with saving, torch.enable_grad(), counter:
+            output = layer(*given)
         for hook in hooks:
             hook.remove()
         given = tuple(t.detach() for t in batches.tensors(output))

@@ -98,7 +98,7 @@ class Split(training.SplitModel):
         with rank_errors("the sum of gradients"):
             parameters = [p for _, p in self.named_parameters() if p.requires_grad]
             total, used = self._told(sums, parameters)
-            if not total.count:
+            if not total.items:
                 raise errors.InputError("the loss counted no item", remedy="leave such batches out")
             gradients = []
             for parameter, is_used in zip(parameters, used, strict=True):
@@ -107,10 +107,10 @@ class Split(training.SplitModel):
                         parameter.grad = torch.zeros_like(parameter)
                     gradients.append(local(parameter.grad))
             if self._sharded:  # torch gave the mean over the ranks
-                factor = self.num_replicas / total.count
+                factor = self.num_replicas / total.items
             else:
                 self._sum(gradients)
-                factor = 1 / total.count
+                factor = 1 / total.items
             for gradient in gradients:
                 gradient.mul_(factor)
         return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -35,9 +36,9 @@ class Stage(nn.Module):
 
 
 def layer_names(model: nn.Module, given: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Layers of a model in the order in which they are called: those given, or an `nn.Sequential`'s.
+    """Layers of a model in the order in which they are called.
 
-    A sequence inside of a sequence is taken apart.
+    Those that are given, or those of an `nn.Sequential`, whose own sequences are taken apart.
 
     Raises:
         InputError: the model is no sequence and none are given, or a name is not of the model.
@@ -82,7 +83,7 @@ def stages(
             remedy="give stages of 1 layer or more that add up to the model's",
         )
     bounds = [sum(cut[:stage]) for stage in range(len(cut) + 1)]
-    rows = [names[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    rows = [names[begin:end] for begin, end in pairwise(bounds)]
     _check_whole(model, names)
     _check_shared(model, rows)
     return [Stage(model, rows[stage]) for stage in mine]

@@ -58,5 +58,5 @@ def _style(model: nn.Module, name: str, way: str, ranks: int) -> ParallelStyle:
     return ColwiseParallel() if way == "column" else RowwiseParallel()
 
 
-def _kind(way: str) -> type[nn.Module]:
+def _kind(way: str) -> Any:
     return nn.Embedding if way == "vocabulary" else nn.Linear
