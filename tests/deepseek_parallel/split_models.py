@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 
 import attrs
@@ -12,8 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepseek_core import training
+from deepseek_core import Mesh, training
 from deepseek_parallel.planning.search import Wanted
+from deepseek_parallel.strategies import applying  # noqa: F401 - once, before ranks are forked
+from deepseek_parallel.strategies.norm import fit_optimizer
 from deepseek_parallel.strategies.plans import Wish
 from deepseek_parallel.strategies.profiling import profile
 from deepseek_parallel.strategies.strategy import Hybrid, Replicas, Shards, Stages, Tensors
@@ -106,16 +107,21 @@ def plan(name, ranks, model=None, shares=None, size=BATCH, **wished):
     return made if shares is None else attrs.evolve(made, shares=shares)
 
 
-def alone(loss=loss, model=language_model, steps=STEPS, **options):
+def alone(loss=loss, model=language_model, steps=STEPS, micro=BATCH, **options):
     """Losses and norms of one process, in plain torch."""
     net = model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.3, momentum=0.9, **options)
     found = []
     for step in range(steps):
         optimizer.zero_grad()
-        value = loss(net, batch(step))
-        value = value[0] / value[1] if isinstance(value, tuple) else value
+        given = zip(*(part.split(micro) for part in batch(step)), strict=True)
+        values = [loss(net, one) for one in given]
+        value = sum(one[0] / one[1] if isinstance(one, tuple) else one for one in values)
+        value = value / len(values)
         value.backward()
+        for parameter in net.parameters():
+            if parameter.grad is not None and parameter.grad.is_sparse:  # torch can't clip those
+                parameter.grad = parameter.grad.to_dense()
         norm = nn.utils.clip_grad_norm_(net.parameters(), 0.5)
         optimizer.step()
         found.append((float(value.detach()), float(norm)))
@@ -151,3 +157,110 @@ def trained(rank, ranks, plan, loss=loss, model=language_model, steps=STEPS, **o
         optimizer.step()
         found.append((sums.loss / sums.items, norm))
     return found
+
+
+class Odd(nn.Module):
+    """Words that only some batches have, a layer that none uses, and a sparse embedding."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.words = nn.Embedding(WORDS, WIDTH, sparse=True)
+        self.seldom, self.unused = nn.Linear(WIDTH, WIDTH), nn.Linear(3, 3)
+        self.head = nn.Linear(WIDTH, WORDS)
+
+    def forward(self, words):
+        x = self.words(words)
+        return self.head(self.seldom(x) if words[0, 0] % 4 == 0 else x)
+
+
+def dropped(rank, ranks, plan):
+    """With dropout, what tensor-parallel ranks hold alike stays alike to the bit."""
+    torch.manual_seed(rank)
+    model = applied(rank, plan, lambda seed: language_model(seed, drop=0.3))
+    held = dict(model.named_parameters())
+    optimizer = torch.optim.AdamW(held.values(), lr=1e-2, foreach=False)
+    for step in range(4):
+        optimizer.zero_grad()
+        model.reduce(model.backward(microbatches(plan, model.replica, step), loss))
+        optimizer.step()
+    whole = [p.detach() for p in held.values() if not hasattr(p, "placements")]
+    return b"".join(parameter.numpy().tobytes() for parameter in whole)
+
+
+def uneven(rank, ranks, plan):
+    """A pipeline gets a microbatch that is smaller, too few, and a loss that it can't use."""
+    model = applied(rank, plan)
+    good = microbatches(plan, model.replica, 0)
+    short = [*good[:-1], tuple(part[:1] for part in good[-1])]
+    asks = [
+        lambda: model.backward(short, loss),
+        lambda: model.backward(good[:1], loss),
+        lambda: model.backward(good, lambda net, batch: net(words=batch[0]).sum()),
+        lambda: model.backward(good, lambda net, batch: batch[0].sum()),
+        lambda: model.backward([], loss),
+    ]
+    found = [group.told(ask) for ask in asks]
+    sums = model.reduce(model.backward(good, loss))
+    return found, sums.items
+
+
+def misfits(rank, ranks, plan):
+    """Plans that fit neither the processes nor the model."""
+    other = language_model() if rank != ranks - 1 else language_model(blocks=3)
+    width = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 4))
+    tied = language_model()
+    tied[-1].weight = tied[0].weight
+    tensors = attrs.evolve(
+        plan, strategy="tp", mesh=Mesh(sizes={"tp": ranks}), cut=[3], shares=[4],
+        options={"split": {"0": "column", "2": "row"}},
+    )  # fmt: skip
+    asks = [
+        lambda: KINDS["pp"]().apply(
+            attrs.evolve(plan, mesh=Mesh(sizes={"pp": 4}), cut=[1, 1, 1, 1]), other
+        ),
+        lambda: KINDS["pp"]().apply(attrs.evolve(plan, cut=[2, 3]), language_model()),
+        lambda: KINDS["pp"]().apply(attrs.evolve(plan, shares=[1]), language_model()),
+        lambda: KINDS["pp"]().apply(attrs.evolve(plan, shares=[2, 2]), language_model()),
+        lambda: KINDS["pp"]().apply(plan, other),
+        lambda: KINDS["pp"]().apply(plan, tied),
+        lambda: KINDS["tp"]().apply(tensors, width),
+        lambda: KINDS["tp"]().apply(
+            attrs.evolve(tensors, options={"split": {"1": "column"}}), width
+        ),
+        lambda: KINDS["tp"]().apply(plan, language_model()),
+        lambda: KINDS["pp"]().apply(plan, torch.nn.functional.relu),
+    ]
+    return [group.told(ask) for ask in asks]
+
+
+def mixed(rank, ranks, plan):
+    """Adam over plain and divided parameters: what it needs is set, and a wish against it told."""
+    model = applied(rank, plan)
+    held = [parameter for _, parameter in model.named_parameters()]
+    optimizer = torch.optim.AdamW(held, lr=1e-2)
+    fit_optimizer(optimizer)
+    model.reduce(model.backward(microbatches(plan, model.replica, 0), loss))
+    optimizer.step()
+    refused = group.told(lambda: fit_optimizer(torch.optim.AdamW(held, lr=1e-2, foreach=True)))
+    return [one["foreach"] for one in optimizer.param_groups], refused
+
+
+def killed(rank, ranks, plan):
+    """The last rank ends between two steps."""
+    model = applied(rank, plan)
+    model.reduce(model.backward(microbatches(plan, model.replica, 0), loss))
+    if rank == ranks - 1:
+        os._exit(9)
+    return group.waited(lambda: model.reduce(model.backward(
+        microbatches(plan, model.replica, 1), loss)))  # fmt: skip
+
+
+def hung(rank, ranks, plan):
+    """The last rank does not come to its second step."""
+    model = applied(rank, plan)
+    model.reduce(model.backward(microbatches(plan, model.replica, 0), loss))
+    if rank == ranks - 1:
+        return group.HANGS
+    return group.waited(lambda: model.reduce(model.backward(
+        microbatches(plan, model.replica, 1), loss)))  # fmt: skip
