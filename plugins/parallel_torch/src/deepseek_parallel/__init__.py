@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import NotFiniteGradient, RankLost, StateMismatch
+    from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
 
 _WHERE: Final = {
     "CompressedSGD": "sgd",
     "NotFiniteGradient": "errors",
+    "Order": "sampling",
     "RankLost": "errors",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
     "resharded": "states",
 }
 
-__all__ = ["CompressedSGD", "NotFiniteGradient", "RankLost", "StateMismatch", "TopK", "resharded"]
+__all__ = [
+    "CompressedSGD", "NotFiniteGradient", "Order", "RankLost", "StateMismatch", "TopK", "resharded",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
