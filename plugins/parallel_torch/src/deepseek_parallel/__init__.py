@@ -5,21 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from deepseek_parallel.balance.balancer import Balancer
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import NotFiniteGradient, RankLost, StateMismatch
+    from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
 
 _WHERE: Final = {
+    "Balancer": "balance.balancer",
     "CompressedSGD": "sgd",
     "NotFiniteGradient": "errors",
+    "Order": "sampling",
     "RankLost": "errors",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
     "resharded": "states",
 }
 
-__all__ = ["CompressedSGD", "NotFiniteGradient", "RankLost", "StateMismatch", "TopK", "resharded"]
+__all__ = [
+    "Balancer", "CompressedSGD", "NotFiniteGradient", "Order", "RankLost", "StateMismatch", "TopK",
+    "resharded",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

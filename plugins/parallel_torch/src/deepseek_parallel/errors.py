@@ -4,7 +4,7 @@ DeepSeekError
 |-- NotFiniteGradient (ArithmeticError)   a rank's gradient holds NaN or infinity; raised on all
 |-- MeshMismatch (InputError)             a mesh that does not fit the model or the cluster
 |-- RankLost                              a rank did not answer in time, or is gone
-`-- StateMismatch (InputError)            a saved state is of another model or number of ranks
+`-- StateMismatch (InputError)            a saved state is of another model, data or number of ranks
 """
 
 from __future__ import annotations
@@ -36,4 +36,4 @@ class RankLost(DeepSeekError):
 
 
 class StateMismatch(errors.InputError):
-    """A saved state does not fit: another model, or another number of ranks."""
+    """A saved state does not fit: another model, dataset, or number of ranks."""
