@@ -6,7 +6,9 @@ DeepSeekError
 |-- CheckpointMissing (InputError)        there is no checkpoint, or none of that step
 |-- CodeMismatch                          a rank runs another version of the code
 |-- NotFiniteGradient (ArithmeticError)   a rank's gradient holds NaN or infinity; raised on all
+|-- NotFiniteLoss (ArithmeticError)       a rank's loss is NaN or infinite; raised on all
 |-- MeshMismatch (InputError)             a mesh that does not fit the model or the cluster
+|-- RankFailed                            an error of another rank ended the training on all
 |-- RankLost                              a rank did not answer in time, or is gone
 |-- SaveFailed                            a checkpoint was not saved; those before it stay
 |-- SaveUnfinished (TimeoutError)         a save still runs after the time that was waited
@@ -49,12 +51,32 @@ class NotFiniteGradient(DeepSeekError, ArithmeticError):
         self.parameter = parameter
 
 
+class NotFiniteLoss(DeepSeekError, ArithmeticError):
+    """The loss of `rank` at `step` is NaN or infinite; no rank has taken the step."""
+
+    def __init__(self, message: str, *, rank: int, step: int, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.rank = rank
+        self.step = step
+
+
 class MeshMismatch(errors.InputError):
     """A mesh that does not fit the model or the cluster, by its `dimension`."""
 
     def __init__(self, message: str, *, dimension: str, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.dimension = dimension
+
+
+class RankFailed(DeepSeekError):
+    """An error of `rank` ended the training on all; `log` is what it said last, if known."""
+
+    def __init__(
+        self, message: str, *, rank: int, log: str = "", remedy: str | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.rank = rank
+        self.log = log
 
 
 class RankLost(DeepSeekError):
