@@ -20,8 +20,8 @@ from deepseek_parallel.planning.grid import ORDERS, Grid, grid, slowest
 from deepseek_parallel.planning.layer import all_reduce_s
 from deepseek_parallel.planning.memory import in_flight
 from deepseek_parallel.planning.mesh import Mesh
-from deepseek_parallel.planning.shares import Affine, allocate
 from deepseek_parallel.planning.training import ASSUMED
+from deepseek_parallel.shares import Affine, allocate
 
 SCHEDULES: Final = ("1f1b", "interleaved", "zero_bubble")
 _IDLE: Final = {"1f1b": 1.0, "interleaved": 1.0, "zero_bubble": 1 / 3}
