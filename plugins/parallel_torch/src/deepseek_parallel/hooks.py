@@ -1,4 +1,4 @@
-"""What this plugin offers: a compressor of gradients, and `ds-sdk train`."""
+"""What this plugin offers: a compressor of gradients, `ds-sdk train` and `ds-sdk ckpt`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,18 @@ def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
 
 @hookimpl(hooks.ds_register_commands)
 def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
-    """Offer `ds-sdk train`."""
+    """Offer `ds-sdk train` and `ds-sdk ckpt`."""
     return [
         CommandSpec(
             name="train",
             main="deepseek_parallel.cli.main:main",
             summary="which mesh trains a model fastest on a cluster, and what it would take",
             requires=("numpy",),
-        )
+        ),
+        CommandSpec(
+            name="ckpt",
+            main="deepseek_parallel.ckpt_cli.main:main",
+            summary="checkpoints of a training: list, verify, prune, reshard, export",
+            requires=("fsspec",),
+        ),
     ]

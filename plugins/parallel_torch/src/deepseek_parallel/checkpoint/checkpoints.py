@@ -25,6 +25,7 @@ from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.checkpoint.plans import Plans
 from deepseek_parallel.checkpoint.saving import Job, Saving
 from deepseek_parallel.checkpoint.staging import Staging
+from deepseek_parallel.checkpoint.verifying import remove
 from deepseek_parallel.errors import CodeMismatch, SaveUnfinished, StateMismatch
 from deepseek_parallel.states import is_of_rank
 
@@ -261,13 +262,9 @@ class Checkpoints:
         found = listing(self._place)
         for name in found.torn:
             if (manifests.sequence_of(name) or 0) < self._sequence:
-                self._remove(name)
+                remove(self._place, name)
         for one in superseded(found.committed, self._keep):
-            self._remove(one.folder)
-
-    def _remove(self, name: str) -> None:
-        if not self._place.is_link(name):
-            self._place.below(name).remove_all(manifests.NAME)
+            remove(self._place, one.folder)
 
     def _prepared(
         self,

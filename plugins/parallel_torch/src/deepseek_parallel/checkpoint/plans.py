@@ -63,6 +63,13 @@ class Plans:
         }
 
 
+def plans_of_ranks(
+    tensors: Sequence[Tensors],
+) -> tuple[list[planner.SavePlan], metadata.Metadata]:
+    """What each rank writes of the tensors that it has, and what all write together."""
+    return _global_plan([_local_plan(one) for one in tensors])
+
+
 def _local_plan(tensors: Tensors) -> planner.SavePlan:
     made = DefaultSavePlanner()
     made.set_up_planner(dict(tensors), None, False)
