@@ -108,7 +108,7 @@ class Exchange:
 
         out = np.empty_like(slots)
         given, made = torch.from_numpy(slots), torch.from_numpy(out)
-        _waited(lambda: dist.all_to_all_single(made, given, group=self._group), self.rank)
+        waited(lambda: dist.all_to_all_single(made, given, group=self._group), self.rank)
         return out
 
     def _gathered(self, slot: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -118,7 +118,7 @@ class Exchange:
         out = np.empty((self.layout.ranks, slot.shape[1]), np.uint8)
         given, made = torch.from_numpy(slot), torch.from_numpy(out)
         gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
-        _waited(lambda: gather(made, given, group=self._group), self.rank)
+        waited(lambda: gather(made, given, group=self._group), self.rank)
         return out
 
 
@@ -128,7 +128,12 @@ def _slots(packets: Sequence[bytes], nbytes: int) -> NDArray[np.uint8]:
     return np.frombuffer(joined, np.uint8).reshape(len(packets), nbytes).copy()
 
 
-def _waited(collective: Callable[[], object], rank: int) -> None:
+def waited(collective: Callable[[], object], rank: int) -> None:
+    """Call a collective of torch.
+
+    Raises:
+        RankLost: it failed, for another rank is gone or did not answer in time.
+    """
     try:
         collective()
     except RuntimeError as error:  # torch has no kinds of error for this

@@ -20,7 +20,7 @@ from deepseek_parallel.elastic import sockets
 from deepseek_parallel.elastic.code_version import code_version
 from deepseek_parallel.elastic.membership import Formation, Membership
 from deepseek_parallel.errors import RankLost
-from deepseek_parallel.ranks import Renewed
+from deepseek_parallel.trainer.ranks import Renewed
 
 ADDRESS, RUN = "DEEPSEEK_ROSTER", "DEEPSEEK_RUN"
 """Variables that the launcher sets for its workers."""
@@ -63,7 +63,8 @@ class ElasticRanks:
 
         Raises:
             ConfigError: this was not started by the launcher, or a process group is there already.
-            JoinRefused: the members do not take this worker.
+            CodeMismatch: the members run other code.
+            JoinRefused: this worker is of another run, or the training has ended.
             RankLost: too few come in time, or the roster does not answer.
         """
         address, run = os.environ.get(ADDRESS), os.environ.get(RUN)

@@ -1,0 +1,73 @@
+"""What all ranks do together; alone, each of it gives what one has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from deepseek_parallel.exchange import waited
+from deepseek_parallel.trainer.ranks import Ranks
+
+
+def add(tensor: Tensor, ranks: Ranks) -> None:
+    """Make a tensor the sum of those of all ranks, in place and equal to the bit on all.
+
+    Raises:
+        RankLost: another rank does not answer.
+    """
+    if ranks.group is not None:
+        waited(lambda: dist.all_reduce(tensor, group=ranks.group), ranks.rank)
+
+
+def gathered(value: Any, ranks: Ranks) -> list[Any]:
+    """The values of all ranks, by rank.
+
+    Raises:
+        RankLost: another rank does not answer.
+    """
+    if ranks.group is None:
+        return [value]
+    found: list[Any] = [None] * ranks.size
+    waited(lambda: dist.all_gather_object(found, value, group=ranks.group), ranks.rank)
+    return found
+
+
+def told(value: Any, first: int, ranks: Ranks) -> Any:
+    """The value of rank `first`; what the others give is not looked at.
+
+    Raises:
+        RankLost: another rank does not answer.
+    """
+    if ranks.group is None:
+        return value
+    held = [value]
+    source = dist.get_global_rank(ranks.group, first)
+    waited(lambda: dist.broadcast_object_list(held, source, group=ranks.group), ranks.rank)
+    return held[0]
+
+
+def spread(tensors: Iterable[Tensor], first: int, ranks: Ranks) -> None:
+    """Make tensors those of rank `first`, in place.
+
+    Raises:
+        RankLost: another rank does not answer.
+    """
+    if ranks.group is None:
+        return
+    source = dist.get_global_rank(ranks.group, first)
+    for tensor in tensors:
+        whole = tensor.detach().contiguous()
+        waited(lambda sent=whole: dist.broadcast(sent, source, group=ranks.group), ranks.rank)
+        if whole.data_ptr() != tensor.data_ptr():
+            tensor.detach().copy_(whole)
+
+
+def place(ranks: Ranks, near: torch.device) -> torch.device:
+    """Where small tensors must lie to be exchanged: on the host, if the ranks can."""
+    if ranks.group is not None and dist.get_backend(ranks.group) == "nccl":
+        return near
+    return torch.device("cpu")
