@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -121,10 +122,8 @@ class StaticRanks:
 
     def leave(self) -> None:
         """End the process group."""
-        import torch.distributed as dist
-
-        if self.group is not None and dist.is_initialized():
-            dist.destroy_process_group()
+        if self.group is not None:
+            _end()
         self.group = None
 
 
@@ -154,3 +153,11 @@ def _begin(limit_s: float) -> None:
             f"{str(error).splitlines()[0]}",
             remedy="see whether all of them were started, with one address and port",
         ) from error
+    atexit.register(_end)  # left to the interpreter's end, a thread of gloo may abort the process
+
+
+def _end() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
