@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from deepseek_parallel.balance.balancer import Balancer
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import NotFiniteGradient, RankLost, StateMismatch
     from deepseek_parallel.sampling import Order
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.states import resharded
 
 _WHERE: Final = {
+    "Balancer": "balance.balancer",
     "CompressedSGD": "sgd",
     "NotFiniteGradient": "errors",
     "Order": "sampling",
@@ -22,7 +24,8 @@ _WHERE: Final = {
 }
 
 __all__ = [
-    "CompressedSGD", "NotFiniteGradient", "Order", "RankLost", "StateMismatch", "TopK", "resharded",
+    "Balancer", "CompressedSGD", "NotFiniteGradient", "Order", "RankLost", "StateMismatch", "TopK",
+    "resharded",
 ]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ DeepSeekError
 |-- MeshMismatch (InputError)             a mesh that does not fit the model or the cluster
 |-- RankFailed                            an error of another rank ended the training on all
 |-- RankLost                              a rank did not answer in time, or is gone
+|   `-- NotAMember                        the others went on without this rank
+|-- JoinRefused (ConfigError)             the members do not take this worker
 `-- StateMismatch (InputError)            a saved state is of another model, data or number of ranks
 """
 
@@ -55,6 +57,14 @@ class RankFailed(DeepSeekError):
 
 class RankLost(DeepSeekError):
     """Another rank did not answer within the time limit of the process group, or is gone."""
+
+
+class NotAMember(RankLost):
+    """The others went on without this rank: it was silent for too long."""
+
+
+class JoinRefused(errors.ConfigError):
+    """The members do not take this worker: other code, another run, or the training has ended."""
 
 
 class StateMismatch(errors.InputError):

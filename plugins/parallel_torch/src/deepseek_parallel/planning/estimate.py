@@ -20,8 +20,8 @@ from deepseek_parallel.planning.layer import (
 from deepseek_parallel.planning.memory import Memory, stage_parameters, tightest
 from deepseek_parallel.planning.mesh import Mesh, Refused
 from deepseek_parallel.planning.model import Transformer
-from deepseek_parallel.planning.shares import Affine, allocate, imbalance
 from deepseek_parallel.planning.training import Assumed, Training
+from deepseek_parallel.shares import Affine, allocate, imbalance
 
 EVIDENCE: Final = "model"
 
