@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from deepseek_core.contracts.errors import InputError
-from deepseek_core.contracts.strategy import Mesh, Slices, Strategy
+from deepseek_core.contracts.mesh import Mesh
+from deepseek_core.contracts.strategy import Slices, Strategy
 from deepseek_core.contracts.tensor import TensorSpec
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.registry import Registered

@@ -6,27 +6,64 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from deepseek_parallel.balance.balancer import Balancer
+    from deepseek_parallel.checkpoint.checkpoints import Checkpoints
+    from deepseek_parallel.checkpoint.manifest import Manifest
+    from deepseek_parallel.checkpoint.saving import Saving
     from deepseek_parallel.codec.compressor import TopK
-    from deepseek_parallel.errors import NotFiniteGradient, RankLost, StateMismatch
+    from deepseek_parallel.errors import (
+        AnotherWriter,
+        CheckpointDamaged,
+        CheckpointMissing,
+        CodeMismatch,
+        NotFiniteGradient,
+        RankLost,
+        SaveFailed,
+        SaveUnfinished,
+        StateMismatch,
+    )
     from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
 
 _WHERE: Final = {
+    "AnotherWriter": "errors",
     "Balancer": "balance.balancer",
+    "CheckpointDamaged": "errors",
+    "CheckpointMissing": "errors",
+    "Checkpoints": "checkpoint.checkpoints",
+    "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
+    "Manifest": "checkpoint.manifest",
     "NotFiniteGradient": "errors",
     "Order": "sampling",
     "RankLost": "errors",
+    "SaveFailed": "errors",
+    "SaveUnfinished": "errors",
+    "Saving": "checkpoint.saving",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
     "resharded": "states",
 }
 
 __all__ = [
-    "Balancer", "CompressedSGD", "NotFiniteGradient", "Order", "RankLost", "StateMismatch", "TopK",
+    "AnotherWriter",
+    "Balancer",
+    "CheckpointDamaged",
+    "CheckpointMissing",
+    "Checkpoints",
+    "CodeMismatch",
+    "CompressedSGD",
+    "Manifest",
+    "NotFiniteGradient",
+    "Order",
+    "RankLost",
+    "SaveFailed",
+    "SaveUnfinished",
+    "Saving",
+    "StateMismatch",
+    "TopK",
     "resharded",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

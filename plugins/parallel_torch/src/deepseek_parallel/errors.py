@@ -1,6 +1,10 @@
 """Errors of training on several ranks, below the SDK's own tree.
 
 DeepSeekError
+|-- AnotherWriter                         another process saves checkpoints to the same URL
+|-- CheckpointDamaged (ArtifactError)     a file of a checkpoint is missing or has other bytes
+|-- CheckpointMissing (InputError)        there is no checkpoint, or none of that step
+|-- CodeMismatch                          a rank runs another version of the code
 |-- NotFiniteGradient (ArithmeticError)   a rank's gradient holds NaN or infinity; raised on all
 |-- NotFiniteLoss (ArithmeticError)       a rank's loss is NaN or infinite; raised on all
 |-- MeshMismatch (InputError)             a mesh that does not fit the model or the cluster
@@ -8,12 +12,34 @@ DeepSeekError
 |-- RankLost                              a rank did not answer in time, or is gone
 |   `-- NotAMember                        the others went on without this rank
 |-- JoinRefused (ConfigError)             the members do not take this worker
+|-- SaveFailed                            a checkpoint was not saved; those before it stay
+|-- SaveUnfinished (TimeoutError)         a save still runs after the time that was waited
 `-- StateMismatch (InputError)            a saved state is of another model, data or number of ranks
 """
 
 from __future__ import annotations
 
 from deepseek_core import DeepSeekError, errors
+
+
+class AnotherWriter(DeepSeekError):
+    """Another process saves checkpoints to the same URL."""
+
+
+class CheckpointDamaged(errors.ArtifactError):
+    """A file of a checkpoint is missing or has other bytes than were saved: `file`, by its URL."""
+
+    def __init__(self, message: str, *, file: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.file = file
+
+
+class CheckpointMissing(errors.InputError):
+    """There is no checkpoint at the URL, or none of that step."""
+
+
+class CodeMismatch(DeepSeekError):
+    """A rank runs another version of the code than rank 0."""
 
 
 class NotFiniteGradient(DeepSeekError, ArithmeticError):
@@ -69,3 +95,11 @@ class JoinRefused(errors.ConfigError):
 
 class StateMismatch(errors.InputError):
     """A saved state does not fit: another model, dataset, or number of ranks."""
+
+
+class SaveFailed(DeepSeekError):
+    """A checkpoint was not saved, and nothing of it counts; those before it stay."""
+
+
+class SaveUnfinished(DeepSeekError, TimeoutError):
+    """A save still runs after the time that was waited for it."""

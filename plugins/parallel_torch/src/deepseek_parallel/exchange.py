@@ -129,10 +129,10 @@ def _slots(packets: Sequence[bytes], nbytes: int) -> NDArray[np.uint8]:
 
 
 def waited(collective: Callable[[], object], rank: int) -> None:
-    """Run what all ranks do together; `rank` is this one.
+    """Call a collective of torch.
 
     Raises:
-        RankLost: another rank does not answer.
+        RankLost: it failed, for another rank is gone or did not answer in time.
     """
     try:
         collective()

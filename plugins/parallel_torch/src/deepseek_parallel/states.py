@@ -12,6 +12,11 @@ from deepseek_parallel.exchange import Layout
 State = Mapping[str, Any]
 
 
+def is_of_rank(state: State) -> bool:
+    """Whether an optimizer's state is another one on each rank, and `resharded` takes it."""
+    return "compression" in state
+
+
 def resharded(states: Sequence[State], ranks: int) -> list[dict[str, Any]]:
     """The states of `ranks` ranks that go on where these stopped: those of all ranks of a run.
 

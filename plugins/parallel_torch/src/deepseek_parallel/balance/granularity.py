@@ -44,7 +44,8 @@ def least(costs: Sequence[Affine], microbatches: int) -> int:
 def picked(costs: Sequence[Affine], batch: int, *, most: int, bar: float = BAR) -> Granularity:
     """The largest microbatch of up to `most` samples that keeps the imbalance within `bar`.
 
-    It divides the batch. Where none does, the one with the least imbalance; its `floor` says how much.
+    It divides the batch. Where none does, the one with the least imbalance; its `floor` says how
+    much.
 
     Raises:
         InputError: a batch or a limit below 1.

@@ -10,10 +10,15 @@ from deepseek_core import console
 # name -> (module of this package, one line for --help, which imports none of them)
 COMMANDS: Final = {
     "plan": ("plan_command", "seconds, memory and bytes of a step on a cluster, by a model"),
+    "failures": (
+        "failures_command",
+        "what a log of failures says of the next, and how often to save",
+    ),
 }
 _EXAMPLES: Final = """examples:
   ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64 --sequence-parallel
   ds-sdk train plan --model model.toml --cluster cluster.toml --batch 1024 --json
+  ds-sdk train failures failures.csv --cost 60
 
 exit codes: 0 done, 1 no mesh fits, 2 wrong arguments or input, 130 Ctrl-C"""
 

@@ -30,8 +30,7 @@ class Buffers:
         self._seen = [(id(one), one._version) for one in held]
         kept = self._before if len(self._before) == len(held) else held
         self._before = [
-            one.clone() if has else old
-            for one, old, has in zip(held, kept, changes, strict=True)
+            one.clone() if has else old for one, old, has in zip(held, kept, changes, strict=True)
         ]
 
     def changed(self) -> list[bool]:

@@ -65,9 +65,7 @@ def _flat(bucket: list[Named], ranks: Ranks) -> tuple[Tensor, list[Named]]:
         if first.grad.layout != torch.strided:
             first.grad = first.grad.coalesce()
         return _values(first.grad), []
-    flat = torch.zeros(
-        sum(p.numel() for _, p in bucket), dtype=_dtype(first), device=first.device
-    )
+    flat = torch.zeros(sum(p.numel() for _, p in bucket), dtype=_dtype(first), device=first.device)
     parts = flat.split([p.numel() for _, p in bucket])
     for part, (_, param) in zip(parts, bucket, strict=True):
         if param.grad is not None:
@@ -104,9 +102,7 @@ def _square(flat: Tensor) -> float:
 
 def _bad(params: Iterable[Named], ranks: Ranks) -> NotFiniteGradient:
     """Who has it; the sum of finite ones may be too large as well."""
-    found = next(
-        ((n, name) for n, (name, p) in enumerate(params) if not _is_finite(p.grad)), None
-    )
+    found = next(((n, name) for n, (name, p) in enumerate(params) if not _is_finite(p.grad)), None)
     told = gathered(found, ranks)
     rank = next((rank for rank, one in enumerate(told) if one is not None), 0)
     number, name = told[rank] or (0, "")

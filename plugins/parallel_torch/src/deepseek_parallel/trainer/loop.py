@@ -7,7 +7,7 @@ from typing import Final
 
 from deepseek_core import errors
 from deepseek_parallel.errors import NotFiniteLoss, RankFailed, RankLost
-from deepseek_parallel.planning.shares import imbalance
+from deepseek_parallel.shares import imbalance
 from deepseek_parallel.trainer.buffers import Buffers
 from deepseek_parallel.trainer.compute import compute
 from deepseek_parallel.trainer.descent import whole_nbytes

@@ -1,0 +1,312 @@
+"""Checkpoints of a training: saved in the background, loaded onto any number of ranks."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import secrets
+import threading
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, Self
+
+import torch
+import torch.distributed as dist
+
+from deepseek_core import errors
+from deepseek_parallel.checkpoint import claim, tree
+from deepseek_parallel.checkpoint import manifest as manifests
+from deepseek_parallel.checkpoint.listing import Found, listing, superseded
+from deepseek_parallel.checkpoint.loading import Load, Part, is_spread, of_rank
+from deepseek_parallel.checkpoint.manifest import Manifest
+from deepseek_parallel.checkpoint.peers import Peers, check_equal
+from deepseek_parallel.checkpoint.place import Place
+from deepseek_parallel.checkpoint.plans import Plans
+from deepseek_parallel.checkpoint.saving import Job, Saving
+from deepseek_parallel.checkpoint.staging import Staging
+from deepseek_parallel.errors import CodeMismatch, SaveUnfinished, StateMismatch
+from deepseek_parallel.states import is_of_rank
+
+_LIMIT_S: Final = 600.0
+
+
+class Checkpoints:
+    """The checkpoints of a training at a URL: a folder, `ds://...`, or any that fsspec opens.
+
+    All ranks of `group` make one with the same arguments and call `save` and `load` together;
+    `group` is the default one where there is one, else this process is alone. `keep` is how many
+    checkpoints stay; an older one goes when a newer one was saved and read back. `limit_s` is how
+    long the ranks wait for each other in a save. `options` go to fsspec.
+
+    A save copies what this rank writes and returns; a thread of low priority writes the rest. A
+    checkpoint exists once its manifest does, which comes last. One run at a time saves to a URL.
+
+    Raises:
+        ConfigError: a setting that can't be, or a URL that fsspec or several ranks can't use.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keep: int = 3,
+        group: dist.ProcessGroup | None = None,
+        limit_s: float = _LIMIT_S,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if keep < 1:
+            raise errors.ConfigError(f"keep is {keep}", remedy="keep 1 checkpoint or more")
+        if not 0 < limit_s < float("inf"):
+            raise errors.ConfigError(f"limit_s is {limit_s}", remedy="give seconds above 0")
+        self._place = Place(url, **(options or {}))
+        self._peers = Peers(group)
+        if self._peers.size > 1 and not self._place.is_shared:
+            raise errors.ConfigError(
+                f"{url} is in the memory of one process, and {self._peers.size} ranks save to it",
+                remedy="give a URL that all ranks see",
+            )
+        self.url, self._keep, self._limit_s = self._place.url, keep, limit_s
+        self._plans, self._staging = Plans(self._peers), Staging()
+        self._run: str | None = None
+        self._sequence = 0
+        self._last: tuple[Saving, threading.Thread] | None = None
+        self._stopped = threading.Event()
+
+    def save(
+        self,
+        step: int,
+        model: Mapping[str, Any],
+        optimizer: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Saving:
+        """Copy the state and save it in the background; all ranks call it at the same step.
+
+        `model` and `optimizer` are what `state_dict()` gave: of a plain module, of one that is
+        spread over a mesh, or of `CompressedSGD`. `extra` is anything that JSON has; that of rank 0
+        is kept. A save that still runs is waited for first. That one has failed is not raised
+        here: see what `save` returned then.
+
+        Raises:
+            InputError: a state that holds something else than tensors and values, or is no JSON.
+            StateMismatch: ranks differ in the step, or in the shape of a tensor.
+            CodeMismatch: a rank runs another version of the code.
+            AnotherWriter: a process of another run saves to the same URL.
+            WriteError: the URL can't be written to.
+            RankLost: a rank does not answer.
+        """
+        self._peers.agree(self._wait_for_last)
+        name = self._agreed(step, extra)
+        parts = {"model": model, "optimizer": optimizer or {}}
+        by_rank = is_of_rank(parts["optimizer"])
+        if by_rank:
+            parts["optimizer"] = {of_rank(self._peers.rank): parts["optimizer"]}
+        tensors, skeletons = self._flattened(parts)
+        plans = self._plans.of(tensors)
+        staged = self._staging.copied(tensors, plans)
+        job = Job(
+            place=self._place.below(name),
+            rank=self._peers.rank,
+            manifest=self._manifest(name, step, extra, by_rank=by_rank),
+            plans=plans,
+            staged=staged,
+            skeletons=skeletons,
+            limit_s=self._limit_s,
+            stopped=self._stopped,
+            check=lambda: claim.check(self._place, self._run or ""),
+            after=self._clean,
+        )
+        return self._started(job)
+
+    def latest(self) -> Manifest | None:
+        """The checkpoint that was committed last; None if there is none. Ranks may call it alone.
+
+        Raises:
+            CheckpointDamaged: the last one's manifest can't be read.
+            ArtifactError: a newer version of the SDK wrote it.
+            InputError: the URL can't be read.
+        """
+        found = listing(self._place).latest()
+        return found.manifest if found else None
+
+    def load(
+        self,
+        model: MutableMapping[str, Any],
+        optimizer: MutableMapping[str, Any] | None = None,
+        *,
+        step: int | None = None,
+    ) -> Mapping[str, Any]:
+        """Load the latest checkpoint, or that of `step`, in place; what was given as `extra`.
+
+        Give what `state_dict()` gives now, on any number of ranks, and hand both to
+        `load_state_dict()` afterwards. Without `optimizer`, none of its bytes are read. Every file
+        that a rank reads is verified before anything changes, so after an error nothing has. All
+        ranks call it, and all raise where one does.
+
+        Raises:
+            CheckpointMissing: there is none, or none of that step.
+            CheckpointDamaged: a file is missing or has other bytes; it is named.
+            StateMismatch: it is of another model or optimizer; the parameter is named.
+            ArtifactError: a newer version of the SDK wrote it.
+            RankLost: a rank does not answer.
+        """
+        found = self._peers.agreed(lambda: listing(self._place).chosen(step, self.url))
+        load = Load(self._peers.rank, self._peers.size)
+        asked = self._peers.agree(lambda: self._prepared(load, found, model, optimizer))
+        self._check_all_asked(found, asked)
+        load.finish()
+        return found.manifest.extra
+
+    def close(self, limit_s: float | None = None) -> None:
+        """Wait for the save that runs, at most `limit_s` seconds, and give the URL free.
+
+        With 0 a save that other ranks do not finish is left; nothing of it counts.
+        """
+        if self._last is not None:
+            _, thread = self._last
+            thread.join(self._limit_s if limit_s is None else limit_s)
+            self._stopped.set()
+            thread.join(1.0)
+            self._last = None
+        if self._run is not None:
+            atexit.unregister(self.close)
+            if self._peers.rank == 0:
+                claim.release(self._place, self._run)
+            self._run = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(None if kind is None else 0)
+
+    def _wait_for_last(self) -> None:
+        if self._last is not None:
+            self._last[1].join(self._limit_s)
+            if self._last[1].is_alive():
+                raise SaveUnfinished(
+                    f"the save before this one still runs after {self._limit_s:g} s",
+                    remedy="save less often, or see why writing there is slow",
+                )
+
+    def _flattened(
+        self, parts: Mapping[str, Any]
+    ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
+        made: dict[str, tuple[dict[str, torch.Tensor], Any]] = {}
+        self._peers.agree(
+            lambda: made.update({part: tree.flatten(state) for part, state in parts.items()})
+        )
+        tensors = {part: one for part, (one, _) in made.items()}
+        return tensors, {part: skeleton for part, (_, skeleton) in made.items()}
+
+    def _agreed(self, step: int, extra: Mapping[str, Any] | None) -> str:
+        """The name of the new checkpoint, once all ranks are sure that they save the same."""
+        if type(step) is not int or step < 0:
+            raise errors.InputError(f"step must be a whole number of 0 or more, got {step!r}")
+        told = self._peers.gather((versions(), step, claim.this_process()))
+        check_equal([one for one, _, _ in told], "the versions", CodeMismatch)
+        check_equal([one for _, one, _ in told], "step", StateMismatch)
+        processes = [one for *_, one in told]
+        name, run = self._peers.agreed(lambda: self._named(step, extra, processes))
+        if self._run is None:
+            atexit.register(self.close)
+        self._run = run
+        return name
+
+    def _named(
+        self, step: int, extra: Mapping[str, Any] | None, processes: list[claim.Process]
+    ) -> tuple[str, str]:
+        """Of rank 0: claim the URL, once, and number the checkpoint."""
+        try:
+            json.dumps(extra or {}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise errors.InputError(
+                f"extra is no JSON: {error}", remedy="give numbers, text, lists and dictionaries"
+            ) from error
+        run = self._run
+        if run is None:
+            run = secrets.token_hex(8)
+            claim.take(self._place, run, processes)
+            self._sequence = listing(self._place).next_sequence - 1
+        self._sequence += 1
+        return manifests.folder_name(self._sequence, step, secrets.token_hex(4)), run
+
+    def _manifest(
+        self, name: str, step: int, extra: Mapping[str, Any] | None, *, by_rank: bool
+    ) -> Manifest:
+        return Manifest(
+            name=name,
+            step=step,
+            sequence=manifests.sequence_of(name) or 0,
+            ranks=self._peers.size,
+            by_rank=by_rank,
+            run=self._run or "",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=versions(),
+            extra=dict(extra or {}),
+            files=(),
+        )
+
+    def _started(self, job: Job) -> Saving:
+        saving = Saving(job.manifest.step, job.place.url)
+        thread = threading.Thread(
+            target=job.run, args=(saving,), name=f"checkpoint-{job.manifest.step}", daemon=True
+        )
+        self._last = saving, thread
+        thread.start()
+        return saving
+
+    def _clean(self) -> None:
+        """Take away what is superseded, and what saves of the past left unfinished."""
+        found = listing(self._place)
+        for name in found.torn:
+            if (manifests.sequence_of(name) or 0) < self._sequence:
+                self._remove(name)
+        for one in superseded(found.committed, self._keep):
+            self._remove(one.folder)
+
+    def _remove(self, name: str) -> None:
+        if not self._place.is_link(name):
+            self._place.below(name).remove_all(manifests.NAME)
+
+    def _prepared(
+        self,
+        load: Load,
+        found: Found,
+        model: MutableMapping[str, Any],
+        optimizer: MutableMapping[str, Any] | None,
+    ) -> set[str]:
+        place = self._place.below(found.folder) if found.folder else self._place
+        told = found.manifest
+        parts = {
+            part: Part(place.url_of(part), told.of_part(part), place.read_verified)
+            for part in (("model",) if optimizer is None else manifests.PARTS)
+        }
+        asked = load.model(parts["model"], model)
+        if optimizer is not None:
+            load.optimizer(
+                parts["optimizer"], optimizer, told.ranks, by_rank=told.by_rank,
+                is_spread=is_spread(tree.flatten(model)[0]),
+            )  # fmt: skip
+        self.read_nbytes = place.read_nbytes
+        self._saved_names = parts["model"].names
+        return asked
+
+    def _check_all_asked(self, found: Found, asked: list[set[str]]) -> None:
+        """See that no tensor of the saved model is left out by all ranks."""
+        left = sorted(self._saved_names - set().union(*asked))
+        if left:
+            raise StateMismatch(
+                f"{left[0]} was saved, and this model has no such tensor",
+                remedy=f"load a checkpoint of this model; {found.manifest.name} has "
+                f"{len(self._saved_names)} tensors",
+            )
+
+
+def versions() -> dict[str, str]:
+    """Of what writes and reads checkpoints."""
+    try:
+        mine = version("deepseek-parallel")
+    except PackageNotFoundError:
+        mine = "unknown"
+    return {"deepseek-parallel": mine, "format": str(manifests.FORMAT), "torch": torch.__version__}

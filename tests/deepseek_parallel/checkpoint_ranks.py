@@ -1,0 +1,144 @@
+"""What ranks do with checkpoints; see `test_checkpoints`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import rank_processes as group
+import torch
+from torch.distributed.checkpoint.state_dict import (
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from deepseek_parallel import Checkpoints, CompressedSGD
+
+
+def plain(seed=0):
+    """A model on one process or as equal replicas, and its optimizer."""
+    torch.manual_seed(seed)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(13, 31), torch.nn.BatchNorm1d(31), torch.nn.Linear(31, 3)
+    )
+    return net, torch.optim.AdamW(net.parameters(), lr=0.01)
+
+
+def stepped(net, optimizer, steps, rank=0):
+    """Some steps; those of a rank are its own."""
+    for step in range(steps):
+        group.one_step(net, optimizer, rank, step)
+
+
+def digest(*states):
+    """Of all tensors of states, whole, by name."""
+    seen = hashlib.sha256()
+    for state in states:
+        for path, value in sorted(_leaves(state)):
+            seen.update(repr((path, _shown(value))).encode())
+    return seen.hexdigest()
+
+
+def _shown(value):
+    if not isinstance(value, torch.Tensor):
+        return value
+    whole = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return whole.dtype, tuple(whole.shape), whole.detach().float().numpy().tobytes()
+
+
+def _leaves(state, path=""):
+    if isinstance(state, dict):
+        state = list(state.items())
+    elif isinstance(state, list | tuple):
+        state = list(enumerate(state))
+    else:
+        yield path, state
+        return
+    for key, value in state:
+        yield from _leaves(value, f"{path}.{key}")
+
+
+def warm():
+    """Let a parent import what its children need, which takes seconds."""
+    net, optimizer = plain()
+    stepped(net, optimizer, 1)
+    with Checkpoints("memory://warm") as checkpoints:
+        checkpoints.save(1, net.state_dict(), optimizer.state_dict()).wait()
+        checkpoints.load(net.state_dict(), optimizer.state_dict())
+
+
+def replicas(rank, ranks, url):
+    """Saved by replicas."""
+    net, optimizer = plain()
+    stepped(net, optimizer, 3)
+    with Checkpoints(url) as checkpoints:
+        checkpoints.save(3, net.state_dict(), optimizer.state_dict(), {"position": 24}).wait()
+    return digest(net.state_dict(), optimizer.state_dict())
+
+
+def replicas_loaded(rank, ranks, url):
+    """Loaded into a fresh model, whose optimizer has no state yet."""
+    net, optimizer = plain(seed=5)
+    model, state = net.state_dict(), optimizer.state_dict()
+    extra = Checkpoints(url).load(model, state)
+    net.load_state_dict(model)
+    optimizer.load_state_dict(state)
+    return digest(net.state_dict(), optimizer.state_dict()), extra
+
+
+def spread(ranks, seed=0):
+    """A model whose rows lie on all ranks."""
+    net, _ = plain(seed)
+    fully_shard(net, mesh=init_device_mesh("cpu", (ranks,)))
+    return net, torch.optim.AdamW(net.parameters(), lr=0.01)
+
+
+def shards(rank, ranks, url):
+    """Saved by ranks that each have a part."""
+    net, optimizer = spread(ranks)
+    stepped(net, optimizer, 3)
+    state = get_optimizer_state_dict(net, optimizer)
+    with Checkpoints(url) as checkpoints:
+        checkpoints.save(3, net.state_dict(), state).wait()
+    return digest(net.state_dict(), state)
+
+
+def shards_loaded(rank, ranks, url):
+    """Loaded onto as many parts as there are ranks now."""
+    net, optimizer = spread(ranks, seed=5)
+    model, state = net.state_dict(), get_optimizer_state_dict(net, optimizer)
+    checkpoints = Checkpoints(url)
+    checkpoints.load(model, state)
+    net.load_state_dict(model)
+    set_optimizer_state_dict(net, optimizer, state)
+    return digest(net.state_dict(), get_optimizer_state_dict(net, optimizer))
+
+
+def sent(*states):
+    """As bytes, for the pipe to the parent."""
+    file = io.BytesIO()
+    torch.save(states, file)
+    return file.getvalue()
+
+
+def compressed(rank, ranks, url):
+    """Saved with what each rank kept back of its gradients."""
+    net = group.module()
+    optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
+    stepped(net, optimizer, 6, rank)
+    with Checkpoints(url) as checkpoints:
+        checkpoints.save(6, net.state_dict(), optimizer.state_dict()).wait()
+    return sent(net.state_dict(), optimizer.state_dict())
+
+
+def compressed_loaded(rank, ranks, url):
+    """Loaded onto other ranks."""
+    net = group.module(seed=3)
+    optimizer = CompressedSGD(net.parameters(), lr=0.7, ratio=0.05)
+    model, state = net.state_dict(), optimizer.state_dict()
+    Checkpoints(url).load(model, state)
+    net.load_state_dict(model)
+    optimizer.load_state_dict(state)
+    return sent(net.state_dict(), optimizer.state_dict())
