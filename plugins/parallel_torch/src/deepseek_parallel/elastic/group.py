@@ -63,7 +63,8 @@ class ElasticRanks:
 
         Raises:
             ConfigError: this was not started by the launcher, or a process group is there already.
-            JoinRefused: the members do not take this worker.
+            CodeMismatch: the members run other code.
+            JoinRefused: this worker is of another run, or the training has ended.
             RankLost: too few come in time, or the roster does not answer.
         """
         address, run = os.environ.get(ADDRESS), os.environ.get(RUN)

@@ -22,7 +22,7 @@ import attrs
 from deepseek_core import errors
 from deepseek_parallel.elastic import wire
 from deepseek_parallel.elastic.wire import Message
-from deepseek_parallel.errors import JoinRefused, NotAMember, RankLost
+from deepseek_parallel.errors import CodeMismatch, JoinRefused, NotAMember, RankLost
 
 _RETRY_S: Final = 0.1
 _CONNECT_S: Final = 2.0
@@ -73,7 +73,7 @@ class Membership:
 
         Raises:
             NotAMember: the others went on without this worker.
-            JoinRefused: they do not take it.
+            CodeMismatch, JoinRefused: they do not take it.
             RankLost: there are too few, or the roster does not answer.
         """
         epoch = self._formation.epoch
@@ -217,7 +217,7 @@ class Membership:
             self._closed.set()
 
 
-_ENDS: Final = ("out", "refused", "over")
+_ENDS: Final = ("out", "refused", "other_code", "over")
 
 
 def _error(kind: str, why: str) -> Exception:
@@ -226,9 +226,13 @@ def _error(kind: str, why: str) -> Exception:
             f"this rank is not a member any more: {why}",
             remedy="start a new worker, which gets the state of the others",
         )
+    if kind == "other_code":
+        return CodeMismatch(
+            f"this worker runs other code than the members: {why}",
+            remedy="start it with the files and versions that the members run",
+        )
     return JoinRefused(
-        f"this worker is not taken: {why}",
-        remedy="start it with the launcher of this run, and the files that the members run",
+        f"this worker is not taken: {why}", remedy="start it with the launcher of this run"
     )
 
 

@@ -70,8 +70,7 @@ class Roster:
         if self.is_over:
             return [(name, dict(_OVER))]
         if self.members and version != self.version:
-            why = f"it runs other code than the members: {version}, and not {self.version}"
-            return [(name, {"kind": "refused", "why": why})]
+            return [(name, {"kind": "other_code", "why": f"{version}, and not {self.version}"})]
         self.version = version
         self._add(name, host, now_s)
         self._last_join_s = now_s

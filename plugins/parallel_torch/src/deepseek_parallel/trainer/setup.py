@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 from torch import nn
 from torch.optim import Optimizer
 
+from deepseek_parallel.checkpoint.checkpoints import Checkpoints
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer.data import Data
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
@@ -38,8 +38,9 @@ class Setup:
     evaluation: Evaluation | None = None
     early_stop: EarlyStop | None = None
     is_balanced: bool = False
-    checkpoints: Any = None
+    checkpoint: str | Checkpoints | None = None
     save_every: int | None = None
+    keep: int = 3
     clock: Callable[[], float] = time.perf_counter
 
     def num_pieces(self, count: int, ranks: int) -> int:
