@@ -89,7 +89,7 @@ class Largest:
 def whole_nbytes(params: Sequence[Named], ranks: int) -> int:
     """Bytes that all ranks send in an all-reduce of these gradients, without headers."""
     each = sum(p.numel() * (8 if p.element_size() == 8 else 4) for _, p in params)
-    return 2 * (ranks - 1) * each
+    return int(2 * (ranks - 1) * each)
 
 
 def ratio_of(compress: Any) -> float | None:

@@ -106,7 +106,7 @@ class Trainer:
         _check_renewable(checkpoint, self.ranks)
         check_sparse(params, optimizer, self.ranks.size)
         assert batch is not None
-        self._setup = Setup(
+        self.setup = Setup(
             model=model, optimizer=optimizer, params=params, loss=loss, data=read,
             order=Order(read.length, seed, read.shuffle), batch=batch, microbatch=microbatch,
             seed=seed, precision=Precision(precision, params[0][1].device), ratio=ratio, clip=clip,
@@ -142,8 +142,8 @@ class Trainer:
             RankFailed: an error of another rank; its own errors a rank raises as they are.
             NotFiniteLoss, NotFiniteGradient: on all ranks at once; the step was not taken.
         """
-        goal = _goal(self._setup, steps, epochs)
-        setup, ranks, progress = self._setup, self.ranks, self._progress
+        goal = _goal(self.setup, steps, epochs)
+        setup, ranks, progress = self.setup, self.ranks, self._progress
         record, begin_s = Record(ranks.size), time.monotonic()
         progress.stopped, self._stop.why = "", ""
         watched = Watched(callbacks=self._watched.callbacks, log=self._watched.log, show=show)
@@ -155,7 +155,7 @@ class Trainer:
                 record,
                 steps=goal.num_steps,
                 is_resumed=resume or progress.turns > 0,
-                is_first=ranks.rank == 0,
+                is_first=lambda: ranks.rank == 0,
             ) as tell,
         ):
             loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop)
