@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import errors
-from deepseek_parallel.checkpoint.checkpoints import Checkpoints
-from deepseek_parallel.checkpoint.saving import Saving
 from deepseek_parallel.errors import StateMismatch
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.trainer.descent import Descent
 from deepseek_parallel.trainer.progress import Progress
 from deepseek_parallel.trainer.scheduling import as_json, of_json
 from deepseek_parallel.trainer.setup import Setup
+
+if TYPE_CHECKING:
+    from deepseek_parallel.checkpoint.checkpoints import Checkpoints
+    from deepseek_parallel.checkpoint.saving import Saving
 
 _LIMIT_S: Final = 600.0
 Tell = Callable[[int, str], None]
@@ -29,6 +31,8 @@ class Saver:
 
     def meet(self, ranks: Ranks) -> None:
         """Save with these ranks from now on; a save that runs is left."""
+        from deepseek_parallel.checkpoint.checkpoints import Checkpoints  # takes a second
+
         given = self._setup.checkpoint
         if isinstance(given, Checkpoints):
             self._checkpoints = given

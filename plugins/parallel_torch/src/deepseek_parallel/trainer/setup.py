@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 from torch import nn
 from torch.optim import Optimizer
 
-from deepseek_parallel.checkpoint.checkpoints import Checkpoints
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer.data import Data
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
 from deepseek_parallel.trainer.gradients import Named
 from deepseek_parallel.trainer.precision import Precision
 from deepseek_parallel.trainer.scheduling import Rates
+
+if TYPE_CHECKING:
+    from deepseek_parallel.checkpoint.checkpoints import Checkpoints
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -7,12 +7,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from deepseek_core import errors
-from deepseek_parallel.checkpoint.checkpoints import Checkpoints
 from deepseek_parallel.elastic.group import ADDRESS, ElasticRanks
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
@@ -39,6 +38,9 @@ from deepseek_parallel.trainer.stopping import Stop, interruptible
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling
+
+if TYPE_CHECKING:
+    from deepseek_parallel.checkpoint.checkpoints import Checkpoints
 
 
 class Trainer:
@@ -79,7 +81,7 @@ class Trainer:
         balance: bool = False,
         evaluate: Any = None,
         early_stop: EarlyStop | None = None,
-        checkpoint: str | Checkpoints | None = None,
+        checkpoint: str | Path | Checkpoints | None = None,
         save_every: int | None = None,
         log: str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
@@ -102,6 +104,8 @@ class Trainer:
         if save_every is not None:
             check_whole("save_every", save_every)
             _check_place(checkpoint)
+        if isinstance(checkpoint, Path):
+            checkpoint = str(checkpoint)
         self.ranks: Ranks = found() if ranks is None else ranks
         _check_renewable(checkpoint, self.ranks)
         check_sparse(params, optimizer, self.ranks.size)
@@ -216,7 +220,7 @@ def _check_place(checkpoint: Any) -> None:
 
 
 def _check_renewable(checkpoint: Any, ranks: Ranks) -> None:
-    if isinstance(checkpoint, Checkpoints) and not isinstance(ranks, StaticRanks):
+    if not isinstance(checkpoint, str | None) and not isinstance(ranks, StaticRanks):
         raise errors.ConfigError(
             "these Checkpoints are of one membership, and the ranks of this run change",
             remedy=f"give their URL: checkpoint={checkpoint.url!r}",

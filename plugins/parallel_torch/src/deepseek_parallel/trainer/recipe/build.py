@@ -55,7 +55,9 @@ def build(recipe: Recipe, **more: Any) -> Job:
     torch.manual_seed(recipe.get("train").get("seed", 0))
     model = _made(recipe, "model")
     train = dict(recipe.get("train"))
-    length: dict[str, int] = {name: train.pop(name) for name in ("steps", "epochs") if name in train}
+    length: dict[str, int] = {
+        name: train.pop(name) for name in ("steps", "epochs") if name in train
+    }
     saved = recipe.get("checkpoint")
     scheduler = recipe.get("scheduler")
     trainer = Trainer(

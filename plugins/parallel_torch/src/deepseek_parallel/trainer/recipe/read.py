@@ -91,7 +91,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 def _change(tables: dict[str, Any], change: str) -> None:
     name, equals, text = change.partition("=")
     keys = name.strip().split(".")
-    if not equals or len(keys) < 2 or not all(keys):
+    if not equals or not all(keys) or (len(keys) < 2 and not text.lstrip().startswith("{")):
         raise errors.ConfigError(
             f"--set {change!r} has no table, key and value", remedy="--set train.batch=64"
         )
