@@ -20,7 +20,7 @@ from deepseek_parallel.elastic import sockets
 from deepseek_parallel.elastic.code_version import code_version
 from deepseek_parallel.elastic.membership import Formation, Membership
 from deepseek_parallel.errors import RankLost
-from deepseek_parallel.trainer.ranks import Renewed
+from deepseek_parallel.ranks import Renewed
 
 ADDRESS, RUN = "DEEPSEEK_ROSTER", "DEEPSEEK_RUN"
 """Variables that the launcher sets for its workers."""

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from deepseek_parallel.exchange import waited
-from deepseek_parallel.trainer.ranks import Ranks
+from deepseek_parallel.ranks import Ranks
 
 
 @attrs.frozen
