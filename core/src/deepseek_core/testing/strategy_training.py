@@ -35,8 +35,8 @@ class TrainingCase:
 
     `start` joins the processes, which have RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as
     torchrun sets them. `batch(step, begin, end)` gives these samples of a step; `update` takes one
-    step of an optimizer over named parameters and clears their gradients. `plain` gives the losses of so many steps as one
-    process has them without a strategy.
+    step of an optimizer over named parameters and clears their gradients. `plain` gives the losses
+    of so many steps as one process has them without a strategy.
     """
 
     profile: Profile
