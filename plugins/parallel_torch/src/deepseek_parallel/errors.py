@@ -10,6 +10,8 @@ DeepSeekError
 |-- MeshMismatch (InputError)             a mesh that does not fit the model or the cluster
 |-- RankFailed                            an error of another rank ended the training on all
 |-- RankLost                              a rank did not answer in time, or is gone
+|   `-- NotAMember                        the others went on without this rank
+|-- JoinRefused (ConfigError)             another run, or the training has ended
 |-- SaveFailed                            a checkpoint was not saved; those before it stay
 |-- SaveUnfinished (TimeoutError)         a save still runs after the time that was waited
 `-- StateMismatch (InputError)            a saved state is of another model, data or number of ranks
@@ -37,7 +39,7 @@ class CheckpointMissing(errors.InputError):
 
 
 class CodeMismatch(DeepSeekError):
-    """A rank runs another version of the code than rank 0."""
+    """A rank runs another version of the code than rank 0, or than the members that it joins."""
 
 
 class NotFiniteGradient(DeepSeekError, ArithmeticError):
@@ -81,6 +83,14 @@ class RankFailed(DeepSeekError):
 
 class RankLost(DeepSeekError):
     """Another rank did not answer within the time limit of the process group, or is gone."""
+
+
+class NotAMember(RankLost):
+    """The others went on without this rank: it was silent for too long."""
+
+
+class JoinRefused(errors.ConfigError):
+    """The members do not take this worker: it is of another run, or the training has ended."""
 
 
 class StateMismatch(errors.InputError):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from deepseek_parallel.trainer.ranks import Ranks
+from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.trainer.together import add
 
 

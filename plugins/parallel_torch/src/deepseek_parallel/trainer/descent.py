@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+import torch
 from torch.optim import SGD, Optimizer
 
 from deepseek_core import errors
 from deepseek_parallel.codec.compressor import TopK
+from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.sgd import CompressedSGD
 from deepseek_parallel.trainer.gradients import Named, average
-from deepseek_parallel.trainer.ranks import Ranks
 from deepseek_parallel.trainer.tally import Totals
 
 _OF_SGD: Final = {"dampening": 0, "nesterov": False, "maximize": False}
@@ -82,13 +83,13 @@ class Largest:
     @property
     def wire_nbytes(self) -> int:
         """With the headers of gloo and TCP."""
-        return self.optimizer.wire_nbytes
+        return int(self.optimizer.wire_nbytes)
 
 
 def whole_nbytes(params: Sequence[Named], ranks: int) -> int:
     """Bytes that all ranks send in an all-reduce of these gradients, without headers."""
     each = sum(p.numel() * (8 if p.element_size() == 8 else 4) for _, p in params)
-    return 2 * (ranks - 1) * each
+    return int(2 * (ranks - 1) * each)
 
 
 def ratio_of(compress: Any) -> float | None:
@@ -168,3 +169,13 @@ def descent_of(
         group=ranks.group,
     )
     return Largest(compressed, optimizer, params)
+
+
+def settle(optimizer: Optimizer, state: Any, params: Sequence[Named]) -> None:
+    """Take what waited to be sent, where a rank is left alone; its momentum goes on in SGD."""
+    rates = [group["lr"] for group in optimizer.param_groups for _ in group["params"]]
+    for (_, param), rate, held in zip(params, rates, state["state"].values(), strict=True):
+        with torch.no_grad():
+            param.sub_((held["residual"] + held["left"]).to(param))
+        if rate > 0:
+            optimizer.state[param]["momentum_buffer"] = (held["velocity"] / rate).to(param)

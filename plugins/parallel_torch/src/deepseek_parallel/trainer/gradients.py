@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deepseek_parallel.errors import NotFiniteGradient
-from deepseek_parallel.trainer.ranks import Ranks
+from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.trainer.together import add, gathered
 
 _BUCKET_NBYTES: Final = 25 * 2**20

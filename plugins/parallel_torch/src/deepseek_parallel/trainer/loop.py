@@ -7,17 +7,18 @@ from typing import Final
 
 from deepseek_core import errors
 from deepseek_parallel.errors import NotFiniteLoss, RankFailed, RankLost
+from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.shares import imbalance
 from deepseek_parallel.trainer.buffers import Buffers
 from deepseek_parallel.trainer.compute import compute
 from deepseek_parallel.trainer.descent import whole_nbytes
-from deepseek_parallel.trainer.evaluation import evaluated
+from deepseek_parallel.trainer.evaluating import evaluated
 from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.meeting import Meeting
 from deepseek_parallel.trainer.pieces import Piece, cut, mine
 from deepseek_parallel.trainer.progress import Goal, Progress
-from deepseek_parallel.trainer.ranks import Ranks
 from deepseek_parallel.trainer.reading import Reader
+from deepseek_parallel.trainer.saver import Saver
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.stopping import Stop
 from deepseek_parallel.trainer.tally import Tally, Totals, tally_nbytes, totals_of
@@ -31,17 +32,22 @@ class Loop:
     """Trains a setup on ranks up to a goal; `tell` gets each event."""
 
     def __init__(
-        self, setup: Setup, ranks: Ranks, progress: Progress, goal: Goal,
+        self, setup: Setup, ranks: Ranks, progress: Progress, goal: Goal, *,
         tell: Callable[[Event], None], stop: Stop,
     ) -> None:  # fmt: skip
-        self._setup, self._ranks, self._progress, self._goal = setup, ranks, progress, goal
+        self._setup, self._ranks = setup, ranks
+        self._progress, self._goal = progress, goal
         self._tell, self._stop = tell, stop
         self._reader = Reader(setup.data, setup.order, setup.seed)
         self._buffers = Buffers(setup.model)
         self._place = place(ranks, setup.precision.device)
         self._meeting = Meeting(setup, progress)
+        self._saver: Saver | None = None
+        if setup.checkpoint is not None:
+            self._saver = Saver(setup, progress, self._say_saved)
+        self.resumed: int | None = None
 
-    def run(self) -> None:
+    def run(self, *, resume: bool) -> None:
         """Take turns until the goal is reached, or a stop was asked for.
 
         Raises:
@@ -49,12 +55,26 @@ class Loop:
             RankFailed: an error of another rank; its own errors a rank raises as they are.
             NotFiniteLoss, NotFiniteGradient: on all ranks at once; the step was not taken.
         """
+        is_done = False
         try:
-            self._meet()
+            self._begin(resume)
             while self._turn():
                 pass
+            if self._saver is not None:
+                self._saver.finish()
+            is_done = True
         finally:
             self._reader.close()
+            if self._saver is not None:
+                self._saver.close(at_once=not is_done)
+
+    def _begin(self, resume: bool) -> None:
+        self._meet()
+        if self._saver is not None and not self._progress.turns:
+            if resume:
+                self.resumed = self._saver.resume(self._descent)
+            else:
+                self._saver.check_new()
 
     def _turn(self) -> bool:
         """Do what comes next; whether there was anything."""
@@ -87,6 +107,8 @@ class Loop:
 
     def _meet(self) -> None:
         self._descent, self._shares = self._meeting.hold(self._ranks)
+        if self._saver is not None:
+            self._saver.meet(self._ranks)
 
     def _next(self) -> bool:
         progress = self._progress
@@ -112,7 +134,7 @@ class Loop:
 
     def _is_save_due(self) -> bool:
         setup, progress = self._setup, self._progress
-        if setup.checkpoints is None or progress.saved == progress.step or not progress.step:
+        if setup.checkpoint is None or progress.saved == progress.step or not progress.step:
             return False
         is_end = bool(progress.stopped) or not self._goal.count(progress)
         every = setup.save_every
@@ -141,11 +163,13 @@ class Loop:
         rate = float(setup.optimizer.param_groups[0]["lr"])
         setup.rates.after_step()
         self._shares.observe(totals.seconds)
+        if self._saver is not None:
+            self._saver.look()
         self._say_step(tally, totals, count, {"lr": rate, "seconds": setup.clock() - begin_s}, norm)
 
     def _pieces(self, position: int, count: int) -> list[Piece]:
         pieces = cut(position, count, self._setup.num_pieces(count, self._ranks.size))
-        return list(mine(pieces, self._shares.of(len(pieces)), self._ranks.rank))
+        return mine(pieces, self._shares.of(len(pieces)), self._ranks.rank)
 
     def _check(self, totals: Totals, failure: Exception | None) -> None:
         """Raise on all ranks what went wrong on one."""
@@ -197,10 +221,7 @@ class Loop:
         setup, progress = self._setup, self._progress
         assert setup.evaluation is not None
         begin_s = setup.clock()
-        batch = setup.microbatch or -(-setup.batch // self._ranks.size)
-        found = evaluated(
-            setup.evaluation, setup.model, setup.loss, setup.precision, self._ranks, batch=batch
-        )
+        found = evaluated(setup.evaluation, setup, self._ranks)
         progress.evaluated = progress.step
         progress.turns += 1
         setup.rates.after_evaluation(found["loss"])
@@ -219,7 +240,13 @@ class Loop:
             progress.stopped = progress.stopped or "early stop"
 
     def _save(self) -> None:
-        raise NotImplementedError
+        assert self._saver is not None
+        begin_s = self._setup.clock()
+        self._saver.save(self._descent)
+        self._say("checkpoint", {"stall_s": self._setup.clock() - begin_s}, "saving")
+
+    def _say_saved(self, step: int, told: str) -> None:
+        self._say("checkpoint", {"of_step": step}, told)
 
     def _say(self, kind: str, figures: dict[str, float], text: str = "") -> None:
         progress = self._progress

@@ -51,7 +51,7 @@ def summed(answer: Any, items: int) -> tuple[Tensor, float | Tensor]:
 def _scalar(value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         kind = type(value).__name__
-        has = isinstance(value, dict) and "loss" in value or hasattr(value, "loss")
+        has = (isinstance(value, dict) and "loss" in value) or hasattr(value, "loss")
         raise errors.InputError(
             f"the loss gave a {kind}, not a tensor",
             remedy=f"return its loss: output[{'loss'!r}]" if has else _REMEDY,

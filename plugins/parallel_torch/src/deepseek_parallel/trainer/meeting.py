@@ -9,15 +9,16 @@ from typing import Any
 import attrs
 from torch import nn
 
+from deepseek_parallel.elastic.share import share
 from deepseek_parallel.errors import StateMismatch
+from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.sgd import CompressedSGD
 from deepseek_parallel.states import resharded
-from deepseek_parallel.trainer.descent import Descent, Largest, descent_of
+from deepseek_parallel.trainer.descent import Descent, Largest, descent_of, settle
 from deepseek_parallel.trainer.progress import Progress
-from deepseek_parallel.trainer.ranks import Ranks
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.sharing import Shares
-from deepseek_parallel.trainer.together import gathered, spread, told
+from deepseek_parallel.trainer.together import gathered, told
 
 
 @attrs.frozen
@@ -59,6 +60,8 @@ class Meeting:
         descent = descent_of(
             setup.optimizer, setup.params, ranks, ratio=setup.ratio, clip=setup.clip
         )
+        if isinstance(old, Largest) and not isinstance(descent, Largest):
+            settle(setup.optimizer, waits, setup.params)
         if isinstance(descent, Largest):
             most = max(one.turns for one in all_told)
             held = [one.compressed for one in all_told if one.turns == most and one.compressed]
@@ -71,13 +74,11 @@ class Meeting:
     def _give(self, all_told: list[_Told], ranks: Ranks) -> Any:
         """Hand the state of who is farthest to all others; what its shares have learned."""
         setup, turns = self._setup, [one.turns for one in all_told]
-        first = turns.index(max(turns))
-        if max(turns) == 0:
-            spread([*setup.model.parameters(), *setup.model.buffers()], 0, ranks)
-        elif min(turns) < max(turns):
-            own = _state(setup, self._progress) if ranks.rank == first else None
-            state = told(own, first, ranks)
-            if self._progress.turns < max(turns):
+        most = max(turns)
+        first = turns.index(most)
+        if min(turns) < most or most == 0:
+            state, _ = share(_state(setup, self._progress), self._progress.turns, ranks)
+            if self._progress.turns < most or (most == 0 and ranks.rank != first):
                 _restore(state, setup, self._progress)
         learned = self._shares.state() if self._shares is not None else None
         return told(learned, first, ranks) if setup.is_balanced else None

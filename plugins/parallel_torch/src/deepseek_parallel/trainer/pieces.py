@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import attrs
 
@@ -19,7 +20,7 @@ def cut(position: int, count: int, pieces: int) -> list[Piece]:
     """`count` samples in so many pieces, of sizes that differ by one at most; none is empty."""
     pieces = min(pieces, count)
     ends = [position + count * number // pieces for number in range(pieces + 1)]
-    return [Piece(begin, end - begin) for begin, end in zip(ends, ends[1:], strict=False)]
+    return [Piece(begin, end - begin) for begin, end in pairwise(ends)]
 
 
 def equal_shares(pieces: int, ranks: int) -> tuple[int, ...]:
@@ -28,7 +29,7 @@ def equal_shares(pieces: int, ranks: int) -> tuple[int, ...]:
     return tuple(each + (rank < more) for rank in range(ranks))
 
 
-def mine(pieces: Sequence[Piece], shares: Sequence[int], rank: int) -> Sequence[Piece]:
+def mine(pieces: Sequence[Piece], shares: Sequence[int], rank: int) -> list[Piece]:
     """The pieces of a rank: neighbors, in the order of the ranks."""
     begin = sum(shares[:rank])
-    return pieces[begin : begin + shares[rank]]
+    return list(pieces[begin : begin + shares[rank]])

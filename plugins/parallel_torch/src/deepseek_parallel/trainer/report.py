@@ -90,8 +90,8 @@ class Record:
         elif event.kind == "evaluation":
             metrics = {name: v for name, v in figures.items() if name != "stall_s"}
             self._evaluations.append((event.step, metrics))
-        elif event.kind == "checkpoint":
-            self._checkpoints.append(event.step)
+        elif event.kind == "checkpoint" and event.text == "saved":
+            self._checkpoints.append(int(figures["of_step"]))
         elif event.kind == "recovery":
             self._recoveries.append(
                 Recovery(

@@ -17,17 +17,17 @@ def begin_at(seed: int, position: int) -> None:
     """
     words = np.random.SeedSequence([seed, position]).generate_state(2)
     torch.manual_seed(int(words[0]) << 32 | int(words[1]))
-    np.random.seed(words[0])  # noqa: NPY002 - what users' transforms draw from
+    np.random.seed(words[0])
     random.seed(int(words[1]))
 
 
 @contextmanager
 def kept() -> Iterator[None]:
     """Put the generators of the host back as they were."""
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:
         yield
     finally:
         torch.set_rng_state(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
+        np.random.set_state(before[1])
         random.setstate(before[2])

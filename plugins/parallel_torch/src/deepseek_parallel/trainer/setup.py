@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import attrs
 from torch import nn
@@ -16,6 +16,9 @@ from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
 from deepseek_parallel.trainer.gradients import Named
 from deepseek_parallel.trainer.precision import Precision
 from deepseek_parallel.trainer.scheduling import Rates
+
+if TYPE_CHECKING:
+    from deepseek_parallel.checkpoint.checkpoints import Checkpoints
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -38,8 +41,9 @@ class Setup:
     evaluation: Evaluation | None = None
     early_stop: EarlyStop | None = None
     is_balanced: bool = False
-    checkpoints: Any = None
+    checkpoint: str | Checkpoints | None = None
     save_every: int | None = None
+    keep: int = 3
     clock: Callable[[], float] = time.perf_counter
 
     def num_pieces(self, count: int, ranks: int) -> int:

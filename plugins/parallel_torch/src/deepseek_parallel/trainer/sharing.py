@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from deepseek_parallel.balance.balancer import Balancer
 from deepseek_parallel.trainer.pieces import equal_shares
-
-if TYPE_CHECKING:
-    from deepseek_parallel.balance.balancer import Balancer
 
 
 class Shares:
@@ -22,8 +20,6 @@ class Shares:
     def of(self, pieces: int) -> tuple[int, ...]:
         """Microbatches of each rank in the next step of so many."""
         if self._is_balanced and self._balancer is None:
-            from deepseek_parallel.balance.balancer import Balancer
-
             self._balancer = Balancer(self._ranks, pieces)
         self._is_learning = self._balancer is not None and self._balancer.microbatches == pieces
         if self._balancer is None or not self._is_learning:
@@ -48,7 +44,5 @@ class Shares:
         """For other ranks, of which `kept` says which rank each was; None of a new one."""
         made = Shares(len(kept), is_balanced=self._is_balanced)
         if made._is_balanced and state is not None:
-            from deepseek_parallel.balance.balancer import Balancer
-
             made._balancer = Balancer.resumed(state, kept)
         return made

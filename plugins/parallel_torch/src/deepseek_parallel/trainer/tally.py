@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 import torch
 
-from deepseek_parallel.trainer.ranks import Ranks
+from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.trainer.together import add
 
 

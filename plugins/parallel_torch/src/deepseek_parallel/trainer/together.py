@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from deepseek_parallel.exchange import waited
-from deepseek_parallel.trainer.ranks import Ranks
+from deepseek_parallel.ranks import Ranks
 
 
 def add(tensor: Tensor, ranks: Ranks) -> None:
@@ -48,22 +47,6 @@ def told(value: Any, first: int, ranks: Ranks) -> Any:
     source = dist.get_global_rank(ranks.group, first)
     waited(lambda: dist.broadcast_object_list(held, source, group=ranks.group), ranks.rank)
     return held[0]
-
-
-def spread(tensors: Iterable[Tensor], first: int, ranks: Ranks) -> None:
-    """Make tensors those of rank `first`, in place.
-
-    Raises:
-        RankLost: another rank does not answer.
-    """
-    if ranks.group is None:
-        return
-    source = dist.get_global_rank(ranks.group, first)
-    for tensor in tensors:
-        whole = tensor.detach().contiguous()
-        waited(lambda sent=whole: dist.broadcast(sent, source, group=ranks.group), ranks.rank)
-        if whole.data_ptr() != tensor.data_ptr():
-            tensor.detach().copy_(whole)
 
 
 def place(ranks: Ranks, near: torch.device) -> torch.device:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from deepseek_core import errors
+from deepseek_parallel.elastic.group import ADDRESS, ElasticRanks
+from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
@@ -27,7 +31,6 @@ from deepseek_parallel.trainer.loop import Loop
 from deepseek_parallel.trainer.losses import check_loss
 from deepseek_parallel.trainer.precision import Precision
 from deepseek_parallel.trainer.progress import Goal, Progress
-from deepseek_parallel.trainer.ranks import Ranks, StaticRanks
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
@@ -35,6 +38,9 @@ from deepseek_parallel.trainer.stopping import Stop, interruptible
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling
+
+if TYPE_CHECKING:
+    from deepseek_parallel.checkpoint.checkpoints import Checkpoints
 
 
 class Trainer:
@@ -49,8 +55,9 @@ class Trainer:
     share of the gradient that is sent (`TopK` or 0.01), for SGD. `scheduler` is stepped after each
     step; it may be a function that makes one of the optimizer. `balance` lets microbatches follow
     the measured speed of the ranks. `evaluate` is an `Evaluation`, or data to evaluate after each
-    epoch. `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are
-    called with each `Event`. `ranks` are those of torchrun, or this process alone.
+    epoch. `checkpoint` is a URL or `Checkpoints`, saved to each `save_every` steps and at the end.
+    `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are called
+    with each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
 
     Raises:
         ConfigError: something that can't be, or does not fit the rest.
@@ -74,6 +81,8 @@ class Trainer:
         balance: bool = False,
         evaluate: Any = None,
         early_stop: EarlyStop | None = None,
+        checkpoint: str | Path | Checkpoints | None = None,
+        save_every: int | None = None,
         log: str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
         ranks: Ranks | None = None,
@@ -92,15 +101,22 @@ class Trainer:
         batch = read.batch if batch is None else batch
         _check_batches(batch, microbatch, balance)
         check_whole("seed", seed, 0)
-        self.ranks: Ranks = StaticRanks.found() if ranks is None else ranks
+        if save_every is not None:
+            check_whole("save_every", save_every)
+            _check_place(checkpoint)
+        if isinstance(checkpoint, Path):
+            checkpoint = str(checkpoint)
+        self.ranks: Ranks = found() if ranks is None else ranks
+        _check_renewable(checkpoint, self.ranks)
         check_sparse(params, optimizer, self.ranks.size)
         assert batch is not None
-        self._setup = Setup(
+        self.setup = Setup(
             model=model, optimizer=optimizer, params=params, loss=loss, data=read,
             order=Order(read.length, seed, read.shuffle), batch=batch, microbatch=microbatch,
             seed=seed, precision=Precision(precision, params[0][1].device), ratio=ratio, clip=clip,
             rates=Rates(scheduler, optimizer, evaluated=evaluation is not None),
             evaluation=evaluation, early_stop=early_stop, is_balanced=balance, clock=clock,
+            checkpoint=checkpoint, save_every=save_every,
         )  # fmt: skip
         self._watched = Watched(
             callbacks=_callbacks(callbacks), log=None if log is None else Path(log)
@@ -109,21 +125,29 @@ class Trainer:
         self._stop = Stop()
 
     def fit(
-        self, *, steps: int | None = None, epochs: int | None = None, show: Show | None = None
+        self,
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        resume: bool = False,
+        show: Show | None = None,
     ) -> Report:
         """Train until so many steps, or epochs, have been taken in all; what it came to.
 
-        Ctrl-C ends it after the step that runs. `show` gets (step, steps, text) for a progress
+        With `resume` it goes on from the latest checkpoint, if there is one. Ctrl-C ends it after
+        the step that runs, and saves. `show` gets (step, steps, text) for a progress
         line.
 
         Raises:
-            ConfigError: neither steps nor epochs, or both.
+            ConfigError: neither steps nor epochs, or both; a URL with checkpoints of a run that is
+                not resumed.
+            StateMismatch: ranks, or a checkpoint, are of another model, data or settings.
             RankLost: a rank is lost, and the ranks can't be renewed.
             RankFailed: an error of another rank; its own errors a rank raises as they are.
             NotFiniteLoss, NotFiniteGradient: on all ranks at once; the step was not taken.
         """
-        goal = _goal(self._setup, steps, epochs)
-        setup, ranks, progress = self._setup, self.ranks, self._progress
+        goal = _goal(self.setup, steps, epochs)
+        setup, ranks, progress = self.setup, self.ranks, self._progress
         record, begin_s = Record(ranks.size), time.monotonic()
         progress.stopped, self._stop.why = "", ""
         watched = Watched(callbacks=self._watched.callbacks, log=self._watched.log, show=show)
@@ -131,14 +155,19 @@ class Trainer:
             seeding.kept(),
             interruptible(self._stop),
             telling(
-                watched, record, steps=goal.num_steps, is_resumed=False, is_first=ranks.rank == 0
+                watched,
+                record,
+                steps=goal.num_steps,
+                is_resumed=resume or progress.turns > 0,
+                is_first=lambda: ranks.rank == 0,
             ) as tell,
         ):
-            Loop(setup, ranks, progress, goal, tell, self._stop).run()
+            loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop)
+            loop.run(resume=resume)
             report = record.report(
                 seconds=time.monotonic() - begin_s,
                 stopped=progress.stopped or ("steps" if steps is not None else "epochs"),
-                resumed=None,
+                resumed=loop.resumed,
             )
             tell(_end(report))
         if watched.log is not None and ranks.rank == 0:
@@ -148,6 +177,16 @@ class Trainer:
     def stop(self) -> None:
         """End after the step that runs, on all ranks; for callbacks."""
         self._stop.why = self._stop.why or "a callback"
+
+
+def found() -> Ranks:
+    """The ranks of this process: of an elastic run, of torchrun, or it is alone.
+
+    They are left at the end of the process: a thread of gloo may abort it otherwise.
+    """
+    ranks: Ranks = ElasticRanks.join() if os.environ.get(ADDRESS) else StaticRanks.found()
+    atexit.register(ranks.leave)
+    return ranks
 
 
 def _evaluation(given: Any) -> Evaluation | None:
@@ -169,6 +208,22 @@ def _check_early_stop(rule: Any, evaluation: Evaluation | None) -> None:
             f"early_stop looks at {rule.metric!r}, and "
             f"{', '.join(known) if known else 'nothing'} is evaluated",
             remedy="give evaluate=Evaluation(data=..., metrics={...}) with it",
+        )
+
+
+def _check_place(checkpoint: Any) -> None:
+    if checkpoint is None:
+        raise errors.ConfigError(
+            "save_every says when to save, and nothing says where",
+            remedy='give checkpoint="runs/one", or another URL',
+        )
+
+
+def _check_renewable(checkpoint: Any, ranks: Ranks) -> None:
+    if not isinstance(checkpoint, str | None) and not isinstance(ranks, StaticRanks):
+        raise errors.ConfigError(
+            "these Checkpoints are of one membership, and the ranks of this run change",
+            remedy=f"give their URL: checkpoint={checkpoint.url!r}",
         )
 
 

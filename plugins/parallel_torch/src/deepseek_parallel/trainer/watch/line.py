@@ -39,7 +39,8 @@ class Line:
             told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             self._evaluation = f" | evaluated {told}"
         elif event.kind == "checkpoint":
-            self._saved = f" | checkpoint {event.step} {event.text}"
+            step = int(event.figures.get("of_step", event.step))
+            self._saved = f" | checkpoint {step} {event.text}"
 
     def _text(self, event: Event) -> str:
         figures = event.figures

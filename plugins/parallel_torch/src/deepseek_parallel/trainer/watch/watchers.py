@@ -25,9 +25,38 @@ class Watched:
     show: Show | None = None
 
 
+class _Seen:
+    """What rank 0 writes and shows; opened when this rank is that for the first time."""
+
+    def __init__(self, watched: Watched, steps: int, stack: ExitStack) -> None:
+        self._watched, self._steps, self._stack = watched, steps, stack
+        self._opened: list[Watcher] | None = None
+
+    def tell(self, event: Event, *, is_resumed: bool) -> None:
+        """Tell all of them."""
+        if self._opened is None:
+            # A rank that became 0 later goes on in the log of the one before it.
+            self._opened = self._open(is_resumed=is_resumed or event.step > 1)
+        for one in self._opened:
+            one(event)
+
+    def _open(self, *, is_resumed: bool) -> list[Watcher]:
+        opened: list[Watcher] = []
+        if self._watched.log is not None:
+            lines = Lines(begun(self._watched.log / LOG, resumed=is_resumed))
+            self._stack.callback(lines.close)
+            board = TensorBoard(self._watched.log)
+            self._stack.callback(board.close)
+            opened += [lines, board]
+        show = self._stack.enter_context(shown(self._watched.show))
+        if show is not None:
+            opened.append(Line(show, self._steps))
+        return opened
+
+
 @contextmanager
 def telling(
-    watched: Watched, first: Watcher, *, steps: int, is_resumed: bool, is_first: bool
+    watched: Watched, first: Watcher, *, steps: int, is_resumed: bool, is_first: Callable[[], bool]
 ) -> Iterator[Callable[[Event], None]]:
     """What tells each event to all of them, `first` before the others.
 
@@ -35,21 +64,13 @@ def telling(
         WriteError: the log can't be written.
     """
     with ExitStack() as stack:
-        all_of_them: list[Watcher] = [first]
-        if is_first and watched.log is not None:
-            file = begun(watched.log / LOG, resumed=is_resumed)
-            lines = Lines(file)
-            stack.callback(lines.close)
-            board = TensorBoard(watched.log)
-            stack.callback(board.close)
-            all_of_them += [lines, board]
-        show = stack.enter_context(shown(watched.show)) if is_first else None
-        if show is not None:
-            all_of_them.append(Line(show, steps))
-        all_of_them += watched.callbacks
+        seen = _Seen(watched, steps, stack)
 
         def tell(event: Event) -> None:
-            for one in all_of_them:
+            first(event)
+            if is_first():
+                seen.tell(event, is_resumed=is_resumed)
+            for one in watched.callbacks:
                 one(event)
 
         yield tell

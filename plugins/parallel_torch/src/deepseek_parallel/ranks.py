@@ -121,10 +121,8 @@ class StaticRanks:
 
     def leave(self) -> None:
         """End the process group."""
-        import torch.distributed as dist
-
-        if self.group is not None and dist.is_initialized():
-            dist.destroy_process_group()
+        if self.group is not None:
+            _end()
         self.group = None
 
 
@@ -154,3 +152,10 @@ def _begin(limit_s: float) -> None:
             f"{str(error).splitlines()[0]}",
             remedy="see whether all of them were started, with one address and port",
         ) from error
+
+
+def _end() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
