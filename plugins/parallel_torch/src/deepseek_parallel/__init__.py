@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         CheckpointDamaged,
         CheckpointMissing,
         CodeMismatch,
+        MeshMismatch,
         NotFiniteGradient,
         RankLost,
         SaveFailed,
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
+    from deepseek_parallel.strategies.measuring import measured_cluster
+    from deepseek_parallel.strategies.norm import fit_optimizer
+    from deepseek_parallel.strategies.profiling import profile
+    from deepseek_parallel.strategies.splitting import Splitting, split
 
 _WHERE: Final = {
     "AnotherWriter": "errors",
@@ -36,6 +41,7 @@ _WHERE: Final = {
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
     "Manifest": "checkpoint.manifest",
+    "MeshMismatch": "errors",
     "NotFiniteGradient": "errors",
     "Order": "sampling",
     "RankLost": "errors",
@@ -43,10 +49,15 @@ _WHERE: Final = {
     "SaveInterval": "hazard.interval",
     "SaveUnfinished": "errors",
     "Saving": "checkpoint.saving",
+    "Splitting": "strategies.splitting",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
     "failure_predictor": "hazard.gaps",
+    "fit_optimizer": "strategies.norm",
+    "measured_cluster": "strategies.measuring",
+    "profile": "strategies.profiling",
     "resharded": "states",
+    "split": "strategies.splitting",
 }
 
 __all__ = [
@@ -58,6 +69,7 @@ __all__ = [
     "CodeMismatch",
     "CompressedSGD",
     "Manifest",
+    "MeshMismatch",
     "NotFiniteGradient",
     "Order",
     "RankLost",
@@ -65,10 +77,15 @@ __all__ = [
     "SaveInterval",
     "SaveUnfinished",
     "Saving",
+    "Splitting",
     "StateMismatch",
     "TopK",
     "failure_predictor",
+    "fit_optimizer",
+    "measured_cluster",
+    "profile",
     "resharded",
+    "split",
 ]
 
 
