@@ -266,14 +266,8 @@ def hung(rank, ranks, plan):
 
 def split_up(rank, ranks, strategy, options):
     """The model split in one call, and a step of it."""
-    found = split(
-        language_model(seed=rank),
-        loss,
-        batch(0, 2),
-        batch=BATCH,
-        strategy=strategy,
-        options=options,
-    )
+    wished = {"strategy": strategy, "options": options}
+    found = split(language_model(seed=rank), loss, batch(0, 2), batch=BATCH, **wished)
     given = microbatches(found.plan, found.replica, 0)
     sums = found.model.reduce(found.model.backward(given, loss))
     plans = [plan.strategy for plan in found.ranking.plans]
@@ -282,10 +276,16 @@ def split_up(rank, ranks, strategy, options):
 
 def split_wrongly(rank, ranks):
     """Strategies, options and batches that are not there or do not fit."""
-    asks = [{"strategy": "hybird"}, {"strategy": "hybrid", "options": {"dpp": 2}}, {"options": {}},
-            {"options": {"dp": 2}}, {"strategy": "pp", "options": {"schedule": "gpipe"}},
-            {"strategy": "tp", "options": {"micro": 3}}, {"strategy": "hybrid", "options": {"dp": 3}},
-            {"strategy": "pp", "options": {"dp": 2}}]  # fmt: skip
+    asks = [
+        {"strategy": "hybird"},
+        {"strategy": "hybrid", "options": {"dpp": 2}},
+        {"options": {}},
+        {"options": {"dp": 2}},
+        {"strategy": "pp", "options": {"schedule": "gpipe"}},
+        {"strategy": "tp", "options": {"micro": 3}},
+        {"strategy": "hybrid", "options": {"dp": 3}},
+        {"strategy": "pp", "options": {"dp": 2}},
+    ]
     return [
         group.told(lambda ask=ask: split(language_model(), loss, batch(0, 2), batch=BATCH, **ask))
         for ask in asks

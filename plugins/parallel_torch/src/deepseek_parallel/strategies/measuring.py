@@ -31,10 +31,8 @@ def measured_cluster(device: str = "cpu") -> training.Cluster:
     ranks, local = dist.get_world_size(), int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     per_node = local if local and ranks % local == 0 else ranks
     with rank_errors("measuring the ranks"):
-        figures = _slowest(
-            [_flop_s(device), _copied_byte_s(device), *_link(device), -_memory_nbytes(device)],
-            device,
-        )
+        mine = [_flop_s(device), _copied_byte_s(device), *_link(device), -_memory_nbytes(device)]
+        figures = _slowest(mine, device)
     flop_s, copied_s, message_s, byte_s, memory = figures
     link = training.Link(bytes_per_s=1 / max(byte_s, 1e-12), latency_s=message_s)
     group = training.Group(
