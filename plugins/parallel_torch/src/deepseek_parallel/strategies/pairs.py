@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_map
 
+from deepseek_parallel.strategies.batches import Given
+
 _SIZES: Final = (4, 3, 2)
 """Layers of a group, its row included: of an attention, of a gated MLP, of an MLP."""
 _TOLERANCE: Final = 1e-3
@@ -44,10 +46,10 @@ class Division:
     whole: Mapping[str, str]
 
 
-def divisions(model: nn.Module, inputs: Sequence[Tensor], most: int = 8) -> Division:
-    """What may be divided of a model, tried on its inputs; `most` is a power of two."""
+def divisions(model: nn.Module, given: Given, most: int = 8) -> Division:
+    """What may be divided of a model, tried on what it is given; `most` is a power of two."""
     names = {id(module): name for name, module in model.named_modules()}
-    calls, order = _traced(model, inputs, names)
+    calls, order = _traced(model, given, names)
     holders = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
     how: dict[str, str] = {}
     ranks: dict[str, int] = {}
@@ -84,7 +86,7 @@ def divisions(model: nn.Module, inputs: Sequence[Tensor], most: int = 8) -> Divi
 
 
 def _traced(
-    model: nn.Module, inputs: Sequence[Tensor], names: Mapping[int, str]
+    model: nn.Module, given: Given, names: Mapping[int, str]
 ) -> tuple[dict[str, list[Call]], list[str]]:
     """Calls of all modules, and the names of `nn.Linear` in the order in which they are called."""
     calls: dict[str, list[Call]] = {}
@@ -100,7 +102,7 @@ def _traced(
         for module in model.modules():
             handle = module.register_forward_hook(seen, with_kwargs=True)
             stack.callback(handle.remove)
-        model(*inputs)
+        given.to(model)
     return calls, order
 
 
