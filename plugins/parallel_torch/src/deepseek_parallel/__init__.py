@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from deepseek_parallel.checkpoint.checkpoints import Checkpoints
     from deepseek_parallel.checkpoint.manifest import Manifest
+    from deepseek_parallel.checkpoint.neighbors import NeighborCopies
     from deepseek_parallel.checkpoint.saving import Saving
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import (
@@ -31,6 +32,7 @@ _WHERE: Final = {
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
     "Manifest": "checkpoint.manifest",
+    "NeighborCopies": "checkpoint.neighbors",
     "NotFiniteGradient": "errors",
     "RankLost": "errors",
     "SaveFailed": "errors",
@@ -49,6 +51,7 @@ __all__ = [
     "CodeMismatch",
     "CompressedSGD",
     "Manifest",
+    "NeighborCopies",
     "NotFiniteGradient",
     "RankLost",
     "SaveFailed",
