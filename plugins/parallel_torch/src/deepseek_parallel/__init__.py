@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.balance.balancer import Balancer
     from deepseek_parallel.checkpoint.checkpoints import Checkpoints
     from deepseek_parallel.checkpoint.manifest import Manifest
+    from deepseek_parallel.checkpoint.neighbors import NeighborCopies
     from deepseek_parallel.checkpoint.saving import Saving
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import (
@@ -42,6 +43,7 @@ _WHERE: Final = {
     "CompressedSGD": "sgd",
     "Manifest": "checkpoint.manifest",
     "MeshMismatch": "errors",
+    "NeighborCopies": "checkpoint.neighbors",
     "NotFiniteGradient": "errors",
     "Order": "sampling",
     "RankLost": "errors",
@@ -70,6 +72,7 @@ __all__ = [
     "CompressedSGD",
     "Manifest",
     "MeshMismatch",
+    "NeighborCopies",
     "NotFiniteGradient",
     "Order",
     "RankLost",
