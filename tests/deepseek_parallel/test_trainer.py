@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import rank_processes as group
 import trainer_jobs as jobs
-
 from process import one_thread
 
 
