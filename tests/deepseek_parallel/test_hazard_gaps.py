@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from deepseek_core import errors
 from deepseek_parallel.hazard.fit import fit, write_weights
-from deepseek_parallel.hazard.gaps import Blend, Constant, Learned, RunningMean, predictor
-from deepseek_parallel.hazard.interval import Interval, next_interval, young_daly
+from deepseek_parallel.hazard.gaps import Blend, Constant, Learned, RunningMean, failure_predictor
+from deepseek_parallel.hazard.interval import SaveInterval, next_interval, young_daly
 from deepseek_parallel.hazard.lstm import Lstm, read_weights
 from deepseek_parallel.hazard.replay import mean_log_likelihood, waste
 from deepseek_parallel.hazard.weibull import Forecast, Weibull
@@ -55,7 +55,7 @@ def test_the_interval_is_that_of_least_waste():
 
 @given(st.lists(st.floats(0, 1e9), max_size=60), st.floats(1, 1e7))
 def test_whatever_was_seen_the_interval_is_a_time(gaps_s, mean_s):
-    one = predictor(mean_s, WEIGHTS)
+    one = failure_predictor(mean_s, WEIGHTS)
     for gap_s in gaps_s:
         one.observe(gap_s)
     forecast = one.forecast()
@@ -97,7 +97,7 @@ def test_what_was_fitted_expects_clusters(tmp_path):
         for make, one in {
             "learned": Learned(mean_s, again),
             "running": RunningMean(mean_s),
-            "blend": predictor(mean_s, again),
+            "blend": failure_predictor(mean_s, again),
         }.items()
     }
     assert of["learned"] > of["running"] + 0.1
@@ -121,7 +121,7 @@ def test_a_blend_follows_whom_the_failures_agree_with():
 
 
 def test_checkpoints_are_due_by_what_they_cost_and_what_fails():
-    interval = Interval(RunningMean(10 * HOUR_S), now_s=0.0, cost_s=10.0)
+    interval = SaveInterval(RunningMean(10 * HOUR_S), now_s=0.0, cost_s=10.0)
     assert interval.due_s == pytest.approx(young_daly(10.0, 10 * HOUR_S))
     assert not interval.is_due(interval.due_s - 1)
     assert interval.is_due(interval.due_s)
@@ -136,7 +136,7 @@ def test_checkpoints_are_due_by_what_they_cost_and_what_fails():
 @pytest.mark.parametrize("bad", [0, -1, math.inf, math.nan, "6"])
 def test_a_time_between_failures_that_is_none(bad):
     with pytest.raises(errors.ConfigError, match="above 0"):
-        predictor(bad)
+        failure_predictor(bad)
 
 
 def test_weights_of_another_form_are_refused(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from deepseek_core import errors
 from deepseek_parallel.hazard.evaluate import evaluate_nodes, riskiest
 from deepseek_parallel.hazard.log import FailureLog
-from deepseek_parallel.hazard.nodes import FEATURES, HISTORY, judged, node_days
+from deepseek_parallel.hazard.nodes import HISTORY, judged, node_days
 from deepseek_parallel.hazard.risk import ConstantRisk, Logistic, OwnRate
 from deepseek_parallel.hazard.risk_lstm import LstmRisk
 
@@ -57,7 +57,7 @@ def test_a_day_is_told_by_the_days_before_it_only():
     other = type(system)(system="a", counts=later)
     assert np.array_equal(system.at(100), other.at(100))
     assert np.array_equal(system.history(100), other.history(100))
-    assert system.at(100).shape == (30, len(FEATURES))
+    assert system.at(100).shape == (30, 8)
     for day in (HISTORY - 1, len(system.counts) + 1):
         with pytest.raises(errors.InputError, match="history"):
             system.at(day)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         SaveUnfinished,
         StateMismatch,
     )
+    from deepseek_parallel.hazard.gaps import failure_predictor
+    from deepseek_parallel.hazard.interval import SaveInterval
     from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
@@ -38,10 +40,12 @@ _WHERE: Final = {
     "Order": "sampling",
     "RankLost": "errors",
     "SaveFailed": "errors",
+    "SaveInterval": "hazard.interval",
     "SaveUnfinished": "errors",
     "Saving": "checkpoint.saving",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
+    "failure_predictor": "hazard.gaps",
     "resharded": "states",
 }
 
@@ -58,10 +62,12 @@ __all__ = [
     "Order",
     "RankLost",
     "SaveFailed",
+    "SaveInterval",
     "SaveUnfinished",
     "Saving",
     "StateMismatch",
     "TopK",
+    "failure_predictor",
     "resharded",
 ]
 

@@ -1,4 +1,4 @@
-"""What this plugin offers: strategies, a compressor of gradients, and `ds-sdk train`."""
+"""What this plugin offers: strategies, a compressor of gradients, `ds-sdk train` and `ckpt`."""
 
 from __future__ import annotations
 
@@ -30,38 +30,61 @@ def ds_register_compressors(ctx: HostContext) -> Iterable[CompressorSpec]:
 
 
 _STRATEGIES = (
-    # name, axes, class, any number of ranks, summary
-    ("ddp", ("dp",), "Replicas", True, "a replica of the model on each rank"),
-    ("fsdp", ("dp",), "Shards", True, "replicas that keep a part of each parameter each"),
-    ("tp", ("tp",), "Tensors", False, "linear layers divided over ranks, in proven pairs"),
-    ("pp", ("pp",), "Stages", False, "a pipeline: 1F1B, interleaved or zero bubble"),
-    ("hybrid", ("pp", "dp", "tp"), "Hybrid", False, "any mesh of stages, replicas and tensors"),
+    StrategySpec(
+        name="ddp",
+        axes=("dp",),
+        factory="deepseek_parallel.strategies.strategy:Replicas",
+        summary="a replica of the model on each rank",
+        elastic=True,
+    ),
+    StrategySpec(
+        name="fsdp",
+        axes=("dp",),
+        factory="deepseek_parallel.strategies.strategy:Shards",
+        summary="replicas that keep a part of each parameter each",
+        elastic=True,
+    ),
+    StrategySpec(
+        name="tp",
+        axes=("tp",),
+        factory="deepseek_parallel.strategies.strategy:Tensors",
+        summary="linear layers divided over ranks, in proven pairs",
+    ),
+    StrategySpec(
+        name="pp",
+        axes=("pp",),
+        factory="deepseek_parallel.strategies.strategy:Stages",
+        summary="a pipeline: 1F1B, interleaved or zero bubble",
+    ),
+    StrategySpec(
+        name="hybrid",
+        axes=("pp", "dp", "tp"),
+        factory="deepseek_parallel.strategies.strategy:Hybrid",
+        summary="any mesh of stages, replicas and tensors",
+    ),
 )
 
 
 @hookimpl(hooks.ds_register_parallel_strategies)
 def ds_register_parallel_strategies(ctx: HostContext) -> Iterable[StrategySpec]:
     """Offer five ways to split an `nn.Module` over ranks."""
-    return [
-        StrategySpec(
-            name=name,
-            axes=axes,
-            factory=f"deepseek_parallel.strategies.strategy:{cls}",
-            summary=summary,
-            elastic=is_elastic,
-        )
-        for name, axes, cls, is_elastic, summary in _STRATEGIES
-    ]
+    return _STRATEGIES
 
 
 @hookimpl(hooks.ds_register_commands)
 def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
-    """Offer `ds-sdk train`."""
+    """Offer `ds-sdk train` and `ds-sdk ckpt`."""
     return [
         CommandSpec(
             name="train",
             main="deepseek_parallel.cli.main:main",
             summary="which mesh trains a model fastest on a cluster, and what it would take",
             requires=("numpy",),
-        )
+        ),
+        CommandSpec(
+            name="ckpt",
+            main="deepseek_parallel.ckpt_cli.main:main",
+            summary="checkpoints of a training: list, verify, prune, reshard, export",
+            requires=("fsspec",),
+        ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import secrets
 import threading
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Self
 
+import attrs
 import torch
 import torch.distributed as dist
 
@@ -25,10 +27,23 @@ from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.checkpoint.plans import Plans
 from deepseek_parallel.checkpoint.saving import Job, Saving
 from deepseek_parallel.checkpoint.staging import Staging
+from deepseek_parallel.checkpoint.verifying import remove
 from deepseek_parallel.errors import CodeMismatch, SaveUnfinished, StateMismatch
 from deepseek_parallel.states import is_of_rank
 
 _LIMIT_S: Final = 600.0
+
+
+@attrs.frozen(kw_only=True)
+class _Offer:
+    """What one rank tells the others of a save; `name` is that of the checkpoint, of rank 0."""
+
+    versions: Mapping[str, str]
+    step: int
+    by_rank: bool
+    process: claim.Process
+    is_new: bool
+    name: str | None
 
 
 class Checkpoints:
@@ -68,6 +83,8 @@ class Checkpoints:
             )
         self.url, self._keep, self._limit_s = self._place.url, keep, limit_s
         self._plans, self._staging = Plans(self._peers), Staging()
+        self._tensors: dict[str, dict[str, torch.Tensor]] = {}
+        self._skeletons: dict[str, Any] = {}
         self._run: str | None = None
         self._sequence = 0
         self._last: tuple[Saving, threading.Thread] | None = None
@@ -95,27 +112,26 @@ class Checkpoints:
             WriteError: the URL can't be written to.
             RankLost: a rank does not answer.
         """
-        self._peers.agree(self._wait_for_last)
-        name = self._agreed(step, extra)
-        parts = {"model": model, "optimizer": optimizer or {}}
-        by_rank = is_of_rank(parts["optimizer"])
-        if by_rank:
-            parts["optimizer"] = {of_rank(self._peers.rank): parts["optimizer"]}
-        tensors, skeletons = self._flattened(parts)
-        plans = self._plans.of(tensors)
-        staged = self._staging.copied(tensors, plans)
+        told = self._peers.agree(lambda: self._offer(step, model, optimizer, extra))
+        check_equal([one.versions for one in told], "the versions", CodeMismatch)
+        check_equal([one.step for one in told], "step", StateMismatch)
+        mine = told[self._peers.rank]
+        name = told[0].name or self._claimed(step, [one.process for one in told])
+        plans = self._plans.made(self._tensors, anew=any(one.is_new for one in told))
+        staged = self._staging.copied(self._tensors, plans)
         job = Job(
             place=self._place.below(name),
             rank=self._peers.rank,
-            manifest=self._manifest(name, step, extra, by_rank=by_rank),
+            manifest=self._manifest(name, mine, extra),
             plans=plans,
             staged=staged,
-            skeletons=skeletons,
+            skeletons=self._skeletons,
             limit_s=self._limit_s,
             stopped=self._stopped,
             check=lambda: claim.check(self._place, self._run or ""),
             after=self._clean,
         )
+        self._tensors = {}
         return self._started(job)
 
     def latest(self) -> Manifest | None:
@@ -180,6 +196,34 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(None if kind is None else 0)
 
+    def _offer(
+        self,
+        step: int,
+        model: Mapping[str, Any],
+        optimizer: Mapping[str, Any] | None,
+        extra: Mapping[str, Any] | None,
+    ) -> _Offer:
+        """Look at what is to be saved, and say what the others must know."""
+        self._wait_for_last()
+        if type(step) is not int or step < 0:
+            raise errors.InputError(f"step must be a whole number of 0 or more, got {step!r}")
+        _check_json(extra)
+        parts = {"model": model, "optimizer": optimizer or {}}
+        by_rank = is_of_rank(parts["optimizer"])
+        if by_rank:
+            parts["optimizer"] = {of_rank(self._peers.rank): parts["optimizer"]}
+        flat = {part: tree.flatten(state) for part, state in parts.items()}
+        self._tensors = {part: tensors for part, (tensors, _) in flat.items()}
+        self._skeletons = {part: skeleton for part, (_, skeleton) in flat.items()}
+        return _Offer(
+            versions=versions(),
+            step=step,
+            by_rank=by_rank,
+            process=claim.this_process(),
+            is_new=not self._plans.are_for(self._tensors),
+            name=self._next_name(step) if self._run and self._peers.rank == 0 else None,
+        )
+
     def _wait_for_last(self) -> None:
         if self._last is not None:
             self._last[1].join(self._limit_s)
@@ -189,60 +233,33 @@ class Checkpoints:
                     remedy="save less often, or see why writing there is slow",
                 )
 
-    def _flattened(
-        self, parts: Mapping[str, Any]
-    ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
-        made: dict[str, tuple[dict[str, torch.Tensor], Any]] = {}
-        self._peers.agree(
-            lambda: made.update({part: tree.flatten(state) for part, state in parts.items()})
-        )
-        tensors = {part: one for part, (one, _) in made.items()}
-        return tensors, {part: skeleton for part, (_, skeleton) in made.items()}
-
-    def _agreed(self, step: int, extra: Mapping[str, Any] | None) -> str:
-        """The name of the new checkpoint, once all ranks are sure that they save the same."""
-        if type(step) is not int or step < 0:
-            raise errors.InputError(f"step must be a whole number of 0 or more, got {step!r}")
-        told = self._peers.gather((versions(), step, claim.this_process()))
-        check_equal([one for one, _, _ in told], "the versions", CodeMismatch)
-        check_equal([one for _, one, _ in told], "step", StateMismatch)
-        processes = [one for *_, one in told]
-        name, run = self._peers.agreed(lambda: self._named(step, extra, processes))
-        if self._run is None:
-            atexit.register(self.close)
+    def _claimed(self, step: int, processes: list[claim.Process]) -> str:
+        """The first name of a run, once the URL is claimed for it."""
+        run, name = self._peers.agreed(lambda: self._claim(step, processes))
         self._run = run
+        atexit.register(self.close)
         return name
 
-    def _named(
-        self, step: int, extra: Mapping[str, Any] | None, processes: list[claim.Process]
-    ) -> tuple[str, str]:
-        """Of rank 0: claim the URL, once, and number the checkpoint."""
-        try:
-            json.dumps(extra or {}, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise errors.InputError(
-                f"extra is no JSON: {error}", remedy="give numbers, text, lists and dictionaries"
-            ) from error
-        run = self._run
-        if run is None:
-            run = secrets.token_hex(8)
-            claim.take(self._place, run, processes)
-            self._sequence = listing(self._place).next_sequence - 1
-        self._sequence += 1
-        return manifests.folder_name(self._sequence, step, secrets.token_hex(4)), run
+    def _claim(self, step: int, processes: list[claim.Process]) -> tuple[str, str]:
+        run = secrets.token_hex(8)
+        claim.take(self._place, run, processes)
+        self._sequence = listing(self._place).next_sequence - 1
+        return run, self._next_name(step)
 
-    def _manifest(
-        self, name: str, step: int, extra: Mapping[str, Any] | None, *, by_rank: bool
-    ) -> Manifest:
+    def _next_name(self, step: int) -> str:
+        self._sequence += 1
+        return manifests.folder_name(self._sequence, step, secrets.token_hex(4))
+
+    def _manifest(self, name: str, mine: _Offer, extra: Mapping[str, Any] | None) -> Manifest:
         return Manifest(
             name=name,
-            step=step,
+            step=mine.step,
             sequence=manifests.sequence_of(name) or 0,
             ranks=self._peers.size,
-            by_rank=by_rank,
+            by_rank=mine.by_rank,
             run=self._run or "",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions=versions(),
+            versions=mine.versions,
             extra=dict(extra or {}),
             files=(),
         )
@@ -261,13 +278,9 @@ class Checkpoints:
         found = listing(self._place)
         for name in found.torn:
             if (manifests.sequence_of(name) or 0) < self._sequence:
-                self._remove(name)
+                remove(self._place, name)
         for one in superseded(found.committed, self._keep):
-            self._remove(one.folder)
-
-    def _remove(self, name: str) -> None:
-        if not self._place.is_link(name):
-            self._place.below(name).remove_all(manifests.NAME)
+            remove(self._place, one.folder)
 
     def _prepared(
         self,
@@ -303,10 +316,20 @@ class Checkpoints:
             )
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """Of what writes and reads checkpoints."""
     try:
         mine = version("deepseek-parallel")
     except PackageNotFoundError:
         mine = "unknown"
     return {"deepseek-parallel": mine, "format": str(manifests.FORMAT), "torch": torch.__version__}
+
+
+def _check_json(extra: Mapping[str, Any] | None) -> None:
+    try:
+        json.dumps(extra or {}, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise errors.InputError(
+            f"extra is no JSON: {error}", remedy="give numbers, text, lists and dictionaries"
+        ) from error

@@ -92,7 +92,7 @@ class Listing:
 
     def _remedy(self) -> str:
         if self.committed:
-            steps = ", ".join(str(one.manifest.step) for one in self.committed)
+            steps = ", ".join(sorted({str(one.manifest.step) for one in self.committed}, key=int))
             return f"steps that are there: {steps}"
         if self.foreign:
             return (

@@ -8,7 +8,7 @@ import io
 import mmap
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -139,6 +139,41 @@ class Place:
         if digest.hexdigest() != file.sha256:
             raise self._damaged(file, "has other bytes than were saved, by its hash")
         return data
+
+    def hashed(self, name: str, tell: Callable[[int], None]) -> File | None:
+        """Size and hash of a file, read piece by piece; None if it is missing.
+
+        `tell` is given the bytes of each piece.
+
+        Raises:
+            InputError: it can't be read.
+        """
+        digest, nbytes = hashlib.sha256(), 0
+        try:
+            with self._reading(name), self._fs.open(self._path(name), "rb") as opened:
+                while piece := opened.read(_CHUNK_NBYTES):
+                    digest.update(piece)
+                    nbytes += len(piece)
+                    tell(len(piece))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return File(path=name, nbytes=nbytes, sha256=digest.hexdigest())
+
+    def copy_to(self, name: str, target: Place, tell: Callable[[int], None]) -> File:
+        """Copy a file to the same name elsewhere; what arrived.
+
+        Raises:
+            InputError, WriteError: it can't be read or written.
+        """
+        with (
+            self._reading(name),
+            self._fs.open(self._path(name), "rb") as opened,
+            target.writing(name) as stream,
+        ):
+            while piece := opened.read(_CHUNK_NBYTES):
+                stream.write(piece)
+                tell(len(piece))
+        return stream.file(name)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file, which is there whole or not at all.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,22 +32,24 @@ class Plans:
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self._kept: tuple[bytes, dict[str, Planned]] | None = None
+        self._looks: Any = None
+        self._kept: dict[str, Planned] = {}
 
-    def of(self, parts: Mapping[str, Tensors]) -> dict[str, Planned]:
-        """The plan of each part; all ranks call it.
+    def are_for(self, parts: Mapping[str, Tensors]) -> bool:
+        """Whether the plans that are kept are for a state of this rank that looks like that."""
+        return bool(self._kept) and self._looks == _looks(parts)
+
+    def made(self, parts: Mapping[str, Tensors], *, anew: bool) -> dict[str, Planned]:
+        """The plan of each part; all ranks call it and say `anew` where one has to.
 
         Raises:
             StateMismatch: ranks have tensors of one name and other shapes.
             RankLost: a rank does not answer.
         """
-        local = {part: _local_plan(tensors) for part, tensors in parts.items()}
-        seen = hashlib.sha256(pickle.dumps(local)).digest()
-        is_new = self._kept is None or self._kept[0] != seen
-        if any(self._peers.gather(is_new)):
-            self._kept = seen, self._planned(local)
-        assert self._kept is not None
-        return self._kept[1]
+        if anew:
+            self._kept = self._planned({part: _local_plan(one) for part, one in parts.items()})
+            self._looks = _looks(parts)
+        return self._kept
 
     def _planned(self, local: Mapping[str, planner.SavePlan]) -> dict[str, Planned]:
         told = self._peers.gather(local)
@@ -61,6 +61,25 @@ class Plans:
             part: Planned(mine=plans[mine], all=found if mine == 0 else None)
             for part, (plans, found) in made.items()
         }
+
+
+def _looks(parts: Mapping[str, Tensors]) -> Any:
+    """All of a state that a plan depends on: cheaper than the plan."""
+    return {
+        part: [
+            (name, tensor.shape, tensor.dtype, getattr(tensor, "placements", None),
+             getattr(tensor, "device_mesh", None))
+            for name, tensor in tensors.items()
+        ]
+        for part, tensors in parts.items()
+    }  # fmt: skip
+
+
+def plans_of_ranks(
+    tensors: Sequence[Tensors],
+) -> tuple[list[planner.SavePlan], metadata.Metadata]:
+    """What each rank writes of the tensors that it has, and what all write together."""
+    return _global_plan([_local_plan(one) for one in tensors])
 
 
 def _local_plan(tensors: Tensors) -> planner.SavePlan:

@@ -30,7 +30,7 @@ from deepseek_parallel.errors import AnotherWriter, SaveFailed, SaveUnfinished
 
 RECORDS: Final = "records"
 _FAILED: Final = "failed-"
-_LEAST_NICE: Final = 19
+_NICE: Final = 10  # about a tenth of a core where the training uses all; 19 would hardly run
 _POLL_S: Final = (0.02, 1.0)  # the first and the longest pause between two looks
 _LOG: Final = logging.getLogger(__name__)
 
@@ -233,4 +233,4 @@ def _missing(ranks: range, place: Place) -> str:
 def _be_nice() -> None:
     """Let the training's threads go first: on Linux, each thread has a priority of its own."""
     with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_NICE)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -83,20 +83,14 @@ class Roster:
 
         `known` is the membership as the member knows it: `epoch`, `members` and whether it `waits`.
         """
-        if not self.members and not self.epoch:
-            self.epoch, self.formed = known["epoch"], tuple(known["members"])
-            self.version = version
-            for other in self.formed:
-                self._add(other, "", now_s)
-                self.members[other].waits = False
-                self.members[other].is_ready = True
+        sent = self._adopt(version, known, now_s) if not self.epoch else []
         member = self.members.get(name)
         if member is None or version != self.version:
-            return [(name, {"kind": "out", "why": "the others went on without it"})]
+            return [*sent, (name, {"kind": "out", "why": "the others went on without it"})]
         member.heard_s, member.host = now_s, host
         if known["epoch"] < self.epoch and name in self.formed and not member.waits:
-            return [(name, self._formation(name))]
-        return self.renew(name, self.epoch, now_s) if known["waits"] else self.tick(now_s)
+            return [*sent, (name, self._formation())]
+        return sent + (self.renew(name, self.epoch, now_s) if known["waits"] else self.tick(now_s))
 
     def beat(self, name: str, now_s: float) -> list[tuple[str, Message]]:
         """A worker is there."""
@@ -117,7 +111,7 @@ class Roster:
             return [(name, {"kind": "out", "why": "the others went on without it"})]
         member.heard_s = now_s
         if epoch < self.epoch and name in self.formed:
-            return [(name, self._formation(name))]
+            return [(name, self._formation())]
         member.waits = True
         return self._broken() + self.tick(now_s)
 
@@ -170,7 +164,7 @@ class Roster:
         self.epoch += 1
         self.formed = tuple(waiting)
         self._is_broken = self._is_told = False
-        formations = [(name, self._formation(name)) for name in waiting]
+        formations = [(name, self._formation()) for name in waiting]
         for name in waiting:
             self.members[name].waits = False
         return formations + self._told()
@@ -186,7 +180,19 @@ class Roster:
         old = self.formed.index(name) if name in self.formed else len(self.formed)
         return not member.is_ready, old, member.order
 
-    def _formation(self, name: str) -> Message:
+    def _adopt(self, version: str, known: Message, now_s: float) -> list[tuple[str, Message]]:
+        """Take over the membership that a member knows of; who came before it waits to join."""
+        others = list(self.members) if version != self.version else []
+        why = f"{self.version}, and not {version}"
+        for name in others:
+            del self.members[name]
+        self.epoch, self.formed, self.version = known["epoch"], tuple(known["members"]), version
+        for name in self.formed:
+            self._add(name, "", now_s)
+            self.members[name].waits, self.members[name].is_ready = False, True
+        return [(name, {"kind": "other_code", "why": why}) for name in others]
+
+    def _formation(self) -> Message:
         return {
             "kind": "formed",
             "epoch": self.epoch,

@@ -10,7 +10,13 @@ import attrs
 import numpy as np
 
 from deepseek_core import errors
-from deepseek_parallel.hazard.gaps import Constant, GapPredictor, Learned, RunningMean, predictor
+from deepseek_parallel.hazard.gaps import (
+    Constant,
+    GapPredictor,
+    Learned,
+    RunningMean,
+    failure_predictor,
+)
 from deepseek_parallel.hazard.interval import next_interval, young_daly
 from deepseek_parallel.hazard.log import FailureLog
 from deepseek_parallel.hazard.lstm import Weights
@@ -69,7 +75,7 @@ def evaluate_system(
         CONSTANT: lambda: Constant(mean_s),
         RUNNING: lambda: RunningMean(mean_s),
         LSTM: lambda: Learned(mean_s, weights),
-        BLEND: lambda: predictor(mean_s, weights),
+        BLEND: lambda: failure_predictor(mean_s, weights),
     }
     scored = tuple(
         Scored(

@@ -127,7 +127,7 @@ class Blend(GapPredictor):
         return Forecast(parts, weights)
 
 
-def predictor(mean_s: float, weights: Weights | None = None) -> GapPredictor:
+def failure_predictor(mean_s: float, weights: Weights | None = None) -> GapPredictor:
     """The one to use: learned, and never much worse than the mean of the last gaps or of all.
 
     `mean_s` is a guess of the mean seconds between failures, which the first ones replace.

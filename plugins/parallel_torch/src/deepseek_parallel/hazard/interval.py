@@ -39,7 +39,7 @@ def next_interval(forecast: Forecast, elapsed_s: ArrayLike, cost_s: float) -> Fl
     return interval_s
 
 
-class Interval:
+class SaveInterval:
     """When the next checkpoint is due, by what saves cost and how failures come.
 
     Times are seconds of one clock, whichever it is. A save costs the seconds by which it holds up

@@ -16,12 +16,6 @@ Floats = NDArray[np.float32]
 DAY_S: Final = 86400.0
 HISTORY: Final = 28  # days, before which no day is judged
 _WINDOWS: Final = (1, 3, 7, 28)
-FEATURES: Final = (
-    *(f"failures of the node, {days} days" for days in _WINDOWS),
-    "failures of the node so far, a day",
-    "days since its last failure",
-    *(f"failures of the system, {days} days" for days in (1, 7)),
-)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -37,7 +31,10 @@ class NodeDays:
         return len(self.counts) - HISTORY
 
     def at(self, day: int) -> Floats:
-        """Features [nodes, F] of a day, from the days before it; it may be the day to come.
+        """Features [nodes, 8] of a day, from the days before it; it may be the day to come.
+
+        Failures of the node in 1, 3, 7 and 28 days and so far, days since the last one, failures of
+        the whole system in 1 and 7 days; all as logarithms.
 
         Raises:
             InputError: it has too few days before it.

@@ -57,7 +57,7 @@ def stack_profile(problem: Problem) -> StackProfile:
 
 def fastest_of_stack(
     strategy: str, axes: tuple[str, ...], profile: StackProfile, cluster: training.Cluster,
-    *, sharded: bool,
+    *, sharded: bool, wanted: Wanted,
 ) -> training.TrainingPlan:  # fmt: skip
     """The fastest mesh of these axes, by the planner of transformers.
 
@@ -66,8 +66,8 @@ def fastest_of_stack(
     """
     how = attrs.evolve(profile.problem.training, sharded=sharded)
     problem = attrs.evolve(profile.problem, cluster=cluster, training=how)
-    wanted = Wanted(**{axis: 1 for axis in ("dp", "tp", "pp") if axis not in axes})
-    plans = search(problem, wanted)
+    ones = {axis: 1 for axis in ("dp", "tp", "pp") if axis not in axes}
+    plans = search(problem, attrs.evolve(wanted, **ones))
     if not plans.fitting:
         nearest = plans.nearest
         assert nearest is not None, "what does not fit otherwise was raised"

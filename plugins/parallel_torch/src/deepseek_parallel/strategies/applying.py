@@ -90,11 +90,24 @@ def _sharded(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) ->
     would wait for each other at each microbatch.
     """
     is_even = len(set(plan.shares)) == 1
-    for name in plan.options.get("layers", ()):
-        layer = model.get_submodule(name)
-        if any(True for _ in layer.parameters()):
-            fully_shard(layer, mesh=mesh["dp"], reshard_after_forward=is_even)
+    for layer in _blocks(model):
+        fully_shard(layer, mesh=mesh["dp"], reshard_after_forward=is_even)
     whole: Any = fully_shard(model, mesh=mesh["dp"], reshard_after_forward=is_even)
     if not is_even:
         whole.set_reshard_after_backward(False)
     return Split([whole], mesh, sharded=True)
+
+
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    """The members of the model's lists and sequences that hold parameters, none in another."""
+    found: list[nn.Module] = []
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList | nn.Sequential):
+            inside = {id(part) for block in found for part in block.modules()}
+            found += [
+                block for block in module.children()
+                if id(block) not in inside
+                and not isinstance(block, nn.ModuleList | nn.Sequential)
+                and next(block.parameters(), None) is not None
+            ]  # fmt: skip
+    return found

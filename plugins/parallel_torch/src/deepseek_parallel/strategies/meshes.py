@@ -16,7 +16,7 @@ from deepseek_parallel.errors import MeshMismatch
 from deepseek_parallel.strategies.lost import rank_errors
 
 AXES: Final = ("pp", "dp", "tp")
-"""Slowest first: ranks that share a layer are neighbors."""
+"""Slowest first, where a plan does not say otherwise: ranks that share a layer are neighbors."""
 
 
 def device_mesh(sizes: Mapping[str, int], device: str) -> DeviceMesh:
@@ -32,17 +32,18 @@ def device_mesh(sizes: Mapping[str, int], device: str) -> DeviceMesh:
             "no process group: the ranks do not know each other",
             remedy="call torch.distributed.init_process_group() first, under torchrun",
         )
-    shape = tuple(sizes.get(axis, 1) for axis in AXES)
+    axes = (*sizes, *(axis for axis in AXES if axis not in sizes))
+    shape = tuple(sizes.get(axis, 1) for axis in axes)
     world = dist.get_world_size()
     if torch.Size(shape).numel() != world:
-        listed = " x ".join(f"{axis} {size}" for axis, size in zip(AXES, shape, strict=True))
+        listed = " x ".join(f"{axis} {size}" for axis, size in zip(axes, shape, strict=True))
         raise MeshMismatch(
             f"{listed} are {torch.Size(shape).numel()} ranks, and there are {world} processes",
             dimension="world",
             remedy="start as many processes as the plan has ranks, or plan for those here",
         )
     with rank_errors("making the mesh"):
-        mesh = init_device_mesh(device, shape, mesh_dim_names=AXES)
+        mesh = init_device_mesh(device, shape, mesh_dim_names=axes)
     limit = _limit(dist.group.WORLD, device)
     for axis in AXES:
         dist.distributed_c10d._set_pg_timeout(limit, mesh.get_group(axis))

@@ -10,6 +10,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from deepseek_core import errors
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -50,3 +53,22 @@ def _num_copies(parameter: Any, mesh: DeviceMesh) -> int:
     for name in names:
         copies *= mesh.get_group(name).size()
     return copies
+
+
+def fit_optimizer(optimizer: Optimizer) -> None:
+    """Let an optimizer take parameters one by one where some are divided and some are not.
+
+    Raises:
+        ConfigError: it was told to take many at once, which fails on such a mix.
+    """
+    for options in optimizer.param_groups:
+        if len({isinstance(one, DTensor) for one in options["params"]}) < 2:
+            continue
+        for name in ("foreach", "fused"):
+            if options.get(name):
+                raise errors.ConfigError(
+                    f"{type(optimizer).__name__} has {name}=True over plain and divided parameters",
+                    remedy=f"leave {name} out, or give {name}=False",
+                )
+            if name in options:
+                options[name] = False

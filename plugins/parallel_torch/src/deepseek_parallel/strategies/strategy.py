@@ -6,17 +6,20 @@ from typing import Any, ClassVar
 
 from deepseek_core import Mesh, Strategy, TensorSpec, errors, training
 from deepseek_parallel.planning.stack import StackProfile, fastest_of_stack
-from deepseek_parallel.strategies.plans import fastest
+from deepseek_parallel.strategies.plans import Wish, fastest
 
 Slices = tuple[slice, ...]
 
 
 class _OfAxes(Strategy):
-    """All ranks on one axis, or on several."""
+    """All ranks on one axis, or on several; `wish` is what a plan must have."""
 
     name: ClassVar[str]
     axes: ClassVar[tuple[str, ...]]
     sharded: ClassVar[bool] = False
+
+    def __init__(self, wish: Wish | None = None) -> None:
+        self.wish = wish or Wish()
 
     def mesh(self, num_ranks: int) -> Mesh:
         """All ranks on the one axis."""
@@ -36,8 +39,11 @@ class _OfAxes(Strategy):
             MeshMismatch: none fits the model and the cluster, by its dimension.
         """
         if isinstance(profile, StackProfile):
-            return fastest_of_stack(self.name, self.axes, profile, cluster, sharded=self.sharded)
-        return fastest(self.name, self.axes, profile, cluster, sharded=self.sharded)
+            return fastest_of_stack(
+                self.name, self.axes, profile, cluster,
+                sharded=self.sharded, wanted=self.wish.sizes,
+            )  # fmt: skip
+        return fastest(self.name, self.axes, profile, cluster, sharded=self.sharded, wish=self.wish)
 
     def apply(self, plan: training.TrainingPlan, model: Any) -> training.SplitModel:
         """The `nn.Module` as this rank holds it; what was given is taken apart for it.

@@ -1,0 +1,1 @@
+"""`ds-sdk ckpt`: checkpoints of a training."""
