@@ -1,4 +1,4 @@
-"""A trainer goes on from a checkpoint: to the bit in the same world, with the same samples in any."""
+"""A trainer goes on from a checkpoint: to the bit in its world, with the same samples in any."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_url_that_holds_a_run_is_not_begun_anew(tmp_path):
     assert made(tmp_path / "one").fit(steps=2).checkpoints == (2,)
     with pytest.raises(errors.ConfigError, match="holds a checkpoint of step 2 -> go on from it"):
         made(tmp_path / "one").fit(steps=4)
-    with pytest.raises(StateMismatch, match="60 samples|had 60|has 50 samples"):
+    with pytest.raises(StateMismatch, match="has 50 samples and had 60"):
         made(tmp_path / "one", length=50).fit(steps=4, resume=True)
     with pytest.raises(StateMismatch, match="give the seed"):
         made(tmp_path / "one", seed=1).fit(steps=4, resume=True)

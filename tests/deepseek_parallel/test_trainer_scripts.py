@@ -331,7 +331,7 @@ def test_what_shows_in_a_step_is_told_there(options, text):
 
 def test_fit_wants_one_of_steps_and_epochs():
     for wrong in ({}, {"steps": 1, "epochs": 1}, {"steps": 0}, {"epochs": 1.5}):
-        with pytest.raises(errors.ConfigError, match="steps|epochs"):
+        with pytest.raises(errors.ConfigError, match=r"steps|epochs"):
             trainer().fit(**wrong)
 
 

@@ -35,7 +35,7 @@ def watched(tmp_path_factory):
 def test_the_line_says_how_far_it_is_and_what_was_saved(watched):
     _, report, shown = watched
     assert [done for done, _, _ in shown] == list(range(1, 9))
-    done, steps, text = shown[-1]
+    _, steps, text = shown[-1]
     assert steps == 8
     assert re.fullmatch(
         r"step 8/8 \| loss [\d.]+ \| [\d,]+ samples/s \| evaluated loss [\d.]+"
@@ -126,5 +126,5 @@ def test_a_log_that_can_not_be_written_is_told(tmp_path):
     trainer = Trainer(
         model, jobs.sgd(model), jobs.mean, jobs.data(), batch=10, log=tmp_path / "file" / "one"
     )
-    with pytest.raises(errors.WriteError, match="log.jsonl can't be written"):
+    with pytest.raises(errors.WriteError, match=r"log\.jsonl can't be written"):
         trainer.fit(steps=1)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         CheckpointMissing,
         CodeMismatch,
         NotFiniteGradient,
+        NotFiniteLoss,
+        RankFailed,
         RankLost,
         SaveFailed,
         SaveUnfinished,
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
+    from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
+    from deepseek_parallel.trainer.events import Event
+    from deepseek_parallel.trainer.report import Recovery, Report
+    from deepseek_parallel.trainer.trainer import Trainer
 
 _WHERE: Final = {
     "AnotherWriter": "errors",
@@ -35,16 +41,24 @@ _WHERE: Final = {
     "Checkpoints": "checkpoint.checkpoints",
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
+    "EarlyStop": "trainer.evaluation",
+    "Evaluation": "trainer.evaluation",
+    "Event": "trainer.events",
     "Manifest": "checkpoint.manifest",
     "NotFiniteGradient": "errors",
+    "NotFiniteLoss": "errors",
     "Order": "sampling",
+    "RankFailed": "errors",
     "RankLost": "errors",
+    "Recovery": "trainer.report",
+    "Report": "trainer.report",
     "SaveFailed": "errors",
     "SaveInterval": "hazard.interval",
     "SaveUnfinished": "errors",
     "Saving": "checkpoint.saving",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
+    "Trainer": "trainer.trainer",
     "failure_predictor": "hazard.gaps",
     "resharded": "states",
 }
@@ -57,16 +71,24 @@ __all__ = [
     "Checkpoints",
     "CodeMismatch",
     "CompressedSGD",
+    "EarlyStop",
+    "Evaluation",
+    "Event",
     "Manifest",
     "NotFiniteGradient",
+    "NotFiniteLoss",
     "Order",
+    "RankFailed",
     "RankLost",
+    "Recovery",
+    "Report",
     "SaveFailed",
     "SaveInterval",
     "SaveUnfinished",
     "Saving",
     "StateMismatch",
     "TopK",
+    "Trainer",
     "failure_predictor",
     "resharded",
 ]
