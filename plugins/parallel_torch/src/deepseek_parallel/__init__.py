@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         CodeMismatch,
         MeshMismatch,
         NotFiniteGradient,
+        NotFiniteLoss,
+        RankFailed,
         RankLost,
         SaveFailed,
         SaveUnfinished,
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from deepseek_parallel.strategies.norm import fit_optimizer
     from deepseek_parallel.strategies.profiling import profile
     from deepseek_parallel.strategies.splitting import Splitting, split
+    from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
+    from deepseek_parallel.trainer.events import Event
+    from deepseek_parallel.trainer.report import Recovery, Report
+    from deepseek_parallel.trainer.trainer import Trainer
 
 _WHERE: Final = {
     "AnotherWriter": "errors",
@@ -41,12 +47,19 @@ _WHERE: Final = {
     "Checkpoints": "checkpoint.checkpoints",
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
+    "EarlyStop": "trainer.evaluation",
+    "Evaluation": "trainer.evaluation",
+    "Event": "trainer.events",
     "Manifest": "checkpoint.manifest",
     "MeshMismatch": "errors",
     "NeighborCopies": "checkpoint.neighbors",
     "NotFiniteGradient": "errors",
+    "NotFiniteLoss": "errors",
     "Order": "sampling",
+    "RankFailed": "errors",
     "RankLost": "errors",
+    "Recovery": "trainer.report",
+    "Report": "trainer.report",
     "SaveFailed": "errors",
     "SaveInterval": "hazard.interval",
     "SaveUnfinished": "errors",
@@ -54,6 +67,7 @@ _WHERE: Final = {
     "Splitting": "strategies.splitting",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
+    "Trainer": "trainer.trainer",
     "failure_predictor": "hazard.gaps",
     "fit_optimizer": "strategies.norm",
     "measured_cluster": "strategies.measuring",
@@ -70,12 +84,19 @@ __all__ = [
     "Checkpoints",
     "CodeMismatch",
     "CompressedSGD",
+    "EarlyStop",
+    "Evaluation",
+    "Event",
     "Manifest",
     "MeshMismatch",
     "NeighborCopies",
     "NotFiniteGradient",
+    "NotFiniteLoss",
     "Order",
+    "RankFailed",
     "RankLost",
+    "Recovery",
+    "Report",
     "SaveFailed",
     "SaveInterval",
     "SaveUnfinished",
@@ -83,6 +104,7 @@ __all__ = [
     "Splitting",
     "StateMismatch",
     "TopK",
+    "Trainer",
     "failure_predictor",
     "fit_optimizer",
     "measured_cluster",

@@ -249,10 +249,12 @@ class Loop:
         self._say("checkpoint", {"of_step": step}, told)
 
     def _say(self, kind: str, figures: dict[str, float], text: str = "") -> None:
+        self._tell(self.event(kind, figures, text))
+
+    def event(self, kind: str, figures: dict[str, float], text: str = "") -> Event:
+        """An event of now."""
         progress = self._progress
-        self._tell(
-            Event(
-                kind=kind, step=progress.step, samples=progress.position,
-                epoch=progress.position / self._setup.order.length, figures=figures, text=text,
-            )
+        return Event(
+            kind=kind, step=progress.step, samples=progress.position,
+            epoch=progress.position / self._setup.order.length, figures=figures, text=text,
         )  # fmt: skip

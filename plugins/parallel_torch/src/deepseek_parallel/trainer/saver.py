@@ -27,7 +27,7 @@ class Saver:
     def __init__(self, setup: Setup, progress: Progress, tell: Tell) -> None:
         self._setup, self._progress, self._tell = setup, progress, tell
         self._checkpoints: Checkpoints | None = None
-        self._saving: Saving | None = None
+        self._savings: list[Saving] = []
 
     def meet(self, ranks: Ranks) -> None:
         """Save with these ranks from now on; a save that runs is left."""
@@ -39,7 +39,7 @@ class Saver:
             return
         if self._checkpoints is not None:
             self._checkpoints.close(0)
-        self._saving = None
+        self._savings = []
         assert given is not None
         self._checkpoints = Checkpoints(given, keep=self._setup.keep, group=ranks.group)
 
@@ -52,7 +52,7 @@ class Saver:
         assert self._checkpoints is not None
         self.look()
         setup, progress = self._setup, self._progress
-        self._saving = self._checkpoints.save(
+        saving = self._checkpoints.save(
             progress.step,
             setup.model.state_dict(),
             descent.optimizer.state_dict(),
@@ -64,6 +64,7 @@ class Saver:
             },
         )
         progress.saved = progress.step
+        self._savings.append(saving)
 
     def resume(self, descent: Descent) -> int | None:
         """Go on from the latest checkpoint; its step, None where there is none.
@@ -103,10 +104,10 @@ class Saver:
             )
 
     def look(self) -> None:
-        """Tell of a save that has ended."""
-        saving = self._saving
-        if saving is not None and saving.is_done:
-            self._saving = None
+        """Tell of saves that have ended."""
+        ended = [saving for saving in self._savings if saving.is_done]
+        self._savings = [saving for saving in self._savings if saving not in ended]
+        for saving in ended:
             told = "saved" if saving.error is None else f"failed: {saving.error}"
             self._tell(saving.step, told)
 
@@ -117,9 +118,10 @@ class Saver:
             SaveFailed: it failed; those before it stay.
             SaveUnfinished: it still runs.
         """
-        saving = self._saving
-        if saving is not None:
-            saving.wait(_LIMIT_S)
+        try:
+            for saving in self._savings[-1:]:
+                saving.wait(_LIMIT_S)
+        finally:
             self.look()
 
     def close(self, *, at_once: bool) -> None:

@@ -26,7 +26,7 @@ from deepseek_parallel.trainer.checks import (
 from deepseek_parallel.trainer.data import data_of
 from deepseek_parallel.trainer.descent import check_compressed, ratio_of
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
-from deepseek_parallel.trainer.events import Event, Watcher
+from deepseek_parallel.trainer.events import Watcher
 from deepseek_parallel.trainer.loop import Loop
 from deepseek_parallel.trainer.losses import check_loss
 from deepseek_parallel.trainer.precision import Precision
@@ -164,12 +164,10 @@ class Trainer:
         ):
             loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop)
             loop.run(resume=resume)
-            report = record.report(
-                seconds=time.monotonic() - begin_s,
-                stopped=progress.stopped or ("steps" if steps is not None else "epochs"),
-                resumed=loop.resumed,
-            )
-            tell(_end(report))
+            why = progress.stopped or ("steps" if steps is not None else "epochs")
+            end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
+            report = record.report(end, seconds=end.figures["seconds"], resumed=loop.resumed)
+            tell(end)
         if watched.log is not None and ranks.rank == 0:
             write_page(watched.log / PAGE, report, _facts(setup))
         return report
@@ -260,14 +258,6 @@ def _goal(setup: Setup, steps: int | None, epochs: int | None) -> Goal:
         )
     check_whole("steps" if epochs is None else "epochs", steps if epochs is None else epochs)
     return Goal(batch=setup.batch, length=setup.order.length, steps=steps, epochs=epochs)
-
-
-def _end(report: Report) -> Event:
-    return Event(
-        kind="end", step=report.steps, samples=report.samples, epoch=report.epochs,
-        figures={"seconds": report.seconds, "samples_per_s": report.samples_per_s},
-        text=report.stopped,
-    )  # fmt: skip
 
 
 def _facts(setup: Setup) -> list[tuple[str, object]]:
