@@ -36,9 +36,7 @@ class Buffers:
 
         By their values: torch's batch normalization does not count its versions.
         """
-        return [
-            not _is_same(one, old) for one, old in zip(self._held(), self._before, strict=True)
-        ]
+        return [not _is_same(one, old) for one, old in zip(self._held(), self._before, strict=True)]
 
     def merge(self, changed: Sequence[bool], microbatches: Sequence[int], ranks: Ranks) -> None:
         """Make those that some rank has changed one on all.
