@@ -69,7 +69,6 @@ def test_failures_that_are_met_make_it_save_more_often(tmp_path):
 
 def test_a_recipe_says_the_hours_between_failures(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "modules", {**sys.modules})
     (tmp_path / "job.py").write_text(
         "import torch\n"
         "def model(): return torch.nn.Linear(2, 1)\n"
