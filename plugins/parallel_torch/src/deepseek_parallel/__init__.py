@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.balance.balancer import Balancer
     from deepseek_parallel.checkpoint.checkpoints import Checkpoints
     from deepseek_parallel.checkpoint.manifest import Manifest
+    from deepseek_parallel.checkpoint.neighbors import NeighborCopies
     from deepseek_parallel.checkpoint.saving import Saving
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import (
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
         CodeMismatch,
         MeshMismatch,
         NotFiniteGradient,
+        NotFiniteLoss,
+        RankFailed,
         RankLost,
         SaveFailed,
         SaveUnfinished,
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
     from deepseek_parallel.strategies.norm import fit_optimizer
     from deepseek_parallel.strategies.profiling import profile
     from deepseek_parallel.strategies.splitting import Splitting, split
+    from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
+    from deepseek_parallel.trainer.events import Event
+    from deepseek_parallel.trainer.report import Recovery, Report
+    from deepseek_parallel.trainer.trainer import Trainer
 
 _WHERE: Final = {
     "AnotherWriter": "errors",
@@ -40,11 +47,19 @@ _WHERE: Final = {
     "Checkpoints": "checkpoint.checkpoints",
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
+    "EarlyStop": "trainer.evaluation",
+    "Evaluation": "trainer.evaluation",
+    "Event": "trainer.events",
     "Manifest": "checkpoint.manifest",
     "MeshMismatch": "errors",
+    "NeighborCopies": "checkpoint.neighbors",
     "NotFiniteGradient": "errors",
+    "NotFiniteLoss": "errors",
     "Order": "sampling",
+    "RankFailed": "errors",
     "RankLost": "errors",
+    "Recovery": "trainer.report",
+    "Report": "trainer.report",
     "SaveFailed": "errors",
     "SaveInterval": "hazard.interval",
     "SaveUnfinished": "errors",
@@ -52,6 +67,7 @@ _WHERE: Final = {
     "Splitting": "strategies.splitting",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
+    "Trainer": "trainer.trainer",
     "failure_predictor": "hazard.gaps",
     "fit_optimizer": "strategies.norm",
     "measured_cluster": "strategies.measuring",
@@ -68,11 +84,19 @@ __all__ = [
     "Checkpoints",
     "CodeMismatch",
     "CompressedSGD",
+    "EarlyStop",
+    "Evaluation",
+    "Event",
     "Manifest",
     "MeshMismatch",
+    "NeighborCopies",
     "NotFiniteGradient",
+    "NotFiniteLoss",
     "Order",
+    "RankFailed",
     "RankLost",
+    "Recovery",
+    "Report",
     "SaveFailed",
     "SaveInterval",
     "SaveUnfinished",
@@ -80,6 +104,7 @@ __all__ = [
     "Splitting",
     "StateMismatch",
     "TopK",
+    "Trainer",
     "failure_predictor",
     "fit_optimizer",
     "measured_cluster",

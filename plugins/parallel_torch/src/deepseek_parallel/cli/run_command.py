@@ -103,8 +103,9 @@ def _print(report: dict[str, Any], recipe: Any) -> None:
         f"{report['steps']} steps, {report['samples']:,} samples, {report['epochs']:.3g} epochs on "
         f"{ranks}{resumed}; ended by: {report['stopped']}"
     )
+    losses = report["losses"][-1:]
     rows = [
-        ("loss of the last step", f"{report['loss']:.4g}"),
+        *(("loss of the last step", f"{loss:.4g}") for loss in losses),
         *(
             (f"evaluated {name}", f"{value:.4g}")
             for _, found in report["evaluations"][-1:]
@@ -117,7 +118,8 @@ def _print(report: dict[str, Any], recipe: Any) -> None:
             rows.append(("saved of an all-reduce", f"{report['saved']:.1%}"))
     if report["checkpoints"]:
         rows.append(("checkpoints of steps", ", ".join(map(str, report["checkpoints"]))))
-    console.print_table(("WHAT", "VALUE"), rows)
+    if rows:
+        console.print_table(("WHAT", "VALUE"), rows)
     folder = recipe.get("log").get("folder")
     if folder:
         console.print_lines(str(Path(folder) / "report.html"))

@@ -20,23 +20,23 @@ class Buffers:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._seen: list[tuple[int, int]] = []
         self._before: list[Tensor] = []
 
     def note(self) -> None:
-        """Look at them before a step; only what steps change costs a copy."""
+        """Look at them before a step; only what the last one has changed is copied."""
         held = self._held()
-        changes = self.changed() if len(self._seen) == len(held) else [True] * len(held)
-        self._seen = [(id(one), one._version) for one in held]
-        kept = self._before if len(self._before) == len(held) else held
-        self._before = [
-            one.clone() if has else old for one, old, has in zip(held, kept, changes, strict=True)
-        ]
+        if len(self._before) != len(held):
+            self._before = [one.clone() for one in held]
+        for one, before in zip(held, self._before, strict=True):
+            if not _is_same(one, before):
+                before.resize_(one.shape).copy_(one)
 
     def changed(self) -> list[bool]:
-        """Which of them have changed on this rank since `note`."""
-        now = [(id(one), one._version) for one in self._held()]
-        return [one != other for one, other in zip(now, self._seen, strict=True)]
+        """Which of them have changed on this rank since `note`.
+
+        By their values: torch's batch normalization does not count its versions.
+        """
+        return [not _is_same(one, old) for one, old in zip(self._held(), self._before, strict=True)]
 
     def merge(self, changed: Sequence[bool], microbatches: Sequence[int], ranks: Ranks) -> None:
         """Make those that some rank has changed one on all.
@@ -66,3 +66,7 @@ class Buffers:
 
     def _held(self) -> list[Tensor]:
         return [one for _, one in self._model.named_buffers()]
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)

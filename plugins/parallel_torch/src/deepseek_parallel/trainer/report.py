@@ -67,7 +67,6 @@ class Record:
 
     def __init__(self, ranks: int) -> None:
         self._ranks = ranks
-        self._last: Event | None = None
         self._losses: list[float] = []
         self._imbalances: list[float] = []
         self._evaluations: list[tuple[int, Mapping[str, float]]] = []
@@ -78,7 +77,7 @@ class Record:
 
     def __call__(self, event: Event) -> None:
         """Note it."""
-        self._last, figures = event, event.figures
+        figures = event.figures
         self._stalls_s += figures.get("stall_s", 0.0)
         if event.kind == "step":
             self._losses.append(figures["loss"])
@@ -102,12 +101,12 @@ class Record:
                 )
             )
 
-    def report(self, *, seconds: float, stopped: str, resumed: int | None) -> Report:
-        """What it came to."""
+    def report(self, now: Event, *, seconds: float, resumed: int | None) -> Report:
+        """What it came to; `now` says where it has ended, and why."""
         return Report(
-            steps=self._last.step if self._last else 0,
-            samples=self._last.samples if self._last else 0,
-            epochs=self._last.epoch if self._last else 0.0,
+            steps=now.step,
+            samples=now.samples,
+            epochs=now.epoch,
             ranks=self._ranks,
             seconds=seconds,
             samples_per_s=self._samples / seconds if seconds else 0.0,
@@ -120,5 +119,5 @@ class Record:
             checkpoints=tuple(self._checkpoints),
             recoveries=tuple(self._recoveries),
             resumed=resumed,
-            stopped=stopped,
+            stopped=now.text,
         )

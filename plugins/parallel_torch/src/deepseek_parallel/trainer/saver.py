@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import errors
 from deepseek_parallel.errors import StateMismatch
+from deepseek_parallel.hazard.gaps import GapPredictor
+from deepseek_parallel.hazard.interval import SaveInterval
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.trainer.descent import Descent
 from deepseek_parallel.trainer.progress import Progress
@@ -27,7 +29,10 @@ class Saver:
     def __init__(self, setup: Setup, progress: Progress, tell: Tell) -> None:
         self._setup, self._progress, self._tell = setup, progress, tell
         self._checkpoints: Checkpoints | None = None
-        self._saving: Saving | None = None
+        self._savings: list[Saving] = []
+        self._interval: SaveInterval | None = None
+        if isinstance(setup.save_every, GapPredictor):
+            self._interval = SaveInterval(setup.save_every, now_s=setup.clock())
 
     def meet(self, ranks: Ranks) -> None:
         """Save with these ranks from now on; a save that runs is left."""
@@ -39,7 +44,7 @@ class Saver:
             return
         if self._checkpoints is not None:
             self._checkpoints.close(0)
-        self._saving = None
+        self._savings = []
         assert given is not None
         self._checkpoints = Checkpoints(given, keep=self._setup.keep, group=ranks.group)
 
@@ -52,7 +57,8 @@ class Saver:
         assert self._checkpoints is not None
         self.look()
         setup, progress = self._setup, self._progress
-        self._saving = self._checkpoints.save(
+        begin_s = setup.clock()
+        saving = self._checkpoints.save(
             progress.step,
             setup.model.state_dict(),
             descent.optimizer.state_dict(),
@@ -64,6 +70,19 @@ class Saver:
             },
         )
         progress.saved = progress.step
+        self._savings.append(saving)
+        if self._interval is not None:
+            now_s = setup.clock()
+            self._interval.saved(now_s, now_s - begin_s)
+
+    def is_due(self) -> bool:
+        """Whether failures make a save worth while now, by the clock of this rank."""
+        return self._interval is not None and self._interval.is_due(self._setup.clock())
+
+    def failed(self) -> None:
+        """Learn of a failure, which was met now."""
+        if self._interval is not None:
+            self._interval.failed(self._setup.clock())
 
     def resume(self, descent: Descent) -> int | None:
         """Go on from the latest checkpoint; its step, None where there is none.
@@ -103,10 +122,10 @@ class Saver:
             )
 
     def look(self) -> None:
-        """Tell of a save that has ended."""
-        saving = self._saving
-        if saving is not None and saving.is_done:
-            self._saving = None
+        """Tell of saves that have ended."""
+        ended = [saving for saving in self._savings if saving.is_done]
+        self._savings = [saving for saving in self._savings if saving not in ended]
+        for saving in ended:
             told = "saved" if saving.error is None else f"failed: {saving.error}"
             self._tell(saving.step, told)
 
@@ -117,9 +136,10 @@ class Saver:
             SaveFailed: it failed; those before it stay.
             SaveUnfinished: it still runs.
         """
-        saving = self._saving
-        if saving is not None:
-            saving.wait(_LIMIT_S)
+        try:
+            for saving in self._savings[-1:]:
+                saving.wait(_LIMIT_S)
+        finally:
             self.look()
 
     def close(self, *, at_once: bool) -> None:

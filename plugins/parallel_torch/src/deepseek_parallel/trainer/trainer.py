@@ -13,6 +13,7 @@ from torch import nn
 
 from deepseek_core import errors
 from deepseek_parallel.elastic.group import ADDRESS, ElasticRanks
+from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer import seeding
@@ -26,7 +27,7 @@ from deepseek_parallel.trainer.checks import (
 from deepseek_parallel.trainer.data import data_of
 from deepseek_parallel.trainer.descent import check_compressed, ratio_of
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
-from deepseek_parallel.trainer.events import Event, Watcher
+from deepseek_parallel.trainer.events import Watcher
 from deepseek_parallel.trainer.loop import Loop
 from deepseek_parallel.trainer.losses import check_loss
 from deepseek_parallel.trainer.precision import Precision
@@ -55,7 +56,8 @@ class Trainer:
     share of the gradient that is sent (`TopK` or 0.01), for SGD. `scheduler` is stepped after each
     step; it may be a function that makes one of the optimizer. `balance` lets microbatches follow
     the measured speed of the ranks. `evaluate` is an `Evaluation`, or data to evaluate after each
-    epoch. `checkpoint` is a URL or `Checkpoints`, saved to each `save_every` steps and at the end.
+    epoch. `checkpoint` is a URL or `Checkpoints`, saved to at the end, and each
+    `save_every` steps, or as often as a `failure_predictor` given there makes it worth while.
     `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are called
     with each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
 
@@ -82,7 +84,7 @@ class Trainer:
         evaluate: Any = None,
         early_stop: EarlyStop | None = None,
         checkpoint: str | Path | Checkpoints | None = None,
-        save_every: int | None = None,
+        save_every: int | GapPredictor | None = None,
         log: str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
         ranks: Ranks | None = None,
@@ -102,7 +104,8 @@ class Trainer:
         _check_batches(batch, microbatch, balance)
         check_whole("seed", seed, 0)
         if save_every is not None:
-            check_whole("save_every", save_every)
+            if not isinstance(save_every, GapPredictor):
+                check_whole("save_every", save_every)
             _check_place(checkpoint)
         if isinstance(checkpoint, Path):
             checkpoint = str(checkpoint)
@@ -164,12 +167,10 @@ class Trainer:
         ):
             loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop)
             loop.run(resume=resume)
-            report = record.report(
-                seconds=time.monotonic() - begin_s,
-                stopped=progress.stopped or ("steps" if steps is not None else "epochs"),
-                resumed=loop.resumed,
-            )
-            tell(_end(report))
+            why = progress.stopped or ("steps" if steps is not None else "epochs")
+            end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
+            report = record.report(end, seconds=end.figures["seconds"], resumed=loop.resumed)
+            tell(end)
         if watched.log is not None and ranks.rank == 0:
             write_page(watched.log / PAGE, report, _facts(setup))
         return report
@@ -260,14 +261,6 @@ def _goal(setup: Setup, steps: int | None, epochs: int | None) -> Goal:
         )
     check_whole("steps" if epochs is None else "epochs", steps if epochs is None else epochs)
     return Goal(batch=setup.batch, length=setup.order.length, steps=steps, epochs=epochs)
-
-
-def _end(report: Report) -> Event:
-    return Event(
-        kind="end", step=report.steps, samples=report.samples, epoch=report.epochs,
-        figures={"seconds": report.seconds, "samples_per_s": report.samples_per_s},
-        text=report.stopped,
-    )  # fmt: skip
 
 
 def _facts(setup: Setup) -> list[tuple[str, object]]:

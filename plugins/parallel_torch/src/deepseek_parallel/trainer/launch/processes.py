@@ -40,8 +40,9 @@ class Worker:
         self._reader.start()
 
     def _read(self, stream: Any) -> None:
-        for line in stream:
-            self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+        with stream:
+            for line in stream:
+                self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
 
     def finish(self) -> str:
         """The last lines, once all are read."""
@@ -71,6 +72,7 @@ def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
             for worker in workers:
                 worker.process.kill()
                 worker.process.wait()
+                worker.finish()
         return channel.report()
 
 

@@ -28,6 +28,7 @@ class Line:
     def __init__(self, show: Show, steps: int) -> None:
         self._show, self._steps = show, steps
         self._evaluation = self._saved = ""
+        self._saved_step = 0
         self._wire = self._whole = 0.0
 
     def __call__(self, event: Event) -> None:
@@ -40,7 +41,8 @@ class Line:
             self._evaluation = f" | evaluated {told}"
         elif event.kind == "checkpoint":
             step = int(event.figures.get("of_step", event.step))
-            self._saved = f" | checkpoint {step} {event.text}"
+            if step >= self._saved_step:  # not of an older one that ended meanwhile
+                self._saved_step, self._saved = step, f" | checkpoint {step} {event.text}"
 
     def _text(self, event: Event) -> str:
         figures = event.figures
