@@ -243,12 +243,15 @@ class Checkpoints:
     def _claim(self, step: int, processes: list[claim.Process]) -> tuple[str, str]:
         run = secrets.token_hex(8)
         claim.take(self._place, run, processes)
-        self._sequence = listing(self._place).next_sequence - 1
+        found = listing(self._place)
+        self._sequence = found.next_sequence - 1
+        for name in found.torn:  # before anything is written: they may fill the disk
+            remove(self._place, name)
         return run, self._next_name(step)
 
     def _next_name(self, step: int) -> str:
         self._sequence += 1
-        return manifests.folder_name(self._sequence, step, secrets.token_hex(4))
+        return manifests.new_folder(self._sequence, step)
 
     def _manifest(self, name: str, mine: _Offer, extra: Mapping[str, Any] | None) -> Manifest:
         return Manifest(
@@ -274,7 +277,7 @@ class Checkpoints:
         return saving
 
     def _clean(self) -> None:
-        """Take away what is superseded, and what saves of the past left unfinished."""
+        """Take away what is superseded, and what failed saves of this run left."""
         found = listing(self._place)
         for name in found.torn:
             if (manifests.sequence_of(name) or 0) < self._sequence:

@@ -110,7 +110,8 @@ def listing(place: Place) -> Listing:
     Raises:
         InputError: it can't be read.
     """
-    committed, damaged, torn, foreign = [], [], [], []
+    committed, damaged, foreign = [], [], []
+    torn: list[str] = []
     names = place.names()
     folders = [""] if manifests.NAME in names or _METADATA in names else names
     for folder in folders:
@@ -118,7 +119,8 @@ def listing(place: Place) -> Listing:
         data = inside.read(manifests.NAME)
         if data is None:
             if manifests.sequence_of(folder) is not None:
-                torn.append(folder)
+                # Some object stores go on listing folders that are empty.
+                torn += [folder] if place.is_local or inside.files() else []
             elif inside.exists(_METADATA):
                 foreign.append(folder)
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from deepseek_parallel.errors import CheckpointDamaged
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
 PARTS: Final = ("model", "optimizer")
-_FOLDER: Final = re.compile(r"(\d{6,})-step-(\d+)-([0-9a-f]{8})")
+_FOLDER: Final = re.compile(r"(\d{6,})-step-\d+-\d{8}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,9 +67,9 @@ class Manifest:
         return _dumped({**content, "sha256": _hash_of(content)})
 
 
-def folder_name(sequence: int, step: int, nonce: str) -> str:
-    """The folder of a checkpoint; no two saves have the same one."""
-    return f"{sequence:06d}-step-{step}-{nonce}"
+def new_folder(sequence: int, step: int) -> str:
+    """The name of a checkpoint's folder; no two saves have the same one."""
+    return f"{sequence:06d}-step-{step}-{secrets.randbelow(10**8):08d}"
 
 
 def sequence_of(name: str) -> int | None:

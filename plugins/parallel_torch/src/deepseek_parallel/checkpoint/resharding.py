@@ -35,7 +35,7 @@ def reshard(place: Place, found: Found, target: Place, ranks: int, tell: Tell) -
     claim.take(target, run, [claim.this_process()])
     try:
         old, sequence = found.manifest, listing(target).next_sequence
-        name = manifests.folder_name(sequence, old.step, secrets.token_hex(4))
+        name = manifests.new_folder(sequence, old.step)
         into = target.below(name)
         files = _written(place, found, into, ranks, tell)
         made = attrs.evolve(
