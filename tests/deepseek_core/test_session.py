@@ -3,6 +3,7 @@
 import json
 import threading
 
+import attrs
 import numpy as np
 import plain_devices
 import pytest
@@ -24,6 +25,7 @@ from deepseek_core.contracts.errors import (
     StageFailed,
     TensorMismatch,
 )
+from deepseek_core.contracts.place import DeviceOffer
 from deepseek_core.discovery.probe_result import ProbeResult
 from deepseek_core.discovery.registry import Registry
 from deepseek_core.discovery.switches import Switches
@@ -206,6 +208,33 @@ def test_no_device_says_why_each_refused(session):
         session("simple").plan(chain())
     with pytest.raises(NoDevice, match="runs inference only"):
         session("a").plan(chain(), workload="training")
+
+
+def test_a_choice_of_devices_that_none_can_meet_says_why_and_what_is_here(session):
+    pool = session("a")._pool
+    spec = DeviceSpec(name="plain", kind="gpu", factory="plain_devices:PlainDevice", probe="x:y")
+    gone = attrs.evolve(plain_devices.info("gone"), status="unavailable", reason="no driver")
+    pool.add(DeviceOffer(info=gone, spec=spec, plugin="plain", dist="plain"))
+    with pytest.raises(NoDevice, match=r"gone: no driver.*--device.*allow one of a$"):
+        pool.limit(["gone"])
+    pool.limit(["gone", "a"])
+    assert pool.present_ids() == ("a",)
+
+
+def test_a_plugin_whose_probe_found_nothing_is_named_with_its_reason(session):
+    pool = session("a")._pool
+    pool._out["board"] = "no board on the bus"  # as the pool does for a probe without a row
+    with pytest.raises(NoDevice, match=r"no board device .*no board on the bus.*use one of a "):
+        pool.limit(["board"])
+
+
+def test_what_the_choice_left_out_is_the_remedy_where_the_chosen_refuse(session):
+    made = session("simple", "a")
+    made._pool.limit(["simple"])
+    with pytest.raises(NoDevice, match=r"too simple.*--device.*allow one of a$"):
+        made.plan(chain())
+    with pytest.raises(NoDevice, match=r"allow one of a$"):
+        made.calibrate(chain())
 
 
 def test_a_device_that_does_not_open_leaves_the_others(session):

@@ -21,7 +21,7 @@ PATIENCE_S = 2.0  # of a process group; what a test with a lost rank waits for
 HANGS = "hangs"  # what a rank gives that stays there without another word
 
 
-def run(work, ranks, *given):
+def run(work, ranks, *given, patience_s=PATIENCE_S):
     """What `work(rank, ranks, *given)` gives on each rank, by rank; None of one that was killed."""
     context = multiprocessing.get_context("fork")
     with socket.socket() as free:
@@ -31,7 +31,9 @@ def run(work, ranks, *given):
     for rank in range(ranks):
         receiving, sending = context.Pipe(duplex=False)
         processes.append(
-            context.Process(target=_rank, args=(sending, port, work, rank, ranks, given))
+            context.Process(
+                target=_rank, args=(sending, port, work, rank, ranks, given, patience_s)
+            )
         )
         processes[-1].start()
         sending.close()
@@ -52,13 +54,13 @@ def run(work, ranks, *given):
     return found
 
 
-def _rank(sending, port, work, rank, ranks, given):
+def _rank(sending, port, work, rank, ranks, given, patience_s):
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
         dist.init_process_group(
             "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks,
-            timeout=timedelta(seconds=PATIENCE_S),
+            timeout=timedelta(seconds=patience_s),
         )  # fmt: skip
         answer = work(rank, ranks, *given)
         sending.send(answer)

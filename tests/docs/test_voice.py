@@ -33,7 +33,7 @@ BANNED = {
 }  # fmt: skip
 # Terms of the field: the operator, the function, the setting.
 TERMS = re.compile(
-    r"\bFloor\b|floor_nines|floor\(|offline_floor|hang_floor|\"(?:floor|room)\"|make_room|room_nbytes|"
+    r"\bFloor\b|floor_nines|floor\(|offline_floor|hang_floor|\.floor\b|`floor`|\"(?:floor|room)\"|make_room|room_nbytes|"
     r"deepseek_core\.cli"
 )
 STARTS = re.compile(r"^(?:Of|Those|Its|That|As|Who|Whom|Whose)\b")

@@ -33,14 +33,16 @@ if TYPE_CHECKING:
     from deepseek_core.contracts.executor import Executor, ExecutorSpec
     from deepseek_core.contracts.frontend import Frontend, FrontendSpec, ReadOptions
     from deepseek_core.contracts.graph import Graph
+    from deepseek_core.contracts.mesh import Mesh
     from deepseek_core.contracts.secret import Secret
     from deepseek_core.contracts.stage import Operation, Stage, Task, Work
-    from deepseek_core.contracts.strategy import Mesh, Strategy, StrategySpec
+    from deepseek_core.contracts.strategy import Strategy, StrategySpec
     from deepseek_core.contracts.task import LatencyClass, Workload
     from deepseek_core.contracts.tensor import HostTensor, TensorSpec
     from deepseek_core.contracts.tier import ObjectStat, Tier, TierProfile, TierSpec
     from deepseek_core.discovery import hooks as hooks
     from deepseek_core.discovery.hooks import hookimpl
+    from deepseek_core.runtime import training as training
     from deepseek_core.runtime.compressors import OpenedCompressor, open_compressor
     from deepseek_core.runtime.plan import Plan
     from deepseek_core.runtime.server import Server
@@ -74,7 +76,7 @@ _HOME = {
     "HostTensor": "contracts.tensor",
     "LatencyClass": "contracts.task",
     "LoadOptions": "contracts.device",
-    "Mesh": "contracts.strategy",
+    "Mesh": "contracts.mesh",
     "ObjectStat": "contracts.tier",
     "OpenOptions": "contracts.device",
     "OpenedCompressor": "runtime.compressors",
@@ -109,6 +111,7 @@ _MODULES = {
     "events": "contracts.event",
     "hooks": "discovery.hooks",
     "places": "contracts.place",
+    "training": "runtime.training",
 }
 
 __all__ = [
@@ -169,6 +172,7 @@ __all__ = [
     "open_compressor",
     "open_tier",
     "places",
+    "training",
 ]
 
 

@@ -86,6 +86,8 @@ SAMPLES = {
         "goes_by_its_rank": "another_process_answers_alike",
         "shifts_after_each_question": "earlier_questions_change_no_answer",
         "counts_from_the_end": "a_rank_that_is_not_there_is_refused",
+        "forgets_a_layer": "a_plan_is_of_what_was_asked",
+        "averages_averages": "many_processes_equal_one",
     },
     "frontend": {
         "sound": None,
@@ -199,6 +201,7 @@ COSTLY = (
     "a_killed_process_keeps_its_word",
     "a_long_list_is_whole",
     "another_process_answers_alike",
+    "many_processes_equal_one",
     "memory_does_not_grow_with_runs",
     "operators_equal_the_onnx_suite",
     "two_processes_lose_nothing",

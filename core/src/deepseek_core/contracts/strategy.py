@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import attrs
 
+from deepseek_core.contracts.cluster import Cluster
 from deepseek_core.contracts.errors import InputError
+from deepseek_core.contracts.mesh import Mesh
 from deepseek_core.contracts.tensor import TensorSpec
+from deepseek_core.contracts.training import Profile, TrainingPlan
 from deepseek_core.contracts.units import as_names, check_locator, check_name
 
 
@@ -32,37 +35,57 @@ class StrategySpec:
     priority: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class Mesh:
-    """Ranks in a grid: axis name -> size, slowest axis first (`{"dp": 2, "tp": 4}`)."""
-
-    sizes: Mapping[str, int]
-
-    @property
-    def num_ranks(self) -> int:
-        """Product of the sizes."""
-        return math.prod(self.sizes.values())
-
-    def coordinates(self, rank: int) -> dict[str, int]:
-        """Place of a rank on each axis.
-
-        Raises:
-            InputError: no such rank.
-        """
-        if not 0 <= rank < self.num_ranks:
-            raise InputError(f"no rank {rank} in a mesh of {self.num_ranks}")
-        place: dict[str, int] = {}
-        for axis in reversed(tuple(self.sizes)):
-            rank, place[axis] = divmod(rank, self.sizes[axis])
-        return {axis: place[axis] for axis in self.sizes}
-
-
 Slices = tuple[slice, ...]
 """One slice with plain bounds for each dimension of a tensor."""
 
 
+Loss = Callable[[Any, Any], Any]
+"""`loss(model, batch)`: the mean over the items of a batch, or (sum, count); it calls the model
+once."""
+
+
+class Sums(NamedTuple):
+    """Loss summed over items, and how many these are."""
+
+    loss: float
+    items: float
+
+
+class SplitModel(ABC):
+    """A model as this rank holds it, with the ranks that it shares it with; what a trainer steps.
+
+    A step: `backward` over the microbatches of this rank's replica, `reduce` over all replicas,
+    and the user's optimizer over `named_parameters`.
+    """
+
+    @abstractmethod
+    def backward(self, microbatches: Sequence[Any], loss: Loss) -> Sums:
+        """Leave the gradient of the SUM of losses in `.grad`; equal batches on a replica's ranks.
+
+        The sums are those of this rank's replica, known to all of its ranks.
+
+        Raises:
+            InputError: the microbatches do not fit this strategy.
+        """
+
+    @abstractmethod
+    def reduce(self, sums: Sums) -> Sums:
+        """Make `.grad` the gradient of the mean over all items of all replicas; their sums."""
+
+    @abstractmethod
+    def named_parameters(self) -> Iterable[tuple[str, Any]]:
+        """What this rank holds, under the names that the whole model has for it."""
+
+    @abstractmethod
+    def clip(self, max_norm: float) -> float:
+        """Scale the gradient to this norm at most; its norm before, over all parts of the model."""
+
+
 class Strategy(ABC):
-    """Decides the mesh and which part of each tensor a rank holds; pure."""
+    """Decides the mesh and which part of each tensor a rank holds; pure but for `apply`.
+
+    `plan` and `apply` are for one that also trains; both or neither.
+    """
 
     @abstractmethod
     def mesh(self, num_ranks: int) -> Mesh:
@@ -74,10 +97,31 @@ class Strategy(ABC):
 
     @abstractmethod
     def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> Slices:
-        """The part of a parameter that a rank holds.
+        """The part of a parameter that a rank holds; in a pipeline, of one of its own stage.
 
         Over all ranks the parts cover every element, and each element equally often.
 
         Raises:
             InputError: no such rank in the mesh.
         """
+
+    def plan(self, profile: Profile, cluster: Cluster) -> TrainingPlan:
+        """The fastest way that this strategy has for a model on all ranks of a cluster; pure.
+
+        Raises:
+            InputError: it has none; says which size does not fit.
+        """
+        raise InputError(f"{type(self).__name__} makes no plans", remedy=_OTHERS)
+
+    def apply(self, plan: TrainingPlan, model: Any) -> SplitModel:
+        """The model as this process holds it; called on all ranks of the plan at once.
+
+        All ranks begin with the parameters of rank 0.
+
+        Raises:
+            InputError: the plan does not fit the processes or the model.
+        """
+        raise InputError(f"{type(self).__name__} splits no models", remedy=_OTHERS)
+
+
+_OTHERS = "use a strategy that plans: ds-sdk list-plugins --kind strategy"

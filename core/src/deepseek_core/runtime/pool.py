@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from deepseek_core.contracts.errors import (
     DeviceTimeout,
     DeviceUnavailable,
     Interrupted,
+    NoDevice,
 )
 from deepseek_core.contracts.frontend import ReadOptions
 from deepseek_core.contracts.place import DeviceOffer, Link, Place
@@ -63,6 +65,7 @@ class DevicePool:
         self._rows: dict[str, DeviceOffer] = {}  # by device id, as probes found them
         self._open: dict[str, Opened] = {}  # by device id
         self._out: dict[str, str] = {}  # device id -> why it gets no work
+        self._left_out: list[str] = []  # those of `_out` that could be used
         self._quarantined: set[str] = set()  # those of `_out` that failed at work
         self._hanging: dict[str, str] = {}  # in a call that has not come back, and in which
         self._lock = threading.RLock()
@@ -157,27 +160,56 @@ class DevicePool:
 
         Raises:
             ConfigError: a word that names no device.
+            NoDevice: none of those named can be used here.
         """
         kept = {device_id for word in words for device_id in self.matching(word)}
+        refusals = {i: self._out[i] for i in self._rows if i in kept and i in self._out}
+        if len(refusals) == len(kept):
+            told = "; ".join(f"{device_id}: {why}" for device_id, why in refusals.items())
+            raise NoDevice(
+                f"none of the devices asked for can be used ({told or 'none is named'})",
+                refusals=refusals,
+                remedy=_other_devices(self.present_ids()),
+            )
         for device_id in self._rows:  # in their order: equal input, equal output
             if device_id not in kept:
+                if device_id not in self._out:
+                    self._left_out.append(device_id)
                 self._out[device_id] = "left out by the caller's choice of devices"
+
+    @contextmanager
+    def naming_left_out(self) -> Iterator[None]:
+        """Say in a `NoDevice` raised here that the choice of devices left some out.
+
+        Raises:
+            NoDevice: as within.
+        """
+        try:
+            yield
+        except NoDevice as error:
+            if self._left_out:
+                error.remedy = _other_devices(self._left_out)
+            raise
 
     def matching(self, word: str) -> tuple[str, ...]:
         """Ids that a word names: the id itself, else a kind or the start of a name.
 
         Raises:
             ConfigError: it names none.
+            NoDevice: it names a plugin that found none.
         """
         if word in self._rows:
             return (word,)
         found = tuple(i for i, row in self._rows.items() if _answers_to(row, word))
         if not found:
             known = ", ".join(self._rows) or "none"
-            raise ConfigError(
-                f"no device is called {word!r}",
-                remedy=f"use one of {known} (`ds-sdk devices` lists them)",
-            )
+            remedy = f"use one of {known} (`ds-sdk devices` lists them)"
+            if word in self._out:  # a plugin whose probe found nothing
+                why = self._out[word]
+                raise NoDevice(
+                    f"no {word} device can be used ({why})", refusals={word: why}, remedy=remedy
+                )
+            raise ConfigError(f"no device is called {word!r}", remedy=remedy)
         return found
 
     def present_ids(self) -> tuple[str, ...]:
@@ -438,3 +470,9 @@ class DevicePool:
 def _answers_to(row: DeviceOffer, word: str) -> bool:
     names = (row.info.id, row.plugin, row.spec.name, row.info.name.lower())
     return row.info.kind == word or any(name.startswith(word) for name in names)
+
+
+def _other_devices(ids: Sequence[str]) -> str:
+    if not ids:
+        return "`ds-sdk devices` says for each device how it can be used"
+    return f"leave the choice of devices out (--device), or allow one of {', '.join(ids)}"

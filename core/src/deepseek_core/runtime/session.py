@@ -69,6 +69,7 @@ class Session:
 
     Raises:
         ConfigError: a switch, a setting, a configuration file or a device name is wrong.
+        NoDevice: none of the `devices` named can be used here.
     """
 
     def __init__(
@@ -194,7 +195,11 @@ class Session:
             artifact.format, batch_axis=batch_axis, outputs=outputs, fixed=values
         )
         what = str(artifact.path or "the model")
-        with watched(found.plugin, f"reading {what}"), blamed(found, f"can't read {what}"):
+        with (
+            self._pool.naming_left_out(),
+            watched(found.plugin, f"reading {what}"),
+            blamed(found, f"can't read {what}"),
+        ):
             graph = self._frontend(found).read_model(artifact, options)
         return graph.bind(values)
 
@@ -233,7 +238,8 @@ class Session:
         request = self._request(
             graph, latency, workload, batch, deadline_s=deadline_s, pin=pin, hang_s=hang_s
         )
-        plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
+        with self._pool.naming_left_out():
+            plan = Plan(self._planner, graph, request, strict=strict, emit=self.registry.emit)
         if self._executor is not None and self._place is None:
             from deepseek_core.runtime.executed import ExecutedPlan
 
@@ -281,7 +287,10 @@ class Session:
                 remedy="pass one item or more",
             )
         request = attrs.evolve(request, batch=items or 1)
-        found = calibrate(self._planner, graph, request, arrays, rounds=rounds, progress=progress)
+        with self._pool.naming_left_out():
+            found = calibrate(
+                self._planner, graph, request, arrays, rounds=rounds, progress=progress
+            )
         self._tell_measured(found)
         return found
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from deepseek_core.testing.plugin import PluginConformance
     from deepseek_core.testing.score import ScoreConformance
     from deepseek_core.testing.strategy import StrategyConformance
+    from deepseek_core.testing.strategy_training import TrainingCase
     from deepseek_core.testing.tier import TierConformance
 
 # name -> the module of this package that owns it
@@ -50,6 +51,7 @@ _HOME = {
     "ScoreConformance": "score",
     "StrategyConformance": "strategy",
     "TierConformance": "tier",
+    "TrainingCase": "strategy_training",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "ScoreConformance",
     "StrategyConformance",
     "TierConformance",
+    "TrainingCase",
 ]
 
 

@@ -14,16 +14,32 @@ import numpy as np
 import pytest
 
 from deepseek_core.contracts.errors import InputError
-from deepseek_core.contracts.strategy import Mesh, Slices, Strategy
+from deepseek_core.contracts.mesh import Mesh
+from deepseek_core.contracts.strategy import Slices, Strategy
 from deepseek_core.contracts.tensor import TensorSpec
+from deepseek_core.contracts.training import Layer, Profile
 from deepseek_core.discovery.distributions import import_path
 from deepseek_core.discovery.registry import Registered
 from deepseek_core.discovery.telemetry import without_telemetry
+from deepseek_core.schedule.strategies import contradiction
+from deepseek_core.testing.strategy_training import cluster_of, losses_of
 from deepseek_core.testing.subject import load
 from deepseek_core.testing.traces import TraceRules
 
 _SHAPES: Final[tuple[tuple[int, ...], ...]] = ((8, 8), (16,), (7, 5), (3, 4, 6), (1,), ())
 _MOST_RANKS: Final = 9
+_MOST_GAP: Final = 1e-5
+_PROFILE: Final = Profile(
+    layers=[
+        Layer(
+            name=f"layer{number}", flops=6e6 * (1 + number % 3), parameters=65536,
+            output_nbytes=1024.0, kept_nbytes=4096.0, split={f"layer{number}.weight": "column"},
+            split_share=1.0, split_parameters=65536, summed_nbytes=2048.0, widths=(64,),
+        )
+        for number in range(10)
+    ],
+    batch=64,
+)  # fmt: skip
 _LIMIT_S: Final = 60.0
 _CODE: Final = """
 import json, sys
@@ -38,12 +54,15 @@ class StrategyConformance(TraceRules):
     """Inherit it as `Test...`, set `plugin` and `name`.
 
     `num_ranks` are numbers to try; at least one must give a mesh. `elastic` is the record's
-    by default.
+    by default. For a strategy that plans and applies, `case` is the locator of a function that
+    makes a `TrainingCase`, and `trained_ranks` are numbers of processes to train it with.
     """
 
     kind = "strategy"
     num_ranks: ClassVar[Sequence[int]] = (1, 2, 4, 8)
     elastic: ClassVar[bool | None] = None
+    case: ClassVar[str | None] = None
+    trained_ranks: ClassVar[Sequence[int]] = (2,)
 
     def use(self, spec: Registered[Any], folder: Path) -> None:
         """Make meshes and split tensors over them."""
@@ -130,6 +149,35 @@ class StrategyConformance(TraceRules):
                 with pytest.raises(InputError):
                     strategy.held_by(rank, tensor, mesh)
 
+    def test_a_plan_is_of_what_was_asked(self, spec: Registered[Any], strategy: Strategy) -> None:
+        """All ranks, each layer once, the whole batch, in figures that can be."""
+        if not _plans(strategy):
+            pytest.skip("it makes no plans")
+        for number in self.num_ranks:
+            cluster = cluster_of(number)
+            try:
+                plan = strategy.plan(_PROFILE, cluster)
+            except InputError as refusal:
+                assert refusal.message, f"{number} ranks are refused without a word"
+                continue
+            wrong = contradiction(plan, _PROFILE, cluster)
+            assert wrong is None, f"for {number} ranks it planned {wrong}"
+            assert plan.strategy == spec.record.name
+            assert set(plan.mesh.sizes) <= set(spec.record.axes)
+
+    def test_many_processes_equal_one(self, spec: Registered[Any], strategy: Strategy) -> None:
+        """The loss of each step is that of one process without a strategy, to 1e-5."""
+        if not _plans(strategy):
+            pytest.skip("it makes no plans")
+        if self.case is None:
+            raise NotImplementedError("say what is trained: case = 'package.module:function'")
+        told = [losses_of(spec.record.factory, self.case, number) for number in self.trained_ranks]
+        assert any("ranks" in one for one in told), f"it plans for none of {self.trained_ranks}"
+        for number, one in zip(self.trained_ranks, told, strict=True):
+            for rank, losses in enumerate(one.get("ranks", ())):
+                gap = np.abs(np.subtract(losses, one["plain"])).max()
+                assert gap <= _MOST_GAP, f"rank {rank} of {number} is {gap:.3g} off one process"
+
     def test_an_elastic_strategy_takes_any_number(
         self, spec: Registered[Any], strategy: Strategy
     ) -> None:
@@ -186,4 +234,16 @@ def _answers(strategy: Strategy, number: int) -> object:
     except InputError:
         return None
     parts = [repr(_parts(strategy, shape, mesh)) for shape in _SHAPES]
-    return list(mesh.sizes.items()), parts
+    return list(mesh.sizes.items()), parts, _planned(strategy, number)
+
+
+def _planned(strategy: Strategy, number: int) -> str | None:
+    try:
+        return repr(strategy.plan(_PROFILE, cluster_of(number)))
+    except InputError:
+        return None
+
+
+def _plans(strategy: Strategy) -> bool:
+    """Whether it has a `plan` of its own."""
+    return type(strategy).plan is not Strategy.plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from deepseek_parallel.balance.balancer import Balancer
     from deepseek_parallel.checkpoint.checkpoints import Checkpoints
     from deepseek_parallel.checkpoint.manifest import Manifest
     from deepseek_parallel.checkpoint.neighbors import NeighborCopies
@@ -15,51 +16,101 @@ if TYPE_CHECKING:
         CheckpointDamaged,
         CheckpointMissing,
         CodeMismatch,
+        MeshMismatch,
         NotFiniteGradient,
+        NotFiniteLoss,
+        RankFailed,
         RankLost,
         SaveFailed,
         SaveUnfinished,
         StateMismatch,
     )
+    from deepseek_parallel.hazard.gaps import failure_predictor
+    from deepseek_parallel.hazard.interval import SaveInterval
+    from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
+    from deepseek_parallel.strategies.measuring import measured_cluster
+    from deepseek_parallel.strategies.norm import fit_optimizer
+    from deepseek_parallel.strategies.profiling import profile
+    from deepseek_parallel.strategies.splitting import Splitting, split
+    from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
+    from deepseek_parallel.trainer.events import Event
+    from deepseek_parallel.trainer.report import Recovery, Report
+    from deepseek_parallel.trainer.trainer import Trainer
 
 _WHERE: Final = {
     "AnotherWriter": "errors",
+    "Balancer": "balance.balancer",
     "CheckpointDamaged": "errors",
     "CheckpointMissing": "errors",
     "Checkpoints": "checkpoint.checkpoints",
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
+    "EarlyStop": "trainer.evaluation",
+    "Evaluation": "trainer.evaluation",
+    "Event": "trainer.events",
     "Manifest": "checkpoint.manifest",
+    "MeshMismatch": "errors",
     "NeighborCopies": "checkpoint.neighbors",
     "NotFiniteGradient": "errors",
+    "NotFiniteLoss": "errors",
+    "Order": "sampling",
+    "RankFailed": "errors",
     "RankLost": "errors",
+    "Recovery": "trainer.report",
+    "Report": "trainer.report",
     "SaveFailed": "errors",
+    "SaveInterval": "hazard.interval",
     "SaveUnfinished": "errors",
     "Saving": "checkpoint.saving",
+    "Splitting": "strategies.splitting",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
+    "Trainer": "trainer.trainer",
+    "failure_predictor": "hazard.gaps",
+    "fit_optimizer": "strategies.norm",
+    "measured_cluster": "strategies.measuring",
+    "profile": "strategies.profiling",
     "resharded": "states",
+    "split": "strategies.splitting",
 }
 
 __all__ = [
     "AnotherWriter",
+    "Balancer",
     "CheckpointDamaged",
     "CheckpointMissing",
     "Checkpoints",
     "CodeMismatch",
     "CompressedSGD",
+    "EarlyStop",
+    "Evaluation",
+    "Event",
     "Manifest",
+    "MeshMismatch",
     "NeighborCopies",
     "NotFiniteGradient",
+    "NotFiniteLoss",
+    "Order",
+    "RankFailed",
     "RankLost",
+    "Recovery",
+    "Report",
     "SaveFailed",
+    "SaveInterval",
     "SaveUnfinished",
     "Saving",
+    "Splitting",
     "StateMismatch",
     "TopK",
+    "Trainer",
+    "failure_predictor",
+    "fit_optimizer",
+    "measured_cluster",
+    "profile",
     "resharded",
+    "split",
 ]
 
 

@@ -105,7 +105,7 @@ class Checkpoints:
         here: see what `save` returned then.
 
         Raises:
-            InputError: a state that holds something else than tensors and values, or is no JSON.
+            InputError: a state that holds something else than tensors and values, or is not JSON.
             StateMismatch: ranks differ in the step, or in the shape of a tensor.
             CodeMismatch: a rank runs another version of the code.
             AnotherWriter: a process of another run saves to the same URL.
@@ -117,7 +117,7 @@ class Checkpoints:
         check_equal([one.step for one in told], "step", StateMismatch)
         mine = told[self._peers.rank]
         name = told[0].name or self._claimed(step, [one.process for one in told])
-        plans = self._plans.made(self._tensors, anew=any(one.is_new for one in told))
+        plans = self._plans.made(self._tensors, again=any(one.is_new for one in told))
         staged = self._staging.copied(self._tensors, plans)
         job = Job(
             place=self._place.below(name),
@@ -170,7 +170,7 @@ class Checkpoints:
         load = Load(self._peers.rank, self._peers.size)
         asked = self._peers.agree(lambda: self._prepared(load, found, model, optimizer))
         self._check_all_asked(found, asked)
-        load.finish()
+        self._peers.agree(load.finish)
         return found.manifest.extra
 
     def close(self, limit_s: float | None = None) -> None:
@@ -321,7 +321,7 @@ class Checkpoints:
 
 @functools.cache
 def versions() -> Mapping[str, str]:
-    """Of what writes and reads checkpoints."""
+    """The versions of what writes and reads checkpoints."""
     try:
         mine = version("deepseek-parallel")
     except PackageNotFoundError:
@@ -334,5 +334,5 @@ def _check_json(extra: Mapping[str, Any] | None) -> None:
         json.dumps(extra or {}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InputError(
-            f"extra is no JSON: {error}", remedy="give numbers, text, lists and dictionaries"
+            f"extra is not JSON: {error}", remedy="give numbers, text, lists and dictionaries"
         ) from error

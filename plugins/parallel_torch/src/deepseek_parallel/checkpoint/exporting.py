@@ -57,7 +57,7 @@ def export_safetensors(place: Place, found: Found, path: Path) -> tuple[int, lis
 
 
 def _values(state: Any, path: str = "") -> list[str]:
-    """The names of what is no tensor."""
+    """The names of what is not a tensor."""
     if isinstance(state, torch.Tensor):
         return []
     if isinstance(state, Mapping):

@@ -105,9 +105,9 @@ def _content(data: bytes, url: str) -> dict[str, Any]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _damaged(url, "it is no JSON") from error
+        raise _damaged(url, "it is not JSON") from error
     if not isinstance(content, dict):
-        raise _damaged(url, "it is no object of JSON")
+        raise _damaged(url, "it is not an object of JSON")
     return content
 
 

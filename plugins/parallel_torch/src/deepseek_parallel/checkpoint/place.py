@@ -41,7 +41,7 @@ class Place:
             raise _no_library(self.url, error) from error
         except ValueError as error:
             raise errors.ConfigError(
-                f"{self.url} is no URL that fsspec opens: {error}",
+                f"{self.url} is not a URL that fsspec opens: {error}",
                 remedy="give a folder, or a URL such as ds://runs/first or s3://bucket/run",
             ) from error
         self._root = str(root).rstrip("/") or "/"

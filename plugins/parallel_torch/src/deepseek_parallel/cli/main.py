@@ -10,12 +10,21 @@ from deepseek_core import console
 # name -> (module of this package, one line for --help, which imports none of them)
 COMMANDS: Final = {
     "plan": ("plan_command", "seconds, memory and bytes of a step on a cluster, by a model"),
+    "failures": (
+        "failures_command",
+        "what a log of failures says of the next, and how often to save",
+    ),
+    "run": ("run_command", "train a recipe, on one process or several of this machine"),
+    "resume": ("resume_command", "go on with a run that was stopped, from its checkpoint"),
 }
 _EXAMPLES: Final = """examples:
   ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64 --sequence-parallel
   ds-sdk train plan --model model.toml --cluster cluster.toml --batch 1024 --json
+  ds-sdk train failures failures.csv --cost 60
+  ds-sdk train run recipe.toml --nproc 4
+  ds-sdk train resume recipe.toml
 
-exit codes: 0 done, 1 no mesh fits, 2 wrong arguments or input, 130 Ctrl-C"""
+exit codes: 0 done, 1 no mesh fits or a step failed, 2 wrong arguments or input, 130 Ctrl-C"""
 
 
 def main(argv: Sequence[str]) -> int:

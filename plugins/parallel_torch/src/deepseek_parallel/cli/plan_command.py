@@ -8,19 +8,22 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_core import console, errors
+from deepseek_core import console, errors, training
+from deepseek_parallel.cli.ranking import print_ranking, ranking_facts
 from deepseek_parallel.cli.report import facts, print_plans
 from deepseek_parallel.planning import described
 from deepseek_parallel.planning.cluster import GPUS, Cluster
 from deepseek_parallel.planning.estimate import Problem
 from deepseek_parallel.planning.model import MODELS, Transformer
 from deepseek_parallel.planning.search import Wanted, search
+from deepseek_parallel.planning.stack import stack_profile
 from deepseek_parallel.planning.training import ASSUMED, DTYPES, RECOMPUTE, Training
 
 EXAMPLES: Final = """examples:
   ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64 --sequence-parallel
   ds-sdk train plan --model 175b --cluster a100-80g:8 --batch 64 --tp 8 --pp 8 --recompute full
   ds-sdk train plan --model 22b --cluster a100-80g:1,h100-80g:1 --batch 64 --sequence-parallel
+  ds-sdk train plan --model 22b --cluster a100-80g:1 --batch 64 --strategies
   ds-sdk train plan --model model.toml --cluster cluster.toml --batch 1024 --json
 
 All figures are of a model, with the efficiencies that it assumes: nothing is measured, and no GPU
@@ -75,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="how many meshes to show (default: 5)"
     )
+    parser.add_argument(
+        "--strategies",
+        action="store_true",
+        help="rank what each strategy of all plugins makes of it",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -104,10 +112,14 @@ def run(args: argparse.Namespace) -> int:
         assumed=ASSUMED,
     )
     plans = search(problem, Wanted(**{name: getattr(args, name) for name in _SIZES}))
+    ranking = training.ranked(stack_profile(problem), problem.cluster) if args.strategies else None
     if args.json:
-        console.print_json(facts(problem, plans, args.top), indent=1)
+        told = facts(problem, plans, args.top)
+        console.print_json(told | (ranking_facts(ranking) if ranking else {}), indent=1)
     else:
         print_plans(problem, plans, args.top)
+        if ranking:
+            print_ranking(ranking)
     return 0 if plans.fitting else 1
 
 

@@ -20,8 +20,8 @@ from deepseek_parallel.planning.layer import (
 from deepseek_parallel.planning.memory import Memory, stage_parameters, tightest
 from deepseek_parallel.planning.mesh import Mesh, Refused
 from deepseek_parallel.planning.model import Transformer
-from deepseek_parallel.planning.shares import Affine, allocate, imbalance
 from deepseek_parallel.planning.training import Assumed, Training
+from deepseek_parallel.shares import Affine, allocate, imbalance
 
 EVIDENCE: Final = "model"
 
@@ -232,7 +232,8 @@ def _data(
     for stage, owned in enumerate(parameters if mesh.dp > 1 else ()):
         link = slowest(cluster, placed.groups_of(stage), inside=placed.dp_inside)
         if training.compress is None:
-            gradient = owned * training.gradient_nbytes
+            # Shards are gathered twice and summed once.
+            gradient = owned * training.gradient_nbytes * (1.5 if training.sharded else 1.0)
             stage_s = all_reduce_s(gradient, mesh.dp, link, share)
             nbytes += mesh.tp * 2 * (mesh.dp - 1) * gradient
         else:
@@ -259,8 +260,12 @@ def _optimizer_s(problem: Problem, placed: Grid, parameters: Sequence[float]) ->
     """A pass over the memory of the slowest stage."""
     assumed, groups = problem.assumed, problem.cluster.groups
     rate = [group.memory_bytes_per_s * assumed.memory * group.speed for group in groups]
+    shards = placed.num_replicas if problem.training.sharded else 1
     return max(
-        owned * assumed.optimizer_traffic_nbytes / min(rate[i] for i in placed.groups_of(stage))
+        owned
+        / shards
+        * assumed.optimizer_traffic_nbytes
+        / min(rate[i] for i in placed.groups_of(stage))
         for stage, owned in enumerate(parameters)
     )
 

@@ -25,6 +25,11 @@ class Grid:
     dp_inside: bool
     pp_inside: bool
 
+    @property
+    def num_replicas(self) -> int:
+        """Replicas of all kinds."""
+        return sum(count for _, count in self.rows)
+
     def groups_of(self, stage: int) -> list[int]:
         """The groups that hold this stage, each once."""
         return sorted({groups[stage] for groups, _ in self.rows})

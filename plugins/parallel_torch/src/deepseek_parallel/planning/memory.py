@@ -74,13 +74,17 @@ def tightest(
 
     def memory(stage: int) -> Memory:
         owned = stage_parameters(model, mesh, cut[stage], stage)
+        shards = mesh.dp if training.sharded else 1
+        gathered = model.layer_parameters / mesh.tp * training.element_nbytes
         return Memory(
             stage=stage,
-            weights=owned * training.element_nbytes,
-            gradients=owned * training.gradient_nbytes,
-            optimizer=owned * training.optimizer_nbytes,
+            weights=owned * training.element_nbytes / shards,
+            gradients=owned * training.gradient_nbytes / shards,
+            optimizer=owned * training.optimizer_nbytes / shards,
             activations=cut[stage] * kept * in_flight(mesh, stage, microbatches),
-            working=working + (logits if stage == mesh.pp - 1 else 0.0),
+            working=working
+            + (logits if stage == mesh.pp - 1 else 0.0)
+            + (gathered if training.sharded else 0.0),
             usable=usable[stage],
         )
 

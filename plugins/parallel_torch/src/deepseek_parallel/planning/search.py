@@ -101,7 +101,7 @@ def _mismatch(problem: Problem, wanted: Wanted, refused: list[Refused]) -> MeshM
 
 def _meshes(problem: Problem, wanted: Wanted) -> Iterator[Mesh]:
     """All of as many ranks as there are GPUs; three sizes that are wanted, whatever they make."""
-    micros = [wanted.micro] if wanted.micro else _divisors(problem.training.batch)
+    micros = [wanted.micro] if wanted.micro else divisors(problem.training.batch)
     for dp, tp, pp in _sizes(problem.cluster.world, wanted):
         for micro in micros:
             for interleave in _interleaves(problem.model.layers, pp, wanted):
@@ -112,8 +112,8 @@ def _sizes(world: int, wanted: Wanted) -> Iterator[tuple[int, int, int]]:
     if wanted.dp and wanted.tp and wanted.pp:
         yield wanted.dp, wanted.tp, wanted.pp
         return
-    for tp in _divisors(world):
-        for pp in _divisors(world // tp):
+    for tp in divisors(world):
+        for pp in divisors(world // tp):
             dp = world // tp // pp
             if all(map(wanted.takes, ("dp", "tp", "pp"), (dp, tp, pp))):
                 yield dp, tp, pp
@@ -124,9 +124,10 @@ def _interleaves(layers: int, pp: int, wanted: Wanted) -> list[int]:
         return [wanted.interleave]
     if pp == 1 or layers % pp:
         return [1]
-    return _divisors(layers // pp)
+    return divisors(layers // pp)
 
 
-def _divisors(number: int) -> list[int]:
+def divisors(number: int) -> list[int]:
+    """All divisors of a number, the smallest first."""
     small = [i for i in range(1, int(number**0.5) + 1) if number % i == 0]
     return sorted({*small, *(number // i for i in small)})

@@ -19,6 +19,8 @@ _MOST_BATCH: Final = 2**20
 class Training:
     """`batch` sequences a step; `compress` is the share of gradients that is exchanged, or None.
 
+    `sharded` replicas keep a part each of weights, gradients and what the optimizer has (FSDP).
+
     Recompute "selective" computes attention's scores again in the backward pass, "full" all layers.
 
     Raises:
@@ -30,6 +32,7 @@ class Training:
     sequence_parallel: bool = False
     dtype: str = "bf16"
     compress: float | None = None
+    sharded: bool = False
 
     def __attrs_post_init__(self) -> None:
         checks.counted(self.batch, "batch", _MOST_BATCH)

@@ -14,7 +14,7 @@ class Affine(NamedTuple):
     fixed_s: float
     each_s: float
 
-    def of(self, count: int) -> float:
+    def of(self, count: float) -> float:
         """Seconds of `count` items."""
         return self.fixed_s + count * self.each_s
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_parallel.planning.shares import Affine, allocate, imbalance
+from deepseek_parallel.shares import Affine, allocate, imbalance
 
 COST = st.builds(Affine, st.floats(0, 5), st.floats(0.01, 5))
 

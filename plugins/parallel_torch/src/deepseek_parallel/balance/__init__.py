@@ -1,0 +1,1 @@
+"""Microbatches that follow the measured speed of each rank; pure, without a clock."""

@@ -1,0 +1,136 @@
+"""`ds-sdk train run`: a recipe from its model to a report, on one process or several."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from deepseek_core import console, errors
+
+EXAMPLES: Final = """examples:
+  ds-sdk train run recipe.toml                          one process
+  ds-sdk train run recipe.toml --nproc 4                four processes of this machine
+  ds-sdk train run recipe.toml --elastic 1:4            up to four that may be lost and come back
+  ds-sdk train run recipe.toml --set train.batch=64     another value for this run
+  ds-sdk train run recipe.toml --dry-run                what it would do, without a step
+
+Ctrl-C ends it after the step that runs, and saves where the recipe has [checkpoint].
+
+exit codes: 0 done, 1 a worker or a step failed, 2 wrong input, 130 Ctrl-C"""
+_SIGNALS: Final = ("Ctrl-C", "SIGTERM")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_shared(parser)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the latest checkpoint, if there is one"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Options of `run` and `resume`."""
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.toml", help="what to train, and how")
+    parser.add_argument(
+        "--nproc", type=int, metavar="N", help="processes of this machine (default: 1)"
+    )
+    parser.add_argument(
+        "--elastic", metavar="MIN:MAX", help="processes that may be lost, and are started again"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
+        help="change the recipe: train.batch=64",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 130 if Ctrl-C ended it.
+
+    Raises:
+        ConfigError: a recipe or an option that can't be.
+        RankFailed: a worker has failed.
+    """
+    from deepseek_parallel.trainer.recipe.read import read_recipe
+
+    recipe = read_recipe(args.recipe, args.changes)
+    if args.nproc is not None and (args.nproc < 1 or args.elastic):
+        raise errors.ConfigError(
+            "--nproc must be 1 or more, and can't be had with --elastic",
+            remedy="--nproc 4, or --elastic 1:4",
+        )
+    if args.dry_run:
+        from deepseek_parallel.cli.dry_run import print_plan
+
+        return print_plan(recipe, args.nproc or 1, as_json=args.json)
+    with console.ProgressReporter("train", quiet=not sys.stderr.isatty()) as show:
+        report = _trained(args, recipe, show)
+    if args.json:
+        console.print_json(report, indent=1)
+    else:
+        _print(report, recipe)
+    if report.get("stopped") in _SIGNALS:
+        console.print_note(_how_to_resume(args, recipe))
+        return 130
+    return 0
+
+
+def _trained(args: argparse.Namespace, recipe: Any, show: Any) -> dict[str, Any]:
+    told = {"recipe": str(args.recipe), "changes": args.changes, "resume": args.resume}
+    if args.elastic:
+        from deepseek_parallel.trainer.launch.elastic import train_elastic
+
+        return train_elastic(told, args.elastic, show=show)
+    if args.nproc and args.nproc > 1:
+        from deepseek_parallel.trainer.launch.processes import train
+
+        return train(told, args.nproc, show=show)
+    from deepseek_parallel.trainer.recipe.build import build
+
+    job = build(recipe)
+    facts: dict[str, Any] = job.trainer.fit(**job.length, resume=args.resume, show=show).facts()
+    return facts
+
+
+def _print(report: dict[str, Any], recipe: Any) -> None:
+    ranks = f"{report['ranks']} ranks" if report["ranks"] > 1 else "one rank"
+    resumed = f", resumed at step {report['resumed']}" if report["resumed"] is not None else ""
+    console.print_text(
+        f"{report['steps']} steps, {report['samples']:,} samples, {report['epochs']:.3g} epochs on "
+        f"{ranks}{resumed}; ended by: {report['stopped']}"
+    )
+    losses = report["losses"][-1:]
+    rows = [
+        *(("loss of the last step", f"{loss:.4g}") for loss in losses),
+        *(
+            (f"evaluated {name}", f"{value:.4g}")
+            for _, found in report["evaluations"][-1:]
+            for name, value in found.items()
+        ),
+    ]
+    if report["ranks"] > 1:
+        rows.append(("gradients on the wire", console.format_bytes(report["wire_nbytes"])))
+        if report["saved"] > 0:
+            rows.append(("saved of an all-reduce", f"{report['saved']:.1%}"))
+    if report["checkpoints"]:
+        rows.append(("checkpoints of steps", ", ".join(map(str, report["checkpoints"]))))
+    if rows:
+        console.print_table(("WHAT", "VALUE"), rows)
+    folder = recipe.get("log").get("folder")
+    if folder:
+        console.print_lines(str(Path(folder) / "report.html"))
+
+
+def _how_to_resume(args: argparse.Namespace, recipe: Any) -> str:
+    if "url" not in recipe.get("checkpoint"):
+        return "stopped; nothing was saved: the recipe has no [checkpoint] with a url"
+    words = ["ds-sdk", "train", "resume", str(args.recipe)]
+    words += ["--nproc", str(args.nproc)] if args.nproc else []
+    words += ["--elastic", args.elastic] if args.elastic else []
+    for change in args.changes:
+        words += ["--set", change]
+    return f"stopped and saved; go on by: {shlex.join(words)}"

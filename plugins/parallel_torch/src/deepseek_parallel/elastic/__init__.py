@@ -1,0 +1,1 @@
+"""Ranks that come and go while a training runs."""

@@ -1,0 +1,191 @@
+"""Ranks that come and go: after a change those who are left build a new process group in-process.
+
+Each epoch has its own store, at its rank 0, and its own default process group. The roster, outside
+of the workers, says who is in it; nothing of an old epoch is used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from datetime import timedelta
+from typing import Any, Final, Self
+
+import torch.distributed as dist
+
+from deepseek_core import errors
+from deepseek_parallel.elastic import sockets
+from deepseek_parallel.elastic.code_version import code_version
+from deepseek_parallel.elastic.membership import Formation, Membership
+from deepseek_parallel.errors import RankLost
+from deepseek_parallel.ranks import Renewed
+
+ADDRESS, RUN = "DEEPSEEK_ROSTER", "DEEPSEEK_RUN"
+"""Variables that the launcher sets for its workers."""
+LIMIT_S: Final = 60.0
+PATIENCE_S: Final = 1800.0
+BUILD_S: Final = 10.0
+BEAT_S: Final = 0.2
+
+
+class ElasticRanks:
+    """The ranks of a run whose workers come and go; `rank`, `size` and `epoch` are of now.
+
+    `group` is the default process group, None where this rank is alone. `renewed` is the change
+    that led here.
+    """
+
+    def __init__(self, membership_of: Any, limit_s: float, patience_s: float) -> None:
+        self.rank, self.size, self.epoch = 0, 1, 0
+        self.group: dist.ProcessGroup | None = None
+        self._limit_s, self._patience_s = limit_s, patience_s
+        self._lock = threading.Lock()
+        self._ends: list[sockets.End] = []
+        self._membership: Membership = membership_of(self._cut)
+        self.renewed = self._next()
+
+    @classmethod
+    def join(
+        cls,
+        *,
+        limit_s: float = LIMIT_S,
+        patience_s: float = PATIENCE_S,
+        version: str | None = None,
+    ) -> Self:
+        """Become a member of the run that the launcher's variables name.
+
+        `limit_s` is how long to wait until enough others are there, now and after a change.
+        `patience_s` is the timeout of the process group: how long a member that is heard, but does
+        not come to a step, is waited for. `version` tells workers of other code apart; by default
+        a hash of the script and of this plugin.
+
+        Raises:
+            ConfigError: this was not started by the launcher, or a process group is there already.
+            CodeMismatch: the members run other code.
+            JoinRefused: this worker is of another run, or the training has ended.
+            RankLost: too few come in time, or the roster does not answer.
+        """
+        address, run = os.environ.get(ADDRESS), os.environ.get(RUN)
+        if not address or not run:
+            raise errors.ConfigError(
+                f"{ADDRESS} or {RUN} is not set: this worker does not know its run",
+                remedy="python -m deepseek_parallel.elastic.launch --nproc 1:4 SCRIPT.py",
+            )
+        if dist.is_initialized():
+            raise errors.ConfigError(
+                "there is a process group already, and each membership makes its own",
+                remedy="leave init_process_group() out",
+            )
+        version = code_version() if version is None else version
+        return cls(
+            lambda ended: Membership(address, run, version, beat_s=BEAT_S, ended=ended),
+            limit_s,
+            patience_s,
+        )
+
+    def changed(self) -> bool:
+        """Whether a worker waits to join, or one has left: the same answer on all ranks.
+
+        All ranks ask between two steps. True also where one was lost.
+        """
+        import torch
+
+        self._membership.tell_ready()
+        heard = torch.tensor([int(self._membership.is_changed)], dtype=torch.int32)
+        if self.group is not None:
+            try:
+                dist.all_reduce(heard, dist.ReduceOp.MAX, group=self.group)
+            except RuntimeError:
+                return True
+        return bool(heard.item())
+
+    def renew(self) -> Renewed:
+        """Agree with all who are there on a new membership, and build its process group.
+
+        Raises:
+            NotAMember: the others went on without this rank.
+            RankLost: too few are left, or the roster does not answer in time.
+        """
+        self.renewed = self._next()
+        return self.renewed
+
+    def leave(self) -> None:
+        """Be a member no more; the others go on."""
+        self._membership.leave()
+        self._drop()
+
+    def _next(self) -> Renewed:
+        until_s = time.monotonic() + self._limit_s
+        while True:
+            self._drop()
+            formation = self._membership.next(until_s)
+            self.epoch, self.size = formation.epoch, len(formation.members)
+            self.rank = formation.members.index(self._membership.name)
+            try:
+                if self.size > 1:
+                    self._build(min(until_s, time.monotonic() + BUILD_S))
+            except (RuntimeError, RankLost):  # torch has no kind of its own for this
+                if time.monotonic() >= until_s:
+                    raise
+                continue
+            return _renewed(formation, self.rank)
+
+    def _build(self, until_s: float) -> None:
+        limit = timedelta(seconds=max(0.1, until_s - time.monotonic()))
+        before = {end.inode for end in sockets.opened()}
+        if self.rank == 0:
+            store = dist.TCPStore(
+                self._membership.host, 0, is_master=True, wait_for_workers=False, timeout=limit
+            )
+            self._membership.tell_store(f"{self._membership.host}:{store.port}")
+        else:
+            host, _, port = self._membership.store(until_s).rpartition(":")
+            store = dist.TCPStore(host, int(port), is_master=False, timeout=limit)
+        with self._lock:
+            self._ends = sockets.connected(_new(before), [store.port], [store.port])
+        if self._membership.is_broken:
+            raise RankLost("a rank was lost while the others met")
+        dist.init_process_group(
+            "gloo", store=store, rank=self.rank, world_size=self.size, timeout=limit
+        )
+        new = _new(before)
+        told: list[Any] = [None] * self.size
+        dist.all_gather_object(told, sockets.ports(new))
+        with self._lock:
+            self._ends = sockets.connected(new, told[self.rank], [p for one in told for p in one])
+        self.group = dist.group.WORLD
+        patience = timedelta(seconds=self._patience_s)
+        dist.distributed_c10d._set_pg_timeout(patience, self.group)
+        if self._membership.is_broken:
+            raise RankLost("a rank was lost while the others met")
+
+    def _cut(self, epoch: int) -> None:
+        """Set free who waits in a collective of an epoch that has ended; called by a thread."""
+        with self._lock:
+            if epoch == self.epoch:
+                sockets.cut(self._ends)
+
+    def _drop(self) -> None:
+        with self._lock:
+            sockets.cut(self._ends)
+            self._ends = []
+        self.group = None
+        if dist.is_initialized():
+            with contextlib.suppress(RuntimeError):
+                dist.destroy_process_group()
+
+
+def _new(before: set[str]) -> list[sockets.End]:
+    return [end for end in sockets.opened() if end.inode not in before]
+
+
+def _renewed(formation: Formation, rank: int) -> Renewed:
+    has_state = [name in formation.ready for name in formation.members]
+    return Renewed(
+        rank=rank,
+        size=len(has_state),
+        survivors=tuple(n for n, has in enumerate(has_state) if has),
+        joined=tuple(n for n, has in enumerate(has_state) if not has),
+    )

@@ -1,0 +1,263 @@
+"""Starts the workers of a run on this machine, and the roster that they meet at.
+
+    python -m deepseek_parallel.elastic.launch --nproc 2:4 train.py [arguments of the script]
+
+A worker that ends with an error, or is killed, is started again as a new one while the others train
+on. Workers have torchrun's variables, so a script without `ElasticRanks` works too; there the
+first error ends all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from deepseek_core import DeepSeekError, errors
+from deepseek_parallel.elastic.roster import Rules
+from deepseek_parallel.elastic.roster_process import RosterProcess
+
+LOST_AFTER_S: Final = 3.0
+MOST_RESTARTS: Final = 10
+_LOOK_S: Final = 0.02
+_GRACE_S: Final = 10.0  # between SIGTERM and SIGKILL
+
+
+@attrs.frozen(kw_only=True)
+class Launch:
+    """A run of `command` by `least` to `most` workers of this machine.
+
+    A worker of which nothing is heard for `lost_after_s` is lost. Up to `restarts` workers are
+    started in the place of lost ones. `port` is that of the roster, 0 any that is free.
+
+    Raises:
+        ConfigError: numbers that can't be.
+    """
+
+    command: Sequence[str]
+    least: int
+    most: int
+    lost_after_s: float = LOST_AFTER_S
+    restarts: int = MOST_RESTARTS
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.least <= self.most:
+            raise errors.ConfigError(
+                f"{self.least} to {self.most} workers: the least must be 1 or more, and no more "
+                "than the most",
+                remedy="give 2 for two workers, or 1:4 for one to four",
+            )
+        if not 0.5 <= self.lost_after_s < float("inf"):
+            raise errors.ConfigError(
+                f"lost_after_s must be 0.5 or more, got {self.lost_after_s}: a worker tells that "
+                "it is there five times a second"
+            )
+        if self.restarts < 0:
+            raise errors.ConfigError(f"restarts must be 0 or more, got {self.restarts}")
+
+
+class Workers:
+    """The running workers of a launch, by the number that each was started with."""
+
+    def __init__(self, launch: Launch, say: Callable[[str], None] | None = None) -> None:
+        self._launch, self._say = launch, say or _quiet
+        rules = Rules(
+            least=launch.least, most=launch.most, first=launch.most,
+            lost_after_s=launch.lost_after_s,
+        )  # fmt: skip
+        self.roster = RosterProcess(rules, secrets.token_hex(16), launch.host, launch.port)
+        self.running: dict[int, subprocess.Popen[bytes]] = {}
+        self._restarts = launch.restarts
+        self._started = 0
+        self._master_port = 0
+        self.is_done = False
+
+    def start(self) -> None:
+        """Start the roster and all workers.
+
+        Raises:
+            ConfigError: the port is taken, or the command can't be started.
+        """
+        self.roster.start()
+        self._master_port = _free_port(self._launch.host)
+        try:
+            for _ in range(self._launch.most):
+                self.add()
+        except BaseException:
+            self.stop()
+            raise
+
+    def add(self) -> int:
+        """Start one more worker; its number.
+
+        Raises:
+            ConfigError: the command can't be started.
+        """
+        number = next(n for n in range(self._launch.most + 1) if n not in self.running)
+        command = list(self._launch.command)
+        try:
+            self.running[number] = subprocess.Popen(
+                command, env={**os.environ, **self._variables(number)}
+            )
+        except OSError as error:
+            raise errors.ConfigError(
+                f"{command[0]} can't be started: {error.strerror}", remedy="see the path"
+            ) from error
+        self._started += 1
+        return number
+
+    def look(self) -> int | None:
+        """See who has ended and start others; the exit code when all have."""
+        if self.roster.pid is None:
+            self._say("the roster has ended and is started again")
+            self.roster.start()
+        for number, process in list(self.running.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            del self.running[number]
+            self._ended(number, code)
+        if self.running:
+            return None
+        return 0 if self.is_done else 1
+
+    def stop(self) -> None:
+        """End all: SIGTERM, and SIGKILL for who stays."""
+        for process in self.running.values():
+            process.terminate()
+            process.send_signal(signal.SIGCONT)  # a stopped one can't end
+        until_s = time.monotonic() + _GRACE_S
+        for process in self.running.values():
+            try:
+                process.wait(max(0.0, until_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running.clear()
+        self.roster.stop()
+
+    def _ended(self, number: int, code: int) -> None:
+        if code == 0:
+            self.is_done = True
+            return
+        self._say(f"worker {number} has ended with {_told(code)}")
+        if not self.is_done and self._restarts > 0 and self.running:
+            self._restarts -= 1
+            self._say(f"worker {self.add()} is started in its place")
+
+    def _variables(self, number: int) -> Mapping[str, str]:
+        from deepseek_parallel.elastic.group import ADDRESS, RUN
+
+        launch = self._launch
+        given = {
+            ADDRESS: self.roster.address,
+            RUN: self.roster.run,
+            "RANK": number,
+            "LOCAL_RANK": number,
+            "WORLD_SIZE": launch.most,
+            "LOCAL_WORLD_SIZE": launch.most,
+            "MASTER_ADDR": launch.host,
+            "MASTER_PORT": self._master_port,
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        }
+        if launch.host == "127.0.0.1":
+            given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
+        return {name: str(value) for name, value in given.items()}
+
+
+def run(launch: Launch, say: Callable[[str], None] | None = None) -> int:
+    """Run it to its end; 0 when a worker has come to the end of the script, else 1.
+
+    Raises:
+        ConfigError: the port is taken, or the command can't be started.
+    """
+    workers = Workers(launch, say)
+    workers.start()
+    try:
+        while (code := workers.look()) is None:
+            time.sleep(_LOOK_S)
+        return code
+    finally:
+        workers.stop()
+
+
+def numbers_of(text: str) -> tuple[int, int]:
+    """The least and the most workers of "4" or "1:4".
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    least, _, most = text.partition(":")
+    if not least.isdecimal() or not (most or least).isdecimal():
+        raise errors.ConfigError(
+            f"{text!r} is no number of workers", remedy="give 2 for two, or 1:4 for one to four"
+        )
+    return int(least), int(most or least)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deepseek_parallel.elastic.launch",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--nproc", default="1", metavar="N or MIN:MAX")
+    parser.add_argument("--lost-after", type=float, default=LOST_AFTER_S, metavar="SECONDS")
+    parser.add_argument("--restarts", type=int, default=MOST_RESTARTS)
+    parser.add_argument("--port", type=int, default=0, help="of the roster; any by default")
+    parser.add_argument("script")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    args = parser.parse_args(argv)
+    try:
+        least, most = numbers_of(args.nproc)
+        launch = Launch(
+            command=[sys.executable, args.script, *args.arguments], least=least, most=most,
+            lost_after_s=args.lost_after, restarts=args.restarts, port=args.port,
+        )  # fmt: skip
+        signal.signal(signal.SIGTERM, _interrupted)
+        return run(launch, _line)
+    except DeepSeekError as error:
+        _line(f"error: {error.message}")
+        if error.remedy:
+            _line(f"fix: {error.remedy}")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as free:
+        free.bind((host, 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _told(code: int) -> str:
+    return f"exit code {code}" if code > 0 else signal.Signals(-code).name
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def _line(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

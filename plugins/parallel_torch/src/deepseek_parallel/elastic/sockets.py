@@ -1,0 +1,73 @@
+"""The connections of a process group, so that a rank that waits on a hung one can be set free.
+
+gloo has no way to do that: a collective ends when its peer answers, when a connection ends, or
+after the whole timeout (pytorch#130345). So the connections are ended, which are those of the
+listeners that were opened while the group was made. Linux only: they are read from /proc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+Address = tuple[str, int]
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+
+
+class End(NamedTuple):
+    """One end of a connection: its descriptor, the socket behind that, and both addresses."""
+
+    descriptor: int
+    inode: str
+    here: Address
+    there: Address | None
+
+
+def opened() -> list[End]:
+    """All TCP sockets of this process; a listener has no address there."""
+    ends = map(_end, _DESCRIPTORS.iterdir())
+    return [end for end in ends if end is not None]
+
+
+def ports(ends: Iterable[End]) -> list[int]:
+    """Ports of the listeners among them."""
+    return [end.here[1] for end in ends if end.there is None]
+
+
+def connected(ends: Iterable[End], mine: Iterable[int], theirs: Iterable[int]) -> list[End]:
+    """Those that were accepted at one of my ports, or made to one of theirs."""
+    mine, theirs = set(mine), set(theirs)
+    return [e for e in ends if e.there and (e.here[1] in mine or e.there[1] in theirs)]
+
+
+def cut(ends: Iterable[End]) -> None:
+    """End these connections for both sides; who waits on them gets an error at once."""
+    for end in ends:
+        with contextlib.suppress(OSError):
+            if (_DESCRIPTORS / str(end.descriptor)).readlink().name == end.inode:
+                with socket.socket(fileno=os.dup(end.descriptor)) as same:
+                    same.shutdown(socket.SHUT_RDWR)
+
+
+def _end(entry: Path) -> End | None:
+    try:
+        inode = entry.readlink().name
+        if not inode.startswith("socket:"):
+            return None
+        with socket.socket(fileno=os.dup(int(entry.name))) as same:
+            if same.family not in (socket.AF_INET, socket.AF_INET6):
+                return None
+            if same.type != socket.SOCK_STREAM:
+                return None
+            here = same.getsockname()[:2]
+            try:
+                there = same.getpeername()[:2]
+            except OSError:
+                there = None
+    except OSError:  # closed meanwhile
+        return None
+    return End(int(entry.name), inode, here, there)

@@ -1,0 +1,1 @@
+"""When the next failure comes, and how often to save until then."""

@@ -1,0 +1,1 @@
+"""Ways to split a plain `nn.Module` over ranks: replicas, shards, tensors, stages, and mixed."""

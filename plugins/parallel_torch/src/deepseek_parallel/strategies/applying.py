@@ -1,0 +1,113 @@
+"""A plan made true in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+
+from deepseek_core import errors, training
+from deepseek_parallel.errors import MeshMismatch
+from deepseek_parallel.strategies.meshes import align, device_mesh, draw_alike
+from deepseek_parallel.strategies.pipeline import Pipeline, check_number
+from deepseek_parallel.strategies.split import Split
+from deepseek_parallel.strategies.stage import layer_names, stages
+from deepseek_parallel.strategies.tensor import divide
+
+
+def apply(plan: training.TrainingPlan, model: Any, *, sharded: bool = False) -> Split:
+    """The model as this rank of the plan holds it; the model given is taken apart for it.
+
+    `sharded`: each replica holds a part of each parameter.
+
+    Raises:
+        ConfigError: there is no process group.
+        InputError: the model is no `nn.Module`, or its layers are not those of the plan.
+        MeshMismatch: the plan fits neither the processes nor the model, by its dimension.
+        RankLost: another rank does not answer.
+    """
+    if not isinstance(model, nn.Module):
+        raise errors.InputError(
+            f"a {type(model).__name__} is no nn.Module", remedy="give the module to be trained"
+        )
+    _check(plan)
+    first = next(model.parameters(), None)
+    if first is None:
+        raise errors.InputError("the model has no parameter", remedy="give one that can be trained")
+    mesh = device_mesh(plan.mesh.sizes, first.device.type)
+    align(model)
+    divide(model, plan.options.get("split", {}), mesh["tp"])
+    draw_alike(mesh)
+    if plan.mesh.sizes.get("pp", 1) > 1:
+        return _piped(plan, model, mesh)
+    if sharded:
+        return _sharded(plan, model, mesh)
+    return Split([model], mesh)
+
+
+def _check(plan: training.TrainingPlan) -> None:
+    """What does not depend on the processes."""
+    sizes: Mapping[str, int] = plan.mesh.sizes
+    replicas, pp = sizes.get("dp", 1), sizes.get("pp", 1)
+    if len(plan.shares) != replicas:
+        raise MeshMismatch(
+            f"{len(plan.shares)} shares of microbatches for dp {replicas}",
+            dimension="dp",
+            remedy="give each replica a share",
+        )
+    interleave = len(plan.cut) // pp
+    if len(plan.cut) != pp * max(interleave, 1):
+        raise MeshMismatch(
+            f"{len(plan.cut)} stages do not fit pp {pp}",
+            dimension="pp",
+            remedy="cut the model into a multiple of pp stages",
+        )
+    for share in plan.shares if pp > 1 else ():
+        check_number(schedule_of(plan), pp, share)
+
+
+def schedule_of(plan: training.TrainingPlan) -> str:
+    """The plan's schedule: 1f1b, or of several chunks a rank interleaved or zero_bubble."""
+    default = "interleaved" if len(plan.cut) > plan.mesh.sizes.get("pp", 1) else "1f1b"
+    return str(plan.options.get("schedule", default))
+
+
+def _piped(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) -> Split:
+    pp, rank = plan.mesh.sizes["pp"], mesh.get_local_rank("pp")
+    names = layer_names(model, plan.options.get("layers"))
+    mine = stages(model, names, plan.cut, range(rank, len(plan.cut), pp))
+    pipeline = Pipeline(mine, mesh.get_group("pp"), schedule_of(plan))
+    return Split(mine, mesh, pipeline=pipeline)
+
+
+def _sharded(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) -> Split:
+    """Layers one by one, then what is outside of them.
+
+    Replicas with unequal numbers of microbatches gather the parameters once a step, else they
+    would wait for each other at each microbatch.
+    """
+    is_even = len(set(plan.shares)) == 1
+    for layer in _blocks(model):
+        fully_shard(layer, mesh=mesh["dp"], reshard_after_forward=is_even)
+    whole: Any = fully_shard(model, mesh=mesh["dp"], reshard_after_forward=is_even)
+    if not is_even:
+        whole.set_reshard_after_backward(False)
+    return Split([whole], mesh, sharded=True)
+
+
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    """The members of the model's lists and sequences that hold parameters, none in another."""
+    found: list[nn.Module] = []
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList | nn.Sequential):
+            inside = {id(part) for block in found for part in block.modules()}
+            found += [
+                block for block in module.children()
+                if id(block) not in inside
+                and not isinstance(block, nn.ModuleList | nn.Sequential)
+                and next(block.parameters(), None) is not None
+            ]  # fmt: skip
+    return found

@@ -1,0 +1,124 @@
+"""What a user's `loss(model, batch)` gives, and what it hands to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepseek_core import errors, training
+
+
+def tensors(batch: Any) -> list[Tensor]:
+    """All tensors of a batch, in order."""
+    if isinstance(batch, Tensor):
+        return [batch]
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    if isinstance(batch, Sequence) and not isinstance(batch, str | bytes):
+        return [tensor for part in batch for tensor in tensors(part)]
+    return []
+
+
+def num_items(batch: Any) -> int:
+    """Items of a batch: the first size of its first tensor.
+
+    Raises:
+        InputError: it holds no tensor with a first size.
+    """
+    for tensor in tensors(batch):
+        if tensor.dim():
+            return int(tensor.shape[0])
+    raise errors.InputError(
+        f"a batch of type {type(batch).__name__} holds no tensor of items",
+        remedy="give tensors whose first dimension counts items, in a tuple, list or dict",
+    )
+
+
+def summed(value: Any, batch: Any) -> tuple[Tensor, float]:
+    """Sum of losses, which has a gradient, and their count, of what a loss gave.
+
+    Raises:
+        InputError: it is neither a mean nor (sum, count).
+    """
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Tensor):
+        return value[0], float(value[1])
+    if isinstance(value, Tensor) and value.dim() == 0:
+        items = num_items(batch)
+        return value * items, float(items)
+    what = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    raise errors.InputError(
+        f"the loss gave {what}",
+        remedy="return the mean over the batch as a scalar tensor, or (sum, count)",
+    )
+
+
+class _Asked(BaseException):
+    """Carries what a loss hands to the model; no `except Exception` of a user catches it."""
+
+    def __init__(self, given: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.given = given
+
+
+class _Asks(nn.Module):
+    def forward(self, *given: Any, **named: Any) -> Any:
+        if named or not given or not all(isinstance(one, Tensor) for one in given):
+            raise errors.InputError(
+                "in a pipeline the loss must call the model with tensors by position",
+                remedy="call model(x), and let a layer make what else is needed of it",
+            )
+        raise _Asked(given)
+
+
+class _Answers(nn.Module):
+    def __init__(self, output: Any) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, *_given: Any, **_named: Any) -> Any:
+        return self.output
+
+
+def inputs_of(loss: training.Loss, batch: Any) -> tuple[Tensor, ...]:
+    """What a loss would hand to the model.
+
+    Raises:
+        InputError: not tensors by position, or it does not call the model.
+    """
+    try:
+        loss(_Asks(), batch)
+    except _Asked as asked:
+        return asked.given
+    raise errors.InputError(
+        "the loss does not call the model", remedy="write it as loss(model, batch): model(x) in it"
+    )
+
+
+def loss_of(loss: training.Loss, output: Any, batch: Any) -> tuple[Tensor, float]:
+    """Sum and count of a batch for which the model gave this output."""
+    return summed(loss(_Answers(output), batch), batch)
+
+
+def check_equal(microbatches: Sequence[Sequence[Tensor]]) -> None:
+    """See that all microbatches are of one size.
+
+    Raises:
+        InputError: they are not.
+    """
+    first = [tuple(one.shape) for one in microbatches[0]]
+    for number, inputs in enumerate(microbatches):
+        shapes = [tuple(one.shape) for one in inputs]
+        if shapes != first:
+            raise errors.InputError(
+                f"microbatch {number} has shapes {shapes} and microbatch 0 {first}: "
+                "a pipeline needs equal ones",
+                remedy="choose a microbatch size that divides the batch, or drop what remains",
+            )
+
+
+def joined(microbatches: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
+    """Each input of all microbatches as one tensor."""
+    return tuple(torch.cat(list(parts)) for parts in zip(*microbatches, strict=True))

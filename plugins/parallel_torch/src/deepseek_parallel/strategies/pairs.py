@@ -1,0 +1,219 @@
+"""Which layers may be divided over ranks: proven on a sample, never taken for granted.
+
+A group is some `nn.Linear` (columns) whose outputs reach nothing but one later `nn.Linear` (row):
+both layers of an MLP, or the projections of an attention. It may be divided over n ranks if, with
+each n-th part of the columns in turn, the row's parts add up to what it gave whole, nothing else of
+the module changes, and nothing that has a gradient reaches the row but through the columns.
+
+Source: Shoeybi et al., "Megatron-LM" (arXiv 1909.08053), for the pairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._pytree import tree_map
+
+_SIZES: Final = (4, 3, 2)
+"""Layers of a group, its row included: of an attention, of a gated MLP, of an MLP."""
+_TOLERANCE: Final = 1e-3
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One call of a module; `given` are its arguments by position and by name."""
+
+    given: tuple[tuple[Any, ...], Mapping[str, Any]]
+    output: Any
+
+
+@attrs.frozen(kw_only=True)
+class Division:
+    """`how` each layer may be divided, over `most` ranks or a divisor; and why others may not."""
+
+    how: Mapping[str, str]
+    most: Mapping[str, int]
+    whole: Mapping[str, str]
+
+
+def divisions(model: nn.Module, inputs: Sequence[Tensor], most: int = 8) -> Division:
+    """What may be divided of a model, tried on its inputs; `most` is a power of two."""
+    names = {id(module): name for name, module in model.named_modules()}
+    calls, order = _traced(model, inputs, names)
+    holders = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    how: dict[str, str] = {}
+    ranks: dict[str, int] = {}
+    for name, parent in reversed(list(model.named_modules())):  # the innermost first
+        if len(calls.get(name, ())) != 1 or isinstance(parent, nn.Linear):
+            continue
+        held = {id(module) for module in parent.modules()}
+        open_names = [
+            one for one in order
+            if one not in how and id(model.get_submodule(one)) in held
+            and len(calls[one]) == 1 and _is_own(model.get_submodule(one), holders)
+        ]  # fmt: skip
+        for group in _groups(open_names, how):
+            *columns, row = [model.get_submodule(one) for one in group]
+            tried = _Group(
+                parent=parent, call=calls[name][0],
+                columns=columns, row=row, of_row=calls[group[-1]][0].output,
+            )  # fmt: skip
+            parts = tried.most_parts(most)
+            if parts > 1:
+                how |= dict.fromkeys(group[:-1], "column") | {group[-1]: "row"}
+                ranks |= dict.fromkeys(group, parts)
+    whole = {one: "no pair of it was proven" for one in order if one not in how}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and name in calls:
+            whole[name] = "its projections are one function"
+        if isinstance(module, nn.Embedding) and name in calls:
+            why = _why_whole(module, holders)
+            if why is None:
+                how[name], ranks[name] = "vocabulary", most
+            else:
+                whole[name] = why
+    return Division(how=how, most=ranks, whole=whole)
+
+
+def _traced(
+    model: nn.Module, inputs: Sequence[Tensor], names: Mapping[int, str]
+) -> tuple[dict[str, list[Call]], list[str]]:
+    """Calls of all modules, and the names of `nn.Linear` in the order in which they are called."""
+    calls: dict[str, list[Call]] = {}
+    order: list[str] = []
+
+    def seen(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        name = names[id(module)]
+        calls.setdefault(name, []).append(Call(given=(args, kwargs), output=output))
+        if type(module) is nn.Linear and name not in order:
+            order.append(name)
+
+    with ExitStack() as stack, torch.no_grad():
+        for module in model.modules():
+            handle = module.register_forward_hook(seen, with_kwargs=True)
+            stack.callback(handle.remove)
+        model(*inputs)
+    return calls, order
+
+
+def _is_own(layer: nn.Module, holders: Mapping[int, int]) -> bool:
+    """Whether no other layer shares a parameter of this one."""
+    return all(holders[id(parameter)] == 1 for parameter in layer.parameters())
+
+
+def _groups(names: Sequence[str], taken: Mapping[str, str]) -> Iterator[Sequence[str]]:
+    """Neighbors in the order of calls that may belong together; longer ones first."""
+    sizes = sorted({len(names), *_SIZES}, reverse=True)
+    for begin in range(len(names)):
+        for size in sizes:
+            group = names[begin : begin + size]
+            if len(group) == size > 1 and not any(one in taken for one in group):
+                yield group
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Group:
+    """Layers of a `parent` that may belong together, and what they were given and gave."""
+
+    parent: nn.Module
+    call: Call
+    columns: Sequence[Any]
+    row: Any
+    of_row: Tensor
+
+    def most_parts(self, most: int) -> int:
+        """The largest power of two up to `most` over which it may be divided; 1 if none."""
+        widths = [layer.out_features for layer in self.columns] + [self.row.in_features]
+        parts = most
+        while parts > 1 and (any(width % parts for width in widths) or not self._fits(parts)):
+            parts //= 2
+        return parts
+
+    def _fits(self, parts: int) -> bool:
+        found: list[Tensor] = []
+        for part in range(parts):
+            output, bypassed = self._tried(part, parts, found)
+            if bypassed or len(found) != part + 1 or not _alike(output, self.call.output):
+                return False
+        total = sum(found[1:], found[0])
+        return _alike(total if self.row.bias is None else total + self.row.bias, self.of_row)
+
+    def _tried(self, part: int, parts: int, found: list[Tensor]) -> tuple[Any, bool]:
+        """Call the parent with one part of its columns; its output, and whether they are bypassed.
+
+        The row's part goes to `found`, and what it gave whole goes on in its place.
+        """
+        bypassed = False
+
+        def row(x: Tensor) -> Tensor:
+            nonlocal bypassed
+            bypassed = bypassed or x.requires_grad
+            found.append(functional.linear(x.detach(), _part(self.row.weight, 1, part, parts)))
+            return self.of_row
+
+        def column(layer: Any, x: Tensor) -> Tensor:
+            bias = None if layer.bias is None else _part(layer.bias, 0, part, parts)
+            return functional.linear(x, _part(layer.weight, 0, part, parts), bias).detach()
+
+        args, kwargs = tree_map(_with_gradient, self.call.given)
+        with ExitStack() as stack, torch.enable_grad():
+            stack.enter_context(_instead(self.row, row))
+            for layer in self.columns:
+                stack.enter_context(_instead(layer, partial(column, layer)))
+            try:
+                return self.parent(*args, **kwargs), bypassed
+            except Exception:  # noqa: BLE001 - the module does not work in parts, whatever it says
+                return None, True
+
+
+def _part(tensor: Tensor, dim: int, part: int, parts: int) -> Tensor:
+    return tensor.chunk(parts, dim)[part]
+
+
+def _with_gradient(value: Any) -> Any:
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    return value.detach().requires_grad_() if is_float else value
+
+
+@contextmanager
+def _instead(layer: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a layer do this for a while."""
+    layer.forward = forward
+    try:
+        yield
+    finally:
+        del layer.forward
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Equal but for rounding, in all tensors of what a module gave."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        if one.shape != other.shape:
+            return False
+        if not one.is_floating_point():
+            return bool((one == other).all())
+        size = float(other.detach().abs().max()) if other.numel() else 0.0
+        return bool((one - other).detach().abs().max() <= _TOLERANCE * size + 1e-12)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return list(one) == list(other) and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return type(one) is type(other) and not isinstance(one, Tensor)
+
+
+def _why_whole(layer: nn.Embedding, holders: Mapping[int, int]) -> str | None:
+    if not _is_own(layer, holders):
+        return "another layer shares its weight"
+    if layer.max_norm is not None or layer.padding_idx is not None:
+        return "it has max_norm or padding_idx"
+    if layer.sparse or layer.scale_grad_by_freq:
+        return "its gradient is sparse or scaled by frequency"
+    return None

@@ -1,0 +1,83 @@
+"""What workers tell the process that started them: a line of progress, and the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from deepseek_core import console
+from deepseek_parallel.trainer.watch.line import Show
+
+_LINES, _REPORT = "lines", "report.json"
+
+
+class Teller:
+    """A worker's end; where nobody listens any more, it is silent."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def show(self, done: int, steps: int | None, text: str) -> None:
+        """The progress line; one that finds the pipe full is left out."""
+        try:
+            pipe = os.open(self._folder / _LINES, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads any more
+            return
+        try:
+            os.write(pipe, json.dumps([done, steps, text]).encode() + b"\n")
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(pipe)
+
+    def report(self, facts: dict[str, Any]) -> None:
+        """What the training came to."""
+        with console.whole_file(self._folder / _REPORT) as partial:
+            partial.write_text(json.dumps(facts), encoding="utf-8")
+
+
+@attrs.frozen
+class Channel:
+    """The other end; `folder` is what workers must know."""
+
+    folder: Path
+
+    def report(self) -> dict[str, Any]:
+        """What a worker has told; empty where none has."""
+        file = self.folder / _REPORT
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        return found
+
+
+@contextmanager
+def listening(show: Show) -> Iterator[Channel]:
+    """A channel whose lines go to `show` while the block runs."""
+    with tempfile.TemporaryDirectory(prefix="ds-train-") as name:
+        folder = Path(name)
+        os.mkfifo(folder / _LINES, 0o600)
+        # Open for both ways, so that it does not end with a worker that closes its own end.
+        pipe = os.open(folder / _LINES, os.O_RDWR)
+        reader = threading.Thread(target=_listen, args=(pipe, show), daemon=True)
+        reader.start()
+        try:
+            yield Channel(folder)
+        finally:
+            os.write(pipe, b"\n")
+            reader.join(1.0)
+            os.close(pipe)
+
+
+def _listen(pipe: int, show: Show) -> None:
+    with os.fdopen(pipe, closefd=False) as lines:
+        for line in lines:
+            if not line.strip():
+                return
+            show(*json.loads(line))

@@ -1,0 +1,48 @@
+"""One worker of `ds-sdk train run`: python -m deepseek_parallel.trainer.launch.worker JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from deepseek_core import DeepSeekError
+from deepseek_parallel.errors import RankFailed, RankLost
+from deepseek_parallel.trainer.events import Event
+from deepseek_parallel.trainer.launch.channel import Teller
+from deepseek_parallel.trainer.recipe.build import Job, build
+from deepseek_parallel.trainer.recipe.read import read_recipe
+
+FAILED, FOLLOWED, STOPPED = 1, 3, 130
+"""Exit codes: an own error; one of another rank; stopped before the end."""
+_SIGNALS: Final = ("Ctrl-C", "SIGTERM")
+
+
+def main(text: str) -> int:
+    """Train the recipe that a JSON object names."""
+    told = json.loads(text)
+    teller, parent = Teller(told["channel"]), os.getppid()
+    try:
+        jobs: list[Job] = []
+
+        def watch(_: Event) -> None:
+            if os.getppid() != parent:
+                jobs[0].trainer.stop()  # nobody would end this process any more
+
+        jobs.append(build(read_recipe(Path(told["recipe"]), told["changes"]), callbacks=(watch,)))
+        trainer = jobs[0].trainer
+        report = trainer.fit(**jobs[0].length, resume=told["resume"], show=teller.show)
+    except DeepSeekError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return FOLLOWED if isinstance(error, RankFailed | RankLost) else FAILED
+    except KeyboardInterrupt:
+        return STOPPED
+    if trainer.ranks.rank == 0:
+        teller.report(report.facts())
+    return STOPPED if report.stopped in _SIGNALS else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

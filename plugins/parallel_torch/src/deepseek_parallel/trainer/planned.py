@@ -1,0 +1,45 @@
+"""What a training would do, said before it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deepseek_core import console
+from deepseek_parallel.exchange import Layout
+from deepseek_parallel.trainer.descent import whole_nbytes
+from deepseek_parallel.trainer.pieces import cut, equal_shares
+from deepseek_parallel.trainer.progress import Goal
+from deepseek_parallel.trainer.trainer import Trainer
+
+
+def planned(
+    trainer: Trainer, ranks: int, *, steps: int | None = None, epochs: int | None = None
+) -> dict[str, Any]:
+    """Facts of a training on so many ranks, by what each is."""
+    setup = trainer.setup
+    goal = Goal(batch=setup.batch, length=setup.order.length, steps=steps, epochs=epochs)
+    pieces = cut(0, setup.batch, setup.num_pieces(setup.batch, ranks))
+    weights = sum(param.numel() for _, param in setup.params)
+    nbytes = whole_nbytes(setup.params, ranks)
+    if setup.ratio is not None and ranks > 1:
+        layout = Layout(length=weights, ranks=ranks, ratio=setup.ratio, ratio_of_sum=setup.ratio)
+        nbytes = layout.wire_nbytes
+    saved = "nowhere" if setup.checkpoint is None else str(setup.checkpoint)
+    every = ", at the end"
+    if setup.save_every is not None:
+        is_number = isinstance(setup.save_every, int)
+        every = f", each {setup.save_every} steps" if is_number else ", as failures come"
+    return {
+        "model": type(setup.model).__name__,
+        "trained weights": weights,
+        "optimizer": type(setup.optimizer).__name__,
+        "samples of an epoch": setup.order.length,
+        "steps": goal.num_steps,
+        "samples of a step": setup.batch,
+        "microbatches of each rank": list(equal_shares(len(pieces), ranks)),
+        "samples of a microbatch": max(piece.count for piece in pieces),
+        "precision": setup.precision.kind,
+        "ranks": ranks,
+        "gradients on the wire, a step": console.format_bytes(nbytes),
+        "checkpoints": saved if setup.checkpoint is None else saved + every,
+    }

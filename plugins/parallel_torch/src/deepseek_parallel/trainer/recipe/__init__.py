@@ -1,0 +1,1 @@
+"""Recipes: a training as a TOML file."""

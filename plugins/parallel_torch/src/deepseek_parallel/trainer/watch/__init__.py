@@ -1,0 +1,1 @@
+"""What people and tools see of a training: a line, a log, events of TensorBoard, a page."""

@@ -1,0 +1,132 @@
+"""`ds-sdk train run` and `resume` as a person and a script see them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from train_recipe import RECIPE
+
+from deepseek_core import errors
+from deepseek_parallel import CheckpointMissing, RankFailed
+from deepseek_parallel.cli.main import main
+from deepseek_parallel.trainer.recipe.read import read_recipe
+
+LIMIT_S = 60
+
+
+def told(capsys, *words):
+    capsys.readouterr()
+    code = main([*words, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_processes_train_what_one_trains_and_a_run_goes_on(recipe_folder, capsys):
+    code, one = told(capsys, "run", "recipe.toml", "--set", "checkpoint.url=other")
+    assert code == 0
+    code, two = told(capsys, "run", "recipe.toml", "--nproc", "2", "--set", "train.steps=5")
+    assert (code, two["ranks"], two["checkpoints"]) == (0, 2, [5])
+    assert two["losses"] == pytest.approx(one["losses"][:5], abs=1e-5)
+    code, rest = told(capsys, "resume", "recipe.toml")
+    assert (code, rest["resumed"], rest["steps"]) == (0, 5, 12)
+    assert rest["losses"] == pytest.approx(one["losses"][5:], abs=1e-4)
+    assert rest["evaluations"][-1][1]["right"] > 0.3
+    assert (recipe_folder / "log" / "report.html").exists()
+    with pytest.raises(errors.ConfigError, match="holds a checkpoint of step 12"):
+        main(["run", "recipe.toml"])
+    assert main(["run", "recipe.toml", "--resume"]) == 0
+    assert "12 steps, 144 samples, 3 epochs on one rank, resumed at step 12" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_dead_worker_ends_the_run_with_its_last_words(recipe_folder):
+    start_s = time.monotonic()
+    with pytest.raises(RankFailed, match="rank 1 ended with SIGKILL") as caught:
+        main(["run", "recipe.toml", "--nproc", "2", "--set", "loss.function=train.py:killed"])
+    assert "the end of rank 1" in caught.value.log
+    assert caught.value.rank == 1
+    assert time.monotonic() - start_s < LIMIT_S
+
+
+def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
+    words = ["train", "run", "recipe.toml", "--nproc", "2", "--set", "train.steps=5000",
+             "--set", "loss.function=train.py:slow"]  # fmt: skip
+    code = f"import sys; from deepseek_parallel.cli.main import main; sys.exit(main({words[1:]}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    until_s = time.monotonic() + LIMIT_S
+    while not (recipe_folder / "log" / "log.jsonl").exists() and time.monotonic() < until_s:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, err
+    assert "ended by: Ctrl-C" in out
+    assert "stopped and saved; go on by: ds-sdk train resume recipe.toml --nproc 2" in err
+    assert list((recipe_folder / "saved").glob("*-step-*"))
+
+
+def test_a_dry_run_says_what_would_be_done(recipe_folder, capsys):
+    code, facts = told(capsys, "run", "recipe.toml", "--dry-run", "--nproc", "2")
+    assert code == 0
+    assert facts["steps"] == 12
+    assert facts["microbatches of each rank"] == [2, 1]
+    assert facts["trained weights"] == 6 * 9 + 9 + 9 * 3 + 3
+    assert not (recipe_folder / "saved").exists()
+    assert main(["run", "recipe.toml", "--dry-run"]) == 0
+    assert "nothing was trained" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("train.bach=3", "there is no train.bach -> did you mean 'batch'"),
+        ("trian.batch=3", r"there is no \[trian\] -> did you mean 'train'"),
+        ("train.batch=x", "train.batch is 'x' -> give a whole number"),
+        ("train.balance=1", "train.balance is 1 -> give true or false"),
+        ("train.epochs=3", "has steps and epochs of steps, epochs"),
+        ("train", "has no table, key and value"),
+        ("model.factory=train.py", "model.factory is 'train.py' -> write it as"),
+        ("model.factory=none.py:make", "no such file: .*none.py"),
+        ("model.factory=train.py:make_modle", "did you mean 'make_model'"),
+        ("model.factory=no.such.module:f", "ModuleNotFoundError"),
+        (
+            "model.kwargs={hiden = 3}",
+            "unexpected keyword argument 'hiden' -> did you mean 'hidden'",
+        ),
+        ("optimizer.name=AdamV", "torch has no 'AdamV' -> did you mean 'Adam'"),
+        ("optimizer.kwargs={rl = 1}", "unexpected keyword argument 'rl'"),
+        ("scheduler.name=Cosine", "torch has no 'Cosine'"),
+        ('loss={name = "l1"}', "there is no loss 'l1'"),
+        ("evaluate={every = 3}", "evaluate.factory is missing"),
+    ],
+)
+def test_what_a_recipe_can_not_be_is_told(recipe_folder, change, text):
+    with pytest.raises(errors.ConfigError, match=text):
+        main(["run", "recipe.toml", "--set", change])
+
+
+def test_files_that_are_no_recipe(recipe_folder, tmp_path):
+    (tmp_path / "bad.toml").write_text("train = [")
+    (tmp_path / "empty.toml").write_text("")
+    for name, text in (
+        ("none.toml", "can't be read"), ("bad.toml", "is not TOML"),
+        ("empty.toml", "model.factory is missing"),
+    ):  # fmt: skip
+        with pytest.raises(errors.ConfigError, match=text):
+            read_recipe(tmp_path / name)
+
+
+def test_there_must_be_something_to_go_on_from(recipe_folder):
+    with pytest.raises(CheckpointMissing, match=r"begin by: ds-sdk train run recipe\.toml"):
+        main(["resume", "recipe.toml"])
+    (recipe_folder / "recipe.toml").write_text(RECIPE.replace('[checkpoint]\nurl = "saved"\n', ""))
+    with pytest.raises(errors.ConfigError, match="has no checkpoint to go on from"):
+        main(["resume", "recipe.toml"])
+    with pytest.raises(errors.ConfigError, match="--nproc must be 1 or more"):
+        main(["run", "recipe.toml", "--nproc", "0"])

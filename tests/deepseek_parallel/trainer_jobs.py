@@ -1,0 +1,218 @@
+"""Trainings that run on each rank of a process group, and alone; see `test_trainer`."""
+
+import math
+import time
+
+import torch
+from rank_processes import bits, told
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import TensorDataset
+
+from deepseek_core import DeepSeekError
+from deepseek_parallel.trainer.evaluation import Evaluation
+from deepseek_parallel.trainer.trainer import Trainer
+
+
+def data(length=60, seed=1):
+    """Pictures of 13 features and their classes."""
+    x = torch.randn(length, 13, generator=torch.Generator().manual_seed(seed))
+    return TensorDataset(x, (x.sum(1) > 0).long() + (x[:, 0] > 1).long())
+
+
+def plain(seed=0):
+    """A small network."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(13, 31), nn.Tanh(), nn.Linear(31, 3))
+
+
+def noisy(seed=0):
+    """One with running statistics and dropout."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(13, 31), nn.BatchNorm1d(31), nn.ReLU(), nn.Dropout(0.3), nn.Linear(31, 3)
+    )
+
+
+def mean(model, batch):
+    """Mean over the items."""
+    return functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def weighted(model, batch):
+    """Class 0 is padding, and class 2 counts thrice: (sum, count)."""
+    weight = torch.tensor([0.0, 1.0, 3.0])
+    total = functional.cross_entropy(model(batch[0]), batch[1], weight, reduction="sum")
+    return total, weight[batch[1]].sum()
+
+
+def sgd(model, lr=0.1):
+    """With momentum."""
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+
+
+def trained(rank, ranks, make=plain, loss=mean, steps=8, **options):
+    """Weights, losses and buffers; each rank begins with weights of its own, but rank 0's win."""
+    torch.set_num_threads(1)
+    model = make(seed=rank)
+    trainer = Trainer(model, sgd(model), loss, data(), **{"batch": 10, "microbatch": 3, **options})
+    report = trainer.fit(steps=steps)
+    weights = [p.detach().numpy().copy() for p in model.parameters()]
+    return weights, report.losses, [b.numpy().copy() for b in model.buffers()]
+
+
+class Constant(nn.Module):
+    """A model whose gradient is the same for each sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(64))
+
+    def forward(self, x):
+        """[B, 13] to [B]."""
+        return (self.weight * torch.linspace(0.5, 1.5, 64)).sum() + 0 * x.sum(1)
+
+
+def constant_step(rank, ranks):
+    """What 40 compressed steps of a constant gradient came to, with uneven shares."""
+    model = Constant()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss = lambda m, batch: m(batch[0]).mean()  # noqa: E731
+    Trainer(
+        model, optimizer, loss, data(), batch=10, microbatch=3, compress=1.0
+    ).fit(steps=40)  # fmt: skip
+    return model.weight.detach().numpy()
+
+
+def compressed(rank, ranks):
+    """Bits and losses with 5 % of the gradient, and what was saved."""
+    model = noisy(seed=rank)
+    rates = lambda o: torch.optim.lr_scheduler.StepLR(o, 10, 0.5)  # noqa: E731
+    report = Trainer(
+        model, sgd(model), mean, data(), batch=24, microbatch=4, compress=0.05, scheduler=rates
+    ).fit(steps=30)
+    return bits(model), report.losses, report.saved, report.wire_nbytes
+
+
+def spoiled_loss(model, batch):
+    """NaN where a class is 2 and the first feature is large."""
+    bad = ((batch[1] == 2) & (batch[0][:, 0] > 1.9)).any()
+    return mean(model, batch) * (math.nan if bad else 1.0)
+
+
+def steep(model, batch):
+    """A finite loss whose gradient is infinite."""
+    return mean(model, batch) + 0 * torch.sqrt(model[0].weight.sum() * 0)
+
+
+def failing(rank, ranks, loss):
+    """The error, and whether weights, optimizer and position stayed as before the step."""
+    model = noisy()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    before = []
+
+    def watch(event):
+        if event.kind == "step":
+            before[:] = [bits(model), [b.clone() for b in model.buffers()]]
+
+    trainer = Trainer(model, optimizer, loss, data(), batch=12, microbatch=2, callbacks=watch)
+    error = told(lambda: trainer.fit(epochs=5))
+    same = not before or (
+        bits(model) == before[0]
+        and all(torch.equal(a, b) for a, b in zip(model.buffers(), before[1], strict=True))
+    )
+    return error, same
+
+
+def raising(rank, ranks):
+    """The user's code of rank 1 raises at step 2."""
+    model, calls = plain(), []
+
+    def loss(model, batch):
+        calls.append(1)
+        if rank == 1 and len(calls) == 3:
+            raise KeyError("label")
+        return mean(model, batch)
+
+    start_s = time.monotonic()
+    try:
+        Trainer(model, sgd(model), loss, data(), batch=ranks).fit(steps=5)
+    except (DeepSeekError, KeyError) as error:
+        return type(error).__name__, str(error), time.monotonic() - start_s
+    return None
+
+
+def evaluated(rank, ranks):
+    """Metrics of 50 samples, which no number of ranks divides."""
+    model = noisy()
+    right = lambda m, batch: (m(batch[0]).argmax(1) == batch[1]).float().mean()  # noqa: E731
+    wanted = Evaluation(data=data(50, seed=9), every=2, metrics={"right": right}, batch=7)
+    report = Trainer(
+        model, sgd(model), mean, data(), batch=10, microbatch=5, evaluate=wanted
+    ).fit(steps=5)  # fmt: skip
+    return report.evaluations
+
+
+def other_settings(rank, ranks):
+    """Rank 1 has another batch."""
+    model = plain()
+    trainer = Trainer(model, sgd(model), mean, data(), batch=10 + rank)
+    return told(lambda: trainer.fit(steps=1))
+
+
+def rare(rank, ranks):
+    """A branch that only some samples take, one parameter that none takes, tied and frozen ones."""
+
+    class Rare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = nn.Linear(13, 13), nn.Linear(13, 13)
+            self.second.weight = self.first.weight
+            self.frozen = nn.Linear(13, 13).requires_grad_(requires_grad=False)
+            self.branch, self.last = nn.Linear(13, 3), nn.Linear(13, 3)
+            self.unused = nn.Linear(2, 2)
+
+        def forward(self, x):
+            x = torch.tanh(self.second(torch.tanh(self.first(self.frozen(x)))))
+            return {"logits": self.branch(x) if x[0, 0] > 0 else self.last(x)}
+
+    model = Rare()
+    unused = model.unused.weight.clone()
+    frozen = model.frozen.weight.clone()
+    loss = lambda m, b: functional.cross_entropy(m(b[0])["logits"], b[1])  # noqa: E731
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.5)
+    report = Trainer(model, optimizer, loss, data(), batch=7, microbatch=2).fit(steps=9)
+    assert torch.equal(unused, model.unused.weight)  # no gradient anywhere: no decay either
+    assert torch.equal(frozen, model.frozen.weight)
+    return [p.detach().numpy().copy() for p in model.parameters()], report.losses
+
+
+def resumed(rank, ranks, url, stop, until, options):
+    """Bits after `until` steps, of which those up to `stop` were of another process if not 0."""
+    model = noisy(seed=rank)
+    adam = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer = sgd(model) if options.get("compress") else adam
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=20)
+    trainer = Trainer(
+        model, optimizer, mean, data(), batch=10, microbatch=3, scheduler=rates, checkpoint=url,
+        **options,
+    )  # fmt: skip
+    report = trainer.fit(steps=stop or until, resume=not stop)
+    return bits(model), report.losses, report.resumed, [b.numpy() for b in model.buffers()]
+
+
+def two_speeds(rank, ranks):
+    """Rank 1 takes thrice as long for a microbatch, on a clock that only computing moves."""
+    model, now, counts = plain(), [0.0], []
+
+    def loss(model, batch):
+        now[0] += 3.0 if rank == 1 else 1.0
+        return mean(model, batch)
+
+    trainer = Trainer(
+        model, sgd(model), loss, data(), batch=48, microbatch=1, balance=True, ranks=None,
+        clock=lambda: now[0], callbacks=lambda event: counts.append(event.figures),
+    )  # fmt: skip
+    report = trainer.fit(steps=8)
+    return [f["imbalance"] for f in counts if "loss" in f], bits(model), report.losses
