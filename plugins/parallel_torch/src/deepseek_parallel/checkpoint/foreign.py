@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -91,7 +91,7 @@ class _Machine:
         elif name in _TUPLES:
             self.stack.append(tuple(self._popped(_TUPLES[name])))
         else:
-            getattr(self, f"_{name.lower()}")(argument)
+            self.made[name](self, argument)
 
     def _popped(self, count: int) -> list[Any]:
         found = self.stack[-count:]
@@ -107,18 +107,18 @@ class _Machine:
     def _tuple(self, _: Any) -> None:
         self.stack.append(tuple(self._to_mark()))
 
-    def _setitems(self, _: Any) -> None:
+    def _set_items(self, _: Any) -> None:
         items = self._to_mark()
         for key, value in zip(items[::2], items[1::2], strict=True):
             self._set(key, value)
 
-    def _setitem(self, _: Any) -> None:
+    def _set_item(self, _: Any) -> None:
         self._set(*self._popped(2))
 
     def _set(self, key: Any, value: Any) -> None:
         self.stack[-1][_key(key)] = value
 
-    def _appends(self, _: Any) -> None:
+    def _extend(self, _: Any) -> None:
         items = self._to_mark()
         self.stack[-1].extend(items)
 
@@ -129,15 +129,11 @@ class _Machine:
     def _memoize(self, _: Any) -> None:
         self._numbered[len(self._numbered)] = self.stack[-1]
 
-    def _binput(self, number: int) -> None:
+    def _put(self, number: int) -> None:
         self._numbered[number] = self.stack[-1]
 
-    _long_binput = _binput
-
-    def _binget(self, number: int) -> None:
+    def _get(self, number: int) -> None:
         self.stack.append(self._numbered[number])
-
-    _long_binget = _binget
 
     def _global(self, name: str) -> None:
         self.stack.append(_Record(name.replace(" ", ".")))
@@ -149,11 +145,16 @@ class _Machine:
         called, args = self._popped(2)
         self.stack.append(_Record(called.name, args))
 
-    _newobj = _reduce
-
     def _build(self, _: Any) -> None:
         (state,) = self._popped(1)
         self.stack[-1].state = state
+
+    made: ClassVar[dict[str, Callable[[_Machine, Any], None]]] = {
+        "TUPLE": _tuple, "SETITEMS": _set_items, "SETITEM": _set_item, "APPENDS": _extend,
+        "APPEND": _append, "MEMOIZE": _memoize, "BINPUT": _put, "LONG_BINPUT": _put,
+        "BINGET": _get, "LONG_BINGET": _get, "GLOBAL": _global, "STACK_GLOBAL": _stack_global,
+        "REDUCE": _reduce, "NEWOBJ": _reduce, "BUILD": _build,
+    }  # fmt: skip
 
 
 def _key(key: Any) -> Any:

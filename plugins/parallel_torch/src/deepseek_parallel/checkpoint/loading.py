@@ -69,7 +69,7 @@ class Part:
         reader.set_up_storage_reader(self.metadata, False)
         try:
             reader.read_data(planner.create_local_plan(), planner).wait()
-        except Exception as error:  # noqa: BLE001 - bytes of strangers raise whatever they like
+        except Exception as error:
             raise CheckpointDamaged(
                 f"{self._url} can't be read: {str(error).splitlines()[0]}",
                 file=self._url,

@@ -175,10 +175,7 @@ class NeighborCopies:
     def _exchanged(self, mine: Files, sizes: Mapping[str, int]) -> Files:
         """Send my files to the next rank, and take those of the one before."""
         size, rank = self._peers.size, self._peers.rank
-        out = torch.frombuffer(
-            bytearray(b"".join(mine.values())) or bytearray(1), dtype=torch.uint8
-        )
-        into = _room(sizes)
+        out, into = _joined(mine), _room(sizes)
 
         def both() -> None:
             sending = dist.isend(out, self._global((rank + 1) % size), group=self._group)
@@ -193,12 +190,9 @@ class NeighborCopies:
     def _broadcast(self, files: Files, holder: int) -> Files:
         """Files of one old rank, from the rank that holds them."""
         is_mine = self._peers.rank == holder
-        sizes = self._peers.gather({p: len(d) for p, d in files.items()} if is_mine else None)[
-            holder
-        ]
-        assert sizes is not None
-        data = bytearray(b"".join(files.values())) if is_mine else bytearray(sum(sizes.values()))
-        sent = torch.frombuffer(data or bytearray(1), dtype=torch.uint8)
+        told = {path: len(data) for path, data in files.items()} if is_mine else {}
+        sizes = self._peers.gather(told)[holder]
+        sent = _joined(files) if is_mine else _room(sizes)
         if self._peers.size > 1:
             waited(
                 lambda: dist.broadcast(sent, self._global(holder), group=self._group),

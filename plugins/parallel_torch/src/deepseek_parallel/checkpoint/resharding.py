@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +17,8 @@ from deepseek_parallel.checkpoint.manifest import File, Manifest
 from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.checkpoint.plans import plans_of_ranks
 from deepseek_parallel.checkpoint.staging import Staged
+from deepseek_parallel.checkpoint.verifying import Tell
 from deepseek_parallel.states import resharded
-
-Tell = Callable[[int], None]
 
 
 def reshard(place: Place, found: Found, target: Place, ranks: int, tell: Tell) -> Manifest:
