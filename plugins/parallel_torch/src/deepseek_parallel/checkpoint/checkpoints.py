@@ -32,6 +32,7 @@ from deepseek_parallel.errors import CodeMismatch, SaveUnfinished, StateMismatch
 from deepseek_parallel.states import is_of_rank
 
 _LIMIT_S: Final = 600.0
+_EXIT_S: Final = 60.0  # how long a process that ends without `close` waits for its last save
 
 
 @attrs.frozen(kw_only=True)
@@ -182,7 +183,7 @@ class Checkpoints:
             _, thread = self._last
             thread.join(self._limit_s if limit_s is None else limit_s)
             self._stopped.set()
-            thread.join(1.0)
+            thread.join(0.1)
             self._last = None
         if self._run is not None:
             atexit.unregister(self.close)
@@ -237,7 +238,7 @@ class Checkpoints:
         """The first name of a run, once the URL is claimed for it."""
         run, name = self._peers.agreed(lambda: self._claim(step, processes))
         self._run = run
-        atexit.register(self.close)
+        atexit.register(self.close, _EXIT_S)
         return name
 
     def _claim(self, step: int, processes: list[claim.Process]) -> tuple[str, str]:

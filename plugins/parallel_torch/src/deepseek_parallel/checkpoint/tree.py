@@ -53,6 +53,9 @@ def _skeleton(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         if path in tensors:
             raise errors.InputError(f"two tensors of the state would be named {path!r}")
+        if value.is_meta or value.layout != torch.strided or value.is_quantized:
+            what = "on no device (meta)" if value.is_meta else f"{value.layout}, {value.dtype}"
+            raise _refused(path, f"is a tensor that is {what}")
         tensors[path] = value
         return {TENSOR: path}
     if isinstance(value, Mapping):
