@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from deepseek_parallel.checkpoint.manifest import Manifest
     from deepseek_parallel.checkpoint.saving import Saving
     from deepseek_parallel.codec.compressor import TopK
+    from deepseek_parallel.elastic.group import ElasticRanks
+    from deepseek_parallel.elastic.share import share
     from deepseek_parallel.errors import (
         AnotherWriter,
         CheckpointDamaged,
         CheckpointMissing,
         CodeMismatch,
+        JoinRefused,
+        NotAMember,
         NotFiniteGradient,
         RankLost,
         SaveFailed,
@@ -33,7 +37,10 @@ _WHERE: Final = {
     "Checkpoints": "checkpoint.checkpoints",
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
+    "ElasticRanks": "elastic.group",
+    "JoinRefused": "errors",
     "Manifest": "checkpoint.manifest",
+    "NotAMember": "errors",
     "NotFiniteGradient": "errors",
     "Order": "sampling",
     "RankLost": "errors",
@@ -43,6 +50,7 @@ _WHERE: Final = {
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
     "resharded": "states",
+    "share": "elastic.share",
 }
 
 __all__ = [
@@ -53,7 +61,10 @@ __all__ = [
     "Checkpoints",
     "CodeMismatch",
     "CompressedSGD",
+    "ElasticRanks",
+    "JoinRefused",
     "Manifest",
+    "NotAMember",
     "NotFiniteGradient",
     "Order",
     "RankLost",
@@ -63,6 +74,7 @@ __all__ = [
     "StateMismatch",
     "TopK",
     "resharded",
+    "share",
 ]
 
 
