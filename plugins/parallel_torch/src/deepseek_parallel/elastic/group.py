@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from datetime import timedelta
+from itertools import count
 from typing import Any, Final, Self
 
 import torch.distributed as dist
@@ -28,7 +29,13 @@ ADDRESS, RUN = "DEEPSEEK_ROSTER", "DEEPSEEK_RUN"
 _log = logging.getLogger(__name__)
 LIMIT_S: Final = 60.0
 PATIENCE_S: Final = 1800.0
-BUILD_S: Final = 10.0
+MEET_S: Final = 10.0
+"""How long the members of a new epoch wait for each other; one that is lost ends that at once."""
+CONNECT_S: Final = 1.0
+"""How long gloo tries to reach a rank, five times; twice as long after each attempt.
+
+Nothing ends that when the rank is killed meanwhile.
+"""
 BEAT_S: Final = 0.2
 
 
@@ -121,14 +128,14 @@ class ElasticRanks:
 
     def _next(self) -> Renewed:
         until_s = time.monotonic() + self._limit_s
-        while True:
+        for attempt in count():
             self._drop()
             formation = self._membership.next(until_s)
             self.epoch, self.size = formation.epoch, len(formation.members)
             self.rank = formation.members.index(self._membership.name)
             try:
                 if self.size > 1:
-                    self._build(min(until_s, time.monotonic() + BUILD_S))
+                    self._build(until_s, CONNECT_S * 2**attempt)
             except (RuntimeError, RankLost) as error:  # torch has no kind of its own for this
                 _log.info("membership %d was not built: %s", self.epoch, error)
                 if time.monotonic() >= until_s:
@@ -138,8 +145,10 @@ class ElasticRanks:
                     ) from error
                 continue
             return _renewed(formation, self.rank)
+        raise AssertionError  # count() has no end
 
-    def _build(self, until_s: float) -> None:
+    def _build(self, until_s: float, connect_s: float) -> None:
+        until_s = min(until_s, time.monotonic() + MEET_S)
         limit = timedelta(seconds=max(0.1, until_s - time.monotonic()))
         before = {end.inode for end in sockets.opened()}
         if self.rank == 0:
@@ -152,9 +161,12 @@ class ElasticRanks:
             self._store = wire.address_of(self._membership.store(until_s))
             store = dist.TCPStore(*self._store, is_master=False, timeout=limit)
         self._check_not_broken()
+        store.set(f"here{self.rank}", b"")
+        store.wait([f"here{rank}" for rank in range(self.size)], limit)
         dist.init_process_group(
-            "gloo", store=store, rank=self.rank, world_size=self.size, timeout=limit
-        )
+            "gloo", store=store, rank=self.rank, world_size=self.size,
+            timeout=timedelta(seconds=connect_s),
+        )  # fmt: skip
         new = [end for end in sockets.opened() if end.inode not in before]
         told: list[Any] = [None] * self.size
         dist.all_gather_object(told, sockets.listeners(new))
