@@ -27,12 +27,14 @@ class Report:
 
     `losses` has the loss of each step, `evaluations` a step and its metrics. `imbalance` is the
     mean of slowest over mean computation of the ranks, less 1; `stalls_s` what saving and
-    evaluating kept the ranks from training. `stopped` says why it ended.
+    evaluating kept the ranks from training. `stopped` says why it ended, and `rank` is who
+    reports: all have the same figures.
     """
 
     steps: int
     samples: int
     epochs: float
+    rank: int
     ranks: int
     seconds: float
     samples_per_s: float
@@ -101,12 +103,13 @@ class Record:
                 )
             )
 
-    def report(self, now: Event, *, seconds: float, resumed: int | None) -> Report:
+    def report(self, now: Event, rank: int, *, seconds: float, resumed: int | None) -> Report:
         """What it came to; `now` says where it has ended, and why."""
         return Report(
             steps=now.step,
             samples=now.samples,
             epochs=now.epoch,
+            rank=rank,
             ranks=self._ranks,
             seconds=seconds,
             samples_per_s=self._samples / seconds if seconds else 0.0,
