@@ -7,6 +7,7 @@ import io
 
 import rank_processes as group
 import torch
+import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import (
     get_optimizer_state_dict,
     set_optimizer_state_dict,
@@ -14,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from deepseek_parallel import Checkpoints, CompressedSGD
+from deepseek_parallel import Checkpoints, CompressedSGD, NeighborCopies
 
 
 def plain(seed=0):
@@ -142,3 +143,31 @@ def compressed_loaded(rank, ranks, url):
     net.load_state_dict(model)
     optimizer.load_state_dict(state)
     return sent(net.state_dict(), optimizer.state_dict())
+
+
+def recovered(rank, ranks, lost):
+    """Ranks keep copies; one is lost, and the others, or one that joins, go on from them."""
+    net = group.module()
+    optimizer = CompressedSGD(net.parameters(), lr=0.1, ratio=0.05)
+    stepped(net, optimizer, 6, rank)
+    copies = NeighborCopies()
+    copies.save(5, net.state_dict(), optimizer.state_dict())
+    copies.save(6, net.state_dict(), optimizer.state_dict(), {"position": 48})
+    before = sent(net.state_dict(), optimizer.state_dict())
+    if rank == lost:
+        copies = NeighborCopies()  # another process in its place, which has nothing
+    fresh = group.module(seed=3)
+    other = CompressedSGD(fresh.parameters(), lr=0.7, ratio=0.05)
+    model, state = fresh.state_dict(), other.state_dict()
+    assert copies.load(model, state) == (6, {"position": 48})
+    joined = sent(model, state)
+    left = dist.new_group([one for one in range(ranks) if one != lost])
+    alone = sent()
+    if rank != lost:
+        last = group.module(seed=4)
+        other = CompressedSGD(last.parameters(), lr=0.7, ratio=0.05, group=left)
+        model, state = last.state_dict(), other.state_dict()
+        copies.load(model, state, group=left)
+        alone = sent(model, state)
+    dist.barrier()  # rank 0 has the store of all groups
+    return before, joined, alone

@@ -12,11 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from deepseek_core import Mesh, training
-from deepseek_parallel.planning.search import Wanted
 from deepseek_parallel.strategies import applying  # noqa: F401 - once, before ranks are forked
 from deepseek_parallel.strategies.norm import fit_optimizer
-from deepseek_parallel.strategies.plans import Wish
 from deepseek_parallel.strategies.profiling import profile
+from deepseek_parallel.strategies.splitting import split
 from deepseek_parallel.strategies.strategy import Hybrid, Replicas, Shards, Stages, Tensors
 
 STEPS, BATCH, WORDS, WIDTH = 20, 16, 41, 16
@@ -100,8 +99,7 @@ def cluster(ranks):
 def plan(name, ranks, model=None, shares=None, size=BATCH, **wished):
     """A strategy's plan for a model: with these shares of microbatches, if some are given."""
     model = model or language_model()
-    schedule = wished.pop("schedule", None)
-    strategy = KINDS[name](Wish(sizes=Wanted(**wished), schedule=schedule))
+    strategy = training.open_strategy(name, wished)
     found = profile(model, loss, batch(0, 2), batch=size).profile
     made = strategy.plan(found, cluster(ranks))
     return made if shares is None else attrs.evolve(made, shares=shares)
@@ -264,3 +262,31 @@ def hung(rank, ranks, plan):
         return group.HANGS
     return group.waited(lambda: model.reduce(model.backward(
         microbatches(plan, model.replica, 1), loss)))  # fmt: skip
+
+
+def split_up(rank, ranks, strategy, options):
+    """The model split in one call, and a step of it."""
+    wished = {"strategy": strategy, "options": options}
+    found = split(language_model(seed=rank), loss, batch(0, 2), batch=BATCH, **wished)
+    given = microbatches(found.plan, found.replica, 0)
+    sums = found.model.reduce(found.model.backward(given, loss))
+    plans = [plan.strategy for plan in found.ranking.plans]
+    return found.plan, plans, dict(found.whole), sums.loss / sums.items
+
+
+def split_wrongly(rank, ranks):
+    """Strategies, options and batches that are not there or do not fit."""
+    asks = [
+        {"strategy": "hybird"},
+        {"strategy": "hybrid", "options": {"dpp": 2}},
+        {"options": {}},
+        {"options": {"dp": 2}},
+        {"strategy": "pp", "options": {"schedule": "gpipe"}},
+        {"strategy": "tp", "options": {"micro": 3}},
+        {"strategy": "hybrid", "options": {"dp": 3}},
+        {"strategy": "pp", "options": {"dp": 2}},
+    ]
+    return [
+        group.told(lambda ask=ask: split(language_model(), loss, batch(0, 2), batch=BATCH, **ask))
+        for ask in asks
+    ]

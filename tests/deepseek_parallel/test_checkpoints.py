@@ -42,3 +42,16 @@ def test_what_each_rank_kept_back_goes_on_there_and_is_shared_by_other_numbers(t
             assert work.digest(state) == work.digest(wanted[rank])
             assert state["compression"]["ranks"] == ranks
             assert torch.equal(state["state"][0]["residual"], wanted[rank]["state"][0]["residual"])
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_a_lost_rank_s_own_state_comes_back_from_its_neighbor_s_memory(lost):
+    found = group.run(work.recovered, 3, lost)
+    opened = [[torch.load(io.BytesIO(one)) for one in each] for each in found]
+    states = [before[1] for before, _, _ in opened]
+    for rank, (before, joined, _) in enumerate(opened):
+        assert work.digest(*joined) == work.digest(*before), rank
+    wanted = resharded(states, 2)
+    for rank, (model, state) in enumerate(left for *_, left in opened if left):
+        assert work.digest(model) == work.digest(opened[0][0][0])
+        assert work.digest(state) == work.digest(wanted[rank])

@@ -157,3 +157,32 @@ def test_a_lost_rank_is_told_in_time(work, name, wished):
     assert kind == "RankLost"
     assert "rank 0 got no answer of another one" in text
     assert seconds < group.PATIENCE_S + 5
+
+
+@pytest.mark.parametrize(("strategy", "options"), [("auto", None), ("hybrid", {"tp": 2})])
+def test_one_call_counts_plans_and_applies(strategy, options):
+    """All ranks hold to one plan, whatever each has measured."""
+    found = group.run(models.split_up, 2, strategy, options, patience_s=models.CALM_S)
+    plans = [one[0] for one in found]
+    assert plans[0] == plans[1]
+    assert dict(plans[0].mesh.sizes).get("tp") == (2 if options else None)
+    for _, ranked, whole, loss in found:
+        expected = {"ddp", "fsdp", "hybrid", "pp", "tp"} if options is None else {"hybrid"}
+        assert set(ranked) == expected
+        assert whole == {"3": "no pair of it was proven"}
+        assert loss == pytest.approx(one_process()[0][0], abs=BOUND)
+
+
+def test_a_split_that_can_not_be_is_told():
+    for told in group.run(models.split_wrongly, 2, patience_s=models.CALM_S):
+        says = [
+            "no plugin offers a strategy 'hybird' -> did you mean hybrid?",
+            "strategy 'hybrid' has no option 'dpp' -> did you mean dp?",
+            "", "options are of one strategy, and none is named",
+            "schedule is 'gpipe' -> use one of: 1f1b, interleaved, zero_bubble",
+            "micro 3 does not divide the batch of 16",
+            "no mesh of 2 ranks and a batch of 16 has what is wanted",
+            "no mesh of 2 ranks and a batch of 16 has what is wanted",
+        ]  # fmt: skip
+        for part, one in zip(says, told, strict=True):
+            assert part in " ".join(one) and bool(part) == bool(one), one

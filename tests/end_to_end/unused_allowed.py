@@ -5,13 +5,11 @@ A pattern of keys, as `fnmatch` has them: `package.module:Class.member`.
 
 _TOLD = "a field of a record, which `plugin-info --json` shows whole"
 _ENGINE = "engines for training, which come as plugins, call it; the conformance kit holds it"
-_BY_FIELD = "read by the name that its `Family.field` has (discovery/loading.py, families.py)"
 
 ALLOWED = {
     # named in another way
     "deepseek_core.cli.pictures.option_values:parse_*": "named by text in pictures/arguments.py",
     "deepseek_core.contracts.task:Workload.TRAINING": "a caller names it by its value, 'training'",
-    "deepseek_core.discovery.registry:Registry.strategies": _BY_FIELD,
     "deepseek_core.contracts.compressor:CompressorSpec.lossy": _TOLD,
     "deepseek_core.contracts.strategy:StrategySpec.elastic": _TOLD,
     "deepseek_core.contracts.tier:TierSpec.capabilities": _TOLD,
@@ -20,6 +18,7 @@ ALLOWED = {
     "deepseek_storage_s3.tls_relay:_Handler.do_*": "http.server calls them by name",
     "deepseek_store.maintenance:Maintenance.unpin": "users call it (howto/move_and_pin.md)",
     "deepseek_compress.train.intervals:over_seeds": "benchmarks give figures over seeds by it",
+    "deepseek_parallel.strategies.case:*": "the conformance kit trains it (conformance.py)",
     # for those who write plugins
     "deepseek_core.contracts.compressor:Compressor.*": _ENGINE,
     "deepseek_core.contracts.strategy:Strategy.*": _ENGINE,

@@ -76,7 +76,7 @@ class Profile:
 
     @property
     def parameters(self) -> int:
-        """Of all layers."""
+        """Parameters of all layers."""
         return sum(layer.parameters for layer in self.layers)
 
 

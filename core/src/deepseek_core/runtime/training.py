@@ -6,7 +6,10 @@ Records, contracts and two functions, without torch. Import it by
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from inspect import signature
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core.contracts.cluster import Cluster, Group, Link, check_figure, check_whole
 from deepseek_core.contracts.errors import ConfigError, PluginError
@@ -21,6 +24,8 @@ from deepseek_core.schedule.strategies import Planner, Ranking, rank
 if TYPE_CHECKING:
     from deepseek_core.contracts.strategy import StrategySpec
     from deepseek_core.discovery.registry import Registered, Registry
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 __all__ = [
     "Cluster",
@@ -40,11 +45,13 @@ __all__ = [
 ]
 
 
-def open_strategy(name: str, *, registry: Registry | None = None) -> Strategy:
-    """Make the strategy of that name.
+def open_strategy(
+    name: str, options: Mapping[str, Any] | None = None, *, registry: Registry | None = None
+) -> Strategy:
+    """Make the strategy of that name; `options` are the arguments of its factory by name.
 
     Raises:
-        ConfigError: no plugin offers it, or that one lacks what it needs.
+        ConfigError: no plugin offers it, that one lacks what it needs, or an unknown option.
         PluginError: the plugin is broken.
         DeepSeekError: what its probe says, when it can't be used here.
     """
@@ -55,7 +62,7 @@ def open_strategy(name: str, *, registry: Registry | None = None) -> Strategy:
             f"no plugin offers a strategy {name!r}",
             remedy=suggestion(str(name), known) or "ds-sdk list-plugins --kind strategy",
         )
-    return _made(known[name])
+    return _made(known[name], options or {})
 
 
 def ranked(profile: Profile, cluster: Cluster, *, registry: Registry | None = None) -> Ranking:
@@ -76,18 +83,34 @@ def _planner(found: Registered[StrategySpec]) -> Planner:
     return planned
 
 
-def _made(found: Registered[StrategySpec]) -> Strategy:
+def _made(found: Registered[StrategySpec], options: Mapping[str, Any] = _NONE) -> Strategy:
     name = found.record.name
     if not found.usable:
         raise ConfigError(f"strategy {name!r} {found.reason}", remedy=found.remedy)
     with watched(found.plugin, f"making strategy {name}"):
-        for locator in filter(None, (found.record.probe, found.record.factory)):
-            code = load_locator(locator, plugin=found.plugin, dist=found.dist)
-            with blamed(found, f"can't make strategy {name}"):
-                made = code()
+        if found.record.probe is not None:
+            probe = load_locator(found.record.probe, plugin=found.plugin, dist=found.dist)
+            with blamed(found, f"can't probe strategy {name}"):
+                probe()
+        factory = load_locator(found.record.factory, plugin=found.plugin, dist=found.dist)
+        _check_options(name, factory, options)
+        with blamed(found, f"can't make strategy {name}"):
+            made = factory(**options)
     if not isinstance(made, Strategy):
         raise PluginError(
             f"plugin {found.plugin!r}: {found.record.factory} made a {type(made).__name__}, "
-            "which is no Strategy"
+            "which is not a Strategy"
         )
     return made
+
+
+def _check_options(name: str, factory: Any, options: Mapping[str, Any]) -> None:
+    if not options:  # a signature takes time, and some have none
+        return
+    known = list(signature(factory).parameters)
+    for option in options:
+        if option not in known:
+            raise ConfigError(
+                f"strategy {name!r} has no option {option!r}",
+                remedy=suggestion(option, known) or f"its options: {', '.join(known) or 'none'}",
+            )

@@ -60,5 +60,5 @@ def contradiction(plan: TrainingPlan, profile: Profile, cluster: Cluster) -> str
 
 
 def _order(plan: TrainingPlan) -> tuple[float, float, int, str]:
-    """Of equal ones the simpler comes first."""
+    """What plans are sorted by; of equal ones the simpler comes first."""
     return plan.step_s, plan.memory_nbytes, len(plan.mesh.sizes), plan.strategy

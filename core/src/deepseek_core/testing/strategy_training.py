@@ -31,7 +31,7 @@ told_losses(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 
 @attrs.frozen(kw_only=True)
 class TrainingCase:
-    """A small training, made anew in each process; a locator `package.module:name` makes it.
+    """A small training, made in each process; a locator `package.module:name` makes it.
 
     `start` joins the processes, which have RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as
     torchrun sets them. `batch(step, begin, end)` gives these samples of a step; `update` takes one

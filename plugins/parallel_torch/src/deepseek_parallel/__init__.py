@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.balance.balancer import Balancer
     from deepseek_parallel.checkpoint.checkpoints import Checkpoints
     from deepseek_parallel.checkpoint.manifest import Manifest
+    from deepseek_parallel.checkpoint.neighbors import NeighborCopies
     from deepseek_parallel.checkpoint.saving import Saving
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.errors import (
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         CheckpointDamaged,
         CheckpointMissing,
         CodeMismatch,
+        MeshMismatch,
         NotFiniteGradient,
         NotFiniteLoss,
         RankFailed,
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from deepseek_parallel.sampling import Order
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
+    from deepseek_parallel.strategies.measuring import measured_cluster
+    from deepseek_parallel.strategies.norm import fit_optimizer
+    from deepseek_parallel.strategies.profiling import profile
+    from deepseek_parallel.strategies.splitting import Splitting, split
     from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
     from deepseek_parallel.trainer.events import Event
     from deepseek_parallel.trainer.report import Recovery, Report
@@ -45,6 +51,8 @@ _WHERE: Final = {
     "Evaluation": "trainer.evaluation",
     "Event": "trainer.events",
     "Manifest": "checkpoint.manifest",
+    "MeshMismatch": "errors",
+    "NeighborCopies": "checkpoint.neighbors",
     "NotFiniteGradient": "errors",
     "NotFiniteLoss": "errors",
     "Order": "sampling",
@@ -56,11 +64,16 @@ _WHERE: Final = {
     "SaveInterval": "hazard.interval",
     "SaveUnfinished": "errors",
     "Saving": "checkpoint.saving",
+    "Splitting": "strategies.splitting",
     "StateMismatch": "errors",
     "TopK": "codec.compressor",
     "Trainer": "trainer.trainer",
     "failure_predictor": "hazard.gaps",
+    "fit_optimizer": "strategies.norm",
+    "measured_cluster": "strategies.measuring",
+    "profile": "strategies.profiling",
     "resharded": "states",
+    "split": "strategies.splitting",
 }
 
 __all__ = [
@@ -75,6 +88,8 @@ __all__ = [
     "Evaluation",
     "Event",
     "Manifest",
+    "MeshMismatch",
+    "NeighborCopies",
     "NotFiniteGradient",
     "NotFiniteLoss",
     "Order",
@@ -86,11 +101,16 @@ __all__ = [
     "SaveInterval",
     "SaveUnfinished",
     "Saving",
+    "Splitting",
     "StateMismatch",
     "TopK",
     "Trainer",
     "failure_predictor",
+    "fit_optimizer",
+    "measured_cluster",
+    "profile",
     "resharded",
+    "split",
 ]
 
 

@@ -10,14 +10,14 @@ import io
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, cast
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Protocol, cast
 
 import torch
 from torch.distributed.checkpoint import filesystem, metadata, planner
 
 from deepseek_parallel.checkpoint.manifest import File
-from deepseek_parallel.checkpoint.place import Place
+from deepseek_parallel.checkpoint.place import Hashed
 from deepseek_parallel.errors import CheckpointDamaged
 
 METADATA: Final = ".metadata"
@@ -39,10 +39,17 @@ _NAMES: Final = {
 }  # fmt: skip
 
 
+class Writable(Protocol):
+    """Where files are written: a `Place`, or memory."""
+
+    def writing(self, name: str) -> AbstractContextManager[Hashed]:
+        """A new file to stream into."""
+
+
 class PartFiles(filesystem.FileSystemBase):
     """What DCP takes for a file system: one folder of a place; `written` are its new files."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Writable) -> None:
         self._place, self.written = place, dict[str, File]()
 
     @contextmanager
@@ -85,7 +92,7 @@ class PartFiles(filesystem.FileSystemBase):
 class PartWriter(filesystem.FileSystemWriter):
     """DCP's writer of the files of one rank."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Writable) -> None:
         super().__init__("", sync_files=False)
         self.fs = self.files = PartFiles(place)
 

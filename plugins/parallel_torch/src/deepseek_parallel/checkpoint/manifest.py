@@ -85,13 +85,14 @@ def read_manifest(data: bytes, url: str) -> Manifest:
         ArtifactError: a newer version of the SDK wrote it.
     """
     content = _content(data, url)
-    if content.get("format") != FORMAT:
+    told_format = content.get("format")
+    if type(told_format) is int and told_format > FORMAT:
         raise errors.ArtifactError(
-            f"{url} has format {content.get('format')!r}, and this version reads format {FORMAT}",
+            f"{url} has format {told_format}, and this version reads format {FORMAT}",
             remedy=console.update_command("deepseek-parallel"),
         )
     told = content.pop("sha256", None)
-    if told != _hash_of(content):
+    if told_format != FORMAT or told != _hash_of(content):
         raise _damaged(url, "its hash is another one")
     try:
         return _made(content)

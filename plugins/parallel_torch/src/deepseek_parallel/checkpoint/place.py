@@ -195,7 +195,7 @@ class Place:
         Raises:
             WriteError: it can't be written.
         """
-        path = self._path(name)
+        path, hashed = self._path(name), None
         with self._writing(name):
             try:
                 with self._fs.open(path, "wb") as opened:
@@ -207,6 +207,8 @@ class Place:
             except BaseException:
                 with suppress(Exception):  # what went wrong first is told
                     self._fs.rm_file(path)
+                if hashed is not None and hashed.failed is not None:
+                    raise hashed.failed from None  # torch makes a RuntimeError of it
                 raise
         self.written_nbytes += hashed.nbytes
 
@@ -309,6 +311,7 @@ class Hashed(io.RawIOBase):
         super().__init__()
         self._opened, self._digest = opened, hashlib.sha256()
         self.nbytes = 0
+        self.failed: OSError | None = None
 
     def writable(self) -> bool:
         """Yes."""
@@ -318,7 +321,11 @@ class Hashed(io.RawIOBase):
         """Write all of it."""
         view = memoryview(data).cast("B")
         self._digest.update(view)
-        self._opened.write(view)
+        try:
+            self._opened.write(view)
+        except OSError as error:
+            self.failed = error
+            raise
         self.nbytes += len(view)
         return len(view)
 

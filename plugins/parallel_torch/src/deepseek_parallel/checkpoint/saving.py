@@ -30,7 +30,7 @@ from deepseek_parallel.errors import AnotherWriter, SaveFailed, SaveUnfinished
 
 RECORDS: Final = "records"
 _FAILED: Final = "failed-"
-_NICE: Final = 10  # about a tenth of a core where the training uses all; 19 would hardly run
+_NICE: Final = 5  # about a third of a core where the training uses all of them
 _POLL_S: Final = (0.02, 1.0)  # the first and the longest pause between two looks
 _LOG: Final = logging.getLogger(__name__)
 

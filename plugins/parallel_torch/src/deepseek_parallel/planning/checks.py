@@ -10,7 +10,6 @@ _LEAST: Final = 1e-12
 """Figures below are of no machine, and their quotients of no use."""
 
 counted = training.check_whole
-not_below_zero = training.check_figure
 
 
 def above_zero(value: object, what: str) -> float:

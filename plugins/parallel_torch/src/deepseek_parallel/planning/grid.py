@@ -27,7 +27,7 @@ class Grid:
 
     @property
     def num_replicas(self) -> int:
-        """Of all kinds."""
+        """Replicas of all kinds."""
         return sum(count for _, count in self.rows)
 
     def groups_of(self, stage: int) -> list[int]:

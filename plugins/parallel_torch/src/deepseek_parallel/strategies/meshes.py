@@ -68,7 +68,8 @@ def align(model: nn.Module) -> None:
     with rank_errors("comparing the models"):
         told: list[Any] = [mine if dist.get_rank() == 0 else None]
         dist.broadcast_object_list(told, src=0)
-        differs = torch.tensor(0 if told[0] == mine else dist.get_rank() + 1)
+        number = 0 if told[0] == mine else dist.get_rank() + 1
+        differs = torch.tensor(number, device=held[0][1].device)
         dist.all_reduce(differs, dist.ReduceOp.MAX)
         if differs:
             raise MeshMismatch(

@@ -21,7 +21,7 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def gradient_norm(parameters: Iterable[Tensor], mesh: DeviceMesh) -> float:
-    """Of all parts on all ranks, each counted once whatever number of ranks holds it.
+    """Norm over all parts on all ranks, each counted once however many ranks hold it.
 
     An axis of the mesh that a parameter is not split over holds copies of it, but for `pp`, whose
     ranks hold different parameters.

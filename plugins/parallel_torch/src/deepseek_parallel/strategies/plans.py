@@ -20,16 +20,19 @@ _MOST_MICROS: Final = 12
 
 @attrs.frozen(kw_only=True)
 class Wish:
-    """What the user wants of a plan: sizes of the mesh, and a schedule; None leaves it open.
+    """What a user wants of a plan: sizes of the mesh, and a schedule; None leaves it open.
 
     Raises:
-        InputError: an unknown schedule.
+        InputError: an unknown schedule, or a size that is not a whole number of 1 or more.
     """
 
     sizes: Wanted = attrs.field(factory=Wanted)
     schedule: str | None = None
 
     def __attrs_post_init__(self) -> None:
+        for name, size in attrs.asdict(self.sizes).items():
+            if size is not None:
+                checks.counted(size, name)
         if self.schedule is not None:
             checks.one_of(self.schedule, SCHEDULES, "schedule")
 
@@ -68,7 +71,7 @@ def fastest(
 
 
 def _nearer(one: MeshMismatch | None, other: MeshMismatch) -> MeshMismatch:
-    """Of two refusals the one to tell: memory lacks only where all else fits."""
+    """The refusal to tell: memory lacks only where all else fits."""
     return one if one is not None and other.dimension != "memory" else other
 
 

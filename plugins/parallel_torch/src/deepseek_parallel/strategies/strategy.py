@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from deepseek_core import Mesh, Strategy, TensorSpec, errors, training
+from deepseek_parallel.planning.search import Wanted
 from deepseek_parallel.planning.stack import StackProfile, fastest_of_stack
 from deepseek_parallel.strategies.plans import Wish, fastest
 
@@ -12,14 +13,28 @@ Slices = tuple[slice, ...]
 
 
 class _OfAxes(Strategy):
-    """All ranks on one axis, or on several; `wish` is what a plan must have."""
+    """All ranks on one axis, or on several.
+
+    What is given is what a plan must have: sizes of the mesh, samples in a microbatch, chunks of
+    layers on a stage, and a schedule of `SCHEDULES`.
+    """
 
     name: ClassVar[str]
     axes: ClassVar[tuple[str, ...]]
     sharded: ClassVar[bool] = False
 
-    def __init__(self, wish: Wish | None = None) -> None:
-        self.wish = wish or Wish()
+    def __init__(
+        self,
+        *,
+        dp: int | None = None,
+        tp: int | None = None,
+        pp: int | None = None,
+        micro: int | None = None,
+        interleave: int | None = None,
+        schedule: str | None = None,
+    ) -> None:
+        sizes = Wanted(dp=dp, tp=tp, pp=pp, micro=micro, interleave=interleave)
+        self.wish = Wish(sizes=sizes, schedule=schedule)
 
     def mesh(self, num_ranks: int) -> Mesh:
         """All ranks on the one axis."""
@@ -71,7 +86,7 @@ class Replicas(_OfAxes):
 
 
 class Shards(_OfAxes):
-    """As replicas, but each rank keeps a part of each parameter and gathers it when it is used."""
+    """Replicas that keep a part of each parameter each, and gather it when it is used."""
 
     name = "fsdp"
     axes = ("dp",)

@@ -40,6 +40,7 @@ class Loop:
         self._tell, self._stop = tell, stop
         self._reader = Reader(setup.data, setup.order, setup.seed)
         self._buffers = Buffers(setup.model)
+        self._is_save_asked = False
         self._place = place(ranks, setup.precision.device)
         self._meeting = Meeting(setup, progress)
         self._saver: Saver | None = None
@@ -81,8 +82,9 @@ class Loop:
         try:
             if not self._ranks.changed():
                 return self._next()
-        except RankLost:
-            pass  # the turn was not taken, or by some: who is left meets and goes on
+        except RankLost:  # the turn was not taken, or by some: who is left meets and goes on
+            if self._saver is not None:
+                self._saver.failed()
         self._renew()
         return True
 
@@ -138,7 +140,9 @@ class Loop:
             return False
         is_end = bool(progress.stopped) or not self._goal.count(progress)
         every = setup.save_every
-        return is_end or (every is not None and progress.step % every == 0)
+        return (
+            is_end or self._is_save_asked or (isinstance(every, int) and progress.step % every == 0)
+        )
 
     def _step(self, count: int) -> None:
         setup, ranks, progress = self._setup, self._ranks, self._progress
@@ -147,6 +151,7 @@ class Loop:
         self._reader.prepare([*own, *self._pieces(progress.position + count, count)])
         tally, failure = compute(setup, self._reader, self._buffers, own)
         tally.stop = bool(self._stop.why)
+        tally.save = self._saver is not None and self._saver.is_due()
         try:
             totals = totals_of(tally, ranks, self._place)
             self._check(totals, failure)
@@ -158,6 +163,7 @@ class Loop:
         progress.step += 1
         progress.position += count
         progress.turns += 1
+        self._is_save_asked = totals.save
         if totals.stop:
             progress.stopped = self._stop.why or "another rank"
         rate = float(setup.optimizer.param_groups[0]["lr"])
@@ -242,6 +248,7 @@ class Loop:
     def _save(self) -> None:
         assert self._saver is not None
         begin_s = self._setup.clock()
+        self._is_save_asked = False
         self._saver.save(self._descent)
         self._say("checkpoint", {"stall_s": self._setup.clock() - begin_s}, "saving")
 

@@ -25,7 +25,10 @@ def planned(
         layout = Layout(length=weights, ranks=ranks, ratio=setup.ratio, ratio_of_sum=setup.ratio)
         nbytes = layout.wire_nbytes
     saved = "nowhere" if setup.checkpoint is None else str(setup.checkpoint)
-    every = f", each {setup.save_every} steps" if setup.save_every else ", at the end"
+    every = ", at the end"
+    if setup.save_every is not None:
+        is_number = isinstance(setup.save_every, int)
+        every = f", each {setup.save_every} steps" if is_number else ", as failures come"
     return {
         "model": type(setup.model).__name__,
         "trained weights": weights,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import errors
 from deepseek_parallel.errors import StateMismatch
+from deepseek_parallel.hazard.gaps import GapPredictor
+from deepseek_parallel.hazard.interval import SaveInterval
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.trainer.descent import Descent
 from deepseek_parallel.trainer.progress import Progress
@@ -28,6 +30,9 @@ class Saver:
         self._setup, self._progress, self._tell = setup, progress, tell
         self._checkpoints: Checkpoints | None = None
         self._savings: list[Saving] = []
+        self._interval: SaveInterval | None = None
+        if isinstance(setup.save_every, GapPredictor):
+            self._interval = SaveInterval(setup.save_every, now_s=setup.clock())
 
     def meet(self, ranks: Ranks) -> None:
         """Save with these ranks from now on; a save that runs is left."""
@@ -52,6 +57,7 @@ class Saver:
         assert self._checkpoints is not None
         self.look()
         setup, progress = self._setup, self._progress
+        begin_s = setup.clock()
         saving = self._checkpoints.save(
             progress.step,
             setup.model.state_dict(),
@@ -65,6 +71,18 @@ class Saver:
         )
         progress.saved = progress.step
         self._savings.append(saving)
+        if self._interval is not None:
+            now_s = setup.clock()
+            self._interval.saved(now_s, now_s - begin_s)
+
+    def is_due(self) -> bool:
+        """Whether failures make a save worth while now, by the clock of this rank."""
+        return self._interval is not None and self._interval.is_due(self._setup.clock())
+
+    def failed(self) -> None:
+        """Learn of a failure, which was met now."""
+        if self._interval is not None:
+            self._interval.failed(self._setup.clock())
 
     def resume(self, descent: Descent) -> int | None:
         """Go on from the latest checkpoint; its step, None where there is none.

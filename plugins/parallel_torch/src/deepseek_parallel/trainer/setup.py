@@ -10,6 +10,7 @@ import attrs
 from torch import nn
 from torch.optim import Optimizer
 
+from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer.data import Data
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
@@ -42,7 +43,7 @@ class Setup:
     early_stop: EarlyStop | None = None
     is_balanced: bool = False
     checkpoint: str | Checkpoints | None = None
-    save_every: int | None = None
+    save_every: int | GapPredictor | None = None
     keep: int = 3
     clock: Callable[[], float] = time.perf_counter
 

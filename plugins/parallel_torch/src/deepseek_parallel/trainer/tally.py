@@ -16,8 +16,8 @@ from deepseek_parallel.trainer.together import add
 class Tally:
     """Of one rank: the sum of its loss over `count` items, and how long it took to compute.
 
-    `failed` says that it could not compute; `stop` asks all to end after this step. `gradients`
-    and `buffers` say which of them it has, or has changed.
+    `failed` says that it could not compute; `stop` asks all to end after this step, `save` to save
+    then. `gradients` and `buffers` say which of them it has, or has changed.
     """
 
     loss_sum: float = 0.0
@@ -26,6 +26,7 @@ class Tally:
     seconds: float = 0.0
     failed: bool = False
     stop: bool = False
+    save: bool = False
     gradients: Sequence[bool] = ()
     buffers: Sequence[bool] = ()
 
@@ -37,6 +38,7 @@ class Totals:
     loss_sum: float
     count: float
     stop: bool
+    save: bool
     seconds: tuple[float, ...]
     failed: tuple[bool, ...]
     bad_loss: tuple[bool, ...]
@@ -56,17 +58,18 @@ def totals_of(tally: Tally, ranks: Ranks, place: torch.device) -> Totals:
     by_rank = torch.zeros(len(own), ranks.size, dtype=torch.float64)
     by_rank[:, ranks.rank] = torch.tensor([float(value) for value in own], dtype=torch.float64)
     sums = [0.0, 0.0] if is_bad else [tally.loss_sum, tally.count]
-    flat = [*sums, tally.stop, *tally.gradients, *tally.buffers]
+    flat = [*sums, tally.stop, tally.save, *tally.gradients, *tally.buffers]
     vector = torch.cat([torch.tensor(flat, dtype=torch.float64), by_rank.reshape(-1)]).to(place)
     add(vector, ranks)
     found: list[float] = vector.tolist()
-    begin, more = 3, 3 + len(tally.gradients)
+    begin, more = 4, 4 + len(tally.gradients)
     end = more + len(tally.buffers)
     rows = [found[end + n * ranks.size : end + (n + 1) * ranks.size] for n in range(len(own))]
     return Totals(
         loss_sum=found[0],
         count=found[1],
         stop=found[2] > 0,
+        save=found[3] > 0,
         seconds=tuple(rows[0]),
         failed=tuple(value > 0 for value in rows[1]),
         bad_loss=tuple(value > 0 for value in rows[2]),
@@ -78,4 +81,4 @@ def totals_of(tally: Tally, ranks: Ranks, place: torch.device) -> Totals:
 
 def tally_nbytes(gradients: int, buffers: int, ranks: int) -> int:
     """Bytes of the message."""
-    return 8 * (3 + gradients + buffers + 4 * ranks)
+    return 8 * (4 + gradients + buffers + 4 * ranks)

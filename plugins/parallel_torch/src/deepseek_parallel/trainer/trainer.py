@@ -13,6 +13,7 @@ from torch import nn
 
 from deepseek_core import errors
 from deepseek_parallel.elastic.group import ADDRESS, ElasticRanks
+from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer import seeding
@@ -55,7 +56,8 @@ class Trainer:
     share of the gradient that is sent (`TopK` or 0.01), for SGD. `scheduler` is stepped after each
     step; it may be a function that makes one of the optimizer. `balance` lets microbatches follow
     the measured speed of the ranks. `evaluate` is an `Evaluation`, or data to evaluate after each
-    epoch. `checkpoint` is a URL or `Checkpoints`, saved to each `save_every` steps and at the end.
+    epoch. `checkpoint` is a URL or `Checkpoints`, saved to at the end, and each
+    `save_every` steps, or as often as a `failure_predictor` given there makes it worth while.
     `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are called
     with each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
 
@@ -82,7 +84,7 @@ class Trainer:
         evaluate: Any = None,
         early_stop: EarlyStop | None = None,
         checkpoint: str | Path | Checkpoints | None = None,
-        save_every: int | None = None,
+        save_every: int | GapPredictor | None = None,
         log: str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
         ranks: Ranks | None = None,
@@ -102,7 +104,8 @@ class Trainer:
         _check_batches(batch, microbatch, balance)
         check_whole("seed", seed, 0)
         if save_every is not None:
-            check_whole("save_every", save_every)
+            if not isinstance(save_every, GapPredictor):
+                check_whole("save_every", save_every)
             _check_place(checkpoint)
         if isinstance(checkpoint, Path):
             checkpoint = str(checkpoint)

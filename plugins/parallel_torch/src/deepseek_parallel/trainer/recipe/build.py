@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepseek_core import errors
+from deepseek_parallel.hazard.gaps import GapPredictor, failure_predictor
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
 from deepseek_parallel.trainer.recipe.entries import load_entry
 from deepseek_parallel.trainer.recipe.read import Recipe
@@ -70,11 +71,22 @@ def build(recipe: Recipe, **more: Any) -> Job:
         evaluate=_evaluation(recipe),
         early_stop=EarlyStop(**recipe.get("early_stop")) if recipe.get("early_stop") else None,
         checkpoint=saved.get("url"),
-        save_every=saved.get("every"),
+        save_every=_save_every(saved),
         log=recipe.get("log").get("folder"),
         **more,
     )
     return Job(trainer=trainer, length=length)
+
+
+def _save_every(saved: Mapping[str, Any]) -> int | GapPredictor | None:
+    if "failure_hours" not in saved:
+        return saved.get("every")
+    if "every" in saved:
+        raise errors.ConfigError(
+            "checkpoint has both every and failure_hours",
+            remedy="give the steps between saves, or the hours between failures that you expect",
+        )
+    return failure_predictor(saved["failure_hours"] * 3600.0)
 
 
 def _made(recipe: Recipe, table: str) -> Any:

@@ -26,7 +26,7 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
         "steps": int, "epochs": int, "batch": int, "microbatch": int, "seed": int,
         "precision": str, "clip": _NUMBER, "compress": _NUMBER, "balance": bool,
     },
-    "checkpoint": {"url": str, "every": int},
+    "checkpoint": {"url": str, "every": int, "failure_hours": _NUMBER},
     "log": {"folder": str},
 }  # fmt: skip
 """The keys of each table, and of what type a value is."""

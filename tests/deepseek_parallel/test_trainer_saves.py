@@ -1,0 +1,88 @@
+"""When a trainer saves by how failures come, on a clock that the test moves."""
+
+import itertools
+import sys
+
+import pytest
+import trainer_jobs as jobs
+from process import one_thread
+
+from deepseek_core import errors
+from deepseek_parallel import failure_predictor
+from deepseek_parallel.errors import RankLost
+from deepseek_parallel.ranks import Renewed, StaticRanks
+from deepseek_parallel.trainer.recipe.build import build
+from deepseek_parallel.trainer.recipe.read import read_recipe
+from deepseek_parallel.trainer.trainer import Trainer
+
+HOUR_S = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
+
+
+def saves(url, mean_s, *, steps=60, ranks=None):
+    """Steps that are saved to, where each look at the clock finds it 10 s later."""
+    ticks = itertools.count(step=10.0)
+    model = jobs.plain()
+    trainer = Trainer(
+        model, jobs.sgd(model), jobs.mean, jobs.data(60), batch=10, checkpoint=url, ranks=ranks,
+        save_every=failure_predictor(mean_s), clock=lambda: next(ticks),
+    )  # fmt: skip
+    return trainer.fit(steps=steps).checkpoints
+
+
+def test_it_saves_as_often_as_failures_are_expected(tmp_path):
+    seldom = saves(tmp_path / "seldom", 100 * HOUR_S)
+    often = saves(tmp_path / "often", HOUR_S)
+    assert 2 <= len(seldom) < len(often) < 60
+    assert seldom[-1] == often[-1] == 60
+    gaps = {b - a for a, b in itertools.pairwise(often[:-1])}
+    assert max(gaps) - min(gaps) <= 2  # as regular as steps are
+
+
+class OnceLost(StaticRanks):
+    """One rank that is alone, and loses another one that it never had, again and again."""
+
+    def __init__(self, lost_at):
+        super().__init__(0, 1, None)
+        self._asked, self._lost_at = 0, lost_at
+
+    def changed(self):
+        self._asked += 1
+        if self._asked in self._lost_at:
+            raise RankLost("a rank is lost")
+        return False
+
+    def renew(self):
+        return Renewed(rank=0, size=1, survivors=(0,), joined=())
+
+
+def test_failures_that_are_met_make_it_save_more_often(tmp_path):
+    calm = saves(tmp_path / "calm", 100 * HOUR_S)
+    rough = saves(tmp_path / "rough", 100 * HOUR_S, ranks=OnceLost(range(5, 40)))
+    assert len(rough) > 1.5 * len(calm)
+
+
+def test_a_recipe_says_the_hours_between_failures(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "job.py").write_text(
+        "import torch\n"
+        "def model(): return torch.nn.Linear(2, 1)\n"
+        "def data(): return torch.utils.data.TensorDataset(torch.ones(8, 2), torch.ones(8, 1))\n"
+    )
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        '[model]\nfactory = "job.py:model"\n[data]\nfactory = "job.py:data"\n'
+        '[optimizer]\nname = "SGD"\nkwargs = { lr = 0.1 }\n[loss]\nname = "mse"\n'
+        '[train]\nsteps = 2\nbatch = 4\n[checkpoint]\nurl = "saved"\nfailure_hours = 6\n'
+    )
+    told = build(read_recipe(recipe)).trainer.setup.save_every.forecast()
+    assert told.mean_s == pytest.approx(6 * HOUR_S, rel=0.5)
+    with pytest.raises(errors.ConfigError, match="both every and failure_hours"):
+        build(read_recipe(recipe, ["checkpoint.every=5"]))
+    with pytest.raises(errors.ConfigError, match="above 0"):
+        build(read_recipe(recipe, ["checkpoint.failure_hours=-1"]))
