@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "trt": "deepseek-trt",
     "fpga": "deepseek-fpga",
     "train": "deepseek-parallel",
+    "ckpt": "deepseek-parallel",
 }
 
 
