@@ -11,7 +11,6 @@ ALLOWED = {
     "deepseek_core.cli.pictures.option_values:parse_*": "named by text in pictures/arguments.py",
     "deepseek_core.contracts.task:Workload.TRAINING": "a caller names it by its value, 'training'",
     "deepseek_core.contracts.compressor:CompressorSpec.lossy": _TOLD,
-    "deepseek_core.contracts.strategy:StrategySpec.elastic": _TOLD,
     "deepseek_core.contracts.tier:TierSpec.capabilities": _TOLD,
     "*:*._repr_html_": "notebooks call it by name",
     "deepseek_store.report.metrics:_Handler.do_GET": "http.server calls it by name",
@@ -24,5 +23,6 @@ ALLOWED = {
     # for those who write plugins
     "deepseek_core.contracts.compressor:Compressor.*": _ENGINE,
     "deepseek_core.contracts.strategy:Strategy.*": _ENGINE,
+    "deepseek_parallel.strategies.strategy:_block": _ENGINE,
     "deepseek_core.discovery.deprecation:deprecated": "marks hooks that go; none does just now",
 }
