@@ -92,8 +92,8 @@ def _print_one(args: argparse.Namespace, place: Place, chosen: Found) -> None:
         return
     differs = "the optimizer's state differs by rank" if told.by_rank else "nothing differs by rank"
     console.print_text(
-        f"{chosen.folder or args.url}: step {told.step}, saved {_moment(told.created)} UTC by {told.ranks} "
-        f"ranks ({differs}), {console.format_bytes(told.nbytes)}"
+        f"{chosen.folder or args.url}: step {told.step}, saved {_moment(told.created)} UTC by "
+        f"{told.ranks} ranks ({differs}), {console.format_bytes(told.nbytes)}"
     )
     console.print_text(f"extra: {json.dumps(told.extra)}")
     console.print_text(", ".join(f"{name} {number}" for name, number in told.versions.items()))
