@@ -181,6 +181,18 @@ def test_a_manifest_with_other_bytes_is_told_and_not_passed_over(url, spoil):
     assert Checkpoints(url).latest().step == 3
 
 
+def test_what_is_not_a_checkpoint_is_passed_over(url):
+    for name, text in (("web", '{"name": "app"}'), ("notes", "not JSON"), ("x", "[]")):
+        Path(url, name).mkdir()
+        Path(url, name, "manifest.json").write_text(text)
+    Path(url, "odd", "manifest.json").mkdir(parents=True)
+    Path(url, "file").write_text("mine")
+    assert Checkpoints(url).latest().step == 2
+    assert saved(url, 3, keep=1).step == 3
+    names = {path.name for path in Path(url).iterdir()}
+    assert names == {folder_of(url, 3).name, "web", "notes", "x", "odd", "file"}
+
+
 def told_by(content):
     return {**content, "sha256": manifests._hash_of(content)}
 

@@ -170,7 +170,12 @@ class Checkpoints:
         found = self._peers.agreed(lambda: listing(self._place).chosen(step, self.url))
         load = Load(self._peers.rank, self._peers.size)
         asked = self._peers.agree(lambda: self._prepared(load, found, model, optimizer))
-        self._check_all_asked(found, asked)
+        left = sorted(load.saved - set().union(*asked))
+        if left:
+            raise StateMismatch(
+                f"{left[0]} was saved, and this model has no such tensor",
+                remedy=f"load a checkpoint of this model: this one has {len(load.saved)} tensors",
+            )
         self._peers.agree(load.finish)
         return found.manifest.extra
 
@@ -305,19 +310,7 @@ class Checkpoints:
                 parts["optimizer"], optimizer, told.ranks, by_rank=told.by_rank,
                 is_spread=is_spread(tree.flatten(model)[0]),
             )  # fmt: skip
-        self.read_nbytes = place.read_nbytes
-        self._saved_names = parts["model"].names
         return asked
-
-    def _check_all_asked(self, found: Found, asked: list[set[str]]) -> None:
-        """See that no tensor of the saved model is left out by all ranks."""
-        left = sorted(self._saved_names - set().union(*asked))
-        if left:
-            raise StateMismatch(
-                f"{left[0]} was saved, and this model has no such tensor",
-                remedy=f"load a checkpoint of this model; {found.manifest.name} has "
-                f"{len(self._saved_names)} tensors",
-            )
 
 
 @functools.cache

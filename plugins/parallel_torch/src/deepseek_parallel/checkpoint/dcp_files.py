@@ -8,6 +8,7 @@ numbers and text alone.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,6 +108,14 @@ class PartWriter(filesystem.FileSystemWriter):
         with self.files.create_stream(INDEX, "wb") as stream:
             stream.write(dump_index(whole, pieces, skeleton))
         return list(self.files.written.values())
+
+
+def named_by_rank(plans: Sequence[planner.SavePlan]) -> list[planner.SavePlan]:
+    """The plans of all ranks, each with its own names of files."""
+    return [
+        dataclasses.replace(plan, storage_data=filesystem._StoragePrefix(f"__{rank}_"))
+        for rank, plan in enumerate(plans)
+    ]
 
 
 class PartReader(filesystem.FileSystemReader):

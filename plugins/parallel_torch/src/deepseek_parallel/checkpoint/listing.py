@@ -60,7 +60,8 @@ class Listing:
         found = self.committed[-1] if self.committed else None
         last = found.manifest.sequence if found else 0
         for name, error in self.damaged:
-            if (manifests.sequence_of(name) or last + 1) > last:
+            number = last + 1 if name == "" else manifests.sequence_of(name)
+            if number is not None and number > last:
                 raise error
         return found
 
@@ -128,7 +129,8 @@ def listing(place: Place) -> Listing:
         try:
             read = manifests.read_manifest(data, inside.url_of(manifests.NAME))
         except DeepSeekError as error:
-            damaged.append((folder, error))
+            if not folder or manifests.sequence_of(folder) or b'"sequence"' in data:
+                damaged.append((folder, error))  # else the manifest of something else
         else:
             committed.append(Found(folder=folder, manifest=read))
     return Listing(

@@ -105,12 +105,16 @@ class Part:
 
 
 class Load:
-    """A load of one rank: `prepare` reads and verifies, `finish` changes the state in place."""
+    """A load of one rank: `model` and `optimizer` read and verify, `finish` changes the state.
+
+    `saved` are the names of all tensors of the saved model.
+    """
 
     def __init__(self, rank: int, ranks: int) -> None:
         self._rank, self._ranks = rank, ranks
         self._todo: list[tuple[Part, Fitted, State, State]] = []
         self._saved: list[Any] = []
+        self.saved: set[str] = set()
 
     def model(self, part: Part, given: MutableMapping[str, Any]) -> set[str]:
         """Prepare the model; the names of the tensors that it asks for.
@@ -119,6 +123,7 @@ class Load:
             StateMismatch: it is another model.
             CheckpointDamaged: a file is missing or has other bytes.
         """
+        self.saved = part.names
         fitted, made = Fitted(part.new), _containers(given)
         fitted.model(made, part.skeleton)
         self._prepare(part, fitted, given, made)

@@ -18,6 +18,7 @@ from deepseek_parallel.checkpoint.manifest import File
 from deepseek_parallel.errors import CheckpointDamaged
 
 _CHUNK_NBYTES: Final = 4 << 20
+_NOTHING_THERE: Final = FileNotFoundError, NotADirectoryError, IsADirectoryError
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FLAT: Final = {"abfs", "az", "ds", "gcs", "gs", "memory", "s3", "s3a"}  # folders are prefixes
 _LIBRARIES: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
@@ -81,7 +82,7 @@ class Place:
             self._fs.invalidate_cache()
             try:
                 found = self._fs.ls(self._root, detail=False)
-            except (FileNotFoundError, NotADirectoryError):
+            except _NOTHING_THERE:
                 return []
         return sorted({str(name).rstrip("/").rpartition("/")[2] for name in found} - {""})
 
@@ -112,7 +113,7 @@ class Place:
         try:
             with self._reading(name):
                 data: bytes = self._fs.cat_file(self._path(name))
-        except (FileNotFoundError, NotADirectoryError):
+        except _NOTHING_THERE:
             return None
         self.read_nbytes += len(data)
         return data
@@ -128,7 +129,7 @@ class Place:
                 data = self._mapped(file.path) if self.is_local else None
                 if data is None:
                     data = memoryview(self._fs.cat_file(self._path(file.path)))
-        except FileNotFoundError as error:
+        except _NOTHING_THERE as error:
             raise self._damaged(file, "is missing") from error
         self.read_nbytes += len(data)
         if len(data) != file.nbytes:
@@ -155,7 +156,7 @@ class Place:
                     digest.update(piece)
                     nbytes += len(piece)
                     tell(len(piece))
-        except (FileNotFoundError, NotADirectoryError):
+        except _NOTHING_THERE:
             return None
         return File(path=name, nbytes=nbytes, sha256=digest.hexdigest())
 
@@ -286,7 +287,7 @@ class Place:
     def _reading(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, NotADirectoryError, errors.DeepSeekError):
+        except (*_NOTHING_THERE, errors.DeepSeekError):
             raise
         except Exception as error:
             raise errors.InputError(

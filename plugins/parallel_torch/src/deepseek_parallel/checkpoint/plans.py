@@ -11,9 +11,8 @@ from torch.distributed.checkpoint import metadata, planner
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 
 from deepseek_core import errors
-from deepseek_parallel.checkpoint.dcp_files import PartWriter
+from deepseek_parallel.checkpoint.dcp_files import named_by_rank
 from deepseek_parallel.checkpoint.peers import Peers
-from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.errors import StateMismatch
 
 Tensors = Mapping[str, torch.Tensor]
@@ -99,7 +98,7 @@ def _global_plan(
             f"the ranks' tensors do not make one state: {error}",
             remedy="give each tensor one name, and the same one on all ranks that share it",
         ) from error
-    return PartWriter(Place("memory://")).prepare_global_plan(found), whole
+    return named_by_rank(found), whole
 
 
 def _check_shapes(plans: Sequence[planner.SavePlan]) -> None:

@@ -66,7 +66,7 @@ def _print_all(args: argparse.Namespace, found: Listing) -> None:
         return
     if found.committed:
         rows = [_row(one) for one in found.committed]
-        console.print_table(("STEP", "FOLDER", "SAVED", "RANKS", "SIZE"), rows)
+        console.print_table(("STEP", "FOLDER", "SAVED (UTC)", "RANKS", "SIZE"), rows)
     for name, error in found.damaged:
         console.print_text(f"{name}: {error}")
     for name in found.torn:
@@ -92,8 +92,8 @@ def _print_one(args: argparse.Namespace, place: Place, chosen: Found) -> None:
         return
     differs = "the optimizer's state differs by rank" if told.by_rank else "nothing differs by rank"
     console.print_text(
-        f"{chosen.folder or args.url}: step {told.step}, saved {told.created} by {told.ranks} "
-        f"ranks ({differs}), {console.format_bytes(told.nbytes)}"
+        f"{chosen.folder or args.url}: step {told.step}, saved {_moment(told.created)} UTC by "
+        f"{told.ranks} ranks ({differs}), {console.format_bytes(told.nbytes)}"
     )
     console.print_text(f"extra: {json.dumps(told.extra)}")
     console.print_text(", ".join(f"{name} {number}" for name, number in told.versions.items()))
@@ -138,4 +138,9 @@ def _fact(one: Found) -> dict[str, Any]:
 def _row(one: Found) -> tuple[str, ...]:
     told = one.manifest
     size = console.format_bytes(told.nbytes)
-    return str(told.step), one.folder, told.created, str(told.ranks), size
+    return str(told.step), one.folder, _moment(told.created), str(told.ranks), size
+
+
+def _moment(iso: str) -> str:
+    """A moment as people read it."""
+    return iso[:19].replace("T", " ")
