@@ -11,6 +11,7 @@ import examples
 
 import deepseek_core
 from deepseek_core.contracts import compression, place
+from deepseek_core.runtime import training
 from deepseek_core.runtime.calibration import Measurement
 from deepseek_core.runtime.comparison import Comparison, Row
 from deepseek_core.runtime.result import Result
@@ -40,6 +41,10 @@ PLACES: Final = (
     place.Place, place.PlaceOptions, place.DeviceOffer, place.Link, place.RemoteTensor,
     place.TimedOutputs,
 )  # fmt: skip
+TRAINING: Final = (
+    training.Profile, training.Layer, training.TrainingPlan, training.Ranking, training.SplitModel,
+    training.Cluster, training.Group, training.Link,
+)  # fmt: skip
 # Given back by a session; not exported, since nobody makes them.
 PLANS: Final = (
     Result, Measurement, Comparison, Row, Placement, Problem, StageOptions, Candidate, Crossover,
@@ -60,6 +65,7 @@ ELSEWHERE: Final = {
     "open_compressor",
     "open_tier",
     "places",
+    "training",
 }
 
 
@@ -77,6 +83,8 @@ def page() -> str:
             parts += [f"## {title}", *(section(getattr(deepseek_core, n)) for n in present)]
     parts += ["## Places of executors", "In the module `deepseek_core.places`."]
     parts += map(section, PLACES)
+    parts += ["## Plans of a training", "In the module `deepseek_core.training`."]
+    parts += map(section, TRAINING)
     parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
     parts += [section(getattr(compression, name)) for name in compression.__all__]
     parts += ["## Events", "In the module `deepseek_core.events`; `ds_on_event` gets them."]

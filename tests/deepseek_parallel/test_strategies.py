@@ -177,7 +177,7 @@ def test_a_split_that_can_not_be_is_told():
     for told in group.run(models.split_wrongly, 2, patience_s=models.CALM_S):
         says = [
             "no plugin offers a strategy 'hybird' -> did you mean hybrid?",
-            "strategy 'hybrid' has no option 'dpp' -> did you mean dp?",
+            "strategy 'hybrid' has no option 'dpp' -> did you mean pp or dp?",
             "", "options are of one strategy, and none is named",
             "schedule is 'gpipe' -> use one of: 1f1b, interleaved, zero_bubble",
             "micro 3 does not divide the batch of 16",

@@ -158,3 +158,15 @@ def test_a_plan_needs_no_torch():
         [sys.executable, "-c", script], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_strategies_of_all_plugins_are_ranked(capsys):
+    words = (*SMALL, "--cluster", "a100-80g:1", "--batch", "32", "--strategies")
+    code, found = told(capsys, *words)
+    assert code == 0
+    steps = {one["strategy"]: one["step_s"] for one in found["strategies"]}
+    assert list(steps.values()) == sorted(steps.values())
+    assert steps["hybrid"] == found["meshes"][0]["step_s"]
+    assert {"ddp", "fsdp", "hybrid", "pp", "tp"} == {*steps, *found["strategies_refused"]}
+    assert main(["plan", *words]) == 0
+    assert "STRATEGY" in capsys.readouterr().out

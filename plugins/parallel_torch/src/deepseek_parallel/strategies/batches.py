@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 
@@ -55,22 +56,42 @@ def summed(value: Any, batch: Any) -> tuple[Tensor, float]:
     )
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class Given:
+    """What a loss hands to the model: arguments by position and by name."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def to(self, model: nn.Module) -> Any:
+        """What a model gives for it."""
+        return model(*self.args, **self.kwargs)
+
+    def by_position(self) -> tuple[Tensor, ...]:
+        """The arguments, if they are what a stage of a pipeline can take.
+
+        Raises:
+            InputError: there are others than tensors by position.
+        """
+        if self.kwargs or not self.args or not all(isinstance(a, Tensor) for a in self.args):
+            raise errors.InputError(
+                "in a pipeline the loss must call the model with tensors by position",
+                remedy="call model(x), and let a layer make what else is needed of it",
+            )
+        return self.args
+
+
 class _Asked(BaseException):
     """Carries what a loss hands to the model; no `except Exception` of a user catches it."""
 
-    def __init__(self, given: tuple[Any, ...]) -> None:
+    def __init__(self, given: Given) -> None:
         super().__init__()
         self.given = given
 
 
 class _Asks(nn.Module):
-    def forward(self, *given: Any, **named: Any) -> Any:
-        if named or not given or not all(isinstance(one, Tensor) for one in given):
-            raise errors.InputError(
-                "in a pipeline the loss must call the model with tensors by position",
-                remedy="call model(x), and let a layer make what else is needed of it",
-            )
-        raise _Asked(given)
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise _Asked(Given(args=args, kwargs=kwargs))
 
 
 class _Answers(nn.Module):
@@ -82,11 +103,11 @@ class _Answers(nn.Module):
         return self.output
 
 
-def inputs_of(loss: training.Loss, batch: Any) -> tuple[Tensor, ...]:
+def given_by(loss: training.Loss, batch: Any) -> Given:
     """What a loss would hand to the model.
 
     Raises:
-        InputError: not tensors by position, or it does not call the model.
+        InputError: it does not call the model.
     """
     try:
         loss(_Asks(), batch)

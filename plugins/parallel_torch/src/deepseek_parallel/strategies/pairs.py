@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_map
 
+from deepseek_parallel.strategies.batches import Given, tensors
+
 _SIZES: Final = (4, 3, 2)
 """Layers of a group, its row included: of an attention, of a gated MLP, of an MLP."""
 _TOLERANCE: Final = 1e-3
@@ -44,23 +46,58 @@ class Division:
     whole: Mapping[str, str]
 
 
-def divisions(model: nn.Module, inputs: Sequence[Tensor], most: int = 8) -> Division:
-    """What may be divided of a model, tried on its inputs; `most` is a power of two."""
+def divisions(model: nn.Module, given: Given, most: int = 8) -> Division:
+    """What may be divided of a model, tried on what it is given; `most` is a power of two."""
     names = {id(module): name for name, module in model.named_modules()}
-    calls, order = _traced(model, inputs, names)
+    calls, order = _traced(model, given, names)
     holders = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
-    how: dict[str, str] = {}
-    ranks: dict[str, int] = {}
+    found = _proven(model, calls, order, holders, most)
+    whole: dict[str, str] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and name in calls:
+            whole[name] = "its projections are one function"
+        if isinstance(module, nn.Embedding) and name in calls:
+            why = _why_whole(module, holders)
+            if why is None:
+                found[name,] = most
+            else:
+                whole[name] = why
+    elsewhere = _used_elsewhere(model, given, calls, [name for group in found for name in group])
+    for group in [group for group in found if elsewhere & {*group}]:
+        del found[group]
+        whole |= dict.fromkeys(group, "a weight of it is used without a call of its layer")
+    how = {name: way for group in found for name, way in _ways(group).items()}
+    told = {name: "no pair of it was proven" for name in order if name not in how}
+    ranks = {name: parts for group, parts in found.items() for name in group}
+    return Division(how=how, most=ranks, whole=told | whole)
+
+
+def _ways(group: Sequence[str]) -> dict[str, str]:
+    if len(group) == 1:
+        return {group[0]: "vocabulary"}
+    return dict.fromkeys(group[:-1], "column") | {group[-1]: "row"}
+
+
+def _proven(
+    model: nn.Module,
+    calls: Mapping[str, Sequence[Call]],
+    order: Sequence[str],
+    holders: Mapping[int, int],
+    most: int,
+) -> dict[tuple[str, ...], int]:
+    """Groups of layers that belong together, and over how many ranks they may be divided."""
+    found: dict[tuple[str, ...], int] = {}
+    taken: set[str] = set()
     for name, parent in reversed(list(model.named_modules())):  # the innermost first
         if len(calls.get(name, ())) != 1 or isinstance(parent, nn.Linear):
             continue
         held = {id(module) for module in parent.modules()}
         open_names = [
             one for one in order
-            if one not in how and id(model.get_submodule(one)) in held
+            if one not in taken and id(model.get_submodule(one)) in held
             and len(calls[one]) == 1 and _is_own(model.get_submodule(one), holders)
         ]  # fmt: skip
-        for group in _groups(open_names, how):
+        for group in _groups(open_names, taken):
             *columns, row = [model.get_submodule(one) for one in group]
             tried = _Group(
                 parent=parent, call=calls[name][0],
@@ -68,23 +105,37 @@ def divisions(model: nn.Module, inputs: Sequence[Tensor], most: int = 8) -> Divi
             )  # fmt: skip
             parts = tried.most_parts(most)
             if parts > 1:
-                how |= dict.fromkeys(group[:-1], "column") | {group[-1]: "row"}
-                ranks |= dict.fromkeys(group, parts)
-    whole = {one: "no pair of it was proven" for one in order if one not in how}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.MultiheadAttention) and name in calls:
-            whole[name] = "its projections are one function"
-        if isinstance(module, nn.Embedding) and name in calls:
-            why = _why_whole(module, holders)
-            if why is None:
-                how[name], ranks[name] = "vocabulary", most
-            else:
-                whole[name] = why
-    return Division(how=how, most=ranks, whole=whole)
+                found[tuple(group)] = parts
+                taken |= {*group}
+    return found
+
+
+def _used_elsewhere(
+    model: nn.Module, given: Given, calls: Mapping[str, Sequence[Call]], names: Sequence[str]
+) -> set[str]:
+    """Those of these layers whose parameters have a gradient though they are not called."""
+    with ExitStack() as stack, torch.enable_grad():
+        for name in names:
+            outputs = iter([call.output for call in calls[name]])
+            instead = partial(_next_of, outputs)
+            stack.enter_context(_instead(model.get_submodule(name), instead))
+        gave = tensors(given.to(model))
+        total = sum((one.float().sum() for one in gave if one.requires_grad), torch.zeros(()))
+    held = [(name, p) for name in names for p in model.get_submodule(name).parameters()]
+    if not held or not total.requires_grad:
+        return set()
+    gradients = torch.autograd.grad(total, [p for _, p in held], allow_unused=True)
+    return {
+        name for (name, _), gradient in zip(held, gradients, strict=True) if gradient is not None
+    }
+
+
+def _next_of(outputs: Iterator[Any], *_args: Any, **_kwargs: Any) -> Any:
+    return next(outputs)
 
 
 def _traced(
-    model: nn.Module, inputs: Sequence[Tensor], names: Mapping[int, str]
+    model: nn.Module, given: Given, names: Mapping[int, str]
 ) -> tuple[dict[str, list[Call]], list[str]]:
     """Calls of all modules, and the names of `nn.Linear` in the order in which they are called."""
     calls: dict[str, list[Call]] = {}
@@ -100,7 +151,7 @@ def _traced(
         for module in model.modules():
             handle = module.register_forward_hook(seen, with_kwargs=True)
             stack.callback(handle.remove)
-        model(*inputs)
+        given.to(model)
     return calls, order
 
 
@@ -109,7 +160,7 @@ def _is_own(layer: nn.Module, holders: Mapping[int, int]) -> bool:
     return all(holders[id(parameter)] == 1 for parameter in layer.parameters())
 
 
-def _groups(names: Sequence[str], taken: Mapping[str, str]) -> Iterator[Sequence[str]]:
+def _groups(names: Sequence[str], taken: set[str]) -> Iterator[Sequence[str]]:
     """Neighbors in the order of calls that may belong together; longer ones first."""
     sizes = sorted({len(names), *_SIZES}, reverse=True)
     for begin in range(len(names)):
@@ -212,6 +263,8 @@ def _alike(one: Any, other: Any) -> bool:
 def _why_whole(layer: nn.Embedding, holders: Mapping[int, int]) -> str | None:
     if not _is_own(layer, holders):
         return "another layer shares its weight"
+    if type(layer) is not nn.Embedding:
+        return f"a {type(layer).__name__} may do more than look words up"
     if layer.max_norm is not None or layer.padding_idx is not None:
         return "it has max_norm or padding_idx"
     if layer.sparse or layer.scale_grad_by_freq:

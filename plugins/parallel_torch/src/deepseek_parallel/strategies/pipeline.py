@@ -40,7 +40,7 @@ class Pipeline:
         Raises:
             InputError: microbatches that are unequal or do not fit the schedule.
         """
-        inputs = [batches.inputs_of(loss, batch) for batch in microbatches]
+        inputs = [batches.given_by(loss, batch).by_position() for batch in microbatches]
         batches.check_equal(inputs)
         pp = dist.get_world_size(self._group)
         check_number(self._schedule, pp, len(inputs))

@@ -47,12 +47,12 @@ def profile(
         InputError: the loss does not fit the sample, or `layers` called in turn give something else
             than the model.
     """
-    inputs = batches.inputs_of(loss, sample)
-    items = batches.num_items(inputs[0])
+    given = batches.given_by(loss, sample)
+    items = batches.num_items([*given.args, *given.kwargs.values()])
     with _at_rest(model):
-        names = _names(model, layers, inputs)
-        division = divisions(model, inputs)
-        counted = list(_counted(model, names, inputs, division, items))
+        names = _names(model, layers, given)
+        division = divisions(model, given)
+        counted = list(_counted(model, names, given, division, items))
     first = next(model.parameters())
     dtype = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
     made = training.Profile(
@@ -78,20 +78,18 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _names(
-    model: nn.Module, given: Sequence[str] | None, inputs: Sequence[Tensor]
-) -> tuple[str, ...]:
+def _names(model: nn.Module, wanted: Sequence[str] | None, given: batches.Given) -> tuple[str, ...]:
     """The layers, once it is seen that they make the model; "" is the model itself."""
-    if given is None and not isinstance(model, nn.Sequential):
+    if wanted is None and not isinstance(model, nn.Sequential):
         return ("",)
-    names = layer_names(model, given)
+    names, found = layer_names(model, wanted), given.by_position()
     with torch.no_grad():
-        wanted, found = model(*inputs), tuple(inputs)
+        whole = given.to(model)
         for name in names:
             output = model.get_submodule(name)(*found)
             found = output if isinstance(output, tuple) else (output,)
-    alike = isinstance(wanted, Tensor) and len(found) == 1 and found[0].shape == wanted.shape
-    if not (alike and torch.allclose(found[0], wanted, rtol=1e-4, atol=1e-6)):
+    alike = isinstance(whole, Tensor) and len(found) == 1 and found[0].shape == whole.shape
+    if not (alike and torch.allclose(found[0], whole, rtol=1e-4, atol=1e-6)):
         raise errors.InputError(
             f"the layers {', '.join(names[:3])}, ... called in turn do not give what "
             f"{type(model).__name__} gives",
@@ -103,11 +101,10 @@ def _names(
 def _counted(
     model: nn.Module,
     names: Sequence[str],
-    inputs: Sequence[Tensor],
+    given: batches.Given,
     division: Division,
     items: int,
 ) -> Iterator[training.Layer]:
-    given: tuple[Any, ...] = tuple(inputs)
     for name in names:
         layer = model.get_submodule(name)
         sizes: dict[str, tuple[int, int, float]] = {}
@@ -126,14 +123,15 @@ def _counted(
         counter = FlopCounterMode(display=False)
         saving = torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x)
         with saving, torch.enable_grad(), counter:
-            output = layer(*given)
+            output = given.to(layer)
         for hook in hooks:
             hook.remove()
-        given = tuple(t.detach() for t in batches.tensors(output))
+        handed = tuple(tensor.detach() for tensor in batches.tensors(output))
+        given = batches.Given(args=handed, kwargs={})
         yield _layer(
             name, layer, division, sizes, items,
             flops=counter.get_total_flops(), kept=sum(kept.values()),
-            handed=sum(t.nbytes for t in given),
+            handed=sum(tensor.nbytes for tensor in handed),
         )  # fmt: skip
 
 

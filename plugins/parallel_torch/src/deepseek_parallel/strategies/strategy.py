@@ -9,8 +9,6 @@ from deepseek_parallel.planning.search import Wanted
 from deepseek_parallel.planning.stack import StackProfile, fastest_of_stack
 from deepseek_parallel.strategies.plans import Wish, fastest
 
-Slices = tuple[slice, ...]
-
 
 class _OfAxes(Strategy):
     """All ranks on one axis, or on several.
@@ -42,7 +40,7 @@ class _OfAxes(Strategy):
         (axis,) = self.axes
         return Mesh(sizes={axis: num_ranks})
 
-    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> Slices:
+    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> tuple[slice, ...]:
         """All of it."""
         mesh.coordinates(rank)
         return tuple(slice(0, size) for size in tensor.bound({}))
@@ -92,7 +90,7 @@ class Shards(_OfAxes):
     axes = ("dp",)
     sharded = True
 
-    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> Slices:
+    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> tuple[slice, ...]:
         """A block of rows, as torch's `chunk` cuts them; the last ranks may have fewer or none."""
         return _block(tensor, mesh.coordinates(rank)["dp"], mesh.sizes["dp"])
 
@@ -103,7 +101,7 @@ class Tensors(_OfAxes):
     name = "tp"
     axes = ("tp",)
 
-    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> Slices:
+    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> tuple[slice, ...]:
         """A block of rows, as of a layer that is divided by columns."""
         return _block(tensor, mesh.coordinates(rank)["tp"], mesh.sizes["tp"])
 
@@ -128,7 +126,7 @@ class Hybrid(_OfAxes):
         pp = 2 if num_ranks // tp % 2 == 0 else 1
         return Mesh(sizes={"pp": pp, "dp": num_ranks // tp // pp, "tp": tp})
 
-    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> Slices:
+    def held_by(self, rank: int, tensor: TensorSpec, mesh: Mesh) -> tuple[slice, ...]:
         """A block of rows, as of a layer that is divided by columns."""
         return _block(tensor, mesh.coordinates(rank)["tp"], mesh.sizes["tp"])
 
@@ -138,7 +136,7 @@ def _check_ranks(num_ranks: int) -> None:
         raise errors.InputError(f"a mesh of {num_ranks} ranks", remedy="use 1 or more")
 
 
-def _block(tensor: TensorSpec, place: int, ranks: int) -> Slices:
+def _block(tensor: TensorSpec, place: int, ranks: int) -> tuple[slice, ...]:
     """Rows of one of so many ranks: equal blocks, rounded up; a scalar is whole."""
     first, *others = (slice(0, size) for size in tensor.bound({})) if tensor.shape else (None,)
     if first is None:
