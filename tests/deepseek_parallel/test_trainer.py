@@ -151,3 +151,17 @@ def test_shares_follow_the_speed_of_the_ranks():
         model, jobs.sgd(model), jobs.mean, jobs.data(), batch=48, microbatch=1
     )  # fmt: skip
     assert np.allclose(losses, trainer.fit(steps=8).losses, atol=1e-6)
+
+
+def test_an_evaluation_that_fails_on_one_rank_is_told_on_all():
+    found = group.run(jobs.evaluated_badly, 2)
+    assert found[1] == ("IndexError", "no such class")
+    assert found[0][0] == "RankFailed"
+    assert "rank 1 failed in the evaluation: IndexError: no such class" in found[0][1]
+
+
+def test_compressed_sgd_of_the_users_own():
+    found = group.run(jobs.given_compressed, 2)
+    assert len({weights for weights, *_ in found}) == 1
+    assert np.mean(found[0][1][-5:]) < 0.9 * np.mean(found[0][1][:5])
+    assert found[0][2] > 0

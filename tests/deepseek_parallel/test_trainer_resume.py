@@ -8,7 +8,7 @@ import trainer_jobs as jobs
 from process import one_thread
 
 from deepseek_core import errors
-from deepseek_parallel import StateMismatch
+from deepseek_parallel import SaveFailed, StateMismatch
 from deepseek_parallel.trainer.trainer import Trainer
 
 
@@ -97,3 +97,30 @@ def test_every_scheduler_goes_on_where_it_was(tmp_path, rates):
     whole = made(**options(tmp_path / "one")).fit(steps=10).losses
     made(**options(tmp_path / "two")).fit(steps=5)
     assert made(**options(tmp_path / "two")).fit(steps=10, resume=True).losses == whole[5:]
+
+
+def test_a_checkpoint_of_another_model_or_optimizer_is_refused(tmp_path):
+    made(tmp_path / "one").fit(steps=2)
+    wide, same = torch.nn.Linear(13, 3), jobs.plain()
+    for model, optimizer in ((wide, jobs.sgd(wide)), (same, torch.optim.Adam(same.parameters()))):
+        trainer = Trainer(
+            model, optimizer, jobs.mean, jobs.data(), batch=10, checkpoint=tmp_path / "one"
+        )
+        with pytest.raises(StateMismatch):
+            trainer.fit(steps=4, resume=True)
+
+
+def test_a_save_that_fails_is_told_and_the_last_one_ends_the_training(tmp_path, caplog):
+    url, told = tmp_path / "one", []
+
+    def spoil(event):
+        if event.kind == "checkpoint":
+            told.append(event.text)
+        if event.step == 3 and event.kind == "step":
+            url.rename(tmp_path / "gone")
+            url.write_text("a file where the folder was")
+
+    with pytest.raises(SaveFailed, match="the checkpoint of step 6 was not saved"):
+        made(url, save_every=2, callbacks=spoil).fit(steps=6)
+    assert "failed: the checkpoint of step 4 was not saved" in "".join(told)
+    assert "the checkpoint of step 4 failed" in caplog.text

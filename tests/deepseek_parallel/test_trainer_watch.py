@@ -128,3 +128,11 @@ def test_a_log_that_can_not_be_written_is_told(tmp_path):
     )
     with pytest.raises(errors.WriteError, match=r"log\.jsonl can't be written"):
         trainer.fit(steps=1)
+
+
+def test_a_disk_that_is_full_ends_the_training_by_name(tmp_path):
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    model = jobs.plain()
+    trainer = Trainer(model, jobs.sgd(model), jobs.mean, jobs.data(), batch=10, log=tmp_path)
+    with pytest.raises(errors.WriteError, match=r"log\.jsonl can't be written: No space left"):
+        trainer.fit(steps=1)

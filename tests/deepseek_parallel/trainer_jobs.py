@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from deepseek_core import DeepSeekError
+from deepseek_parallel import CompressedSGD
 from deepseek_parallel.trainer.evaluation import Evaluation
 from deepseek_parallel.trainer.trainer import Trainer
 
@@ -216,3 +217,29 @@ def two_speeds(rank, ranks):
     )  # fmt: skip
     report = trainer.fit(steps=8)
     return [f["imbalance"] for f in counts if "loss" in f], bits(model), report.losses
+
+
+def evaluated_badly(rank, ranks):
+    """The metric of rank 1 raises."""
+
+    def right(model, batch):
+        if rank == 1:
+            raise IndexError("no such class")
+        return mean(model, batch)
+
+    model = plain()
+    wanted = Evaluation(data=data(20), every=1, metrics={"right": right}, batch=5)
+    trainer = Trainer(model, sgd(model), mean, data(), batch=10, evaluate=wanted)
+    try:
+        trainer.fit(steps=3)
+    except (DeepSeekError, IndexError) as error:
+        return type(error).__name__, str(error)
+    return None
+
+
+def given_compressed(rank, ranks):
+    """The user's own CompressedSGD, as its docstring has it."""
+    model = plain(seed=rank)
+    optimizer = CompressedSGD(model.parameters(), lr=0.2, ratio=0.1)
+    report = Trainer(model, optimizer, mean, data(), batch=20, microbatch=3).fit(steps=30)
+    return bits(model), report.losses, report.saved

@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
         raise CheckpointMissing(
             f"{url} has no checkpoint", remedy=f"begin by: ds-sdk train run {args.recipe}"
         )
-    args.resume, args.dry_run = True, False
+    args.resume, args.dry_run, args.link = True, False, None
     return run_command.run(args)

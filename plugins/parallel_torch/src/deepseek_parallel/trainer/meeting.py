@@ -96,9 +96,11 @@ def _hand_over(states: list[Any], optimizer: CompressedSGD, ranks: Ranks) -> Non
 
 
 def _state(setup: Setup, progress: Progress) -> dict[str, Any]:
+    # What a CompressedSGD of the user's own holds is of its rank.
+    is_of_rank = isinstance(setup.optimizer, CompressedSGD)
     return {
         "model": setup.model.state_dict(),
-        "optimizer": setup.optimizer.state_dict(),
+        "optimizer": None if is_of_rank else setup.optimizer.state_dict(),
         "rates": setup.rates.state(),
         "progress": progress.state(),
     }
@@ -106,7 +108,8 @@ def _state(setup: Setup, progress: Progress) -> dict[str, Any]:
 
 def _restore(state: Mapping[str, Any], setup: Setup, progress: Progress) -> None:
     setup.model.load_state_dict(state["model"])
-    setup.optimizer.load_state_dict(state["optimizer"])
+    if state["optimizer"] is not None:
+        setup.optimizer.load_state_dict(state["optimizer"])
     setup.rates.restore(state["rates"])
     progress.restore(state["progress"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.checkpoint.saving import Saving
 
 _LIMIT_S: Final = 600.0
+_LOG: Final = logging.getLogger(__name__)
 Tell = Callable[[int, str], None]
 
 
@@ -66,6 +68,7 @@ class Saver:
                 "progress": as_json({**progress.state(), "saved": progress.step, "stopped": ""}),
                 "order": setup.order.state(),
                 "rates": setup.rates.state(),
+                "optimizer": type(descent.optimizer).__name__,
                 "groups": [as_json(_settings(group)) for group in setup.optimizer.param_groups],
             },
         )
@@ -97,6 +100,7 @@ class Saver:
             return None
         setup = self._setup
         _check_order(found.extra, setup)
+        _check_optimizer(found.extra, descent)
         model, optimizer = setup.model.state_dict(), descent.optimizer.state_dict()
         extra = self._checkpoints.load(model, optimizer)
         setup.model.load_state_dict(model)
@@ -127,6 +131,8 @@ class Saver:
         self._savings = [saving for saving in self._savings if saving not in ended]
         for saving in ended:
             told = "saved" if saving.error is None else f"failed: {saving.error}"
+            if saving.error is not None:
+                _LOG.warning("the checkpoint of step %d %s", saving.step, told)
             self._tell(saving.step, told)
 
     def finish(self) -> None:
@@ -155,7 +161,7 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_order(extra: Any, setup: Setup) -> None:
-    if not {"progress", "order", "rates", "groups"} <= set(extra):
+    if not {"progress", "order", "rates", "groups", "optimizer"} <= set(extra):
         raise StateMismatch(
             "this checkpoint was not saved by a trainer",
             remedy="load it by Checkpoints.load, or choose another URL",
@@ -165,4 +171,13 @@ def _check_order(extra: Any, setup: Setup) -> None:
         raise StateMismatch(
             f"samples came by {extra['order']} and would come by {setup.order.state()} now",
             remedy="give the seed and the shuffle of the run that saved it",
+        )
+
+
+def _check_optimizer(extra: Any, descent: Descent) -> None:
+    mine = type(descent.optimizer).__name__
+    if extra["optimizer"] != mine:
+        raise StateMismatch(
+            f"this checkpoint has the state of {extra['optimizer']}, and this is {mine}",
+            remedy="give the optimizer of the run that saved it, compressed if that was",
         )

@@ -16,6 +16,7 @@ from deepseek_parallel.elastic.group import ADDRESS, ElasticRanks
 from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
+from deepseek_parallel.sgd import CompressedSGD
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
     check_model,
@@ -110,7 +111,7 @@ class Trainer:
         if isinstance(checkpoint, Path):
             checkpoint = str(checkpoint)
         self.ranks: Ranks = found() if ranks is None else ranks
-        _check_renewable(checkpoint, self.ranks)
+        _check_renewable(checkpoint, optimizer, self.ranks)
         check_sparse(params, optimizer, self.ranks.size)
         assert batch is not None
         self.setup = Setup(
@@ -222,7 +223,12 @@ def _check_place(checkpoint: Any) -> None:
         )
 
 
-def _check_renewable(checkpoint: Any, ranks: Ranks) -> None:
+def _check_renewable(checkpoint: Any, optimizer: Any, ranks: Ranks) -> None:
+    if isinstance(optimizer, CompressedSGD) and not isinstance(ranks, StaticRanks):
+        raise errors.ConfigError(
+            "this CompressedSGD is of one membership, and the ranks of this run change",
+            remedy="give torch.optim.SGD, and compress=0.01 to the trainer",
+        )
     if not isinstance(checkpoint, str | None) and not isinstance(ranks, StaticRanks):
         raise errors.ConfigError(
             "these Checkpoints are of one membership, and the ranks of this run change",

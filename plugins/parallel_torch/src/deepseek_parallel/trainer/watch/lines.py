@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -22,10 +23,15 @@ def begun(path: Path, *, resumed: bool) -> TextIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a" if resumed else "w", encoding="utf-8")
     except OSError as error:
-        raise errors.WriteError(
-            f"{path} can't be written: {error.strerror or error}",
-            remedy="free space there, or choose another folder",
-        ) from error
+        raise unwritten(path, error) from error
+
+
+def unwritten(path: object, error: OSError) -> errors.WriteError:
+    """The error of a file that can't be written."""
+    return errors.WriteError(
+        f"{path} can't be written: {error.strerror or error}",
+        remedy="free space there, or choose another folder",
+    )
 
 
 class Lines:
@@ -43,12 +49,16 @@ class Lines:
         }  # fmt: skip
         if event.text:
             facts["text"] = event.text
-        self._file.write(json.dumps(facts) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(facts) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise unwritten(self._file.name, error) from error
 
     def close(self) -> None:
-        """End the file."""
-        self._file.close()
+        """End the file; what could not be written was told."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def _number(value: float) -> float | str:

@@ -9,6 +9,7 @@ Source: tensorflow/core/util/event.proto, framework/summary.proto and lib/io/rec
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -16,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deepseek_core import errors
 from deepseek_parallel.trainer.events import Event
+from deepseek_parallel.trainer.watch.lines import unwritten
 
 _TAGS: Final = {
     "loss": "train/loss",
@@ -36,14 +37,12 @@ class TensorBoard:
 
     def __init__(self, folder: Path) -> None:
         name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._path = folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / name).open("ab")
+            self._file = self._path.open("ab")
         except OSError as error:
-            raise errors.WriteError(
-                f"{folder / name} can't be written: {error.strerror or error}",
-                remedy="free space there, or choose another folder",
-            ) from error
+            raise unwritten(self._path, error) from error
         self._write(_field(3, b"brain.Event:2"))
 
     def __call__(self, event: Event) -> None:
@@ -61,14 +60,18 @@ class TensorBoard:
         self._write(b"\x10" + _varint(event.step) + _field(5, values))
 
     def close(self) -> None:
-        """End the file."""
-        self._file.close()
+        """End the file; what could not be written was told."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _write(self, message: bytes) -> None:
         data = b"\x09" + struct.pack("<d", time.time()) + message
         length = struct.pack("<Q", len(data))
-        self._file.write(length + _checksum(length) + data + _checksum(data))
-        self._file.flush()
+        try:
+            self._file.write(length + _checksum(length) + data + _checksum(data))
+            self._file.flush()
+        except OSError as error:
+            raise unwritten(self._path, error) from error
 
 
 def _field(number: int, data: bytes) -> bytes:
