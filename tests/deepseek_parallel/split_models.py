@@ -290,3 +290,40 @@ def split_wrongly(rank, ranks):
         group.told(lambda ask=ask: split(language_model(), loss, batch(0, 2), batch=BATCH, **ask))
         for ask in asks
     ]
+
+
+def evaluated(rank, ranks, plan):
+    """Dropout is off, nothing has a gradient, and the next step is as if nothing had been."""
+    torch.manual_seed(0)
+    model = applied(rank, plan, lambda seed: language_model(seed, drop=0.3))
+    given = microbatches(plan, model.replica, 0)
+    sums = model.evaluate(given, loss)
+    untouched = all(one.grad is None for _, one in model.named_parameters())
+    training_still = all(module.training for module in model.modules)
+    model.backward(given, loss)
+    again = model.evaluate(given, loss)
+    return sums, again, untouched and training_still
+
+
+def frozen(rank, ranks, plan):
+    """The first layers are not trained, so that a whole stage has no gradient."""
+
+    def model(seed=0):
+        net = language_model(seed)
+        for part in net[:2]:
+            part.requires_grad_(requires_grad=False)
+        return net
+
+    split = applied(rank, plan, model)
+    held = [one for _, one in split.named_parameters() if one.requires_grad]
+    optimizer = torch.optim.SGD(held, lr=0.3) if held else None
+    found = []
+    for step in range(4):
+        for one in held:
+            one.grad = None
+        sums = split.reduce(split.backward(microbatches(plan, split.replica, step), loss))
+        norm = split.clip(0.5)
+        if optimizer:
+            optimizer.step()
+        found.append((sums.loss / sums.items, norm))
+    return found

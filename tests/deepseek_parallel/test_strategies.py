@@ -186,3 +186,17 @@ def test_a_split_that_can_not_be_is_told():
         ]  # fmt: skip
         for part, one in zip(says, told, strict=True):
             assert part in " ".join(one) and bool(part) == bool(one), one
+
+
+SOME = [("ddp", {}), ("fsdp", {}), ("tp", {}), ("pp", {}), ("pp", {"schedule": "interleaved"})]
+
+
+@pytest.mark.parametrize(("name", "wished"), SOME)
+def test_an_evaluation_leaves_no_trace(name, wished):
+    plan = models.plan(name, 2, micro=4, **wished)
+    found = group.run(models.evaluated, 2, plan, patience_s=models.CALM_S)
+    for sums, again, clean in found:
+        assert clean and sums == again
+    total = {sums for sums, *_ in found} if name != "tp" and name != "pp" else {found[0][0]}
+    mean = sum(sums.loss for sums in total) / sum(sums.items for sums in total)
+    assert mean == pytest.approx(one_process()[0][0], abs=BOUND)

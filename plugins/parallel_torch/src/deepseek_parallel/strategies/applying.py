@@ -8,6 +8,8 @@ from typing import Any
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
 from deepseek_core import errors, training
 from deepseek_parallel.errors import MeshMismatch
@@ -33,11 +35,16 @@ def apply(plan: training.TrainingPlan, model: Any, *, sharded: bool = False) -> 
         raise errors.InputError(
             f"a {type(model).__name__} is no nn.Module", remedy="give the module to be trained"
         )
+    held = [*model.parameters()]
+    if isinstance(model, DistributedDataParallel) or any(isinstance(p, DTensor) for p in held):
+        raise errors.InputError(
+            "the model is wrapped or divided already",
+            remedy="give the plain module, as each process builds it",
+        )
     _check(plan)
-    first = next(model.parameters(), None)
-    if first is None:
+    if not held:
         raise errors.InputError("the model has no parameter", remedy="give one that can be trained")
-    mesh = device_mesh(plan.mesh.sizes, first.device.type)
+    mesh = device_mesh(plan.mesh.sizes, held[0].device.type)
     align(model)
     divide(model, plan.options.get("split", {}), mesh["tp"])
     draw_alike(mesh)

@@ -40,10 +40,20 @@ class Pipeline:
         Raises:
             InputError: microbatches that are unequal or do not fit the schedule.
         """
+        return self._run("step", microbatches, loss)
+
+    def evaluate(self, microbatches: Sequence[Any], loss: training.Loss) -> training.Sums:
+        """The sums without a gradient, on the rank of the last stage alone.
+
+        Raises:
+            InputError: microbatches that are unequal or do not fit the schedule.
+        """
+        return self._run("eval", microbatches, loss)
+
+    def _run(self, deed: str, microbatches: Sequence[Any], loss: training.Loss) -> training.Sums:
         inputs = [batches.given_by(loss, batch).by_position() for batch in microbatches]
         batches.check_equal(inputs)
-        pp = dist.get_world_size(self._group)
-        check_number(self._schedule, pp, len(inputs))
+        check_number(self._schedule, dist.get_world_size(self._group), len(inputs))
         found: dict[int, training.Sums] = {}
 
         def of_one(output: Any, number: Tensor) -> Tensor:
@@ -53,10 +63,10 @@ class Pipeline:
             return value
 
         self._loss = of_one
-        schedule = self._schedule_for(inputs)
+        schedule = self._schedule_for(deed, inputs)
         given = batches.joined(inputs) if dist.get_rank(self._group) == 0 else ()
         numbers = torch.arange(len(inputs))
-        schedule.step(*given, target=numbers, return_outputs=False)
+        getattr(schedule, deed)(*given, target=numbers, return_outputs=False)
         return training.Sums(
             sum(one.loss for one in found.values()), sum(one.items for one in found.values())
         )
@@ -65,9 +75,9 @@ class Pipeline:
         """What the schedules call: they are made once, and each step has a loss of its own."""
         return self._loss(output, number)
 
-    def _schedule_for(self, inputs: Sequence[Sequence[Tensor]]) -> Any:
+    def _schedule_for(self, deed: str, inputs: Sequence[Sequence[Tensor]]) -> Any:
         """The schedule for so many microbatches of this size; stages learn their shapes once."""
-        key = (len(inputs), *((tuple(one.shape), one.dtype) for one in inputs[0]))
+        key = (deed, len(inputs), *((tuple(one.shape), one.dtype) for one in inputs[0]))
         if key not in self._made:
             rank, ranks = dist.get_rank(self._group), dist.get_world_size(self._group)
             num_stages = ranks * len(self.stages)
