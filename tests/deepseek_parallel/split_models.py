@@ -305,25 +305,55 @@ def evaluated(rank, ranks, plan):
     return sums, again, untouched and training_still
 
 
-def frozen(rank, ranks, plan):
+def half_frozen(seed=0):
     """The first layers are not trained, so that a whole stage has no gradient."""
+    net = language_model(seed)
+    for part in net[:2]:
+        part.requires_grad_(requires_grad=False)
+    return net
 
-    def model(seed=0):
-        net = language_model(seed)
-        for part in net[:2]:
-            part.requires_grad_(requires_grad=False)
-        return net
 
-    split = applied(rank, plan, model)
-    held = [one for _, one in split.named_parameters() if one.requires_grad]
-    optimizer = torch.optim.SGD(held, lr=0.3) if held else None
-    found = []
-    for step in range(4):
-        for one in held:
-            one.grad = None
-        sums = split.reduce(split.backward(microbatches(plan, split.replica, step), loss))
-        norm = split.clip(0.5)
-        if optimizer:
-            optimizer.step()
-        found.append((sums.loss / sums.items, norm))
-    return found
+class Again(nn.Module):
+    """A recurrent layer, whose outputs lie in memory with gaps."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(WIDTH, WIDTH, batch_first=True)
+
+    def forward(self, x):
+        return self.gru(x)[0]
+
+
+class Twice(nn.Module):
+    """One weight in two calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.twice, self.once = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x):
+        return self.once(self.twice(torch.tanh(self.twice(x))))
+
+
+def shared(seed=0):
+    """Four layers, two of which use a weight twice."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Embedding(WORDS, WIDTH), Twice(), Twice(), nn.Linear(WIDTH, WORDS))
+
+
+def recurrent(seed=0):
+    """Four layers."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Embedding(WORDS, WIDTH), Again(), Again(), nn.Linear(WIDTH, WORDS))
+
+
+def bubbles(rank, ranks, plan):
+    """What zero bubble says of a weight that is used twice."""
+    split = applied(rank, plan, shared)
+    given = microbatches(plan, split.replica, 0)
+    return group.told(lambda: split.backward(given, loss))
+
+
+def first_frozen(rank, ranks, plan):
+    """What zero bubble says of a first stage without a gradient."""
+    return group.told(lambda: applied(rank, plan, half_frozen))

@@ -200,3 +200,26 @@ def test_an_evaluation_leaves_no_trace(name, wished):
     total = {sums for sums, *_ in found} if name != "tp" and name != "pp" else {found[0][0]}
     mean = sum(sums.loss for sums in total) / sum(sums.items for sums in total)
     assert mean == pytest.approx(one_process()[0][0], abs=BOUND)
+
+
+@pytest.mark.parametrize("name", ["fsdp", "tp", "pp"])
+@pytest.mark.parametrize("model", [models.half_frozen, models.recurrent])
+def test_frozen_and_recurrent_layers_equal_one_process(model, name):
+    schedule = {"schedule": "interleaved"} if name == "pp" else {}
+    plan = models.plan(name, 2, model=model(), micro=4, **schedule)
+    assert_equal(run(plan, model=model, steps=5), one_process(model=model, steps=5))
+
+
+def test_zero_bubble_says_what_it_can_not_train():
+    """The one would be an error deep in torch, the other gradients that are not there."""
+    plan = models.plan("pp", 2, model=models.shared(), micro=4, schedule="zero_bubble")
+    told = group.run(models.bubbles, 2, plan)
+    assert {kind for kind, _ in told} <= {"InputError", "RankLost"}
+    assert any("zero bubble can't compute the gradients" in text for _, text in told)
+
+
+def test_zero_bubble_refuses_a_first_stage_that_is_not_trained():
+    plan = models.plan("pp", 2, micro=4, schedule="zero_bubble")
+    for kind, text in group.run(models.first_frozen, 2, plan, patience_s=models.CALM_S):
+        assert kind == "MeshMismatch"
+        assert "nothing to be trained" in text

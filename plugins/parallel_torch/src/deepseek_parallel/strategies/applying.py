@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -85,9 +85,23 @@ def schedule_of(plan: training.TrainingPlan) -> str:
 def _piped(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) -> Split:
     pp, rank = plan.mesh.sizes["pp"], mesh.get_local_rank("pp")
     names = layer_names(model, plan.options.get("layers"))
+    if schedule_of(plan) == "zero_bubble":
+        _check_trained(model, names[: plan.cut[0]])
     mine = stages(model, names, plan.cut, range(rank, len(plan.cut), pp))
     pipeline = Pipeline(mine, mesh.get_group("pp"), schedule_of(plan))
     return Split(mine, mesh, pipeline=pipeline)
+
+
+def _check_trained(model: nn.Module, names: Sequence[str]) -> None:
+    """Refuse what torch's zero bubble leaves without a gradient and without a word."""
+    held = [p for name in names for p in model.get_submodule(name).parameters()]
+    if not any(parameter.requires_grad for parameter in held):
+        raise MeshMismatch(
+            f"the first stage ({', '.join(names)}) has nothing to be trained, and zero bubble "
+            "would leave out gradients of the next one",
+            dimension="layers",
+            remedy="use the schedule 1f1b or interleaved",
+        )
 
 
 def _sharded(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) -> Split:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -13,6 +14,7 @@ from torch.distributed.pipelining import schedules
 
 from deepseek_core import errors, training
 from deepseek_parallel.strategies import batches
+from deepseek_parallel.strategies.lost import is_lost
 
 _CLASSES: Final = {
     "1f1b": schedules.Schedule1F1B,
@@ -66,7 +68,8 @@ class Pipeline:
         schedule = self._schedule_for(deed, inputs)
         given = batches.joined(inputs) if dist.get_rank(self._group) == 0 else ()
         numbers = torch.arange(len(inputs))
-        getattr(schedule, deed)(*given, target=numbers, return_outputs=False)
+        with _told_of(self._schedule):
+            getattr(schedule, deed)(*given, target=numbers, return_outputs=False)
         return training.Sums(
             sum(one.loss for one in found.values()), sum(one.items for one in found.values())
         )
@@ -114,3 +117,18 @@ def check_number(schedule: str, pp: int, microbatches: int) -> None:
 
 def _no_step(_output: Any, _number: Tensor) -> Tensor:
     raise AssertionError("a schedule runs in a step only")
+
+
+@contextmanager
+def _told_of(schedule: str) -> Iterator[None]:
+    """Say what zero bubble can't do: it computes the gradients of weights by themselves."""
+    try:
+        yield
+    except RuntimeError as error:
+        if schedule != "zero_bubble" or is_lost(error) or "backward" not in str(error):
+            raise
+        raise errors.InputError(
+            "zero bubble can't compute the gradients of a stage's weights apart from its input's",
+            remedy="use the schedule 1f1b or interleaved; weights that are used twice or not at "
+            "all and checkpointed layers do not go with it",
+        ) from error
