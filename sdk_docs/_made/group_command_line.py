@@ -8,6 +8,7 @@ import command_line
 
 from deepseek_compress.cli.main import COMMANDS as COMPRESS
 from deepseek_fpga.cli.main import COMMANDS as FPGA
+from deepseek_parallel.ckpt_cli.main import COMMANDS as CKPT
 from deepseek_parallel.cli.main import COMMANDS as TRAIN
 from deepseek_store.cli.main import COMMANDS as STORE
 from deepseek_trt.cli.main import COMMANDS as TRT
@@ -36,6 +37,11 @@ def fpga() -> str:
 def train() -> str:
     """Of training on several processes."""
     return _page("train", TRAIN)
+
+
+def ckpt() -> str:
+    """Of checkpoints of a training."""
+    return _page("ckpt", CKPT)
 
 
 def _page(group: str, commands: Iterable[str]) -> str:

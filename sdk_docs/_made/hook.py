@@ -36,6 +36,7 @@ MAKERS: Final[dict[str, Callable[[], str]]] = {
     "trt_commands": group_command_line.trt,
     "fpga_commands": group_command_line.fpga,
     "train_commands": group_command_line.train,
+    "ckpt_commands": group_command_line.ckpt,
     "recipe_options": recipe_options.page,
     "store_classes": store_python.page,
     "ds_filesystem": store_python.filesystem,

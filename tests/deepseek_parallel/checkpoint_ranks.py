@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from deepseek_parallel import Checkpoints, CompressedSGD, NeighborCopies
 
@@ -171,3 +172,54 @@ def recovered(rank, ranks, lost):
         alone = sent(model, state)
     dist.barrier()  # rank 0 has the store of all groups
     return before, joined, alone
+
+
+def stage(numbers):
+    """Layers of a pipeline, named as in the whole model, and their optimizer after a step."""
+    torch.manual_seed(sum(numbers))
+    net = torch.nn.ModuleDict({f"layer{n}": torch.nn.Linear(4, 4) for n in numbers})
+    optimizer = torch.optim.AdamW(net.parameters())
+    sum(net[name](torch.ones(1, 4)).sum() for name in net).backward()
+    optimizer.step()
+    return net.state_dict(), get_optimizer_state_dict(net, optimizer)
+
+
+def stages(rank, ranks, url):
+    """Each rank saves its own layer, and takes it back."""
+    model, state = stage([rank])
+    with Checkpoints(url) as checkpoints:
+        checkpoints.save(1, model, state).wait()
+    other, fresh = stage([rank])
+    for tensor in other.values():
+        tensor.zero_()
+    Checkpoints(url).load(other, fresh)
+    return digest(other, fresh) == digest(model, state), sent(model, state)
+
+
+def on_a_mesh(rank, ranks, url):
+    """Tensors of many kinds, some on a mesh of two axes, as plain ones of `kinds`."""
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+    state = kinds()
+    state["wide"] = distribute_tensor(state["wide"], mesh, [Shard(0), Shard(1)])
+    state["seven"] = distribute_tensor(state["seven"], mesh, [Replicate(), Shard(0)])
+    with Checkpoints(url) as checkpoints:
+        return checkpoints.save(1, state).wait().nbytes
+
+
+def kinds():
+    """Tensors of many dtypes and shapes."""
+    torch.manual_seed(3)
+    return {
+        "wide": torch.randn(6, 10), "seven": torch.randn(7), "scalar": torch.tensor(3.5),
+        "bf16": torch.randn(3, 4).bfloat16(), "empty": torch.empty(0, 4), "int": torch.arange(7),
+        "turned": torch.randn(5, 6).t(), "complex": torch.randn(4, dtype=torch.complex64),
+        "bool": torch.ones(4, dtype=torch.bool), "view": torch.randn(100)[10:20],
+        "fp8": torch.randn(8).to(torch.float8_e4m3fn),
+    }  # fmt: skip
+
+
+def damaged_for_one(rank, ranks, url):
+    """Only rank 1 reads the damaged file, and all are told."""
+    net, optimizer = spread(ranks, seed=5)
+    model, state = net.state_dict(), get_optimizer_state_dict(net, optimizer)
+    return group.told(lambda: Checkpoints(url).load(model, state))

@@ -181,10 +181,10 @@ class Run:
             self.later(worker, "stepping", self.take, most_s=0.02)
 
     def take(self, worker):
-        if any(not self.workers[name].is_alive for name in worker.members):
-            if self.draw.random() < 0.5:  # it had got all already, or not
-                self.ask_for_next(worker)
-                return
+        is_one_lost = any(not self.workers[name].is_alive for name in worker.members)
+        if is_one_lost and self.draw.random() < 0.5:  # before it had got all
+            self.ask_for_next(worker)
+            return
         count = min(BATCH, self.goal - worker.position)
         worker.taken.append((worker.position, count))
         self.later(worker, "computing", self.compute)

@@ -31,6 +31,7 @@ from deepseek_parallel import (
 )
 from deepseek_parallel.checkpoint import checkpoints as module
 from deepseek_parallel.checkpoint import manifest as manifests
+from deepseek_parallel.ckpt_cli.main import main as ckpt
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,7 +71,7 @@ def flip(path, at=-100):
 
 
 @pytest.mark.parametrize("part", ["model", "optimizer"])
-@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata", "values.pt"])
+@pytest.mark.parametrize("name", ["__0_0.distcp", "index.pt"])
 def test_a_flipped_bit_is_found_by_its_hash_and_nothing_changed(url, part, name):
     path = folder_of(url, 2) / part / name
     flip(path)
@@ -205,30 +206,41 @@ def test_a_manifest_can_t_lead_out_of_its_folder(url, path):
 
 
 class Evil:
+    """Makes a file where it is read as a pickle."""
+
+    mark = Path()
+
     def __reduce__(self):
-        return os.system, ("touch /tmp/deepseek-parallel-was-run",)
+        return Path.touch, (self.mark,)
 
 
-@pytest.mark.parametrize("name", [".metadata", "values.pt"])
+@pytest.mark.parametrize("name", [".metadata", "index.pt", "__0_0.distcp"])
 def test_no_code_of_a_checkpoint_is_run(url, name, tmp_path):
     """Its hashes are right, too: whoever made it made them."""
-    mark = Path("/tmp/deepseek-parallel-was-run")
+    Evil.mark = tmp_path / "was-run"
     folder = folder_of(url, 2)
     torch.save(Evil(), tmp_path / "evil.pt")
     data = (tmp_path / "evil.pt").read_bytes()
     if name == ".metadata":
         data = pickle.dumps(Evil())
+    if name == "__0_0.distcp":
+        whole = (folder / "model" / name).read_bytes()
+        data = data + whole[len(data) :]
     (folder / "model" / name).write_bytes(data)
     content = json.loads((folder / "manifest.json").read_bytes())
     del content["sha256"]
     for file in content["files"]:
         if file["path"] == f"model/{name}":
-            sha256 = hashlib.sha256(data).hexdigest()
-            file.update(nbytes=len(data), sha256=sha256)
+            file.update(nbytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     (folder / "manifest.json").write_text(json.dumps(told_by(content)))
-    with pytest.raises(CheckpointDamaged):
-        Checkpoints(url).load(given()[0])
-    assert not mark.exists()
+    if name == ".metadata":
+        Checkpoints(url).load(given()[0])  # it is for others, and not read
+        with pytest.raises(CheckpointDamaged, match="does not describe tensors"):
+            ckpt(["inspect", url, "--step", "2", "--tensors"])
+    else:
+        with pytest.raises(CheckpointDamaged, match="can't be read"):
+            Checkpoints(url).load(given()[0])
+    assert not Evil.mark.exists()
 
 
 def holding(url, pipe):
@@ -434,8 +446,8 @@ def test_weights_alone_read_no_byte_of_the_optimizer():
         ({"w": object()}, None, "w is of type object"),
         ({"w": {(1, 2): torch.ones(1)}}, None, "w has a key of type tuple"),
         ({"a.b": torch.ones(1), "a": {"b": torch.ones(1)}}, None, "two tensors .* 'a.b'"),
-        ({}, {"x": {1, 2}}, "extra is no JSON"),
-        ({}, {"x": float("nan")}, "extra is no JSON"),
+        ({}, {"x": {1, 2}}, "extra is not JSON"),
+        ({}, {"x": float("nan")}, "extra is not JSON"),
     ],
 )
 def test_states_that_can_t_be_read_back_are_refused_at_once(tmp_path, model, extra, told):
@@ -447,7 +459,7 @@ def test_states_that_can_t_be_read_back_are_refused_at_once(tmp_path, model, ext
 @pytest.mark.parametrize(
     ("url", "options", "told"),
     [
-        ("nosuch://x", {}, "no URL that fsspec opens"),
+        ("nosuch://x", {}, "not a URL that fsspec opens"),
         ("run", {"keep": 0}, "keep is 0"),
         ("run", {"limit_s": 0}, "limit_s is 0"),
     ],

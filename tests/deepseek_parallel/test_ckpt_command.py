@@ -84,7 +84,7 @@ def test_inspect_shows_what_torch_has_written_itself(tmp_path, capsys):
 def test_verify_tells_missing_changed_and_extra_files(url, capsys):
     assert told(capsys, "verify", url)[0] == 0
     (folder_of(url, 1) / "model" / "__0_0.distcp").unlink()
-    changed = folder_of(url, 2) / "optimizer" / "values.pt"
+    changed = folder_of(url, 2) / "optimizer" / "index.pt"
     changed.write_bytes(changed.read_bytes()[:-1] + b"?")
     (folder_of(url, 3) / "notes.txt").write_text("mine")
     (Path(url) / "000009-step-9-00000000").mkdir()
@@ -93,7 +93,7 @@ def test_verify_tells_missing_changed_and_extra_files(url, capsys):
     first, second, third = found["checkpoints"]
     assert (first["missing"], second["changed"]) == (
         ["model/__0_0.distcp"],
-        ["optimizer/values.pt"],
+        ["optimizer/index.pt"],
     )
     assert third["whole"] and third["extra"] == ["notes.txt"]
     assert found["torn"] == ["000009-step-9-00000000"]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import attrs
 import pytest
 from simulated_run import LOST_AFTER_S, Run
 
@@ -95,7 +96,8 @@ def test_a_slow_member_that_is_heard_is_waited_for():
     assert kinds(roster.renew("a", 1, 1.0)) == [("a", "broken"), ("b", "broken")]
     for tenth in range(11, 600):
         roster.beat("a", tenth / 10)
-        assert roster.beat("b", tenth / 10) == []
+        roster.beat("b", tenth / 10)
+        assert roster.tick(tenth / 10) == []
     assert [e for _, e, _ in formed(roster.renew("b", 1, 60.0))] == [2, 2]
 
 
@@ -103,7 +105,7 @@ def test_a_clock_that_jumps_takes_nobody_who_was_heard_since():
     """The server hears first and then looks who was silent, after its machine was suspended."""
     roster = begun()
     roster.members["b"].heard_s = 9999.0
-    assert kinds(roster.beat("a", 9999.0)) == []
+    roster.beat("a", 9999.0)
     assert kinds(roster.tick(9999.5)) == []
 
 
@@ -139,13 +141,29 @@ def test_other_code_is_refused_and_an_ended_training_takes_nobody():
     assert kinds(roster.join("e", "", "1", 3.0)) == [("e", "over")]
 
 
-def test_a_roster_that_took_the_place_of_another_waits_for_the_members():
-    import attrs
+def test_a_roster_that_took_the_place_of_another_begins_nothing_before_they_had_time_to_come():
+    roster = Roster(rules=attrs.evolve(RULES, quiet_s=2.5), start_s=0.0)
+    roster.join("new", "", "1", 0.0)
+    roster.join("newer", "", "1", 0.0)
+    assert not formed(roster.tick(2.0))
+    assert formed(roster.tick(2.6))[0][1] == 1  # nobody has come
 
+
+def test_who_runs_other_code_than_the_members_that_come_back_is_refused():
     roster = Roster(rules=attrs.evolve(RULES, quiet_s=1.0), start_s=0.0)
+    roster.join("new", "", "2", 0.0)
+    known = {"epoch": 7, "members": ["a"], "waits": False}
+    assert kinds(roster.back("a", "", "1", known, 0.3)) == [("new", "other_code")]
+    assert set(roster.members) == {"a"}
+
+
+def test_a_roster_that_took_the_place_of_another_waits_for_the_members():
+    roster = Roster(rules=attrs.evolve(RULES, most=4, quiet_s=1.0), start_s=0.0)
     known = {"epoch": 7, "members": ["a", "b", "c"], "waits": False}
     assert not formed(roster.join("new", "", "1", 0.0))
-    assert not formed(roster.back("a", "", "1", known, 0.3))
+    assert kinds(roster.back("a", "", "1", known, 0.3)) == [
+        (name, "changed") for name in "abc"
+    ]  # whoever came first
     assert not formed(roster.back("b", "", "1", {**known, "waits": True}, 0.4))
     for name in ("new", "a", "b"):
         roster.beat(name, 3.2)

@@ -111,7 +111,7 @@ def test_the_page_keeps_the_rules_of_all_pages(watched, tmp_path):
     assert "Loss of each step" in text
     changed = attrs.evolve(
         report, losses=(1.0, float("nan"), 0.5) * 700, evaluations=(),
-        recoveries=(Recovery(step=3, before=4, after=3, seconds=0.2),),
+        recoveries=(Recovery(step=3, before=4, after=3, lost=1, joined=0, seconds=0.2),),
     )  # fmt: skip
     write_page(tmp_path / "more.html", changed, [("model", "<b>")])
     more = (tmp_path / "more.html").read_text()

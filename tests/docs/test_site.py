@@ -132,6 +132,7 @@ def test_every_command_is_documented_with_its_own_help(site):
         ("trt", group_command_line.TRT, "compress_cli"),
         ("fpga", group_command_line.FPGA, "fpga_cli"),
         ("train", group_command_line.TRAIN, "train_cli"),
+        ("ckpt", group_command_line.CKPT, "ckpt_cli"),
     ],
 )
 def test_every_command_of_a_group_is_documented_with_its_own_help(site, group, commands, page):

@@ -17,6 +17,8 @@ ALLOWED = {
     "deepseek_storage_s3.tls_relay:_Handler.do_*": "http.server calls them by name",
     "deepseek_store.maintenance:Maintenance.unpin": "users call it (howto/move_and_pin.md)",
     "deepseek_compress.train.intervals:over_seeds": "benchmarks give figures over seeds by it",
+    "deepseek_parallel.checkpoint.dcp_files:_Verified.concat_path": "torch's reader calls it",
+    "deepseek_parallel.checkpoint.staging:Staged.resolve_data": "torch's writer calls it",
     "deepseek_parallel.strategies.case:*": "the conformance kit trains it (conformance.py)",
     # for those who write plugins
     "deepseek_core.contracts.compressor:Compressor.*": _ENGINE,

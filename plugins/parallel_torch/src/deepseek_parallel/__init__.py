@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from deepseek_parallel.checkpoint.neighbors import NeighborCopies
     from deepseek_parallel.checkpoint.saving import Saving
     from deepseek_parallel.codec.compressor import TopK
+    from deepseek_parallel.elastic.group import ElasticRanks
+    from deepseek_parallel.elastic.share import share
     from deepseek_parallel.errors import (
         AnotherWriter,
         CheckpointDamaged,
         CheckpointMissing,
         CodeMismatch,
+        JoinRefused,
         MeshMismatch,
+        NotAMember,
         NotFiniteGradient,
         NotFiniteLoss,
         RankFailed,
@@ -48,11 +52,14 @@ _WHERE: Final = {
     "CodeMismatch": "errors",
     "CompressedSGD": "sgd",
     "EarlyStop": "trainer.evaluation",
+    "ElasticRanks": "elastic.group",
     "Evaluation": "trainer.evaluation",
     "Event": "trainer.events",
+    "JoinRefused": "errors",
     "Manifest": "checkpoint.manifest",
     "MeshMismatch": "errors",
     "NeighborCopies": "checkpoint.neighbors",
+    "NotAMember": "errors",
     "NotFiniteGradient": "errors",
     "NotFiniteLoss": "errors",
     "Order": "sampling",
@@ -73,6 +80,7 @@ _WHERE: Final = {
     "measured_cluster": "strategies.measuring",
     "profile": "strategies.profiling",
     "resharded": "states",
+    "share": "elastic.share",
     "split": "strategies.splitting",
 }
 
@@ -85,11 +93,14 @@ __all__ = [
     "CodeMismatch",
     "CompressedSGD",
     "EarlyStop",
+    "ElasticRanks",
     "Evaluation",
     "Event",
+    "JoinRefused",
     "Manifest",
     "MeshMismatch",
     "NeighborCopies",
+    "NotAMember",
     "NotFiniteGradient",
     "NotFiniteLoss",
     "Order",
@@ -110,6 +121,7 @@ __all__ = [
     "measured_cluster",
     "profile",
     "resharded",
+    "share",
     "split",
 ]
 

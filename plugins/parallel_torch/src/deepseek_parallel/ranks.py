@@ -1,4 +1,4 @@
-"""Who trains together: what the trainer knows of the ranks, and ranks that never change."""
+"""What the trainer knows of the ranks that train together, and ranks that never change."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class StaticRanks:
 
     @classmethod
     def found(cls, limit_s: float = LIMIT_S) -> StaticRanks:
-        """Those of the process group that there is, else of torchrun's variables, else one.
+        """Find the ranks: of the process group, else of torchrun's variables, else one.
 
         `limit_s` is how long a rank waits for another one; a process group that there is keeps its
         own.

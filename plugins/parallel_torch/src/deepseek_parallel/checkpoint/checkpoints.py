@@ -32,6 +32,7 @@ from deepseek_parallel.errors import CodeMismatch, SaveUnfinished, StateMismatch
 from deepseek_parallel.states import is_of_rank
 
 _LIMIT_S: Final = 600.0
+_EXIT_S: Final = 60.0  # how long a process that ends without `close` waits for its last save
 
 
 @attrs.frozen(kw_only=True)
@@ -105,7 +106,7 @@ class Checkpoints:
         here: see what `save` returned then.
 
         Raises:
-            InputError: a state that holds something else than tensors and values, or is no JSON.
+            InputError: a state that holds something else than tensors and values, or is not JSON.
             StateMismatch: ranks differ in the step, or in the shape of a tensor.
             CodeMismatch: a rank runs another version of the code.
             AnotherWriter: a process of another run saves to the same URL.
@@ -117,7 +118,7 @@ class Checkpoints:
         check_equal([one.step for one in told], "step", StateMismatch)
         mine = told[self._peers.rank]
         name = told[0].name or self._claimed(step, [one.process for one in told])
-        plans = self._plans.made(self._tensors, anew=any(one.is_new for one in told))
+        plans = self._plans.made(self._tensors, again=any(one.is_new for one in told))
         staged = self._staging.copied(self._tensors, plans)
         job = Job(
             place=self._place.below(name),
@@ -170,7 +171,7 @@ class Checkpoints:
         load = Load(self._peers.rank, self._peers.size)
         asked = self._peers.agree(lambda: self._prepared(load, found, model, optimizer))
         self._check_all_asked(found, asked)
-        load.finish()
+        self._peers.agree(load.finish)
         return found.manifest.extra
 
     def close(self, limit_s: float | None = None) -> None:
@@ -182,7 +183,7 @@ class Checkpoints:
             _, thread = self._last
             thread.join(self._limit_s if limit_s is None else limit_s)
             self._stopped.set()
-            thread.join(1.0)
+            thread.join(0.1)
             self._last = None
         if self._run is not None:
             atexit.unregister(self.close)
@@ -237,18 +238,21 @@ class Checkpoints:
         """The first name of a run, once the URL is claimed for it."""
         run, name = self._peers.agreed(lambda: self._claim(step, processes))
         self._run = run
-        atexit.register(self.close)
+        atexit.register(self.close, _EXIT_S)
         return name
 
     def _claim(self, step: int, processes: list[claim.Process]) -> tuple[str, str]:
         run = secrets.token_hex(8)
         claim.take(self._place, run, processes)
-        self._sequence = listing(self._place).next_sequence - 1
+        found = listing(self._place)
+        self._sequence = found.next_sequence - 1
+        for name in found.torn:  # before anything is written: they may fill the disk
+            remove(self._place, name)
         return run, self._next_name(step)
 
     def _next_name(self, step: int) -> str:
         self._sequence += 1
-        return manifests.folder_name(self._sequence, step, secrets.token_hex(4))
+        return manifests.new_folder(self._sequence, step)
 
     def _manifest(self, name: str, mine: _Offer, extra: Mapping[str, Any] | None) -> Manifest:
         return Manifest(
@@ -274,7 +278,7 @@ class Checkpoints:
         return saving
 
     def _clean(self) -> None:
-        """Take away what is superseded, and what saves of the past left unfinished."""
+        """Take away what is superseded, and what failed saves of this run left."""
         found = listing(self._place)
         for name in found.torn:
             if (manifests.sequence_of(name) or 0) < self._sequence:
@@ -318,7 +322,7 @@ class Checkpoints:
 
 @functools.cache
 def versions() -> Mapping[str, str]:
-    """Of what writes and reads checkpoints."""
+    """The versions of what writes and reads checkpoints."""
     try:
         mine = version("deepseek-parallel")
     except PackageNotFoundError:
@@ -331,5 +335,5 @@ def _check_json(extra: Mapping[str, Any] | None) -> None:
         json.dumps(extra or {}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InputError(
-            f"extra is no JSON: {error}", remedy="give numbers, text, lists and dictionaries"
+            f"extra is not JSON: {error}", remedy="give numbers, text, lists and dictionaries"
         ) from error

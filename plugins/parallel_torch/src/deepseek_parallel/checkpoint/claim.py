@@ -1,4 +1,4 @@
-"""Who saves to a URL: one run at a time.
+"""The claim of a run on a URL: one run at a time saves there.
 
 A claim names the processes of the run that made it. It is taken over by a run that one of them is
 in, where none of them lives, or where nobody can tell, since they are of another machine; who was

@@ -1,42 +1,30 @@
-"""Files of `torch.distributed.checkpoint` (DCP), over a place, and read without running code.
+"""Files of `torch.distributed.checkpoint` (DCP), over a place, with an index that runs no code.
 
-The one module that knows how DCP names and lays out its files. What is written here, plain
-`torch.distributed.checkpoint.load` reads.
+The one module that knows how DCP names and lays out its files. Plain
+`torch.distributed.checkpoint.load` reads what is written here. Its own `.metadata` is a pickle,
+which runs code of whoever wrote it: we write it for others, and read `index.pt`, which holds
+numbers and text alone.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
+import attrs
 import torch
-from torch.distributed.checkpoint import filesystem, metadata, planner
+from torch.distributed.checkpoint import filesystem, metadata, planner, storage
 
 from deepseek_parallel.checkpoint.manifest import File
 from deepseek_parallel.checkpoint.place import Hashed
 from deepseek_parallel.errors import CheckpointDamaged
 
-METADATA: Final = ".metadata"
-VALUES: Final = "values.pt"
-
-# All that `.metadata` may name: a pickle that names more would run code of whoever wrote it.
-_NAMES: Final = {
-    "collections": {"OrderedDict"},
-    "pathlib": {"PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"},
-    "pathlib._local": {"PosixPath", "PurePosixPath"},
-    "torch": {"Size"} | {str(d).removeprefix("torch.") for d in vars(torch).values()
-                         if isinstance(d, torch.dtype)},
-    "torch.serialization": {"_get_layout"},
-    "torch.distributed.checkpoint.metadata": {
-        "BytesStorageMetadata", "ChunkStorageMetadata", "Metadata", "MetadataIndex", "StorageMeta",
-        "TensorProperties", "TensorStorageMetadata", "_MEM_FORMAT_ENCODING",
-    },
-    "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
-}  # fmt: skip
+INDEX: Final = "index.pt"
+Piece = tuple[Any, ...]
+"""Name, offsets and number of a piece of a tensor; its file, first byte and number of bytes."""
 
 
 class Writable(Protocol):
@@ -54,8 +42,8 @@ class PartFiles(filesystem.FileSystemBase):
 
     @contextmanager
     def create_stream(self, path: str | os.PathLike[str], mode: str) -> Iterator[Any]:
-        """A new file."""
-        name = os.fspath(path)
+        """A new file, under the name that it is to have in the end."""
+        name = os.fspath(path).removesuffix(".tmp")
         with self._place.writing(name) as stream:
             yield stream
         self.written[name] = stream.file(name)
@@ -72,20 +60,18 @@ class PartFiles(filesystem.FileSystemBase):
         """The folder is there."""
 
     def exists(self, path: str | os.PathLike[str]) -> bool:
-        """No: each save has a folder of its own."""
+        """Each save has a folder of its own, so nothing is there before."""
         return False
 
     def rename(self, path: str | os.PathLike[str], new_path: str | os.PathLike[str]) -> None:
-        """Not needed: nothing is written under another name."""
-        raise NotImplementedError
+        """The manifest commits, not a name."""
 
     def rm_file(self, path: str | os.PathLike[str]) -> None:
-        """Not needed: nothing is replaced."""
-        raise NotImplementedError
+        """Nothing is replaced."""
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Any."""
+        """Any will do."""
         return True
 
 
@@ -96,14 +82,31 @@ class PartWriter(filesystem.FileSystemWriter):
         super().__init__("", sync_files=False)
         self.fs = self.files = PartFiles(place)
 
-    def write(self, plan: planner.SavePlan, data: Any) -> list[tuple[Any, ...]]:
-        """Write a plan, as `data` resolves it; where each piece lies, as `dump_metadata` takes."""
+    def write(self, plan: planner.SavePlan, data: Any) -> list[Piece]:
+        """Write a plan, as `data` resolves it; where each piece lies."""
         results = self.write_data(plan, data).wait()
         return [
-            (r.index.fqn, r.index.offset and tuple(r.index.offset), r.index.index,
-             r.storage_data.relative_path, r.storage_data.offset, r.storage_data.length)
+            (r.index.fqn, tuple(r.index.offset), r.index.index, r.storage_data.relative_path,
+             r.storage_data.offset, r.storage_data.length)
             for r in results
         ]  # fmt: skip
+
+    def finish_part(
+        self, whole: metadata.Metadata, pieces: Sequence[Piece], skeleton: Any
+    ) -> list[File]:
+        """Write what tells where all pieces lie: the index, and `.metadata` for plain torch."""
+        results = [
+            storage.WriteResult(
+                index=metadata.MetadataIndex(name, torch.Size(offsets), number),
+                size_in_bytes=nbytes,
+                storage_data=filesystem._StorageInfo(path, start, nbytes),
+            )
+            for name, offsets, number, path, start, nbytes in pieces
+        ]
+        self.finish(whole, [results])
+        with self.files.create_stream(INDEX, "wb") as stream:
+            stream.write(dump_index(whole, pieces, skeleton))
+        return list(self.files.written.values())
 
 
 class PartReader(filesystem.FileSystemReader):
@@ -155,71 +158,78 @@ class _View(io.RawIOBase):
         return len(part)
 
 
-def dump_metadata(
-    planned: metadata.Metadata, pieces: Sequence[tuple[Any, ...]], nonce: str
-) -> bytes:
-    """The file `.metadata` of a part: what was planned, and where each piece of it lies."""
-    planned.storage_data = {
-        metadata.MetadataIndex(fqn, offset and torch.Size(offset), index):
-            filesystem._StorageInfo(path, start, length)
-        for fqn, offset, index, path, start, length in pieces
-    }  # fmt: skip
-    planned.version = filesystem.CURRENT_DCP_VERSION
-    planned.storage_meta = metadata.StorageMeta(save_id=nonce)
-    return pickle.dumps(planned)
+@attrs.frozen(kw_only=True)
+class Index:
+    """What a part holds: its skeleton, and DCP's description of where tensors lie."""
+
+    skeleton: Any
+    metadata: metadata.Metadata
 
 
-def load_metadata(data: bytes | memoryview, url: str) -> metadata.Metadata:
-    """What a file `.metadata` says; nothing that it names is run.
+def dump_index(whole: metadata.Metadata, pieces: Sequence[Piece], skeleton: Any) -> bytes:
+    """The file of an index."""
+    tensors = {
+        name: {"dtype": told.properties.dtype, "size": list(told.size), "pieces": []}
+        for name, told in whole.state_dict_metadata.items()
+    }
+    for name, offsets, number, path, start, nbytes in pieces:
+        sizes = list(whole.state_dict_metadata[name].chunks[number].sizes)
+        tensors[name]["pieces"].append([list(offsets), sizes, path, start, nbytes])
+    return dump_values({"skeleton": skeleton, "tensors": tensors})
+
+
+def load_index(data: bytes | memoryview, url: str) -> Index:
+    """What an index says; nothing that it names is run.
 
     Raises:
-        CheckpointDamaged: it is none.
+        CheckpointDamaged: it is something else.
     """
+    told = load_values(data, url)
     try:
-        found = _Unpickler(io.BytesIO(data)).load()
-        if not isinstance(found, metadata.Metadata) or not isinstance(found.storage_data, dict):
-            raise pickle.UnpicklingError("it is of another kind")
-    except Exception as error:
-        raise CheckpointDamaged(
-            f"{url} is no metadata of torch.distributed.checkpoint: {error}",
-            file=url,
-            remedy="load an older step",
-        ) from error
-    return found
+        places: dict[Any, Any] = {}
+        tensors = {name: _tensor(name, one, places) for name, one in told["tensors"].items()}
+        return Index(
+            skeleton=told["skeleton"],
+            metadata=metadata.Metadata(tensors, storage_data=places),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(url, error) from error
 
 
-def paths_of(found: metadata.Metadata) -> dict[str, set[str]]:
-    """The files that hold a tensor, by its name."""
-    paths: dict[str, set[str]] = {}
-    for index, info in cast(Mapping[Any, Any], found.storage_data).items():
-        paths.setdefault(index.fqn, set()).add(info.relative_path)
-    return paths
+def _tensor(
+    name: str, told: Mapping[str, Any], places: dict[Any, Any]
+) -> metadata.TensorStorageMetadata:
+    chunks = []
+    for number, (offsets, sizes, path, start, nbytes) in enumerate(told["pieces"]):
+        index = metadata.MetadataIndex(name, torch.Size(offsets), number)
+        places[index] = filesystem._StorageInfo(path, start, nbytes)
+        chunks.append(metadata.ChunkStorageMetadata(torch.Size(offsets), torch.Size(sizes)))
+    return metadata.TensorStorageMetadata(
+        properties=metadata.TensorProperties(dtype=told["dtype"]),
+        size=torch.Size(told["size"]),
+        chunks=chunks,
+    )
 
 
-def dump_values(skeleton: Any) -> bytes:
-    """A skeleton as bytes."""
+def dump_values(values: Any) -> bytes:
+    """Values and containers as bytes."""
     out = io.BytesIO()
-    torch.save(skeleton, out)
+    torch.save(values, out)
     return out.getvalue()
 
 
 def load_values(data: bytes | memoryview, url: str) -> Any:
-    """A skeleton; nothing that it names is run.
+    """Values and containers; nothing that they name is run.
 
     Raises:
-        CheckpointDamaged: it is none.
+        CheckpointDamaged: the bytes are something else.
     """
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointDamaged(
-            f"{url} can't be read: {str(error).splitlines()[0]}", file=url,
-            remedy="load an older step",
-        ) from error  # fmt: skip
+        raise _damaged(url, error) from error
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if name not in _NAMES.get(module, ()):
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return super().find_class(module, name)
+def _damaged(url: str, error: Exception) -> CheckpointDamaged:
+    why = (str(error) or type(error).__name__).splitlines()[0]
+    return CheckpointDamaged(f"{url} can't be read: {why}", file=url, remedy="load an older step")

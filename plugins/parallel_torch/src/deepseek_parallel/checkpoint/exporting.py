@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from deepseek_parallel.checkpoint.fitting import Fitted
 from deepseek_parallel.checkpoint.listing import Found
 from deepseek_parallel.checkpoint.loading import Part
 from deepseek_parallel.checkpoint.place import Place
-
-Tell = Callable[[int], None]
 
 
 def whole_part(place: Place, found: Found, part: str) -> tuple[dict[str, torch.Tensor], Any]:
@@ -57,7 +55,7 @@ def export_safetensors(place: Place, found: Found, path: Path) -> tuple[int, lis
 
 
 def _values(state: Any, path: str = "") -> list[str]:
-    """The names of what is no tensor."""
+    """The names of what is not a tensor."""
     if isinstance(state, torch.Tensor):
         return []
     if isinstance(state, Mapping):

@@ -13,7 +13,8 @@ from deepseek_parallel.checkpoint.manifest import Manifest
 from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.errors import CheckpointMissing
 
-_METADATA: Final = ".metadata"
+METADATA: Final = ".metadata"
+"""What `torch.distributed.checkpoint` writes last of a folder."""
 
 
 @attrs.frozen(kw_only=True)
@@ -110,16 +111,18 @@ def listing(place: Place) -> Listing:
     Raises:
         InputError: it can't be read.
     """
-    committed, damaged, torn, foreign = [], [], [], []
+    committed, damaged, foreign = [], [], []
+    torn: list[str] = []
     names = place.names()
-    folders = [""] if manifests.NAME in names or _METADATA in names else names
+    folders = [""] if manifests.NAME in names or METADATA in names else names
     for folder in folders:
         inside = place.below(folder) if folder else place
         data = inside.read(manifests.NAME)
         if data is None:
             if manifests.sequence_of(folder) is not None:
-                torn.append(folder)
-            elif inside.exists(_METADATA):
+                # Some object stores go on listing folders that are empty.
+                torn += [folder] if place.is_local or inside.files() else []
+            elif inside.exists(METADATA):
                 foreign.append(folder)
             continue
         try:
@@ -137,6 +140,6 @@ def listing(place: Place) -> Listing:
 
 
 def superseded(committed: Sequence[Found], keep: int) -> list[Found]:
-    """Those of `committed`, oldest first, beyond the newest `keep`; copies are left alone."""
+    """Choose what is beyond the newest `keep` of `committed`, oldest first; copies stay."""
     originals = [one for one in committed if one.is_original]
     return originals[: max(len(originals) - keep, 0)]

@@ -25,16 +25,12 @@ class Part:
     def __init__(self, url: str, files: Mapping[str, File], read: Any) -> None:
         self._url, self._files, self._read = url, files, read
         self._kept: dict[str, memoryview] = {}
-        self.metadata = dcp_files.load_metadata(
-            self._verified(dcp_files.METADATA), f"{url}/{dcp_files.METADATA}"
-        )
-        self.skeleton = dcp_files.load_values(
-            self._verified(dcp_files.VALUES), f"{url}/{dcp_files.VALUES}"
-        )
+        index = dcp_files.load_index(self._verified(dcp_files.INDEX), f"{url}/{dcp_files.INDEX}")
+        self.metadata, self.skeleton = index.metadata, index.skeleton
 
     @property
     def names(self) -> set[str]:
-        """Of its tensors."""
+        """The names of its tensors."""
         return set(self.metadata.state_dict_metadata)
 
     def new(self, name: str) -> torch.Tensor:
@@ -62,16 +58,27 @@ class Part:
             self._verified(path)
 
     def copy(self, targets: Mapping[str, torch.Tensor]) -> None:
-        """Copy what was prepared into the tensors."""
+        """Copy what was prepared into the tensors.
+
+        Raises:
+            CheckpointDamaged: a file has the right hash, and no tensors in it.
+        """
         planner = DefaultLoadPlanner()
         planner.set_up_planner(dict(targets), self.metadata, False)
         reader = dcp_files.PartReader(self._verified)
         reader.set_up_storage_reader(self.metadata, False)
-        reader.read_data(planner.create_local_plan(), planner).wait()
+        try:
+            reader.read_data(planner.create_local_plan(), planner).wait()
+        except Exception as error:
+            raise CheckpointDamaged(
+                f"{self._url} can't be read: {str(error).splitlines()[0]}",
+                file=self._url,
+                remedy="load an older step: some tensors have been changed already",
+            ) from error
         self._kept.clear()
 
     def _paths(self, targets: Mapping[str, torch.Tensor]) -> set[str]:
-        """Of the files that hold what this rank asks for."""
+        """The files that hold what this rank asks for."""
         planner = DefaultLoadPlanner()
         planner.set_up_planner(dict(targets), self.metadata, False)
         data = cast(Mapping[Any, Any], self.metadata.storage_data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from deepseek_parallel.errors import CheckpointDamaged
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
 PARTS: Final = ("model", "optimizer")
-_FOLDER: Final = re.compile(r"(\d{6,})-step-(\d+)-([0-9a-f]{8})")
+_FOLDER: Final = re.compile(r"(\d{6,})-step-\d+-\d{8}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,9 +67,9 @@ class Manifest:
         return _dumped({**content, "sha256": _hash_of(content)})
 
 
-def folder_name(sequence: int, step: int, nonce: str) -> str:
-    """The folder of a checkpoint; no two saves have the same one."""
-    return f"{sequence:06d}-step-{step}-{nonce}"
+def new_folder(sequence: int, step: int) -> str:
+    """The name of a checkpoint's folder; no two saves have the same one."""
+    return f"{sequence:06d}-step-{step}-{secrets.randbelow(10**8):08d}"
 
 
 def sequence_of(name: str) -> int | None:
@@ -104,9 +105,9 @@ def _content(data: bytes, url: str) -> dict[str, Any]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _damaged(url, "it is no JSON") from error
+        raise _damaged(url, "it is not JSON") from error
     if not isinstance(content, dict):
-        raise _damaged(url, "it is no object of JSON")
+        raise _damaged(url, "it is not an object of JSON")
     return content
 
 

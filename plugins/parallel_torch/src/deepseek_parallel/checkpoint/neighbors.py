@@ -9,6 +9,7 @@ checkpoints" (SOSP 2023).
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -29,7 +30,6 @@ from deepseek_parallel.errors import CheckpointMissing
 from deepseek_parallel.exchange import waited
 from deepseek_parallel.states import is_of_rank
 
-_URL = "the copies in memory"
 Files = dict[str, memoryview]
 
 
@@ -79,8 +79,8 @@ class NeighborCopies:
             parts["optimizer"] = {of_rank(self._peers.rank): parts["optimizer"]}
         flat = {part: tree.flatten(state) for part, state in parts.items()}
         tensors = {part: one for part, (one, _) in flat.items()}
-        anew = any(self._peers.gather(not self._plans.are_for(tensors)))
-        plans = self._plans.made(tensors, anew=anew)
+        again = any(self._peers.gather(not self._plans.are_for(tensors)))
+        plans = self._plans.made(tensors, again=again)
         mine, pieces = _written(plans, self._staging.copied(tensors, plans))
         skeletons = {part: skeleton for part, (_, skeleton) in flat.items()}
         sizes = {path: len(data) for path, data in mine.items()}
@@ -164,7 +164,7 @@ class NeighborCopies:
         )
 
     def _known(self, number: int, teller: int) -> _Copy:
-        """That copy; who joined is told all but the files that others hold."""
+        """The copy of a number; who joined is told all but the files that others hold."""
         mine = next((one for one in self._copies if one.number == number), None)
         is_teller = mine is not None and self._peers.rank == teller
         told = self._peers.gather(attrs.evolve(mine, held={}) if mine and is_teller else None)
@@ -175,10 +175,7 @@ class NeighborCopies:
     def _exchanged(self, mine: Files, sizes: Mapping[str, int]) -> Files:
         """Send my files to the next rank, and take those of the one before."""
         size, rank = self._peers.size, self._peers.rank
-        out = torch.frombuffer(
-            bytearray(b"".join(mine.values())) or bytearray(1), dtype=torch.uint8
-        )
-        into = _room(sizes)
+        out, into = _joined(mine), _room(sizes)
 
         def both() -> None:
             sending = dist.isend(out, self._global((rank + 1) % size), group=self._group)
@@ -193,12 +190,9 @@ class NeighborCopies:
     def _broadcast(self, files: Files, holder: int) -> Files:
         """Files of one old rank, from the rank that holds them."""
         is_mine = self._peers.rank == holder
-        sizes = self._peers.gather({p: len(d) for p, d in files.items()} if is_mine else None)[
-            holder
-        ]
-        assert sizes is not None
-        data = bytearray(b"".join(files.values())) if is_mine else bytearray(sum(sizes.values()))
-        sent = torch.frombuffer(data or bytearray(1), dtype=torch.uint8)
+        told = {path: len(data) for path, data in files.items()} if is_mine else {}
+        sizes = self._peers.gather(told)[holder]
+        sent = _joined(files) if is_mine else _room(sizes)
         if self._peers.size > 1:
             waited(
                 lambda: dist.broadcast(sent, self._global(holder), group=self._group),
@@ -241,11 +235,8 @@ def _common(plans: Mapping[str, Planned], told: list[Any]) -> dict[str, bytes]:
     for part, plan in plans.items():
         assert plan.all is not None
         pieces = [piece for one, _, _ in told for piece in one[part]]
-        skeleton = told[0][1][part]
-        for _, other, _ in told[1:]:
-            skeleton = tree.merged(skeleton, other[part])
-        found[f"{part}/{dcp_files.METADATA}"] = dcp_files.dump_metadata(plan.all, pieces, _URL)
-        found[f"{part}/{dcp_files.VALUES}"] = dcp_files.dump_values(skeleton)
+        skeleton = functools.reduce(tree.merged, (one[part] for _, one, _ in told))
+        found[f"{part}/{dcp_files.INDEX}"] = dcp_files.dump_index(plan.all, pieces, skeleton)
     return found
 
 

@@ -41,7 +41,7 @@ class Place:
             raise _no_library(self.url, error) from error
         except ValueError as error:
             raise errors.ConfigError(
-                f"{self.url} is no URL that fsspec opens: {error}",
+                f"{self.url} is not a URL that fsspec opens: {error}",
                 remedy="give a folder, or a URL such as ds://runs/first or s3://bucket/run",
             ) from error
         self._root = str(root).rstrip("/") or "/"
@@ -277,7 +277,7 @@ class Place:
             yield
         except errors.DeepSeekError:
             raise
-        except (OSError, io.UnsupportedOperation) as error:
+        except Exception as error:
             raise errors.WriteError(
                 f"{self.url_of(name)} can't be written: {_why(error)}", remedy=_remedy(error)
             ) from error
@@ -288,7 +288,7 @@ class Place:
             yield
         except (FileNotFoundError, NotADirectoryError, errors.DeepSeekError):
             raise
-        except OSError as error:
+        except Exception as error:
             raise errors.InputError(
                 f"{self.url_of(name)} can't be read: {_why(error)}",
                 remedy="see to the permissions and the connection",
@@ -360,11 +360,11 @@ def _no_library(url: str, error: ImportError) -> errors.ConfigError:
     return errors.ConfigError(f"{url} can't be opened: {error}", remedy=remedy)
 
 
-def _why(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _remedy(error: OSError) -> str:
-    if error.errno in _NO_ROOM:
+def _remedy(error: Exception) -> str:
+    if getattr(error, "errno", None) in _NO_ROOM:
         return "free space there, or keep fewer checkpoints"
     return "see to the permissions there, or give another URL"

@@ -1,4 +1,4 @@
-"""Which rank writes which tensor: DCP's plans, made anew only where a state looks different."""
+"""Which rank writes which tensor: DCP's plans, made again only where a state looks different."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Plans:
         """Whether the plans that are kept are for a state of this rank that looks like that."""
         return bool(self._kept) and self._looks == _looks(parts)
 
-    def made(self, parts: Mapping[str, Tensors], *, anew: bool) -> dict[str, Planned]:
-        """The plan of each part; all ranks call it and say `anew` where one has to.
+    def made(self, parts: Mapping[str, Tensors], *, again: bool) -> dict[str, Planned]:
+        """The plan of each part; all ranks call it and `again` where one has to.
 
         Raises:
             StateMismatch: ranks have tensors of one name and other shapes.
             RankLost: a rank does not answer.
         """
-        if anew:
+        if again:
             self._kept = self._planned({part: _local_plan(one) for part, one in parts.items()})
             self._looks = _looks(parts)
         return self._kept
@@ -109,7 +109,7 @@ def _check_shapes(plans: Sequence[planner.SavePlan]) -> None:
         for item in plan.items:
             data = item.tensor_data
             if data is None:
-                raise errors.InputError(f"{item.index.fqn} is no tensor")
+                raise errors.InputError(f"{item.index.fqn} is not a tensor")
             first, looks = seen.setdefault(
                 item.index.fqn, (rank, (tuple(data.size), data.properties.dtype))
             )

@@ -1,9 +1,8 @@
-"""A checkpoint written anew for another number of ranks."""
+"""A checkpoint written again for another number of ranks."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +17,8 @@ from deepseek_parallel.checkpoint.manifest import File, Manifest
 from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.checkpoint.plans import plans_of_ranks
 from deepseek_parallel.checkpoint.staging import Staged
+from deepseek_parallel.checkpoint.verifying import Tell
 from deepseek_parallel.states import resharded
-
-Tell = Callable[[int], None]
 
 
 def reshard(place: Place, found: Found, target: Place, ranks: int, tell: Tell) -> Manifest:
@@ -35,7 +33,7 @@ def reshard(place: Place, found: Found, target: Place, ranks: int, tell: Tell) -
     claim.take(target, run, [claim.this_process()])
     try:
         old, sequence = found.manifest, listing(target).next_sequence
-        name = manifests.folder_name(sequence, old.step, secrets.token_hex(4))
+        name = manifests.new_folder(sequence, old.step)
         into = target.below(name)
         files = _written(place, found, into, ranks, tell)
         made = attrs.evolve(
@@ -74,19 +72,13 @@ def _by_rank(into: Place, states: list[dict[str, Any]]) -> list[File]:
     flat = [tree.flatten({of_rank(rank): state}) for rank, state in enumerate(states)]
     plans, whole = plans_of_ranks([tensors for tensors, _ in flat])
     place, pieces = into.below("optimizer"), list[Any]()
-    files: dict[str, File] = {}
+    files: list[File] = []
     skeleton: dict[str, Any] = {}
     for (tensors, one), plan in zip(flat, plans, strict=True):
         skeleton |= one
         writer = dcp_files.PartWriter(place)
         copies = {item.index: tensors[item.index.fqn].contiguous() for item in plan.items}
         pieces += writer.write(plan, Staged(copies))
-        files |= writer.files.written
-    for file, data in (
-        (dcp_files.METADATA, dcp_files.dump_metadata(whole, pieces, into.url)),
-        (dcp_files.VALUES, dcp_files.dump_values(skeleton)),
-    ):
-        with place.writing(file) as stream:
-            stream.write(data)
-        files[file] = stream.file(file)
-    return [attrs.evolve(file, path=f"optimizer/{file.path}") for file in files.values()]
+        files += writer.files.written.values()
+    files += dcp_files.PartWriter(place).finish_part(whole, pieces, skeleton)
+    return [attrs.evolve(file, path=f"optimizer/{file.path}") for file in files]

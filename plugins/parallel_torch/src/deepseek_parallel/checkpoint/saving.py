@@ -8,6 +8,7 @@ records and commits.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import logging
 import os
@@ -134,27 +135,19 @@ class Job:
             for record in records
         ]
         for part, plan in self.plans.items():
-            skeleton = loaded[0][part]
-            for other in loaded[1:]:
-                skeleton = tree.merged(skeleton, other[part])
-            pieces = [tuple(piece) for record in records for piece in record["pieces"][part]]
             assert plan.all is not None
-            found = dcp_files.dump_metadata(plan.all, pieces, self.manifest.name)
-            files.append(self._written(part, dcp_files.METADATA, found))
-            files.append(self._written(part, dcp_files.VALUES, dcp_files.dump_values(skeleton)))
+            skeleton = functools.reduce(tree.merged, (one[part] for one in loaded))
+            pieces = [piece for record in records for piece in record["pieces"][part]]
+            place = self.place.below(part)
+            for file in dcp_files.PartWriter(place).finish_part(plan.all, pieces, skeleton):
+                place.read_verified(file)
+                files.append(attrs.evolve(file, path=f"{part}/{file.path}"))
         self.place.below(RECORDS).remove_all("0.json")
         self.check()
         whole = attrs.evolve(self.manifest, files=tuple(sorted(files, key=lambda f: f.path)))
         self.place.sync()
         self.place.write(manifests.NAME, whole.to_json())
         return whole
-
-    def _written(self, part: str, name: str, data: bytes) -> File:
-        place = self.place.below(part)
-        with place.writing(name) as stream:
-            stream.write(data)
-        place.read_verified(stream.file(name))
-        return stream.file(f"{part}/{name}")
 
     def _all_records(self) -> list[dict[str, Any]]:
         """The records of all ranks, by rank."""

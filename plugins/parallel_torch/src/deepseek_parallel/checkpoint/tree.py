@@ -7,7 +7,7 @@ in the tensor's place. Skeletons hold nothing that needs code to be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +24,7 @@ def flatten(state: Any, path: str = "") -> tuple[dict[str, torch.Tensor], Any]:
     """The tensors of a state by name, and its skeleton.
 
     Raises:
-        InputError: something in it is no tensor, number, text or container of them.
+        InputError: something in it is not a tensor, number, text or container of them.
     """
     tensors: dict[str, torch.Tensor] = {}
     return tensors, _skeleton(state, path, tensors)
@@ -34,19 +34,6 @@ def reference(skeleton: Any) -> str | None:
     """The name of the tensor that stands here; None where none does."""
     is_one = isinstance(skeleton, dict) and set(skeleton) == {TENSOR}
     return skeleton[TENSOR] if is_one else None
-
-
-def references(skeleton: Any) -> Iterator[str]:
-    """The names of all tensors of a skeleton."""
-    name = reference(skeleton)
-    if name is not None:
-        yield name
-    elif isinstance(skeleton, dict):
-        for one in skeleton.values():
-            yield from references(one)
-    elif isinstance(skeleton, list | tuple):
-        for one in skeleton:
-            yield from references(one)
 
 
 def merged(one: Any, other: Any) -> Any:
@@ -66,6 +53,9 @@ def _skeleton(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         if path in tensors:
             raise errors.InputError(f"two tensors of the state would be named {path!r}")
+        if value.is_meta or value.layout != torch.strided or value.is_quantized:
+            what = "on no device (meta)" if value.is_meta else f"{value.layout}, {value.dtype}"
+            raise _refused(path, f"is a tensor that is {what}")
         tensors[path] = value
         return {TENSOR: path}
     if isinstance(value, Mapping):

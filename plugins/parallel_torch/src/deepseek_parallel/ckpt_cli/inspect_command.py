@@ -10,14 +10,15 @@ import attrs
 
 from deepseek_core import console
 from deepseek_parallel.checkpoint import manifest as manifests
-from deepseek_parallel.checkpoint.listing import Found, Listing
+from deepseek_parallel.checkpoint.foreign import tensors_of
+from deepseek_parallel.checkpoint.listing import METADATA, Found, Listing
 from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.ckpt_cli.common import add_json, add_step, add_url, opened
 
 EXAMPLES: Final = """examples:
   ds-sdk ckpt inspect runs/first
   ds-sdk ckpt inspect ds://runs/first --step 2000      files, extra values
-  ds-sdk ckpt inspect runs/first --step 2000 --tensors needs torch
+  ds-sdk ckpt inspect runs/first --step 2000 --tensors
   ds-sdk ckpt inspect runs/first --json                for a script
 
 Only manifests are read, and no code of a checkpoint is run. A folder that
@@ -125,14 +126,7 @@ def _print_tensors(title: str, tensors: dict[str, Any]) -> None:
 
 def _tensors(place: Place) -> dict[str, Any]:
     """Dtype and shape of each tensor of a part, by name."""
-    from deepseek_parallel.checkpoint.dcp_files import METADATA, load_metadata
-
-    found = load_metadata(place.read(METADATA) or b"", place.url_of(METADATA))
-    return {
-        name: {"dtype": str(one.properties.dtype).removeprefix("torch."), "shape": list(one.size)}
-        for name, one in found.state_dict_metadata.items()
-        if hasattr(one, "size")
-    }
+    return tensors_of(place.read(METADATA) or b"", place.url_of(METADATA))
 
 
 def _fact(one: Found) -> dict[str, Any]:

@@ -7,13 +7,19 @@ from typing import Any
 from deepseek_core import console
 
 
-def print_plan(recipe: Any, ranks: int, *, as_json: bool) -> int:
-    """Print it; everything that the recipe names is made and checked."""
+def print_plan(recipe: Any, ranks: int, *, link: str | None, as_json: bool) -> int:
+    """Print it; everything that the recipe names is made and checked.
+
+    Raises:
+        ConfigError: something in the recipe that can't be, or a `link` that is none.
+    """
+    from deepseek_parallel.cli.links import read_link
     from deepseek_parallel.trainer.planned import planned
     from deepseek_parallel.trainer.recipe.build import build
 
     job = build(recipe)
-    facts = planned(job.trainer, ranks, **job.length)
+    given = None if link is None else read_link(link)
+    facts = planned(job.trainer, ranks, link=given, **job.length)
     if as_json:
         console.print_json(facts, indent=1)
     else:

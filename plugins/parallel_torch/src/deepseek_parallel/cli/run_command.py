@@ -30,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on from the latest checkpoint, if there is one"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument(
+        "--link", metavar="RATE[,LATENCY]",
+        help="what ranks exchange by, for --dry-run: 100mbit,1ms (default: the loopback here)",
+    )  # fmt: skip
 
 
 def add_shared(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +67,12 @@ def run(args: argparse.Namespace) -> int:
             "--nproc must be 1 or more, and can't be had with --elastic",
             remedy="--nproc 4, or --elastic 1:4",
         )
+    if args.link is not None and not args.dry_run:
+        raise errors.ConfigError("--link is for a dry run alone", remedy="add --dry-run")
     if args.dry_run:
         from deepseek_parallel.cli.dry_run import print_plan
 
-        return print_plan(recipe, args.nproc or 1, as_json=args.json)
+        return print_plan(recipe, args.nproc or 1, link=args.link, as_json=args.json)
     with console.ProgressReporter("train", quiet=not sys.stderr.isatty()) as show:
         report = _trained(args, recipe, show)
     if args.json:

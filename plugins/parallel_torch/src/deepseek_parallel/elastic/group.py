@@ -7,16 +7,18 @@ of the workers, says who is in it; nothing of an old epoch is used again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
 from datetime import timedelta
+from itertools import count
 from typing import Any, Final, Self
 
 import torch.distributed as dist
 
 from deepseek_core import errors
-from deepseek_parallel.elastic import sockets
+from deepseek_parallel.elastic import sockets, wire
 from deepseek_parallel.elastic.code_version import code_version
 from deepseek_parallel.elastic.membership import Formation, Membership
 from deepseek_parallel.errors import RankLost
@@ -24,9 +26,16 @@ from deepseek_parallel.ranks import Renewed
 
 ADDRESS, RUN = "DEEPSEEK_ROSTER", "DEEPSEEK_RUN"
 """Variables that the launcher sets for its workers."""
+_log = logging.getLogger(__name__)
 LIMIT_S: Final = 60.0
 PATIENCE_S: Final = 1800.0
-BUILD_S: Final = 10.0
+MEET_S: Final = 10.0
+"""How long the members of a new epoch wait for each other; one that is lost ends that at once."""
+CONNECT_S: Final = 1.0
+"""How long gloo tries to reach a rank, five times; twice as long after each attempt.
+
+Nothing ends that when the rank is killed meanwhile.
+"""
 BEAT_S: Final = 0.2
 
 
@@ -43,6 +52,7 @@ class ElasticRanks:
         self._limit_s, self._patience_s = limit_s, patience_s
         self._lock = threading.Lock()
         self._ends: list[sockets.End] = []
+        self._store: sockets.Address | None = None
         self._membership: Membership = membership_of(self._cut)
         self.renewed = self._next()
 
@@ -118,67 +128,80 @@ class ElasticRanks:
 
     def _next(self) -> Renewed:
         until_s = time.monotonic() + self._limit_s
-        while True:
+        for attempt in count():
             self._drop()
             formation = self._membership.next(until_s)
             self.epoch, self.size = formation.epoch, len(formation.members)
             self.rank = formation.members.index(self._membership.name)
             try:
                 if self.size > 1:
-                    self._build(min(until_s, time.monotonic() + BUILD_S))
-            except (RuntimeError, RankLost):  # torch has no kind of its own for this
+                    self._build(until_s, CONNECT_S * 2**attempt)
+            except (RuntimeError, RankLost) as error:  # torch has no kind of its own for this
+                _log.info("membership %d was not built: %s", self.epoch, error)
                 if time.monotonic() >= until_s:
-                    raise
+                    raise RankLost(
+                        f"rank {self.rank} could not meet the others: {str(error).splitlines()[0]}",
+                        remedy="see the logs of the other ranks, and whether they reach each other",
+                    ) from error
                 continue
             return _renewed(formation, self.rank)
+        raise AssertionError  # count() has no end
 
-    def _build(self, until_s: float) -> None:
+    def _build(self, until_s: float, connect_s: float) -> None:
+        until_s = min(until_s, time.monotonic() + MEET_S)
         limit = timedelta(seconds=max(0.1, until_s - time.monotonic()))
         before = {end.inode for end in sockets.opened()}
         if self.rank == 0:
             store = dist.TCPStore(
                 self._membership.host, 0, is_master=True, wait_for_workers=False, timeout=limit
             )
-            self._membership.tell_store(f"{self._membership.host}:{store.port}")
+            self._store = self._membership.host, store.port
+            self._membership.tell_store("{}:{}".format(*self._store))
         else:
-            host, _, port = self._membership.store(until_s).rpartition(":")
-            store = dist.TCPStore(host, int(port), is_master=False, timeout=limit)
-        with self._lock:
-            self._ends = sockets.connected(_new(before), [store.port], [store.port])
-        if self._membership.is_broken:
-            raise RankLost("a rank was lost while the others met")
+            self._store = wire.address_of(self._membership.store(until_s))
+            store = dist.TCPStore(*self._store, is_master=False, timeout=limit)
+        self._check_not_broken()
+        store.set(f"here{self.rank}", b"")
+        store.wait([f"here{rank}" for rank in range(self.size)], limit)
         dist.init_process_group(
-            "gloo", store=store, rank=self.rank, world_size=self.size, timeout=limit
-        )
-        new = _new(before)
+            "gloo", store=store, rank=self.rank, world_size=self.size,
+            timeout=timedelta(seconds=connect_s),
+        )  # fmt: skip
+        new = [end for end in sockets.opened() if end.inode not in before]
         told: list[Any] = [None] * self.size
-        dist.all_gather_object(told, sockets.ports(new))
+        dist.all_gather_object(told, sockets.listeners(new))
         with self._lock:
-            self._ends = sockets.connected(new, told[self.rank], [p for one in told for p in one])
+            self._ends = sockets.connected(new, [one for some in told for one in some])
+        self._check_not_broken()
         self.group = dist.group.WORLD
         patience = timedelta(seconds=self._patience_s)
         dist.distributed_c10d._set_pg_timeout(patience, self.group)
+
+    def _check_not_broken(self) -> None:
         if self._membership.is_broken:
             raise RankLost("a rank was lost while the others met")
 
     def _cut(self, epoch: int) -> None:
-        """Set free who waits in a collective of an epoch that has ended; called by a thread."""
+        """Set free who waits on others of an epoch that has ended; called by a thread."""
         with self._lock:
             if epoch == self.epoch:
-                sockets.cut(self._ends)
+                self._cut_all()
+
+    def _cut_all(self) -> None:
+        """End the connections of the group, and those to its store, by which it is built."""
+        at_store = sockets.connected(sockets.opened(), [self._store] if self._store else [])
+        sockets.cut([*self._ends, *at_store])
 
     def _drop(self) -> None:
         with self._lock:
-            sockets.cut(self._ends)
-            self._ends = []
+            self._cut_all()
+            self._ends, self._store = [], None
         self.group = None
         if dist.is_initialized():
             with contextlib.suppress(RuntimeError):
                 dist.destroy_process_group()
-
-
-def _new(before: set[str]) -> list[sockets.End]:
-    return [end for end in sockets.opened() if end.inode not in before]
+        # Part of the name of the next group, and left as it is by one that was not built.
+        dist.distributed_c10d._world.group_count = 0
 
 
 def _renewed(formation: Formation, rank: int) -> Renewed:

@@ -26,7 +26,8 @@ from deepseek_core import DeepSeekError, errors
 from deepseek_parallel.elastic.roster import Rules
 from deepseek_parallel.elastic.roster_process import RosterProcess
 
-LOST_AFTER_S: Final = 3.0
+LOST_AFTER_S: Final = 5.0
+"""Longer than an import that holds the interpreter, as torch has some."""
 MOST_RESTARTS: Final = 10
 _LOOK_S: Final = 0.02
 _GRACE_S: Final = 10.0  # between SIGTERM and SIGKILL

@@ -41,7 +41,8 @@ class Formation:
 class Membership:
     """Keeps this worker a member of a run at the roster at `address`.
 
-    `ended` is called, by the thread, with the epoch that has come to its end. `beat_s` is how often
+    `ended` is called, by the thread, with the epoch that has come to its end, and again until
+    another one begins. `beat_s` is how often
     the roster hears of this worker.
     """
 
@@ -187,6 +188,8 @@ class Membership:
                 with self._news:
                     peer.sendall(wire.sent({"kind": "beat"}))
                 beat_s = time.monotonic() + self._beat_s
+                if self.is_broken:  # again, for what was connected since
+                    self._ended(self._formation.epoch)
             elif select.select([peer], [], [], left_s)[0]:
                 data = peer.recv(1 << 16)
                 if not data:

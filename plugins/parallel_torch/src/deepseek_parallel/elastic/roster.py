@@ -74,7 +74,7 @@ class Roster:
         self.version = version
         self._add(name, host, now_s)
         self._last_join_s = now_s
-        return self._told() + self.tick(now_s)
+        return self.tick(now_s)
 
     def back(
         self, name: str, host: str, version: str, known: Message, now_s: float
@@ -96,7 +96,7 @@ class Roster:
         """A worker is there."""
         if name in self.members:
             self.members[name].heard_s = now_s
-        return self.tick(now_s)
+        return []
 
     def ready(self, name: str, epoch: int) -> list[tuple[str, Message]]:
         """A member has the state of the training."""
@@ -130,7 +130,7 @@ class Roster:
             self.is_over = True
             waiting, self.members = list(self.members), {}
             return [(other, dict(_OVER)) for other in waiting]
-        return (self._told() if name in self.formed else []) + self.tick(now_s)
+        return self.tick(now_s)
 
     def gone(self, name: str, now_s: float) -> list[tuple[str, Message]]:
         """The connection of a worker was closed: its process is gone."""
@@ -149,7 +149,7 @@ class Roster:
             sent.append((name, {"kind": "out", "why": why}))
         if any(name in self.formed for name in late):
             sent += self._broken()
-        return sent + self._form(now_s)
+        return sent + self._form(now_s) + self._told()
 
     def _form(self, now_s: float) -> list[tuple[str, Message]]:
         """Begin a membership if everybody who is left of the last one waits for it."""
@@ -167,7 +167,7 @@ class Roster:
         formations = [(name, self._formation()) for name in waiting]
         for name in waiting:
             self.members[name].waits = False
-        return formations + self._told()
+        return formations
 
     def _may_begin(self, waiting: Sequence[str], now_s: float) -> bool:
         if now_s - self.start_s < self.rules.quiet_s:

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 Address = tuple[str, int]
 _DESCRIPTORS: Final = Path("/proc/self/fd")
@@ -33,15 +33,15 @@ def opened() -> list[End]:
     return [end for end in ends if end is not None]
 
 
-def ports(ends: Iterable[End]) -> list[int]:
-    """Ports of the listeners among them."""
-    return [end.here[1] for end in ends if end.there is None]
+def listeners(ends: Iterable[End]) -> list[Address]:
+    """Addresses of the listeners among them."""
+    return [end.here for end in ends if end.there is None]
 
 
-def connected(ends: Iterable[End], mine: Iterable[int], theirs: Iterable[int]) -> list[End]:
-    """Those that were accepted at one of my ports, or made to one of theirs."""
-    mine, theirs = set(mine), set(theirs)
-    return [e for e in ends if e.there and (e.here[1] in mine or e.there[1] in theirs)]
+def connected(ends: Iterable[End], addresses: Iterable[Address]) -> list[End]:
+    """The connections that were made to, or accepted at, one of these addresses."""
+    known = set(addresses)
+    return [e for e in ends if e.there is not None and (e.here in known or e.there in known)]
 
 
 def cut(ends: Iterable[End]) -> None:
@@ -63,11 +63,16 @@ def _end(entry: Path) -> End | None:
                 return None
             if same.type != socket.SOCK_STREAM:
                 return None
-            here = same.getsockname()[:2]
+            here = _address(same.getsockname())
             try:
-                there = same.getpeername()[:2]
+                there = _address(same.getpeername())
             except OSError:
                 there = None
     except OSError:  # closed meanwhile
         return None
     return End(int(entry.name), inode, here, there)
+
+
+def _address(told: tuple[Any, ...]) -> Address:
+    """Host and port; an IPv4 host that IPv6 wraps, as IPv4."""
+    return str(told[0]).removeprefix("::ffff:"), int(told[1])

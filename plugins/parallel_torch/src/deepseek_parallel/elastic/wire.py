@@ -59,7 +59,7 @@ def address_of(text: str) -> tuple[str, int]:
 def _message(line: bytes) -> Message:
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadMessage("a line is not JSON") from error
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
         raise BadMessage("a message has no kind")

@@ -69,4 +69,4 @@ class Buffers:
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
+    return one.shape == other.shape and bool(torch.equal(one, other))

@@ -25,7 +25,7 @@ def check_whole(name: str, value: Any, least: int = 1) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Refuse what is no number above zero.
+    """Refuse what is not above zero.
 
     Raises:
         ConfigError: it is something else.

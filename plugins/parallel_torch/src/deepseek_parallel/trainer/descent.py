@@ -57,7 +57,7 @@ class Whole:
 
     @property
     def wire_nbytes(self) -> int:
-        """Of a ring all-reduce."""
+        """Bytes of a ring all-reduce."""
         return whole_nbytes(self._params, self._size)
 
 

@@ -101,7 +101,7 @@ def _square(flat: Tensor) -> float:
 
 
 def _bad(params: Iterable[Named], ranks: Ranks) -> NotFiniteGradient:
-    """Who has it; the sum of finite ones may be too large as well."""
+    """Find the rank that has it; the sum of finite ones may be too large as well."""
     found = next(((n, name) for n, (name, p) in enumerate(params) if not _is_finite(p.grad)), None)
     told = gathered(found, ranks)
     rank = next((rank for rank, one in enumerate(told) if one is not None), 0)

@@ -1,4 +1,4 @@
-"""The loop: steps, evaluations and saves, each a turn that a lost rank lets begin anew."""
+"""The loop: steps, evaluations and saves, each a turn that begins again when a rank is lost."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Loop:
     def _renew(self) -> None:
         begin_s, before = self._setup.clock(), self._ranks.size
         for _ in range(_MOST_MEETINGS):
-            self._ranks.renew()
+            renewed = self._ranks.renew()
             try:
                 self._meet()
                 break
@@ -103,8 +103,12 @@ class Loop:
                 remedy="see the logs of the ranks",
             )
         figures = {
-            "before": before, "after": self._ranks.size, "seconds": self._setup.clock() - begin_s,
-        }  # fmt: skip
+            "before": before,
+            "after": renewed.size,
+            "lost": max(0, before - len(renewed.survivors)),
+            "joined": len(renewed.joined),
+            "seconds": self._setup.clock() - begin_s,
+        }
         self._say("recovery", figures, f"{before} ranks before, {self._ranks.size} now")
 
     def _meet(self) -> None:

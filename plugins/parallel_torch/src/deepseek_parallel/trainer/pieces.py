@@ -24,7 +24,7 @@ def cut(position: int, count: int, pieces: int) -> list[Piece]:
 
 
 def equal_shares(pieces: int, ranks: int) -> tuple[int, ...]:
-    """As many pieces for each rank, give or take one."""
+    """Give each rank as many pieces as the others, or one more."""
     each, more = divmod(pieces, ranks)
     return tuple(each + (rank < more) for rank in range(ranks))
 

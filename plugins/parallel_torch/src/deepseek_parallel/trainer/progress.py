@@ -25,7 +25,7 @@ class Progress:
     stopped: str = ""
 
     def state(self) -> dict[str, Any]:
-        """As JSON."""
+        """Values for JSON."""
         return attrs.asdict(self)
 
     def restore(self, state: dict[str, Any]) -> None:

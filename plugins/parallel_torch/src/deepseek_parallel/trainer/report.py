@@ -13,26 +13,33 @@ from deepseek_parallel.trainer.events import Event
 
 @attrs.frozen(kw_only=True)
 class Recovery:
-    """A change of the membership at `step`: how many ranks there were and are, and seconds."""
+    """A change of the membership at `step`: ranks that there were and are, and seconds it took.
+
+    `lost` are gone since the one before, `joined` are new.
+    """
 
     step: int
     before: int
     after: int
+    lost: int
+    joined: int
     seconds: float
 
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """Of one call of `fit`; bytes are of the gradients that all ranks sent.
+    """What one call of `fit` came to; bytes are of the gradients that all ranks sent.
 
     `losses` has the loss of each step, `evaluations` a step and its metrics. `imbalance` is the
     mean of slowest over mean computation of the ranks, less 1; `stalls_s` what saving and
-    evaluating kept the ranks from training. `stopped` says why it ended.
+    evaluating kept the ranks from training. `stopped` says why it ended, and `rank` is who
+    reports: all have the same figures.
     """
 
     steps: int
     samples: int
     epochs: float
+    rank: int
     ranks: int
     seconds: float
     samples_per_s: float
@@ -49,7 +56,7 @@ class Report:
 
     @property
     def loss(self) -> float:
-        """Of the last step; NaN where none was taken."""
+        """Loss of the last step; NaN where none was taken."""
         return self.losses[-1] if self.losses else float("nan")
 
     @property
@@ -58,7 +65,7 @@ class Report:
         return 1 - self.wire_nbytes / self.whole_nbytes if self.whole_nbytes else 0.0
 
     def facts(self) -> dict[str, Any]:
-        """As JSON."""
+        """Values for JSON."""
         return attrs.asdict(self) | {"loss": self.loss, "saved": self.saved}
 
 
@@ -97,16 +104,19 @@ class Record:
                     step=event.step,
                     before=int(figures["before"]),
                     after=int(figures["after"]),
+                    lost=int(figures["lost"]),
+                    joined=int(figures["joined"]),
                     seconds=figures["seconds"],
                 )
             )
 
-    def report(self, now: Event, *, seconds: float, resumed: int | None) -> Report:
+    def report(self, now: Event, rank: int, *, seconds: float, resumed: int | None) -> Report:
         """What it came to; `now` says where it has ended, and why."""
         return Report(
             steps=now.step,
             samples=now.samples,
             epochs=now.epoch,
+            rank=rank,
             ranks=self._ranks,
             seconds=seconds,
             samples_per_s=self._samples / seconds if seconds else 0.0,

@@ -14,7 +14,7 @@ from deepseek_parallel.trainer.together import add
 
 @attrs.define(kw_only=True)
 class Tally:
-    """Of one rank: the sum of its loss over `count` items, and how long it took to compute.
+    """What one rank did: the sum of its loss over `count` items, and how long it took to compute.
 
     `failed` says that it could not compute; `stop` asks all to end after this step, `save` to save
     then. `gradients` and `buffers` say which of them it has, or has changed.
@@ -33,7 +33,7 @@ class Tally:
 
 @attrs.frozen(kw_only=True)
 class Totals:
-    """Of all ranks; `seconds`, `failed`, `bad_loss` and `microbatches` by rank."""
+    """What all ranks did; `seconds`, `failed`, `bad_loss` and `microbatches` by rank."""
 
     loss_sum: float
     count: float

@@ -169,7 +169,9 @@ class Trainer:
             loop.run(resume=resume)
             why = progress.stopped or ("steps" if steps is not None else "epochs")
             end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
-            report = record.report(end, seconds=end.figures["seconds"], resumed=loop.resumed)
+            report = record.report(
+                end, ranks.rank, seconds=end.figures["seconds"], resumed=loop.resumed
+            )
             tell(end)
         if watched.log is not None and ranks.rank == 0:
             write_page(watched.log / PAGE, report, _facts(setup))

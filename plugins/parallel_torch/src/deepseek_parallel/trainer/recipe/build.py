@@ -21,7 +21,7 @@ from deepseek_parallel.trainer.trainer import Trainer
 
 
 def cross_entropy(model: nn.Module, batch: Any) -> tuple[torch.Tensor, int]:
-    """Of (inputs, classes), over what is not -100."""
+    """Cross-entropy of (inputs, classes), over what is not -100."""
     inputs, classes = batch
     total = functional.cross_entropy(model(inputs), classes, reduction="sum")
     return total, int((classes != -100).sum())

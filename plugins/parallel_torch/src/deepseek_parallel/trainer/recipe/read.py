@@ -103,7 +103,7 @@ def _change(tables: dict[str, Any], change: str) -> None:
     for key in keys[:-1]:
         held = held.setdefault(key, {})
         if not isinstance(held, dict):
-            raise errors.ConfigError(f"--set {change!r}: {key} is no table", remedy="correct it")
+            raise errors.ConfigError(f"--set {change!r}: {key} is not a table", remedy="correct it")
     held[keys[-1]] = value
 
 
@@ -112,7 +112,7 @@ def _check(tables: Mapping[str, Any], where: str) -> None:
         if table not in KEYS:
             raise _unknown(f"[{table}]", table, KEYS, where)
         if not isinstance(content, dict):
-            raise errors.ConfigError(f"{where}: {table} is no table", remedy=f"write [{table}]")
+            raise errors.ConfigError(f"{where}: {table} is not a table", remedy=f"write [{table}]")
         for key, value in content.items():
             _check_key(table, key, value, where)
     for table, needed in _NEEDED.items():

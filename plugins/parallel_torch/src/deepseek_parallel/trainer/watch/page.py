@@ -96,9 +96,12 @@ def _line(points: Sequence[tuple[float, float]], title: str, name: str) -> str:
 def _recoveries(report: Report) -> str:
     if not report.recoveries:
         return "<p>None: the same ranks trained from the beginning to the end.</p>"
-    rows = [(r.step, r.before, r.after, console.format_seconds(r.seconds)) for r in
-            report.recoveries]  # fmt: skip
-    return console.table(("step", "ranks before", "ranks after", "took"), rows, name="Recoveries")
+    head = ("step", "ranks before", "lost", "joined", "ranks after", "took")
+    rows = [
+        (r.step, r.before, r.lost, r.joined, r.after, console.format_seconds(r.seconds))
+        for r in report.recoveries
+    ]
+    return console.table(head, rows, name="Recoveries")
 
 
 def _more(report: Report) -> list[tuple[str, object]]:

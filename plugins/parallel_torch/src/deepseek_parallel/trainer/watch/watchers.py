@@ -18,7 +18,10 @@ LOG, PAGE = "log.jsonl", "report.html"
 
 @attrs.frozen(kw_only=True, eq=False)
 class Watched:
-    """Who is told: `callbacks` on all ranks; the folder `log` and the line `show` by rank 0."""
+    """Watchers by where they are told: `callbacks` on all ranks.
+
+    The folder `log` and the line `show` are for rank 0.
+    """
 
     callbacks: Sequence[Watcher] = ()
     log: Path | None = None
