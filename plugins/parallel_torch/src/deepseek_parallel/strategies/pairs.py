@@ -113,7 +113,7 @@ def _proven(
 def _used_elsewhere(
     model: nn.Module, given: Given, calls: Mapping[str, Sequence[Call]], names: Sequence[str]
 ) -> set[str]:
-    """Those of these layers whose parameters have a gradient though they are not called."""
+    """The layers among these whose parameters have a gradient though they are not called."""
     held = [(name, p) for name in names for p in model.get_submodule(name).parameters()]
     modes = [p.requires_grad for _, p in held]
     with ExitStack() as stack, torch.enable_grad():
