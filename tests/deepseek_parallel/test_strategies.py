@@ -144,19 +144,26 @@ def test_an_optimizer_over_plain_and_divided_parameters():
         assert "AdamW has foreach=True over plain and divided parameters" in text
 
 
-LOST = [("ddp", {}), ("tp", {}), ("pp", {"schedule": "1f1b"}), ("pp", {"schedule": "zero_bubble"})]
+LOST = [
+    ("ddp", {}),
+    ("tp", {}),
+    ("pp", {"schedule": "1f1b"}),
+    ("pp", {"schedule": "zero_bubble"}),
+    ("hybrid", {"dp": 2, "tp": 2}),  # whose axes have groups of their own
+]
 
 
 @pytest.mark.parametrize("work", [models.killed, models.hung])
 @pytest.mark.parametrize(("name", "wished"), LOST)
 def test_a_lost_rank_is_told_in_time(work, name, wished):
-    plan = models.plan(name, 2, micro=4, **wished)
-    first, last = group.run(work, 2, plan)
+    ranks = 4 if name == "hybrid" else 2
+    plan = models.plan(name, ranks, micro=4, **wished)
+    *others, last = group.run(work, ranks, plan)
     assert last in (None, group.HANGS)
-    (kind, text), seconds = first
-    assert kind == "RankLost"
-    assert "rank 0 got no answer of another one" in text
-    assert seconds < group.PATIENCE_S + 5
+    for rank, ((kind, text), seconds) in enumerate(others):
+        assert kind == "RankLost"
+        assert f"rank {rank} got no answer of another one" in text
+        assert seconds < group.PATIENCE_S + 5
 
 
 @pytest.mark.parametrize(("strategy", "options"), [("auto", None), ("hybrid", {"tp": 2})])
