@@ -290,3 +290,70 @@ def split_wrongly(rank, ranks):
         group.told(lambda ask=ask: split(language_model(), loss, batch(0, 2), batch=BATCH, **ask))
         for ask in asks
     ]
+
+
+def evaluated(rank, ranks, plan):
+    """Dropout is off, nothing has a gradient, and the next step is as if nothing had been."""
+    torch.manual_seed(0)
+    model = applied(rank, plan, lambda seed: language_model(seed, drop=0.3))
+    given = microbatches(plan, model.replica, 0)
+    sums = model.evaluate(given, loss)
+    untouched = all(one.grad is None for _, one in model.named_parameters())
+    training_still = all(module.training for module in model.modules)
+    model.backward(given, loss)
+    again = model.evaluate(given, loss)
+    return sums, again, untouched and training_still
+
+
+def half_frozen(seed=0):
+    """The first layers are not trained, so that a whole stage has no gradient."""
+    net = language_model(seed)
+    for part in net[:2]:
+        part.requires_grad_(requires_grad=False)
+    return net
+
+
+class Again(nn.Module):
+    """A recurrent layer, whose outputs lie in memory with gaps."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(WIDTH, WIDTH, batch_first=True)
+
+    def forward(self, x):
+        return self.gru(x)[0]
+
+
+class Twice(nn.Module):
+    """One weight in two calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.twice, self.once = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x):
+        return self.once(self.twice(torch.tanh(self.twice(x))))
+
+
+def shared(seed=0):
+    """Four layers, two of which use a weight twice."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Embedding(WORDS, WIDTH), Twice(), Twice(), nn.Linear(WIDTH, WORDS))
+
+
+def recurrent(seed=0):
+    """Four layers."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Embedding(WORDS, WIDTH), Again(), Again(), nn.Linear(WIDTH, WORDS))
+
+
+def bubbles(rank, ranks, plan):
+    """What zero bubble says of a weight that is used twice."""
+    split = applied(rank, plan, shared)
+    given = microbatches(plan, split.replica, 0)
+    return group.told(lambda: split.backward(given, loss))
+
+
+def first_frozen(rank, ranks, plan):
+    """What zero bubble says of a first stage without a gradient."""
+    return group.told(lambda: applied(rank, plan, half_frozen))

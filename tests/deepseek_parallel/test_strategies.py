@@ -144,19 +144,26 @@ def test_an_optimizer_over_plain_and_divided_parameters():
         assert "AdamW has foreach=True over plain and divided parameters" in text
 
 
-LOST = [("ddp", {}), ("tp", {}), ("pp", {"schedule": "1f1b"}), ("pp", {"schedule": "zero_bubble"})]
+LOST = [
+    ("ddp", {}),
+    ("tp", {}),
+    ("pp", {"schedule": "1f1b"}),
+    ("pp", {"schedule": "zero_bubble"}),
+    ("hybrid", {"dp": 2, "tp": 2}),  # whose axes have groups of their own
+]
 
 
 @pytest.mark.parametrize("work", [models.killed, models.hung])
 @pytest.mark.parametrize(("name", "wished"), LOST)
 def test_a_lost_rank_is_told_in_time(work, name, wished):
-    plan = models.plan(name, 2, micro=4, **wished)
-    first, last = group.run(work, 2, plan)
+    ranks = 4 if name == "hybrid" else 2
+    plan = models.plan(name, ranks, micro=4, **wished)
+    *others, last = group.run(work, ranks, plan)
     assert last in (None, group.HANGS)
-    (kind, text), seconds = first
-    assert kind == "RankLost"
-    assert "rank 0 got no answer of another one" in text
-    assert seconds < group.PATIENCE_S + 5
+    for rank, ((kind, text), seconds) in enumerate(others):
+        assert kind == "RankLost"
+        assert f"rank {rank} got no answer of another one" in text
+        assert seconds < group.PATIENCE_S + 5
 
 
 @pytest.mark.parametrize(("strategy", "options"), [("auto", None), ("hybrid", {"tp": 2})])
@@ -186,3 +193,40 @@ def test_a_split_that_can_not_be_is_told():
         ]  # fmt: skip
         for part, one in zip(says, told, strict=True):
             assert part in " ".join(one) and bool(part) == bool(one), one
+
+
+SOME = [("ddp", {}), ("fsdp", {}), ("tp", {}), ("pp", {}), ("pp", {"schedule": "interleaved"})]
+
+
+@pytest.mark.parametrize(("name", "wished"), SOME)
+def test_an_evaluation_leaves_no_trace(name, wished):
+    plan = models.plan(name, 2, micro=4, **wished)
+    found = group.run(models.evaluated, 2, plan, patience_s=models.CALM_S)
+    for sums, again, clean in found:
+        assert clean and sums == again
+    total = {sums for sums, *_ in found} if name != "tp" and name != "pp" else {found[0][0]}
+    mean = sum(sums.loss for sums in total) / sum(sums.items for sums in total)
+    assert mean == pytest.approx(one_process()[0][0], abs=BOUND)
+
+
+@pytest.mark.parametrize("name", ["fsdp", "tp", "pp"])
+@pytest.mark.parametrize("model", [models.half_frozen, models.recurrent])
+def test_frozen_and_recurrent_layers_equal_one_process(model, name):
+    schedule = {"schedule": "interleaved"} if name == "pp" else {}
+    plan = models.plan(name, 2, model=model(), micro=4, **schedule)
+    assert_equal(run(plan, model=model, steps=5), one_process(model=model, steps=5))
+
+
+def test_zero_bubble_says_what_it_can_not_train():
+    """The one would be an error deep in torch, the other gradients that are not there."""
+    plan = models.plan("pp", 2, model=models.shared(), micro=4, schedule="zero_bubble")
+    told = group.run(models.bubbles, 2, plan)
+    assert {kind for kind, _ in told} <= {"InputError", "RankLost"}
+    assert any("zero bubble can't compute the gradients" in text for _, text in told)
+
+
+def test_zero_bubble_refuses_a_first_stage_that_is_not_trained():
+    plan = models.plan("pp", 2, micro=4, schedule="zero_bubble")
+    for kind, text in group.run(models.first_frozen, 2, plan, patience_s=models.CALM_S):
+        assert kind == "MeshMismatch"
+        assert "nothing to be trained" in text

@@ -72,6 +72,10 @@ class Line(training.SplitModel):
         self.slope.grad = sum(2 * (self.slope.value * x - y) * x for x, y in items)
         return training.Sums(sum(loss(self.slope, item) for item in items), len(items))
 
+    def evaluate(self, microbatches, loss):
+        items = [item for batch in microbatches for item in batch]
+        return training.Sums(sum(loss(self.slope, item) for item in items), len(items))
+
     def reduce(self, sums):
         mine = self.slope.grad / self.copies, sums.loss / self.copies, sums.items / self.copies
         gradient, loss, items = self.added(mine)

@@ -73,6 +73,14 @@ class SplitModel(ABC):
         """Make `.grad` the gradient of the mean over all items of all replicas; their sums."""
 
     @abstractmethod
+    def evaluate(self, microbatches: Sequence[Any], loss: Loss) -> Sums:
+        """The sums of this rank's replica without a gradient, the model as in use.
+
+        Raises:
+            InputError: the microbatches do not fit this strategy.
+        """
+
+    @abstractmethod
     def named_parameters(self) -> Iterable[tuple[str, Any]]:
         """What this rank holds, under the names that the whole model has for it."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
 from deepseek_core import errors, training
 from deepseek_parallel.errors import MeshMismatch
@@ -33,11 +35,16 @@ def apply(plan: training.TrainingPlan, model: Any, *, sharded: bool = False) -> 
         raise errors.InputError(
             f"a {type(model).__name__} is no nn.Module", remedy="give the module to be trained"
         )
+    held = [*model.parameters()]
+    if isinstance(model, DistributedDataParallel) or any(isinstance(p, DTensor) for p in held):
+        raise errors.InputError(
+            "the model is wrapped or divided already",
+            remedy="give the plain module, as each process builds it",
+        )
     _check(plan)
-    first = next(model.parameters(), None)
-    if first is None:
+    if not held:
         raise errors.InputError("the model has no parameter", remedy="give one that can be trained")
-    mesh = device_mesh(plan.mesh.sizes, first.device.type)
+    mesh = device_mesh(plan.mesh.sizes, held[0].device.type)
     align(model)
     divide(model, plan.options.get("split", {}), mesh["tp"])
     draw_alike(mesh)
@@ -78,9 +85,23 @@ def schedule_of(plan: training.TrainingPlan) -> str:
 def _piped(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) -> Split:
     pp, rank = plan.mesh.sizes["pp"], mesh.get_local_rank("pp")
     names = layer_names(model, plan.options.get("layers"))
+    if schedule_of(plan) == "zero_bubble":
+        _check_trained(model, names[: plan.cut[0]])
     mine = stages(model, names, plan.cut, range(rank, len(plan.cut), pp))
     pipeline = Pipeline(mine, mesh.get_group("pp"), schedule_of(plan))
     return Split(mine, mesh, pipeline=pipeline)
+
+
+def _check_trained(model: nn.Module, names: Sequence[str]) -> None:
+    """Refuse what torch's zero bubble leaves without a gradient and without a word."""
+    held = [p for name in names for p in model.get_submodule(name).parameters()]
+    if not any(parameter.requires_grad for parameter in held):
+        raise MeshMismatch(
+            f"the first stage ({', '.join(names)}) has nothing to be trained, and zero bubble "
+            "would leave out gradients of the next one",
+            dimension="layers",
+            remedy="use the schedule 1f1b or interleaved",
+        )
 
 
 def _sharded(plan: training.TrainingPlan, model: nn.Module, mesh: DeviceMesh) -> Split:

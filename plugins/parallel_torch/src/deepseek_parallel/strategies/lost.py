@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from deepseek_parallel.errors import RankLost
 
-_SIGNS: Final = ("gloo", "nccl", "connection closed", "connection reset", "timed out", "store")
+_SIGNS: Final = ("gloo/", "nccl", "connection closed by peer", "connection reset by peer")
 """Words of the backends' own texts; errors of a user's module have none of them."""
 
 
@@ -24,7 +24,7 @@ def rank_errors(deed: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not (isinstance(error, dist.DistError) or _of_a_backend(str(error))):
+        if not is_lost(error):
             raise
         first = str(error).splitlines()[0]
         raise RankLost(
@@ -33,6 +33,7 @@ def rank_errors(deed: str) -> Iterator[None]:
         ) from error
 
 
-def _of_a_backend(text: str) -> bool:
-    text = text.lower()
-    return any(sign in text for sign in _SIGNS)
+def is_lost(error: RuntimeError) -> bool:
+    """Whether a collective failed, by the error's kind or the backend's words."""
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or any(sign in text for sign in _SIGNS)

@@ -113,21 +113,23 @@ def _proven(
 def _used_elsewhere(
     model: nn.Module, given: Given, calls: Mapping[str, Sequence[Call]], names: Sequence[str]
 ) -> set[str]:
-    """Those of these layers whose parameters have a gradient though they are not called."""
+    """The layers among these whose parameters have a gradient though they are not called."""
+    held = [(name, p) for name in names for p in model.get_submodule(name).parameters()]
+    modes = [p.requires_grad for _, p in held]
     with ExitStack() as stack, torch.enable_grad():
+        for (_, parameter), mode in zip(held, modes, strict=True):
+            parameter.requires_grad_()
+            stack.callback(parameter.requires_grad_, mode)
         for name in names:
             outputs = iter([call.output for call in calls[name]])
             instead = partial(_next_of, outputs)
             stack.enter_context(_instead(model.get_submodule(name), instead))
         gave = tensors(given.to(model))
         total = sum((one.float().sum() for one in gave if one.requires_grad), torch.zeros(()))
-    held = [(name, p) for name in names for p in model.get_submodule(name).parameters()]
-    if not held or not total.requires_grad:
-        return set()
-    gradients = torch.autograd.grad(total, [p for _, p in held], allow_unused=True)
-    return {
-        name for (name, _), gradient in zip(held, gradients, strict=True) if gradient is not None
-    }
+        if not held or not total.requires_grad:
+            return set()
+        found = torch.autograd.grad(total, [p for _, p in held], allow_unused=True)
+    return {name for (name, _), gradient in zip(held, found, strict=True) if gradient is not None}
 
 
 def _next_of(outputs: Iterator[Any], *_args: Any, **_kwargs: Any) -> Any:

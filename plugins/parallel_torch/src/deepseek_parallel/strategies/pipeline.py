@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -13,6 +14,7 @@ from torch.distributed.pipelining import schedules
 
 from deepseek_core import errors, training
 from deepseek_parallel.strategies import batches
+from deepseek_parallel.strategies.lost import is_lost
 
 _CLASSES: Final = {
     "1f1b": schedules.Schedule1F1B,
@@ -40,10 +42,20 @@ class Pipeline:
         Raises:
             InputError: microbatches that are unequal or do not fit the schedule.
         """
+        return self._run("step", microbatches, loss)
+
+    def evaluate(self, microbatches: Sequence[Any], loss: training.Loss) -> training.Sums:
+        """The sums without a gradient, on the rank of the last stage alone.
+
+        Raises:
+            InputError: microbatches that are unequal or do not fit the schedule.
+        """
+        return self._run("eval", microbatches, loss)
+
+    def _run(self, deed: str, microbatches: Sequence[Any], loss: training.Loss) -> training.Sums:
         inputs = [batches.given_by(loss, batch).by_position() for batch in microbatches]
         batches.check_equal(inputs)
-        pp = dist.get_world_size(self._group)
-        check_number(self._schedule, pp, len(inputs))
+        check_number(self._schedule, dist.get_world_size(self._group), len(inputs))
         found: dict[int, training.Sums] = {}
 
         def of_one(output: Any, number: Tensor) -> Tensor:
@@ -53,10 +65,11 @@ class Pipeline:
             return value
 
         self._loss = of_one
-        schedule = self._schedule_for(inputs)
+        schedule = self._schedule_for(deed, inputs)
         given = batches.joined(inputs) if dist.get_rank(self._group) == 0 else ()
         numbers = torch.arange(len(inputs))
-        schedule.step(*given, target=numbers, return_outputs=False)
+        with _told_of(self._schedule):
+            getattr(schedule, deed)(*given, target=numbers, return_outputs=False)
         return training.Sums(
             sum(one.loss for one in found.values()), sum(one.items for one in found.values())
         )
@@ -65,9 +78,9 @@ class Pipeline:
         """What the schedules call: they are made once, and each step has a loss of its own."""
         return self._loss(output, number)
 
-    def _schedule_for(self, inputs: Sequence[Sequence[Tensor]]) -> Any:
+    def _schedule_for(self, deed: str, inputs: Sequence[Sequence[Tensor]]) -> Any:
         """The schedule for so many microbatches of this size; stages learn their shapes once."""
-        key = (len(inputs), *((tuple(one.shape), one.dtype) for one in inputs[0]))
+        key = (deed, len(inputs), *((tuple(one.shape), one.dtype) for one in inputs[0]))
         if key not in self._made:
             rank, ranks = dist.get_rank(self._group), dist.get_world_size(self._group)
             num_stages = ranks * len(self.stages)
@@ -104,3 +117,18 @@ def check_number(schedule: str, pp: int, microbatches: int) -> None:
 
 def _no_step(_output: Any, _number: Tensor) -> Tensor:
     raise AssertionError("a schedule runs in a step only")
+
+
+@contextmanager
+def _told_of(schedule: str) -> Iterator[None]:
+    """Say what zero bubble can't do: it computes the gradients of weights by themselves."""
+    try:
+        yield
+    except RuntimeError as error:
+        if schedule != "zero_bubble" or is_lost(error) or "backward" not in str(error):
+            raise
+        raise errors.InputError(
+            "zero bubble can't compute the gradients of a stage's weights apart from its input's",
+            remedy="use the schedule 1f1b or interleaved; weights that are used twice or not at "
+            "all and checkpointed layers do not go with it",
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -62,10 +63,7 @@ class Split(training.SplitModel):
             InputError: no microbatch, or such as do not fit a pipeline.
             RankLost: another rank does not answer.
         """
-        if not microbatches:
-            raise errors.InputError(
-                "no microbatch for this replica", remedy="give each replica one or more"
-            )
+        _check_some(microbatches)
         with rank_errors("a pass over microbatches"):
             if self._pipeline is None:
                 sums = self._one_by_one(microbatches, loss)
@@ -74,6 +72,23 @@ class Split(training.SplitModel):
             for _, parameter in self.named_parameters():
                 _place(parameter)
             return sums
+
+    def evaluate(self, microbatches: Sequence[Any], loss: training.Loss) -> training.Sums:
+        """The sums of this replica without a gradient, the modules in evaluation mode.
+
+        Raises:
+            InputError: no microbatch, or such as do not fit a pipeline.
+            RankLost: another rank does not answer.
+        """
+        _check_some(microbatches)
+        with rank_errors("an evaluation"), _evaluating(self.modules):
+            if self._pipeline is not None:
+                return self._added(self._pipeline.evaluate(microbatches, loss), "pp")
+            (model,) = self.modules
+            found = [batches.summed(loss(model, batch), batch) for batch in microbatches]
+        return training.Sums(
+            sum(float(value) for value, _ in found), sum(items for _, items in found)
+        )
 
     def _one_by_one(self, microbatches: Sequence[Any], loss: training.Loss) -> training.Sums:
         (model,) = self.modules
@@ -161,6 +176,27 @@ class Split(training.SplitModel):
             parts = flat.split([gradient.numel() for gradient in bucket])
             for gradient, part in zip(bucket, parts, strict=True):
                 gradient.copy_(part.view_as(gradient))
+
+
+def _check_some(microbatches: Sequence[Any]) -> None:
+    if not microbatches:
+        raise errors.InputError(
+            "no microbatch for this replica", remedy="give each replica one or more"
+        )
+
+
+@contextmanager
+def _evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """No gradient, and evaluation mode where a module is not in it already."""
+    modes = {part: part.training for module in modules for part in module.modules()}
+    for module in modules:
+        module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def _place(parameter: Tensor) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from deepseek_core import errors
 from deepseek_parallel.errors import MeshMismatch
@@ -28,11 +29,32 @@ class Stage(nn.Module):
             holder.add_module(last, model.get_submodule(name))
 
     def forward(self, *inputs: Any) -> Any:
-        """What the last layer gives; a tuple is handed on as several inputs."""
+        """What the last layer gives, as it can be sent; a tuple is handed on as several inputs."""
+        inputs = tuple(map(_sendable_back, inputs))
         for name in self.names:
             outputs = self.get_submodule(name)(*inputs)
             inputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return inputs if len(inputs) > 1 else inputs[0]
+        sent = tuple(x.contiguous() if isinstance(x, Tensor) else x for x in inputs)
+        return sent if len(sent) > 1 else sent[0]
+
+
+class _Contiguous(torch.autograd.Function):
+    """The same tensor, whose gradient lies in memory without gaps."""
+
+    @staticmethod
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].contiguous()
+
+
+def _sendable_back(x: Any) -> Any:
+    """An input whose gradient can be sent to the stage before."""
+    if isinstance(x, Tensor) and x.requires_grad:
+        return _Contiguous.apply(x)
+    return x
 
 
 def layer_names(model: nn.Module, given: Sequence[str] | None = None) -> tuple[str, ...]:
