@@ -15,7 +15,7 @@ import attrs
 
 Message = dict[str, Any]
 
-_SETTLE_S: Final = 1.0
+_SETTLE_S: Final = 5.0
 _OVER: Final[Message] = {"kind": "over", "why": "the training has ended: its last member has left"}
 
 
@@ -24,7 +24,7 @@ class Rules:
     """How many members there may be, and when one is lost.
 
     The first membership waits for `first` members, and begins with `least` when no other came for
-    a second. `quiet_s` is how long a roster that took the place of another one waits for its
+    five seconds. `quiet_s` is how long a roster that took the place of another one waits for its
     members before it begins a first membership.
     """
 
