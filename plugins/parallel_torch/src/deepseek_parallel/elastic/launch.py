@@ -82,6 +82,8 @@ class Workers:
         self._restarts = launch.restarts
         self._started = 0
         self._master_port = 0
+        self._is_elastic = False
+        self._failed: int | None = None
         self.is_done = False
 
     def start(self) -> None:
@@ -129,6 +131,8 @@ class Workers:
                 continue
             del self.running[number]
             self._ended(number, code)
+        if self._failed is not None:
+            return self._failed
         if self.running:
             return None
         return 0 if self.is_done else 1
@@ -153,6 +157,10 @@ class Workers:
             self.is_done = True
             return
         self._say(f"worker {number} has ended with {_told(code)}")
+        self._is_elastic = self._is_elastic or self.roster.has_seen_workers()
+        if not self._is_elastic:  # nobody could take its place: the others wait for it
+            self._failed = 1
+            return
         if not self.is_done and self._restarts > 0 and self.running:
             self._restarts -= 1
             self._say(f"worker {self.add()} is started in its place")

@@ -15,7 +15,7 @@ import attrs
 
 Message = dict[str, Any]
 
-_SETTLE_S: Final = 1.0
+_SETTLE_S: Final = 5.0
 _OVER: Final[Message] = {"kind": "over", "why": "the training has ended: its last member has left"}
 
 
@@ -24,7 +24,7 @@ class Rules:
     """How many members there may be, and when one is lost.
 
     The first membership waits for `first` members, and begins with `least` when no other came for
-    a second. `quiet_s` is how long a roster that took the place of another one waits for its
+    five seconds. `quiet_s` is how long a roster that took the place of another one waits for its
     members before it begins a first membership.
     """
 
@@ -62,7 +62,7 @@ class Roster:
     is_over: bool = False
     _is_broken: bool = False
     _is_told: bool = False
-    _num_seen: int = 0
+    num_seen: int = 0
     _last_join_s: float = 0.0
 
     def join(self, name: str, host: str, version: str, now_s: float) -> list[tuple[str, Message]]:
@@ -220,5 +220,5 @@ class Roster:
         return [(name, told) for name in left]
 
     def _add(self, name: str, host: str, now_s: float) -> None:
-        self._num_seen += 1
-        self.members[name] = Member(order=self._num_seen, host=host, heard_s=now_s)
+        self.num_seen += 1
+        self.members[name] = Member(order=self.num_seen, host=host, heard_s=now_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -12,9 +13,11 @@ from typing import Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_parallel.elastic import wire
 from deepseek_parallel.elastic.roster import Rules
 
 _START_S: Final = 20.0
+_ASK_S: Final = 2.0
 
 
 @attrs.define
@@ -67,6 +70,20 @@ class RosterProcess:
     def pid(self) -> int | None:
         """Its process, while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
+
+    def has_seen_workers(self) -> bool:
+        """Whether any worker has ever joined; False also when the roster does not answer."""
+        try:
+            with socket.create_connection((self.host, self.port), _ASK_S) as peer:
+                peer.settimeout(_ASK_S)
+                peer.sendall(wire.sent({"kind": "count", "run": self.run}))
+                lines = wire.Lines()
+                while data := peer.recv(1 << 12):
+                    for message in lines.fed(data):
+                        return bool(message["seen"])
+        except (OSError, KeyError, wire.BadMessage):
+            pass
+        return False
 
     def stop(self) -> None:
         """End it."""

@@ -110,6 +110,10 @@ class RosterServer:
             self._send(connection, {"kind": "refused", "why": "it is of another run"})
             self._drop(connection)
             return
+        if message["kind"] == "count":
+            self._send(connection, {"kind": "count", "seen": self._roster.num_seen})
+            self._drop(connection)
+            return
         name, host, version = message["name"], message["host"], message["version"]
         old, self._by_name[name] = self._by_name.get(name), connection
         connection.name = name
