@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         StateMismatch,
     )
     from deepseek_parallel.sampling import Order
+    from deepseek_parallel.server.parameter_server import ParameterServer, work_at_server
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
 
@@ -43,6 +44,7 @@ _WHERE: Final = {
     "NotAMember": "errors",
     "NotFiniteGradient": "errors",
     "Order": "sampling",
+    "ParameterServer": "server.parameter_server",
     "RankLost": "errors",
     "SaveFailed": "errors",
     "SaveUnfinished": "errors",
@@ -51,6 +53,7 @@ _WHERE: Final = {
     "TopK": "codec.compressor",
     "resharded": "states",
     "share": "elastic.share",
+    "work_at_server": "server.parameter_server",
 }
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "NotAMember",
     "NotFiniteGradient",
     "Order",
+    "ParameterServer",
     "RankLost",
     "SaveFailed",
     "SaveUnfinished",
@@ -75,6 +79,7 @@ __all__ = [
     "TopK",
     "resharded",
     "share",
+    "work_at_server",
 ]
 
 
