@@ -29,7 +29,7 @@ def gradient(net: Any, x: Any, y: Any) -> None:
 
 
 def trained(rank: int, barrier: Any, steps: int, is_balanced: bool) -> tuple[float, float, float]:
-    """Median seconds of a step, imbalance of the last, and how far the gradient is from one process."""
+    """Median seconds of a step, last imbalance, and how far the gradient is from one process."""
     import torch
     import torch.distributed as dist
 
@@ -85,12 +85,8 @@ def main() -> int:
     print_head(f"{RANKS} ranks, one {SLOWER} times slower, {MICROBATCHES} microbatches", used)
     static_s, static_imbalance, _ = run_ranks(trained, RANKS, args.steps, False)[0]
     took_s, last_imbalance, off = run_ranks(trained, RANKS, args.steps, True)[0]
-    print(
-        f"equal shares: {1e3 * static_s:.1f} ms a step, imbalance of the last step {static_imbalance:.1%}"
-    )
-    print(
-        f"balanced:     {1e3 * took_s:.1f} ms a step, imbalance of the last step {last_imbalance:.1%}"
-    )
+    print(f"equal shares: {1e3 * static_s:.1f} ms a step, last imbalance {static_imbalance:.1%}")
+    print(f"balanced:     {1e3 * took_s:.1f} ms a step, last imbalance {last_imbalance:.1%}")
     report = Report(versions=used)
     report.at_least("balanced shares are faster than equal ones, times", static_s / took_s, 1.5)
     report.at_most("gradient off from one process", off, 1e-6, "")
