@@ -13,25 +13,11 @@ if TYPE_CHECKING:
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.elastic.group import ElasticRanks
     from deepseek_parallel.elastic.share import share
-    from deepseek_parallel.errors import (
-        AnotherWriter,
-        CheckpointDamaged,
-        CheckpointMissing,
-        CodeMismatch,
-        JoinRefused,
-        MeshMismatch,
-        NotAMember,
-        NotFiniteGradient,
-        NotFiniteLoss,
-        RankFailed,
-        RankLost,
-        SaveFailed,
-        SaveUnfinished,
-        StateMismatch,
-    )
+    from deepseek_parallel.errors import AnotherWriter, CheckpointDamaged, CheckpointMissing, CodeMismatch, JoinRefused, MeshMismatch, NotAMember, NotFiniteGradient, NotFiniteLoss, RankFailed, RankLost, SaveFailed, SaveUnfinished, StateMismatch
     from deepseek_parallel.hazard.gaps import failure_predictor
     from deepseek_parallel.hazard.interval import SaveInterval
     from deepseek_parallel.sampling import Order
+    from deepseek_parallel.server.parameter_server import ParameterServer, work_at_server
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
     from deepseek_parallel.strategies.measuring import measured_cluster
@@ -63,6 +49,7 @@ _WHERE: Final = {
     "NotFiniteGradient": "errors",
     "NotFiniteLoss": "errors",
     "Order": "sampling",
+    "ParameterServer": "server.parameter_server",
     "RankFailed": "errors",
     "RankLost": "errors",
     "Recovery": "trainer.report",
@@ -82,6 +69,7 @@ _WHERE: Final = {
     "resharded": "states",
     "share": "elastic.share",
     "split": "strategies.splitting",
+    "work_at_server": "server.parameter_server",
 }
 
 __all__ = [
@@ -104,6 +92,7 @@ __all__ = [
     "NotFiniteGradient",
     "NotFiniteLoss",
     "Order",
+    "ParameterServer",
     "RankFailed",
     "RankLost",
     "Recovery",
@@ -123,6 +112,7 @@ __all__ = [
     "resharded",
     "share",
     "split",
+    "work_at_server",
 ]
 
 
