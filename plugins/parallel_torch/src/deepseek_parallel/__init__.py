@@ -13,7 +13,22 @@ if TYPE_CHECKING:
     from deepseek_parallel.codec.compressor import TopK
     from deepseek_parallel.elastic.group import ElasticRanks
     from deepseek_parallel.elastic.share import share
-    from deepseek_parallel.errors import AnotherWriter, CheckpointDamaged, CheckpointMissing, CodeMismatch, JoinRefused, MeshMismatch, NotAMember, NotFiniteGradient, NotFiniteLoss, RankFailed, RankLost, SaveFailed, SaveUnfinished, StateMismatch
+    from deepseek_parallel.errors import (
+        AnotherWriter,
+        CheckpointDamaged,
+        CheckpointMissing,
+        CodeMismatch,
+        JoinRefused,
+        MeshMismatch,
+        NotAMember,
+        NotFiniteGradient,
+        NotFiniteLoss,
+        RankFailed,
+        RankLost,
+        SaveFailed,
+        SaveUnfinished,
+        StateMismatch,
+    )
     from deepseek_parallel.hazard.gaps import failure_predictor
     from deepseek_parallel.hazard.interval import SaveInterval
     from deepseek_parallel.sampling import Order
