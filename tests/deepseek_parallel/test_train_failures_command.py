@@ -67,7 +67,7 @@ EXPECTED = [("2", 49, 20)]
         ("when,node\n1,2\n", "no column of times"),
         ("time,node\n", "no failure"),
         ("time,node\nyesterday,3\n", "line 2"),
-        ("time,node,nodes\n2026-01-01T00:00:00,3,many\n", "no number of nodes"),
+        ("time,node,nodes\n2026-01-01T00:00:00,3,many\n", "number of nodes must be"),
         ("time\n" + "\n".join(["nan"] * 3), "line 2"),
     ],
 )

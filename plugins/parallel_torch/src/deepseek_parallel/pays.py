@@ -125,7 +125,7 @@ def _codec_s(layout: Layout) -> float:
 
 
 def _exchanged(feedback: Feedback, packets: list[bytes]) -> None:
-    """As if every rank had offered what this one did."""
+    """Do the rest of a step as if every rank had offered what this one did."""
     layout = feedback.layout
     mine, length = packets[0], layout.bounds(0)[1]
     own = feedback.own([packet.decode(mine, length) for _ in range(layout.ranks)])

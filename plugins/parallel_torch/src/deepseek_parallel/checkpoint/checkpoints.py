@@ -76,20 +76,22 @@ class Checkpoints:
         if not 0 < limit_s < float("inf"):
             raise errors.ConfigError(f"limit_s is {limit_s}", remedy="give seconds above 0")
         self._place = Place(url, **(options or {}))
-        self._peers = Peers(group)
+        self._peers = Peers(group)  # the other ranks
         if self._peers.size > 1 and not self._place.is_shared:
             raise errors.ConfigError(
                 f"{url} is in the memory of one process, and {self._peers.size} ranks save to it",
                 remedy="give a URL that all ranks see",
             )
         self.url, self._keep, self._limit_s = self._place.url, keep, limit_s
+        # what the ranks agreed on who writes what, and where this one copies it to first
         self._plans, self._staging = Plans(self._peers), Staging()
+        # of the state that is being saved, by part: its tensors, and all else with their places
         self._tensors: dict[str, dict[str, torch.Tensor]] = {}
         self._skeletons: dict[str, Any] = {}
-        self._run: str | None = None
-        self._sequence = 0
+        self._run: str | None = None  # by which the URL is claimed; None until the first save
+        self._sequence = 0  # of the last save
         self._last: tuple[Saving, threading.Thread] | None = None
-        self._stopped = threading.Event()
+        self._stopped = threading.Event()  # nobody waits for a save any more
 
     def save(
         self,

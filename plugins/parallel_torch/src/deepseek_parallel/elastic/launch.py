@@ -72,19 +72,20 @@ class Workers:
     """The running workers of a launch, by the number that each was started with."""
 
     def __init__(self, launch: Launch, say: Callable[[str], None] | None = None) -> None:
-        self._launch, self._say = launch, say or _quiet
+        self._launch = launch
+        self._say = say or _quiet  # tells people what happens
         rules = Rules(
             least=launch.least, most=launch.most, first=launch.most,
             lost_after_s=launch.lost_after_s,
         )  # fmt: skip
         self.roster = RosterProcess(rules, secrets.token_hex(16), launch.host, launch.port)
-        self.running: dict[int, subprocess.Popen[bytes]] = {}
-        self._restarts = launch.restarts
-        self._started = 0
-        self._master_port = 0
-        self._is_elastic = False
-        self._failed: int | None = None
-        self.is_done = False
+        self.running: dict[int, subprocess.Popen[bytes]] = {}  # by their numbers
+        self._restarts = launch.restarts  # that are left
+        self._started = 0  # workers so far
+        self._master_port = 0  # for scripts that meet as under torchrun
+        self._is_elastic = False  # whether a worker has become a member
+        self._failed: int | None = None  # exit code of the first worker that ended the run
+        self.is_done = False  # a worker has ended well: no more are started
 
     def start(self) -> None:
         """Start the roster and all workers.
@@ -210,7 +211,8 @@ def numbers_of(text: str) -> tuple[int, int]:
     least, _, most = text.partition(":")
     if not least.isdecimal() or not (most or least).isdecimal():
         raise errors.ConfigError(
-            f"{text!r} is no number of workers", remedy="give 2 for two, or 1:4 for one to four"
+            f"the number of workers must be 1 or more, got {text!r}",
+            remedy="give 2 for two, or 1:4 for one to four",
         )
     return int(least), int(most or least)
 

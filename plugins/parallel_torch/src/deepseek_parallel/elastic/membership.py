@@ -55,16 +55,16 @@ class Membership:
             raise errors.ConfigError(
                 f"the address of the roster: {error}", remedy="start the script by the launcher"
             ) from error
-        self.name, self.host = uuid.uuid4().hex, ""
+        self.name, self.host = uuid.uuid4().hex, ""  # host: the address that the roster sees
         self._run, self._version, self._beat_s, self._ended = run, version, beat_s, ended
-        self._formation = Formation(0, (), frozenset())
-        self._waits = True
+        self._formation = Formation(0, (), frozenset())  # the last one that was told
+        self._waits = True  # for the next formation
         self._end: tuple[str, str] | None = None  # kind and why, after which nothing more comes
         self._broken = self._changed = -1  # epochs
         self._said: dict[str, Message] = {}  # of this epoch, to be said again to another roster
         self._store = ""
-        self._news = threading.Condition()
-        self._peer: socket.socket | None = None
+        self._news = threading.Condition()  # something was told, or the connection has ended
+        self._peer: socket.socket | None = None  # the connection to the roster
         self._closed = threading.Event()
         _open.add(self)
         threading.Thread(target=self._work, name="deepseek-roster", daemon=True).start()

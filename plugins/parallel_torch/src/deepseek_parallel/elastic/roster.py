@@ -1,4 +1,4 @@
-"""Who is a member: events of workers in, messages to them out. Pure; time is given.
+"""Events of workers in, messages to them out: who is a member. Pure; time is given.
 
 A membership has a number, its epoch, and an order of its members, their ranks. It ends when a
 member is lost, or when all agree to take up who waits; the next one begins when everybody who is

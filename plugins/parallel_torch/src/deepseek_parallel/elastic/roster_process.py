@@ -68,7 +68,7 @@ class RosterProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process, while it runs."""
+        """The number of its process, while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def has_seen_workers(self) -> bool:

@@ -76,8 +76,8 @@ class Learned(GapPredictor):
     def __init__(self, mean_s: float, weights: Weights | None = None) -> None:
         self._running = RunningMean(mean_s)
         self._lstm = Lstm(read_weights() if weights is None else weights)
-        self._sum_s, self._count = _checked(mean_s), 1
-        self._said = self._lstm.step((0.0, 0.0))
+        self._sum_s, self._count = _checked(mean_s), 1  # of all gaps, the guess among them
+        self._said = self._lstm.step((0.0, 0.0))  # logarithms of scale and shape
 
     def observe(self, gap_s: float) -> None:
         """Take a gap."""

@@ -142,5 +142,7 @@ def _count(text: str, path: Path, line: int) -> int:
     if not text:
         return 0
     if not text.isdecimal():
-        raise errors.InputError(f"line {line} of {path}: {text!r} is no number of nodes")
+        raise errors.InputError(
+            f"line {line} of {path}: the number of nodes must be 0 or more, got {text!r}"
+        )
     return int(text)

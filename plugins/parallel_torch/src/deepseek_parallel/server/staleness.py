@@ -1,4 +1,4 @@
-"""Who may go on and whose gradient counts: the rule of a parameter server. Pure.
+"""The rule of a parameter server: who may go on, and whose gradient counts. Pure.
 
 Each worker has taken a number of steps, its clock. One that is more than `bound` steps ahead of the
 slowest waits (stale-synchronous parallel: Ho et al., "More effective distributed ML via a stale

@@ -40,13 +40,13 @@ class Loop:
         self._tell, self._stop = tell, stop
         self._reader = Reader(setup.data, setup.order, setup.seed)
         self._buffers = Buffers(setup.model)
-        self._is_save_asked = False
-        self._place = place(ranks, setup.precision.device)
+        self._is_save_asked = False  # a rank has found that a save is due
+        self._place = place(ranks, setup.precision.device)  # of tensors that ranks exchange
         self._meeting = Meeting(setup, progress)
         self._saver: Saver | None = None
         if setup.checkpoint is not None:
             self._saver = Saver(setup, progress, self._say_saved)
-        self.resumed: int | None = None
+        self.resumed: int | None = None  # the step at which it went on
 
     def run(self, *, resume: bool) -> None:
         """Take turns until the goal is reached, or a stop was asked for.

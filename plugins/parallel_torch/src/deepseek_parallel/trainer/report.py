@@ -74,13 +74,14 @@ class Record:
 
     def __init__(self, ranks: int) -> None:
         self._ranks = ranks
-        self._losses: list[float] = []
-        self._imbalances: list[float] = []
-        self._evaluations: list[tuple[int, Mapping[str, float]]] = []
-        self._checkpoints: list[int] = []
+        self._losses: list[float] = []  # of each step
+        self._imbalances: list[float] = []  # of each step
+        self._evaluations: list[tuple[int, Mapping[str, float]]] = []  # step and metrics
+        self._checkpoints: list[int] = []  # steps that were saved
         self._recoveries: list[Recovery] = []
+        # bytes of gradients on the wire, those of an all-reduce, and samples of all steps
         self._wire = self._whole = self._samples = 0
-        self._stalls_s = 0.0
+        self._stalls_s = 0.0  # of evaluations and saves
 
     def __call__(self, event: Event) -> None:
         """Note it."""

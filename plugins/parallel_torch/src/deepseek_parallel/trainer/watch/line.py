@@ -27,9 +27,9 @@ class Line:
 
     def __init__(self, show: Show, steps: int) -> None:
         self._show, self._steps = show, steps
-        self._evaluation = self._saved = ""
-        self._saved_step = 0
-        self._wire = self._whole = 0.0
+        self._evaluation = self._saved = ""  # the last of each, as text
+        self._saved_step = 0  # the last step that was saved
+        self._wire = self._whole = 0.0  # bytes of gradients, and those of an all-reduce
 
     def __call__(self, event: Event) -> None:
         """Show it."""
