@@ -63,6 +63,16 @@ def test_a_killed_worker_is_started_again_and_joins(tmp_path):
     assert "False" not in found.stdout
 
 
+def test_a_worker_that_hangs_while_others_end_is_killed(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import os, signal\n"
+        "if os.environ['RANK'] == '1':\n    os.kill(os.getpid(), signal.SIGSTOP)\n"
+    )
+    found = launched("--nproc", "2", "--end", "0.5", str(tmp_path / "train.py"))
+    assert found.returncode == 0, found.stderr
+    assert "worker 1 has not ended 0.5 s after another one, and is killed" in found.stderr
+
+
 def test_a_script_for_torchrun_works_and_its_first_error_ends_all(tmp_path):
     (tmp_path / "plain.py").write_text(PLAIN)
     found = launched("--nproc", "2", str(tmp_path / "plain.py"))

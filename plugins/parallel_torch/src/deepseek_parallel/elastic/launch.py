@@ -29,6 +29,7 @@ from deepseek_parallel.elastic.roster_process import RosterProcess
 LOST_AFTER_S: Final = 5.0
 """Longer than an import that holds the interpreter, as torch has some."""
 MOST_RESTARTS: Final = 10
+END_S: Final = 600.0
 _LOOK_S: Final = 0.02
 _GRACE_S: Final = 10.0  # between SIGTERM and SIGKILL
 
@@ -38,7 +39,9 @@ class Launch:
     """A run of `command` by `least` to `most` workers of this machine.
 
     A worker of which nothing is heard for `lost_after_s` is lost. Up to `restarts` workers are
-    started in the place of lost ones. `port` is that of the roster, 0 any that is free.
+    started in the place of lost ones. When one has come to the end of the script, the others have
+    `end_s` to end, and are killed then: one may hang. `port` is that of the roster, 0 any that is
+    free.
 
     Raises:
         ConfigError: numbers that can't be.
@@ -49,6 +52,7 @@ class Launch:
     most: int
     lost_after_s: float = LOST_AFTER_S
     restarts: int = MOST_RESTARTS
+    end_s: float = END_S
     host: str = "127.0.0.1"
     port: int = 0
 
@@ -66,6 +70,8 @@ class Launch:
             )
         if self.restarts < 0:
             raise errors.ConfigError(f"restarts must be 0 or more, got {self.restarts}")
+        if not 0 <= self.end_s < float("inf"):
+            raise errors.ConfigError(f"end_s must be 0 or more, got {self.end_s}")
 
 
 class Workers:
@@ -86,6 +92,7 @@ class Workers:
         self._is_elastic = False  # whether a worker has become a member
         self._failed: int | None = None  # exit code of the first worker that ended the run
         self.is_done = False  # a worker has ended well: no more are started
+        self._end_s: float | None = None  # when the others must have ended
 
     def start(self) -> None:
         """Start the roster and all workers.
@@ -134,9 +141,15 @@ class Workers:
             self._ended(number, code)
         if self._failed is not None:
             return self._failed
-        if self.running:
+        if not self.running:
+            return 0 if self.is_done else 1
+        if self._end_s is None or time.monotonic() < self._end_s:
             return None
-        return 0 if self.is_done else 1
+        left = ", ".join(map(str, sorted(self.running)))
+        self._say(
+            f"worker {left} has not ended {self._launch.end_s:g} s after another one, and is killed"
+        )
+        return 0
 
     def stop(self) -> None:
         """End all: SIGTERM, and SIGKILL for who stays."""
@@ -155,7 +168,8 @@ class Workers:
 
     def _ended(self, number: int, code: int) -> None:
         if code == 0:
-            self.is_done = True
+            if not self.is_done:
+                self.is_done, self._end_s = True, time.monotonic() + self._launch.end_s
             return
         self._say(f"worker {number} has ended with {_told(code)}")
         self._is_elastic = self._is_elastic or self.roster.has_seen_workers()
@@ -226,6 +240,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--nproc", default="1", metavar="N or MIN:MAX")
     parser.add_argument("--lost-after", type=float, default=LOST_AFTER_S, metavar="SECONDS")
     parser.add_argument("--restarts", type=int, default=MOST_RESTARTS)
+    parser.add_argument(
+        "--end", type=float, default=END_S, metavar="SECONDS", dest="end_s",
+        help="that others may take when one has come to the end (default: %(default)g)",
+    )  # fmt: skip
     parser.add_argument("--port", type=int, default=0, help="of the roster; any by default")
     parser.add_argument("script")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -234,7 +252,7 @@ def main(argv: Sequence[str]) -> int:
         least, most = numbers_of(args.nproc)
         launch = Launch(
             command=[sys.executable, args.script, *args.arguments], least=least, most=most,
-            lost_after_s=args.lost_after, restarts=args.restarts, port=args.port,
+            lost_after_s=args.lost_after, restarts=args.restarts, end_s=args.end_s, port=args.port,
         )  # fmt: skip
         signal.signal(signal.SIGTERM, _interrupted)
         return run(launch, _line)
