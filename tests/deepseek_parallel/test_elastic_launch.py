@@ -87,7 +87,7 @@ def test_a_script_for_torchrun_works_and_its_first_error_ends_all(tmp_path):
 )
 def test_numbers_of_workers(text, wanted):
     if wanted is None:
-        with pytest.raises(errors.ConfigError, match="no number of workers"):
+        with pytest.raises(errors.ConfigError, match="number of workers must be"):
             numbers_of(text)
     else:
         assert numbers_of(text) == wanted
