@@ -24,6 +24,35 @@ SCHEDULE = ROOT / "tests/data/sched/starpu_mirage_chol6_t960.json"
 TRACE = re.search(  # the example of the reference
     r"```json\n(.*?)```", (ROOT / "sdk_docs/reference/trace_format.md").read_text(), re.DOTALL
 )[1]
+TRAINING = """
+[model]
+factory = "torch.nn:Linear"
+kwargs = { in_features = 400, out_features = 1 }
+[data]
+factory = "samples.py:samples"
+[evaluate]
+factory = "samples.py:samples"
+[optimizer]
+name = "SGD"
+kwargs = { lr = 0.002, momentum = 0.9 }
+[loss]
+name = "mse"
+[train]
+epochs = 4
+batch = 32
+compress = 0.05
+[checkpoint]
+url = "saved"
+[log]
+folder = "log"
+"""
+SAMPLES = """
+import torch
+
+def samples():
+    x = torch.randn(960, 400, generator=torch.Generator().manual_seed(0))
+    return torch.utils.data.TensorDataset(x, x[:, :9].sum(1, keepdim=True))
+"""
 WIDTHS = (390, 1280)
 LEAST_PX = 11
 SMALL = """least => [...document.querySelectorAll('body *')]
@@ -60,6 +89,11 @@ def make_pages(folder):
     ds("store", "put", store, "files/", *sorted(work.glob("*.bin")))
     ds("store", "send", store, "files/7.bin", "--tier", "warm")
     ds("store", "status", store, "--html", folder / "store.html")
+    (work / "recipe.toml").write_text(TRAINING)
+    (work / "samples.py").write_text(SAMPLES)
+    places = (f"log.folder={work / 'log'}", f"checkpoint.url={work / 'saved'}")
+    ds("train", "run", work / "recipe.toml", "--nproc", "2", "--set", places[0], "--set", places[1])
+    shutil.copy(work / "log/report.html", folder / "training.html")
     ds("demo", "--output", work / "demo")
     shutil.copy(work / "demo/visual_search.html", folder / "demo.html")
     return sorted(folder.glob("*.html"))
