@@ -221,6 +221,12 @@ def test_a_choice_of_devices_that_none_can_meet_says_why_and_what_is_here(sessio
     assert pool.present_ids() == ("a",)
 
 
+def test_a_choice_of_no_device_leaves_all_of_them_out(session):
+    pool = session("a")._pool
+    pool.limit([])
+    assert pool.present_ids() == ()
+
+
 def test_a_plugin_whose_probe_found_nothing_is_named_with_its_reason(session):
     pool = session("a")._pool
     pool._out["board"] = "no board on the bus"  # as the pool does for a probe without a row

@@ -164,10 +164,10 @@ class DevicePool:
         """
         kept = {device_id for word in words for device_id in self.matching(word)}
         refusals = {i: self._out[i] for i in self._rows if i in kept and i in self._out}
-        if len(refusals) == len(kept):
+        if kept and len(refusals) == len(kept):
             told = "; ".join(f"{device_id}: {why}" for device_id, why in refusals.items())
             raise NoDevice(
-                f"none of the devices asked for can be used ({told or 'none is named'})",
+                f"none of the devices asked for can be used ({told})",
                 refusals=refusals,
                 remedy=_other_devices(self.present_ids()),
             )

@@ -10,6 +10,8 @@ Sources: Li and Hoefler, "Near-optimal sparse allreduce" (Ok-Topk, PPoPP 2022); 
 
 from __future__ import annotations
 
+import atexit
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -27,6 +29,8 @@ _MESSAGE_NBYTES: Final = 530
 
 Counted on a loopback interface with torch 2.13; benchmarks/gradient_bytes.py compares it.
 """
+_SETTLE_S: Final = 0.05
+_last: Callable[[], object] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -129,11 +133,18 @@ def _slots(packets: Sequence[bytes], nbytes: int) -> NDArray[np.uint8]:
 
 
 def waited(collective: Callable[[], object], rank: int) -> None:
-    """Call a collective of torch.
+    """Call a collective of torch; its tensors are kept until the next one.
+
+    A thread of gloo lets go of them a moment after it has ended. Where nobody else holds them it
+    needs the interpreter for that, and aborts the process if that is at its end by then.
 
     Raises:
         RankLost: it failed, for another rank is gone or did not answer in time.
     """
+    global _last  # noqa: PLW0603 - one for each process, as its threads are
+    if _last is None:
+        atexit.register(time.sleep, _SETTLE_S)  # for the tensors that torch makes of objects
+    _last = collective
     try:
         collective()
     except RuntimeError as error:  # torch has no kinds of error for this
