@@ -147,6 +147,7 @@ def test_no_load_imports_no_plugin(tmp_path, env):
 
 
 def test_no_plugins_at_all_is_said(tmp_path, env):
+    env = env | {"DEEPSEEK_PLUGINS": "storage_local"}
     process = zoo.ds_sdk("list-plugins", "--kind", "strategy", path=[tmp_path], env=env)
     assert (process.returncode, process.stdout) == (0, "no such plugins are installed\n")
 

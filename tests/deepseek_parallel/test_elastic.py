@@ -118,7 +118,7 @@ def test_the_roster_may_die_while_nothing_changes_and_is_met_again():
         fleet.roster.start()
         new = fleet.start(train, steps, 0.01)
         fleet.until(lambda: fleet.steps(new) > 0)
-        assert fleet.last(new, "member")[0] == 2
+        assert fleet.last(new, "member")[0] >= 2  # a roster that forgets begins at 1
         check(fleet, [*numbers, new], fleet.close_end(steps))
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 
-from deepseek_core.contracts.artifact import Artifact
-from deepseek_core.contracts.batching import BatchChoice, Batching
 from deepseek_core.contracts.device import Support
-from deepseek_core.contracts.graph import Graph
 from deepseek_core.contracts.stage import Operation
 from deepseek_core.contracts.units import as_names, check_locator, check_name
+
+if TYPE_CHECKING:  # a plugin that offers a frontend loads none of them
+    from deepseek_core.contracts.artifact import Artifact
+    from deepseek_core.contracts.batching import BatchChoice
+    from deepseek_core.contracts.graph import Graph
 
 Supporters = Callable[[Operation], dict[str, Support]]
 """Asks the devices present about one operation: device id -> support."""
@@ -94,4 +97,6 @@ def with_declared_batch(graph: Graph, choice: BatchChoice) -> Graph:
     if choice is None:
         return graph
     specs = {spec.name: spec for stage in graph.stages for spec in (*stage.inputs, *stage.outputs)}
+    from deepseek_core.contracts.batching import Batching
+
     return graph.with_batching(Batching.declare(choice, graph.inputs, tuple(specs.values())))

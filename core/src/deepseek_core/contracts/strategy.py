@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
-from deepseek_core.contracts.cluster import Cluster
 from deepseek_core.contracts.errors import InputError
-from deepseek_core.contracts.mesh import Mesh
-from deepseek_core.contracts.tensor import TensorSpec
-from deepseek_core.contracts.training import Profile, TrainingPlan
 from deepseek_core.contracts.units import as_names, check_locator, check_name
+
+if TYPE_CHECKING:  # a plugin that offers a strategy loads none of them
+    from deepseek_core.contracts.cluster import Cluster
+    from deepseek_core.contracts.mesh import Mesh
+    from deepseek_core.contracts.tensor import TensorSpec
+    from deepseek_core.contracts.training import Profile, TrainingPlan
 
 
 @attrs.frozen(kw_only=True)
