@@ -96,7 +96,7 @@ def with_declared_batch(graph: Graph, choice: BatchChoice) -> Graph:
     """
     if choice is None:
         return graph
-    specs = {spec.name: spec for stage in graph.stages for spec in (*stage.inputs, *stage.outputs)}
     from deepseek_core.contracts.batching import Batching
 
+    specs = {spec.name: spec for stage in graph.stages for spec in (*stage.inputs, *stage.outputs)}
     return graph.with_batching(Batching.declare(choice, graph.inputs, tuple(specs.values())))
