@@ -17,11 +17,12 @@ from deepseek_core import DeepSeekError
 from deepseek_parallel import CompressedSGD
 
 LIMIT_S = 60.0
-PATIENCE_S = 2.0  # of a process group; what a test with a lost rank waits for
+CALM_S = 50.0  # of a process group whose ranks share two cores
+PATIENCE_S = 2.0  # of one that a test takes a rank from
 HANGS = "hangs"  # what a rank gives that stays there without another word
 
 
-def run(work, ranks, *given, patience_s=PATIENCE_S):
+def run(work, ranks, *given, patience_s=CALM_S):
     """What `work(rank, ranks, *given)` gives on each rank, by rank; None of one that was killed."""
     context = multiprocessing.get_context("fork")
     with socket.socket() as free:

@@ -19,7 +19,6 @@ from deepseek_parallel.strategies.splitting import split
 from deepseek_parallel.strategies.strategy import Hybrid, Replicas, Shards, Stages, Tensors
 
 STEPS, BATCH, WORDS, WIDTH = 20, 16, 41, 16
-CALM_S = 50.0  # of a process group whose ranks share two cores
 KINDS = {kind.name: kind for kind in (Replicas, Shards, Tensors, Stages, Hybrid)}
 
 

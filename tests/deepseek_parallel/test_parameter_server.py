@@ -55,8 +55,7 @@ def served(rank, ranks, bound):
     return taken, numbers
 
 
-def test_its_loss_is_that_of_one_process_though_workers_leave_and_join(monkeypatch):
-    monkeypatch.setattr(rank_processes, "PATIENCE_S", 30.0)
+def test_its_loss_is_that_of_one_process_though_workers_leave_and_join():
     bound = 4
     (loss, version, seen), *workers = rank_processes.run(served, 4, bound)
     assert version == STEPS == len(seen)
@@ -95,8 +94,7 @@ def bereft(rank, ranks):
     return numbers
 
 
-def test_a_worker_that_is_killed_is_waited_for_no_more(monkeypatch):
-    monkeypatch.setattr(rank_processes, "PATIENCE_S", 30.0)
+def test_a_worker_that_is_killed_is_waited_for_no_more():
     version, first, killed, third = rank_processes.run(bereft, 4)
     assert version == 100
     assert killed is None

@@ -35,6 +35,11 @@ def test_no_other_cut_is_faster(costs):
     assert slowest(costs, counts) <= best * (1 + 1e-9) + 1e-9
 
 
+def test_a_stage_leaves_layers_that_the_next_one_would_be_slow_with():
+    costs = [[0.0] * 8, [0.0] * 6 + [1.0, 0.0], [0.0] * 8]
+    assert slowest(costs, cut(costs)) == 0
+
+
 def test_a_faster_stage_gets_more_layers():
     assert cut([[1.0] * 12, [0.5] * 12]) == [4, 8]
     assert cut([[1.0] * 30] * 4) in (

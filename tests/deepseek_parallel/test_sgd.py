@@ -88,7 +88,7 @@ def test_ranks_that_differ_are_told_before_anything_is_exchanged(work):
 
 @pytest.mark.parametrize("work", [group.killed, group.hung])
 def test_a_lost_rank_is_told_in_time(work):
-    *others, last = group.run(work, 3)
+    *others, last = group.run(work, 3, patience_s=group.PATIENCE_S)
     assert last in (None, group.HANGS)
     for (kind, text), seconds in others:
         assert kind == "RankLost"

@@ -32,7 +32,6 @@ def run(plan, **given):
         functools.partial(models.trained, **given),
         plan.mesh.num_ranks,
         plan,
-        patience_s=models.CALM_S,
     )
 
 
@@ -88,7 +87,7 @@ def test_parameters_that_only_some_replicas_use_are_summed():
 
 def test_ranks_that_share_layers_draw_the_same_numbers():
     plan = models.plan("tp", 2, micro=16)
-    one, other = group.run(models.dropped, 2, plan, patience_s=models.CALM_S)
+    one, other = group.run(models.dropped, 2, plan)
     assert one == other
 
 
@@ -102,7 +101,7 @@ def test_thirty_layers_on_four_stages_stay_thirty():
 
 def test_a_pipeline_says_which_microbatches_do_not_fit():
     plan = models.plan("pp", 2, micro=4, schedule="interleaved")
-    for told, items in group.run(models.uneven, 2, plan, patience_s=models.CALM_S):
+    for told, items in group.run(models.uneven, 2, plan):
         uneven, few, by_name, no_call, none = told
         assert uneven[0] == few[0] == by_name[0] == no_call[0] == none[0] == "InputError"
         assert "microbatch 3 has shapes [(1, 5)] and microbatch 0 [(4, 5)]" in uneven[1]
@@ -115,7 +114,7 @@ def test_a_pipeline_says_which_microbatches_do_not_fit():
 
 def test_a_plan_that_does_not_fit_is_told_by_its_dimension():
     plan = models.plan("pp", 2, micro=4, schedule="1f1b")
-    for told in group.run(models.misfits, 2, plan, patience_s=models.CALM_S):
+    for told in group.run(models.misfits, 2, plan):
         kinds, texts = [one[0] for one in told], [one[1] for one in told]
         assert kinds == [
             "MeshMismatch", "MeshMismatch", "InputError", "MeshMismatch", "MeshMismatch",
@@ -138,7 +137,7 @@ def test_a_plan_that_does_not_fit_is_told_by_its_dimension():
 
 def test_an_optimizer_over_plain_and_divided_parameters():
     plan = models.plan("tp", 2, micro=16)
-    for foreach, (kind, text) in group.run(models.mixed, 2, plan, patience_s=models.CALM_S):
+    for foreach, (kind, text) in group.run(models.mixed, 2, plan):
         assert foreach == [False]
         assert kind == "ConfigError"
         assert "AdamW has foreach=True over plain and divided parameters" in text
@@ -158,7 +157,7 @@ LOST = [
 def test_a_lost_rank_is_told_in_time(work, name, wished):
     ranks = 4 if name == "hybrid" else 2
     plan = models.plan(name, ranks, micro=4, **wished)
-    *others, last = group.run(work, ranks, plan)
+    *others, last = group.run(work, ranks, plan, patience_s=group.PATIENCE_S)
     assert last in (None, group.HANGS)
     for rank, ((kind, text), seconds) in enumerate(others):
         assert kind == "RankLost"
@@ -169,7 +168,7 @@ def test_a_lost_rank_is_told_in_time(work, name, wished):
 @pytest.mark.parametrize(("strategy", "options"), [("auto", None), ("hybrid", {"tp": 2})])
 def test_one_call_counts_plans_and_applies(strategy, options):
     """All ranks hold to one plan, whatever each has measured."""
-    found = group.run(models.split_up, 2, strategy, options, patience_s=models.CALM_S)
+    found = group.run(models.split_up, 2, strategy, options)
     plans = [one[0] for one in found]
     assert plans[0] == plans[1]
     assert dict(plans[0].mesh.sizes).get("tp") == (2 if options else None)
@@ -181,7 +180,7 @@ def test_one_call_counts_plans_and_applies(strategy, options):
 
 
 def test_a_split_that_can_not_be_is_told():
-    for told in group.run(models.split_wrongly, 2, patience_s=models.CALM_S):
+    for told in group.run(models.split_wrongly, 2):
         says = [
             "no plugin offers a strategy 'hybird' -> did you mean hybrid?",
             "strategy 'hybrid' has no option 'dpp' -> did you mean pp or dp?",
@@ -201,7 +200,7 @@ SOME = [("ddp", {}), ("fsdp", {}), ("tp", {}), ("pp", {}), ("pp", {"schedule": "
 @pytest.mark.parametrize(("name", "wished"), SOME)
 def test_an_evaluation_leaves_no_trace(name, wished):
     plan = models.plan(name, 2, micro=4, **wished)
-    found = group.run(models.evaluated, 2, plan, patience_s=models.CALM_S)
+    found = group.run(models.evaluated, 2, plan)
     for sums, again, clean in found:
         assert clean and sums == again
     total = {sums for sums, *_ in found} if name != "tp" and name != "pp" else {found[0][0]}
@@ -227,6 +226,6 @@ def test_zero_bubble_says_what_it_can_not_train():
 
 def test_zero_bubble_refuses_a_first_stage_that_is_not_trained():
     plan = models.plan("pp", 2, micro=4, schedule="zero_bubble")
-    for kind, text in group.run(models.first_frozen, 2, plan, patience_s=models.CALM_S):
+    for kind, text in group.run(models.first_frozen, 2, plan):
         assert kind == "MeshMismatch"
         assert "nothing to be trained" in text

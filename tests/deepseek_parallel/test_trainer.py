@@ -113,7 +113,7 @@ def test_an_error_of_one_rank_is_told_to_the_others_at_once():
     for name, said, seconds in others:
         assert name == "RankFailed"
         assert "rank 1 failed at step 2: KeyError: 'label'" in said
-        assert seconds < group.PATIENCE_S
+        assert seconds < group.CALM_S
 
 
 def test_every_sample_is_evaluated_once_whatever_the_ranks():

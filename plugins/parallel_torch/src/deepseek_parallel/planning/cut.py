@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from itertools import pairwise
 
-_ROUNDS: Final = 60
+import numpy as np
 
 
 def cut(costs: Sequence[Sequence[float]]) -> list[int]:
     """Layers by stage, 1 or more each; `costs[stage][layer]` are seconds.
 
     There have to be as many layers as stages. No other cut has a faster slowest stage, but for
-    rounding.
+    rounding; of equal ones the first stages have most layers.
     """
-    low, high = 0.0, max(map(sum, costs))
-    found = _within(costs, high)
-    for _ in range(_ROUNDS):
-        middle = (low + high) / 2
-        fitting = _within(costs, middle)
-        if fitting is None:
-            low = middle
-        else:
-            found, high = fitting, middle
-    assert found is not None, "all layers on the first stages fit into the time of all"
-    return found
-
-
-def _within(costs: Sequence[Sequence[float]], limit: float) -> list[int] | None:
-    """Each stage takes what it can within a limit, and leaves one layer for each that follows."""
-    num_layers, num_stages = len(costs[0]), len(costs)
-    done, counts = 0, []
-    for stage, layers in enumerate(costs):
-        last = num_layers - (num_stages - stage - 1)
-        begin, seconds = done, 0.0
-        while done < last and seconds + layers[done] <= limit:
-            seconds += layers[done]
-            done += 1
-        counts.append(done - begin)
-    return counts if done == num_layers and min(counts) else None
+    # best[j]: the slowest of the stages so far, if they have the first j layers
+    until = [np.concatenate([[0.0], np.cumsum(layers)]) for layers in costs]
+    best = until[0].copy()
+    best[0] = np.inf
+    befores = []
+    for seconds in until[1:]:
+        slowest = np.maximum(best[:, None], seconds[None, :] - seconds[:, None])
+        slowest[np.tril_indices(len(seconds))] = np.inf
+        before = len(seconds) - 1 - np.argmin(slowest[::-1], axis=0)
+        befores.append(before)
+        best = slowest[before, np.arange(len(seconds))]
+    ends = [len(costs[0])]
+    for before in reversed(befores):
+        ends.append(int(before[ends[-1]]))
+    ends.append(0)
+    return [end - begin for end, begin in pairwise(ends)][::-1]
