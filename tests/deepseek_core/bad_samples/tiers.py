@@ -260,7 +260,7 @@ class NamesAside(Sound):
         path, aside = self.path(key), self.aside / self.name_aside()
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(data)
-        time.sleep(1e-3)
+        time.sleep(5e-3)  # as a slow disk: what two write at once meets there
         with contextlib.suppress(FileNotFoundError):  # another has moved it
             try:
                 os.link(aside, path)
