@@ -1,5 +1,6 @@
 """Predictors of the next failure, and the interval that follows from them."""
 
+import errno
 import math
 
 import failure_logs
@@ -151,6 +152,21 @@ def test_weights_of_another_form_are_refused(tmp_path):
     write_weights(bad, torn)
     with pytest.raises(errors.InputError, match="NaN"):
         read_weights(torn)
+
+
+def test_weights_that_do_not_fit_leave_those_before_them(tmp_path, monkeypatch):
+    path = tmp_path / "w.npz"
+    write_weights(WEIGHTS, path)
+
+    def full(file, **_weights):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(errors.WriteError, match="No space left"):
+        write_weights({}, path)
+    assert [one.name for one in tmp_path.iterdir()] == ["w.npz"]
+    assert all(np.array_equal(WEIGHTS[name], found) for name, found in read_weights(path).items())
 
 
 def test_too_few_failures_to_learn_from():

@@ -108,8 +108,9 @@ def _fit(logs: Sequence[FailureLog], path: Path) -> int:
     weights = fit([log.gaps_s.tolist() for log in logs])
     try:
         write_weights(weights, path)
-    except OSError as error:
-        raise errors.ConfigError(f"can't write {path}: {error.strerror or error}") from error
+    except errors.WriteError as error:
+        why = getattr(error.__cause__, "strerror", None) or error.message
+        raise errors.ConfigError(f"can't write {path}: {why}", remedy=error.remedy) from error
     console.print_text(f"wrote {path}; use it with --weights {path}")
     return 0
 

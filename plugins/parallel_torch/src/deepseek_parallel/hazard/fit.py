@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deepseek_core import errors
+from deepseek_core import console, errors
 from deepseek_parallel.hazard.gaps import RunningMean
 from deepseek_parallel.hazard.lstm import NUM_FEATURES, NUM_OUTPUTS, Vector, features
 
@@ -72,9 +72,14 @@ def fit(
 
 
 def write_weights(weights: dict[str, Vector], path: Path) -> None:
-    """Write them to a file that `read_weights` reads."""
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **weights)
+    """Write them to a file that `read_weights` reads, whole or not at all.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    arrays: dict[str, Any] = dict(weights)
+    with console.whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _loss(net: _Net, batch: Sequence[Tensor]) -> Tensor:
