@@ -10,8 +10,6 @@ Sources: Li and Hoefler, "Near-optimal sparse allreduce" (Ok-Topk, PPoPP 2022); 
 
 from __future__ import annotations
 
-import atexit
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from deepseek_parallel.codec import packet
 from deepseek_parallel.codec.packet import Sparse
 from deepseek_parallel.codec.select import num_kept
+from deepseek_parallel.ending import end_after_gloo
 from deepseek_parallel.errors import RankLost
 
 _MESSAGE_NBYTES: Final = 530
@@ -29,8 +28,6 @@ _MESSAGE_NBYTES: Final = 530
 
 Counted on a loopback interface with torch 2.13; benchmarks/gradient_bytes.py compares it.
 """
-_SETTLE_S: Final = 0.05
-_last: Callable[[], object] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -133,18 +130,12 @@ def _slots(packets: Sequence[bytes], nbytes: int) -> NDArray[np.uint8]:
 
 
 def waited(collective: Callable[[], object], rank: int) -> None:
-    """Call a collective of torch; its tensors are kept until the next one.
-
-    A thread of gloo lets go of them a moment after it has ended. Where nobody else holds them it
-    needs the interpreter for that, and aborts the process if that is at its end by then.
+    """Call a collective of torch.
 
     Raises:
         RankLost: it failed, for another rank is gone or did not answer in time.
     """
-    global _last  # noqa: PLW0603 - one for each process, as its threads are
-    if _last is None:
-        atexit.register(time.sleep, _SETTLE_S)  # for the tensors that torch makes of objects
-    _last = collective
+    end_after_gloo()
     try:
         collective()
     except RuntimeError as error:  # torch has no kinds of error for this

@@ -12,6 +12,7 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from deepseek_core import errors
+from deepseek_parallel.ending import end_after_gloo
 from deepseek_parallel.errors import MeshMismatch
 from deepseek_parallel.strategies.lost import rank_errors
 
@@ -42,6 +43,7 @@ def device_mesh(sizes: Mapping[str, int], device: str) -> DeviceMesh:
             dimension="world",
             remedy="start as many processes as the plan has ranks, or plan for those here",
         )
+    end_after_gloo()
     with rank_errors("making the mesh"):
         mesh = init_device_mesh(device, shape, mesh_dim_names=axes)
     limit = _limit(dist.group.WORLD, device)

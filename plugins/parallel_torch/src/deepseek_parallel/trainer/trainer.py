@@ -186,7 +186,7 @@ class Trainer:
 def found() -> Ranks:
     """The ranks of this process: of an elastic run, of torchrun, or it is alone.
 
-    They are left at the end of the process: a thread of gloo may abort it otherwise.
+    They are left at the end of the process.
     """
     ranks: Ranks = ElasticRanks.join() if os.environ.get(ADDRESS) else StaticRanks.found()
     atexit.register(ranks.leave)
