@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import attrs
 import torch
 import torch.distributed as dist
+from torch.utils.hooks import RemovableHandle
 
 from deepseek_core import errors
 from deepseek_parallel.checkpoint import claim, tree
@@ -26,7 +27,7 @@ from deepseek_parallel.checkpoint.peers import Peers, check_equal
 from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.checkpoint.plans import Plans
 from deepseek_parallel.checkpoint.saving import Job, Saving
-from deepseek_parallel.checkpoint.staging import Staging
+from deepseek_parallel.checkpoint.staging import Rest, Staging
 from deepseek_parallel.checkpoint.verifying import remove
 from deepseek_parallel.errors import CodeMismatch, SaveUnfinished, StateMismatch
 from deepseek_parallel.states import is_of_rank
@@ -91,6 +92,8 @@ class Checkpoints:
         self._run: str | None = None  # by which the URL is claimed; None until the first save
         self._sequence = 0  # of the last save
         self._last: tuple[Saving, threading.Thread] | None = None
+        # what is copied beside a step, and what keeps the optimizer from changing it
+        self._held: tuple[Rest, RemovableHandle] | None = None
         self._stopped = threading.Event()  # nobody waits for a save any more
 
     def save(
@@ -99,6 +102,8 @@ class Checkpoints:
         model: Mapping[str, Any],
         optimizer: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
+        *,
+        until_step_of: torch.optim.Optimizer | None = None,
     ) -> Saving:
         """Copy the state and save it in the background; all ranks call it at the same step.
 
@@ -106,6 +111,10 @@ class Checkpoints:
         spread over a mesh, or of `CompressedSGD`. `extra` is anything that JSON has; that of rank 0
         is kept. A save that still runs is waited for first. That one has failed is not raised
         here: see what `save` returned then.
+
+        With `until_step_of` the copy is made beside what comes before the next `step()` of that
+        optimizer, which waits for it: give it where nothing else changes its state and parameters.
+        If something did, the save fails.
 
         Raises:
             InputError: a state that holds something else than tensors and values, or is not JSON.
@@ -121,13 +130,14 @@ class Checkpoints:
         mine = told[self._peers.rank]
         name = told[0].name or self._claimed(step, [one.process for one in told])
         plans = self._plans.made(self._tensors, again=any(one.is_new for one in told))
-        staged = self._staging.copied(self._tensors, plans)
+        staged, rest = self._staging.copied(self._tensors, plans, until_step_of)
         job = Job(
             place=self._place.below(name),
             rank=self._peers.rank,
             manifest=self._manifest(name, mine, extra),
             plans=plans,
             staged=staged,
+            rest=rest,
             skeletons=self._skeletons,
             limit_s=self._limit_s,
             stopped=self._stopped,
@@ -135,7 +145,11 @@ class Checkpoints:
             after=self._clean,
         )
         self._tensors = {}
-        return self._started(job)
+        saving = self._started(job)
+        if until_step_of is not None:
+            hook = until_step_of.register_step_pre_hook(lambda *_: rest.wait(self._limit_s))
+            self._held = rest, hook
+        return saving
 
     def latest(self) -> Manifest | None:
         """The checkpoint that was committed last; None if there is none. Ranks may call it alone.
@@ -186,6 +200,7 @@ class Checkpoints:
 
         With 0 a save that other ranks do not finish is left; nothing of it counts.
         """
+        self._let_go()
         if self._last is not None:
             _, thread = self._last
             thread.join(self._limit_s if limit_s is None else limit_s)
@@ -232,7 +247,16 @@ class Checkpoints:
             name=self._next_name(step) if self._run and self._peers.rank == 0 else None,
         )
 
+    def _let_go(self) -> None:
+        """Let the optimizer take its steps, once nothing of it is copied any more."""
+        if self._held is not None:
+            rest, hook = self._held
+            rest.wait(self._limit_s)
+            hook.remove()
+            self._held = None
+
     def _wait_for_last(self) -> None:
+        self._let_go()
         if self._last is not None:
             self._last[1].join(self._limit_s)
             if self._last[1].is_alive():

@@ -81,7 +81,7 @@ class NeighborCopies:
         tensors = {part: one for part, (one, _) in flat.items()}
         again = any(self._peers.gather(not self._plans.are_for(tensors)))
         plans = self._plans.made(tensors, again=again)
-        mine, pieces = _written(plans, self._staging.copied(tensors, plans))
+        mine, pieces = _written(plans, self._staging.copied(tensors, plans)[0])
         skeletons = {part: skeleton for part, (_, skeleton) in flat.items()}
         sizes = {path: len(data) for path, data in mine.items()}
         told = self._peers.gather((pieces, skeletons, sizes))

@@ -26,7 +26,7 @@ from deepseek_parallel.checkpoint import manifest as manifests
 from deepseek_parallel.checkpoint.manifest import File, Manifest
 from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.checkpoint.plans import Planned
-from deepseek_parallel.checkpoint.staging import Staged
+from deepseek_parallel.checkpoint.staging import Rest, Staged
 from deepseek_parallel.errors import AnotherWriter, SaveFailed, SaveUnfinished
 
 RECORDS: Final = "records"
@@ -78,8 +78,8 @@ class Saving:
 class Job:
     """What one rank writes of a checkpoint, and what rank 0 commits.
 
-    `check` is called before the commit and raises where it may not be; `after` once it is done.
-    `limit_s` is how long ranks wait for each other.
+    `rest` is what of `staged` is still to be copied. `check` is called before the commit and raises
+    where it may not be; `after` once it is done. `limit_s` is how long ranks wait for each other.
     """
 
     place: Place
@@ -87,6 +87,7 @@ class Job:
     manifest: Manifest
     plans: Mapping[str, Planned]
     staged: Mapping[str, Staged]
+    rest: Rest
     skeletons: Mapping[str, Any]
     limit_s: float
     stopped: threading.Event
@@ -95,8 +96,9 @@ class Job:
 
     def run(self, saving: Saving) -> None:
         """Do it, and tell `saving` how it ended; what `after` says is logged."""
-        _be_nice()
         try:
+            self.rest.copy()  # at full speed: the next step waits for it
+            _be_nice()
             manifest = self._saved()
         except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
             saving.finish(None, self._failed(error))

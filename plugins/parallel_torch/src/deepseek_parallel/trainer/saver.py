@@ -71,6 +71,7 @@ class Saver:
                 "optimizer": type(descent.optimizer).__name__,
                 "groups": [as_json(_settings(group)) for group in setup.optimizer.param_groups],
             },
+            until_step_of=descent.optimizer,
         )
         progress.saved = progress.step
         self._savings.append(saving)
