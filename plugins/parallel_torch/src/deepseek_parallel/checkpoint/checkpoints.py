@@ -114,7 +114,7 @@ class Checkpoints:
 
         With `until_step_of` the copy is made beside what comes before the next `step()` of that
         optimizer, which waits for it: give it where nothing else changes its state and parameters.
-        If something did, the save fails.
+        If something did, the save fails; but torch does not count what goes through `.data`.
 
         Raises:
             InputError: a state that holds something else than tensors and values, or is not JSON.

@@ -42,8 +42,7 @@ class Membership:
     """Keeps this worker a member of a run at the roster at `address`.
 
     `ended` is called, by the thread, with the epoch that has come to its end, and again until
-    another one begins. `beat_s` is how often
-    the roster hears of this worker.
+    another one begins. `beat_s` is how often the roster hears of this worker.
     """
 
     def __init__(
