@@ -82,6 +82,21 @@ def test_a_script_for_torchrun_works_and_its_first_error_ends_all(tmp_path):
     assert found.returncode == 1
 
 
+def test_the_launcher_itself_does_without_torch(tmp_path):
+    """Which takes seconds to import, and memory beside the workers."""
+    (tmp_path / "empty.py").write_text("")
+    code = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "from deepseek_parallel.elastic.launch import main\n"
+        "sys.exit(main(['--nproc', '2', sys.argv[1]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "empty.py")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"), [("2", (2, 2)), ("1:4", (1, 4)), ("x", None), ("1:", (1, 1)), ("", None)]
 )
