@@ -33,6 +33,11 @@ def compress(folder, *words):
     return ds_sdk(folder, "compress", *words)
 
 
+def compress_here(folder, *words):
+    """For what it says and its exit code, in this process."""
+    return ds_sdk_here(folder, "compress", *words)
+
+
 def test_a_run_is_judged_verified_and_compared(folder):
     done = compress(folder, "run", "recipe.toml", "-o", "out", "--json")
     assert done.returncode == 0, done.stderr
@@ -40,15 +45,15 @@ def test_a_run_is_judged_verified_and_compared(folder):
     assert report["holds"]
     assert [v["name"] for v in report["variants"]] == ["fp32", "ort_x86", "trt"]
     assert report["variants"][1]["int8_coverage"] == 1.0
-    assert compress(folder, "verify", "out").stdout.endswith("files are whole\n")
-    compared = compress(folder, "compare", "out", "out").stdout
+    assert compress_here(folder, "verify", "out").stdout.endswith("files are whole\n")
+    compared = compress_here(folder, "compare", "out", "out").stdout
     assert "no significant difference in accuracy" in compared
-    again = compress(folder, "run", "recipe.toml", "-o", "out")
+    again = compress_here(folder, "run", "recipe.toml", "-o", "out")
     assert again.returncode == 2
     assert "holds a finished run" in again.stderr
     model = folder / "out" / "model.ort_x86.onnx"
     model.write_bytes(model.read_bytes()[:-1])
-    damaged = compress(folder, "verify", "out")
+    damaged = compress_here(folder, "verify", "out")
     assert damaged.returncode == 1
     assert "model.ort_x86.onnx was changed" in damaged.stdout
 
@@ -65,8 +70,8 @@ def test_runs_that_were_judged_on_other_samples_are_not_compared(folder):
         done = compress(folder, "run", f"{name}.toml", "-o", f"judged-{name}")
         assert done.returncode in (0, 1), done.stderr
     words = ("compare", "judged-others", "judged-same")
-    assert "can't be compared" in compress(folder, *words).stdout
-    assert not json.loads(compress(folder, *words, "--json").stdout)["same_test_samples"]
+    assert "can't be compared" in compress_here(folder, *words).stdout
+    assert not json.loads(compress_here(folder, *words, "--json").stdout)["same_test_samples"]
 
 
 CHATTY = """
@@ -98,7 +103,7 @@ def test_a_budget_that_does_not_hold_is_exit_code_1(folder):
 
 
 def test_the_layers_of_a_file_are_listed_with_what_int8_costs(folder):
-    done = compress(folder, "inspect", "model.onnx", "--samples", "samples.npz", "--json")
+    done = compress_here(folder, "inspect", "model.onnx", "--samples", "samples.npz", "--json")
     layers = json.loads(done.stdout)["layers"]
     assert [layer["operator"] for layer in layers] == ["Conv", "Gemm"]
     assert all(0 <= layer["int8_error"] < 0.1 for layer in layers)
@@ -120,15 +125,15 @@ def test_the_layers_of_a_file_are_listed_with_what_int8_costs(folder):
     ],
 )
 def test_a_mistake_is_told_with_what_to_do(folder, words, said):
-    done = ds_sdk_here(folder, "compress", *words)
+    done = compress_here(folder, *words)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_the_first_recipe_is_one(folder):
-    assert compress(folder, "init", "first.toml").returncode == 0
-    missing = compress(folder, "plan", "first.toml")
+    assert compress_here(folder, "init", "first.toml").returncode == 0
+    missing = compress_here(folder, "plan", "first.toml")
     assert "no such file: my_model.py" in missing.stderr.replace(str(folder) + "/", "")
-    assert compress(folder, "init", "second.toml", "--model", "model.onnx").returncode == 0
-    assert "my_data.py" in compress(folder, "plan", "second.toml").stderr
+    assert compress_here(folder, "init", "second.toml", "--model", "model.onnx").returncode == 0
+    assert "my_data.py" in compress_here(folder, "plan", "second.toml").stderr

@@ -24,8 +24,6 @@ from deepseek_parallel.elastic.membership import Formation, Membership
 from deepseek_parallel.errors import RankLost
 from deepseek_parallel.ranks import Renewed
 
-ADDRESS, RUN = "DEEPSEEK_ROSTER", "DEEPSEEK_RUN"
-"""Variables that the launcher sets for its workers."""
 _log = logging.getLogger(__name__)
 LIMIT_S: Final = 60.0
 PATIENCE_S: Final = 1800.0
@@ -77,10 +75,10 @@ class ElasticRanks:
             JoinRefused: this worker is of another run, or the training has ended.
             RankLost: too few come in time, or the roster does not answer.
         """
-        address, run = os.environ.get(ADDRESS), os.environ.get(RUN)
+        address, run = os.environ.get(wire.ADDRESS), os.environ.get(wire.RUN)
         if not address or not run:
             raise errors.ConfigError(
-                f"{ADDRESS} or {RUN} is not set: this worker does not know its run",
+                f"{wire.ADDRESS} or {wire.RUN} is not set: this worker does not know its run",
                 remedy="python -m deepseek_parallel.elastic.launch --nproc 1:4 SCRIPT.py",
             )
         if dist.is_initialized():

@@ -23,6 +23,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import DeepSeekError, errors
+from deepseek_parallel.elastic import wire
 from deepseek_parallel.elastic.roster import Rules
 from deepseek_parallel.elastic.roster_process import RosterProcess
 
@@ -181,12 +182,10 @@ class Workers:
             self._say(f"worker {self.add()} is started in its place")
 
     def _variables(self, number: int) -> Mapping[str, str]:
-        from deepseek_parallel.elastic.group import ADDRESS, RUN
-
         launch = self._launch
         given = {
-            ADDRESS: self.roster.address,
-            RUN: self.roster.run,
+            wire.ADDRESS: self.roster.address,
+            wire.RUN: self.roster.run,
             "RANK": number,
             "LOCAL_RANK": number,
             "WORLD_SIZE": launch.most,

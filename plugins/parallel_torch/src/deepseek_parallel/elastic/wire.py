@@ -8,6 +8,10 @@ from typing import Any, Final
 
 Message = dict[str, Any]
 
+ADDRESS: Final = "DEEPSEEK_ROSTER"
+RUN: Final = "DEEPSEEK_RUN"
+"""Variables that the launcher sets for its workers."""
+
 MOST_NBYTES: Final = 1 << 20
 """Of a line: the names of about 20,000 members."""
 

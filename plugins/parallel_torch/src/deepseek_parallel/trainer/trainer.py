@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from deepseek_core import errors
-from deepseek_parallel.elastic.group import ADDRESS, ElasticRanks
+from deepseek_parallel.elastic.group import ElasticRanks
+from deepseek_parallel.elastic.wire import ADDRESS
 from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order

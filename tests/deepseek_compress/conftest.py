@@ -1,0 +1,15 @@
+"""What exports of these tests have in common is read once."""
+
+from importlib.util import find_spec
+
+import process
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _operators_read_once():
+    if find_spec("torch") is None:
+        yield
+        return
+    with process.operators_read_once():
+        yield
