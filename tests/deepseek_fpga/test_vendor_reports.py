@@ -206,6 +206,13 @@ def test_a_design_stands_for_its_modules_and_a_file_for_its_copy(tmp_path):
     assert check_reports("hamming", tmp_path).state == "holds"
 
 
+def test_cells_are_told_to_the_last(tmp_path):
+    text = (FOLDER / "matcher_csynth.xml").read_text().replace("<LUT>40318", "<LUT>270827")
+    (tmp_path / "matcher_csynth.xml").write_text(text)
+    texts = [figure.text for figure in check_reports("hamming", tmp_path).figures]
+    assert "LUT 270827 (vendor estimate, Vitis HLS 2020.1)" in texts
+
+
 def test_figures_of_several_reports_of_a_tool_name_their_file(tmp_path):
     for name in ("one_csynth.xml", "two_csynth.xml"):
         shutil.copy(FOLDER / "matcher_csynth.xml", tmp_path / name)
