@@ -12,7 +12,7 @@
 
 typedef struct Unit {
     char name[96], uuid[96], bus[32];
-    int major, minor, lost, mig, gi, ci, instances, temperature, power, busy;
+    int major, minor, lost, mig, gi, ci, instances, temperature, power, busy, garbled, shared;
     unsigned long long mem, used;
     struct Unit *instance[MOST];
 } Unit;
@@ -62,6 +62,8 @@ static void read_file(void) {
         else if (!strcmp(word, "ci")) now->ci = (int)number;
         else if (!strcmp(word, "temperature")) now->temperature = (int)number;
         else if (!strcmp(word, "power")) now->power = (int)number;
+        else if (!strcmp(word, "garbled")) now->garbled = (int)number;
+        else if (!strcmp(word, "shared")) now->shared = (int)number;
         else if (!strcmp(word, "busy")) now->busy = (int)number;
         else abort();
     }
@@ -98,15 +100,18 @@ API int nvmlDeviceGetHandleByUUID(const char *uuid, Unit **out) {
     }
     return 6;
 }
-API int nvmlDeviceGetName(Unit *u, char *out, unsigned size) { return text(out, size, u->name); }
+API int nvmlDeviceGetName(Unit *u, char *out, unsigned size) {
+    return text(out, size, u->garbled ? "\xf8\x91" : u->name);
+}
 API int nvmlDeviceGetUUID(Unit *u, char *out, unsigned size) { return text(out, size, u->uuid); }
 API int nvmlDeviceGetPciInfo_v3(Unit *u, char *out) { /* ends with the long form of busId */
     memset(out, 0, 68);
+    if (!u->bus[0]) return 3; /* as on a Jetson */
     snprintf(out + 36, 32, "%s", u->bus);
     return 0;
 }
 API int nvmlDeviceGetMemoryInfo(Unit *u, unsigned long long *out) {
-    if (!u->mem) return 3;
+    if (!u->mem && !u->shared) return 3; /* the host's memory: an error, or zeros */
     out[0] = u->mem; out[1] = u->mem - u->used; out[2] = u->used;
     return 0;
 }
@@ -122,7 +127,7 @@ API int nvmlDeviceGetMaxMigDeviceCount(Unit *u, unsigned *out) { (void)u; *out =
 API int nvmlDeviceGetMigDeviceHandleByIndex(Unit *u, unsigned index, Unit **out) {
     if (index >= (unsigned)u->instances) return 6;
     *out = u->instance[index];
-    return 0;
+    return u->instance[index]->lost;
 }
 API int nvmlDeviceGetGpuInstanceId(Unit *u, unsigned *out) { *out = (unsigned)u->gi; return 0; }
 API int nvmlDeviceGetComputeInstanceId(Unit *u, unsigned *out) { *out = (unsigned)u->ci; return 0; }

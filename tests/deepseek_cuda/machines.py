@@ -43,6 +43,15 @@ T4 = {
     "mem": 16 * GIB,
 }
 V100 = {**T4, "name": "Tesla V100-PCIE-16GB", "uuid": "GPU-d1000000-0", "capability": "7.0"}
+GB10 = {
+    "name": "NVIDIA GB10",
+    "uuid": "GPU-2dee1e25-b3b5-007e-2b55-79f2d0f2ebe5",
+    "bus": "0000000F:01:00.0",
+    "capability": "12.1",
+    "temperature": 36,
+    "busy": 0,
+}
+ORIN = {"name": "Orin (nvgpu)", "uuid": "GPU-0e0e0e0e-0", "capability": "8.7"}
 SMALL = {"name": "NVIDIA H100 80GB HBM3 MIG 1g.10gb", "uuid": "MIG-1a", "gi": 7, "mem": 10 * GIB}
 LARGE = {"name": "NVIDIA H100 80GB HBM3 MIG 3g.40gb", "uuid": "MIG-2b", "gi": 2, "mem": 40 * GIB}
 LOST = 15

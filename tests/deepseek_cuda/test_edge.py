@@ -156,6 +156,11 @@ def test_another_device_than_the_one_asked_for_is_refused(opened):
     assert remedy == f"export CUDA_VISIBLE_DEVICES={machines.A100['uuid']}"
 
 
+def test_the_gpu_of_a_jetson_is_on_no_bus_and_has_two_names(opened):
+    text = machines.described([{**machines.ORIN, "temperature": 50}])
+    assert opened("cuda:0", text, FAKE_CUDA_UUID="0" * 32) == ["cuda:0", 50, 0]
+
+
 def test_what_is_not_there_or_can_not_be_used_is_refused_with_the_probes_reason(opened):
     assert opened("cuda:7") == ["there is no GPU 'cuda:7' (present: cuda:0)", "ds-sdk devices"]
     lost = machines.described([{**machines.A100, "lost": machines.LOST}])

@@ -7,12 +7,13 @@ import subprocess
 
 import machines
 import pytest
-from machines import A100, GIB, LARGE, LOST, MIG_H100, SMALL, T4, V100, described
+from machines import A100, GB10, GIB, LARGE, LOST, MIG_H100, ORIN, SMALL, T4, V100, described
 
 from deepseek_cuda.discovery.gpus import Machine
 from deepseek_cuda.discovery.host import find_host
-from deepseek_cuda.discovery.rows import trouble_of
+from deepseek_cuda.discovery.rows import Host, trouble_of
 
+IN_CONTAINER = find_host().is_container
 NEWER = 'pip install "onnxruntime-gpu[cuda,cudnn]<1.27"'
 
 
@@ -78,8 +79,12 @@ def test_a_driver_without_a_gpu_is_told(probed):
     [
         (4, "may not open /dev/nvidiactl", "ls -l /dev/nvidiactl"),
         (9, "kernel module is not loaded", "modprobe nvidia"),
-        (18, "of two versions", "reboot"),
-        (999, "the driver answers: Unknown Error", "nvidia-smi"),
+        (18, "of two versions", "docker restart" if IN_CONTAINER else "reboot"),
+        (
+            999,
+            "the driver answers: Unknown Error",
+            "docker restart" if IN_CONTAINER else "nvidia-smi",
+        ),
     ],
 )
 def test_a_driver_that_refuses_is_told_by_what_it_says(probed, code, reason, remedy):
@@ -87,6 +92,73 @@ def test_a_driver_that_refuses_is_told_by_what_it_says(probed, code, reason, rem
     assert not row["absent"], "what can be repaired is asked again"
     assert reason in row["reason"]
     assert row["remedy"].startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "outside"), [("mismatch", "reboot"), ("failed", "nvidia-smi (it shows")]
+)
+def test_a_container_that_lost_its_driver_is_started_again(trouble, outside):
+    """Reloading systemd takes its devices away, a new driver on the host its libraries."""
+    machine = Machine(trouble=trouble, words="Unknown Error")
+    assert trouble_of(machine, Host()).remedy.startswith(outside)
+    assert trouble_of(machine, Host(is_container=True)).remedy.startswith("docker restart")
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason", "remedy"),
+    [
+        ("usr/lib/wsl/lib/libnvidia-ml.so.1", "/usr/lib/wsl/lib", "export LD_LIBRARY_PATH=/usr"),
+        ("etc/nv_tegra_release", "this Jetson has no NVML", "DEEPSEEK_DISABLE_PLUGINS=gpu_cuda"),
+    ],
+)
+def test_gpus_that_are_on_no_bus_are_not_called_absent(tmp_path, mark, reason, remedy):
+    (tmp_path / mark).parent.mkdir(parents=True)
+    (tmp_path / mark).touch()
+    found = trouble_of(Machine(trouble="no library"), find_host(tmp_path))
+    assert reason in found.reason
+    assert found.remedy.startswith(remedy)
+    assert not found.is_absent
+
+
+def test_memory_that_is_the_host_s_is_not_0_bytes(tmp_path, library, build, probed):
+    """A GB10: NVML does not support the question, or answers 0, by the driver's version."""
+    text = described([GB10, {**GB10, "uuid": "GPU-e", "shared": 1}])
+    assert [row["mem_bytes"] for row in probed(text).values()] == [None, None]
+    for reading in _readings(tmp_path, library, build, text):
+        assert (reading["available_bytes"], reading["temperature_c"]) == (None, 36)
+
+
+def test_a_gpu_on_no_bus_can_be_used(probed):
+    """A Jetson: of all that is asked it tells a name, a UUID and a capability."""
+    (row,) = probed(described([ORIN])).values()
+    assert (row["status"], row["mem_bytes"]) == ("available", None)
+    assert row["name"] == "Orin (nvgpu) (compute capability 8.7)"
+
+
+def test_a_name_that_is_no_text_hides_no_gpu(probed):
+    """Driver 555.85 under WSL: bytes that are no UTF-8."""
+    (row,) = probed(described([{**A100, "garbled": 1}])).values()
+    assert row["status"] == "available"
+    assert row["name"] == "NVIDIA GPU (compute capability 8.0)"
+
+
+def test_gpus_of_other_jobs_have_no_row_and_are_not_counted(probed):
+    """NVML lists what this process may not open; CUDA does not, and counts without it."""
+    others = [{**A100, "uuid": f"GPU-{number}", "lost": 4} for number in range(3)]
+    text = described([*others, A100])
+    assert list(probed(text)) == ["cuda:3"]
+    assert list(probed(text, CUDA_VISIBLE_DEVICES="0")) == ["cuda:3"]
+    (row,) = probed(described(others)).values()
+    assert row["reason"].startswith("this process may not open any of 3 GPUs (NVML: Insufficient")
+    assert row["remedy"].startswith("ls -l /dev/nvidia*")
+    divided = {**MIG_H100, "instances": [{**LARGE, "lost": 4}, SMALL]}
+    assert list(probed(described([divided]))) == ["cuda:0:7:0"]
+
+
+def test_a_gpu_that_has_to_be_reset_has_not_fallen_off_the_bus(probed):
+    (row,) = probed(described([{**A100, "lost": 16}])).values()
+    assert row["reason"] == "it has to be reset (NVML: GPU requires restart)"
+    assert row["remedy"].startswith("nvidia-smi --gpu-reset -i 0")
 
 
 def test_instances_have_rows_and_the_first_is_what_cuda_takes(probed):
@@ -205,20 +277,23 @@ def test_every_remedy_can_be_pasted(probed, text):
 
 
 def test_readings_that_a_gpu_does_not_give_are_none(tmp_path, library, build):
+    (rich, poor) = _readings(tmp_path, library, build, described([A100, T4]))
+    assert rich == {
+        "temperature_c": 41, "power_w": 62.5, "clock_hz": None, "busy": 0.37, "memory_busy": 0.18,
+        "available_bytes": 78 * GIB,
+    }  # fmt: skip
+    assert poor == dict.fromkeys(rich) | {"available_bytes": 16 * GIB}
+
+
+def _readings(folder, library, build, text):
     code = (
         "import json\n"
         "from deepseek_cuda.discovery.nvml import readings\n"
         "from deepseek_cuda.probe import survey\n"
         "print(json.dumps([dict(readings(unit)) for unit in survey().view.units]))"
     )
-    text = described([A100, T4])
-    environment = machines.environment(tmp_path, library, build, text)
-    (rich, poor) = json.loads(machines.run(environment, "-c", code).splitlines()[-1])
-    assert rich == {
-        "temperature_c": 41, "power_w": 62.5, "clock_hz": None, "busy": 0.37, "memory_busy": 0.18,
-        "available_bytes": 78 * GIB,
-    }  # fmt: skip
-    assert poor == dict.fromkeys(rich) | {"available_bytes": 16 * GIB}
+    environment = machines.environment(folder, library, build, text)
+    return json.loads(machines.run(environment, "-c", code).splitlines()[-1])
 
 
 def test_the_probe_makes_no_context_and_imports_nothing_heavy(tmp_path, library, build):

@@ -78,12 +78,24 @@ def test_numbers_of_unequal_cards_are_no_fact_until_they_are_those_of_the_bus():
 
 
 def test_a_missing_card_makes_numbers_uncertain():
-    gpus = [gpu(0), Gpu(index=1, fault="GPU is lost", is_lost=True), gpu(2)]
+    gpus = [gpu(0), Gpu(index=1, fault="lost", words="GPU is lost"), gpu(2)]
     assert ids(gpus) == ["cuda:0", "cuda:2"]
     refusal = view(gpus, {"CUDA_VISIBLE_DEVICES": "1"}).refusal
     assert "GPU 1 is missing" in refusal.reason
     assert refusal.remedy == f"export CUDA_VISIBLE_DEVICES={gpus[0].uuid}"
     assert ids(gpus, "GPU-2") == ["cuda:2"]
+
+
+def test_a_gpu_that_this_process_may_not_open_is_not_counted():
+    gpus = [Gpu(index=0, fault="denied", words="Insufficient Permissions"), gpu(1), gpu(2)]
+    assert ids(gpus, "0") == ["cuda:1"]
+    assert ids(gpus, "1,0") == ["cuda:2", "cuda:1"]
+    assert ids(gpus, "2") == []
+
+
+def test_a_job_of_slurm_without_a_gpu_is_told_how_to_get_one():
+    refusal = view(FOUR, {"CUDA_VISIBLE_DEVICES": "NoDevFiles"}).refusal
+    assert refusal.remedy == "srun --gpus=1 COMMAND"
 
 
 def test_a_process_gets_one_instance_and_no_gpu_beside_it():

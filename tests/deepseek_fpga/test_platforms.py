@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from deepseek_core import errors
 from deepseek_fpga import platforms, pocl_target
 from deepseek_fpga import vendor_errors as translation
+from deepseek_fpga.device import probe
 from deepseek_fpga.opening import open_device
 from deepseek_fpga.platforms import judge_evidence, list_devices, platform_slug
 
@@ -82,6 +84,31 @@ def test_no_platform_is_a_reason_with_a_remedy(monkeypatch):
     assert listing.devices == ()
     assert listing.reason == platforms.NO_PLATFORM
     assert "plugins/fpga_opencl[pocl]" in str(listing.remedy)
+
+
+@pytest.mark.skipif(not DEVICES, reason=str(list_devices().remedy))
+def test_a_dead_driver_takes_no_other_device_along(monkeypatch):
+    """A board's driver without its kernel module says that there is no host memory."""
+
+    def fails():
+        raise vendor_error(cl.RuntimeError, -6)
+
+    board = SimpleNamespace(name="Altera SDK for OpenCL", version="OpenCL 1.0", get_devices=fails)
+    there = cl.get_platforms()
+    monkeypatch.setattr(cl, "get_platforms", lambda: [board, *there])
+    rows = {row.id: row for row in probe()}
+    assert [record.id for record in list_devices().devices] == [record.id for record in DEVICES]
+    dead = rows.pop("opencl:altera-sdk-for-opencl:0")
+    assert list(rows) == [record.id for record in DEVICES]
+    assert dead.status == "unavailable"
+    assert (
+        dead.reason
+        == "the driver of Altera SDK for OpenCL fails: clSomething failed: OUT_OF_HOST_MEMORY"
+    )
+    assert dead.remedy.startswith("aocl diagnose (")
+    monkeypatch.setattr(cl, "get_platforms", lambda: [board])
+    assert [row.id for row in probe()] == [dead.id]
+    assert list_devices().reason == dead.reason
 
 
 def test_no_pyopencl_is_a_reason_with_a_remedy(monkeypatch):

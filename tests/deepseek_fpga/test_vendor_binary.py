@@ -12,6 +12,7 @@ import pytest
 
 from deepseek_core import LoadOptions, OpenOptions, errors
 from deepseek_fpga import conformance, vendor_binary
+from deepseek_fpga.binary_kind import kind_of
 from deepseek_fpga.device import BINARY_VARIABLE, open_matching_device
 from deepseek_fpga.manifest import path_of, read_manifest, write_manifest
 from deepseek_fpga.opening import open_device
@@ -64,6 +65,54 @@ def test_garbage_is_refused_with_the_remedy(device, tmp_path):
         load(device, tmp_path, b"garbage" * 100)
     assert caught.value.device_id == device.id
     assert "ds-sdk fpga build" in caught.value.remedy
+
+
+def xclbin(length, platform=b"xilinx_u250_gen3x16_xdma_4_1"):
+    """The header of one, of the length that it says it has."""
+    head = b"xclbin2\0".ljust(304, b"\xff") + length.to_bytes(8, "little")
+    return head.ljust(352, b"\0") + platform.ljust(64, b"\0")
+
+
+@needs_device
+@pytest.mark.parametrize(
+    ("content", "words", "remedy"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 48193211\n",
+            "is a pointer of Git LFS", "git lfs pull",
+        ),
+        (xclbin(48_193_211), "is cut short: 416 of 48193211 bytes", "copy it again"),
+        (xclbin(416)[:100], "is cut short: 100 of 416 bytes", "copy it again"),
+    ],
+)  # fmt: skip
+def test_a_file_that_did_not_arrive_whole_is_told_before_a_driver_gets_it(
+    device, tmp_path, content, words, remedy, monkeypatch
+):
+    monkeypatch.setattr(vendor_binary, "_try", lambda *_: pytest.fail("no driver gets it"))
+    with pytest.raises(errors.ArtifactError) as caught:
+        load(device, tmp_path, content)
+    assert words in caught.value.message
+    assert caught.value.remedy.startswith(remedy)
+
+
+@needs_device
+def test_a_foreign_file_is_named_where_a_driver_refuses_it(device, tmp_path):
+    with pytest.raises(errors.CompileError, match="damaged, or was built for another") as caught:
+        load(device, tmp_path, xclbin(416))
+    assert "; the file is an xclbin for xilinx_u250_gen3x16_xdma_4_1)" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\x03\x02\x23\x07", "SPIR-V"),
+        (b"<!DOCTYPE html>", "a page or XML"),
+        (b"\x7fELF", "an ELF file"),
+        (b"garbage", ""),
+    ],
+)
+def test_first_bytes_tell_what_a_file_is(start, kind):
+    assert kind_of(start + bytes(99)) == kind
 
 
 @needs_device

@@ -47,6 +47,34 @@ def test_the_compiler_of_intel_tells_the_total(name):
     assert found.available["FFs"] == 1708800
 
 
+def _in_quotes(line):
+    """A variable as aoc 17 and 18 wrote it: JSON as text of JavaScript."""
+    name, _, value = line.rstrip(";").partition("=")
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace('\\"', '\\\\"')
+    return f"{name}='{escaped}';"
+
+
+@pytest.mark.parametrize("written", [str, _in_quotes])
+def test_both_ways_to_write_data_and_the_source_text_beside_it(written):
+    """Each of 25 public reports has escapes of JavaScript in its text, which JSON does not know."""
+    said = 'var loopsJSON={"name":"loop of \\"i\\"", "data":["Yes", "~3", "II"]};'
+    text = (FOLDER / "report_data.js").read_text().splitlines()
+    lines = [written(line) for line in (*text, "", said) if line]
+    source = r"""var fileJSON=[{"name":"m.cl", "content":"x = \'a\'; // 100\% \0"}];"""
+    found = aoc.parse_compiler("\n".join([*lines, source, "var alpha=false;"]), "report_data.js")
+    assert found.interval == 3, "the last loopsJSON counts, as in a browser"
+    assert found.used == facts("report_data.js").used
+    assert found.available == facts("report_data.js").available
+
+
+def test_a_part_has_no_number_of_mlabs_for_aoc():
+    """It writes 0 in the row of what is available, and uses some."""
+    text = (FOLDER / "summary.ndjson").read_text().replace('"1518", "21360"', '"1518", 0')
+    found = aoc.parse_compiler(text, "summary.ndjson")
+    assert found.used["MLABs"] == 44
+    assert "MLABs" not in found.available
+
+
 def test_the_slowest_loop_counts():
     assert facts("report_data.js").interval == 2
     assert facts("summary.ndjson").interval is None
@@ -66,6 +94,47 @@ def test_the_system_estimate_tells_the_slowest_module_and_the_kernel_alone():
     assert found.target_mhz == 300
     assert found.interval == 3052
     assert found.used == {"FF": 31204, "LUT": 40318, "DSP": 0, "BRAM": 60, "URAM": 0}
+
+
+def test_sdaccel_draws_its_tables_with_borders():
+    """And has no modules in them; the last cells of a row may be wide."""
+    tables = {
+        "Timing Information (MHz)": ["Kernel Name | Estimated Frequency", "a | 342.4", "b | 283.2"],
+        "Latency Information (clock cycles)": [
+            "Kernel Name | Start Interval",
+            "a | 9",
+            "b | undef",
+        ],
+        "Area Information": ["Compute Unit | Kernel Name | FF | LUT", "a_1|a|5|7", "b_1|b|10|20"],
+    }
+    text = "Target Clock:     250MHz\n" + "".join(
+        "\n".join([title, "+---+", f"| {rows[0]} |", "+---+", *(f"| {r} |" for r in rows[1:])])
+        + "\n+---+\n\n"
+        for title, rows in tables.items()
+    )
+    found = vitis.parse_system_estimate(text, "system_estimate.xtxt")
+    assert (found.clock_mhz, found.target_mhz, found.interval) == (283.2, 250, 9)
+    assert found.used == {"FF": 15, "LUT": 27}
+
+
+def test_the_clock_of_the_kernel_is_not_that_of_the_memory_before_it():
+    """As on boards with HBM, whose clock comes first."""
+
+    def clock(name, kind, *fields):
+        return "\n".join([f"   Name:      {name}", f"   Type:      {kind}", *fields, ""])
+
+    scalable = clock("hbm_aclk", "SYSTEM", "   Frequency: 450 MHz")
+    scalable += clock("KERNEL_CLK", "KERNEL", "   Frequency: 500 MHz")
+    scalable += clock("DATA_CLK", "DATA", "   Frequency: 287 MHz")
+    found = vitis.parse_binary_info(f"xclbin Information\n{scalable}", "a.xclbin.info")
+    assert (found.clock_mhz, found.target_mhz) == (287, None)
+    asked = ("   Requested Freq: 300 MHz", "   Achieved Freq:  287.5 MHz")
+    system = clock(
+        "ulp_ucs_aclk_kernel_01", "SCALABLE", *[line.replace("3", "5") for line in asked]
+    )
+    system += clock("ulp_ucs_aclk_kernel_00", "SCALABLE", *asked)
+    found = vitis.parse_binary_info(f"xclbin Information\n{scalable}{system}", "a.xclbin.info")
+    assert (found.clock_mhz, found.target_mhz) == (287.5, 300)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +189,48 @@ def test_a_folder_s_reports_become_figures_with_their_basis():
     assert "clock 287.35 MHz (vendor report, aoc, fitted)" in texts
     assert "LUT 40318 (vendor estimate, Vitis HLS 2020.1)" in texts
     assert all("vendor" in text for text in texts)
+
+
+def test_a_design_stands_for_its_modules_and_a_file_for_its_copy(tmp_path):
+    """A module's report would count its cells again, and may miss a clock that is not its own."""
+    text = (FOLDER / "matcher_csynth.xml").read_text()
+    for name in ("csynth.xml", "matcher_csynth.xml"):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "keep_panel_csynth.xml").write_text(text.replace("2.433", "9.999"))
+    json = tmp_path / "lib" / "json"
+    json.mkdir(parents=True)
+    shutil.copy(FOLDER / "report_data.js", tmp_path / "lib")
+    (json / "summary.json").write_text("{}")
+    read = [Path(found.source).name for found in read_reports(tmp_path)]
+    assert read == ["csynth.xml", "report_data.js"]
+    assert check_reports("hamming", tmp_path).state == "holds"
+
+
+def test_cells_are_told_to_the_last(tmp_path):
+    text = (FOLDER / "matcher_csynth.xml").read_text().replace("<LUT>40318", "<LUT>270827")
+    (tmp_path / "matcher_csynth.xml").write_text(text)
+    texts = [figure.text for figure in check_reports("hamming", tmp_path).figures]
+    assert "LUT 270827 (vendor estimate, Vitis HLS 2020.1)" in texts
+
+
+def test_figures_of_several_reports_of_a_tool_name_their_file(tmp_path):
+    for name in ("one_csynth.xml", "two_csynth.xml"):
+        shutil.copy(FOLDER / "matcher_csynth.xml", tmp_path / name)
+    texts = [figure.text for figure in check_reports("hamming", tmp_path).figures]
+    assert f"LUT 40318 (vendor estimate, Vitis HLS 2020.1, {tmp_path / 'two_csynth.xml'})" in texts
+
+
+def test_reports_of_more_than_one_kernel_are_not_cut_short(tmp_path):
+    for kernel in range(65):
+        shutil.copy(FOLDER / "matcher_csynth.xml", tmp_path / f"k{kernel}_csynth.xml")
+    with pytest.raises(errors.ArtifactError, match="has 65 reports") as caught:
+        read_reports(tmp_path)
+    assert str(tmp_path) in caught.value.remedy
+
+
+def test_vivado_is_not_called_vitis():
+    text = (FOLDER / "matcher_csynth.xml").read_text().replace("2020.1", "2019.1")
+    assert vitis.parse_csynth(text, "a_csynth.xml").tool == "Vivado HLS 2019.1"
 
 
 def test_a_clock_that_is_missed_and_a_part_that_is_too_small_fail(tmp_path):

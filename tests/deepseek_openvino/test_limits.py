@@ -94,6 +94,31 @@ REFUSED = {
         ),
         {"x": PICTURE},
     ),
+    "windows of padding": (  # openvino#20879 and #18731
+        model(
+            "MaxPool", [("x", "float32", [1, 1, 5, 5])], "float32", ceil_mode=1,
+            kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1],
+        ),
+        {"x": PICTURE[..., :5]},
+    ),
+    "windows with gaps": (
+        model(
+            "MaxPool", [("x", "float32", [1, 1, 5, 5])], "float32", ceil_mode=1,
+            kernel_shape=[1, 1], strides=[3, 3],
+        ),
+        {"x": PICTURE[..., :5]},
+    ),
+    "coupled gates": (
+        model(
+            "LSTM", [("x", "float32", [2, 1, 1])], "float32", hidden_size=1, input_forget=1,
+            constants=[(n, np.ones((1, 4, 1), np.float32)) for n in "wr"],
+        ),
+        {"x": np.ones((2, 1, 1), np.float32)},
+    ),
+    "a short vector's length": (
+        model("LpNormalization", [("x", "float32", [1, 2])], "float32", axis=-1),
+        {"x": np.array([[3e-5, 4e-5]], np.float32)},
+    ),
     "Einsum of scalars": (
         model("Einsum", [("a", "float32", [])], "float32", equation="->"),
         {"a": np.array(5, np.float32)},
@@ -145,6 +170,16 @@ def test_a_run_that_would_be_wrong_is_refused_and_the_next_one_is_right(name, op
         loaded.run(inputs)
     plain = {n: np.ones_like(a) for n, a in inputs.items()}
     assert np.array_equal(loaded.run(plain)["y"], right(proto, plain))
+
+
+def test_windows_that_touch_the_picture_are_counted_by_ceil_mode(openvino):
+    """As SqueezeNet and GoogLeNet have them."""
+    pool = model(
+        "MaxPool", [("x", "float32", [1, 1, 5, 7])], "float32", ceil_mode=1, kernel_shape=[3, 3],
+        strides=[2, 2],
+    )  # fmt: skip
+    found = openvino.load(stage_of(pool), LoadOptions()).run({"x": PICTURE})["y"]
+    assert np.array_equal(found, right(pool, {"x": PICTURE}))
 
 
 def test_bound_calls_have_the_same_limits(openvino):

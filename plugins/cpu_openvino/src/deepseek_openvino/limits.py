@@ -1,10 +1,14 @@
 """What OpenVINO's CPU device is not given, because it computes it otherwise than ONNX has it.
 
-Found by the ONNX node suite, by extreme values beside ONNX Runtime's CPU provider, and by the
-corpus, with onnxruntime-ep-openvino 1.8.1 (OpenVINO 2026.4). float64 is computed as float32, wide
-integers as int32 and compared as float32, sums of narrow ones stop at their ends instead of going
-round, NaN and infinity get lost, strings and one form of GatherND end the process. So operators
-are taken from a list, for the dtypes that it keeps, and inputs have bounds.
+Found by the ONNX node suite, by extreme values beside ONNX Runtime's CPU provider, by the corpus,
+and by forms of operators out of public bug reports, with onnxruntime-ep-openvino 1.8.1 (OpenVINO
+2026.4). float64 is computed as float32, wide integers as int32 and compared as float32, sums of
+narrow ones stop at their ends instead of going round, NaN and infinity get lost, strings and one
+form of GatherND end the process. So operators are taken from a list, for the dtypes that it keeps,
+and inputs have bounds.
+
+QuantizeLinear is on the list although it adds the zero point before it rounds: where that is odd,
+a value half a step between two goes to the other one.
 """
 
 from __future__ import annotations
@@ -35,10 +39,10 @@ _COMPUTES: Final = _names("""
     Celu Clip ConstantOfShape Conv ConvTranspose Cos Cosh CumSum Div Dropout Einsum Elu Equal Erf
     Exp Floor GRU Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GridSample
     HardSigmoid HardSwish Hardmax InstanceNormalization LRN LSTM LayerNormalization LeakyRelu Less
-    LessOrEqual Log LogSoftmax LpNormalization MatMul Max MaxPool Mean Min Mish Mod Mul Neg NonZero
-    Not OneHot Or PRelu Pow RNN Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax
-    ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Resize Round Selu Shrink Sigmoid
-    Sign Sin Sinh Softmax Softplus Softsign Sqrt Sub Sum Tan Tanh ThresholdedRelu Trilu Upsample Xor
+    LessOrEqual Log LogSoftmax MatMul Max MaxPool Mean Min Mish Mod Mul Neg NonZero Not OneHot Or
+    PRelu Pow RNN Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+    ReduceProd ReduceSum ReduceSumSquare Relu Resize Round Selu Shrink Sigmoid Sign Sin Sinh Softmax
+    Softplus Softsign Sqrt Sub Sum Tan Tanh ThresholdedRelu Trilu Upsample Xor
 """)
 _DTYPES: Final = frozenset({"float32", "float16", "int32", "int64", "bool"})
 _NARROW: Final = frozenset({"int8", "uint8"})
@@ -78,7 +82,23 @@ def _of_form(operation: Operation) -> str | None:
 
 def _of_lstm(operation: Operation) -> str | None:
     peepholes = len(operation.inputs) > _PEEPHOLES and operation.inputs[_PEEPHOLES].name
-    return "an LSTM with peepholes is computed without them" if peepholes else None
+    if peepholes:
+        return "an LSTM with peepholes is computed without them"
+    coupled = operation.attributes.get("input_forget", 0)
+    return "an LSTM with input_forget is computed without it" if coupled else None
+
+
+def _of_max_pool(operation: Operation) -> str | None:
+    """By ceil_mode it makes windows of nothing but padding, whose maximum is -3.4e38."""
+    given: dict[str, Any] = dict(operation.attributes)
+    if given.get("storage_order", 0):
+        return "MaxPool with storage_order gives indices of another order"
+    strides, kernel = given.get("strides", ()), given["kernel_shape"]
+    is_padded = any(given.get("pads", ())) or given.get("auto_pad", "NOTSET") != "NOTSET"
+    is_gapped = any(stride > size for stride, size in zip(strides, kernel, strict=False))
+    if given.get("ceil_mode", 0) and (is_padded or is_gapped):
+        return "MaxPool by ceil_mode with pads is computed with windows of padding alone"
+    return None
 
 
 def _of_resize(operation: Operation) -> str | None:
@@ -111,6 +131,7 @@ def _of_softmax(operation: Operation) -> str | None:
 
 _FORMS: Final = {
     "LSTM": _of_lstm,
+    "MaxPool": _of_max_pool,
     "Resize": _of_resize,
     "Einsum": _of_einsum,
     "Softmax": _of_softmax,

@@ -51,19 +51,21 @@ def probe(settings: Mapping[str, object] | None = None) -> Iterable[DeviceInfo]:
     """A row for each OpenCL device, or one that says why there is none."""
     patch = Settings.of(settings or {}).pocl_patch
     listing = list_devices()
-    if not listing.devices:
-        return [
-            DeviceInfo(
-                id="opencl",
-                kind="fpga",
-                name="OpenCL",
-                evidence="hardware",
-                status="unavailable",
-                reason=listing.reason,
-                remedy=listing.remedy,
-            )
-        ]
-    return [_info(record, patch=patch) for record in listing.devices]
+    rows = [_info(record, patch=patch) for record in listing.devices]
+    rows += [_none(each.id, each.name, each.reason, each.remedy) for each in listing.dead]
+    return rows or [_none("opencl", "OpenCL", listing.reason, listing.remedy)]
+
+
+def _none(device_id: str, name: str, reason: str | None, remedy: str | None) -> DeviceInfo:
+    return DeviceInfo(
+        id=device_id,
+        kind="fpga",
+        name=name,
+        evidence="hardware",
+        status="unavailable",
+        reason=reason,
+        remedy=remedy,
+    )
 
 
 def board_binary() -> Path | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from typing import Any, Literal
 
 from attrs import frozen
@@ -28,6 +29,11 @@ _SLUGS = (
     ("xilinx", "xilinx"),
     ("nvidia", "nvidia"),
     ("amd", "amd"),
+)
+_TOOLS = (
+    ("altera", "aocl diagnose"),
+    ("intel(r) fpga", "aocl diagnose"),
+    ("xilinx", "xrt-smi examine"),
 )
 _EXTENSIONS = ("cl_intel_channels", "cl_khr_fp16", "cl_khr_fp64", "cl_khr_integer_dot_product")
 # Set by the vendors' own emulation flows; the device then looks like a board and is none.
@@ -84,10 +90,35 @@ class DeviceRecord:
 
 
 @frozen(kw_only=True)
+class DeadPlatform:
+    """A platform that is registered, and whose driver fails when it is asked for its devices."""
+
+    id: str
+    name: str
+    words: str
+    """The driver's own."""
+
+    @property
+    def reason(self) -> str:
+        """Why it has no devices."""
+        return f"the driver of {self.name} fails: {self.words}"
+
+    @property
+    def remedy(self) -> str:
+        """The vendor's own tool knows more."""
+        tool = next((tool for word, tool in _TOOLS if word in self.name.lower()), "clinfo -l")
+        return (
+            f"{tool} (it shows more: often a kernel module is not loaded, or this user may not "
+            "open the device)"
+        )
+
+
+@frozen(kw_only=True)
 class Listing:
-    """The devices found; when there is none, why and what to do about it."""
+    """The devices found, and what is dead; when there is no device, why and what to do about it."""
 
     devices: tuple[DeviceRecord, ...] = ()
+    dead: tuple[DeadPlatform, ...] = ()
     reason: str | None = None
     remedy: str | None = None
 
@@ -95,13 +126,16 @@ class Listing:
 def list_devices() -> Listing:
     """List every OpenCL device, ordered by id."""
     try:
-        found = vendor_devices()
+        found, dead = _scan()
     except ImportError as error:
         _log.debug("no pyopencl: %s", error)
         return Listing(reason=NO_PYOPENCL, remedy=install_pocl())
-    if not found:
-        return Listing(reason=NO_PLATFORM, remedy=f"{install_pocl()} {_OTHER_RUNTIMES}")
-    return Listing(devices=tuple(record for record, _ in found))
+    devices = tuple(record for record, _ in found)
+    if devices:
+        return Listing(devices=devices, dead=tuple(dead))
+    if dead:
+        return Listing(dead=tuple(dead), reason=dead[0].reason, remedy=dead[0].remedy)
+    return Listing(reason=NO_PLATFORM, remedy=f"{install_pocl()} {_OTHER_RUNTIMES}")
 
 
 def vendor_devices() -> list[tuple[DeviceRecord, Any]]:
@@ -109,20 +143,34 @@ def vendor_devices() -> list[tuple[DeviceRecord, Any]]:
 
     Raises:
         ImportError: pyopencl is not installed.
-        DeviceUnavailable: the driver failed while it was asked.
+        DeviceUnavailable: the loader failed while it was asked for platforms.
     """
+    return _scan()[0]
+
+
+def _scan() -> tuple[list[tuple[DeviceRecord, Any]], list[DeadPlatform]]:
+    """Devices by platform, each asked alone: a dead driver takes nobody else's devices along."""
     import pyopencl as cl
 
+    rows: list[tuple[DeviceRecord, Any]] = []
+    dead: list[DeadPlatform] = []
+    counts: Counter[str] = Counter()
     with translated("opencl"):
-        rows = []
-        counts: dict[str, int] = {}
         for platform in _vendor_platforms(cl):
             slug = platform_slug(platform.name)
-            for device in _platform_devices(cl, platform):
-                number = counts.get(slug, 0)
-                counts[slug] = number + 1
-                rows.append((_record(cl, platform, device, f"opencl:{slug}:{number}"), device))
-    return sorted(rows, key=lambda row: row[0].id)
+            try:
+                made = [
+                    (_record(cl, platform, device, f"opencl:{slug}:{number}"), device)
+                    for number, device in enumerate(_platform_devices(cl, platform), counts[slug])
+                ]
+            except cl.Error as error:
+                device_id = f"opencl:{slug}:{counts[slug]}"
+                dead.append(DeadPlatform(id=device_id, name=platform.name, words=str(error)))
+                counts[slug] += 1
+            else:
+                rows += made
+                counts[slug] += len(made)
+    return sorted(rows, key=lambda row: row[0].id), dead
 
 
 def platform_slug(platform: str) -> str:

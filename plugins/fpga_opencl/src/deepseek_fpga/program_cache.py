@@ -68,7 +68,7 @@ class ProgramCache:
         try:
             return self._from_binary(binary)
         except errors.DeviceError as error:
-            raise refusal(self.device, path, error.message) from error
+            raise refusal(self.device, path, error.message, content=binary) from error
 
     def path_of(self, source: str, options: str) -> Path:
         """Where the binary of this source and these options lies on this device."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import errors
+from deepseek_fpga.binary_kind import check_whole, kind_of
 from deepseek_fpga.files import write_atomically
 from deepseek_fpga.manifest import check_content, read_manifest
 from deepseek_fpga.opening import OpenDevice
@@ -56,6 +57,7 @@ def checked_binary(device: OpenDevice, folder: Path, path: Path) -> bytes:
         ) from error
     if not binary:
         raise errors.ArtifactError(f"the binary {path} is empty", remedy="build it again")
+    check_whole(path, binary)
     manifest = read_manifest(path)
     if manifest is not None:
         check_content(path, binary, manifest)
@@ -63,13 +65,17 @@ def checked_binary(device: OpenDevice, folder: Path, path: Path) -> bytes:
     _refuse_second(device, path, digest)
     mark = folder / f"{digest}.tried"
     if manifest is None and not mark.is_file():
-        _try(device, path)
+        _try(device, path, binary)
         _note(mark)
     return binary
 
 
-def refusal(device: OpenDevice, path: Path, reason: str, log: str = "") -> errors.DeviceError:
+def refusal(
+    device: OpenDevice, path: Path, reason: str, *, content: bytes = b"", log: str = ""
+) -> errors.DeviceError:
     """The error for a driver that does not take a binary."""
+    kind = kind_of(content)
+    reason = f"{reason}; the file is {kind}" if kind else reason
     if device.record.is_board and any(word in reason for word in _HELD):
         return errors.DeviceUnavailable(
             f"{device.id}: the board is programmed with another binary than {path}, or another "
@@ -101,7 +107,7 @@ def _refuse_second(device: OpenDevice, path: Path, digest: str) -> None:
     device.programmed = programmed
 
 
-def _try(device: OpenDevice, path: Path) -> None:
+def _try(device: OpenDevice, path: Path, content: bytes) -> None:
     """Load the binary in a process of its own."""
     request = json.dumps({"device": device.id, "path": str(path)})
     command = [sys.executable, "-m", "deepseek_fpga.load_child", request]
@@ -125,7 +131,7 @@ def _try(device: OpenDevice, path: Path) -> None:
             remedy=_REBUILD,
         )
     if answer:
-        raise refusal(device, path, answer, said)
+        raise refusal(device, path, answer, content=content, log=said)
 
 
 def _answer(said: str) -> str | None:

@@ -47,7 +47,7 @@ def open_device(device_id: str, options: OpenOptions) -> CudaDevice:
     if "tensorrt" in names:
         _make_private(folder, device_id)
         row = attrs.evolve(row, fingerprint=f"{row.fingerprint}|{'+'.join(names)} {version}")
-    api = _driver(unit)
+    api = _driver(unit, is_alone=len(found.machine.gpus) == 1)
     place = Place(
         device_id=device_id, name=unit.name, capability=unit.gpu.capability, ordinal=api.ordinal
     )
@@ -83,17 +83,23 @@ def _unavailable(
     )
 
 
-def _driver(unit: Unit) -> Driver:
-    """The driver in the context of this unit, and of no other that CUDA took for it."""
+def _driver(unit: Unit, *, is_alone: bool) -> Driver:
+    """The driver in the context of this unit, and of no other that CUDA took for it.
+
+    The one GPU of a Jetson is on no bus, and CUDA has another UUID for it than NVML.
+    """
+    bus_id = unit.gpu.bus_id if unit.instance is None else ""
     try:
         with translated(unit.id):
-            api = Driver(_short(unit.gpu.bus_id) if unit.instance is None else None)
+            api = Driver(_short(bus_id) if bus_id else None)
     except OSError as error:
         raise errors.DeviceUnavailable(
             f"{unit.id}: the driver's library does not load: {error}",
             device_id=unit.id,
             remedy="ds-sdk doctor",
         ) from error
+    if is_alone and unit.instance is None and not bus_id:
+        return api
     with translated(unit.id):
         uuid = api.uuid()
         if uuid != unit.uuid.partition("-")[2].replace("-", ""):

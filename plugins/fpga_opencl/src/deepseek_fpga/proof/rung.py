@@ -77,8 +77,9 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """Text for people."""
-        return f"{self.name} {self.value:.5g} {self.unit}".rstrip() + f" ({self.basis})"
+        """Text for people; a count is told to the last cell."""
+        shown = f"{self.value:.0f}" if float(self.value).is_integer() else f"{self.value:.5g}"
+        return f"{self.name} {shown} {self.unit}".rstrip() + f" ({self.basis})"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for scripts."""

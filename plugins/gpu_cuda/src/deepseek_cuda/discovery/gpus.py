@@ -12,6 +12,10 @@ Version = tuple[int, int]
 Trouble = Literal["no library", "not loaded", "mismatch", "no permission", "failed"]
 """What keeps NVML from answering at all."""
 
+Fault = Literal["lost", "reset", "denied", "silent"]
+"""What keeps one GPU from answering: it fell off the bus, has to be reset, is not for this process
+(which CUDA then does not count either), or NVML has another reason."""
+
 
 @frozen(kw_only=True)
 class Instance:
@@ -28,8 +32,8 @@ class Instance:
 class Gpu:
     """One GPU, or the place of one that no longer answers.
 
-    `index` is NVML's and nvidia-smi's number: by PCI bus. `fault` is NVML's own word for why it
-    does not answer; all else is then empty. `is_lost` says that it fell off the bus.
+    `index` is NVML's and nvidia-smi's number: by PCI bus. Where there is a `fault`, NVML's own
+    `words` for it follow, and all else is empty. A GPU of a Jetson has no `bus_id`.
     """
 
     index: int
@@ -40,8 +44,8 @@ class Gpu:
     mem_bytes: int | None = None
     has_mig: bool = False
     instances: tuple[Instance, ...] = ()
-    fault: str = ""
-    is_lost: bool = False
+    fault: Fault | None = None
+    words: str = ""
 
     @property
     def make(self) -> tuple[str, Version | None, int | None]:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from deepseek_cuda.discovery.gpus import Gpu, Instance, Machine, Trouble, Unit, Version
+from deepseek_cuda.discovery.gpus import Fault, Gpu, Instance, Machine, Trouble, Unit, Version
 
 T = TypeVar("T")
+_NAMELESS: Final = "NVIDIA GPU"
 
 
 def machine() -> Machine:
@@ -21,7 +22,7 @@ def machine() -> Machine:
     try:
         with _open(nvml):
             return Machine(
-                driver=nvml.nvmlSystemGetDriverVersion(),
+                driver=_text(nvml.nvmlSystemGetDriverVersion),
                 cuda=_cuda(nvml),
                 gpus=tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())),
             )
@@ -41,7 +42,7 @@ def readings(unit: Unit) -> Mapping[str, float | None]:
         with _open(nvml):
             return _read(nvml, nvml.nvmlDeviceGetHandleByUUID(unit.uuid))
     except nvml.NVMLError:
-        return dict.fromkeys(_READINGS)
+        return dict.fromkeys([*_READINGS, "available_bytes"])
 
 
 _READINGS: Final[Mapping[str, Callable[[Any, Any], float]]] = {
@@ -50,12 +51,13 @@ _READINGS: Final[Mapping[str, Callable[[Any, Any], float]]] = {
     "clock_hz": lambda n, h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM) * 1e6,
     "busy": lambda n, h: n.nvmlDeviceGetUtilizationRates(h).gpu / 100,
     "memory_busy": lambda n, h: n.nvmlDeviceGetUtilizationRates(h).memory / 100,
-    "available_bytes": lambda n, h: n.nvmlDeviceGetMemoryInfo(h).free,
 }
 
 
 def _read(nvml: Any, handle: Any) -> dict[str, float | None]:
-    return {name: _or_none(nvml, read, nvml, handle) for name, read in _READINGS.items()}
+    found = {name: _or_none(nvml, read, nvml, handle) for name, read in _READINGS.items()}
+    memory = _memory(nvml, handle)
+    return {**found, "available_bytes": None if memory is None else memory.free}
 
 
 @contextmanager
@@ -89,29 +91,43 @@ def _gpu(nvml: Any, index: int) -> Gpu:
         has_mig = (_or_none(nvml, nvml.nvmlDeviceGetMigMode, handle) or [0])[0] == 1
         return Gpu(
             index=index,
-            uuid=nvml.nvmlDeviceGetUUID(handle),
-            name=nvml.nvmlDeviceGetName(handle),
-            bus_id=nvml.nvmlDeviceGetPciInfo(handle).busId,
+            uuid=_text(nvml.nvmlDeviceGetUUID, handle),
+            name=_text(nvml.nvmlDeviceGetName, handle) or _NAMELESS,
+            bus_id=_or_none(nvml, _bus_id, nvml, handle) or "",
             capability=_or_none(nvml, nvml.nvmlDeviceGetCudaComputeCapability, handle),
             mem_bytes=_mem_bytes(nvml, handle),
             has_mig=has_mig,
             instances=tuple(_instances(nvml, handle)) if has_mig else (),
         )
     except nvml.NVMLError as error:
-        is_lost = error.value in (nvml.NVML_ERROR_GPU_IS_LOST, nvml.NVML_ERROR_RESET_REQUIRED)
-        return Gpu(index=index, fault=str(error), is_lost=is_lost)
+        return Gpu(index=index, fault=_fault(nvml, error.value), words=str(error))
+
+
+def _fault(nvml: Any, code: int) -> Fault:
+    known: dict[int, Fault] = {
+        nvml.NVML_ERROR_GPU_IS_LOST: "lost",
+        nvml.NVML_ERROR_RESET_REQUIRED: "reset",
+        nvml.NVML_ERROR_NO_PERMISSION: "denied",
+    }
+    return known.get(code, "silent")
+
+
+def _bus_id(nvml: Any, handle: Any) -> str:
+    return _text(lambda: nvml.nvmlDeviceGetPciInfo(handle).busId)
 
 
 def _instances(nvml: Any, handle: Any) -> Iterator[Instance]:
-    """Places may be empty between instances, which is no fault."""
+    """Places may be empty between instances, or of somebody else, which is no fault."""
     for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         try:
             instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
-        except (nvml.NVMLError_NotFound, nvml.NVMLError_InvalidArgument):
+        except (
+            nvml.NVMLError_NotFound, nvml.NVMLError_InvalidArgument, nvml.NVMLError_NoPermission,
+        ):  # fmt: skip
             continue
         yield Instance(
-            uuid=nvml.nvmlDeviceGetUUID(instance),
-            name=nvml.nvmlDeviceGetName(instance),
+            uuid=_text(nvml.nvmlDeviceGetUUID, instance),
+            name=_text(nvml.nvmlDeviceGetName, instance) or _NAMELESS,
             gpu_instance=nvml.nvmlDeviceGetGpuInstanceId(instance),
             compute_instance=nvml.nvmlDeviceGetComputeInstanceId(instance),
             mem_bytes=_mem_bytes(nvml, instance),
@@ -119,8 +135,26 @@ def _instances(nvml: Any, handle: Any) -> Iterator[Instance]:
 
 
 def _mem_bytes(nvml: Any, handle: Any) -> int | None:
-    memory = _or_none(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    memory = _memory(nvml, handle)
     return None if memory is None else int(memory.total)
+
+
+def _memory(nvml: Any, handle: Any) -> Any | None:
+    """Where the memory is the host's, as of a GB10, drivers give an error or a total of 0."""
+    memory = _or_none(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    return memory if memory is not None and memory.total else None
+
+
+def _text(ask: Callable[..., str | bytes], *arguments: Any) -> str:
+    """What NVML writes; empty where it writes no text, as driver 555 under WSL does.
+
+    An older package called pynvml hands over bytes.
+    """
+    try:
+        text = ask(*arguments)
+        return text.decode() if isinstance(text, bytes) else text
+    except UnicodeDecodeError:
+        return ""
 
 
 def _or_none(nvml: Any, ask: Callable[..., T], *arguments: Any) -> T | None:

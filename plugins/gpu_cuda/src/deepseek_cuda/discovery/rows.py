@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from deepseek_core import DeviceInfo
-from deepseek_cuda.discovery.gpus import Gpu, Machine, Unit, Version
+from deepseek_cuda.discovery.gpus import Fault, Gpu, Machine, Trouble, Unit, Version
 from deepseek_cuda.discovery.runtime import Runtime
 from deepseek_cuda.discovery.visible import Refusal, View
 
@@ -22,39 +22,76 @@ _CAPABILITIES: Final[Mapping[int, Version]] = {12: (5, 0), 13: (7, 5)}
 _FOR_CUDA_12: Final = 'pip install "onnxruntime-gpu[cuda,cudnn]<1.27"'
 
 
+_WHO_MAY: Final = (
+    "ls -l /dev/nvidia* (it shows who may: usermod -aG GROUP USER; in a job of Slurm: \
+srun --gpus=1 COMMAND)"
+)
+_TROUBLES: Final[Mapping[Trouble, tuple[str, str]]] = {
+    "not loaded": (
+        "the driver is installed, and its kernel module is not loaded", "modprobe nvidia",
+    ),
+    "mismatch": ("driver and kernel module are of two versions, as after an update", "reboot"),
+    "no permission": (
+        "this user may not open /dev/nvidiactl",
+        "ls -l /dev/nvidiactl (it shows who may; usermod -aG GROUP USER)",
+    ),
+    "failed": ("the driver answers", "nvidia-smi (it shows more; often a reboot helps)"),
+}  # fmt: skip
+# In a container: its libraries and devices are those that it was started with.
+_AGAIN: Final = "docker restart CONTAINER (on the host; nvidia-smi there shows more)"
+_FAULTS: Final[Mapping[Fault, tuple[str, str]]] = {
+    "lost": ("it fell off the bus", "reboot (before it: dmesg | grep -i xid shows the cause)"),
+    "reset": ("it has to be reset", "nvidia-smi --gpu-reset -i {index} (or reboot)"),
+    "denied": ("this process may not open it", _WHO_MAY),
+    "silent": ("it does not answer", "reboot (before it: dmesg | grep -i xid shows the cause)"),
+}
+
+
 @attrs.frozen(kw_only=True)
 class Host:
-    """What the kernel says beside NVML: a card of NVIDIA on the PCI bus, a container around us."""
+    """What the system says beside NVML.
+
+    A card of NVIDIA on the PCI bus; a container around us; a Jetson, whose GPU is on no bus; the
+    driver's libraries that Windows lends to Linux.
+    """
 
     card: str | None = None
     is_container: bool = False
+    is_jetson: bool = False
+    is_wsl: bool = False
 
 
 def trouble_of(machine: Machine, host: Host) -> Refusal | None:
-    """Why NVML told of no GPU at all."""
+    """Why NVML told of no GPU at all that is for this process."""
     if machine.trouble is None:
-        if machine.gpus:
-            return None
-        reason = f"driver {machine.driver} is here, and no GPU"
-        return Refusal(reason=reason, remedy="lspci -d 10de: (it lists the cards on the bus)")
+        if not machine.gpus:
+            reason = f"driver {machine.driver} is here, and no GPU"
+            return Refusal(reason=reason, remedy="lspci -d 10de: (it lists the cards on the bus)")
+        if all(gpu.fault == "denied" for gpu in machine.gpus):
+            number, words = len(machine.gpus), machine.gpus[0].words
+            reason = f"this process may not open any of {number} GPUs (NVML: {words})"
+            return Refusal(reason=reason, remedy=_WHO_MAY)
+        return None
     if machine.trouble == "no library":
         return _without_driver(host)
-    reasons = {
-        "not loaded": "the driver is installed, and its kernel module is not loaded",
-        "mismatch": "driver and kernel module are of two versions, as after an update",
-        "no permission": "this user may not open /dev/nvidiactl",
-        "failed": f"the driver answers: {machine.words}",
-    }
-    remedies = {
-        "not loaded": "modprobe nvidia",
-        "mismatch": "reboot",
-        "no permission": "ls -l /dev/nvidiactl (it shows who may; usermod -aG GROUP USER)",
-        "failed": "nvidia-smi (it shows more; often a reboot helps)",
-    }
-    return Refusal(reason=reasons[machine.trouble], remedy=remedies[machine.trouble])
+    reason, remedy = _TROUBLES[machine.trouble]
+    if machine.trouble == "failed":
+        reason = f"{reason}: {machine.words}"
+    is_stale = host.is_container and machine.trouble in ("failed", "mismatch")
+    return Refusal(reason=reason, remedy=_AGAIN if is_stale else remedy)
 
 
 def _without_driver(host: Host) -> Refusal:
+    if host.is_wsl:
+        reason = (
+            "the driver's libraries of WSL are in /usr/lib/wsl/lib, where the loader does not look"
+        )
+        return Refusal(
+            reason=reason, remedy="export LD_LIBRARY_PATH=/usr/lib/wsl/lib:$LD_LIBRARY_PATH"
+        )
+    if host.is_jetson:
+        reason = "the driver of this Jetson has no NVML (libnvidia-ml.so.1)"
+        return Refusal(reason=reason, remedy=f"{_LEAVE_OUT} (or JetPack 6 or newer)")
     if host.card is None:
         reason = "no NVIDIA GPU on the PCI bus and no driver"
         remedy = f"{_LEAVE_OUT} (or a machine with one)"
@@ -67,20 +104,22 @@ def _without_driver(host: Host) -> Refusal:
 
 
 def rows(machine: Machine, view: View, runtime: Runtime, host: Host) -> Iterator[DeviceInfo]:
-    """A row for each unit that this process sees and each GPU that is lost; one if there is none.
+    """A row for each unit that this process sees and each GPU at fault; one if there is none.
 
-    GPUs that CUDA_VISIBLE_DEVICES hides have no row as long as another is left.
+    GPUs that CUDA_VISIBLE_DEVICES hides, or that are not for this process, have no row as long as
+    another is left.
     """
     trouble = trouble_of(machine, host)
     if trouble is not None:
         yield _none(trouble)
         return
-    lost = [gpu for gpu in machine.gpus if gpu.fault]
-    for gpu in lost:
-        yield _lost(gpu, machine)
+    ours = [gpu for gpu in machine.gpus if gpu.fault != "denied"]
+    faulty = [gpu for gpu in ours if gpu.fault is not None]
+    for gpu in faulty:
+        yield _faulty(gpu, machine)
     for unit in view.units:
         yield _row(unit, machine, runtime, refusal(unit, machine, view, runtime))
-    if view.refusal is not None and not (lost and len(lost) == len(machine.gpus)):
+    if view.refusal is not None and len(faulty) < len(ours):
         yield _none(view.refusal)
 
 
@@ -141,8 +180,8 @@ def _row(unit: Unit, machine: Machine, runtime: Runtime, refused: Refusal | None
     )
 
 
-def _lost(gpu: Gpu, machine: Machine) -> DeviceInfo:
-    fell = "it fell off the bus" if gpu.is_lost else "it does not answer"
+def _faulty(gpu: Gpu, machine: Machine) -> DeviceInfo:
+    reason, remedy = _FAULTS[gpu.fault or "silent"]
     return DeviceInfo(
         id=f"cuda:{gpu.index}",
         kind=KIND,
@@ -151,8 +190,8 @@ def _lost(gpu: Gpu, machine: Machine) -> DeviceInfo:
         vendor="NVIDIA",
         driver=machine.driver,
         status="unavailable",
-        reason=f"{fell} (NVML: {gpu.fault})",
-        remedy="reboot (before it: dmesg | grep -i xid shows the cause)",
+        reason=f"{reason} (NVML: {gpu.words})",
+        remedy=remedy.format(index=gpu.index),
     )
 
 

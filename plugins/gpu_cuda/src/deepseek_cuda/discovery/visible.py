@@ -18,6 +18,7 @@ from deepseek_cuda.discovery.gpus import Gpu, Unit
 VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 ORDER: Final = "CUDA_DEVICE_ORDER"
 _BY_BUS: Final = "PCI_BUS_ID"
+_OF_SLURM: Final = "NoDevFiles"  # what a job gets that asked for no GPU
 _NUMBER: Final = re.compile(r"[+-]?\d+")
 _OLD_MIG: Final = re.compile(r"MIG-(GPU-[0-9a-f-]+)/(\d+)/(\d+)")
 
@@ -48,7 +49,11 @@ class View:
 
 
 def view(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> View:
-    """What this process sees of these GPUs, those that are lost left out."""
+    """What this process sees of these GPUs, those at fault left out.
+
+    CUDA does not count GPUs that a process may not open, as in a job of Slurm.
+    """
+    gpus = [gpu for gpu in gpus if gpu.fault != "denied"]
     present = [gpu for gpu in gpus if not gpu.fault]
     value = environment.get(VARIABLE)
     if value is None:
@@ -151,7 +156,7 @@ def _any_uuid(gpus: Sequence[Gpu]) -> str:
 def _hidden(value: str, gpus: Sequence[Gpu]) -> Refusal:
     return Refusal(
         reason=f"{VARIABLE}={value!r} hides {'the GPU' if len(gpus) == 1 else 'every GPU'}",
-        remedy=f"unset {VARIABLE}",
+        remedy="srun --gpus=1 COMMAND" if value == _OF_SLURM else f"unset {VARIABLE}",
     )
 
 

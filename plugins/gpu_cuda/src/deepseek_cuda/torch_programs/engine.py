@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.export.passes import move_to_device_pass
 from torch.utils import _pytree as pytree
 
@@ -113,6 +114,12 @@ class TorchEngine:
         spec = program.call_spec.in_spec
         assert spec is not None
         self._nesting = spec
+        users = (
+            spec
+            for spec in program.graph_signature.input_specs
+            if spec.kind is InputKind.USER_INPUT
+        )
+        self._arguments = [spec.arg for spec in users]
         with _Translated(device_id, loads=True), torch.no_grad(), place.on(stream):
             self._module = placed_on(program, place.device)
 
@@ -129,11 +136,19 @@ class TorchEngine:
         """
         with _Translated(self._device_id), torch.no_grad(), self._place.on(self._stream):
             given = [self._place.view(inputs[name]) for name in self._inputs]
-            args, kwargs = pytree.tree_unflatten(given, self._nesting)
+            args, kwargs = pytree.tree_unflatten(self._filled(given), self._nesting)
             made = pytree.tree_leaves(self._module(*args, **kwargs))
-            tensors = [_apart(tensor, given) for tensor in made]
+            tensors = [_apart(tensor, given) for tensor in made if tensor is not None]
             outputs = dict(zip(self._outputs, map(_described, tensors), strict=True))
         return Launched(outputs, keep=(tensors, given))
+
+    def _filled(self, given: Sequence[torch.Tensor]) -> list[Any]:
+        """The inputs in their order, with the values that the export made constants."""
+        tensors = iter(given)
+        return [
+            argument.value if isinstance(argument, ConstantArgument) else next(tensors)
+            for argument in self._arguments
+        ]
 
     def release(self) -> None:
         """Release what torch keeps for the next run."""

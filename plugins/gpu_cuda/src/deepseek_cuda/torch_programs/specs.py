@@ -57,8 +57,8 @@ def _signature(module: dict[str, Any]) -> Signature:
     graph = module["graph"]
     values = {name: _spec(name, meta) for name, meta in graph["tensor_values"].items()}
     inputs = [name for row in module["signature"]["input_specs"] for name in _input(row)]
-    made = [_output(row) for row in module["signature"]["output_specs"]]
-    state = {argument["as_tensor"]["name"] for argument in graph["inputs"]}
+    made = [name for row in module["signature"]["output_specs"] for name in _output(row)]
+    state = {name for argument in graph["inputs"] for name in _tensors(argument)}
     _check_state(graph, state, set(inputs))
     if not inputs or not made:
         raise refuse(
@@ -128,10 +128,11 @@ def _written(node: ast.AST) -> str:
 
 def _input(row: dict[str, Any]) -> Iterator[str]:
     (kind, spec), = row.items()  # fmt: skip
-    if kind in {"parameter", "buffer", "tensor_constant"}:
+    if kind in {"parameter", "buffer", "tensor_constant", "constant_input"}:
         return
     if kind != "user_input" or "as_tensor" not in spec["arg"]:
-        told = spec.get("name") or kind
+        value = next(iter(spec.get("arg", {}).values()), None)
+        told = value["as_name"] if isinstance(value, dict) and "as_name" in value else kind
         raise refuse(
             f"the input {told!r} is not a tensor",
             change="give it as a tensor, or make it a constant of the model",
@@ -139,13 +140,16 @@ def _input(row: dict[str, Any]) -> Iterator[str]:
     yield str(spec["arg"]["as_tensor"]["name"])
 
 
-def _output(row: dict[str, Any]) -> str:
+def _output(row: dict[str, Any]) -> Iterator[str]:
+    """Its name; none for what is always None, as a cache that a model was told not to keep."""
     (kind, spec), = row.items()  # fmt: skip
     if kind != "user_output":
         raise _stateful(kind.replace("_", " "))
+    if "as_none" in spec["arg"]:
+        return
     if "as_tensor" not in spec["arg"]:
         raise refuse("an output is not a tensor", change="return tensors only")
-    return str(spec["arg"]["as_tensor"]["name"])
+    yield str(spec["arg"]["as_tensor"]["name"])
 
 
 def _stateful(what: str) -> errors.ArtifactError:

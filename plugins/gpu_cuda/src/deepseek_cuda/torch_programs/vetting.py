@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from deepseek_core import errors
@@ -47,6 +47,7 @@ _ARITHMETIC: Final = (
 )  # fmt: skip
 _NAMES: Final = "use ASCII letters, digits, _ . - in names of modules, inputs and keys"
 _NESTED: Final = "nest tensors in tuples, lists and dicts with names as keys"
+_PROTOCOL: Final = 1  # of torch's own text for what is nested
 _TREES: Final = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict"})
 
 
@@ -187,32 +188,62 @@ def _nodes(text: str) -> list[ast.AST]:
 
 
 def tree(text: str) -> str:
-    """How inputs or outputs are nested: tuples, lists and dicts with names as keys."""
+    """How inputs are nested: tuples, lists and dicts with names as keys."""
+    for node in _nested(_root(text)):
+        if node["type"] not in _TREES:
+            raise refuse(f"inputs in a {str(node['type'])[:80]!r}", change=_NESTED)
+        _check_keys(node["context"])
+    return text
+
+
+def flat(text: str) -> str:
+    """How outputs are nested, as one tuple: their order is all that counts here.
+
+    So a class of somebody's, such as the outputs of transformers, is neither looked up nor made.
+    """
+    nodes = list(_nested(_root(text)))
+    for node in nodes:
+        word(node["type"] or "")
+        if node["type"] in _TREES:
+            _check_keys(node["context"], names=False)
+    leaves = [node for node in nodes if node["type"] is None]
+    if leaves == nodes:  # the output itself, in nothing
+        return text
+    return json.dumps(
+        [_PROTOCOL, {"type": "builtins.tuple", "context": "null", "children_spec": leaves}]
+    )
+
+
+def _root(text: str) -> Any:
     try:
         protocol, root = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise refuse("how its inputs are nested") from error
-    if protocol != 1:
+    if protocol != _PROTOCOL:
         raise refuse("how its inputs are nested")
-    _check_tree(root)
-    return text
+    return root
 
 
-def _check_tree(node: Any) -> None:
+def _nested(node: Any) -> Iterator[Mapping[str, Any]]:
+    """A node and all below it, in their order; a leaf has no type and nothing else."""
     if not isinstance(node, Mapping) or set(node) != {"type", "context", "children_spec"}:
         raise refuse("how its inputs are nested")
-    if node["type"] not in _TREES:
-        raise refuse(f"inputs or outputs in a {str(node['type'])[:80]!r}", change=_NESTED)
-    context = node["context"]
+    if node["type"] is None and (node["context"] is not None or node["children_spec"]):
+        raise refuse("how its inputs are nested")
+    yield node
+    for child in node["children_spec"]:
+        yield from _nested(child)
+
+
+def _check_keys(context: Any, *, names: bool = True) -> None:
     keys = [] if context is None else json.loads(context)
     if keys is not None:
         for key in keys if isinstance(keys, list) else [keys]:
             if isinstance(key, str):
-                word(key)
+                if names:
+                    word(key)
             elif type(key) is not int:
                 raise refuse("keys of inputs or outputs that are no names", change=_NESTED)
-    for child in node["children_spec"]:
-        _check_tree(child)
 
 
 _CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
@@ -223,5 +254,5 @@ _CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
     "expr_str": expression,
     "guards_code": guard,
     "in_spec": tree,
-    "out_spec": tree,
+    "out_spec": flat,
 }

@@ -1,7 +1,7 @@
 """Reports of Intel's `aoc`: of the fitter (text) and of the compiler (JSON in `report_data.js`).
 
 Written after files that are public: `acl_quartus_report.txt` as its own script prints it, and the
-JSON of `reports/lib` with its tables `estimatedResources` and `loops`.
+JSON of `reports/lib` with its tables `estimatedResources` and `loops`, of aoc 17 to oneAPI 2021.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _CELLS: Final = (
     "RAM blocks",
     "M10K blocks",
 )
-_VARIABLE: Final = re.compile(r"var\s+(\w+)\s*=\s*(?=[{\[])")
+_VARIABLE: Final = re.compile(r"^var\s+(\w+)\s*=\s*", re.MULTILINE)
+# What has the figures; the rest is source text and pictures.
+_OF_FIGURES: Final = frozenset({"summaryJSON", "loopsJSON"})
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_CONTROLS: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _DEEPEST: Final = 200
 
 
@@ -79,7 +83,8 @@ def parse_compiler(text: str, source: str) -> Facts:
         tool="aoc, compiled",
         interval=max(intervals, default=None),
         used=used,
-        available=available,
+        # It has no number of MLABs in a part, and writes 0.
+        available={name: value for name, value in available.items() if value},
     )
     if facts.says_nothing:
         raise damaged(source, "it has neither estimated resources nor loops")
@@ -87,13 +92,14 @@ def parse_compiler(text: str, source: str) -> Facts:
 
 
 def _values(text: str, source: str) -> Iterator[Any]:
-    """The values of `var NAME = JSON;`, or of lines of JSON."""
-    decoder = json.JSONDecoder()
-    starts = [found.end() for found in _VARIABLE.finditer(text)]
+    """The values of `var NAME = LITERAL;`, or of lines of JSON."""
+    decoder = json.JSONDecoder(strict=False)
+    _, *parts = _VARIABLE.split(text)
+    literals = dict(zip(parts[::2], parts[1::2], strict=True))
     try:
-        if starts:
-            for start in starts:
-                yield decoder.raw_decode(text, start)[0]
+        if literals:
+            for name in literals.keys() & _OF_FIGURES or literals:
+                yield decoder.raw_decode(_as_json(literals[name]))[0]
         elif source.endswith(".ndjson"):
             for line in filter(str.strip, text.splitlines()):
                 yield decoder.decode(line)
@@ -101,6 +107,13 @@ def _values(text: str, source: str) -> Iterator[Any]:
             yield decoder.decode(text)
     except (ValueError, RecursionError) as error:
         raise damaged(source, f"its JSON ends early or is wrong ({error})") from error
+
+
+def _as_json(literal: str) -> str:
+    """A literal of JavaScript as JSON: aoc to 18 writes JSON in quotes, later versions objects."""
+    if literal.startswith("'"):
+        return _ESCAPE.sub(lambda found: _CONTROLS.get(found[1], found[1]), literal[1:])
+    return _ESCAPE.sub(lambda found: "'" if found[1] == "'" else found[0], literal)
 
 
 def _objects(value: Any, source: str, depth: int = 0) -> Iterator[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,10 @@ def check_reports(kernel: str, place: Path | None) -> RungResult:
             "E5", kernel, "no report was given", "ds-sdk fpga report --kernel NAME --reports FOLDER"
         )
     found = read_reports(place)
-    figures = tuple(figure for facts in found for figure in _figures(facts))
+    several = {tool for tool, count in Counter(facts.tool for facts in found).items() if count > 1}
+    figures = tuple(
+        figure for facts in found for figure in _figures(facts, named=facts.tool in several)
+    )
     faults = [fault for facts in found for fault in _faults(facts)]
     return judged("E5", kernel, "; ".join(faults), figures, "a lower clock, or a smaller array")
 
@@ -48,14 +52,32 @@ def read_reports(place: Path) -> list[Facts]:
     """The facts of every report in a folder and below, in order of their names.
 
     Raises:
-        ArtifactError: there is none, or one can't be read.
+        ArtifactError: there is none, or too many for one kernel, or one can't be read.
     """
-    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if _parser(p))
+    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if _is_read(p))
     if not files:
         raise errors.ArtifactError(
             f"{place} has no report of aoc or Vitis", remedy=f"known names: {KNOWN}"
         )
-    return [_read(file) for file in files[:_MOST_FILES]]
+    if len(files) > _MOST_FILES:
+        raise errors.ArtifactError(
+            f"{place} has {len(files)} reports, more than one kernel has ({_MOST_FILES})",
+            remedy=f"name the folder of the kernel, such as {files[0].parent}",
+        )
+    return [_read(file) for file in files]
+
+
+def _is_read(file: Path) -> bool:
+    """Whether it is a report, and no other one in its folder says the same or more.
+
+    `csynth.xml` is the whole design, whose modules lie beside it; aoc writes what is in
+    `report_data.js` a second time, table by table.
+    """
+    if _parser(file) is None or not file.is_file():
+        return False
+    if file.match("*_csynth.xml"):
+        return not file.with_name("csynth.xml").is_file()
+    return file.name != "summary.json" or not (file.parent.parent / "report_data.js").is_file()
 
 
 def _parser(file: Path) -> Callable[[str, str], Facts] | None:
@@ -80,8 +102,9 @@ def _read(file: Path) -> Facts:
     return facts
 
 
-def _figures(facts: Facts) -> Iterator[Figure]:
+def _figures(facts: Facts, *, named: bool) -> Iterator[Figure]:
     basis = f"{'vendor report' if facts.fitted else 'vendor estimate'}, {facts.tool}"
+    basis += f", {facts.source}" if named else ""
     rows = [("clock", facts.clock_mhz, "MHz"), ("interval", facts.interval, "cycles")]
     rows += [(name, value, "") for name, value in facts.used.items()]
     for name, value, unit in rows:

@@ -1,25 +1,26 @@
 """Reports of AMD's Vitis: of high-level synthesis (XML), of the system estimate and the binary.
 
-Written after files that are public: `*_csynth.xml`, `system_estimate.xtxt` and `*.xclbin.info`.
+Written after files that are public: `*_csynth.xml`, `system_estimate.xtxt` and `*.xclbin.info`, of
+SDAccel 2016 to Vitis 2023.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise, takewhile
 from typing import Final
 from xml.etree import ElementTree
 
 from deepseek_fpga.proof.reports.facts import Facts, damaged, number
 
-_CLOCK: Final = re.compile(
-    r"^\s*(?:Frequency|Achieved Freq):\s*(\d+(?:\.\d+)?)\s*MHz", re.MULTILINE
-)
-_TARGET: Final = re.compile(
-    r"^\s*(?:Target Clock|Requested Freq):\s*(\d+(?:\.\d+)?)\s*MHz", re.MULTILINE
-)
+_TARGET: Final = re.compile(r"^\s*Target Clock:\s*(\d+(?:\.\d+)?)\s*MHz", re.MULTILINE)
+_FIELD: Final = re.compile(r"^\s+(Name|Type|Frequency|Requested Freq|Achieved Freq):\s*(\S+)", re.M)
+_KERNEL_CLOCK: Final = "_kernel_00"
 _RULE: Final = re.compile(r"-{2,}(?:\s+-{2,})+")
 _AREA: Final = ("FF", "LUT", "DSP", "BRAM", "URAM")
+_FIRST_VITIS: Final = 2020
 
 
 def parse_csynth(text: str, source: str) -> Facts:
@@ -40,9 +41,10 @@ def parse_csynth(text: str, source: str) -> Facts:
     timing = estimates.findtext("SummaryOfTimingAnalysis/EstimatedClockPeriod")
     interval = estimates.findtext("SummaryOfOverallLatency/Interval-max")
     version = root.findtext("ReportVersion/Version") or "of unknown version"
+    family = "Vivado" if (number(version) or _FIRST_VITIS) < _FIRST_VITIS else "Vitis"
     return Facts(
         source=source,
-        tool=f"Vitis HLS {version}",
+        tool=f"{family} HLS {version}",
         clock_mhz=_mhz(number(timing)),
         target_mhz=_mhz(number(root.findtext("UserAssignments/TargetClockPeriod"))),
         interval=number(interval),
@@ -90,8 +92,8 @@ def parse_system_estimate(text: str, source: str) -> Facts:
 
 
 def _kernels(rows: list[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """The rows of kernels, less those of their modules."""
-    return (row for row in rows if row.get("Module Name") == row.get("Kernel Name"))
+    """The rows of kernels, less those of their modules, which SDAccel does not list."""
+    return (row for row in rows if row.get("Module Name", row["Kernel Name"]) == row["Kernel Name"])
 
 
 def _longest(interval: str) -> float | None:
@@ -100,35 +102,68 @@ def _longest(interval: str) -> float | None:
 
 
 def _rows(text: str, title: str) -> Iterator[dict[str, str]]:
-    """The rows of every table under a title; columns are where the dashes are."""
-    lines = text.splitlines()
+    """The rows of every table under a title; columns are where the dashes are.
+
+    SDAccel draws tables with borders, `| cell | cell |` between lines of `+----+----+`.
+    """
+    lines = [line for line in text.splitlines() if not line.startswith("+-")]
     for at, line in enumerate(lines):
-        if not (line.startswith(title) and len(lines) > at + 2 and _RULE.match(lines[at + 2])):
+        if not line.startswith(title):
             continue
-        spans = [found.span() for found in re.finditer(r"-{2,}", lines[at + 2])]
-        spans = [*spans[:-1], (spans[-1][0], len(max(lines, key=len)))]
-        names = [lines[at + 1][start:end].strip() for start, end in spans]
-        for row in lines[at + 3 :]:
-            if not row.strip():
-                break
-            cells = (row[start:end].strip() for start, end in spans)
-            yield dict(zip(names, cells, strict=True))
+        head, *below = lines[at + 1 :]
+        if head.startswith("|"):
+            names, split = _bordered(head), _bordered
+        elif below and _RULE.match(below[0]):
+            split = partial(_cut, [found.start() for found in re.finditer("-{2,}", below[0])])
+            names = split(head)
+            del below[0]
+        else:
+            continue
+        for row in takewhile(str.strip, below):
+            yield dict(zip(names, split(row), strict=False))
+
+
+def _bordered(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
+
+
+def _cut(starts: list[int], row: str) -> list[str]:
+    return [row[start:end].strip() for start, end in pairwise([*starts, len(row)])]
 
 
 def parse_binary_info(text: str, source: str) -> Facts:
-    """`*.xclbin.info`: the clock that the binary was built for, or runs at.
+    """`*.xclbin.info`: the clock that kernels were built for, or run at.
 
     Raises:
         ArtifactError: it names no clock.
     """
-    found = _CLOCK.search(text)
-    if "xclbin Information" not in text or found is None:
+    clock = _kernel_clock(_clocks(text))
+    if "xclbin Information" not in text or clock is None:
         raise damaged(source, "it has no `xclbin Information` with a clock")
-    target = _TARGET.search(text)
     return Facts(
         source=source,
         tool="v++, linked",
         fitted=True,
-        clock_mhz=float(found[1]),
-        target_mhz=float(target[1]) if target else None,
+        clock_mhz=number(clock.get("Achieved Freq", clock.get("Frequency"))),
+        target_mhz=number(clock.get("Requested Freq")),
     )
+
+
+def _clocks(text: str) -> list[dict[str, str]]:
+    """Each clock's fields; those of memory and of the shell stand beside those of kernels."""
+    clocks: list[dict[str, str]] = [{}]
+    for field, value in _FIELD.findall(text):
+        if field == "Name":
+            clocks.append({})
+        clocks[-1][field] = value
+    return [clock for clock in clocks if {"Frequency", "Achieved Freq"} & clock.keys()]
+
+
+def _kernel_clock(clocks: list[dict[str, str]]) -> dict[str, str] | None:
+    """The achieved one of the first kernel clock, else that of type DATA, else the first."""
+
+    def order(clock: dict[str, str]) -> tuple[bool, bool, bool]:
+        is_kernel = clock.get("Name", "").endswith(_KERNEL_CLOCK)
+        return not is_kernel, clock.get("Type") != "DATA", clock.get("Type") in ("SYSTEM", "FIXED")
+
+    return min(clocks, key=order, default=None)
