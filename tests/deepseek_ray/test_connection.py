@@ -183,6 +183,16 @@ def test_an_address_of_ip_version_6_is_one():
     assert "Name or service" not in caught.value.message
 
 
+def test_a_process_that_is_connected_by_ray_client_is_told(monkeypatch):
+    import ray.util.client
+
+    # A client needs grpcio, which nothing here does: as if it were connected.
+    monkeypatch.setattr(ray.util.client.ray, "is_connected", lambda: True)
+    with pytest.raises(errors.ConfigError, match="by Ray Client") as caught:
+        connect("127.0.0.1:9", LIMIT_S)
+    assert "ray job submit" in caught.value.remedy
+
+
 @pytest.mark.parametrize("address", ["", "auto"])
 def test_a_stale_variable_is_named_and_not_waited_for(listener, monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address_of(listener))

@@ -66,7 +66,8 @@ def connect(address: str, limit_s: float) -> None:
 
     Raises:
         DeviceUnavailable: no head answers there in time, or Ray refuses.
-        ConfigError: an address that is none, or a second one while the first is in use.
+        ConfigError: an address that is none, a second one while the first is in use, or a process
+            that is connected by Ray Client.
         Interrupted: this is a forked child of a process that is connected.
     """
     if _State.is_foreign:
@@ -75,6 +76,11 @@ def connect(address: str, limit_s: float) -> None:
             remedy="connect after the fork, or begin processes by `spawn`",
         )
     ray = _ray()
+    if importlib.import_module("ray.util.client").ray.is_connected():
+        raise errors.ConfigError(
+            "this process is connected by Ray Client (ray://), which can't drive devices",
+            remedy="run it on a node of the cluster (ray job submit does), without ray.init",
+        )
     with _origin_told(address):
         _join(ray, address, limit_s)
 
