@@ -1,5 +1,6 @@
 """Plans over the nodes of a cluster: the answers of one machine, whatever happens to a node."""
 
+import contextlib
 import json
 import os
 import signal
@@ -285,11 +286,23 @@ def test_a_resource_that_is_taken_is_told_and_not_waited_for(nodes):
 def test_a_full_object_store_is_told(nodes, graph):
     pictures = np.zeros((4000, 64, 64), np.uint8)  # 16 MiB
     with cluster(nodes) as session, session.plan(graph, batch=BATCH) as plan:
-        fill = filled()
+        fill = [filled(), *to_the_brim()]
+        with_the_call = plan.run({"images": pictures[:32]})  # 128 KiB: no part of the store
+        assert len(with_the_call["indices"]) == 32
         with pytest.raises(errors.StageFailed, match="object store of a node is full") as caught:
             plan.run({"images": pictures})
         del fill
     assert "--object-store-memory" in caught.value.remedy
+
+
+def to_the_brim():
+    """What is left of it then, up to 100 KiB; Ray stores nothing smaller."""
+    import ray
+
+    for nbytes in (1 << 20, 101 * 1024):
+        with contextlib.suppress(ray.exceptions.OutOfDiskError):
+            while True:
+                yield ray.put(np.zeros(nbytes, np.uint8))
 
 
 def filled():

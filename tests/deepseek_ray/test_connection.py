@@ -1,9 +1,12 @@
 """Heads that can't be reached: told in seconds, by name, with what to do."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -96,6 +99,75 @@ def test_a_server_that_only_speaks_like_one(listener, greeting, told):
         check_head(address_of(listener), LIMIT_S)
 
 
+# What a head of Ray 2.60 that asks for a token answers, as it was recorded.
+REFUSED = (
+    b"\0\0\x7d\1\5\0\0\0\1\x88@\x0ccontent-type\x10application/grpc\0\x0bgrpc-status\x0216"
+    b"\0\x0cgrpc-message>InvalidAuthToken: Authentication token is missing or incorrect"
+)
+ANSWERED = b"\0\0\5\0\0\0\0\0\1\0\0\0\0\0"
+
+
+def guarded(listener, token):
+    """A head that lets in who sends this token, in the first frames of each connection."""
+
+    def serve():
+        with contextlib.suppress(OSError):  # closed at the end of the test
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    is_right = token.encode() in connection.recv(4096)
+                    connection.sendall(SETTINGS + (ANSWERED if is_right else REFUSED))
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+@pytest.mark.parametrize("token", ["a" * 64, "b" * 126, "c" * 127, "d" * 900])
+def test_a_head_that_asks_for_a_token_gets_it(listener, token):
+    guarded(listener, token)
+    assert check_head(address_of(listener), LIMIT_S, f"Bearer {token}")
+    assert not check_head(address_of(listener), LIMIT_S)
+
+
+@pytest.mark.parametrize(
+    ("mode", "told", "remedy"),
+    [
+        ("disabled", "and this process sends none", "set RAY_AUTH_MODE=token, and put the head's"),
+        ("token", "does not take the one of this process", "put the head's token"),
+    ],
+)
+def test_a_token_that_is_missing_or_wrong_is_told_at_once(listener, mode, told, remedy):
+    guarded(listener, "right" * 8)
+    variables = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "wrong" * 8}
+    command = [sys.executable, "-m", "deepseek_core", "devices", "--executor", "ray"]
+    ended = subprocess.run(
+        [*command, "--address", address_of(listener)],
+        check=False, capture_output=True, text=True, timeout=60,
+        env={**os.environ, **variables},
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "asks for a token" in ended.stderr
+    assert told in ended.stderr
+    assert f"fix: {remedy}" in ended.stderr
+    assert "wrong" not in ended.stderr
+
+
+def test_a_head_of_another_version_is_told_with_both_versions(nodes):
+    import ray
+
+    ray.shutdown()
+    client = ray._raylet.GcsClient(address=nodes.address)
+    key, space = b"CLUSTER_METADATA", b"cluster"
+    before = client.internal_kv_get(key, space)
+    other = {**json.loads(before), "ray_version": "2.50.0"}
+    client.internal_kv_put(key, json.dumps(other).encode(), True, space)
+    try:
+        with pytest.raises(errors.DeviceUnavailable, match=r"Ray: 2\.50\.0.*Ray: ") as caught:
+            connect(nodes.address, 10.0)
+    finally:
+        client.internal_kv_put(key, before, True, space)
+    assert ray.__version__ in caught.value.message
+
+
 @pytest.mark.parametrize(
     "address",
     ["10.0.0.5", "ray://10.0.0.5:10001", ":6379", "a:b", "a:99999", "a:0", "::1", "fd00::5:6379"],
@@ -109,6 +181,16 @@ def test_an_address_of_ip_version_6_is_one():
     with pytest.raises(errors.DeviceUnavailable, match=r"no Ray head at \[::1\]:9: ") as caught:
         check_head("[::1]:9", LIMIT_S)
     assert "Name or service" not in caught.value.message
+
+
+def test_a_process_that_is_connected_by_ray_client_is_told(monkeypatch):
+    import ray.util.client
+
+    # A client needs grpcio, which nothing here does: as if it were connected.
+    monkeypatch.setattr(ray.util.client.ray, "is_connected", lambda: True)
+    with pytest.raises(errors.ConfigError, match="by Ray Client") as caught:
+        connect("127.0.0.1:9", LIMIT_S)
+    assert "ray job submit" in caught.value.remedy
 
 
 @pytest.mark.parametrize("address", ["", "auto"])

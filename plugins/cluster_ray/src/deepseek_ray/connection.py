@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import importlib
 import logging
 import os
 import signal
@@ -48,7 +49,13 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
+_MOST_TEXT: Final = 300
 _ANY: Final = ("", "auto")  # RAY_ADDRESS counts
+_SETUP: Final = "ray._private.authentication.authentication_token_setup"
+_SHOWN: Final = (
+    "put the head's token (ray get-auth-token prints it there) into RAY_AUTH_TOKEN or "
+    "~/.ray/auth_token"
+)
 
 
 def connect(address: str, limit_s: float) -> None:
@@ -59,7 +66,8 @@ def connect(address: str, limit_s: float) -> None:
 
     Raises:
         DeviceUnavailable: no head answers there in time, or Ray refuses.
-        ConfigError: an address that is none, or a second one while the first is in use.
+        ConfigError: an address that is none, a second one while the first is in use, or a process
+            that is connected by Ray Client.
         Interrupted: this is a forked child of a process that is connected.
     """
     if _State.is_foreign:
@@ -68,6 +76,11 @@ def connect(address: str, limit_s: float) -> None:
             remedy="connect after the fork, or begin processes by `spawn`",
         )
     ray = _ray()
+    if importlib.import_module("ray.util.client").ray.is_connected():
+        raise errors.ConfigError(
+            "this process is connected by Ray Client (ray://), which can't drive devices",
+            remedy="run it on a node of the cluster (ray job submit does), without ray.init",
+        )
     with _origin_told(address):
         _join(ray, address, limit_s)
 
@@ -87,15 +100,54 @@ def _join(ray: Any, address: str, limit_s: float) -> None:
     wanted = (os.environ.get("RAY_ADDRESS") if address in _ANY else "") or address
     with _lock:
         if not (ray.is_initialized() and _fits(ray, wanted, limit_s)):
-            if wanted == "auto":
+            is_found = wanted == "auto"
+            if is_found:
                 wanted = _running()
             if wanted not in ("", "local"):
-                check_head(wanted, limit_s)
+                _check_may_join(wanted, limit_s, is_found)
             with _signals_kept():
                 _init(ray, wanted)
             _keep_stdout(ray)
             _State.ours = True
         _State.users += 1
+
+
+def _check_may_join(address: str, limit_s: float, is_found: bool) -> None:
+    """See that a head answers, and takes the token of this process if it asks for one.
+
+    As Ray has it, a token goes to an address that somebody gave only where `RAY_AUTH_MODE` is set,
+    and to a cluster that was found on this machine whenever there is one.
+
+    Raises:
+        DeviceUnavailable: else; Ray would try for 20 s.
+    """
+    if check_head(address, limit_s, _authorization()):
+        return
+    if is_found and not _authorization():
+        setup: Any = importlib.import_module(_SETUP)
+        setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        if check_head(address, limit_s, _authorization()):
+            return
+    has_one = bool(_authorization())
+    raise errors.DeviceUnavailable(
+        f"the Ray head at {address} asks for a token, and "
+        + ("does not take the one of this process" if has_one else "this process sends none"),
+        device_id="ray",
+        remedy=_SHOWN if has_one else f"set RAY_AUTH_MODE=token, and {_SHOWN}",
+    )
+
+
+def _authorization() -> str:
+    """The header by which this process joins clusters that ask for a token; "" without one."""
+    raylet: Any = importlib.import_module("ray._raylet")
+    if not hasattr(raylet, "AuthenticationTokenLoader"):  # before it had tokens
+        return ""
+    if raylet.get_authentication_mode() == raylet.AuthenticationMode.DISABLED:
+        return ""
+    loader = raylet.AuthenticationTokenLoader.instance()
+    if not loader.has_token(ignore_auth_mode=True):
+        return ""
+    return str(loader.get_token_for_http_header().get("authorization", ""))
 
 
 def release() -> None:
@@ -169,7 +221,7 @@ def _init(ray: Any, wanted: str) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"the Ray cluster at {wanted}" if wanted else "a Ray cluster of this machine"
         raise errors.DeviceUnavailable(
-            f"can't use {where}: {_first_line(error)}",
+            f"can't use {where}: {_one_line(error)}",
             device_id="ray",
             remedy="ray status tells how it is; all nodes and this process need one version of Ray",
         ) from error
@@ -187,7 +239,7 @@ def _running() -> str:
         return str(canonicalize_bootstrap_address_or_die("auto"))
     except (ConnectionError, ValueError, OSError) as error:
         raise errors.DeviceUnavailable(
-            f"no Ray cluster to be found from here: {_first_line(error)}",
+            f"no Ray cluster to be found from here: {_one_line(error)}",
             device_id="ray",
             remedy=START,
         ) from error
@@ -222,6 +274,6 @@ def _signals_kept() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _one_line(error: BaseException) -> str:
+    """All that it says: which versions differ is told in later lines."""
+    return " ".join(str(error).split())[:_MOST_TEXT] or type(error).__name__

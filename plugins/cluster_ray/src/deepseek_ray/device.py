@@ -29,6 +29,7 @@ from deepseek_core import (
     errors,
     places,
 )
+from deepseek_ray.pieces import cut
 from deepseek_ray.pulse import Pulse
 from deepseek_ray.tensor import RefTensor
 from deepseek_ray.worker import SMALL, Look, nbytes_of
@@ -149,12 +150,21 @@ class RayExecutable(Executable):
         """
         if self._closed:
             raise errors.DeviceClosed(f"{self.device_id} is closed", device_id=self.device_id)
-        given = [place for place, name in enumerate(self._inputs) if name in inputs]
-        values = [inputs[self._inputs[place]] for place in given]
-        remote = {value.ref.hex(): value.pulse for value in values if isinstance(value, RefTensor)}
-        values = [value.ref if isinstance(value, RefTensor) else value for value in values]
+        given: list[Any] = []
+        values: list[Any] = []
+        remote: dict[str, Pulse] = {}
+        for place, name in enumerate(self._inputs):
+            if name not in inputs:
+                continue
+            value = inputs[name]
+            if isinstance(value, RefTensor):
+                remote[value.ref.hex()] = value.pulse
+                value = value.ref
+            pieces, look = cut(value)
+            given.append([place, len(pieces), look])
+            values += pieces
         left, run = self._call
-        sent = self._pulse.sent(run, self._number, given, left, *values)
+        sent = self._pulse.sent(run, [self._number, given, left], *values)
         answer, *refs = sent if left else [sent]
         try:
             seconds, told = self._pulse.result(answer, *remote.values())

@@ -19,14 +19,17 @@ START: Final = (
 )
 _PATH: Final = b"/ray.rpc.NodeInfoGcsService/CheckAlive"
 _FRAME: Final = 9  # bytes before each frame: 3 of length, type, flags, 4 of the stream
+_UNAUTHENTICATED: Final = b"grpc-status\x0216"
 _DATA, _HEADERS, _RST, _SETTINGS, _GOAWAY = 0, 1, 3, 4, 7
 _END_STREAM: Final = 1
 _END_HEADERS: Final = 4
 _MOST_BYTES: Final = 1 << 14  # of a frame, where nothing else was agreed
 
 
-def check_head(address: str, limit_s: float) -> None:
+def check_head(address: str, limit_s: float, authorization: str = "") -> bool:
     """See that the head of a cluster answers at an address, within a limit in seconds.
+
+    False if it does not let us in: it asks for a token, and `authorization` has not the right one.
 
     Raises:
         DeviceUnavailable: none does in time.
@@ -35,8 +38,8 @@ def check_head(address: str, limit_s: float) -> None:
     host, port = split(address)
     try:
         with socket.create_connection((host, port), timeout=limit_s) as connection:
-            connection.sendall(_call(address))
-            is_head = _answers(_frames(connection, time.monotonic() + limit_s))
+            connection.sendall(_call(address, authorization))
+            answer = _answer(_frames(connection, time.monotonic() + limit_s))
     except OSError as error:
         why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
         raise errors.DeviceUnavailable(
@@ -44,10 +47,11 @@ def check_head(address: str, limit_s: float) -> None:
             device_id="ray",
             remedy=START,
         ) from error
-    if not is_head:
+    if answer is None:
         raise errors.DeviceUnavailable(
             f"what answers at {address} is not a Ray head", device_id="ray", remedy=START
         )
+    return answer
 
 
 def split(address: str) -> tuple[str, int]:
@@ -69,13 +73,15 @@ def split(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _call(address: str) -> bytes:
+def _call(address: str, authorization: str) -> bytes:
     """All that a client sends for one call without arguments."""
-    headers = (
+    headers = [
         (b":method", b"POST"), (b":scheme", b"http"), (b":path", _PATH),
         (b":authority", address.encode()), (b"te", b"trailers"),
         (b"content-type", b"application/grpc"),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if authorization:
+        headers.append((b"authorization", authorization.encode()))
     block = b"".join(b"\0" + _text(name) + _text(value) for name, value in headers)
     return (
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -86,7 +92,14 @@ def _call(address: str) -> bytes:
 
 
 def _text(text: bytes) -> bytes:
-    return bytes((min(len(text), 126),)) + text[:126]
+    """A length in 7 bits, the rest of a longer one in more bytes, and the text."""
+    if len(text) < 127:
+        return bytes((len(text),)) + text
+    more, length = len(text) - 127, bytearray((127,))
+    while more >= 128:
+        length.append(more % 128 + 128)
+        more //= 128
+    return bytes((*length, more)) + text
 
 
 def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
@@ -102,19 +115,19 @@ def _frames(connection: socket.socket, until_s: float) -> Iterator[tuple[int, in
         yield head[3], head[4], _read(connection, nbytes, until_s)
 
 
-def _answers(frames: Iterator[tuple[int, int, bytes]]) -> bool:
-    """Whether a gRPC server answers the call.
+def _answer(frames: Iterator[tuple[int, int, bytes]]) -> bool | None:
+    """Whether a gRPC server answers the call, or does not let us in; None: it is no such server.
 
-    One that refuses it, as a head that asks for a token does, answers by headers alone.
+    One that refuses a call, for whatever reason, answers by headers alone.
     """
     for kind, flags, body in frames:
-        if kind == _DATA:
-            return body[:1] == b"\0"  # of a message that is not compressed; a page begins otherwise
+        if kind == _DATA:  # of a message that is not compressed; a page begins otherwise
+            return True if body[:1] == b"\0" else None
         if kind in (_RST, _GOAWAY):
-            return False
+            return None
         if kind == _HEADERS and flags & _END_STREAM:
-            return True
-    return False
+            return _UNAUTHENTICATED not in body
+    return None
 
 
 def _read(connection: socket.socket, count: int, until_s: float) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
 from deepseek_core import places
+from deepseek_ray.pieces import cut
 
-_SMALL: Final = 256 * 1024  # what is below 100 KiB goes by another way
+_SMALL: Final = 256 * 1024  # results below 100 KiB go by another way
 _LARGE: Final = 8 * 1024 * 1024
 _ROUNDS: Final = 3
 _MOST_PAIRS: Final = 64
@@ -58,20 +59,21 @@ def _way(source: Any, target: Any) -> Timed:
     import numpy as np
     import ray
 
-    def made(nbytes: int) -> Any:
+    def made(nbytes: int) -> Sequence[Any]:
         if source is None:
-            return ray.put(np.zeros(nbytes, np.uint8))
+            pieces, look = cut(np.zeros(nbytes, np.uint8))
+            return pieces if look else [ray.put(*pieces)]
         ref = source.make.remote(nbytes)
         ray.wait([ref], timeout=_LIMIT_S, fetch_local=False)
-        return ref
+        return [ref]
 
     def timed(nbytes: int) -> float:
-        ref = made(nbytes)
+        sent = made(nbytes)
         start_s = time.perf_counter()
         if target is None:
-            ray.get(ref, timeout=_LIMIT_S)
+            ray.get(*sent, timeout=_LIMIT_S)
         else:
-            ray.get(target.take.remote(ref), timeout=_LIMIT_S)
+            ray.get(target.take.remote(*sent), timeout=_LIMIT_S)
         return time.perf_counter() - start_s
 
     return timed

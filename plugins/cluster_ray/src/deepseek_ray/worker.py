@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from deepseek_ray.pieces import joined
 
 if TYPE_CHECKING:
     from deepseek_core import Session, Stage, places
@@ -104,15 +107,20 @@ class Worker:
         task = Task(stage=self._stages[number], batch=batch, latency=latency, workload=workload)
         return self._device.estimate(task)
 
-    def run(self, number: int, given: Sequence[int], left: Sequence[int], *values: Any) -> Any:
+    def run(self, call: Sequence[Any], *values: Any) -> Any:
         """Seconds of a run with its outputs; then those that are left here, if any may be.
 
-        `given` are the places of the values among the inputs of the stage, `left` the places of
-        outputs that may stay: one that does is a `Look` in the answer, and one that is too small
-        for it comes with the answer, so that it can't be lost afterwards; None stays in its place.
+        `call` is the number of what is loaded; (place, count, look) of each input: its place
+        among those of the stage, how many `values` it comes in, and as `pieces.joined` has it;
+        and the places of outputs that may stay. One that does is a `Look` in the answer, and one
+        that is too small for it comes with the answer, so that it can't be lost afterwards; None
+        stays in its place.
         """
-        names = self._inputs[number]
-        inputs = {names[place]: value for place, value in zip(given, values, strict=True)}
+        number, given, left = call
+        names, rest = self._inputs[number], iter(values)
+        inputs = {
+            names[place]: joined(list(islice(rest, count)), look) for place, count, look in given
+        }
         outputs, seconds = self._device.run(number, inputs)
         told = list(outputs)
         stay: list[Any] = []
@@ -122,7 +130,8 @@ class Worker:
             stay.append(value if is_large else None)
             if is_large:
                 told[place] = Look(value.dtype, value.shape)
-        return [(seconds, told), *stay] if left else (seconds, told)
+        answer = [seconds, told]  # a tuple would take Ray twice as long to read
+        return [answer, *stay] if left else answer
 
     def make(self, nbytes: int) -> Any:
         """Bytes to measure a link with."""
@@ -130,9 +139,9 @@ class Worker:
 
         return np.zeros(nbytes, np.uint8)
 
-    def take(self, value: Any) -> int:
+    def take(self, *values: Any) -> int:
         """See that bytes have come."""
-        return len(value)
+        return sum(map(len, values))
 
 
 def nbytes_of(value: Any) -> int:
