@@ -243,3 +243,28 @@ def given_compressed(rank, ranks):
     optimizer = CompressedSGD(model.parameters(), lr=0.2, ratio=0.1)
     report = Trainer(model, optimizer, mean, data(), batch=20, microbatch=3).fit(steps=30)
     return bits(model), report.losses, report.saved
+
+
+def deep(seed=0):
+    """Four layers with weights, of which two make a pair that can be divided."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(13, 12), nn.Tanh(), nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 12), nn.Tanh(),
+        nn.Linear(12, 3),
+    )  # fmt: skip
+
+
+def on_mesh(rank, ranks, strategy, options, url=None, resume=False, steps=8, epochs=None, **more):
+    """The report of a training on a mesh, and the events that were told."""
+    model, told = deep(seed=rank), []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=20)
+    given = {"batch": 16, "microbatch": 4, "clip": 0.2, **more}
+    trainer = Trainer(
+        model, optimizer, mean, data(), scheduler=rates, strategy=strategy, options=options,
+        checkpoint=url, callbacks=told.append,
+        evaluate=Evaluation(data=data(50, seed=9), every=4, metrics={"again": weighted}), **given,
+    )  # fmt: skip
+    length = {"epochs": epochs} if epochs else {"steps": steps}
+    report = trainer.fit(**length, resume=resume)
+    return report, [event.figures.get("gradient_norm") for event in told if event.kind == "step"]
