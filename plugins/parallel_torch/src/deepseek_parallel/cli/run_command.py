@@ -6,7 +6,6 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             "--nproc must be 1 or more, and can't be had with --elastic",
             remedy="--nproc 4, or --elastic 1:4",
         )
-    _check_strategy(args, recipe.get("strategy"))
+    _check_strategy(args, recipe)
     if args.link is not None and not args.dry_run:
         raise errors.ConfigError("--link is for a dry run alone", remedy="add --dry-run")
     if args.dry_run:
@@ -117,14 +116,17 @@ def changes_of(args: argparse.Namespace) -> list[str]:
     return [*args.changes, f"strategy={{{made}}}"]
 
 
-def _check_strategy(args: argparse.Namespace, table: Mapping[str, Any]) -> None:
+def _check_strategy(args: argparse.Namespace, recipe: Any) -> None:
     """Refuse before a process is started what they would all refuse."""
-    from deepseek_parallel.trainer.sizes import check_elastic, check_sizes
+    from deepseek_parallel.trainer.choice import PLAIN, choice_of
 
-    if args.elastic:
-        check_elastic(table.get("name", "ddp"))
-    elif args.nproc is not None:
-        check_sizes(table, args.nproc)
+    table = dict(recipe.get("strategy"))
+    microbatch = recipe.get("train").get("microbatch")
+    choice = choice_of(table.pop("name", PLAIN), table, microbatch)
+    if choice is not None and args.elastic:
+        choice.refuse_elastic()
+    if choice is not None and args.nproc is not None:
+        choice.check_world(args.nproc)
 
 
 def _trained(args: argparse.Namespace, recipe: Any, show: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which strategy a trainer was given, and what does not go with it."""
+"""Which strategy a training was given; nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
-from torch.optim import Optimizer
 
 from deepseek_core import errors, training
-from deepseek_parallel.ranks import Ranks, StaticRanks
-from deepseek_parallel.sgd import CompressedSGD
-from deepseek_parallel.trainer.sizes import PLAIN, check_elastic, check_sizes
+from deepseek_parallel.errors import MeshMismatch
 
+PLAIN: Final = "ddp"
+"""The strategy that divides nothing."""
 AUTO: Final = "auto"
+_AXES: Final = ("dp", "tp", "pp")
 
 
 @attrs.frozen(kw_only=True)
@@ -28,13 +28,37 @@ class Choice:
         sizes = ", ".join(f"{name} {value}" for name, value in self.options.items())
         return f"{self.name}: {sizes}" if sizes else self.name
 
+    def refuse_elastic(self) -> None:
+        """Refuse ranks that may be lost.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise errors.ConfigError(
+            f"the strategy {self.name} divides the model over the ranks, so none of them may be "
+            "lost or join",
+            remedy="start them by --nproc N or torchrun, or use the strategy ddp",
+        )
+
     def check_world(self, size: int) -> None:
-        """Refuse sizes of a mesh that so many ranks do not make.
+        """Refuse sizes of a mesh, of which some may be left open, that do not fit so many ranks.
 
         Raises:
             MeshMismatch: they do not.
         """
-        check_sizes(self.options, size)
+        given = {axis: self.options[axis] for axis in _AXES if type(self.options.get(axis)) is int}
+        needed = 1
+        for axis_size in given.values():
+            needed *= max(1, axis_size)
+        is_whole = len(given) == len(_AXES)
+        if size % needed or (is_whole and size != needed):
+            listed = " x ".join(f"{axis} {axis_size}" for axis, axis_size in given.items())
+            raise MeshMismatch(
+                f"{listed} {'are' if is_whole else 'need a multiple of'} {needed} ranks, and there "
+                f"{'is one' if size == 1 else f'are {size}'}",
+                dimension="world",
+                remedy=f"start {needed}: --nproc {needed}, or torchrun --nproc-per-node {needed}",
+            )
 
 
 def choice_of(strategy: Any, options: Any, microbatch: int | None) -> Choice | None:
@@ -78,32 +102,3 @@ def _names(layers: Any) -> tuple[str, ...] | None:
             f"layers are {layers!r}", remedy='give names of modules: layers=["embed", "blocks.0"]'
         )
     return tuple(layers)
-
-
-def check_choice(
-    choice: Choice, optimizer: Optimizer, ranks: Ranks, *, compressed: bool, balance: bool
-) -> None:
-    """Refuse what does not go with a divided model.
-
-    Raises:
-        ConfigError: elastic ranks, compressed gradients, balanced shares or a used optimizer.
-    """
-    what = f"the strategy {choice.name}"
-    if not isinstance(ranks, StaticRanks):
-        check_elastic(choice.name)
-    if compressed or isinstance(optimizer, CompressedSGD):
-        raise errors.ConfigError(
-            f"{what} can't be had with compressed gradients, which are of whole models",
-            remedy='leave compress out and give torch.optim.SGD, or use strategy="ddp"',
-        )
-    if balance:
-        raise errors.ConfigError(
-            f"{what} can't be had with balance: ranks of a mesh wait for each other at each layer",
-            remedy='leave balance out, or use strategy="ddp"',
-        )
-    if any(optimizer.state.values()):
-        raise errors.ConfigError(
-            f"this {type(optimizer).__name__} has a state already, which can't be divided",
-            remedy="give a new one, of a kind that makes its state in the first step: AdamW, SGD; "
-            "a training goes on from a checkpoint by fit(..., resume=True)",
-        )

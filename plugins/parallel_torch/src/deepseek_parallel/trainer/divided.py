@@ -75,7 +75,8 @@ class Divided:
         self._replicas, self._stages = self._split.num_replicas, self.mesh.get("pp", 1)
         axes = self._split.mesh
         self._stage = axes.get_local_rank("pp")
-        self._is_first = self._stage == 0 and axes.get_local_rank("tp") == 0
+        # one rank of each replica tells what that has computed: the one that has the loss
+        self._tells = self._stage == self._stages - 1 and axes.get_local_rank("tp") == 0
         self._held = Held(setup, self._split)
         self._buffers = Buffers(torch.nn.ModuleList(self._split.modules))
         # the ranks that hold the same as this one
@@ -117,7 +118,7 @@ class Divided:
         begin_at(setup.seed, pieces[0].position, self._stage)
         loss = self._counted(setup.loss, checked=self._stages == 1)
         self._sums = self._split.backward(given, loss)
-        told = self._sums if self._is_first else training.Sums(0.0, 0.0)
+        told = self._sums if self._tells else training.Sums(0.0, 0.0)
         tally = Tally(
             loss_sum=told.loss, count=told.items, microbatches=len(pieces),
             seconds=setup.clock() - begin_s,
@@ -161,7 +162,7 @@ class Divided:
         norm = self._split.clip(math.inf if self._setup.clip is None else self._setup.clip)
         if not math.isfinite(norm):
             raise self._not_finite()
-        self.optimizer.step()
+        self._held.step()
         return norm
 
     def _merge_buffers(self) -> None:
@@ -198,7 +199,7 @@ class Divided:
                     sums[name] = sums[name][0] + found.loss, sums[name][1] + found.items
         finally:
             reader.close()
-        told = gathered(sums if self._is_first else None, self._ranks)
+        told = gathered(sums if self._tells else None, self._ranks)
         return [one for one in told if one is not None]
 
     def _rounds(self, wanted: Evaluation) -> Iterator[list[Piece]]:

@@ -7,7 +7,10 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
+from deepseek_core import errors
+from deepseek_parallel.strategies.lost import is_lost
 from deepseek_parallel.strategies.norm import fit_optimizer
 from deepseek_parallel.strategies.split import Split
 from deepseek_parallel.trainer.setup import Setup
@@ -53,6 +56,24 @@ class Held:
                 group["param_names"] = [self.names[number] for number in mine]
             self._groups.append(numbers)
 
+    def step(self) -> None:
+        """Let the optimizer take its step.
+
+        Raises:
+            ConfigError: torch has no way to take it on divided parameters.
+        """
+        try:
+            self._optimizer.step()
+        except (RuntimeError, NotImplementedError) as error:
+            is_divided = any(isinstance(param, DTensor) for param in self.params.values())
+            if not is_divided or is_lost(error):
+                raise
+            raise errors.ConfigError(
+                f"{type(self._optimizer).__name__} can't take a step on divided parameters: "
+                f"{str(error).splitlines()[0]}",
+                remedy='give AdamW or SGD, or a strategy whose layers are whole: "pp", "ddp"',
+            ) from error
+
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """State of the model and of the optimizer, of what this rank holds."""
         return self._model(), self._of_optimizer([*self._groups])
@@ -93,7 +114,7 @@ class Held:
                 param.grad = torch.zeros_like(param)
         for group in self._optimizer.param_groups:
             group["lr"] = 0.0 * group["lr"]
-        self._optimizer.step()
+        self.step()
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         for param in self.params.values():

@@ -7,10 +7,10 @@ from typing import Any
 from deepseek_core import console, training
 from deepseek_parallel.exchange import Layout
 from deepseek_parallel.pays import Comparison, compared, loopback
+from deepseek_parallel.trainer.choice import PLAIN
 from deepseek_parallel.trainer.descent import whole_nbytes
 from deepseek_parallel.trainer.pieces import cut, equal_shares
 from deepseek_parallel.trainer.progress import Goal
-from deepseek_parallel.trainer.sizes import PLAIN
 from deepseek_parallel.trainer.trainer import Trainer
 
 

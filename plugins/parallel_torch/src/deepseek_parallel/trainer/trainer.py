@@ -19,13 +19,14 @@ from deepseek_parallel.sampling import Order
 from deepseek_parallel.sgd import CompressedSGD
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
+    check_choice,
     check_model,
     check_optimizer,
     check_positive,
     check_sparse,
     check_whole,
 )
-from deepseek_parallel.trainer.choice import check_choice, choice_of
+from deepseek_parallel.trainer.choice import PLAIN, choice_of
 from deepseek_parallel.trainer.data import data_of
 from deepseek_parallel.trainer.descent import check_compressed, ratio_of
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
@@ -38,7 +39,6 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
-from deepseek_parallel.trainer.sizes import PLAIN
 from deepseek_parallel.trainer.stopping import Stop, interruptible
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
@@ -122,11 +122,13 @@ class Trainer:
         self.ranks: Ranks = found() if ranks is None else ranks
         _check_renewable(checkpoint, optimizer, self.ranks)
         check_sparse(params, optimizer, self.ranks.size)
+        assert batch is not None
         choice = choice_of(strategy, options, microbatch)
         if choice is not None:
-            is_compressed = ratio is not None
-            check_choice(choice, optimizer, self.ranks, compressed=is_compressed, balance=balance)
-        assert batch is not None
+            check_choice(
+                choice, optimizer, self.ranks,
+                batch=batch, compressed=ratio is not None, balance=balance,
+            )  # fmt: skip
         self.setup = Setup(
             model=model, optimizer=optimizer, params=params, loss=loss, data=read,
             order=Order(read.length, seed, read.shuffle), batch=batch, microbatch=microbatch,

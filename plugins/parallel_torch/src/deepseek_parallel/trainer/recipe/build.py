@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from deepseek_core import errors
 from deepseek_parallel.hazard.gaps import GapPredictor, failure_predictor
+from deepseek_parallel.trainer.choice import PLAIN
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
 from deepseek_parallel.trainer.recipe.entries import load_entry
 from deepseek_parallel.trainer.recipe.read import Recipe
-from deepseek_parallel.trainer.sizes import PLAIN
 from deepseek_parallel.trainer.trainer import Trainer
 
 
