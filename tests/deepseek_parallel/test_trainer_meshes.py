@@ -49,7 +49,6 @@ def assert_equal(found, begin=0, end=None, **more):
     ("ranks", "strategy", "options"),
     [
         (2, "fsdp", {}),
-        (2, "pp", {"schedule": "interleaved"}),
         (4, "hybrid", {"tp": 2, "pp": 2}),
     ],
 )
@@ -60,6 +59,13 @@ def test_a_mesh_trains_what_one_process_trains(ranks, strategy, options):
     assert min(alone()[1]) > 0.2
     assert len(found[0][0].evaluations) == 2
     assert dict(found[0][0].mesh).get("pp") == (None if strategy == "fsdp" else 2)
+
+
+def test_zero_bubble_takes_sums_and_views():
+    """Torch detaches what a stage and the loss give in place."""
+    more = {"make": jobs.in_views, "loss": jobs.weighted}
+    options = {"schedule": "zero_bubble", "interleave": 2, "layers": [*"0123"]}
+    assert_equal(on(2, "pp", options, **more), **more)
 
 
 def test_a_run_goes_on_under_another_mesh(tmp_path):

@@ -255,20 +255,33 @@ def deep(seed=0):
     )  # fmt: skip
 
 
-def on_mesh(rank, ranks, strategy, options, url=None, resume=False, steps=8, epochs=None, **more):
+def in_views(seed=0):
+    """Four layers, three of which give a view."""
+    torch.manual_seed(seed)
+    blocks = [
+        nn.Sequential(nn.Linear(wide, 12), nn.Tanh(), nn.Unflatten(1, (3, 4)), nn.Flatten())
+        for wide in (13, 12, 12)
+    ]
+    return nn.Sequential(*blocks, nn.Linear(12, 3))
+
+
+def on_mesh(
+    rank, ranks, strategy, options, url=None, resume=False, steps=8, epochs=None, make=deep,
+    loss=mean, **more
+):  # fmt: skip
     """The report of a training on a mesh, and the events that were told."""
-    model, told = deep(seed=rank), []
+    model, events = make(seed=rank), []
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=20)
     given = {"batch": 16, "microbatch": 4, "clip": 0.2, **more}
     trainer = Trainer(
-        model, optimizer, mean, data(), scheduler=rates, strategy=strategy, options=options,
-        checkpoint=url, callbacks=told.append,
+        model, optimizer, loss, data(), scheduler=rates, strategy=strategy, options=options,
+        checkpoint=url, callbacks=events.append,
         evaluate=Evaluation(data=data(50, seed=9), every=4, metrics={"again": weighted}), **given,
     )  # fmt: skip
     length = {"epochs": epochs} if epochs else {"steps": steps}
     report = trainer.fit(**length, resume=resume)
-    return report, [event.figures.get("gradient_norm") for event in told if event.kind == "step"]
+    return report, [event.figures.get("gradient_norm") for event in events if event.kind == "step"]
 
 
 class Shrinks(torch.utils.data.Dataset):
