@@ -244,11 +244,11 @@ class Divided:
 
     @property
     def whole_nbytes(self) -> int:
-        """As `wire_nbytes`: nothing is compressed."""
+        """Bytes without compression, which there is none of."""
         return self.wire_nbytes
 
     def _gradient_nbytes(self) -> int:
-        """Of a ring: two passes over what replicas have whole, one over what they divide."""
+        """Count two passes of a ring over what replicas have whole, one over what they divide."""
         held = [local(param).nbytes for param in self._held.params.values() if param.requires_grad]
         told = torch.tensor([float(sum(held))], dtype=torch.float64, device=self._place)
         add(told, self._ranks)

@@ -39,7 +39,7 @@ def mine(pieces: Sequence[Piece], shares: Sequence[int], rank: int) -> list[Piec
 def in_step(
     pieces: Sequence[Piece], replicas: int, replica: int, *, stages: int = 1, multiple: bool = False
 ) -> list[Piece]:
-    """The pieces of a replica, filled up so that each has as many and no stage waits in vain.
+    """The pieces of a replica, filled up so that each has as many and no stage waits for nothing.
 
     Of `stages` or more, or of a `multiple` of them.
     """
