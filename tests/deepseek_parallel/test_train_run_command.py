@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from train_recipe import RECIPE
 
 from deepseek_core import errors
-from deepseek_parallel import CheckpointMissing, RankFailed
+from deepseek_parallel import CheckpointMissing, MeshMismatch, RankFailed
 from deepseek_parallel.cli.main import main
 from deepseek_parallel.trainer.recipe.read import read_recipe
 
@@ -53,8 +54,9 @@ def test_a_dead_worker_ends_the_run_with_its_last_words(recipe_folder):
 
 
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
-    words = ["train", "run", "recipe.toml", "--nproc", "2", "--set", "train.steps=5000",
-             "--set", "loss.function=train.py:slow"]  # fmt: skip
+    """The processes are stages of a pipeline, which end after the same step."""
+    words = ["train", "run", "recipe.toml", "--nproc", "2", "--strategy", "pp:schedule=1f1b",
+             "--set", "train.steps=5000", "--set", "loss.function=train.py:slow"]  # fmt: skip
     code = f"import sys; from deepseek_parallel.cli.main import main; sys.exit(main({words[1:]}))"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -67,7 +69,8 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, err
     assert "ended by: Ctrl-C" in out
-    assert "stopped and saved; go on by: ds-sdk train resume recipe.toml --nproc 2" in err
+    assert "stopped and saved; go on by: ds-sdk train resume recipe.toml --nproc 2 " in err
+    assert "--strategy pp:schedule=1f1b" in err
     assert list((recipe_folder / "saved").glob("*-step-*"))
 
 
@@ -80,6 +83,25 @@ def test_a_dry_run_says_what_would_be_done(recipe_folder, capsys):
     assert not (recipe_folder / "saved").exists()
     assert main(["run", "recipe.toml", "--dry-run"]) == 0
     assert "nothing was trained" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("--elastic 1:2 --strategy pp", "the strategy pp divides the model over the ranks"),
+        ("--nproc 2 --strategy hybrid:tp=2,pp=2", "need a multiple of 4 ranks, and there are 2"),
+        ("--strategy pp:pp=2", "pp 2 need a multiple of 2 ranks, and there is one"),
+        ("--nproc 2 --strategy hybird", "a strategy 'hybird' -> did you mean hybrid"),
+        ("--strategy hybrid:tp", "is not NAME:KEY=VALUE,... -> --strategy hybrid:tp=2,pp=2"),
+        ("--strategy hybrid:tpp=2", "there is no strategy.tpp -> did you mean 'tp'"),
+        ("--strategy hybrid:tp=two", "strategy.tp is 'two' -> give a whole number"),
+        ("--set strategy.tp=2", "has none of name"),
+    ],
+)
+def test_a_mesh_that_can_not_be_is_told_before_a_process_starts(recipe_folder, words, text):
+    with pytest.raises((errors.ConfigError, MeshMismatch), match=re.escape(text)):
+        main(["run", "recipe.toml", *words.split()])
+    assert not (recipe_folder / "log").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Trainings that run on each rank of a process group, and alone; see `test_trainer`."""
 
 import math
+import os
 import time
 
 import torch
-from rank_processes import bits, told
+from rank_processes import bits, told, waited
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
@@ -243,3 +244,121 @@ def given_compressed(rank, ranks):
     optimizer = CompressedSGD(model.parameters(), lr=0.2, ratio=0.1)
     report = Trainer(model, optimizer, mean, data(), batch=20, microbatch=3).fit(steps=30)
     return bits(model), report.losses, report.saved
+
+
+def deep(seed=0):
+    """Four layers with weights, of which two make a pair that can be divided."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(13, 12), nn.Tanh(), nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 12), nn.Tanh(),
+        nn.Linear(12, 3),
+    )  # fmt: skip
+
+
+def in_views(seed=0):
+    """Four layers, three of which give a view."""
+    torch.manual_seed(seed)
+    blocks = [
+        nn.Sequential(nn.Linear(wide, 12), nn.Tanh(), nn.Unflatten(1, (3, 4)), nn.Flatten())
+        for wide in (13, 12, 12)
+    ]
+    return nn.Sequential(*blocks, nn.Linear(12, 3))
+
+
+def on_mesh(
+    rank, ranks, strategy, options, url=None, resume=False, steps=8, epochs=None, make=deep,
+    loss=mean, **more
+):  # fmt: skip
+    """The report of a training on a mesh, and the events that were told."""
+    model, events = make(seed=rank), []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=20)
+    given = {"batch": 16, "microbatch": 4, "clip": 0.2, **more}
+    trainer = Trainer(
+        model, optimizer, loss, data(), scheduler=rates, strategy=strategy, options=options,
+        checkpoint=url, callbacks=events.append,
+        evaluate=Evaluation(data=data(50, seed=9), every=4, metrics={"again": weighted}), **given,
+    )  # fmt: skip
+    length = {"epochs": epochs} if epochs else {"steps": steps}
+    report = trainer.fit(**length, resume=resume)
+    return report, [event.figures.get("gradient_norm") for event in events if event.kind == "step"]
+
+
+class Shrinks(torch.utils.data.Dataset):
+    """Sixty samples, of which five are left once its length was asked for so often."""
+
+    def __init__(self, asked):
+        self.asked, self.whole = asked, data()
+
+    def __len__(self):
+        self.asked -= 1
+        return 60 if self.asked > 0 else 5
+
+    def __getitem__(self, number):
+        return self.whole[number]
+
+
+class Steep(nn.Module):
+    """Its output is finite, and its gradient is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(12))
+
+    def forward(self, x):
+        return x + 0 * torch.sqrt(self.weight.sum())
+
+
+def steep_inside(seed=0):
+    """Steep in the last stage of two."""
+    net = deep(seed)
+    return nn.Sequential(*net[:6], Steep(), net[6])
+
+
+def faults(rank, ranks, strategy):
+    """What goes wrong on a mesh, one after the other on the same ranks."""
+    rarely = 1 << 30
+
+    def fitted(make=deep, loss=mean, asked=rarely, evaluated=rarely, **more):
+        model = make()
+        trainer = Trainer(
+            model, sgd(model), loss, Shrinks(asked if rank == 1 else rarely),
+            **{"batch": 16, "microbatch": 4, "strategy": strategy, **more},
+            evaluate=Evaluation(data=Shrinks(evaluated if rank == 1 else rarely), every=1),
+        )  # fmt: skip
+        return told(lambda: trainer.fit(steps=3))
+
+    return [
+        fitted(asked=12),
+        fitted(evaluated=9),
+        fitted(loss=lambda m, b: mean(m, b) * math.nan),
+        fitted(make=steep_inside),
+        fitted(loss=lambda m, b: mean(m, b) + mean(m, b)),
+        fitted(strategy="hybrid", options={"tp": 3}),
+        fitted(make=lambda: nn.Sequential(nn.Linear(13, 3))),
+        fitted(),
+    ]
+
+
+def lost(rank, ranks, strategy):
+    """Rank 1 is killed after the second step."""
+
+    def see(event):
+        if rank == 1 and event.kind == "step" and event.step == 2:
+            os._exit(9)
+
+    model = deep()
+    trainer = Trainer(model, sgd(model), mean, data(), batch=16, strategy=strategy, callbacks=see)
+    return waited(lambda: trainer.fit(steps=9))
+
+
+def stopped_and_on(rank, ranks):
+    """Rank 1 asks for a stop; a second fit goes on with what is divided already."""
+    model = deep()
+    stop = lambda event: trainer.stop() if rank == 1 and event.step == 2 else None  # noqa: E731
+    trainer = Trainer(
+        model, sgd(model), mean, data(), batch=16, strategy="pp", callbacks=stop
+    )  # fmt: skip
+    first, second = trainer.fit(steps=6), trainer.fit(steps=6)
+    free = sum(bool(param.isnan().all()) for param in model.parameters())
+    return first.steps, [*first.losses, *second.losses], free

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from deepseek_parallel.errors import CheckpointMissing
     from deepseek_parallel.trainer.recipe.read import read_recipe
 
-    url = read_recipe(args.recipe, args.changes).get("checkpoint").get("url")
+    url = read_recipe(args.recipe, run_command.changes_of(args)).get("checkpoint").get("url")
     if not url:
         raise errors.ConfigError(
             f"{args.recipe} has no checkpoint to go on from",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ EXAMPLES: Final = """examples:
   ds-sdk train run recipe.toml                          one process
   ds-sdk train run recipe.toml --nproc 4                four processes of this machine
   ds-sdk train run recipe.toml --elastic 1:4            up to four that may be lost and come back
+  ds-sdk train run recipe.toml --nproc 4 --strategy hybrid:tp=2,pp=2
   ds-sdk train run recipe.toml --set train.batch=64     another value for this run
   ds-sdk train run recipe.toml --dry-run                what it would do, without a step
 
@@ -46,6 +48,10 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         "--elastic", metavar="MIN:MAX", help="processes that may be lost, and are started again"
     )
     parser.add_argument(
+        "--strategy", metavar="NAME[:KEY=VALUE,...]",
+        help="what each process holds: ddp, fsdp, tp, pp, hybrid:tp=2,pp=2 or auto",
+    )  # fmt: skip
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="change the recipe: train.batch=64",
     )  # fmt: skip
@@ -61,12 +67,13 @@ def run(args: argparse.Namespace) -> int:
     """
     from deepseek_parallel.trainer.recipe.read import read_recipe
 
-    recipe = read_recipe(args.recipe, args.changes)
+    recipe = read_recipe(args.recipe, changes_of(args))
     if args.nproc is not None and (args.nproc < 1 or args.elastic):
         raise errors.ConfigError(
             "--nproc must be 1 or more, and can't be had with --elastic",
             remedy="--nproc 4, or --elastic 1:4",
         )
+    _check_strategy(args, recipe)
     if args.link is not None and not args.dry_run:
         raise errors.ConfigError("--link is for a dry run alone", remedy="add --dry-run")
     if args.dry_run:
@@ -85,8 +92,45 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def changes_of(args: argparse.Namespace) -> list[str]:
+    """Changes of the recipe: those of --set, and --strategy in place of its table.
+
+    Raises:
+        ConfigError: a strategy that is not NAME:KEY=VALUE,...
+    """
+    if args.strategy is None:
+        return list(args.changes)
+    name, colon, rest = args.strategy.partition(":")
+    pairs = [word.partition("=") for word in rest.split(",")] if colon else []
+    if not name.strip() or not all(
+        key.strip() and equals and value for key, equals, value in pairs
+    ):
+        raise errors.ConfigError(
+            f"--strategy {args.strategy!r} is not NAME:KEY=VALUE,...",
+            remedy="--strategy hybrid:tp=2,pp=2",
+        )
+    table = {"name": json.dumps(name.strip())}
+    for key, _, value in pairs:
+        table[key.strip()] = value if value.isdecimal() else json.dumps(value)
+    made = ", ".join(f"{key} = {value}" for key, value in table.items())
+    return [*args.changes, f"strategy={{{made}}}"]
+
+
+def _check_strategy(args: argparse.Namespace, recipe: Any) -> None:
+    """Refuse before a process is started what they would all refuse."""
+    from deepseek_parallel.trainer.choice import PLAIN, choice_of
+
+    table = dict(recipe.get("strategy"))
+    microbatch = recipe.get("train").get("microbatch")
+    choice = choice_of(table.pop("name", PLAIN), table, microbatch)
+    if choice is not None and args.elastic:
+        choice.refuse_elastic()
+    if choice is not None and args.nproc is not None:
+        choice.check_world(args.nproc)
+
+
 def _trained(args: argparse.Namespace, recipe: Any, show: Any) -> dict[str, Any]:
-    told = {"recipe": str(args.recipe), "changes": args.changes, "resume": args.resume}
+    told = {"recipe": str(args.recipe), "changes": changes_of(args), "resume": args.resume}
     if args.elastic:
         from deepseek_parallel.trainer.launch.elastic import train_elastic
 
@@ -104,6 +148,8 @@ def _trained(args: argparse.Namespace, recipe: Any, show: Any) -> dict[str, Any]
 
 def _print(report: dict[str, Any], recipe: Any) -> None:
     ranks = f"{report['ranks']} ranks" if report["ranks"] > 1 else "one rank"
+    if report["mesh"]:
+        ranks += f" ({', '.join(f'{axis} {size}' for axis, size in report['mesh'].items())})"
     resumed = f", resumed at step {report['resumed']}" if report["resumed"] is not None else ""
     console.print_text(
         f"{report['steps']} steps, {report['samples']:,} samples, {report['epochs']:.3g} epochs on "
@@ -137,6 +183,7 @@ def _how_to_resume(args: argparse.Namespace, recipe: Any) -> str:
     words = ["ds-sdk", "train", "resume", str(args.recipe)]
     words += ["--nproc", str(args.nproc)] if args.nproc else []
     words += ["--elastic", args.elastic] if args.elastic else []
+    words += ["--strategy", args.strategy] if args.strategy else []
     for change in args.changes:
         words += ["--set", change]
     return f"stopped and saved; go on by: {shlex.join(words)}"

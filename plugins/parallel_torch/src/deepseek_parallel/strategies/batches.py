@@ -98,8 +98,10 @@ class _Answers(nn.Module):
     def __init__(self, output: Any) -> None:
         super().__init__()
         self.output = output
+        self.calls = 0
 
     def forward(self, *_given: Any, **_named: Any) -> Any:
+        self.calls += 1
         return self.output
 
 
@@ -119,8 +121,20 @@ def given_by(loss: training.Loss, batch: Any) -> Given:
 
 
 def loss_of(loss: training.Loss, output: Any, batch: Any) -> tuple[Tensor, float]:
-    """Sum and count of a batch for which the model gave this output."""
-    return summed(loss(_Answers(output), batch), batch)
+    """Sum and count of a batch for which the model gave this output.
+
+    Raises:
+        InputError: the loss calls the model again, whose stages have run once.
+    """
+    model = _Answers(output)
+    value = loss(model, batch)
+    if model.calls > 1:
+        raise errors.InputError(
+            f"the loss calls the model {model.calls} times, and a pipeline runs it once for a "
+            "microbatch",
+            remedy="call it once, on all inputs together (torch.cat), or use no pipeline: pp=1",
+        )
+    return summed(value, batch)
 
 
 def check_equal(microbatches: Sequence[Sequence[Tensor]]) -> None:

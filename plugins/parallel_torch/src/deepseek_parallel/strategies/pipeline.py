@@ -15,6 +15,7 @@ from torch.distributed.pipelining import schedules
 from deepseek_core import errors, training
 from deepseek_parallel.strategies import batches
 from deepseek_parallel.strategies.lost import is_lost
+from deepseek_parallel.strategies.stage import own
 
 _CLASSES: Final = {
     "1f1b": schedules.Schedule1F1B,
@@ -62,7 +63,7 @@ class Pipeline:
             value, items = batches.loss_of(loss, output, microbatches[int(number)])
             # The last one counts: before its first step, torch asks with an output of no values.
             found[int(number)] = training.Sums(float(value.detach()), items)
-            return value
+            return own(value)
 
         self._loss = of_one
         schedule = self._schedule_for(deed, inputs)

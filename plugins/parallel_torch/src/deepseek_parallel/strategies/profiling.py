@@ -49,7 +49,7 @@ def profile(
     """
     given = batches.given_by(loss, sample)
     items = batches.num_items([*given.args, *given.kwargs.values()])
-    with _at_rest(model):
+    with at_rest(model):
         names = _names(model, layers, given)
         division = divisions(model, given)
         counted = list(_counted(model, names, given, division, items))
@@ -66,7 +66,7 @@ def profile(
 
 
 @contextmanager
-def _at_rest(model: nn.Module) -> Iterator[None]:
+def at_rest(model: nn.Module) -> Iterator[None]:
     """Evaluate for a while: no dropout, no running means, no number drawn."""
     modes = {module: module.training for module in model.modules()}
     model.eval()

@@ -39,7 +39,7 @@ class Split(training.SplitModel):
         sharded: bool = False,
     ) -> None:
         self.modules, self.mesh = tuple(modules), mesh
-        self._pipeline, self._sharded = pipeline, sharded
+        self._pipeline, self.is_sharded = pipeline, sharded
 
     @property
     def num_replicas(self) -> int:
@@ -121,7 +121,7 @@ class Split(training.SplitModel):
                     if parameter.grad is None:  # used by other replicas alone
                         parameter.grad = torch.zeros_like(parameter)
                     gradients.append(local(parameter.grad))
-            if self._sharded:  # torch gave the mean over the ranks
+            if self.is_sharded:  # torch gave the mean over the ranks
                 factor = self.num_replicas / total.items
             else:
                 self._sum(gradients)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
+import torch
 import torch.distributed as dist
 from torch import nn
 
 from deepseek_core import errors, training
+from deepseek_parallel.strategies.batches import given_by, loss_of
 from deepseek_parallel.strategies.lost import rank_errors
 from deepseek_parallel.strategies.measuring import measured_cluster
-from deepseek_parallel.strategies.profiling import Profiled, profile
+from deepseek_parallel.strategies.profiling import Profiled, at_rest, profile
 
 AUTO: Final = "auto"
 
@@ -73,7 +75,7 @@ def split(
     if not ranking.plans:
         why = "; ".join(f"{name}: {reason}" for name, reason in ranking.refusals.items())
         raise errors.InputError(f"no strategy has a plan: {why}", remedy="see each one's reason")
-    plan = ranking.plans[0]
+    plan = _usable(ranking, lambda: _check_call(model, loss, sample), is_free=strategy == AUTO)
     held = training.open_strategy(plan.strategy).apply(plan, model)
     return Splitting(
         model=held,
@@ -82,6 +84,28 @@ def split(
         whole=counted.whole,
         replica=plan.mesh.coordinates(dist.get_rank()).get("dp", 0),
     )
+
+
+def _usable(
+    ranking: training.Ranking, check: Callable[[], None], *, is_free: bool
+) -> training.TrainingPlan:
+    """The first plan; with stages, if the loss is such as they take, else a later one is free."""
+    for plan in ranking.plans:
+        try:
+            if plan.mesh.sizes.get("pp", 1) > 1:
+                check()
+        except errors.InputError:
+            if not is_free or plan is ranking.plans[-1]:
+                raise
+            continue
+        return plan
+    raise AssertionError("no plan")
+
+
+def _check_call(model: nn.Module, loss: training.Loss, sample: Any) -> None:
+    """See that the loss calls the model once, before ranks wait for each other in it."""
+    with at_rest(model), torch.no_grad():
+        loss_of(loss, given_by(loss, sample).to(model), sample)
 
 
 def _agreed(

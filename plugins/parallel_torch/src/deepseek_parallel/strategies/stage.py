@@ -34,8 +34,13 @@ class Stage(nn.Module):
         for name in self.names:
             outputs = self.get_submodule(name)(*inputs)
             inputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        sent = tuple(x.contiguous() if isinstance(x, Tensor) else x for x in inputs)
+        sent = tuple(own(x.contiguous()) if isinstance(x, Tensor) else x for x in inputs)
         return sent if len(sent) > 1 else sent[0]
+
+
+def own(x: Tensor) -> Tensor:
+    """The tensor, or a copy of what is a view: zero bubble detaches it in place, as no view can."""
+    return x.clone() if x._is_view() else x
 
 
 class _Contiguous(torch.autograd.Function):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from deepseek_core import errors
+from deepseek_parallel.ranks import Ranks, StaticRanks
+from deepseek_parallel.sgd import CompressedSGD
+from deepseek_parallel.trainer.choice import Choice
 
 
 def check_whole(name: str, value: Any, least: int = 1) -> None:
@@ -107,4 +110,41 @@ def check_sparse(params: Sequence[tuple[str, Tensor]], optimizer: Any, size: int
         raise errors.ConfigError(
             f"SparseAdam wants sparse gradients, and ranks add dense ones ({params[0][0]})",
             remedy="use torch.optim.Adam or Adagrad on several ranks",
+        )
+
+
+def check_choice(
+    choice: Choice, optimizer: Optimizer, ranks: Ranks, *, batch: int, compressed: bool,
+    balance: bool,
+) -> None:  # fmt: skip
+    """Refuse what does not go with a divided model.
+
+    Raises:
+        ConfigError: elastic ranks, compressed gradients, balanced shares, a used optimizer, or
+            microbatches that are not all of one size.
+    """
+    what = f"the strategy {choice.name}"
+    if not isinstance(ranks, StaticRanks):
+        choice.refuse_elastic()
+    if compressed or isinstance(optimizer, CompressedSGD):
+        raise errors.ConfigError(
+            f"{what} can't be had with compressed gradients, which are of whole models",
+            remedy='leave compress out and give torch.optim.SGD, or use strategy="ddp"',
+        )
+    if balance:
+        raise errors.ConfigError(
+            f"{what} can't be had with balance: ranks of a mesh wait for each other at each layer",
+            remedy='leave balance out, or use strategy="ddp"',
+        )
+    if batch % choice.options.get("micro", 1):
+        raise errors.ConfigError(
+            f"{what} needs microbatches of one size, and {choice.options['micro']} does not divide "
+            f"the batch of {batch}",
+            remedy="give a microbatch that does, or leave it out",
+        )
+    if any(optimizer.state.values()):
+        raise errors.ConfigError(
+            f"this {type(optimizer).__name__} has a state already, which can't be divided",
+            remedy="give a new one, of a kind that makes its state in the first step: AdamW, SGD; "
+            "a training goes on from a checkpoint by fit(..., resume=True)",
         )

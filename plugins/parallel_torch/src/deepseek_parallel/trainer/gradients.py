@@ -101,8 +101,15 @@ def _square(flat: Tensor) -> float:
 
 
 def _bad(params: Iterable[Named], ranks: Ranks) -> NotFiniteGradient:
-    """Find the rank that has it; the sum of finite ones may be too large as well."""
     found = next(((n, name) for n, (name, p) in enumerate(params) if not _is_finite(p.grad)), None)
+    return not_finite(found, ranks)
+
+
+def not_finite(found: tuple[int, str] | None, ranks: Ranks) -> NotFiniteGradient:
+    """The error of all ranks, of which some have `found` a parameter, by number and name.
+
+    The sum of finite gradients may be too large as well.
+    """
     told = gathered(found, ranks)
     rank = next((rank for rank, one in enumerate(told) if one is not None), 0)
     number, name = told[rank] or (0, "")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from deepseek_core import errors
 from deepseek_parallel.errors import NotFiniteLoss, RankFailed, RankLost
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.shares import imbalance
-from deepseek_parallel.trainer.buffers import Buffers
-from deepseek_parallel.trainer.compute import compute
-from deepseek_parallel.trainer.descent import whole_nbytes
 from deepseek_parallel.trainer.evaluating import evaluated
 from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.meeting import Meeting
-from deepseek_parallel.trainer.pieces import Piece, cut, mine
+from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.saver import Saver
@@ -33,16 +30,15 @@ class Loop:
 
     def __init__(
         self, setup: Setup, ranks: Ranks, progress: Progress, goal: Goal, *,
-        tell: Callable[[Event], None], stop: Stop,
+        tell: Callable[[Event], None], stop: Stop, divide: Callable[[], Part] | None = None,
     ) -> None:  # fmt: skip
         self._setup, self._ranks = setup, ranks
         self._progress, self._goal = progress, goal
         self._tell, self._stop = tell, stop
         self._reader = Reader(setup.data, setup.order, setup.seed)
-        self._buffers = Buffers(setup.model)
         self._is_save_asked = False  # a rank has found that a save is due
         self._place = place(ranks, setup.precision.device)  # of tensors that ranks exchange
-        self._meeting = Meeting(setup, progress)
+        self._meeting = Meeting(setup, progress, divide)
         self._saver: Saver | None = None
         if setup.checkpoint is not None:
             self._saver = Saver(setup, progress, self._say_saved)
@@ -69,11 +65,16 @@ class Loop:
             if self._saver is not None:
                 self._saver.close(at_once=not is_done)
 
+    @property
+    def mesh(self) -> Mapping[str, int]:
+        """Sizes of the axes that the model is divided over."""
+        return self._part.mesh
+
     def _begin(self, resume: bool) -> None:
         self._meet()
         if self._saver is not None and not self._progress.turns:
             if resume:
-                self.resumed = self._saver.resume(self._descent)
+                self.resumed = self._saver.resume(self._part)
             else:
                 self._saver.check_new()
 
@@ -83,6 +84,8 @@ class Loop:
             if not self._ranks.changed():
                 return self._next()
         except RankLost:  # the turn was not taken, or by some: who is left meets and goes on
+            if not self._part.is_renewable:
+                raise
             if self._saver is not None:
                 self._saver.failed()
         self._renew()
@@ -112,7 +115,7 @@ class Loop:
         self._say("recovery", figures, f"{before} ranks before, {self._ranks.size} now")
 
     def _meet(self) -> None:
-        self._descent, self._shares = self._meeting.hold(self._ranks)
+        self._part = self._meeting.hold(self._ranks)
         if self._saver is not None:
             self._saver.meet(self._ranks)
 
@@ -151,18 +154,17 @@ class Loop:
     def _step(self, count: int) -> None:
         setup, ranks, progress = self._setup, self._ranks, self._progress
         begin_s = setup.clock()
-        own = self._pieces(progress.position, count)
-        self._reader.prepare([*own, *self._pieces(progress.position + count, count)])
-        tally, failure = compute(setup, self._reader, self._buffers, own)
-        tally.stop = bool(self._stop.why)
-        tally.save = self._saver is not None and self._saver.is_due()
+        own = self._part.pieces(progress.position, count)
+        self._reader.prepare([*own, *self._part.pieces(progress.position + count, count)])
         try:
+            tally, failure = self._part.compute(self._reader, own)
+            tally.stop = bool(self._stop.why)
+            tally.save = self._saver is not None and self._saver.is_due()
             totals = totals_of(tally, ranks, self._place)
             self._check(totals, failure)
-            self._buffers.merge(totals.buffers, totals.microbatches, ranks)
-            norm = self._descent.step(totals, ranks)
+            norm = self._part.step(totals)
         except Exception:
-            self._buffers.undo()
+            self._part.undo()
             raise
         progress.step += 1
         progress.position += count
@@ -172,14 +174,10 @@ class Loop:
             progress.stopped = self._stop.why or "another rank"
         rate = float(setup.optimizer.param_groups[0]["lr"])
         setup.rates.after_step()
-        self._shares.observe(totals.seconds)
+        self._part.observe(totals.seconds)
         if self._saver is not None:
             self._saver.look()
         self._say_step(tally, totals, count, {"lr": rate, "seconds": setup.clock() - begin_s}, norm)
-
-    def _pieces(self, position: int, count: int) -> list[Piece]:
-        pieces = cut(position, count, self._setup.num_pieces(count, self._ranks.size))
-        return mine(pieces, self._shares.of(len(pieces)), self._ranks.rank)
 
     def _check(self, totals: Totals, failure: Exception | None) -> None:
         """Raise on all ranks what went wrong on one."""
@@ -220,8 +218,8 @@ class Loop:
             "samples_per_s": count / times["seconds"] if times["seconds"] > 0 else 0.0,
             "ranks": self._ranks.size,
             "imbalance": imbalance(totals.seconds) if sum(totals.seconds) > 0 else 0.0,
-            "wire_nbytes": self._descent.wire_nbytes + told,
-            "whole_nbytes": whole_nbytes(self._setup.params, self._ranks.size) + told,
+            "wire_nbytes": self._part.wire_nbytes + told,
+            "whole_nbytes": self._part.whole_nbytes + told,
         }
         if norm is not None:
             figures["gradient_norm"] = norm
@@ -231,7 +229,7 @@ class Loop:
         setup, progress = self._setup, self._progress
         assert setup.evaluation is not None
         begin_s = setup.clock()
-        found = evaluated(setup.evaluation, setup, self._ranks)
+        found = evaluated(setup.evaluation, setup.loss, self._part)
         progress.evaluated = progress.step
         progress.turns += 1
         setup.rates.after_evaluation(found["loss"])
@@ -253,7 +251,7 @@ class Loop:
         assert self._saver is not None
         begin_s = self._setup.clock()
         self._is_save_asked = False
-        self._saver.save(self._descent)
+        self._saver.save(self._part)
         self._say("checkpoint", {"stall_s": self._setup.clock() - begin_s}, "saving")
 
     def _say_saved(self, step: int, told: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -15,7 +15,9 @@ from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.sgd import CompressedSGD
 from deepseek_parallel.states import resharded
 from deepseek_parallel.trainer.descent import Descent, Largest, descent_of, settle
+from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.progress import Progress
+from deepseek_parallel.trainer.replica import Replica
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.sharing import Shares
 from deepseek_parallel.trainer.together import gathered, told
@@ -32,16 +34,21 @@ class _Told:
 
 
 class Meeting:
-    """Brings the ranks of a setup together, again and again."""
+    """Brings the ranks of a setup together, again and again.
 
-    def __init__(self, setup: Setup, progress: Progress) -> None:
-        self._setup, self._progress = setup, progress
+    `divide` gives the part of a model that is divided over them, which they can't do without.
+    """
+
+    def __init__(
+        self, setup: Setup, progress: Progress, divide: Callable[[], Part] | None = None
+    ) -> None:
+        self._setup, self._progress, self._divide = setup, progress, divide
         self._rank: int | None = None
         self._descent: Descent | None = None
         self._shares: Shares | None = None
 
-    def hold(self, ranks: Ranks) -> tuple[Descent, Shares]:
-        """Bring all to the state of the one that is farthest; how they step and share from now on.
+    def hold(self, ranks: Ranks) -> Part:
+        """Bring all to the state of the one that is farthest; what each trains from now on.
 
         A rank that was lost in the middle of a step may have left one that has taken it and one
         that has not. Ranks that all begin take the parameters of rank 0.
@@ -57,6 +64,8 @@ class Meeting:
         _check_same(all_told)
         learned = self._give(all_told, ranks)
         setup = self._setup
+        if self._divide is not None:
+            return self._divide()
         descent = descent_of(
             setup.optimizer, setup.params, ranks, ratio=setup.ratio, clip=setup.clip
         )
@@ -69,7 +78,7 @@ class Meeting:
         shares = Shares(ranks.size, is_balanced=setup.is_balanced)
         self._shares = shares.renewed(learned, [one.rank for one in all_told])
         self._rank, self._descent = ranks.rank, descent
-        return descent, self._shares
+        return Replica(setup, ranks, descent, self._shares)
 
     def _give(self, all_told: list[_Told], ranks: Ranks) -> Any:
         """Hand the state of who is farthest to all others; what its shares have learned."""
@@ -118,8 +127,11 @@ def _checksum(setup: Setup) -> int:
     """Equal where model, data and settings are."""
     shapes = [(name, tuple(value.shape), str(value.dtype)) for name, value in _values(setup.model)]
     names = [name for name, _ in setup.params]
-    settings = (setup.order.state(), setup.batch, setup.microbatch, setup.seed, setup.ratio)
-    return zlib.crc32(repr((shapes, names, settings, setup.precision.kind)).encode())
+    settings = (
+        setup.order.state(), setup.batch, setup.microbatch, setup.seed, setup.ratio,
+        setup.precision.kind, repr(setup.choice),
+    )  # fmt: skip
+    return zlib.crc32(repr((shapes, names, settings)).encode())
 
 
 def _values(model: nn.Module) -> list[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 from deepseek_core import console, training
 from deepseek_parallel.exchange import Layout
 from deepseek_parallel.pays import Comparison, compared, loopback
+from deepseek_parallel.trainer.choice import PLAIN
 from deepseek_parallel.trainer.descent import whole_nbytes
 from deepseek_parallel.trainer.pieces import cut, equal_shares
 from deepseek_parallel.trainer.progress import Goal
@@ -27,8 +28,11 @@ def planned(
 
     Raises:
         ConfigError: this machine's loopback interface can't be measured.
+        MeshMismatch: the ranks do not make the mesh that is wanted.
     """
     setup = trainer.setup
+    if setup.choice is not None:
+        setup.choice.check_world(ranks)
     goal = Goal(batch=setup.batch, length=setup.order.length, steps=steps, epochs=epochs)
     pieces = cut(0, setup.batch, setup.num_pieces(setup.batch, ranks))
     weights = sum(param.numel() for _, param in setup.params)
@@ -41,6 +45,11 @@ def planned(
     if setup.save_every is not None:
         is_number = isinstance(setup.save_every, int)
         every = f", each {setup.save_every} steps" if is_number else ", as failures come"
+    plain = {
+        "microbatches of each rank": list(equal_shares(len(pieces), ranks)),
+        "samples of a microbatch": max(piece.count for piece in pieces),
+        "gradients on the wire, a step": console.format_bytes(nbytes),
+    }
     facts = {
         "model": type(setup.model).__name__,
         "trained weights": weights,
@@ -48,11 +57,10 @@ def planned(
         "samples of an epoch": setup.order.length,
         "steps": goal.num_steps,
         "samples of a step": setup.batch,
-        "microbatches of each rank": list(equal_shares(len(pieces), ranks)),
-        "samples of a microbatch": max(piece.count for piece in pieces),
         "precision": setup.precision.kind,
         "ranks": ranks,
-        "gradients on the wire, a step": console.format_bytes(nbytes),
+        "strategy": str(setup.choice or PLAIN),
+        **({} if setup.choice is not None else plain),
         "checkpoints": saved if setup.checkpoint is None else saved + every,
     }
     if setup.ratio is not None and ranks > 1:

@@ -32,8 +32,9 @@ class Report:
 
     `losses` has the loss of each step, `evaluations` a step and its metrics. `imbalance` is the
     mean of slowest over mean computation of the ranks, less 1; `stalls_s` what saving and
-    evaluating kept the ranks from training. `stopped` says why it ended, and `rank` is who
-    reports: all have the same figures.
+    evaluating kept the ranks from training. `mesh` has the sizes of the axes that the model was
+    divided over, and is empty where each rank had all of it. `stopped` says why it ended, and
+    `rank` is who reports: all have the same figures.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Report:
     recoveries: tuple[Recovery, ...]
     resumed: int | None
     stopped: str
+    mesh: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def loss(self) -> float:
@@ -111,7 +113,9 @@ class Record:
                 )
             )
 
-    def report(self, now: Event, rank: int, *, seconds: float, resumed: int | None) -> Report:
+    def report(
+        self, now: Event, rank: int, *, seconds: float, resumed: int | None, mesh: Mapping[str, int]
+    ) -> Report:
         """What it came to; `now` says where it has ended, and why."""
         return Report(
             steps=now.step,
@@ -131,4 +135,5 @@ class Record:
             recoveries=tuple(self._recoveries),
             resumed=resumed,
             stopped=now.text,
+            mesh=mesh,
         )

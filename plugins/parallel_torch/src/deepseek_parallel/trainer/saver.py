@@ -11,7 +11,7 @@ from deepseek_parallel.errors import StateMismatch
 from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.hazard.interval import SaveInterval
 from deepseek_parallel.ranks import Ranks
-from deepseek_parallel.trainer.descent import Descent
+from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.progress import Progress
 from deepseek_parallel.trainer.scheduling import as_json, of_json
 from deepseek_parallel.trainer.setup import Setup
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deepseek_parallel.checkpoint.saving import Saving
 
 _LIMIT_S: Final = 600.0
+_NO_SETTINGS: Final = ("params", "param_names", "foreach", "fused")
 _LOG: Final = logging.getLogger(__name__)
 Tell = Callable[[int, str], None]
 
@@ -50,7 +51,7 @@ class Saver:
         assert given is not None
         self._checkpoints = Checkpoints(given, keep=self._setup.keep, group=ranks.group)
 
-    def save(self, descent: Descent) -> None:
+    def save(self, part: Part) -> None:
         """Begin to save; it goes on in the background.
 
         Raises:
@@ -62,13 +63,12 @@ class Saver:
         begin_s = setup.clock()
         saving = self._checkpoints.save(
             progress.step,
-            setup.model.state_dict(),
-            descent.optimizer.state_dict(),
+            *part.state(),
             {
                 "progress": as_json({**progress.state(), "saved": progress.step, "stopped": ""}),
                 "order": setup.order.state(),
                 "rates": setup.rates.state(),
-                "optimizer": type(descent.optimizer).__name__,
+                "optimizer": type(part.optimizer).__name__,
                 "groups": [as_json(_settings(group)) for group in setup.optimizer.param_groups],
             },
             until_step_of=descent.optimizer,
@@ -88,7 +88,7 @@ class Saver:
         if self._interval is not None:
             self._interval.failed(self._setup.clock())
 
-    def resume(self, descent: Descent) -> int | None:
+    def resume(self, part: Part) -> int | None:
         """Go on from the latest checkpoint; its step, None where there is none.
 
         Raises:
@@ -101,13 +101,12 @@ class Saver:
             return None
         setup = self._setup
         _check_order(found.extra, setup)
-        _check_optimizer(found.extra, descent)
-        model, optimizer = setup.model.state_dict(), descent.optimizer.state_dict()
+        _check_optimizer(found.extra, part)
+        model, optimizer = part.places()
         extra = self._checkpoints.load(model, optimizer)
-        setup.model.load_state_dict(model)
-        descent.optimizer.load_state_dict(optimizer)
+        part.restore(model, optimizer)
         for group, told in zip(setup.optimizer.param_groups, extra["groups"], strict=True):
-            group.update(of_json(told))
+            group.update(_settings(of_json(told)))
         setup.rates.restore(extra["rates"])
         self._progress.restore(of_json(extra["progress"]))
         return found.step
@@ -157,8 +156,8 @@ class Saver:
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    """Learning rate, momentum and the like, as numbers of JSON; not what only code has."""
-    return {name: value for name, value in group.items() if name not in ("params", "param_names")}
+    """Learning rate, momentum and the like; not whose they are, or how torch computes."""
+    return {name: value for name, value in group.items() if name not in _NO_SETTINGS}
 
 
 def _check_order(extra: Any, setup: Setup) -> None:
@@ -175,8 +174,8 @@ def _check_order(extra: Any, setup: Setup) -> None:
         )
 
 
-def _check_optimizer(extra: Any, descent: Descent) -> None:
-    mine = type(descent.optimizer).__name__
+def _check_optimizer(extra: Any, part: Part) -> None:
+    mine = type(part.optimizer).__name__
     if extra["optimizer"] != mine:
         raise StateMismatch(
             f"this checkpoint has the state of {extra['optimizer']}, and this is {mine}",

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 
-def begin_at(seed: int, position: int) -> None:
+def begin_at(seed: int, position: int, stage: int = 0) -> None:
     """Seed torch, numpy and Python for the microbatch at a position.
 
-    So a dropout mask is the same whatever the number of ranks, and after a resume.
+    So a dropout mask is the same whatever the number of ranks, and after a resume. Stages of a
+    pipeline draw other numbers each.
     """
-    words = np.random.SeedSequence([seed, position]).generate_state(2)
+    entropy = [seed, position, *([stage] if stage else [])]
+    words = np.random.SeedSequence(entropy).generate_state(2)
     torch.manual_seed(int(words[0]) << 32 | int(words[1]))
     np.random.seed(words[0])
     random.seed(int(words[1]))

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.sampling import Order
+from deepseek_parallel.trainer.choice import Choice
 from deepseek_parallel.trainer.data import Data
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
 from deepseek_parallel.trainer.gradients import Named
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Setup:
-    """`params` are those of the optimizer, by name; `batch` is of a step, of all ranks."""
+    """`params` are those of the optimizer, by name; `batch` is of a step, of all ranks.
+
+    `choice` says how the model is divided over a mesh; None where each rank has all of it.
+    """
 
     model: nn.Module
     optimizer: Optimizer
@@ -45,6 +49,7 @@ class Setup:
     checkpoint: str | Checkpoints | None = None
     save_every: int | GapPredictor | None = None
     keep: int = 3
+    choice: Choice | None = None
     clock: Callable[[], float] = time.perf_counter
 
     def num_pieces(self, count: int, ranks: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,21 @@ from deepseek_parallel.sampling import Order
 from deepseek_parallel.sgd import CompressedSGD
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
+    check_choice,
     check_model,
     check_optimizer,
     check_positive,
     check_sparse,
     check_whole,
 )
+from deepseek_parallel.trainer.choice import PLAIN, choice_of
 from deepseek_parallel.trainer.data import data_of
 from deepseek_parallel.trainer.descent import check_compressed, ratio_of
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
 from deepseek_parallel.trainer.events import Watcher
 from deepseek_parallel.trainer.loop import Loop
 from deepseek_parallel.trainer.losses import check_loss
+from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.precision import Precision
 from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
@@ -60,6 +63,10 @@ class Trainer:
     the measured speed of the ranks. `evaluate` is an `Evaluation`, or data to evaluate after each
     epoch. `checkpoint` is a URL or `Checkpoints`, saved to at the end, and each
     `save_every` steps, or as often as a `failure_predictor` given there makes it worth while.
+    `strategy` is what each rank holds: "ddp" (all of the model), "fsdp", "tp", "pp", "hybrid", or
+    "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
+    pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the
+    first `fit`: its weights are in the checkpoint.
     `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are called
     with each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
 
@@ -89,6 +96,8 @@ class Trainer:
         save_every: int | GapPredictor | None = None,
         log: str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
+        strategy: str = PLAIN,
+        options: Mapping[str, Any] | None = None,
         ranks: Ranks | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -115,19 +124,26 @@ class Trainer:
         _check_renewable(checkpoint, optimizer, self.ranks)
         check_sparse(params, optimizer, self.ranks.size)
         assert batch is not None
+        choice = choice_of(strategy, options, microbatch)
+        if choice is not None:
+            check_choice(
+                choice, optimizer, self.ranks,
+                batch=batch, compressed=ratio is not None, balance=balance,
+            )  # fmt: skip
         self.setup = Setup(
             model=model, optimizer=optimizer, params=params, loss=loss, data=read,
             order=Order(read.length, seed, read.shuffle), batch=batch, microbatch=microbatch,
             seed=seed, precision=Precision(precision, params[0][1].device), ratio=ratio, clip=clip,
             rates=Rates(scheduler, optimizer, evaluated=evaluation is not None),
             evaluation=evaluation, early_stop=early_stop, is_balanced=balance, clock=clock,
-            checkpoint=checkpoint, save_every=save_every,
+            checkpoint=checkpoint, save_every=save_every, choice=choice,
         )  # fmt: skip
         self._watched = Watched(
             callbacks=_callbacks(callbacks), log=None if log is None else Path(log)
         )
         self._progress = Progress()
         self._stop = Stop()
+        self._divided: Part | None = None  # what this rank holds on a mesh, once it is
 
     def fit(
         self,
@@ -147,12 +163,16 @@ class Trainer:
             ConfigError: neither steps nor epochs, or both; a URL with checkpoints of a run that is
                 not resumed.
             StateMismatch: ranks, or a checkpoint, are of another model, data or settings.
+            MeshMismatch: the strategy has no mesh for these ranks and this model, by its dimension.
+            InputError: a loss or layers that the strategy can't take.
             RankLost: a rank is lost, and the ranks can't be renewed.
             RankFailed: an error of another rank; its own errors a rank raises as they are.
             NotFiniteLoss, NotFiniteGradient: on all ranks at once; the step was not taken.
         """
         goal = _goal(self.setup, steps, epochs)
         setup, ranks, progress = self.setup, self.ranks, self._progress
+        if setup.choice is not None:
+            setup.choice.check_world(ranks.size)
         record, begin_s = Record(ranks.size), time.monotonic()
         progress.stopped, self._stop.why = "", ""
         watched = Watched(callbacks=self._watched.callbacks, log=self._watched.log, show=show)
@@ -167,17 +187,30 @@ class Trainer:
                 is_first=lambda: ranks.rank == 0,
             ) as tell,
         ):
-            loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop)
+            is_divided = setup.choice is not None and ranks.size > 1
+            divide = self._divide if is_divided else None
+            loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop, divide=divide)
             loop.run(resume=resume)
             why = progress.stopped or ("steps" if steps is not None else "epochs")
             end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
             report = record.report(
-                end, ranks.rank, seconds=end.figures["seconds"], resumed=loop.resumed
+                end,
+                ranks.rank,
+                seconds=end.figures["seconds"],
+                resumed=loop.resumed,
+                mesh=loop.mesh,
             )
             tell(end)
         if watched.log is not None and ranks.rank == 0:
             write_page(watched.log / PAGE, report, _facts(setup))
         return report
+
+    def _divide(self) -> Part:
+        if self._divided is None:
+            from deepseek_parallel.trainer.divided import Divided  # takes seconds
+
+            self._divided = Divided(self.setup, self.ranks)
+        return self._divided
 
     def stop(self) -> None:
         """End after the step that runs, on all ranks; for callbacks."""
@@ -282,5 +315,6 @@ def _facts(setup: Setup) -> list[tuple[str, object]]:
         ("microbatch", setup.microbatch or "one for each rank"),
         ("precision", setup.precision.kind),
         ("gradients sent", "all" if setup.ratio is None else f"{setup.ratio:.2%}"),
+        ("strategy", str(setup.choice or PLAIN)),
         ("seed", setup.seed),
     ]

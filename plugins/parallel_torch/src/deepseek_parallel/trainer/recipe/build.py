@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from deepseek_core import errors
 from deepseek_parallel.hazard.gaps import GapPredictor, failure_predictor
+from deepseek_parallel.trainer.choice import PLAIN
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
 from deepseek_parallel.trainer.recipe.entries import load_entry
 from deepseek_parallel.trainer.recipe.read import Recipe
@@ -61,6 +62,7 @@ def build(recipe: Recipe, **more: Any) -> Job:
     }
     saved = recipe.get("checkpoint")
     scheduler = recipe.get("scheduler")
+    strategy = dict(recipe.get("strategy"))
     trainer = Trainer(
         model,
         _optimizer(recipe, model),
@@ -73,6 +75,8 @@ def build(recipe: Recipe, **more: Any) -> Job:
         checkpoint=saved.get("url"),
         save_every=_save_every(saved),
         log=recipe.get("log").get("folder"),
+        strategy=strategy.pop("name", PLAIN),
+        options=strategy,
         **more,
     )
     return Job(trainer=trainer, length=length)

@@ -26,6 +26,10 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
         "steps": int, "epochs": int, "batch": int, "microbatch": int, "seed": int,
         "precision": str, "clip": _NUMBER, "compress": _NUMBER, "balance": bool,
     },
+    "strategy": {
+        "name": str, "dp": int, "tp": int, "pp": int, "interleave": int, "schedule": str,
+        "layers": list,
+    },
     "checkpoint": {"url": str, "every": int, "failure_hours": _NUMBER},
     "log": {"folder": str},
 }  # fmt: skip
@@ -42,6 +46,7 @@ _EITHER: Final = {
     "loss": ("name", "function"),
     "train": ("steps", "epochs"),
     "scheduler": ("name", "factory"),
+    "strategy": ("name",),
 }
 
 
@@ -137,7 +142,10 @@ def _check_key(table: str, key: str, value: Any, where: str) -> None:
     wanted = KEYS[table][key]
     is_bool = isinstance(value, bool)
     if not isinstance(value, wanted) or (is_bool and wanted is not bool):
-        kinds = {str: "text", dict: "a table", int: "a whole number", bool: "true or false"}
+        kinds = {
+            str: "text", dict: "a table", list: "a list", int: "a whole number",
+            bool: "true or false",
+        }  # fmt: skip
         raise errors.ConfigError(
             f"{where}: {table}.{key} is {value!r}",
             remedy=f"give {kinds.get(wanted, 'a number')}",

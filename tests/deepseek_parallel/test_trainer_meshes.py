@@ -1,0 +1,170 @@
+"""`Trainer` with a strategy: any mesh trains what one process trains, and says what can't be."""
+
+import functools
+import re
+
+import pytest
+import rank_processes as group
+import torch
+import trainer_jobs as jobs
+from process import one_thread
+
+from deepseek_core import errors
+from deepseek_parallel import MeshMismatch
+from deepseek_parallel.checkpoint import checkpoints  # noqa: F401 - once, before ranks are forked
+from deepseek_parallel.trainer import divided  # noqa: F401 - the same
+
+BOUND = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
+
+
+@functools.cache
+def alone(**more):
+    return jobs.on_mesh(0, 1, "ddp", {}, **more)
+
+
+def on(ranks, strategy, options, *given, **more):
+    return group.run(
+        functools.partial(jobs.on_mesh, **more), ranks, strategy, options, *given
+    )  # fmt: skip
+
+
+def assert_equal(found, begin=0, end=None, **more):
+    """Losses, norms and evaluations of the steps from `begin` to `end` are those of one process."""
+    wanted, norms = alone(**more)
+    evaluations = dict(wanted.evaluations)
+    for report, mine in found:
+        assert report.losses == pytest.approx(wanted.losses[begin:end], abs=BOUND)
+        assert mine == pytest.approx(norms[begin:end], rel=1e-4)
+        for step, one in report.evaluations:
+            assert step not in evaluations or one == pytest.approx(evaluations[step], abs=BOUND)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "strategy", "options"),
+    [
+        (2, "fsdp", {}),
+        (4, "hybrid", {"tp": 2, "pp": 2}),
+    ],
+)
+def test_a_mesh_trains_what_one_process_trains(ranks, strategy, options):
+    """With a clip that bites, a schedule and evaluations of samples that nothing divides."""
+    found = on(ranks, strategy, options)
+    assert_equal(found)
+    assert min(alone()[1]) > 0.2
+    assert len(found[0][0].evaluations) == 2
+    assert dict(found[0][0].mesh).get("pp") == (None if strategy == "fsdp" else 2)
+
+
+def test_zero_bubble_takes_sums_and_views():
+    """Torch detaches what a stage and the loss give in place."""
+    more = {"make": jobs.in_views, "loss": jobs.weighted}
+    options = {"schedule": "zero_bubble", "interleave": 2, "layers": [*"0123"]}
+    assert_equal(on(2, "pp", options, **more), **more)
+
+
+def test_a_run_goes_on_under_another_mesh(tmp_path):
+    """Pipeline, then shards, then alone: momenta, schedule and samples go on."""
+    url = str(tmp_path / "one")
+    on(2, "pp", {}, url, False, 3)
+    assert_equal(on(2, "fsdp", {}, url, True, 6), 3, 6, steps=9)
+    report, norms = jobs.on_mesh(0, 1, "ddp", {}, url, True, 9)
+    assert report.resumed == 6
+    assert_equal([(report, norms)], 6, 9, steps=9)
+
+
+@pytest.mark.parametrize(("strategy", "options"), [("fsdp", {}), ("pp", {})])
+def test_the_last_step_of_an_epoch_may_be_of_any_size(strategy, options):
+    """Of 60 samples in steps of 19, three are left: fewer than the microbatches of a mesh."""
+    more = {"epochs": 1, "batch": 19, "microbatch": None}
+    assert_equal(on(2, strategy, options, **more), **more)
+
+
+def test_what_goes_wrong_on_a_mesh_is_told_on_all_ranks():
+    wanted = [
+        ("InputError", "the dataset has 5 samples now, and had 60"),
+        ("InputError", "the dataset has 5 samples now, and had 60"),
+        ("NotFiniteLoss", "the loss of rank 1 is NaN or infinite at step 0"),
+        ("NotFiniteGradient", "the gradient of 6.weight on rank 1 holds NaN"),
+        ("InputError", "the loss calls the model 2 times, and a pipeline runs it once"),
+        ("MeshMismatch", "tp 3 need a multiple of 3 ranks, and there are 2 -> start 3: --nproc 3"),
+        ("MeshMismatch", "are more stages than the model's 1 layers"),
+    ]
+    other, mine = group.run(jobs.faults, 2, "pp")
+    assert not mine.pop() and not other.pop()  # the ranks train on
+    for (kind, text), one in zip(wanted, mine, strict=True):
+        assert one[0] == kind
+        assert text in one[1]
+    assert [one[0] for one in other[:2]] == ["RankFailed"] * 2
+    assert "rank 1 failed at step 2: InputError: the dataset has 5" in other[0][1]
+    assert "rank 1 failed in the evaluation: InputError: the dataset" in other[1][1]
+    assert other[2:] == mine[2:]
+
+
+def test_a_killed_stage_ends_the_others():
+    ((kind, text), seconds), gone = group.run(jobs.lost, 2, "pp")
+    assert gone is None
+    assert kind == "RankLost"
+    assert "rank 0 got no answer of another one" in text
+    assert "--elastic" not in text
+    assert seconds < group.CALM_S
+
+
+def test_a_stop_of_one_stage_and_a_second_fit():
+    """What other stages hold is let go."""
+    found = group.run(jobs.stopped_and_on, 2)
+    for steps, losses, _ in found:
+        assert steps == 3
+        assert losses == found[0][1]
+        assert len(losses) == 6
+    assert sum(free for *_, free in found) == len([*jobs.deep().parameters()])
+
+
+class Elsewhere:
+    """Ranks that may change."""
+
+    rank, size, epoch, group = 0, 2, 0, None
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("none of them may be lost or join -> start them by --nproc", {"ranks": Elsewhere()}),
+        ("can't be had with compressed gradients", {"compress": 0.01}),
+        ("can't be had with balance: ranks of a mesh wait", {"balance": True, "microbatch": 4}),
+        ("3 does not divide the batch of 16", {"microbatch": 3}),
+        ("give microbatch=4", {"options": {"micro": 4}}),
+        ("ddp takes no options", {"strategy": "ddp", "options": {"dp": 2}}),
+        ("auto chooses tp itself", {"strategy": "auto", "options": {"tp": 2}}),
+        ("a strategy 'hybird' -> did you mean hybrid?", {"strategy": "hybird"}),
+        ("no option 'dpp' -> did you mean", {"options": {"dpp": 2}}),
+        ("layers are 'a'", {"options": {"layers": "a"}}),
+    ],
+)
+def test_what_does_not_go_with_a_strategy_is_refused_at_once(text, given):
+    model = jobs.deep()
+    with pytest.raises(errors.ConfigError, match=re.escape(text)):
+        jobs.Trainer(
+            model, jobs.sgd(model), jobs.mean, jobs.data(), **{"strategy": "hybrid", "batch": 16,
+            **given}
+        )  # fmt: skip
+
+
+def test_an_optimizer_that_has_a_state_is_refused():
+    model = jobs.deep()
+    adagrad = torch.optim.Adagrad(model.parameters())
+    with pytest.raises(errors.ConfigError, match="this Adagrad has a state already"):
+        jobs.Trainer(model, adagrad, jobs.mean, jobs.data(), batch=16, strategy="pp")
+
+
+def test_a_mesh_of_one_is_a_process_alone():
+    """So that one script runs alone too; a mesh that needs more says how many."""
+    wanted, _ = alone()
+    assert jobs.on_mesh(0, 1, "fsdp", {})[0].losses == wanted.losses
+    with pytest.raises(MeshMismatch, match=r"tp 2 x pp 2 need a multiple of 4 ranks, .* is one"):
+        jobs.on_mesh(0, 1, "hybrid", {"tp": 2, "pp": 2})
