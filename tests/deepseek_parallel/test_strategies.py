@@ -9,8 +9,7 @@ import split_models as models
 BOUND = 1e-5
 MESHES = [  # dp, tp, pp
     (2, 2, 1, None),
-    (1, 2, 2, "1f1b"),
-    *((*sizes, name) for sizes in ((2, 1, 2), (2, 2, 2))
+    *((*sizes, name) for sizes in ((2, 1, 2), (1, 2, 2), (2, 2, 2))
       for name in ("1f1b", "interleaved", "zero_bubble")),
 ]  # fmt: skip
 
