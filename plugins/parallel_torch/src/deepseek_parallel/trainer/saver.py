@@ -71,7 +71,7 @@ class Saver:
                 "optimizer": type(part.optimizer).__name__,
                 "groups": [as_json(_settings(group)) for group in setup.optimizer.param_groups],
             },
-            until_step_of=descent.optimizer,
+            until_step_of=part.optimizer,
         )
         progress.saved = progress.step
         self._savings.append(saving)
