@@ -15,8 +15,7 @@ SMALL = """
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch):
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
+def model(tmp_path, own_cache):
     path = tmp_path / "small.onnx"
     onnx.save(parser.parse_model(SMALL), path)
     return path

@@ -17,8 +17,7 @@ CONV = {
 
 
 @pytest.fixture
-def budget(tmp_path, monkeypatch):
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
+def budget(own_cache):
     return compression.LatencyBudget(device="cpu", seconds=1.0)
 
 
@@ -123,6 +122,6 @@ def test_layers_are_measured_narrower_unless_they_are_grouped(budget, monkeypatc
     assert seen == asked
 
 
-def test_a_device_that_is_not_there_is_told():
+def test_a_device_that_is_not_there_is_told(own_cache):
     with pytest.raises(errors.DeepSeekError):
         LayerTable(compression.LatencyBudget(device="no_such_device", seconds=1.0))

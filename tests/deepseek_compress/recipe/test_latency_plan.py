@@ -40,8 +40,7 @@ latency = { device = "cpu", p50_ms = 1000000 }
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
+def folder(tmp_path, own_cache):
     (tmp_path / "net.py").write_text(NET)
     draw = np.random.default_rng(0)
     np.savez(tmp_path / "samples.npz", x=draw.standard_normal((64, 3, 12, 12)).astype(np.float32))
