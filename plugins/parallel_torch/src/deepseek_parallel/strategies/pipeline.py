@@ -130,6 +130,6 @@ def _told_of(schedule: str) -> Iterator[None]:
             raise
         raise errors.InputError(
             "zero bubble can't compute the gradients of a stage's weights apart from its input's",
-            remedy="use the schedule 1f1b or interleaved; weights that are used twice or not at "
-            "all and checkpointed layers do not go with it",
+            remedy="use the schedule 1f1b or interleaved; torch.utils.checkpoint needs "
+            "use_reentrant=False under any of them",
         ) from error
