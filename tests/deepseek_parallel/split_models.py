@@ -10,6 +10,7 @@ import rank_processes as group
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from deepseek_core import Mesh, training
 from deepseek_parallel.strategies import applying  # noqa: F401 - once, before ranks are forked
@@ -340,6 +341,26 @@ def shared(seed=0):
     return nn.Sequential(nn.Embedding(WORDS, WIDTH), Twice(), Twice(), nn.Linear(WIDTH, WORDS))
 
 
+class Recomputed(nn.Module):
+    """Computes again in the backward pass, in the way that torch calls reentrant."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x):
+        if not x.requires_grad:
+            return x + self.inner(x)
+        return x + checkpoint(self.inner, x, use_reentrant=True)
+
+
+def recomputed(seed=0):
+    """Four layers."""
+    torch.manual_seed(seed)
+    between = [Recomputed(), Recomputed()]
+    return nn.Sequential(nn.Embedding(WORDS, WIDTH), *between, nn.Linear(WIDTH, WORDS))
+
+
 def recurrent(seed=0):
     """Four layers."""
     torch.manual_seed(seed)
@@ -347,8 +368,8 @@ def recurrent(seed=0):
 
 
 def bubbles(rank, ranks, plan):
-    """What zero bubble says of a weight that is used twice."""
-    split = applied(rank, plan, shared)
+    """What zero bubble says of layers whose backward pass computes again."""
+    split = applied(rank, plan, recomputed)
     given = microbatches(plan, split.replica, 0)
     return group.told(lambda: split.backward(given, loss))
 

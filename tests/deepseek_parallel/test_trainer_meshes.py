@@ -1,8 +1,10 @@
 """`Trainer` with a strategy: any mesh trains what one process trains, and says what can't be."""
 
 import functools
+import math
 import re
 
+import numpy as np
 import pytest
 import rank_processes as group
 import torch
@@ -12,6 +14,7 @@ from process import one_thread
 from deepseek_core import errors
 from deepseek_parallel import MeshMismatch
 from deepseek_parallel.checkpoint import checkpoints  # noqa: F401 - once, before ranks are forked
+from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer import divided  # noqa: F401 - the same
 
 BOUND = 1e-5
@@ -168,3 +171,17 @@ def test_a_mesh_of_one_is_a_process_alone():
     assert jobs.on_mesh(0, 1, "fsdp", {})[0].losses == wanted.losses
     with pytest.raises(MeshMismatch, match=r"tp 2 x pp 2 need a multiple of 4 ranks, .* is one"):
         jobs.on_mesh(0, 1, "hybrid", {"tp": 2, "pp": 2})
+
+
+def test_running_statistics_of_a_stage_are_of_samples_alone():
+    """Torch tries each stage once on values that mean nothing."""
+    wanted = jobs.noisy()
+    numbers = Order(60).indices(0, 12)
+    for some in numbers.reshape(3, 4):
+        wanted(jobs.data()[some][0])
+    found = group.run(jobs.statistics, 2)
+    assert all(math.isfinite(loss) for loss, _ in found)
+    assert any(
+        all(np.allclose(value, held[name], atol=1e-6) for name, value in wanted.named_buffers())
+        for _, held in found
+    )

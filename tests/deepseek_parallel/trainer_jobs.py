@@ -362,3 +362,15 @@ def stopped_and_on(rank, ranks):
     first, second = trainer.fit(steps=6), trainer.fit(steps=6)
     free = sum(bool(param.isnan().all()) for param in model.parameters())
     return first.steps, [*first.losses, *second.losses], free
+
+
+def statistics(rank, ranks):
+    """Running statistics of what this rank holds after a step, and the loss evaluated with them."""
+    model = noisy()
+    trainer = Trainer(
+        model, sgd(model, lr=0.0), mean, data(), batch=12, microbatch=4, strategy="pp",
+        options={"schedule": "1f1b", "layers": [*"01234"]}, evaluate=data(20),
+    )  # fmt: skip
+    report = trainer.fit(steps=1)
+    held = {name: value.numpy().copy() for name, value in model.named_buffers()}
+    return report.evaluations[-1][1]["loss"], held

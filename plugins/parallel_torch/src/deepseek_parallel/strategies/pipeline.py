@@ -24,6 +24,20 @@ _CLASSES: Final = {
 }
 
 
+class _Stage(pipelining.PipelineStage):
+    """A stage that is as it was after torch has tried it on values that mean nothing."""
+
+    def _forward_metadata_inference(self, *args: Any, **kwargs: Any) -> Any:
+        before = [(buffer, buffer.clone()) for buffer in self.submod.buffers()]
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            found = super()._forward_metadata_inference(*args, **kwargs)
+        for buffer, old in before:
+            if not torch.equal(buffer, old):
+                buffer.data.copy_(old)  # torch goes backward over it next, and counts versions
+        return found
+
+
 class Pipeline:
     """My stages of a model, and the process group of all ranks that have the others.
 
@@ -87,9 +101,7 @@ class Pipeline:
             num_stages = ranks * len(self.stages)
             device = next(self.stages[0].parameters()).device
             held = [
-                pipelining.PipelineStage(
-                    stage, rank + ranks * place, num_stages, device, group=self._group
-                )
+                _Stage(stage, rank + ranks * place, num_stages, device, group=self._group)
                 for place, stage in enumerate(self.stages)
             ]
             self._made[key] = _CLASSES[self._schedule](
@@ -130,6 +142,6 @@ def _told_of(schedule: str) -> Iterator[None]:
             raise
         raise errors.InputError(
             "zero bubble can't compute the gradients of a stage's weights apart from its input's",
-            remedy="use the schedule 1f1b or interleaved; weights that are used twice or not at "
-            "all and checkpointed layers do not go with it",
+            remedy="use the schedule 1f1b or interleaved; torch.utils.checkpoint needs "
+            "use_reentrant=False under any of them",
         ) from error
