@@ -70,19 +70,22 @@ class Divided:
                 f"the strategy {choice.name} makes a {type(found.model).__name__}",
                 remedy="train it in a loop of your own; see split()",
             )
+        # what this rank holds, and how large microbatches are
         self._split, self._plan = found.model, found.plan
         self.mesh: Mapping[str, int] = dict(found.plan.mesh.sizes)
+        # how many there are of each; `_stage` is the one that this rank has
         self._replicas, self._stages = self._split.num_replicas, self.mesh.get("pp", 1)
         axes = self._split.mesh
         self._stage = axes.get_local_rank("pp")
         # one rank of each replica tells what that has computed: the one that has the loss
         self._tells = self._stage == self._stages - 1 and axes.get_local_rank("tp") == 0
+        # states of its parameters and of its buffers, as the whole model has them
         self._held = Held(setup, self._split)
         self._buffers = Buffers(torch.nn.ModuleList(self._split.modules))
         # the ranks that hold the same as this one
         self._alike = StaticRanks(self._split.replica, self._replicas, axes.get_group("dp"))
-        self._place = place(ranks, setup.precision.device)
-        self._sums = training.Sums(0.0, 0.0)
+        self._place = place(ranks, setup.precision.device)  # of what ranks tell each other
+        self._sums = training.Sums(0.0, 0.0)  # of the last step
         self.wire_nbytes = self._gradient_nbytes()
         if self._stages > 1 and setup.precision.kind != "fp32":
             for module in self._split.modules:  # the schedule goes backward between two of them
