@@ -98,7 +98,7 @@ def _values(text: str, source: str) -> Iterator[Any]:
     literals = dict(zip(parts[::2], parts[1::2], strict=True))
     try:
         if literals:
-            for name in literals.keys() & _OF_FIGURES or literals:
+            for name in sorted(literals.keys() & _OF_FIGURES) or literals:
                 yield decoder.raw_decode(_as_json(literals[name]))[0]
         elif source.endswith(".ndjson"):
             for line in filter(str.strip, text.splitlines()):
