@@ -125,6 +125,18 @@ def test_what_another_optimizer_changes_is_copied_at_once(checkpoints, gate):
     assert torch.equal(state["1.weight"], before)
 
 
+def test_what_changes_the_state_otherwise_can_wait_for_the_copy(checkpoints, gate):
+    training = Training()
+    before = training.flat()
+    saving = begin(checkpoints, training)
+    threading.Timer(0.2, gate.set).start()
+    checkpoints.wait_for_copy()
+    for one in training.net.parameters():
+        one.data.zero_()  # torch does not count this
+    saving.wait(LIMIT_S)
+    assert torch.equal(loaded(checkpoints), before)
+
+
 def test_saves_leave_no_hooks_behind(tmp_path):
     training = Training()
     with Checkpoints(str(tmp_path / "run")) as checkpoints:

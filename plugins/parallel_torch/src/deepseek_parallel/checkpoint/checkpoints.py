@@ -200,7 +200,7 @@ class Checkpoints:
 
         With 0 a save that other ranks do not finish is left; nothing of it counts.
         """
-        self._let_go()
+        self.wait_for_copy()
         if self._last is not None:
             _, thread = self._last
             thread.join(self._limit_s if limit_s is None else limit_s)
@@ -247,8 +247,12 @@ class Checkpoints:
             name=self._next_name(step) if self._run and self._peers.rank == 0 else None,
         )
 
-    def _let_go(self) -> None:
-        """Let the optimizer take its steps, once nothing of it is copied any more."""
+    def wait_for_copy(self) -> None:
+        """Wait until the last save has copied all, so that anything may change the state.
+
+        Raises:
+            SaveUnfinished: it has not within the limit.
+        """
         if self._held is not None:
             rest, hook = self._held
             rest.wait(self._limit_s)
@@ -256,7 +260,7 @@ class Checkpoints:
             self._held = None
 
     def _wait_for_last(self) -> None:
-        self._let_go()
+        self.wait_for_copy()
         if self._last is not None:
             self._last[1].join(self._limit_s)
             if self._last[1].is_alive():

@@ -115,6 +115,8 @@ class Loop:
         self._say("recovery", figures, f"{before} ranks before, {self._ranks.size} now")
 
     def _meet(self) -> None:
+        if self._saver is not None:
+            self._saver.hold()
         self._part = self._meeting.hold(self._ranks)
         if self._saver is not None:
             self._saver.meet(self._ranks)

@@ -51,6 +51,11 @@ class Saver:
         assert given is not None
         self._checkpoints = Checkpoints(given, keep=self._setup.keep, group=ranks.group)
 
+    def hold(self) -> None:
+        """Let a save that runs copy all first: ranks that meet write into the state."""
+        if self._checkpoints is not None:
+            self._checkpoints.wait_for_copy()
+
     def save(self, part: Part) -> None:
         """Begin to save; it goes on in the background.
 
