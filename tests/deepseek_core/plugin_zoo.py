@@ -69,6 +69,16 @@ def commands(ctx):
     return [CommandSpec(name="contested_command", main="{module}.hooks:main", summary="does it")]
 """
 
+# A plugin of which there is no more than its import: no process has to ask its device.
+COMMAND_HOOKS = """
+from deepseek_core import CommandSpec, hookimpl, hooks
+
+@hookimpl(hooks.ds_register_commands)
+def commands(ctx):
+    name = "{module}".replace("_", "-")
+    return [CommandSpec(name=name, main="{module}.hooks:main", summary="does it")]
+"""
+
 BAD_HOOKS = {
     "broken_import": "import module_that_nobody_has\n",
     "system_exit": "raise SystemExit('no license')\n",
@@ -574,11 +584,11 @@ def fill_all(folder):
     for name, hooks in (SLOW_HOOKS | HOOKS_LATE).items():
         install(folder, name, hooks=hooks)
     install_chatty(folder)
-    return fill(folder)
+    return fill(folder, after=COMMAND_HOOKS)
 
 
-def fill(folder):
-    """The zoo: one well plugin among every ill one."""
+def fill(folder, after=HOOKS):
+    """The zoo: one well plugin among every ill one; `after` is what most of them offer."""
     install(folder, "well")
     install_secret(folder)
     install(folder, "cpu_onnx", dist="zoo-impostor", module="zoo_impostor")
@@ -586,8 +596,8 @@ def fill(folder):
     describe(folder, "zoo-double", "2.0.0", f"[{V1}]\ndouble = zoo_double.hooks\n")
     for name, hooks in BAD_HOOKS.items():
         install(folder, name, hooks=hooks)
-    for name, hooks in HOOKS_AFTER.items():
-        install(folder, name, hooks=hooks)
+    for name, (source, _what) in (RESTORED | LEFT).items():
+        install(folder, name, hooks=dedent(source) + after)
     for name, probe in BAD_PROBES.items():
         install(folder, name, probe=probe)
     install(folder, "loud", hooks="import os\nprint('hello')\nos.write(1, b'banner')\n" + HOOKS)
