@@ -141,7 +141,7 @@ def _input(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _output(row: dict[str, Any]) -> Iterator[str]:
-    """Its name; none for what is always None, as a cache that a model was told not to keep."""
+    """Yield the name of an output; nothing for a value that is always None."""
     (kind, spec), = row.items()  # fmt: skip
     if kind != "user_output":
         raise _stateful(kind.replace("_", " "))
