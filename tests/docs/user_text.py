@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -30,8 +31,13 @@ class Text:
     text: str
 
 
+@cache
 def pages():
     """Paragraphs of pages without code in backquotes; blocks of output stay."""
+    return tuple(_pages())
+
+
+def _pages():
     for page in PAGES:
         line = 1
         for part in page.read_text(encoding="utf-8").split("\n\n"):
@@ -46,10 +52,10 @@ def modules():
             yield path, ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def docstrings():
     """Docstrings of modules and of all that does not begin with an underscore."""
-    for path, tree in modules():
-        yield from _docstrings(path, tree)
+    return tuple(text for path, tree in modules() for text in _docstrings(path, tree))
 
 
 def _docstrings(path, node):
@@ -64,8 +70,13 @@ def _docstrings(path, node):
             yield from _docstrings(path, child)
 
 
+@cache
 def messages():
     """Strings of two words and more that are no docstrings; what is filled in is `{}`."""
+    return tuple(_messages())
+
+
+def _messages():
     for path, tree in modules():
         skipped = {id(node) for node in _inside_docstrings(tree)}
         for node in ast.walk(tree):
