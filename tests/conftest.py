@@ -87,14 +87,8 @@ LONG = (
     "deepseek_store/test_store_operator.py",
 )
 
-# `import s3_server`, `import slow_proxy`, here and in benchmarks; `import command`. Processes that
-# tests start get `every_process` by PYTHONPATH, which some make of sys.path.
-HERE = Path(__file__).parent
-EVERY_PROCESS = str(HERE / "every_process")
-sys.path[:0] = [str(HERE / "servers"), str(HERE / "shared"), EVERY_PROCESS]
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [EVERY_PROCESS, os.environ.get("PYTHONPATH")])
-)
+# `import s3_server`, `import slow_proxy`, here and in benchmarks; `import command`.
+sys.path[:0] = [str(Path(__file__).parent / name) for name in ("servers", "shared")]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -85,7 +85,6 @@ class Reader:
             if not k.startswith(("DEEPSEEK_", "PIP_", "XDG_", "PYTHON", "VIRTUAL_ENV"))
         } | {
             "PATH": os.pathsep.join([str(self.prefix / "bin"), os.environ["PATH"]]),
-            "PYTHONPATH": str(ROOT / "tests" / "every_process"),
             "HOME": str(folder),
             "DEEPSEEK_CACHE_DIR": str(folder / "cache"),
             "DEEPSEEK_CONFIG": str(folder / "config.toml"),
