@@ -42,6 +42,7 @@ def check(
         Lost: it is not as it must be.
     """
     site = Site(home, image)
+    site.keeps_states = on_cut is not None
     try:
         if on_cut is not None:
             site.on_cut = lambda operation: on_cut(site)

@@ -61,6 +61,8 @@ class WatchedDatabase(SqliteDatabase):
         with self._site.lock:
             result = super().write(work)
             assert self._writer is not None
+            if not self._site.keeps_states:
+                return result
             # As a file without a WAL; with synchronous=NORMAL a power cut goes back to any of them.
             state = self._writer.serialize()
             durable = durable and not self._site.forgets
@@ -101,6 +103,8 @@ class Site:
         self.home, self.name = home, f"crash-{next(_ids)}"
         self.disk = SimDisk(lies=lies) if image is None else image.disk
         self.forgets = forgets
+        self.keeps_states = True
+        """Whether its power may fail: False where nobody asks for an `image` any more."""
         self.index_states: list[bytes] = []
         self.lock = threading.RLock()
         self.on_cut: Callable[[str], None] | None = None

@@ -22,6 +22,7 @@ from care_kit import (
     fragments_of,
     segment_files,
 )
+from command import ds_sdk_here
 
 from deepseek_core import errors
 from deepseek_store import Policy, Store
@@ -47,12 +48,12 @@ def on_disk(tmp_path: Path, domains: int = 8) -> tuple[Path, Path, dict[str, byt
     return home, cold, objects
 
 
-def sdk(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deepseek_core", "store", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def sdk(command: str, home: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    return ds_sdk_here(home.parent, "store", command, home, *words)
 
 
 def test_what_a_reader_met_is_told_by_another_process(tmp_path: Path) -> None:
+    """The reader is in a process of its own, and gone."""
     home, cold, _ = on_disk(tmp_path)
     (victim, *_) = sorted(cold.rglob("stripes/*/000*"))
     data = victim.read_bytes()

@@ -14,6 +14,7 @@ from deepseek_store.planning.policy import Policy
 from deepseek_store.planning.reaccess import Reaccess, columns
 from deepseek_store.planning.tiering import TierTerms, room_price, wait_price
 from deepseek_store.planning.tiering_many import Columns, choose_many
+from deepseek_store.read.learning import Learner
 
 DAY_S = 86_400.0
 HALF_LIFE_S = DAY_S
@@ -113,6 +114,13 @@ def test_no_lesson_makes_an_expectation_negative_or_absurd(some, then_s, now_s):
     learned = Reaccess(half_life_s=HALF_LIFE_S).learn(some, some[::-1], then_s, now_s)
     for heat in some:
         assert 0.0 <= learned.rate_at(heat, now_s) < float("inf")
+
+
+def test_tables_of_another_size_are_learned_again():
+    told = json.dumps({"half_life_s": HALF_LIFE_S, "came": [[3.0]], "told": [[1.0]]})
+    learner = Learner(Policy(half_life_s=HALF_LIFE_S), told)
+    assert not learner.reaccess.came.any()
+    assert learner.reaccess.rate_at(Heat(rate_per_s=1e-4, at_s=0.0), 0.0) == pytest.approx(1e-4)
 
 
 def test_json_brings_back_what_was_learned():

@@ -1,5 +1,7 @@
 """Patterns of training, tables and arrays: prefetch helps or keeps out of the way."""
 
+import functools
+
 import attrs
 import pytest
 import traces  # noqa: F401 - finds the modules of benchmarks
@@ -37,7 +39,9 @@ OTHERS = {
 EVERY = {**FILES, **OTHERS}
 
 
-def run(trace, sources=NAMES, *, gated=True, channels=8):
+@functools.cache  # a run is the same each time
+def run(name, sources=NAMES, *, gated=True, channels=8):
+    trace = EVERY[name]
     capacity = footprint_share(trace)
     store = Conditions(capacity_blocks=capacity, channels=channels)
     ours = None
@@ -50,25 +54,23 @@ def run(trace, sources=NAMES, *, gated=True, channels=8):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_gate_never_hurts_and_comes_near_the_best_subset(name):
-    trace = EVERY[name]
-    none = run(trace, ()).mean_wait_s
-    best = min(none, *(run(trace, s, gated=False).mean_wait_s for s in SUBSETS))
-    gated = run(trace).mean_wait_s
+    none = run(name, ()).mean_wait_s
+    best = min(none, *(run(name, s, gated=False).mean_wait_s for s in SUBSETS))
+    gated = run(name).mean_wait_s
     assert gated <= 1.005 * none
     assert gated <= 1.03 * best
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_whole_files_are_fetched_once_and_what_lies_behind_them_is_left(name):
-    outcome = run(FILES[name])
+    outcome = run(name)
     assert outcome.issued + outcome.misses <= 1.1 * outcome.requests
-    assert outcome.mean_wait_s <= 0.3 * run(FILES[name], ()).mean_wait_s
+    assert outcome.mean_wait_s <= 0.3 * run(name, ()).mean_wait_s
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_only_channel_is_left_to_those_who_wait(name):
-    trace = EVERY[name]
-    none, gated = run(trace, (), channels=1), run(trace, channels=1)
+    none, gated = run(name, (), channels=1), run(name, channels=1)
     assert gated.mean_wait_s <= 1.02 * none.mean_wait_s
 
 
@@ -129,8 +131,7 @@ def test_channels_that_went_and_came_back_are_used_again(name):
 
 @pytest.mark.parametrize("name", ["four readers", "columns", "runs of three"])
 def test_two_channels_are_noticed_and_not_given_away(name):
-    trace = EVERY[name]
-    none, gated = run(trace, (), channels=2), run(trace, channels=2)
+    none, gated = run(name, (), channels=2), run(name, channels=2)
     assert gated.mean_wait_s <= 1.005 * none.mean_wait_s
     assert gated.issued + gated.misses <= 1.1 * gated.requests
 

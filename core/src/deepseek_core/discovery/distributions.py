@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +65,8 @@ class Distribution:
     def read(self, file: str) -> str | None:
         """Text of one of its metadata files; None if it is missing or can't be read."""
         if self.folder is not None:
-            return _text(self.folder / file)
+            # A Path for each of hundreds of files takes as long as to look for them.
+            return _text(f"{self.folder}/{file}" if file else str(self.folder))
         try:
             return self.read_text(file) if self.read_text is not None else None
         except BaseException as error:  # noqa: BLE001 - a stranger's finder may raise anything
@@ -192,14 +194,16 @@ def _foreign(found: Iterable[metadata.Distribution], location: Path) -> Iterator
         yield bare.described()
 
 
-def _text(file: Path) -> str | None:
+def _text(file: str) -> str | None:
     """Read a regular file; None for anything else, or if this user may not read it."""
     try:
-        if not file.is_file():
+        found = os.stat(file)  # noqa: PTH116
+        if not stat.S_ISREG(found.st_mode):
             return None
-        with file.open("rb") as stream:
-            content = stream.read(_LARGEST).removeprefix(BOM_UTF8)
-    except OSError:
+        with open(file, "rb") as stream:  # noqa: PTH123
+            # `read` takes as much memory as it is told, before it knows how much there is.
+            content = stream.read(min(found.st_size + 1, _LARGEST)).removeprefix(BOM_UTF8)
+    except (OSError, ValueError):
         return None
     try:
         text = content.decode("utf-8")

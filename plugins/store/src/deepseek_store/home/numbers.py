@@ -46,8 +46,12 @@ class Marks:
 
     def __or__(self, other: Marks) -> Marks:
         """The higher of each."""
-        pairs = zip(attrs.astuple(self), attrs.astuple(other), strict=True)
-        return Marks(**dict(zip(attrs.fields_dict(Marks), map(max, pairs), strict=True)))
+        return Marks(
+            segment=max(self.segment, other.segment),
+            stripe=max(self.stripe, other.stripe),
+            generation=max(self.generation, other.generation),
+            seq=max(self.seq, other.seq),
+        )
 
 
 class Numbers:

@@ -412,8 +412,12 @@ def outdated(home: Path, why: str) -> IndexOutdated:
 
 
 def _promise(marks: Marks) -> Marks:
-    pairs = zip(attrs.astuple(marks), attrs.astuple(_AHEAD), strict=True)
-    return Marks(**dict(zip(attrs.fields_dict(Marks), map(sum, pairs), strict=True)))
+    return Marks(
+        segment=marks.segment + _AHEAD.segment,
+        stripe=marks.stripe + _AHEAD.stripe,
+        generation=marks.generation + _AHEAD.generation,
+        seq=marks.seq + _AHEAD.seq,
+    )
 
 
 def _known(content: Mapping[str, Any]) -> Marks:

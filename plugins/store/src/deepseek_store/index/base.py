@@ -53,7 +53,8 @@ class Index:
         self._token = 0
         self._writing = threading.Lock()
         # Re-entrant: two keys of one slot, or a block inside of another, must not wait for itself.
-        self._slots = tuple(threading.RLock() for _ in range(_SLOTS))
+        # Made when first asked for: most openings need few, or none.
+        self._slots: dict[int, threading.RLock] = {}
         # numbers of the slots that this process has locked in the database
         self._held: set[int] = set()
         # sequence number that the database had, and when that was (monotonic)
@@ -200,12 +201,13 @@ class Index:
         Raises:
             IndexUnavailable: the database does not answer, or somebody holds one for too long.
         """
-        slots = sorted({zlib.crc32(key.encode()) % len(self._slots) for key in keys})
+        slots = sorted({zlib.crc32(key.encode()) % _SLOTS for key in keys})
         with ExitStack() as stack:
             for slot in slots:
-                if not self._slots[slot].acquire(timeout=LONGEST_S):
+                lock = self._slots.setdefault(slot, threading.RLock())  # one for all threads
+                if not lock.acquire(timeout=LONGEST_S):
                     raise held_too_long(self.url, LONGEST_S)
-                stack.callback(self._slots[slot].release)
+                stack.callback(lock.release)
             fresh = [slot for slot in slots if slot not in self._held]
             stack.enter_context(self._database.exclusive(fresh))
             self._held.update(fresh)

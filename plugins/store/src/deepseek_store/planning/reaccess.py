@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Self
 
 import attrs
@@ -44,11 +45,12 @@ class Reaccess:
     """Accesses that came."""
     told: Table = attrs.field(factory=_empty)
     """Accesses that the rates had told."""
-    _log2: list[list[float]] = attrs.field(init=False, repr=False)
-    """log2 of the accesses to expect per half-life in the middle of each class and age."""
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_log2", np.log2(_expected(self.came, self.told)).tolist())
+    @cached_property
+    def _log2(self) -> list[list[float]]:
+        """log2 of the accesses to expect per half-life in the middle of each class and age."""
+        table: list[list[float]] = np.log2(_expected(self.came, self.told)).tolist()
+        return table
 
     def learn(
         self, before: Sequence[Heat], after: Sequence[Heat], then_s: float, now_s: float
@@ -128,8 +130,13 @@ class Reaccess:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """What `to_json` told."""
-        came, told = (np.array(content[name], dtype=np.float64) for name in ("came", "told"))
+        """What `to_json` told.
+
+        Raises:
+            ValueError: these are no tables of ours.
+        """
+        given = (np.array(content[name], dtype=np.float64) for name in ("came", "told"))
+        came, told = (table.reshape(CLASSES, AGES) for table in given)
         return cls(half_life_s=float(content["half_life_s"]), came=came, told=told)
 
 
@@ -173,4 +180,4 @@ def _rising(values: Table, weights: Table) -> Table:
             mean = (mean * total + last_mean * last_total) / (total + last_total)
             total, length = total + last_total, length + last_length
         blocks.append((mean, total, length))
-    return np.concatenate([np.full(length, mean) for mean, _, length in blocks])
+    return np.repeat([mean for mean, _, _ in blocks], [length for _, _, length in blocks])
