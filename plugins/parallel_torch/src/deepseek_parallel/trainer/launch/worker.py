@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -31,7 +32,10 @@ def main(text: str) -> int:
             if os.getppid() != parent:
                 jobs[0].trainer.stop()  # nobody would end this process any more
 
+        gc.disable()  # a quarter of a start would go to looks among what torch made, which stays
         jobs.append(build(read_recipe(Path(told["recipe"]), told["changes"]), callbacks=(watch,)))
+        gc.freeze()
+        gc.enable()
         trainer = jobs[0].trainer
         report = trainer.fit(**jobs[0].length, resume=told["resume"], show=teller.show)
     except DeepSeekError as error:
