@@ -19,7 +19,7 @@ from typing import Any, Final
 from _ranks import run_ranks
 from _report import Report, pin, print_head, versions
 
-RANKS, MICROBATCHES, SAMPLES, WIDTH = 2, 48, 16, 256
+RANKS, MICROBATCHES, SAMPLES, WIDTH = 2, 48, 128, 256
 SLOWER: Final = 3
 
 
