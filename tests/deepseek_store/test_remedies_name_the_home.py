@@ -13,9 +13,9 @@ _BARE = re.compile(r"`ds-sdk store [a-z-]+`")
 
 def _texts(path: Path) -> Iterator[ast.Constant]:
     """The strings of a module that are not its docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    alone = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
-    for each in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    alone = {id(each.value) for each in nodes if isinstance(each, ast.Expr)}
+    for each in nodes:
         if isinstance(each, ast.Constant) and id(each) not in alone:
             yield each
 
