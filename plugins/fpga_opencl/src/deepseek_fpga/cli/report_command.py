@@ -86,6 +86,7 @@ def _climb(args: argparse.Namespace) -> Climb:
         raise errors.ConfigError(
             "reports do not say which kernel they are of", remedy="add --kernel NAME"
         )
+    board = parse_board(args.board) if args.board else None  # before devices are looked for
     settings = _settings()
     bench = Bench(
         kept=Kept(console.cache_dir() / "fpga" / "proof"),
@@ -97,7 +98,7 @@ def _climb(args: argparse.Namespace) -> Climb:
         kernels=kernels,
         rungs=tuple(rung.id for rung in RUNGS if not args.rung or rung.id in args.rung),
         bench=bench,
-        board=parse_board(args.board or settings.what_if),
+        board=board or parse_board(settings.what_if),
         reports=args.reports,
     )
 

@@ -108,9 +108,9 @@ def build(tool: Tool, size: int, folder: Path, limit_s: float) -> None:
         *(tool.command, "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1)),
         *tool.options,
         # One unit to compile, as all would read the same headers; no time for the library, which
-        # hardly runs: half the work of verilator's own choice.
-        *("--output-split", "0", "-MAKEFLAGS", "OPT_GLOBAL=-O0"),
-        *("-O3", "-CFLAGS", "-O1", "--top-module", "matcher", f"-GP={size}"),
+        # hardly runs. -O1 takes half of verilator's -Os, which comes after CFLAGS, and is as fast.
+        *("--output-split", "0", "-MAKEFLAGS", "OPT_GLOBAL=-O0", "-MAKEFLAGS", "OPT_FAST=-O1"),
+        *("-O3", "--top-module", "matcher", f"-GP={size}"),
         *("--Mdir", "made", "-o", f"../{_DRIVER}", *sources()),
     ]
     said = run_tool(command, limit_s=limit_s, folder=folder, environment=tool.environment)
