@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -119,3 +121,20 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
             yield server
     except NoServer as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def asked_devices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which the devices of this machine have been asked, and nothing else."""
+    from deepseek_core import Session
+
+    folder = tmp_path_factory.mktemp("devices") / "cache"
+    with mock.patch.dict(os.environ, {"DEEPSEEK_CACHE_DIR": str(folder)}), Session():
+        return folder
+
+
+@pytest.fixture
+def own_cache(asked_devices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of the test's own, without a history; to ask each device takes a process."""
+    shutil.copytree(asked_devices, tmp_path / "cache")
+    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))

@@ -84,7 +84,8 @@ def test_streams_outlive_a_plugin_that_ends_them(source, as_json, tmp_path):
     assert "cpu_onnx" in process.stdout
     if as_json:
         assert json.loads(process.stdout)
-    wrong = zoo.ds_sdk("plan", "nothing.onnx", path=[tmp_path], env=env)
+    few = env | {"DEEPSEEK_PLUGINS": "ends,cpu_onnx"}  # each device that is asked takes a process
+    wrong = zoo.ds_sdk("plan", "nothing.onnx", path=[tmp_path], env=few)
     assert wrong.returncode == 2 and "error: " in wrong.stderr
 
 

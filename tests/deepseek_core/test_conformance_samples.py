@@ -54,6 +54,8 @@ def ran(kind, installed, folder):
     if kind in FILES:
         where = ["--pyargs", "deepseek_core.testing.suite", "--ds-plugin", f"bad_{kind}"]
     (folder / "pytest.ini").write_text("[pytest]\n")
+    if kind == "device":
+        where = ["-p", "abs_cases", *where]
     path = [str(installed), str(HERE), str(zoo.SOURCES)]
     environment = {"PYTHONPATH": os.pathsep.join(path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     with (folder / "output").open("wb") as output:

@@ -18,7 +18,7 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture
-def work(tmp_path, monkeypatch):
+def work(tmp_path, monkeypatch, own_cache):
     """A folder with a model of two stages, its gallery and its queries."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -41,7 +41,6 @@ def work(tmp_path, monkeypatch):
     gallery = rng.standard_normal((500, 32)).astype(np.float32)
     np.savez(tmp_path / "known.npz", gallery=gallery, k=np.array([3]))
     np.savez(tmp_path / "asked.npz", signal=rng.standard_normal((64, 64)).astype(np.float32))
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -78,7 +78,7 @@ def test_contrast_is_that_of_the_standard():
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch):
+def model(tmp_path, own_cache):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     value = onnx.helper.make_tensor_value_info
@@ -92,7 +92,6 @@ def model(tmp_path, monkeypatch):
     made = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
     (tmp_path / "relu.onnx").write_bytes(made.SerializeToString())
     np.savez(tmp_path / "data.npz", x=np.ones((64, 4), np.float32))
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
     return str(tmp_path / "relu.onnx"), str(tmp_path / "data.npz")
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch):
+def model(tmp_path, own_cache):
     from onnx import TensorProto, helper
 
     value = helper.make_tensor_value_info
@@ -26,7 +26,6 @@ def model(tmp_path, monkeypatch):
     opsets = [helper.make_opsetid("", 18)]
     made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     path.write_bytes(made.SerializeToString())
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
     return path
 
 
@@ -79,7 +78,7 @@ def test_the_page_says_what_a_cost_is_known_from_as_the_plan_does(model, tmp_pat
 
 
 @pytest.fixture
-def two_stages(tmp_path, monkeypatch):
+def two_stages(tmp_path, own_cache):
     """A layer and a matcher, whose name is hostile to pages, and data for both."""
     import onnx
     from onnx import TensorProto, helper
@@ -98,7 +97,6 @@ def two_stages(tmp_path, monkeypatch):
     onnx.save(attach_match(made, query="y", metric="l2"), path)
     ones = np.ones((8, 4), np.float32)
     np.savez(tmp_path / "data.npz", x=ones, gallery=ones, k=np.array([2]))
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
     return [str(path), "--input", str(tmp_path / "data.npz"), "--constant", "gallery",
             "--constant", "k"]  # fmt: skip
 

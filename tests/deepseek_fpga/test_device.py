@@ -1,5 +1,7 @@
 """OpenCL devices as devices of the SDK: what they run, refuse, and keep."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -158,3 +160,13 @@ def test_a_named_binary_is_loaded_and_nothing_compiled(device, tmp_path, monkeyp
 def test_an_unknown_device_is_named():
     with pytest.raises(errors.DeviceUnavailable, match="opencl:none:9"):
         open_matching_device("opencl:none:9", OpenOptions(threads=1, cache_dir=None))
+
+
+def test_the_environment_is_as_it_was_once_it_is_open(tmp_path, monkeypatch):
+    """Else the next session of the process would take all results of probes for outdated."""
+    monkeypatch.delenv("POCL_MAX_PTHREAD_COUNT", raising=False)
+    before = dict(os.environ)
+    opened = open_matching_device(IDS[0], OpenOptions(threads=1, cache_dir=tmp_path))
+    after = dict(os.environ)
+    opened.close()
+    assert after == before

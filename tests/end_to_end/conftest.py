@@ -1,5 +1,6 @@
 """The command line in this process, with a cache that one module's tests share."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def shared_cache(asked_devices, tmp_path_factory):
+    return shutil.copytree(asked_devices, tmp_path_factory.mktemp("shared") / "cache")
 
 
 @pytest.fixture

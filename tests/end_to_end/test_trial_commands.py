@@ -112,8 +112,7 @@ def test_made_up_values_that_a_model_refuses_are_told_as_such_and_real_ones_work
 
 
 @pytest.mark.parametrize("command", TRIALS)
-def test_nothing_is_measured_on_no_items(command, ds, tmp_path, monkeypatch):
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
+def test_nothing_is_measured_on_no_items(command, ds, own_cache):
     ds.model(ROWS)
     save("data.npz", {"x": floats(0, 4)})
     error, fix = ds.refuses(command, "model.onnx", "--input", "data.npz", "--device", "cpu")
@@ -124,8 +123,7 @@ def test_nothing_is_measured_on_no_items(command, ds, tmp_path, monkeypatch):
     assert {c.get("samples", 0) for c in stage["candidates"]} == {0}
 
 
-def test_a_plan_needs_no_sizes_and_says_what_is_a_guess(ds, tmp_path, monkeypatch):
-    monkeypatch.setenv("DEEPSEEK_CACHE_DIR", str(tmp_path / "cache"))
+def test_a_plan_needs_no_sizes_and_says_what_is_a_guess(ds, own_cache):
     ds.model(FREE)
     text = ds.says("plan", "model.onnx", "--device", "cpu", "--verbose")
     assert text.startswith("not batched: ")

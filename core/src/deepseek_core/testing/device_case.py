@@ -89,8 +89,9 @@ class DeviceCase:
 
     def repeated(self, count: int) -> DeviceCase:
         """The same with so many items: its own, one after the other, again and again."""
-        assert self.count, "no item to repeat"
-        return self._taken([(count + number) % self.count for number in range(count)])
+        own = self.count
+        assert own, "no item to repeat"
+        return self._taken([(count + number) % own for number in range(count)])
 
     def emptied(self) -> DeviceCase | None:
         """The same with a batch of no items; None where inputs or outputs have no batch."""

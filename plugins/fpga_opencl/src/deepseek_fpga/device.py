@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,7 @@ from deepseek_fpga.settings import Settings
 from deepseek_fpga.variants import Form, Metric, default_variant
 
 BINARY_VARIABLE: Final = "DEEPSEEK_FPGA_BINARY"
+_POCL_THREADS: Final = "POCL_MAX_PTHREAD_COUNT"
 
 # Assumed, not measured: the spread of devices is covered by the sigma.
 _PAIR_ELEMENTS_PER_S: Final = 25e9
@@ -110,9 +112,25 @@ def open_matching_device(device_id: str, options: OpenOptions) -> MatchingDevice
     Raises:
         DeviceUnavailable: there is no such device, or it can't be used as the settings are.
     """
-    os.environ.setdefault("POCL_MAX_PTHREAD_COUNT", str(options.threads))
     patch = Settings.of(options.settings).pocl_patch
-    return MatchingDevice(open_device(device_id, patch_pocl=patch), options)
+    with _granted(options.threads):
+        return MatchingDevice(open_device(device_id, patch_pocl=patch), options)
+
+
+@contextmanager
+def _granted(threads: int) -> Iterator[None]:
+    """Tell PoCL its number of threads while it starts.
+
+    Results of probes depend on the environment: left there, the next session would ask anew.
+    """
+    if _POCL_THREADS in os.environ:
+        yield
+        return
+    os.environ[_POCL_THREADS] = str(threads)
+    try:
+        yield
+    finally:
+        os.environ.pop(_POCL_THREADS, None)
 
 
 class MatchingDevice(Device):
