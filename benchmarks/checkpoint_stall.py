@@ -3,8 +3,8 @@
 Two ranks with equal replicas of a multi-layer perceptron and AdamW: 289 MiB of state. Each round
 saves it by `torch.distributed.checkpoint.save` (DCP), by its `async_save` in a thread and in a
 process, and by `Checkpoints.save`, all to a folder of one disk, all synced to it. Stall is the time
-until the call returns, and what the next step of the optimizer takes longer, as it may wait for a
-copy; what else steps lose beside a save that still runs is counted, too.
+until the call returns, and what the next step of the optimizer waits for a copy; what steps lose
+beside a save that still runs is counted, too.
 
     python benchmarks/checkpoint_stall.py [--rounds N] [--to FOLDER] [--json FILE]
 """
@@ -43,7 +43,6 @@ class Training:
         self.net = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(LAYERS)))
         self.optimizer = torch.optim.AdamW(self.net.parameters())
         self.x = torch.randn(BATCH, WIDTH)
-        self.update_s = 0.0  # of the last step, what the optimizer took
 
     def step_s(self) -> float:
         """Seconds of one step, which all ranks end together."""
@@ -55,11 +54,12 @@ class Training:
         loss = self.net(self.x).square().mean()
         loss.backward()
         dist.all_reduce(torch.ones(1))
-        update_s = time.perf_counter()
         self.optimizer.step()
-        end_s = time.perf_counter()
-        self.update_s = end_s - update_s
-        return end_s - start_s
+        return time.perf_counter() - start_s
+
+    def noted(self, times_s: list[float]) -> Any:
+        """A hook that notes when the optimizer begins its step; in the order of their making."""
+        return self.optimizer.register_step_pre_hook(lambda *_: times_s.append(time.perf_counter()))
 
     def states(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Of the model and the optimizer."""
@@ -73,23 +73,24 @@ def saved(
 
     `begin` gives what tells whether the save is done, or None where it is.
     """
-    usual = [(training.step_s(), training.update_s) for _ in range(STEPS)]
-    usual_s, update_s = (statistics.median(column) for column in zip(*usual, strict=True))
+    usual_s = statistics.median(training.step_s() for _ in range(STEPS))
+    times_s: list[float] = []  # of hooks of the next step, around what the save has put there
+    hooks = [training.noted(times_s)]
     barrier.wait()
     start_s = time.perf_counter()
     is_done = begin()
-    stall_s = time.perf_counter() - start_s
-    lost_s, waited_s = 0.0, None
+    stall_s, lost_s = time.perf_counter() - start_s, 0.0
+    hooks.append(training.noted(times_s))
     while is_done is not None and not all_done(is_done()):
         lost_s += training.step_s() - usual_s
-        if waited_s is None:
-            waited_s = max(0.0, training.update_s - update_s)
-            stall_s, lost_s = stall_s + waited_s, lost_s - waited_s
         if time.perf_counter() - start_s > LIMIT_S:
             raise TimeoutError("the save does not end")
     total_s = time.perf_counter() - start_s
+    for hook in hooks:
+        hook.remove()
+    waited_s = times_s[1] - times_s[0] if times_s else 0.0
     barrier.wait()
-    return stall_s, lost_s, total_s
+    return stall_s + waited_s, lost_s - waited_s, total_s
 
 
 def all_done(mine: bool) -> bool:
