@@ -54,6 +54,11 @@ def test_an_example_of_the_help_has_options_that_the_command_takes(command):
         assert parser.parse_args(words).model == "model.onnx"
 
 
+def named(option):
+    """An option as errors name it, with its short form."""
+    return {"--output": "-o/--output"}.get(option, option)
+
+
 @pytest.mark.parametrize(
     "twice",
     [
@@ -70,7 +75,7 @@ def test_an_example_of_the_help_has_options_that_the_command_takes(command):
 )
 def test_an_option_of_one_value_may_be_given_once(twice, desk):
     error, fix = desk.refuses(*RUN, *twice)
-    assert (error, fix) == (f"argument {twice[0]}: given twice", "give it once")
+    assert (error, fix) == (f"argument {named(twice[0])}: given twice", "give it once")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,7 @@ def test_an_option_of_one_value_may_be_given_once(twice, desk):
 def test_an_empty_value_is_refused_and_never_ignored(option, desk):
     error, fix = desk.refuses(*RUN, option, "")
     assert (error, fix) == (
-        f"argument {option}: must not be empty", "give it a value, or leave it out"
+        f"argument {named(option)}: must not be empty", "give it a value, or leave it out"
     )  # fmt: skip
 
 
@@ -120,7 +125,7 @@ def test_data_without_its_option_is_told_where_it_goes_and_the_remedy_works(desk
 @pytest.mark.parametrize("value", ["-y.npz", "--json", "--trace"])
 def test_a_value_that_looks_like_an_option_goes_behind_an_equals_sign(value, desk):
     error, fix = desk.refuses(*RUN, "--output", value)
-    assert error == "argument --output: expected one argument"
+    assert error == "argument -o/--output: expected one argument"
     assert fix == "--output VALUE, or --output=VALUE if the value starts with -"
     desk.says(*RUN, f"--output={value}")
     equal(arrays(desk.folder / value), desk.reference({"x": floats(7, 4)}))

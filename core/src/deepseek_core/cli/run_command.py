@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_plan_arguments(parser)
     add_picture_arguments(parser)
-    parser.add_argument("--output", metavar="FILE.npz", help="write the outputs there")
+    parser.add_argument("-o", "--output", metavar="FILE.npz", help="write the outputs there")
     parser.add_argument("--explain", action="store_true", help="print candidates and reasons")
     parser.add_argument("--html", metavar="FILE", help="write a page: reasons, Gantt, queues")
     parser.add_argument("--trace", metavar="FILE.json", help="write a trace for Perfetto")

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, choices=TARGETS, help="what it is built for")
     parser.add_argument("--kernel", required=True, choices=METRICS, help="which metric")
     parser.add_argument(
-        "--output", required=True, type=Path, metavar="FOLDER", help="where all of it goes"
+        "-o", "--output", required=True, type=Path, metavar="FOLDER", help="where all of it goes"
     )
     parser.add_argument(
         "--board", default="", metavar="NAME", help="of aoc: the board; of vpp: the platform"

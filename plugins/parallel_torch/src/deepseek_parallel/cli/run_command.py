@@ -151,8 +151,9 @@ def _print(report: dict[str, Any], recipe: Any) -> None:
     if report["mesh"]:
         ranks += f" ({', '.join(f'{axis} {size}' for axis, size in report['mesh'].items())})"
     resumed = f", resumed at step {report['resumed']}" if report["resumed"] is not None else ""
+    epochs = f"{report['epochs']:.3g} {'epoch' if report['epochs'] == 1 else 'epochs'}"
     console.print_text(
-        f"{report['steps']} steps, {report['samples']:,} samples, {report['epochs']:.3g} epochs on "
+        f"{report['steps']} steps, {report['samples']:,} samples, {epochs} on "
         f"{ranks}{resumed}; ended by: {report['stopped']}"
     )
     losses = report["losses"][-1:]
