@@ -1,8 +1,8 @@
 """Fills in what is read off the code: a line `<!-- made: NAME -->` of a page becomes its text.
 
-mkdocs calls `on_page_markdown` and `on_post_page` for each page. So the reference can't drift from
-the code: nothing of it is written down twice. tests/docs/test_site.py compares the built pages
-with the code.
+mkdocs calls `on_page_markdown` and `on_post_page` for each page, and `on_post_template` for that of
+what is not found. So the reference can't drift from the code: nothing of it is written down twice.
+tests/docs/test_site.py compares the built pages with the code.
 """
 
 from __future__ import annotations
@@ -73,5 +73,9 @@ def on_post_page(output: str, **_: Any) -> str:
 
     The search has a name, and code that scrolls can be scrolled by keyboard.
     """
-    named = output.replace('role="dialog">', 'role="dialog" aria-label="Search">')
-    return _BLOCK.sub('<pre tabindex="0"', named)
+    return _BLOCK.sub('<pre tabindex="0"', on_post_template(output))
+
+
+def on_post_template(output: str, **_: Any) -> str:
+    """The search with a name, for a screen reader."""
+    return output.replace('role="dialog">', 'role="dialog" aria-label="Search">')
