@@ -118,7 +118,10 @@ def test_the_roster_may_die_while_nothing_changes_and_is_met_again():
         fleet.roster.start()
         new = fleet.start(train, steps, 0.01)
         fleet.until(lambda: fleet.steps(new) > 0)
-        assert fleet.last(new, "member")[0] == 2
+        epoch, _, size, had = fleet.last(new, "member")
+        assert epoch >= 2  # a group that a busy machine does not build in time is built again
+        assert size == 3
+        assert had > before
         check(fleet, [*numbers, new], fleet.close_end(steps))
 
 
