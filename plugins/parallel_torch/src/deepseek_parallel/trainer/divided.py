@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from deepseek_core import errors, training
-from deepseek_parallel.errors import NotFiniteGradient, RankFailed
+from deepseek_parallel.errors import NotFiniteGradient
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.strategies.applying import schedule_of
@@ -24,13 +24,13 @@ from deepseek_parallel.trainer.evaluation import Evaluation, Measure
 from deepseek_parallel.trainer.gradients import not_finite
 from deepseek_parallel.trainer.held import Held
 from deepseek_parallel.trainer.losses import as_float, check_gradient, summed
-from deepseek_parallel.trainer.part import Sums
+from deepseek_parallel.trainer.part import IN_EVALUATION, Sums
 from deepseek_parallel.trainer.pieces import Piece, cut, even, in_step
 from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.seeding import begin_at
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.tally import Tally, Totals
-from deepseek_parallel.trainer.together import add, gathered, place
+from deepseek_parallel.trainer.together import add, gathered, place, raise_failed, said_of
 
 _SAMPLES: Final = 2
 """Of the batch on which layers are counted."""
@@ -222,16 +222,8 @@ class Divided:
     def _check_read(self, failure: Exception | None) -> None:
         if not self._any(failure is not None):
             return
-        said = None if failure is None else f"{type(failure).__name__}: {failure}".splitlines()[0]
-        told = gathered(said, self._ranks)
-        if failure is not None:
-            raise failure
-        rank = next(rank for rank, one in enumerate(told) if one is not None)
-        raise RankFailed(
-            f"rank {rank} failed in the evaluation: {told[rank]}",
-            rank=rank,
-            remedy="see the log of that rank",
-        )
+        told = gathered(said_of(failure), self._ranks)
+        raise_failed(told, failure, *IN_EVALUATION)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a checkpoint holds of what this rank has of the model and of the optimizer."""

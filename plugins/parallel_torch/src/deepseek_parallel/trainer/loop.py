@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from deepseek_core import errors
-from deepseek_parallel.errors import NotFiniteLoss, RankFailed, RankLost
+from deepseek_parallel.errors import NotFiniteLoss, RankLost
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.shares import imbalance
 from deepseek_parallel.trainer.evaluating import evaluated
@@ -19,7 +19,7 @@ from deepseek_parallel.trainer.saver import Saver
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.stopping import Stop
 from deepseek_parallel.trainer.tally import Tally, Totals, tally_nbytes, totals_of
-from deepseek_parallel.trainer.together import gathered, place
+from deepseek_parallel.trainer.together import gathered, place, raise_failed, said_of
 
 _MOST_MEETINGS: Final = 20
 """How often ranks may be lost while the others meet."""
@@ -184,15 +184,10 @@ class Loop:
     def _check(self, totals: Totals, failure: Exception | None) -> None:
         """Raise on all ranks what went wrong on one."""
         if any(totals.failed):
-            told = gathered(f"{type(failure).__name__}: {failure}", self._ranks)
-            if failure is not None:
-                raise failure
-            rank = totals.failed.index(True)
-            raise RankFailed(
-                f"rank {rank} failed at step {self._progress.step}: {told[rank].splitlines()[0]}",
-                rank=rank,
-                remedy="see the log of that rank; no rank has taken the step",
-            )
+            raise_failed(
+                gathered(said_of(failure), self._ranks), failure, f"at step {self._progress.step}",
+                "see the log of that rank; no rank has taken the step",
+            )  # fmt: skip
         if any(totals.bad_loss):
             rank = totals.bad_loss.index(True)
             raise NotFiniteLoss(

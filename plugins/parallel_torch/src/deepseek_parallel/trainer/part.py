@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from torch.optim import Optimizer
 
@@ -14,6 +14,8 @@ from deepseek_parallel.trainer.tally import Tally, Totals
 
 Sums = Mapping[str, tuple[float, float]]
 """Of each measure, the sum and the count."""
+IN_EVALUATION: Final = ("in the evaluation", "see the log of that rank")
+"""When a rank has failed, and what to do."""
 
 
 class Part(Protocol):

@@ -8,7 +8,6 @@ from typing import Any, Final
 import torch
 from torch.optim import Optimizer
 
-from deepseek_parallel.errors import RankFailed
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.trainer.buffers import Buffers
@@ -16,14 +15,14 @@ from deepseek_parallel.trainer.data import moved
 from deepseek_parallel.trainer.descent import Descent, whole_nbytes
 from deepseek_parallel.trainer.evaluation import Evaluation, Measure
 from deepseek_parallel.trainer.losses import as_float, check_gradient, summed
-from deepseek_parallel.trainer.part import Sums
+from deepseek_parallel.trainer.part import IN_EVALUATION, Sums
 from deepseek_parallel.trainer.pieces import Piece, cut, equal_shares, mine
 from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.seeding import begin_at
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.sharing import Shares
 from deepseek_parallel.trainer.tally import Tally, Totals
-from deepseek_parallel.trainer.together import gathered
+from deepseek_parallel.trainer.together import gathered, raise_failed, said_of
 
 
 class Replica:
@@ -108,16 +107,8 @@ class Replica:
             failure = error
         finally:
             setup.model.train(was_training)
-        told = gathered((sums, None if failure is None else _said(failure)), ranks)
-        if failure is not None:
-            raise failure
-        for rank, (_, said) in enumerate(told):
-            if said is not None:
-                raise RankFailed(
-                    f"rank {rank} failed in the evaluation: {said}",
-                    rank=rank,
-                    remedy="see the log of that rank",
-                )
+        told = gathered((sums, said_of(failure)), ranks)
+        raise_failed([said for _, said in told], failure, *IN_EVALUATION)
         return [sums for sums, _ in told]
 
     def _own_sums(
@@ -162,7 +153,3 @@ class Replica:
     def whole_nbytes(self) -> int:
         """The same without compression."""
         return whole_nbytes(self._setup.params, self._ranks.size)
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from deepseek_parallel.errors import RankFailed
 from deepseek_parallel.exchange import waited
 from deepseek_parallel.ranks import Ranks
 
@@ -47,6 +49,26 @@ def told(value: Any, first: int, ranks: Ranks) -> Any:
     source = dist.get_global_rank(ranks.group, first)
     waited(lambda: dist.broadcast_object_list(held, source, group=ranks.group), ranks.rank)
     return held[0]
+
+
+def said_of(failure: Exception | None) -> str | None:
+    """What the others are told of an error of this rank."""
+    return None if failure is None else f"{type(failure).__name__}: {failure}".splitlines()[0]
+
+
+def raise_failed(
+    told: Sequence[str | None], failure: Exception | None, when: str, remedy: str
+) -> None:
+    """Raise the error of this rank as it is, else that of another one by what it said.
+
+    Raises:
+        RankFailed: another rank has failed; `when` says where.
+    """
+    if failure is not None:
+        raise failure
+    for rank, said in enumerate(told):
+        if said is not None:
+            raise RankFailed(f"rank {rank} failed {when}: {said}", rank=rank, remedy=remedy)
 
 
 def place(ranks: Ranks, near: torch.device) -> torch.device:
