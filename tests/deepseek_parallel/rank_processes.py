@@ -63,6 +63,7 @@ def _rank(sending, port, work, rank, ranks, given, patience_s):
             "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks,
             timeout=timedelta(seconds=patience_s),
         )  # fmt: skip
+        dist.barrier()  # else the others, which may still connect, lose one that ends at once
         answer = work(rank, ranks, *given)
         sending.send(answer)
         if answer == HANGS:
