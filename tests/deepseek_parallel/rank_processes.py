@@ -218,6 +218,21 @@ def spoiled(rank, ranks):
     return error, same, bits(net)
 
 
+def grown(rank, ranks):
+    """Gradients of rank 1 are finite, and what waits of them is not in the second step."""
+    net = module()
+    optimizer = CompressedSGD(net.parameters(), lr=1.0, ratio=0.05)
+
+    def step():
+        for param in net.parameters():
+            param.grad = torch.full_like(param, 3e38 if rank == 1 else 1.0)
+        optimizer.step()
+
+    step()
+    before = bits(net)
+    return told(step), bits(net) == before
+
+
 def another_model(rank, ranks):
     """Rank 1 has one more layer."""
     net = module() if rank != 1 else torch.nn.Sequential(module(), torch.nn.Linear(3, 3))
