@@ -53,6 +53,13 @@ def test_a_dead_worker_ends_the_run_with_its_last_words(recipe_folder):
     assert time.monotonic() - start_s < LIMIT_S
 
 
+def test_warnings_of_workers_are_seen_once(recipe_folder, capsys):
+    script = recipe_folder / "train.py"
+    script.write_text(script.read_text() + '\n\nimport warnings\nwarnings.warn("look here")\n')
+    assert main(["run", "recipe.toml", "--nproc", "2", "--set", "train.steps=1"]) == 0
+    assert capsys.readouterr().err.count("UserWarning: look here") == 1
+
+
 def test_a_program_that_wants_their_port_does_not_part_the_workers(recipe_folder, capsys):
     """It asks between the start of the workers and their meeting."""
     script = recipe_folder / "train.py"

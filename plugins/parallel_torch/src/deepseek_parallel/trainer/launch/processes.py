@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from deepseek_parallel.elastic import meeting_point
+from deepseek_core import console
 from deepseek_parallel.errors import RankFailed
 from deepseek_parallel.trainer.launch.channel import listening
 from deepseek_parallel.trainer.watch.line import Show
@@ -28,7 +29,10 @@ _FOLLOWED: Final = 3
 
 
 class Worker:
-    """A process, the last lines of what it wrote to stderr, and its number."""
+    """A process, its rank, and the last lines that it wrote to stderr.
+
+    What rank 0 writes is shown as it comes: warnings are alike on all ranks.
+    """
 
     def __init__(
         self, rank: int, command: Sequence[str], env: Mapping[str, str], passed: Sequence[int] = ()
@@ -46,6 +50,13 @@ class Worker:
         with stream:
             for line in stream:
                 self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                if self.is_shown:
+                    console.print_note(self.lines[-1])
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a person has seen its lines."""
+        return self.rank == 0
 
     def finish(self) -> str:
         """The last lines, once all are read."""
@@ -128,7 +139,7 @@ def _check(workers: Sequence[Worker]) -> None:
 
 def _failed(worker: Worker, how: str) -> RankFailed:
     log = worker.finish()
-    last = f"; it said last:\n{log}" if log else ""
+    last = f"; it said last:\n{log}" if log and not worker.is_shown else ""
     return RankFailed(
         f"rank {worker.rank} {how}{last}",
         rank=worker.rank,

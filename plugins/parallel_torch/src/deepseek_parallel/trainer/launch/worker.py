@@ -51,4 +51,6 @@ def main(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    code = main(sys.argv[1])
+    gc.unfreeze()  # libraries that count what is left of theirs at the end would find all of it
+    sys.exit(code)
