@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from deepseek_parallel.elastic import meeting_point
 from deepseek_core import console
+from deepseek_parallel.elastic import meeting_point
 from deepseek_parallel.errors import RankFailed
 from deepseek_parallel.trainer.launch.channel import listening
 from deepseek_parallel.trainer.watch.line import Show
