@@ -1,4 +1,4 @@
-"""An installed strategy of somebody else, with options of its own, in recipes and on the command."""
+"""An installed strategy of somebody else: its own options, in recipes and on the command."""
 
 import json
 import os
