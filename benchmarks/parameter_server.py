@@ -175,35 +175,31 @@ def main() -> int:
     print_head("Fashion-MNIST at a parameter server", used)
     report = Report(versions=used)
     for model, steps in STEPS.items():
+        print(f"\n{model}, {steps} steps: loss of training / accuracy of test, by seed", flush=True)
         losses: dict[str, list[float]] = {"synchronous": [], "server": [], "not ahead": []}
-        accuracies: dict[str, list[float]] = {name: [] for name in losses}
         ages: list[int] = []
-        print(f"\n{model}, {steps} steps: loss of training / accuracy of test, by seed")
         for seed in range(args.first, args.first + args.seeds):
             run = Run(model=model, seed=seed, data=Path(args.data))
-            found = synchronous(run)
-            losses["synchronous"].append(found[0])
-            accuracies["synchronous"].append(found[1])
-            for name in ("server", "not ahead"):
-                loss, accuracy, seen = served(run, ahead=name == "server")
-                losses[name].append(loss)
-                accuracies[name].append(accuracy)
-                ages += seen if name == "server" else []
-        for name, found_losses in losses.items():
-            pairs = zip(found_losses, accuracies[name], strict=True)
-            told = "  ".join(f"{loss:.4f} / {accuracy:.4f}" for loss, accuracy in pairs)
-            print(f"  {told}  {name}", flush=True)
-        counts = ", ".join(
-            f"{age}: {n / len(ages):.1%}" for age, n in sorted(Counter(ages).items())
-        )
-        print(f"  steps that a gradient was old: mean {statistics.mean(ages):.2f}, {counts}")
-        mean = {name: statistics.mean(found) for name, found in losses.items()}
-        off = 100 * (mean["server"] / mean["synchronous"] - 1)
-        report.at_most(f"loss above synchronous, {model}", off, 2.0, "%")
-        plain = 100 * (mean["not ahead"] / mean["synchronous"] - 1)
-        print(f"  without weights ahead: {plain:+.1f} %")
-        report.at_most(f"steps that a gradient was old, {model}", max(ages), BOUND, "steps")
+            for name, found in losses.items():
+                if name == "synchronous":
+                    loss, accuracy = synchronous(run)
+                else:
+                    loss, accuracy, seen = served(run, ahead=name == "server")
+                    ages += seen if name == "server" else []
+                found.append(loss)
+                print(f"  {seed}: {loss:.4f} / {accuracy:.4f}  {name}", flush=True)
+        _judge(report, model, losses, ages)
     return report.finish(args.json)
+
+
+def _judge(report: Report, model: str, losses: dict[str, list[float]], ages: list[int]) -> None:
+    counts = ", ".join(f"{age}: {n / len(ages):.1%}" for age, n in sorted(Counter(ages).items()))
+    print(f"  steps that a gradient was old: mean {statistics.mean(ages):.2f}, {counts}")
+    mean = {name: statistics.mean(found) for name, found in losses.items()}
+    above = {name: 100 * (found / mean["synchronous"] - 1) for name, found in mean.items()}
+    print(f"  weights as they are, not ahead: {above['not ahead']:+.1f} % above synchronous")
+    report.at_most(f"loss above synchronous, {model}", above["server"], 2.0, "%")
+    report.at_most(f"steps that a gradient was old, {model}", max(ages), BOUND, "steps")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from train_recipe import RECIPE
 
 from deepseek_core import errors
-from deepseek_parallel import CheckpointMissing, MeshMismatch, RankFailed
+from deepseek_parallel import CheckpointMissing, RankFailed
 from deepseek_parallel.cli.main import main
 from deepseek_parallel.trainer.recipe.read import read_recipe
 
@@ -71,6 +71,13 @@ def test_a_program_that_wants_their_port_does_not_part_the_workers(recipe_folder
     )
     code, report = told(capsys, "run", "recipe.toml", "--nproc", "2", "--set", "train.steps=2")
     assert (code, report["ranks"], report["steps"]) == (0, 2, 2)
+
+
+def test_a_failed_worker_has_its_own_words_last(recipe_folder):
+    """And not what native libraries say at an end."""
+    with pytest.raises(RankFailed) as caught:
+        main(["run", "recipe.toml", "--nproc", "2", "--set", "loss.function=train.py:failing"])
+    assert caught.value.log.splitlines()[-1] == "ValueError: no loss of rank 1"
 
 
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
@@ -135,13 +142,16 @@ def test_a_dry_run_says_what_would_be_done(recipe_folder, capsys):
         ("--strategy pp:pp=2", "pp 2 need a multiple of 2 ranks, and there is one"),
         ("--nproc 2 --strategy hybird", "a strategy 'hybird' -> did you mean hybrid"),
         ("--strategy hybrid:tp", "is not NAME:KEY=VALUE,... -> --strategy hybrid:tp=2,pp=2"),
-        ("--strategy hybrid:tpp=2", "there is no strategy.tpp -> did you mean 'tp'"),
-        ("--strategy hybrid:tp=two", "strategy.tp is 'two' -> give a whole number"),
+        (
+            "--strategy hybrid:tpp=2",
+            "'hybrid' has no option 'tpp' -> did you mean tp or pp? its options: dp, tp",
+        ),
+        ("--strategy hybrid:tp=two", "tp is 'two', not a whole number of 1 or more"),
         ("--set strategy.tp=2", "has none of name"),
     ],
 )
 def test_a_mesh_that_can_not_be_is_told_before_a_process_starts(recipe_folder, words, text):
-    with pytest.raises((errors.ConfigError, MeshMismatch), match=re.escape(text)):
+    with pytest.raises((errors.ConfigError, errors.InputError), match=re.escape(text)):
         main(["run", "recipe.toml", *words.split()])
     assert not (recipe_folder / "log").exists()
 

@@ -33,6 +33,12 @@ def slow(model, batch):
     return loss(model, batch)
 
 
+def failing(model, batch):
+    if os.environ["RANK"] == "1":
+        raise ValueError("no loss of rank 1")
+    return loss(model, batch)
+
+
 def killed(model, batch):
     if os.environ["RANK"] == "1":
         print("the end of rank 1", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ Records, contracts and two functions, without torch. Import it by
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import signature
+from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,12 +105,25 @@ def _made(found: Registered[StrategySpec], options: Mapping[str, Any] = _NONE) -
 
 
 def _check_options(name: str, factory: Any, options: Mapping[str, Any]) -> None:
-    if not options:  # a signature takes time, and some have none
+    try:
+        parameters = signature(factory).parameters
+    except ValueError:  # of a class in C
         return
-    known = list(signature(factory).parameters)
+    if any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values()):
+        return
+    named = {
+        key: one.default is Parameter.empty
+        for key, one in parameters.items()
+        if one.kind in (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    }
+    has = f"its options: {', '.join(named) or 'none'}"
     for option in options:
-        if option not in known:
+        if option not in named:
+            close = suggestion(option, named)
             raise ConfigError(
                 f"strategy {name!r} has no option {option!r}",
-                remedy=suggestion(option, known) or f"its options: {', '.join(known) or 'none'}",
+                remedy=f"{close} {has}" if close else has,
             )
+    for key, is_needed in named.items():
+        if is_needed and key not in options:
+            raise ConfigError(f"strategy {name!r} needs the option {key!r}", remedy=has)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,9 @@ EXAMPLES: Final = """examples:
 Ctrl-C ends it after the step that runs, and saves where the recipe has [checkpoint].
 
 exit codes: 0 done, 1 a worker or a step failed, 2 wrong input, 130 Ctrl-C"""
+_BETWEEN: Final = re.compile(r",(?![^\[]*\])")
+"""Commas that are not within a list."""
+_VALUES: Final = (bool, int, float, str, list)
 _SIGNALS: Final = ("Ctrl-C", "SIGTERM")
 
 
@@ -111,7 +116,7 @@ def changes_of(args: argparse.Namespace) -> list[str]:
     if args.strategy is None:
         return list(args.changes)
     name, colon, rest = args.strategy.partition(":")
-    pairs = [word.partition("=") for word in rest.split(",")] if colon else []
+    pairs = [word.partition("=") for word in _BETWEEN.split(rest)] if colon else []
     if not name.strip() or not all(
         key.strip() and equals and value for key, equals, value in pairs
     ):
@@ -121,9 +126,18 @@ def changes_of(args: argparse.Namespace) -> list[str]:
         )
     table = {"name": json.dumps(name.strip())}
     for key, _, value in pairs:
-        table[key.strip()] = value if value.isdecimal() else json.dumps(value)
+        table[key.strip()] = _as_toml(value)
     made = ", ".join(f"{key} = {value}" for key, value in table.items())
     return [*args.changes, f"strategy={{{made}}}"]
+
+
+def _as_toml(text: str) -> str:
+    """A value as TOML has it, if it is one; a word is a text."""
+    try:
+        is_value = isinstance(tomllib.loads(f"value = {text}")["value"], _VALUES)
+    except ValueError:
+        is_value = False
+    return text if is_value else json.dumps(text)
 
 
 def _check_strategy(args: argparse.Namespace, recipe: Any) -> None:

@@ -76,7 +76,7 @@ def split(
         why = "; ".join(f"{name}: {reason}" for name, reason in ranking.refusals.items())
         raise errors.InputError(f"no strategy has a plan: {why}", remedy="see each one's reason")
     plan = _usable(ranking, lambda: _check_call(model, loss, sample), is_free=strategy == AUTO)
-    held = training.open_strategy(plan.strategy).apply(plan, model)
+    held = training.open_strategy(plan.strategy, options).apply(plan, model)
     return Splitting(
         model=held,
         plan=plan,

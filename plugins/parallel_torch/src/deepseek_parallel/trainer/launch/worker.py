@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,20 @@ def main(text: str) -> int:
     return STOPPED if report.stopped in _SIGNALS else 0
 
 
+def run(text: str) -> int:
+    """Do `main`; one that fails ends with its own words: native libraries have more at an end."""
+    try:
+        code = main(text)
+    except Exception:  # noqa: BLE001 - of the user's code
+        traceback.print_exc()
+        code = FAILED
+    if code in (FAILED, FOLLOWED):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    gc.unfreeze()  # libraries that count what is left of theirs at an end would find all of it
+    return code
+
+
 if __name__ == "__main__":
-    code = main(sys.argv[1])
-    gc.unfreeze()  # libraries that count what is left of theirs at the end would find all of it
-    sys.exit(code)
+    sys.exit(run(sys.argv[1]))

@@ -26,14 +26,13 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
         "steps": int, "epochs": int, "batch": int, "microbatch": int, "seed": int,
         "precision": str, "clip": _NUMBER, "compress": _NUMBER, "balance": bool,
     },
-    "strategy": {
-        "name": str, "dp": int, "tp": int, "pp": int, "interleave": int, "schedule": str,
-        "layers": list,
-    },
+    "strategy": {"name": str, "layers": list},
     "checkpoint": {"url": str, "every": int, "failure_hours": _NUMBER},
     "log": {"folder": str},
 }  # fmt: skip
 """The keys of each table, and of what type a value is."""
+_OPEN: Final = ("strategy",)
+"""Tables whose other keys are for somebody else to check: options of the strategy of that name."""
 _NEEDED: Final = {
     "model": ("factory",),
     "data": ("factory",),
@@ -137,6 +136,8 @@ def _check(tables: Mapping[str, Any], where: str) -> None:
 
 
 def _check_key(table: str, key: str, value: Any, where: str) -> None:
+    if key not in KEYS[table] and table in _OPEN:
+        return
     if key not in KEYS[table]:
         raise _unknown(f"{table}.{key}", key, KEYS[table], where)
     wanted = KEYS[table][key]
