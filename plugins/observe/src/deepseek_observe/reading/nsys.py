@@ -5,6 +5,7 @@ A table exists only if it has rows, and columns come and go with the version: ea
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ _SIDES: Final = {0: "Pageable", 1: "Pinned", 2: "Device", 3: "Array", 4: "Manage
 _WAITS: Final = {1: "Event Sync", 2: "Stream Wait Event", 3: "Stream Sync", 4: "Context Sync"}
 _PROCESS: Final = 40  # bits of a correlation, below the number of its process
 _ROWS: Final = 200_000
-_ID: Final = ", op_id ="  # of torch's emit_nvtx: each call would be a name of its own
+_OF_CALL: Final = re.compile(r", (?:op_id|seq) = ")  # of torch's emit_nvtx: of each call its own
 
 
 def read_nsys(path: Path) -> Timeline:
@@ -186,7 +187,8 @@ class _Reader:
             piece[:, 2] = HOST
             piece[:, 3] = piece[:, 5] = [row[2] or 0 for row in rows]
             names = [
-                str(row[3] or self._texts.get(row[4]) or "?").partition(_ID)[0] for row in rows
+                _OF_CALL.split(str(row[3] or self._texts.get(row[4]) or "?"), maxsplit=1)[0]
+                for row in rows
             ]
             self._add(piece, Class.RANGE, names)
 
