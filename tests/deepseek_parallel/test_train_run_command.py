@@ -53,6 +53,25 @@ def test_a_dead_worker_ends_the_run_with_its_last_words(recipe_folder):
     assert time.monotonic() - start_s < LIMIT_S
 
 
+def test_warnings_of_workers_are_seen_once(recipe_folder, capsys):
+    script = recipe_folder / "train.py"
+    script.write_text(script.read_text() + '\n\nimport warnings\nwarnings.warn("look here")\n')
+    assert main(["run", "recipe.toml", "--nproc", "2", "--set", "train.steps=1"]) == 0
+    assert capsys.readouterr().err.count("UserWarning: look here") == 1
+
+
+def test_a_program_that_wants_their_port_does_not_part_the_workers(recipe_folder, capsys):
+    """It asks between the start of the workers and their meeting."""
+    script = recipe_folder / "train.py"
+    script.write_text(
+        script.read_text() + "\n\nimport socket\ntry:\n"
+        '    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])\n'
+        "    taken = socket.create_server(place)\nexcept OSError:\n    pass\n"
+    )
+    code, report = told(capsys, "run", "recipe.toml", "--nproc", "2", "--set", "train.steps=2")
+    assert (code, report["ranks"], report["steps"]) == (0, 2, 2)
+
+
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
     """The processes are stages of a pipeline, which end after the same step."""
     words = ["train", "run", "recipe.toml", "--nproc", "2", "--strategy", "pp:schedule=1f1b",

@@ -109,6 +109,29 @@ def test_what_goes_wrong_on_a_mesh_is_told_on_all_ranks():
     assert other[2:] == mine[2:]
 
 
+@pytest.mark.parametrize(
+    ("ranks", "strategy", "options", "in_training"),
+    [
+        (2, "fsdp", {}, True),
+        (2, "tp", {}, False),
+        (4, "hybrid", {"tp": 2, "pp": 2}, True),
+    ],
+)
+def test_an_error_inside_the_model_is_told_to_all_at_once(ranks, strategy, options, in_training):
+    """Rank 1 lives on, and the others wait for it in the middle of the pass."""
+    found = group.run(jobs.torn, ranks, strategy, options, in_training)
+    own, _, _ = found.pop(1)
+    assert own == ["ValueError", "a picture is torn"]
+    for mine, ((kind, text), seconds), again in found:
+        assert not mine
+        assert kind == "RankFailed"
+        when = "at step" if in_training else "in the evaluation"
+        assert re.search(rf"rank 1 failed {when}.*: ValueError: a picture is torn", text)
+        assert seconds < group.CALM_S / 2  # of the limit, after which they would have heard
+        assert again[0] in ("ConfigError", "RankFailed")
+        assert "the mesh has ended by an error" in again[1]
+
+
 def test_a_killed_stage_ends_the_others():
     ((kind, text), seconds), gone = group.run(jobs.lost, 2, "pp")
     assert gone is None

@@ -340,6 +340,40 @@ def faults(rank, ranks, strategy):
     ]
 
 
+class Torn(nn.Module):
+    """Raises once it is told to, in training or in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.raises_in = ()
+
+    def forward(self, x):
+        if self.training in self.raises_in:
+            raise ValueError("a picture is torn")
+        return x
+
+
+def torn(rank, ranks, strategy, options, in_training):
+    """The model raises on rank 1, inside a pass in which the others wait for it."""
+    net, layer = deep(), Torn()
+    model = nn.Sequential(*net[:2], layer, *net[2:])
+
+    def watch(event):
+        if event.kind == "step" and event.step == 2 and rank == 1:
+            layer.raises_in = (in_training,)
+
+    trainer = Trainer(
+        model, sgd(model), mean, data(), batch=16, microbatch=4, strategy=strategy,
+        options=options, evaluate=Evaluation(data=data(), every=2), callbacks=[watch],
+    )  # fmt: skip
+    own, found = [], None
+    try:
+        found = waited(lambda: trainer.fit(steps=9))
+    except ValueError as error:
+        own = [type(error).__name__, str(error)]
+    return own, found, told(lambda: trainer.fit(steps=9))
+
+
 def lost(rank, ranks, strategy):
     """Rank 1 is killed after the second step."""
 

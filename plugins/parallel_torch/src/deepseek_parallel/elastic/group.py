@@ -148,7 +148,7 @@ class ElasticRanks:
     def _build(self, until_s: float, connect_s: float) -> None:
         until_s = min(until_s, time.monotonic() + MEET_S)
         limit = timedelta(seconds=max(0.1, until_s - time.monotonic()))
-        before = {end.inode for end in sockets.opened()}
+        before = sockets.opened()
         if self.rank == 0:
             store = dist.TCPStore(
                 self._membership.host, 0, is_master=True, wait_for_workers=False, timeout=limit
@@ -165,11 +165,9 @@ class ElasticRanks:
             "gloo", store=store, rank=self.rank, world_size=self.size,
             timeout=timedelta(seconds=connect_s),
         )  # fmt: skip
-        new = [end for end in sockets.opened() if end.inode not in before]
-        told: list[Any] = [None] * self.size
-        dist.all_gather_object(told, sockets.listeners(new))
+        made = sockets.made_since(before, dist.group.WORLD)
         with self._lock:
-            self._ends = sockets.connected(new, [one for some in told for one in some])
+            self._ends = made
         self._check_not_broken()
         self.group = dist.group.WORLD
         patience = timedelta(seconds=self._patience_s)

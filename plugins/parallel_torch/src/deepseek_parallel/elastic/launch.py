@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import DeepSeekError, errors
-from deepseek_parallel.elastic import wire
+from deepseek_parallel.elastic import meeting_point, wire
 from deepseek_parallel.elastic.roster import Rules
 from deepseek_parallel.elastic.roster_process import RosterProcess
 
@@ -89,7 +90,7 @@ class Workers:
         self.running: dict[int, subprocess.Popen[bytes]] = {}  # by their numbers
         self._restarts = launch.restarts  # that are left
         self._started = 0  # workers so far
-        self._master_port = 0  # for scripts that meet as under torchrun
+        self._meeting = _Meeting()  # of scripts that know only torchrun
         self._is_elastic = False  # whether a worker has become a member
         self._failed: int | None = None  # exit code of the first worker that ended the run
         self.is_done = False  # a worker has ended well: no more are started
@@ -102,8 +103,8 @@ class Workers:
             ConfigError: the port is taken, or the command can't be started.
         """
         self.roster.start()
-        self._master_port = _free_port(self._launch.host)
         try:
+            self._meeting.open(self._launch.host)
             for _ in range(self._launch.most):
                 self.add()
         except BaseException:
@@ -120,7 +121,8 @@ class Workers:
         command = list(self._launch.command)
         try:
             self.running[number] = subprocess.Popen(
-                command, env={**os.environ, **self._variables(number)}
+                command,
+                env={**meeting_point.without_launchers(os.environ), **self._variables(number)},
             )
         except OSError as error:
             raise errors.ConfigError(
@@ -134,6 +136,7 @@ class Workers:
         if self.roster.pid is None:
             self._say("the roster has ended and is started again")
             self.roster.start()
+        self._meeting.look()
         for number, process in list(self.running.items()):
             code = process.poll()
             if code is None:
@@ -165,6 +168,7 @@ class Workers:
                 process.kill()
                 process.wait()
         self.running.clear()
+        self._meeting.close()
         self.roster.stop()
 
     def _ended(self, number: int, code: int) -> None:
@@ -186,17 +190,54 @@ class Workers:
         given = {
             wire.ADDRESS: self.roster.address,
             wire.RUN: self.roster.run,
+            **self._meeting.variables,
             "RANK": number,
             "LOCAL_RANK": number,
             "WORLD_SIZE": launch.most,
             "LOCAL_WORLD_SIZE": launch.most,
-            "MASTER_ADDR": launch.host,
-            "MASTER_PORT": self._master_port,
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
         if launch.host == "127.0.0.1":
             given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
         return {name: str(value) for name, value in given.items()}
+
+
+class _Meeting:
+    """Where scripts meet that know only torchrun's variables.
+
+    A process with torch serves it from when the first of them comes, as others never do.
+    """
+
+    def __init__(self) -> None:
+        self.variables: dict[str, str] = {}
+        self._listener: socket.socket | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def open(self, host: str) -> None:
+        """Listen."""
+        self._listener = meeting_point.listening(host)
+        self.variables = meeting_point.variables(self._listener)
+
+    def look(self) -> None:
+        """See whether somebody has come."""
+        if self._listener is None or not select.select([self._listener], [], [], 0)[0]:
+            return
+        number = self._listener.fileno()
+        command = [sys.executable, "-m", "deepseek_parallel.elastic.meeting_point", str(number)]
+        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(number,))
+        self._listener.close()
+        self._listener = None
+
+    def close(self) -> None:
+        """Serve no more."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            assert self._server.stdin is not None
+            self._server.stdin.close()
 
 
 def run(launch: Launch, say: Callable[[str], None] | None = None) -> int:
@@ -262,13 +303,6 @@ def main(argv: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as free:
-        free.bind((host, 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _told(code: int) -> str:

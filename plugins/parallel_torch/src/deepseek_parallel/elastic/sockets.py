@@ -28,7 +28,9 @@ class End(NamedTuple):
 
 
 def opened() -> list[End]:
-    """All TCP sockets of this process; a listener has no address there."""
+    """All TCP sockets of this process; a listener has no address there. None but on Linux."""
+    if not _DESCRIPTORS.is_dir():
+        return []
     ends = map(_end, _DESCRIPTORS.iterdir())
     return [end for end in ends if end is not None]
 
@@ -42,6 +44,17 @@ def connected(ends: Iterable[End], addresses: Iterable[Address]) -> list[End]:
     """The connections that were made to, or accepted at, one of these addresses."""
     known = set(addresses)
     return [e for e in ends if e.there is not None and (e.here in known or e.there in known)]
+
+
+def made_since(before: Iterable[End], group: Any) -> list[End]:
+    """Connections among the ranks of `group` that are new; all of them ask at once."""
+    import torch.distributed as dist
+
+    old = {end.inode for end in before}
+    new = [end for end in opened() if end.inode not in old]
+    told: list[Any] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(told, listeners(new), group=group)
+    return connected(new, [one for some in told for one in some])
 
 
 def cut(ends: Iterable[End]) -> None:

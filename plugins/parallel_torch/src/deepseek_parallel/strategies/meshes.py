@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from deepseek_core import errors
 from deepseek_parallel.ending import end_after_gloo
@@ -44,12 +44,16 @@ def device_mesh(sizes: Mapping[str, int], device: str) -> DeviceMesh:
             remedy="start as many processes as the plan has ranks, or plan for those here",
         )
     end_after_gloo()
+    limit, ranks = _limit(dist.group.WORLD, device), torch.arange(world).view(shape)
     with rank_errors("making the mesh"):
-        mesh = init_device_mesh(device, shape, mesh_dim_names=axes)
-    limit = _limit(dist.group.WORLD, device)
-    for axis in AXES:
-        dist.distributed_c10d._set_pg_timeout(limit, mesh.get_group(axis))
-    return mesh
+        groups = [_group(ranks.movedim(place, -1), limit) for place in range(len(axes))]
+        return DeviceMesh.from_group(groups, device, mesh=ranks, mesh_dim_names=axes)
+
+
+def _group(ranks: Tensor, limit: timedelta) -> Any:
+    """Mine of the groups along the last dimension; never that of all ranks, by which they tell."""
+    rows = ranks.reshape(-1, ranks.shape[-1]).tolist()
+    return dist.new_subgroups_by_enumeration(rows, timeout=limit)[0]
 
 
 def _limit(group: Any, device: str) -> timedelta:

@@ -134,10 +134,15 @@ def _no_step(_output: Any, _number: Tensor) -> Tensor:
 
 @contextmanager
 def _told_of(schedule: str) -> Iterator[None]:
-    """Say what zero bubble can't do: it computes the gradients of weights by themselves."""
+    """Raise errors of the model as they are, and say what zero bubble can't do.
+
+    It computes the gradients of weights by themselves.
+    """
     try:
         yield
     except RuntimeError as error:
+        if "failed to run forward" in str(error) and isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None
         if schedule != "zero_bubble" or is_lost(error) or "backward" not in str(error):
             raise
         raise errors.InputError(

@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 
 from deepseek_core import errors, training
-from deepseek_parallel.errors import NotFiniteGradient
+from deepseek_parallel.elastic import sockets
+from deepseek_parallel.errors import NotFiniteGradient, RankLost
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.strategies.applying import schedule_of
@@ -59,6 +60,7 @@ class Divided:
                 remedy='let all of them train, or use strategy="ddp"',
             )
         self._setup, self._ranks, self.optimizer = setup, ranks, setup.optimizer
+        before = sockets.opened()
         samples = range(min(_SAMPLES, setup.data.length))
         sample = moved(setup.data.read(samples), setup.precision.device)
         found = split(
@@ -70,6 +72,9 @@ class Divided:
                 f"the strategy {choice.name} makes a {type(found.model).__name__}",
                 remedy="train it in a loop of your own; see split()",
             )
+        # connections of the axes, which end when this rank fails in a pass: others wait there
+        self._ends = sockets.made_since(before, ranks.group)
+        self._failed = ""  # what has ended them
         # what this rank holds, and how large microbatches are
         self._split, self._plan = found.model, found.plan
         self.mesh: Mapping[str, int] = dict(found.plan.mesh.sizes)
@@ -120,7 +125,11 @@ class Divided:
             module.train()
         begin_at(setup.seed, pieces[0].position, self._stage)
         loss = self._counted(setup.loss, checked=self._stages == 1)
-        self._sums = self._split.backward(given, loss)
+        try:
+            self._sums = self._split.backward(given, loss)
+        except Exception as error:  # noqa: BLE001 - most are of the user's code
+            self._set_free(error)
+            return Tally(failed=True), error
         told = self._sums if self._tells else training.Sums(0.0, 0.0)
         tally = Tally(
             loss_sum=told.loss, count=told.items, microbatches=len(pieces),
@@ -128,11 +137,26 @@ class Divided:
         )  # fmt: skip
         return tally, None
 
+    def _set_free(self, error: Exception) -> None:
+        """End the connections of the mesh, so that who waits there does so too.
+
+        All are told of the error where they meet: by the group of all ranks.
+        """
+        if isinstance(error, RankLost) and "timed out" in str(error).lower():
+            raise error  # a rank hangs, and won't be met either
+        self._failed = f"{type(error).__name__}: {error}".splitlines()[0]
+        sockets.cut(self._ends)
+
     def _read(
         self, reader: Reader, pieces: Sequence[Piece]
     ) -> tuple[list[_Given], Exception | None]:
         """Read before any rank waits for this one."""
         try:
+            if self._failed:
+                raise errors.ConfigError(
+                    f"the mesh has ended by an error: {self._failed}",
+                    remedy="start the ranks again, and go on from a checkpoint: fit(resume=True)",
+                )
             device = self._setup.precision.device
             return [
                 _Given(moved(reader.read(piece), device), piece.count, piece.filler)
@@ -193,17 +217,32 @@ class Divided:
         """What each replica has measured; a round of microbatches goes through the mesh at once."""
         sums = dict.fromkeys(measures, (0.0, 0.0))
         reader = Reader(wanted.data, Order(wanted.data.length, shuffle=False), 0)
+        failure: Exception | None = None
         try:
             for pieces in self._rounds(wanted):
+                self._check(failure)
                 given, failure = self._read(reader, pieces)
-                self._check_read(failure)
-                for name, measure in measures.items():
-                    found = self._split.evaluate(given, self._counted(measure, checked=False))
-                    sums[name] = sums[name][0] + found.loss, sums[name][1] + found.items
+                self._check(failure)
+                failure = self._measure(given, measures, sums)
         finally:
             reader.close()
+        self._check(failure)
         told = gathered(sums if self._tells else None, self._ranks)
         return [one for one in told if one is not None]
+
+    def _measure(
+        self, given: list[_Given], measures: Mapping[str, Measure],
+        sums: dict[str, tuple[float, float]],
+    ) -> Exception | None:  # fmt: skip
+        """Add what the measures give of a round; what failed."""
+        try:
+            for name, measure in measures.items():
+                found = self._split.evaluate(given, self._counted(measure, checked=False))
+                sums[name] = sums[name][0] + found.loss, sums[name][1] + found.items
+        except Exception as error:  # noqa: BLE001 - of the user's code; the others must hear of it
+            self._set_free(error)
+            return error
+        return None
 
     def _rounds(self, wanted: Evaluation) -> Iterator[list[Piece]]:
         """All samples once; microbatches of one size where there are stages."""
@@ -219,7 +258,7 @@ class Divided:
             for begin in range(0, len(pieces), self._stages):
                 yield pieces[begin : begin + self._stages]
 
-    def _check_read(self, failure: Exception | None) -> None:
+    def _check(self, failure: Exception | None) -> None:
         if not self._any(failure is not None):
             return
         told = gathered(said_of(failure), self._ranks)

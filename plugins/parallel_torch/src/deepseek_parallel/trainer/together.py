@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from deepseek_parallel.errors import RankFailed
+from deepseek_parallel.errors import RankFailed, RankLost
 from deepseek_parallel.exchange import waited
 from deepseek_parallel.ranks import Ranks
 
@@ -61,14 +61,19 @@ def raise_failed(
 ) -> None:
     """Raise the error of this rank as it is, else that of another one by what it said.
 
+    A rank that has only lost another is none that has failed, where one is.
+
     Raises:
         RankFailed: another rank has failed; `when` says where.
     """
-    if failure is not None:
+    failed = [(rank, said) for rank, said in enumerate(told) if said is not None]
+    if not failed:
+        return
+    rank, said = min(failed, key=lambda one: one[1].startswith(RankLost.__name__))
+    is_only_lost = isinstance(failure, RankLost) and not said.startswith(RankLost.__name__)
+    if failure is not None and not is_only_lost:
         raise failure
-    for rank, said in enumerate(told):
-        if said is not None:
-            raise RankFailed(f"rank {rank} failed {when}: {said}", rank=rank, remedy=remedy)
+    raise RankFailed(f"rank {rank} failed {when}: {said}", rank=rank, remedy=remedy) from failure
 
 
 def place(ranks: Ranks, near: torch.device) -> torch.device:

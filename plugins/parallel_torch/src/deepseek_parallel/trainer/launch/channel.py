@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -27,16 +28,7 @@ class Teller:
 
     def show(self, done: int, steps: int | None, text: str) -> None:
         """The progress line; one that finds the pipe full is left out."""
-        try:
-            pipe = os.open(self._folder / _LINES, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # nobody reads any more
-            return
-        try:
-            os.write(pipe, json.dumps([done, steps, text]).encode() + b"\n")
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(pipe)
+        _write(self._folder, json.dumps([done, steps, text]).encode() + b"\n")
 
     def report(self, facts: dict[str, Any]) -> None:
         """What the training came to."""
@@ -70,14 +62,26 @@ def listening(show: Show) -> Iterator[Channel]:
         try:
             yield Channel(folder)
         finally:
-            os.write(pipe, b"\n")
+            _write(folder, b"\n")
             reader.join(1.0)
-            os.close(pipe)
+
+
+def _write(folder: Path, line: bytes) -> None:
+    """Write a line; none where nobody reads any more, or the pipe is full."""
+    try:
+        pipe = os.open(folder / _LINES, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return
+    with contextlib.suppress(OSError):
+        os.write(pipe, line)
+    os.close(pipe)
 
 
 def _listen(pipe: int, show: Show) -> None:
-    with os.fdopen(pipe, closefd=False) as lines:
+    """Show lines up to an empty one; what can't be shown, as on a closed stderr, is left out."""
+    with os.fdopen(pipe) as lines:  # alone has the descriptor, whose number another file gets later
         for line in lines:
             if not line.strip():
                 return
-            show(*json.loads(line))
+            with contextlib.suppress(OSError, ValueError):
+                show(*json.loads(line))

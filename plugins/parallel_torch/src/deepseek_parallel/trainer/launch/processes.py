@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from deepseek_core import console
+from deepseek_parallel.elastic import meeting_point
 from deepseek_parallel.errors import RankFailed
 from deepseek_parallel.trainer.launch.channel import listening
 from deepseek_parallel.trainer.watch.line import Show
@@ -28,14 +29,20 @@ _FOLLOWED: Final = 3
 
 
 class Worker:
-    """A process, the last lines of what it wrote to stderr, and its number."""
+    """A process, its rank, and the last lines that it wrote to stderr.
 
-    def __init__(self, rank: int, command: Sequence[str], env: Mapping[str, str]) -> None:
+    What rank 0 writes is shown as it comes: warnings are alike on all ranks.
+    """
+
+    def __init__(
+        self, rank: int, command: Sequence[str], env: Mapping[str, str], passed: Sequence[int] = ()
+    ) -> None:
         self.rank = rank
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
         self.process = subprocess.Popen(
-            command, env=env, stderr=subprocess.PIPE, start_new_session=True
-        )
+            command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            start_new_session=True, pass_fds=passed,
+        )  # fmt: skip
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self._reader.start()
 
@@ -43,6 +50,13 @@ class Worker:
         with stream:
             for line in stream:
                 self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                if self.is_shown:
+                    console.print_note(self.lines[-1])
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a person has seen its lines."""
+        return self.rank == 0
 
     def finish(self) -> str:
         """The last lines, once all are read."""
@@ -62,11 +76,8 @@ def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
     workers: list[Worker] = []
     with listening(show) as channel:
         command = command_of({**told, "channel": str(channel.folder)})
-        shared = {**os.environ, **_shared(ranks)}
         try:
-            for rank in range(ranks):
-                own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-                workers.append(Worker(rank, command, {**shared, **own}))
+            _start(workers, command, ranks)
             _watch(workers)
         finally:
             for worker in workers:
@@ -74,6 +85,18 @@ def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
                 worker.process.wait()
                 worker.finish()
         return channel.report()
+
+
+def _start(workers: list[Worker], command: Sequence[str], ranks: int) -> None:
+    """Add the workers; rank 0 has the listener to itself, so that its end is seen by all."""
+    with meeting_point.listening() as listener:
+        shared = {**_shared(ranks), **meeting_point.variables(listener)}
+        for rank in range(ranks):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            passed = () if rank else (listener.fileno(),)
+            if passed:
+                own[meeting_point.DESCRIPTOR] = str(listener.fileno())
+            workers.append(Worker(rank, command, {**shared, **own}, passed))
 
 
 def _watch(workers: Sequence[Worker]) -> None:
@@ -116,7 +139,7 @@ def _check(workers: Sequence[Worker]) -> None:
 
 def _failed(worker: Worker, how: str) -> RankFailed:
     log = worker.finish()
-    last = f"; it said last:\n{log}" if log else ""
+    last = f"; it said last:\n{log}" if log and not worker.is_shown else ""
     return RankFailed(
         f"rank {worker.rank} {how}{last}",
         rank=worker.rank,
@@ -126,16 +149,12 @@ def _failed(worker: Worker, how: str) -> RankFailed:
 
 
 def _shared(ranks: int) -> dict[str, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     threads = str(max(1, (os.cpu_count() or 1) // ranks))
     return {
+        **meeting_point.without_launchers(os.environ),
         "WORLD_SIZE": str(ranks),
         "LOCAL_WORLD_SIZE": str(ranks),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+        "GLOO_SOCKET_IFNAME": "lo",  # whatever is set for runs on several machines
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
         "PYTHONUNBUFFERED": "1",
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import DeepSeekError
+from deepseek_parallel.elastic import meeting_point
 from deepseek_parallel.errors import RankFailed, RankLost
 from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.launch.channel import Teller
@@ -26,6 +27,7 @@ def main(text: str) -> int:
     told = json.loads(text)
     teller, parent = Teller(told["channel"]), os.getppid()
     try:
+        store = meeting_point.serve()  # noqa: F841 - lives as long as this rank
         jobs: list[Job] = []
 
         def watch(_: Event) -> None:
@@ -49,4 +51,6 @@ def main(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    code = main(sys.argv[1])
+    gc.unfreeze()  # libraries that count what is left of theirs at the end would find all of it
+    sys.exit(code)
