@@ -34,7 +34,9 @@ _NAME: Final = 60  # letters of a kernel's name
 def main(argv: Sequence[str]) -> int:
     """Run `ds-sdk profile` with these words and return the exit code."""
     parser = console.command_parser("profile", summary=SUMMARY, examples=EXAMPLES)
-    parser.add_argument("traces", nargs="+", type=Path, metavar="TRACE", help="a trace, packed or not")
+    parser.add_argument(
+        "traces", nargs="+", type=Path, metavar="TRACE", help="a trace, packed or not"
+    )
     parser.add_argument("--diff", type=Path, metavar="OTHER", help="compare with this one, before")
     parser.add_argument(
         "--window", metavar="RANGE", help="look at a range of the host alone, by its name"

@@ -68,9 +68,7 @@ def window_of(timeline: Timeline, device: int) -> Window | None:
     rows = timeline.where(*WORK, device=device)
     if not len(rows):
         return None
-    return Window(
-        begin_ns=int(timeline.starts[rows].min()), end_ns=int(timeline.ends[rows].max())
-    )
+    return Window(begin_ns=int(timeline.starts[rows].min()), end_ns=int(timeline.ends[rows].max()))
 
 
 def breakdown(timeline: Timeline, device: int, window: Window) -> Shares:

@@ -18,7 +18,7 @@ from deepseek_observe.profile.breakdown import Shares, Window, breakdown
 from deepseek_observe.profile.idle import Cause, Idle, idle
 from deepseek_observe.profile.kernels import Moved, inside, moved, way_of
 from deepseek_observe.timeline.classes import WORK, Class
-from deepseek_observe.timeline.intervals import clipped, union
+from deepseek_observe.timeline.intervals import clipped, covered_within, union
 from deepseek_observe.timeline.nesting import innermost, nest
 from deepseek_observe.timeline.record import Column, Timeline
 
@@ -85,6 +85,17 @@ _OF_IDLE: Final = {
     Cause.UNKNOWN: (
         "unknown", "idle, and the launch of the next work is not in the trace",
         "begin the trace a step before the one that is looked at",
+    ),
+}  # fmt: skip
+_OF_CPU: Final = {
+    **_OF_IDLE,
+    Cause.LOADER: (
+        "data_loader", "nothing is computed while data are read",
+        "read ahead in processes: num_workers=1 or more; see what reading a sample takes",
+    ),
+    Cause.HOST: (
+        "host_bound", "nothing is computed: the time goes into Python between operations",
+        "look at the ranges that are named here; mark more with torch.profiler.record_function",
     ),
 }  # fmt: skip
 _SURE: Final = {
@@ -185,12 +196,12 @@ def _remedy_of(one: Moved) -> str:
 
 def _of_gaps(timeline: Timeline, device: int, window: Window, gaps: Idle) -> Iterator[Finding]:
     for cause, total in gaps.totals.items():
-        kind, title, remedy = _OF_IDLE[cause]
+        kind, title, remedy = (_OF_CPU if timeline.facts.get("is_cpu") else _OF_IDLE)[cause]
         evidence = [f"{int((gaps.by_cause[cause] > 0).sum()):,} gaps, {_ms(total)} in all"]
-        if cause in (Cause.LAUNCH, Cause.HOST):
-            evidence += _of_short(timeline, device, window)
         if cause in (Cause.HOST, Cause.SYNC, Cause.LOADER):
             evidence += _of_ranges(timeline, gaps, gaps.by_cause[cause])
+        if cause in (Cause.LAUNCH, Cause.HOST):
+            evidence += _of_short(timeline, device, window)
         yield Finding(
             kind=kind, title=title, device=device, recoverable_ns=total,
             share=total / window.span_ns, evidence=tuple(evidence), remedy=remedy,
@@ -204,26 +215,40 @@ def _of_short(timeline: Timeline, device: int, window: Window) -> list[str]:
         return []
     short = float((timeline.durations[rows] <= _SHORT_NS).mean())
     median = float(np.median(timeline.durations[rows]))
-    return [f"{len(rows):,} kernels, the median {median / 1e3:.3g} us; {short:.0%} up to 20 us"]
+    what = "operations" if timeline.facts.get("is_cpu") else "kernels"
+    return [f"{len(rows):,} {what}, the median {median / 1e3:.3g} us; {short:.0%} up to 20 us"]
 
 
 def _of_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> list[str]:
-    """Ranges of the host in which the calls were made that the gaps waited for, by their time."""
-    ranges = timeline.where(Class.RANGE, Class.OPERATION)
-    calls = np.where(gaps.rows >= 0, timeline.launches[gaps.rows], -1)
-    some = (calls >= 0) & (lengths > 0)
-    if not len(ranges) or not some.any():
-        return []
-    within = nest(timeline.starts[ranges], timeline.ends[ranges], timeline.streams[ranges])
-    # Where the gap began: what the thread did while the device waited.
-    found = innermost(within, gaps.starts[some], timeline.streams[calls[some]])
-    named = found >= 0
-    names = timeline.names[ranges[found[named]]]
-    totals = np.bincount(names, lengths[some][named], len(timeline.texts))
+    """What the launching threads were in for so long after gaps had begun, the most first."""
+    totals = within_ranges(timeline, gaps, lengths)
     order = np.argsort(-totals, kind="stable")[:_NAMES].tolist()
-    return [
-        f"{_ms(int(totals[n]))} in {timeline.texts[n]!r}" for n in order if totals[n] > 0
-    ]
+    return [f"{_ms(int(totals[n]))} in {timeline.texts[n]!r}" for n in order if totals[n] > 0]
+
+
+def within_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> Column:
+    """Nanoseconds of the first `lengths` of gaps in each range's own part, by its name [texts]."""
+    totals = np.zeros(len(timeline.texts), np.int64)
+    ranges = timeline.where(Class.RANGE)
+    calls = np.where(gaps.rows >= 0, timeline.launches[gaps.rows], -1)
+    threads = np.where((calls >= 0) & (lengths > 0), timeline.streams[calls], -1)
+    for thread in np.unique(threads[threads >= 0]).tolist():
+        mine = ranges[timeline.streams[ranges] == thread]
+        if not len(mine):
+            continue
+        some = threads == thread
+        waits = union(gaps.starts[some], gaps.starts[some] + lengths[some])
+        # Between two of these moments the innermost range is one.
+        times = np.unique(
+            np.concatenate([timeline.starts[mine], timeline.ends[mine], waits.starts])
+        )
+        own = np.full(len(times), thread, np.int64)
+        nested = nest(timeline.starts[mine], timeline.ends[mine], timeline.streams[mine])
+        found = innermost(nested, times, own)
+        spent = covered_within(waits, times, np.append(times[1:], waits.ends[-1]))
+        named = (found >= 0) & (spent > 0)
+        np.add.at(totals, timeline.names[mine[found[named]]], spent[named])
+    return totals
 
 
 def _ms(nanoseconds: int) -> str:
@@ -231,7 +256,7 @@ def _ms(nanoseconds: int) -> str:
 
 
 def verdict(shares: Sequence[Shares]) -> str:
-    """What bounds these devices: most of their time is "compute", "communication", "copy", "idle"."""
+    """What most of their time is: "compute", "communication", "copy" or "idle"."""
     totals = {
         "compute": sum(one.compute_ns for one in shares),
         "communication": sum(one.exposed_communication_ns for one in shares),

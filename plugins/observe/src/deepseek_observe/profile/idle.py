@@ -22,7 +22,7 @@ import numpy as np
 
 from deepseek_observe.profile.breakdown import Window
 from deepseek_observe.timeline.classes import WORK, Class
-from deepseek_observe.timeline.intervals import Set, gaps, union
+from deepseek_observe.timeline.intervals import Set, covered_within, gaps, union
 from deepseek_observe.timeline.record import Column, Timeline
 
 LAUNCH_NS: Final = 10_000
@@ -95,9 +95,7 @@ def _next(timeline: Timeline, works: Column, ends: Column) -> Column:
     return np.where(known & (timeline.starts[found] == ends), found, -1)
 
 
-def _waited(
-    timeline: Timeline, device: int, rows: Column, starts: Column, ends: Column
-) -> Column:
+def _waited(timeline: Timeline, device: int, rows: Column, starts: Column, ends: Column) -> Column:
     """Whether the stream of a work waited for an event within the gap before it."""
     syncs = timeline.where(Class.SYNC, device=device)
     found = np.zeros(len(rows), bool)
@@ -131,10 +129,10 @@ def _of_host(
         launches = launches[
             (timeline.streams[launches] == thread) & copies[timeline.names[launches]]
         ]
-        loader = _covered(_set(timeline, ranges), begin, end)
+        loader = covered_within(_set(timeline, ranges), begin, end)
         # A wait that was on when the device ran dry: the host had queued nothing behind it.
-        dry = (_covered(_set(timeline, waits), begin, begin + 1) > 0) & (loader == 0)
-        both = _covered(_set(timeline, np.concatenate([ranges, launches])), begin, end)
+        dry = (covered_within(_set(timeline, waits), begin, begin + 1) > 0) & (loader == 0)
+        both = covered_within(_set(timeline, np.concatenate([ranges, launches])), begin, end)
         copy = np.where(dry, 0, both - loader)
         sync = np.where(dry, end - begin, 0)
         found[Cause.LOADER][mine] = loader
@@ -146,18 +144,3 @@ def _of_host(
 
 def _set(timeline: Timeline, rows: Column) -> Set:
     return union(timeline.starts[rows], timeline.ends[rows])
-
-
-def _covered(one: Set, begin: Column, end: Column) -> Column:
-    """Nanoseconds of each [begin, end) that a set covers."""
-    before = np.concatenate([[0], np.cumsum(one.ends - one.starts)])
-
-    def until(times: Column) -> Column:
-        place = np.searchsorted(one.starts, times, side="right")
-        over = np.zeros(len(times), np.int64)
-        some = place > 0
-        last = place[some] - 1
-        over[some] = np.maximum(one.ends[last] - times[some], 0)
-        return before[place] - over
-
-    return until(end) - until(begin)

@@ -7,7 +7,7 @@ import numpy as np
 
 from deepseek_core import errors
 from deepseek_observe.profile.breakdown import Window, window_of
-from deepseek_observe.timeline.classes import HOST, WORK, Class
+from deepseek_observe.timeline.classes import WORK, Class
 from deepseek_observe.timeline.record import Timeline
 
 CPU: int = 0
@@ -59,9 +59,11 @@ def window_named(timeline: Timeline, name: str) -> Window:
     """
     ranges = timeline.where(Class.RANGE)
     texts = timeline.texts
-    for fits in (lambda text: text == name, lambda text: text.startswith(name)):
-        rows = [row for row in ranges.tolist() if fits(texts[timeline.names[row]])]
-        if rows:
+    same = np.array([text == name for text in texts], bool)
+    alike = np.array([text.startswith(name) for text in texts], bool)
+    for fits in (same, alike):
+        rows = ranges[fits[timeline.names[ranges]]]
+        if len(rows):
             return Window(
                 begin_ns=int(timeline.starts[rows].min()), end_ns=int(timeline.ends[rows].max())
             )

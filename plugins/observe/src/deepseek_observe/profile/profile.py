@@ -11,6 +11,7 @@ from deepseek_observe.profile.breakdown import Shares, Window, breakdown
 from deepseek_observe.profile.findings import Confidence, Finding, find, verdict
 from deepseek_observe.profile.idle import Cause, idle
 from deepseek_observe.profile.kernels import Moved, Work, moved, top
+from deepseek_observe.profile.lanes import Lane, lanes
 from deepseek_observe.profile.preparing import prepared, windows
 from deepseek_observe.timeline.record import Timeline
 
@@ -19,7 +20,10 @@ _UNEVEN: Final = 0.05  # how much longer than the mean a rank computes, to be ca
 
 @attrs.frozen(kw_only=True)
 class DeviceProfile:
-    """One device in its window: where its time went, why it was idle, what it ran and moved."""
+    """One device in its window: where its time went, why it was idle, what it ran and moved.
+
+    `lanes` are for a picture.
+    """
 
     device: int
     name: str
@@ -28,6 +32,7 @@ class DeviceProfile:
     idle: Mapping[Cause, int]
     top: tuple[Work, ...]
     moved: tuple[Moved, ...]
+    lanes: tuple[Lane, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +59,8 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
     """
     used = prepared(timeline)
     names = used.facts.get("devices", {})
-    devices, findings = [], []
+    devices: list[DeviceProfile] = []
+    findings: list[Finding] = []
     for device, looked_at in windows(used, window).items():
         findings += find(used, device, looked_at)
         devices.append(
@@ -66,6 +72,7 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
                 idle=idle(used, device, looked_at).totals,
                 top=top(used, device, looked_at),
                 moved=moved(used, device, looked_at),
+                lanes=lanes(used, device, looked_at),
             )
         )
     rank = used.facts.get("rank")

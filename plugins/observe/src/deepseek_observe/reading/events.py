@@ -124,22 +124,24 @@ def _closed(data: bytes) -> bytes:
 def _piece(data: bytes) -> list[Event] | None:
     """Its events; None if it was cut in a wrong place."""
     try:
-        return _EVENTS.decode(data)
-    except msgspec.ValidationError:  # valid JSON: some event is of another form
-        return _of_any(_ANY.decode(data))
+        try:
+            return _EVENTS.decode(data)
+        except msgspec.ValidationError:  # some event is of another form, if it is JSON at all
+            return _of_any(_ANY.decode(data))
     except _BROKEN:
         return None
 
 
 def _whole(data: bytes, name: str) -> Around:
     try:
-        return _AROUND.decode(data)
-    except msgspec.ValidationError:
-        found = _ANY.decode(data)
-        return Around(
-            traceEvents=_of_any(found.get("traceEvents", [])),
-            **{key: found.get(key) for key in Around.__struct_fields__[1:]},
-        )
+        try:
+            return _AROUND.decode(data)
+        except msgspec.ValidationError:
+            found = _ANY.decode(data)
+            return Around(
+                traceEvents=_of_any(found["traceEvents"]),
+                **{key: found.get(key) for key in Around.__struct_fields__[1:]},
+            )
     except _BROKEN as error:
         raise errors.InputError(
             f"{name} is damaged: {error}",
@@ -150,7 +152,8 @@ def _whole(data: bytes, name: str) -> Around:
 
 def _of_any(found: Any) -> list[Event]:
     """Events of whatever was in the list; what is none becomes one without a kind."""
-    return [_event(one) if isinstance(one, dict) else Event() for one in found]
+    given = found if isinstance(found, list) else []
+    return [_event(one) if isinstance(one, dict) else Event() for one in given]
 
 
 def _event(one: dict[str, Any]) -> Event:

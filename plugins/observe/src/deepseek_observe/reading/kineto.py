@@ -109,8 +109,7 @@ class _Reader:
         self.columns.add(
             starts=starts,
             ends=[
-                start + _nanoseconds(event.dur)
-                for start, event in zip(starts, kept, strict=True)
+                start + _nanoseconds(event.dur) for start, event in zip(starts, kept, strict=True)
             ],
             devices=[self._device(event, cl) for event, cl in zip(kept, classes, strict=True)],
             streams=[self._stream(event, cl) for event, cl in zip(kept, classes, strict=True)],

@@ -24,7 +24,14 @@ from deepseek_observe.timeline.record import Column, Timeline
 
 _ACTIVITY: Final = "CUPTI_ACTIVITY_KIND_"
 _PUSH_POP: Final = (59, 60)  # eventType of ranges: nested on a thread, and from start to end
-_KINDS: Final = {1: "HtoD", 2: "DtoH", 8: "DtoD", 10: "PtoP", 11: "HtoD managed", 12: "DtoH managed"}
+_KINDS: Final = {
+    1: "HtoD",
+    2: "DtoH",
+    8: "DtoD",
+    10: "PtoP",
+    11: "HtoD managed",
+    12: "DtoH managed",
+}
 _SIDES: Final = {0: "Pageable", 1: "Pinned", 2: "Device", 3: "Array", 4: "Managed"}
 _WAITS: Final = {1: "Event Sync", 2: "Stream Wait Event", 3: "Stream Sync", 4: "Context Sync"}
 _PROCESS: Final = 40  # bits of a correlation, below the number of its process
@@ -39,7 +46,9 @@ def read_nsys(path: Path) -> Timeline:
         InputError: it is no export of Nsight Systems, or is damaged.
     """
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as db:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+        ) as db:
             return _Reader(db, path).timeline()
     except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
         raise errors.InputError(
@@ -78,9 +87,7 @@ class _Reader:
         self._calls()
         self._ranges()
         facts = {"format": "nsys", "schema": self._schema(), "devices": self._device_names()}
-        return self._columns.timeline(
-            source=str(self._path), facts=facts, left_out=self._left_out
-        )
+        return self._columns.timeline(source=str(self._path), facts=facts, left_out=self._left_out)
 
     def _rows(self, table: str, wanted: Sequence[str], needed: Sequence[str]) -> Iterator[Column]:
         """Pieces of a table, [rows, columns]; a column that is not there is -1 throughout.

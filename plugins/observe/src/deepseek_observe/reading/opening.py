@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from deepseek_core import console, errors
 
@@ -45,8 +45,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     first = head(path)
     try:
         if first.startswith(GZIP):
-            with gzip.open(path) as packed:
-                yield packed
+            with gzip.open(path) as unzipped:
+                yield cast(IO[bytes], unzipped)
         elif first.startswith(ZSTD):
             with path.open("rb") as file, _zstd(file) as unpacked:
                 yield unpacked

@@ -79,3 +79,19 @@ def partition(sets: Sequence[Set], begin: int, end: int) -> Column:
     found = np.zeros(1 << len(sets), np.int64)
     np.add.at(found, states[some], lengths[some])
     return found
+
+
+def covered_within(one: Set, begin: Column, end: Column) -> Column:
+    """Nanoseconds of each [begin, end) that a set covers; a backward one has none."""
+    before = np.concatenate([[0], np.cumsum(one.ends - one.starts)])
+
+    def until(times: Column) -> Column:
+        place = np.searchsorted(one.starts, times, side="right")
+        over = np.zeros(len(times), np.int64)
+        some = place > 0
+        last = place[some] - 1
+        over[some] = np.maximum(one.ends[last] - times[some], 0)
+        return before[place] - over
+
+    found: Column = np.maximum(until(end) - until(begin), 0)
+    return found

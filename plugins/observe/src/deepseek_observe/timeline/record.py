@@ -59,7 +59,7 @@ class Timeline:
 
     def text(self, row: int) -> str:
         """The name of a row."""
-        return self.texts[self.names[row]]
+        return str(self.texts[self.names[row]])
 
     @property
     def device_numbers(self) -> tuple[int, ...]:
