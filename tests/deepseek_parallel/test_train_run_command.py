@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from train_recipe import RECIPE
@@ -91,6 +92,28 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
     assert "stopped and saved; go on by: ds-sdk train resume recipe.toml --nproc 2 " in err
     assert "--strategy pp:schedule=1f1b" in err
     assert list((recipe_folder / "saved").glob("*-step-*"))
+
+
+@pytest.mark.parametrize("words", [("--nproc", "2"), ("--elastic", "1:2")])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_workers_begin_leaves_nothing_behind(recipe_folder, words, how):
+    words = ["train", "run", "recipe.toml", *words]
+    code = f"import sys; from deepseek_core.cli import main; sys.exit(main({words}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.DEVNULL, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    started = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until_s = time.monotonic() + LIMIT_S
+    while len(children := started.read_text().split()) < 2 and time.monotonic() < until_s:
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert not (recipe_folder / "saved").exists()
 
 
 def test_a_dry_run_says_what_would_be_done(recipe_folder, capsys):

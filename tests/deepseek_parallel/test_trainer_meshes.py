@@ -167,6 +167,7 @@ class Elsewhere:
         ("give microbatch=4", {"options": {"micro": 4}}),
         ("ddp takes no options", {"strategy": "ddp", "options": {"dp": 2}}),
         ("auto chooses tp itself", {"strategy": "auto", "options": {"tp": 2}}),
+        ("use ParameterServer and work_at_server", {"strategy": "parameter_server"}),
         ("a strategy 'hybird' -> did you mean hybrid?", {"strategy": "hybird"}),
         ("no option 'dpp' -> did you mean", {"options": {"dpp": 2}}),
         ("layers are 'a'", {"options": {"layers": "a"}}),

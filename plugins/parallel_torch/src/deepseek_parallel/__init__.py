@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from deepseek_parallel.hazard.gaps import failure_predictor
     from deepseek_parallel.hazard.interval import SaveInterval
     from deepseek_parallel.sampling import Order
-    from deepseek_parallel.server.parameter_server import ParameterServer, work_at_server
+    from deepseek_parallel.server.parameter_server import ParameterServer
+    from deepseek_parallel.server.worker import work_at_server
     from deepseek_parallel.sgd import CompressedSGD
     from deepseek_parallel.states import resharded
     from deepseek_parallel.strategies.measuring import measured_cluster
@@ -84,7 +85,7 @@ _WHERE: Final = {
     "resharded": "states",
     "share": "elastic.share",
     "split": "strategies.splitting",
-    "work_at_server": "server.parameter_server",
+    "work_at_server": "server.worker",
 }
 
 __all__ = [

@@ -10,6 +10,7 @@ first error ends all.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import secrets
 import select
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -26,23 +28,30 @@ import attrs
 from deepseek_core import DeepSeekError, errors
 from deepseek_parallel.elastic import meeting_point, wire
 from deepseek_parallel.elastic.roster import Rules
+from deepseek_parallel.elastic.roster_elsewhere import RosterElsewhere
 from deepseek_parallel.elastic.roster_process import RosterProcess
+from deepseek_parallel.stopping import Stop, interruptible
 
 LOST_AFTER_S: Final = 5.0
 """Longer than an import that holds the interpreter, as torch has some."""
 MOST_RESTARTS: Final = 10
 END_S: Final = 600.0
 _LOOK_S: Final = 0.02
-_GRACE_S: Final = 10.0  # between SIGTERM and SIGKILL
+STOPPED: Final = 130
+"""Exit code of a worker that was stopped before the end, as all others are then."""
 
 
 @attrs.frozen(kw_only=True)
 class Launch:
-    """A run of `command` by `least` to `most` workers of this machine.
+    """A run of `command` by `least` to `most` workers, of which this machine starts `nproc`.
 
+    By default that is all of them. Workers of other machines may join where `job` is told, which
+    says what is trained. `files` must be the same for all workers, by name and content. `wait_s` is
+    how long workers wait until enough are there, None as they have it.
     A worker of which nothing is heard for `lost_after_s` is lost. Up to `restarts` workers are
     started in the place of lost ones. When one has come to the end of the script, the others have
-    `end_s` to end, and are killed then: one may hang. `port` is that of the roster, 0 any that is
+    `end_s` to end, and are killed then: one may hang. `grace_s` is the time between SIGTERM and
+    SIGKILL when the run is ended from outside. `port` is that of the roster, 0 any that is
     free.
 
     Raises:
@@ -55,8 +64,18 @@ class Launch:
     lost_after_s: float = LOST_AFTER_S
     restarts: int = MOST_RESTARTS
     end_s: float = END_S
+    grace_s: float = 10.0
     host: str = "127.0.0.1"
     port: int = 0
+    nproc: int | None = None
+    job: Mapping[str, Any] | None = None
+    files: Sequence[Path] = ()
+    wait_s: float | None = None
+
+    @property
+    def num_here(self) -> int:
+        """How many workers this machine starts."""
+        return self.most if self.nproc is None else self.nproc
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.least <= self.most:
@@ -64,6 +83,11 @@ class Launch:
                 f"{self.least} to {self.most} workers: the least must be 1 or more, and no more "
                 "than the most",
                 remedy="give 2 for two workers, or 1:4 for one to four",
+            )
+        if not 1 <= self.num_here <= self.most:
+            raise errors.ConfigError(
+                f"{self.num_here} workers of this machine: it must be 1 or more, and no more than "
+                f"the {self.most} that there may be"
             )
         if not 0.5 <= self.lost_after_s < float("inf"):
             raise errors.ConfigError(
@@ -79,14 +103,22 @@ class Launch:
 class Workers:
     """The running workers of a launch, by the number that each was started with."""
 
-    def __init__(self, launch: Launch, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        say: Callable[[str], None] | None = None,
+        roster: RosterElsewhere | None = None,
+    ) -> None:
         self._launch = launch
         self._say = say or _quiet  # tells people what happens
         rules = Rules(
             least=launch.least, most=launch.most, first=launch.most,
             lost_after_s=launch.lost_after_s,
         )  # fmt: skip
-        self.roster = RosterProcess(rules, secrets.token_hex(16), launch.host, launch.port)
+        self._is_guest = roster is not None
+        self.roster = roster or RosterProcess(
+            rules, secrets.token_hex(16), launch.host, launch.port, dict(launch.job or {})
+        )
         self.running: dict[int, subprocess.Popen[bytes]] = {}  # by their numbers
         self._restarts = launch.restarts  # that are left
         self._started = 0  # workers so far
@@ -102,10 +134,10 @@ class Workers:
         Raises:
             ConfigError: the port is taken, or the command can't be started.
         """
-        self.roster.start()
         try:
+            self.roster.start()
             self._meeting.open(self._launch.host)
-            for _ in range(self._launch.most):
+            for _ in range(self._launch.num_here):
                 self.add()
         except BaseException:
             self.stop()
@@ -117,12 +149,13 @@ class Workers:
         Raises:
             ConfigError: the command can't be started.
         """
-        number = next(n for n in range(self._launch.most + 1) if n not in self.running)
+        number = next(n for n in range(self._launch.num_here + 1) if n not in self.running)
         command = list(self._launch.command)
         try:
             self.running[number] = subprocess.Popen(
                 command,
                 env={**meeting_point.without_launchers(os.environ), **self._variables(number)},
+                start_new_session=self._is_guest,  # Ctrl-C here is no stop of the whole training
             )
         except OSError as error:
             raise errors.ConfigError(
@@ -156,23 +189,33 @@ class Workers:
         return 0
 
     def stop(self) -> None:
-        """End all: SIGTERM, and SIGKILL for who stays."""
+        """End all: SIGTERM, and SIGKILL for who stays; of a guest at once, as lost members.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, which does not wait; all have ended.
+        """
+        try:
+            if not self._is_guest:
+                self._terminate()
+        finally:
+            for process in self.running.values():
+                process.kill()
+                process.wait()
+            self.running.clear()
+            self._meeting.close()
+            self.roster.stop()
+
+    def _terminate(self) -> None:
         for process in self.running.values():
             process.terminate()
             process.send_signal(signal.SIGCONT)  # a stopped one can't end
-        until_s = time.monotonic() + _GRACE_S
+        until_s = time.monotonic() + self._launch.grace_s
         for process in self.running.values():
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.running.clear()
-        self._meeting.close()
-        self.roster.stop()
 
     def _ended(self, number: int, code: int) -> None:
-        if code == 0:
+        if code in (0, STOPPED):
             if not self.is_done:
                 self.is_done, self._end_s = True, time.monotonic() + self._launch.end_s
             return
@@ -194,10 +237,14 @@ class Workers:
             "RANK": number,
             "LOCAL_RANK": number,
             "WORLD_SIZE": launch.most,
-            "LOCAL_WORLD_SIZE": launch.most,
+            "LOCAL_WORLD_SIZE": launch.num_here,
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
-        if launch.host == "127.0.0.1":
+        if launch.files:
+            given[wire.FILES] = os.pathsep.join(map(str, launch.files))
+        if launch.wait_s is not None:
+            given[wire.LIMIT] = launch.wait_s
+        if launch.host == "127.0.0.1" and not self._is_guest:
             given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
         return {name: str(value) for name, value in given.items()}
 
@@ -240,20 +287,37 @@ class _Meeting:
             self._server.stdin.close()
 
 
-def run(launch: Launch, say: Callable[[str], None] | None = None) -> int:
+def run(
+    launch: Launch,
+    say: Callable[[str], None] | None = None,
+    *,
+    roster: RosterElsewhere | None = None,
+    begun: Callable[[Workers], None] | None = None,
+) -> int:
     """Run it to its end; 0 when a worker has come to the end of the script, else 1.
+
+    With `roster` these workers join a run of another machine. `begun` is called once they run.
+
+    Ctrl-C and SIGTERM end it, and its workers.
 
     Raises:
         ConfigError: the port is taken, or the command can't be started.
+        KeyboardInterrupt: it was ended so.
     """
-    workers = Workers(launch, say)
-    workers.start()
-    try:
-        while (code := workers.look()) is None:
-            time.sleep(_LOOK_S)
-        return code
-    finally:
-        workers.stop()
+    workers = Workers(launch, say, roster)
+    stop = Stop()
+    with interruptible(stop):  # as a wish: an exception between a start and its note loses one
+        try:
+            workers.start()
+            if begun is not None:
+                begun(workers)
+            while (code := workers.look()) is None and not stop.why:
+                time.sleep(_LOOK_S)
+        finally:
+            workers.stop()
+    if code is None:
+        raise KeyboardInterrupt
+    return code
 
 
 def numbers_of(text: str) -> tuple[int, int]:
@@ -294,7 +358,6 @@ def main(argv: Sequence[str]) -> int:
             command=[sys.executable, args.script, *args.arguments], least=least, most=most,
             lost_after_s=args.lost_after, restarts=args.restarts, end_s=args.end_s, port=args.port,
         )  # fmt: skip
-        signal.signal(signal.SIGTERM, _interrupted)
         return run(launch, _line)
     except DeepSeekError as error:
         _line(f"error: {error.message}")
@@ -307,10 +370,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _told(code: int) -> str:
     return f"exit code {code}" if code > 0 else signal.Signals(-code).name
-
-
-def _interrupted(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _quiet(line: str) -> None:

@@ -13,6 +13,7 @@ from deepseek_parallel.errors import MeshMismatch
 PLAIN: Final = "ddp"
 """The strategy that divides nothing."""
 AUTO: Final = "auto"
+_SERVER: Final = "parameter_server"
 _AXES: Final = ("dp", "tp", "pp")
 
 
@@ -89,6 +90,12 @@ def choice_of(strategy: Any, options: Any, microbatch: int | None) -> Choice | N
                 f"the strategy auto chooses {', '.join(given)} itself",
                 remedy='leave them out (micro is microbatch), or name one: strategy="hybrid"',
             )
+    elif strategy == _SERVER:
+        raise errors.ConfigError(
+            "workers of a parameter server take no step together, as the ranks of a trainer do",
+            remedy="use ParameterServer and work_at_server: their page is "
+            "howto/train_at_a_parameter_server",
+        )
     else:
         training.open_strategy(strategy, given)
     return Choice(name=strategy, options=given, layers=_names(layers))

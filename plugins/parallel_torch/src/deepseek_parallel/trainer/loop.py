@@ -9,6 +9,7 @@ from deepseek_core import errors
 from deepseek_parallel.errors import NotFiniteLoss, RankLost
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.shares import imbalance
+from deepseek_parallel.stopping import Stop
 from deepseek_parallel.trainer.evaluating import evaluated
 from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.meeting import Meeting
@@ -17,7 +18,6 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.saver import Saver
 from deepseek_parallel.trainer.setup import Setup
-from deepseek_parallel.trainer.stopping import Stop
 from deepseek_parallel.trainer.tally import Tally, Totals, tally_nbytes, totals_of
 from deepseek_parallel.trainer.together import gathered, place, raise_failed, said_of
 

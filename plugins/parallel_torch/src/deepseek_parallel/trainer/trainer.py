@@ -18,6 +18,7 @@ from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.sgd import CompressedSGD
+from deepseek_parallel.stopping import Stop, interruptible
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
     check_choice,
@@ -40,7 +41,6 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
-from deepseek_parallel.trainer.stopping import Stop, interruptible
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling

@@ -17,7 +17,7 @@ import attrs
 from deepseek_core import console
 from deepseek_parallel.trainer.watch.line import Show
 
-_LINES, _REPORT = "lines", "report.json"
+_LINES, _REPORT, _BEGUN = "lines", "report-{}.json", "begun-{}"
 
 
 class Teller:
@@ -30,9 +30,13 @@ class Teller:
         """The progress line; one that finds the pipe full is left out."""
         _write(self._folder, json.dumps([done, steps, text]).encode() + b"\n")
 
-    def report(self, facts: dict[str, Any]) -> None:
-        """What the training came to."""
-        with console.whole_file(self._folder / _REPORT) as partial:
+    def begin(self) -> None:
+        """This process is about to train, and takes Ctrl-C as a wish."""
+        (self._folder / _BEGUN.format(os.getpid())).touch()
+
+    def report(self, facts: dict[str, Any], rank: int) -> None:
+        """What the training came to, as a rank has it."""
+        with console.whole_file(self._folder / _REPORT.format(rank)) as partial:
             partial.write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -42,11 +46,19 @@ class Channel:
 
     folder: Path
 
+    def num_begun(self) -> int:
+        """How many workers have begun to train."""
+        return len(list(self.folder.glob(_BEGUN.format("*"))))
+
     def report(self) -> dict[str, Any]:
-        """What a worker has told; empty where none has."""
-        file = self.folder / _REPORT
-        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        """What the first of the ranks has told that told something; empty where none has."""
+        files = sorted(self.folder.glob(_REPORT.format("*")), key=_rank)
+        found: dict[str, Any] = json.loads(files[0].read_text()) if files else {}
         return found
+
+
+def _rank(file: Path) -> int:
+    return int(file.stem.rpartition("-")[2])
 
 
 @contextmanager

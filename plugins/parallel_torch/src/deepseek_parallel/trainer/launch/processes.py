@@ -16,16 +16,20 @@ from typing import Any, Final
 from deepseek_core import console
 from deepseek_parallel.elastic import meeting_point
 from deepseek_parallel.errors import RankFailed
-from deepseek_parallel.trainer.launch.channel import listening
+from deepseek_parallel.stopping import Stop, interruptible
+from deepseek_parallel.trainer.launch.channel import Channel, listening
 from deepseek_parallel.trainer.watch.line import Show
 
 _LAST_LINES: Final = 20
 _LOOK_S: Final = 0.05
 _SETTLE_S: Final = 5.0
 """How long others may still end by themselves after one has failed, and tell of the cause."""
-_GRACE_S: Final = 60.0
+GRACE_S: Final = 60.0
 """How long a worker may take to finish its step and save after Ctrl-C."""
-_FOLLOWED: Final = 3
+_FOLLOWED, _STOPPED = 3, 130
+"""Exit codes of a worker: an error of another rank; stopped before the end."""
+_GOOD: Final = (0, _STOPPED)
+_SIGNALS: Final = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 
 
 class Worker:
@@ -67,18 +71,19 @@ class Worker:
 def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
     """Run so many workers to their end: the report of the first.
 
-    Ctrl-C lets them finish their step and save.
+    Ctrl-C and SIGTERM let them finish their step and save.
 
     Raises:
         RankFailed: a worker has failed or was killed; all others have been ended.
-        KeyboardInterrupt: Ctrl-C came twice.
+        KeyboardInterrupt: Ctrl-C came twice, or before all had begun to train.
     """
     workers: list[Worker] = []
-    with listening(show) as channel:
+    stop = Stop()
+    with listening(show) as channel, interruptible(stop):
         command = command_of({**told, "channel": str(channel.folder)})
         try:
             _start(workers, command, ranks)
-            _watch(workers)
+            _watch(workers, stop, channel)
         finally:
             for worker in workers:
                 worker.process.kill()
@@ -99,19 +104,22 @@ def _start(workers: list[Worker], command: Sequence[str], ranks: int) -> None:
             workers.append(Worker(rank, command, {**shared, **own}, passed))
 
 
-def _watch(workers: Sequence[Worker]) -> None:
-    """Wait for all, or for the first that fails."""
-    is_stopped, until_s = False, float("inf")
+def _watch(workers: Sequence[Worker], stop: Stop, channel: Channel) -> None:
+    """Wait for all, or for the first that fails; a stop that is asked for is handed on.
+
+    Raises:
+        KeyboardInterrupt: the stop was asked for before all had begun to train.
+    """
+    until_s = float("inf")
     while any(worker.process.poll() is None for worker in workers):
-        try:
-            time.sleep(_LOOK_S)
-        except KeyboardInterrupt:
-            if is_stopped:
-                raise
-            is_stopped, until_s = True, time.monotonic() + _GRACE_S
+        if stop.why and until_s == float("inf"):
+            if channel.num_begun() < len(workers):
+                raise KeyboardInterrupt
+            until_s = time.monotonic() + GRACE_S
             for worker in workers:
-                worker.process.send_signal(signal.SIGINT)
-        if any(worker.process.poll() not in (None, 0, 130) for worker in workers):
+                worker.process.send_signal(_SIGNALS[stop.why])
+        time.sleep(_LOOK_S)
+        if any(worker.process.poll() not in (None, *_GOOD) for worker in workers):
             _settle(workers)
             break
         if time.monotonic() > until_s:
@@ -129,7 +137,7 @@ def _settle(workers: Sequence[Worker]) -> None:
 
 def _check(workers: Sequence[Worker]) -> None:
     """Raise what the first cause was: not who only followed."""
-    bad = [w for w in workers if w.process.poll() not in (None, 0, 130)]
+    bad = [w for w in workers if w.process.poll() not in (None, *_GOOD)]
     causes = [worker for worker in bad if worker.process.returncode != _FOLLOWED] or bad
     if causes:
         code = causes[0].process.returncode

@@ -31,13 +31,17 @@ def main(text: str) -> int:
         jobs: list[Job] = []
 
         def watch(_: Event) -> None:
-            if os.getppid() != parent:
-                jobs[0].trainer.stop()  # nobody would end this process any more
+            if os.getppid() == parent:
+                return  # else nobody would end this process any more
+            if told.get("is_guest"):
+                os._exit(FAILED)  # the others go on, as without any lost member
+            jobs[0].trainer.stop()
 
         gc.disable()  # a quarter of a start would go to looks among what torch made, which stays
         jobs.append(build(read_recipe(Path(told["recipe"]), told["changes"]), callbacks=(watch,)))
         gc.freeze()
         gc.enable()
+        teller.begin()
         trainer = jobs[0].trainer
         report = trainer.fit(**jobs[0].length, resume=told["resume"], show=teller.show)
     except DeepSeekError as error:
@@ -45,8 +49,7 @@ def main(text: str) -> int:
         return FOLLOWED if isinstance(error, RankFailed | RankLost) else FAILED
     except KeyboardInterrupt:
         return STOPPED
-    if trainer.ranks.rank == 0:
-        teller.report(report.facts())
+    teller.report(report.facts(), trainer.ranks.rank)
     return STOPPED if report.stopped in _SIGNALS else 0
 
 
