@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from deepseek_core import CommandSpec, HostContext, hookimpl, hooks
 
 
+conformance = "deepseek_observe.conformance"
+
+
 @hookimpl(hooks.ds_register_commands)
 def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
     """Offer `ds-sdk profile`."""
