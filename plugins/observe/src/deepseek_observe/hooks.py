@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from deepseek_core import CommandSpec, HostContext, hookimpl, hooks
 
-
 conformance = "deepseek_observe.conformance"
 
 
