@@ -1,4 +1,4 @@
-"""`ds-sdk profile TRACE...`: where the time went, and what could give it back."""
+"""`ds-sdk profile TRACE...`: where the time went, and what could be won."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES: Final = """examples:
   ds-sdk profile trace.json --window ProfilerStep#3
   ds-sdk profile trace.json --html page.html
 
-What a finding could give back is an upper bound: what the device would be busy less, or idle less,
+What a finding could win is an upper bound: what the device would be busy less, or idle less,
 without it, if nothing else moved.
 
 exit codes: 0 done, 2 wrong arguments, or a file that is no trace"""
@@ -135,7 +135,7 @@ def _row(device: DeviceProfile) -> tuple[str, ...]:
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     if not findings:
-        console.print_text("no finding: nothing that could give back .5 % of the time")
+        console.print_text("no finding: nothing that could win .5 % of the time")
     for number, one in enumerate(findings, 1):
         console.print_text(
             f"{number}. up to {_time(one.recoverable_ns)} ({one.share:.1%}): {one.title} "

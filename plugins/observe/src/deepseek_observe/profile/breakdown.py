@@ -23,7 +23,7 @@ class Window:
 
     @property
     def span_ns(self) -> int:
-        """Its length."""
+        """Nanoseconds from its begin to its end."""
         return self.end_ns - self.begin_ns
 
 

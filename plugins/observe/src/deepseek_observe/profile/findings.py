@@ -1,4 +1,4 @@
-"""Findings of a device, each with the time that its removal could give back at most.
+"""Findings of a device, each with the time that its removal could win at most.
 
 That time is a counterfactual on the device's own time line: what it would be busy less if the works
 in question were gone, or how much shorter its gaps would be. Nothing else is moved, so it is an
@@ -107,7 +107,7 @@ _SURE: Final = {
 
 
 def find(timeline: Timeline, device: int, window: Window) -> tuple[Finding, ...]:
-    """All findings of a device in a window, what could give back the most first."""
+    """All findings of a device in a window, what could win the most first."""
     shares = breakdown(timeline, device, window)
     found = [
         *_of_exchanges(timeline, device, window, shares),

@@ -28,7 +28,7 @@ _STEP: Final = "ProfilerStep"
 
 
 def figures(timeline: Timeline) -> dict[str, Any]:
-    """Its temporal, overlap, kernel-type and idle-time breakdowns, in microseconds and percent."""
+    """The temporal, overlap, kernel-type and idle-time breakdowns, in microseconds and percent."""
     rounded = _in_microseconds(timeline)
     rows = _kept(rounded)
     kinds = np.array([_kind(rounded.text(row)) for row in rows], np.int64)
@@ -88,7 +88,7 @@ def _kept(timeline: Timeline) -> Column:
 
 
 def _kind(name: str) -> int:
-    """Its place among `_KINDS`, -1 for what is none of them."""
+    """The place of its kind among `_KINDS`, -1 for what is none of them."""
     if _EXCHANGE.match(name):
         return 1
     if name.startswith(_MEMORY):

@@ -16,7 +16,7 @@ _TOP: Final = 10
 
 @attrs.frozen(kw_only=True)
 class Work:
-    """All works of one name on a device: how many, nanoseconds in all and of the longest."""
+    """All works of one name on a device: how many, and nanoseconds in all and of the longest."""
 
     name: str
     kind: str
@@ -40,7 +40,7 @@ class Moved:
 
 
 def inside(timeline: Timeline, rows: Column, window: Window) -> Column:
-    """Those that begin in a window."""
+    """Rows that begin in a window."""
     starts = timeline.starts[rows]
     return rows[(starts >= window.begin_ns) & (starts < window.end_ns)]
 
@@ -70,7 +70,7 @@ def top(timeline: Timeline, device: int, window: Window, num: int = _TOP) -> tup
 
 
 def way_of(name: str) -> str:
-    """Which way a copy goes: "Memcpy HtoD (Pinned -> Device)" without its first word."""
+    """The way of a copy: its name, as Memcpy HtoD (Pinned -> Device), without the first word."""
     return name.removeprefix("Memcpy ").strip() or name
 
 

@@ -50,7 +50,7 @@ def _parts(
         yield f"<h2>{escape(one.source)}{rank}</h2>"
         yield f"<p>Bound by <b>{escape(one.verdict)}</b>.{_left_out(one)}</p>"
         yield (
-            '<p class="soft">What a finding could give back is an upper bound: what the device '
+            '<p class="soft">What a finding could win is an upper bound: what the device '
             "would be busy less, or idle less, without it, if nothing else moved.</p>"
         )
         yield _findings(one.findings, f"Findings of {one.source}{rank}")
@@ -65,7 +65,7 @@ def _left_out(one: Profile) -> str:
 
 def _findings(findings: Sequence[Finding], name: str) -> str:
     if not findings:
-        return "<p>No finding could give back .5 % of the time.</p>"
+        return "<p>No finding could win .5 % of the time.</p>"
     rows = [
         (
             console.format_seconds(one.recoverable_ns / 1e9), f"{one.share:.1%}",
@@ -87,6 +87,15 @@ def _device(device: DeviceProfile, name: str) -> Iterator[str]:
     ]
     whole = console.format_seconds(shares.span_ns / 1e9)
     yield console.bar_chart(bars, name=f"Time of {name}", head=("part", f"of {whole}"))
+    hidden = [
+        f"{console.format_seconds(ns / 1e9)} of {what}"
+        for what, ns in (
+            ("exchanges", shares.hidden_communication_ns), ("copies", shares.hidden_copy_ns)
+        )
+        if ns
+    ]  # fmt: skip
+    if hidden:
+        yield f'<p class="soft">Beside computing: {" and ".join(hidden)}.</p>'
     yield _picture(device.lanes, whole, f"Time line of {name}")
     if device.idle:
         idle = sorted(device.idle.items(), key=lambda item: -item[1])
@@ -96,10 +105,13 @@ def _device(device: DeviceProfile, name: str) -> Iterator[str]:
         )  # fmt: skip
     if device.top:
         rows = [
-            (work.name, work.kind, f"{work.count:,}", console.format_seconds(work.total_ns / 1e9))
+            (
+                work.name, work.kind, f"{work.count:,}",
+                *(console.format_seconds(ns / 1e9) for ns in (work.total_ns, work.longest_ns)),
+            )
             for work in device.top
-        ]
-        head = ("what ran most", "kind", "count", "total")
+        ]  # fmt: skip
+        head = ("what ran most", "kind", "count", "total", "longest")
         yield console.table(head, rows, name=f"Top of {name}")
     if device.moved:
         moved = [

@@ -88,7 +88,7 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
 
 
 def _largest(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Of each kind and title the one that costs the most."""
+    """Keep of each kind and title the one that costs the most."""
     best: dict[tuple[str, str], Finding] = {}
     for one in sorted(findings, key=lambda one: -one.recoverable_ns):
         best.setdefault((one.kind, one.title), one)

@@ -122,7 +122,7 @@ def _closed(data: bytes) -> bytes:
 
 
 def _piece(data: bytes) -> list[Event] | None:
-    """Its events; None if it was cut in a wrong place."""
+    """The events of a piece; None if it was cut in a wrong place."""
     try:
         try:
             return _EVENTS.decode(data)

@@ -129,7 +129,7 @@ class _Reader:
         return ", ".join(told) or "it is empty"
 
     def _class(self, event: Event) -> int | None:
-        """Its class; None where it is no row."""
+        """The class of its row; None where it is none."""
         category = event.cat.lower()
         if category in _DEVICE:
             found = _DEVICE[category]

@@ -218,6 +218,6 @@ class _Reader:
 
 
 def _copy(kind: int, source: int, target: int) -> str:
-    """As Kineto names it: Memcpy HtoD (Pinned -> Device)."""
+    """Name a copy as Kineto does: Memcpy HtoD (Pinned -> Device)."""
     way = f"{_SIDES.get(source, '?')} -> {_SIDES.get(target, '?')}"
     return f"Memcpy {_KINDS.get(kind, '?')} ({way})"
