@@ -30,7 +30,7 @@ from deepseek_parallel.elastic import meeting_point, wire
 from deepseek_parallel.elastic.roster import Rules
 from deepseek_parallel.elastic.roster_elsewhere import RosterElsewhere
 from deepseek_parallel.elastic.roster_process import RosterProcess
-from deepseek_parallel.stopping import Stop, interruptible
+from deepseek_parallel.stopping import SAVE, Wishes, interruptible, unheard
 
 LOST_AFTER_S: Final = 5.0
 """Longer than an import that holds the interpreter, as torch has some."""
@@ -152,11 +152,12 @@ class Workers:
         number = next(n for n in range(self._launch.num_here + 1) if n not in self.running)
         command = list(self._launch.command)
         try:
-            self.running[number] = subprocess.Popen(
-                command,
-                env={**meeting_point.without_launchers(os.environ), **self._variables(number)},
-                start_new_session=self._is_guest,  # Ctrl-C here is no stop of the whole training
-            )
+            with unheard():
+                self.running[number] = subprocess.Popen(
+                    command,
+                    env={**meeting_point.without_launchers(os.environ), **self._variables(number)},
+                    start_new_session=self._is_guest,  # Ctrl-C here is no stop of the training
+                )
         except OSError as error:
             raise errors.ConfigError(
                 f"{command[0]} can't be started: {error.strerror}", remedy="see the path"
@@ -298,20 +299,24 @@ def run(
 
     With `roster` these workers join a run of another machine. `begun` is called once they run.
 
-    Ctrl-C and SIGTERM end it, and its workers.
+    Ctrl-C and SIGTERM end it, and its workers; SIGUSR1 is passed on to them.
 
     Raises:
         ConfigError: the port is taken, or the command can't be started.
         KeyboardInterrupt: it was ended so.
     """
     workers = Workers(launch, say, roster)
-    stop = Stop()
-    with interruptible(stop):  # as a wish: an exception between a start and its note loses one
+    wishes = Wishes()
+    with interruptible(wishes):  # an exception between a start and its note would lose a worker
         try:
             workers.start()
             if begun is not None:
                 begun(workers)
-            while (code := workers.look()) is None and not stop.why:
+            while (code := workers.look()) is None and not wishes.stop:
+                if wishes.save:
+                    wishes.save = False
+                    for process in workers.running.values():
+                        process.send_signal(SAVE)
                 time.sleep(_LOOK_S)
         finally:
             workers.stop()

@@ -16,7 +16,7 @@ from typing import Any, Final
 from deepseek_core import console
 from deepseek_parallel.elastic import meeting_point
 from deepseek_parallel.errors import RankFailed
-from deepseek_parallel.stopping import Stop, interruptible
+from deepseek_parallel.stopping import SAVE, Wishes, interruptible, unheard
 from deepseek_parallel.trainer.launch.channel import Channel, listening
 from deepseek_parallel.trainer.watch.line import Show
 
@@ -43,10 +43,11 @@ class Worker:
     ) -> None:
         self.rank = rank
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self.process = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True, pass_fds=passed,
-        )  # fmt: skip
+        with unheard():
+            self.process = subprocess.Popen(
+                command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                start_new_session=True, pass_fds=passed,
+            )  # fmt: skip
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self._reader.start()
 
@@ -71,19 +72,19 @@ class Worker:
 def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
     """Run so many workers to their end: the report of the first.
 
-    Ctrl-C and SIGTERM let them finish their step and save.
+    Ctrl-C and SIGTERM let them finish their step and save; SIGUSR1 lets them save.
 
     Raises:
         RankFailed: a worker has failed or was killed; all others have been ended.
         KeyboardInterrupt: Ctrl-C came twice, or before all had begun to train.
     """
     workers: list[Worker] = []
-    stop = Stop()
-    with listening(show) as channel, interruptible(stop):
+    wishes = Wishes()
+    with listening(show) as channel, interruptible(wishes):
         command = command_of({**told, "channel": str(channel.folder)})
         try:
             _start(workers, command, ranks)
-            _watch(workers, stop, channel)
+            _watch(workers, wishes, channel)
         finally:
             for worker in workers:
                 worker.process.kill()
@@ -104,7 +105,7 @@ def _start(workers: list[Worker], command: Sequence[str], ranks: int) -> None:
             workers.append(Worker(rank, command, {**shared, **own}, passed))
 
 
-def _watch(workers: Sequence[Worker], stop: Stop, channel: Channel) -> None:
+def _watch(workers: Sequence[Worker], wishes: Wishes, channel: Channel) -> None:
     """Wait for all, or for the first that fails; a stop that is asked for is handed on.
 
     Raises:
@@ -112,12 +113,16 @@ def _watch(workers: Sequence[Worker], stop: Stop, channel: Channel) -> None:
     """
     until_s = float("inf")
     while any(worker.process.poll() is None for worker in workers):
-        if stop.why and until_s == float("inf"):
+        if wishes.save:
+            wishes.save = False
+            for worker in workers:
+                worker.process.send_signal(SAVE)
+        if wishes.stop and until_s == float("inf"):
             if channel.num_begun() < len(workers):
                 raise KeyboardInterrupt
             until_s = time.monotonic() + GRACE_S
             for worker in workers:
-                worker.process.send_signal(_SIGNALS[stop.why])
+                worker.process.send_signal(_SIGNALS[wishes.stop])
         time.sleep(_LOOK_S)
         if any(worker.process.poll() not in (None, *_GOOD) for worker in workers):
             _settle(workers)
