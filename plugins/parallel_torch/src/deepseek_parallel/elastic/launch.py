@@ -116,6 +116,7 @@ class Workers:
             lost_after_s=launch.lost_after_s,
         )  # fmt: skip
         self._is_guest = roster is not None
+        self._is_shared = self._is_guest or launch.job is not None  # with other machines
         self.roster = roster or RosterProcess(
             rules, secrets.token_hex(16), launch.host, launch.port, dict(launch.job or {})
         )
@@ -224,7 +225,8 @@ class Workers:
         if not self._is_elastic:  # nobody could take its place: the others wait for it
             self._failed = 1
             return
-        if not self.is_done and self._restarts > 0 and self.running:
+        has_state = self.running or self._is_shared  # some worker, here or elsewhere
+        if not self.is_done and self._restarts > 0 and has_state:
             self._restarts -= 1
             self._say(f"worker {self.add()} is started in its place")
 
