@@ -247,7 +247,7 @@ class Workers:
         if launch.wait_s is not None:
             given[wire.LIMIT] = launch.wait_s
         if launch.host == "127.0.0.1" and not self._is_guest:
-            given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
+            given["GLOO_SOCKET_IFNAME"] = "lo"  # whatever is set for runs on several machines
         return {name: str(value) for name, value in given.items()}
 
 
@@ -313,7 +313,9 @@ def run(
             workers.start()
             if begun is not None:
                 begun(workers)
-            while (code := workers.look()) is None and not stop.why:
+            code = None
+            while code is None and not stop.why:  # before a look: workers may have been stopped too
+                code = workers.look()
                 time.sleep(_LOOK_S)
         finally:
             workers.stop()
