@@ -61,8 +61,22 @@ def test_warnings_of_workers_are_seen_once(recipe_folder, capsys):
     assert capsys.readouterr().err.count("UserWarning: look here") == 1
 
 
-def test_a_program_that_wants_their_port_does_not_part_the_workers(recipe_folder, capsys):
-    """It asks between the start of the workers and their meeting."""
+# As a shell inside a job of torchrun, SLURM and our own launcher has them.
+OF_OTHERS = {
+    "RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "64", "GROUP_RANK": "1",
+    "MASTER_ADDR": "10.9.9.9", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x",
+    "TORCHELASTIC_USE_AGENT_STORE": "False",
+    "SLURM_PROCID": "3", "SLURM_NTASKS": "64", "DEEPSEEK_ROSTER": "10.9.9.9:1",
+    "DEEPSEEK_RUN": "x", "GLOO_SOCKET_IFNAME": "eth77",
+}  # fmt: skip
+
+
+def test_a_program_that_wants_their_port_does_not_part_the_workers(
+    recipe_folder, capsys, monkeypatch
+):
+    """It asks between their start and their meeting; variables of other launchers are around."""
+    for name, value in OF_OTHERS.items():
+        monkeypatch.setenv(name, value)
     script = recipe_folder / "train.py"
     script.write_text(
         script.read_text() + "\n\nimport socket\ntry:\n"

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from deepseek_parallel.elastic import wire
     from deepseek_parallel.trainer.launch.elastic import train_as_guest
 
+    if args.nproc < 1:
+        raise errors.ConfigError(f"--nproc must be 1 or more, got {args.nproc}", remedy="--nproc 1")
     token = os.environ.get(wire.RUN)
     if not token:
         raise errors.ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -22,7 +23,7 @@ def code_version() -> str:
     """
     hashed = hashlib.sha256(_of_plugin())
     script = Path(sys.argv[0]) if sys.argv and sys.argv[0] else None
-    named = [Path(name) for name in os.environ.get(wire.FILES, "").split(os.pathsep) if name]
+    named = [Path(name) for name in json.loads(os.environ.get(wire.FILES, "[]"))]
     for path in ([] if script is None else [script]) + named:
         if path.is_file():
             hashed.update(path.name.encode() + b"\0" + path.read_bytes())

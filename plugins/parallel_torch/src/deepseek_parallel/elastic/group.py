@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -35,6 +36,7 @@ CONNECT_S: Final = 1.0
 Nothing ends that when the rank is killed meanwhile.
 """
 BEAT_S: Final = 0.2
+_INTERFACE: Final = "GLOO_SOCKET_IFNAME"
 
 
 class ElasticRanks:
@@ -208,9 +210,21 @@ def _exchange_by(host: str) -> None:
     """Let gloo exchange by the interface by which the roster is reached, unless it is told another.
 
     By itself it takes the address of the machine's name, which is often 127.0.1.1.
+
+    Raises:
+        ConfigError: it is told one that this machine has not.
     """
-    if "GLOO_SOCKET_IFNAME" not in os.environ and (name := addresses.interface_of(host)):
-        os.environ["GLOO_SOCKET_IFNAME"] = name
+    told = os.environ.get(_INTERFACE)
+    if not told and (name := addresses.interface_of(host)):
+        os.environ[_INTERFACE] = name
+    has = [name for _, name in socket.if_nameindex()]
+    missing = [name for name in (told or "").split(",") if name and name not in has]
+    if missing:
+        raise errors.ConfigError(
+            f"{_INTERFACE} is {told}, and this machine has no interface {missing[0]}, but "
+            f"{', '.join(has)}",
+            remedy=f"unset {_INTERFACE}, and the one that reaches the others is taken",
+        )
 
 
 def _renewed(formation: Formation, rank: int) -> Renewed:

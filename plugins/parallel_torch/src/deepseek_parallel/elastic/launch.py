@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import secrets
 import select
@@ -37,8 +38,8 @@ LOST_AFTER_S: Final = 5.0
 MOST_RESTARTS: Final = 10
 END_S: Final = 600.0
 _LOOK_S: Final = 0.02
-STOPPED: Final = 130
-"""Exit code of a worker that was stopped before the end, as all others are then."""
+FAILED, STOPPED = 1, 130
+"""Exit codes of a worker: an own error; stopped before the end, as all others are then."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,11 +49,11 @@ class Launch:
     By default that is all of them. Workers of other machines may join where `job` is told, which
     says what is trained. `files` must be the same for all workers, by name and content. `wait_s` is
     how long workers wait until enough are there, None as they have it.
+
     A worker of which nothing is heard for `lost_after_s` is lost. Up to `restarts` workers are
     started in the place of lost ones. When one has come to the end of the script, the others have
     `end_s` to end, and are killed then: one may hang. `grace_s` is the time between SIGTERM and
-    SIGKILL when the run is ended from outside. `port` is that of the roster, 0 any that is
-    free.
+    SIGKILL when the run is ended from outside. `port` is that of the roster, 0 any that is free.
 
     Raises:
         ConfigError: numbers that can't be.
@@ -116,6 +117,7 @@ class Workers:
             lost_after_s=launch.lost_after_s,
         )  # fmt: skip
         self._is_guest = roster is not None
+        self._is_shared = self._is_guest or launch.job is not None  # with other machines
         self.roster = roster or RosterProcess(
             rules, secrets.token_hex(16), launch.host, launch.port, dict(launch.job or {})
         )
@@ -225,7 +227,9 @@ class Workers:
         if not self._is_elastic:  # nobody could take its place: the others wait for it
             self._failed = 1
             return
-        if not self.is_done and self._restarts > 0 and self.running:
+        # Some worker, here or elsewhere, to which an own error of this one is no reason to wait.
+        has_state = self.running or (self._is_shared and code != FAILED)
+        if not self.is_done and self._restarts > 0 and has_state:
             self._restarts -= 1
             self._say(f"worker {self.add()} is started in its place")
 
@@ -242,11 +246,11 @@ class Workers:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
         if launch.files:
-            given[wire.FILES] = os.pathsep.join(map(str, launch.files))
+            given[wire.FILES] = json.dumps([str(file) for file in launch.files])
         if launch.wait_s is not None:
             given[wire.LIMIT] = launch.wait_s
         if launch.host == "127.0.0.1" and not self._is_guest:
-            given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
+            given["GLOO_SOCKET_IFNAME"] = "lo"  # whatever is set for runs on several machines
         return {name: str(value) for name, value in given.items()}
 
 
@@ -312,11 +316,13 @@ def run(
             workers.start()
             if begun is not None:
                 begun(workers)
-            while (code := workers.look()) is None and not wishes.stop:
+            code = None
+            while code is None and not wishes.stop:  # workers may have been stopped too
                 if wishes.save:
                     wishes.save = False
                     for process in workers.running.values():
                         process.send_signal(SAVE)
+                code = workers.look()
                 time.sleep(_LOOK_S)
         finally:
             workers.stop()

@@ -28,7 +28,7 @@ _RETRY_S: Final = 0.1
 _CONNECT_S: Final = 2.0
 _UNHEARD_S: Final = 10.0
 """How long what was sent to the roster may be on its way, before the connection counts as lost."""
-_ALONE_S: Final = 60.0
+_ALONE_S: Final = 300.0
 """How long a member goes on without a roster while its steps do not; then it gives up its group."""
 _open: weakref.WeakSet[Membership] = weakref.WeakSet()
 

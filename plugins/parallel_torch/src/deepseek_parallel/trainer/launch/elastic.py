@@ -54,7 +54,7 @@ def train_elastic(
         more |= {"nproc": nproc or 1, "wait_s": WAIT_S}
         more["job"] = {
             "version": plugin_version(), "files": dict(hashes_of(files)),
-            "changes": told["changes"], "wait_s": WAIT_S,
+            "changes": told["changes"], "resume": told["resume"], "wait_s": WAIT_S,
         }  # fmt: skip
 
     def begun(running: Workers) -> None:
@@ -100,7 +100,7 @@ def train_as_guest(
     _check(job, files)
     with listening(show) as channel:
         told = {
-            "recipe": str(recipe_path), "changes": job["changes"], "resume": True,
+            "recipe": str(recipe_path), "changes": job["changes"], "resume": job["resume"],
             "is_guest": True, "channel": str(channel.folder),
         }  # fmt: skip
         launch = Launch(
