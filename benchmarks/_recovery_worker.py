@@ -34,7 +34,7 @@ def take_step(
     import torch.distributed as dist
 
     from deepseek_parallel import Order
-    from deepseek_parallel.exchange import waited
+    from deepseek_parallel.lost import waited
 
     draw = torch.Generator().manual_seed(5)
     x = torch.randn(LENGTH, 64, generator=draw)

@@ -153,6 +153,17 @@ def test_shares_follow_the_speed_of_the_ranks():
     assert np.allclose(losses, trainer.fit(steps=8).losses, atol=1e-6)
 
 
+def test_balance_cuts_finer_where_microbatches_can_not_follow_the_speeds():
+    """Of 3 microbatches, two speeds leave 20 % at best."""
+    (imbalances, weights, losses), other = group.run(jobs.two_speeds, 2, 16)
+    assert min(imbalances[:4]) > 0.15
+    assert max(imbalances[5:]) <= 0.05
+    assert other[1] == weights
+    model = jobs.plain()
+    trainer = jobs.Trainer(model, jobs.sgd(model), jobs.mean, jobs.data(), batch=48)
+    assert np.allclose(losses, trainer.fit(steps=8).losses, atol=1e-6)
+
+
 def test_an_evaluation_that_fails_on_one_rank_is_told_on_all():
     found = group.run(jobs.evaluated_badly, 2)
     assert found[1] == ("IndexError", "no such class")

@@ -43,7 +43,8 @@ class Replica:
 
     def pieces(self, position: int, count: int) -> list[Piece]:
         """The microbatches of this rank in a step of `count` samples."""
-        pieces = cut(position, count, self._setup.num_pieces(count, self._ranks.size))
+        wanted = self._setup.num_pieces(count, self._ranks.size)
+        pieces = cut(position, count, self._shares.cut(count, wanted))
         return mine(pieces, self._shares.of(len(pieces)), self._ranks.rank)
 
     def compute(self, reader: Reader, pieces: Sequence[Piece]) -> tuple[Tally, Exception | None]:
