@@ -265,6 +265,32 @@ def in_views(seed=0):
     return nn.Sequential(*blocks, nn.Linear(12, 3))
 
 
+def in_place(seed=0, drop=0.0):
+    """What layers give is changed in place."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(13, 12), nn.ReLU(inplace=True), nn.Linear(12, 8), nn.SiLU(inplace=True),
+        nn.Dropout(drop), nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+class Waves(nn.Module):
+    """Weights that are complex numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.out = nn.Linear(13, 8), nn.Linear(8, 3)
+        self.weight = nn.Parameter(torch.randn(8, 8, dtype=torch.complex64) / 3)
+
+    def forward(self, x):
+        return self.out((self.into(x).to(torch.complex64) @ self.weight).abs())
+
+
+def waves(seed=0):
+    torch.manual_seed(seed)
+    return Waves()
+
+
 def on_mesh(
     rank, ranks, strategy, options, url=None, resume=False, steps=8, epochs=None, make=deep,
     loss=mean, **more

@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.sampling import Order
+from deepseek_parallel.strategies.losses import as_float, check_gradient, summed
 from deepseek_parallel.trainer.buffers import Buffers
 from deepseek_parallel.trainer.data import moved
 from deepseek_parallel.trainer.descent import Descent, whole_nbytes
 from deepseek_parallel.trainer.evaluation import Evaluation, Measure
-from deepseek_parallel.trainer.losses import as_float, check_gradient, summed
 from deepseek_parallel.trainer.part import IN_EVALUATION, Sums
 from deepseek_parallel.trainer.pieces import Piece, cut, equal_shares, mine
 from deepseek_parallel.trainer.reading import Reader

@@ -18,6 +18,7 @@ from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.sgd import CompressedSGD
+from deepseek_parallel.strategies.losses import check_loss
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
     check_choice,
@@ -33,7 +34,6 @@ from deepseek_parallel.trainer.descent import check_compressed, ratio_of
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
 from deepseek_parallel.trainer.events import Watcher
 from deepseek_parallel.trainer.loop import Loop
-from deepseek_parallel.trainer.losses import check_loss
 from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.precision import Precision
 from deepseek_parallel.trainer.progress import Goal, Progress
