@@ -64,6 +64,23 @@ def test_a_mesh_trains_what_one_process_trains(ranks, strategy, options):
     assert dict(found[0][0].mesh).get("pp") == (None if strategy == "fsdp" else 2)
 
 
+@pytest.mark.parametrize("strategy", ["fsdp", "pp", "tp"])
+def test_bf16_on_a_mesh_is_bf16_of_one_process(strategy):
+    """Shards and stages round what one process rounds; sums are in fp32.
+
+    Parts of a layer are rounded before they are added, as is what bf16 makes of the whole layer:
+    so they are no farther from one process in bf16 than that is from fp32.
+    """
+    wanted, norms = alone(precision="bf16")
+    rounding = max(abs(a - b) for a, b in zip(wanted.losses, alone()[0].losses, strict=True))
+    assert rounding > 1e-3
+    bound = rounding if strategy == "tp" else 1e-6
+    for report, mine in on(2, strategy, {}, precision="bf16"):
+        assert report.losses == pytest.approx(wanted.losses, abs=bound)
+        assert mine == pytest.approx(norms, rel=bound)
+        assert [step for step, _ in report.evaluations] == [4, 8]
+
+
 @pytest.mark.parametrize(("strategy", "drop"), [("fsdp", 0.3), ("tp", 0.0)])
 def test_layers_that_drop_and_change_in_place(strategy, drop):
     """Dropout's masks are those of one process; parts of a tensor may be changed as it may."""
