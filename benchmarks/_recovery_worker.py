@@ -64,7 +64,7 @@ def take_step(
     """One step of all ranks; the loss, mean over the batch of all."""
     import torch.distributed as dist
 
-    from deepseek_parallel.exchange import waited
+    from deepseek_parallel.lost import waited
 
     loss = gradient(
         net, number, rank, size, lambda flat: waited(lambda: dist.all_reduce(flat, group=group), 0)

@@ -16,7 +16,7 @@ from deepseek_core import DeepSeekError
 from deepseek_parallel import ElasticRanks, Order, RankLost, share
 from deepseek_parallel.elastic.roster import Rules
 from deepseek_parallel.elastic.roster_process import RosterProcess
-from deepseek_parallel.exchange import waited
+from deepseek_parallel.lost import waited
 
 LIMIT_S = 40.0  # of any wait of a test
 LENGTH, BATCH = 96, 16

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from deepseek_parallel import ending
-from deepseek_parallel.exchange import waited
+from deepseek_parallel.lost import waited
 from deepseek_parallel.strategies.meshes import device_mesh
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads are seen on Linux only")

@@ -1,5 +1,7 @@
 """What may be divided: only what is proven, whatever a module looks like."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -115,6 +117,31 @@ class Shifted(nn.Embedding):
         return super().forward((words + 1) % 10)
 
 
+@dataclasses.dataclass
+class Answer:
+    """What transformers' models give: no tuple, no mapping."""
+
+    output: torch.Tensor
+    penalty: torch.Tensor
+
+
+class GivesItOut(Pair):
+    """The loss takes what is between, too."""
+
+    def forward(self, x):
+        h = torch.relu(self.a(x))
+        return Answer(self.b(h), h.square().mean())
+
+
+class KeepsIt(Pair):
+    """The loss reads what is between from the module."""
+
+    def forward(self, x):
+        h = torch.relu(self.a(x))
+        self.penalties = [h.square().mean()]
+        return self.b(h)
+
+
 def found(model, x):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     division = divisions(model, Given(args=(x,), kwargs={}))
@@ -153,8 +180,12 @@ def test_pairs_are_found(model, how, most):
 
 
 @pytest.mark.parametrize(
-    "kind", [HasAParameterBetween, GoesAround, Mixes, Leaks, UsesAWeightTwice, RunsTwice]
-)
+    "kind",
+    [
+        HasAParameterBetween, GoesAround, Mixes, Leaks, UsesAWeightTwice, RunsTwice, GivesItOut,
+        KeepsIt,
+    ],
+)  # fmt: skip
 def test_what_only_looks_like_a_pair_stays_whole(kind):
     division = found(kind(), X)
     assert not division.how

@@ -31,6 +31,20 @@ def _clipped(rank, ranks, loss):
     return jobs.trained(rank, ranks, loss=loss, clip=0.5)
 
 
+def test_complex_weights_are_trained_whole():
+    """Copied as they are into a bucket of floats, they lost their imaginary part."""
+    weights, losses, _ = jobs.trained(0, 1, make=jobs.waves, clip=0.5)
+    assert losses[-1] < losses[0]
+    for theirs, their_losses, _ in group.run(_waves, 2):
+        for a, b in zip(weights, theirs, strict=True):
+            assert np.abs(a - b).max() <= 1e-6
+        assert np.allclose(losses, their_losses, atol=1e-6)
+
+
+def _waves(rank, ranks):
+    return jobs.trained(rank, ranks, make=jobs.waves, clip=0.5)
+
+
 def test_the_gradient_is_that_of_the_whole_batch_in_plain_torch():
     """Not only of our own loop: a step of SGD on the mean over all ten samples."""
     import torch
@@ -150,6 +164,17 @@ def test_shares_follow_the_speed_of_the_ranks():
     trainer = jobs.Trainer(
         model, jobs.sgd(model), jobs.mean, jobs.data(), batch=48, microbatch=1
     )  # fmt: skip
+    assert np.allclose(losses, trainer.fit(steps=8).losses, atol=1e-6)
+
+
+def test_balance_cuts_finer_where_microbatches_can_not_follow_the_speeds():
+    """Of 3 microbatches, two speeds leave 20 % at best."""
+    (imbalances, weights, losses), other = group.run(jobs.two_speeds, 2, 16)
+    assert min(imbalances[:4]) > 0.15
+    assert max(imbalances[5:]) <= 0.05
+    assert other[1] == weights
+    model = jobs.plain()
+    trainer = jobs.Trainer(model, jobs.sgd(model), jobs.mean, jobs.data(), batch=48)
     assert np.allclose(losses, trainer.fit(steps=8).losses, atol=1e-6)
 
 

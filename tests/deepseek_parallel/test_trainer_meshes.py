@@ -11,7 +11,7 @@ import torch
 import trainer_jobs as jobs
 from process import one_thread
 
-from deepseek_core import errors
+from deepseek_core import Mesh, errors, training
 from deepseek_parallel import MeshMismatch
 from deepseek_parallel.checkpoint import checkpoints  # noqa: F401 - once, before ranks are forked
 from deepseek_parallel.sampling import Order
@@ -62,6 +62,64 @@ def test_a_mesh_trains_what_one_process_trains(ranks, strategy, options):
     assert min(alone()[1]) > 0.2
     assert len(found[0][0].evaluations) == 2
     assert dict(found[0][0].mesh).get("pp") == (None if strategy == "fsdp" else 2)
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "pp", "tp"])
+def test_bf16_on_a_mesh_is_bf16_of_one_process(strategy):
+    """Shards and stages round what one process rounds; sums are in fp32.
+
+    Parts of a layer are rounded before they are added, as is what bf16 makes of the whole layer:
+    so they are no farther from one process in bf16 than that is from fp32.
+    """
+    wanted, norms = alone(precision="bf16")
+    rounding = max(abs(a - b) for a, b in zip(wanted.losses, alone()[0].losses, strict=True))
+    assert rounding > 1e-3
+    bound = rounding if strategy == "tp" else 1e-6
+    for report, mine in on(2, strategy, {}, precision="bf16"):
+        assert report.losses == pytest.approx(wanted.losses, abs=bound)
+        assert mine == pytest.approx(norms, rel=bound)
+        assert [step for step, _ in report.evaluations] == [4, 8]
+
+
+@pytest.mark.parametrize(("strategy", "drop"), [("fsdp", 0.3), ("tp", 0.0)])
+def test_layers_that_drop_and_change_in_place(strategy, drop):
+    """Dropout's masks are those of one process; parts of a tensor may be changed as it may."""
+    more = {"make": functools.partial(jobs.in_place, drop=drop)}
+    assert_equal(on(2, strategy, {}, **more), **more)
+
+
+class OneNumber(torch.nn.Linear):
+    """Has a parameter that can't be divided."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+
+class Hooked(torch.nn.Linear):
+    """Torch's parts of a parameter have no hooks."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.weight.register_hook(lambda gradient: gradient / 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (OneNumber(4, 4), "the parameter 1.scale is one number"),
+        (Hooked(4, 4), "the parameter 1.weight has a hook"),
+        (torch.nn.Linear(4, 4).double(), "parts of one dtype alone .* 1.bias is of torch.float64"),
+    ],
+)
+def test_parameters_that_can_not_be_divided_are_named(layer, text):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), layer)
+    plan = training.TrainingPlan(
+        strategy="fsdp", mesh=Mesh(sizes={"dp": 2}), micro=1, shares=(1, 1), cut=(2,), step_s=1.0,
+        memory_nbytes=0.0, wire_nbytes=0.0,
+    )  # fmt: skip
+    with pytest.raises(errors.InputError, match=text):
+        training.open_strategy("fsdp").apply(plan, model)
 
 
 def test_zero_bubble_takes_sums_and_views():

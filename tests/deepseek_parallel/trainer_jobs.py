@@ -204,16 +204,16 @@ def resumed(rank, ranks, url, stop, until, options):
     return bits(model), report.losses, report.resumed, [b.numpy() for b in model.buffers()]
 
 
-def two_speeds(rank, ranks):
-    """Rank 1 takes thrice as long for a microbatch, on a clock that only computing moves."""
+def two_speeds(rank, ranks, microbatch=1):
+    """Rank 1 takes thrice as long for a sample, on a clock that only computing moves."""
     model, now, counts = plain(), [0.0], []
 
     def loss(model, batch):
-        now[0] += 3.0 if rank == 1 else 1.0
+        now[0] += (3.0 if rank == 1 else 1.0) * len(batch[0])
         return mean(model, batch)
 
     trainer = Trainer(
-        model, sgd(model), loss, data(), batch=48, microbatch=1, balance=True, ranks=None,
+        model, sgd(model), loss, data(), batch=48, microbatch=microbatch, balance=True,
         clock=lambda: now[0], callbacks=lambda event: counts.append(event.figures),
     )  # fmt: skip
     report = trainer.fit(steps=8)
@@ -263,6 +263,32 @@ def in_views(seed=0):
         for wide in (13, 12, 12)
     ]
     return nn.Sequential(*blocks, nn.Linear(12, 3))
+
+
+def in_place(seed=0, drop=0.0):
+    """What layers give is changed in place."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(13, 12), nn.ReLU(inplace=True), nn.Linear(12, 8), nn.SiLU(inplace=True),
+        nn.Dropout(drop), nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+class Waves(nn.Module):
+    """Weights that are complex numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.out = nn.Linear(13, 8), nn.Linear(8, 3)
+        self.weight = nn.Parameter(torch.randn(8, 8, dtype=torch.complex64) / 3)
+
+    def forward(self, x):
+        return self.out((self.into(x).to(torch.complex64) @ self.weight).abs())
+
+
+def waves(seed=0):
+    torch.manual_seed(seed)
+    return Waves()
 
 
 def on_mesh(

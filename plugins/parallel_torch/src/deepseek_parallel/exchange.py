@@ -10,7 +10,7 @@ Sources: Li and Hoefler, "Near-optimal sparse allreduce" (Ok-Topk, PPoPP 2022); 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from deepseek_parallel.codec import packet
 from deepseek_parallel.codec.packet import Sparse
 from deepseek_parallel.codec.select import num_kept
-from deepseek_parallel.ending import end_after_gloo
-from deepseek_parallel.errors import RankLost
+from deepseek_parallel.lost import waited
 
 _MESSAGE_NBYTES: Final = 530
 """What gloo and TCP add to a message: about six segments, of 90 bytes with their headers.
@@ -127,19 +126,3 @@ def _slots(packets: Sequence[bytes], nbytes: int) -> NDArray[np.uint8]:
     """uint8 [packets, nbytes], each padded to its slot."""
     joined = b"".join(packet.padded(data, nbytes) for data in packets)
     return np.frombuffer(joined, np.uint8).reshape(len(packets), nbytes).copy()
-
-
-def waited(collective: Callable[[], object], rank: int) -> None:
-    """Call a collective of torch.
-
-    Raises:
-        RankLost: it failed, for another rank is gone or did not answer in time.
-    """
-    end_after_gloo()
-    try:
-        collective()
-    except RuntimeError as error:  # torch has no kinds of error for this
-        raise RankLost(
-            f"rank {rank} got no answer of another one: {str(error).splitlines()[0]}",
-            remedy="see the logs of the other ranks; the limit is the timeout of the process group",
-        ) from error

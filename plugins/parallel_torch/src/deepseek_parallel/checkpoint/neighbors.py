@@ -27,7 +27,7 @@ from deepseek_parallel.checkpoint.place import Hashed
 from deepseek_parallel.checkpoint.plans import Planned, Plans
 from deepseek_parallel.checkpoint.staging import Staged, Staging
 from deepseek_parallel.errors import CheckpointMissing
-from deepseek_parallel.exchange import waited
+from deepseek_parallel.lost import waited
 from deepseek_parallel.states import is_of_rank
 
 Files = dict[str, memoryview]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 
 from deepseek_core import DeepSeekError
-from deepseek_parallel.exchange import waited
+from deepseek_parallel.lost import waited
 
 T = TypeVar("T")
 

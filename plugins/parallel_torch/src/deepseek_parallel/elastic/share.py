@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from deepseek_parallel.exchange import waited
+from deepseek_parallel.lost import waited
 from deepseek_parallel.ranks import Ranks
 
 

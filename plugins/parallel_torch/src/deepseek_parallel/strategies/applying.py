@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -44,6 +44,7 @@ def apply(plan: training.TrainingPlan, model: Any, *, sharded: bool = False) -> 
     _check(plan)
     if not held:
         raise errors.InputError("the model has no parameter", remedy="give one that can be trained")
+    _check_divisible(model, plan.options.get("split", {}), sharded=sharded)
     mesh = device_mesh(plan.mesh.sizes, held[0].device.type)
     align(model)
     divide(model, plan.options.get("split", {}), mesh["tp"])
@@ -53,6 +54,32 @@ def apply(plan: training.TrainingPlan, model: Any, *, sharded: bool = False) -> 
     if sharded:
         return _sharded(plan, model, mesh)
     return Split([model], mesh)
+
+
+def _check_divisible(model: nn.Module, layers: Iterable[str], *, sharded: bool) -> None:
+    """Refuse parameters that can't be divided, or that torch's parts would not stand for."""
+    layers = {*layers}
+    dtypes = {p.dtype: name for name, p in model.named_parameters() if p.requires_grad}
+    if sharded and len(dtypes) > 1:
+        listed = ", ".join(f"{name} is of {dtype}" for dtype, name in dtypes.items())
+        raise errors.InputError(
+            f"parts of one dtype alone can be sent together, and {listed}",
+            remedy="give the model one dtype: model.float(); or use the strategy ddp",
+        )
+    for name, parameter in model.named_parameters():
+        if not sharded and name.rpartition(".")[0] not in layers:
+            continue
+        if parameter.dim() == 0 or not parameter.numel():
+            what = "is one number" if parameter.numel() else "has no elements"
+            raise errors.InputError(
+                f"the parameter {name} {what}, which can't be divided",
+                remedy="give it a dimension: torch.ones(1); or use the strategy ddp",
+            )
+        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+            raise errors.InputError(
+                f"the parameter {name} has a hook, and its parts would have none",
+                remedy="do in the model or the optimizer what it does, or use the strategy ddp",
+            )
 
 
 def _check(plan: training.TrainingPlan) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deepseek_core import errors, training
+from deepseek_parallel.strategies import losses
 
 
 def tensors(batch: Any) -> list[Tensor]:
@@ -44,16 +45,9 @@ def summed(value: Any, batch: Any) -> tuple[Tensor, float]:
     Raises:
         InputError: it is neither a mean nor (sum, count).
     """
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Tensor):
-        return value[0], float(value[1])
-    if isinstance(value, Tensor) and value.dim() == 0:
-        items = num_items(batch)
-        return value * items, float(items)
-    what = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
-    raise errors.InputError(
-        f"the loss gave {what}",
-        remedy="return the mean over the batch as a scalar tensor, or (sum, count)",
-    )
+    is_sum = isinstance(value, tuple) and len(value) == 2
+    total, count = losses.summed(value, 0 if is_sum else num_items(batch))
+    return total, losses.as_float(count)
 
 
 @attrs.frozen(kw_only=True, eq=False)

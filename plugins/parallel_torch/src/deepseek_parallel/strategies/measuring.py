@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from deepseek_core import training
-from deepseek_parallel.strategies.lost import rank_errors
+from deepseek_parallel.lost import rank_errors
 
 _WIDTH: Final = 384
 _NBYTES: Final = 4 * 2**20

@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from deepseek_core import errors
 from deepseek_parallel.ending import end_after_gloo
 from deepseek_parallel.errors import MeshMismatch
-from deepseek_parallel.strategies.lost import rank_errors
+from deepseek_parallel.lost import rank_errors
 
 AXES: Final = ("pp", "dp", "tp")
 """Slowest first, where a plan does not say otherwise: ranks that share a layer are neighbors."""

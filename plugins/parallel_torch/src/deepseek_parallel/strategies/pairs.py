@@ -31,10 +31,14 @@ _TOLERANCE: Final = 1e-3
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One call of a module; `given` are its arguments by position and by name."""
+    """One call of a module; `given` are its arguments by position and by name.
+
+    `left` is what its modules hold afterwards, as a loss of their own for the user's to add.
+    """
 
     given: tuple[tuple[Any, ...], Mapping[str, Any]]
     output: Any
+    left: Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
@@ -145,7 +149,9 @@ def _traced(
 
     def seen(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         name = names[id(module)]
-        calls.setdefault(name, []).append(Call(given=(args, kwargs), output=output))
+        calls.setdefault(name, []).append(
+            Call(given=(args, kwargs), output=output, left=_left(module))
+        )
         if type(module) is nn.Linear and name not in order:
             order.append(name)
 
@@ -194,7 +200,10 @@ class _Group:
         found: list[Tensor] = []
         for part in range(parts):
             output, bypassed = self._tried(part, parts, found)
-            if bypassed or len(found) != part + 1 or not _alike(output, self.call.output):
+            whole = self.call.output, self.call.left
+            if bypassed or len(found) != part + 1:
+                return False
+            if not _alike((output, _left(self.parent)), whole):
                 return False
         total = sum(found[1:], found[0])
         return _alike(total if self.row.bias is None else total + self.row.bias, self.of_row)
@@ -247,19 +256,37 @@ def _instead(layer: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Equal but for rounding, in all tensors of what a module gave."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        if one.shape != other.shape:
-            return False
-        if not one.is_floating_point():
-            return bool((one == other).all())
-        size = float(other.detach().abs().max()) if other.numel() else 0.0
-        return bool((one - other).detach().abs().max() <= _TOLERANCE * size + 1e-12)
+    """Equal but for rounding, in all that a module gave; of what is unknown, nothing is alike."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return list(one) == list(other) and all(_alike(one[key], other[key]) for key in one)
     if isinstance(one, tuple | list) and isinstance(other, tuple | list):
         return len(one) == len(other) and all(map(_alike, one, other))
-    return type(one) is type(other) and not isinstance(one, Tensor)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Tensor):
+        return _is_close(one, other)
+    if one is None or isinstance(one, str | bytes | bool | int | float | torch.Size | torch.dtype):
+        return bool(one == other)
+    return one is other or (hasattr(one, "__dict__") and _alike(vars(one), vars(other)))
+
+
+def _is_close(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    if not one.is_floating_point():
+        return bool((one == other).all())
+    size = float(other.detach().abs().max()) if other.numel() else 0.0
+    return not one.numel() or bool((one - other).detach().abs().max() <= _TOLERANCE * size + 1e-12)
+
+
+def _left(module: nn.Module) -> dict[str, Any]:
+    """Public attributes of a module and of those in it, but not modules, parameters and buffers."""
+    return {
+        f"{name}.{key}": tree_map(lambda one: one, value)
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if not key.startswith("_") and key not in ("training", "forward")
+    }
 
 
 def _why_whole(layer: nn.Embedding, holders: Mapping[int, int]) -> str | None:

@@ -13,8 +13,8 @@ from torch.distributed import pipelining
 from torch.distributed.pipelining import schedules
 
 from deepseek_core import errors, training
+from deepseek_parallel.lost import is_lost
 from deepseek_parallel.strategies import batches
-from deepseek_parallel.strategies.lost import is_lost
 from deepseek_parallel.strategies.stage import own
 
 _CLASSES: Final = {

@@ -14,8 +14,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from deepseek_core import errors, training
+from deepseek_parallel.lost import rank_errors
 from deepseek_parallel.strategies import batches
-from deepseek_parallel.strategies.lost import rank_errors
 from deepseek_parallel.strategies.norm import gradient_norm, local, scale
 from deepseek_parallel.strategies.pipeline import Pipeline
 

@@ -11,8 +11,8 @@ import torch.distributed as dist
 from torch import nn
 
 from deepseek_core import errors, training
+from deepseek_parallel.lost import rank_errors
 from deepseek_parallel.strategies.batches import given_by, loss_of
-from deepseek_parallel.strategies.lost import rank_errors
 from deepseek_parallel.strategies.measuring import measured_cluster
 from deepseek_parallel.strategies.profiling import Profiled, at_rest, profile
 

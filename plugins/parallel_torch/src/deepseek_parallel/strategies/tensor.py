@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import Replicate
 from torch.distributed.tensor.parallel import (
@@ -31,6 +31,12 @@ def divide(model: nn.Module, how: Mapping[str, str], mesh: DeviceMesh) -> None:
     styles = {name: _style(model, name, way, mesh.size()) for name, way in how.items()}
     if styles:
         parallelize_module(model, mesh, styles)
+    for name in styles:  # torch gives views, which the model could not change in place
+        model.get_submodule(name).register_forward_hook(_copied)
+
+
+def _copied(_layer: nn.Module, _given: Any, output: Tensor) -> Tensor:
+    return output.clone()
 
 
 def _style(model: nn.Module, name: str, way: str, ranks: int) -> ParallelStyle:

@@ -16,6 +16,7 @@ from deepseek_parallel.errors import NotFiniteGradient, RankLost
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.strategies.applying import schedule_of
+from deepseek_parallel.strategies.losses import as_float, check_gradient, summed
 from deepseek_parallel.strategies.norm import local
 from deepseek_parallel.strategies.split import Split
 from deepseek_parallel.strategies.splitting import split
@@ -24,7 +25,6 @@ from deepseek_parallel.trainer.data import moved
 from deepseek_parallel.trainer.evaluation import Evaluation, Measure
 from deepseek_parallel.trainer.gradients import not_finite
 from deepseek_parallel.trainer.held import Held
-from deepseek_parallel.trainer.losses import as_float, check_gradient, summed
 from deepseek_parallel.trainer.part import IN_EVALUATION, Sums
 from deepseek_parallel.trainer.pieces import Piece, cut, even, in_step
 from deepseek_parallel.trainer.reading import Reader
@@ -44,6 +44,7 @@ class _Given:
     batch: Any
     count: int
     filler: bool = False
+    position: int = 0
 
 
 class Divided:
@@ -159,7 +160,7 @@ class Divided:
                 )
             device = self._setup.precision.device
             return [
-                _Given(moved(reader.read(piece), device), piece.count, piece.filler)
+                _Given(moved(reader.read(piece), device), piece.count, piece.filler, piece.position)
                 for piece in pieces
             ], None
         except Exception as error:  # noqa: BLE001 - of the user's code; the others must hear of it
@@ -169,6 +170,8 @@ class Divided:
         """The loss as a strategy takes it: sum and count of a microbatch."""
 
         def loss(model: Any, given: _Given) -> tuple[Any, float]:
+            if checked and torch.is_grad_enabled():  # as in one process
+                begin_at(self._setup.seed, given.position)
             with self._setup.precision.context():
                 total, count = summed(measure(model, given.batch), given.count)
             if checked and torch.is_grad_enabled():

@@ -47,7 +47,7 @@ def _buckets(params: Sequence[Named], ranks: Ranks) -> Iterator[list[Named]]:
     nbytes, kind = 0, None
     for name, param in params:
         alike = (_dtype(param), param.device)
-        size = param.numel() * alike[0].itemsize
+        size = _numel(param) * alike[0].itemsize
         full = ranks.group is None or alike != kind or nbytes + size > _BUCKET_NBYTES
         if bucket and full:
             yield bucket
@@ -65,25 +65,35 @@ def _flat(bucket: list[Named], ranks: Ranks) -> tuple[Tensor, list[Named]]:
         if first.grad.layout != torch.strided:
             first.grad = first.grad.coalesce()
         return _values(first.grad), []
-    flat = torch.zeros(sum(p.numel() for _, p in bucket), dtype=_dtype(first), device=first.device)
-    parts = flat.split([p.numel() for _, p in bucket])
-    for part, (_, param) in zip(parts, bucket, strict=True):
+    sizes = [_numel(param) for _, param in bucket]
+    flat = torch.zeros(sum(sizes), dtype=_dtype(first), device=first.device)
+    for part, (_, param) in zip(flat.split(sizes), bucket, strict=True):
         if param.grad is not None:
-            part.copy_(_dense(param.grad).reshape(-1))
+            part.copy_(_real(_dense(param.grad)).reshape(-1))
     add(flat, ranks)
     return flat, bucket
 
 
 def _give(flat: Tensor, bucket: list[Named]) -> None:
     """Let the gradients be their parts of a bucket."""
-    parts = flat.split([p.numel() for _, p in bucket])
+    parts = flat.split([_numel(param) for _, param in bucket])
     for part, (_, param) in zip(parts, bucket, strict=True):
-        param.grad = part.view(param.shape).to(param.dtype)
+        values = torch.view_as_complex(part.view(-1, 2)) if param.is_complex() else part
+        param.grad = values.view(param.shape).to(param.dtype)
 
 
 def _dtype(param: Tensor) -> torch.dtype:
     """What gradients are added in."""
-    return torch.float64 if param.dtype == torch.float64 else torch.float32
+    return torch.float64 if param.dtype in (torch.float64, torch.complex128) else torch.float32
+
+
+def _numel(param: Tensor) -> int:
+    """Numbers of a gradient: a complex one has two."""
+    return int(param.numel()) * (2 if param.is_complex() else 1)
+
+
+def _real(grad: Tensor) -> Tensor:
+    return torch.view_as_real(grad) if grad.is_complex() else grad
 
 
 def _dense(grad: Tensor) -> Tensor:
@@ -92,7 +102,7 @@ def _dense(grad: Tensor) -> Tensor:
 
 def _values(grad: Tensor) -> Tensor:
     """What a gradient holds, in place; a sparse one only what is not zero."""
-    return grad if grad.layout == torch.strided else grad._values()
+    return _real(grad if grad.layout == torch.strided else grad._values())
 
 
 def _square(flat: Tensor) -> float:

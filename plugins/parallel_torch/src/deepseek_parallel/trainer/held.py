@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from deepseek_core import errors
-from deepseek_parallel.strategies.lost import is_lost
+from deepseek_parallel.lost import is_lost
 from deepseek_parallel.strategies.norm import fit_optimizer
 from deepseek_parallel.strategies.split import Split
 from deepseek_parallel.trainer.setup import Setup

@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.sampling import Order
+from deepseek_parallel.strategies.losses import as_float, check_gradient, summed
 from deepseek_parallel.trainer.buffers import Buffers
 from deepseek_parallel.trainer.data import moved
 from deepseek_parallel.trainer.descent import Descent, whole_nbytes
 from deepseek_parallel.trainer.evaluation import Evaluation, Measure
-from deepseek_parallel.trainer.losses import as_float, check_gradient, summed
 from deepseek_parallel.trainer.part import IN_EVALUATION, Sums
 from deepseek_parallel.trainer.pieces import Piece, cut, equal_shares, mine
 from deepseek_parallel.trainer.reading import Reader
@@ -44,7 +44,8 @@ class Replica:
 
     def pieces(self, position: int, count: int) -> list[Piece]:
         """The microbatches of this rank in a step of `count` samples."""
-        pieces = cut(position, count, self._setup.num_pieces(count, self._ranks.size))
+        wanted = self._setup.num_pieces(count, self._ranks.size)
+        pieces = cut(position, count, self._shares.cut(count, wanted))
         return mine(pieces, self._shares.of(len(pieces)), self._ranks.rank)
 
     def compute(self, reader: Reader, pieces: Sequence[Piece]) -> tuple[Tally, Exception | None]:

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from deepseek_parallel.errors import RankFailed, RankLost
-from deepseek_parallel.exchange import waited
+from deepseek_parallel.lost import waited
 from deepseek_parallel.ranks import Ranks
 
 

@@ -19,6 +19,7 @@ from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.sgd import CompressedSGD
 from deepseek_parallel.stopping import Wishes, interruptible
+from deepseek_parallel.strategies.losses import check_loss
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
     check_choice,
@@ -34,7 +35,6 @@ from deepseek_parallel.trainer.descent import check_compressed, ratio_of
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation, Measure
 from deepseek_parallel.trainer.events import Watcher
 from deepseek_parallel.trainer.loop import Loop
-from deepseek_parallel.trainer.losses import check_loss
 from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.precision import Precision
 from deepseek_parallel.trainer.progress import Goal, Progress
@@ -60,10 +60,10 @@ class Trainer:
     `precision` is "fp32" or "bf16"; `clip` the largest norm of the whole gradient; `compress` the
     share of the gradient that is sent (`TopK` or 0.01), for SGD. `scheduler` is stepped after each
     step; it may be a function that makes one of the optimizer. `balance` lets microbatches follow
-    the measured speed of the ranks. `evaluate` is an `Evaluation`, or data to evaluate after each
-    epoch. `checkpoint` is a URL or `Checkpoints`, saved to at the end, and each
-    `save_every` steps, or as often as a `failure_predictor` or `predictor_of_log` given there
-    makes it worth while.
+    the measured speed of the ranks, and cuts them finer where they can't within 5 %. `evaluate` is
+    an `Evaluation`, or data to evaluate after each epoch. `checkpoint` is a URL or `Checkpoints`,
+    saved to at the end, and each `save_every` steps, or as often as a `failure_predictor` or
+    `predictor_of_log` given there makes it worth while.
     `strategy` is what each rank holds: "ddp" (all of the model), "fsdp", "tp", "pp", "hybrid", or
     "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
     pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the

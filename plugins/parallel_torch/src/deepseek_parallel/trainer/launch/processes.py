@@ -128,7 +128,7 @@ def _watch(workers: Sequence[Worker], wishes: Wishes, channel: Channel) -> None:
             _settle(workers)
             break
         if time.monotonic() > until_s:
-            raise _failed(workers[0], f"did not end after {stop.why}")
+            raise _failed(workers[0], f"did not end after {wishes.stop}")
     _check(workers)
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import torch.distributed as dist
-
+from deepseek_parallel.ending import end_after_gloo
 from deepseek_parallel.errors import RankLost
 
 _SIGNS: Final = ("gloo/", "nccl", "connection closed by peer", "connection reset by peer")
 """Words of the backends' own texts; errors of a user's module have none of them."""
+
+
+def waited(collective: Callable[[], object], rank: int) -> None:
+    """Call a collective of torch, with no code of a user in it.
+
+    Raises:
+        RankLost: it failed, for another rank is gone or did not answer in time.
+    """
+    end_after_gloo()
+    try:
+        collective()
+    except RuntimeError as error:  # torch has no kinds of error for this
+        raise _lost(rank, error) from error
 
 
 @contextmanager
@@ -21,19 +33,26 @@ def rank_errors(deed: str) -> Iterator[None]:
     Raises:
         RankLost: a collective of the block failed, or its process group's timeout is over.
     """
+    import torch.distributed as dist
+
     try:
         yield
     except RuntimeError as error:
         if not is_lost(error):
             raise
-        first = str(error).splitlines()[0]
-        raise RankLost(
-            f"rank {dist.get_rank()} got no answer of another one in {deed}: {first}",
-            remedy="see the logs of the other ranks; the limit is the timeout of the process group",
-        ) from error
+        raise _lost(dist.get_rank(), error, f" in {deed}") from error
 
 
 def is_lost(error: RuntimeError) -> bool:
     """Whether a collective failed, by the error's kind or the backend's words."""
+    import torch.distributed as dist
+
     text = str(error).lower()
     return isinstance(error, dist.DistError) or any(sign in text for sign in _SIGNS)
+
+
+def _lost(rank: int, error: RuntimeError, where: str = "") -> RankLost:
+    return RankLost(
+        f"rank {rank} got no answer of another one{where}: {str(error).splitlines()[0]}",
+        remedy="see the logs of the other ranks; the limit is the timeout of the process group",
+    )
