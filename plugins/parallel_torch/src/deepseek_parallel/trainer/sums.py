@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import torch
 
+from deepseek_parallel.strategies.losses import as_float
 from deepseek_parallel.trainer.evaluation import Measure
-from deepseek_parallel.trainer.losses import as_float
 
 LEAST_SAMPLES: Final = 16
 """By which it can be told; few may have such losses by chance."""
