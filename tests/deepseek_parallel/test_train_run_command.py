@@ -53,8 +53,8 @@ def test_a_dead_worker_ends_the_run_with_its_last_words(recipe_folder):
     assert time.monotonic() - start_s < LIMIT_S
 
 
-def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
-    """The processes are stages of a pipeline, which end after the same step."""
+def test_a_notice_saves_and_a_stop_finishes_the_step_and_says_how_to_go_on(recipe_folder):
+    """The processes are stages of a pipeline, which save and end after the same step."""
     words = ["train", "run", "recipe.toml", "--nproc", "2", "--strategy", "pp:schedule=1f1b",
              "--set", "train.steps=5000", "--set", "loss.function=train.py:slow"]  # fmt: skip
     code = f"import sys; from deepseek_parallel.cli.main import main; sys.exit(main({words[1:]}))"
@@ -63,9 +63,12 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     until_s = time.monotonic() + LIMIT_S
-    while not (recipe_folder / "log" / "log.jsonl").exists() and time.monotonic() < until_s:
+    while not list((recipe_folder / "saved").glob("*-step-*")) and time.monotonic() < until_s:
+        if (recipe_folder / "log" / "log.jsonl").exists():
+            process.send_signal(signal.SIGUSR1)
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, err
     assert "ended by: Ctrl-C" in out

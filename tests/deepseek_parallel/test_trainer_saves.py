@@ -1,6 +1,8 @@
 """When a trainer saves by how failures come, on a clock that the test moves."""
 
 import itertools
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -10,9 +12,11 @@ from process import one_thread
 from deepseek_core import errors
 from deepseek_parallel import failure_predictor
 from deepseek_parallel.errors import RankLost
+from deepseek_parallel.notices import passed_on, unheard
 from deepseek_parallel.ranks import Renewed, StaticRanks
 from deepseek_parallel.trainer.recipe.build import build
 from deepseek_parallel.trainer.recipe.read import read_recipe
+from deepseek_parallel.trainer.stopping import Wishes, interruptible
 from deepseek_parallel.trainer.trainer import Trainer
 
 HOUR_S = 3600.0
@@ -65,6 +69,41 @@ def test_failures_that_are_met_make_it_save_more_often(tmp_path):
     calm = saves(tmp_path / "calm", 100 * HOUR_S)
     rough = saves(tmp_path / "rough", 100 * HOUR_S, ranks=OnceLost(range(5, 40)))
     assert len(rough) > 1.5 * len(calm)
+
+
+def test_a_callback_and_a_notice_save_at_once(tmp_path):
+    def look(event):
+        if event.kind == "step" and event.step == 3:
+            trainer.save()
+        if event.kind == "step" and event.step == 7:
+            signal.raise_signal(signal.SIGUSR1)
+
+    model = jobs.plain()
+    trainer = Trainer(
+        model, jobs.sgd(model), jobs.mean, jobs.data(60), batch=10,
+        checkpoint=tmp_path / "saved", callbacks=look,
+    )  # fmt: skip
+    before = signal.getsignal(signal.SIGUSR1)
+    assert trainer.fit(steps=12).checkpoints == (4, 8, 12)
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_a_handler_of_the_users_own_stays(tmp_path):
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+    try:
+        with interruptible(Wishes()), passed_on(list):
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard == [signal.SIGUSR1]
+
+
+def test_a_notice_does_not_end_a_process_that_does_not_listen_yet():
+    with unheard(), subprocess.Popen(["cat"], stdin=subprocess.PIPE) as worker:
+        worker.send_signal(signal.SIGUSR1)
+        worker.communicate(b"", timeout=20)
+    assert worker.returncode == 0
 
 
 def test_a_recipe_says_the_hours_between_failures(tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ EXAMPLES: Final = """examples:
   ds-sdk train run recipe.toml --set train.batch=64     another value for this run
   ds-sdk train run recipe.toml --dry-run                what it would do, without a step
 
-Ctrl-C ends it after the step that runs, and saves where the recipe has [checkpoint].
+Ctrl-C and SIGTERM end it after the step that runs, and save where the recipe has [checkpoint];
+SIGUSR1 saves there and trains on (of Slurm: --signal=USR1@60).
 
 exit codes: 0 done, 1 a worker or a step failed, 2 wrong input, 130 Ctrl-C"""
 _SIGNALS: Final = ("Ctrl-C", "SIGTERM")

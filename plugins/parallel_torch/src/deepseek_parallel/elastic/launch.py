@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -26,6 +26,7 @@ from deepseek_core import DeepSeekError, errors
 from deepseek_parallel.elastic import wire
 from deepseek_parallel.elastic.roster import Rules
 from deepseek_parallel.elastic.roster_process import RosterProcess
+from deepseek_parallel.notices import passed_on, unheard
 
 LOST_AFTER_S: Final = 5.0
 """Longer than an import that holds the interpreter, as torch has some."""
@@ -119,9 +120,10 @@ class Workers:
         number = next(n for n in range(self._launch.most + 1) if n not in self.running)
         command = list(self._launch.command)
         try:
-            self.running[number] = subprocess.Popen(
-                command, env={**os.environ, **self._variables(number)}
-            )
+            with unheard():
+                self.running[number] = subprocess.Popen(
+                    command, env={**os.environ, **self._variables(number)}
+                )
         except OSError as error:
             raise errors.ConfigError(
                 f"{command[0]} can't be started: {error.strerror}", remedy="see the path"
@@ -202,17 +204,20 @@ class Workers:
 def run(launch: Launch, say: Callable[[str], None] | None = None) -> int:
     """Run it to its end; 0 when a worker has come to the end of the script, else 1.
 
+    SIGUSR1 is passed on to the workers, and SIGTERM is a Ctrl-C.
+
     Raises:
         ConfigError: the port is taken, or the command can't be started.
     """
     workers = Workers(launch, say)
-    workers.start()
-    try:
-        while (code := workers.look()) is None:
-            time.sleep(_LOOK_S)
-        return code
-    finally:
-        workers.stop()
+    with passed_on(workers.running.values):
+        workers.start()
+        try:
+            while (code := workers.look()) is None:
+                time.sleep(_LOOK_S)
+            return code
+        finally:
+            workers.stop()
 
 
 def numbers_of(text: str) -> tuple[int, int]:
@@ -253,7 +258,6 @@ def main(argv: Sequence[str]) -> int:
             command=[sys.executable, args.script, *args.arguments], least=least, most=most,
             lost_after_s=args.lost_after, restarts=args.restarts, end_s=args.end_s, port=args.port,
         )  # fmt: skip
-        signal.signal(signal.SIGTERM, _interrupted)
         return run(launch, _line)
     except DeepSeekError as error:
         _line(f"error: {error.message}")
@@ -273,10 +277,6 @@ def _free_port(host: str) -> int:
 
 def _told(code: int) -> str:
     return f"exit code {code}" if code > 0 else signal.Signals(-code).name
-
-
-def _interrupted(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _quiet(line: str) -> None:

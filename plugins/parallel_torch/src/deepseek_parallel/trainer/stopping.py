@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: the step is finished and saved; a second one does not wait."""
+"""Signals as wishes: a stop after the step that runs, with a save; or a save alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from types import FrameType
 
 import attrs
 
+from deepseek_parallel.notices import SAVE
+
 
 @attrs.define
-class Stop:
-    """Whether a stop was asked for, and by what."""
+class Wishes:
+    """Whether a stop was asked for, and by what; whether a save was."""
 
-    why: str = ""
+    stop: str = ""
+    save: bool = False
 
 
 @contextmanager
-def interruptible(stop: Stop) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM ask for a stop while the block runs.
+def interruptible(wishes: Wishes) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM ask for a stop, and SIGUSR1 for a save, while the block runs.
+
+    SIGUSR1 is what Slurm sends some time before it takes a job's nodes away, if it is asked to
+    (--signal=USR1@60); a handler of the user's own stays.
 
     Raises:
         KeyboardInterrupt: Ctrl-C came again.
@@ -28,15 +34,21 @@ def interruptible(stop: Stop) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set a handler
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        if stop.why and number == signal.SIGINT:
+        if number == SAVE:
+            wishes.save = True
+            return
+        if wishes.stop and number == signal.SIGINT:
             raise KeyboardInterrupt
-        stop.why = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        wishes.stop = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
 
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # Python can't put back a handler that it did not set: None.
     mine = [n for n, old in before.items() if old is not None and old is not signal.SIG_IGN]
+    if SAVE is not None and signal.getsignal(SAVE) in (signal.SIG_DFL, signal.SIG_IGN):
+        before[SAVE] = signal.getsignal(SAVE)
+        mine.append(SAVE)
     try:
         for number in mine:
             signal.signal(number, ask)

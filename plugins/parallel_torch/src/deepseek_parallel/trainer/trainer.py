@@ -40,7 +40,7 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
-from deepseek_parallel.trainer.stopping import Stop, interruptible
+from deepseek_parallel.trainer.stopping import Wishes, interruptible
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling
@@ -142,7 +142,7 @@ class Trainer:
             callbacks=_callbacks(callbacks), log=None if log is None else Path(log)
         )
         self._progress = Progress()
-        self._stop = Stop()
+        self._wishes = Wishes()
         self._divided: Part | None = None  # what this rank holds on a mesh, once it is
 
     def fit(
@@ -155,8 +155,9 @@ class Trainer:
     ) -> Report:
         """Train until so many steps, or epochs, have been taken in all; what it came to.
 
-        With `resume` it goes on from the latest checkpoint, if there is one. Ctrl-C ends it after
-        the step that runs, and saves. `show` gets (step, steps, text) for a progress
+        With `resume` it goes on from the latest checkpoint, if there is one. Ctrl-C and SIGTERM end
+        it after the step that runs, and save; SIGUSR1, the notice of a scheduler that nodes will
+        be taken away, saves then and trains on. `show` gets (step, steps, text) for a progress
         line.
 
         Raises:
@@ -174,11 +175,11 @@ class Trainer:
         if setup.choice is not None:
             setup.choice.check_world(ranks.size)
         record, begin_s = Record(ranks.size), time.monotonic()
-        progress.stopped, self._stop.why = "", ""
+        progress.stopped, self._wishes.stop = "", ""
         watched = Watched(callbacks=self._watched.callbacks, log=self._watched.log, show=show)
         with (
             seeding.kept(),
-            interruptible(self._stop),
+            interruptible(self._wishes),
             telling(
                 watched,
                 record,
@@ -189,7 +190,7 @@ class Trainer:
         ):
             is_divided = setup.choice is not None and ranks.size > 1
             divide = self._divide if is_divided else None
-            loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop, divide=divide)
+            loop = Loop(setup, ranks, progress, goal, tell=tell, wishes=self._wishes, divide=divide)
             loop.run(resume=resume)
             why = progress.stopped or ("steps" if steps is not None else "epochs")
             end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
@@ -214,7 +215,11 @@ class Trainer:
 
     def stop(self) -> None:
         """End after the step that runs, on all ranks; for callbacks."""
-        self._stop.why = self._stop.why or "a callback"
+        self._wishes.stop = self._wishes.stop or "a callback"
+
+    def save(self) -> None:
+        """Save after the step that runs, on all ranks; for callbacks that see trouble coming."""
+        self._wishes.save = True
 
 
 def found() -> Ranks:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from deepseek_parallel.errors import RankFailed
+from deepseek_parallel.notices import passed_on, unheard
 from deepseek_parallel.trainer.launch.channel import listening
 from deepseek_parallel.trainer.watch.line import Show
 
@@ -33,9 +34,10 @@ class Worker:
     def __init__(self, rank: int, command: Sequence[str], env: Mapping[str, str]) -> None:
         self.rank = rank
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self.process = subprocess.Popen(
-            command, env=env, stderr=subprocess.PIPE, start_new_session=True
-        )
+        with unheard():
+            self.process = subprocess.Popen(
+                command, env=env, stderr=subprocess.PIPE, start_new_session=True
+            )
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self._reader.start()
 
@@ -53,14 +55,17 @@ class Worker:
 def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
     """Run so many workers to their end: the report of the first.
 
-    Ctrl-C lets them finish their step and save.
+    Ctrl-C and SIGTERM let them finish their step and save; SIGUSR1 lets them save.
 
     Raises:
         RankFailed: a worker has failed or was killed; all others have been ended.
         KeyboardInterrupt: Ctrl-C came twice.
     """
     workers: list[Worker] = []
-    with listening(show) as channel:
+    with (
+        listening(show) as channel,
+        passed_on(lambda: [worker.process for worker in workers]),
+    ):
         command = command_of({**told, "channel": str(channel.folder)})
         shared = {**os.environ, **_shared(ranks)}
         try:
@@ -79,8 +84,10 @@ def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
 def _watch(workers: Sequence[Worker]) -> None:
     """Wait for all, or for the first that fails."""
     is_stopped, until_s = False, float("inf")
-    while any(worker.process.poll() is None for worker in workers):
+    while True:
         try:
+            if all(worker.process.poll() is not None for worker in workers):
+                break
             time.sleep(_LOOK_S)
         except KeyboardInterrupt:
             if is_stopped:
