@@ -21,6 +21,7 @@ from deepseek_parallel.hazard.evaluate import (
 from deepseek_parallel.hazard.log import COLUMNS, FailureLog, read_logs
 from deepseek_parallel.hazard.lstm import read_weights
 from deepseek_parallel.hazard.nodes import Judged
+from deepseek_parallel.hazard.past import system_of
 from deepseek_parallel.hazard.risk import ConstantRisk, Logistic, OwnRate, RiskModel
 
 EXAMPLES: Final = """examples:
@@ -73,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         raise errors.ConfigError(
             f"--cost must be a number of seconds above 0, got {args.cost}", remedy="--cost 60"
         )
-    logs = _chosen(read_logs(args.log, _columns(args.columns)), args.system)
+    logs = read_logs(args.log, _columns(args.columns))
+    if args.system is not None:
+        logs = [system_of(logs, args.system)]
     if args.fit is not None:
         return _fit(logs, args.fit)
     weights = None if args.weights is None else read_weights(args.weights)
@@ -101,14 +104,6 @@ def _columns(told: str | None) -> dict[str, str]:
             f"--columns {told!r} does not say how columns are called",
             remedy=f"give WHAT=NAME for {', '.join(COLUMNS)}: --columns time=Timestamp,node=Host",
         )
-    return found
-
-
-def _chosen(logs: Sequence[FailureLog], system: str | None) -> list[FailureLog]:
-    found = [log for log in logs if system is None or log.system == system]
-    if not found:
-        names = ", ".join(log.system for log in logs)
-        raise errors.ConfigError(f"the log has no system {system!r}", remedy=f"use one of {names}")
     return found
 
 

@@ -62,7 +62,8 @@ class Trainer:
     step; it may be a function that makes one of the optimizer. `balance` lets microbatches follow
     the measured speed of the ranks. `evaluate` is an `Evaluation`, or data to evaluate after each
     epoch. `checkpoint` is a URL or `Checkpoints`, saved to at the end, and each
-    `save_every` steps, or as often as a `failure_predictor` given there makes it worth while.
+    `save_every` steps, or as often as a `failure_predictor` or `predictor_of_log` given there
+    makes it worth while.
     `strategy` is what each rank holds: "ddp" (all of the model), "fsdp", "tp", "pp", "hybrid", or
     "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
     pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the

@@ -30,7 +30,10 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
         "name": str, "dp": int, "tp": int, "pp": int, "interleave": int, "schedule": str,
         "layers": list,
     },
-    "checkpoint": {"url": str, "every": int, "failure_hours": _NUMBER},
+    "checkpoint": {
+        "url": str, "every": int, "failure_hours": _NUMBER, "failures": str,
+        "failure_system": str, "failure_nodes": int,
+    },
     "log": {"folder": str},
 }  # fmt: skip
 """The keys of each table, and of what type a value is."""
