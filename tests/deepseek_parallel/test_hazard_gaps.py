@@ -40,6 +40,11 @@ def test_a_constant_rate_gives_young_and_daly():
         )
 
 
+def test_no_interval_is_shorter_than_a_save():
+    assert young_daly(60.0, 1e-3) == 60
+    assert next_interval(Constant(1e-3).forecast(), 0.0, 60.0) >= 60
+
+
 def test_after_a_failure_that_may_begin_a_cluster_it_is_saved_more_often():
     forecast = Forecast.of([Part(1.0, 6 * HOUR_S, 0.6)])
     soon, late = next_interval(forecast, np.array([0.0, 20 * HOUR_S]), 60.0)

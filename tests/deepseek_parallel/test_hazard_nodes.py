@@ -75,12 +75,13 @@ def test_features_are_sums_of_the_days_before():
         assert told[0, 7] == pytest.approx(np.log(before[-7:].mean() + 1e-3), abs=1e-5)
 
 
-def test_days_and_nodes_that_no_memory_holds_are_refused():
+@pytest.mark.parametrize(("last_s", "num_nodes"), [(1e10, 1), (1e8, 1_000_000)])
+def test_days_and_nodes_that_no_memory_holds_are_refused(last_s, num_nodes):
     log = FailureLog(
         system="a",
-        times_s=np.array([0.0, 1e10]),
+        times_s=np.array([0.0, last_s]),
         nodes=np.array([0, 0]),
-        num_nodes=1_000_000,
+        num_nodes=num_nodes,
     )
     with pytest.raises(errors.InputError, match="too many to judge"):
         node_days(log)
@@ -101,6 +102,14 @@ def test_the_risk_of_a_sample_is_that_of_all():
         model.fit([system], [len(system.counts)])
         told = np.mean([model.risk(system, day).mean() for day in range(HISTORY, 400)])
         assert told == pytest.approx((system.counts[HISTORY:] > 0).mean(), rel=0.3)
+
+
+@pytest.mark.parametrize("at", [[*range(20), 20_000], [*range(20), 80, 81]])
+def test_days_on_which_nothing_happened_are_refused(at):
+    times_s = DAY_S * np.array(at, float)
+    log = FailureLog(system="a", times_s=times_s, nodes=np.zeros(len(at), int), num_nodes=3)
+    with pytest.raises(errors.InputError, match=r"no node failed after|no node failed, or all"):
+        evaluate_nodes([log], [ConstantRisk(), OwnRate(), Logistic(), LstmRisk()])
 
 
 def test_a_short_log_is_refused():

@@ -101,10 +101,11 @@ def evaluate_nodes(logs: Sequence[FailureLog], models: Sequence[RiskModel]) -> d
     """Judge models of the risk of a node on the last 40 % of the days, by their names.
 
     Raises:
-        InputError: no system has days enough, or no node failed in the later days.
+        InputError: no system has days enough, or no node failed in the earlier or the later ones.
     """
     systems = _long_enough(logs)
     until = [_split(system) for system in systems]
+    _check_failed(systems, until)
     found: dict[str, Judged] = {}
     for model in models:
         model.fit(systems, until)
@@ -144,6 +145,16 @@ def _long_enough(logs: Sequence[FailureLog]) -> list[NodeDays]:
             remedy="give a longer log, or ask without --nodes",
         )
     return systems
+
+
+def _check_failed(systems: Sequence[NodeDays], until: Sequence[int]) -> None:
+    """Refuse days to learn from on which nothing happened."""
+    learned = zip(systems, until, strict=True)
+    if not any(system.counts[HISTORY:end].any() for system, end in learned):
+        raise errors.InputError(
+            f"no node failed after the first {HISTORY} days: nothing is to be learned of nodes",
+            remedy="see whether a time in the log is far off, or ask without --nodes",
+        )
 
 
 def _split(system: NodeDays) -> int:

@@ -20,9 +20,9 @@ _LEAST: Final = 1e-30  # expected failures in an interval, so that it can be div
 def young_daly(cost_s: float, mean_s: ArrayLike) -> Floats:
     """Seconds between checkpoints that cost `cost_s`, if failures come every `mean_s`.
 
-    The first-order optimum of Young (1974), sqrt(2 C M).
+    The first-order optimum of Young (1974), sqrt(2 C M); never less than a save takes.
     """
-    return np.sqrt(2 * cost_s * np.asarray(mean_s, np.float64))
+    return np.maximum(np.sqrt(2 * cost_s * np.asarray(mean_s, np.float64)), cost_s)
 
 
 def next_interval(forecast: Forecast, elapsed_s: ArrayLike, cost_s: float) -> Floats:

@@ -17,6 +17,7 @@ DAY_S: Final = 86400.0
 HISTORY: Final = 28  # days, before which no day is judged
 _WINDOWS: Final = (1, 3, 7, 28)  # days
 _SYSTEM_WINDOWS: Final = (1, 7)
+_MOST_DAYS: Final = 36_525  # a century
 _MOST_CELLS: Final = 50_000_000  # days times nodes: a gigabyte
 
 
@@ -95,15 +96,15 @@ def node_days(log: FailureLog) -> NodeDays:
     """The days of a system.
 
     Raises:
-        InputError: too many days and nodes for the memory of a machine.
+        InputError: more than a century, or too many nodes for the memory of a machine.
     """
     days = ((log.times_s - log.times_s[0]) // DAY_S).astype(np.int64)
     num_days = int(days[-1]) + 1
-    if num_days * log.num_nodes > _MOST_CELLS:
+    if num_days > _MOST_DAYS or num_days * log.num_nodes > _MOST_CELLS:
         raise errors.InputError(
-            f"system {log.system} has {num_days:,} days of {log.num_nodes:,} nodes, more than "
-            f"{_MOST_CELLS:,} are too many to judge nodes by",
-            remedy="correct its times and the column nodes, or give a shorter log",
+            f"system {log.system} has {num_days:,} days of {log.num_nodes:,} nodes: too many to "
+            f"judge nodes by (a century, and {_MOST_CELLS:,} days of nodes, at most)",
+            remedy="correct its times and the column nodes, or ask without --nodes",
         )
     counts = np.zeros((num_days, log.num_nodes), np.float32)
     np.add.at(counts, (days, log.nodes), 1)

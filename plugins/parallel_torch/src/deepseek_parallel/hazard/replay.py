@@ -15,7 +15,7 @@ _PAUSE_S: Final = 3600.0
 _SHIFT: Final = 0.1
 _RUNS: Final = 5_000  # from one failure to the next, in all replays
 _LEAST_REPLAYS: Final = 10
-_MOST_SAVES: Final = 2_000
+_MOST_SAVES: Final = 500
 """Between two failures; after so many the interval stays as it is then."""
 
 
