@@ -87,6 +87,9 @@ def run(args: argparse.Namespace) -> int:
         console.print_json(_facts(args, reports, nodes), indent=1)
     else:
         _print(args, reports, nodes)
+        skipped = sum(log.skipped for log in logs)
+        if skipped:
+            console.print_text(f"left out, without a time: {skipped:,} rows")
         short = len(logs) - len(able)
         if short:
             console.print_text(
