@@ -59,6 +59,7 @@ LONG = (
     "deepseek_parallel/test_elastic.py",
     "deepseek_parallel/test_trainer_elastic.py",
     "deepseek_parallel/test_elastic_launch.py",
+    "deepseek_parallel/test_train_join.py",
     "end_to_end/test_visual_search.py",
     "deepseek_compress/steps/test_qat_step.py",
     "deepseek_store/test_check_rebuild.py",

@@ -31,11 +31,12 @@ def address_of(server):
     return f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_head_that_is_not_there(listener):
-    address = address_of(listener)
-    listener.close()
-    with pytest.raises(errors.DeviceUnavailable, match="Connection refused") as caught:
-        check_head(address, LIMIT_S)
+def test_a_head_that_is_not_there():
+    with socket.socket() as held:  # has the port, so that nobody else does, and does not listen
+        held.bind(("127.0.0.1", 0))
+        address = address_of(held)
+        with pytest.raises(errors.DeviceUnavailable, match="Connection refused") as caught:
+            check_head(address, LIMIT_S)
     assert address in caught.value.message
     assert "ray start --head" in caught.value.remedy
 

@@ -23,6 +23,8 @@ _EXAMPLES: Final = """examples:
   ds-sdk train plan --model model.toml --cluster cluster.toml --batch 1024 --json
   ds-sdk train failures failures.csv --cost 60
   ds-sdk train run recipe.toml --nproc 4
+  ds-sdk train run recipe.toml --elastic 2:8 --listen 10.0.0.5:4300
+  DEEPSEEK_RUN=4f1d... ds-sdk train join recipe.toml 10.0.0.5:4300
   ds-sdk train resume recipe.toml
 
 exit codes: 0 done, 1 no mesh fits or a step failed, 2 wrong arguments or input, 130 Ctrl-C"""
