@@ -45,19 +45,22 @@ def run_ranks(work: Callable[..., Any], ranks: int, *given: Any) -> list[Any]:
     """What `work(rank, barrier, *given)` gives on each rank, with a process group of gloo."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(ranks, timeout=LIMIT_S), context.Queue()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0))  # before the ranks are: nobody takes it
+    port = listener.getsockname()[1]
     processes = [
         context.Process(
             target=_rank,
-            args=(partial(work, rank, barrier, *given), rank, ranks, port, answers),
+            args=(
+                partial(work, rank, barrier, *given), rank, ranks, port if rank else listener,
+                answers,
+            ),
             daemon=True,
         )
         for rank in range(ranks)
-    ]
+    ]  # fmt: skip
     for process in processes:
         process.start()
+    listener.close()
     try:
         found = dict(answers.get(timeout=LIMIT_S) for _ in processes)
     finally:
@@ -70,17 +73,25 @@ def run_ranks(work: Callable[..., Any], ranks: int, *given: Any) -> list[Any]:
     return [found[rank][1] for rank in range(ranks)]
 
 
-def _rank(work: Callable[[], Any], rank: int, ranks: int, port: int, answers: Any) -> None:
+def _rank(
+    work: Callable[[], Any], rank: int, ranks: int, place: socket.socket | int, answers: Any
+) -> None:
+    """A rank; its place is the listener, which is rank 0's, or the port of that."""
     import torch
     import torch.distributed as dist
 
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    limit = timedelta(seconds=LIMIT_S / 10)
     try:
-        dist.init_process_group(
-            "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks,
-            timeout=timedelta(seconds=LIMIT_S / 10),
-        )  # fmt: skip
+        if isinstance(place, int):
+            store = dist.TCPStore("127.0.0.1", place, is_master=False, timeout=limit)
+        else:
+            store = dist.TCPStore(
+                *place.getsockname(), is_master=True, wait_for_workers=False, timeout=limit,
+                master_listen_fd=place.detach(),
+            )  # fmt: skip
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=limit)
         answers.put((rank, (False, work())))
     except BaseException:  # noqa: BLE001 - told by the parent
         answers.put((rank, (True, traceback.format_exc())))

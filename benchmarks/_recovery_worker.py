@@ -1,6 +1,6 @@
 """One worker of `recovery.py`: trains a small network and writes down when it took which step.
 
-_recovery_worker.py FOLDER elastic|torchrun STEPS
+_recovery_worker.py FOLDER elastic|torchrun|torchft STEPS
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 LENGTH, BATCH, STEP_S = 960, 48, 0.01
 PATIENCE_S: Final = 60.0
+LOST_AFTER_S: Final = 2.0
+"""How long a worker may be silent."""
 
 
 def model() -> tuple[Any, Any]:
@@ -26,33 +29,48 @@ def model() -> tuple[Any, Any]:
     return net, torch.optim.Adam(net.parameters(), lr=1e-3)
 
 
-def take_step(
-    net: Any, optimizer: Any, number: int, *, rank: int = 0, size: int = 1, group: Any = None
+def gradient(
+    net: Any, number: int, rank: int = 0, size: int = 1, add: Callable[[Any], object] = bool
 ) -> float:
-    """One step of all ranks; the loss, mean over the batch of all."""
+    """Leave the gradient of a step in the parameters; its loss, mean over the batch of all.
+
+    `add` sums a tensor over the ranks, in place.
+    """
     import torch
-    import torch.distributed as dist
 
     from deepseek_parallel import Order
-    from deepseek_parallel.lost import waited
 
     draw = torch.Generator().manual_seed(5)
     x = torch.randn(LENGTH, 64, generator=draw)
     y = x.sum(1, keepdim=True).sin()
     indices = torch.from_numpy(Order(LENGTH, 1).indices(number * BATCH, BATCH))
     mine = indices[BATCH * rank // size : BATCH * (rank + 1) // size]
-    optimizer.zero_grad()
+    net.zero_grad()
     loss = ((net(x[mine]) - y[mine]) ** 2).sum() / BATCH
     loss.backward()
     flat = torch.cat([loss.detach().view(1), *(p.grad.view(-1) for p in net.parameters())])
-    if group is not None:
-        waited(lambda: dist.all_reduce(flat, group=group), rank)
+    if size > 1:
+        add(flat)
     begin = 1
     for param in net.parameters():
         param.grad.copy_(flat[begin : begin + param.numel()].view(param.shape))
         begin += param.numel()
-    optimizer.step()
     return float(flat[0])
+
+
+def take_step(
+    net: Any, optimizer: Any, number: int, *, rank: int = 0, size: int = 1, group: Any = None
+) -> float:
+    """One step of all ranks; the loss, mean over the batch of all."""
+    import torch.distributed as dist
+
+    from deepseek_parallel.lost import waited
+
+    loss = gradient(
+        net, number, rank, size, lambda flat: waited(lambda: dist.all_reduce(flat, group=group), 0)
+    )
+    optimizer.step()
+    return loss
 
 
 class Log:
@@ -139,6 +157,43 @@ def restarted(log: Log, steps: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
+def replicas(log: Log, steps: int) -> None:
+    """As torchft has it: a group of replicas that each are one process, and a vote on each step."""
+    import torch.distributed as dist
+    from torchft import Manager, ProcessGroupGloo
+
+    net, optimizer = model()
+    take_step(*model(), 0)
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    limit = timedelta(seconds=PATIENCE_S)
+    group = ProcessGroupGloo(timeout=timedelta(seconds=LOST_AFTER_S))
+    manager = Manager(
+        pg=group, min_replica_size=1, use_async_quorum=False,
+        state_dict=lambda: {"net": net.state_dict(), "optimizer": optimizer.state_dict()},
+        load_state_dict=lambda state: (
+            net.load_state_dict(state["net"]), optimizer.load_state_dict(state["optimizer"]),
+        )[0],
+        timeout=limit, quorum_timeout=limit, rank=0, world_size=1, hostname="127.0.0.1",
+        store_addr="127.0.0.1", store_port=store.port, replica_id=str(os.getpid()),
+    )  # fmt: skip
+    try:
+        while manager.current_step() < steps:
+            manager.start_quorum()
+            number = manager.current_step()
+            loss = gradient(
+                net, number, manager.participating_rank() or 0, manager.num_participants(),
+                lambda flat: manager.allreduce(flat, reduce_op=dist.ReduceOp.SUM).wait(),
+            )  # fmt: skip
+            if manager.should_commit():
+                optimizer.step()
+                log.write("step", step=number + 1, loss=loss, epoch=manager.num_participants())
+                time.sleep(STEP_S)
+            else:
+                log.write("told", epoch=manager.num_participants())
+    finally:
+        manager.shutdown(wait=False)
+
+
 def main() -> None:
     """Command line."""
     import torch
@@ -148,6 +203,8 @@ def main() -> None:
     log = Log(folder)
     if kind == "elastic":
         elastic(log, steps)
+    elif kind == "torchft":
+        replicas(log, steps)
     else:
         restarted(log, steps, folder)
 

@@ -1,5 +1,7 @@
 """What plugins' commands share with ours, by the face."""
 
+import re
+
 import pytest
 
 from deepseek_core import console, errors
@@ -92,6 +94,25 @@ def test_a_page_holds_its_text_and_escapes_what_it_is_given(tmp_path):
     assert page.count("<script>") == 0
     assert "prefers-color-scheme:dark" in page
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize(
+    ("values", "heights", "low"),
+    [
+        ((0, 5, 10), (150, 87, 24), None),
+        ((2, -2, 1), (24, 150, 55.5), "-2"),  # 0 is in the middle
+        ((-4, -8, -2), (87, 150, 55.5), "-8"),  # 0 is at the top
+        ((0, 0, 0), (150, 150, 150), None),
+    ],
+)
+def test_a_line_stays_within_its_frame_and_0_is_there(values, heights, low):
+    chart = console.line_chart(
+        list(enumerate(values)), name="n", x=console.Axis(title="x"), y=console.Axis(title="y")
+    )
+    drawn = re.search(r'points="([^"]*)"', chart).group(1).split()
+    assert [float(point.split(",")[1]) for point in drawn] == [pytest.approx(h) for h in heights]
+    assert chart.count("<line") == (2 if low is None else 3)
+    assert low is None or f">{low}<" in chart
 
 
 def test_places_that_can_not_be_written_are_refused_before_the_work(tmp_path):

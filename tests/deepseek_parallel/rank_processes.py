@@ -25,20 +25,19 @@ HANGS = "hangs"  # what a rank gives that stays there without another word
 def run(work, ranks, *given, patience_s=CALM_S):
     """What `work(rank, ranks, *given)` gives on each rank, by rank; None of one that was killed."""
     context = multiprocessing.get_context("fork")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0))
     pipes, processes = [], []
     for rank in range(ranks):
         receiving, sending = context.Pipe(duplex=False)
         processes.append(
             context.Process(
-                target=_rank, args=(sending, port, work, rank, ranks, given, patience_s)
+                target=_rank, args=(sending, listener, work, rank, ranks, given, patience_s)
             )
         )
         processes[-1].start()
         sending.close()
         pipes.append(receiving)
+    listener.close()  # it is rank 0's, whose end the others see
     found, until_s = [], time.monotonic() + LIMIT_S
     for pipe in pipes:
         is_told = pipe.poll(max(0.0, until_s - time.monotonic()))
@@ -55,14 +54,14 @@ def run(work, ranks, *given, patience_s=CALM_S):
     return found
 
 
-def _rank(sending, port, work, rank, ranks, given, patience_s):
+def _rank(sending, listener, work, rank, ranks, given, patience_s):
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
+        store = meeting(listener, rank, timedelta(seconds=patience_s))
         dist.init_process_group(
-            "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks,
-            timeout=timedelta(seconds=patience_s),
-        )  # fmt: skip
+            "gloo", store=store, rank=rank, world_size=ranks, timeout=timedelta(seconds=patience_s)
+        )
         dist.barrier()  # else the others, which may still connect, lose one that ends at once
         answer = work(rank, ranks, *given)
         sending.send(answer)
@@ -73,6 +72,18 @@ def _rank(sending, port, work, rank, ranks, given, patience_s):
     finally:
         sending.close()
         os._exit(0)  # no waiting for a rank that hangs
+
+
+def meeting(listener, rank, timeout):
+    """The store at a listener that was opened before the ranks were, and is served by rank 0."""
+    host, port = listener.getsockname()
+    number = listener.detach()
+    if rank:
+        os.close(number)
+        return dist.TCPStore(host, port, is_master=False, timeout=timeout)
+    return dist.TCPStore(
+        host, port, is_master=True, wait_for_workers=False, timeout=timeout, master_listen_fd=number
+    )
 
 
 def module(seed=0):
@@ -216,6 +227,21 @@ def spoiled(rank, ranks):
     same = bits(net) == before[0] and all(torch.equal(kept[k], v) for k, v in before[1].items())
     one_step(net, optimizer, rank, 1)
     return error, same, bits(net)
+
+
+def grown(rank, ranks):
+    """Gradients of rank 1 are finite, and what waits of them is not in the second step."""
+    net = module()
+    optimizer = CompressedSGD(net.parameters(), lr=1.0, ratio=0.05)
+
+    def step():
+        for param in net.parameters():
+            param.grad = torch.full_like(param, 3e38 if rank == 1 else 1.0)
+        optimizer.step()
+
+    step()
+    before = bits(net)
+    return told(step), bits(net) == before
 
 
 def another_model(rank, ranks):

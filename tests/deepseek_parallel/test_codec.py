@@ -95,6 +95,30 @@ def test_the_largest_are_those_of_a_full_sort(kind, length, ratio):
     np.testing.assert_array_equal(np.sort(magnitudes[found]), expected[expected > 0])
 
 
+@pytest.mark.parametrize("length", [1000, 300_000])
+def test_of_equal_magnitudes_the_first_are_taken(length):
+    array = np.where(np.arange(length) % 3, np.float32(-2), np.float32(1))
+    array[[5, length - 1]] = 7
+    twos = np.flatnonzero(array == -2)
+    for num in (1, 2, 9, length // 100, len(twos)):
+        expected = np.sort(
+            np.append(twos[: num - 2], [5, length - 1])[-num:] if num > 2 else [5, length - 1][:num]
+        )
+        np.testing.assert_array_equal(largest(array, num), expected)
+
+
+@given(st.lists(st.floats(-44, 38), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
+def test_a_code_is_never_farther_off_than_zero_would_be(exponents, seed):
+    """Else error feedback would grow, where one gradient is far larger than the others."""
+    magnitudes = (10.0 ** np.array(exponents)).astype(np.float32)
+    values = magnitudes * np.random.default_rng(seed).choice([-1, 1], len(magnitudes)).astype(
+        np.float32
+    )
+    codes, low, high = levels.encode(values)
+    back = levels.decode(codes, len(values), low, high).astype(np.float64)
+    assert (np.abs(back - values) <= np.abs(values.astype(np.float64)) * (1 + 1e-6)).all()
+
+
 def test_a_sample_that_misleads_changes_no_answer():
     """Every sampled magnitude is large, and all others are small."""
     array = np.full(1_000_000, 0.001, np.float32)

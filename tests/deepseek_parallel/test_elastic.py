@@ -10,6 +10,7 @@ import pytest
 from elastic_processes import Fleet, die_while_building, share, step_and_leave, train, usage
 
 from deepseek_core import errors
+from deepseek_parallel.elastic import membership
 from deepseek_parallel.elastic.roster import Rules
 from deepseek_parallel.elastic.roster_process import RosterProcess
 
@@ -57,6 +58,19 @@ def test_two_that_are_killed_at_once_and_one_more_while_the_others_meet():
         fleet.until(lambda: any(s[0] == "renew" for n in (2, 3) for s in fleet.said[n]))
         fleet.kill(2)
         check(fleet, [3])
+
+
+def test_a_member_without_a_roster_gives_up_a_step_that_stands_still(monkeypatch):
+    """As on a machine that is cut off: neither the others nor the roster are heard to be gone."""
+    monkeypatch.setattr(membership, "_ALONE_S", 0.5)
+    with Fleet(first=2) as fleet:
+        numbers = [fleet.start(train, 10**6, 0.0, {"limit_s": 5.0}) for _ in range(2)]
+        fleet.until(lambda: all(fleet.steps(n) >= 3 for n in numbers))
+        fleet.kill(0, signal.SIGSTOP)
+        fleet.roster.stop()
+        kind, text = fleet.error(1)
+        assert kind == "RankLost"
+        assert "nobody answers at 127.0.0.1" in text
 
 
 def test_a_hung_rank_is_out_in_time_and_learns_that_when_it_comes_back():

@@ -34,14 +34,19 @@ while step < 400 or (ranks.epoch < 3 and step < 100_000):
 print(f"rank {ranks.rank} of {ranks.size}: {total.item() == step}", flush=True)
 ranks.leave()
 """
+# Before the ranks meet, a program asks for the port that they were told.
 PLAIN = """
-import torch, torch.distributed as dist
+import os, socket, torch, torch.distributed as dist
+try:
+    taken = socket.create_server((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
+except OSError:
+    pass
 dist.init_process_group("gloo")
 one = torch.ones(1)
 dist.all_reduce(one)
 print(one.item(), flush=True)
 if dist.get_rank() == 1:
-    import os; os._exit(3)  # an end by Python may be aborted by a thread of gloo: see `ending`
+    os._exit(3)  # an end by Python may be aborted by a thread of gloo: see `ending`
 import time; time.sleep(100)
 """
 

@@ -101,6 +101,16 @@ def test_a_step_that_does_not_finish_changes_nothing():
         assert all(map(np.array_equal, was, now))
 
 
+def test_a_sum_that_grows_beyond_float32_says_where():
+    layout, (_, second) = made(2)
+    second.left[2000:2100] = 3.3e38
+    begin, end = layout.bounds(1)
+    offered = packet.Sparse(places=np.array([2050 - begin]), values=np.float32([3e38]))
+    said = packet.decode(second.own([offered, offered]), end - begin)
+    assert said.bad == 2050
+    assert second.left.max() == np.float32(3.3e38)
+
+
 @pytest.mark.parametrize(("length", "ranks"), [(1, 1), (1, 4), (5, 8), (0, 2)])
 def test_vectors_shorter_than_the_number_of_ranks(length, ranks):
     layout, all_ranks = made(ranks, momentum=0.0, length=length)

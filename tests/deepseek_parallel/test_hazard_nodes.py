@@ -63,6 +63,29 @@ def test_a_day_is_told_by_the_days_before_it_only():
             system.at(day)
 
 
+def test_features_are_sums_of_the_days_before():
+    system = node_days(bad_nodes(days=90, nodes=6))
+    for day in (HISTORY, 60, 90):
+        before = system.counts[:day]
+        told = system.at(day)
+        for column, days in enumerate((1, 3, 7, 28)):
+            assert told[:, column] == pytest.approx(np.log1p(before[-days:].sum(axis=0)), abs=1e-5)
+        since = [next((n for n, c in enumerate(reversed(node)) if c), day) for node in before.T]
+        assert told[:, 5] == pytest.approx(np.log1p(since), abs=1e-5)
+        assert told[0, 7] == pytest.approx(np.log(before[-7:].mean() + 1e-3), abs=1e-5)
+
+
+def test_days_and_nodes_that_no_memory_holds_are_refused():
+    log = FailureLog(
+        system="a",
+        times_s=np.array([0.0, 1e10]),
+        nodes=np.array([0, 0]),
+        num_nodes=1_000_000,
+    )
+    with pytest.raises(errors.InputError, match="too many to judge"):
+        node_days(log)
+
+
 def test_models_find_the_nodes_that_fail_often():
     log = bad_nodes()
     found = evaluate_nodes([log], [ConstantRisk(), OwnRate(), Logistic(), LstmRisk()])

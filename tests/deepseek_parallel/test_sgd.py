@@ -79,6 +79,13 @@ def test_a_gradient_that_is_not_finite_is_told_on_all_ranks_and_changes_nothing(
     assert len({weights for *_, weights in found}) == 1
 
 
+def test_what_grows_beyond_float32_while_it_waits_is_told_on_all_ranks():
+    for (kind, text), same in group.run(group.grown, 2):
+        assert kind == "NotFiniteGradient"
+        assert "the gradient of parameter 0 on rank 1" in text
+        assert same
+
+
 @pytest.mark.parametrize("work", [group.another_model, group.another_ratio])
 def test_ranks_that_differ_are_told_before_anything_is_exchanged(work):
     for kind, text in group.run(work, 2):

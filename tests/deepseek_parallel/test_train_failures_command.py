@@ -63,8 +63,8 @@ EXPECTED = [("2", 49, 20)]
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no column of times"),
-        ("when,node\n1,2\n", "no column of times"),
+        ("", "no column 'time'"),
+        ("when,node\n1,2\n", "no column 'time'"),
         ("time,node\n", "no failure"),
         ("time,node\nyesterday,3\n", "line 2"),
         ("time,node,nodes\n2026-01-01T00:00:00,3,many\n", "number of nodes must be"),
@@ -87,6 +87,68 @@ def test_times_are_read_as_people_write_them(tmp_path):
     (log,) = read_logs(path)
     assert log.gaps_s.tolist() == [3600.0] * 4
     assert (log.skipped, log.num_nodes, log.names) == (1, 3, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "time;node\n2026-01-01T00:00;a\n2026-01-01T01:00;b\n",
+        "\ufefftime,node\n2026-01-01T00:00,a\n2026-01-01T01:00,b\n",
+        " Time | NODE \n2026-01-01T01:00|b\n\n2026-01-01T00:00|a\n",
+        "time,node\r2026-01-01T00:00,a\r2026-01-01T01:00,b\r",
+        "time,node\n" + "2026-01-01T00:00-0500,a\n2026-01-01T06:00Z,b\n" * 3,
+        "node,Prob Started\na,1/1/2026 0:00\nb,1/1/2026 1:00\n",
+    ],
+)
+def test_a_log_that_nobody_here_made_is_read(tmp_path, content):
+    path = tmp_path / "log.csv"
+    path.write_bytes(content.encode())
+    (log,) = read_logs(path)
+    assert log.gaps_s.tolist() == [3600.0]
+    assert (log.names, len(log.times_s)) == (("a", "b"), 2)
+    path.write_bytes(content.lstrip("\ufeff").encode("utf-16"))
+    assert read_logs(path)[0].gaps_s.tolist() == [3600.0]
+
+
+def test_columns_of_other_names_are_told(tmp_path, capsys):
+    path = tmp_path / "log.csv"
+    rows = [f"2026-01-{1 + n // 4:02}T{6 * (n % 4):02}:00:00-0500,r{n % 3}" for n in range(40)]
+    path.write_text("\n".join(["Timestamp,Rack id", *rows]))
+    assert main(["failures", str(path), "--columns", "time=timestamp, node=Rack id"]) == 0
+    assert "40 failures, 3 nodes" in capsys.readouterr().out
+    with pytest.raises(errors.InputError, match="no column 'host'"):
+        main(["failures", str(path), "--columns", "time=Timestamp,node=host"])
+    with pytest.raises(errors.ConfigError, match="does not say"):
+        main(["failures", str(path), "--columns", "Timestamp"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["1767243839511,a"], "not milliseconds"),
+        (["1e300,a"], "is no time"),
+        (["nan,a"], "is no time"),
+        (["20260131,a", "20260201,a"], "write dates as 2026-01-31"),
+        ([f"5,a,{'9' * 5000}"], "number of nodes must be"),
+        (["5,a,inf"], "number of nodes must be"),
+        ([",a"], "no failure with a time"),
+    ],
+)
+def test_times_and_counts_that_mean_something_else_are_refused(tmp_path, rows, said):
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["time,node,nodes", *rows]))
+    with pytest.raises(errors.InputError, match=said):
+        read_logs(path)
+
+
+def test_a_short_system_does_not_keep_the_nodes_of_a_long_one_from_being_judged(tmp_path, capsys):
+    path = failure_logs.write_log(tmp_path / "log.csv", failure_logs.clustered(150))
+    with path.open("a") as file:
+        file.writelines(f"{1e9 + n * 600},b{n},short,3\n" for n in range(30))
+    assert main(["failures", str(path), "--nodes", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["system"] for one in told["systems"]] == ["a", "short"]
+    assert set(told["nodes"]["riskiest"]) == {"a"}
 
 
 @pytest.mark.parametrize(

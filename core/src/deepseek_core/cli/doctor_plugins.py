@@ -12,12 +12,11 @@ from deepseek_core.cli.doctor_hardware import Check
 from deepseek_core.cli.main import COMMANDS
 from deepseek_core.contracts.check import CheckSpec
 from deepseek_core.discovery.checks import run_checks
-from deepseek_core.discovery.fingerprint import identities
 from deepseek_core.discovery.installing import disable_setting, remove_command
 from deepseek_core.discovery.isolated import Children
 from deepseek_core.discovery.notices import Notice, unknown_names
 from deepseek_core.discovery.registry import Registered
-from deepseek_core.discovery.scan import EntryPoint, scan
+from deepseek_core.discovery.scan import EntryPoint, identities, scan
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.discovery.triage import triage
 

@@ -14,12 +14,11 @@ from deepseek_core.contracts.errors import ConfigError
 from deepseek_core.contracts.secret import scrub
 from deepseek_core.contracts.units import format_bytes, printable
 from deepseek_core.discovery.distributions import Distribution
-from deepseek_core.discovery.fingerprint import identities
 from deepseek_core.discovery.installed import installed
 from deepseek_core.discovery.installing import disable_setting, remove_command
 from deepseek_core.discovery.isolated import Children
 from deepseek_core.discovery.modules import locate
-from deepseek_core.discovery.scan import EntryPoint, scan
+from deepseek_core.discovery.scan import EntryPoint, identities, scan
 from deepseek_core.discovery.status import PluginRow, Status
 from deepseek_core.discovery.switches import Switches, matches, suggestion
 from deepseek_core.discovery.triage import triage

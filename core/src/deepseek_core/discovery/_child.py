@@ -31,8 +31,8 @@ import attrs
 
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.discovery.faults import missing_module
-from deepseek_core.discovery.fingerprint import EXPECTED, refuse_other_plugins
-from deepseek_core.discovery.scan import scan
+from deepseek_core.discovery.fingerprint import refuse_other_plugins
+from deepseek_core.discovery.scan import EXPECTED, scan
 from deepseek_core.discovery.strangers import is_a, one_line, told
 
 _KINDS: Final = {"probe": ("device", "DeviceInfo"), "check": ("check", "Finding")}

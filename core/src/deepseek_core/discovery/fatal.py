@@ -191,7 +191,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _identity(point: EntryPoint) -> str:
-    from deepseek_core.discovery.fingerprint import identities
+    from deepseek_core.discovery.scan import identities
 
     return identities([point])[0]
 

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from deepseek_core.contracts.errors import PluginError
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.installing import update_command
-from deepseek_core.discovery.scan import EntryPoint
-
-EXPECTED: Final = "DEEPSEEK_PLUGINS_FINGERPRINT"
-"""Variable by which a parent tells a worker what it must find."""
-
-
-def identities(points: Iterable[EntryPoint]) -> tuple[str, ...]:
-    """`dist:name` of each plugin, sorted: an allow-list of exactly these."""
-    return tuple(sorted(f"{normalize(point.dist)}:{point.name}" for point in points))
+from deepseek_core.discovery.scan import EXPECTED, EntryPoint, identities
 
 
 def fingerprint(points: Iterable[EntryPoint]) -> str:

@@ -39,6 +39,7 @@ FOLDERS: Final = {
     "deepseek-trt": "plugins/compress_trt",
     "deepseek-ray": "plugins/cluster_ray",
     "deepseek-parallel": "plugins/parallel_torch",
+    "deepseek-observe": "plugins/observe",
 }
 """The SDK's own distributions that exist, and the folder of each in a checkout."""
 

@@ -22,8 +22,8 @@ import attrs
 from deepseek_core.contracts.secret import remember, scrub
 from deepseek_core.contracts.units import usable_cores
 from deepseek_core.discovery.distributions import import_path
-from deepseek_core.discovery.fingerprint import fingerprint, identities
-from deepseek_core.discovery.scan import EntryPoint
+from deepseek_core.discovery.fingerprint import fingerprint
+from deepseek_core.discovery.scan import EntryPoint, identities
 from deepseek_core.discovery.switches import Switches
 from deepseek_core.discovery.telemetry import without_telemetry
 

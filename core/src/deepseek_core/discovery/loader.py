@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ from deepseek_core.contracts.secret import shows_secret
 from deepseek_core.discovery.distributions import normalize
 from deepseek_core.discovery.families import FAMILIES, LISTENER, Family, assemble
 from deepseek_core.discovery.faults import HookRaised, UnfitSettings, cause_of, unfit
-from deepseek_core.discovery.fingerprint import check_expected
 from deepseek_core.discovery.guard import Guard, one_at_a_time, time_limit
 from deepseek_core.discovery.hooks import Hooks
 from deepseek_core.discovery.installed import CORE, core_version
@@ -33,7 +33,7 @@ from deepseek_core.discovery.modules import heavy_now, locate
 from deepseek_core.discovery.notices import unknown_names
 from deepseek_core.discovery.owners import is_ours, why_not_ours
 from deepseek_core.discovery.registry import Registered, Registry
-from deepseek_core.discovery.scan import API, EntryPoint, scan
+from deepseek_core.discovery.scan import API, EXPECTED, EntryPoint, scan
 from deepseek_core.discovery.status import FAULTS, PluginRow, Status
 from deepseek_core.discovery.strangers import Overdue, raise_if_ours, repr_of
 from deepseek_core.discovery.streams import stdout_to_stderr
@@ -65,7 +65,10 @@ def discover(
     points = tuple(scan() if entry_points is None else entry_points)
     judged = triage(points, switches)
     resolved = tuple(point for point, row in judged if row.status is None)
-    check_expected(resolved)
+    if EXPECTED in os.environ:
+        from deepseek_core.discovery.fingerprint import check_expected  # start-up: workers need it
+
+        check_expected(resolved)
     loader = _Loader(switches, resolved)
     with one_at_a_time(), stdout_to_stderr(), Guard() as guard, loader:
         loaded = [loader.load(point, row, guard) for point, row in judged]

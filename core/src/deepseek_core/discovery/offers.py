@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "fpga": "deepseek-fpga",
     "train": "deepseek-parallel",
     "ckpt": "deepseek-parallel",
+    "profile": "deepseek-observe",
 }
 
 

@@ -12,7 +12,6 @@ from deepseek_core.contracts.errors import ArtifactError, ConfigError, DeepSeekE
 from deepseek_core.discovery.hooks import Hooks, ds_on_event
 from deepseek_core.discovery.installing import disable_setting, update_or_disable
 from deepseek_core.discovery.notices import Notice
-from deepseek_core.discovery.offers import EXECUTORS, FORMATS, how_to_get
 from deepseek_core.discovery.scan import EntryPoint
 from deepseek_core.discovery.status import PluginRow
 from deepseek_core.discovery.strangers import one_line, raise_if_ours
@@ -172,6 +171,8 @@ def find_frontend(registry: Registry, format: str) -> Registered[FrontendSpec]:
         reason = f"plugin {reader.plugin!r} reads {format} files, but {reader.reason}"
         raise ArtifactError(reason, remedy=reader.remedy)
     reason = f"no plugin reads {format!r} files; {_known_formats(registry.frontends)}"
+    from deepseek_core.discovery.offers import FORMATS, how_to_get  # start-up: only errors need it
+
     found = how_to_get(format, FORMATS, registry.plugins)
     if found is None:
         raise ArtifactError(reason, remedy="convert it to a format that is known")
@@ -197,6 +198,8 @@ def find_executor(registry: Registry, name: str) -> Registered[ExecutorSpec]:
         raise ConfigError(reason, remedy=found.remedy)
     known = ", ".join(sorted(r.record.name for r in registry.executors if r.usable)) or "none"
     reason = f"no plugin offers an executor {name!r}; installed: {known}"
+    from deepseek_core.discovery.offers import EXECUTORS, how_to_get  # start-up: as above
+
     offer = how_to_get(name, EXECUTORS, registry.plugins)
     if offer is None:
         raise ConfigError(reason, remedy="ds-sdk list-plugins --kind executor")

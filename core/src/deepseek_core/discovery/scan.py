@@ -17,6 +17,8 @@ from deepseek_core.discovery.installed import one_of_each
 
 API: Final = (1, 1)
 """Major and minor of the plugin API; the major is part of the entry-point group."""
+EXPECTED: Final = "DEEPSEEK_PLUGINS_FINGERPRINT"
+"""Variable by which a parent tells a worker which plugins it must find."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +53,11 @@ class EntryPoint:
     def module(self) -> str:
         """The top-level module that its value names: `acme` of `acme.hooks:plugin`."""
         return self.value.partition("[")[0].partition(":")[0].partition(".")[0].strip()
+
+
+def identities(points: Iterable[EntryPoint]) -> tuple[str, ...]:
+    """`dist:name` of each plugin, sorted: an allow-list of exactly these."""
+    return tuple(sorted(f"{normalize(point.dist)}:{point.name}" for point in points))
 
 
 def scan(path: Iterable[str] | None = None) -> tuple[EntryPoint, ...]:

@@ -105,9 +105,12 @@ def told_losses(factory: str, case: str, ranks: int) -> None:
         return
     work = _Work(strategy=strategy, plan=plan, make=make)
     context = multiprocessing.get_context("fork")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    # Held to the end, though the ranks are told no more than its number: nobody else gets it, and
+    # a rank may listen there, as torch and Python do by SO_REUSEADDR.
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port = held.getsockname()[1]
     pipes, processes = [], []
     for rank in range(ranks):
         receiving, sending = context.Pipe(duplex=False)
@@ -117,6 +120,7 @@ def told_losses(factory: str, case: str, ranks: int) -> None:
         sending.close()
         pipes.append(receiving)
     found = [pipe.recv() for pipe in pipes]
+    held.close()
     print(json.dumps({"plain": list(made.plain(made.steps)), "ranks": found}))  # noqa: T201
 
 

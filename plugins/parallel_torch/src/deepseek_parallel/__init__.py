@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from deepseek_parallel.hazard.gaps import failure_predictor
     from deepseek_parallel.hazard.interval import SaveInterval
+    from deepseek_parallel.hazard.past import predictor_of_log
     from deepseek_parallel.sampling import Order
     from deepseek_parallel.server.parameter_server import ParameterServer
     from deepseek_parallel.server.worker import work_at_server
@@ -81,6 +82,7 @@ _WHERE: Final = {
     "failure_predictor": "hazard.gaps",
     "fit_optimizer": "strategies.norm",
     "measured_cluster": "strategies.measuring",
+    "predictor_of_log": "hazard.past",
     "profile": "strategies.profiling",
     "resharded": "states",
     "share": "elastic.share",
@@ -124,6 +126,7 @@ __all__ = [
     "failure_predictor",
     "fit_optimizer",
     "measured_cluster",
+    "predictor_of_log",
     "profile",
     "resharded",
     "share",

@@ -36,10 +36,14 @@ class Feedback:
         self._sent: list[tuple[slice, Sparse]] = []
 
     def offer(self, update: Vector) -> list[bytes]:
-        """The packet for each owner; `update` is u, and finite."""
+        """The packet for each owner; `update` is u. One that is not finite makes packets say so."""
         np.multiply(self.velocity, self.momentum, out=self._velocity)
-        self._velocity += update
-        np.add(self.residual, self._velocity, out=self._residual)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._velocity += update
+            np.add(self.residual, self._velocity, out=self._residual)
+        bad = _first_bad(self._residual)
+        if bad is not None:
+            return [packet.encode_bad(bad)] * self.layout.ranks
         packets, self._sent = [], []
         for owner in range(self.layout.ranks):
             part = slice(*self.layout.bounds(owner))
@@ -52,8 +56,12 @@ class Feedback:
         """The packet of my slice's sum, for everybody; `offered` is what each rank kept of it."""
         part = slice(*self.layout.bounds(self.rank))
         self._left = self.left[part].copy()
-        for one in offered:
-            self._left[one.places] += one.values / np.float32(self.layout.ranks)
+        with np.errstate(over="ignore"):
+            for one in offered:
+                self._left[one.places] += one.values / np.float32(self.layout.ranks)
+        bad = _first_bad(self._left)
+        if bad is not None:
+            return packet.encode_bad(part.start + bad)
         data, sent = _packed(self._left, self.layout.ratio_of_sum)
         self._left[sent.places] -= sent.values
         return data
@@ -76,6 +84,12 @@ def _packed(values: Vector, ratio: float) -> tuple[bytes, Sparse]:
     places = largest(values, num_kept(len(values), ratio))
     data = packet.encode(places, values[places], len(values))
     return data, packet.decode(data, len(values))
+
+
+def _first_bad(values: Vector) -> int | None:
+    """Where the first value is that is not finite."""
+    is_fine = np.isfinite(values)
+    return None if is_fine.all() else int(np.argmin(is_fine))
 
 
 def _zeros(length: int) -> Vector:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from deepseek_core import errors
-from deepseek_parallel.codec import packet
 from deepseek_parallel.codec.compressor import RATIO
+from deepseek_parallel.codec.packet import Sparse
 from deepseek_parallel.codec.select import Vector
 from deepseek_parallel.errors import NotFiniteGradient, StateMismatch
 from deepseek_parallel.exchange import Exchange, Layout
@@ -118,21 +118,12 @@ class CompressedSGD(Optimizer):
         return loss
 
     def _exchanged(self) -> None:
-        bad = self._read()
-        if bad is None:
-            packets = self._feedback.offer(self._update)
-        else:
-            packets = [packet.encode_bad(bad)] * self._exchange.layout.ranks
-        offered = self._exchange.to_owners(packets)
-        for rank, one in enumerate(offered):
-            if one.bad is not None:
-                raise NotFiniteGradient(
-                    f"the gradient of parameter {one.bad} on rank {rank} holds NaN or infinity",
-                    rank=rank,
-                    parameter=one.bad,
-                    remedy="lower the learning rate, clip the gradient, or skip this batch",
-                )
-        change = self._feedback.finish(self._exchange.to_all(self._feedback.own(offered)))
+        self._read()
+        offered = self._exchange.to_owners(self._feedback.offer(self._update))
+        self._check_finite(offered, "the gradient of parameter {} on rank {}")
+        sums = self._exchange.to_all(self._feedback.own(offered))
+        self._check_finite(sums, "the sum of the gradients of parameter {}, on its owner {},")
+        change = self._feedback.finish(sums)
         for param, part in zip(self._params, self._parts, strict=True):
             param.sub_(torch.from_numpy(change[part]).view(param.shape).to(param))
 
@@ -170,8 +161,8 @@ class CompressedSGD(Optimizer):
                 for name in _KEPT
             }
 
-    def _read(self) -> int | None:
-        """Write the update of this step; the number of a parameter whose gradient is not finite."""
+    def _read(self) -> None:
+        """Write the update of this step."""
         number = 0
         for options in self.param_groups:
             for param in options["params"]:
@@ -184,9 +175,18 @@ class CompressedSGD(Optimizer):
                     update += np.float32(options["weight_decay"]) * _flat(param)
                 update *= np.float32(options["lr"])
                 number += 1
-        if np.isfinite(self._update).all():
-            return None
-        return next(n for n, p in enumerate(self._parts) if not np.isfinite(self._update[p]).all())
+
+    def _check_finite(self, packets: Sequence[Sparse], which: str) -> None:
+        """Raise on all ranks what one has told instead of values."""
+        for rank, one in enumerate(packets):
+            if one.bad is not None:
+                number = next(n for n, part in enumerate(self._parts) if one.bad < part.stop)
+                raise NotFiniteGradient(
+                    f"{which.format(number, rank)} holds NaN or infinity",
+                    rank=rank,
+                    parameter=number,
+                    remedy="lower the learning rate, clip the gradient, or skip this batch",
+                )
 
     def _agree(self) -> None:
         """See that all ranks have the same layout, and take the parameters of rank 0."""

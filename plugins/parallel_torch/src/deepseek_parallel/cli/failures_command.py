@@ -15,11 +15,13 @@ from deepseek_parallel.hazard.evaluate import (
     SystemReport,
     evaluate_nodes,
     evaluate_system,
+    has_history,
     riskiest,
 )
-from deepseek_parallel.hazard.log import FailureLog, read_logs
+from deepseek_parallel.hazard.log import COLUMNS, FailureLog, read_logs
 from deepseek_parallel.hazard.lstm import read_weights
 from deepseek_parallel.hazard.nodes import Judged
+from deepseek_parallel.hazard.past import system_of
 from deepseek_parallel.hazard.risk import ConstantRisk, Logistic, OwnRate, RiskModel
 
 EXAMPLES: Final = """examples:
@@ -27,6 +29,7 @@ EXAMPLES: Final = """examples:
   ds-sdk train failures failures.csv --cost 20 --system prod --json
   ds-sdk train failures failures.csv --nodes
   ds-sdk train failures failures.csv --fit weights.npz
+  ds-sdk train failures incidents.csv --columns time=Timestamp,node=Host
 
 The file has a column `time` (ISO 8601, or seconds since 1970), and if it can `node`, `system` and
 `nodes` (how many the system has). Predictors are judged on the last 40 % of the failures, each
@@ -48,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--system", metavar="NAME", help="this system of the log only")
     parser.add_argument(
+        "--columns", metavar="WHAT=NAME,...", help="how the log calls time, node, system or nodes"
+    )
+    parser.add_argument(
         "--nodes", action="store_true", help="the risk of each node, too (LSTM: with torch)"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights that --fit wrote")
@@ -68,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         raise errors.ConfigError(
             f"--cost must be a number of seconds above 0, got {args.cost}", remedy="--cost 60"
         )
-    logs = _chosen(read_logs(args.log), args.system)
+    logs = read_logs(args.log, _columns(args.columns))
+    if args.system is not None:
+        logs = [system_of(logs, args.system)]
     if args.fit is not None:
         return _fit(logs, args.fit)
     weights = None if args.weights is None else read_weights(args.weights)
@@ -82,16 +90,20 @@ def run(args: argparse.Namespace) -> int:
         short = len(logs) - len(able)
         if short:
             console.print_text(
-                f"{short} systems have fewer than {LEAST_GAPS} gaps, and are left out"
+                f"left out, with fewer than {LEAST_GAPS} gaps between failures: "
+                f"{short} of {len(logs)} systems"
             )
     return 0 if reports else 1
 
 
-def _chosen(logs: Sequence[FailureLog], system: str | None) -> list[FailureLog]:
-    found = [log for log in logs if system is None or log.system == system]
-    if not found:
-        names = ", ".join(log.system for log in logs)
-        raise errors.ConfigError(f"the log has no system {system!r}", remedy=f"use one of {names}")
+def _columns(told: str | None) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in (told or "").split(",") if pair.strip()]
+    found = {what.strip(): name.strip() for what, _, name in pairs}
+    if not all(what in COLUMNS and name for what, name in found.items()):
+        raise errors.ConfigError(
+            f"--columns {told!r} does not say how columns are called",
+            remedy=f"give WHAT=NAME for {', '.join(COLUMNS)}: --columns time=Timestamp,node=Host",
+        )
     return found
 
 
@@ -131,7 +143,8 @@ def _of_nodes(logs: Sequence[FailureLog]) -> _Nodes:
             raise
     judged = evaluate_nodes(logs, models)
     return _Nodes(
-        judged=judged, riskiest={log.system: riskiest(log, Logistic(), _TOP) for log in logs}
+        judged=judged,
+        riskiest={log.system: riskiest(log, Logistic(), _TOP) for log in logs if has_history(log)},
     )
 
 

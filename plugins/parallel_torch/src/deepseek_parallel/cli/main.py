@@ -15,6 +15,7 @@ COMMANDS: Final = {
         "what a log of failures says of the next, and how often to save",
     ),
     "run": ("run_command", "train a recipe, on one process or several of this machine"),
+    "join": ("join_command", "train with a run that another machine has begun"),
     "resume": ("resume_command", "go on with a run that was stopped, from its checkpoint"),
 }
 _EXAMPLES: Final = """examples:

@@ -17,11 +17,14 @@ EXAMPLES: Final = """examples:
   ds-sdk train run recipe.toml                          one process
   ds-sdk train run recipe.toml --nproc 4                four processes of this machine
   ds-sdk train run recipe.toml --elastic 1:4            up to four that may be lost and come back
+  ds-sdk train run recipe.toml --elastic 2:8 --listen 10.0.0.5:4300 --nproc 2
+                                                        two of them, and those of other machines
   ds-sdk train run recipe.toml --nproc 4 --strategy hybrid:tp=2,pp=2
   ds-sdk train run recipe.toml --set train.batch=64     another value for this run
   ds-sdk train run recipe.toml --dry-run                what it would do, without a step
 
-Ctrl-C ends it after the step that runs, and saves where the recipe has [checkpoint].
+Ctrl-C and SIGTERM end it after the step that runs, and save where the recipe has [checkpoint];
+SIGUSR1 saves there and trains on (of Slurm: --signal=USR1@60).
 
 exit codes: 0 done, 1 a worker or a step failed, 2 wrong input, 130 Ctrl-C"""
 _BETWEEN: Final = re.compile(r",(?![^\[]*\])")
@@ -47,11 +50,16 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     """Options of `run` and `resume`."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE.toml", help="what to train, and how")
     parser.add_argument(
-        "--nproc", type=int, metavar="N", help="processes of this machine (default: 1)"
-    )
+        "--nproc", type=int, metavar="N",
+        help="processes of this machine (default: 1, and MAX with --elastic and no --listen)",
+    )  # fmt: skip
     parser.add_argument(
         "--elastic", metavar="MIN:MAX", help="processes that may be lost, and are started again"
     )
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT",
+        help="with --elastic: where other machines join, by ds-sdk train join; port 0 is any",
+    )  # fmt: skip
     parser.add_argument(
         "--strategy", metavar="NAME[:KEY=VALUE,...]",
         help="what each process holds: ddp, fsdp, tp, pp, hybrid:tp=2,pp=2 or auto",
@@ -73,10 +81,13 @@ def run(args: argparse.Namespace) -> int:
     from deepseek_parallel.trainer.recipe.read import read_recipe
 
     recipe = read_recipe(args.recipe, changes_of(args))
-    if args.nproc is not None and (args.nproc < 1 or args.elastic):
+    if args.nproc is not None and args.nproc < 1:
         raise errors.ConfigError(
-            "--nproc must be 1 or more, and can't be had with --elastic",
-            remedy="--nproc 4, or --elastic 1:4",
+            f"--nproc must be 1 or more, got {args.nproc}", remedy="--nproc 4, or --elastic 1:4"
+        )
+    if args.listen is not None and not args.elastic:
+        raise errors.ConfigError(
+            "--listen is for workers that come and go", remedy="add --elastic 1:8"
         )
     _check_strategy(args, recipe)
     if args.link is not None and not args.dry_run:
@@ -139,7 +150,7 @@ def _check_strategy(args: argparse.Namespace, recipe: Any) -> None:
     choice = choice_of(table.pop("name", PLAIN), table, microbatch)
     if choice is not None and args.elastic:
         choice.refuse_elastic()
-    if choice is not None and args.nproc is not None:
+    if choice is not None and args.nproc is not None and not args.elastic:
         choice.check_world(args.nproc)
 
 
@@ -148,7 +159,9 @@ def _trained(args: argparse.Namespace, recipe: Any, show: Any) -> dict[str, Any]
     if args.elastic:
         from deepseek_parallel.trainer.launch.elastic import train_elastic
 
-        return train_elastic(told, args.elastic, show=show)
+        return train_elastic(
+            recipe, told, args.elastic, show=show, nproc=args.nproc, listen=args.listen
+        )
     if args.nproc and args.nproc > 1:
         from deepseek_parallel.trainer.launch.processes import train
 
@@ -198,6 +211,7 @@ def _how_to_resume(args: argparse.Namespace, recipe: Any) -> str:
     words = ["ds-sdk", "train", "resume", str(args.recipe)]
     words += ["--nproc", str(args.nproc)] if args.nproc else []
     words += ["--elastic", args.elastic] if args.elastic else []
+    words += ["--listen", args.listen] if args.listen else []
     words += ["--strategy", args.strategy] if args.strategy else []
     for change in args.changes:
         words += ["--set", change]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -18,7 +19,7 @@ from typing import Any, Final, Self
 import torch.distributed as dist
 
 from deepseek_core import errors
-from deepseek_parallel.elastic import sockets, wire
+from deepseek_parallel.elastic import addresses, sockets, wire
 from deepseek_parallel.elastic.code_version import code_version
 from deepseek_parallel.elastic.membership import Formation, Membership
 from deepseek_parallel.errors import RankLost
@@ -35,6 +36,7 @@ CONNECT_S: Final = 1.0
 Nothing ends that when the rank is killed meanwhile.
 """
 BEAT_S: Final = 0.2
+_INTERFACE: Final = "GLOO_SOCKET_IFNAME"
 
 
 class ElasticRanks:
@@ -58,13 +60,14 @@ class ElasticRanks:
     def join(
         cls,
         *,
-        limit_s: float = LIMIT_S,
+        limit_s: float | None = None,
         patience_s: float = PATIENCE_S,
         version: str | None = None,
     ) -> Self:
         """Become a member of the run that the launcher's variables name.
 
-        `limit_s` is how long to wait until enough others are there, now and after a change.
+        `limit_s` is how long to wait until enough others are there, now and after a change; by
+        default what the launcher says, or a minute.
         `patience_s` is the timeout of the process group: how long a member that is heard, but does
         not come to a step, is waited for. `version` tells workers of other code apart; by default
         a hash of the script and of this plugin.
@@ -86,6 +89,8 @@ class ElasticRanks:
                 "there is a process group already, and each membership makes its own",
                 remedy="leave init_process_group() out",
             )
+        if limit_s is None:
+            limit_s = float(os.environ.get(wire.LIMIT, LIMIT_S))
         version = code_version() if version is None else version
         return cls(
             lambda ended: Membership(address, run, version, beat_s=BEAT_S, ended=ended),
@@ -131,6 +136,7 @@ class ElasticRanks:
             formation = self._membership.next(until_s)
             self.epoch, self.size = formation.epoch, len(formation.members)
             self.rank = formation.members.index(self._membership.name)
+            _exchange_by(self._membership.host)
             try:
                 if self.size > 1:
                     self._build(until_s, CONNECT_S * 2**attempt)
@@ -154,7 +160,7 @@ class ElasticRanks:
                 self._membership.host, 0, is_master=True, wait_for_workers=False, timeout=limit
             )
             self._store = self._membership.host, store.port
-            self._membership.tell_store("{}:{}".format(*self._store))
+            self._membership.tell_store(addresses.joined(*self._store))
         else:
             self._store = wire.address_of(self._membership.store(until_s))
             store = dist.TCPStore(*self._store, is_master=False, timeout=limit)
@@ -198,6 +204,27 @@ class ElasticRanks:
                 dist.destroy_process_group()
         # Part of the name of the next group, and left as it is by one that was not built.
         dist.distributed_c10d._world.group_count = 0
+
+
+def _exchange_by(host: str) -> None:
+    """Let gloo exchange by the interface by which the roster is reached, unless it is told another.
+
+    By itself it takes the address of the machine's name, which is often 127.0.1.1.
+
+    Raises:
+        ConfigError: it is told one that this machine has not.
+    """
+    told = os.environ.get(_INTERFACE)
+    if not told and (name := addresses.interface_of(host)):
+        os.environ[_INTERFACE] = name
+    has = [name for _, name in socket.if_nameindex()]
+    missing = [name for name in (told or "").split(",") if name and name not in has]
+    if missing:
+        raise errors.ConfigError(
+            f"{_INTERFACE} is {told}, and this machine has no interface {missing[0]}, but "
+            f"{', '.join(has)}",
+            remedy=f"unset {_INTERFACE}, and the one that reaches the others is taken",
+        )
 
 
 def _renewed(formation: Formation, rank: int) -> Renewed:

@@ -10,39 +10,50 @@ first error ends all.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from deepseek_core import DeepSeekError, errors
-from deepseek_parallel.elastic import wire
+from deepseek_parallel.elastic import meeting_point, wire
 from deepseek_parallel.elastic.roster import Rules
+from deepseek_parallel.elastic.roster_elsewhere import RosterElsewhere
 from deepseek_parallel.elastic.roster_process import RosterProcess
+from deepseek_parallel.stopping import SAVE, Wishes, interruptible, unheard
 
 LOST_AFTER_S: Final = 5.0
 """Longer than an import that holds the interpreter, as torch has some."""
 MOST_RESTARTS: Final = 10
 END_S: Final = 600.0
 _LOOK_S: Final = 0.02
-_GRACE_S: Final = 10.0  # between SIGTERM and SIGKILL
+FAILED, STOPPED = 1, 130
+"""Exit codes of a worker: an own error; stopped before the end, as all others are then."""
 
 
 @attrs.frozen(kw_only=True)
 class Launch:
-    """A run of `command` by `least` to `most` workers of this machine.
+    """A run of `command` by `least` to `most` workers, of which this machine starts `nproc`.
+
+    By default that is all of them. Workers of other machines may join where `job` is told, which
+    says what is trained. `files` must be the same for all workers, by name and content. `wait_s` is
+    how long workers wait until enough are there, None as they have it.
 
     A worker of which nothing is heard for `lost_after_s` is lost. Up to `restarts` workers are
     started in the place of lost ones. When one has come to the end of the script, the others have
-    `end_s` to end, and are killed then: one may hang. `port` is that of the roster, 0 any that is
-    free.
+    `end_s` to end, and are killed then: one may hang. `grace_s` is the time between SIGTERM and
+    SIGKILL when the run is ended from outside. `port` is that of the roster, 0 any that is free.
 
     Raises:
         ConfigError: numbers that can't be.
@@ -54,8 +65,18 @@ class Launch:
     lost_after_s: float = LOST_AFTER_S
     restarts: int = MOST_RESTARTS
     end_s: float = END_S
+    grace_s: float = 10.0
     host: str = "127.0.0.1"
     port: int = 0
+    nproc: int | None = None
+    job: Mapping[str, Any] | None = None
+    files: Sequence[Path] = ()
+    wait_s: float | None = None
+
+    @property
+    def num_here(self) -> int:
+        """How many workers this machine starts."""
+        return self.most if self.nproc is None else self.nproc
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.least <= self.most:
@@ -63,6 +84,11 @@ class Launch:
                 f"{self.least} to {self.most} workers: the least must be 1 or more, and no more "
                 "than the most",
                 remedy="give 2 for two workers, or 1:4 for one to four",
+            )
+        if not 1 <= self.num_here <= self.most:
+            raise errors.ConfigError(
+                f"{self.num_here} workers of this machine: it must be 1 or more, and no more than "
+                f"the {self.most} that there may be"
             )
         if not 0.5 <= self.lost_after_s < float("inf"):
             raise errors.ConfigError(
@@ -78,18 +104,27 @@ class Launch:
 class Workers:
     """The running workers of a launch, by the number that each was started with."""
 
-    def __init__(self, launch: Launch, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        say: Callable[[str], None] | None = None,
+        roster: RosterElsewhere | None = None,
+    ) -> None:
         self._launch = launch
         self._say = say or _quiet  # tells people what happens
         rules = Rules(
             least=launch.least, most=launch.most, first=launch.most,
             lost_after_s=launch.lost_after_s,
         )  # fmt: skip
-        self.roster = RosterProcess(rules, secrets.token_hex(16), launch.host, launch.port)
+        self._is_guest = roster is not None
+        self._is_shared = self._is_guest or launch.job is not None  # with other machines
+        self.roster = roster or RosterProcess(
+            rules, secrets.token_hex(16), launch.host, launch.port, dict(launch.job or {})
+        )
         self.running: dict[int, subprocess.Popen[bytes]] = {}  # by their numbers
         self._restarts = launch.restarts  # that are left
         self._started = 0  # workers so far
-        self._master_port = 0  # for scripts that meet as under torchrun
+        self._meeting = _Meeting()  # of scripts that know only torchrun
         self._is_elastic = False  # whether a worker has become a member
         self._failed: int | None = None  # exit code of the first worker that ended the run
         self.is_done = False  # a worker has ended well: no more are started
@@ -101,10 +136,10 @@ class Workers:
         Raises:
             ConfigError: the port is taken, or the command can't be started.
         """
-        self.roster.start()
-        self._master_port = _free_port(self._launch.host)
         try:
-            for _ in range(self._launch.most):
+            self.roster.start()
+            self._meeting.open(self._launch.host)
+            for _ in range(self._launch.num_here):
                 self.add()
         except BaseException:
             self.stop()
@@ -116,12 +151,15 @@ class Workers:
         Raises:
             ConfigError: the command can't be started.
         """
-        number = next(n for n in range(self._launch.most + 1) if n not in self.running)
+        number = next(n for n in range(self._launch.num_here + 1) if n not in self.running)
         command = list(self._launch.command)
         try:
-            self.running[number] = subprocess.Popen(
-                command, env={**os.environ, **self._variables(number)}
-            )
+            with unheard():
+                self.running[number] = subprocess.Popen(
+                    command,
+                    env={**meeting_point.without_launchers(os.environ), **self._variables(number)},
+                    start_new_session=self._is_guest,  # Ctrl-C here is no stop of the training
+                )
         except OSError as error:
             raise errors.ConfigError(
                 f"{command[0]} can't be started: {error.strerror}", remedy="see the path"
@@ -134,6 +172,7 @@ class Workers:
         if self.roster.pid is None:
             self._say("the roster has ended and is started again")
             self.roster.start()
+        self._meeting.look()
         for number, process in list(self.running.items()):
             code = process.poll()
             if code is None:
@@ -153,22 +192,33 @@ class Workers:
         return 0
 
     def stop(self) -> None:
-        """End all: SIGTERM, and SIGKILL for who stays."""
+        """End all: SIGTERM, and SIGKILL for who stays; of a guest at once, as lost members.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, which does not wait; all have ended.
+        """
+        try:
+            if not self._is_guest:
+                self._terminate()
+        finally:
+            for process in self.running.values():
+                process.kill()
+                process.wait()
+            self.running.clear()
+            self._meeting.close()
+            self.roster.stop()
+
+    def _terminate(self) -> None:
         for process in self.running.values():
             process.terminate()
             process.send_signal(signal.SIGCONT)  # a stopped one can't end
-        until_s = time.monotonic() + _GRACE_S
+        until_s = time.monotonic() + self._launch.grace_s
         for process in self.running.values():
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.running.clear()
-        self.roster.stop()
 
     def _ended(self, number: int, code: int) -> None:
-        if code == 0:
+        if code in (0, STOPPED):
             if not self.is_done:
                 self.is_done, self._end_s = True, time.monotonic() + self._launch.end_s
             return
@@ -177,7 +227,9 @@ class Workers:
         if not self._is_elastic:  # nobody could take its place: the others wait for it
             self._failed = 1
             return
-        if not self.is_done and self._restarts > 0 and self.running:
+        # Some worker, here or elsewhere, to which an own error of this one is no reason to wait.
+        has_state = self.running or (self._is_shared and code != FAILED)
+        if not self.is_done and self._restarts > 0 and has_state:
             self._restarts -= 1
             self._say(f"worker {self.add()} is started in its place")
 
@@ -186,33 +238,97 @@ class Workers:
         given = {
             wire.ADDRESS: self.roster.address,
             wire.RUN: self.roster.run,
+            **self._meeting.variables,
             "RANK": number,
             "LOCAL_RANK": number,
             "WORLD_SIZE": launch.most,
-            "LOCAL_WORLD_SIZE": launch.most,
-            "MASTER_ADDR": launch.host,
-            "MASTER_PORT": self._master_port,
+            "LOCAL_WORLD_SIZE": launch.num_here,
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
-        if launch.host == "127.0.0.1":
-            given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
+        if launch.files:
+            given[wire.FILES] = json.dumps([str(file) for file in launch.files])
+        if launch.wait_s is not None:
+            given[wire.LIMIT] = launch.wait_s
+        if launch.host == "127.0.0.1" and not self._is_guest:
+            given["GLOO_SOCKET_IFNAME"] = "lo"  # whatever is set for runs on several machines
         return {name: str(value) for name, value in given.items()}
 
 
-def run(launch: Launch, say: Callable[[str], None] | None = None) -> int:
+class _Meeting:
+    """Where scripts meet that know only torchrun's variables.
+
+    A process with torch serves it from when the first of them comes, as others never do.
+    """
+
+    def __init__(self) -> None:
+        self.variables: dict[str, str] = {}
+        self._listener: socket.socket | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def open(self, host: str) -> None:
+        """Listen."""
+        self._listener = meeting_point.listening(host)
+        self.variables = meeting_point.variables(self._listener)
+
+    def look(self) -> None:
+        """See whether somebody has come."""
+        if self._listener is None or not select.select([self._listener], [], [], 0)[0]:
+            return
+        number = self._listener.fileno()
+        command = [sys.executable, "-m", "deepseek_parallel.elastic.meeting_point", str(number)]
+        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(number,))
+        self._listener.close()
+        self._listener = None
+
+    def close(self) -> None:
+        """Serve no more."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            assert self._server.stdin is not None
+            self._server.stdin.close()
+
+
+def run(
+    launch: Launch,
+    say: Callable[[str], None] | None = None,
+    *,
+    roster: RosterElsewhere | None = None,
+    begun: Callable[[Workers], None] | None = None,
+) -> int:
     """Run it to its end; 0 when a worker has come to the end of the script, else 1.
+
+    With `roster` these workers join a run of another machine. `begun` is called once they run.
+
+    Ctrl-C and SIGTERM end it, and its workers; SIGUSR1 is passed on to them.
 
     Raises:
         ConfigError: the port is taken, or the command can't be started.
+        KeyboardInterrupt: it was ended so.
     """
-    workers = Workers(launch, say)
-    workers.start()
-    try:
-        while (code := workers.look()) is None:
-            time.sleep(_LOOK_S)
-        return code
-    finally:
-        workers.stop()
+    workers = Workers(launch, say, roster)
+    wishes = Wishes()
+    with interruptible(wishes):  # an exception between a start and its note would lose a worker
+        try:
+            workers.start()
+            if begun is not None:
+                begun(workers)
+            code = None
+            while code is None and not wishes.stop:  # workers may have been stopped too
+                if wishes.save:
+                    wishes.save = False
+                    for process in workers.running.values():
+                        process.send_signal(SAVE)
+                code = workers.look()
+                time.sleep(_LOOK_S)
+        finally:
+            workers.stop()
+    if code is None:
+        raise KeyboardInterrupt
+    return code
 
 
 def numbers_of(text: str) -> tuple[int, int]:
@@ -253,7 +369,6 @@ def main(argv: Sequence[str]) -> int:
             command=[sys.executable, args.script, *args.arguments], least=least, most=most,
             lost_after_s=args.lost_after, restarts=args.restarts, end_s=args.end_s, port=args.port,
         )  # fmt: skip
-        signal.signal(signal.SIGTERM, _interrupted)
         return run(launch, _line)
     except DeepSeekError as error:
         _line(f"error: {error.message}")
@@ -264,19 +379,8 @@ def main(argv: Sequence[str]) -> int:
         return 130
 
 
-def _free_port(host: str) -> int:
-    with socket.socket() as free:
-        free.bind((host, 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
 def _told(code: int) -> str:
     return f"exit code {code}" if code > 0 else signal.Signals(-code).name
-
-
-def _interrupted(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _quiet(line: str) -> None:

@@ -26,6 +26,10 @@ from deepseek_parallel.errors import CodeMismatch, JoinRefused, NotAMember, Rank
 
 _RETRY_S: Final = 0.1
 _CONNECT_S: Final = 2.0
+_UNHEARD_S: Final = 10.0
+"""How long what was sent to the roster may be on its way, before the connection counts as lost."""
+_ALONE_S: Final = 300.0
+"""How long a member goes on without a roster while its steps do not; then it gives up its group."""
 _open: weakref.WeakSet[Membership] = weakref.WeakSet()
 
 
@@ -64,6 +68,7 @@ class Membership:
         self._store = ""
         self._news = threading.Condition()  # something was told, or the connection has ended
         self._peer: socket.socket | None = None  # the connection to the roster
+        self._seen_s = self._turn_s = time.monotonic()  # when the roster was, and a step began
         self._closed = threading.Event()
         _open.add(self)
         threading.Thread(target=self._work, name="deepseek-roster", daemon=True).start()
@@ -100,7 +105,8 @@ class Membership:
         return self._store
 
     def tell_ready(self) -> None:
-        """Tell that this member has the state of the training."""
+        """Tell that this member has the state of the training; before each step."""
+        self._turn_s = time.monotonic()
         if "ready" not in self._said:
             self._say({"kind": "ready", "epoch": self._formation.epoch})
 
@@ -156,11 +162,21 @@ class Membership:
             with contextlib.suppress(OSError, wire.BadMessage):
                 self._stay()
             self._closed.wait(_RETRY_S)
+            if time.monotonic() - max(self._seen_s, self._turn_s) > _ALONE_S:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Set free a step that waits for machines which this one, cut off, does not reach."""
+        with self._news:
+            self._broken = self._formation.epoch
+            self._news.notify_all()
+        self._ended(self._formation.epoch)
 
     def _stay(self) -> None:
         """Be connected until the connection ends."""
         with socket.create_connection(self._address, _CONNECT_S) as peer:
             wire.at_once(peer)
+            wire.within(peer, _UNHEARD_S)
             self.host = self.host or peer.getsockname()[0]
             with self._news:
                 peer.sendall(b"".join(map(wire.sent, self._greeting())))
@@ -169,7 +185,7 @@ class Membership:
                 self._listen(peer)
             finally:
                 with self._news:
-                    self._peer = None
+                    self._peer, self._seen_s = None, time.monotonic()
 
     def _greeting(self) -> list[Message]:
         told = {"run": self._run, "name": self.name, "host": self.host, "version": self._version}

@@ -51,10 +51,14 @@ class Member:
 
 @attrs.define
 class Roster:
-    """The members; each method takes what a worker told and gives (worker, message) to send."""
+    """The members; each method takes what a worker told and gives (worker, message) to send.
+
+    Workers at the host `home` come first when a run begins: who starts it finds its files there.
+    """
 
     rules: Rules
     start_s: float
+    home: str = ""
     epoch: int = 0
     formed: tuple[str, ...] = ()
     version: str | None = None
@@ -174,11 +178,11 @@ class Roster:
             return False
         return len(waiting) >= self.rules.first or now_s - self._last_join_s >= _SETTLE_S
 
-    def _rank(self, name: str) -> tuple[bool, int, int]:
+    def _rank(self, name: str) -> tuple[bool, int, bool, int]:
         """Members with a state first, in the order that they had."""
         member = self.members[name]
         old = self.formed.index(name) if name in self.formed else len(self.formed)
-        return not member.is_ready, old, member.order
+        return not member.is_ready, old, member.host != self.home, member.order
 
     def _adopt(self, version: str, known: Message, now_s: float) -> list[tuple[str, Message]]:
         """Take over the membership that a member knows of; who came before it waits to join."""

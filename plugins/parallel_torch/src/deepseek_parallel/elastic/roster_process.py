@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import select
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +14,9 @@ import attrs
 
 from deepseek_core import errors
 from deepseek_parallel.elastic import wire
+from deepseek_parallel.elastic.addresses import joined
 from deepseek_parallel.elastic.roster import Rules
+from deepseek_parallel.elastic.roster_elsewhere import asked
 
 _START_S: Final = 20.0
 _ASK_S: Final = 2.0
@@ -22,12 +24,16 @@ _ASK_S: Final = 2.0
 
 @attrs.define
 class RosterProcess:
-    """A roster of a run at `host`; `port` 0 is any that is free, and is set when it has begun."""
+    """A roster of a run at `host`; `port` 0 is any that is free, and is set when it has begun.
+
+    `job` is what it tells a machine that wants to join.
+    """
 
     rules: Rules
     run: str
     host: str = "127.0.0.1"
     port: int = 0
+    job: wire.Message = attrs.field(factory=dict)
     _process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -50,7 +56,7 @@ class RosterProcess:
         )  # fmt: skip
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(self.run + "\n")
+            self._process.stdin.write(json.dumps({"run": self.run, "job": self.job}) + "\n")
             self._process.stdin.flush()
         word, _, rest = self._first_line().partition(" ")
         if word != "port":
@@ -64,7 +70,7 @@ class RosterProcess:
     @property
     def address(self) -> str:
         """Where workers reach it, as "host:port"."""
-        return f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
     @property
     def pid(self) -> int | None:
@@ -74,16 +80,9 @@ class RosterProcess:
     def has_seen_workers(self) -> bool:
         """Whether any worker has ever joined; False also when the roster does not answer."""
         try:
-            with socket.create_connection((self.host, self.port), _ASK_S) as peer:
-                peer.settimeout(_ASK_S)
-                peer.sendall(wire.sent({"kind": "count", "run": self.run}))
-                lines = wire.Lines()
-                while data := peer.recv(1 << 12):
-                    for message in lines.fed(data):
-                        return bool(message["seen"])
-        except (OSError, KeyError, wire.BadMessage):
-            pass
-        return False
+            return bool(asked((self.host, self.port), self.run, "count", _ASK_S)["seen"])
+        except (OSError, KeyError, ValueError):
+            return False
 
     def stop(self) -> None:
         """End it."""

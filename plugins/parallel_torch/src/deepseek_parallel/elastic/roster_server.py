@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hmac
+import json
 import os
 import selectors
 import signal
@@ -36,8 +37,10 @@ class _Connection:
 class RosterServer:
     """Reads what workers tell, asks the roster, and sends what it says."""
 
-    def __init__(self, roster: Roster, listener: socket.socket, run: str) -> None:
-        self._roster, self._listener, self._run = roster, listener, run
+    def __init__(
+        self, roster: Roster, listener: socket.socket, run: str, job: Message | None = None
+    ) -> None:
+        self._roster, self._listener, self._run, self._job = roster, listener, run, job or {}
         self._by_name: dict[str, _Connection] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
@@ -112,6 +115,10 @@ class RosterServer:
             return
         if message["kind"] == "count":
             self._send(connection, {"kind": "count", "seen": self._roster.num_seen})
+            self._drop(connection)
+            return
+        if message["kind"] == "job":
+            self._send(connection, {**self._job, "kind": "job"})
             self._drop(connection)
             return
         name, host, version = message["name"], message["host"], message["version"]
@@ -201,7 +208,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--quiet", type=float, default=0.0)
     args = parser.parse_args(argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher ends it after the workers
-    run = sys.stdin.readline().strip()  # not in the command line, which others can see
+    told = json.loads(sys.stdin.readline())  # not in the command line, which others can see
     try:
         listener = listening(args.host, args.port)
     except OSError as error:
@@ -211,7 +218,8 @@ def main(argv: Sequence[str]) -> int:
         least=args.least, most=args.most, first=args.first, lost_after_s=args.lost_after,
         quiet_s=args.quiet,
     )  # fmt: skip
-    server = RosterServer(Roster(rules=rules, start_s=time.monotonic()), listener, run)
+    roster = Roster(rules=rules, start_s=time.monotonic(), home=args.host)
+    server = RosterServer(roster, listener, told["run"], told["job"])
     _say(f"port {listener.getsockname()[1]}")
     serve(server)
     server.close()

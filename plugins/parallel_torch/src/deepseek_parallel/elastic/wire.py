@@ -10,7 +10,10 @@ Message = dict[str, Any]
 
 ADDRESS: Final = "DEEPSEEK_ROSTER"
 RUN: Final = "DEEPSEEK_RUN"
-"""Variables that the launcher sets for its workers."""
+LIMIT: Final = "DEEPSEEK_LIMIT_S"
+FILES: Final = "DEEPSEEK_FILES"
+"""Variables that the launcher sets for its workers: the roster, the token of the run, how long to
+wait until enough are there, and files whose content all must share."""
 
 MOST_NBYTES: Final = 1 << 20
 """Of a line: the names of about 20,000 members."""
@@ -46,6 +49,12 @@ def sent(message: Message) -> bytes:
 def at_once(connection: socket.socket) -> None:
     """Send small messages when they are given."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def within(connection: socket.socket, limit_s: float) -> None:
+    """End the connection where what was sent is not received in time, as by a machine cut off."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limit_s * 1000))
 
 
 def address_of(text: str) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -20,9 +20,10 @@ from deepseek_parallel.hazard.gaps import (
 from deepseek_parallel.hazard.interval import next_interval, young_daly
 from deepseek_parallel.hazard.log import FailureLog
 from deepseek_parallel.hazard.lstm import Weights
-from deepseek_parallel.hazard.nodes import HISTORY, Judged, NodeDays, judged, node_days
-from deepseek_parallel.hazard.replay import mean_log_likelihood, waste
+from deepseek_parallel.hazard.nodes import DAY_S, HISTORY, Judged, NodeDays, judged, node_days
+from deepseek_parallel.hazard.replay import forecasts, waste
 from deepseek_parallel.hazard.risk import RiskModel
+from deepseek_parallel.hazard.weibull import Forecast
 
 LEARNED_SHARE: Final = 0.6
 LEAST_GAPS: Final = 20
@@ -53,9 +54,7 @@ class SystemReport:
     constant_interval_s: float
 
 
-def evaluate_system(
-    log: FailureLog, cost_s: float, weights: Weights | None = None, *, replays: int = 20
-) -> SystemReport:
+def evaluate_system(log: FailureLog, cost_s: float, weights: Weights | None = None) -> SystemReport:
     """Judge the predictors on the last 40 % of the gaps of a system, forecast one by one.
 
     Their first guess is the mean of the earlier gaps, and saves cost `cost_s`.
@@ -71,33 +70,30 @@ def evaluate_system(
         )
     learned = int(len(gaps_s) * LEARNED_SHARE)
     mean_s = sum(gaps_s[:learned]) / learned
-    makers: dict[str, Callable[[], GapPredictor]] = {
-        CONSTANT: lambda: Constant(mean_s),
-        RUNNING: lambda: RunningMean(mean_s),
-        LSTM: lambda: Learned(mean_s, weights),
-        BLEND: lambda: failure_predictor(mean_s, weights),
+    predictors: dict[str, GapPredictor] = {
+        CONSTANT: Constant(mean_s),
+        RUNNING: RunningMean(mean_s),
+        LSTM: Learned(mean_s, weights),
+        BLEND: failure_predictor(mean_s, weights),
     }
-    scored = tuple(
-        Scored(
-            name=name,
-            log_likelihood=mean_log_likelihood(gaps_s, make(), skip=learned),
-            waste=waste(
-                gaps_s[learned:], _taught(make(), gaps_s[:learned]), cost_s, replays=replays
-            ),
-        )
-        for name, make in makers.items()
-    )
-    forecast = _taught(makers[BLEND](), gaps_s).forecast()
+    later_s, scored = gaps_s[learned:], []
+    for name, predictor in predictors.items():
+        told = forecasts(gaps_s, predictor)
+        later = Forecast(*(column[learned:] for column in told))
+        likely = float(later.log_likelihood(later_s).mean())
+        lost = waste(later_s, later, cost_s)
+        scored.append(Scored(name=name, log_likelihood=likely, waste=lost))
+    forecast = predictors[BLEND].forecast()
     return SystemReport(
         system=log.system,
         num_nodes=log.num_nodes,
         num_failures=len(log.times_s),
         num_judged=len(gaps_s) - learned,
         mean_s=mean_s,
-        scored=scored,
-        next_mean_s=forecast.mean_s,
+        scored=tuple(scored),
+        next_mean_s=float(forecast.mean_s),
         interval_s=float(next_interval(forecast, 0.0, cost_s)),
-        constant_interval_s=young_daly(cost_s, mean_s),
+        constant_interval_s=float(young_daly(cost_s, mean_s)),
     )
 
 
@@ -122,8 +118,12 @@ def evaluate_nodes(logs: Sequence[FailureLog], models: Sequence[RiskModel]) -> d
 
 
 def riskiest(log: FailureLog, model: RiskModel, top: int) -> list[tuple[str, float]]:
-    """Nodes of a system with the highest risk for the day after its last failure."""
-    system = node_days(log)
+    """Nodes of a system with the highest risk for the day after its last failure.
+
+    Raises:
+        InputError: it has too few days.
+    """
+    (system,) = _long_enough([log])
     model.fit([system], [len(system.counts)])
     risk = model.risk(system, len(system.counts))
     order = np.argsort(-risk, kind="stable")[:top]
@@ -131,21 +131,20 @@ def riskiest(log: FailureLog, model: RiskModel, top: int) -> list[tuple[str, flo
     return [(names.get(int(i), "one without failures"), float(risk[i])) for i in order]
 
 
+def has_history(log: FailureLog) -> bool:
+    """Whether it spans days enough for models of nodes: 28 of history, and as many again."""
+    return bool((log.times_s[-1] - log.times_s[0]) // DAY_S >= 2 * HISTORY)
+
+
 def _long_enough(logs: Sequence[FailureLog]) -> list[NodeDays]:
-    systems = [system for system in map(node_days, logs) if system.num_days > HISTORY]
+    systems = [node_days(log) for log in logs if has_history(log)]
     if not systems:
         raise errors.InputError(
-            f"no system has the {2 * HISTORY} days that models of nodes need",
-            remedy="give a longer log",
+            f"no system has the {2 * HISTORY + 1} days that models of nodes need",
+            remedy="give a longer log, or ask without --nodes",
         )
     return systems
 
 
 def _split(system: NodeDays) -> int:
     return HISTORY + math.floor(system.num_days * LEARNED_SHARE)
-
-
-def _taught(one: GapPredictor, gaps_s: Sequence[float]) -> GapPredictor:
-    for gap_s in gaps_s:
-        one.observe(gap_s)
-    return one

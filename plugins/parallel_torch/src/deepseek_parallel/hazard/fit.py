@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepseek_core import console, errors
-from deepseek_parallel.hazard.gaps import RunningMean
-from deepseek_parallel.hazard.lstm import NUM_FEATURES, NUM_OUTPUTS, Vector, features
+from deepseek_parallel.hazard.lstm import NOTHING_SEEN, NUM_FEATURES, OUTPUTS, Vector
+from deepseek_parallel.hazard.seen import Seen
 
 _HIDDEN: Final = 16
 _STEPS: Final = 100  # gaps of one sequence
@@ -28,7 +28,7 @@ class _Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(NUM_FEATURES, _HIDDEN, batch_first=True)
-        self.head = nn.Linear(_HIDDEN, NUM_OUTPUTS)
+        self.head = nn.Linear(_HIDDEN, len(OUTPUTS))
         nn.init.zeros_(self.head.weight)  # it begins as the running mean
         nn.init.zeros_(self.head.bias)
 
@@ -86,8 +86,8 @@ def _loss(net: _Net, batch: Sequence[Tensor]) -> Tensor:
     """Mean negative log-likelihood of the gaps, each read off a clock of whole minutes."""
     seen, mean_s, gap_s, counts = batch
     told = net(seen)
-    scale_s = mean_s * torch.exp(told[..., 0].clamp(-3.0, 3.0))
-    shape = torch.exp(told[..., 1].clamp(-1.5, 0.5))
+    log_scale, log_shape = (told[..., n].clamp(*OUTPUTS[n]) for n in range(len(OUTPUTS)))
+    scale_s, shape = mean_s * torch.exp(log_scale), torch.exp(log_shape)
     early = torch.exp(-(((gap_s - _RESOLUTION_S / 2).clamp(min=0.0) / scale_s) ** shape))
     late = torch.exp(-(((gap_s + _RESOLUTION_S / 2) / scale_s) ** shape))
     likely = torch.log((early - late).clamp(min=1e-12))
@@ -110,18 +110,12 @@ def _sequences(systems: Sequence[Sequence[float]]) -> list[tuple[Tensor, ...]]:
 
 def _columns(gaps_s: Sequence[float]) -> list[NDArray[np.float32]]:
     """What is seen before each gap, the running mean then, the gap, and what it counts."""
-    mean_s = sum(gaps_s) / len(gaps_s)
-    running, sum_s = RunningMean(mean_s), mean_s
-    seen: list[tuple[float, ...]] = []
-    means: list[float] = []
-    last: tuple[float, ...] = (0.0,) * NUM_FEATURES
-    for count, gap_s in enumerate(gaps_s, start=2):
-        seen.append(last)
-        means.append(running.mean_s)
-        running.observe(gap_s)
-        sum_s += gap_s
-        last = features(gap_s, running.mean_s, sum_s / count)
-    columns: list[Any] = [seen, means, gaps_s, np.ones(len(gaps_s))]
+    past = Seen(sum(gaps_s) / len(gaps_s))
+    seen, means_s = [NOTHING_SEEN], []
+    for gap_s in gaps_s:
+        means_s.append(past.running_s)
+        seen.append(past.observe(gap_s))
+    columns: list[Any] = [seen[:-1], means_s, gaps_s, np.ones(len(gaps_s))]
     return [np.asarray(column, np.float32) for column in columns]
 
 

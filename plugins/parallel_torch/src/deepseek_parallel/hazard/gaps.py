@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from deepseek_core import errors
-from deepseek_parallel.hazard.lstm import Lstm, Weights, features, read_weights
-from deepseek_parallel.hazard.weibull import Forecast, Weibull
+import numpy as np
 
-_WINDOW: Final = 20  # gaps of the running mean
-_MEMORY: Final = 0.98  # share of what one failure said of a predictor that the next one leaves
-_LEAST_WEIGHT: Final = 0.01  # so that a predictor that was wrong for long can come back
+from deepseek_core import errors
+from deepseek_parallel.hazard.lstm import NOTHING_SEEN, OUTPUTS, Lstm, Weights, read_weights
+from deepseek_parallel.hazard.seen import Seen
+from deepseek_parallel.hazard.weibull import Forecast, Part
+
+_MEMORY: Final = 0.98  # share of what one failure said of an expert that the next one leaves
+_MOST_LOSS: Final = math.log(100)  # so that an expert that was wrong for long can come back
 
 
 class GapPredictor(ABC):
@@ -29,7 +30,20 @@ class GapPredictor(ABC):
         """The time from the last failure to the next one."""
 
 
-class Constant(GapPredictor):
+class Expert(GapPredictor):
+    """A predictor that forecasts one Weibull distribution."""
+
+    @property
+    @abstractmethod
+    def part(self) -> Part:
+        """The time from the last failure to the next one, with weight 1."""
+
+    def forecast(self) -> Forecast:
+        """The distribution, alone."""
+        return Forecast.of([self.part])
+
+
+class Constant(Expert):
     """Failures at random with the mean that was given."""
 
     def __init__(self, mean_s: float) -> None:
@@ -38,35 +52,29 @@ class Constant(GapPredictor):
     def observe(self, gap_s: float) -> None:
         """Learn nothing."""
 
-    def forecast(self) -> Forecast:
+    @property
+    def part(self) -> Part:
         """Exponential."""
-        return _exponential(self._mean_s)
+        return Part(1.0, self._mean_s)
 
 
-class RunningMean(GapPredictor):
-    """Failures at random with the mean of the last gaps; the first one is `mean_s`, a guess.
+class RunningMean(Expert):
+    """Failures at random with the mean of the last 20 gaps; the first one is `mean_s`, a guess."""
 
-    `window` is how many count, None all of them.
-    """
-
-    def __init__(self, mean_s: float, window: int | None = _WINDOW) -> None:
-        self._gaps = deque([_checked(mean_s)], maxlen=window)
+    def __init__(self, mean_s: float) -> None:
+        self._seen = Seen(_checked(mean_s))
 
     def observe(self, gap_s: float) -> None:
         """Take a gap."""
-        self._gaps.append(gap_s)
+        self._seen.observe(gap_s)
 
     @property
-    def mean_s(self) -> float:
-        """Mean of the last gaps, in seconds."""
-        return max(sum(self._gaps) / len(self._gaps), 1e-3)
-
-    def forecast(self) -> Forecast:
+    def part(self) -> Part:
         """Exponential."""
-        return _exponential(self.mean_s)
+        return Part(1.0, self._seen.running_s)
 
 
-class Learned(GapPredictor):
+class Learned(Expert):
     """A Weibull distribution by an LSTM that has learned how failures of big systems cluster.
 
     It scales the running mean. `weights` are by default those that come with the package, fitted
@@ -74,61 +82,58 @@ class Learned(GapPredictor):
     """
 
     def __init__(self, mean_s: float, weights: Weights | None = None) -> None:
-        self._running = RunningMean(mean_s)
+        self._seen = Seen(_checked(mean_s))
         self._lstm = Lstm(read_weights() if weights is None else weights)
-        self._sum_s, self._count = _checked(mean_s), 1  # of all gaps, the guess among them
-        self._said = self._lstm.step((0.0, 0.0))  # logarithms of scale and shape
+        self._said = self._lstm.step(NOTHING_SEEN)  # logarithms of scale and shape
 
     def observe(self, gap_s: float) -> None:
         """Take a gap."""
-        self._running.observe(gap_s)
-        self._sum_s, self._count = self._sum_s + gap_s, self._count + 1
-        seen = features(gap_s, self._running.mean_s, self._sum_s / self._count)
-        self._said = self._lstm.step(seen)
+        self._said = self._lstm.step(self._seen.observe(gap_s))
 
-    def forecast(self) -> Forecast:
-        """One Weibull distribution."""
-        log_scale, log_shape = self._said
-        return Forecast((of_outputs(self._running.mean_s, log_scale, log_shape),), (1.0,))
+    @property
+    def part(self) -> Part:
+        """What the last output means; bounded, whatever it is."""
+        log_scale, log_shape = (
+            min(max(said, least), most)
+            for said, (least, most) in zip(self._said, OUTPUTS, strict=True)
+        )
+        return Part(1.0, self._seen.running_s * math.exp(log_scale), math.exp(log_shape))
 
 
 class Blend(GapPredictor):
-    """Several predictors, each with the weight that its forecasts of late deserve.
+    """Experts, each with the weight that its intervals of late deserve.
 
-    What is lost against the best of them is bounded, as with any mixture of experts that share
-    their weights (Herbster and Warmuth, 1998).
+    What counts is what saves and lost work would have cost by each (`Part.loss`), not how likely
+    it found the gaps. Weights fall exponentially with that, so what is lost against the best
+    expert is bounded (Herbster and Warmuth, 1998).
     """
 
-    def __init__(self, predictors: Sequence[GapPredictor]) -> None:
-        self._predictors = tuple(predictors)
-        self._weights = [1 / len(predictors)] * len(predictors)
+    def __init__(self, experts: Sequence[Expert], mean_s: float) -> None:
+        self._experts = tuple(experts)
+        self._losses = np.zeros(len(self._experts))  # of late, in those of one gap
+        self._seen = Seen(_checked(mean_s))
 
     def observe(self, gap_s: float) -> None:
-        """Take a gap, and see who expected it."""
-        logs = [
-            _MEMORY * math.log(weight) + one.forecast().log_likelihood(gap_s)
-            for weight, one in zip(self._weights, self._predictors, strict=True)
-        ]
-        likely = [math.exp(value - max(logs)) for value in logs]
-        shares = [max(value / sum(likely), _LEAST_WEIGHT) for value in likely]
-        self._weights = [share / sum(shares) for share in shares]
-        for one in self._predictors:
+        """Take a gap, and see who was ready for it."""
+        losses = np.array([one.part.loss(gap_s) for one in self._experts])
+        self._losses = _MEMORY * self._losses + losses / math.sqrt(self._seen.mean_s)
+        self._losses = np.minimum(self._losses - self._losses.min(), _MOST_LOSS)
+        self._seen.observe(gap_s)
+        for one in self._experts:
             one.observe(gap_s)
 
     def forecast(self) -> Forecast:
         """The mixture."""
-        told = [one.forecast() for one in self._predictors]
-        parts = tuple(part for one in told for part in one.parts)
-        weights = tuple(
-            weight * inner
-            for weight, one in zip(self._weights, told, strict=True)
-            for inner in one.weights
+        weights = np.exp(-self._losses)
+        weights /= weights.sum()
+        return Forecast.of(
+            one.part._replace(weight=float(weight))
+            for one, weight in zip(self._experts, weights, strict=True)
         )
-        return Forecast(parts, weights)
 
 
 def failure_predictor(mean_s: float, weights: Weights | None = None) -> GapPredictor:
-    """The one to use: learned, and never much worse than the mean of the last gaps or of all.
+    """The one to use: learned, and never much worse than the mean that was given.
 
     `mean_s` is a guess of the mean seconds between failures, which the first ones replace.
 
@@ -136,18 +141,8 @@ def failure_predictor(mean_s: float, weights: Weights | None = None) -> GapPredi
         ConfigError: `mean_s` is no positive number.
         InputError: weights that can't be.
     """
-    means = RunningMean(mean_s), RunningMean(mean_s, window=None)
-    return Blend([Learned(mean_s, weights), *means])
-
-
-def of_outputs(mean_s: float, log_scale: float, log_shape: float) -> Weibull:
-    """The distribution that two outputs of the LSTM mean; bounded, whatever they are."""
-    scale = math.exp(max(-3.0, min(3.0, log_scale)))
-    return Weibull(mean_s * scale, math.exp(max(-1.5, min(0.5, log_shape))))
-
-
-def _exponential(mean_s: float) -> Forecast:
-    return Forecast((Weibull(mean_s, 1.0),), (1.0,))
+    experts = Learned(mean_s, weights), RunningMean(mean_s), Constant(mean_s)
+    return Blend(experts, mean_s)
 
 
 def _checked(mean_s: float) -> float:

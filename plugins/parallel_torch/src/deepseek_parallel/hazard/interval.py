@@ -14,14 +14,15 @@ from deepseek_parallel.hazard.weibull import Floats, Forecast
 
 _ROUNDS: Final = 4  # of the fixed point, which halves its error in each
 _MOST: Final = 8.0  # times the interval of a constant rate
+_LEAST: Final = 1e-30  # expected failures in an interval, so that it can be divided by
 
 
-def young_daly(cost_s: float, mean_s: float) -> float:
+def young_daly(cost_s: float, mean_s: ArrayLike) -> Floats:
     """Seconds between checkpoints that cost `cost_s`, if failures come every `mean_s`.
 
     The first-order optimum of Young (1974), sqrt(2 C M).
     """
-    return math.sqrt(2 * cost_s * mean_s)
+    return np.sqrt(2 * cost_s * np.asarray(mean_s, np.float64))
 
 
 def next_interval(forecast: Forecast, elapsed_s: ArrayLike, cost_s: float) -> Floats:
@@ -32,9 +33,11 @@ def next_interval(forecast: Forecast, elapsed_s: ArrayLike, cost_s: float) -> Fl
     # Failures of a shape below 1 seem to end at last: the interval stays one that people choose.
     first_s = young_daly(cost_s, forecast.mean_s)
     begin_s = np.asarray(elapsed_s, np.float64)
-    interval_s = np.full(begin_s.shape, first_s)
+    begin = forecast.log_survival(begin_s)
+    interval_s = first_s
     for _ in range(_ROUNDS):
-        rate = np.maximum(forecast.rate(begin_s, begin_s + interval_s), 1e-30)
+        fallen = np.maximum(begin - forecast.log_survival(begin_s + interval_s), _LEAST)
+        rate = fallen / interval_s
         interval_s = np.clip(np.sqrt(2 * cost_s / rate), cost_s, _MOST * first_s)
     return interval_s
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import lzma
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, NamedTuple, cast
 
 import attrs
 import numpy as np
@@ -18,20 +21,24 @@ from numpy.typing import NDArray
 from deepseek_core import errors
 
 # Names of columns by what they say; those of the logs of Los Alamos (LA-UR-05-7318) come second.
-_COLUMNS: Final = {
-    "time": ("time", "Prob Started"),
+COLUMNS: Final = {
+    "time": ("time", "prob started"),
     "node": ("node", "nodenumz"),
-    "system": ("system", "System"),
+    "system": ("system",),
     "nodes": ("nodes",),
 }
+_SEPARATORS: Final = ",;\t|"
 _FORMATS: Final = ("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S")
+_LATEST_S: Final = 253402300800.0  # the year 10000: what comes later is milliseconds
+_MOST_NODES: Final = 10_000_000
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class FailureLog:
     """Failures of one system in the order of their times; `nodes` are numbers of `names`.
 
-    Of the `num_nodes` nodes, those that never failed come after the others, without a name.
+    Of the `num_nodes` nodes, those that never failed come after the others, without a name. Rows
+    without a time were `skipped`.
     """
 
     system: str
@@ -47,56 +54,88 @@ class FailureLog:
         return np.diff(np.unique(self.times_s))
 
 
-def read_logs(path: Path) -> list[FailureLog]:
+class _Row(NamedTuple):
+    """A line of the file, as it is written."""
+
+    line: int
+    time: str
+    node: str
+    system: str
+    nodes: str
+
+
+def read_logs(path: Path, columns: Mapping[str, str] | None = None) -> list[FailureLog]:
     """The systems in a CSV file, the one with most failures first.
 
     Its columns are `time` (ISO 8601, UTC where it says no zone, or seconds since 1970), `node`,
     `system` (one, if there is none) and `nodes` (how many the system has; else as many as failed),
-    or those of the Los Alamos logs. A file may be packed (.xz, .gz). A row without a time is
-    counted as `skipped`.
+    or those of the Los Alamos logs, or as `columns` names them by these words. They may be
+    separated by `,`, `;`, `|` or tabs; the file may be packed (.xz, .gz). Rows may have any order;
+    a node that fails twice at one time has failed once.
 
     Raises:
         InputError: no such file, no such columns, a time that is none, or no failure.
     """
-    rows: dict[str, list[tuple[float, str, int]]] = {}
-    skipped: dict[str, int] = {}
-    for line, system, time, node, nodes in _rows(path):
-        if not time:
-            skipped[system] = skipped.get(system, 0) + 1
-            continue
-        found = rows.setdefault(system, [])
-        found.append((_seconds(time, path, line), node, _count(nodes, path, line)))
-    if not rows:
-        raise errors.InputError(f"{path} holds no failure with a time")
-    logs = [_log(system, found, skipped.get(system, 0)) for system, found in rows.items()]
+    rows = list(_rows(path, columns or {}))
+    dated = [row for row in rows if row.time]
+    if not dated:
+        raise errors.InputError(
+            f"{path} holds no failure with a time",
+            remedy="give a log with a line for each failure: 2026-01-31T12:00:00,node7",
+        )
+    _refuse_bare_dates(dated, path)
+    found: dict[str, set[tuple[float, str]]] = {}
+    counts: dict[str, int] = {}
+    for row in dated:
+        found.setdefault(row.system, set()).add((_seconds(row.time, path, row.line), row.node))
+        counts[row.system] = max(counts.get(row.system, 0), _count(row.nodes, path, row.line))
+    skipped = Counter(row.system for row in rows if not row.time)
+    logs = [
+        _log(system, sorted(failures), counts[system], skipped[system])
+        for system, failures in found.items()
+    ]
     return sorted(logs, key=lambda log: (-len(log.times_s), log.system))
 
 
-def _log(system: str, found: list[tuple[float, str, int]], skipped: int) -> FailureLog:
-    found.sort()
-    names = {name: number for number, name in enumerate(sorted({node for _, node, _ in found}))}
+def _log(system: str, found: list[tuple[float, str]], count: int, skipped: int) -> FailureLog:
+    names = {name: number for number, name in enumerate(sorted({node for _, node in found}))}
     return FailureLog(
         system=system,
-        times_s=np.array([time for time, _, _ in found]),
-        nodes=np.array([names[node] for _, node, _ in found]),
-        num_nodes=max(len(names), *(count for _, _, count in found)),
+        times_s=np.array([time for time, _ in found]),
+        nodes=np.array([names[node] for _, node in found]),
+        num_nodes=max(len(names), count),
         names=tuple(names),
         skipped=skipped,
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, str, str, str, str]]:
-    """Line number, system, time, node and number of nodes, as they are written."""
+def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Row]:
     try:
         with _opened(path) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
-            reader = csv.DictReader(text)
-            names = _names(reader.fieldnames or (), path)
+            text = io.TextIOWrapper(file, encoding=_encoding(file), errors="replace", newline="")
+            header = text.readline()
+            separator = _separator(header, columns)
+            names = _names(next(csv.reader([header], delimiter=separator), []), path, columns)
+            reader = csv.reader(text, delimiter=separator)
             for row in reader:
-                told = [(row.get(names.get(what, ""), "") or "").strip() for what in _COLUMNS]
-                yield reader.line_num, told[2] or "-", told[0], told[1] or "-", told[3]
-    except (OSError, EOFError, lzma.LZMAError, csv.Error) as error:
-        raise errors.InputError(f"can't read the log of failures {path}: {error}") from error
+                told = {what: _cell(row, place) for what, place in names.items()}
+                if any(row):
+                    yield _Row(
+                        line=reader.line_num + 1,
+                        time=told["time"],
+                        node=told.get("node") or "-",
+                        system=told.get("system") or "-",
+                        nodes=told.get("nodes", ""),
+                    )
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, csv.Error) as error:
+        raise errors.InputError(
+            f"can't read the log of failures {path}: {error}",
+            remedy="give a CSV file, plain or packed by xz or gzip",
+        ) from error
+
+
+def _cell(row: Sequence[str], place: int) -> str:
+    return row[place].strip() if place < len(row) else ""
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -107,42 +146,96 @@ def _opened(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _names(header: Iterable[str], path: Path) -> Mapping[str, str]:
-    there = list(header)
-    names = {what: name for what, known in _COLUMNS.items() for name in known if name in there}
-    if "time" not in names:
+def _encoding(file: IO[bytes]) -> str:
+    """UTF-16 if it says so, as spreadsheets write it."""
+    begin = file.read(2)
+    file.seek(0)
+    return "utf-16" if begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _separator(header: str, columns: Mapping[str, str]) -> str:
+    """The one at which the first line has a column of times; a comma if there is none."""
+    wanted = _wanted("time", columns)
+    for separator in _SEPARATORS:
+        cells = next(csv.reader([header], delimiter=separator), [])
+        if any(cell.strip().casefold() in wanted for cell in cells):
+            return separator
+    return ","
+
+
+def _wanted(what: str, columns: Mapping[str, str]) -> tuple[str, ...]:
+    return (columns[what].strip().casefold(),) if what in columns else COLUMNS[what]
+
+
+def _names(header: Sequence[str], path: Path, columns: Mapping[str, str]) -> dict[str, int]:
+    """The place of each column that is there."""
+    there = [cell.strip().casefold() for cell in header]
+    found = {
+        what: there.index(name)
+        for what in COLUMNS
+        for name in reversed(_wanted(what, columns))
+        if name in there
+    }
+    for what in ("time", *columns):
+        if what not in found:
+            said = ", ".join(cell.strip() for cell in header)
+            raise errors.InputError(
+                f"{path} has no column {columns.get(what, what)!r}; its first line says "
+                f"{said[:200] or 'nothing'}",
+                remedy="name the columns in the first line: time,node,system; or say how they are "
+                "called: --columns time=Timestamp,node=Host",
+            )
+    return found
+
+
+def _refuse_bare_dates(rows: Sequence[_Row], path: Path) -> None:
+    """20260131 is a number of seconds, too; where all times are such, they were meant as dates."""
+    if all(len(row.time) == 8 and row.time.isdecimal() and _is_date(row.time) for row in rows):
         raise errors.InputError(
-            f"{path} has no column of times; its first line says {', '.join(there) or 'nothing'}",
-            remedy="name the columns in the first line: time,node,system",
+            f"{path}: its times, as {rows[0].time}, are dates without dashes or seconds since 1970",
+            remedy=f"write dates as {rows[0].time[:4]}-{rows[0].time[4:6]}-{rows[0].time[6:]}",
         )
-    return names
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return 1900 <= datetime.strptime(text, "%Y%m%d").year <= 2100
+    except ValueError:
+        return False
 
 
 def _seconds(text: str, path: Path, line: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        pass
-    else:
-        if np.isfinite(value):
-            return value
-    for form in (None, *_FORMATS):
-        try:
-            time = datetime.fromisoformat(text) if form is None else datetime.strptime(text, form)
-        except ValueError:
-            continue
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    time = _number(text)
+    if time is None:
+        for form in (None, *_FORMATS):
+            try:
+                read = (
+                    datetime.fromisoformat(text) if form is None else datetime.strptime(text, form)
+                )
+            except ValueError:
+                continue
+            return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    elif abs(time) < _LATEST_S:
+        return time
     raise errors.InputError(
-        f"line {line} of {path}: {text!r} is no time",
-        remedy="write it like 2026-01-31T12:00:00, or as seconds since 1970",
+        f"line {line} of {path}: {text[:40]!r} is no time",
+        remedy="write it like 2026-01-31T12:00:00, or as seconds (not milliseconds) since 1970",
     )
 
 
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def _count(text: str, path: Path, line: int) -> int:
-    if not text:
-        return 0
-    if not text.isdecimal():
+    value = _number(text) if text else 0.0
+    if value is None or not 0 <= value <= _MOST_NODES or value != int(value):
         raise errors.InputError(
-            f"line {line} of {path}: the number of nodes must be 0 or more, got {text!r}"
+            f"line {line} of {path}: the number of nodes must be 0 to {_MOST_NODES:,}, "
+            f"got {text[:40]!r}",
+            remedy="correct it, or leave the column nodes out",
         )
-    return int(text)
+    return int(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,11 @@ from deepseek_core import errors
 Vector = NDArray[np.float32]
 Weights = Mapping[str, Vector]
 
-NUM_FEATURES: Final = 2
-NUM_OUTPUTS: Final = 2
+NOTHING_SEEN: Final = (0.0, 0.0)
+"""Features before the first failure."""
+NUM_FEATURES: Final = len(NOTHING_SEEN)
+OUTPUTS: Final = ((-3.0, 3.0), (-1.5, 0.5))
+"""Bounds of what is said: logarithms of the scale over the running mean, and of the shape."""
 SHIPPED: Final = Path(__file__).with_name("gaps.npz")
 
 
@@ -61,8 +63,8 @@ def shapes(hidden: int) -> dict[str, tuple[int, ...]]:
         "from_input": (4 * hidden, NUM_FEATURES),
         "from_hidden": (4 * hidden, hidden),
         "bias": (4 * hidden,),
-        "head": (NUM_OUTPUTS, hidden),
-        "head_bias": (NUM_OUTPUTS,),
+        "head": (len(OUTPUTS), hidden),
+        "head_bias": (len(OUTPUTS),),
     }
 
 
@@ -84,18 +86,6 @@ def read_weights(path: Path = SHIPPED) -> dict[str, Vector]:
         raise errors.InputError(f"the weights in {path} hold NaN or infinity")
     Lstm(weights)
     return weights
-
-
-def features(gap_s: float, mean_s: float, before_s: float) -> tuple[float, float]:
-    """What the LSTM sees of a failure, free of the unit and size of the system.
-
-    The gap and the running mean that counts it, each over the mean of all gaps so far.
-    """
-    return _log_ratio(gap_s, mean_s), _log_ratio(mean_s, before_s)
-
-
-def _log_ratio(value: float, other: float) -> float:
-    return max(-8.0, min(8.0, math.log(max(value, 1e-9) / other)))
 
 
 def _logistic(x: Vector) -> Vector:

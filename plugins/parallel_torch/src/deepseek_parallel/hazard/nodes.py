@@ -15,15 +15,32 @@ Floats = NDArray[np.float32]
 
 DAY_S: Final = 86400.0
 HISTORY: Final = 28  # days, before which no day is judged
-_WINDOWS: Final = (1, 3, 7, 28)
+_WINDOWS: Final = (1, 3, 7, 28)  # days
+_SYSTEM_WINDOWS: Final = (1, 7)
+_MOST_CELLS: Final = 50_000_000  # days times nodes: a gigabyte
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class NodeDays:
-    """Days by nodes of one system: `counts` of failures [days, nodes], from its first failure."""
+    """Days by nodes of one system: `counts` of failures [days, nodes], from its first failure.
+
+    `so_far` counts those before each day, the day to come among them, and `last` is the day of the
+    last one, -1 for none [days + 1, nodes].
+    """
 
     system: str
     counts: Floats
+    so_far: NDArray[np.float64] = attrs.field(init=False, repr=False)
+    last: NDArray[np.int32] = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Sum once what each day is told by."""
+        zero = np.zeros((1, self.counts.shape[1]))
+        so_far = np.concatenate([zero, np.cumsum(self.counts, axis=0, dtype=np.float64)])
+        days = np.arange(len(self.counts), dtype=np.int32)[:, None]
+        last = np.maximum.accumulate(np.where(self.counts > 0, days, np.int32(-1)), axis=0)
+        object.__setattr__(self, "so_far", so_far)
+        object.__setattr__(self, "last", np.concatenate([zero.astype(np.int32) - 1, last]))
 
     @property
     def num_days(self) -> int:
@@ -44,15 +61,16 @@ class NodeDays:
                 f"system {self.system} has no {HISTORY} days of history before day {day}",
                 remedy="give a log of more days",
             )
-        before = self.counts[:day]
-        recent = [before[-days:].sum(axis=0) for days in _WINDOWS]
-        so_far = before.sum(axis=0) / day
-        ever = before.any(axis=0)
-        since = np.where(ever, np.argmax(before[::-1] > 0, axis=0), day)
-        system = [np.full(before.shape[1], before[-days:].mean(), np.float32) for days in (1, 7)]
+        recent = [self.so_far[day] - self.so_far[day - days] for days in _WINDOWS]
+        since = np.where(self.last[day] < 0, day, day - 1 - self.last[day])
+        system = [
+            np.full_like(recent[0], failed.mean() / days)
+            for failed, days in zip(recent, _WINDOWS, strict=True)
+            if days in _SYSTEM_WINDOWS
+        ]
         columns = [
             *np.log1p(recent),
-            np.log(so_far + 1e-3),
+            np.log(self.so_far[day] / day + 1e-3),
             np.log1p(since),
             *np.log(np.add(system, 1e-3)),
         ]
@@ -74,9 +92,20 @@ class Judged(NamedTuple):
 
 
 def node_days(log: FailureLog) -> NodeDays:
-    """The days of a system."""
+    """The days of a system.
+
+    Raises:
+        InputError: too many days and nodes for the memory of a machine.
+    """
     days = ((log.times_s - log.times_s[0]) // DAY_S).astype(np.int64)
-    counts = np.zeros((days[-1] + 1, log.num_nodes), np.float32)
+    num_days = int(days[-1]) + 1
+    if num_days * log.num_nodes > _MOST_CELLS:
+        raise errors.InputError(
+            f"system {log.system} has {num_days:,} days of {log.num_nodes:,} nodes, more than "
+            f"{_MOST_CELLS:,} are too many to judge nodes by",
+            remedy="correct its times and the column nodes, or give a shorter log",
+        )
+    counts = np.zeros((num_days, log.num_nodes), np.float32)
     np.add.at(counts, (days, log.nodes), 1)
     return NodeDays(system=log.system, counts=counts)
 
@@ -91,7 +120,10 @@ def judged(scores: Floats, failed: NDArray[np.bool_]) -> Judged:
     """
     positives = int(failed.sum())
     if not 0 < positives < len(failed):
-        raise errors.InputError("scores can't be judged where none or all nodes failed")
+        raise errors.InputError(
+            "risks can't be judged by days on which no node failed, or all did",
+            remedy="give a longer log, or ask without --nodes",
+        )
     values, place = np.unique(-scores, return_inverse=True)  # the highest scores first
     alarms = np.bincount(place, minlength=len(values))
     hits = np.bincount(place, weights=failed, minlength=len(values))

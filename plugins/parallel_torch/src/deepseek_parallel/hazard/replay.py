@@ -12,44 +12,54 @@ from deepseek_parallel.hazard.interval import next_interval
 from deepseek_parallel.hazard.weibull import Floats, Forecast
 
 _PAUSE_S: Final = 3600.0
+_SHIFT: Final = 0.1
+_RUNS: Final = 5_000  # from one failure to the next, in all replays
+_LEAST_REPLAYS: Final = 10
+_MOST_SAVES: Final = 2_000
+"""Between two failures; after so many the interval stays as it is then."""
 
 
-def waste(
-    gaps_s: Sequence[float], predictor: GapPredictor, cost_s: float, *, replays: int = 20
-) -> float:
-    """Share of all time that went to saves and to work that was lost; a mean of some replays.
-
-    A training takes the whole system, each save stops it for `cost_s`, and after a failure it goes
-    on from its last finished save, in each replay after another pause of up to an hour: where a
-    failure falls between two saves is chance. The predictor learns each gap when it is over.
-    """
-    rng = np.random.default_rng(0)
-    lost_s = used_s = 0.0
+def forecasts(gaps_s: Sequence[float], predictor: GapPredictor) -> Forecast:
+    """What was forecast before each gap was seen, [gaps, parts]; the predictor learns each."""
+    told = []
     for gap_s in gaps_s:
-        begin_s = np.minimum(rng.uniform(0, _PAUSE_S, replays), gap_s)
-        lost_s += float(_lost_s(predictor.forecast(), begin_s, gap_s, cost_s).sum())
-        used_s += float((gap_s - begin_s).sum())
+        told.append(predictor.forecast())
         predictor.observe(gap_s)
-    return lost_s / used_s if used_s else 0.0
+    return Forecast.stacked(told)
 
 
-def _lost_s(forecast: Forecast, begin_s: Floats, gap_s: float, cost_s: float) -> Floats:
-    """Seconds of saves and of lost work between two failures, for trainings that begin then."""
-    now_s, lost_s = begin_s.copy(), np.zeros_like(begin_s)
-    while True:
-        next_s = now_s + next_interval(forecast, now_s, cost_s) + cost_s
-        saved = next_s <= gap_s  # else it fails before the save is finished
-        if not saved.any():
-            return lost_s + gap_s - now_s
-        lost_s += np.where(saved, cost_s, 0.0)
-        now_s = np.where(saved, next_s, now_s)
+def waste(gaps_s: Sequence[float], told: Forecast, cost_s: float) -> float:
+    """Share of all time that went to saves and to work that was lost; a mean of many replays.
+
+    `told` was forecast before each gap. A training takes the whole system, each save stops it for
+    `cost_s`, and after a failure and a pause of up to an hour it goes on from its last finished
+    save. Where a failure falls between two saves is chance, and by how much that counts, too: so
+    in each replay the failures come up to 10 % sooner or later.
+    """
+    replays = max(_LEAST_REPLAYS, _RUNS // len(gaps_s))
+    rng = np.random.default_rng(0)
+    ends_s = np.repeat(np.asarray(gaps_s, np.float64), replays)
+    ends_s *= rng.uniform(1 - _SHIFT, 1 + _SHIFT, len(ends_s))
+    begins_s = np.minimum(rng.uniform(0, _PAUSE_S, len(ends_s)), ends_s)
+    each = Forecast(*(np.repeat(column, replays, axis=0) for column in told))
+    used_s = float((ends_s - begins_s).sum())
+    return float(_lost_s(each, begins_s, ends_s, cost_s).sum()) / used_s if used_s else 0.0
 
 
-def mean_log_likelihood(gaps_s: Sequence[float], predictor: GapPredictor, skip: int = 0) -> float:
-    """Mean over the gaps after the first `skip`, each forecast before it was seen."""
-    total = 0.0
-    for number, gap_s in enumerate(gaps_s):
-        if number >= skip:
-            total += predictor.forecast().log_likelihood(gap_s)
-        predictor.observe(gap_s)
-    return total / (len(gaps_s) - skip)
+def _lost_s(forecast: Forecast, begins_s: Floats, ends_s: Floats, cost_s: float) -> Floats:
+    """Seconds of saves and of lost work of trainings that begin and fail then."""
+    now_s, lost_s, runs = begins_s.copy(), np.zeros_like(begins_s), np.arange(len(begins_s))
+    for _ in range(_MOST_SAVES):
+        at = Forecast(*(column[runs] for column in forecast))
+        turn_s = next_interval(at, now_s[runs], cost_s) + cost_s
+        is_saved = now_s[runs] + turn_s <= ends_s[runs]  # else it fails before that is finished
+        runs, turn_s = runs[is_saved], turn_s[is_saved]
+        if not len(runs):
+            break
+        now_s[runs] += turn_s
+        lost_s[runs] += cost_s
+    else:
+        more = (ends_s[runs] - now_s[runs]) // turn_s
+        now_s[runs] += more * turn_s
+        lost_s[runs] += more * cost_s
+    return lost_s + ends_s - now_s

@@ -3,59 +3,74 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-_LEAST: Final = 1e-300  # of a probability, where its logarithm is taken
+_gamma = np.vectorize(math.gamma, otypes=[np.float64])
 
 
-class Weibull(NamedTuple):
+class Part(NamedTuple):
     """Survival exp(-(t / `scale_s`) ** `shape`); a shape below 1: failures come in clusters."""
 
+    weight: float
     scale_s: float
-    shape: float
+    shape: float = 1.0
 
-    @property
-    def mean_s(self) -> float:
-        """Expected time, in seconds."""
-        return self.scale_s * math.gamma(1 + 1 / self.shape)
+    def loss(self, gap_s: float) -> float:
+        """What saves by it and lost work come to in a gap, whatever a save costs.
+
+        To first order and in units of sqrt(seconds): with the rate h of failures and a save each
+        sqrt(2 C / h), saves and the half interval that is lost cost sqrt(C / 2) times
+        the integral of sqrt(h) over the gap, plus 1 / sqrt(h) at its end.
+        """
+        past, root = max(gap_s, 1e-9) / self.scale_s, math.sqrt(self.shape)
+        saves = root * 2 / (self.shape + 1) * math.pow(past, (self.shape + 1) / 2)
+        lost = math.pow(past, (1 - self.shape) / 2) / root
+        return math.sqrt(self.scale_s) * (saves + lost)
 
 
 class Forecast(NamedTuple):
-    """The time from the last failure to the next one: `parts` with their `weights`, sum 1.
+    """The time from the last failure to the next one, a mixture; or many of them [..., parts].
 
-    Times are seconds after the last failure, numbers or arrays of one shape.
+    Weights are above 0 and sum to 1. Times are seconds after the last failure, in any shape that
+    broadcasts with the forecasts.
     """
 
-    parts: tuple[Weibull, ...]
-    weights: tuple[float, ...]
+    weights: Floats
+    scales_s: Floats
+    shapes: Floats
+
+    @classmethod
+    def of(cls, parts: Iterable[Part]) -> Forecast:
+        """One forecast."""
+        return cls(*(np.array(column, np.float64) for column in zip(*parts, strict=True)))
+
+    @classmethod
+    def stacked(cls, forecasts: Sequence[Forecast]) -> Forecast:
+        """Forecasts of equally many parts, along a new first axis."""
+        return cls(*(np.stack(column) for column in zip(*forecasts, strict=True)))
 
     @property
-    def mean_s(self) -> float:
+    def mean_s(self) -> Floats:
         """Expected seconds from the last failure to the next one."""
-        return sum(w * part.mean_s for w, part in zip(self.weights, self.parts, strict=True))
+        means_s = self.scales_s * _gamma(1 + 1 / self.shapes)
+        return np.asarray((self.weights * means_s).sum(axis=-1))
 
-    def survival(self, time_s: ArrayLike) -> Floats:
-        """Chance that the next failure comes later than this."""
+    def log_survival(self, time_s: ArrayLike) -> Floats:
+        """Logarithm of the chance that the next failure comes later than this."""
         times_s = np.maximum(np.asarray(time_s, np.float64), 0.0)[..., None]
-        weights, scales_s, shapes = self._columns()
-        return np.asarray(np.exp(-((times_s / scales_s) ** shapes)) @ weights)
+        logs = np.log(self.weights) - (times_s / self.scales_s) ** self.shapes
+        most = logs.max(axis=-1)  # so that the sum is never 0, however late it is
+        return np.asarray(most + np.log(np.exp(logs - most[..., None]).sum(axis=-1)))
 
-    def rate(self, begin_s: ArrayLike, end_s: ArrayLike) -> Floats:
-        """Failures a second from `begin_s` to `end_s`, none before."""
-        begin, end = (np.maximum(self.survival(time_s), _LEAST) for time_s in (begin_s, end_s))
-        return np.asarray(np.log(begin / end) / np.subtract(end_s, begin_s))
-
-    def log_likelihood(self, gap_s: float, resolution_s: float = 60.0) -> float:
+    def log_likelihood(self, gap_s: ArrayLike, resolution_s: float = 60.0) -> Floats:
         """Logarithm of the chance of a gap that was read off a clock of this resolution."""
         half_s = resolution_s / 2
-        early, late = self.survival([gap_s - half_s, gap_s + half_s])
-        return math.log(max(early - late, _LEAST))
-
-    def _columns(self) -> tuple[Floats, Floats, Floats]:
-        scales_s, shapes = zip(*self.parts, strict=True)
-        return np.array(self.weights), np.array(scales_s), np.array(shapes)
+        early = self.log_survival(np.subtract(gap_s, half_s))
+        late = self.log_survival(np.add(gap_s, half_s))
+        return np.asarray(early + np.log(np.maximum(-np.expm1(late - early), 1e-300)))

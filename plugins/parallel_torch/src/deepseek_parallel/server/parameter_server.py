@@ -18,7 +18,7 @@ from torch import Tensor
 
 from deepseek_core import DeepSeekError, errors
 from deepseek_parallel.elastic import wire
-from deepseek_parallel.elastic.code_version import code_version
+from deepseek_parallel.elastic.code_version import plugin_version
 from deepseek_parallel.errors import NotFiniteGradient, RankFailed, RankLost
 from deepseek_parallel.server import frames, vector
 from deepseek_parallel.server.ahead import Ahead
@@ -368,7 +368,7 @@ class ParameterServer:
 
 def joining(params: list[Tensor]) -> dict[str, Any]:
     """What must be the same at a worker and the server."""
-    return {"code": code_version(with_script=False), "model": vector.layout(params)}
+    return {"code": plugin_version(), "model": vector.layout(params)}
 
 
 def _refusal(error: Exception) -> bytes:

@@ -9,6 +9,7 @@ from deepseek_core import errors
 from deepseek_parallel.errors import NotFiniteLoss, RankLost
 from deepseek_parallel.ranks import Ranks
 from deepseek_parallel.shares import imbalance
+from deepseek_parallel.stopping import Wishes
 from deepseek_parallel.trainer.evaluating import evaluated
 from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.meeting import Meeting
@@ -17,7 +18,6 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.saver import Saver
 from deepseek_parallel.trainer.setup import Setup
-from deepseek_parallel.trainer.stopping import Stop
 from deepseek_parallel.trainer.tally import Tally, Totals, tally_nbytes, totals_of
 from deepseek_parallel.trainer.together import gathered, place, raise_failed, said_of
 
@@ -30,11 +30,11 @@ class Loop:
 
     def __init__(
         self, setup: Setup, ranks: Ranks, progress: Progress, goal: Goal, *,
-        tell: Callable[[Event], None], stop: Stop, divide: Callable[[], Part] | None = None,
+        tell: Callable[[Event], None], wishes: Wishes, divide: Callable[[], Part] | None = None,
     ) -> None:  # fmt: skip
         self._setup, self._ranks = setup, ranks
         self._progress, self._goal = progress, goal
-        self._tell, self._stop = tell, stop
+        self._tell, self._wishes = tell, wishes
         self._reader = Reader(setup.data, setup.order, setup.seed)
         self._is_save_asked = False  # a rank has found that a save is due
         self._place = place(ranks, setup.precision.device)  # of tensors that ranks exchange
@@ -160,8 +160,8 @@ class Loop:
         self._reader.prepare([*own, *self._part.pieces(progress.position + count, count)])
         try:
             tally, failure = self._part.compute(self._reader, own)
-            tally.stop = bool(self._stop.why)
-            tally.save = self._saver is not None and self._saver.is_due()
+            tally.stop = bool(self._wishes.stop)
+            tally.save = self._wishes.save or (self._saver is not None and self._saver.is_due())
             totals = totals_of(tally, ranks, self._place)
             self._check(totals, failure)
             norm = self._part.step(totals)
@@ -173,7 +173,7 @@ class Loop:
         progress.turns += 1
         self._is_save_asked = totals.save
         if totals.stop:
-            progress.stopped = self._stop.why or "another rank"
+            progress.stopped = self._wishes.stop or "another rank"
         rate = float(setup.optimizer.param_groups[0]["lr"])
         setup.rates.after_step()
         self._part.observe(totals.seconds)
@@ -247,7 +247,7 @@ class Loop:
     def _save(self) -> None:
         assert self._saver is not None
         begin_s = self._setup.clock()
-        self._is_save_asked = False
+        self._is_save_asked = self._wishes.save = False
         self._saver.save(self._part)
         self._say("checkpoint", {"stall_s": self._setup.clock() - begin_s}, "saving")
 

@@ -21,6 +21,7 @@ from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.seeding import begin_at
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.sharing import Shares
+from deepseek_parallel.trainer.sums import LEAST_SAMPLES, warn_of_sum
 from deepseek_parallel.trainer.tally import Tally, Totals
 from deepseek_parallel.trainer.together import gathered, raise_failed, said_of
 
@@ -57,6 +58,7 @@ class Replica:
         tally = Tally(microbatches=len(pieces))
         begin_s, failure = setup.clock(), None
         try:
+            self._look_at_loss(reader, pieces)
             for piece in pieces:
                 total, count = self._one(reader, piece)
                 tally.loss_sum += total
@@ -67,6 +69,17 @@ class Replica:
         tally.gradients = [param.grad is not None for _, param in setup.params]
         tally.buffers = self._buffers.changed()
         return tally, failure
+
+    def _look_at_loss(self, reader: Reader, pieces: Sequence[Piece]) -> None:
+        """Before the first step of a training, where it is cut: on the rank that begins it."""
+        setup = self._setup
+        is_cut = self._ranks.size > 1 or setup.microbatch is not None
+        if not is_cut or not pieces or pieces[0].position or pieces[0].count < LEAST_SAMPLES:
+            return
+        parts = [*cut(0, pieces[0].count, 2), pieces[0]]
+        batches = [moved(reader.read(part), setup.precision.device) for part in parts]
+        with setup.precision.context():
+            warn_of_sum(setup.loss, setup.model, batches, pieces[0].count)
 
     def _one(self, reader: Reader, piece: Piece) -> tuple[float, float]:
         setup = self._setup

@@ -18,6 +18,7 @@ from deepseek_parallel.hazard.gaps import GapPredictor
 from deepseek_parallel.ranks import Ranks, StaticRanks
 from deepseek_parallel.sampling import Order
 from deepseek_parallel.sgd import CompressedSGD
+from deepseek_parallel.stopping import Wishes, interruptible
 from deepseek_parallel.strategies.losses import check_loss
 from deepseek_parallel.trainer import seeding
 from deepseek_parallel.trainer.checks import (
@@ -40,7 +41,6 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
-from deepseek_parallel.trainer.stopping import Stop, interruptible
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling
@@ -62,8 +62,8 @@ class Trainer:
     step; it may be a function that makes one of the optimizer. `balance` lets microbatches follow
     the measured speed of the ranks, and cuts them finer where they can't within 5 %. `evaluate` is
     an `Evaluation`, or data to evaluate after each epoch. `checkpoint` is a URL or `Checkpoints`,
-    saved to at the end, and each `save_every` steps, or as often as a `failure_predictor` given
-    there makes it worth while.
+    saved to at the end, and each `save_every` steps, or as often as a `failure_predictor` or
+    `predictor_of_log` given there makes it worth while.
     `strategy` is what each rank holds: "ddp" (all of the model), "fsdp", "tp", "pp", "hybrid", or
     "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
     pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the
@@ -143,7 +143,7 @@ class Trainer:
             callbacks=_callbacks(callbacks), log=None if log is None else Path(log)
         )
         self._progress = Progress()
-        self._stop = Stop()
+        self._wishes = Wishes()
         self._divided: Part | None = None  # what this rank holds on a mesh, once it is
 
     def fit(
@@ -156,8 +156,9 @@ class Trainer:
     ) -> Report:
         """Train until so many steps, or epochs, have been taken in all; what it came to.
 
-        With `resume` it goes on from the latest checkpoint, if there is one. Ctrl-C ends it after
-        the step that runs, and saves. `show` gets (step, steps, text) for a progress
+        With `resume` it goes on from the latest checkpoint, if there is one. Ctrl-C and SIGTERM end
+        it after the step that runs, and save; SIGUSR1, the notice of a scheduler that nodes will
+        be taken away, saves then and trains on. `show` gets (step, steps, text) for a progress
         line.
 
         Raises:
@@ -175,11 +176,11 @@ class Trainer:
         if setup.choice is not None:
             setup.choice.check_world(ranks.size)
         record, begin_s = Record(ranks.size), time.monotonic()
-        progress.stopped, self._stop.why = "", ""
+        progress.stopped, self._wishes.stop = "", ""
         watched = Watched(callbacks=self._watched.callbacks, log=self._watched.log, show=show)
         with (
             seeding.kept(),
-            interruptible(self._stop),
+            interruptible(self._wishes),
             telling(
                 watched,
                 record,
@@ -190,7 +191,7 @@ class Trainer:
         ):
             is_divided = setup.choice is not None and ranks.size > 1
             divide = self._divide if is_divided else None
-            loop = Loop(setup, ranks, progress, goal, tell=tell, stop=self._stop, divide=divide)
+            loop = Loop(setup, ranks, progress, goal, tell=tell, wishes=self._wishes, divide=divide)
             loop.run(resume=resume)
             why = progress.stopped or ("steps" if steps is not None else "epochs")
             end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
@@ -215,7 +216,11 @@ class Trainer:
 
     def stop(self) -> None:
         """End after the step that runs, on all ranks; for callbacks."""
-        self._stop.why = self._stop.why or "a callback"
+        self._wishes.stop = self._wishes.stop or "a callback"
+
+    def save(self) -> None:
+        """Save after the step that runs, on all ranks; for callbacks that see trouble coming."""
+        self._wishes.save = True
 
 
 def found() -> Ranks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -16,7 +17,7 @@ import attrs
 from deepseek_core import console
 from deepseek_parallel.trainer.watch.line import Show
 
-_LINES, _REPORT = "lines", "report.json"
+_LINES, _REPORT, _BEGUN = "lines", "report-{}.json", "begun-{}"
 
 
 class Teller:
@@ -27,20 +28,15 @@ class Teller:
 
     def show(self, done: int, steps: int | None, text: str) -> None:
         """The progress line; one that finds the pipe full is left out."""
-        try:
-            pipe = os.open(self._folder / _LINES, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # nobody reads any more
-            return
-        try:
-            os.write(pipe, json.dumps([done, steps, text]).encode() + b"\n")
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(pipe)
+        _write(self._folder, json.dumps([done, steps, text]).encode() + b"\n")
 
-    def report(self, facts: dict[str, Any]) -> None:
-        """What the training came to."""
-        with console.whole_file(self._folder / _REPORT) as partial:
+    def begin(self) -> None:
+        """This process is about to train, and takes Ctrl-C as a wish."""
+        (self._folder / _BEGUN.format(os.getpid())).touch()
+
+    def report(self, facts: dict[str, Any], rank: int) -> None:
+        """What the training came to, as a rank has it."""
+        with console.whole_file(self._folder / _REPORT.format(rank)) as partial:
             partial.write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -50,11 +46,19 @@ class Channel:
 
     folder: Path
 
+    def num_begun(self) -> int:
+        """How many workers have begun to train."""
+        return len(list(self.folder.glob(_BEGUN.format("*"))))
+
     def report(self) -> dict[str, Any]:
-        """What a worker has told; empty where none has."""
-        file = self.folder / _REPORT
-        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        """What the first of the ranks has told that told something; empty where none has."""
+        files = sorted(self.folder.glob(_REPORT.format("*")), key=_rank)
+        found: dict[str, Any] = json.loads(files[0].read_text()) if files else {}
         return found
+
+
+def _rank(file: Path) -> int:
+    return int(file.stem.rpartition("-")[2])
 
 
 @contextmanager
@@ -70,14 +74,26 @@ def listening(show: Show) -> Iterator[Channel]:
         try:
             yield Channel(folder)
         finally:
-            os.write(pipe, b"\n")
+            _write(folder, b"\n")
             reader.join(1.0)
-            os.close(pipe)
+
+
+def _write(folder: Path, line: bytes) -> None:
+    """Write a line; none where nobody reads any more, or the pipe is full."""
+    try:
+        pipe = os.open(folder / _LINES, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return
+    with contextlib.suppress(OSError):
+        os.write(pipe, line)
+    os.close(pipe)
 
 
 def _listen(pipe: int, show: Show) -> None:
-    with os.fdopen(pipe, closefd=False) as lines:
+    """Show lines up to an empty one; what can't be shown, as on a closed stderr, is left out."""
+    with os.fdopen(pipe) as lines:  # alone has the descriptor, whose number another file gets later
         for line in lines:
             if not line.strip():
                 return
-            show(*json.loads(line))
+            with contextlib.suppress(OSError, ValueError):
+                show(*json.loads(line))

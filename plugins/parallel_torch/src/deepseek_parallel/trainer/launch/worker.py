@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import DeepSeekError
+from deepseek_parallel.elastic import meeting_point
 from deepseek_parallel.errors import RankFailed, RankLost
 from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.launch.channel import Teller
@@ -27,16 +28,21 @@ def main(text: str) -> int:
     told = json.loads(text)
     teller, parent = Teller(told["channel"]), os.getppid()
     try:
+        store = meeting_point.serve()  # noqa: F841 - lives as long as this rank
         jobs: list[Job] = []
 
         def watch(_: Event) -> None:
-            if os.getppid() != parent:
-                jobs[0].trainer.stop()  # nobody would end this process any more
+            if os.getppid() == parent:
+                return  # else nobody would end this process any more
+            if told.get("is_guest"):
+                os._exit(FAILED)  # the others go on, as without any lost member
+            jobs[0].trainer.stop()
 
         gc.disable()  # a quarter of a start would go to looks among what torch made, which stays
         jobs.append(build(read_recipe(Path(told["recipe"]), told["changes"]), callbacks=(watch,)))
         gc.freeze()
         gc.enable()
+        teller.begin()
         trainer = jobs[0].trainer
         report = trainer.fit(**jobs[0].length, resume=told["resume"], show=teller.show)
     except DeepSeekError as error:
@@ -44,8 +50,7 @@ def main(text: str) -> int:
         return FOLLOWED if isinstance(error, RankFailed | RankLost) else FAILED
     except KeyboardInterrupt:
         return STOPPED
-    if trainer.ranks.rank == 0:
-        teller.report(report.facts())
+    teller.report(report.facts(), trainer.ranks.rank)
     return STOPPED if report.stopped in _SIGNALS else 0
 
 
@@ -60,6 +65,7 @@ def run(text: str) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    gc.unfreeze()  # libraries that count what is left of theirs at an end would find all of it
     return code
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from deepseek_core import errors
 from deepseek_parallel.hazard.gaps import GapPredictor, failure_predictor
+from deepseek_parallel.hazard.past import predictor_of_log
 from deepseek_parallel.trainer.choice import PLAIN
 from deepseek_parallel.trainer.evaluation import EarlyStop, Evaluation
 from deepseek_parallel.trainer.recipe.entries import load_entry
@@ -73,7 +74,7 @@ def build(recipe: Recipe, **more: Any) -> Job:
         evaluate=_evaluation(recipe),
         early_stop=EarlyStop(**recipe.get("early_stop")) if recipe.get("early_stop") else None,
         checkpoint=saved.get("url"),
-        save_every=_save_every(saved),
+        save_every=_save_every(recipe),
         log=recipe.get("log").get("folder"),
         strategy=strategy.pop("name", PLAIN),
         options=strategy,
@@ -82,15 +83,32 @@ def build(recipe: Recipe, **more: Any) -> Job:
     return Job(trainer=trainer, length=length)
 
 
-def _save_every(saved: Mapping[str, Any]) -> int | GapPredictor | None:
-    if "failure_hours" not in saved:
-        return saved.get("every")
-    if "every" in saved:
+_WHEN: Final = ("every", "failure_hours", "failures")
+
+
+def _save_every(recipe: Recipe) -> int | GapPredictor | None:
+    saved = recipe.get("checkpoint")
+    given = [key for key in _WHEN if key in saved]
+    if len(given) > 1:
         raise errors.ConfigError(
-            "checkpoint has both every and failure_hours",
-            remedy="give the steps between saves, or the hours between failures that you expect",
+            f"checkpoint has both {given[0]} and {given[1]}",
+            remedy="give the steps between saves, the hours between failures that you expect, or a "
+            "log of failures",
         )
-    return failure_predictor(saved["failure_hours"] * 3600.0)
+    if "failures" in given:
+        return predictor_of_log(
+            recipe.folder / saved["failures"],
+            system=saved.get("failure_system"),
+            nodes=saved.get("failure_nodes"),
+        )
+    if "failure_system" in saved or "failure_nodes" in saved:
+        raise errors.ConfigError(
+            "checkpoint says which failures count, and has no log of them",
+            remedy='add failures = "failures.csv", or leave failure_system and failure_nodes out',
+        )
+    if "failure_hours" in given:
+        return failure_predictor(saved["failure_hours"] * 3600.0)
+    return saved.get("every")
 
 
 def _made(recipe: Recipe, table: str) -> Any:

@@ -27,7 +27,10 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
         "precision": str, "clip": _NUMBER, "compress": _NUMBER, "balance": bool,
     },
     "strategy": {"name": str, "layers": list},
-    "checkpoint": {"url": str, "every": int, "failure_hours": _NUMBER},
+    "checkpoint": {
+        "url": str, "every": int, "failure_hours": _NUMBER, "failures": str,
+        "failure_system": str, "failure_nodes": int,
+    },
     "log": {"folder": str},
 }  # fmt: skip
 """The keys of each table, and of what type a value is."""

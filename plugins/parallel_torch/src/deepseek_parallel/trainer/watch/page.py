@@ -80,8 +80,8 @@ def _chart(report: Report, name: str) -> str:
 
 
 def _line(points: Sequence[tuple[float, float]], title: str, name: str) -> str:
-    """At most 400 points, each the mean of its neighbors; what is below 0 is not drawn."""
-    fine = [(x, y) for x, y in points if math.isfinite(y) and y >= 0]
+    """At most 400 points, each the mean of its neighbors."""
+    fine = [(x, y) for x, y in points if math.isfinite(y)]
     every = -(-len(fine) // _MOST_POINTS) or 1
     means = [
         (part[-1][0], sum(y for _, y in part) / len(part))

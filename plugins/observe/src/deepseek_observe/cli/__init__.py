@@ -1,0 +1,1 @@
+"""`ds-sdk profile`: parse, call one function, print."""

@@ -1,0 +1,27 @@
+"""Conformance tests of this plugin: `ds-sdk check-plugin observe` runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deepseek_core.testing import CommandConformance
+
+_KERNEL: Final = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 5, "dur": 2}
+
+
+class TestProfile(CommandConformance):
+    """The command `ds-sdk profile`."""
+
+    plugin = "observe"
+    name = "profile"
+
+    @pytest.fixture
+    def lines(self, tmp_path: Path) -> list[list[str]]:
+        """On a trace of one kernel."""
+        path = tmp_path / "trace.json"
+        path.write_text(json.dumps({"traceEvents": [_KERNEL]}))
+        return [["--help"], [str(path)], [str(path), "--json"]]

@@ -1,0 +1,183 @@
+"""Traces of PyTorch's profiler (Kineto), NVIDIA and AMD; and other Chrome traces of devices.
+
+Times are decimal microseconds: older traces count from 1970, where a float64 is a quarter of one
+off, so they are read as decimals and kept as whole nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from deepseek_core import errors
+from deepseek_observe.reading.columns import Columns
+from deepseek_observe.reading.events import Around, Event, Number, events
+from deepseek_observe.reading.opening import opened
+from deepseek_observe.timeline.classes import HOST, Class, of_call, of_kernel
+from deepseek_observe.timeline.record import Timeline
+
+_DEVICE: Final = {
+    "kernel": None, "concurrent_kernel": None,  # by the name
+    "gpu_memcpy": Class.COPY, "memcpy": Class.COPY,
+    "gpu_memset": Class.FILL, "memset": Class.FILL,
+    "cuda_sync": Class.SYNC,
+    "cuda_profiler_range": Class.COMPUTE, "mtia_ccp_events": Class.COMPUTE,
+}  # fmt: skip
+_CALLS: Final = frozenset(
+    ("cuda_runtime", "cuda_driver", "runtime", "mtia_runtime", "glow_runtime", "xpu_runtime")
+)
+_RANGES: Final = frozenset(("user_annotation",))
+_OPERATIONS: Final = frozenset(("cpu_op", "operator"))
+_FIRST_OF_TEXT: Final = 1 << 40  # numbers of streams and threads that have a name instead
+_MOST_NS: Final = 1 << 62
+_PLACES: Final = 3  # decimal places between a microsecond and a nanosecond
+
+
+def read_kineto(path: Path, *, operations: bool | None = None) -> Timeline:
+    """A timeline of the file.
+
+    Operations of the framework are rows if `operations`; if it is None, where no device has any:
+    what a CPU computes is to be seen there alone.
+
+    Raises:
+        InputError: it is no trace, it is damaged, or it holds nothing that took time.
+    """
+    reader = _Reader(operations=bool(operations))
+    with opened(path) as stream:
+        for piece in events(stream, str(path), reader.around):
+            reader.take(piece)
+    if operations is None and not reader.num_of_devices:
+        return read_kineto(path, operations=True)
+    if not reader.num_rows:
+        raise errors.InputError(
+            f"{path} holds no event that took time and is known: {reader.said()}",
+            remedy="record with torch.profiler.profile(activities=[...]) around some steps",
+        )
+    return reader.columns.timeline(
+        source=str(path), facts=reader.facts, left_out=reader.left_out, origin_ns=None
+    )
+
+
+class _Reader:
+    """Turns events into rows; `left_out` counts the others by the reason."""
+
+    def __init__(self, *, operations: bool) -> None:
+        self._operations = operations
+        self._texts: dict[str, int] = {}  # streams and threads that have a name
+        self.columns = Columns()
+        self.facts: dict[str, Any] = {"format": "kineto"}
+        self.left_out: Counter[str] = Counter()
+        self.num_rows = self.num_of_devices = 0
+
+    def around(self, told: Around) -> None:
+        """Note what the trace says of itself."""
+        distributed, properties = told.distributedInfo, told.deviceProperties
+        if isinstance(distributed, dict):
+            for name in ("rank", "world_size", "backend"):
+                if name in distributed:
+                    self.facts[name] = distributed[name]
+        if isinstance(properties, list):
+            names = {
+                one["id"]: str(one["name"])
+                for one in properties
+                if isinstance(one, dict) and isinstance(one.get("id"), int) and "name" in one
+            }
+            if names:
+                self.facts["devices"] = names
+        if isinstance(told.baseTimeNanoseconds, int):
+            self.facts["base_ns"] = told.baseTimeNanoseconds
+
+    def take(self, piece: Sequence[Event]) -> None:
+        """Add the rows of a piece."""
+        kept: list[Event] = []
+        classes: list[int] = []
+        for event in piece:
+            if event.ph != "X":
+                continue
+            found = self._class(event)
+            if found is None:
+                continue
+            if event.ts is None or event.dur is None or not _is_time(event.ts, event.dur):
+                self.left_out["without a time"] += 1
+                continue
+            kept.append(event)
+            classes.append(found)
+        starts = [_nanoseconds(event.ts) for event in kept]
+        self.columns.add(
+            starts=starts,
+            ends=[
+                start + _nanoseconds(event.dur) for start, event in zip(starts, kept, strict=True)
+            ],
+            devices=[self._device(event, cl) for event, cl in zip(kept, classes, strict=True)],
+            streams=[self._stream(event, cl) for event, cl in zip(kept, classes, strict=True)],
+            classes=classes,
+            names=self.columns.numbers(event.name for event in kept),
+            correlations=[
+                self._whole(event.args.correlation, 0) if event.args else 0 for event in kept
+            ],
+            nbytes=[self._whole(event.args.bytes, -1) if event.args else -1 for event in kept],
+        )
+        self.num_rows += len(kept)
+        self.num_of_devices += sum(one <= Class.FILL for one in classes)
+
+    def said(self) -> str:
+        """What was left out, as a text."""
+        told = [f"{count:,} {why}" for why, count in self.left_out.most_common()]
+        return ", ".join(told) or "it is empty"
+
+    def _class(self, event: Event) -> int | None:
+        """The class of its row; None where it is none."""
+        category = event.cat.lower()
+        if category in _DEVICE:
+            found = _DEVICE[category]
+            return of_kernel(event.name) if found is None else found
+        if category in _CALLS:
+            call = of_call(event.name)
+            if call is not Class.CALL:
+                return call
+            self.left_out["calls of the driver that neither launch nor wait"] += 1
+        elif category in _RANGES:
+            return Class.RANGE
+        elif category in _OPERATIONS:
+            if self._operations:
+                return Class.OPERATION
+            self.left_out["operations of the framework"] += 1
+        return None
+
+    def _device(self, event: Event, found: int) -> int:
+        if found > Class.SYNC:
+            return HOST
+        given = event.args.device if event.args else None
+        return self._whole(event.pid if given is None else given, 0)
+
+    def _stream(self, event: Event, found: int) -> int:
+        given = event.args.stream if event.args and found <= Class.SYNC else None
+        return self._whole(event.tid if given is None else given, 0)
+
+    def _whole(self, value: Number, default: int) -> int:
+        """A number as it is, or in a text; any other text gets a number of its own."""
+        if isinstance(value, int):
+            return value
+        if isinstance(value, float):
+            return int(value) if abs(value) < _MOST_NS else default
+        if isinstance(value, str):
+            try:
+                return int(value, 0)
+            except ValueError:
+                return self._texts.setdefault(value, _FIRST_OF_TEXT + len(self._texts))
+        return default
+
+
+def _is_time(ts: Decimal, dur: Decimal) -> bool:
+    return (
+        ts.is_finite() and dur.is_finite()
+        and dur >= 0 and abs(ts) < _MOST_NS // 1000 and dur < _MOST_NS // 1000
+    )  # fmt: skip
+
+
+def _nanoseconds(value: Decimal | None) -> int:
+    assert value is not None
+    return int(value.scaleb(_PLACES).to_integral_value())
