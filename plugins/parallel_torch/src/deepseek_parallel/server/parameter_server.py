@@ -31,6 +31,8 @@ _BEAT_S: Final = 1.0
 """How often a worker that waits hears of the server."""
 _END_S: Final = 5.0
 """How long workers have to hear that it is over."""
+_LATE_S: Final = 0.5
+"""The same, of those that are just coming."""
 _MOST: Final = 2**31
 
 
@@ -344,19 +346,23 @@ class ParameterServer:
             )
 
     def _end(self, message: bytes) -> None:
-        """Tell all workers, and wait a moment until they have heard."""
+        """Tell all workers, and wait a moment until they have heard; those that come late, too."""
+        begin_s, listen = time.monotonic(), []
         for connection in self._connections():
-            is_heard = connection.is_waiting or connection.worker in self._batches.given
-            if is_heard:
-                self._close(connection, message)
-            elif not connection.is_closing:
-                self._send(connection, message)
-                self._drop(connection)
-        until_s = time.monotonic() + _END_S
-        while self._connections() and time.monotonic() < until_s:
+            if connection.is_waiting or connection.worker in self._batches.given:
+                listen.append(connection)  # others may hang, or are no workers
+        while connections := self._connections():
+            for connection in connections:
+                if not connection.is_closing:
+                    self._close(connection, message)
+            limit_s = _END_S if any(one in connections for one in listen) else _LATE_S
+            if time.monotonic() - begin_s > limit_s:
+                return
             self._watch()
             for key, events in self._selector.select(_TICK_S):
-                if key.data is not None:
+                if key.data is None:
+                    self._accept()
+                else:
                     self._attend(key.data, events)
 
 
