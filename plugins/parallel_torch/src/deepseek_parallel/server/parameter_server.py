@@ -68,12 +68,13 @@ class ParameterServer:
         address: str = "127.0.0.1:0",
     ) -> None:
         _check(steps, per_step, bound, version, lost_after_s)
-        self._params, self._optimizer = vector.checked(params), optimizer
+        self._params = vector.checked(params)  # of the model that is trained
+        self._optimizer = optimizer
         _check_optimizer(self._params, optimizer)
-        self._batches = Batches(steps, bound, per_step, version)
+        self._batches = Batches(steps, bound, per_step, version)  # who has which
         self._per_step = per_step
         self._lost_after_s, self._after_step = lost_after_s, after_step
-        self._full_nbytes = vector.nbytes_of(self._params)
+        self._full_nbytes = vector.nbytes_of(self._params)  # of a gradient, and of the weights
         self._weights = vector.weights(self._params)  # of this version
         self._is_ahead, self._ahead = ahead, Ahead(self._params, optimizer)
         self._ahead.note_step(self._weights)
@@ -81,10 +82,10 @@ class ParameterServer:
         self._began_s: dict[int, float] = {}  # when workers were given what they compute
         self._failed: dict[int, DeepSeekError] = {}  # how a batch has failed once
         self._last: DeepSeekError | None = None  # the last failure of any worker
-        self._next_worker = 0
-        self._heard_s = 0.0
-        self._listener = _listener(address)
-        self._selector = selectors.DefaultSelector()
+        self._next_worker = 0  # the number of the next that joins
+        self._heard_s = 0.0  # when any worker was heard last
+        self._listener = _listener(address)  # where workers join
+        self._selector = selectors.DefaultSelector()  # of the listener and all connections
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     @property
