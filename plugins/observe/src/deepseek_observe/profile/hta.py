@@ -31,7 +31,7 @@ def figures(timeline: Timeline) -> dict[str, Any]:
     """The temporal, overlap, kernel-type and idle-time breakdowns, in microseconds and percent."""
     rounded = _in_microseconds(timeline)
     rows = _kept(rounded)
-    kinds = np.array([_kind(rounded.text(row)) for row in rows], np.int64)
+    kinds = np.array([_kind(text) for text in rounded.texts], np.int64)[rounded.names[rows]]
     starts, ends = rounded.starts[rows], rounded.ends[rows]
     if not len(rows):
         return {"temporal": None, "overlap": None, "kernel_types": [], "idle": []}

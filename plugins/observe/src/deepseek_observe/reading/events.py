@@ -175,9 +175,10 @@ def _decimal(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
     try:
-        return Decimal(value)
+        found = Decimal(value)
     except InvalidOperation:
         return None
+    return found if found.is_finite() else None
 
 
 def _number(value: Any) -> Number:

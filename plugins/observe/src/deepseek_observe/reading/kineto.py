@@ -32,8 +32,9 @@ _CALLS: Final = frozenset(
 _RANGES: Final = frozenset(("user_annotation",))
 _OPERATIONS: Final = frozenset(("cpu_op", "operator"))
 _FIRST_OF_TEXT: Final = 1 << 40  # numbers of streams and threads that have a name instead
-_MOST_NS: Final = 1 << 62
-_PLACES: Final = 3  # decimal places between a microsecond and a nanosecond
+_MOST: Final = 1 << 62
+_MOST_US: Final = Decimal(_MOST // 1000)
+_OTHER_CALLS: Final = "calls of the driver that neither launch nor wait"
 
 
 def read_kineto(path: Path, *, operations: bool | None = None) -> Timeline:
@@ -67,6 +68,7 @@ class _Reader:
     def __init__(self, *, operations: bool) -> None:
         self._operations = operations
         self._texts: dict[str, int] = {}  # streams and threads that have a name
+        self._classes: dict[tuple[str, str], int | str] = {}  # by category and name
         self.columns = Columns()
         self.facts: dict[str, Any] = {"format": "kineto"}
         self.left_out: Counter[str] = Counter()
@@ -94,31 +96,33 @@ class _Reader:
         """Add the rows of a piece."""
         kept: list[Event] = []
         classes: list[int] = []
+        starts: list[int] = []
+        ends: list[int] = []
         for event in piece:
             if event.ph != "X":
                 continue
             found = self._class(event)
             if found is None:
                 continue
-            if event.ts is None or event.dur is None or not _is_time(event.ts, event.dur):
+            ts, dur = event.ts, event.dur
+            if ts is None or dur is None or not (0 <= dur < _MOST_US and -_MOST_US < ts < _MOST_US):
                 self.left_out["without a time"] += 1
                 continue
+            start = int(ts * 1000)
             kept.append(event)
             classes.append(found)
-        starts = [_nanoseconds(event.ts) for event in kept]
+            starts.append(start)
+            ends.append(start + int(dur * 1000))
+        whole = self._whole
         self.columns.add(
             starts=starts,
-            ends=[
-                start + _nanoseconds(event.dur) for start, event in zip(starts, kept, strict=True)
-            ],
+            ends=ends,
             devices=[self._device(event, cl) for event, cl in zip(kept, classes, strict=True)],
             streams=[self._stream(event, cl) for event, cl in zip(kept, classes, strict=True)],
             classes=classes,
             names=self.columns.numbers(event.name for event in kept),
-            correlations=[
-                self._whole(event.args.correlation, 0) if event.args else 0 for event in kept
-            ],
-            nbytes=[self._whole(event.args.bytes, -1) if event.args else -1 for event in kept],
+            correlations=[whole(event.args.correlation, 0) if event.args else 0 for event in kept],
+            nbytes=[whole(event.args.bytes, -1) if event.args else -1 for event in kept],
         )
         self.num_rows += len(kept)
         self.num_of_devices += sum(one <= Class.FILL for one in classes)
@@ -130,22 +134,29 @@ class _Reader:
 
     def _class(self, event: Event) -> int | None:
         """The class of its row; None where it is none."""
-        category = event.cat.lower()
+        key = event.cat, event.name
+        found = self._classes.get(key)
+        if found is None:
+            found = self._classes[key] = self._of(event.cat.lower(), event.name)
+        if isinstance(found, str):
+            if found:
+                self.left_out[found] += 1
+            return None
+        return found
+
+    def _of(self, category: str, name: str) -> int | str:
+        """A class, or why it is left out; what is nothing at all needs no reason."""
         if category in _DEVICE:
             found = _DEVICE[category]
-            return of_kernel(event.name) if found is None else found
+            return int(of_kernel(name) if found is None else found)
         if category in _CALLS:
-            call = of_call(event.name)
-            if call is not Class.CALL:
-                return call
-            self.left_out["calls of the driver that neither launch nor wait"] += 1
-        elif category in _RANGES:
-            return Class.RANGE
-        elif category in _OPERATIONS:
-            if self._operations:
-                return Class.OPERATION
-            self.left_out["operations of the framework"] += 1
-        return None
+            call = of_call(name)
+            return _OTHER_CALLS if call is Class.CALL else int(call)
+        if category in _RANGES:
+            return int(Class.RANGE)
+        if category in _OPERATIONS:
+            return int(Class.OPERATION) if self._operations else "operations of the framework"
+        return ""
 
     def _device(self, event: Event, found: int) -> int:
         if found > Class.SYNC:
@@ -162,22 +173,10 @@ class _Reader:
         if isinstance(value, int):
             return value
         if isinstance(value, float):
-            return int(value) if abs(value) < _MOST_NS else default
+            return int(value) if abs(value) < _MOST else default
         if isinstance(value, str):
             try:
                 return int(value, 0)
             except ValueError:
                 return self._texts.setdefault(value, _FIRST_OF_TEXT + len(self._texts))
         return default
-
-
-def _is_time(ts: Decimal, dur: Decimal) -> bool:
-    return (
-        ts.is_finite() and dur.is_finite()
-        and dur >= 0 and abs(ts) < _MOST_NS // 1000 and dur < _MOST_NS // 1000
-    )  # fmt: skip
-
-
-def _nanoseconds(value: Decimal | None) -> int:
-    assert value is not None
-    return int(value.scaleb(_PLACES).to_integral_value())
