@@ -324,6 +324,8 @@ def test_it_goes_on_from_a_version():
     server.serve()
     joined(worker)
     torch.testing.assert_close(bits(net), bits(alone(9)), rtol=1e-5, atol=1e-6)
+    with pytest.raises(errors.ConfigError, match=r"has ended -> make another .* version=9"):
+        server.serve()
     rest = ParameterServer(net.parameters(), server._optimizer, steps=14, version=9)
     worker = Worker(rest)
     rest.serve()

@@ -108,10 +108,16 @@ class ParameterServer:
         """Answer workers until all steps were taken.
 
         Raises:
+            ConfigError: it has ended before.
             RankLost: no worker has given anything for `lost_after_s`.
             RankFailed, NotFiniteGradient: two workers failed by the same batch, or the last one by
                 any; the weights are those of the last good step.
         """
+        if self._selector.get_map() is None:
+            raise errors.ConfigError(
+                "this server has ended",
+                remedy=f"make another one for what is left: version={self.version}",
+            )
         self._heard_s = time.monotonic()
         try:
             while not self._batches.is_over:
