@@ -6,8 +6,8 @@ network with 206,922 in 1,400 steps, also beside torch's PowerSGD of rank 1, whi
 as much. The loss is that over all 60,000 training pictures at the end.
 
 Rates fall to zero in a straight line. They are the best of those that were tried with seed 10: of
-DDP .03 to .15 for the perceptron and .05, .1, .15 for the convolutions, of `CompressedSGD` .07 to
-.3 and .1 to .4, of PowerSGD .05 and .1.
+DDP .03, .05, .07, .1 and .15 for the perceptron and all but .03 for the convolutions, of
+`CompressedSGD` .07 to .3 and .1 to .4, of PowerSGD .05 and .1, at which it diverged.
 
 FOLDER (or `$DEEPSEEK_DATA`) has `fashion_mnist_train_*.npz` and `fashion_mnist_test.npz`.
 
