@@ -7,7 +7,7 @@ as much. The loss is that over all 60,000 training pictures at the end.
 
 Rates fall to zero in a straight line. They are the best of those that were tried with seed 10: of
 DDP .03, .05, .07, .1 and .15 for the perceptron and all but .03 for the convolutions, of
-`CompressedSGD` .07 to .3 and .1 to .4, of PowerSGD .05 and .1, at which it diverged.
+`CompressedSGD` .07 to .3 and .1 to .4, of PowerSGD .05, .07 and .1.
 
 FOLDER (or `$DEEPSEEK_DATA`) has `fashion_mnist_train_*.npz` and `fashion_mnist_test.npz`.
 
