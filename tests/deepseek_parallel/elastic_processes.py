@@ -104,6 +104,20 @@ def train(say, steps, step_s=0.0, options=None):
     ranks.leave()
 
 
+def never_told(say, steps, options=None):
+    """A worker whose collectives wait for ever from step 3 on, as where gloo loses an end."""
+    waits = dist.all_reduce
+
+    def all_reduce(*given, **options):
+        if len(told) > 3:
+            time.sleep(1000)
+        return waits(*given, **options)
+
+    told = []
+    dist.all_reduce = all_reduce
+    train(lambda *what: (say(*what), what[0] == "step" and told.append(1)), steps, 0.0, options)
+
+
 def step_and_leave(say, options=None):
     """A worker that takes part once."""
     ranks = ElasticRanks.join(**(options or {}))

@@ -7,7 +7,15 @@ import time
 import elastic_processes as elastic
 import numpy as np
 import pytest
-from elastic_processes import Fleet, die_while_building, share, step_and_leave, train, usage
+from elastic_processes import (
+    Fleet,
+    die_while_building,
+    never_told,
+    share,
+    step_and_leave,
+    train,
+    usage,
+)
 
 from deepseek_core import errors
 from deepseek_parallel.elastic import membership
@@ -71,6 +79,25 @@ def test_a_member_without_a_roster_gives_up_a_step_that_stands_still(monkeypatch
         kind, text = fleet.error(1)
         assert kind == "RankLost"
         assert "nobody answers at 127.0.0.1" in text
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_rank_that_is_set_free_and_waits_on_ends_itself(monkeypatch, is_heard):
+    """Whether another one is lost, or it is itself told that it is no member any more."""
+    monkeypatch.setattr(membership, "_STUCK_S", 0.3)
+    with Fleet(first=3) as fleet:
+        numbers = [fleet.start(train, STEPS, 0.02) for _ in range(2)]
+        stuck = fleet.start(never_told, STEPS)
+        fleet.until(lambda: fleet.steps(stuck) >= 4)
+        if is_heard:
+            fleet.kill(numbers.pop())
+        else:
+            fleet.kill(stuck, signal.SIGSTOP)
+            fleet.until(lambda: fleet.last(numbers[0], "member")[2] == 2)
+            fleet.kill(stuck, signal.SIGCONT)
+        check(fleet, numbers)
+        fleet.processes[stuck].join(elastic.LIMIT_S)
+        assert fleet.processes[stuck].exitcode == -signal.SIGKILL
 
 
 def test_a_hung_rank_is_out_in_time_and_learns_that_when_it_comes_back():

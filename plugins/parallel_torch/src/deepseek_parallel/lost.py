@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,6 +14,8 @@ from deepseek_parallel.errors import RankLost
 _SIGNS: Final = ("gloo/", "nccl", "connection closed by peer", "connection reset by peer")
 """Words of the backends' own texts; errors of a user's module have none of them."""
 
+_since_s: list[float] = []  # when the main thread began to wait; empty where it does not
+
 
 def waited(collective: Callable[[], object], rank: int) -> None:
     """Call a collective of torch, with no code of a user in it.
@@ -21,9 +25,28 @@ def waited(collective: Callable[[], object], rank: int) -> None:
     """
     end_after_gloo()
     try:
-        collective()
+        with noted():
+            collective()
     except RuntimeError as error:  # torch has no kinds of error for this
         raise _lost(rank, error) from error
+
+
+@contextmanager
+def noted() -> Iterator[None]:
+    """Note for `waits_since` that the main thread waits for other ranks in the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _since_s.append(time.monotonic())
+    try:
+        yield
+    finally:
+        _since_s.pop()
+
+
+def waits_since() -> float | None:
+    """When the main thread began to wait for other ranks, monotonic; None where it does not."""
+    return _since_s[0] if _since_s else None
 
 
 @contextmanager

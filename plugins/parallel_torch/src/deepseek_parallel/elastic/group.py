@@ -23,6 +23,7 @@ from deepseek_parallel.elastic import addresses, sockets, wire
 from deepseek_parallel.elastic.code_version import code_version
 from deepseek_parallel.elastic.membership import Formation, Membership
 from deepseek_parallel.errors import RankLost
+from deepseek_parallel.lost import noted
 from deepseek_parallel.ranks import Renewed
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,8 @@ class ElasticRanks:
         heard = torch.tensor([int(self._membership.is_changed)], dtype=torch.int32)
         if self.group is not None:
             try:
-                dist.all_reduce(heard, dist.ReduceOp.MAX, group=self.group)
+                with noted():
+                    dist.all_reduce(heard, dist.ReduceOp.MAX, group=self.group)
             except RuntimeError:
                 return True
         return bool(heard.item())

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -20,6 +22,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_core import errors
+from deepseek_parallel import lost
 from deepseek_parallel.elastic import wire
 from deepseek_parallel.elastic.wire import Message
 from deepseek_parallel.errors import CodeMismatch, JoinRefused, NotAMember, RankLost
@@ -30,6 +33,8 @@ _UNHEARD_S: Final = 10.0
 """How long what was sent to the roster may be on its way, before the connection counts as lost."""
 _ALONE_S: Final = 300.0
 """How long a member goes on without a roster while its steps do not; then it gives up its group."""
+_STUCK_S: Final = 30.0
+"""How long a step may still wait for others once all connections of its group have ended."""
 _open: weakref.WeakSet[Membership] = weakref.WeakSet()
 
 
@@ -69,7 +74,8 @@ class Membership:
         self._news = threading.Condition()  # something was told, or the connection has ended
         self._peer: socket.socket | None = None  # the connection to the roster
         self._seen_s = self._turn_s = time.monotonic()  # when the roster was, and a step began
-        self._closed = threading.Event()
+        self._ended_s: float | None = None  # when the epoch came to its end
+        self._closed, self._left = threading.Event(), threading.Event()
         _open.add(self)
         threading.Thread(target=self._work, name="deepseek-roster", daemon=True).start()
 
@@ -128,6 +134,7 @@ class Membership:
     def close(self) -> None:
         """End the connection; to the others this worker is lost, if it has not left."""
         self._closed.set()
+        self._left.set()
         with self._news:
             if self._peer is not None:
                 with contextlib.suppress(OSError):
@@ -164,11 +171,32 @@ class Membership:
             self._closed.wait(_RETRY_S)
             if time.monotonic() - max(self._seen_s, self._turn_s) > _ALONE_S:
                 self._give_up()
+            self._end_if_stuck()
+        while not self._left.wait(1.0):  # told that it is no member any more
+            self._end_if_stuck()
+
+    def _end_if_stuck(self) -> None:
+        """End this process if a step still waits for others though it has been set free.
+
+        gloo has been seen to lose the news that all connections have ended, and its wait has no
+        limit. To the launcher this is a worker that was killed.
+        """
+        since_s = lost.waits_since()
+        if self._ended_s is None or since_s is None:
+            return
+        if time.monotonic() - max(since_s, self._ended_s) > _STUCK_S:
+            sys.stderr.write(
+                "this rank waits for others although its connections to them have ended; its "
+                "process ends, as nothing else ends that wait\n"
+            )
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _give_up(self) -> None:
         """Set free a step that waits for machines which this one, cut off, does not reach."""
         with self._news:
             self._broken = self._formation.epoch
+            self._ended_s = self._ended_s or time.monotonic()
             self._news.notify_all()
         self._ended(self._formation.epoch)
 
@@ -205,6 +233,7 @@ class Membership:
                 beat_s = time.monotonic() + self._beat_s
                 if self.is_broken:  # again, for what was connected since
                     self._ended(self._formation.epoch)
+                    self._end_if_stuck()
             elif select.select([peer], [], [], left_s)[0]:
                 data = peer.recv(1 << 16)
                 if not data:
@@ -220,6 +249,7 @@ class Membership:
                     message["epoch"], tuple(message["members"]), frozenset(message["ready"])
                 )
                 self._waits, self._store, self._said = False, "", {}
+                self._ended_s = None
             elif kind == "store" and message["epoch"] == self._formation.epoch:
                 self._store = message["address"]
             elif kind == "changed":
@@ -228,6 +258,8 @@ class Membership:
                 self._broken = message["epoch"]
             elif kind in _ENDS:
                 self._end = kind, message["why"]
+            if self.is_broken:
+                self._ended_s = self._ended_s or time.monotonic()
             self._news.notify_all()
         if kind == "broken" or kind in _ENDS:
             self._ended(self._formation.epoch)
