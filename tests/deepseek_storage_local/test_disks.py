@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from deepseek_core import errors
-from deepseek_storage_local import vendor_errors
+from deepseek_storage_local import tier_folders, vendor_errors
+from deepseek_storage_local.handles import none_left
 
 
 def test_a_full_disk_is_told_and_nothing_is_left(with_mounts, tmp_path):
@@ -172,6 +173,27 @@ def test_a_place_that_must_be_there_is_not_made(open_local, tmp_path):
     assert not (tmp_path / "tier").exists()
     open_local().close()
     assert open_local(create=0).put_if_absent("x", b"x")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_folder_is_opened_once_more_where_others_had_all_descriptors(
+    open_local, monkeypatch, times
+):
+    tier, opened = open_local(), tier_folders.Volume
+    failures = [OSError(errno.EMFILE, "Too many open files") for _ in range(times)]
+
+    def volume(*given):
+        if failures:
+            raise failures.pop()
+        return opened(*given)
+
+    none_left(failures[0])  # all that is kept is let go of
+    monkeypatch.setattr(tier_folders, "Volume", volume)
+    if times == 1:
+        assert tier.profile().free_nbytes
+    else:
+        with pytest.raises(errors.TierUnavailable, match="Too many open files"):
+            tier.profile()
 
 
 def test_a_place_of_another_version_is_refused(open_local, tmp_path):

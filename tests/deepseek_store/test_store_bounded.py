@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import os
@@ -21,11 +22,13 @@ from mounted_disk import mounted_disk
 from store_kit import SMALL, WatchedIndex, data_of, urls
 
 from deepseek_core import errors
+from deepseek_storage_local.tier import LocalTier
 from deepseek_store import Store, handles
 from deepseek_store.errors import IndexUnavailable, ReadOnlyStore, StoreLocked
 from deepseek_store.home.locks import FileLock
 from deepseek_store.index.rows import Batch
 from deepseek_store.log.file_disk import FileDisk
+from deepseek_store.report.status import look
 
 
 def rows_of(home: Path) -> dict[str, int]:
@@ -238,6 +241,27 @@ def test_many_segments_and_stores_are_read_with_few_files(tmp_path: Path, few_fi
             for key, data in objects.items():
                 assert bytes(one.get(key)) == data
                 assert bytes(two.get(key)) == data
+
+
+def test_what_a_tier_says_of_itself_is_asked_again_where_no_file_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.init(tmp_path / "a", policy=SMALL, **urls(tmp_path, domains=12)) as store:
+        store.put("k", data_of(1, 40_000))
+        profile, asked = LocalTier.profile, []
+
+        def seldom(tier: LocalTier) -> object:
+            asked.append(tier)
+            if len(asked) % 3:
+                error = OSError(errno.EMFILE, "none left")
+                raise errors.TierUnavailable("none", url="file:x") from error
+            return profile(tier)
+
+        monkeypatch.setattr(LocalTier, "profile", seldom)
+        store.maintenance.send(["k"], "cold")
+        assert len(asked) >= 3
+        assert not any(tier.unreachable for tier in look(store).tiers)
+        assert bytes(store.get("k")) == data_of(1, 40_000)
 
 
 def test_threads_on_many_stores_write_right_with_few_files(tmp_path: Path, few_files: None) -> None:

@@ -103,7 +103,7 @@ class TierFolders:
 
     def _open(self, name: str, path: Path) -> Volume:
         try:
-            volume = Volume(path, self._url, self._durable[name])
+            volume = self._volume(name, path)
         except OSError as error:
             if none_left(error):
                 raise fault(error, path, self._url) from error
@@ -112,6 +112,15 @@ class TierFolders:
             raise self._gone(name, path)
         self._volumes.keep(name, volume)
         return volume
+
+    def _volume(self, name: str, path: Path) -> Volume:
+        """A volume; once more where there were no descriptors left before others let go."""
+        try:
+            return Volume(path, self._url, self._durable[name])
+        except OSError as error:
+            if not none_left(error):
+                raise
+        return Volume(path, self._url, self._durable[name])
 
     def _gone(self, name: str, path: Path) -> errors.TierUnavailable:
         if not name:

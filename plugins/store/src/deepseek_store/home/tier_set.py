@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deepseek_core import DeepSeekError, Tier, TierProfile, errors, open_tier
+from deepseek_store import handles
 from deepseek_store.commands import command
 from deepseek_store.errors import ForeignStore, ReadOnlyStore, again
 from deepseek_store.home.config import StoreConfig
@@ -154,11 +155,12 @@ class TierSet:
         if not numbers:
             return None
         able = [number for number in numbers if self.tiers[number] is not None]
-        return self.tier((able or numbers)[0]).profile()
+        return handles.patiently(self.tier((able or numbers)[0]).profile)
 
     def promised_nines(self, tier: str) -> float | None:
         """The durability that all URLs of a tier promise by themselves."""
-        promised = [self.tier(number).profile().nines for number in self._config.of(tier)]
+        tiers = [self.tier(number) for number in self._config.of(tier)]
+        promised = [handles.patiently(one.profile).nines for one in tiers]
         known = [nines for nines in promised if nines is not None]
         return min(known) if known and len(known) == len(promised) else None
 

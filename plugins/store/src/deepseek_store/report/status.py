@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from deepseek_core import TierProfile, errors
+from deepseek_store import handles
 from deepseek_store.check.presence import look_for_places
 from deepseek_store.check.stripe_health import Health
 from deepseek_store.codes.choose import CodeChoice
@@ -321,7 +322,7 @@ def _distant(parts: Parts, tier: TierName) -> dict[str, Any]:
         ),
     }
     try:
-        profiles = [parts.tiers.tier(number).profile() for number in numbers]
+        profiles = [handles.patiently(parts.tiers.tier(number).profile) for number in numbers]
     except errors.StorageError as error:
         return facts | {"unreachable": error.message}
     facts |= _told(profiles)
