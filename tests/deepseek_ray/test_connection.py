@@ -70,11 +70,13 @@ def serving(listener, greeting):
     held = []
 
     def serve():
-        with contextlib.suppress(OSError):  # closed at the end of the test
+        # The listener is closed at the end of the test; who asks may go before it is greeted.
+        with contextlib.ExitStack() as connections, contextlib.suppress(OSError):
             while True:
-                connection, _ = listener.accept()
-                connection.sendall(greeting)
+                connection = connections.enter_context(listener.accept()[0])
                 held.append(connection)
+                with contextlib.suppress(OSError):
+                    connection.sendall(greeting)
 
     threading.Thread(target=serve, daemon=True).start()
     return held
