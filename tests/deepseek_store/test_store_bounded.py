@@ -212,16 +212,19 @@ def test_what_was_not_waited_for_and_is_lost_is_told_by_flush(tmp_path: Path) ->
         assert bytes(store.get("k")) == b"on disk"
 
 
-@pytest.fixture
-def few_files() -> Iterator[None]:
+@pytest.fixture(params=[0, 600], ids=["", "beside 600 others"])
+def few_files(request: pytest.FixtureRequest) -> Iterator[None]:
     """This process may open 48 files more, whatever numbers those have that it has open."""
     gc.collect()  # stores that earlier tests left to it, whose threads open files, too
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(request.param)]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
     free = (number for number in itertools.count() if number not in used)
     resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, 47, None)) + 1, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for descriptor in others:
+        os.close(descriptor)
 
 
 def test_many_segments_and_stores_are_read_with_few_files(tmp_path: Path, few_files: None) -> None:

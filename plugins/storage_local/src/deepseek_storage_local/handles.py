@@ -6,14 +6,18 @@ import errno
 import os
 import resource
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
 _MOST: Final = 2048
+_COUNT_S: Final = 0.2
+_DESCRIPTORS: Final = Path("/proc/self/fd")
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -62,6 +66,11 @@ class Handles(Generic[T]):
                 evicted.append(self._open.popitem(last=False))
         del evicted  # closed here, outside the lock
 
+    @property
+    def num_open(self) -> int:
+        """How many are kept now."""
+        return len(self._open)
+
     def drop(self, key: str) -> None:
         """Let go of one."""
         with self._lock:
@@ -87,7 +96,26 @@ def none_left(error: OSError) -> bool:
 
 
 def _room() -> int:
-    """Limit for each: together an eighth of the files that this process may open now."""
+    """Limit for each: together an eighth of the files that others leave to this here."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 8)
+    most = _MOST if soft == resource.RLIM_INFINITY else min(_MOST, (soft - _others()) // 8)
     return max(2, most // max(1, len(_all)))
+
+
+def _others() -> int:
+    """How many descriptors of this process are none of these; looked at now and then."""
+    if time.monotonic() > _counted.until_s:
+        kept = sum(handles.num_open for handles in list(_all))
+        with suppress(OSError):  # no /proc, or no descriptor left to read it
+            _counted.others = max(0, sum(1 for _ in _DESCRIPTORS.iterdir()) - kept)
+        _counted.until_s = time.monotonic() + _COUNT_S
+    return _counted.others
+
+
+class _Counted:
+    """What was counted last, and until when it counts."""
+
+    others, until_s = 0, 0.0
+
+
+_counted: Final = _Counted()
