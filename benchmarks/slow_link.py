@@ -3,8 +3,7 @@
 The loopback interface that the ranks alone use is shaped to 100 Mbit/s by Linux's token bucket
 (`tc`), for all of them together. This kernel has no delay to add (netem), so a message takes what
 the machine takes; both contestants send few. Then without the shape, where compression does not
-pay: what was measured stands beside what `ds-sdk train run --dry-run` says of it. At last the
-selection of the largest 1 %, beside torch.topk.
+pay: what was measured stands beside what `ds-sdk train run --dry-run` says of it.
 
     python benchmarks/slow_link.py [--rate 100mbit] [--json FILE]
 """
@@ -21,13 +20,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from _ranks import in_a_namespace, run_ranks
-from _report import Report, interleave, pin, print_head, print_timings, versions
+from _report import Report, pin, print_head, versions
 from gradient_bytes import FP32, MODELS, OURS, contestant, perceptron
 
 RANKS: Final = (2, 4)
 STEPS: Final = 6
 WARM: Final = 3
-LENGTHS: Final = (100_000, 1_000_000, 10_000_000)
 
 
 def shaped(rate: str | None) -> None:
@@ -86,29 +84,6 @@ def add_steps(report: Report, rate: str) -> None:
                 report.at_most(claim, told.speedup, 1.0)
 
 
-def add_selection(report: Report) -> None:
-    """The largest 1 %, exact in both."""
-    import numpy as np
-    import torch
-
-    from deepseek_parallel.codec.select import largest
-
-    for length in LENGTHS:
-        values = np.random.default_rng(0).standard_normal(length, np.float32)
-        kept, tensor = length // 100, torch.from_numpy(values)
-        names = "torch.topk", "ours"
-        timings = interleave(
-            {
-                names[0]: lambda t=tensor, k=kept: torch.topk(t.abs(), k),
-                names[1]: lambda v=values, k=kept: largest(v, k),
-            },
-            rounds=7,
-        )
-        print_timings(f"the largest {kept:,} of {length:,}", timings, names[0])
-        ratio = timings[names[1]].median_s / timings[names[0]].median_s
-        report.at_most(f"selection beside torch.topk, {length:,} values", ratio, 0.3)
-
-
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -127,7 +102,6 @@ def main() -> int:
     report = Report(versions=used)
     add_steps(report, args.rate)
     shaped(None)
-    add_selection(report)
     return report.finish(args.json)
 
 

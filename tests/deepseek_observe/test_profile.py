@@ -9,7 +9,7 @@ from timelines import host, timeline, work
 
 from deepseek_core import errors
 from deepseek_observe.profile.breakdown import Window, breakdown
-from deepseek_observe.profile.findings import find, recoverable
+from deepseek_observe.profile.findings import find, measure, recoverable
 from deepseek_observe.profile.idle import Cause, idle
 from deepseek_observe.profile.profile import profile, straggler
 from deepseek_observe.reading.reading import read_trace
@@ -77,7 +77,7 @@ def test_parts_of_a_device_and_what_each_could_give_back():
     assert (shares.exposed_copy_ns, shares.idle_ns) == (50, 100)
     assert (shares.hidden_communication_ns, shares.overlap) == (50, 0.25)
     assert recoverable(made, 0, window, made.where(Class.COMMUNICATION)) == 140
-    found = {one.kind: one.recoverable_ns for one in find(made, 0, window)}
+    found = {one.kind: one.recoverable_ns for one in find(made, measure(made, 0, window))}
     assert found["exposed_communication"] == 140
     assert found["exposed_copy"] == 50
 
@@ -86,7 +86,7 @@ def test_one_stream_for_both_is_a_finding_of_its_own():
     made = timeline(
         *work(0, 100), *work(100, 300, found=Class.COMMUNICATION, name="ncclDevKernel_AllReduce")
     )
-    (first, *_) = find(made, 0, Window(begin_ns=0, end_ns=300))
+    (first, *_) = find(made, measure(made, 0, Window(begin_ns=0, end_ns=300)))
     assert first.kind == "one_stream"
     assert first.recoverable_ns == 200
     assert "stream 7" in " ".join(first.evidence)
@@ -192,5 +192,5 @@ def test_random_timelines_add_up():
         assert (lengths == gaps.ends - gaps.starts).all()
         assert all((column >= 0).all() for column in gaps.by_cause.values())
         assert sum(gaps.totals.values()) == shares.idle_ns
-        for one in find(made, 0, window):
+        for one in find(made, measure(made, 0, window)):
             assert 0 <= one.recoverable_ns <= window.span_ns

@@ -11,7 +11,7 @@ import attrs
 
 from deepseek_core import console, errors
 from deepseek_observe.profile.findings import Finding
-from deepseek_observe.profile.profile import DeviceProfile, Profile, profile, straggler
+from deepseek_observe.profile.profile import DeviceProfile, Profile, changes, profile, straggler
 
 EXAMPLES: Final = """examples:
   ds-sdk profile trace.json.gz                     of torch.profiler
@@ -149,13 +149,10 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 
 def _print_difference(now: Profile, before: Profile) -> None:
     console.print_text(f"{before.source} -> {now.source}, per device in the order of both")
-    rows = []
-    for old, new in zip(before.devices, now.devices, strict=False):
-        for name in ("span_ns", "compute_ns", "exposed_communication_ns", "exposed_copy_ns",
-                     "idle_ns"):  # fmt: skip
-            was, is_ = getattr(old.shares, name), getattr(new.shares, name)
-            change = f"{is_ / was - 1:+.1%}" if was else "-"
-            rows.append((new.name, name.removesuffix("_ns"), _time(was), _time(is_), change))
+    rows = [
+        (device, part, _time(was), _time(is_), f"{is_ / was - 1:+.1%}" if was else "-")
+        for device, part, was, is_ in changes(now, before)
+    ]
     console.print_table(("DEVICE", "PART", "BEFORE", "NOW", "CHANGE"), rows)
 
 

@@ -106,13 +106,35 @@ _SURE: Final = {
 }  # fmt: skip
 
 
-def find(timeline: Timeline, device: int, window: Window) -> tuple[Finding, ...]:
+@attrs.frozen(kw_only=True, eq=False)
+class Measured:
+    """A device in a window: its shares, its gaps, and what it moved."""
+
+    device: int
+    window: Window
+    shares: Shares
+    gaps: Idle
+    moved: tuple[Moved, ...]
+
+
+def measure(timeline: Timeline, device: int, window: Window) -> Measured:
+    """All that findings are made of."""
+    return Measured(
+        device=device,
+        window=window,
+        shares=breakdown(timeline, device, window),
+        gaps=idle(timeline, device, window),
+        moved=moved(timeline, device, window),
+    )
+
+
+def find(timeline: Timeline, of: Measured) -> tuple[Finding, ...]:
     """All findings of a device in a window, what could win the most first."""
-    shares = breakdown(timeline, device, window)
+    device, window = of.device, of.window
     found = [
-        *_of_exchanges(timeline, device, window, shares),
-        *_of_copies(timeline, device, window),
-        *_of_gaps(timeline, device, window, idle(timeline, device, window)),
+        *_of_exchanges(timeline, device, window, of.shares),
+        *_of_copies(timeline, device, window, of.moved),
+        *_of_gaps(timeline, device, window, of.gaps),
     ]
     kept = [one for one in found if one.recoverable_ns >= _LEAST * window.span_ns]
     return tuple(sorted(kept, key=lambda one: -one.recoverable_ns))
@@ -164,10 +186,12 @@ def _of_exchanges(
     )  # fmt: skip
 
 
-def _of_copies(timeline: Timeline, device: int, window: Window) -> Iterator[Finding]:
+def _of_copies(
+    timeline: Timeline, device: int, window: Window, copies: Sequence[Moved]
+) -> Iterator[Finding]:
     rows = timeline.where(Class.COPY, Class.FILL, device=device)
     ways = np.array([way_of(text) for text in timeline.texts])
-    for one in moved(timeline, device, window):
+    for one in copies:
         mine = rows[ways[timeline.names[rows]] == one.way]
         lost = recoverable(timeline, device, window, mine)
         yield Finding(

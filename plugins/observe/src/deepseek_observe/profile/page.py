@@ -10,7 +10,7 @@ from typing import Final
 from deepseek_core import console
 from deepseek_observe.profile.findings import Finding
 from deepseek_observe.profile.lanes import Lane
-from deepseek_observe.profile.profile import DeviceProfile, Profile
+from deepseek_observe.profile.profile import DeviceProfile, Profile, changes
 
 _COLORS: Final = {
     "compute": "hsl(150 45% 50%)",
@@ -151,11 +151,12 @@ def _picture(lanes: Sequence[Lane], whole: str, name: str) -> str:
 
 
 def _difference(now: Profile, before: Profile) -> str:
-    rows = []
-    for old, new in zip(before.devices, now.devices, strict=False):
-        for what, field in (("span", "span_ns"), *_PARTS):
-            was, is_ = getattr(old.shares, field), getattr(new.shares, field)
-            change = f"{is_ / was - 1:+.1%}" if was else "-"
-            told = [console.format_seconds(value / 1e9) for value in (was, is_)]
-            rows.append((new.name, what, *told, change))
+    rows = [
+        (
+            device, part.replace("_", " "),
+            *(console.format_seconds(value / 1e9) for value in (was, is_)),
+            f"{is_ / was - 1:+.1%}" if was else "-",
+        )
+        for device, part, was, is_ in changes(now, before)
+    ]  # fmt: skip
     return console.table(("device", "part", "before", "now", "change"), rows, name="Difference")

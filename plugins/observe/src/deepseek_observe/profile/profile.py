@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import attrs
 
-from deepseek_observe.profile.breakdown import Shares, Window, breakdown
-from deepseek_observe.profile.findings import Confidence, Finding, find, verdict
-from deepseek_observe.profile.idle import Cause, idle
-from deepseek_observe.profile.kernels import Moved, Work, moved, top
+from deepseek_observe.profile.breakdown import Shares, Window
+from deepseek_observe.profile.findings import Confidence, Finding, find, measure, verdict
+from deepseek_observe.profile.idle import Cause
+from deepseek_observe.profile.kernels import Moved, Work, top
 from deepseek_observe.profile.lanes import Lane, lanes
 from deepseek_observe.profile.preparing import prepared, windows
 from deepseek_observe.timeline.record import Timeline
@@ -62,16 +62,17 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
     devices: list[DeviceProfile] = []
     findings: list[Finding] = []
     for device, looked_at in windows(used, window).items():
-        findings += find(used, device, looked_at)
+        measured = measure(used, device, looked_at)
+        findings += find(used, measured)
         devices.append(
             DeviceProfile(
                 device=device,
                 name=str(names.get(device, f"device {device}")),
                 window=looked_at,
-                shares=breakdown(used, device, looked_at),
-                idle=idle(used, device, looked_at).totals,
+                shares=measured.shares,
+                idle=measured.gaps.totals,
                 top=top(used, device, looked_at),
-                moved=moved(used, device, looked_at),
+                moved=measured.moved,
                 lanes=lanes(used, device, looked_at),
             )
         )
@@ -93,6 +94,21 @@ def _largest(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     for one in sorted(findings, key=lambda one: -one.recoverable_ns):
         best.setdefault((one.kind, one.title), one)
     return tuple(best.values())
+
+
+def changes(now: Profile, before: Profile) -> list[tuple[str, str, int, int]]:
+    """Device, part of its time, nanoseconds before and now; devices in the order of both."""
+    fields = ("span_ns", "compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns")
+    return [
+        (
+            new.name,
+            field.removesuffix("_ns"),
+            getattr(old.shares, field),
+            getattr(new.shares, field),
+        )
+        for old, new in zip(before.devices, now.devices, strict=False)
+        for field in fields
+    ]
 
 
 def straggler(profiles: Sequence[Profile]) -> Finding | None:
