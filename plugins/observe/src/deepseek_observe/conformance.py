@@ -12,6 +12,20 @@ from deepseek_core.testing import CommandConformance
 
 _KERNEL: Final = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 5, "dur": 2}
 
+_LINE: Final = """
+import torch
+
+
+def build():
+    x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    data = torch.utils.data.TensorDataset(x, 3 * x)
+    return torch.nn.Linear(1, 1), loss, data
+
+
+def loss(model, batch):
+    return torch.nn.functional.mse_loss(model(batch[0]), batch[1])
+"""
+
 
 class TestProfile(CommandConformance):
     """The command `ds-sdk profile`."""
@@ -25,3 +39,18 @@ class TestProfile(CommandConformance):
         path = tmp_path / "trace.json"
         path.write_text(json.dumps({"traceEvents": [_KERNEL]}))
         return [["--help"], [str(path)], [str(path), "--json"]]
+
+
+class TestTune(CommandConformance):
+    """The command `ds-sdk tune`."""
+
+    plugin = "observe"
+    name = "tune"
+
+    @pytest.fixture
+    def lines(self, tmp_path: Path) -> list[list[str]]:
+        """On a line through some points."""
+        path = tmp_path / "line.py"
+        path.write_text(_LINE)
+        target = f"{path}:build"
+        return [["--help"], [target, "--samples", "2000"], [target, "--samples", "2000", "--json"]]
