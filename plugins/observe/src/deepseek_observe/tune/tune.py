@@ -14,7 +14,7 @@ from deepseek_core import errors
 from deepseek_observe.tune.agree import Ranks
 from deepseek_observe.tune.errors import Diverges
 from deepseek_observe.tune.fits import Fits, Prober, Verdict, available_nbytes, largest
-from deepseek_observe.tune.noise import NoiseScale, measured_noise
+from deepseek_observe.tune.noise import MOST_DRAWS, PIECES, NoiseScale, measured_noise
 from deepseek_observe.tune.plan import (
     Base,
     BatchPlan,
@@ -25,6 +25,7 @@ from deepseek_observe.tune.plan import (
 )
 from deepseek_observe.tune.problem import Problem, check_mean, kept, restore
 from deepseek_observe.tune.rates import (
+    SWEPT,
     Course,
     Race,
     Tell,
@@ -42,6 +43,8 @@ SMALL: Final = 64
 """The base where nobody names a batch."""
 WASTE: Final = 0.1
 _EPOCHS: Final = 3  # samples of a race where the length of the training is not known
+_PART: Final = 4  # of the samples of a race, that noise and the range test may take each
+_LEAST_SWEPT: Final = 30
 _RANGE: Final = 32
 _NOISE_BATCH: Final = 32
 _HELD_STEPS: Final = 20
@@ -139,7 +142,7 @@ def _frame(target: Target, wanted: Wanted, devices: int) -> _Frame:
         raise errors.InputError(
             f"a batch of {high} needs more than the {length} samples that there are, without "
             "those that are held out",
-            remedy=f"--batch {min(low, length)}:{length}, or more data",
+            remedy=f"--batch {low}:{length}, or more data" if low < length else f"--batch {length}",
         )
     if high < devices:
         raise errors.ConfigError(
@@ -167,14 +170,16 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome
     stream = Stream(train, seed)
     small = min(_NOISE_BATCH, frame.base)
     tell("noise of the gradient")
-    first = measured_noise(problem, stream, small)
-    tell("range of rates")
-    swept = sweep(problem, stream, frame.base)
-    restore(problem, begin)
     samples = wanted.samples or target.samples or _EPOCHS * len(train)
+    draws = max(3, min(MOST_DRAWS, samples // _PART // (PIECES * small)))
+    first = measured_noise(problem, stream, small, most_draws=draws)
+    tell("range of rates")
+    steps = max(_LEAST_SWEPT, min(SWEPT, samples // _PART // frame.base))
+    swept = sweep(problem, stream, frame.base, steps)
+    restore(problem, begin)
     course = Course(
         batch=frame.base,
-        steps=steps_of(samples, frame.base, target.samples),
+        steps=steps_of(samples, frame.base, target.samples, is_asked=wanted.samples is not None),
         train=train,
         held=held,
         seed=seed,
@@ -182,7 +187,7 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome
     own = target.rate if target.batch == frame.base else None
     found = race(problem, rates_around(swept.edge, own), course, tell)
     tell("noise of the gradient")
-    noise = measured_noise(problem, stream, small)
+    noise = measured_noise(problem, stream, small, most_draws=draws)
     restore(problem, begin)
     best = None
     if wanted.trials:
