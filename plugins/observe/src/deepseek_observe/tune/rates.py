@@ -100,7 +100,9 @@ def sweep(problem: Problem, stream: Stream, batch: int, steps: int = SWEPT) -> S
             remedy="look at the samples, at the loss, and at how the weights begin",
         )
     rates = tuple(LOWEST * ratio**number for number in range(len(losses)))
-    return Sweep(rates=rates, losses=tuple(losses), edge=rates[_edge(losses, levels)])
+    return Sweep(
+        rates=rates, losses=tuple(losses), edge=float(f"{rates[_edge(losses, levels)]:.2g}")
+    )
 
 
 def _edge(losses: Sequence[float], levels: Sequence[float]) -> int:

@@ -77,11 +77,17 @@ class Wanted:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What was found. `seen` are samples that were trained on, `notes` what else to know."""
+    """What was found. `seen` are samples that were trained on, `notes` what else to know.
+
+    `fits` is what one device computes at once; `is_all`: more was not asked for; `is_given`: the
+    batch was.
+    """
 
     plan: BatchPlan
     base: Base
     fits: int
+    is_all: bool
+    is_given: bool
     devices: int
     noise_at_start: NoiseScale
     noise: NoiseScale
@@ -127,8 +133,7 @@ def tune(
         ranks.leave()
     if ranks.rank:
         return None
-    target.problem.micro = fits
-    return target, _tuned(target, wanted, frame, tell)
+    return target, _tuned(target, wanted, frame, fits, tell)
 
 
 def _frame(target: Target, wanted: Wanted, devices: int) -> _Frame:
@@ -162,8 +167,9 @@ def _largest(fits: Fits, problem: Problem, frame: _Frame) -> int:
     return largest(fits, min(2 if has_batch_norm(problem) else 1, most), most)
 
 
-def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome:
+def _tuned(target: Target, wanted: Wanted, frame: _Frame, fits: int, tell: Tell) -> Outcome:
     problem, seed = target.problem, wanted.seed
+    problem.micro = fits
     train, held = problem.data.divided(seed)
     check_mean(problem, train[:_DOUBLED])
     begin = kept(problem)
@@ -197,12 +203,14 @@ def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome
         )
     plan = _planned(target, wanted, frame, noise, Base(batch=frame.base, rate=found.best))
     if best is not None:
-        plan = _as_found(plan, best, fits=problem.micro or best.batch, devices=frame.devices)
+        plan = _as_found(plan, best, fits=fits, devices=frame.devices)
     plan = _held_to(problem, plan, course, wanted.rate, tell)
     return Outcome(
         plan=plan,
         base=Base(batch=frame.base, rate=found.best),
-        fits=problem.micro or plan.micro,
+        fits=fits,
+        is_all=fits >= math.ceil(frame.high / frame.devices),
+        is_given=wanted.low is not None and frame.low == frame.high,
         devices=frame.devices,
         noise_at_start=first,
         noise=noise,
