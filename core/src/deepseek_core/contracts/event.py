@@ -33,10 +33,6 @@ def _maybe_text(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
-def _texts(values: Iterable[object]) -> tuple[str, ...]:
-    return tuple(map(_text, values))
-
-
 def _row(values: Iterable[T]) -> tuple[T, ...]:
     return tuple(values)
 
@@ -126,15 +122,14 @@ class SessionState(Event):
 class ObjectsMoved(Event):
     """A store moved objects from one tier to another.
 
-    `store` is the store's URL; `source` and `target` are names of tiers; `objects` and `nbytes` say
-    how many objects and bytes since the last such event of these two tiers, at most one in a
-    second.
+    `store` is the store's URL; `source` and `target` are "hot", "warm" or "cold". Since the last
+    such event of these two, `moves` steps moved `nbytes` of objects; at most one in a second.
     """
 
     store: str = attrs.field(converter=_text)
     source: str = attrs.field(converter=_text)
     target: str = attrs.field(converter=_text)
-    objects: int
+    moves: int
     nbytes: int
 
 
@@ -273,15 +268,15 @@ class TrainingEnded(Event):
 class MembersChanged(Event):
     """Members of the elastic training named `run` were lost or joined.
 
-    `lost` and `joined` are their names; `ranks` go on from `step`; `reason` says why.
+    `lost` and `joined` say how many; `ranks` go on from `step`, after a pause of `seconds`.
     """
 
     run: str = attrs.field(converter=_text)
-    lost: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    joined: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    ranks: int
     step: int
-    reason: str = attrs.field(default="", converter=_text)
+    lost: int
+    joined: int
+    ranks: int
+    seconds: float
 
 
 @attrs.frozen(kw_only=True)
