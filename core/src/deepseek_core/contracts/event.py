@@ -135,82 +135,94 @@ class ObjectsMoved(Event):
 
 @attrs.frozen(kw_only=True)
 class DamageFound(Event):
-    """A store found damage: parts that are lost, or not what was written.
+    """A store found damage: bytes that are gone, or not what was written.
 
-    `store` is the store's URL; `tier` is where, None if it is known of no single one; `damaged`
-    counts objects; `example` names one of them, and `reason` says what is wrong with it.
+    `store` is the store's URL. Since the last such event, at most one in a second, it met damage
+    `times` times; `example` names the last (a segment, a fragment, a disk), `reason` says what is
+    wrong with it, and `lost` whether bytes of objects are lost with any of them.
     """
 
     store: str = attrs.field(converter=_text)
-    tier: str | None = attrs.field(converter=_maybe_text)
-    damaged: int
+    times: int
     example: str = attrs.field(converter=_text)
     reason: str = attrs.field(converter=_text)
+    lost: bool
 
 
 @attrs.frozen(kw_only=True)
 class DamageRepaired(Event):
-    """A store repaired damage and read back what it wrote.
+    """Damage of a store is no more: it was repaired, or is right when it is read again.
 
-    `store` is the store's URL; `repaired` and `lost` count objects: whole again, and beyond repair;
-    `nbytes` were written; it took `seconds`.
+    `store` is the store's URL; `repaired` findings are gone, `example` names one, `left` remain.
     """
 
     store: str = attrs.field(converter=_text)
     repaired: int
-    lost: int
-    nbytes: int
-    seconds: float
+    left: int
+    example: str = attrs.field(converter=_text)
 
 
 @attrs.frozen(kw_only=True)
 class ScrubEnded(Event):
-    """A scrub ended: a store read what it holds and compared it with its checksums.
+    """A store has read what it holds and compared it with its checksums.
 
-    `store` is the store's URL; `checked` and `damaged` count objects; `nbytes` were read; it took
-    `seconds`; `complete` says whether it saw all that there is.
+    `store` is the store's URL; `kind` is "scrub" for a pass over everything, "repair" where it
+    looked at what was suspect. Of `faults`, `repaired` were; `lost_objects` are beyond repair.
+    `nbytes` were read in `seconds`; `complete` says whether nothing is left of the pass.
     """
 
     store: str = attrs.field(converter=_text)
-    checked: int
-    damaged: int
+    kind: str = attrs.field(converter=_text)
+    faults: int
+    repaired: int
+    lost_objects: int
     nbytes: int
     seconds: float
     complete: bool
 
 
 @attrs.frozen(kw_only=True)
-class TierState(Event):
-    """How full and how useful a tier is; at most one in a second while the store is used.
+class TierLoad:
+    """How full a tier is; part of a `StoreState`.
 
-    `store` is the store's URL, `tier` the tier's name; `temperature` is "hot", "warm" or "cold".
-    `used_bytes` of `capacity_bytes` are taken, None where that is not known. `hits` of `reads` were
-    answered from this tier, since the store was opened.
+    `tier` is "hot", "warm" or "cold"; `used_bytes` of `capacity_bytes` are taken, which is None
+    where it is not known.
+    """
+
+    tier: str = attrs.field(converter=_text)
+    used_bytes: int
+    capacity_bytes: int | None
+
+
+@attrs.frozen(kw_only=True)
+class StoreState(Event):
+    """How full and how busy a store is; at most one in a second while it is used.
+
+    `store` is its URL; it has `objects` in `tiers`. Since this process opened it, shards were read
+    `hot_reads` times from the hot tier; the cache answered `cache_hits` of `cache_hits +
+    cache_misses` requests for others, and `fetched` shards came from warm and cold tiers, of which
+    `degraded` were made of other fragments, as theirs could not be read.
     """
 
     store: str = attrs.field(converter=_text)
-    tier: str = attrs.field(converter=_text)
-    temperature: str = attrs.field(converter=_text)
-    used_bytes: int | None
-    capacity_bytes: int | None
-    hits: int
-    reads: int
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Share of the reads that this tier answered, 0 to 1; None before the first read."""
-        return self.hits / self.reads if self.reads else None
+    objects: int
+    tiers: tuple[TierLoad, ...] = attrs.field(converter=_row)
+    hot_reads: int
+    cache_hits: int
+    cache_misses: int
+    fetched: int
+    degraded: int
 
 
 @attrs.frozen(kw_only=True)
 class TierFull(Event):
-    """A tier had no space for what was to be written.
+    """A tier of a store had no space for what was to be written.
 
-    `store` is the store's URL, `tier` the tier's name; `reason` says what did not fit.
+    `store` is the store's URL, `url` that of the tier; `reason` says what did not fit.
     """
 
     store: str = attrs.field(converter=_text)
-    tier: str = attrs.field(converter=_text)
+    url: str = attrs.field(converter=_text)
     reason: str = attrs.field(converter=_text)
 
 
