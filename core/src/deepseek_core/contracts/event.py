@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 
 from deepseek_core.contracts.secret import scrub
 from deepseek_core.contracts.units import printable
-
-T = TypeVar("T")
 
 _LONGEST: Final = 500  # characters of a text: an event may wait in a queue, and be drawn
 _LOOKED_AT: Final = 4096
@@ -31,10 +29,6 @@ def _text(value: object) -> str:
 
 def _maybe_text(value: object) -> str | None:
     return None if value is None else _text(value)
-
-
-def _row(values: Iterable[T]) -> tuple[T, ...]:
-    return tuple(values)
 
 
 def _counts(values: Mapping[Any, int]) -> dict[str, int]:
@@ -87,9 +81,9 @@ class DeviceQuarantined(Event):
 class DeviceLoad:
     """What the device `device_id` of a session does; part of a `SessionState`.
 
-    `utilization` is the share of the time since the last state in which it ran a task, 0 to 1.
-    `queued` tasks wait for it or run on it now; `done` counts those that ended since the session
-    opened.
+    `utilization` is the share of the time since the last state in which its slots ran tasks that
+    have ended, 0 to 1. `queued` tasks of a stream wait for it; `done` counts those that ended since
+    the session opened.
     """
 
     device_id: str
@@ -98,21 +92,27 @@ class DeviceLoad:
     done: int
 
 
+def _loads(values: Iterable[DeviceLoad]) -> tuple[DeviceLoad, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class SessionState(Event):
     """What a session or server does now; at most one in a second while it has work.
 
-    `session` is a name that no other in this process has; `devices` are those that it has opened.
-    `queued`, `done` and `missed` count
-    requests by latency class ("realtime", "offline"): those that wait or run now; those that ended
-    since it opened; and, among these, those that ended after their deadline.
+    `session` is a name that no other in this process has; `devices` are those that ran a task.
+    The rest counts requests of a server by latency class ("realtime", "offline"), since it opened:
+    `queued` wait or run now, `done` were answered, `missed` were answered after their deadline or
+    dropped as they could not meet it, `refused` were not taken in. Plans of a session have none.
+    One that is idle tells nothing: its last state is how it came to rest.
     """
 
     session: str = attrs.field(converter=_text)
-    devices: tuple[DeviceLoad, ...] = attrs.field(converter=_row)
+    devices: tuple[DeviceLoad, ...] = attrs.field(converter=_loads)
     queued: dict[str, int] = attrs.field(converter=_counts)
     done: dict[str, int] = attrs.field(converter=_counts)
     missed: dict[str, int] = attrs.field(converter=_counts)
+    refused: dict[str, int] = attrs.field(converter=_counts)
 
 
 # Stores
@@ -194,19 +194,23 @@ class TierLoad:
     capacity_bytes: int | None
 
 
+def _tier_loads(values: Iterable[TierLoad]) -> tuple[TierLoad, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class StoreState(Event):
     """How full and how busy a store is; at most one in a second while it is used.
 
     `store` is its URL; it has `objects` in `tiers`. Since this process opened it, shards were read
-    `hot_reads` times from the hot tier; the cache answered `cache_hits` of `cache_hits +
-    cache_misses` requests for others, and `fetched` shards came from warm and cold tiers, of which
+    `hot_reads` times from the hot tier; of requests for others the cache
+    answered `cache_hits` and not `cache_misses`, and `fetched` shards came from warm and cold tiers, of which
     `degraded` were made of other fragments, as theirs could not be read.
     """
 
     store: str = attrs.field(converter=_text)
     objects: int
-    tiers: tuple[TierLoad, ...] = attrs.field(converter=_row)
+    tiers: tuple[TierLoad, ...] = attrs.field(converter=_tier_loads)
     hot_reads: int
     cache_hits: int
     cache_misses: int
@@ -245,10 +249,11 @@ class TrainingBegan(Event):
 
 @attrs.frozen(kw_only=True)
 class TrainingState(Event):
-    """How far the training named `run` is; told by rank 0, at most once in a second.
+    """How far the training named `run` is.
 
-    `step` steps are done; `loss` is that of the last one, and may be nan or infinite; None where
-    rank 0 does not know it. The rest is since the last state: `samples_per_s` of all ranks;
+    Rank 0 tells it at most once in a second, and at the end. `step` steps are done; `loss` is that
+    of the last one, and may be nan or infinite; None where rank 0 does not know it. The rest is
+    since the last state: `samples_per_s` of all ranks;
     `imbalance` is the slowest rank's computing time over the mean, minus 1, None where it is not
     measured; rank 0 sent `bytes_sent` to other ranks, and compression of gradients saved it
     `bytes_saved` more.
