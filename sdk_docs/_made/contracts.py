@@ -76,7 +76,7 @@ def plans() -> str:
 
 
 def page() -> str:
-    """Every group of public names, and the events."""
+    """Every group of public names."""
     parts = []
     for title, names in GROUPS.items():
         present = [name for name in names if name in deepseek_core.__all__]
@@ -88,16 +88,7 @@ def page() -> str:
     parts += map(section, TRAINING)
     parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
     parts += [section(getattr(compression, name)) for name in compression.__all__]
-    parts += ["## Events", "In the module `deepseek_core.events`; `ds_on_event` gets them."]
-    parts += [section(event) for event in events()]
     return "\n\n".join(parts)
-
-
-def events() -> list[type]:
-    """`Event`, all that are one and what they hold, in the order of their module."""
-    module = deepseek_core.events
-    found = [v for v in vars(module).values() if inspect.isclass(v)]
-    return [v for v in found if v.__module__ == module.__name__]
 
 
 def section(item: type) -> str:

@@ -30,7 +30,12 @@ def session(tmp_path, heard):
     plain_devices.FAILURES.clear()
     plain_devices.BEFORE.clear()
     listener = ModuleType("listener")
-    listener.listen = hookimpl(hooks.ds_on_event)(lambda event: heard.append(event))
+
+    @hookimpl(hooks.ds_on_event)
+    def listen(event):
+        heard.append(event)
+
+    listener.listen = listen
     callers = Hooks()
     callers.register(listener, "ear")
     registry = Registry(plugins=(), switches=Switches(), hooks=callers)

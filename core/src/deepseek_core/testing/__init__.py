@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from deepseek_core.testing.device_case import DeviceCase
     from deepseek_core.testing.executor import ExecutorConformance
     from deepseek_core.testing.frontend import FrontendConformance
+    from deepseek_core.testing.hearing import listening
     from deepseek_core.testing.listener import ListenerConformance
-    from deepseek_core.testing.listening import listening
     from deepseek_core.testing.model_compressor import ModelCompressorConformance
     from deepseek_core.testing.plugin import PluginConformance
     from deepseek_core.testing.score import ScoreConformance
@@ -55,7 +55,7 @@ _HOME = {
     "StrategyConformance": "strategy",
     "TierConformance": "tier",
     "TrainingCase": "strategy_training",
-    "listening": "listening",
+    "listening": "hearing",
 }
 
 __all__ = [

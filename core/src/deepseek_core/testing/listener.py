@@ -14,7 +14,7 @@ from deepseek_core.contracts import event as events
 from deepseek_core.discovery.hooks import ds_on_event
 from deepseek_core.discovery.listeners import PROCESS
 from deepseek_core.discovery.registry import Registry
-from deepseek_core.testing.listening import Heard
+from deepseek_core.testing.hearing import Heard
 from deepseek_core.testing.plugin import PluginConformance
 from deepseek_core.testing.process_state import process_state
 
@@ -56,7 +56,7 @@ class ListenerConformance(PluginConformance):
         assert self.plugin in registry.listeners, f"it implements no {ds_on_event.__name__}"
 
     def test_it_takes_every_event(self, registry: Registry) -> None:
-        """Of each type, with the least that its fields hold: no texts, zero, None."""
+        """One of each type, with the least that its fields hold: no texts, zero, None."""
         for event in samples(0):
             self._told(registry, event)
 

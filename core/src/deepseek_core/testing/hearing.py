@@ -26,12 +26,12 @@ class Heard:
         self._heard.append(event)
 
     def all(self) -> list[Event]:
-        """All that were emitted so far."""
+        """Give all that were emitted so far."""
         assert COURIER.drain(_LIMIT_S), f"events waited for more than {_LIMIT_S:g} s"
         return self._heard.copy()
 
     def of(self, kind: type[E]) -> list[E]:
-        """Those of a type."""
+        """Give those of a type."""
         return [event for event in self.all() if isinstance(event, kind)]
 
 
