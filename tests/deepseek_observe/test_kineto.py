@@ -5,13 +5,14 @@ import io
 import json
 import random
 
+import msgspec
 import numpy as np
 import pytest
 from timelines import TRACES
 
 from deepseek_core import errors
 from deepseek_observe.profile.profile import profile
-from deepseek_observe.reading.events import events
+from deepseek_observe.reading.events import events, nanoseconds
 from deepseek_observe.reading.kineto import read_kineto
 from deepseek_observe.reading.reading import read_trace
 from deepseek_observe.timeline.classes import HOST, WORK, Class
@@ -69,6 +70,19 @@ def test_times_that_count_from_1970_are_exact(tmp_path):
     found = read_kineto(path)
     assert found.origin_ns == 1712195495519689813
     assert found.durations.tolist() == [63007]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("5", 5000), ("5.1", 5100), ("5.25", 5250), ("5.0009", 5000), ("1712195495519689.813",
+        1712195495519689813), ("-1.5", -1500), ("-0.001", -1), ("1.5e3", 1_500_000), ("5E-1", 500),
+        ('"7.25"', 7250), ('"x"', None), ("null", None), ("", None), ("[1]", None), ("true", None),
+        ("1e300", None), ("4611686018427388", None), ('"NaN"', None), ('"Infinity"', None),
+    ],
+)  # fmt: skip
+def test_a_time_is_read_to_the_last_nanosecond(text, wanted):
+    assert nanoseconds(msgspec.Raw(text.encode())) == wanted
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from deepseek_observe.profile.kernels import Moved, inside, moved, way_of
 from deepseek_observe.timeline.classes import WORK, Class
 from deepseek_observe.timeline.intervals import clipped, covered_within, union
 from deepseek_observe.timeline.nesting import innermost, nest
-from deepseek_observe.timeline.record import Column, Timeline
+from deepseek_observe.timeline.record import Column, Timeline, distinct
 
 _LEAST: Final = 0.005  # of the window; less is no finding
 _SHORT_NS: Final = 20_000  # a kernel that takes no longer than two launches
@@ -256,16 +256,14 @@ def within_ranges(timeline: Timeline, gaps: Idle, lengths: Column) -> Column:
     ranges = timeline.where(Class.RANGE)
     calls = np.where(gaps.rows >= 0, timeline.launches[gaps.rows], -1)
     threads = np.where((calls >= 0) & (lengths > 0), timeline.streams[calls], -1)
-    for thread in np.unique(threads[threads >= 0]).tolist():
+    for thread in distinct(threads[threads >= 0]).tolist():
         mine = ranges[timeline.streams[ranges] == thread]
         if not len(mine):
             continue
         some = threads == thread
         waits = union(gaps.starts[some], gaps.starts[some] + lengths[some])
         # Between two of these moments the innermost range is one.
-        times = np.unique(
-            np.concatenate([timeline.starts[mine], timeline.ends[mine], waits.starts])
-        )
+        times = distinct(np.concatenate([timeline.starts[mine], timeline.ends[mine], waits.starts]))
         own = np.full(len(times), thread, np.int64)
         nested = nest(timeline.starts[mine], timeline.ends[mine], timeline.streams[mine])
         found = innermost(nested, times, own)

@@ -23,7 +23,7 @@ import numpy as np
 from deepseek_observe.profile.breakdown import Window
 from deepseek_observe.timeline.classes import WORK, Class
 from deepseek_observe.timeline.intervals import Set, covered_within, gaps, union
-from deepseek_observe.timeline.record import Column, Timeline
+from deepseek_observe.timeline.record import Column, Timeline, distinct
 
 LAUNCH_NS: Final = 10_000
 """A gap of a queued work up to this is that of any launch."""
@@ -99,7 +99,7 @@ def _waited(timeline: Timeline, device: int, rows: Column, starts: Column, ends:
     """Whether the stream of a work waited for an event within the gap before it."""
     syncs = timeline.where(Class.SYNC, device=device)
     found = np.zeros(len(rows), bool)
-    for stream in np.unique(timeline.streams[syncs]).tolist():
+    for stream in distinct(timeline.streams[syncs]).tolist():
         mine = syncs[timeline.streams[syncs] == stream]
         after = np.sort(timeline.ends[mine])
         here = (rows >= 0) & (timeline.streams[rows] == stream)
@@ -118,7 +118,7 @@ def _of_host(
     loads = np.array([LOADER.search(text) is not None for text in timeline.texts], bool)
     copies = np.array(["emcpy" in text for text in timeline.texts], bool)
     threads = np.where(calls >= 0, timeline.streams[calls], -1)
-    for thread in np.unique(threads[lengths > 0]).tolist():
+    for thread in distinct(threads[lengths > 0]).tolist():
         mine = np.flatnonzero((threads == thread) & (lengths > 0))
         begin, end = starts[mine], starts[mine] + lengths[mine]
         ranges = timeline.where(Class.RANGE, Class.OPERATION)

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepseek_observe.profile.breakdown import Window
 from deepseek_observe.timeline.classes import WORK, Class
-from deepseek_observe.timeline.record import Column, Timeline
+from deepseek_observe.timeline.record import Column, Timeline, distinct
 
 _TOP: Final = 10
 
@@ -79,7 +79,7 @@ def moved(timeline: Timeline, device: int, window: Window) -> tuple[Moved, ...]:
     rows = inside(timeline, timeline.where(Class.COPY, Class.FILL, device=device), window)
     names = timeline.names[rows]
     found = []
-    for name in np.unique(names).tolist():
+    for name in distinct(names).tolist():
         mine = rows[names == name]
         total = int(timeline.durations[mine].sum())
         sizes = timeline.nbytes[mine]

@@ -1,20 +1,19 @@
 """Traces of PyTorch's profiler (Kineto), NVIDIA and AMD; and other Chrome traces of devices.
 
 Times are decimal microseconds: older traces count from 1970, where a float64 is a quarter of one
-off, so they are read as decimals and kept as whole nanoseconds.
+off, so they are read digit by digit and kept as whole nanoseconds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from deepseek_core import errors
 from deepseek_observe.reading.columns import Columns
-from deepseek_observe.reading.events import Around, Event, Number, events
+from deepseek_observe.reading.events import Around, Event, Number, events, nanoseconds
 from deepseek_observe.reading.opening import opened
 from deepseek_observe.timeline.classes import HOST, Class, of_call, of_kernel
 from deepseek_observe.timeline.record import Timeline
@@ -33,7 +32,6 @@ _RANGES: Final = frozenset(("user_annotation",))
 _OPERATIONS: Final = frozenset(("cpu_op", "operator"))
 _FIRST_OF_TEXT: Final = 1 << 40  # numbers of streams and threads that have a name instead
 _MOST: Final = 1 << 62
-_MOST_US: Final = Decimal(_MOST // 1000)
 _OTHER_CALLS: Final = "calls of the driver that neither launch nor wait"
 
 
@@ -104,15 +102,14 @@ class _Reader:
             found = self._class(event)
             if found is None:
                 continue
-            ts, dur = event.ts, event.dur
-            if ts is None or dur is None or not (0 <= dur < _MOST_US and -_MOST_US < ts < _MOST_US):
+            start, length = nanoseconds(event.ts), nanoseconds(event.dur)
+            if start is None or length is None or length < 0:
                 self.left_out["without a time"] += 1
                 continue
-            start = int(ts * 1000)
             kept.append(event)
             classes.append(found)
             starts.append(start)
-            ends.append(start + int(dur * 1000))
+            ends.append(start + length)
         whole = self._whole
         self.columns.add(
             starts=starts,

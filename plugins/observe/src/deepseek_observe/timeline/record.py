@@ -14,6 +14,14 @@ from deepseek_observe.timeline.classes import HOST, Class
 Column = NDArray[np.int64]
 
 
+def distinct(column: Column) -> Column:
+    """The different values, in order; `np.unique` of that alone imports what is for masks."""
+    in_order = np.sort(column)
+    first = np.ones(len(in_order), bool)
+    np.not_equal(in_order[1:], in_order[:-1], out=first[1:])
+    return in_order[first]
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Timeline:
     """Rows in order of their start; every column is int64 [N].
@@ -64,7 +72,7 @@ class Timeline:
     @property
     def device_numbers(self) -> tuple[int, ...]:
         """Devices that have rows."""
-        return tuple(int(one) for one in np.unique(self.devices) if one != HOST)
+        return tuple(int(one) for one in distinct(self.devices) if one != HOST)
 
     def take(self, rows: Column) -> Timeline:
         """The same with these rows alone, in their order; launches that are left out become -1."""
