@@ -27,7 +27,9 @@ from deepseek_observe.timeline.record import Column, Timeline, distinct
 
 LAUNCH_NS: Final = 10_000
 """A gap of a queued work up to this is that of any launch."""
-LOADER: Final = re.compile(r"data_?loader|dataset|prefetch|\bload_?batch|next_batch", re.IGNORECASE)
+LOADER: Final = re.compile(
+    r"data[ _]?loader|dataset|prefetch|\bload_?batch|next_batch", re.IGNORECASE
+)
 """Names of ranges in which data are read, as frameworks and people write them."""
 
 
@@ -42,6 +44,8 @@ class Cause(enum.Enum):
     DEPENDENCY = "dependency"
     QUEUE = "queue"
     UNKNOWN = "unknown"
+    OTHERS = "other devices"
+    EMPTY = "nothing to do"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -84,6 +88,20 @@ def idle(timeline: Timeline, device: int, window: Window) -> Idle:
     found[Cause.QUEUE] = np.where(queued & ~waits & (lengths > LAUNCH_NS), lengths, 0)
     found[Cause.UNKNOWN] = np.where(calls < 0, lengths, 0)
     return Idle(starts=starts, ends=ends, rows=rows, by_cause=found)
+
+
+def idle_of_plan(timeline: Timeline, device: int, window: Window) -> Idle:
+    """Find the gaps of a device of a plan: other devices had work then, or none had any."""
+    works = timeline.where(*WORK, device=device)
+    every = timeline.where(*WORK)
+    starts, ends = gaps(_set(timeline, works), window.begin_ns, window.end_ns)
+    others = covered_within(_set(timeline, every), starts, ends)
+    return Idle(
+        starts=starts,
+        ends=ends,
+        rows=_next(timeline, works, ends),
+        by_cause={Cause.OTHERS: others, Cause.EMPTY: ends - starts - others},
+    )
 
 
 def _next(timeline: Timeline, works: Column, ends: Column) -> Column:

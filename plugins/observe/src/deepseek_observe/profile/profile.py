@@ -12,7 +12,8 @@ from deepseek_observe.profile.findings import Confidence, Finding, find, measure
 from deepseek_observe.profile.idle import Cause
 from deepseek_observe.profile.kernels import Moved, Work, top
 from deepseek_observe.profile.lanes import Lane, lanes
-from deepseek_observe.profile.preparing import prepared, windows
+from deepseek_observe.profile.preparing import is_plan, prepared, windows
+from deepseek_observe.profile.stages import of_stages
 from deepseek_observe.timeline.record import Timeline
 
 _UNEVEN: Final = 0.05  # how much longer than the mean a rank computes, to be called slow
@@ -63,7 +64,8 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
     findings: list[Finding] = []
     for device, looked_at in windows(used, window).items():
         measured = measure(used, device, looked_at)
-        findings += find(used, measured)
+        if not is_plan(used):
+            findings += find(used, measured)
         devices.append(
             DeviceProfile(
                 device=device,
@@ -76,6 +78,8 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
                 lanes=lanes(used, device, looked_at),
             )
         )
+    if is_plan(used):
+        findings += of_stages(used, devices[0].window)
     rank = used.facts.get("rank")
     return Profile(
         source=used.source,

@@ -31,6 +31,7 @@ _BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class Args(msgspec.Struct, gc=False):
     """What is read of an event's arguments; all else is skipped, and never made an object."""
 
+    name: Number = None
     stream: Number = None
     device: Number = None
     correlation: Number = None

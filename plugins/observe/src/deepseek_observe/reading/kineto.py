@@ -1,4 +1,4 @@
-"""Traces of PyTorch's profiler (Kineto), NVIDIA and AMD; and other Chrome traces of devices.
+"""Traces of PyTorch's profiler (Kineto), NVIDIA and AMD; of `ds-sdk run --trace`; and alike.
 
 Times are decimal microseconds: older traces count from 1970, where a float64 is a quarter of one
 off, so they are read digit by digit and kept as whole nanoseconds.
@@ -6,6 +6,7 @@ off, so they are read digit by digit and kept as whole nanoseconds.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ _CALLS: Final = frozenset(
     ("cuda_runtime", "cuda_driver", "runtime", "mtia_runtime", "glow_runtime", "xpu_runtime")
 )
 _RANGES: Final = frozenset(("user_annotation",))
+_TASK: Final = "task"
+"""Of a plan that ran: its thread is named by the device and the slot."""
+_SLOT: Final = re.compile(r"(.+) slot (\d+)")
 _OPERATIONS: Final = frozenset(("cpu_op", "operator"))
 _FIRST_OF_TEXT: Final = 1 << 40  # numbers of streams and threads that have a name instead
 _MOST: Final = 1 << 62
@@ -67,6 +71,8 @@ class _Reader:
         self._operations = operations
         self._texts: dict[str, int] = {}  # streams and threads that have a name
         self._classes: dict[tuple[str, str], int | str] = {}  # by category and name
+        self._slots: dict[tuple[Number, Number], tuple[str, int]] = {}  # of tasks, by thread
+        self._devices: dict[str, int] = {}  # of tasks
         self.columns = Columns()
         self.facts: dict[str, Any] = {"format": "kineto"}
         self.left_out: Counter[str] = Counter()
@@ -98,6 +104,8 @@ class _Reader:
         ends: list[int] = []
         for event in piece:
             if event.ph != "X":
+                if event.name == "thread_name":
+                    self._note_thread(event)
                 continue
             found = self._class(event)
             if found is None:
@@ -124,6 +132,20 @@ class _Reader:
         self.num_rows += len(kept)
         self.num_of_devices += sum(one <= Class.FILL for one in classes)
 
+    def _note_thread(self, event: Event) -> None:
+        name = event.args.name if event.args else None
+        if isinstance(name, str) and (found := _SLOT.fullmatch(name)):
+            self._slots[event.pid, event.tid] = found[1], int(found[2][:9])
+
+    def _slot(self, event: Event) -> tuple[int, int]:
+        """The device and the slot of a task."""
+        name, slot = self._slots.get((event.pid, event.tid), (f"thread {event.tid}", 0))
+        number = self._devices.setdefault(name, len(self._devices))
+        if len(self._devices) > len(self.facts.setdefault("devices", {})):
+            self.facts["devices"][number] = name
+        self.facts["is_plan"] = True
+        return number, slot
+
     def said(self) -> str:
         """What was left out, as a text."""
         told = [f"{count:,} {why}" for why, count in self.left_out.most_common()]
@@ -146,6 +168,8 @@ class _Reader:
         if category in _DEVICE:
             found = _DEVICE[category]
             return int(of_kernel(name) if found is None else found)
+        if category == _TASK:
+            return int(Class.COMPUTE)
         if category in _CALLS:
             call = of_call(name)
             return _OTHER_CALLS if call is Class.CALL else int(call)
@@ -158,10 +182,14 @@ class _Reader:
     def _device(self, event: Event, found: int) -> int:
         if found > Class.SYNC:
             return HOST
+        if event.cat == _TASK:
+            return self._slot(event)[0]
         given = event.args.device if event.args else None
         return self._whole(event.pid if given is None else given, 0)
 
     def _stream(self, event: Event, found: int) -> int:
+        if event.cat == _TASK:
+            return self._slot(event)[1]
         given = event.args.stream if event.args and found <= Class.SYNC else None
         return self._whole(event.tid if given is None else given, 0)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from torch import nn
 
 from deepseek_core import errors
@@ -41,6 +42,7 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
+from deepseek_parallel.trainer.tracing import Trace, traced
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling
@@ -68,8 +70,9 @@ class Trainer:
     "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
     pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the
     first `fit`: its weights are in the checkpoint.
-    `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are called
-    with each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
+    `log` is a folder for log.jsonl, events of TensorBoard and report.html. `trace` is one for a
+    trace of some steps by each rank, or a `Trace` that says of which. `callbacks` are called with
+    each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
 
     Raises:
         ConfigError: something that can't be, or does not fit the rest.
@@ -96,6 +99,7 @@ class Trainer:
         checkpoint: str | Path | Checkpoints | None = None,
         save_every: int | GapPredictor | None = None,
         log: str | Path | None = None,
+        trace: Trace | str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
         strategy: str = PLAIN,
         options: Mapping[str, Any] | None = None,
@@ -142,6 +146,7 @@ class Trainer:
         self._watched = Watched(
             callbacks=_callbacks(callbacks), log=None if log is None else Path(log)
         )
+        self._trace = Trace(folder=trace) if isinstance(trace, str | Path) else trace
         self._progress = Progress()
         self._wishes = Wishes()
         self._divided: Part | None = None  # what this rank holds on a mesh, once it is
@@ -177,12 +182,14 @@ class Trainer:
             setup.choice.check_world(ranks.size)
         record, begin_s = Record(ranks.size), time.monotonic()
         progress.stopped, self._wishes.stop = "", ""
-        watched = Watched(callbacks=self._watched.callbacks, log=self._watched.log, show=show)
         with (
             seeding.kept(),
             interruptible(self._wishes),
+            traced(self._trace, ranks) as tracers,
             telling(
-                watched,
+                attrs.evolve(
+                    self._watched, callbacks=(*self._watched.callbacks, *tracers), show=show
+                ),
                 record,
                 steps=goal.num_steps,
                 is_resumed=resume or progress.turns > 0,
@@ -203,8 +210,8 @@ class Trainer:
                 mesh=loop.mesh,
             )
             tell(end)
-        if watched.log is not None and ranks.rank == 0:
-            write_page(watched.log / PAGE, report, _facts(setup))
+        if self._watched.log is not None and ranks.rank == 0:
+            write_page(self._watched.log / PAGE, report, _facts(setup))
         return report
 
     def _divide(self) -> Part:

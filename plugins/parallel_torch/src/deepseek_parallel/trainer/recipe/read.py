@@ -32,6 +32,7 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
         "failure_system": str, "failure_nodes": int,
     },
     "log": {"folder": str},
+    "trace": {"folder": str, "skip": int, "steps": int},
 }  # fmt: skip
 """The keys of each table, and of what type a value is."""
 _OPEN: Final = ("strategy",)
@@ -49,6 +50,7 @@ _EITHER: Final = {
     "train": ("steps", "epochs"),
     "scheduler": ("name", "factory"),
     "strategy": ("name",),
+    "trace": ("folder",),
 }
 
 
