@@ -36,6 +36,7 @@ GROUPS: Final = {
     "Commands": ("CommandSpec",),
     "Checks": ("CheckSpec", "Finding"),
     "Settings": ("Secret",),
+    "Telling what happens": ("emit",),
 }  # fmt: skip
 PLACES: Final = (
     place.Place, place.PlaceOptions, place.DeviceOffer, place.Link, place.RemoteTensor,
@@ -93,9 +94,10 @@ def page() -> str:
 
 
 def events() -> list[type]:
-    """`Event` and all that are one, in the order of their module."""
-    found = [v for v in vars(deepseek_core.events).values() if inspect.isclass(v)]
-    return [v for v in found if issubclass(v, deepseek_core.events.Event)]
+    """`Event`, all that are one and what they hold, in the order of their module."""
+    module = deepseek_core.events
+    found = [v for v in vars(module).values() if inspect.isclass(v)]
+    return [v for v in found if v.__module__ == module.__name__]
 
 
 def section(item: type) -> str:

@@ -385,6 +385,7 @@ class Session:
         with self._history_lock:
             if self._opened_history is not None:
                 self._opened_history.close()
+        self.registry.settle()
 
     def _close_place(self) -> None:
         place, self._place = self._place, None
