@@ -14,9 +14,10 @@ from typing import Final
 import attrs
 import numpy as np
 
+from deepseek_core import console
 from deepseek_observe.profile.breakdown import Shares, Window, breakdown
 from deepseek_observe.profile.idle import Cause, Idle, idle, idle_of_plan
-from deepseek_observe.profile.kernels import Moved, inside, moved, way_of
+from deepseek_observe.profile.kernels import Moved, copies, exchanges, inside, way_of
 from deepseek_observe.profile.preparing import is_plan
 from deepseek_observe.timeline.classes import WORK, Class
 from deepseek_observe.timeline.intervals import clipped, covered_within, union
@@ -111,13 +112,14 @@ _SURE: Final = {
 
 @attrs.frozen(kw_only=True, eq=False)
 class Measured:
-    """A device in a window: its shares, its gaps, and what it moved."""
+    """A device in a window: its shares, its gaps, what it copied and what it exchanged."""
 
     device: int
     window: Window
     shares: Shares
     gaps: Idle
-    moved: tuple[Moved, ...]
+    copies: tuple[Moved, ...]
+    exchanges: tuple[Moved, ...]
 
 
 def measure(timeline: Timeline, device: int, window: Window) -> Measured:
@@ -127,7 +129,8 @@ def measure(timeline: Timeline, device: int, window: Window) -> Measured:
         window=window,
         shares=breakdown(timeline, device, window),
         gaps=(idle_of_plan if is_plan(timeline) else idle)(timeline, device, window),
-        moved=moved(timeline, device, window),
+        copies=copies(timeline, device, window),
+        exchanges=exchanges(timeline, device, window),
     )
 
 
@@ -135,8 +138,8 @@ def find(timeline: Timeline, of: Measured) -> tuple[Finding, ...]:
     """All findings of a device in a window, what could win the most first."""
     device, window = of.device, of.window
     found = [
-        *_of_exchanges(timeline, device, window, of.shares),
-        *_of_copies(timeline, device, window, of.moved),
+        *_of_exchanges(timeline, of),
+        *_of_copies(timeline, device, window, of.copies),
         *_of_gaps(timeline, device, window, of.gaps),
     ]
     kept = [one for one in found if one.recoverable_ns >= LEAST * window.span_ns]
@@ -154,9 +157,8 @@ def recoverable(timeline: Timeline, device: int, window: Window, without: Column
     return both[0].total - both[1].total
 
 
-def _of_exchanges(
-    timeline: Timeline, device: int, window: Window, shares: Shares
-) -> Iterator[Finding]:
+def _of_exchanges(timeline: Timeline, of: Measured) -> Iterator[Finding]:
+    device, window, shares = of.device, of.window, of.shares
     rows = timeline.where(Class.COMMUNICATION, device=device)
     if not len(rows):
         return
@@ -166,6 +168,7 @@ def _of_exchanges(
     told = (
         f"{milliseconds(shares.communication_ns)} of exchanges, {shares.overlap or 0:.0%} of it "
         "beside computing",
+        *(_of_moved(one) for one in of.exchanges[:_NAMES] if one.nbytes is not None),
     )
     if len(computing) and set(computing.tolist()) == streams and len(streams) == 1:
         yield Finding(
@@ -208,7 +211,7 @@ def _of_moved(one: Moved) -> str:
     told = f"{one.count:,} of {one.way}: {milliseconds(one.total_ns)}"
     if one.nbytes is None or one.bytes_per_s is None:
         return told
-    return f"{told}, {one.nbytes / 1e9:.3g} GB at {one.bytes_per_s / 1e9:.3g} GB/s"
+    return f"{told}, {console.format_bytes(one.nbytes)} at {one.bytes_per_s / 1e9:.3g} GB/s"
 
 
 def _remedy_of(one: Moved) -> str:

@@ -21,9 +21,9 @@ _UNEVEN: Final = 0.05  # how much longer than the mean a rank computes, to be ca
 
 @attrs.frozen(kw_only=True)
 class DeviceProfile:
-    """One device in its window: where its time went, why it was idle, what it ran and moved.
+    """One device in its window: where its time went, and why it was idle.
 
-    `lanes` are for a picture.
+    `top` is what it ran most, `copies` and `exchanges` what it moved; `lanes` are for a picture.
     """
 
     device: int
@@ -32,7 +32,8 @@ class DeviceProfile:
     shares: Shares
     idle: Mapping[Cause, int]
     top: tuple[Work, ...]
-    moved: tuple[Moved, ...]
+    copies: tuple[Moved, ...]
+    exchanges: tuple[Moved, ...]
     lanes: tuple[Lane, ...]
 
 
@@ -74,7 +75,8 @@ def profile(timeline: Timeline, *, window: str | None = None) -> Profile:
                 shares=measured.shares,
                 idle=measured.gaps.totals,
                 top=top(used, device, looked_at),
-                moved=measured.moved,
+                copies=measured.copies,
+                exchanges=measured.exchanges,
                 lanes=lanes(used, device, looked_at),
             )
         )

@@ -36,6 +36,11 @@ class Args(msgspec.Struct, gc=False):
     device: Number = None
     correlation: Number = None
     bytes: Number = None
+    collective: Number = msgspec.field(default=None, name="Collective name")
+    taken: Number = msgspec.field(default=None, name="In msg nelems")
+    given: Number = msgspec.field(default=None, name="Out msg nelems")
+    dtype: Number = None
+    ranks: Number = msgspec.field(default=None, name="Group size")
 
 
 class Event(msgspec.Struct, gc=False):
@@ -62,6 +67,7 @@ class Around(msgspec.Struct, gc=False):
 
 _EVENTS: Final = msgspec.json.Decoder(list[Event])
 _AROUND: Final = msgspec.json.Decoder(Around)
+_FIELDS: Final = msgspec.structs.fields(Args)
 _ANY: Final = msgspec.json.Decoder(Any, float_hook=Decimal)
 Tell = Callable[[Around], None]
 
@@ -168,7 +174,7 @@ def _event(one: dict[str, Any]) -> Event:
         dur=_raw(one.get("dur")),
         pid=_number(one.get("pid")),
         tid=_number(one.get("tid")),
-        args=Args(**{key: _number(args.get(key)) for key in Args.__struct_fields__})
+        args=Args(**{field.name: _number(args.get(field.encode_name)) for field in _FIELDS})
         if isinstance(args, dict)
         else None,
     )

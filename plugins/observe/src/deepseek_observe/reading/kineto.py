@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from deepseek_core import errors
 from deepseek_observe.reading.columns import Columns
-from deepseek_observe.reading.events import Around, Event, Number, events, nanoseconds
+from deepseek_observe.reading.events import Args, Around, Event, Number, events, nanoseconds
+from deepseek_observe.reading.exchanges import bus_nbytes
 from deepseek_observe.reading.opening import opened
 from deepseek_observe.timeline.classes import HOST, Class, of_call, of_kernel
 from deepseek_observe.timeline.record import Timeline
@@ -127,7 +128,7 @@ class _Reader:
             classes=classes,
             names=self.columns.numbers(event.name for event in kept),
             correlations=[whole(event.args.correlation, 0) if event.args else 0 for event in kept],
-            nbytes=[whole(event.args.bytes, -1) if event.args else -1 for event in kept],
+            nbytes=[self._nbytes(event.args) if event.args else -1 for event in kept],
         )
         self.num_rows += len(kept)
         self.num_of_devices += sum(one <= Class.FILL for one in classes)
@@ -192,6 +193,12 @@ class _Reader:
             return self._slot(event)[1]
         given = event.args.stream if event.args and found <= Class.SYNC else None
         return self._whole(event.tid if given is None else given, 0)
+
+    def _nbytes(self, args: Args) -> int:
+        if args.bytes is None and isinstance(args.collective, str) and isinstance(args.dtype, str):
+            numbers = max(self._whole(args.taken, -1), self._whole(args.given, -1))
+            return bus_nbytes(args.collective, args.dtype, numbers, self._whole(args.ranks, 0))
+        return self._whole(args.bytes, -1)
 
     def _whole(self, value: Number, default: int) -> int:
         """A number as it is, or in a text; any other text gets a number of its own."""

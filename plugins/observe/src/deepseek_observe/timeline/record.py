@@ -30,7 +30,7 @@ class Timeline:
     `devices` is a number, or HOST; `streams` one of a device's streams, or a thread of the host.
     `classes` holds `Class`, `names` a place in `texts`. `correlations` ties a launch to its work,
     0 is none; `launches` is the row of the launch, -1 where it is not in the trace. `nbytes` is
-    what a copy or a fill moved, -1 where it is unknown.
+    what a copy or a fill moved, or each rank sent in an exchange; -1 where it is unknown.
     `facts` are what the trace says of itself: rank, world_size, device names and the like.
     `left_out` counts what was read and is no row, by the reason.
     """
