@@ -103,7 +103,7 @@ def test_two_registries_do_not_hear_of_each_other(tmp_path, monkeypatch):
 
 def test_what_is_no_event_is_dropped_and_told_once(installed, caplog):
     installed(a="pass")
-    for thing in ("a text", None, events.Event):
+    for thing in ("a text", None, lambda: 3):
         emit(thing, wait_s=30)
     assert heard_by("a") == []
     assert [r.message for r in caplog.records] == [
@@ -331,8 +331,9 @@ def test_events_are_plain_values_that_json_takes():
 
     load = events.DeviceLoad(device_id="a:0", utilization=0.5, queued=1, done=2)
     state = events.SessionState(
-        session="1", devices=[load], queued={"realtime": 1}, done={}, missed={}, time_s=1.0
-    )
+        session="1", devices=[load], time_s=1.0,
+        queued={"realtime": 1}, done={}, missed={}, refused={},
+    )  # fmt: skip
     assert json.loads(json.dumps(attrs.asdict(state))) == {
         "time_s": 1.0,
         "session": "1",
@@ -340,6 +341,7 @@ def test_events_are_plain_values_that_json_takes():
         "queued": {"realtime": 1},
         "done": {},
         "missed": {},
+        "refused": {},
     }
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 
 from deepseek_core.contracts.secret import scrub
 from deepseek_core.contracts.units import printable
-
-T = TypeVar("T")
 
 _LONGEST: Final = 500  # characters of a text: an event may wait in a queue, and be drawn
 _LOOKED_AT: Final = 4096
@@ -31,10 +29,6 @@ def _text(value: object) -> str:
 
 def _maybe_text(value: object) -> str | None:
     return None if value is None else _text(value)
-
-
-def _row(values: Iterable[T]) -> tuple[T, ...]:
-    return tuple(values)
 
 
 def _counts(values: Mapping[Any, int]) -> dict[str, int]:
@@ -87,9 +81,9 @@ class DeviceQuarantined(Event):
 class DeviceLoad:
     """What the device `device_id` of a session does; part of a `SessionState`.
 
-    `utilization` is the share of the time since the last state in which it ran a task, 0 to 1.
-    `queued` tasks wait for it or run on it now; `done` counts those that ended since the session
-    opened.
+    `utilization` is the share of the time since the last state in which its slots ran tasks that
+    have ended, 0 to 1. `queued` tasks of a stream wait for it; `done` counts those that ended since
+    the session opened.
     """
 
     device_id: str
@@ -98,21 +92,27 @@ class DeviceLoad:
     done: int
 
 
+def _loads(values: Iterable[DeviceLoad]) -> tuple[DeviceLoad, ...]:
+    return tuple(values)
+
+
 @attrs.frozen(kw_only=True)
 class SessionState(Event):
     """What a session or server does now; at most one in a second while it has work.
 
-    `session` is a name that no other in this process has; `devices` are those that it has opened.
-    `queued`, `done` and `missed` count
-    requests by latency class ("realtime", "offline"): those that wait or run now; those that ended
-    since it opened; and, among these, those that ended after their deadline.
+    `session` is a name that no other in this process has; `devices` are those that ran a task.
+    The rest counts requests of a server by latency class ("realtime", "offline"), since it opened:
+    `queued` wait or run now, `done` were answered, `missed` were answered after their deadline or
+    dropped as they could not meet it, `refused` were not taken in. Plans of a session have none.
+    One that is idle tells nothing: its last state is how it came to rest.
     """
 
     session: str = attrs.field(converter=_text)
-    devices: tuple[DeviceLoad, ...] = attrs.field(converter=_row)
+    devices: tuple[DeviceLoad, ...] = attrs.field(converter=_loads)
     queued: dict[str, int] = attrs.field(converter=_counts)
     done: dict[str, int] = attrs.field(converter=_counts)
     missed: dict[str, int] = attrs.field(converter=_counts)
+    refused: dict[str, int] = attrs.field(converter=_counts)
 
 
 # Stores
@@ -135,82 +135,98 @@ class ObjectsMoved(Event):
 
 @attrs.frozen(kw_only=True)
 class DamageFound(Event):
-    """A store found damage: parts that are lost, or not what was written.
+    """A store found damage: bytes that are gone, or not what was written.
 
-    `store` is the store's URL; `tier` is where, None if it is known of no single one; `damaged`
-    counts objects; `example` names one of them, and `reason` says what is wrong with it.
+    `store` is the store's URL. Since the last such event, at most one in a second, it met damage
+    `times` times; `example` names the last (a segment, a fragment, a disk), `reason` says what is
+    wrong with it, and `lost` whether bytes of objects are lost with any of them.
     """
 
     store: str = attrs.field(converter=_text)
-    tier: str | None = attrs.field(converter=_maybe_text)
-    damaged: int
+    times: int
     example: str = attrs.field(converter=_text)
     reason: str = attrs.field(converter=_text)
+    lost: bool
 
 
 @attrs.frozen(kw_only=True)
 class DamageRepaired(Event):
-    """A store repaired damage and read back what it wrote.
+    """Damage of a store is no more: it was repaired, or is right when it is read again.
 
-    `store` is the store's URL; `repaired` and `lost` count objects: whole again, and beyond repair;
-    `nbytes` were written; it took `seconds`.
+    `store` is the store's URL; `repaired` findings are gone, `example` names one, `left` remain.
     """
 
     store: str = attrs.field(converter=_text)
     repaired: int
-    lost: int
-    nbytes: int
-    seconds: float
+    left: int
+    example: str = attrs.field(converter=_text)
 
 
 @attrs.frozen(kw_only=True)
 class ScrubEnded(Event):
-    """A scrub ended: a store read what it holds and compared it with its checksums.
+    """A store has read what it holds and compared it with its checksums.
 
-    `store` is the store's URL; `checked` and `damaged` count objects; `nbytes` were read; it took
-    `seconds`; `complete` says whether it saw all that there is.
+    `store` is the store's URL; `kind` is "scrub" for a pass over everything, "repair" where it
+    looked at what was suspect. Of `faults`, `repaired` were; `lost_objects` are beyond repair.
+    `nbytes` were read in `seconds`; `complete` says whether nothing is left of the pass.
     """
 
     store: str = attrs.field(converter=_text)
-    checked: int
-    damaged: int
+    kind: str = attrs.field(converter=_text)
+    faults: int
+    repaired: int
+    lost_objects: int
     nbytes: int
     seconds: float
     complete: bool
 
 
 @attrs.frozen(kw_only=True)
-class TierState(Event):
-    """How full and how useful a tier is; at most one in a second while the store is used.
+class TierLoad:
+    """How full a tier is; part of a `StoreState`.
 
-    `store` is the store's URL, `tier` the tier's name; `temperature` is "hot", "warm" or "cold".
-    `used_bytes` of `capacity_bytes` are taken, None where that is not known. `hits` of `reads` were
-    answered from this tier, since the store was opened.
+    `tier` is "hot", "warm" or "cold"; `used_bytes` of `capacity_bytes` are taken, which is None
+    where it is not known.
+    """
+
+    tier: str = attrs.field(converter=_text)
+    used_bytes: int
+    capacity_bytes: int | None
+
+
+def _tier_loads(values: Iterable[TierLoad]) -> tuple[TierLoad, ...]:
+    return tuple(values)
+
+
+@attrs.frozen(kw_only=True)
+class StoreState(Event):
+    """How full and how busy a store is; at most one in a second while it is used.
+
+    `store` is its URL; it has `objects` in `tiers`. Since this process opened it, shards were read
+    `hot_reads` times from the hot tier; of requests for others the cache
+    answered `cache_hits` and not `cache_misses`, and `fetched` shards came from warm and cold tiers, of which
+    `degraded` were made of other fragments, as theirs could not be read.
     """
 
     store: str = attrs.field(converter=_text)
-    tier: str = attrs.field(converter=_text)
-    temperature: str = attrs.field(converter=_text)
-    used_bytes: int | None
-    capacity_bytes: int | None
-    hits: int
-    reads: int
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Share of the reads that this tier answered, 0 to 1; None before the first read."""
-        return self.hits / self.reads if self.reads else None
+    objects: int
+    tiers: tuple[TierLoad, ...] = attrs.field(converter=_tier_loads)
+    hot_reads: int
+    cache_hits: int
+    cache_misses: int
+    fetched: int
+    degraded: int
 
 
 @attrs.frozen(kw_only=True)
 class TierFull(Event):
-    """A tier had no space for what was to be written.
+    """A tier of a store had no space for what was to be written.
 
-    `store` is the store's URL, `tier` the tier's name; `reason` says what did not fit.
+    `store` is the store's URL, `url` that of the tier; `reason` says what did not fit.
     """
 
     store: str = attrs.field(converter=_text)
-    tier: str = attrs.field(converter=_text)
+    url: str = attrs.field(converter=_text)
     reason: str = attrs.field(converter=_text)
 
 
@@ -233,10 +249,11 @@ class TrainingBegan(Event):
 
 @attrs.frozen(kw_only=True)
 class TrainingState(Event):
-    """How far the training named `run` is; told by rank 0, at most once in a second.
+    """How far the training named `run` is.
 
-    `step` steps are done; `loss` is that of the last one, and may be nan or infinite; None where
-    rank 0 does not know it. The rest is since the last state: `samples_per_s` of all ranks;
+    Rank 0 tells it at most once in a second, and at the end. `step` steps are done; `loss` is that
+    of the last one, and may be nan or infinite; None where rank 0 does not know it. The rest is
+    since the last state: `samples_per_s` of all ranks;
     `imbalance` is the slowest rank's computing time over the mean, minus 1, None where it is not
     measured; rank 0 sent `bytes_sent` to other ranks, and compression of gradients saved it
     `bytes_saved` more.

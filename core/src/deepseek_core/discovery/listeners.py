@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core.contracts.errors import DeepSeekError
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 _MOST_EARLY: Final = 4096
 
 
-def emit(event: Event, *, wait_s: float = 0.0) -> None:
+def emit(event: Event | Callable[[], Event], *, wait_s: float = 0.0) -> None:
     """Tell an event to the listeners of this process; never raises.
 
-    Listeners are found at the first event of the process, with the switches as they are then;
-    where there is none, all this does is look. They are told in a thread of their own. With
+    A function is called for the event here and now, if anybody listens: for what takes a while to
+    find out. Listeners are found at the first event of the process, with the switches as they are
+    then; where there is none, all this does is look. They are told in a thread of their own. With
     `wait_s`, wait so many seconds at most until all have heard: before a process ends by itself.
     """
     try:
@@ -51,9 +53,9 @@ class _Process:
     def renew(self) -> None:
         """Keep in a forked child what was found, and nothing else."""
         self._look = threading.Lock()
-        self._early: deque[Event] = deque(maxlen=_MOST_EARLY)
+        self._early: deque[Event | Callable[[], Event]] = deque(maxlen=_MOST_EARLY)
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event | Callable[[], Event]) -> None:
         """Queue it for the listeners; nobody hears what a plugin emits while it loads."""
         if self._found is None:
             if not is_loading():
@@ -62,7 +64,7 @@ class _Process:
             return
         (registry,) = self._found
         if registry is not None:
-            COURIER.take(registry, event)
+            COURIER.take(registry, event() if callable(event) else event)
 
     def _find(self) -> None:
         if not self._look.acquire(blocking=False):

@@ -45,8 +45,8 @@ class Loop:
             self._saver = Saver(setup, progress, self._say_saved)
         self.resumed: int | None = None  # the step at which it went on
 
-    def run(self, *, resume: bool) -> None:
-        """Take turns until the goal is reached, or a stop was asked for.
+    def run(self, *, resume: bool, begun: Callable[[], None]) -> None:
+        """Take turns until the goal is reached, or a stop was asked for; `begun` before the first.
 
         Raises:
             RankLost: a rank is lost, and the ranks can't be renewed.
@@ -56,6 +56,7 @@ class Loop:
         is_done = False
         try:
             self._begin(resume)
+            begun()
             while self._turn():
                 pass
             if self._saver is not None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from torch import nn
 
 from deepseek_core import errors
@@ -43,6 +42,7 @@ from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
 from deepseek_parallel.trainer.tracing import Trace, traced
+from deepseek_parallel.trainer.watch.emitted import Emitted
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
 from deepseek_parallel.trainer.watch.watchers import PAGE, Watched, telling
@@ -143,10 +143,9 @@ class Trainer:
             evaluation=evaluation, early_stop=early_stop, is_balanced=balance, clock=clock,
             checkpoint=checkpoint, save_every=save_every, choice=choice,
         )  # fmt: skip
-        self._watched = Watched(
-            callbacks=_callbacks(callbacks), log=None if log is None else Path(log)
-        )
         self._trace = Trace(folder=trace) if isinstance(trace, str | Path) else trace
+        self._callbacks = _callbacks(callbacks)
+        self._log = None if log is None else Path(log)
         self._progress = Progress()
         self._wishes = Wishes()
         self._divided: Part | None = None  # what this rank holds on a mesh, once it is
@@ -182,13 +181,17 @@ class Trainer:
             setup.choice.check_world(ranks.size)
         record, begin_s = Record(ranks.size), time.monotonic()
         progress.stopped, self._wishes.stop = "", ""
+        emitted = Emitted(_name(setup, self._log))
         with (
             seeding.kept(),
             interruptible(self._wishes),
             traced(self._trace, ranks) as tracers,
             telling(
-                attrs.evolve(
-                    self._watched, callbacks=(*self._watched.callbacks, *tracers), show=show
+                Watched(
+                    emitted=emitted,
+                    callbacks=(*self._callbacks, *tracers),
+                    log=self._log,
+                    show=show,
                 ),
                 record,
                 steps=goal.num_steps,
@@ -199,7 +202,12 @@ class Trainer:
             is_divided = setup.choice is not None and ranks.size > 1
             divide = self._divide if is_divided else None
             loop = Loop(setup, ranks, progress, goal, tell=tell, wishes=self._wishes, divide=divide)
-            loop.run(resume=resume)
+
+            def begin() -> None:
+                if ranks.rank == 0:
+                    emitted.begin(ranks=ranks.size, mesh=loop.mesh, step=progress.step)
+
+            loop.run(resume=resume, begun=begin)
             why = progress.stopped or ("steps" if steps is not None else "epochs")
             end = loop.event("end", {"seconds": time.monotonic() - begin_s}, why)
             report = record.report(
@@ -210,8 +218,8 @@ class Trainer:
                 mesh=loop.mesh,
             )
             tell(end)
-        if self._watched.log is not None and ranks.rank == 0:
-            write_page(self._watched.log / PAGE, report, _facts(setup))
+        if self._log is not None and ranks.rank == 0:
+            write_page(self._log / PAGE, report, _facts(setup))
         return report
 
     def _divide(self) -> Part:
@@ -316,6 +324,16 @@ def _goal(setup: Setup, steps: int | None, epochs: int | None) -> Goal:
         )
     check_whole("steps" if epochs is None else "epochs", steps if epochs is None else epochs)
     return Goal(batch=setup.batch, length=setup.order.length, steps=steps, epochs=epochs)
+
+
+def _name(setup: Setup, log: Path | None) -> str:
+    """What the run is called for who listens: its log, its checkpoints, or its model."""
+    place = setup.checkpoint
+    if log is not None:
+        return str(log)
+    if place is not None:
+        return place if isinstance(place, str) else place.url
+    return type(setup.model).__name__
 
 
 def _facts(setup: Setup) -> list[tuple[str, object]]:
