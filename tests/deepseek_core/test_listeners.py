@@ -37,10 +37,10 @@ LOST = events.DeviceQuarantined(device_id="a:0", reason="it is gone")
 def afresh(monkeypatch):
     """Who listens is found again, and each notice may be given again."""
     monkeypatch.setattr(courier, "_TOLD", set())
-    listeners._PROCESS.forget()
+    listeners.PROCESS.forget()
     yield
     assert COURIER.drain(30)
-    listeners._PROCESS.forget()
+    listeners.PROCESS.forget()
     for name in [name for name in sys.modules if name.startswith("zoo_")]:
         del sys.modules[name]
 

@@ -203,9 +203,9 @@ class StoreState(Event):
     """How full and how busy a store is; at most one in a second while it is used.
 
     `store` is its URL; it has `objects` in `tiers`. Since this process opened it, shards were read
-    `hot_reads` times from the hot tier; of requests for others the cache
-    answered `cache_hits` and not `cache_misses`, and `fetched` shards came from warm and cold tiers, of which
-    `degraded` were made of other fragments, as theirs could not be read.
+    `hot_reads` times from the hot tier; of requests for others the cache answered `cache_hits` and
+    not `cache_misses`; `fetched` shards came from warm and cold tiers, and `degraded` of them were
+    made of other fragments, as their own could not be read.
     """
 
     store: str = attrs.field(converter=_text)
@@ -253,10 +253,9 @@ class TrainingState(Event):
 
     Rank 0 tells it at most once in a second, and at the end. `step` steps are done; `loss` is that
     of the last one, and may be nan or infinite; None where rank 0 does not know it. The rest is
-    since the last state: `samples_per_s` of all ranks;
-    `imbalance` is the slowest rank's computing time over the mean, minus 1, None where it is not
-    measured; rank 0 sent `bytes_sent` to other ranks, and compression of gradients saved it
-    `bytes_saved` more.
+    since the last state: `samples_per_s` of all ranks; `imbalance` is the slowest rank's computing
+    time over the mean, minus 1, None where it is not measured; all ranks sent `bytes_sent` of
+    gradients and of what they tell each other, `bytes_saved` less than without compression.
     """
 
     run: str = attrs.field(converter=_text)
@@ -360,17 +359,22 @@ class RecipeStepEnded(Event):
 class Pace:
     """Says when something is due again: at most once in `every_s` seconds.
 
-    Times are those of a clock that never goes back. The first is due at once.
+    Times are those of a clock that never goes back. The first is due at once, or not before that
+    time has passed.
     """
 
     __slots__ = ("_clock", "_every_s", "_next_s")
 
     def __init__(
-        self, every_s: float = 1.0, *, clock: Callable[[], float] = time.monotonic
+        self,
+        every_s: float = 1.0,
+        *,
+        at_once: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._every_s = every_s
         self._clock = clock
-        self._next_s = -float("inf")
+        self._next_s = -float("inf") if at_once else clock() + every_s
 
     def due(self) -> bool:
         """Whether the time has come; if so, the next is `every_s` from now."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core.contracts.errors import DeepSeekError
 from deepseek_core.contracts.event import Event
-from deepseek_core.discovery.courier import COURIER, warn_once
+from deepseek_core.discovery.courier import COURIER, Audience, warn_once
 from deepseek_core.discovery.guard import is_loading
 from deepseek_core.discovery.strangers import one_line
 
@@ -29,14 +30,14 @@ def emit(event: Event | Callable[[], Event], *, wait_s: float = 0.0) -> None:
     `wait_s`, wait so many seconds at most until all have heard: before a process ends by itself.
     """
     try:
-        _PROCESS.take(event)
+        PROCESS.take(event)
         if wait_s > 0:
             COURIER.drain(wait_s)
     except Exception as error:  # noqa: BLE001 - what happened counts, not who heard of it
         warn_once("emit", f"an event could not be told: {one_line(error)}")
 
 
-class _Process:
+class Process:
     """Knows who listens in this process, found once.
 
     `_early` are events that came while another thread looked.
@@ -47,8 +48,17 @@ class _Process:
 
     def forget(self) -> None:
         """Look again at the next event."""
-        self._found: tuple[Registry | None] | None = None
+        self._found: tuple[Audience | None] | None = None
         self.renew()
+
+    @contextmanager
+    def heard_by(self, audience: Audience) -> Iterator[None]:
+        """Tell these in the block, and nobody else."""
+        before, self._found = self._found, (audience,)
+        try:
+            yield
+        finally:
+            self._found = before
 
     def renew(self) -> None:
         """Keep in a forked child what was found, and nothing else."""
@@ -62,9 +72,9 @@ class _Process:
                 self._early.append(event)
                 self._find()
             return
-        (registry,) = self._found
-        if registry is not None:
-            COURIER.take(registry, event() if callable(event) else event)
+        (audience,) = self._found
+        if audience is not None:
+            COURIER.take(audience, event() if callable(event) else event)
 
     def _find(self) -> None:
         if not self._look.acquire(blocking=False):
@@ -89,7 +99,7 @@ def _listening() -> Registry | None:
     return registry if registry.has_listeners else None
 
 
-_PROCESS: Final = _Process()
+PROCESS: Final = Process()
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_PROCESS.renew)
+    os.register_at_fork(after_in_child=PROCESS.renew)
