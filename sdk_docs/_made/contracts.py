@@ -46,6 +46,10 @@ TRAINING: Final = (
     training.Profile, training.Layer, training.TrainingPlan, training.Ranking, training.SplitModel,
     training.Cluster, training.Group, training.Link,
 )  # fmt: skip
+LAUNCHERS: Final = (
+    training.Launcher, training.LaunchNode, training.Command, training.Started,
+    training.CommandState,
+)  # fmt: skip
 # Given back by a session; not exported, since nobody makes them.
 PLANS: Final = (
     Result, Measurement, Comparison, Row, Placement, Problem, StageOptions, Candidate, Crossover,
@@ -86,6 +90,8 @@ def page() -> str:
     parts += map(section, PLACES)
     parts += ["## Plans of a training", "In the module `deepseek_core.training`."]
     parts += map(section, TRAINING)
+    parts += ["## Launchers of executors", "In the module `deepseek_core.training`."]
+    parts += map(section, LAUNCHERS)
     parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
     parts += [section(getattr(compression, name)) for name in compression.__all__]
     return "\n\n".join(parts)

@@ -15,6 +15,7 @@ from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.meeting import Meeting
 from deepseek_parallel.trainer.part import Part
 from deepseek_parallel.trainer.progress import Goal, Progress
+from deepseek_parallel.trainer.ranges import COMPUTE, TELL, UPDATE, marked
 from deepseek_parallel.trainer.reading import Reader
 from deepseek_parallel.trainer.saver import Saver
 from deepseek_parallel.trainer.setup import Setup
@@ -160,12 +161,15 @@ class Loop:
         own = self._part.pieces(progress.position, count)
         self._reader.prepare([*own, *self._part.pieces(progress.position + count, count)])
         try:
-            tally, failure = self._part.compute(self._reader, own)
+            with marked(COMPUTE):
+                tally, failure = self._part.compute(self._reader, own)
             tally.stop = bool(self._wishes.stop)
             tally.save = self._wishes.save or (self._saver is not None and self._saver.is_due())
-            totals = totals_of(tally, ranks, self._place)
+            with marked(TELL):
+                totals = totals_of(tally, ranks, self._place)
             self._check(totals, failure)
-            norm = self._part.step(totals)
+            with marked(UPDATE):
+                norm = self._part.step(totals)
         except Exception:
             self._part.undo()
             raise

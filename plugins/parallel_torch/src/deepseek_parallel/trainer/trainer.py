@@ -41,6 +41,7 @@ from deepseek_parallel.trainer.progress import Goal, Progress
 from deepseek_parallel.trainer.report import Record, Report
 from deepseek_parallel.trainer.scheduling import Rates
 from deepseek_parallel.trainer.setup import Setup
+from deepseek_parallel.trainer.tracing import Trace, traced
 from deepseek_parallel.trainer.watch.emitted import Emitted
 from deepseek_parallel.trainer.watch.line import Show
 from deepseek_parallel.trainer.watch.page import write_page
@@ -69,8 +70,9 @@ class Trainer:
     "auto" for the soonest step; `options` are its own, as {"tp": 2, "pp": 2}, and "layers" for a
     pipeline of what is no `nn.Sequential`. The model and the optimizer are taken apart by the
     first `fit`: its weights are in the checkpoint.
-    `log` is a folder for log.jsonl, events of TensorBoard and report.html. `callbacks` are called
-    with each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
+    `log` is a folder for log.jsonl, events of TensorBoard and report.html. `trace` is one for a
+    trace of some steps by each rank, or a `Trace` that says of which. `callbacks` are called with
+    each `Event`. `ranks` are those of an elastic run or of torchrun, or this process alone.
 
     Raises:
         ConfigError: something that can't be, or does not fit the rest.
@@ -97,6 +99,7 @@ class Trainer:
         checkpoint: str | Path | Checkpoints | None = None,
         save_every: int | GapPredictor | None = None,
         log: str | Path | None = None,
+        trace: Trace | str | Path | None = None,
         callbacks: Sequence[Watcher] = (),
         strategy: str = PLAIN,
         options: Mapping[str, Any] | None = None,
@@ -140,6 +143,7 @@ class Trainer:
             evaluation=evaluation, early_stop=early_stop, is_balanced=balance, clock=clock,
             checkpoint=checkpoint, save_every=save_every, choice=choice,
         )  # fmt: skip
+        self._trace = Trace(folder=trace) if isinstance(trace, str | Path) else trace
         self._callbacks = _callbacks(callbacks)
         self._log = None if log is None else Path(log)
         self._progress = Progress()
@@ -178,12 +182,17 @@ class Trainer:
         record, begin_s = Record(ranks.size), time.monotonic()
         progress.stopped, self._wishes.stop = "", ""
         emitted = Emitted(_name(setup, self._log))
-        watched = Watched(emitted=emitted, callbacks=self._callbacks, log=self._log, show=show)
         with (
             seeding.kept(),
             interruptible(self._wishes),
+            traced(self._trace, ranks) as tracers,
             telling(
-                watched,
+                Watched(
+                    emitted=emitted,
+                    callbacks=(*self._callbacks, *tracers),
+                    log=self._log,
+                    show=show,
+                ),
                 record,
                 steps=goal.num_steps,
                 is_resumed=resume or progress.turns > 0,
@@ -209,8 +218,8 @@ class Trainer:
                 mesh=loop.mesh,
             )
             tell(end)
-        if watched.log is not None and ranks.rank == 0:
-            write_page(watched.log / PAGE, report, _facts(setup))
+        if self._log is not None and ranks.rank == 0:
+            write_page(self._log / PAGE, report, _facts(setup))
         return report
 
     def _divide(self) -> Part:
