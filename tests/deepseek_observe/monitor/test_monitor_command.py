@@ -131,6 +131,31 @@ def test_a_lost_gpu_is_a_state_and_the_rest_goes_on(tmp_path, library):
     assert [(one["name"], one["subject"]) for one in found["alerts"]] == [("lost", "cuda:1")]
 
 
+def test_all_that_a_gpu_can_tell_is_told(tmp_path, library):
+    full = {"clock": 1980, "reasons": 0x44, "ecc": 3, "traffic": 1 << 20, "bandwidth": 62}
+    old = {"slow": 500, "clock": 1 << 30}
+    text = machines.described([machines.H100 | full, machines.A100 | old])
+    values, found = once(tmp_path, library, text)
+    assert values["dram_bandwidth_ratio", "cuda:0"] == 0.62
+    assert values["clock_hertz", "cuda:0"] == 1.98e9
+    assert values["ecc_uncorrected_total", "cuda:0"] == 3
+    assert values["pcie_transmit_bytes_per_second", "cuda:0"] > 0
+    on = {one["subject"] for one in found["alerts"] if one["name"] == "throttled"}
+    assert on == {"cuda:0: hardware temperature"}  # a power cap is no fault
+    assert values["pcie_transmit_bytes_per_second", "cuda:1"] == 500 * 1024
+    assert values["pcie_receive_bytes_per_second", "cuda:1"] == 1000 * 1024
+    assert ("dram_bandwidth_ratio", "cuda:1") not in values
+    assert ("clock_hertz", "cuda:1") not in values  # a number that stands for "blank"
+    names = {one["labels"]["name"] for one in found["values"] if "name" in one["labels"]}
+    assert "NVIDIA H100 80GB HBM3" in names
+
+
+def test_a_gpu_that_falls_off_the_bus_between_two_samples_is_lost(tmp_path, library):
+    text = machines.described([machines.A100, machines.H100 | {"lasts": 1}])
+    values, _ = once(tmp_path, library, text)
+    assert [values["up", f"cuda:{n}"] for n in range(2)] == [1.0, 0.0]
+
+
 def test_mig_instances_tell_of_their_memory(tmp_path, library):
     values, _ = once(tmp_path, library, machines.described([machines.MIG_H100]))
     assert values["memory_size_bytes", "cuda:0:7:0"] == 10 * machines.GIB

@@ -13,6 +13,19 @@ from deepseek_core.testing import CommandConformance
 _KERNEL: Final = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 5, "dur": 2}
 
 
+class TestMonitor(CommandConformance):
+    """The command `ds-sdk monitor`."""
+
+    plugin = "observe"
+    name = "monitor"
+
+    @pytest.fixture
+    def lines(self, tmp_path: Path) -> list[list[str]]:
+        """One sample, and a dashboard."""
+        once = ["--once", "--simulate", "2"]
+        return [["--help"], once, [*once, "--json"], ["--grafana", str(tmp_path / "board.json")]]
+
+
 class TestProfile(CommandConformance):
     """The command `ds-sdk profile`."""
 

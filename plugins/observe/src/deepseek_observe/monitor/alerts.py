@@ -17,7 +17,7 @@ from deepseek_observe.monitor.sample import Alert
 class Rule:
     """On while a drawn value of the family is above the threshold, or below where `is_floor`.
 
-    `text` gets the value.
+    `text` gets the value. Series with a label of `but` are left alone.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Rule:
     threshold: float
     text: str
     is_floor: bool = False
+    but: frozenset[str] = frozenset()
 
     def holds(self, value: float) -> bool:
         """Whether the value is worth an alert."""
@@ -42,6 +43,7 @@ RULES: Final = (
     Rule(
         name="throttled", family="deepseek_device_throttled", threshold=0.5,
         text="the clocks are held down",
+        but=frozenset({"power cap"}),  # at full load most cards are at theirs
     ),
     Rule(
         name="disk", family="deepseek_filesystem_used_ratio", threshold=0.95,
@@ -113,7 +115,7 @@ def _on(
 ) -> Iterator[tuple[str, str, str]]:
     for (family, labels), value in drawn.items():
         for rule in rules.get(family, ()):
-            if rule.holds(value):
+            if rule.holds(value) and rule.but.isdisjoint(labels):
                 yield rule.name, _subject(family, labels), rule.text.format(value=value)
 
 
