@@ -111,6 +111,8 @@ def read_recipe(path: Path) -> Recipe:
             f"{path} is not TOML: {error}", remedy="correct it at that place"
         ) from error
     recipe = Recipe(path=path, tables=tables)
+    for table in tables:
+        recipe.get(table)
     for table, keys in (
         ("model", ("factory",)), ("data", ("factory",)), ("optimizer", ("name", "factory")),
         ("loss", ("name", "function")),
