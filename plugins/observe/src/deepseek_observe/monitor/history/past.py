@@ -13,6 +13,21 @@ from deepseek_observe.monitor.history.table import Table, Values, lines
 POINTS: Final = 600
 
 
+def rows(table: Table, device: str | None = None) -> dict[str, Any]:
+    """The same of every row of a table."""
+    drawn = {family.name: lines(table, family.name, device) for family in PANELS}
+    return {
+        "t": table.times.tolist(),
+        "p": {
+            name: {
+                line: [number(value) for value in values.tolist()] for line, values in of.items()
+            }
+            for name, of in drawn.items()
+            if of
+        },
+    }
+
+
 def charts(
     tables: Iterable[Table], since_s: float, until_s: float, device: str | None = None
 ) -> dict[str, Any]:
