@@ -1,4 +1,4 @@
-"""What this plugin offers: `ds-sdk profile`, `ds-sdk monitor`, and an ear for events."""
+"""What this plugin offers: `ds-sdk profile`, `advise`, `tune`, `monitor`; it listens, too."""
 
 from __future__ import annotations
 
@@ -15,13 +15,25 @@ conformance = "deepseek_observe.conformance"
 
 @hookimpl(hooks.ds_register_commands)
 def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
-    """Offer `ds-sdk profile` and `ds-sdk monitor`."""
+    """Offer the commands."""
     return [
         CommandSpec(
             name="profile",
             main="deepseek_observe.cli.profile_command:main",
             summary="where the time of a run went, from traces of PyTorch or Nsight Systems",
             requires=("numpy", "msgspec"),
+        ),
+        CommandSpec(
+            name="advise",
+            main="deepseek_observe.cli.advise_command:main",
+            summary="settings of NCCL and Gloo, binding, fabric and hardware, with reasons",
+            requires=("numpy",),
+        ),
+        CommandSpec(
+            name="tune",
+            main="deepseek_observe.cli.tune_command:main",
+            summary="find the batch, rate and accumulation of a training",
+            requires=("numpy", "torch"),
         ),
         CommandSpec(
             name="monitor",
