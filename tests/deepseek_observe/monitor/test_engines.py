@@ -112,6 +112,25 @@ def test_an_alert_ends_by_the_event_that_mends_it(begins, ends, name):
     assert engines.alerts() == ()
 
 
+def test_a_checkpoint_ends_the_alert_of_another_step_at_the_same_place():
+    engines = Engines()
+    engines.take(event("CheckpointFailed", url="s3://b/run/0001-step-5", reason="no space"))
+    assert [one.subject for one in engines.alerts()] == ["s3://b/run"]
+    saved = event("CheckpointCommitted", url="s3://b/run/0002-step-9", step=9, nbytes=7, seconds=2)
+    engines.take(saved)
+    assert engines.alerts() == ()
+    assert engines.values()["deepseek_checkpoint_step", ("s3://b/run",)] == 9
+
+
+def test_a_training_that_is_over_has_no_slow_rank():
+    engines = Engines()
+    engines.take(event("TrainingState", run="r", step=4, loss=1.5, imbalance=0.4, samples_per_s=9))
+    engines.take(event("TrainingEnded", run="r", step=5, error=None))
+    found = engines.values()
+    assert ("deepseek_training_imbalance_ratio", ("r",)) not in found
+    assert found["deepseek_training_step", ("r",)] == 5
+
+
 def test_what_ended_well_is_no_alert():
     engines = Engines()
     engines.take(event("TrainingEnded", run="r", step=3, error=None))

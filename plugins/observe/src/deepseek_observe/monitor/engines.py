@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_observe.monitor.families import FAMILIES, Series
-from deepseek_observe.monitor.known import KNOWN, Reads, alarms, tells
+from deepseek_observe.monitor.known import KNOWN, Reads, alarms, over, tells
 from deepseek_observe.monitor.sample import Alert, plain
 from deepseek_observe.monitor.wire.receiving import Told
 
@@ -63,6 +63,9 @@ class Engines:
             self._count("deepseek_events_total", OTHER if full else told.type)
             for series, value in self._found(told):
                 self._put(series, value)
+            for series in over(told):
+                if self._values.pop(series, None) is not None:
+                    self._sizes[series[0]] -= 1
             self._alarm(told)
             if told.type not in _STATES:
                 text = ", ".join(f"{n}={plain(v)}" for n, v in told.fields.items())

@@ -171,6 +171,17 @@ _ALL: Final = (
         help="Slowest rank by the mean, less 1.", panel="Training imbalance",
     ),
     Family(
+        name="deepseek_checkpoint_step", labels=("place",), help="Step of the last checkpoint.",
+    ),
+    Family(
+        name="deepseek_checkpoint_seconds", labels=("place",), unit="seconds",
+        help="What the last checkpoint took.",
+    ),
+    Family(
+        name="deepseek_checkpoint_size_bytes", labels=("place",), unit="bytes",
+        help="What the last checkpoint wrote.",
+    ),
+    Family(
         name="deepseek_events_total", labels=("event",), kind="counter",
         help="Events that came from the engines.", panel="Events",
     ),

@@ -103,6 +103,28 @@ def _training(told: Told, _reads: MutableMapping[str, Reads]) -> Found:
             yield (family, (run,)), value
 
 
+def _checkpoint(told: Told, _reads: MutableMapping[str, Reads]) -> Found:
+    for field, family in (
+        ("step", "deepseek_checkpoint_step"),
+        ("seconds", "deepseek_checkpoint_seconds"),
+        ("nbytes", "deepseek_checkpoint_size_bytes"),
+    ):
+        value = _number(told.fields.get(field))
+        if value is not None:
+            yield (family, (_place(told),)), value
+
+
+def _place(told: Told) -> str:
+    """Where a training's checkpoints lie: each has a folder of its own there."""
+    url = str(told.fields.get("url", "?")).rstrip("/")
+    return plain(url.rpartition("/")[0] or url)
+
+
+def _fact(_told: Told, _reads: MutableMapping[str, Reads]) -> Found:
+    """What is an alert, and no series: its texts are of one case."""
+    return iter(())
+
+
 KNOWN: Final[Mapping[str, Callable[[Told, MutableMapping[str, Reads]], Found]]] = {
     "SessionState": _session,
     "StoreState": _store,
@@ -110,7 +132,21 @@ KNOWN: Final[Mapping[str, Callable[[Told, MutableMapping[str, Reads]], Found]]] 
     "TrainingState": _training,
     "TrainingEnded": _training,
     "MembersChanged": _training,
+    "CheckpointCommitted": _checkpoint,
+    "CheckpointFailed": _fact,
+    "DamageFound": _fact,
+    "DamageRepaired": _fact,
+    "DeviceQuarantined": _fact,
+    "TierFull": _fact,
 }
+_OVER: Final = ("deepseek_training_imbalance_ratio", "deepseek_training_samples_per_second")
+
+
+def over(told: Told) -> Iterator[Series]:
+    """The series that an event ends: a training that is over has no rank that is slow."""
+    if told.type == "TrainingEnded":
+        yield from ((family, (plain(told.fields.get("run", "?")),)) for family in _OVER)
+
 
 # type of event: name of the alert, the fields that name its subject, how long it stays on
 _ALERTS: Final[Mapping[str, tuple[str, tuple[str, ...], float]]] = {
@@ -162,4 +198,6 @@ def alarms(told: Told) -> Iterator[tuple[str, str]]:
 
 
 def _subject(told: Told, fields: tuple[str, ...]) -> str:
+    if told.type.startswith("Checkpoint"):
+        return _place(told)
     return plain(" ".join(str(told.fields.get(field, "?")) for field in fields))
