@@ -250,14 +250,11 @@ def _against(one: Choice, every: Sequence[Choice], shape: Shape) -> tuple[str, .
             f"GPUs in {best.seconds / one.seconds:.0%} of the time"
         )
     if "fp8" not in device.flops_per_s:
-        found.append("no FP8: later devices double their rate with it")
+        found.append("no FP8, which doubles the rate of later devices")
     if "bf16" not in device.flops_per_s:
         found.append("no bfloat16: float16 needs loss scaling")
     if device.pcie_bytes_per_s < 64e9:
-        found.append(
-            f"{device.pcie_bytes_per_s / 1e9:.0f} GB/s between host and GPU: offloading states "
-            "and loading data have half of what PCIe 5.0 gives, or less"
-        )
+        found.append(f"{device.pcie_bytes_per_s / 1e9:.0f} GB/s to the host, and PCIe 5.0 has 64")
     if device.inside_bytes_per_s < 100e9:
         found.append(
             f"no direct links: {device.inside_bytes_per_s / 1e9:.0f} GB/s between GPUs; tensor "
@@ -266,9 +263,8 @@ def _against(one: Choice, every: Sequence[Choice], shape: Shape) -> tuple[str, .
     lanes = device.per_node * 2 * 16
     if lanes > host.pair_lanes:
         found.append(
-            f"{device.per_node} GPUs and adapters want {lanes} PCIe lanes, and two {host.told} "
-            f"have {host.pair_lanes} at most: they share switches; pair each GPU with the adapter "
-            "of its switch"
+            f"two {host.told} have {host.pair_lanes} PCIe lanes at most for {lanes}: GPUs and "
+            "adapters share switches"
         )
     if one.step.bound == "exchange":
         found.append(

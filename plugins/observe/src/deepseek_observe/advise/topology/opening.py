@@ -35,6 +35,7 @@ _OTHER_TEXTS: Final = (
      "connected; use `nvidia-smi topo -m`"),
     (r"^Machine \(.*total\)|^Machine \(\d+\w+\)", "a drawing of lstopo; use "
      "`lstopo --of xml FILE`"),
+    (r"^bytes,time", "a table of times; give it with --nccl-log"),
     (r"^available: \d+ nodes", "the output of `numactl --hardware`; use `lscpu -J`"),
 )  # fmt: skip
 
