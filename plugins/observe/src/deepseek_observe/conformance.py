@@ -14,6 +14,19 @@ _TIMES: Final = "bytes,time_us\n8,20\n1024,24\n1048576,40\n1073741824,8000\n"
 _KERNEL: Final = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 5, "dur": 2}
 
 
+class TestMonitor(CommandConformance):
+    """The command `ds-sdk monitor`."""
+
+    plugin = "observe"
+    name = "monitor"
+
+    @pytest.fixture
+    def lines(self, tmp_path: Path) -> list[list[str]]:
+        """One sample, and a dashboard."""
+        once = ["--once", "--simulate", "2"]
+        return [["--help"], once, [*once, "--json"], ["--grafana", str(tmp_path / "board.json")]]
+
+
 class TestProfile(CommandConformance):
     """The command `ds-sdk profile`."""
 

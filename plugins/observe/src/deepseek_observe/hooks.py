@@ -1,10 +1,14 @@
-"""What this plugin offers: `ds-sdk profile` and `ds-sdk advise`."""
+"""What this plugin offers: `ds-sdk profile`, `advise` and `monitor`, and an ear for events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from deepseek_core import CommandSpec, HostContext, hookimpl, hooks
+
+if TYPE_CHECKING:
+    from deepseek_core import events
 
 conformance = "deepseek_observe.conformance"
 
@@ -25,4 +29,20 @@ def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
             summary="settings of NCCL and Gloo, binding, fabric and hardware, with reasons",
             requires=("numpy",),
         ),
-    ]
+        CommandSpec(
+            name="monitor",
+            main="deepseek_observe.cli.monitor_command:main",
+            summary="devices and engines as they are now: a page, metrics for Prometheus, alerts",
+            requires=(
+                "numpy", "msgspec", "psutil", "prometheus_client", "starlette", "uvicorn", "pynvml"
+            ),
+        ),
+    ]  # fmt: skip
+
+
+@hookimpl(hooks.ds_on_event)
+def ds_on_event(event: events.Event) -> None:
+    """Hand the event to the monitors of this user, if there are any."""
+    from deepseek_observe.monitor.wire.sending import SENDER
+
+    SENDER.send(event)

@@ -298,10 +298,12 @@ def run(
     *,
     roster: RosterElsewhere | None = None,
     begun: Callable[[Workers], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> int:
     """Run it to its end; 0 when a worker has come to the end of the script, else 1.
 
-    With `roster` these workers join a run of another machine. `begun` is called once they run.
+    With `roster` these workers join a run of another machine. `begun` is called once they run, and
+    `check` ever again: what it raises ends the run.
 
     Ctrl-C and SIGTERM end it, and its workers; SIGUSR1 is passed on to them.
 
@@ -323,6 +325,8 @@ def run(
                     for process in workers.running.values():
                         process.send_signal(SAVE)
                 code = workers.look()
+                if check is not None:
+                    check()
                 time.sleep(_LOOK_S)
         finally:
             workers.stop()

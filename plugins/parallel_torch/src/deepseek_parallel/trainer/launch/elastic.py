@@ -18,6 +18,7 @@ from deepseek_parallel.elastic.launch import run as run_workers
 from deepseek_parallel.elastic.roster_elsewhere import RosterElsewhere
 from deepseek_parallel.errors import CodeMismatch, RankFailed
 from deepseek_parallel.trainer.launch.channel import listening
+from deepseek_parallel.trainer.launch.guests import Guests
 from deepseek_parallel.trainer.launch.processes import GRACE_S, command_of
 from deepseek_parallel.trainer.recipe.read import Recipe
 from deepseek_parallel.trainer.watch.line import Show
@@ -34,16 +35,18 @@ def train_elastic(
     show: Show,
     nproc: int | None = None,
     listen: str | None = None,
+    guests: Guests | None = None,
 ) -> dict[str, Any]:
     """Run "MIN:MAX" workers to the end of the training: the report.
 
     This machine starts `nproc` of them: all by default, one where it listens at `listen`,
-    "HOST:PORT", for workers of other machines. Ctrl-C and SIGTERM let them finish their step and
-    save.
+    "HOST:PORT", for workers of other machines, which `guests` starts where it is given. Ctrl-C and
+    SIGTERM let them finish their step and save.
 
     Raises:
         ConfigError: no such numbers, or an address that can't be.
-        RankFailed: no worker came to the end; what they wrote stands on stderr.
+        RankFailed: no worker came to the end, or too few nodes could be started; what they wrote
+            stands on stderr.
         KeyboardInterrupt: Ctrl-C, before a step was taken.
     """
     least, most = numbers_of(workers)
@@ -58,7 +61,10 @@ def train_elastic(
         }  # fmt: skip
 
     def begun(running: Workers) -> None:
-        if listen is not None:
+        if guests is not None:
+            roster = running.roster
+            guests.begin(roster.address, roster.run, (least, most), console.print_note)
+        elif listen is not None:
             console.print_note(
                 f"on each other machine, with the same files: {wire.RUN}={running.roster.run} "
                 f"ds-sdk train join {recipe.path.name} {running.roster.address}"
@@ -68,11 +74,16 @@ def train_elastic(
         command = command_of({**told, "channel": str(channel.folder)})
         launch = Launch(command=command, least=least, most=most, grace_s=GRACE_S, **more)
         try:
-            code = run_workers(launch, console.print_note, begun=begun)
+            code = run_workers(
+                launch, console.print_note, begun=begun, check=guests.check if guests else None
+            )
         except KeyboardInterrupt:
             if report := channel.report():
                 return report
             raise
+        finally:
+            if guests is not None:
+                guests.end(at_once=not channel.report())
         report = channel.report()
     if code or not report:
         raise _no_end()
