@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from machines import DATA
+from advised import DATA
 
 from deepseek_core import errors
 from deepseek_observe.advise import live

@@ -1,7 +1,7 @@
 """Environments: published ones are left alone, and planted mistakes are named."""
 
 import pytest
-from machines import CLEAN, PLANTED, alarms, clean_text, machine
+from advised import CLEAN, PLANTED, alarms, clean_text, machine
 
 from deepseek_core import errors
 from deepseek_observe.advise.environment.lint import RULES, lint

@@ -1,7 +1,7 @@
 """Files about machines: read whole, or refused by name with the reason."""
 
 import pytest
-from machines import DATA, machine
+from advised import DATA, machine
 
 from deepseek_core import errors
 from deepseek_observe.advise.pairing import commands, pairs
