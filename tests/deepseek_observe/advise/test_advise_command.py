@@ -104,7 +104,7 @@ def test_a_fabric(tmp_path, capsys):
         (["--topology", LOG], "table of times; give it with --nccl-log"),
         (["--nccl-log", NDV4], "no figures of nccl-tests"),
         (["--env", "/nowhere"], "can't be read"),
-        (["--model", "seven"], "no size of a model"),
+        (["--model", "seven"], "not the size of a model"),
     ],
 )
 def test_what_is_wrong_is_told(words, told):

@@ -155,7 +155,7 @@ def test_16_bytes_a_parameter_and_activations_of_the_paper():
 
 @pytest.mark.parametrize("text", ["", "7", "7x", "-7b", "1e9", "0b", "nan"])
 def test_a_size_that_is_none(text):
-    with pytest.raises(errors.ConfigError, match="no size of a model"):
+    with pytest.raises(errors.ConfigError, match="not the size of a model"):
         shape_of(text)
 
 
@@ -219,5 +219,5 @@ def test_a_budget_that_is_none(words):
 
 @pytest.mark.parametrize("word", ["a100-80g", "a100=1", "a100-80g=x", "a100-80g=-1"])
 def test_a_price_that_is_none(word):
-    with pytest.raises(errors.ConfigError, match="no price"):
+    with pytest.raises(errors.ConfigError, match="not a price"):
         prices_of([word])

@@ -24,7 +24,7 @@ class Filter:
         return found != self.excludes
 
     def taken(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of the names that are used."""
+        """The names that are used, in their order."""
         return tuple(name for name in names if self.takes(name))
 
 

@@ -36,14 +36,14 @@ def budget_of(words: Sequence[str]) -> Budget:
     """`64gpus`, `30d`, `40kW`, `50000usd`, any of them together.
 
     Raises:
-        ConfigError: a word that is none, or a kind that is given twice.
+        ConfigError: a word that is not a budget, or a kind that is given twice.
     """
     found: dict[str, float] = {}
     for word in words:
         match = _BUDGET.fullmatch(word.strip())
         if match is None or float(match[1]) <= 0:
             raise errors.ConfigError(
-                f"{word!r} is no budget", remedy="write --budget 64gpus, 30d, 40kW or 50000usd"
+                f"{word!r} is not a budget", remedy="write --budget 64gpus, 30d, 40kW or 50000usd"
             )
         unit, amount = match[2].lower(), float(match[1])
         kind, scale = {
@@ -71,7 +71,7 @@ def prices_of(words: Sequence[str]) -> dict[str, float]:
         name, _, price = word.partition("=")
         if name not in DEVICES or not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", price):
             raise errors.ConfigError(
-                f"{word!r} is no price",
+                f"{word!r} is not a price",
                 remedy=f"write --price a100-80g=1.50, dollars an hour; known: {', '.join(DEVICES)}",
             )
         found[name] = float(price)

@@ -79,13 +79,13 @@ def shape_of(text: str, sequence: int | None = None) -> Shape:
     """`7b` -> a shape of so many parameters, like the nearest published model.
 
     Raises:
-        ConfigError: it is no size, or one that no model has.
+        ConfigError: it is not a size, or one that no model has.
     """
     found = _SIZE.fullmatch(text.strip())
     parameters = float(found[1]) * _SCALES[found[2].lower()] if found else 0.0
     if not 1e6 <= parameters <= 1e14:
         raise errors.ConfigError(
-            f"{text!r} is no size of a model", remedy="write --model 7b, or 350m, or 1.5t"
+            f"{text!r} is not the size of a model", remedy="write --model 7b, or 350m, or 1.5t"
         )
     near = min(_SHAPES, key=lambda shape: abs(math.log(shape.parameters / parameters)))
     return attrs.evolve(near, parameters=parameters, sequence=sequence or near.sequence)
