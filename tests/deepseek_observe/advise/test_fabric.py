@@ -167,6 +167,13 @@ def test_a_step_takes_the_time_that_was_published():
     assert step.least_s <= step.most_s
 
 
+def test_what_does_not_fit_is_told():
+    assert not iterate(read_cluster("a100-80g:1"), shape_of("175b"), 4e6).fits
+    step = iterate(read_cluster("a100-80g:16"), shape_of("175b"), 4e6)
+    assert step.fits
+    assert step.needed_nbytes > 16 * 175e9 / 128
+
+
 def test_the_exchange_falls_with_faster_links_and_is_nothing_alone():
     shape = shape_of("7b")
     slow, fast = (all_reduce_s(read_cluster(name), 1e9) for name in ("v100-32g:4", "h100-80g:4"))

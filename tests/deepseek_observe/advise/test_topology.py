@@ -116,8 +116,9 @@ OLD = (DATA / "smi" / "v100x4_nv3_4nic_oldformat_tabs.txt").read_text()
         OLD.lstrip("\t"),
         "\ufeff" + OLD,
         OLD.replace("SYS\t", "SOC\t"),
+        OLD + "\n \tGPU0\tGPU1\t\n GPU0\tX\tOK\t\n GPU1\tOK\tX\t\n",
     ],
-    ids=["windows", "underlined", "spaces", "pasted", "stripped", "mark", "old word"],
+    ids=["windows", "underlined", "spaces", "pasted", "stripped", "mark", "old word", "access too"],
 )
 def test_a_matrix_as_people_paste_it(changed):
     found, whole = parse_topology(changed, "topo.txt"), parse_topology(OLD, "topo.txt")

@@ -252,6 +252,12 @@ def _print_step(step: Iteration, args: argparse.Namespace) -> None:
         f"{console.format_seconds(step.least_s)} with the exchange hidden, "
         f"{console.format_seconds(step.most_s)} with none of it hidden; bound by {step.bound}"
     )
+    if not step.fits:
+        console.print_text(
+            f"it does not fit: {console.format_bytes(int(step.needed_nbytes))} a GPU with one "
+            f"sequence and selective recomputation, {console.format_bytes(int(step.usable_nbytes))}"
+            " to plan for"
+        )
     told = "sharded over the ranks" if step.sharded else "whole on each rank"
     console.print_text(
         f"computing {console.format_seconds(step.compute_s)}, exchange "
@@ -322,7 +328,7 @@ def _facts(
         "step": None
         if step is None
         else {
-            **attrs.asdict(step), "least_s": step.least_s, "most_s": step.most_s,
+            **attrs.asdict(step), "least_s": step.least_s, "most_s": step.most_s, "fits": step.fits,
             "bound": step.bound,
         },
         "choices": [_of_choice(one) for one in choices],

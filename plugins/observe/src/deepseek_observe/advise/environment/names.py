@@ -35,4 +35,6 @@ def filter_of(text: str) -> Filter:
     rest = rest.removeprefix("^")
     exact = rest.startswith("=")
     words = (word.split(":", 1)[0].strip() for word in rest.removeprefix("=").split(","))
-    return Filter(names=tuple(word for word in words if word), excludes=excludes, exact=exact)
+    # What the shell would put there is not known.
+    names = () if "$" in text else tuple(word for word in words if word)
+    return Filter(names=names, excludes=excludes, exact=exact)

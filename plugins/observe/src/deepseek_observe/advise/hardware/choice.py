@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,10 +10,9 @@ import attrs
 
 from deepseek_core import errors, training
 from deepseek_observe.advise.hardware.catalogue import DEVICES, PROCESSORS, Device
-from deepseek_observe.advise.hardware.iteration import EFFICIENCY, Iteration, iterate
+from deepseek_observe.advise.hardware.iteration import EFFICIENCY, USABLE, Iteration, iterate
 from deepseek_observe.advise.hardware.model import Shape
 
-_USABLE: Final = 0.92
 _MOST_NODES: Final = 4096
 _OVERHEAD: Final = 1.3  # fans, network, losses; with the hosts' own processors beside it
 _BUDGET: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(gpus?|h|d|w|kw|mw|usd)", re.IGNORECASE)
@@ -158,7 +156,7 @@ def _chosen(
     usd = None if price is None else price * nodes * device.per_node * seconds / 3600
     made = Choice(
         device=device, nodes=nodes, least_gpus=least, recompute=recompute,
-        memory_nbytes=_need(device, shape, nodes * device.per_node, recompute),
+        memory_nbytes=step.needed_nbytes,
         step=step, seconds=seconds, watts=_watts(device, nodes), usd=usd,
     )  # fmt: skip
     return attrs.evolve(made, missing=_missing(made, budget))
@@ -169,23 +167,11 @@ def _least_gpus(device: Device, shape: Shape) -> tuple[int, str]:
     for recompute in ("selective", "full"):
         count = 1
         while count <= _MOST_NODES * device.per_node:
-            if _need(device, shape, count, recompute) <= device.memory_nbytes * _USABLE:
+            need = shape.needed_nbytes(count, device.per_node, recompute)
+            if need <= device.memory_nbytes * USABLE:
                 return count, recompute
             count *= 2
     return _MOST_NODES * device.per_node, "full"
-
-
-def _need(device: Device, shape: Shape, count: int, recompute: str) -> float:
-    tensor = 1
-    best = math.inf
-    while tensor <= min(count, device.per_node, shape.heads):
-        need = (
-            shape.states_nbytes(count)
-            + shape.activations_nbytes(1, recompute, tensor)
-            + shape.working_nbytes(1, tensor)
-        )
-        best, tensor = min(best, need), tensor * 2
-    return best
 
 
 def _enough(
@@ -222,7 +208,7 @@ def _watts(device: Device, nodes: int) -> float:
 
 def _missing(made: Choice, budget: Budget) -> tuple[str, ...]:
     found = []
-    if made.memory_nbytes > made.device.memory_nbytes * _USABLE:
+    if made.memory_nbytes > made.device.memory_nbytes * USABLE:
         found.append(f"{made.memory_nbytes / 2**30:.0f} GiB a GPU do not fit")
     if budget.gpus is not None and made.gpus > budget.gpus:
         found.append(f"{made.gpus} GPUs, {budget.gpus} allowed")
