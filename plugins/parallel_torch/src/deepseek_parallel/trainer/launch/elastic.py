@@ -57,7 +57,8 @@ def train_elastic(
         more |= {"nproc": nproc or 1, "wait_s": WAIT_S}
         more["job"] = {
             "version": plugin_version(), "files": dict(hashes_of(files)),
-            "changes": told["changes"], "resume": told["resume"], "wait_s": WAIT_S,
+            "changes": [*told["changes"], *(guests.changes if guests is not None else ())],
+            "resume": told["resume"], "wait_s": WAIT_S,
         }  # fmt: skip
 
     def begun(running: Workers) -> None:
@@ -70,7 +71,12 @@ def train_elastic(
                 f"ds-sdk train join {recipe.path.name} {running.roster.address}"
             )
 
-    with listening(show) as channel:
+    def shown(done: int, steps: int | None, text: str) -> None:
+        if guests is not None and done > 0:
+            guests.has_begun = True
+        show(done, steps, text)
+
+    with listening(shown) as channel:
         command = command_of({**told, "channel": str(channel.folder)})
         launch = Launch(command=command, least=least, most=most, grace_s=GRACE_S, **more)
         try:
