@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from machines import DATA
+from advised import DATA
 
 from deepseek_core import errors
 from deepseek_observe.advise import live
@@ -81,7 +81,7 @@ def test_a_model_and_a_budget(capsys):
     out = capsys.readouterr().out
     assert "no FP8" in out.split("against a100-80g: ")[1].splitlines()[0]
     assert "USD" in out
-    assert "nothing was measured" in out
+    assert "evidence: model, nothing was measured" in out
 
 
 def test_a_fabric(tmp_path, capsys):
@@ -101,10 +101,10 @@ def test_a_fabric(tmp_path, capsys):
         (["--model", "7b", "--cluster", "a100-80g:4", "--budget", "1d"], "give one of both"),
         (["--model", "7b", "--tokens", "x"], "number of tokens"),
         (["--topology", "/nowhere.xml"], "can't be read"),
-        (["--topology", LOG], "no topology that is known"),
+        (["--topology", LOG], "table of times; give it with --nccl-log"),
         (["--nccl-log", NDV4], "no figures of nccl-tests"),
         (["--env", "/nowhere"], "can't be read"),
-        (["--model", "seven"], "no size of a model"),
+        (["--model", "seven"], "not the size of a model"),
     ],
 )
 def test_what_is_wrong_is_told(words, told):

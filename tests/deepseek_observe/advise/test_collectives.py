@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from machines import DATA
+from advised import DATA
 
 from deepseek_core import errors
 from deepseek_observe.advise.collectives.model import (

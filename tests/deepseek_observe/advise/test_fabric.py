@@ -155,7 +155,7 @@ def test_16_bytes_a_parameter_and_activations_of_the_paper():
 
 @pytest.mark.parametrize("text", ["", "7", "7x", "-7b", "1e9", "0b", "nan"])
 def test_a_size_that_is_none(text):
-    with pytest.raises(errors.ConfigError, match="no size of a model"):
+    with pytest.raises(errors.ConfigError, match="not the size of a model"):
         shape_of(text)
 
 
@@ -165,6 +165,13 @@ def test_a_step_takes_the_time_that_was_published():
     assert step.compute_s == pytest.approx(37.83, rel=0.15)
     assert step.sharded
     assert step.least_s <= step.most_s
+
+
+def test_what_does_not_fit_is_told():
+    assert not iterate(read_cluster("a100-80g:1"), shape_of("175b"), 4e6).fits
+    step = iterate(read_cluster("a100-80g:16"), shape_of("175b"), 4e6)
+    assert step.fits
+    assert step.needed_nbytes > 16 * 175e9 / 128
 
 
 def test_the_exchange_falls_with_faster_links_and_is_nothing_alone():
@@ -219,5 +226,5 @@ def test_a_budget_that_is_none(words):
 
 @pytest.mark.parametrize("word", ["a100-80g", "a100=1", "a100-80g=x", "a100-80g=-1"])
 def test_a_price_that_is_none(word):
-    with pytest.raises(errors.ConfigError, match="no price"):
+    with pytest.raises(errors.ConfigError, match="not a price"):
         prices_of([word])

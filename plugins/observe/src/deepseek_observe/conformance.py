@@ -85,4 +85,4 @@ class TestTune(CommandConformance):
         path = tmp_path / "line.py"
         path.write_text(_LINE)
         target = f"{path}:build"
-        return [["--help"], [target, "--samples", "2000"], [target, "--samples", "2000", "--json"]]
+        return [["--help"], [target, "--json"]]

@@ -166,12 +166,12 @@ def facts_of(topologies: Sequence[Topology]) -> list[str]:
 def _fact(one: Topology) -> str:
     parts = [
         f"{len(one.gpus)} GPUs" if one.gpus else "no GPU",
-        f"{len(one.nics)} adapters" if one.nics else "no adapter",
+        f"{len(one.nics)} adapter{'s' * (len(one.nics) > 1)}" if one.nics else "no adapter",
     ]
     if one.nodes:
         seen = len({cpu for node in one.nodes for cpu in node.cpus})
         cpus = f", {seen} processors{'' if one.complete else ' near GPUs'}" if seen else ""
-        parts.append(f"{len(one.nodes)} NUMA nodes{cpus}")
+        parts.append(f"{len(one.nodes)} NUMA node{'s' * (len(one.nodes) > 1)}{cpus}")
     for kind, name in (("NV", "NVLink"), ("XGMI", "xGMI")):
         if one.lanes(kind):
             parts.append(f"{name} x{one.lanes(kind)}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import timedelta
 
 from deepseek_core import errors
 from deepseek_observe.tune.errors import TrialFailed
-from deepseek_observe.tune.fits import Verdict
+from deepseek_observe.tune.fits import Fits, Verdict
 
 _FAILED, _TOO_LARGE, _FITS = -1, 0, 1
 
@@ -38,11 +37,11 @@ class Ranks:
             ) from error
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
-    def together(self, fits: Callable[[int], Verdict]) -> Callable[[int], Verdict]:
+    def together(self, fits: Fits) -> Fits:
         """The same question to all ranks at once; a batch fits where it fits on all."""
         return fits if self.size == 1 else lambda batch: self._asked(fits, batch)
 
-    def _asked(self, fits: Callable[[int], Verdict], batch: int) -> Verdict:
+    def _asked(self, fits: Fits, batch: int) -> Verdict:
         try:
             mine = fits(batch)
         except BaseException:

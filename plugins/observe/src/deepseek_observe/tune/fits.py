@@ -42,7 +42,10 @@ class Verdict:
     peak: int | None = None
 
 
-def largest(fits: Callable[[int], Verdict], low: int, high: int) -> int:
+Fits = Callable[[int], Verdict]
+
+
+def largest(fits: Fits, low: int, high: int) -> int:
     """The largest batch that fits, to a sixteenth of it; what it gives was tried.
 
     Raises:
@@ -66,15 +69,11 @@ def largest(fits: Callable[[int], Verdict], low: int, high: int) -> int:
 
 
 class Prober:
-    """The child. `nbytes` limits what a try may have beyond torch itself, `limit_s` its time.
+    """The child, which starts at once; `limit_s` is how long a try may take."""
 
-    Raises:
-        TrialFailed: it does not start.
-    """
-
-    def __init__(self, target: str, *, seed: int, nbytes: int | None, limit_s: float) -> None:
-        self._asked = {"target": target, "seed": seed, "nbytes": nbytes}
-        self._limit_s = limit_s
+    def __init__(self, target: str, *, seed: int, limit_s: float) -> None:
+        self._asked = {"target": target, "seed": seed}
+        self._limit_s, self._is_ready = limit_s, False
         self._left = b""
         reading, writing = os.pipe()
         self._answers = reading
@@ -88,16 +87,19 @@ class Prober:
             )  # fmt: skip
         finally:
             os.close(writing)
-        self._next(_START_S, "it did not start")
 
-    def fits(self, batch: int) -> Verdict:
-        """Try two steps of `batch` samples.
+    def fits(self, batch: int, nbytes: int | None) -> Verdict:
+        """Try two steps of `batch` samples, with `nbytes` beside what torch itself takes.
 
         Raises:
             TrialFailed: the user's code fails, ends the process, or takes too long.
         """
+        if not self._is_ready:
+            self._next(_START_S, "the process that tries batches")
+            self._is_ready = True
         assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps({**self._asked, "batch": batch}).encode() + b"\n")
+        asked = {**self._asked, "batch": batch, "nbytes": nbytes}
+        self._child.stdin.write(json.dumps(asked).encode() + b"\n")
         self._child.stdin.flush()
         told = f"a batch of {batch}"
         found = self._next(self._limit_s, told)
@@ -153,6 +155,12 @@ class Prober:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child and what it has forked."""
+        if self._answers < 0:
+            return
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
@@ -161,6 +169,7 @@ class Prober:
                 self._child.stdin.close()
         os.close(self._answers)
         self._errors.close()
+        self._answers = -1
 
 
 def available_nbytes(processes: int = 1) -> int | None:

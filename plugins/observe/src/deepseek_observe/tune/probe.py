@@ -13,7 +13,6 @@ import os
 import resource
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,32 +35,34 @@ def main() -> None:
     """Answer until stdin ends."""
     answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
     _die_with_parent()
-    before = _virtual_nbytes()
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)  # imports 900 modules, once
     print("{}", file=answers)  # torch is there
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
             _die_with_parent()
-            _answer_and_exit(asked, before, answers)
+            _answer_and_exit(asked, answers)
         _, status = os.waitpid(child, 0)
         print(json.dumps({"ended": os.waitstatus_to_exitcode(status)}), file=answers)
 
 
-def _answer_and_exit(asked: dict[str, Any], before: int, answers: Any) -> None:
+def _answer_and_exit(asked: dict[str, Any], answers: Any) -> None:
     try:
-        found = _tried(asked, before)
+        found = _tried(asked)
         print(json.dumps(found), file=answers)
         answers.flush()
     finally:
         os._exit(0)
 
 
-def _tried(asked: dict[str, Any], before: int) -> dict[str, Any]:
+def _tried(asked: dict[str, Any]) -> dict[str, Any]:
+    _warm()
+    before = _virtual_nbytes()
     try:
         problem = open_target(asked["target"], asked["seed"]).problem
         stream = Stream(problem.data.divided(asked["seed"])[0], asked["seed"])
-        _limit(problem, stream, asked["nbytes"], before)
+        _limit(problem, asked["nbytes"], before)
         for _ in range(_STEPS):
             problem.step(stream.take(asked["batch"]), 0.0)
     except errors.DeepSeekError as error:
@@ -73,7 +74,15 @@ def _tried(asked: dict[str, Any], before: int) -> dict[str, Any]:
     return {"fits": True, "peak": _peak_nbytes(problem)}
 
 
-def _limit(problem: Problem, stream: Stream, nbytes: int | None, before: int) -> None:
+def _warm() -> None:
+    """Let torch start its threads and load what it loads late, before memory is counted."""
+    model = torch.nn.Linear(256, 256)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
+    model(torch.zeros(256, 256)).sum().backward()
+    optimizer.step()
+
+
+def _limit(problem: Problem, nbytes: int | None, before: int) -> None:
     """Hold this process to `nbytes` more than torch alone needs."""
     if nbytes is None:
         return
@@ -81,8 +90,6 @@ def _limit(problem: Problem, stream: Stream, nbytes: int | None, before: int) ->
         total = torch.cuda.get_device_properties(problem.device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, nbytes / total), problem.device)
         return
-    with suppress(Exception):  # the trial itself will tell
-        problem.step(stream.take(2), 0.0)  # what is made once, as threads, comes before the limit
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = before + nbytes
     resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))

@@ -13,7 +13,7 @@ from torch.optim import SGD
 from deepseek_core import errors
 from deepseek_observe.tune.agree import Ranks
 from deepseek_observe.tune.errors import Diverges
-from deepseek_observe.tune.fits import Prober, Verdict, available_nbytes, largest
+from deepseek_observe.tune.fits import Fits, Prober, Verdict, available_nbytes, largest
 from deepseek_observe.tune.noise import NoiseScale, measured_noise
 from deepseek_observe.tune.plan import (
     Base,
@@ -108,10 +108,18 @@ def tune(
     """
     ranks = Ranks(2 * wanted.limit_s + 60)
     try:
-        target = open_target(text, wanted.seed)
-        frame = _frame(target, wanted, wanted.devices or ranks.size)
-        most = math.ceil(frame.high / frame.devices)
-        fits = _largest(text, target, wanted, ranks, most=most, tell=tell)
+        with Prober(text, seed=wanted.seed, limit_s=wanted.limit_s) as prober:
+            target = open_target(text, wanted.seed)
+            frame = _frame(target, wanted, wanted.devices or ranks.size)
+            nbytes = wanted.nbytes
+            if nbytes is None and target.problem.device.type == "cpu":
+                nbytes = available_nbytes(ranks.local)
+
+            def tried(batch: int) -> Verdict:
+                tell(f"whether {batch} samples fit")
+                return prober.fits(batch, nbytes)
+
+            fits = _largest(ranks.together(tried), target.problem, frame)
     finally:
         ranks.leave()
     if ranks.rank:
@@ -145,21 +153,10 @@ def _frame(target: Target, wanted: Wanted, devices: int) -> _Frame:
     return _Frame(base=min(usual, low), low=max(low, devices), high=high, devices=devices)
 
 
-def _largest(
-    text: str, target: Target, wanted: Wanted, ranks: Ranks, *, most: int, tell: Tell
-) -> int:
-    nbytes = wanted.nbytes
-    if nbytes is None and target.problem.device.type == "cpu":
-        nbytes = available_nbytes(ranks.local)
-    least = min(2 if has_batch_norm(target.problem) else 1, most)
-    with Prober(text, seed=wanted.seed, nbytes=nbytes, limit_s=wanted.limit_s) as prober:
-        ask = ranks.together(prober.fits)
-
-        def told(batch: int) -> Verdict:
-            tell(f"whether {batch} samples fit")
-            return ask(batch)
-
-        return largest(told, least, most)
+def _largest(fits: Fits, problem: Problem, frame: _Frame) -> int:
+    """What one device computes at once."""
+    most = math.ceil(frame.high / frame.devices)
+    return largest(fits, min(2 if has_batch_norm(problem) else 1, most), most)
 
 
 def _tuned(target: Target, wanted: Wanted, frame: _Frame, tell: Tell) -> Outcome:
