@@ -65,6 +65,19 @@ def test_an_environment_out_of_a_pipe(monkeypatch, capsys):
     assert "UNSET  NCCL_ALGO=Ring is for debugging" in capsys.readouterr().out
 
 
+def test_a_log_of_one_size_and_of_wrong_results(tmp_path, capsys):
+    path = tmp_path / "one.log"
+    path.write_text(
+        "# Collective test starting: all_reduce_perf\n"
+        "  4294967296  1073741824  float  sum  -1  32285  133.0  232.8  7  32290  133.0  232.7  0\n"
+    )
+    assert main(["--nccl-log", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "WARNING" in out
+    assert "7 results were wrong" in out
+    assert "sizes of all_reduce: 1" in out
+
+
 def test_a_model_on_a_cluster_and_by_a_measured_exchange(tmp_path, capsys):
     assert main(["--model", "7b", "--cluster", "a100-80g:1", "--json"]) == 0
     model = json.loads(capsys.readouterr().out)["step"]

@@ -93,7 +93,10 @@ def test_names_of_rules_are_single():
         ("FROM x\nENV A=1 B=2\nENV C 3", {"A": "1", "B": "2", "C": "3"}),
         ('env:\n- name: A\n  value: "1"\n- name: B\n  valueFrom: x', {"A": "1"}),
         ('environment:\n  NCCL_DEBUG: "WARN"', {"NCCL_DEBUG": "WARN"}),
-        ("A=1\nB=$A/x\nC=${A:-2}\nD=${E:-3}\nF=$G", {"A": "1", "B": "1/x", "C": "1", "D": "3", "F": "$G"}),  # noqa: E501
+        (
+            "A=1\nB=$A/x\nC=${A:-2}\nD=${E:-3}\nF=$G",
+            {"A": "1", "B": "1/x", "C": "1", "D": "3", "F": "$G"},
+        ),
     ],
 )
 def test_assignments_as_files_have_them(text, told):

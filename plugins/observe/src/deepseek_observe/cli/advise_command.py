@@ -133,7 +133,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
     from deepseek_observe.advise.cluster_file import read_cluster, read_tree
-    from deepseek_observe.advise.collectives.table import parse_table
+    from deepseek_observe.advise.collectives.table import parse_tables
     from deepseek_observe.advise.live import look
     from deepseek_observe.advise.report import Asked
     from deepseek_observe.advise.topology.opening import read_text, read_topology
@@ -152,7 +152,9 @@ def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
         topologies=[read_topology(path) for path in args.topology],
         environment=None if args.env is None else _environment(args.env),
         tables=[
-            parse_table(read_text(path, _MOST_LOG_NBYTES), str(path)) for path in args.nccl_log
+            table
+            for path in args.nccl_log
+            for table in parse_tables(read_text(path, _MOST_LOG_NBYTES), str(path))
         ],
         cluster=cluster,
         tree=tree,
