@@ -47,6 +47,19 @@ def test_this_machine_is_looked_at_without_files(monkeypatch, capsys):
     assert any("nvidia-smi is not installed" in one for one in found["not_seen"])
 
 
+def test_files_of_nccl_are_read_and_those_that_are_missing_told(tmp_path, monkeypatch):
+    system, own = tmp_path / "etc.conf", tmp_path / "own.conf"
+    system.write_text("NCCL_DEBUG=INFO\nNCCL_IB_DISABLE=1\nNCCL_SOCKET_IFNAME==ens1f0\n")
+    own.write_text("NCCL_DEBUG=WARN\n")
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(live, "_SYSTEM", system)
+    seen = live.look({"NCCL_CONF_FILE": str(own), "NCCL_IB_DISABLE": "0", "NCCL_TOPO_FILE": "/no"})
+    values = seen.environment.values
+    assert (values["NCCL_DEBUG"], values["NCCL_IB_DISABLE"]) == ("WARN", "0")
+    assert values["NCCL_SOCKET_IFNAME"] == "=ens1f0"
+    assert seen.absent == {"NCCL_TOPO_FILE"}
+
+
 def test_a_tool_that_fails_or_hangs_is_not_seen(tmp_path, monkeypatch):
     for name, body in (("nvidia-smi", "echo no driver >&2; exit 9"), ("lscpu", "exec sleep 60")):
         path = tmp_path / name

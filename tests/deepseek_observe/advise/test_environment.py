@@ -31,6 +31,13 @@ def test_a_planted_mistake_is_named_and_nothing_else(one):
     ]
 
 
+def test_what_is_published_for_a_machine_is_no_mistake_on_it():
+    assert alarms(clean_text("dgx_infiniband"), machine("smi/dgx_h200x8_12nic_tabs.txt")) == []
+    assert alarms(clean_text("azure_nd"), machine("xml/azure_ndv4-topo.xml")) == []
+    assert alarms(clean_text("aws_efa"), machine("xml/aws_p4d-24xl-topo.xml")) == []
+    assert alarms(clean_text("plain_ethernet"), machine("xml/azure_ncv4-topo.xml")) == []
+
+
 def test_what_google_asks_for_is_a_mistake_elsewhere():
     text = "export NCCL_ALGO=Ring,Tree\nexport NCCL_NVLS_ENABLE=0\n"
     assert {one.variable for one in alarms(text)} == {"NCCL_ALGO", "NCCL_NVLS_ENABLE"}

@@ -45,6 +45,7 @@ class Asked:
     topologies: tuple[Topology, ...] = attrs.field(default=(), converter=_row)
     environment: Environment | None = None
     interfaces: tuple[str, ...] | None = None
+    absent: frozenset[str] = frozenset()
     tables: tuple[Table, ...] = attrs.field(default=(), converter=_row)
     cluster: training.Cluster | None = None
     tree: FatTree | None = None
@@ -70,6 +71,7 @@ def advise(asked: Asked) -> Report:
                     topology=machine,
                     interfaces=asked.interfaces,
                     twice=asked.environment.twice,
+                    absent=asked.absent,
                 )
             )
         )

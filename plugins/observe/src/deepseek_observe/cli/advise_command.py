@@ -145,7 +145,7 @@ def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
         machine = look()
         asked = Asked(
             topologies=machine.topologies, environment=machine.environment,
-            interfaces=machine.interfaces,
+            interfaces=machine.interfaces, absent=machine.absent,
         )  # fmt: skip
         return asked, machine.unseen
     asked = Asked(

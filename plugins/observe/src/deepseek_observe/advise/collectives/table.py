@@ -33,7 +33,9 @@ _NAME: Final = re.compile(
     r"(?<![a-z])(all_reduce|all_gather|reduce_scatter|alltoallv|alltoall|broadcast|sendrecv|"
     r"hypercube|gather|scatter|reduce)_perf"
 )
-_HEAD: Final = re.compile(r"# nThread \d|# Collective test starting|(?<!concluded: )\w+_perf\b")
+_HEAD: Final = re.compile(
+    r"# nThread \d|# Collective test starting|(?<!concluded: )\w+_perf(?:_mpi)?\b"
+)
 _RANK: Final = re.compile(r"#?\s*Rank\s+(\d+)\s+(?:Group\s+\d+\s+)?Pid\s+\d+ on\s+(\S+) device")
 _WRONG: Final = re.compile(r"#?\s*Out of bounds values\s*:\s*(\d+)")
 _FAULT: Final = re.compile(
