@@ -36,6 +36,7 @@ GROUPS: Final = {
     "Commands": ("CommandSpec",),
     "Checks": ("CheckSpec", "Finding"),
     "Settings": ("Secret",),
+    "Telling what happens": ("emit",),
 }  # fmt: skip
 PLACES: Final = (
     place.Place, place.PlaceOptions, place.DeviceOffer, place.Link, place.RemoteTensor,
@@ -44,6 +45,10 @@ PLACES: Final = (
 TRAINING: Final = (
     training.Profile, training.Layer, training.TrainingPlan, training.Ranking, training.SplitModel,
     training.Cluster, training.Group, training.Link,
+)  # fmt: skip
+LAUNCHERS: Final = (
+    training.Launcher, training.LaunchNode, training.Command, training.Started,
+    training.CommandState,
 )  # fmt: skip
 # Given back by a session; not exported, since nobody makes them.
 PLANS: Final = (
@@ -75,7 +80,7 @@ def plans() -> str:
 
 
 def page() -> str:
-    """Every group of public names, and the events."""
+    """Every group of public names."""
     parts = []
     for title, names in GROUPS.items():
         present = [name for name in names if name in deepseek_core.__all__]
@@ -85,17 +90,11 @@ def page() -> str:
     parts += map(section, PLACES)
     parts += ["## Plans of a training", "In the module `deepseek_core.training`."]
     parts += map(section, TRAINING)
+    parts += ["## Launchers of executors", "In the module `deepseek_core.training`."]
+    parts += map(section, LAUNCHERS)
     parts += ["## Compression of models", "In the module `deepseek_core.compression`."]
     parts += [section(getattr(compression, name)) for name in compression.__all__]
-    parts += ["## Events", "In the module `deepseek_core.events`; `ds_on_event` gets them."]
-    parts += [section(event) for event in events()]
     return "\n\n".join(parts)
-
-
-def events() -> list[type]:
-    """`Event` and all that are one, in the order of their module."""
-    found = [v for v in vars(deepseek_core.events).values() if inspect.isclass(v)]
-    return [v for v in found if issubclass(v, deepseek_core.events.Event)]
 
 
 def section(item: type) -> str:

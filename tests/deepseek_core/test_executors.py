@@ -4,6 +4,7 @@ import sys
 import threading
 from typing import ClassVar
 
+import attrs
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from deepseek_core import (
     Session,
     errors,
     places,
+    training,
 )
 from deepseek_core.cli import main
 from deepseek_core.discovery.registry import Registered, Registry, find_executor
@@ -434,3 +436,53 @@ def test_a_stream_weighs_the_link(link_s):
 def _candidate(problem, stage, device):
     row = next(s for s in problem.stages if s.name == stage)
     return next(c for c in row.candidates if c.device_id == device)
+
+
+class Here(training.Launcher):
+    """Starts nothing; its options are what it was given."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def nodes(self):
+        return [training.LaunchNode(id="1", name=str(self.options.settings), address="127.0.0.1")]
+
+    def start(self, node, command):
+        raise errors.DeviceUnavailable("none is started here", device_id="far")
+
+    def look(self, started):
+        return training.CommandState(code=0)
+
+    def stop(self, started, limit_s):
+        pass
+
+    def close(self):
+        pass
+
+
+def opened(locator, settings, **more):
+    made = registry(factory="a:b", launcher=locator)
+    made = attrs.evolve(made, settings={"acme": settings})
+    return training.open_launcher("far", registry=made, **more)
+
+
+def test_a_launcher_gets_the_settings_of_its_plugin_and_the_address(monkeypatch):
+    monkeypatch.setitem(sys.modules, "far_place", sys.modules[__name__])
+    (node,) = opened("far_place:Here", {"address": "", "x": 1}, address="there").nodes()
+    assert node.name == "{'address': 'there', 'x': 1}"
+
+
+def test_an_executor_without_a_launcher_or_an_address_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "far_place", sys.modules[__name__])
+    with pytest.raises(errors.ConfigError, match="'far' starts no commands on other machines"):
+        opened(None, {})
+    with pytest.raises(errors.ConfigError, match="--address: executor far has no address"):
+        opened("far_place:Here", {}, address="there")
+    with pytest.raises(errors.PluginError, match="made a str, no Launcher"):
+        opened("builtins:str", {})
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up.py", "a/../../b", ""])
+def test_a_file_of_a_command_lies_below_its_folder(name):
+    with pytest.raises(errors.ConfigError, match="is not below its folder"):
+        training.Command(arguments=["-c", "0"], folder="/", files={name: b""})

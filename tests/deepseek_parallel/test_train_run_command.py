@@ -13,6 +13,7 @@ import pytest
 from train_recipe import RECIPE
 
 from deepseek_core import errors
+from deepseek_core.cli import main as ds_sdk
 from deepseek_parallel import CheckpointMissing, RankFailed
 from deepseek_parallel.cli.main import main
 from deepseek_parallel.trainer.recipe.read import read_recipe
@@ -149,6 +150,8 @@ def test_a_dry_run_says_what_would_be_done(recipe_folder, capsys):
     assert not (recipe_folder / "saved").exists()
     assert main(["run", "recipe.toml", "--dry-run"]) == 0
     assert "nothing was trained" in capsys.readouterr().out
+    _, facts = told(capsys, "run", "recipe.toml", "--dry-run", "--set", "train.epochs=2")
+    assert facts["steps"] == 2 * 48 / 12  # in place of the steps of the recipe
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_a_mesh_that_can_not_be_is_told_before_a_process_starts(recipe_folder, w
         ("trian.batch=3", r"there is no \[trian\] -> did you mean 'train'"),
         ("train.batch=x", "train.batch is 'x' -> give a whole number"),
         ("train.balance=1", "train.balance is 1 -> give true or false"),
-        ("train.epochs=3", "has steps and epochs of steps, epochs"),
+        ("train={steps=3,epochs=3}", "has steps and epochs of steps, epochs"),
         ("train", "has no table, key and value"),
         ("model.factory=train.py", "model.factory is 'train.py' -> write it as"),
         ("model.factory=none.py:make", "no such file: .*none.py"),
@@ -221,3 +224,10 @@ def test_there_must_be_something_to_go_on_from(recipe_folder):
         main(["resume", "recipe.toml"])
     with pytest.raises(errors.ConfigError, match="--nproc must be 1 or more"):
         main(["run", "recipe.toml", "--nproc", "0"])
+
+
+@pytest.mark.parametrize("words", [[], ["--nproc", "2"], ["--elastic", "1:2"]])
+def test_a_wrong_recipe_ends_with_the_same_code_on_any_number(recipe_folder, capfd, words):
+    wrong = ["--set", "model.kwargs={ widht = 3 }"]
+    assert ds_sdk(["train", "run", "recipe.toml", *wrong, *words]) == 2
+    assert "widht" in capfd.readouterr().err

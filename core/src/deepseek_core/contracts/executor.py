@@ -17,14 +17,17 @@ class ExecutorSpec:
     """Where plans can run; `factory` names a callable `(plan: Plan) -> Executor`.
 
     `place`, where it brings devices of its own, names a callable `(options: PlaceOptions) ->
-    Place`: a session then plans over those and runs its plans on them. `probe`, where there is
-    one, names a function `() -> None` that raises a `DeepSeekError` when this can't be used here.
+    Place`: a session then plans over those and runs its plans on them. `launcher`, where it starts
+    commands on its machines, names a callable `(options: PlaceOptions) -> Launcher`, by which
+    `ds-sdk train run --executor` brings in their processes. `probe`, where there is one, names a
+    function `() -> None` that raises a `DeepSeekError` when this can't be used here.
     """
 
     name: str = attrs.field(validator=check_name)
     factory: str = attrs.field(validator=check_locator)
     probe: str | None = attrs.field(default=None, validator=check_locator)
     place: str | None = attrs.field(default=None, validator=check_locator)
+    launcher: str | None = attrs.field(default=None, validator=check_locator)
     summary: str = ""
     requires: tuple[str, ...] = attrs.field(default=(), converter=as_names)
     priority: int = 0

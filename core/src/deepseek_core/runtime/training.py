@@ -1,6 +1,6 @@
-"""Plans of a training: what they are made of, and the strategies that make them.
+"""Plans of a training, the strategies that make them, and launchers of its processes.
 
-Records, contracts and two functions, without torch. Import it by
+Records, contracts and three functions, without torch. Import it by
 `from deepseek_core import training`.
 """
 
@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core.contracts.cluster import Cluster, Group, Link, check_figure, check_whole
 from deepseek_core.contracts.errors import ConfigError, PluginError
+from deepseek_core.contracts.launcher import (
+    Command,
+    CommandState,
+    Launcher,
+    LaunchNode,
+    Started,
+)
 from deepseek_core.contracts.strategy import Loss, SplitModel, Strategy, Sums
 from deepseek_core.contracts.training import Layer, Profile, TrainingPlan
 from deepseek_core.discovery.current import current_plugins
 from deepseek_core.discovery.registry import blamed, load_locator
 from deepseek_core.discovery.switches import suggestion
 from deepseek_core.discovery.watch import watched
+from deepseek_core.runtime.launchers import open_launcher
 from deepseek_core.schedule.strategies import Planner, Ranking, rank
 
 if TYPE_CHECKING:
@@ -29,17 +37,23 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 __all__ = [
     "Cluster",
+    "Command",
+    "CommandState",
     "Group",
+    "LaunchNode",
+    "Launcher",
     "Layer",
     "Link",
     "Loss",
     "Profile",
     "Ranking",
     "SplitModel",
+    "Started",
     "Sums",
     "TrainingPlan",
     "check_figure",
     "check_whole",
+    "open_launcher",
     "open_strategy",
     "ranked",
 ]

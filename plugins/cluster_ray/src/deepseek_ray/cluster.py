@@ -12,7 +12,7 @@ import attrs
 from deepseek_core import Device, DeviceInfo, DeviceSpec, OpenOptions, errors, places
 from deepseek_ray.connection import connect, release
 from deepseek_ray.device import RayDevice
-from deepseek_ray.faults import translated
+from deepseek_ray.faults import MISSING, translated
 from deepseek_ray.links import measured
 from deepseek_ray.nodes import Node, alive_nodes
 from deepseek_ray.pulse import Pulse
@@ -20,9 +20,6 @@ from deepseek_ray.settings import Settings
 from deepseek_ray.worker import Worker
 
 _MOST_THREADS: Final = 32
-_MISSING: Final = (
-    "install there what is here: ds-sdk plugins export here, ds-sdk plugins restore FILE there"
-)
 
 
 def open_cluster(options: places.PlaceOptions) -> RayCluster:
@@ -220,7 +217,7 @@ def _told(node: Node, error: BaseException) -> errors.DeepSeekError:
     if isinstance(error, errors.DeepSeekError):
         return error
     return errors.DeviceUnavailable(
-        f"node {node.name}: {error}", device_id=f"ray:{node.name}", remedy=_MISSING
+        f"node {node.name}: {error}", device_id=f"ray:{node.name}", remedy=MISSING
     )
 
 

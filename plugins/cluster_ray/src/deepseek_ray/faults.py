@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from deepseek_core import errors
 
+MISSING: Final = (
+    "install there what is here: ds-sdk plugins export here, ds-sdk plugins restore FILE there"
+)
 _ROOM = "start the node with more (ray start --object-store-memory=BYTES), or make batches smaller"
 
 

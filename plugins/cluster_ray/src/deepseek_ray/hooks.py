@@ -19,6 +19,7 @@ def ds_register_executors(ctx: HostContext) -> Iterable[ExecutorSpec]:
             summary="every device of every node of a Ray cluster",
             factory="deepseek_ray.executor:RayExecutor",
             place="deepseek_ray.cluster:open_cluster",
+            launcher="deepseek_ray.launching.launcher:open_launcher",
             requires=("ray", "numpy"),
         )
     ]

@@ -14,11 +14,15 @@ _PREFIX: Final = "ds:"
 
 @attrs.frozen(kw_only=True)
 class Node:
-    """One node: its name here, Ray's id, its cores, the kinds of devices that it reserves."""
+    """One node: its name here, Ray's id, its cores, the kinds of devices that it reserves.
+
+    `cpus` are those that Ray may give to jobs, 0 on a head that is to have none.
+    """
 
     name: str
     id: str
     cores: int = 1
+    cpus: int = 0
     kinds: frozenset[str] = frozenset()
     is_home: bool = False
 
@@ -53,6 +57,7 @@ def alive_nodes() -> tuple[Node, ...]:
                 name=name if names[name] == 1 else f"{name}-{row['NodeID'][:6]}",
                 id=row["NodeID"],
                 cores=max(1, int(resources.get("CPU", 1))),
+                cpus=int(resources.get("CPU", 0)),
                 kinds=frozenset(
                     r.removeprefix(_PREFIX) for r in resources if r.startswith(_PREFIX)
                 ),

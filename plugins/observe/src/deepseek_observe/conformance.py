@@ -10,6 +10,7 @@ import pytest
 
 from deepseek_core.testing import CommandConformance
 
+_TIMES: Final = "bytes,time_us\n8,20\n1024,24\n1048576,40\n1073741824,8000\n"
 _KERNEL: Final = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 5, "dur": 2}
 
 _LINE: Final = """
@@ -27,6 +28,19 @@ def loss(model, batch):
 """
 
 
+class TestMonitor(CommandConformance):
+    """The command `ds-sdk monitor`."""
+
+    plugin = "observe"
+    name = "monitor"
+
+    @pytest.fixture
+    def lines(self, tmp_path: Path) -> list[list[str]]:
+        """One sample, and a dashboard."""
+        once = ["--once", "--simulate", "2"]
+        return [["--help"], once, [*once, "--json"], ["--grafana", str(tmp_path / "board.json")]]
+
+
 class TestProfile(CommandConformance):
     """The command `ds-sdk profile`."""
 
@@ -39,6 +53,24 @@ class TestProfile(CommandConformance):
         path = tmp_path / "trace.json"
         path.write_text(json.dumps({"traceEvents": [_KERNEL]}))
         return [["--help"], [str(path)], [str(path), "--json"]]
+
+
+class TestAdvise(CommandConformance):
+    """The command `ds-sdk advise`."""
+
+    plugin = "observe"
+    name = "advise"
+
+    @pytest.fixture
+    def lines(self, tmp_path: Path) -> list[list[str]]:
+        """On an environment, a log and a model, and on the machine that it runs on."""
+        env, log = tmp_path / "job.env", tmp_path / "times.csv"
+        env.write_text("export NCCL_P2P_DISABLE=1\n")
+        log.write_text(_TIMES)
+        return [
+            ["--help"], [], ["--json"], ["--env", str(env), "--nccl-log", str(log), "--json"],
+            ["--model", "7b", "--budget", "64gpus"],
+        ]  # fmt: skip
 
 
 class TestTune(CommandConformance):

@@ -19,9 +19,13 @@ EXAMPLES: Final = """examples:
   ds-sdk train run recipe.toml --elastic 1:4            up to four that may be lost and come back
   ds-sdk train run recipe.toml --elastic 2:8 --listen 10.0.0.5:4300 --nproc 2
                                                         two of them, and those of other machines
+  ds-sdk train run recipe.toml --executor ray           one on each node of a Ray cluster
+  ds-sdk train run recipe.toml --executor ray --address 10.0.0.5:6379 --nodes 4 --nproc 2
   ds-sdk train run recipe.toml --nproc 4 --strategy hybrid:tp=2,pp=2
   ds-sdk train run recipe.toml --set train.batch=64     another value for this run
   ds-sdk train run recipe.toml --dry-run                what it would do, without a step
+  ds-sdk train run recipe.toml --nproc 2 --trace out/trace
+  ds-sdk profile out/trace/*                            where the time of its steps went
 
 Ctrl-C and SIGTERM end it after the step that runs, and save where the recipe has [checkpoint];
 SIGUSR1 saves there and trains on (of Slurm: --signal=USR1@60).
@@ -61,6 +65,19 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         help="with --elastic: where other machines join, by ds-sdk train join; port 0 is any",
     )  # fmt: skip
     parser.add_argument(
+        "--executor", metavar="NAME",
+        help="start it on the other nodes of a cluster too, by an executor that a plugin offers, "
+        "such as ray; --nproc is that of each node (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--address", metavar="ADDRESS",
+        help="where the executor's cluster is, such as 10.0.0.5:6379; default: its own setting",
+    )  # fmt: skip
+    parser.add_argument(
+        "--nodes", type=int, metavar="N",
+        help="with --executor: nodes that train, this one among them (default: all that are up)",
+    )  # fmt: skip
+    parser.add_argument(
         "--strategy", metavar="NAME[:KEY=VALUE,...]",
         help="what each process holds: ddp, fsdp, tp, pp, hybrid:tp=2,pp=2 or auto",
     )  # fmt: skip
@@ -68,6 +85,9 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="change the recipe: train.batch=64",
     )  # fmt: skip
+    parser.add_argument(
+        "--trace", metavar="FOLDER", help="a trace of some steps, for ds-sdk profile FOLDER/*"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
 
@@ -85,10 +105,11 @@ def run(args: argparse.Namespace) -> int:
         raise errors.ConfigError(
             f"--nproc must be 1 or more, got {args.nproc}", remedy="--nproc 4, or --elastic 1:4"
         )
-    if args.listen is not None and not args.elastic:
+    if args.listen is not None and not (args.elastic or args.executor):
         raise errors.ConfigError(
             "--listen is for workers that come and go", remedy="add --elastic 1:8"
         )
+    _check_executor(args)
     _check_strategy(args, recipe)
     if args.link is not None and not args.dry_run:
         raise errors.ConfigError("--link is for a dry run alone", remedy="add --dry-run")
@@ -109,13 +130,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def changes_of(args: argparse.Namespace) -> list[str]:
-    """Changes of the recipe: those of --set, and --strategy in place of its table.
+    """Changes of the recipe: those of --set, --trace, and --strategy in place of its table.
 
     Raises:
         ConfigError: a strategy that is not NAME:KEY=VALUE,...
     """
+    changes = list(args.changes)
+    if args.trace is not None:
+        changes.append(f"trace.folder={json.dumps(args.trace)}")
     if args.strategy is None:
-        return list(args.changes)
+        return changes
     name, colon, rest = args.strategy.partition(":")
     pairs = [word.partition("=") for word in _BETWEEN.split(rest)] if colon else []
     if not name.strip() or not all(
@@ -129,7 +153,7 @@ def changes_of(args: argparse.Namespace) -> list[str]:
     for key, _, value in pairs:
         table[key.strip()] = _as_toml(value)
     made = ", ".join(f"{key} = {value}" for key, value in table.items())
-    return [*args.changes, f"strategy={{{made}}}"]
+    return [*changes, f"strategy={{{made}}}"]
 
 
 def _as_toml(text: str) -> str:
@@ -141,6 +165,23 @@ def _as_toml(text: str) -> str:
     return text if is_value else json.dumps(text)
 
 
+def _check_executor(args: argparse.Namespace) -> None:
+    for option, value in (("--address", args.address), ("--nodes", args.nodes)):
+        if value is not None and args.executor is None:
+            raise errors.ConfigError(
+                f"{option} is that of an executor", remedy="add --executor ray"
+            )
+    if args.nodes is not None and args.nodes < 2:
+        raise errors.ConfigError(
+            f"--nodes counts this machine too: it must be 2 or more, got {args.nodes}",
+            remedy="--nodes 2, or leave --executor out",
+        )
+    if args.executor is not None and args.dry_run:
+        raise errors.ConfigError(
+            "--dry-run is of this machine alone", remedy="leave --executor out"
+        )
+
+
 def _check_strategy(args: argparse.Namespace, recipe: Any) -> None:
     """Refuse before a process is started what they would all refuse."""
     from deepseek_parallel.trainer.choice import PLAIN, choice_of
@@ -148,14 +189,19 @@ def _check_strategy(args: argparse.Namespace, recipe: Any) -> None:
     table = dict(recipe.get("strategy"))
     microbatch = recipe.get("train").get("microbatch")
     choice = choice_of(table.pop("name", PLAIN), table, microbatch)
-    if choice is not None and args.elastic:
+    is_elastic = args.elastic or args.executor
+    if choice is not None and is_elastic:
         choice.refuse_elastic()
-    if choice is not None and args.nproc is not None and not args.elastic:
+    if choice is not None and args.nproc is not None and not is_elastic:
         choice.check_world(args.nproc)
 
 
 def _trained(args: argparse.Namespace, recipe: Any, show: Any) -> dict[str, Any]:
     told = {"recipe": str(args.recipe), "changes": changes_of(args), "resume": args.resume}
+    if args.executor:
+        from deepseek_parallel.cli.on_nodes import train_on_nodes
+
+        return train_on_nodes(args, recipe, told, show)
     if args.elastic:
         from deepseek_parallel.trainer.launch.elastic import train_elastic
 
@@ -212,6 +258,9 @@ def _how_to_resume(args: argparse.Namespace, recipe: Any) -> str:
     words += ["--nproc", str(args.nproc)] if args.nproc else []
     words += ["--elastic", args.elastic] if args.elastic else []
     words += ["--listen", args.listen] if args.listen else []
+    words += ["--executor", args.executor] if args.executor else []
+    words += ["--address", args.address] if args.address else []
+    words += ["--nodes", str(args.nodes)] if args.nodes else []
     words += ["--strategy", args.strategy] if args.strategy else []
     for change in args.changes:
         words += ["--set", change]

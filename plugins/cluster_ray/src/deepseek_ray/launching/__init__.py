@@ -1,0 +1,1 @@
+"""One command on other nodes of the cluster: started, followed and ended."""
