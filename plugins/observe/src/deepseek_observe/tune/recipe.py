@@ -261,6 +261,9 @@ def _move(tables: dict[str, Any], old: Path, new: Path) -> None:
     for table, key in _FILES:
         if isinstance(tables.get(table, {}).get(key), str):
             tables[table][key] = _moved(tables[table][key], old, new)
+    then = tables.get("scheduler", {}).get("kwargs", {}).get("then")
+    if isinstance(then, dict) and "factory" in then:
+        then["factory"] = _moved(then["factory"], old, new)
     metrics = tables.get("evaluate", {}).get("metrics")
     if isinstance(metrics, dict):
         tables["evaluate"]["metrics"] = {k: _moved(v, old, new) for k, v in metrics.items()}
