@@ -247,6 +247,14 @@ def test_a_schedule_of_a_file_is_found_from_another_folder(folder):
     assert found["scheduler"]["kwargs"]["then"]["factory"] == "../sched.py:make"
 
 
+@pytest.mark.parametrize("own", ["", '[scheduler]\nname = "StepLR"\nkwargs = {step_size = 5}\n'])
+def test_a_recipe_that_is_tuned_again_has_one_warm_up(folder, own):
+    (folder / "recipe.toml").write_text(RECIPE + own)
+    once = tuned_tables(read_recipe(folder / "recipe.toml"), TUNED, folder)
+    (folder / "again.toml").write_text(as_toml(once))
+    assert tuned_tables(read_recipe(folder / "again.toml"), TUNED, folder) == once
+
+
 def test_toml_holds_what_it_was_given():
     import datetime
 
