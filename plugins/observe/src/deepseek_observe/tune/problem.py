@@ -26,7 +26,7 @@ _PARTS: Final = 10  # of which the error of a held-out loss is told
 _LIKE_A_SUM: Final = (1.9, 2.1)
 _TOLD_BY_TORCH: Final = (
     "can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory",
-    "bad_alloc", "failed to allocate",
+    "bad_alloc", "failed to allocate", "could not create a primitive",
 )  # fmt: skip
 Measure = Callable[[Any, Any], Any]
 
