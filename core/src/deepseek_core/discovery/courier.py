@@ -70,7 +70,16 @@ class Courier:
         self._is_held = self._is_closed = False
 
     def take(self, audience: Audience, event: Event) -> None:
-        """Queue an event for each listener of an audience; what is too much is dropped."""
+        """Queue an event for each listener of an audience; never raises.
+
+        What is too much is dropped.
+        """
+        try:
+            self._take(audience, event)
+        except Exception as error:  # noqa: BLE001 - what happened counts, not who heard of it
+            warn_once("take", f"an event could not be told: {one_line(error)}")
+
+    def _take(self, audience: Audience, event: Event) -> None:
         if getattr(_HERE, "is_telling", False):
             warn_once("recursion", "a listener emitted an event, which was dropped")
             return
@@ -139,10 +148,8 @@ class Courier:
             return None
         letter = call[0]
         letter.audience.absent.add(letter.plugin)
-        kept = [
-            w for w in self._waiting if (w.audience, w.plugin) != (letter.audience, letter.plugin)
-        ]
-        self._waiting = deque(kept)
+        late = letter.audience, letter.plugin
+        self._waiting = deque(w for w in list(self._waiting) if (w.audience, w.plugin) != late)
         self._thread = self._call = None
         return letter
 
