@@ -224,8 +224,6 @@ def test_what_goes_wrong_in_telling_ends_nothing(caplog):
 class Nameless:
     """An audience that can't say who listens."""
 
-    absent = set()
-
     @property
     def listeners(self):
         raise RuntimeError("nobody knows")
