@@ -1,7 +1,7 @@
 """Environments: published ones are left alone, and planted mistakes are named."""
 
 import pytest
-from machines import CLEAN, PLANTED, alarms, clean_text, machine
+from advised import CLEAN, PLANTED, alarms, clean_text, machine
 
 from deepseek_core import errors
 from deepseek_observe.advise.environment.lint import RULES, lint
@@ -29,6 +29,13 @@ def test_a_planted_mistake_is_named_and_nothing_else(one):
     assert [(found.rule, found.variable) for found in alarms(text, topology)] == [
         (one["rule"], one["variable"])
     ]
+
+
+def test_what_is_published_for_a_machine_is_no_mistake_on_it():
+    assert alarms(clean_text("dgx_infiniband"), machine("smi/dgx_h200x8_12nic_tabs.txt")) == []
+    assert alarms(clean_text("azure_nd"), machine("xml/azure_ndv4-topo.xml")) == []
+    assert alarms(clean_text("aws_efa"), machine("xml/aws_p4d-24xl-topo.xml")) == []
+    assert alarms(clean_text("plain_ethernet"), machine("xml/azure_ncv4-topo.xml")) == []
 
 
 def test_what_google_asks_for_is_a_mistake_elsewhere():
@@ -59,6 +66,10 @@ def test_every_advice_has_a_reason_a_source_and_lines_that_a_shell_takes():
             assert all(line.startswith(("export ", "unset ")) for line in found.paste)
 
 
+def test_what_the_shell_would_put_there_is_not_judged():
+    assert alarms("NCCL_SOCKET_IFNAME=^$MINE\nNCCL_DEBUG=${LEVEL}\nNCCL_CROSS_NIC=$C") == []
+
+
 def test_names_of_rules_are_single():
     assert len({rule.name for rule in RULES}) == len(RULES)
 
@@ -80,6 +91,19 @@ def test_names_of_rules_are_single():
         ("export A='open\nB=2", {"A": "'open", "B": "2"}),
         ("\ufeffA=1", {"A": "1"}),
         ("if [ 1 = 1 ]; then\nA=1\nfi", {"A": "1"}),
+        ("if true; then export A=1; fi", {"A": "1"}),
+        ("A=1 B=2 torchrun train.py", {"A": "1", "B": "2"}),
+        ("NCCL_ALGO=Ring python3 train.py", {"NCCL_ALGO": "Ring"}),
+        ("mpirun -np 2 -x A=1 -x PATH ./all_reduce_perf -b 8", {"A": "1"}),
+        ("docker run --env A=1 -e B=2 image", {"A": "1", "B": "2"}),
+        ("sbatch --export=ALL,A=1,B=2 job.sh", {"A": "1", "B": "2"}),
+        ("FROM x\nENV A=1 B=2\nENV C 3", {"A": "1", "B": "2", "C": "3"}),
+        ('env:\n- name: A\n  value: "1"\n- name: B\n  valueFrom: x', {"A": "1"}),
+        ('environment:\n  NCCL_DEBUG: "WARN"', {"NCCL_DEBUG": "WARN"}),
+        (
+            "A=1\nB=$A/x\nC=${A:-2}\nD=${E:-3}\nF=$G",
+            {"A": "1", "B": "1/x", "C": "1", "D": "3", "F": "$G"},
+        ),
     ],
 )
 def test_assignments_as_files_have_them(text, told):

@@ -1,7 +1,7 @@
 """Files about machines: read whole, or refused by name with the reason."""
 
 import pytest
-from machines import DATA, machine
+from advised import DATA, machine
 
 from deepseek_core import errors
 from deepseek_observe.advise.pairing import commands, pairs
@@ -9,6 +9,7 @@ from deepseek_observe.advise.topology.opening import parse_topology, read_topolo
 
 READ = {
     "smi/a100x8_nv12_spaces.txt": (8, 0, 12),
+    "smi/dgx_h200x8_12nic_tabs.txt": (8, 12, 18),
     "smi/gb200x4_8nic_spaces.txt": (4, 8, 18),
     "smi/h200x8_6nic_partial_cpus.txt": (8, 6, 18),
     "smi/h200x8_8nic_tabs.txt": (8, 8, 18),
@@ -41,7 +42,7 @@ def test_every_file_at_hand_is_tried():
 
 
 def test_rings_of_nccl_are_no_topology():
-    with pytest.raises(errors.ArtifactError, match=r"ncv4_graph.xml is no topology -> .*rings"):
+    with pytest.raises(errors.ArtifactError, match=r"ncv4_graph.xml is not a topology -> .*rings"):
         read_topology(DATA / "xml" / "ncv4_graph.xml")
 
 
@@ -68,6 +69,13 @@ def test_p4d_pairs_as_aws_publishes_them():
     ]  # fmt: skip
     assert {pair.distance for pair in found} == {"PIX"}
     assert [pair.numa for pair in found] == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_dgx_pairs_leave_the_adapters_of_storage_out():
+    """The eight of twelve that DGX SuperPOD's NCCL_IB_HCA names."""
+    found = pairs(machine("smi/dgx_h200x8_12nic_tabs.txt"))
+    assert [pair.nic.device for pair in found] == [f"mlx5_{n}" for n in (0, 3, 4, 5, 6, 9, 10, 11)]
+    assert {pair.distance for pair in found} == {"PXB"}
 
 
 def test_adapters_in_another_order_than_gpus():
@@ -116,8 +124,9 @@ OLD = (DATA / "smi" / "v100x4_nv3_4nic_oldformat_tabs.txt").read_text()
         OLD.lstrip("\t"),
         "\ufeff" + OLD,
         OLD.replace("SYS\t", "SOC\t"),
+        OLD + "\n \tGPU0\tGPU1\t\n GPU0\tX\tOK\t\n GPU1\tOK\tX\t\n",
     ],
-    ids=["windows", "underlined", "spaces", "pasted", "stripped", "mark", "old word"],
+    ids=["windows", "underlined", "spaces", "pasted", "stripped", "mark", "old word", "access too"],
 )
 def test_a_matrix_as_people_paste_it(changed):
     found, whole = parse_topology(changed, "topo.txt"), parse_topology(OLD, "topo.txt")
@@ -136,7 +145,7 @@ def test_a_file_of_powershell(tmp_path):
     [
         ("\n".join(line[:22] for line in OLD.splitlines()), "cells|cut"),
         ("\n".join(OLD.splitlines()[:3]), "no row of GPU2, GPU3: it is cut"),
-        (OLD.replace("NODE", "N0DE", 1), "which is no connection"),
+        (OLD.replace("NODE", "N0DE", 1), "which is not a connection"),
         (" \tGPU0\tGPU1\t\n GPU0\tX\tOK\t\n GPU1\tOK\tX\t\n", "topo -p2p"),
         ("GPU 0: NVIDIA H100 (UUID: GPU-1)\n", "nvidia-smi -L"),
         ("<nvidia_smi_log><gpu/></nvidia_smi_log>", "nvidia-smi -q -x"),
@@ -148,7 +157,7 @@ def test_a_file_of_powershell(tmp_path):
         ("<system><cpu>", "broken XML"),
         ('<!DOCTYPE x [<!ENTITY a "aaaa">]><system>&a;</system>', "declares XML entities"),
         ("", "is empty"),
-        ("hello", "no topology that is known"),
+        ("hello", "not a topology of a kind"),
         ("{", "broken JSON"),
         ("[1]", "another kind"),
         ('{"lscpu": []}', "names no processors"),

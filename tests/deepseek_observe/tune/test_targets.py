@@ -3,6 +3,7 @@
 import math
 import tomllib
 
+import attrs
 import pytest
 from tune_kit import CLASSES, RECIPE
 
@@ -185,6 +186,12 @@ def test_a_tuned_recipe_trains_as_many_samples_and_warms_up(folder):
     assert found["scheduler"] == {"name": "LinearLR", "kwargs": warm}
     assert recipe.tables["optimizer"]["kwargs"]["lr"] == 0.003  # which stays
     assert tomllib.loads(as_toml(found)) == found
+
+
+def test_a_batch_that_fits_at_once_is_cut_by_the_number_of_processes_alone(folder):
+    recipe = read_recipe(folder / "recipe.toml")
+    found = tuned_tables(recipe, attrs.evolve(TUNED, micro=None), folder)
+    assert found["train"] == {"epochs": 2, "batch": 80}
 
 
 def test_counts_of_steps_follow_the_batch(folder):

@@ -120,7 +120,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path, _MOST_NBYTES))
     except tomllib.TOMLDecodeError as error:
         raise errors.ArtifactError(
-            f"{path} is broken TOML: {error}", remedy="mend the line that it names"
+            f"{path} is broken TOML: {error}", remedy="fix the line that it names"
         ) from error
 
 

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         console.print_text(line)
     if asked.topologies or unseen:
         console.print_lines()
-    _print_advice(report.advice, quiet=step is not None or bool(choices))
+    _print_advice(report.advice, quiet=step is not None or bool(choices or report.predictions))
     for one in report.predictions:
         _print_prediction(one)
     if step is not None:
@@ -133,7 +133,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
     from deepseek_observe.advise.cluster_file import read_cluster, read_tree
-    from deepseek_observe.advise.collectives.table import parse_table
+    from deepseek_observe.advise.collectives.table import parse_tables
     from deepseek_observe.advise.live import look
     from deepseek_observe.advise.report import Asked
     from deepseek_observe.advise.topology.opening import read_text, read_topology
@@ -145,14 +145,16 @@ def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
         machine = look()
         asked = Asked(
             topologies=machine.topologies, environment=machine.environment,
-            interfaces=machine.interfaces,
+            interfaces=machine.interfaces, absent=machine.absent,
         )  # fmt: skip
         return asked, machine.unseen
     asked = Asked(
         topologies=[read_topology(path) for path in args.topology],
         environment=None if args.env is None else _environment(args.env),
         tables=[
-            parse_table(read_text(path, _MOST_LOG_NBYTES), str(path)) for path in args.nccl_log
+            table
+            for path in args.nccl_log
+            for table in parse_tables(read_text(path, _MOST_LOG_NBYTES), str(path))
         ],
         cluster=cluster,
         tree=tree,
@@ -217,7 +219,7 @@ def _print_prediction(one: Prediction) -> None:
 
     table, model = one.table, one.model
     ranks = "" if table.ranks is None else f" of {table.ranks} ranks"
-    nodes = "" if table.nodes is None else f" on {table.nodes} nodes"
+    nodes = "" if table.nodes is None else f" on {_counted(table.nodes, 'node')}"
     error = "too few sizes to tell" if one.error is None else f"{one.error:.1%} (median)"
     console.print_text(
         f"{table.source}: {table.collective or 'a collective'}{ranks}{nodes}, "
@@ -252,6 +254,12 @@ def _print_step(step: Iteration, args: argparse.Namespace) -> None:
         f"{console.format_seconds(step.least_s)} with the exchange hidden, "
         f"{console.format_seconds(step.most_s)} with none of it hidden; bound by {step.bound}"
     )
+    if not step.fits:
+        console.print_text(
+            f"it does not fit: {console.format_bytes(int(step.needed_nbytes))} a GPU with one "
+            f"sequence and selective recomputation, {console.format_bytes(int(step.usable_nbytes))}"
+            " to plan for"
+        )
     told = "sharded over the ranks" if step.sharded else "whole on each rank"
     console.print_text(
         f"computing {console.format_seconds(step.compute_s)}, exchange "
@@ -271,7 +279,8 @@ def _print_choices(choices: Sequence[Choice], args: argparse.Namespace) -> None:
     else:
         host = PROCESSORS[best.device.host]
         console.print_text(
-            f"{args.model}: {best.gpus} x {best.device.told} in {best.nodes} systems, each "
+            f"{args.model}: {best.gpus} x {best.device.told} in "
+            f"{_counted(best.nodes, 'system')}, each "
             f"with two {host.told} ({2 * host.cores // best.device.per_node} cores a GPU, "
             f"{2 * host.memory_bytes_per_s / 1e9:.0f} GB/s of memory)"
         )
@@ -292,9 +301,13 @@ def _print_choices(choices: Sequence[Choice], args: argparse.Namespace) -> None:
         if one.against:
             console.print_text(f"against {one.device.name}: {'; '.join(one.against)}")
     console.print_text(
-        "evidence: model; data sheets, half of the peak, 16 bytes a parameter (Adam, mixed "
-        "precision), all in whole systems; nothing was measured"
+        "evidence: model, nothing was measured; data sheets, half of the peak on each (newer "
+        "devices mostly reach less), 16 bytes a parameter (Adam, mixed precision), whole systems"
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _days(seconds: float) -> str:
@@ -317,7 +330,7 @@ def _facts(
         "step": None
         if step is None
         else {
-            **attrs.asdict(step), "least_s": step.least_s, "most_s": step.most_s,
+            **attrs.asdict(step), "least_s": step.least_s, "most_s": step.most_s, "fits": step.fits,
             "bound": step.bound,
         },
         "choices": [_of_choice(one) for one in choices],

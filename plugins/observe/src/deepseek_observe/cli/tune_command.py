@@ -125,8 +125,8 @@ def _write(path: Path, target: Target, outcome: Outcome) -> None:
 
     plan = outcome.plan
     tuned = Tuned(
-        batch=plan.batch, micro=plan.micro, rate=plan.rate, warmup_steps=plan.warmup_steps,
-        warmup_start=plan.warmup_start,
+        batch=plan.batch, micro=plan.micro if plan.accumulate > 1 else None, rate=plan.rate,
+        warmup_steps=plan.warmup_steps, warmup_start=plan.warmup_start,
     )  # fmt: skip
     if target.recipe is None:
         tables = _values(outcome)

@@ -198,10 +198,13 @@ def _mse(model: Any, batch: Any) -> torch.Tensor:
 
 @attrs.frozen(kw_only=True)
 class Tuned:
-    """What a recipe is set to; `micro` samples are computed at once on each process."""
+    """What a recipe is set to; `micro` samples are computed at once on each process.
+
+    It is None where a process can compute its part of the batch at once, on any number of them.
+    """
 
     batch: int
-    micro: int
+    micro: int | None
     rate: float
     warmup_steps: int
     warmup_start: float
@@ -211,7 +214,9 @@ def tuned_tables(recipe: Recipe, tuned: Tuned, folder: Path) -> dict[str, Any]:
     """The recipe with these values, for a file in `folder`; it trains as many samples as before."""
     tables = {name: dict(recipe.get(name)) for name in recipe.tables}
     old = recipe.batch
-    tables["train"] = {**tables.get("train", {}), "batch": tuned.batch, "microbatch": tuned.micro}
+    tables["train"] = {**tables.get("train", {}), "batch": tuned.batch}
+    if tuned.micro is not None:
+        tables["train"]["microbatch"] = tuned.micro
     if old is not None and "steps" in tables["train"]:
         tables["train"]["steps"] = _rescaled(tables["train"]["steps"], old, tuned.batch)
     optimizer = tables["optimizer"]

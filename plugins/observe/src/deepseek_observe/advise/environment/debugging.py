@@ -158,7 +158,7 @@ def _logs_over_others(case: Case) -> Iterator[Hit]:
         yield Hit(
             variable="NCCL_DEBUG_FILE",
             what=f"NCCL_DEBUG_FILE={path} is one file for all processes",
-            why="each creates it anew, and lines are lost",
+            why="each process starts the file over, and lines are lost",
             paste=(f"export NCCL_DEBUG_FILE={path}.%h.%p",),
         )
     elif path.startswith("~"):

@@ -16,6 +16,7 @@ _GLOO: Final = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 _INSIDE: Final = ("docker", "veth", "virbr", "br-", "cni", "flannel", "cali", "podman")
 _TORCH: Final = "PyTorch, torch.distributed, Common environment variables"
 _LOOPBACKS: Final = ("localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0")  # noqa: S104
+_FIRST: Final = 'export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
 _OWN: Final = ("mlx", "ibp", "rocep", "bnxt", "irdma")
 
 
@@ -33,7 +34,7 @@ def _lets_loopback_in(case: Case) -> Iterator[Hit]:
             what=f"{_IFNAME}={value} lets the loopback interface in",
             why="a list of exclusions replaces the built-in one (`lo` and `docker`), and `lo` "
             "reaches no other machine: ranks wait for each other",
-            paste=(f"export {_IFNAME}={value},lo", f"unset {_IFNAME}"),
+            paste=(f"export {_IFNAME}={value},lo",),
         )
 
 
@@ -91,21 +92,27 @@ def _is_not_of_gloo(case: Case) -> Iterator[Hit]:
                 what=f"{name}={value} is written as NCCL reads it, and Gloo does not",
                 why="Gloo takes whole names, separated by commas; it finds no interface "
                 f"{value!r} and stops",
-                paste=(f"export {name}=eth0",),
+                paste=(_of_gloo(case, name),),
             )
+
+
+def _of_gloo(case: Case, name: str) -> str:
+    found = _given(case)
+    if found is None or found.excludes or len(found.names) != 1:
+        return f"unset {name}"
+    return f"export {name}={found.names[0]}  # a whole name"
 
 
 def _gloo_is_open(case: Case) -> Iterator[Hit]:
     found = _given(case)
     told = found is not None and not found.excludes and len(found.names) == 1
     if told and case.many_machines and not case.env.get(_GLOO[0]):
-        assert found is not None
         yield Hit(
             variable=_GLOO[0],
             what=f"set {_GLOO[0]} to the interface that NCCL has",
             why="Gloo (groups on the CPU, checkpoints, object collectives) looks for its own: by "
             "the host's name, which is often on another network or the loopback",
-            paste=(f"export {_GLOO[0]}={found.names[0]}  # a whole name",),
+            paste=(_of_gloo(case, _GLOO[0]),),
         )
 
 
@@ -115,7 +122,11 @@ def _master_is_here(case: Case) -> Iterator[Hit]:
             variable="MASTER_ADDR",
             what=f"MASTER_ADDR={case.env['MASTER_ADDR']} on a run of several machines",
             why="each machine looks for rank 0 on itself, and the others wait until they give up",
-            paste=("export MASTER_ADDR=<address of the machine of rank 0>",),
+            paste=(
+                _FIRST
+                if any(name.startswith("SLURM_") for name in case.env)
+                else "export MASTER_ADDR=ADDRESS_OF_THE_MACHINE_OF_RANK_0",
+            ),
         )
 
 

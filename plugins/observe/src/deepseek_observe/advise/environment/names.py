@@ -24,7 +24,7 @@ class Filter:
         return found != self.excludes
 
     def taken(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of the names that are used."""
+        """The names that are used, in their order."""
         return tuple(name for name in names if self.takes(name))
 
 
@@ -35,4 +35,6 @@ def filter_of(text: str) -> Filter:
     rest = rest.removeprefix("^")
     exact = rest.startswith("=")
     words = (word.split(":", 1)[0].strip() for word in rest.removeprefix("=").split(","))
-    return Filter(names=tuple(word for word in words if word), excludes=excludes, exact=exact)
+    # What the shell would put there is not known.
+    names = () if "$" in text else tuple(word for word in words if word)
+    return Filter(names=names, excludes=excludes, exact=exact)

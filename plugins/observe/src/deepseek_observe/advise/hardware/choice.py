@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,10 +10,9 @@ import attrs
 
 from deepseek_core import errors, training
 from deepseek_observe.advise.hardware.catalogue import DEVICES, PROCESSORS, Device
-from deepseek_observe.advise.hardware.iteration import EFFICIENCY, Iteration, iterate
+from deepseek_observe.advise.hardware.iteration import EFFICIENCY, USABLE, Iteration, iterate
 from deepseek_observe.advise.hardware.model import Shape
 
-_USABLE: Final = 0.92
 _MOST_NODES: Final = 4096
 _OVERHEAD: Final = 1.3  # fans, network, losses; with the hosts' own processors beside it
 _BUDGET: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(gpus?|h|d|w|kw|mw|usd)", re.IGNORECASE)
@@ -36,14 +34,14 @@ def budget_of(words: Sequence[str]) -> Budget:
     """`64gpus`, `30d`, `40kW`, `50000usd`, any of them together.
 
     Raises:
-        ConfigError: a word that is none, or a kind that is given twice.
+        ConfigError: a word that is not a budget, or a kind that is given twice.
     """
     found: dict[str, float] = {}
     for word in words:
         match = _BUDGET.fullmatch(word.strip())
         if match is None or float(match[1]) <= 0:
             raise errors.ConfigError(
-                f"{word!r} is no budget", remedy="write --budget 64gpus, 30d, 40kW or 50000usd"
+                f"{word!r} is not a budget", remedy="write --budget 64gpus, 30d, 40kW or 50000usd"
             )
         unit, amount = match[2].lower(), float(match[1])
         kind, scale = {
@@ -71,7 +69,7 @@ def prices_of(words: Sequence[str]) -> dict[str, float]:
         name, _, price = word.partition("=")
         if name not in DEVICES or not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", price):
             raise errors.ConfigError(
-                f"{word!r} is no price",
+                f"{word!r} is not a price",
                 remedy=f"write --price a100-80g=1.50, dollars an hour; known: {', '.join(DEVICES)}",
             )
         found[name] = float(price)
@@ -158,7 +156,7 @@ def _chosen(
     usd = None if price is None else price * nodes * device.per_node * seconds / 3600
     made = Choice(
         device=device, nodes=nodes, least_gpus=least, recompute=recompute,
-        memory_nbytes=_need(device, shape, nodes * device.per_node, recompute),
+        memory_nbytes=step.needed_nbytes,
         step=step, seconds=seconds, watts=_watts(device, nodes), usd=usd,
     )  # fmt: skip
     return attrs.evolve(made, missing=_missing(made, budget))
@@ -169,23 +167,11 @@ def _least_gpus(device: Device, shape: Shape) -> tuple[int, str]:
     for recompute in ("selective", "full"):
         count = 1
         while count <= _MOST_NODES * device.per_node:
-            if _need(device, shape, count, recompute) <= device.memory_nbytes * _USABLE:
+            need = shape.needed_nbytes(count, device.per_node, recompute)
+            if need <= device.memory_nbytes * USABLE:
                 return count, recompute
             count *= 2
     return _MOST_NODES * device.per_node, "full"
-
-
-def _need(device: Device, shape: Shape, count: int, recompute: str) -> float:
-    tensor = 1
-    best = math.inf
-    while tensor <= min(count, device.per_node, shape.heads):
-        need = (
-            shape.states_nbytes(count)
-            + shape.activations_nbytes(1, recompute, tensor)
-            + shape.working_nbytes(1, tensor)
-        )
-        best, tensor = min(best, need), tensor * 2
-    return best
 
 
 def _enough(
@@ -222,7 +208,7 @@ def _watts(device: Device, nodes: int) -> float:
 
 def _missing(made: Choice, budget: Budget) -> tuple[str, ...]:
     found = []
-    if made.memory_nbytes > made.device.memory_nbytes * _USABLE:
+    if made.memory_nbytes > made.device.memory_nbytes * USABLE:
         found.append(f"{made.memory_nbytes / 2**30:.0f} GiB a GPU do not fit")
     if budget.gpus is not None and made.gpus > budget.gpus:
         found.append(f"{made.gpus} GPUs, {budget.gpus} allowed")
@@ -250,14 +236,11 @@ def _against(one: Choice, every: Sequence[Choice], shape: Shape) -> tuple[str, .
             f"GPUs in {best.seconds / one.seconds:.0%} of the time"
         )
     if "fp8" not in device.flops_per_s:
-        found.append("no FP8: later devices double their rate with it")
+        found.append("no FP8, which doubles the rate of later devices")
     if "bf16" not in device.flops_per_s:
         found.append("no bfloat16: float16 needs loss scaling")
     if device.pcie_bytes_per_s < 64e9:
-        found.append(
-            f"{device.pcie_bytes_per_s / 1e9:.0f} GB/s between host and GPU: offloading states "
-            "and loading data have half of what PCIe 5.0 gives, or less"
-        )
+        found.append(f"{device.pcie_bytes_per_s / 1e9:.0f} GB/s to the host, and PCIe 5.0 has 64")
     if device.inside_bytes_per_s < 100e9:
         found.append(
             f"no direct links: {device.inside_bytes_per_s / 1e9:.0f} GB/s between GPUs; tensor "
@@ -266,9 +249,8 @@ def _against(one: Choice, every: Sequence[Choice], shape: Shape) -> tuple[str, .
     lanes = device.per_node * 2 * 16
     if lanes > host.pair_lanes:
         found.append(
-            f"{device.per_node} GPUs and adapters want {lanes} PCIe lanes, and two {host.told} "
-            f"have {host.pair_lanes} at most: they share switches; pair each GPU with the adapter "
-            "of its switch"
+            f"two {host.told} have {host.pair_lanes} PCIe lanes at most for {lanes}: GPUs and "
+            "adapters share switches"
         )
     if one.step.bound == "exchange":
         found.append(

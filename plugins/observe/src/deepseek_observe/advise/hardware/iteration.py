@@ -19,7 +19,9 @@ from deepseek_observe.advise.hardware.model import Shape
 EFFICIENCY: Final = 0.5
 """Share of the peak: 0.42 to 0.56 for 22B to 1T on A100 (arXiv 2205.05198, table 5)."""
 
-_USABLE: Final = 0.92
+USABLE: Final = 0.92
+"""Share of the memory to plan for: the rest is the driver's, the libraries' and fragments."""
+
 _ELEMENT: Final = 2
 
 
@@ -28,13 +30,16 @@ class Iteration:
     """A step: seconds of computing and of exchanging, each on its own.
 
     `least_s` is with the exchange hidden as far as it can be, `most_s` with none of it hidden.
-    `sharded`: states are divided over the ranks; else each rank has them all.
+    `sharded`: states are divided over the ranks; else each rank has them all. A GPU needs
+    `needed_nbytes` with a sequence at once, and the smallest has `usable_nbytes`.
     """
 
     compute_s: float
     exchange_s: float
     optimizer_s: float
     sharded: bool
+    needed_nbytes: float
+    usable_nbytes: float
     tokens: float
     evidence: str
 
@@ -47,6 +52,11 @@ class Iteration:
     def most_s(self) -> float:
         """One after the other."""
         return self.compute_s + self.exchange_s + self.optimizer_s
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory is enough."""
+        return self.needed_nbytes <= self.usable_nbytes
 
     @property
     def bound(self) -> str:
@@ -72,10 +82,12 @@ def iterate(
             f"{tokens:g} tokens for {cluster.world} GPUs", remedy="give --tokens-per-step 4e6"
         )
     peak = sum(group.num_gpus * group.speed * group.peak(_dtype(group)) for group in cluster.groups)
-    memory = min(group.memory_nbytes for group in cluster.groups) * _USABLE
-    whole = shape.states_nbytes(1) + shape.activations_nbytes(1, recompute)
+    memory = min(group.memory_nbytes for group in cluster.groups) * USABLE
+    per_node = min(group.gpus_per_node for group in cluster.groups)
+    whole = shape.needed_nbytes(1, 1, recompute)
     sharded = cluster.world > 1 and whole > memory
     shards = cluster.world if sharded else 1
+    need = shape.needed_nbytes(cluster.world, per_node, recompute) if sharded else whole
     # Sharded: weights are gathered twice and gradients reduced once; else one all-reduce.
     passes = 1.5 if sharded else 1.0
     reduced = _ELEMENT * shape.parameters
@@ -86,6 +98,8 @@ def iterate(
         exchange_s=exchange * passes,
         optimizer_s=1.5 * shape.states_nbytes(shards) / slowest,
         sharded=sharded,
+        needed_nbytes=need,
+        usable_nbytes=memory,
         tokens=tokens,
         evidence="model" if measured is None else "model, with the measured all-reduce",
     )

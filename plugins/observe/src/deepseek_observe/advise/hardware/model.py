@@ -54,6 +54,18 @@ class Shape:
         logits = 6 * self.sequence * sequences * _VOCABULARY / tensor
         return layer + logits
 
+    def needed_nbytes(self, devices: int, per_node: int, recompute: str) -> float:
+        """Bytes on each of so many devices, at the best tensor parallelism within a node."""
+        found, tensor = [], 1
+        while tensor <= min(devices, per_node, self.heads):
+            found.append(
+                self.states_nbytes(devices)
+                + self.activations_nbytes(1, recompute, tensor)
+                + self.working_nbytes(1, tensor)
+            )
+            tensor *= 2
+        return min(found)
+
     def flops(self, tokens: float, recompute: str) -> float:
         """Operations of forward and backward over so many tokens."""
         return (8 if recompute == "full" else 6) * self.parameters * tokens
@@ -75,17 +87,17 @@ _SHAPES: Final = (
 )
 
 
-def shape_of(text: str, sequence: int | None = None) -> Shape:
+def shape_of(text: str) -> Shape:
     """`7b` -> a shape of so many parameters, like the nearest published model.
 
     Raises:
-        ConfigError: it is no size, or one that no model has.
+        ConfigError: it is not a size, or one that no model has.
     """
     found = _SIZE.fullmatch(text.strip())
     parameters = float(found[1]) * _SCALES[found[2].lower()] if found else 0.0
     if not 1e6 <= parameters <= 1e14:
         raise errors.ConfigError(
-            f"{text!r} is no size of a model", remedy="write --model 7b, or 350m, or 1.5t"
+            f"{text!r} is not the size of a model", remedy="write --model 7b, or 350m, or 1.5t"
         )
     near = min(_SHAPES, key=lambda shape: abs(math.log(shape.parameters / parameters)))
-    return attrs.evolve(near, parameters=parameters, sequence=sequence or near.sequence)
+    return attrs.evolve(near, parameters=parameters)

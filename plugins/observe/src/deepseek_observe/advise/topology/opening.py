@@ -35,6 +35,7 @@ _OTHER_TEXTS: Final = (
      "connected; use `nvidia-smi topo -m`"),
     (r"^Machine \(.*total\)|^Machine \(\d+\w+\)", "a drawing of lstopo; use "
      "`lstopo --of xml FILE`"),
+    (r"^bytes,time", "a table of times; give it with --nccl-log"),
     (r"^available: \d+ nodes", "the output of `numactl --hardware`; use `lscpu -J`"),
 )  # fmt: skip
 
@@ -67,8 +68,8 @@ def parse_topology(text: str, source: str) -> Topology:
         return lscpu.of_text(start, source)
     for pattern, what in _OTHER_TEXTS:
         if re.search(pattern, text, re.M):
-            raise errors.ArtifactError(f"{source} is no topology", remedy=f"it is {what}")
-    raise refused(source, "is no topology that is known here", _KINDS)
+            raise errors.ArtifactError(f"{source} is not a topology", remedy=f"it is {what}")
+    raise refused(source, "is not a topology of a kind that is known here", _KINDS)
 
 
 def read_text(path: Path, most_nbytes: int) -> str:
@@ -95,7 +96,7 @@ def read_text(path: Path, most_nbytes: int) -> str:
         return data.decode(code)
     except UnicodeDecodeError as error:
         raise errors.ArtifactError(
-            f"{path} is no text: byte {error.start} is not of {code.upper()}",
+            f"{path} is not text: byte {error.start} is not of {code.upper()}",
             remedy="give the text that the tool printed",
         ) from error
 
@@ -120,4 +121,4 @@ def _of_xml(text: str, source: str) -> Topology:
     what = _OTHER_ROOTS.get(root.tag)
     if what is None:
         raise refused(source, f"is XML of another kind, <{root.tag[:40]}>", _KINDS)
-    raise errors.ArtifactError(f"{source} is no topology", remedy=f"it is {what}")
+    raise errors.ArtifactError(f"{source} is not a topology", remedy=f"it is {what}")

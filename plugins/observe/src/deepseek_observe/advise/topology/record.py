@@ -110,7 +110,7 @@ class Topology:
 
     @property
     def names(self) -> frozenset[str]:
-        """Of all GPUs and adapters."""
+        """Names of all GPUs and adapters."""
         return frozenset([gpu.name for gpu in self.gpus] + [nic.name for nic in self.nics])
 
     def near(self, gpu: Gpu) -> tuple[Nic, ...]:
@@ -137,7 +137,7 @@ def mask_cpus(mask: str) -> tuple[int, ...]:
     """`00ff,ffff0000` or `0x00ff` -> the indices of the bits that are set.
 
     Raises:
-        ValueError: it is no mask.
+        ValueError: it is not a mask.
     """
     groups = [part.strip().lower().removeprefix("0x") for part in mask.split(",")]
     value = int("".join(part.rjust(8, "0") if place else part for place, part in enumerate(groups))
@@ -151,14 +151,14 @@ def list_cpus(text: str) -> tuple[int, ...]:
     """`0-3,8` -> (0, 1, 2, 3, 8).
 
     Raises:
-        ValueError: it is no such list.
+        ValueError: it is not such a list.
     """
     found: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, _, last = part.partition("-")
         begin, end = int(first), int(last or first)
         if not 0 <= begin <= end < 65_536:
-            raise ValueError(f"{part!r} is no range of processors")
+            raise ValueError(f"{part!r} is not a range of processors")
         found.extend(range(begin, end + 1))
     return tuple(found)
 

@@ -41,7 +41,7 @@ def of_text(text: str, source: str) -> Topology:
     rest = [word for word in lines[place].split()[len(columns) :] if word not in _WORDS]
     if rest:
         raise errors.ArtifactError(
-            f"{source}: the header has {rest[0]!r}, which is no device: it is cut, or changed",
+            f"{source}: the header has {rest[0]!r}, which is not a device: it is cut, or changed",
             remedy=_REMEDY,
         )
     rows = _rows(lines[place + 1 :], columns, source)
@@ -135,13 +135,13 @@ def _rows(
         for column, cell in zip(columns, cells, strict=True):
             if cell in _ACCESS:
                 raise errors.ArtifactError(
-                    f"{source} is no topology",
+                    f"{source} is not a topology",
                     remedy="it is whether GPUs reach each other (nvidia-smi topo -p2p), not how "
                     "far apart they are; use `nvidia-smi topo -m`",
                 )
             if not _CELL.fullmatch(cell) or (cell == "X") != (column == words[0]):
                 raise errors.ArtifactError(
-                    f"{source}: {words[0]} to {column} is {cell!r}, which is no connection",
+                    f"{source}: {words[0]} to {column} is {cell!r}, which is not a connection",
                     remedy=_REMEDY,
                 )
         found[words[0]] = (cells, _tail(line, len(columns)))
