@@ -77,7 +77,7 @@ class Host:
             yield ("deepseek_network_transmit_bytes_total", (plain(name),)), found[name].bytes_sent
 
     def _hottest(self) -> float | None:
-        """Of the processors' sensors, where the system has some."""
+        """Read the processors' sensors, where the system has some."""
         read = getattr(self._psutil, "sensors_temperatures", None)
         found = read() if read is not None else {}
         chips = [
