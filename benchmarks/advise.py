@@ -102,12 +102,12 @@ def environments(report: Report) -> None:
 def collectives(report: Report, folder: Path) -> None:
     """Leave each size out, and predict it."""
     from deepseek_observe.advise.collectives.model import left_out_errors
-    from deepseek_observe.advise.collectives.table import parse_table
+    from deepseek_observe.advise.collectives.table import parse_tables
 
     print(f"\n{'':34}{'law alone':>11}{'corrected':>11}")
     logs = [*sorted((folder / "nccl_tests").glob("*.csv")), *sorted((OURS / "logs").glob("*.log"))]
     for path in logs:
-        table = parse_table(path.read_text(encoding="utf-8"), path.name)
+        (table,) = parse_tables(path.read_text(encoding="utf-8"), path.name)
         law, both = (
             statistics.median(left_out_errors(table, law=law).tolist()) for law in (True, False)
         )

@@ -47,6 +47,19 @@ def test_this_machine_is_looked_at_without_files(monkeypatch, capsys):
     assert any("nvidia-smi is not installed" in one for one in found["not_seen"])
 
 
+def test_files_of_nccl_are_read_and_those_that_are_missing_told(tmp_path, monkeypatch):
+    system, own = tmp_path / "etc.conf", tmp_path / "own.conf"
+    system.write_text("NCCL_DEBUG=INFO\nNCCL_IB_DISABLE=1\nNCCL_SOCKET_IFNAME==ens1f0\n")
+    own.write_text("NCCL_DEBUG=WARN\n")
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(live, "_SYSTEM", system)
+    seen = live.look({"NCCL_CONF_FILE": str(own), "NCCL_IB_DISABLE": "0", "NCCL_TOPO_FILE": "/no"})
+    values = seen.environment.values
+    assert (values["NCCL_DEBUG"], values["NCCL_IB_DISABLE"]) == ("WARN", "0")
+    assert values["NCCL_SOCKET_IFNAME"] == "=ens1f0"
+    assert seen.absent == {"NCCL_TOPO_FILE"}
+
+
 def test_a_tool_that_fails_or_hangs_is_not_seen(tmp_path, monkeypatch):
     for name, body in (("nvidia-smi", "echo no driver >&2; exit 9"), ("lscpu", "exec sleep 60")):
         path = tmp_path / name
@@ -63,6 +76,19 @@ def test_an_environment_out_of_a_pipe(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("NCCL_ALGO=Ring\n"))
     assert main(["--env", "-"]) == 0
     assert "UNSET  NCCL_ALGO=Ring is for debugging" in capsys.readouterr().out
+
+
+def test_a_log_of_one_size_and_of_wrong_results(tmp_path, capsys):
+    path = tmp_path / "one.log"
+    path.write_text(
+        "# Collective test starting: all_reduce_perf\n"
+        "  4294967296  1073741824  float  sum  -1  32285  133.0  232.8  7  32290  133.0  232.7  0\n"
+    )
+    assert main(["--nccl-log", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "WARNING" in out
+    assert "7 results were wrong" in out
+    assert "sizes of all_reduce: 1" in out
 
 
 def test_a_model_on_a_cluster_and_by_a_measured_exchange(tmp_path, capsys):

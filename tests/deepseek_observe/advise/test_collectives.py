@@ -12,7 +12,7 @@ from deepseek_observe.advise.collectives.model import (
     of_table,
     wire_bytes_per_s,
 )
-from deepseek_observe.advise.collectives.table import parse_table
+from deepseek_observe.advise.collectives.table import parse_tables
 
 LOGS = sorted((DATA / "logs").iterdir())
 HEAD = """# nccl-tests version 2.17.1 nccl-headers=22705 nccl-library=22705
@@ -29,6 +29,11 @@ host:12:34 [0] NCCL INFO Channel 00/0 : 0[0] -> 1[1] via NET/IB/0
        32768          8192     float    none      -1    39.56    0.83    0.83      0    37.44    0.88    0.88      0
        65536         16384     float     sum      -1    67.93    0.96    0.96      0    64.71    1.01    1.01      0
 """  # noqa: E501
+
+
+def parse_table(text, name):
+    (found,) = parse_tables(text, name)
+    return found
 
 
 def table(path):
@@ -106,6 +111,20 @@ def test_processes_that_ran_alone_are_told():
     found = parse_table(twice, "x.log")
     assert "without MPI=1" in found.notes[0]
     assert len(found.points) == 4
+
+
+def test_several_collectives_in_one_log_are_several():
+    first = (
+        HEAD
+        + ROWS
+        + "# Out of bounds values : 0 OK\n# Collective test concluded: all_gather_perf\n"
+    )
+    second = (HEAD + ROWS).replace("all_gather", "all_reduce")
+    lost = "+ ./alltoall_perf -b 8\nhost: Test NCCL failure common.cu:303 'remote process exited'\n"
+    found = parse_tables(first + second + lost, "all.log")
+    assert [one.collective for one in found] == ["all_gather", "all_reduce"]
+    assert [len(one.points) for one in found] == [4, 4]
+    assert [len(one.faults) for one in found] == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def test_a_planted_mistake_is_named_and_nothing_else(one):
     ]
 
 
+def test_what_is_published_for_a_machine_is_no_mistake_on_it():
+    assert alarms(clean_text("dgx_infiniband"), machine("smi/dgx_h200x8_12nic_tabs.txt")) == []
+    assert alarms(clean_text("azure_nd"), machine("xml/azure_ndv4-topo.xml")) == []
+    assert alarms(clean_text("aws_efa"), machine("xml/aws_p4d-24xl-topo.xml")) == []
+    assert alarms(clean_text("plain_ethernet"), machine("xml/azure_ncv4-topo.xml")) == []
+
+
 def test_what_google_asks_for_is_a_mistake_elsewhere():
     text = "export NCCL_ALGO=Ring,Tree\nexport NCCL_NVLS_ENABLE=0\n"
     assert {one.variable for one in alarms(text)} == {"NCCL_ALGO", "NCCL_NVLS_ENABLE"}
@@ -93,7 +100,10 @@ def test_names_of_rules_are_single():
         ("FROM x\nENV A=1 B=2\nENV C 3", {"A": "1", "B": "2", "C": "3"}),
         ('env:\n- name: A\n  value: "1"\n- name: B\n  valueFrom: x', {"A": "1"}),
         ('environment:\n  NCCL_DEBUG: "WARN"', {"NCCL_DEBUG": "WARN"}),
-        ("A=1\nB=$A/x\nC=${A:-2}\nD=${E:-3}\nF=$G", {"A": "1", "B": "1/x", "C": "1", "D": "3", "F": "$G"}),  # noqa: E501
+        (
+            "A=1\nB=$A/x\nC=${A:-2}\nD=${E:-3}\nF=$G",
+            {"A": "1", "B": "1/x", "C": "1", "D": "3", "F": "$G"},
+        ),
     ],
 )
 def test_assignments_as_files_have_them(text, told):

@@ -9,6 +9,7 @@ from deepseek_observe.advise.topology.opening import parse_topology, read_topolo
 
 READ = {
     "smi/a100x8_nv12_spaces.txt": (8, 0, 12),
+    "smi/dgx_h200x8_12nic_tabs.txt": (8, 12, 18),
     "smi/gb200x4_8nic_spaces.txt": (4, 8, 18),
     "smi/h200x8_6nic_partial_cpus.txt": (8, 6, 18),
     "smi/h200x8_8nic_tabs.txt": (8, 8, 18),
@@ -68,6 +69,13 @@ def test_p4d_pairs_as_aws_publishes_them():
     ]  # fmt: skip
     assert {pair.distance for pair in found} == {"PIX"}
     assert [pair.numa for pair in found] == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_dgx_pairs_leave_the_adapters_of_storage_out():
+    """The eight of twelve that DGX SuperPOD's NCCL_IB_HCA names."""
+    found = pairs(machine("smi/dgx_h200x8_12nic_tabs.txt"))
+    assert [pair.nic.device for pair in found] == [f"mlx5_{n}" for n in (0, 3, 4, 5, 6, 9, 10, 11)]
+    assert {pair.distance for pair in found} == {"PXB"}
 
 
 def test_adapters_in_another_order_than_gpus():

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepseek_core import training
 from deepseek_observe.advise.advice import Advice, Kind, ranked
-from deepseek_observe.advise.collectives.model import Model, left_out_errors, of_table
+from deepseek_observe.advise.collectives.model import LEAST_POINTS, Model, left_out_errors, of_table
 from deepseek_observe.advise.collectives.table import Table
 from deepseek_observe.advise.environment.lint import lint
 from deepseek_observe.advise.environment.reading import Environment
@@ -45,6 +45,7 @@ class Asked:
     topologies: tuple[Topology, ...] = attrs.field(default=(), converter=_row)
     environment: Environment | None = None
     interfaces: tuple[str, ...] | None = None
+    absent: frozenset[str] = frozenset()
     tables: tuple[Table, ...] = attrs.field(default=(), converter=_row)
     cluster: training.Cluster | None = None
     tree: FatTree | None = None
@@ -59,11 +60,7 @@ class Report:
 
 
 def advise(asked: Asked) -> Report:
-    """Everything that the files say.
-
-    Raises:
-        InputError: a log of fewer than three sizes.
-    """
+    """Everything that the files say."""
     machine = joined(asked.topologies)
     found: list[Advice] = []
     if asked.environment is not None:
@@ -74,6 +71,7 @@ def advise(asked: Asked) -> Report:
                     topology=machine,
                     interfaces=asked.interfaces,
                     twice=asked.environment.twice,
+                    absent=asked.absent,
                 )
             )
         )
@@ -84,9 +82,14 @@ def advise(asked: Asked) -> Report:
         found.extend(advise_pairing(_with_processors(topology, machine)))
     if asked.tree is not None:
         found.extend(advise_tree(asked.tree, _adapter(machine, asked.cluster)))
-    predictions = [_predict(table) for table in asked.tables]
-    for one in predictions:
-        found.extend(_of_log(one))
+    predictions = []
+    for table in asked.tables:
+        found.extend(_of_log(table))
+        if len(table.points) < LEAST_POINTS:
+            found.append(_few(table))
+            continue
+        predictions.append(_predict(table))
+        found.extend(_odd(predictions[-1]))
     return Report(advice=ranked(found), predictions=predictions)
 
 
@@ -112,8 +115,7 @@ def _predict(table: Table) -> Prediction:
     )
 
 
-def _of_log(one: Prediction) -> list[Advice]:
-    table = one.table
+def _of_log(table: Table) -> list[Advice]:
     found = []
     if table.wrong:
         found.append(
@@ -132,25 +134,37 @@ def _of_log(one: Prediction) -> list[Advice]:
         _warned("log-note", f"{table.source}: {note}", "the figures are not of one run")
         for note in table.notes
     )
-    odd = _odd(one)
-    if odd:
-        found.append(
-            Advice(
-                rule="size-slow", kind=Kind.FACT, source="the log, and the law fitted to it",
-                what=f"{table.source}: slower than its neighbors at {', '.join(odd)}",
-                why="NCCL may change its protocol there, or something else ran; measure again",
-            )
-        )  # fmt: skip
     return found
 
 
-def _odd(one: Prediction) -> list[str]:
+def _few(table: Table) -> Advice:
+    return Advice(
+        rule="sizes-few",
+        kind=Kind.FACT,
+        what=f"{table.source}: sizes of {table.collective or 'a collective'}: {len(table.points)}",
+        why=f"a law takes {LEAST_POINTS} or more: all_reduce_perf -b 8 -e 4G -f 2",
+        source=_NCCL_TESTS,
+    )
+
+
+def _odd(one: Prediction) -> list[Advice]:
     """Sizes that take much longer than the law, and than the sizes beside them."""
     sizes, ratios = one.model.sizes, one.model.ratios
-    return [
+    odd = [
         f"{sizes[place]:,.0f} bytes"
         for place in range(1, len(sizes) - 1)
         if ratios[place] > _ODD * max(ratios[place - 1], ratios[place + 1])
+    ]
+    if not odd:
+        return []
+    return [
+        Advice(
+            rule="size-slow",
+            kind=Kind.FACT,
+            what=f"{one.table.source}: slower than its neighbors at {', '.join(odd)}",
+            why="NCCL may change its protocol there, or something else ran; measure again",
+            source="the log, and the law fitted to it",
+        )
     ]
 
 

@@ -133,7 +133,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
     from deepseek_observe.advise.cluster_file import read_cluster, read_tree
-    from deepseek_observe.advise.collectives.table import parse_table
+    from deepseek_observe.advise.collectives.table import parse_tables
     from deepseek_observe.advise.live import look
     from deepseek_observe.advise.report import Asked
     from deepseek_observe.advise.topology.opening import read_text, read_topology
@@ -145,14 +145,16 @@ def _asked(args: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
         machine = look()
         asked = Asked(
             topologies=machine.topologies, environment=machine.environment,
-            interfaces=machine.interfaces,
+            interfaces=machine.interfaces, absent=machine.absent,
         )  # fmt: skip
         return asked, machine.unseen
     asked = Asked(
         topologies=[read_topology(path) for path in args.topology],
         environment=None if args.env is None else _environment(args.env),
         tables=[
-            parse_table(read_text(path, _MOST_LOG_NBYTES), str(path)) for path in args.nccl_log
+            table
+            for path in args.nccl_log
+            for table in parse_tables(read_text(path, _MOST_LOG_NBYTES), str(path))
         ],
         cluster=cluster,
         tree=tree,

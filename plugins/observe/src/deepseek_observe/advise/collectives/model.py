@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deepseek_core import errors
 from deepseek_observe.advise.collectives.table import FACTORS, Table
 
-_LEAST_POINTS: Final = 3
+LEAST_POINTS: Final = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +62,7 @@ def fit(sizes: NDArray[np.float64], times: NDArray[np.float64]) -> Model:
     Raises:
         InputError: fewer than three sizes, or times that are not positive.
     """
-    if len(sizes) < _LEAST_POINTS or len(set(sizes.tolist())) < _LEAST_POINTS:
+    if len(sizes) < LEAST_POINTS or len(set(sizes.tolist())) < LEAST_POINTS:
         raise errors.InputError(
             f"{len(set(sizes.tolist()))} sizes were measured, and a law takes three or more",
             remedy="measure more: all_reduce_perf -b 8 -e 4G -f 2",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -32,6 +32,9 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NAME: Final = re.compile(
     r"(?<![a-z])(all_reduce|all_gather|reduce_scatter|alltoallv|alltoall|broadcast|sendrecv|"
     r"hypercube|gather|scatter|reduce)_perf"
+)
+_HEAD: Final = re.compile(
+    r"# nThread \d|# Collective test starting|(?<!concluded: )\w+_perf(?:_mpi)?\b"
 )
 _RANK: Final = re.compile(r"#?\s*Rank\s+(\d+)\s+(?:Group\s+\d+\s+)?Pid\s+\d+ on\s+(\S+) device")
 _WRONG: Final = re.compile(r"#?\s*Out of bounds values\s*:\s*(\d+)")
@@ -71,21 +74,53 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def parse_table(text: str, source: str) -> Table:
-    """Read one log.
+def parse_tables(text: str, source: str) -> tuple[Table, ...]:
+    """Read a log of one collective or of several, one after the other.
 
     Raises:
         ArtifactError: no line of figures is in it; says what went wrong if the log does.
     """
     lines = [_plain(line) for line in re.split(r"\r\n|\r|\n", text.replace("\ufeff", ""))]
-    csv = _csv_header(lines)
-    points, wrong = _of_csv(lines, csv) if csv else _of_log(lines)
-    faults = list(
-        dict.fromkeys(found[0].strip() for line in lines if (found := _FAULT.search(line)))
-    )
-    if not points:
+    found = [table for part in _parts(lines) if (table := _table(part, source)) is not None]
+    faults = _faults(lines)
+    if not found:
         why = f": {faults[0]}" if faults else ""
         raise errors.ArtifactError(f"{source} has no figures of nccl-tests{why}", remedy=_REMEDY)
+    told = {fault for table in found for fault in table.faults}
+    # A collective that died before its first line is told with the last that has some.
+    lost = tuple(fault for fault in faults if fault not in told)[:_MOST_FAULTS]
+    return (*found[:-1], attrs.evolve(found[-1], faults=(*found[-1].faults, *lost)))
+
+
+def _parts(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Each collective with its head, which begins where figures have ended."""
+    part: list[str] = []
+    figures = False
+    for line in lines:
+        head = _HEAD.search(line) is not None
+        if head and figures:
+            yield part
+            part, figures = [], False
+        figures = figures or _is_row(line)
+        part.append(line)
+    yield part
+
+
+def _is_row(line: str) -> bool:
+    words = line.split()
+    return len(words) >= 7 and words[0].isdecimal() and words[1].isdecimal()
+
+
+def _faults(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(found[0].strip() for line in lines if (found := _FAULT.search(line))))
+
+
+def _table(lines: Sequence[str], source: str) -> Table | None:
+    csv = _csv_header(lines)
+    points, wrong = _of_csv(lines, csv) if csv else _of_log(lines)
+    if not points:
+        return None
+    faults = _faults(lines)
     told = _told(lines)
     collective = _collective(lines, told)
     ranks, nodes, notes = _ranks(lines, told)
@@ -140,7 +175,7 @@ def _of_log(lines: Sequence[str]) -> tuple[list[Point], int]:
     points, wrong = [], 0
     for line in lines:
         words = line.split()
-        if len(words) < 7 or not (words[0].isdecimal() and words[1].isdecimal()):
+        if not _is_row(line):
             continue
         # size count type redop [root], then time algbw busbw #wrong, once or twice.
         columns = next((words[at:] for at in (5, 4, 3, 2) if len(words) - at in (4, 8, 3, 6)), [])
@@ -167,7 +202,8 @@ def _figure(word: str) -> float | None:
 def _collective(lines: Iterable[str], told: dict[str, str]) -> str | None:
     name = told.get("collective", "").lower()
     if not name:
-        name = next((found[1] for line in lines if (found := _NAME.search(line))), "")
+        heads = (line for line in lines if "concluded" not in line)
+        name = next((found[1] for line in heads if (found := _NAME.search(line))), "")
     name = _ALIASES.get(name, name)
     return name if name in FACTORS else None
 
@@ -192,7 +228,7 @@ def _ranks_by_factor(lines: Sequence[str], collective: str | None) -> int | None
     best = None
     for line in lines:
         words = line.split()
-        if len(words) >= 7 and words[0].isdecimal() and words[1].isdecimal():
+        if _is_row(line):
             for at in (5, 4):
                 if len(words) - at in (4, 8):
                     algbw, busbw = _figure(words[at + 1]), _figure(words[at + 2])

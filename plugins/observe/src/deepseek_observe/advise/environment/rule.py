@@ -19,12 +19,16 @@ _LOCAL = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NO
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """An environment, and what is known of the machine; None where nothing is."""
+    """An environment, and what is known of the machine; None where nothing is.
+
+    `absent` are variables that name a file which is not there.
+    """
 
     env: Mapping[str, str]
     topology: Topology | None = None
     interfaces: tuple[str, ...] | None = None
     twice: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    absent: frozenset[str] = frozenset()
 
     def low(self, name: str) -> str:
         """A value in lower case; empty where it is not set."""

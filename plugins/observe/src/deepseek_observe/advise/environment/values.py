@@ -118,7 +118,19 @@ def _is_given_twice(case: Case) -> Iterator[Hit]:
             )
 
 
+def _names_no_file(case: Case) -> Iterator[Hit]:
+    for name in sorted(case.absent):
+        yield Hit(
+            variable=name,
+            what=f"{name}={case.env.get(name, '')} is not there",
+            why="NCCL goes on without it: in a virtual machine, with a topology that is wrong",
+            paste=(f"unset {name}",),
+        )
+
+
 RULES: Final = (
+    Rule(name="file-absent", kind=Kind.WARNING, check=_names_no_file,
+         source=f"{GUIDE}, NCCL_TOPO_FILE"),
     Rule(name="value-out-of-range", kind=Kind.WARNING, check=_is_out_of_range, source=GUIDE),
     Rule(name="name-mistyped", kind=Kind.WARNING, check=_is_mistyped,
          source="names in the NCCL user guide and in NCCL's sources"),
