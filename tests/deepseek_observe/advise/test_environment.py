@@ -147,6 +147,13 @@ def attrs_evolved(case, interfaces):
     return Case(env=case.env, interfaces=interfaces)
 
 
+def test_what_is_left_out_need_not_be_there():
+    topology = machine("smi/h200x8_8nic_tabs.txt")
+    assert alarms("NCCL_IB_HCA=^mlx5_bond_0", topology) == []
+    assert alarms("CUDA_VISIBLE_DEVICES=", machine("lscpu_2x24.json")) == []
+    assert [one.rule for one in alarms("CUDA_VISIBLE_DEVICES=", topology)] == ["gpus-hidden"]
+
+
 def test_one_machine_may_use_its_loopback():
     assert alarms("NCCL_SOCKET_IFNAME=lo\nWORLD_SIZE=8\nLOCAL_WORLD_SIZE=8") == []
 
