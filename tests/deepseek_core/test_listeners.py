@@ -199,6 +199,28 @@ def test_many_threads_emit_and_each_event_is_heard_once(installed):
     )
 
 
+class Broken:
+    """An audience that can't even be told."""
+
+    listeners, absent = ("a",), set()
+
+    def __init__(self):
+        self.told = []
+
+    def tell(self, plugin, event):
+        self.told.append(event)
+        raise MemoryError
+
+
+def test_what_goes_wrong_in_telling_ends_nothing(caplog):
+    broken = Broken()
+    for _ in range(3):
+        COURIER.take(broken, EVENT)
+        assert COURIER.drain(30)
+    assert broken.told == [EVENT] * 3
+    assert [r.message for r in caplog.records] == ["an event could not be told: MemoryError"]
+
+
 def test_no_thread_is_left_when_nothing_waits(installed):
     installed(a="pass")
     emit(EVENT, wait_s=30)
@@ -248,6 +270,29 @@ codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
 emit(failed(1), wait_s=30)
 print(codes, heard())
 """
+AT_FIRST = """
+import os, signal, threading, time
+from deepseek_core import emit, events
+
+EVENT = events.DeviceQuarantined(device_id="a", reason="")
+thread = threading.Thread(target=emit, args=(EVENT,))
+thread.start()  # it looks for plugins, which takes a while
+hung = 0
+while thread.is_alive():
+    pid = os.fork()
+    if pid == 0:
+        emit(EVENT)
+        os._exit(0)
+    until = time.monotonic() + 20
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        time.sleep(0.001)
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            hung += 1
+            break
+print(hung)
+"""
 FORKS = """
 import sys
 from deepseek_core import emit, events
@@ -296,6 +341,11 @@ def test_a_forked_rank_tells_its_own_events_and_not_those_of_its_parent(run):
 def test_a_fork_waits_until_no_listener_is_at_work(run):
     out, _ = run(FORKED, "time.sleep(0.02)")
     assert out == f"{[0] * 8} [0, 1]\n"
+
+
+def test_a_fork_waits_for_who_looks_for_plugins(run):
+    out, _ = run(AT_FIRST, "pass")
+    assert out == "0\n"
 
 
 @pytest.mark.parametrize("deed", ["os.fork()", "os.fork() or sys.exit(3)"])

@@ -13,6 +13,7 @@ import pytest
 from train_recipe import RECIPE
 
 from deepseek_core import errors
+from deepseek_core.cli import main as ds_sdk
 from deepseek_parallel import CheckpointMissing, RankFailed
 from deepseek_parallel.cli.main import main
 from deepseek_parallel.trainer.recipe.read import read_recipe
@@ -223,3 +224,10 @@ def test_there_must_be_something_to_go_on_from(recipe_folder):
         main(["resume", "recipe.toml"])
     with pytest.raises(errors.ConfigError, match="--nproc must be 1 or more"):
         main(["run", "recipe.toml", "--nproc", "0"])
+
+
+@pytest.mark.parametrize("words", [[], ["--nproc", "2"], ["--elastic", "1:2"]])
+def test_a_wrong_recipe_ends_with_the_same_code_on_any_number(recipe_folder, capfd, words):
+    wrong = ["--set", "model.kwargs={ widht = 3 }"]
+    assert ds_sdk(["train", "run", "recipe.toml", *wrong, *words]) == 2
+    assert "widht" in capfd.readouterr().err

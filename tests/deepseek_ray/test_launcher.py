@@ -25,14 +25,16 @@ time.sleep(600)
 """
 
 
-@pytest.fixture(autouse=True)
-def plugins(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def plugins(cache):
     """Those that are meant here, so that nodes are asked for no others."""
-    monkeypatch.setenv("DEEPSEEK_PLUGINS", "cluster_ray,parallel_torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPSEEK_PLUGINS", "cluster_ray,parallel_torch")
+        yield
 
 
-@pytest.fixture
-def launcher(nodes):
+@pytest.fixture(scope="module")
+def launcher(nodes, plugins):
     """A launcher on the cluster of the tests."""
     with training.open_launcher("ray", address=nodes.address) as launcher:
         yield launcher
@@ -109,6 +111,15 @@ def test_a_folder_that_has_the_same_files_is_used(launcher, tmp_path):
     assert (folder / "own.txt").read_text() == "another"
 
 
+def test_a_folder_that_must_be_shared_is_proven_to_be(launcher, tmp_path):
+    (tmp_path / "mark").write_text("x")
+    needed = python("0", needs={str(tmp_path / "mark"): b"x"})
+    assert ended(launcher, launcher.start(node_of(launcher), needed)).code == 0
+    (tmp_path / "mark").write_text("y")
+    with pytest.raises(errors.InputError, match=f"node b: {tmp_path} is another folder there"):
+        launcher.start(node_of(launcher), needed)
+
+
 def test_what_stays_after_a_stop_is_killed_with_all_that_it_began(launcher):
     started = launcher.start(node_of(launcher), python(STAYS))
     processes = processes_of(launcher, started)
@@ -154,14 +165,15 @@ def test_a_command_ends_with_who_started_it_even_by_a_kill(nodes):
     until(lambda: all(map(is_gone, processes)))
 
 
-def test_a_launcher_outlives_the_process_that_ray_ends(launcher):
+def test_a_launcher_outlives_the_process_that_ray_ends(nodes):
     """Ray ends a process whose head is gone."""
-    started = launcher.start(node_of(launcher), python(STAYS.replace("SIG_IGN", "SIG_DFL")))
-    processes = processes_of(launcher, started)
-    launcher._process.kill()
-    with pytest.raises(errors.DeviceUnavailable, match="the connection to Ray is lost"):
-        launcher.look(started)
-    until(lambda: all(map(is_gone, processes)))
+    with training.open_launcher("ray", address=nodes.address) as launcher:
+        started = launcher.start(node_of(launcher), python(STAYS.replace("SIG_IGN", "SIG_DFL")))
+        processes = processes_of(launcher, started)
+        launcher._process.kill()
+        with pytest.raises(errors.DeviceUnavailable, match="the connection to Ray is lost"):
+            launcher.look(started)
+        until(lambda: all(map(is_gone, processes)))
 
 
 def test_a_node_that_dies_is_told(nodes, launcher):

@@ -52,18 +52,26 @@ def test_a_session_tells_queues_misses_and_loads():
     }
 
 
-def test_a_tier_tells_its_hit_rate_since_the_state_before():
-    first = event(
-        "TierState", store="s", tier="hot", hits=90, reads=100, used_bytes=1, capacity_bytes=4
-    )
-    second = event(
-        "TierState", store="s", tier="hot", hits=95, reads=110, used_bytes=None, capacity_bytes=4
-    )
-    found = values_of(first, second)
-    assert found["deepseek_tier_hit_ratio", ("s hot",)] == 0.5
-    assert found["deepseek_tier_used_ratio", ("s hot",)] == 0.25
-    reopened = event("TierState", store="s", tier="hot", hits=1, reads=4, used_bytes=None)
-    assert values_of(first, reopened)["deepseek_tier_hit_ratio", ("s hot",)] == 0.25
+def store(hot, hits, misses, **more):
+    reads = {"hot_reads": hot, "cache_hits": hits, "cache_misses": misses}
+    return event("StoreState", store="s", degraded=2, **reads, **more)
+
+
+def test_a_store_tells_who_answered_its_reads_since_the_state_before():
+    tiers = [
+        {"tier": "warm", "used_bytes": 1, "capacity_bytes": 4},
+        {"tier": "cold", "used_bytes": 1, "capacity_bytes": None}, "no tier",
+    ]  # fmt: skip
+    found = values_of(store(90, 10, 0, tiers=tiers), store(95, 13, 2))
+    assert found == {
+        ("deepseek_tier_hit_ratio", ("hot of s",)): 0.5,
+        ("deepseek_tier_hit_ratio", ("cache of s",)): 0.3,
+        ("deepseek_tier_hit_ratio", ("warm or cold of s",)): 0.2,
+        ("deepseek_tier_used_ratio", ("warm of s",)): 0.25,
+        ("deepseek_store_degraded_reads_total", ("s",)): 2,
+    }
+    opened_again = values_of(store(90, 10, 0), store(1, 0, 3))
+    assert opened_again["deepseek_tier_hit_ratio", ("hot of s",)] == 0.25
 
 
 def test_a_training_tells_step_loss_and_imbalance_and_a_loss_that_is_none():
@@ -82,7 +90,7 @@ def test_a_training_tells_step_loss_and_imbalance_and_a_loss_that_is_none():
     [
         (
             ("DamageFound", {"store": "s", "reason": "bits flipped"}),
-            ("DamageRepaired", {"store": "s", "lost": 0}), "damage",
+            ("DamageRepaired", {"store": "s", "left": 0}), "damage",
         ),
         (
             ("CheckpointFailed", {"url": "u", "reason": "no space"}),
@@ -104,14 +112,33 @@ def test_an_alert_ends_by_the_event_that_mends_it(begins, ends, name):
     assert engines.alerts() == ()
 
 
+def test_a_checkpoint_ends_the_alert_of_another_step_at_the_same_place():
+    engines = Engines()
+    engines.take(event("CheckpointFailed", url="s3://b/run/0001-step-5", reason="no space"))
+    assert [one.subject for one in engines.alerts()] == ["s3://b/run"]
+    saved = event("CheckpointCommitted", url="s3://b/run/0002-step-9", step=9, nbytes=7, seconds=2)
+    engines.take(saved)
+    assert engines.alerts() == ()
+    assert engines.values()["deepseek_checkpoint_step", ("s3://b/run",)] == 9
+
+
+def test_a_training_that_is_over_has_no_slow_rank():
+    engines = Engines()
+    engines.take(event("TrainingState", run="r", step=4, loss=1.5, imbalance=0.4, samples_per_s=9))
+    engines.take(event("TrainingEnded", run="r", step=5, error=None))
+    found = engines.values()
+    assert ("deepseek_training_imbalance_ratio", ("r",)) not in found
+    assert found["deepseek_training_step", ("r",)] == 5
+
+
 def test_what_ended_well_is_no_alert():
     engines = Engines()
     engines.take(event("TrainingEnded", run="r", step=3, error=None))
-    engines.take(event("MembersChanged", run="r", lost=[], joined=["w4"], ranks=5))
+    engines.take(event("MembersChanged", run="r", lost=0, joined=1, ranks=5))
     assert engines.alerts() == ()
-    engines.take(event("MembersChanged", run="r", lost=["w1"], reason="it went silent", ranks=4))
+    engines.take(event("MembersChanged", run="r", lost=1, joined=0, ranks=4))
     (alert,) = engines.alerts()
-    assert (alert.name, alert.text) == ("members", "it went silent")
+    assert (alert.name, alert.text) == ("members", "1 lost; 4 ranks go on")
     assert engines.values()["deepseek_training_ranks", ("r",)] == 4
 
 
@@ -120,11 +147,18 @@ def test_an_unknown_type_gives_each_number_by_its_name():
     assert found == {("deepseek_event_value", ("LidOpened", "degrees", "lid=back")): 30.0}
 
 
+def test_damage_that_is_repaired_in_part_stays_an_alert():
+    engines = Engines()
+    engines.take(event("DamageFound", store="s", times=3, reason="bits flipped", lost=False))
+    engines.take(event("DamageRepaired", store="s", repaired=1, left=2))
+    assert [one.name for one in engines.alerts()] == ["damage"]
+
+
 def test_what_is_told_no_more_is_forgotten_and_alerts_end():
     now = [0.0]
     engines = Engines(clock=lambda: now[0])
     engines.take(event("TrainingState", run="r", step=4, loss=1.5))
-    engines.take(event("TierFull", store="s", tier="hot", reason="full"))
+    engines.take(event("TierFull", store="s", url="u", reason="full"))
     now[0] = FORGOTTEN_S + 1
     assert {s[0] for s in engines.values()} == {"deepseek_events_total"}
     assert engines.alerts() == ()

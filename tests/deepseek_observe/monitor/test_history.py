@@ -167,11 +167,11 @@ def test_many_series_are_drawn_as_their_range_and_mean():
     series = [(UTILIZATION, (f"cuda:{n}", "gpu")) for n in range(MOST_LINES + 1)]
     values = np.array([[n / 10 for n in range(MOST_LINES + 1)], [np.nan] * (MOST_LINES + 1)])
     table = Table(times=np.array([1.0, 2.0]), series=series, values=values.astype(np.float32))
-    found = lines(table, UTILIZATION)
+    found = lines(table)[UTILIZATION]
     assert list(found) == ["lowest", "mean", "highest"]
     assert [float(one[0]) for one in found.values()] == pytest.approx([0, 0.4, 0.8])
     assert all(np.isnan(one[1]) for one in found.values())
-    assert list(lines(table, UTILIZATION, "cuda:2")) == ["cuda:2"]
+    assert list(lines(table, "cuda:2")[UTILIZATION]) == ["cuda:2"]
 
 
 def test_a_day_is_thinned_by_means():

@@ -85,6 +85,26 @@ def test_256_devices_fit_a_desk_and_a_phone(tmp_path, scheme, size):
         assert browser.told == []
 
 
+def test_the_past_is_drawn_and_another_origin_gets_nothing(tmp_path):
+    kept = options(history=tmp_path / "past")
+    with running(kept, [Simulation(2)]) as port, Browser(tmp_path / "browser") as browser:
+        page = Client(port).page
+        asked = (
+            f"fetch({json.dumps(page.replace('/?', '/metrics?'))}).then(a => a.status, e => 'no')"
+        )
+        assert browser.evaluate(asked) == "no"  # about:blank is nobody's
+        browser.open(page)
+        browser.wait_for("document.getElementById('state')?.innerText == 'live'")
+        assert browser.evaluate(asked) == 200
+        browser.evaluate(
+            "(() => { const range = document.getElementById('range'); range.value = '3600';"
+            " range.dispatchEvent(new Event('change')); })()"
+        )
+        browser.wait_for("document.querySelector('.chart:not([hidden]) .u-legend') != null")
+        assert any("/history?" in url and "seconds=3600" in url for url in browser.asked)
+        assert [one for one in browser.told if '"category": "cors"' not in one] == []
+
+
 def test_the_page_finds_the_monitor_again_after_a_restart(tmp_path):
     with Browser(tmp_path) as browser:
         with running(options(), [Simulation(1)]) as port:

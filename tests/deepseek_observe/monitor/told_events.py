@@ -1,31 +1,26 @@
-"""Events like those of our engines, one of each state."""
-
-import attrs
+"""The states that our engines tell, each of its own type."""
 
 from deepseek_core import events
 from deepseek_observe.monitor.wire.sending import Sender
 
 
-def _event(kind, **fields):
-    made = attrs.make_class(kind, list(fields), bases=(events.Event,), frozen=True, kw_only=True)
-    return made(time_s=1.0, **fields)
-
-
 def tell_all(number):
     """Each state once; what counts has grown with the number."""
     sender = Sender()
-    load = {"device_id": "cpu:0", "utilization": 0.5, "queued": 1, "done": 3}
+    load = events.DeviceLoad(device_id="cpu:0", utilization=0.5, queued=1, done=3)
     counts = {"realtime": 3 + number}
+    tier = events.TierLoad(tier="warm", used_bytes=5, capacity_bytes=10)
     told = [
-        _event("SessionState", session="s", queued=counts, done=counts, missed=counts,
-               devices=[load]),
-        _event(
-            "TierState", store="st", tier="hot", temperature="hot", used_bytes=5,
-            capacity_bytes=10, hits=10 * number, reads=20 * number + 1,
+        events.SessionState(
+            session="s", devices=[load], queued=counts, done=counts, missed=counts, refused=counts
         ),
-        _event(
-            "TrainingState", run="r", step=number, loss=0.5, imbalance=0.1, samples_per_s=100.0,
-            bytes_sent=1, bytes_saved=1,
+        events.StoreState(
+            store="st", objects=3, tiers=[tier], hot_reads=10 * number, cache_hits=5 * number,
+            cache_misses=number, fetched=number, degraded=0,
+        ),
+        events.TrainingState(
+            run="r", step=number, loss=0.5, imbalance=0.1, samples_per_s=100.0, bytes_sent=1,
+            bytes_saved=1,
         ),
     ]  # fmt: skip
     for one in told:

@@ -42,12 +42,14 @@ class Command:
     It runs in `folder` where the node has all `files` there with the same content, as on a shared
     disk. Otherwise it runs in a new folder with a copy of them, which goes when it ends. Files are
     named by their path below the folder. `environment` is put over the node's own, and `cpus` are
-    reserved for it.
+    reserved for it. It is not started where a file in `needs`, by its whole path, is not there with
+    that content: so a folder that must be shared is proven to be.
     """
 
     arguments: tuple[str, ...] = attrs.field(converter=as_names)
     folder: str
     files: Mapping[str, bytes] = attrs.field(factory=dict, validator=_inside, repr=False)
+    needs: Mapping[str, bytes] = attrs.field(factory=dict, repr=False)
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     cpus: int = attrs.field(default=1, validator=check_count(0))
 
@@ -97,7 +99,7 @@ class Launcher(ABC):
         Raises:
             DeviceUnavailable: the node is gone, has no CPUs free, or does not answer.
             PluginError: the plugins there are not those of this process.
-            InputError: a file can't be written there.
+            InputError: a file that it needs is not there, or its own can't be written.
         """
 
     @abstractmethod

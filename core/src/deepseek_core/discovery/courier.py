@@ -22,7 +22,7 @@ from typing import Final, Protocol
 import attrs
 
 from deepseek_core.contracts.event import Event
-from deepseek_core.discovery.strangers import text_of
+from deepseek_core.discovery.strangers import one_line, text_of
 
 _SLOW_S: Final = 1.0
 _LIMIT_S: Final = 5.0
@@ -160,7 +160,10 @@ class Courier:
                 letter = self._waiting.popleft()
                 start_s = time.monotonic()
                 self._call = letter, start_s
-            letter.audience.tell(letter.plugin, letter.event)
+            try:
+                letter.audience.tell(letter.plugin, letter.event)
+            except BaseException as error:  # noqa: BLE001 - the next letter must be told
+                warn_once("tell", f"an event could not be told: {one_line(error)}")
             if os.getpid() != process:
                 os._exit(0)  # the listener has forked and came back here twice
             spent_s = time.monotonic() - start_s

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from deepseek_core.contracts.errors import DeepSeekError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deepseek_core.discovery.registry import Registry
 
 _MOST_EARLY: Final = 4096
+_FORK_S: Final = 5.0
 
 
 def emit(event: Event | Callable[[], Event], *, wait_s: float = 0.0) -> None:
@@ -62,8 +63,17 @@ class Process:
 
     def renew(self) -> None:
         """Keep in a forked child what was found, and nothing else."""
-        self._look = threading.Lock()
+        self._look, self._is_looking = threading.RLock(), False
         self._early: deque[Event | Callable[[], Event]] = deque(maxlen=_MOST_EARLY)
+
+    def hold(self) -> None:
+        """Let no thread look while the process is copied: the copy would wait for its imports."""
+        self._look.acquire(timeout=_FORK_S)
+
+    def go_on(self) -> None:
+        """Let them look again, after a fork."""
+        with suppress(RuntimeError):  # another thread looks for too long
+            self._look.release()
 
     def take(self, event: Event | Callable[[], Event]) -> None:
         """Queue it for the listeners; nobody hears what a plugin emits while it loads."""
@@ -77,12 +87,14 @@ class Process:
             COURIER.take(audience, event() if callable(event) else event)
 
     def _find(self) -> None:
-        if not self._look.acquire(blocking=False):
-            return  # who holds it tells what came early after it has let go
+        if self._is_looking or not self._look.acquire(blocking=False):
+            return  # who looks tells what came early
         try:
+            self._is_looking = True
             if self._found is None:
                 self._found = (_listening(),)
         finally:
+            self._is_looking = False
             self._look.release()
         while self._early:
             self.take(self._early.popleft())
@@ -102,4 +114,6 @@ def _listening() -> Registry | None:
 PROCESS: Final = Process()
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=PROCESS.renew)
+    os.register_at_fork(
+        before=PROCESS.hold, after_in_parent=PROCESS.go_on, after_in_child=PROCESS.renew
+    )

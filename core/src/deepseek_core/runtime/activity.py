@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from deepseek_core.contracts.event import DeviceLoad, Event, Pace, SessionState
+from deepseek_core.contracts.event import DeviceLoad, Event, SessionState
 
 _NUMBERS: Final = itertools.count(1)
+_EVERY_S: Final = 1.0
+
+SpanFields = tuple[str, str, int, int, int, float, float]
 
 
 @attrs.frozen(kw_only=True)
@@ -28,9 +32,9 @@ class Requests:
 class Activity:
     """Sums up the tasks of a session or server; safe to use from any thread.
 
-    `waiting` says how many tasks wait for a device, `requests` what became of those of callers.
-    `_busy_s` and `_slots` (those that were used) are since the last state, `_done` since the
-    beginning.
+    `requests` says what became of those of callers. `_spans` ended since the last state, and
+    `_done` counts them since the beginning; `_waiting` is by device; the next state is told from
+    `_due_s` on, by the clock of the spans.
     """
 
     def __init__(
@@ -43,52 +47,59 @@ class Activity:
         self._name = f"{kind} {next(_NUMBERS)}"
         self._emit, self._requests = emit, requests
         self._lock = threading.RLock()  # a signal handler may close the session
-        self._pace = Pace(1.0)
+        self._spans: deque[SpanFields] = deque()
+        self._done: Counter[str] = Counter()
         self._waiting: dict[str, int] = {}
-        self._busy_s: dict[str, float] = {}
-        self._slots: dict[str, set[int]] = {}
-        self._done: dict[str, int] = {}
-        self._since_s = time.perf_counter()
-        self._is_new = False  # whether something was noted since the last state
+        self._since_s, self._due_s = time.perf_counter(), -float("inf")
 
-    def note(self, span: tuple[Any, ...]) -> None:
+    def note(self, span: SpanFields) -> None:
         """Note a finished task: the fields of a `Span`."""
-        _, device_id, slot, _, _, start_s, end_s = span
-        with self._lock:
-            self._busy_s[device_id] = self._busy_s.get(device_id, 0.0) + end_s - start_s
-            self._slots.setdefault(device_id, set()).add(slot)
-            self._done[device_id] = self._done.get(device_id, 0) + 1
-            self._is_new = True
-        self.look()
+        self._spans.append(span)
+        if span[-1] >= self._due_s:
+            self.tell()
 
     def queued(self, device_id: str, waiting: int) -> None:
         """Note how many tasks wait for a device now."""
         self._waiting[device_id] = waiting
 
     def look(self) -> None:
-        """Tell the state if it is time, and it is another one."""
-        if self._is_new and self._pace.due():
+        """Tell the state if it is time."""
+        if time.perf_counter() >= self._due_s:
             self.tell()
 
     def tell(self) -> None:
-        """Tell the state, unless nothing was noted since the last one."""
+        """Tell the state, unless nothing has ended since the last one."""
         with self._lock:
-            if not self._is_new:
+            if not self._spans:
                 return
             now_s = time.perf_counter()
-            loads = [self._load(device_id, now_s) for device_id in sorted(self._done)]
-            self._busy_s.clear()
-            self._slots.clear()
-            self._since_s, self._is_new = now_s, False
+            loads = self._loads(now_s - self._since_s)
+            self._since_s, self._due_s = now_s, now_s + _EVERY_S
         requests = attrs.asdict(self._requests(), recurse=False)
-        self._emit(SessionState(session=self._name, devices=tuple(loads), **requests))
+        self._emit(SessionState(session=self._name, devices=loads, **requests))
 
-    def _load(self, device_id: str, now_s: float) -> DeviceLoad:
-        could_s = (now_s - self._since_s) * len(self._slots.get(device_id, ()))
-        share = self._busy_s.get(device_id, 0.0) / could_s if could_s > 0 else 0.0
-        return DeviceLoad(
-            device_id=device_id,
-            utilization=min(1.0, share),
-            queued=self._waiting.get(device_id, 0),
-            done=self._done[device_id],
-        )
+    def _loads(self, passed_s: float) -> list[DeviceLoad]:
+        busy_s: dict[str, float] = {}
+        slots: dict[str, set[int]] = {}
+        for _ in range(len(self._spans)):  # others append meanwhile
+            _, device_id, slot, _, _, start_s, end_s = self._spans.popleft()
+            busy_s[device_id] = busy_s.get(device_id, 0.0) + end_s - start_s
+            slots.setdefault(device_id, set()).add(slot)
+            self._done[device_id] += 1
+        return [
+            DeviceLoad(
+                device_id=device_id,
+                utilization=_share(busy_s, slots, device_id, passed_s),
+                queued=self._waiting.get(device_id, 0),
+                done=done,
+            )
+            for device_id, done in sorted(self._done.items())
+        ]
+
+
+def _share(
+    busy_s: Mapping[str, float], slots: Mapping[str, set[int]], device_id: str, passed_s: float
+) -> float:
+    """Share of the time of all slots that were used; all of a task counts where it ended."""
+    could_s = passed_s * len(slots.get(device_id, ()))
+    return min(1.0, busy_s.get(device_id, 0.0) / could_s) if could_s > 0 else 0.0

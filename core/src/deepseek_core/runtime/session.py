@@ -130,7 +130,7 @@ class Session:
         self._opened_history: History | None = None
         self._planner = Planner(self._pool, lambda: self._history, cores)
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
-        self._activity = self._open_activity("session")
+        self._activity = self._open_activity("session")  # for plugins that listen
 
     def _probes(self, folder: Path, *, refresh: bool) -> tuple[ProbeResult, ...]:
         timeout_s = self.registry.switches.probe_timeout_s

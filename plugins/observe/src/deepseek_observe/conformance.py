@@ -13,6 +13,20 @@ from deepseek_core.testing import CommandConformance
 _TIMES: Final = "bytes,time_us\n8,20\n1024,24\n1048576,40\n1073741824,8000\n"
 _KERNEL: Final = {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 5, "dur": 2}
 
+_LINE: Final = """
+import torch
+
+
+def build():
+    x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    data = torch.utils.data.TensorDataset(x, 3 * x)
+    return torch.nn.Linear(1, 1), loss, data
+
+
+def loss(model, batch):
+    return torch.nn.functional.mse_loss(model(batch[0]), batch[1])
+"""
+
 
 class TestMonitor(CommandConformance):
     """The command `ds-sdk monitor`."""
@@ -57,3 +71,18 @@ class TestAdvise(CommandConformance):
             ["--help"], [], ["--json"], ["--env", str(env), "--nccl-log", str(log), "--json"],
             ["--model", "7b", "--budget", "64gpus"],
         ]  # fmt: skip
+
+
+class TestTune(CommandConformance):
+    """The command `ds-sdk tune`."""
+
+    plugin = "observe"
+    name = "tune"
+
+    @pytest.fixture
+    def lines(self, tmp_path: Path) -> list[list[str]]:
+        """On a line through some points."""
+        path = tmp_path / "line.py"
+        path.write_text(_LINE)
+        target = f"{path}:build"
+        return [["--help"], [target, "--json"]]

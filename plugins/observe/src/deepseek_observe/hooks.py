@@ -1,4 +1,4 @@
-"""What this plugin offers: `ds-sdk profile`, `advise` and `monitor`, and an ear for events."""
+"""What this plugin offers: `ds-sdk profile`, `advise`, `tune`, `monitor`; it listens, too."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def ds_register_commands(ctx: HostContext) -> Iterable[CommandSpec]:
             main="deepseek_observe.cli.advise_command:main",
             summary="settings of NCCL and Gloo, binding, fabric and hardware, with reasons",
             requires=("numpy",),
+        ),
+        CommandSpec(
+            name="tune",
+            main="deepseek_observe.cli.tune_command:main",
+            summary="find the batch, rate and accumulation of a training",
+            requires=("numpy", "torch"),
         ),
         CommandSpec(
             name="monitor",

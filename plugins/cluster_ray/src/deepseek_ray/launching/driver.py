@@ -17,7 +17,7 @@ from typing import Any, Final, TextIO
 
 import attrs
 
-from deepseek_core import DeepSeekError, errors
+from deepseek_core import DeepSeekError, errors, training
 from deepseek_ray.connection import connect
 from deepseek_ray.faults import MISSING, translated
 from deepseek_ray.launching.kept import GRACE_S
@@ -84,9 +84,12 @@ class Driver:
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["id"], soft=False),
         )
         actor = made.remote()
-        files = {name: base64.b64decode(text) for name, text in command["files"].items()}
-        environment = {**command["environment"], **self._environment}
-        starting = actor.start.remote(environment, command["arguments"], command["folder"], files)
+        given = {
+            **command,
+            "files": _bytes_of(command["files"]), "needs": _bytes_of(command["needs"]),
+            "environment": {**command["environment"], **self._environment},
+        }  # fmt: skip
+        starting = actor.start.remote(training.Command(**given))
         self._held[number] = _Held(actor=actor, node=node["name"], starting=starting)
 
     def state(self, number: int) -> dict[str, Any]:
@@ -147,6 +150,10 @@ class Driver:
     def close(self) -> None:
         """End all."""
         self.stop(list(self._held), GRACE_S)
+
+
+def _bytes_of(files: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: base64.b64decode(text) for name, text in files.items()}
 
 
 def _is_ready(ref: Any) -> bool:

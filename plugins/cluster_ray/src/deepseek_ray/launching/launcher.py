@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -26,6 +26,7 @@ _ANSWER_S: Final = 30.0
 _LEAVE_S: Final = 15.0
 _LOOK_S: Final = 0.1
 _LAST_LINES: Final = 20
+_MOST_TEXT: Final = 300
 _KINDS: Final = {
     kind.__name__: kind for kind in (errors.ConfigError, errors.InputError, errors.PluginError)
 }
@@ -168,7 +169,7 @@ class RayLauncher(training.Launcher):
         else:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
-            why = self._lines[-1][-300:] if self._lines else "its process has ended"
+            why = self._lines[-1][:_MOST_TEXT] if self._lines else "its process has ended"
         return errors.DeviceUnavailable(
             f"the connection to Ray is lost: {why}", device_id="ray", remedy="see: ray status"
         )
@@ -178,11 +179,16 @@ class RayLauncher(training.Launcher):
 
 
 def _as_data(command: training.Command) -> dict[str, Any]:
-    files = {name: base64.b64encode(c).decode("ascii") for name, c in command.files.items()}
+    """All of it as JSON has it."""
     return {
-        "arguments": list(command.arguments), "folder": command.folder, "files": files,
-        "environment": dict(command.environment), "cpus": command.cpus,
+        "arguments": list(command.arguments), "folder": command.folder, "cpus": command.cpus,
+        "files": _texts_of(command.files), "needs": _texts_of(command.needs),
+        "environment": dict(command.environment),
     }  # fmt: skip
+
+
+def _texts_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(content).decode("ascii") for name, content in files.items()}
 
 
 def _unavailable(node: training.LaunchNode, why: str, remedy: str) -> errors.DeviceUnavailable:

@@ -10,11 +10,14 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deepseek_core import errors
+
+if TYPE_CHECKING:
+    from deepseek_core import training
 
 LAST_LINES: Final = 20
 _AFTER_S: Final = 6.0
@@ -30,28 +33,24 @@ class Starter:
         self._reader: threading.Thread | None = None
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
 
-    def start(
-        self,
-        environment: Mapping[str, str],
-        arguments: Sequence[str],
-        folder: str,
-        files: Mapping[str, bytes],
-    ) -> tuple[str, bool]:
+    def start(self, command: training.Command) -> tuple[str, bool]:
         """Start a command; the folder that it runs in, and whether that is a copy.
 
         Raises:
             PluginError: the plugins here are not those of the caller.
-            InputError: the files can't be written here.
+            InputError: a file that it needs is not here, or its own can't be written.
         """
-        _check_plugins(environment)
+        _check_plugins(command.environment)
+        _check_needs(command.needs)
+        folder, files = command.folder, command.files
         is_copy = not _has(Path(folder), files)
         words = [sys.executable, "-m", "deepseek_ray.launching.kept"]
         if is_copy:
             folder = _copied(files)
             words += ["--remove", folder]
         self._process = subprocess.Popen(
-            [*words, sys.executable, *arguments],
-            cwd=folder, env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            [*words, sys.executable, *command.arguments],
+            cwd=folder, env={**os.environ, **command.environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             start_new_session=True,
         )  # fmt: skip
@@ -98,6 +97,15 @@ def _check_plugins(environment: Mapping[str, str]) -> None:
 
     os.environ.update(environment)
     Session().close()
+
+
+def _check_needs(needs: Mapping[str, bytes]) -> None:
+    for name in needs:
+        if not _has(Path("/"), {name: needs[name]}):
+            raise errors.InputError(
+                f"{Path(name).parent} is another folder there than where the command comes from",
+                remedy="mount it on all nodes by the same path, or name another place",
+            )
 
 
 def _has(folder: Path, files: Mapping[str, bytes]) -> bool:

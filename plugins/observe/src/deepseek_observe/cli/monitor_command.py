@@ -191,7 +191,7 @@ def _new_token(file: Path) -> str:
 
 
 def _say_where(args: argparse.Namespace, token: str, port: int) -> None:
-    host = "localhost" if args.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else args.host  # noqa: S104
+    host = "localhost" if args.host in ("127.0.0.1", "0.0.0.0", "::") else args.host  # noqa: S104
     host = f"[{host}]" if ":" in host else host
     console.print_text(f"page:    http://{host}:{port}/?token={token}")
     console.print_text(f"metrics: http://{host}:{port}/metrics   (Authorization: Bearer TOKEN)")

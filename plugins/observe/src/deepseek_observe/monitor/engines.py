@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from deepseek_observe.monitor.families import FAMILIES, Series
-from deepseek_observe.monitor.known import KNOWN, Hit, alarms, tells
+from deepseek_observe.monitor.known import KNOWN, Reads, alarms, over, tells
 from deepseek_observe.monitor.sample import Alert, plain
 from deepseek_observe.monitor.wire.receiving import Told
 
@@ -25,7 +25,7 @@ FORGOTTEN_S: Final = 600.0
 MOST_SERIES: Final = 256
 """Of one family: what one sort of event floods takes no room from another."""
 _MOST_ALERTS, _MOST_FACTS, _MOST_TYPES = 100, 100, 200
-_STATES: Final = {"SessionState", "TierState", "TrainingState", "StageMeasured"}
+_STATES: Final = {"SessionState", "StoreState", "TrainingState", "StageMeasured"}
 OTHER: Final = "other"
 
 
@@ -38,8 +38,8 @@ class _Value:
 class Engines:
     """Takes events from the receiver's thread, gives values to the sampler's.
 
-    `_values` are by series, the one that was told longest ago first. `_hits` are the reads of
-    tiers as they last told, for the share since then. `_sizes` are the series of each family.
+    `_values` are by series, the one that was told longest ago first. `_reads` are those of
+    stores as they last told, for the shares since then. `_sizes` are the series of each family.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class Engines:
         self._counts: dict[Series, float] = {}
         self._alerts: OrderedDict[tuple[str, str], tuple[Alert, float]] = OrderedDict()
         self._facts: deque[dict[str, Any]] = deque(maxlen=_MOST_FACTS)
-        self._hits: dict[str, Hit] = {}
+        self._reads: dict[str, Reads] = {}
 
     def take(self, told: Told | None) -> None:
         """Take an event; None is a datagram that was none."""
@@ -63,6 +63,9 @@ class Engines:
             self._count("deepseek_events_total", OTHER if full else told.type)
             for series, value in self._found(told):
                 self._put(series, value)
+            for series in over(told):
+                if self._values.pop(series, None) is not None:
+                    self._sizes[series[0]] -= 1
             self._alarm(told)
             if told.type not in _STATES:
                 text = ", ".join(f"{n}={plain(v)}" for n, v in told.fields.items())
@@ -94,7 +97,7 @@ class Engines:
 
     def _found(self, told: Told) -> Iterator[tuple[Series, float]]:
         if told.type in KNOWN:
-            yield from KNOWN[told.type](told, self._hits)
+            yield from KNOWN[told.type](told, self._reads)
         else:
             yield from _numbers(told)
 

@@ -132,16 +132,24 @@ _ALL: Final = (
         help="Requests that ended.", panel="Requests done",
     ),
     Family(
+        name="deepseek_requests_refused_total", labels=("queue",), kind="counter",
+        help="Requests that were not taken in.",
+    ),
+    Family(
         name="deepseek_session_device_utilization_ratio", labels=("session", "device"),
         unit="ratio", help="Share of time in which a session ran a task on the device.",
     ),
     Family(
         name="deepseek_tier_hit_ratio", labels=("tier",), unit="ratio", panel="Tier hit rates",
-        help="Reads that the tier answered, by all reads, since the state before.",
+        help="Reads that the tier, or the cache, answered, by all, since the state before.",
     ),
     Family(
         name="deepseek_tier_used_ratio", labels=("tier",), unit="ratio",
         help="Used space by the tier's capacity.", panel="Tiers, used",
+    ),
+    Family(
+        name="deepseek_store_degraded_reads_total", labels=("store",), kind="counter",
+        help="Shards that were made of other fragments, as their own could not be read.",
     ),
     Family(
         name="deepseek_training_step", labels=("run",), help="Steps that are done.",
@@ -161,6 +169,17 @@ _ALL: Final = (
     Family(
         name="deepseek_training_imbalance_ratio", labels=("run",), unit="ratio",
         help="Slowest rank by the mean, less 1.", panel="Training imbalance",
+    ),
+    Family(
+        name="deepseek_checkpoint_step", labels=("place",), help="Step of the last checkpoint.",
+    ),
+    Family(
+        name="deepseek_checkpoint_seconds", labels=("place",), unit="seconds",
+        help="What the last checkpoint took.",
+    ),
+    Family(
+        name="deepseek_checkpoint_size_bytes", labels=("place",), unit="bytes",
+        help="What the last checkpoint wrote.",
     ),
     Family(
         name="deepseek_events_total", labels=("event",), kind="counter",

@@ -21,7 +21,7 @@ from deepseek_observe.monitor.engines import Engines
 from deepseek_observe.monitor.families import KEPT, Series
 from deepseek_observe.monitor.history.history import History
 from deepseek_observe.monitor.history.table import Recent
-from deepseek_observe.monitor.sample import Sample, Source
+from deepseek_observe.monitor.sample import Source
 from deepseek_observe.monitor.sampler import Sampler
 from deepseek_observe.monitor.web.app import make_app
 from deepseek_observe.monitor.web.guard import names_of
@@ -93,7 +93,9 @@ def running(options: Options, sources: Sequence[Source]) -> Iterator[int]:
         if history is not None:
             hub.restore(_filler(history))
         sampler = _sampler(options, sources, engines, hub, history)
-        sampler.takers += [metrics.take, hub.take]
+        sampler.takers += [hub.take, metrics.take]  # who is drawn for comes first
+        if history is not None:
+            sampler.takers.append(history.take)
         app = make_app(
             hub, metrics, history, options.rules,
             token=options.token, names=(*names_of(options.host), *options.names),
@@ -107,18 +109,10 @@ def running(options: Options, sources: Sequence[Source]) -> Iterator[int]:
 def _sampler(
     options: Options, sources: Sequence[Source], engines: Engines, hub: Hub, history: History | None
 ) -> Sampler:
-    sampler = Sampler(
+    return Sampler(
         sources, engines, options.rules, every_s=options.every_s, extra=hub.values,
         fault=lambda: None if history is None else history.fault,
     )  # fmt: skip
-    if history is not None:
-        kept = history
-
-        def keep(sample: Sample) -> None:
-            kept.add(sample.time_s, sample.drawn)
-
-        sampler.takers.append(keep)
-    return sampler
 
 
 def _filler(history: History) -> Any:

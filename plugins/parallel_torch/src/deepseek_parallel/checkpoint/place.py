@@ -50,6 +50,11 @@ class Place:
         self.is_shared = "memory" not in _protocols(self._fs)
         self.read_nbytes = self.written_nbytes = 0
 
+    @property
+    def folder(self) -> Path | None:
+        """By its whole path, where it is one of this machine's file system."""
+        return Path(self._root) if self.is_local else None
+
     def below(self, name: str) -> Self:
         """A folder in it."""
         made = object.__new__(type(self))

@@ -23,7 +23,7 @@ def train_on_nodes(
         RankFailed: too few nodes could be started, or no worker came to the end.
     """
     nproc = args.nproc or 1
-    job = job_of(args.recipe, files_of(recipe))
+    job = job_of(recipe, files_of(recipe))
     with training.open_launcher(args.executor, address=args.address) as launcher:
         guests = Guests(launcher, job, nproc=nproc, count=args.nodes)
         if guests.num_nodes == 1 and not args.elastic:

@@ -38,8 +38,9 @@ LOST_AFTER_S: Final = 5.0
 MOST_RESTARTS: Final = 10
 END_S: Final = 600.0
 _LOOK_S: Final = 0.02
-FAILED, STOPPED = 1, 130
-"""Exit codes of a worker: an own error; stopped before the end, as all others are then."""
+FAILED, WRONG, STOPPED = 1, 2, 130
+"""Exit codes of a worker: an own error; wrong input; stopped before the end, as all others are
+then."""
 
 
 @attrs.frozen(kw_only=True)
@@ -127,6 +128,7 @@ class Workers:
         self._meeting = _Meeting()  # of scripts that know only torchrun
         self._is_elastic = False  # whether a worker has become a member
         self._failed: int | None = None  # exit code of the first worker that ended the run
+        self._last = FAILED  # exit code where nobody came to the end
         self.is_done = False  # a worker has ended well: no more are started
         self._end_s: float | None = None  # when the others must have ended
 
@@ -182,7 +184,7 @@ class Workers:
         if self._failed is not None:
             return self._failed
         if not self.running:
-            return 0 if self.is_done else 1
+            return 0 if self.is_done else self._last
         if self._end_s is None or time.monotonic() < self._end_s:
             return None
         left = ", ".join(map(str, sorted(self.running)))
@@ -223,12 +225,13 @@ class Workers:
                 self.is_done, self._end_s = True, time.monotonic() + self._launch.end_s
             return
         self._say(f"worker {number} has ended with {_told(code)}")
+        self._last = WRONG if code == WRONG else FAILED
         self._is_elastic = self._is_elastic or self.roster.has_seen_workers()
         if not self._is_elastic:  # nobody could take its place: the others wait for it
-            self._failed = 1
+            self._failed = self._last
             return
         # Some worker, here or elsewhere, to which an own error of this one is no reason to wait.
-        has_state = self.running or (self._is_shared and code != FAILED)
+        has_state = self.running or (self._is_shared and code not in (FAILED, WRONG))
         if not self.is_done and self._restarts > 0 and has_state:
             self._restarts -= 1
             self._say(f"worker {self.add()} is started in its place")
@@ -302,6 +305,7 @@ def run(
 ) -> int:
     """Run it to its end; 0 when a worker has come to the end of the script, else 1.
 
+    Where the worker that ended it has ended with 2, as for wrong input, that is what it gives.
     With `roster` these workers join a run of another machine. `begun` is called once they run, and
     `check` ever again: what it raises ends the run.
 

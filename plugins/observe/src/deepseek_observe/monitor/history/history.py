@@ -18,6 +18,7 @@ from deepseek_core import console, errors
 from deepseek_observe.monitor.families import KEPT, Series
 from deepseek_observe.monitor.history import block
 from deepseek_observe.monitor.history.table import Recent, Table
+from deepseek_observe.monitor.sample import Sample
 
 LIMIT: Final = 64 << 20
 """Bytes of all files together, unless told otherwise."""
@@ -75,6 +76,10 @@ class History:
             self._last_s = time_s
             if self._count >= ROWS:
                 self.flush()
+
+    def take(self, sample: Sample) -> None:
+        """Keep what is drawn of a sample."""
+        self.add(sample.time_s, sample.drawn)
 
     def flush(self) -> None:
         """Write what is kept so far; where that fails, it is dropped and `fault` says why."""

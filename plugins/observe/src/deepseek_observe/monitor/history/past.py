@@ -3,60 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from deepseek_observe.monitor.families import PANELS
 from deepseek_observe.monitor.history.table import Table, Values, lines
 
 POINTS: Final = 600
+_Sums: TypeAlias = dict[str, dict[str, npt.NDArray[np.float64]]]
+"""By family and line: sums and counts of each slice (2 x slices)."""
+
+
+def rows(table: Table, device: str | None = None) -> dict[str, Any]:
+    """Times and, by family and line, values; None where there was none."""
+    drawn = {
+        name: {line: [number(value) for value in values.tolist()] for line, values in found.items()}
+        for name, found in lines(table, device).items()
+    }
+    return {"t": table.times.tolist(), "p": drawn}
 
 
 def charts(
     tables: Iterable[Table], since_s: float, until_s: float, device: str | None = None
 ) -> dict[str, Any]:
-    """Times and, by family and line, values; None where there was none.
-
-    A point is the mean of the rows in its slice of the time.
-    """
+    """The same of many tables: a point is the mean of the rows in its slice of the time."""
     step_s = max((until_s - since_s) / POINTS, 1.0)
     slices = int((until_s - since_s) / step_s) + 1
-    sums: dict[str, dict[str, tuple[Values, Values]]] = {family.name: {} for family in PANELS}
+    sums: _Sums = {}
     seen = np.zeros(slices, bool)
     for table in tables:
         at = ((table.times - since_s) / step_s).astype(np.int64)
-        inside = (at >= 0) & (at < slices)
-        at = at[inside]
-        seen[at] = True
-        for name, of_family in sums.items():
-            for line, values in lines(table, name, device).items():
-                _add(of_family, line, at, values[inside], slices)
+        inside = (table.times >= since_s) & (at < slices)
+        if inside.any():
+            seen[at[inside]] = True
+            _add(sums, lines(table, device), np.where(inside, at, -1), slices)
     kept = np.flatnonzero(seen)
     return {
-        "t": [round(since_s + (number + 0.5) * step_s, 3) for number in kept.tolist()],
+        "t": [round(since_s + (place + 0.5) * step_s, 3) for place in kept.tolist()],
         "p": {
-            name: {line: _means(total[kept], count[kept]) for line, (total, count) in found.items()}
+            name: {line: _means(pair[:, kept]) for line, pair in found.items()}
             for name, found in sums.items()
-            if found
         },
     }
 
 
-def _add(
-    of_family: dict[str, tuple[Values, Values]], line: str, at: Any, values: Values, slices: int
-) -> None:
-    if line not in of_family:
-        of_family[line] = np.zeros(slices), np.zeros(slices)  # type: ignore[assignment]
-    total, count = of_family[line]
-    there = ~np.isnan(values)
-    total += np.bincount(at[there], values[there], slices)
-    count += np.bincount(at[there], minlength=slices)
+def _add(sums: _Sums, drawn: dict[str, dict[str, Values]], at: Any, slices: int) -> None:
+    """Add rows, each to the slice that `at` says (-1: to none), all lines of a family at once."""
+    first, last = int(at[at >= 0].min()), int(at.max())
+    # For each slice a row of ones where its rows are: a product with that sums them.
+    weights = (at[None, :] == np.arange(first, last + 1)[:, None]).astype(np.float64)
+    for name, found in drawn.items():
+        values = np.stack(list(found.values()), axis=1).astype(np.float64)
+        there = np.isfinite(values)
+        totals = weights @ np.where(there, values, 0.0)
+        counts = weights @ there
+        of_family = sums.setdefault(name, {})
+        for place, line in enumerate(found):
+            pair = of_family.get(line)
+            if pair is None:
+                pair = of_family[line] = np.zeros((2, slices))
+            pair[0, first : last + 1] += totals[:, place]
+            pair[1, first : last + 1] += counts[:, place]
 
 
-def _means(total: Values, count: Values) -> list[float | None]:
+def _means(pair: npt.NDArray[np.float64]) -> list[float | None]:
     return [
-        number(s / c) if c else None for s, c in zip(total.tolist(), count.tolist(), strict=True)
+        number(total / count) if count else None
+        for total, count in zip(pair[0].tolist(), pair[1].tolist(), strict=True)
     ]
 
 

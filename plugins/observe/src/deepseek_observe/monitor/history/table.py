@@ -27,16 +27,20 @@ class Table:
     values: Values
 
 
-def lines(table: Table, family: str, device: str | None = None) -> dict[str, Values]:
-    """What the chart of a family draws, by name; of one device, where the family knows devices."""
-    found = [
-        (number, labels)
-        for number, (name, labels) in enumerate(table.series)
-        if name == family and _is_of(family, labels, device)
-    ]
+def lines(table: Table, device: str | None = None) -> dict[str, dict[str, Values]]:
+    """What the charts draw, by family and line; of one device, where a family knows devices."""
+    columns: dict[str, list[tuple[int, str]]] = {}
+    for number, (name, labels) in enumerate(table.series):
+        family = FAMILIES[name]
+        if family.panel and (device is None or family.labels != DEVICE or labels[0] == device):
+            columns.setdefault(name, []).append((number, labels[0]))
+    return {name: _lines(table.values, found) for name, found in columns.items()}
+
+
+def _lines(values: Values, found: list[tuple[int, str]]) -> dict[str, Values]:
     if len(found) <= MOST_LINES:
-        return {" ".join(labels[:1]): table.values[:, number] for number, labels in found}
-    columns = table.values[:, [number for number, _ in found]]
+        return {label: values[:, number] for number, label in found}
+    columns = values[:, [number for number, _ in found]]
     there = ~np.isnan(columns)
     count = there.sum(axis=1)
     total = np.where(there, columns, 0).sum(axis=1, dtype=np.float64)
@@ -46,10 +50,6 @@ def lines(table: Table, family: str, device: str | None = None) -> dict[str, Val
         "mean": mean.astype(np.float32),
         "highest": np.fmax.reduce(columns, axis=1),
     }
-
-
-def _is_of(family: str, labels: tuple[str, ...], device: str | None) -> bool:
-    return device is None or FAMILIES[family].labels != DEVICE or labels[0] == device
 
 
 def row_table(time_s: float, drawn: Mapping[Series, float]) -> Table:

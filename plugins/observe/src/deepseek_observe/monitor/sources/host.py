@@ -13,6 +13,7 @@ from deepseek_observe.monitor.sample import Reading, plain
 
 _MOST: Final = 32  # disks, interfaces, mounts: the first by name
 _FILE_SYSTEMS_EVERY_S: Final = 10.0
+_LEAST_S: Final = 0.1  # of a utilization: the kernel counts in hundredths of a second
 _LABELS: Final = ("host", "cpu")
 _UNREAL_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
 # A server's own; a network's may hang and is somebody else's to watch.
@@ -41,6 +42,7 @@ class Host:
 
         self._psutil: Any = psutil
         psutil.cpu_percent(None)  # the first answer is of no interval
+        self._begun_s = time.monotonic()
 
     def read(self) -> Reading:
         """Read what changes each second."""
@@ -48,11 +50,12 @@ class Host:
         memory = ps.virtual_memory()
         values: dict[Series, float] = {
             (UP, _LABELS): 1.0,
-            (UTILIZATION, _LABELS): ps.cpu_percent(None) / 100,
             (MEMORY, _LABELS): memory.percent / 100,
             ("deepseek_device_memory_used_bytes", _LABELS): memory.total - memory.available,
             ("deepseek_device_memory_size_bytes", _LABELS): memory.total,
         }
+        if time.monotonic() - self._begun_s >= _LEAST_S:
+            values[UTILIZATION, _LABELS] = ps.cpu_percent(None) / 100
         values.update(self._disks())
         values.update(self._interfaces())
         hottest = self._hottest()

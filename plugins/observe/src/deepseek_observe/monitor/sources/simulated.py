@@ -11,25 +11,25 @@ from deepseek_observe.monitor.families import MEMORY, TEMPERATURE, UP, UTILIZATI
 from deepseek_observe.monitor.sample import Reading
 
 KIND: Final = "simulation"
-_LOST_EVERY_S, _LOST_S = 60, 15
+_ROUND_S, _THERE_S = 60, 45
 _SIZE: Final = 80 * 2**30
 
 
 class Simulation:
-    """`count` devices with loads like waves; the last is lost for a part of each minute."""
+    """`count` devices with loads like waves; the last is lost at the end of each minute."""
 
     name = "simulation"
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self._count, self._begun_s = count, time.monotonic()
 
     def read(self) -> Reading:
         """What they would tell now."""
-        now_s = time.time()
+        now_s, since_s = time.time(), time.monotonic() - self._begun_s
         values: dict[Series, float] = {}
         for number in range(self._count):
             labels = (f"sim:{number}", KIND)
-            is_lost = number == self._count - 1 and now_s % _LOST_EVERY_S < _LOST_S
+            is_lost = number == self._count - 1 and since_s % _ROUND_S > _THERE_S
             values[UP, labels] = float(not is_lost)
             if not is_lost:
                 values.update(((name, labels), v) for name, v in _values(number, now_s))

@@ -15,6 +15,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_STRANGE: Final = (b"cross-site", b"same-site")  # another port of this machine is the latter
 _SAFE: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -59,7 +60,7 @@ class Guard:
         origin = headers.get(b"origin")
         if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
             return 403, b""
-        if headers.get(b"sec-fetch-site") == b"cross-site" and not _is_navigation(headers):
+        if headers.get(b"sec-fetch-site") in _STRANGE and not _is_navigation(headers):
             return 403, b""
         if not secrets.compare_digest(_given(scope, headers), self._token):
             return 401, b"give the token: ?token=... or Authorization: Bearer ...\n"

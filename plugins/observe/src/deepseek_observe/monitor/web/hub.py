@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -15,14 +14,13 @@ from deepseek_observe.monitor.engines import Engines
 from deepseek_observe.monitor.families import (
     FAMILIES,
     MEMORY,
-    PANELS,
     TEMPERATURE,
     UP,
     UTILIZATION,
     Series,
 )
-from deepseek_observe.monitor.history.past import charts, number
-from deepseek_observe.monitor.history.table import Recent, lines, row_table
+from deepseek_observe.monitor.history.past import number, rows
+from deepseek_observe.monitor.history.table import Recent, row_table
 from deepseek_observe.monitor.sample import Sample
 
 ROWS: Final = 600
@@ -58,9 +56,9 @@ class Hub:
         self._ended = False
         self.dropped = 0
 
-    def restore(self, rows: Callable[[Recent], None]) -> None:
+    def restore(self, fill: Callable[[Recent], None]) -> None:
         """Fill the rows from a history, before the first sample."""
-        rows(self._recent)
+        fill(self._recent)
 
     def values(self) -> dict[Series, float]:
         """What the hub tells of itself."""
@@ -117,14 +115,14 @@ class Hub:
             self._readers.discard(reader)
 
     def _send(self, sample: Sample) -> None:
-        rows: dict[str | None, bytes] = {}
+        made: dict[str | None, bytes] = {}
         for reader in self._readers:
-            if reader.device not in rows:
-                rows[reader.device] = _message("row", self._row(sample, reader.device))
+            if reader.device not in made:
+                made[reader.device] = _message("row", self._row(sample, reader.device))
             if len(reader.rows) >= _QUEUE:
                 reader.rows.popleft()
                 self.dropped += 1
-            reader.rows.append(rows[reader.device])
+            reader.rows.append(made[reader.device])
             reader.ready.set()
 
     def _end(self) -> None:
@@ -133,22 +131,13 @@ class Hub:
             reader.ready.set()
 
     def _snapshot(self, device: str | None) -> dict[str, Any]:
-        now_s = time.time()
         with self._lock:
-            table = self._recent.table(now_s - ROWS)
+            table = self._recent.table(float("-inf"))
             sample = self._sample
-        past = charts([table], now_s - ROWS, now_s, device)
-        return {"past": past, "now": None if sample is None else self._now(sample)}
+        return {"past": rows(table, device), "now": None if sample is None else self._now(sample)}
 
     def _row(self, sample: Sample, device: str | None) -> dict[str, Any]:
-        table = row_table(sample.time_s, sample.drawn)
-        found = {family.name: lines(table, family.name, device) for family in PANELS}
-        drawn = {
-            name: {line: number(float(values[0])) for line, values in of_family.items()}
-            for name, of_family in found.items()
-            if of_family
-        }
-        return {"p": drawn, "now": self._now(sample)}
+        return {**rows(row_table(sample.time_s, sample.drawn), device), "now": self._now(sample)}
 
     def _now(self, sample: Sample) -> dict[str, Any]:
         """What the page shows beside its charts: devices, alerts, events, notes."""

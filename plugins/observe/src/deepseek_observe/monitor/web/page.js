@@ -189,7 +189,7 @@ function addRow(time, row) {
   for (const [family, known] of Object.entries(live.p)) {
     for (const [name, values] of Object.entries(known)) {
       while (values.length < length - 1) values.push(null);
-      values.push(row[family]?.[name] ?? null);
+      values.push(row[family]?.[name]?.[0] ?? null);
       if (values.length > ROWS) values.shift();
     }
   }
@@ -229,7 +229,9 @@ function connect() {
   });
   stream.addEventListener("row", ({data}) => {
     const row = JSON.parse(data);
-    if (live.t.length && row.now.t <= live.t.at(-1)) return connect(); // the clock was set back
+    const ahead = (live.t.at(-1) ?? 0) - row.now.t;
+    if (ahead > 1) return connect(); // the clock was set back
+    if (ahead >= 0) return;          // the snapshot had it
     addRow(row.now.t, row.p);
     drawNow(row.now);
     if (!range) drawCharts();

@@ -21,7 +21,7 @@ def folder() -> Path:
         return Path(named).expanduser().absolute()
     uid = os.getuid()
     own = Path(f"/run/user/{uid}")
-    return own / "deepseek" if own.is_dir() else Path(f"/tmp/deepseek-{uid}")  # noqa: S108  # checked before use
+    return own / "deepseek" if own.is_dir() else Path(f"/tmp/deepseek-run-{uid}")  # noqa: S108  # checked before use
 
 
 def is_private(path: Path) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_core import console
+from deepseek_core import console, errors
 from deepseek_parallel.elastic import wire
 from deepseek_parallel.elastic.addresses import listen_address
 from deepseek_parallel.elastic.code_version import hashes_of, plugin_version
-from deepseek_parallel.elastic.launch import Launch, Workers, numbers_of
+from deepseek_parallel.elastic.launch import WRONG, Launch, Workers, numbers_of
 from deepseek_parallel.elastic.launch import run as run_workers
 from deepseek_parallel.elastic.roster_elsewhere import RosterElsewhere
 from deepseek_parallel.errors import CodeMismatch, RankFailed
@@ -44,7 +44,7 @@ def train_elastic(
     SIGTERM let them finish their step and save.
 
     Raises:
-        ConfigError: no such numbers, or an address that can't be.
+        ConfigError: no such numbers, an address that can't be, or workers had wrong input.
         RankFailed: no worker came to the end, or too few nodes could be started; what they wrote
             stands on stderr.
         KeyboardInterrupt: Ctrl-C, before a step was taken.
@@ -57,7 +57,8 @@ def train_elastic(
         more |= {"nproc": nproc or 1, "wait_s": WAIT_S}
         more["job"] = {
             "version": plugin_version(), "files": dict(hashes_of(files)),
-            "changes": told["changes"], "resume": told["resume"], "wait_s": WAIT_S,
+            "changes": [*told["changes"], *(guests.changes if guests is not None else ())],
+            "resume": told["resume"], "wait_s": WAIT_S,
         }  # fmt: skip
 
     def begun(running: Workers) -> None:
@@ -70,7 +71,12 @@ def train_elastic(
                 f"ds-sdk train join {recipe.path.name} {running.roster.address}"
             )
 
-    with listening(show) as channel:
+    def shown(done: int, steps: int | None, text: str) -> None:
+        if guests is not None and done > 0:
+            guests.has_begun = True
+        show(done, steps, text)
+
+    with listening(shown) as channel:
         command = command_of({**told, "channel": str(channel.folder)})
         launch = Launch(command=command, least=least, most=most, grace_s=GRACE_S, **more)
         try:
@@ -86,7 +92,7 @@ def train_elastic(
                 guests.end(at_once=not channel.report())
         report = channel.report()
     if code or not report:
-        raise _no_end()
+        raise _no_end(code)
     return report
 
 
@@ -120,7 +126,7 @@ def train_as_guest(
         code = run_workers(launch, console.print_note, roster=roster)
         report = channel.report()
     if code or not report:
-        raise _no_end()
+        raise _no_end(code)
     return report
 
 
@@ -144,9 +150,14 @@ def _check(job: Mapping[str, Any], files: Sequence[Path]) -> None:
         )
 
 
-def _no_end() -> RankFailed:
+def _no_end(code: int) -> errors.ConfigError | RankFailed:
+    text = "no worker came to the end of the training"
+    if code == WRONG:
+        return errors.ConfigError(
+            f"{text}: they were given what can't be", remedy="correct what they say above"
+        )
     return RankFailed(
-        "no worker came to the end of the training",
+        text,
         rank=0,
         remedy="see above what they said; with [checkpoint] and --resume it goes on",
     )

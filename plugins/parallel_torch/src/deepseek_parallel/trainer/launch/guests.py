@@ -6,7 +6,9 @@ one that ends with an error or goes down is told, and the others train on.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 import os
 import threading
 import time
@@ -18,9 +20,11 @@ from typing import Final
 import attrs
 
 from deepseek_core import DeepSeekError, errors, training
+from deepseek_parallel.checkpoint.place import Place
 from deepseek_parallel.elastic import wire
 from deepseek_parallel.elastic.addresses import joined
 from deepseek_parallel.errors import RankFailed
+from deepseek_parallel.trainer.recipe.read import Recipe
 
 _LOOK_S: Final = 1.0
 _AT_ONCE: Final = 32
@@ -35,11 +39,15 @@ _MOST_NBYTES: Final = 16 * 1024 * 1024
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """What the nodes are to join: a recipe by its path below `folder`, and the files they need."""
+    """What the nodes are to join: a recipe by its path below `folder`, and its files there.
+
+    `shared` is where its checkpoints are, if that is a folder, which all nodes need.
+    """
 
     folder: Path
     recipe: str
     files: Mapping[str, bytes] = attrs.field(repr=False)
+    shared: Place | None = None
 
 
 class Guests:
@@ -60,6 +68,8 @@ class Guests:
         self._faults: list[str] = []  # of nodes, one a node
         self._error: DeepSeekError | None = None
         self._ending = threading.Event()
+        self.has_begun = False  # whether a step was taken: nodes that fail are lost members then
+        self._mark = ""  # a file by which the shared folder is known
         self._thread: threading.Thread | None = None
         nodes = launcher.nodes()
         self._here = next((node for node in nodes if node.is_here), None)
@@ -115,12 +125,31 @@ class Guests:
         self._command = training.Command(
             arguments=("-P", "-m", "deepseek_core", "train", *words),
             folder=str(self._job.folder), files=self._job.files, cpus=self.nproc,
+            needs=self._marked(token),
             environment={
                 wire.RUN: token, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")
             },
         )  # fmt: skip
         self._thread = threading.Thread(target=self._follow, name="guests", daemon=True)
         self._thread.start()
+
+    @property
+    def changes(self) -> list[str]:
+        """What the recipe says otherwise on other nodes: where it saves, by its whole path."""
+        if self._job.shared is None:
+            return []
+        return [f"checkpoint.url={json.dumps(str(self._job.shared.folder), ensure_ascii=False)}"]
+
+    def _marked(self, token: str) -> Mapping[str, bytes]:
+        """A file in the folder that all nodes need; it is there as long as they come."""
+        shared = self._job.shared
+        if shared is None or shared.folder is None:
+            return {}
+        content = hashlib.sha256(token.encode()).hexdigest()
+        self._mark = f".shared-{content[:8]}"
+        shared.make()
+        shared.write(self._mark, content.encode())
+        return {str(shared.folder / self._mark): content.encode()}
 
     def check(self) -> None:
         """Raise what ends the run: too few nodes could be started.
@@ -134,6 +163,8 @@ class Guests:
     def end(self, *, at_once: bool) -> None:
         """Let nodes end with the training, or end them."""
         self._ending.set()
+        if self._mark and self._job.shared is not None:
+            self._job.shared.remove(self._mark)
         if self._thread is None:
             return
         until_s = time.monotonic() + (0.0 if at_once else _END_S)
@@ -141,8 +172,8 @@ class Guests:
             while (left := self._left()) and time.monotonic() < until_s:
                 time.sleep(0.1)
             self._launcher.stop(left, _STOP_S)
-        except DeepSeekError as error:
-            self._say(f"{error}; its nodes end by themselves")
+        except errors.DeviceUnavailable:
+            pass  # as was told: they end by themselves
 
     def _left(self) -> Sequence[training.Started]:
         return [one for one in list(self._running) if not self._launcher.look(one).has_ended]
@@ -178,15 +209,16 @@ class Guests:
             started = self._launcher.start(node, self._command)
         except DeepSeekError as error:
             if not self._ending.is_set():
-                self._fault(error.message, error.remedy)
+                fix = f" (fix: {error.remedy})" if error.remedy else ""
+                self._fault(node.name, error.message.removeprefix(f"node {node.name}: ") + fix)
             return
         self._running.append(started)
         copied = f", with a copy of {self._job.recipe} and its Python files"
         self._say(f"node {node.name} joins{copied if started.is_copy else ''}")
 
-    def _fault(self, text: str, remedy: str | None = None) -> None:
-        self._faults.append(text)
-        self._say(f"{text}; it does not train{f' (fix: {remedy})' if remedy else ''}")
+    def _fault(self, name: str, why: str) -> None:
+        self._faults.append(f"node {name} does not train: {why}")
+        self._say(self._faults[-1])
 
     def _watch(self) -> None:
         for started in list(self._running):
@@ -199,23 +231,24 @@ class Guests:
                 self._say(f"node {name} is lost ({state.lost}); the others train on")
             elif state.code not in _WELL:
                 said = "".join(f"\n  {line}" for line in state.lines[-_SHOWN_LINES:])
-                self._fault(f"node {name}: its processes ended with code {state.code}{said}")
+                self._fault(name, f"its processes ended with code {state.code}{said}")
                 self._check_enough()
 
     def _check_enough(self) -> None:
-        """See that those that could be started are as many as were asked for."""
+        """Before the first step: see that as many nodes as were asked for are left to take it."""
         num_nodes = len(self._running) + 1
-        is_short = self._count is not None and num_nodes < self._count
-        if self._faults and (is_short or num_nodes * self.nproc < self._least):
+        is_short = not self._running or num_nodes < (self._count or 1)
+        is_short = is_short or num_nodes * self.nproc < self._least
+        if self._faults and is_short and not self.has_begun:
             self._error = RankFailed(
-                f"{num_nodes} of {max(self.num_nodes, num_nodes)} nodes can train: "
+                f"{num_nodes} of {self.num_nodes} nodes can train, with this machine: "
                 + "; ".join(self._faults),
                 rank=0,
                 remedy="correct that, or ask for fewer: --nodes, --elastic MIN:MAX",
             )
 
 
-def job_of(recipe_path: Path, files: Sequence[Path]) -> Job:
+def job_of(recipe: Recipe, files: Sequence[Path]) -> Job:
     """A recipe and what nodes need of it: these files beside it, and packages there.
 
     It is named by its path below the working folder where it lies there, so that the relative
@@ -224,20 +257,28 @@ def job_of(recipe_path: Path, files: Sequence[Path]) -> Job:
     Raises:
         ConfigError: packages beside it are too much to send.
     """
-    path = recipe_path.resolve()
+    path = recipe.path.resolve()
     here = Path.cwd()
     folder = here if path.is_relative_to(here) else path.parent
-    packages = sorted(
+    packages = [
         file
-        for package in path.parent.glob("*/__init__.py")
-        for file in package.parent.rglob("*.py")
-    )
+        for package in sorted(path.parent.glob("*/__init__.py"))
+        for file in sorted(package.parent.rglob("*.py"))
+    ]
     sent = {str(file.relative_to(folder)): file.read_bytes() for file in (*files, *packages)}
     nbytes = sum(map(len, sent.values()))
     if nbytes > _MOST_NBYTES:
         raise errors.ConfigError(
-            f"{recipe_path} and the Python files and packages beside it are {nbytes:,} bytes, "
+            f"{recipe.path} and the Python files and packages beside it are {nbytes:,} bytes, "
             f"which is too much to send ({_MOST_NBYTES:,})",
             remedy="install the packages on the nodes, and keep the recipe in a folder of its own",
         )
-    return Job(folder=folder, recipe=str(path.relative_to(folder)), files=sent)
+    name = str(path.relative_to(folder))
+    return Job(folder=folder, recipe=name, files=sent, shared=_saved_to(recipe))
+
+
+def _saved_to(recipe: Recipe) -> Place | None:
+    """The folder of a recipe's checkpoints; None where they go to an object store or nowhere."""
+    url = recipe.get("checkpoint").get("url")
+    place = None if url is None else Place(url)
+    return place if place is not None and place.is_local else None

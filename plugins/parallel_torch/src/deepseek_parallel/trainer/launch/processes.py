@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from deepseek_core import console
+from deepseek_core import console, errors
 from deepseek_parallel.elastic import meeting_point
+from deepseek_parallel.elastic.launch import WRONG
 from deepseek_parallel.errors import RankFailed
 from deepseek_parallel.stopping import SAVE, Wishes, interruptible, unheard
 from deepseek_parallel.trainer.launch.channel import Channel, listening
@@ -76,6 +77,7 @@ def train(told: Mapping[str, Any], ranks: int, *, show: Show) -> dict[str, Any]:
 
     Raises:
         RankFailed: a worker has failed or was killed; all others have been ended.
+        ConfigError: a worker was given what can't be.
         KeyboardInterrupt: Ctrl-C came twice, or before all had begun to train.
     """
     workers: list[Worker] = []
@@ -146,19 +148,28 @@ def _check(workers: Sequence[Worker]) -> None:
     causes = [worker for worker in bad if worker.process.returncode != _FOLLOWED] or bad
     if causes:
         code = causes[0].process.returncode
+        if code == WRONG:
+            raise errors.ConfigError(
+                f"rank {causes[0].rank} was given what can't be{_said(causes[0])}",
+                remedy="correct that and run it again",
+            )
         told = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise _failed(causes[0], f"ended with {told}")
 
 
 def _failed(worker: Worker, how: str) -> RankFailed:
-    log = worker.finish()
-    last = f"; it said last:\n{log}" if log and not worker.is_shown else ""
     return RankFailed(
-        f"rank {worker.rank} {how}{last}",
+        f"rank {worker.rank} {how}{_said(worker)}",
         rank=worker.rank,
-        log=log,
+        log=worker.finish(),
         remedy="correct that and run it again; with [checkpoint] and --resume it goes on",
     )
+
+
+def _said(worker: Worker) -> str:
+    """What a worker said last, where nobody has seen it yet."""
+    log = worker.finish()
+    return f"; it said last:\n{log}" if log and not worker.is_shown else ""
 
 
 def _shared(ranks: int) -> dict[str, str]:

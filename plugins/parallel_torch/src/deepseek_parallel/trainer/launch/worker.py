@@ -10,16 +10,18 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from deepseek_core import DeepSeekError
+from deepseek_core import DeepSeekError, errors
 from deepseek_parallel.elastic import meeting_point
+from deepseek_parallel.elastic.launch import FAILED, STOPPED, WRONG
 from deepseek_parallel.errors import RankFailed, RankLost
 from deepseek_parallel.trainer.events import Event
 from deepseek_parallel.trainer.launch.channel import Teller
 from deepseek_parallel.trainer.recipe.build import Job, build
 from deepseek_parallel.trainer.recipe.read import read_recipe
 
-FAILED, FOLLOWED, STOPPED = 1, 3, 130
-"""Exit codes: an own error; one of another rank; stopped before the end."""
+FOLLOWED: Final = 3
+"""Exit code: an error of another rank."""
+_WRONG: Final = (errors.ConfigError, errors.InputError)
 _SIGNALS: Final = ("Ctrl-C", "SIGTERM")
 
 
@@ -47,7 +49,9 @@ def main(text: str) -> int:
         report = trainer.fit(**jobs[0].length, resume=told["resume"], show=teller.show)
     except DeepSeekError as error:
         sys.stderr.write(f"error: {error}\n")
-        return FOLLOWED if isinstance(error, RankFailed | RankLost) else FAILED
+        if isinstance(error, RankFailed | RankLost):
+            return FOLLOWED
+        return WRONG if isinstance(error, _WRONG) else FAILED
     except KeyboardInterrupt:
         return STOPPED
     teller.report(report.facts(), trainer.ranks.rank)
@@ -61,7 +65,7 @@ def run(text: str) -> int:
     except Exception:  # noqa: BLE001 - of the user's code
         traceback.print_exc()
         code = FAILED
-    if code in (FAILED, FOLLOWED):
+    if code in (FAILED, WRONG, FOLLOWED):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
