@@ -190,6 +190,32 @@ def test_a_folder_and_nothing_are_told(tmp_path):
             read_topology(path)
 
 
+def test_devices_that_the_file_does_not_name_are_told():
+    """As aws-ofi-nccl's file of g5.48xlarge, which gives the NUMA node of addresses alone."""
+    found = parse_topology(
+        "<system><cpu numaid='0'><pci busid='0000:00:16.0'/></cpu></system>", "x"
+    )
+    assert found.gpus == ()
+    assert "1 PCI devices have no class" in found.notes[0]
+
+
+def test_what_a_file_does_not_place_has_no_distance():
+    def card(bus, kind):
+        return (
+            f'<object type="Bridge" bridge_type="0-1" bridge_pci="{bus}"><object type="PCIDev" '
+            f'pci_busid="{bus}:00.0" pci_type="{kind} [10de:2330] [0:0] 01 00"/></object>'
+        )
+
+    found = parse_topology(
+        '<topology version="2.0"><object type="Machine" nodeset="0x3" cpuset="0x3">'
+        + card("0000:01", "0302") + card("0000:02", "0207") + "</object></topology>",
+        "made.xml",
+    )  # fmt: skip
+    assert found.distance("GPU0", "NIC0") is None
+    assert found.near(found.gpus[0]) == ()
+    assert pairs(found)[0].nic is None
+
+
 def test_both_ports_of_a_switch_are_one_switch_in_hwloc():
     def bridge(bus, inner):
         return f'<object type="Bridge" bridge_type="1-1" pci_busid="{bus}">{inner}</object>'
