@@ -147,6 +147,11 @@ def attrs_evolved(case, interfaces):
     return Case(env=case.env, interfaces=interfaces)
 
 
+def test_a_port_for_administration_is_not_missed():
+    topology = machine("xml/24em64t-2n6c2t-pci.xml")
+    assert alarms("NCCL_IB_HCA=mlx4_0", topology) == []
+
+
 def test_what_is_left_out_need_not_be_there():
     topology = machine("smi/h200x8_8nic_tabs.txt")
     assert alarms("NCCL_IB_HCA=^mlx5_bond_0", topology) == []

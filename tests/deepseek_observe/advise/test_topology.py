@@ -106,6 +106,7 @@ def test_a_console_is_no_gpu_and_a_card_of_a_socket_is_near_it():
         ("0000:06:00.0", 0), ("0000:11:00.0", 1), ("0000:14:00.0", 1)
     ]  # fmt: skip
     assert [nic.name for nic in found.nics] == ["eth0", "eth1", "mlx4_0"]
+    assert {pair.nic.name for pair in pairs(found)} == {"mlx4_0"}  # not a port of 1 Gbit/s
     assert found.distance("eth0", "eth1") == "PIX"
     assert found.distance("GPU1", "GPU2") == "PHB"
     assert found.distance("GPU0", "GPU1") == "SYS"
