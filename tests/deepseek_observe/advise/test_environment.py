@@ -141,7 +141,7 @@ def test_prefixes_take_more_adapters_than_are_named():
     "name",
     """SHARP_DISABLE IBEXT_DISABLE PLUGIN_P2P VERSION HOME ROOT LIB_DIR TIMEOUT TUNER_CONFIG_PATH
     DYNAMIC_CHUNK_SIZE SHIMNET_SHIM_LAYERS TESTS_DEVICE USE_SNAP P2P_CHUNKSIZE GDRCOPY_ENABLE
-    FASTRAK_IFNAME GPUDIRECTTCPX_SOCKET_IFNAME INSPECTOR_ENABLE UCX_TLS LL_BUFFSIZE""".split(),
+    FASTRAK_IFNAME GPUDIRECTTCPX_SOCKET_IFNAME INSPECTOR_ENABLE UCX_TLS LL_BUFFSIZE""".split(),  # noqa: SIM905  # a row of names
 )
 def test_names_of_plugins_and_recipes_are_not_taken_for_mistyped(name):
     assert alarms(f"NCCL_{name}=1") == []
